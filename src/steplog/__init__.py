@@ -1,0 +1,89 @@
+"""steplog: metrics of training runs, logged in well under a microsecond, delivered in the background, never lost.
+
+    import steplog
+
+    run = steplog.init("me", "mnist")
+    run.log("loss", 0.31, step=7)
+    run.finish()
+
+A name is imported from its module when it is first used (PEP 562), so that ``import steplog`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from steplog.attaching import attach, init
+    from steplog.client import TellurioClient, get_default_client, login
+    from steplog.context import get_active_run, set_active_run
+    from steplog.errors import (
+        ConfigurationError,
+        FormatError,
+        InvalidAPIKeyError,
+        RunFinishedError,
+        ServerUnavailableError,
+        SteplogError,
+    )
+    from steplog.project import Project, create_project, delete_project, get_project
+    from steplog.report import Report, Stats
+    from steplog.run import Run, RunOrg, RunProject, RunStatus, RunUser, log
+
+__all__ = [
+    "ConfigurationError",
+    "FormatError",
+    "InvalidAPIKeyError",
+    "Project",
+    "Report",
+    "Run",
+    "RunFinishedError",
+    "RunOrg",
+    "RunProject",
+    "RunStatus",
+    "RunUser",
+    "ServerUnavailableError",
+    "Stats",
+    "SteplogError",
+    "TellurioClient",
+    "attach",
+    "create_project",
+    "delete_project",
+    "get_active_run",
+    "get_default_client",
+    "get_project",
+    "init",
+    "log",
+    "login",
+    "set_active_run",
+]
+
+_MODULES = {
+    "attaching": ("attach", "init"),
+    "client": ("TellurioClient", "get_default_client", "login"),
+    "context": ("get_active_run", "set_active_run"),
+    "errors": (
+        "ConfigurationError",
+        "FormatError",
+        "InvalidAPIKeyError",
+        "RunFinishedError",
+        "ServerUnavailableError",
+        "SteplogError",
+    ),
+    "project": ("Project", "create_project", "delete_project", "get_project"),
+    "report": ("Report", "Stats"),
+    "run": ("Run", "RunOrg", "RunProject", "RunStatus", "RunUser", "log"),
+}
+_module_of = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _module_of:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_module_of[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

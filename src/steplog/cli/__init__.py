@@ -1,0 +1,65 @@
+"""The command line: one module a command, imported when that command is called.
+
+A module exposes ``command``, a click command, and has a line in ``_MODULES``. What goes wrong is said in one line on
+stderr; ``--debug`` adds the traceback. Exit codes: 0 done, 1 it did not work out, 2 it could not begin (usage,
+settings, files, ports).
+"""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+
+from steplog.errors import ConfigurationError, SteplogError
+
+__all__ = ["main"]
+
+_MODULES = {  # by name: the module, and what --help says of the command without importing it
+    "serve": ("steplog.cli.serve", "Run a server on this machine."),
+}
+
+
+class _Commands(click.Group):
+    """The commands of ``_MODULES`` beside those declared here."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _MODULES:
+            command: click.Command = importlib.import_module(_MODULES[cmd_name][0]).command
+            return command
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.commands[name].get_short_help_str()) for name in self.list_commands(ctx)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SteplogError, OSError) as error:
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            click.echo(f"steplog: {' '.join(str(error).split())}", err=True)
+            return ctx.exit(2 if isinstance(error, (ConfigurationError, OSError)) else 1)
+
+
+@click.group(
+    cls=_Commands,
+    commands={name: click.Command(name, short_help=words) for name, (_, words) in _MODULES.items()},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Log the metrics of training runs without ever waiting for it."""
+
+
+@main.command("version")
+def _version() -> None:
+    """Print the version."""
+    try:
+        click.echo(version("steplog"))
+    except PackageNotFoundError:
+        click.echo("not installed")

@@ -1,0 +1,61 @@
+"""``steplog serve``: the embedded server in the foreground.
+
+The first line that it prints is ``steplog serve: <address>``, when connections are accepted; a program that starts
+it may wait for that line. The key is never printed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from steplog.server.embedded import Address
+
+__all__ = ["command"]
+
+_PORT = 8787
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=_PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--db", "database", type=click.Path(path_type=Path), help="The database, made where missing.  [default: yours]"
+)
+@click.option("--api-key", help="The key that clients need. It shows in the process list; the next two do not.")
+@click.option("--api-key-file", type=click.Path(path_type=Path), help="A file with it; or set STEPLOG_SERVE_API_KEY.")
+@click.option("--user", "username", metavar="NAME", help="Whose key it is.  [default: you]")
+@click.option("--email", metavar="ADDRESS", help="That user's address.")
+@click.option(
+    "--namespace",
+    "namespaces",
+    metavar="SLUG",
+    multiple=True,
+    help="A namespace to have. Without any, each is made on first use.",
+)
+@click.option("--allow-host", "hosts", multiple=True, help="A Host header to answer besides loopback names.")
+@click.option("--stock", is_flag=True, hidden=True, help="Answer like a server without steplog's additions.")
+def command(**options: Any) -> None:
+    """Run a server on this machine, until Ctrl-C.
+
+    Programs on this machine that are configured for no other server find it by themselves.
+    """
+    from steplog.server.embedded import Options, run_server
+
+    run_server(Options(**options), _say)
+
+
+def _say(address: Address) -> None:
+    base, _, port = address.base_url.rpartition(":")
+    click.echo(f"steplog serve: {address.base_url}")
+    click.echo(f"  database  {address.database}")
+    click.echo(f"  key       in {address.key_source}")
+    if address.state:
+        click.echo("  here      nothing to set: a run that is configured for no server finds this one")
+    click.echo(
+        f"  elsewhere TELLURIO_BACKEND_HTTP_BASE_URL={base} TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…"
+    )
+    click.echo("  stop      Ctrl-C")

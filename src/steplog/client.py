@@ -1,0 +1,289 @@
+"""``TellurioClient``: the server's routes for people, and the transport of the agent.
+
+    client = steplog.TellurioClient("https://platform.tellurio.ai")
+    client.login()                                     # names the account, or raises
+    client.get("/api/v0/me/projects/demo/").json()
+
+A request that the server answers gives the answer, whatever its status, as a ``requests.Response`` with its body
+read; its ``raise_for_status()`` and ``reasons.refusal`` make a ``requests.HTTPError`` of it. No answer before the
+deadline is a ServerUnavailableError. ``transport`` says what holds for every exchange.
+
+Importing this does not import ``requests``. One client serves any number of threads; a forked child may go on using
+it, over connections of its own. It cannot be pickled.
+"""
+
+from __future__ import annotations
+
+import json as json_text
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from steplog import keys
+from steplog.account import VERIFY_PATH, Account, account_of
+from steplog.address import canonical_url, with_port
+from steplog.delivery.exchange import Request, Transport
+from steplog.errors import ConfigurationError, InvalidAPIKeyError
+from steplog.local import local_settings
+from steplog.secret import Secret
+from steplog.settings import Settings, resolve, sources
+from steplog.transport import HTTPTransport
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["TellurioClient", "client_for", "find_local", "get_default_client", "is_configured", "login"]
+
+_log = logging.getLogger("steplog")
+_DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # a list of metrics is long
+_NO_KEY = "no API key: set STEPLOG_API_KEY, or type: steplog login"
+
+
+class TellurioClient:
+    """A client of one server, with one key at a time.
+
+    ``base_url`` and ``port`` default to the settings (``STEPLOG_URL``, then the names of the original client);
+    ``settings`` to ``settings.resolve()``. The key is looked for at the first request or login: argument of
+    ``login``, ``STEPLOG_API_KEY``, ``TELLURIO_API_KEY``, then the one that ``login`` stored for this server.
+    Raises ConfigurationError for an address that cannot be used.
+    """
+
+    def __init__(
+        self, base_url: str | None = None, port: int | str | None = None, *, settings: Settings | None = None
+    ) -> None:
+        self.settings = _with_address(settings, base_url, port)
+        self.account: Account | None = None
+        self._key: Secret | None = None
+        self._http = HTTPTransport(
+            self.settings.url,
+            self._key_to_send,
+            self.refresh_key,
+            connect_timeout_s=self.settings.connect_timeout_s,
+            connections_max=self.settings.connections_max,
+            allow_http=self.settings.allow_http,
+        )
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, without a trailing slash."""
+        return self._http.base_url
+
+    @property
+    def transport(self) -> Transport:
+        """What the agent sends through; a key that changes here counts there at once."""
+        return self._http
+
+    def login(self, api_key: str | Secret | None = None, relogin: bool = False) -> Account:
+        """Ask the server whose key it is, once; ``relogin`` asks again, with the key that is given.
+
+        A key that is given here and that the server knows is stored (0600) for the next time; one from the
+        environment is not, because who put it there did not ask for a copy on disk.
+
+        Raises InvalidAPIKeyError if the server does not know the key, ValueError if ``relogin`` comes without
+        one, ConfigurationError (a ValueError) if there is none or it cannot be sent, ServerUnavailableError
+        if the server does not answer, ``requests.HTTPError`` if it answers with anything else.
+        """
+        given = Secret(api_key) if isinstance(api_key, str) else api_key
+        # From here on no variable holds the text, for a traceback to show.
+        del api_key
+        if relogin and given is None:
+            raise ValueError("API key is required for re-login.")
+        if given is not None:
+            keys.check_key(given, "argument")
+        if self.account is not None and not relogin and given in (None, self._key):
+            return self.account
+        before = self._key
+        self._key = given or self._key_to_send()
+        try:
+            self.account = account_of(self.get(VERIFY_PATH), self.base_url)
+        except InvalidAPIKeyError:
+            self._key = before
+            raise
+        if given is not None:
+            self._store(given)
+        _log.info("logged in as %s at %s", self.account.username, self.base_url)
+        return self.account
+
+    def refresh_key(self) -> bool:
+        """Look again in the environment and in the key file; whether there is a key now that was not refused.
+
+        For the agent, after an answer of 401. Never raises: what is found but cannot be used is said in the log.
+        """
+        try:
+            key = keys.other_key(self.settings, self._key)
+        except ConfigurationError as error:
+            _log.warning("%s", error)
+            return False
+        if key is None:
+            return False
+        self._key = key
+        self.account = None
+        return True
+
+    def get(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
+        """GET ``endpoint``, a path such as ``/api/v0/…``. ``timeout_s`` bounds the whole exchange (default 30 s).
+
+        Raises ServerUnavailableError if no whole answer came, ConfigurationError if there is no key.
+        """
+        return self._send("GET", endpoint, None, timeout_s)
+
+    def post(
+        self,
+        endpoint: str,
+        json: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> requests.Response:
+        """POST ``json`` to ``endpoint``. Raises as ``get`` does, and ValueError for what is not JSON."""
+        return self._send("POST", endpoint, json, timeout_s, headers)
+
+    def patch(self, endpoint: str, json: Any = None, *, timeout_s: float | None = None) -> requests.Response:
+        """PATCH ``endpoint`` with ``json``. Raises as ``post`` does."""
+        return self._send("PATCH", endpoint, json, timeout_s)
+
+    def delete(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
+        """DELETE ``endpoint``. Raises as ``get`` does."""
+        return self._send("DELETE", endpoint, None, timeout_s)
+
+    def close(self) -> None:
+        """Close the idle connections; the next request opens a new one."""
+        self._http.close()
+
+    def __enter__(self) -> TellurioClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"TellurioClient({self.base_url!r}{f', {self.account.username!r}' if self.account else ''})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client holds a key and connections; each process makes its own")
+
+    def _send(
+        self,
+        method: str,
+        endpoint: str,
+        json: Any,
+        timeout_s: float | None,
+        more_headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        if not endpoint.startswith("/"):
+            raise ValueError(f"an endpoint is a path that begins with '/', not {endpoint!r:.80}")
+        headers, body = dict(more_headers or {}), b""
+        if json is not None:
+            headers["Content-Type"] = "application/json"
+            body = _encoded(json)
+        limit = self.settings.exchange_timeout_s if timeout_s is None else timeout_s
+        return self._http.send(Request(method, endpoint, body, headers, _DOWNLOAD_BYTES_MAX), limit)
+
+    def _key_to_send(self) -> Secret:
+        if self._key is None:
+            found = keys.find_key(self.settings)
+            if found is None:
+                raise ConfigurationError(_NO_KEY)
+            self._key = found[0]
+        return self._key
+
+    def _store(self, key: Secret) -> None:
+        path = keys.key_path(self.settings.dir)
+        try:
+            keys.store_key(path, self.settings.url, key)
+        except (OSError, ConfigurationError) as error:
+            reason = error if isinstance(error, ConfigurationError) else error.strerror
+            _log.warning("the API key is good and could not be stored in %s: %s", path, reason)
+
+
+def _with_address(settings: Settings | None, base_url: str | None, port: int | str | None) -> Settings:
+    if base_url is None and port is None:
+        return settings or resolve()
+    try:
+        address = with_port(base_url or (settings or resolve()).url, port)
+        return resolve(url=address) if settings is None else replace(settings, url=canonical_url(address))
+    except ConfigurationError:
+        raise
+    except ValueError as error:
+        raise ConfigurationError(f"the server's address: {error}") from None
+
+
+def _encoded(json: Any) -> bytes:
+    try:
+        return json_text.dumps(json, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {str(error)[:200]}") from None
+
+
+def is_configured(settings: Settings) -> bool:
+    """Whether anyone named a server or a key: an argument, the environment, a file, or a login.
+
+    Raises ConfigurationError for a key that cannot be sent and a key file that cannot be trusted.
+    """
+    return sources(settings)["url"] != "default" or keys.find_key(settings) is not None
+
+
+_clients: dict[tuple[int, Settings], TellurioClient] = {}
+
+
+def _client_of(settings: Settings) -> TellurioClient:
+    place = (os.getpid(), settings)
+    return _clients.get(place) or _clients.setdefault(place, TellurioClient(settings=settings))
+
+
+def find_local(settings: Settings | None = None) -> TellurioClient | None:
+    """A client of the embedded server that runs on this machine, or None; for where nothing is configured.
+
+    Takes two seconds at most; ``local`` says how a server is known to be the right one.
+    """
+    found = local_settings(settings or resolve())
+    return None if found is None else _client_of(found)
+
+
+def get_default_client(settings: Settings | None = None) -> TellurioClient:
+    """The client that is used where none is passed: one a process and settings; no key is sent yet.
+
+    Where neither a server nor a key is configured, it is that of the embedded server on this machine.
+    Raises ConfigurationError if there is no such server either, or a setting cannot be used.
+    """
+    settings = settings or resolve()
+    if (os.getpid(), settings) in _clients or is_configured(settings):
+        return _client_of(settings)
+    client = find_local(settings)
+    if client is None:
+        raise ConfigurationError(_NO_KEY)
+    return client
+
+
+def client_for(settings: Settings, base_url: str) -> TellurioClient | None:
+    """A client of the server at ``base_url``, if there is a key for it: for what an earlier run left behind.
+
+    The configured key is for the configured server alone; for another one it is the key that ``login`` stored,
+    or that of the embedded server on this machine. Never raises: what cannot be used is as good as none.
+    """
+    try:
+        if canonical_url(base_url) == settings.url:
+            return _client_of(settings) if keys.find_key(settings) else None
+        stored = keys.stored_key(keys.key_path(settings.dir), canonical_url(base_url))
+        if stored is not None:
+            return _client_of(replace(settings, url=canonical_url(base_url), api_key=stored))
+    except ValueError as error:
+        _log.debug("no key for %s: %s", base_url, error)
+        return None
+    client = find_local(settings)
+    return client if client is not None and client.base_url == canonical_url(base_url) else None
+
+
+def login(api_key: str | None = None, relogin: bool = False) -> Account:
+    """Log the default client in, as ``TellurioClient.login`` does, and with its exceptions."""
+    given = None if api_key is None else Secret(api_key)
+    del api_key
+    settings = resolve()
+    # Whoever gives a key means the configured server, also where none is configured yet.
+    client = get_default_client(settings) if given is None else _client_of(settings)
+    return client.login(given, relogin)

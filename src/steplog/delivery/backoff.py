@@ -1,0 +1,44 @@
+"""When to try again after a failure. Pure: the clock's reading and the random source are arguments.
+
+The delay is tenacity's exponential (1 s, doubling to 60 s) with full jitter: anything between nothing and that, so
+that many clients of one server do not come back together
+(https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A server's ``Retry-After`` is a lower
+bound.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, cast
+
+from tenacity import wait_exponential
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+__all__ = ["DELAY_MAX_S", "Backoff"]
+
+DELAY_MAX_S = 60.0
+_ceiling = wait_exponential(multiplier=1, max=DELAY_MAX_S)
+
+
+class Backoff:
+    """The due time of something that may fail: a server, a run, a range."""
+
+    __slots__ = ("_random", "attempt_number", "due")
+
+    def __init__(self, source: random.Random) -> None:
+        self._random = source
+        self.attempt_number = 0  # under tenacity's name for it: failures in a row
+        self.due = 0.0  # on the monotonic clock, in seconds
+
+    def failed(self, now: float, at_least_s: float | None = None) -> None:
+        """One more failure, at ``now``."""
+        self.attempt_number += 1
+        ceiling = _ceiling(cast("RetryCallState", self))
+        self.due = now + max(self._random.uniform(0.0, ceiling), at_least_s or 0.0)
+
+    def passed(self) -> None:
+        """It works again."""
+        self.attempt_number = 0
+        self.due = 0.0

@@ -1,0 +1,118 @@
+"""Custody: a run whose lock this process holds, and which it therefore delivers.
+
+Whoever holds the lock looks after every writer of the run on this host, living or dead. It finds the journals,
+reads the manifest, and decides one thing by itself: a run that has an owner, no status, and no living writer was
+killed, and is CRASHED. When all is delivered, the status is sent, and nobody can append any more, the directories
+go.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+
+from steplog.delivery.aside import QuarantineFile
+from steplog.delivery.consignment import Consignment, Terms
+from steplog.delivery.order import Address
+from steplog.journal import manifest as manifests
+from steplog.journal.directories import RunPlace, remove_tree
+from steplog.journal.locks import Lock
+from steplog.journal.manifest import Manifest
+from steplog.journal.opening import OpenJournal, OpenWriter, open_journal
+
+__all__ = ["Custody"]
+
+_log = logging.getLogger("steplog")
+
+
+class Custody:
+    """A run that is ours to deliver; ``own`` is this process's writer, None for an adopted run."""
+
+    def __init__(
+        self,
+        place: RunPlace,
+        lock: Lock,
+        manifest: Manifest,
+        terms: Terms,
+        source: random.Random,
+        own: OpenWriter | None = None,
+    ) -> None:
+        self.place = place
+        self.manifest = manifest
+        self.own = own
+        self._lock = lock
+        self._journals: dict[str, OpenJournal] = {}
+        self.consignment = Consignment(
+            Address(manifest.namespace, manifest.project, manifest.run),
+            QuarantineFile(place.spool),
+            terms,
+            source,
+            manifest.account if own is None else None,
+        )
+        if own is not None:
+            self._add(own.opened)
+        self.look()
+        if manifest.status is not None:
+            self.consignment.end_with(manifest.status)
+            self.consignment.status_sent = manifest.status_sent
+
+    def look(self) -> None:
+        """See who else has come to write, and whether the run was killed."""
+        for directory in self.place.writers():
+            if directory.name not in self._journals and (opened := open_journal(directory)) is not None:
+                self._add(opened)
+        if self.manifest.owner and self.manifest.status is None and not self._living():
+            self.decide("CRASHED")
+
+    def decide(self, status: str) -> None:
+        """Write down which status the run is to get, and send it after the records."""
+        self.store(self.manifest.but(status=status, status_sent=False))
+        self.consignment.end_with(status)
+        self.consignment.status_sent = False
+
+    def settle(self) -> None:
+        """Write down what has been achieved."""
+        if self.consignment.status_sent and not self.manifest.status_sent:
+            self.store(self.manifest.but(status_sent=True))
+
+    def done(self) -> bool:
+        """Whether nothing is left, and nobody can add to it."""
+        open_end = self.manifest.owner and not self.manifest.status_sent
+        return not open_end and not self._living() and self.consignment.idle()
+
+    def remove(self) -> None:
+        """Remove the run from this host; all of it is on the server."""
+        for opened in self._journals.values():
+            opened.remove()
+        remove_tree(self.place.memory)
+        if not (self.place.spool / "quarantine").exists():
+            remove_tree(self.place.spool)
+        self._lock.release()
+
+    def release(self) -> None:
+        """Let somebody else deliver it."""
+        for opened in self._journals.values():
+            if opened.alive is not None and (self.own is None or opened.directory != self.own.directory):
+                opened.alive.release()
+        self._lock.release()
+
+    def memory_bytes(self) -> int:
+        """What the journals take in memory."""
+        return sum(opened.journal.source.bytes() for opened in self._journals.values())
+
+    def _living(self) -> bool:
+        return any(opened.journal.living for opened in self._journals.values())
+
+    def _add(self, opened: OpenJournal) -> None:
+        self._journals[opened.journal.writer] = opened
+        self.consignment.add(opened.journal)
+
+    def store(self, manifest: Manifest) -> None:
+        """Write the manifest down, in both places."""
+        self.manifest = manifest
+        for directory in (self.place.memory, self.place.spool):
+            if directory is not None:
+                try:
+                    manifests.store(directory, manifest)
+                except OSError as error:
+                    _log.warning("steplog cannot write the manifest in %s: %s", directory, error)

@@ -1,0 +1,57 @@
+"""One exchange with the server, as values: what is asked, what is answered.
+
+Pure. The sender decides on these alone; the network behind ``Transport`` is an argument, so that tests and
+the simulator put a server of their own there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+__all__ = ["ANSWER_BYTES_MAX", "Answer", "Request", "Transport"]
+
+ANSWER_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to the server, whose base URL and key the transport knows."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    answer_bytes_max: int = ANSWER_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: its status, its body, and its headers by lower-case name."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Transport(Protocol):
+    """Sends requests to one server with one key; any number of threads may use it at once."""
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, without a trailing slash."""
+
+    def exchange(self, request: Request, timeout_s: float) -> Answer:
+        """Send a request and return the whole answer within ``timeout_s``.
+
+        Follows no redirect, asks for no compression and reads at most
+        ``request.answer_bytes_max``.
+        Raises ServerUnavailableError when no whole answer came in time.
+        """
+
+    def refresh_key(self) -> bool:
+        """Look for the key again where it came from; whether it is another one now."""
+
+    def abort(self) -> None:
+        """End every exchange that is under way in another thread; each raises ServerUnavailableError."""

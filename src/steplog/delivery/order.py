@@ -1,0 +1,41 @@
+"""An order: one exchange that is due, and what its answer is for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from steplog.delivery.exchange import Request
+from steplog.delivery.verdicts import Judgement
+from steplog.journal.range import Range
+
+__all__ = ["Address", "Aside", "Order"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a run is on its server."""
+
+    namespace: str
+    project: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request; whether a success confirms it; and what to do with the judgement, at a time, and the body."""
+
+    request: Request
+    echoes: Callable[[bytes], bool]
+    answered: Callable[[float, Judgement, bytes], None]
+
+
+class Aside(Protocol):
+    """Where records go that the server refuses for good."""
+
+    def positions(self, writer: str) -> set[int]:
+        """What was set aside of this writer's journal."""
+
+    def put(self, record: Range, words: str) -> bool:
+        """Keep the one record of a range, with the server's words; whether it is safe now."""

@@ -1,0 +1,138 @@
+"""Verdicts: what an answer means. Pure.
+
+An acknowledgement is an answer that parses and repeats the range that was sent (a stock server, which has no ranges,
+repeats the metric's name). A bare 200, as from a captive portal, is none.
+
+====================================  ==============  ================================================================
+answer                                verdict         what the sender does
+====================================  ==============  ================================================================
+2xx that echoes                       ACCEPTED        goes on
+none, 408, 425, 429, 502-504,         AGAIN           the same again, later; all runs of the server wait
+2xx that does not echo
+500                                   FAULT           the same again; if it keeps to one range, halves it
+409 with a mark                       MARK            goes on from there
+413                                   TOO_LARGE       halves the batch
+415                                   UNSUPPORTED     sends it in another encoding or version
+401                                   KEY_REFUSED     keeps everything, reads the key again at intervals
+403                                   FORBIDDEN       keeps everything, probes slowly
+404, 410                              MISSING         asks for the run; gone: keeps everything, sends nothing
+3xx                                   REDIRECTED      follows nothing; says that the address is wrong
+another 4xx                           REFUSED         halves to the record that is refused
+====================================  ==============  ================================================================
+
+``Retry-After`` is read as seconds or as a date against the server's own ``Date`` (RFC 9110 section 10.2.3), and clamped
+to [0, 1 h]; what is neither counts as not given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+import msgspec
+
+from steplog.delivery.exchange import Answer
+
+__all__ = ["RETRY_AFTER_MAX_S", "Judgement", "Verdict", "judge", "retry_after_s"]
+
+RETRY_AFTER_MAX_S = 3600.0
+_WORDS_MAX = 500
+_AGAIN = frozenset((408, 425, 429, 502, 503, 504, 507))
+_DECLINED = frozenset((425, 429))
+
+
+class Verdict(Enum):
+    """What an answer means for the sender; see the table above."""
+
+    ACCEPTED = "accepted"
+    AGAIN = "again"
+    FAULT = "fault"
+    MARK = "mark"
+    TOO_LARGE = "too large"
+    UNSUPPORTED = "unsupported"
+    KEY_REFUSED = "key refused"
+    FORBIDDEN = "forbidden"
+    MISSING = "missing"
+    REDIRECTED = "redirected"
+    REFUSED = "refused"
+
+
+_BY_STATUS = {
+    401: Verdict.KEY_REFUSED,
+    403: Verdict.FORBIDDEN,
+    404: Verdict.MISSING,
+    410: Verdict.MISSING,
+    413: Verdict.TOO_LARGE,
+    415: Verdict.UNSUPPORTED,
+    500: Verdict.FAULT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with the server's words, the delay it asks for, and its mark (MARK only).
+
+    ``declined``: an AGAIN by which the server says that it did not even look (425, 429).
+    """
+
+    verdict: Verdict
+    words: str = ""
+    retry_after_s: float | None = None
+    mark: int = 0
+    declined: bool = False
+
+
+class _Mark(msgspec.Struct):
+    mark: int
+
+
+def judge(answer: Answer, echoes: Callable[[bytes], bool]) -> Judgement:
+    """What an answer means; ``echoes`` says whether the body of a success confirms what was sent."""
+    words = f"{answer.status} {_words(answer.body)}".strip()
+    delay = retry_after_s(answer.headers)
+    if 200 <= answer.status < 300:
+        if echoes(answer.body):
+            return Judgement(Verdict.ACCEPTED)
+        return Judgement(Verdict.AGAIN, f"{words} (which confirms nothing)", delay)
+    if answer.status == 409:
+        try:
+            mark = msgspec.json.decode(answer.body, type=_Mark).mark
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return Judgement(Verdict.REFUSED, words)
+        return Judgement(Verdict.MARK, words, mark=mark)
+    if answer.status in _AGAIN or answer.status > 500:
+        return Judgement(Verdict.AGAIN, words, delay, declined=answer.status in _DECLINED)
+    if 300 <= answer.status < 400:
+        return Judgement(Verdict.REDIRECTED, f"{words} to {_shown(answer.headers.get('location', '?'))}")
+    if answer.status < 200:
+        return Judgement(Verdict.AGAIN, words, delay)
+    return Judgement(_BY_STATUS.get(answer.status, Verdict.REFUSED), words, delay)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """The delay that the server asks for, in seconds within [0, 1 h]; None when it asks for none that makes sense."""
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        delay = float(text)
+    except ValueError:
+        try:
+            delay = (parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+    if math.isnan(delay):
+        return None
+    return min(max(delay, 0.0), RETRY_AFTER_MAX_S)
+
+
+def _words(body: bytes) -> str:
+    return _shown(body[:_WORDS_MAX].decode("utf-8", "replace"))
+
+
+def _shown(text: str) -> str:
+    """Text of somebody else's, fit for one line of a log."""
+    return "".join(char if char.isprintable() else " " for char in text[:_WORDS_MAX]).strip()

@@ -1,0 +1,128 @@
+"""The state file: how a client with no configuration finds an embedded server on this machine.
+
+A running ``steplog serve`` keeps one small file, 0600, in a directory of mode 0700::
+
+    server.json    {"instance", "base_url", "secret", "api_key", "username"}
+
+instance
+    The id of the server's database. It stays when the server moves to another port, so that what waits
+    for a server still finds it.
+secret
+    Random, new at every start. Whoever answers at ``base_url`` proves with it that it is the server that
+    wrote the file (``proof``) before a client sends it the key: ports are taken over, files stay behind.
+
+The directory is the caller's, else ``$STEPLOG_DIR``, else the user's state directory of the platform.
+Reading trusts nothing: a link, a file of someone else or one that others may read is as good as none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+from pathlib import Path
+
+import msgspec
+
+from steplog.errors import ConfigurationError
+
+__all__ = ["Instance", "private_directory", "proof", "read", "remove", "state_path", "write", "write_private"]
+
+_FILE_NAME = "server.json"
+_FILE_BYTES_MAX = 64 * 1024
+
+
+class Instance(msgspec.Struct, frozen=True):
+    """An embedded server that runs, or ran, on this machine."""
+
+    instance: str
+    base_url: str
+    secret: str
+    api_key: str
+    username: str
+
+    def __repr__(self) -> str:
+        # The key and the secret appear in no log and no traceback.
+        return f"Instance(instance={self.instance!r}, base_url={self.base_url!r}, username={self.username!r})"
+
+
+def state_path(directory: Path | None = None) -> Path:
+    """Where the state file is: in ``directory``, else ``$STEPLOG_DIR``, else the user's state directory."""
+    if directory is None:
+        configured = os.environ.get("STEPLOG_DIR")
+        if configured:
+            directory = Path(configured)
+        else:
+            from platformdirs import user_state_path
+
+            directory = user_state_path("steplog")
+    return directory / _FILE_NAME
+
+
+def write(path: Path, instance: Instance) -> None:
+    """Replace the state file, whole or not at all.
+
+    Raises ConfigurationError where its directory is a link, someone else's, or open to others.
+    """
+    private_directory(path.parent)
+    write_private(path, msgspec.json.encode(instance))
+
+
+def read(path: Path) -> Instance | None:
+    """The instance in a state file; None where there is no file that could be trusted."""
+    try:
+        # A pipe under this name must not block us, a link must not lead us elsewhere.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+        private = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
+        content = os.read(descriptor, _FILE_BYTES_MAX) if private else b""
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    try:
+        return msgspec.json.decode(content, type=Instance)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def remove(path: Path, instance_id: str) -> None:
+    """Remove the state file if it is still that of ``instance_id``; another server's is left alone."""
+    current = read(path)
+    if current is not None and current.instance == instance_id:
+        path.unlink(missing_ok=True)
+
+
+def proof(secret: str, nonce: str) -> str:
+    """What a server answers to ``nonce``: the hex HMAC-SHA256 of it under the secret of the state file."""
+    return hmac.new(secret.encode(), nonce.encode(), hashlib.sha256).hexdigest()
+
+
+def private_directory(directory: Path) -> None:
+    """Make ``directory`` (0700) where it is missing, and check that it is ours alone to write in."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise ConfigurationError(f"{directory} is not a directory, or a link to one")
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise ConfigurationError(f"{directory} belongs to another user, or others may write in it")
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace the file at ``path`` by one of mode 0600 with ``content``, on disk when this returns."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(temporary, flags, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

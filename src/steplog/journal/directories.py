@@ -1,0 +1,193 @@
+"""Directories: where a run's journals are, in shared memory and on disk.
+
+::
+
+    <memory>/<local id>.<host>/            a run, in shared memory
+        manifest                           who, where, what status is to be sent (see manifest)
+        <writer>/                          one process's journal
+            alive                          locked by the writer for life
+            marks                          how far it is delivered and durable
+            <pid>-<number>.segment         its segments
+    <spool>/<local id>.<host>/             the same run, on disk
+        lock                               locked by the process that delivers the run
+        manifest
+
+Both roots are private: 0700, ours, no symlink, not writable by others; anything else is refused. Names come from an
+allow-list. A run whose spool directory is not visible here belongs to somebody with another view of the disk, and is
+left alone.
+
+*Host* is a hash of ``/etc/machine-id`` (which machine-id(5) asks not to be shown as it is), or of the boot id where
+that is missing. The *local id* of a run that is made here is 128 random bits; that of a run which somebody joins is
+derived from what names it, so that "it exists" means "join it".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from steplog.errors import ConfigurationError
+from steplog.journal.locks import Lock
+
+__all__ = [
+    "Places",
+    "RunPlace",
+    "derived_local_id",
+    "host_id",
+    "make_private",
+    "new_id",
+    "private_file",
+    "remove_tree",
+]
+
+_RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
+_WRITER = re.compile(r"[0-9a-f]{32}")
+_HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """Where one run is. ``memory`` is None where there is no usable shared memory."""
+
+    local_id: str
+    memory: Path | None
+    spool: Path
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock makes its holder the run's agent."""
+        return self.spool / "lock"
+
+    def writers(self) -> list[Path]:
+        """The memory directories of the run's writers."""
+        if self.memory is None:
+            return []
+        try:
+            return sorted(path for path in self.memory.iterdir() if _WRITER.fullmatch(path.name) and path.is_dir())
+        except OSError:
+            return []
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The two roots. ``memory`` is None where there is no usable shared memory."""
+
+    memory: Path | None
+    spool: Path
+    host: str
+
+    def run(self, local_id: str) -> RunPlace:
+        """The place of a run, made or not."""
+        name = f"{local_id}.{self.host}"
+        if not _RUN.fullmatch(name):
+            raise ConfigurationError(f"{name!r} is not the name of a run's directory")
+        return RunPlace(local_id, None if self.memory is None else self.memory / name, self.spool / name)
+
+    def claim(self, local_id: str) -> tuple[RunPlace, Lock | None]:
+        """The place of a run, made and checked, and its lock, if nobody else has it.
+
+        Raises OSError or ConfigurationError.
+        """
+        place = self.run(local_id)
+        make_private(self.spool)
+        # A new directory appears with its lock taken: an agent that saw it without would adopt the run.
+        making = self.spool / f"{place.spool.name}.{secrets.token_hex(4)}.new"
+        make_private(making)
+        lock = Lock.take(making / "lock")
+        try:
+            making.rename(place.spool)
+        except OSError:  # it is there: join
+            if lock is not None:
+                lock.release()
+            remove_tree(making)
+            make_private(place.spool)
+            lock = Lock.take(place.lock)
+        if self.memory is not None and place.memory is not None:
+            make_private(self.memory)
+            make_private(place.memory)
+        return place, lock
+
+    def runs(self) -> Iterator[RunPlace]:
+        """The runs of this host that have a directory in both roots."""
+        if self.memory is None:
+            return
+        try:
+            names = sorted(os.listdir(self.memory))
+        except OSError:
+            return
+        for name in names:
+            match = _RUN.fullmatch(name)
+            if match and match[2] == self.host and (self.spool / name).is_dir():
+                yield self.run(match[1])
+
+
+def make_private(path: Path) -> None:
+    """Make a directory that is ours alone, or check that it is.
+
+    Raises ConfigurationError when it is a symlink, somebody else's or open to others, OSError when it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700)
+        path.chmod(0o700)  # whatever the umask
+    except FileExistsError:
+        pass
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise ConfigurationError(
+            f"{path} is not a directory of its own (a link, a file?); steplog writes nothing there"
+        )
+    if found.st_uid != os.geteuid():
+        raise ConfigurationError(f"{path} belongs to another user; steplog writes nothing there")
+    if found.st_mode & 0o022:
+        raise ConfigurationError(f"{path} can be written by others; `chmod 700` it, and steplog will use it")
+
+
+def private_file(path: Path, data: bytes) -> None:
+    """Put a file of ours at ``path``, whole or not at all, replacing what is there. Raises OSError."""
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(scratch, flags, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(data)
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def remove_tree(path: Path | None) -> None:
+    """Remove a directory of ours with all that is in it, as far as that goes."""
+    if path is not None:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def new_id() -> str:
+    """128 random bits, as 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def derived_local_id(base_url: str, namespace: str, project: str, run: str) -> str:
+    """The local id of a run that is joined: the same wherever it is joined from."""
+    return hashlib.sha256("\n".join((base_url, namespace, project, run)).encode()).hexdigest()[:32]
+
+
+def host_id() -> str:
+    """This host, as 16 hexadecimal digits."""
+    for name in _HOST_FILES:
+        try:
+            text = Path(name).read_text().strip()
+        except OSError:
+            continue
+        if text:
+            return hashlib.sha256(f"steplog {text}".encode()).hexdigest()[:16]
+    return "0" * 16

@@ -1,0 +1,65 @@
+"""The manifest: who a run is, where it goes, whose end decides its status, and what that status is.
+
+One small JSON file a run, in shared memory and on disk, replaced as a whole. It never holds the API key.
+What it says is what any later process needs to deliver the run: the server (``base_url``), the account that the
+key belonged to, the run's path on the server, and the status that was decided and is still to be sent.
+
+``owner`` is the writer whose process decides the status: "" for a run that was only joined from elsewhere, which
+never gets a status from here. A run that has an owner, no status, and no living writer was killed: CRASHED.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from steplog.errors import FormatError
+from steplog.journal.directories import private_file
+
+__all__ = ["Manifest", "load", "store"]
+
+_NAME = "manifest"
+_BYTES_MAX = 1024 * 1024
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that delivering a run takes; ``status`` is None until it is decided."""
+
+    version: int = 1
+    local_id: str
+    base_url: str
+    account: str
+    namespace: str
+    project: str
+    run: str
+    name: str = ""
+    owner: str = ""
+    status: str | None = None
+    status_sent: bool = False
+
+    def but(self, **changes: Any) -> Manifest:
+        """The same manifest with some fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+
+def store(directory: Path, manifest: Manifest) -> None:
+    """Put the manifest into a run's directory. Raises OSError."""
+    private_file(directory / _NAME, msgspec.json.encode(manifest))
+
+
+def load(directory: Path) -> Manifest | None:
+    """The manifest in a run's directory; None where there is none. Raises FormatError when it is not one of ours."""
+    try:
+        with open(directory / _NAME, "rb") as file:
+            data = file.read(_BYTES_MAX)
+    except OSError:
+        return None
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise FormatError(f"the manifest in {directory} is damaged: {error}") from None
+    if manifest.version != 1:
+        raise FormatError(f"the manifest in {directory} is of version {manifest.version}; version 1 is known here")
+    return manifest

@@ -1,0 +1,111 @@
+"""The marks: how far a writer's journal is delivered and durable, and what it came to.
+
+A small memory of two copies, written in turn: whoever is killed in the middle of one leaves the other, and the reader
+takes the newer of those whose check holds. Only the process that holds the run's lock writes them.
+
+::
+
+    copy    magic b"SLM1", CRC-32 u32 of the rest, sequence u64, delivered u64, durable u64, stock u64,
+            records u64, rejected u64, ambiguous u64, abandoned u64, spare u64, sent 512 bytes, settled 512 bytes
+
+*delivered* and *durable* are positions: everything below is on the server, on the disk. *stock* is 1 once anything
+went to a stock server, and never turns back. For a stock server, which takes records one by one and out of order, the
+windows hold a bit for each of the ``WINDOW`` positions from *delivered* on: *sent* is stored before the request, so
+that after a death what may have arrived twice is known; *settled* is what needs no more sending.
+The four counts are of records: delivered, refused for good, possibly delivered twice, claimed but never written.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass, replace
+
+from steplog.journal.segment import Memory
+
+__all__ = ["MARKS_BYTES", "WINDOW", "Marks", "load", "store"]
+
+WINDOW = 4096
+_MAGIC = b"SLM1"
+_HEAD = struct.Struct("<4sI")
+_FIELDS = struct.Struct(f"<QQQQQQQQ{WINDOW // 8}s{WINDOW // 8}s")
+_SEQUENCE = struct.Struct("<Q")
+_COPY_BYTES = _HEAD.size + _SEQUENCE.size + _FIELDS.size
+MARKS_BYTES = 2 * _COPY_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What is known of a writer's journal; ``sent`` and ``settled`` are bit sets, bit 0 is position ``delivered``."""
+
+    delivered: int = 0
+    durable: int = 0
+    stock: bool = False
+    records: int = 0
+    rejected: int = 0
+    ambiguous: int = 0
+    abandoned: int = 0
+    sent: int = 0
+    settled: int = 0
+
+    def with_sent(self, positions: list[int]) -> Marks:
+        """The same, with these positions about to be sent; those that were sent before count as ambiguous."""
+        bits = sum(1 << (position - self.delivered) for position in positions)
+        return replace(self, sent=self.sent | bits, ambiguous=self.ambiguous + (self.sent & bits).bit_count())
+
+    def with_settled(self, position: int) -> Marks:
+        """The same, with one more position that needs no more sending; delivered moves over what is settled."""
+        settled = self.settled | 1 << (position - self.delivered)
+        run = (~settled & (settled + 1)).bit_length() - 1  # how many of the lowest bits are set
+        return replace(self, delivered=self.delivered + run, settled=settled >> run, sent=self.sent >> run)
+
+
+def load(memory: Memory) -> Marks:
+    """The newer of the two copies that is whole; fresh marks where neither is."""
+    found = [copy for place in (0, _COPY_BYTES) if (copy := _copy(memory, place)) is not None]
+    return max(found, key=lambda copy: copy[0])[1] if found else Marks()
+
+
+def store(memory: Memory, marks: Marks) -> None:
+    """Write the copy that is older."""
+    copies = [_copy(memory, place) for place in (0, _COPY_BYTES)]
+    sequences = [copy[0] if copy is not None else 0 for copy in copies]
+    older = sequences.index(min(sequences))
+    data = _SEQUENCE.pack(max(sequences) + 1) + _FIELDS.pack(
+        marks.delivered,
+        marks.durable,
+        marks.stock,
+        marks.records,
+        marks.rejected,
+        marks.ambiguous,
+        marks.abandoned,
+        0,
+        marks.sent.to_bytes(WINDOW // 8, "little"),
+        marks.settled.to_bytes(WINDOW // 8, "little"),
+    )
+    place = older * _COPY_BYTES
+    memory[place : place + _COPY_BYTES] = _HEAD.pack(_MAGIC, zlib.crc32(data)) + data
+
+
+def _copy(memory: Memory, place: int) -> tuple[int, Marks] | None:
+    data = bytes(memory[place : place + _COPY_BYTES])
+    if len(data) < _COPY_BYTES:
+        return None
+    magic, check = _HEAD.unpack_from(data)
+    if magic != _MAGIC or zlib.crc32(data[_HEAD.size :]) != check:
+        return None
+    (sequence,) = _SEQUENCE.unpack_from(data, _HEAD.size)
+    fields = _FIELDS.unpack_from(data, _HEAD.size + _SEQUENCE.size)
+    delivered, durable, stock, records, rejected, ambiguous, abandoned, _, sent, settled = fields
+    marks = Marks(
+        delivered,
+        durable,
+        bool(stock),
+        records,
+        rejected,
+        ambiguous,
+        abandoned,
+        int.from_bytes(sent, "little"),
+        int.from_bytes(settled, "little"),
+    )
+    return sequence, marks

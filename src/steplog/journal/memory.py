@@ -1,0 +1,137 @@
+"""Where segments live: files in a private directory of shared memory, or anonymous memory.
+
+Shared memory (tmpfs) belongs to the kernel, not to the process: what was stored there survives SIGKILL, and other
+processes read it. A block is allocated for real before it is mapped (``posix_fallocate``): a sparse mapping on a full
+tmpfs would kill whoever touches it with SIGBUS. Blocks are never reused.
+
+``bytes_max`` bounds everything below the root, all runs and writers, living and dead: by default the smaller of
+64 MiB (all that a container has) and an eighth of the file system. Segments are small against what is left of it,
+a 32nd, from 16 KiB to 512 KiB.
+
+Anonymous memory is what remains on a system without usable shared memory: it dies with the process.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+__all__ = ["SEGMENT_SUFFIX", "Block", "MemoryPool", "default_bytes_max", "used_bytes"]
+
+SEGMENT_BYTES_MIN = 16 * 1024
+SEGMENT_BYTES_MAX = 512 * 1024
+MEMORY_BYTES_MAX = 64 * 1024 * 1024
+SEGMENT_SUFFIX = ".segment"
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Memory for one segment, and the file that holds it (None: anonymous)."""
+
+    memory: mmap.mmap
+    path: Path | None
+
+
+class MemoryPool:
+    """Gives one writer its blocks.
+
+    ``directory`` is the writer's in shared memory, None for anonymous memory; ``root`` is what ``bytes_max`` bounds.
+    """
+
+    def __init__(self, directory: Path | None, root: Path | None, bytes_max: int | None = None) -> None:
+        self.directory = directory
+        self._root = root
+        self.bytes_max = bytes_max if bytes_max is not None else default_bytes_max(root)
+        self._used = 0
+        self._files = count(1)
+        self.measure()
+
+    def measure(self) -> int:
+        """Look how much of ``bytes_max`` is in use; for the threads that prepare segments, not for ``log``."""
+        if self._root is not None:
+            self._used = used_bytes(self._root)
+        return self._used
+
+    def segment_bytes(self) -> int:
+        """The usual size of a segment, by what is left."""
+        share = max(1, (self.bytes_max - self._used) // 32)
+        return min(SEGMENT_BYTES_MAX, max(SEGMENT_BYTES_MIN, 1 << (share.bit_length() - 1)))
+
+    def make(self, size: int) -> Block | None:
+        """A block of ``size`` zero bytes, allocated and touched; None where there is no room."""
+        if self._used + size > self.bytes_max:
+            return None
+        block = self._anonymous(size) if self.directory is None else self._shared(self.directory, size)
+        if block is not None:
+            self._used += size
+        return block
+
+    def give_back(self, block: Block) -> None:
+        """Remove a block's file; its memory is free when the last mapping of it is gone."""
+        self._used -= len(block.memory)
+        if block.path is not None:
+            block.path.unlink(missing_ok=True)
+
+    def _shared(self, directory: Path, size: int) -> Block | None:
+        path = directory / f"{os.getpid():x}-{next(self._files):08x}{SEGMENT_SUFFIX}"
+        try:
+            descriptor = os.open(path, _CREATE, 0o600)
+        except OSError:
+            return None
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+            memory = mmap.mmap(descriptor, size)
+        except OSError:
+            path.unlink(missing_ok=True)
+            return None
+        finally:
+            os.close(descriptor)
+        _touch(memory)
+        return Block(memory, path)
+
+    @staticmethod
+    def _anonymous(size: int) -> Block | None:
+        try:
+            memory = mmap.mmap(-1, size)
+        except OSError:
+            return None
+        _touch(memory)
+        return Block(memory, None)
+
+
+def _touch(memory: mmap.mmap) -> None:
+    """Have the pages mapped now, not in the middle of a ``log()``."""
+    for place in range(0, len(memory), mmap.PAGESIZE):
+        memory[place] = 0
+
+
+def default_bytes_max(root: Path | None) -> int:
+    """64 MiB, or an eighth of the file system that ``root`` is on, if that is less."""
+    if root is None:
+        return MEMORY_BYTES_MAX
+    try:
+        system = os.statvfs(root)
+    except OSError:
+        return MEMORY_BYTES_MAX
+    return min(MEMORY_BYTES_MAX, system.f_frsize * system.f_blocks // 8)
+
+
+def used_bytes(root: Path) -> int:
+    """What the files below ``root`` take, as allocated; what vanishes meanwhile does not count."""
+    total = 0
+    pending = [root]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(Path(entry.path))
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+        except OSError:
+            continue
+    return total

@@ -1,0 +1,211 @@
+"""The range: records ``[first, end)`` of one writer, the unit of disk and wire.
+
+A record's identity is (run, writer, position), and a range is a stretch of positions. Positions that
+carry no record (dropped, abandoned, set aside) are covered by it with an empty slot of kind zero.
+
+The *body* is one MessagePack map::
+
+    v         1
+    writer    the writer's id, a string of [A-Za-z0-9_-]{1,64}
+    first     the first position
+    end       one after the last position
+    names     {number in the slots: name}, of the names used in the range
+    slots     the end - first slots of 32 bytes, as byte planes (see slot)
+    payloads  the payloads of the slots that have one, one after the other, in the order of the slots
+
+A slot's payload offset means nothing here; its length does. ``encode`` deflates the body (zlib, RFC
+1950, which is what HTTP calls "deflate"), and ``decode`` takes hostile input: every length is bounded
+before memory is given to it, and whatever does not hold together is a FormatError.
+
+Limits: 1 MiB of slots and payloads (``RANGE_BYTES_MAX``) unless the range is a single record, whose
+payload may be that large by itself; a name of 1 to 256 bytes of UTF-8; ``BODY_BYTES_MAX`` for all of it,
+which a range of many long names reaches first.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from steplog.errors import FormatError
+from steplog.journal import slot
+
+__all__ = [
+    "BODY_BYTES_MAX",
+    "NAME_BYTES_MAX",
+    "RANGE_BYTES_MAX",
+    "VERSION",
+    "Range",
+    "VersionError",
+    "decode",
+    "encode",
+]
+
+VERSION = 1
+RANGE_BYTES_MAX = 1024 * 1024
+NAME_BYTES_MAX = 256
+BODY_BYTES_MAX = 2 * 1024 * 1024 - 4096  # inflated, names and all; with it a frame stays below 2 MiB
+_DEFLATE_LEVEL = 1
+_POSITION_MAX = 2**63 - 1
+_WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_KNOWN_KINDS = bytes((slot.KIND_NONE, slot.KIND_FLOAT, slot.KIND_INT, slot.KIND_BOOL, slot.KIND_JSON))
+
+
+class VersionError(FormatError):
+    """The range is of a version that this code does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Positions ``[first, end)`` of ``writer``, with everything needed to read them."""
+
+    writer: str
+    first: int
+    end: int
+    names: dict[int, str]
+    slots: bytes
+    payloads: bytes
+
+    @property
+    def records(self) -> int:
+        """How many positions carry a record."""
+        kinds = slot.kinds_of(self.slots)
+        return len(kinds) - kinds.count(slot.KIND_NONE)
+
+    def payload_spans(self) -> Iterator[tuple[int, int, int]]:
+        """``(index, start, end)`` in ``payloads`` for each slot that has a payload."""
+        kinds = slot.kinds_of(self.slots)
+        start = 0
+        index = kinds.find(slot.KIND_JSON)
+        while index >= 0:
+            end = start + slot.unpack_payload(self.slots, index)[1]
+            yield index, start, end
+            start = end
+            index = kinds.find(slot.KIND_JSON, index + 1)
+
+    def part(self, first: int, end: int) -> Range:
+        """The same records, those in ``[first, end)`` alone."""
+        low, high = first - self.first, end - self.first
+        spans = [(a, b) for index, a, b in self.payload_spans() if low <= index < high]
+        slots = self.slots[low * slot.SLOT_BYTES : high * slot.SLOT_BYTES]
+        used = slot.distinct_names(slots)
+        return Range(
+            self.writer,
+            first,
+            end,
+            {number: name for number, name in self.names.items() if number in used},
+            slots,
+            self.payloads[spans[0][0] : spans[-1][1]] if spans else b"",
+        )
+
+    def without(self, position: int) -> Range:
+        """The same range, with "no record" at ``position``."""
+        index = position - self.first
+        slots = bytearray(self.slots)
+        slots[index * slot.SLOT_BYTES : (index + 1) * slot.SLOT_BYTES] = bytes(slot.SLOT_BYTES)
+        payloads = [self.payloads[start:end] for at, start, end in self.payload_spans() if at != index]
+        used = slot.distinct_names(slots)
+        names = {number: name for number, name in self.names.items() if number in used}
+        return Range(self.writer, self.first, self.end, names, bytes(slots), b"".join(payloads))
+
+
+class _Body(msgspec.Struct):
+    v: int
+    writer: str
+    first: int
+    end: int
+    names: dict[int, str]
+    slots: bytes
+    payloads: bytes
+
+
+class _Version(msgspec.Struct):
+    v: int
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(_Body).decode
+_unpack_version = msgspec.msgpack.Decoder(_Version).decode
+
+
+def encode(records: Range) -> bytes:
+    """The deflated body of a range."""
+    body = _Body(
+        VERSION,
+        records.writer,
+        records.first,
+        records.end,
+        records.names,
+        slot.to_planes(records.slots),
+        records.payloads,
+    )
+    return zlib.compress(_pack(body), _DEFLATE_LEVEL)
+
+
+def decode(deflated: bytes) -> Range:
+    """The range in a deflated body; FormatError where there is none, VersionError where it is newer."""
+    body = _inflate(deflated)
+    try:
+        version = _unpack_version(body).v
+        if version != VERSION:
+            raise VersionError(f"the range is of version {version}; version {VERSION} is known here")
+        fields = _unpack(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise FormatError(f"not the body of a range: {error}") from None
+    count = fields.end - fields.first
+    if not _WRITER.fullmatch(fields.writer):
+        raise FormatError("the writer's id is not of [A-Za-z0-9_-]{1,64}")
+    if not 0 <= fields.first <= fields.end <= _POSITION_MAX or len(fields.slots) != count * slot.SLOT_BYTES:
+        raise FormatError(f"{len(fields.slots)} bytes of slots for the positions {fields.first} to {fields.end}")
+    if count > 1 and len(fields.slots) + len(fields.payloads) > RANGE_BYTES_MAX:
+        raise FormatError(f"more than {RANGE_BYTES_MAX} bytes of slots and payloads")
+    records = Range(
+        fields.writer,
+        fields.first,
+        fields.end,
+        fields.names,
+        slot.from_planes(fields.slots),
+        fields.payloads,
+    )
+    _check_records(records)
+    return records
+
+
+def _inflate(deflated: bytes) -> bytes:
+    stream = zlib.decompressobj()
+    try:
+        body = stream.decompress(deflated, BODY_BYTES_MAX)
+    except zlib.error as error:
+        raise FormatError(f"not deflated: {error}") from None
+    if not stream.eof or stream.unused_data:
+        raise FormatError("the deflated body is cut, too long, or followed by something else")
+    return body
+
+
+def _check_records(records: Range) -> None:
+    kinds = slot.kinds_of(records.slots)
+    if kinds.translate(None, _KNOWN_KINDS):
+        raise FormatError("a slot of an unknown kind")
+    if any(records.slots[plane :: slot.SLOT_BYTES].strip(b"\0") for plane in (28, 29, 31)):
+        raise FormatError("a slot whose spare bytes are not zero")
+    for name in records.names.values():
+        if not 0 < len(name.encode("utf-8", "surrogatepass")) <= NAME_BYTES_MAX:
+            raise FormatError(f"a name that is empty or longer than {NAME_BYTES_MAX} bytes")
+    unknown = slot.distinct_names(records.slots) - records.names.keys()
+    if unknown and not _only_empty(records, kinds, unknown):
+        raise FormatError("a slot whose name is not declared")
+    spans = [end for _, _, end in records.payload_spans()]
+    if (spans[-1] if spans else 0) != len(records.payloads):
+        raise FormatError("the payloads are not as long as the slots say")
+
+
+def _only_empty(records: Range, kinds: bytes, unknown: set[int]) -> bool:
+    """Whether the undeclared names occur in empty slots alone (whose name is zero)."""
+    if unknown != {0}:
+        return False
+    low = [records.slots[plane :: slot.SLOT_BYTES] for plane in range(24, 28)]
+    return all(kind == slot.KIND_NONE for kind, *name in zip(kinds, *low, strict=True) if not any(name))

@@ -1,0 +1,236 @@
+"""The segment: a fixed stretch of one writer's journal, in memory that outlives the process.
+
+::
+
+    offset      size           what
+    0           64             header
+    64          region         byte region: names and payloads, in granules of 16 bytes
+    64 + region 32 * capacity  slot region, to the end of the memory
+
+    header      magic b"SLSG", version u16, spare u16, capacity u32, region u32, writer 16 bytes,
+                base u64, CRC-32 u32 of all that; zero to 64
+    entry       tag u32, length u32, CRC-32 u32 of tag, length and text; text; zero to a granule
+
+Little-endian. The slots come last so that the end of the memory is the end of the room: ``pack_into``
+itself refuses a slot that is one too far.
+
+*Base* is the position of the first slot. A segment whose header is zero was prepared and is not in use.
+It ends where the next one begins, or at its capacity if that is less; slots beyond the end are nothing.
+
+An entry's tag is a name's number, or PAYLOAD. Names and payloads are written before the slot that needs
+them, so whoever sees the slot finds them whole. Each segment declares every name that its slots use, and
+can be read, moved, damaged or deleted on its own. Threads fill their entries side by side, so a granule that
+begins no whole entry is stepped over: the next one may.
+
+Pure: functions of bytes-like memory. Whatever is read here may be damaged, and is checked before use.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from steplog.errors import FormatError
+from steplog.journal import slot
+
+__all__ = [
+    "GRANULE_BYTES",
+    "HEADER_BYTES",
+    "PAYLOAD",
+    "VERSION",
+    "Header",
+    "Memory",
+    "Records",
+    "SegmentView",
+    "entry",
+    "granules",
+    "read_header",
+    "write_header",
+]
+
+VERSION = 1
+HEADER_BYTES = 64
+GRANULE_BYTES = 16
+PAYLOAD = 0xFFFFFFFF
+_MAGIC = b"SLSG"
+_HEADER = struct.Struct("<4sHHII16sQ")
+_CHECK = struct.Struct("<I")
+_ENTRY = struct.Struct("<III")
+_TAG_AND_LENGTH = struct.Struct("<II")
+
+
+class Memory(Protocol):
+    """A mapping, a bytearray: bytes that can be read and written in place."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: slice, /) -> bytes | bytearray: ...
+    def __setitem__(self, key: slice, value: bytes, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a segment says of itself."""
+
+    writer: bytes
+    base: int
+    capacity: int
+    region: int
+
+    @property
+    def size(self) -> int:
+        """The bytes of memory that such a segment takes."""
+        return HEADER_BYTES + self.region + self.capacity * slot.SLOT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Slots copied out of a segment, with the names and payloads that they need.
+
+    ``unreadable`` counts slots whose name or payload is damaged; they are empty in ``slots``.
+    """
+
+    slots: bytes
+    names: dict[int, str]
+    payloads: list[bytes]
+    unreadable: int
+
+
+def write_header(memory: Memory, header: Header) -> None:
+    """Put a segment into use; its base is valid from now on. May be repeated."""
+    fields = _HEADER.pack(_MAGIC, VERSION, 0, header.capacity, header.region, header.writer, header.base)
+    memory[0 : _HEADER.size + _CHECK.size] = fields + _CHECK.pack(zlib.crc32(fields))
+
+
+def read_header(memory: Memory) -> Header | None:
+    """The header; None while the segment is not in use; FormatError if it is damaged, cut or newer."""
+    data = bytes(memory[0 : _HEADER.size + _CHECK.size])
+    if not data.strip(b"\0"):
+        return None
+    if len(data) < _HEADER.size + _CHECK.size:
+        raise FormatError("the segment is cut short")
+    magic, version, _, capacity, region, writer, base = _HEADER.unpack_from(data)
+    if magic != _MAGIC or _CHECK.unpack_from(data, _HEADER.size)[0] != zlib.crc32(data[: _HEADER.size]):
+        raise FormatError("the segment's header is damaged or not ours")
+    if version != VERSION:
+        raise FormatError(f"the segment is of version {version}; version {VERSION} is known here")
+    header = Header(writer, base, capacity, region)
+    if header.size != len(memory):
+        raise FormatError(f"the segment has {len(memory)} bytes, and its header says {header.size}")
+    return header
+
+
+def entry(tag: int, text: bytes) -> bytes:
+    """An entry of the byte region, padded to whole granules."""
+    check = zlib.crc32(text, zlib.crc32(_TAG_AND_LENGTH.pack(tag, len(text))))
+    return (_ENTRY.pack(tag, len(text), check) + text).ljust(granules(len(text)) * GRANULE_BYTES, b"\0")
+
+
+def granules(length: int) -> int:
+    """How many granules an entry with a text of ``length`` bytes takes."""
+    return (_ENTRY.size + length + GRANULE_BYTES - 1) // GRANULE_BYTES
+
+
+class SegmentView:
+    """Reads one segment that is in use, while its writer may still append to it."""
+
+    def __init__(self, memory: Memory, header: Header) -> None:
+        self.memory = memory
+        self.header = header
+        self._slots_start = HEADER_BYTES + header.region
+        self._names: dict[int, str] = {}
+        self._scanned = HEADER_BYTES
+
+    def kinds(self, start: int = 0) -> bytes:
+        """The kind of each slot from index ``start`` on."""
+        first = self._slots_start + start * slot.SLOT_BYTES + slot.KIND_OFFSET
+        return bytes(self.memory[first :: slot.SLOT_BYTES])
+
+    def readable(self, start: int, end: int) -> int:
+        """The index up to which slots are there without a gap, from ``start`` on and at most ``end``."""
+        kinds = self.kinds(start)[: max(0, end - start)]
+        gap = kinds.find(slot.KIND_NONE)
+        return start + (len(kinds) if gap < 0 else gap)
+
+    def written(self) -> int:
+        """One more than the index of the last slot that is there; gaps below it do not matter."""
+        return len(self.kinds().rstrip(b"\0"))
+
+    def holes(self, end: int) -> list[int]:
+        """The indices below ``end`` of slots that were claimed and are not there."""
+        kinds = self.kinds()[:end]
+        return [index for index, kind in enumerate(kinds) if kind == slot.KIND_NONE] if 0 in kinds else []
+
+    def read(self, start: int, end: int) -> Records:
+        """Copy the slots ``[start, end)``, which are ``readable``, and what they need."""
+        first = self._slots_start + start * slot.SLOT_BYTES
+        slots = bytes(self.memory[first : first + (end - start) * slot.SLOT_BYTES])
+        slots = slot.without_tombstones(slots)
+        kinds = slot.kinds_of(slots)
+        used = slot.distinct_names(slots)
+        if slot.KIND_NONE in kinds:
+            used.discard(0)
+        names = self._resolve(used)
+        payloads: list[bytes] = []
+        bad = self._slots_of(slots, used - names.keys()) if len(names) < len(used) else []
+        index = kinds.find(slot.KIND_JSON)
+        while index >= 0:
+            payload = self._payload(*slot.unpack_payload(slots, index))
+            if payload is None:
+                bad.append(index)
+            elif index not in bad:
+                payloads.append(payload)
+            index = kinds.find(slot.KIND_JSON, index + 1)
+        if bad:
+            slots = _emptied(slots, bad)
+        return Records(slots, names, payloads, len(set(bad)))
+
+    def _resolve(self, used: set[int]) -> dict[int, str]:
+        if not used <= self._names.keys():
+            self._scan_names()
+        return {number: self._names[number] for number in used if number in self._names}
+
+    def _scan_names(self) -> None:
+        """Read the entries that came since the last scan; a gap between them is stepped over each time."""
+        place, unbroken = self._scanned, True
+        while place < self._slots_start:
+            found = self._entry(place)
+            if found is None:
+                if unbroken:
+                    self._scanned, unbroken = place, False
+                place += GRANULE_BYTES
+                continue
+            tag, text = found
+            if tag != PAYLOAD:
+                self._names[tag] = text.decode("utf-8", "replace")
+            place += granules(len(text)) * GRANULE_BYTES
+        if unbroken:
+            self._scanned = place
+
+    def _payload(self, offset: int, length: int) -> bytes | None:
+        found = self._entry(HEADER_BYTES + offset) if offset % GRANULE_BYTES == 0 else None
+        return found[1] if found is not None and found[0] == PAYLOAD and len(found[1]) == length else None
+
+    def _entry(self, place: int) -> tuple[int, bytes] | None:
+        head = self.memory[place : place + _ENTRY.size]
+        if place + _ENTRY.size > self._slots_start:
+            return None
+        tag, length, check = _ENTRY.unpack(head)
+        end = place + _ENTRY.size + length
+        if tag == 0 or end > self._slots_start:
+            return None
+        text = bytes(self.memory[place + _ENTRY.size : end])
+        return (tag, text) if zlib.crc32(text, zlib.crc32(head[:8])) == check else None
+
+    @staticmethod
+    def _slots_of(slots: bytes, names: set[int]) -> list[int]:
+        numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
+        return [i for i, number in enumerate(numbers) if number in names]
+
+
+def _emptied(slots: bytes, indices: list[int]) -> bytes:
+    copy = bytearray(slots)
+    for index in indices:
+        copy[index * slot.SLOT_BYTES : (index + 1) * slot.SLOT_BYTES] = bytes(slot.SLOT_BYTES)
+    return bytes(copy)

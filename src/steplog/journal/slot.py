@@ -1,0 +1,126 @@
+"""The slot: one record in 32 bytes, the same in memory, on disk and on the wire.
+
+Little-endian::
+
+    offset  size  field
+    0       8     step   int64; NO_STEP, its minimum: none was given
+    8       8     value  float64; int64; a bool as int64; or a payload's offset and length, uint32 each
+    16      8     time   int64, nanoseconds since the epoch, wall clock
+    24      4     name   uint32, a number of the writer's; its text is declared beside the slots
+    28      2     spare  zero
+    30      2     kind   what the slot holds, one of the KIND constants; written last
+
+A slot is written once, by one call of ``pack_into``, and never touched again. That call clears the
+slot and fills it in order, so that its last store, the kind, commits the record: a slot whose kind
+is zero is not there yet, and any other is whole.
+
+Spare and kind share their last eight bytes with the name, and are packed with it as one number, the
+*key*: two arguments less for ``pack_into``, which is a tenth of its time.
+
+A tombstone is a slot that was claimed and will never be filled. Readers turn it into "no record"
+before it goes anywhere, so on disk and on the wire it is kind zero.
+
+As *byte planes* (byte 0 of every slot, then byte 1 of every slot, …) slots compress well, and to
+build them takes no Python per record.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+
+__all__ = [
+    "KIND_BOOL",
+    "KIND_FLOAT",
+    "KIND_INT",
+    "KIND_JSON",
+    "KIND_NONE",
+    "KIND_OFFSET",
+    "KIND_TOMBSTONE",
+    "NO_STEP",
+    "SLOT_BYTES",
+    "STEP_MAX",
+    "TOMBSTONE",
+    "distinct_names",
+    "from_planes",
+    "key_of",
+    "kinds_of",
+    "pack_float",
+    "pack_int",
+    "pack_payload",
+    "to_planes",
+    "unpack_payload",
+    "without_tombstones",
+]
+
+SLOT_BYTES = 32
+KIND_OFFSET = 30  # of the kind's low byte; its high byte is zero in every kind there is
+NO_STEP = -(2**63)
+STEP_MAX = 2**63 - 1
+
+KIND_NONE = 0
+KIND_FLOAT = 1
+KIND_INT = 2
+KIND_BOOL = 3
+KIND_JSON = 4
+KIND_TOMBSTONE = 255
+
+# Native packing where that is little-endian without padding: the key is then one 8-byte store, and
+# the call takes a third less time than with "<".
+_ORDER = "@" if sys.byteorder == "little" else "<"
+pack_float = struct.Struct(f"{_ORDER}qdqQ").pack_into
+pack_int = struct.Struct(f"{_ORDER}qqqQ").pack_into
+pack_payload = struct.Struct(f"{_ORDER}qIIqQ").pack_into
+_PLACE = struct.Struct("<II")
+
+TOMBSTONE = struct.pack("<qqqQ", 0, 0, 0, KIND_TOMBSTONE << 48)
+_NO_TOMBSTONES = bytes(0 if kind == KIND_TOMBSTONE else kind for kind in range(256))
+
+
+def key_of(name: int, kind: int) -> int:
+    """The last eight bytes of a slot as one number: name, spare, kind."""
+    return name | kind << 48
+
+
+def kinds_of(slots: bytes) -> bytes:
+    """The kind of each slot, one byte each."""
+    return slots[KIND_OFFSET::SLOT_BYTES]
+
+
+def without_tombstones(slots: bytes) -> bytes:
+    """The same slots with each tombstone as "no record"."""
+    kinds = kinds_of(slots)
+    if KIND_TOMBSTONE not in kinds:
+        return slots
+    copy = bytearray(slots)
+    copy[KIND_OFFSET::SLOT_BYTES] = kinds.translate(_NO_TOMBSTONES)
+    return bytes(copy)
+
+
+def unpack_payload(slots: bytes, index: int) -> tuple[int, int]:
+    """Offset and length of the payload of slot ``index``."""
+    return _PLACE.unpack_from(slots, index * SLOT_BYTES + 8)
+
+
+def distinct_names(slots: bytes | bytearray) -> set[int]:
+    """The name numbers that occur in ``slots``, those of empty slots (zero) included."""
+    numbers = array("I")
+    numbers.frombytes(memoryview(slots).cast("I")[6 :: SLOT_BYTES // 4].tobytes())
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return set(numbers)
+
+
+def to_planes(slots: bytes) -> bytes:
+    """Byte 0 of every slot, then byte 1 of every slot, and so on."""
+    return b"".join([slots[plane::SLOT_BYTES] for plane in range(SLOT_BYTES)])
+
+
+def from_planes(planes: bytes) -> bytes:
+    """The slots again, one after the other; ``len(planes)`` is a multiple of 32."""
+    count = len(planes) // SLOT_BYTES
+    slots = bytearray(len(planes))
+    for plane in range(SLOT_BYTES):
+        slots[plane::SLOT_BYTES] = planes[plane * count : (plane + 1) * count]
+    return bytes(slots)

@@ -1,0 +1,246 @@
+"""The writer: one process's append side of a run, and where its segments come from.
+
+``Append.log`` is its hot path; everything that is rarer comes here: a value that is not a plain float, a new name,
+a full segment, the end. None of it takes a lock, for the reasons that ``append`` gives.
+
+The states of a writer are segments. *Full*, *finished*, *forked* and *disabled* are segments without room, whose
+``refuse`` says what a call does; so the hot path needs no test for any of them. A full one has a successor as soon
+as there is memory again.
+
+A writer never waits: a segment is taken from the spares that the agent prepares, else made here (shared memory only,
+about 0.5 ms), and where there is none the call is counted as dropped.
+"""
+
+from __future__ import annotations
+
+import operator
+import struct
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from time import time_ns
+from typing import Any
+
+from steplog.journal import slot
+from steplog.journal.append import Append, Segment
+from steplog.journal.memory import Block, MemoryPool
+from steplog.journal.range import NAME_BYTES_MAX
+from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
+from steplog.journal.values import convert
+
+__all__ = ["EndedSegment", "Refusal", "Writer"]
+
+NAMES_BYTES_MAX = 1024 * 1024  # of a segment's region for names that are carried over: some 30,000 of them
+Refusal = Callable[[Any, Any, Any], None]
+_PACK = {
+    slot.KIND_FLOAT: slot.pack_float,
+    slot.KIND_INT: slot.pack_int,
+    slot.KIND_BOOL: slot.pack_int,
+}
+
+
+class EndedSegment(Segment):
+    """A segment without room; ``refuse`` is what a call of ``log`` comes to."""
+
+    __slots__ = ("refuse",)
+
+    def __init__(self, writer: bytes, base: int, refuse: Refusal) -> None:
+        super().__init__(bytearray(), Header(writer, base, 0, 0))
+        self.slots = bytearray()
+        self.refuse = refuse
+
+
+class Writer:
+    """Appends to a journal of its own; ``id`` is its name in it.
+
+    ``pool`` gives memory; ``clock`` stamps records, in ns since the epoch. ``append`` is the hot path to serve, where
+    there is one already: that of the writer that a fork left behind.
+    """
+
+    def __init__(
+        self,
+        pool: MemoryPool,
+        writer: bytes,
+        *,
+        value_bytes_max: int,
+        clock: Callable[[], int] = time_ns,
+        append: Append | None = None,
+    ) -> None:
+        self.id = writer
+        self.pool = pool
+        self.value_bytes_max = value_bytes_max
+        self.dropped = {"memory full": 0, "finished": 0}  # calls that were not taken, by reason
+        self.use_client: Callable[[Any], None] = lambda client: None
+        self._numbers = count(1)
+        self._spares: deque[Block] = deque()
+        self.head = self._segment(0, 0) or self._full(0)  # the first segment that is needed; its reader moves it on
+        self.append = append or Append(self.head, self._slow, clock)
+        self.append.slow = self._slow
+        self._follow(self.head)
+
+    # -- appending ----------------------------------------------------------------------------------------------
+
+    def _slow(self, name: Any, value: Any, step: Any, client: Any) -> None:
+        if client is not None:
+            self.use_client(client)
+        segment = self.append.segment
+        if isinstance(segment, EndedSegment):
+            segment.refuse(name, value, step)
+        else:
+            self.log(name, value, step)
+
+    def log(self, name: Any, value: Any, step: Any = None) -> None:
+        """Record any value. Raises TypeError or ValueError for what is wrong, and then nothing is recorded."""
+        text, number = checked_name(name), checked_step(step)
+        kind, scalar = convert(value, self.value_bytes_max)
+        while not self._store(text, kind, scalar, number):
+            segment = self.append.segment
+            if isinstance(segment, EndedSegment):
+                return segment.refuse(name, value, step)
+        return None
+
+    def _store(self, name: str, kind: int, value: float | int | bytes, step: int) -> bool:
+        """Write one record where the writer is; False when that took another segment, and it is to be done again."""
+        segment = self.append.segment
+        need = granules(len(name.encode())) + (granules(len(value)) if isinstance(value, bytes) else 0)
+        if name not in segment.names and not segment.declare(name, next(self._numbers)):
+            return self._rotate(segment, need * GRANULE_BYTES)
+        key = segment.names[name] + slot.key_of(0, kind - slot.KIND_FLOAT)
+        place = segment.put(PAYLOAD, value) if isinstance(value, bytes) else 0
+        if place is None:
+            return self._rotate(segment, need * GRANULE_BYTES)
+        now = self.append.clock()
+        offset = -1
+        try:
+            offset = segment.claim()
+            if isinstance(value, bytes):
+                slot.pack_payload(segment.slots, offset, step, place, len(value), now, key)
+            else:
+                _PACK[kind](segment.slots, offset, step, value, now, key)
+        except struct.error:
+            segment.bury(offset)
+            return self._rotate(segment, 0)
+        except BaseException:
+            segment.bury(offset)
+            raise
+        return True
+
+    def count(self, reason: str) -> None:
+        """One more call that was not taken."""
+        # Between the load and the store there is no call and no backward jump, so CPython lets nobody in.
+        self.dropped[reason] += 1
+
+    # -- segments -----------------------------------------------------------------------------------------------
+
+    def end(self, refuse: Refusal) -> None:
+        """Take the room away for good: from now on ``log`` comes to ``refuse``."""
+        while not isinstance(segment := self.append.segment, EndedSegment) or segment.refuse is not refuse:
+            self._succeed(segment, lambda base: EndedSegment(self.id, base, refuse))
+        while self._spares:
+            self.pool.give_back(self._spares.popleft())
+
+    def reopen(self) -> None:
+        """Take calls again after ``end``."""
+        self._rotate(self.append.segment, 0)
+
+    def forked(self, refuse: Refusal) -> None:
+        """In a forked child: let go of the parent's journal; from now on ``log`` comes to ``refuse``."""
+        segment = self.append.segment
+        self._spares.clear()
+        if isinstance(segment, EndedSegment) and segment.refuse != self._when_full:
+            return  # finished or disabled, and so it is here
+        segment.forget()
+        self.append.segment = EndedSegment(self.id, 0, refuse)
+
+    def prepare(self, spares: int = 1) -> None:
+        """Make segments ahead of time; called by the agent, never by ``log``."""
+        if isinstance(self.append.segment, EndedSegment) and self.append.segment.refuse != self._when_full:
+            return
+        while len(self._spares) < spares and (block := self.pool.make(self.pool.segment_bytes())) is not None:
+            self._spares.append(block)
+
+    def _rotate(self, segment: Segment, need: int) -> bool:
+        names = sum(map(len, segment.entries))
+        region = 2 * max(need, names if 2 * names <= NAMES_BYTES_MAX else 0)
+        self._succeed(segment, lambda base: self._segment(base, region) or self._full(base))
+        return False
+
+    def _succeed(self, segment: Segment, make: Callable[[int], Segment]) -> None:
+        """Put another segment after this one, or go along with the one that somebody else has put there."""
+        end = segment.close()
+        if not segment.successor:
+            new = make(segment.header.base + end)
+            new.inherit(segment)
+            if segment.successor.setdefault(0, new) is not new:
+                self._give_back(new)
+                segment.bury(segment.offset_of(end))
+        self._follow(segment)
+
+    def _follow(self, segment: Segment) -> None:
+        """Go to the last segment there is. A handler may have been there before us: so look again after each step."""
+        while True:
+            if segment.header.capacity:
+                write_header(segment.memory, segment.header)
+            self.append.segment = segment
+            if 0 not in segment.successor:
+                return
+            segment = segment.successor[0]
+
+    def _segment(self, base: int, region: int) -> Segment | None:
+        """A segment that begins at ``base`` with a byte region of at least ``region``; None where memory is out."""
+        size = self.pool.segment_bytes()
+        usual = size // 8
+        block = None
+        if region <= usual:
+            region = usual
+            try:
+                block = self._spares.popleft()
+            except IndexError:
+                block = self.pool.make(size)
+        else:
+            region += -region % GRANULE_BYTES
+            block = self.pool.make(size - usual + region)
+        if block is None:
+            return None
+        capacity = (len(block.memory) - HEADER_BYTES - region) // slot.SLOT_BYTES
+        return Segment(block.memory, Header(self.id, base, capacity, region), block)
+
+    def _give_back(self, segment: Segment) -> None:
+        if segment.block is not None:
+            self.pool.give_back(segment.block)
+
+    def _full(self, base: int) -> EndedSegment:
+        return EndedSegment(self.id, base, self._when_full)
+
+    def _when_full(self, name: Any, value: Any, step: Any) -> None:
+        if self._spares:
+            self._rotate(self.append.segment, 0)
+            return self._slow(name, value, step, None)
+        checked_name(name), checked_step(step)
+        self.count("memory full")
+        return None
+
+
+def checked_name(name: Any) -> str:
+    """The name, if it is one."""
+    if not isinstance(name, str):
+        raise TypeError(f"a metric's name is a str, not {type(name).__name__}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise ValueError("a metric's name is text that UTF-8 can hold; this one has a lone surrogate") from None
+    if not 0 < size <= NAME_BYTES_MAX:
+        raise ValueError(f"a metric's name has 1 to {NAME_BYTES_MAX} bytes of UTF-8, not {size}")
+    return str(name)
+
+
+def checked_step(step: Any) -> int:
+    """The step as the slot holds it, if it is one."""
+    if step is None:
+        return slot.NO_STEP
+    if isinstance(step, bool) or not hasattr(step, "__index__"):
+        raise TypeError(f"a step is an integer, not {type(step).__name__}")
+    number = operator.index(step)
+    if not slot.NO_STEP < number <= slot.STEP_MAX:
+        raise ValueError(f"a step lies between {slot.NO_STEP + 1} and {slot.STEP_MAX}; this one is {number}")
+    return number

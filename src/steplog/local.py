@@ -1,0 +1,64 @@
+"""Finding the embedded server on this machine, for where neither a server nor a key is configured.
+
+The state file (``instance``) says where it listens and with which key. Ports are taken over and files stay behind,
+so the key is sent only after whoever listens there has proved, over a number used once, that it knows the secret
+in that file: ``GET /api/v0/instance/?nonce=…`` without a key, answered with an HMAC.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import replace
+
+import msgspec
+
+from steplog import instance
+from steplog.address import canonical_url, is_loopback
+from steplog.delivery.exchange import Request
+from steplog.delivery.wire import API
+from steplog.errors import ServerUnavailableError
+from steplog.secret import Secret
+from steplog.settings import Settings
+from steplog.transport import HTTPTransport
+
+__all__ = ["local_settings"]
+
+_TIMEOUT_S = 2.0
+
+
+class _Told(msgspec.Struct):
+    instance: str
+    proof: str
+
+
+def local_settings(settings: Settings) -> Settings | None:
+    """The settings with the address and the key of the server on this machine, if there is one that proves itself.
+
+    Takes two seconds at most.
+    """
+    found = instance.read(instance.state_path(settings.dir))
+    if found is None:
+        return None
+    try:
+        url = canonical_url(found.base_url)
+    except ValueError:
+        return None
+    if not is_loopback(url) or not _proves(url, found):
+        return None
+    return replace(settings, url=url, api_key=Secret(found.api_key))
+
+
+def _proves(url: str, found: instance.Instance) -> bool:
+    nonce = secrets.token_hex(16)
+    transport = HTTPTransport(url, lambda: None, connect_timeout_s=_TIMEOUT_S)
+    try:
+        answer = transport.exchange(Request("GET", f"{API}/instance/?nonce={nonce}"), _TIMEOUT_S)
+        told = msgspec.json.decode(answer.body, type=_Told)
+    except (ServerUnavailableError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    finally:
+        transport.close()
+    expected = instance.proof(found.secret, nonce)
+    proved = hmac.compare_digest(told.proof.encode("utf-8", "replace"), expected.encode())
+    return answer.status == 200 and told.instance == found.instance and proved

@@ -1,0 +1,255 @@
+"""A run that is open in this process: what ``Run`` does its work with.
+
+The process that holds the run's lock delivers it (``custody``); any other is a worker, which only appends, and
+waits for the other one's marks. A forked child is a worker with a writer of its own, made at its first ``log``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from steplog.delivery.custody import Custody
+from steplog.delivery.exchange import Transport
+from steplog.delivery.verdicts import Judgement
+from steplog.errors import RunFinishedError
+from steplog.journal import manifest as manifests
+from steplog.journal import marks
+from steplog.journal.locks import Lock
+from steplog.journal.manifest import Manifest
+from steplog.journal.opening import OpenWriter, open_writer
+from steplog.process import Process, current
+from steplog.report import Report, Stats
+
+if TYPE_CHECKING:
+    from steplog.run import Run
+
+__all__ = ["OpenRun"]
+
+SILENT_S = 10.0
+SILENT_EXIT_S = 5.0
+MARKS_INTERVAL_S = 0.02
+_log = logging.getLogger("steplog")
+_opening = threading.RLock()
+
+
+class OpenRun:
+    """Opens the run that ``manifest`` names, in this process; as its owner, if it has no living one here.
+
+    ``takes_ranges`` is what the server said of itself when it made the run; None: it is to be asked.
+    Raises OSError or ConfigurationError when there is no place for the journal.
+    """
+
+    def __init__(
+        self, manifest: Manifest, transport: Transport, *, owner: bool = True, takes_ranges: bool | None = None
+    ) -> None:
+        process = current()
+        self.run: Run | None = None
+        self.process: Process | None = process
+        self.transport: Transport | None = transport
+        self.local_id = manifest.local_id
+        self.settings = process.settings
+        self.place, lock = process.places.claim(manifest.local_id)
+        self.opened = self._open_writer()
+        self.custody: Custody | None = None
+        self.manifest = manifest
+        self._finished: str | None = None
+        if lock is not None:
+            self._deliver(process, lock, transport, owner, takes_ranges)
+        else:
+            process.agent.keep(self.opened)
+        process.runs[id(self)] = self
+
+    def _open_writer(self, append: Any = None) -> OpenWriter:
+        opened = open_writer(
+            self.place,
+            current().places.memory,
+            memory_bytes_max=self.settings.memory_bytes_max,
+            value_bytes_max=self.settings.value_bytes_max,
+            append=append,
+        )
+        opened.writer.use_client = self._use_client
+        return opened
+
+    def _deliver(
+        self, process: Process, lock: Lock, transport: Transport, owner: bool, takes_ranges: bool | None
+    ) -> None:
+        known = None if self.place.memory is None else manifests.load(self.place.memory)
+        manifest = known or self.manifest
+        if owner:
+            manifest = manifest.but(owner=self.opened.writer.id.hex(), status=None, status_sent=False)
+        self.manifest = manifest
+        self.custody = Custody(self.place, lock, manifest, process.terms, process.agent.random, self.opened)
+        self.custody.store(manifest)
+        if takes_ranges is not None:
+            self.custody.consignment.knows(takes_ranges)
+        process.agent.deliver(self.custody, transport)
+
+    # -- logging --------------------------------------------------------------------------------------------------
+
+    @property
+    def log(self) -> Any:
+        """The hot path."""
+        return self.opened.writer.append.log
+
+    def _use_client(self, client: Any) -> None:
+        if self.custody is not None and self.process is not None and client.transport is not self.transport:
+            self.transport = client.transport
+            self.process.agent.deliver(self.custody, client.transport)
+
+    def use(self, client: Any) -> None:
+        """Deliver over this client from now on; None: as before."""
+        if client is not None:
+            self._use_client(client)
+
+    def forked(self) -> None:
+        """In a forked child: what was the parent's is not ours."""
+        global _opening
+        _opening = threading.RLock()
+        self.process = self.custody = self.transport = None
+        self.opened.writer.forked(self._reopen)
+
+    def _reopen(self, name: Any, value: Any, step: Any) -> None:
+        with _opening:
+            append = self.opened.writer.append
+            if self.process is None:
+                self.process = current()
+                self.opened = self._open_writer(append)
+                self.process.runs[id(self)] = self
+                # Without a thread, as in an exit hook, log() makes its segments itself.
+                with contextlib.suppress(RuntimeError):
+                    self.process.agent.keep(self.opened)
+        append.log(name, value, step)
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until what is written by now is delivered; whether it is."""
+        if self.custody is not None and self.process is not None:
+            return self.process.agent.wait(self.custody, timeout_s)
+        return self._wait_for_marks(timeout_s)
+
+    def _wait_for_marks(self, timeout_s: float) -> bool:
+        """A worker's way: look at what the run's agent, in another process, has marked."""
+        if self.process is None:
+            return True  # a forked child that has not logged
+        journal = self.opened.journal
+        end, deadline = journal.written(), time.monotonic() + timeout_s
+        while True:
+            journal.load_marks()
+            if journal.marks.delivered >= end or journal.census(journal.marks.delivered, end)[0] == 0:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(MARKS_INTERVAL_S)
+
+    def finish(self, status: str, timeout_s: float) -> Judgement | None:
+        """Take no more records, deliver those there are, then send the status; the judgement if that is refused."""
+        self._finished = status
+        self.opened.writer.end(self._refuse)
+        if self.custody is None or self.process is None:
+            self.flush(timeout_s)
+            self.opened.gone = True
+            self._close()
+            return None
+        self.process.agent.wait(self.custody, timeout_s, status)
+        refused = self.custody.consignment.refused
+        if refused is not None:
+            self._finished = None
+            self.opened.writer.reopen()
+            return refused
+        self.opened.gone = True
+        self.process.agent.dismiss(self.custody)
+        self._close()
+        return None
+
+    def finish_in_background(self, status: str) -> None:
+        """Take no more records, write the status down, and have it sent once the records are delivered."""
+        self.opened.writer.end(self._count)
+        self.opened.gone = True
+        if self.custody is not None and self.process is not None:
+            self.process.agent.decide(self.custody, status)
+        self._close()
+
+    def finish_at_exit(self, status: str) -> None:
+        """End the run with the process: as the owner with a status, as a worker without one."""
+        self.opened.writer.end(self._count)
+        self.opened.gone = True
+        self._close()
+        if self.custody is None or self.process is None:
+            return  # a worker's records are safe, and the agent, which lives elsewhere, delivers them
+        timeout_s = self.settings.finish_timeout_s
+        if self.process.agent.silent_s(self.custody) >= SILENT_S:
+            timeout_s = min(timeout_s, SILENT_EXIT_S)  # the data is safe, so not long for a silent server
+        if self.process.agent.wait(self.custody, timeout_s, status):
+            self.process.agent.dismiss(self.custody)
+        else:
+            _log.warning("steplog: run %s is not delivered yet: %s", self.manifest.name, self.kept())
+
+    def kept(self) -> str:
+        """What is left of the run, and where, in words."""
+        return (
+            f"{self.stats().pending} records are kept in {self.place.memory}; the next run on this machine sends them"
+        )
+
+    def _close(self) -> None:
+        if self.process is not None:
+            self.process.runs.pop(id(self), None)
+
+    def _refuse(self, name: Any, value: Any, step: Any) -> None:
+        raise RunFinishedError(
+            f"the run is finished ({self._finished}) and takes no more metrics; "
+            "init() makes another one, attach(uuid, owner=True) resumes it"
+        )
+
+    def _count(self, name: Any, value: Any, step: Any) -> None:
+        self.opened.writer.count("finished")
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        """The counts, now."""
+        if self.custody is None or self.process is None:
+            return self._own_stats()
+        return self.process.agent.look(self.custody, self._all_stats)
+
+    def report(self) -> Report:
+        """The counts alone."""
+        return Report(**{field: getattr(self.stats(), field) for field in Report.__dataclass_fields__})
+
+    def _all_stats(self, custody: Custody) -> Stats:
+        counts = Counter(pending=custody.consignment.pending())
+        for journal in custody.consignment.journals.values():
+            counts.update(_counts(journal.marks))
+        agent = self.process.agent if self.process is not None else None
+        return self._stats(counts, custody.memory_bytes(), agent.trouble(custody) if agent is not None else None)
+
+    def _own_stats(self) -> Stats:
+        if self.process is None:
+            return self._stats(Counter(), 0, None)
+        journal = self.opened.journal
+        journal.load_marks()
+        counts = _counts(journal.marks)
+        counts["pending"] = journal.census(journal.marks.delivered, journal.written())[0]
+        return self._stats(counts, journal.source.bytes(), None)
+
+    def _stats(self, counts: Counter[str], memory_bytes: int, error: str | None) -> Stats:
+        return Stats(
+            logged=counts["delivered"] + counts["pending"] + counts["rejected"],
+            delivered=counts["delivered"],
+            pending=counts["pending"],
+            rejected=counts["rejected"],
+            ambiguous=counts["ambiguous"],
+            abandoned=counts["abandoned"],
+            dropped={reason: calls for reason, calls in self.opened.writer.dropped.items() if calls},
+            memory_bytes=memory_bytes,
+            last_error=error,
+        )
+
+
+def _counts(mark: marks.Marks) -> Counter[str]:
+    return Counter(delivered=mark.records, rejected=mark.rejected, ambiguous=mark.ambiguous, abandoned=mark.abandoned)

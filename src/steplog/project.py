@@ -1,0 +1,78 @@
+"""Projects: what runs belong to. Get, create, delete, as the server answers it (``docs/api.md``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from steplog.client import TellurioClient, get_default_client
+from steplog.delivery.wire import project_path, projects_path
+from steplog.errors import ServerUnavailableError
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["Project", "create_project", "delete_project", "get_project"]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project as the server described it when it was asked.
+
+    Dates are ISO 8601 texts in UTC. ``visibility`` is RESTRICTED, TEAM, PUBLIC or OPEN. The last four are told
+    only of a project that was just created; elsewhere they are None.
+    """
+
+    uuid: str
+    display_name: str
+    slug: str
+    visibility: str | None = None
+    date_created: str | None = None
+    last_run_date: str | None = None
+    role: str | None = None
+    org_uuid: str | None = None
+    org_display_name: str | None = None
+    org_slug: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Project({self.slug!r}, {self.display_name!r}, visibility={self.visibility}, uuid={self.uuid!r})"
+
+
+def get_project(namespace_slug: str, project_slug: str, client: TellurioClient | None = None) -> Project | None:
+    """The project, or None if the server knows no such project or namespace.
+
+    Raises ``requests.HTTPError`` with the server's words for any other answer than success,
+    ServerUnavailableError if there is none or it describes no project.
+    """
+    response = (client or get_default_client()).get(project_path(namespace_slug, project_slug))
+    return None if response.status_code == 404 else _described(response)
+
+
+def create_project(
+    namespace_slug: str, display_name: str, visibility: str = "TEAM", client: TellurioClient | None = None
+) -> Project:
+    """Make a project; the server derives its slug from ``display_name``. Raises as ``get_project`` does."""
+    body = {"display_name": display_name, "visibility": visibility}
+    return _described((client or get_default_client()).post(projects_path(namespace_slug), json=body))
+
+
+def delete_project(namespace_slug: str, project_slug: str, client: TellurioClient | None = None) -> None:
+    """Delete a project with its runs and their metrics. Raises as ``get_project`` does, for 404 too."""
+    _check((client or get_default_client()).delete(project_path(namespace_slug, project_slug)))
+
+
+def _check(response: requests.Response) -> None:
+    from steplog import reasons
+
+    # A redirect is none, whatever requests thinks: nothing was done.
+    if not 200 <= response.status_code < 300:
+        raise reasons.refusal(response)
+
+
+def _described(response: requests.Response) -> Project:
+    _check(response)
+    try:
+        told: dict[str, Any] = response.json()
+        return Project(**{field.name: told[field.name] for field in fields(Project) if field.name in told})
+    except (ValueError, TypeError, RecursionError):
+        raise ServerUnavailableError(f"{response.url}: the answer describes no project") from None

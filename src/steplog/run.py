@@ -1,0 +1,228 @@
+"""Runs: what the user holds. ``init`` makes one, ``attach`` joins one, ``log`` records, ``finish`` ends it.
+
+``Run.log`` is the hot path. The class has a method of this name, which opens a run that was built by hand; from then on
+the instance has one of its own, which is the journal's append itself, with nothing in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextvars import Token
+from enum import Enum
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from steplog import context, safeguard
+from steplog.opened import OpenRun
+from steplog.report import Report, Stats
+
+if TYPE_CHECKING:
+    from steplog.client import TellurioClient
+
+__all__ = ["Run", "RunOrg", "RunProject", "RunStatus", "RunUser", "log"]
+
+_log = logging.getLogger("steplog")
+
+
+class RunStatus(Enum):
+    """How a run is."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    CRASHED = "CRASHED"
+    FAILED = "FAILED"
+
+
+class RunOrg:
+    """The organization, or namespace, that a run belongs to."""
+
+    def __init__(self, slug: str) -> None:
+        self.slug = slug
+
+    def __repr__(self) -> str:
+        return f"RunOrg(slug={self.slug!r})"
+
+
+class RunProject:
+    """The project that a run belongs to."""
+
+    def __init__(self, uuid: str, display_name: str, slug: str) -> None:
+        self.uuid = uuid
+        self.display_name = display_name
+        self.slug = slug
+
+    def __repr__(self) -> str:
+        return f"RunProject(uuid={self.uuid!r}, display_name={self.display_name!r}, slug={self.slug!r})"
+
+
+class RunUser:
+    """The user who made a run."""
+
+    def __init__(self, uuid: str, username: str, slug: str) -> None:
+        self.uuid = uuid
+        self.username = username
+        self.slug = slug
+
+    def __repr__(self) -> str:
+        return f"RunUser(uuid={self.uuid!r}, username={self.username!r}, slug={self.slug!r})"
+
+
+class Run:
+    """A run on the server. ``init`` makes it; one that is built by hand logs and finishes too.
+
+    ``status`` is a ``RunStatus`` or its value; dates are datetimes or ISO 8601 texts, as they come.
+    A run built by hand is opened at its first ``log``, ``flush`` or ``finish``; that one call may touch the disk.
+    """
+
+    def __init__(
+        self,
+        uuid: str | None,
+        name: str | None,
+        description: str | None,
+        status: RunStatus | str,
+        date_created: Any = None,
+        date_updated: Any = None,
+        organization: RunOrg | None = None,
+        project: RunProject | None = None,
+        user: RunUser | None = None,
+    ) -> None:
+        self.uuid = uuid
+        self.name = name
+        self.description = description
+        self.status = RunStatus(status)
+        self.date_created = date_created
+        self.date_updated = date_updated
+        self.organization = organization
+        self.project = project
+        self.user = user
+        self._opened: OpenRun | None = None
+        self._report: Report | None = None
+        self._tokens: list[Token[Run | None]] = []
+
+    def __repr__(self) -> str:
+        project = self.project.display_name if self.project is not None else None
+        return f"<Run uuid={self.uuid} name={self.name!r} status={self.status.value} project={project!r}>"
+
+    # -- logging ----------------------------------------------------------------------------------------------------
+
+    def log(self, name: str, value: Any, step: int | None = None, client: TellurioClient | None = None) -> None:
+        """Record one metric. Returns at once, whatever the server, the network and the disk do.
+
+        Args:
+            name: 1 to 256 bytes of UTF-8.
+            value: any JSON value, or a number of NumPy's or a tensor library's; NaN and infinities are values.
+            step: an int64 other than its minimum; None: the server gives the next one of this name.
+            client: deliver over this client from now on.
+
+        Raises:
+            TypeError, ValueError: name, step or value is wrong; nothing is recorded then.
+            RunFinishedError: the run is finished.
+        """
+        self._open(client).log(name, value, step, client)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until what has been logged by now, by any process of this host, is delivered; whether it is.
+
+        ``timeout`` is in seconds; None: the setting ``finish_timeout_s``. The run goes on.
+        """
+        opened = self._open(None)
+        return opened.flush(opened.settings.finish_timeout_s if timeout is None else timeout)
+
+    def stats(self) -> Stats:
+        """The counts of this run, now."""
+        return self._opened.stats() if self._opened is not None else Stats()
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def finish(
+        self,
+        client: TellurioClient | None = None,
+        status: RunStatus | str = RunStatus.COMPLETED,
+        *,
+        timeout: float | None = None,
+    ) -> Report:
+        """Deliver everything, then send the status. A second call does nothing, and returns the same report.
+
+        Args:
+            client: deliver over this client from now on.
+            status: how the run ended.
+            timeout: in seconds; None: the setting ``finish_timeout_s``. A deadline that passes is no exception: the
+                report says how many records are ``pending``, and they stay in the journal with the status.
+
+        Raises:
+            requests.HTTPError: the server refuses the status; the run stays open then.
+            ValueError: the run was built without uuid, project or organization.
+        """
+        if self._report is not None:
+            return self._report
+        status = RunStatus(status)
+        opened = self._open(client)
+        opened.use(client)
+        refused = opened.finish(status.value, opened.settings.finish_timeout_s if timeout is None else timeout)
+        if refused is not None:
+            import requests
+
+            raise requests.HTTPError(refused.words)
+        self._over(status)
+        self._report = opened.report()
+        if self._report.pending:
+            _log.warning("steplog: run %s is not delivered yet: %s", self.name or self.uuid, opened.kept())
+        return self._report
+
+    def supersede(self) -> None:
+        """Mark the run FAILED, in the background: another one took its place."""
+        if self._opened is not None and self._report is None:
+            self._opened.finish_in_background(RunStatus.FAILED.value)
+            _log.warning("steplog: run %s was not finished before the next init(); it is FAILED.", self.name)
+            self._over(RunStatus.FAILED)
+            self._report = self._opened.report()
+
+    def _over(self, status: RunStatus) -> None:
+        self.status = status
+        context.forget(self)
+        safeguard.disarm(self)
+
+    def __enter__(self) -> Run:
+        self._open(None)
+        safeguard.disarm(self)  # whoever enters a run takes care of it
+        safeguard.arm()
+        self._tokens.append(context.enter(self))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        context.leave(self._tokens.pop())
+        if error is None:
+            self.finish()
+            return
+        try:
+            self.finish(status=RunStatus.CRASHED)
+        except Exception as second:  # noqa: BLE001 - the program's own exception goes on unreplaced
+            _log.warning("steplog: the status of run %s could not be sent: %s", self.name, second)
+
+    # -- opening ----------------------------------------------------------------------------------------------------
+
+    def _open(self, client: TellurioClient | None) -> OpenRun:
+        if self._opened is None:
+            from steplog.attaching import open_by_hand
+
+            return self._opened_as(open_by_hand(self, client))
+        return self._opened
+
+    def _opened_as(self, opened: OpenRun) -> OpenRun:
+        opened.run = self
+        self._opened = opened
+        self.__dict__["log"] = opened.log
+        safeguard.arm()
+        return opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels into another process: who the run is. There it is opened anew."""
+        kept = {name: value for name, value in self.__dict__.items() if name not in ("log", "_opened", "_tokens")}
+        return kept | {"_opened": None, "_tokens": []}
+
+
+def log(name: str, value: Any, step: int | None = None, client: TellurioClient | None = None) -> None:
+    """Record one metric of the active run; see ``Run.log`` and ``get_active_run``."""
+    context.get_active_run().log(name, value, step, client)

@@ -1,0 +1,40 @@
+"""A text that must not be seen: the API key on its way from where it is kept to the header that carries it.
+
+No ``repr``, no message and no pickle shows it. A traceback may show the variables of every frame, and may be
+sent anywhere (``traceback.TracebackException(capture_locals=True)``, rich, Sentry): so a key becomes a ``Secret``
+where it is read, and its text is in no variable of a frame that something can be raised from.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+__all__ = ["Secret"]
+
+
+class Secret:
+    """A text that no ``repr``, no message and no pickle shows; ``reveal()`` gives it to whoever sends it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself. Keep it in no variable: a traceback may show the variables of a frame."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an API key is not pickled; each process takes it from its own environment or key file")

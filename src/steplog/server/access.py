@@ -1,0 +1,106 @@
+"""Who may come in: the Host header, the key, and what every answer carries.
+
+A page of another site that a browser shows can reach a server on this machine under a name of its own (DNS
+rebinding), and then only the ``Host`` header tells: it must be one of those configured. Without the key no path
+below the API answers anything but 401, except the one that proves which server this is.
+
+Keys are known by their SHA-256 alone, and compared in constant time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Collection, Sequence
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from steplog.delivery.wire import API
+from steplog.server.body import drain
+from steplog.server.store import User
+
+__all__ = ["Gate", "Hosts", "hash_key"]
+
+_OPEN_PATH = f"{API}/instance/"
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+def hash_key(key: str) -> bytes:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+class Hosts:
+    """The Host headers that are answered: loopback names with the server's port, and those configured.
+
+    A configured name with a port is taken as it is; one without stands for that name with any port.
+    """
+
+    def __init__(self, port: int, configured: Collection[str] = ()) -> None:
+        self._exact = {f"{name}:{port}" for name in _LOOPBACK} | {name.lower() for name in configured}
+        if port == 80:
+            self._exact.update(_LOOPBACK)
+
+    def __contains__(self, host: object) -> bool:
+        if not isinstance(host, str):
+            return False
+        name, colon, port = host.lower().rpartition(":")
+        return host.lower() in self._exact or (
+            bool(colon) and port.isascii() and port.isdigit() and name in self._exact
+        )
+
+
+class Gate:
+    """Lets a request through to the application, or answers it here."""
+
+    def __init__(self, app: ASGIApp, hosts: Hosts, users: Sequence[User]) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._users = users
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        request = Request(scope)
+        refusal = self._refusal(request)
+        if refusal is None:
+            await self._app(scope, receive, send_with_headers)
+        else:
+            await drain(receive)
+            await refusal(scope, receive, send_with_headers)
+
+    def _refusal(self, request: Request) -> Response | None:
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or hosts[0] not in self._hosts:
+            return JSONResponse({"detail": "The Host header names no host of this server."}, 400)
+        path = request.url.path
+        if not path.startswith(f"{API}/") or path == _OPEN_PATH:
+            return None
+        user, reason = self._user(request.headers.get("authorization"))
+        if user is None:
+            return JSONResponse({"detail": reason}, 401, {"WWW-Authenticate": "Api-Key"})
+        request.state.user = user
+        return None
+
+    def _user(self, authorization: str | None) -> tuple[User | None, str]:
+        scheme, _, key = (authorization or "").partition(" ")
+        if scheme.lower() != "api-key" or not key:
+            return None, "Authentication credentials were not provided."
+        offered = hash_key(key)
+        found = [user for user in self._users if hmac.compare_digest(user.key_hash, offered)]
+        return (found[0], "") if found else (None, "Invalid API key.")

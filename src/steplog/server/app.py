@@ -1,0 +1,73 @@
+"""The application: the paths of the API, and the gate before them.
+
+::
+
+    request ─▶ Gate (Host, key) ─▶ route ─▶ fields, decoders ─▶ Store ─▶ answer
+
+The page that shows runs will have its place beside the API: ``/{namespace}/projects/{project}/runs/{slug}/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from steplog.delivery.wire import API
+from steplog.server import routes_catalog, routes_metrics
+from steplog.server.access import Gate, Hosts
+from steplog.server.resource import ERRORS, Service
+from steplog.server.store import Store
+
+__all__ = ["create_app"]
+
+_DECODERS = 2
+_NAMESPACE = f"{API}/{{namespace}}/projects/"
+_PROJECT = f"{_NAMESPACE}{{project}}/"
+_RUNS = f"{_PROJECT}runs/"
+_RUN = f"{_RUNS}{{run}}/"
+
+
+def create_app(
+    store: Store, *, hosts: Hosts, secret: str = "", open_namespaces: bool = True, stock: bool = False
+) -> Starlette:
+    """The application over a store, which the caller closes after it.
+
+    ``hosts`` are the Host headers that are answered, ``secret`` is that of the state file. With
+    ``open_namespaces`` a namespace is made when a project is first made in it. With ``stock`` it is a server
+    without any of steplog's additions, for tests of the client.
+    """
+    routes = [
+        Route(f"{API}/verify-api-key/", routes_catalog.KeyCheck),
+        Route(_NAMESPACE, routes_catalog.ProjectList),
+        Route(_PROJECT, routes_catalog.ProjectResource),
+        Route(_RUNS, routes_catalog.RunList),
+        Route(_RUN, routes_catalog.RunResource),
+        Route(f"{_RUN}metrics/", routes_metrics.MetricList),
+    ]
+    if not stock:
+        routes += [
+            Route(f"{API}/instance/", routes_catalog.InstanceProof),
+            Route(f"{_RUN}metrics/batch/", routes_metrics.BatchResource),
+            Route(f"{_RUN}series/", routes_metrics.SeriesResource),
+        ]
+    decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        decoders.shutdown()
+
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Gate, hosts=hosts, users=store.users())],
+        exception_handlers=ERRORS,
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.service = Service(store, decoders, secret, open_namespaces, stock)
+    return app

@@ -1,0 +1,212 @@
+"""Users, namespaces, projects and runs: the statements that read and write them.
+
+Each function takes a connection; those that change something are called inside a transaction.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import uuid
+from datetime import datetime, timezone
+
+from steplog.server.schema import SERIES_SHIFT
+from steplog.server.store import MissingError, Namespace, Project, Run, TakenError, User
+
+__all__ = [
+    "add_project",
+    "add_run",
+    "delete_project",
+    "namespace",
+    "now",
+    "project",
+    "projects",
+    "put_namespace",
+    "put_user",
+    "run",
+    "runs",
+    "set_status",
+    "users",
+]
+
+_USER = "SELECT id, uuid, username, slug, email, key_hash FROM users"
+_NAMESPACE = "SELECT id, uuid, slug, display_name FROM namespaces"
+_PROJECT = """
+SELECT p.id, p.uuid, p.slug, p.display_name, p.visibility, p.date_created,
+       (SELECT date_created FROM runs WHERE project = p.id ORDER BY id DESC LIMIT 1),
+       n.id, n.uuid, n.slug, n.display_name
+FROM projects p JOIN namespaces n ON n.id = p.namespace
+"""
+_RUN = """
+SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated,
+       p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
+"""
+_FIRST_WORDS = (  # noqa: SIM905 - a text, not a column of words
+    "amber bold brave bright brisk calm clever cosmic crisp curious daring dreamy eager fancy fluffy gentle golden "
+    "happy humble icy jolly keen lively lucky mellow merry mighty misty nimble noble patient proud quick quiet "
+    "rapid shiny silent smooth sunny swift tender tidy vivid warm wild wise witty young zesty"
+).split()
+_SECOND_WORDS = (  # noqa: SIM905
+    "apple bagel basil berry biscuit bread brownie carrot cashew cherry cocoa cookie curry dumpling falafel fig "
+    "ginger granola gravy hazelnut honey kiwi lemon lentil mango maple melon muffin noodle nutmeg olive onion "
+    "pancake pasta peach pepper pickle pizza pretzel pumpkin radish ramen rice saffron sorbet soup taco toffee waffle"
+).split()
+
+
+def now() -> str:
+    """The time in ISO 8601, UTC, to the microsecond."""
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def users(connection: sqlite3.Connection) -> list[User]:
+    """Every user."""
+    return [User(*row) for row in connection.execute(f"{_USER} ORDER BY id")]
+
+
+def put_user(connection: sqlite3.Connection, username: str, slug: str, email: str, key_hash: bytes) -> User:
+    """The user of that name with that email and key."""
+    connection.execute(
+        "INSERT INTO users (uuid, username, slug, email, key_hash) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (username) DO UPDATE SET email = excluded.email, key_hash = excluded.key_hash",
+        (str(uuid.uuid4()), username, slug, email, key_hash),
+    )
+    return User(*connection.execute(f"{_USER} WHERE username = ?", (username,)).fetchone())
+
+
+def namespace(connection: sqlite3.Connection, slug: str) -> Namespace | None:
+    """The namespace of that slug."""
+    row = connection.execute(f"{_NAMESPACE} WHERE slug = ?", (slug,)).fetchone()
+    return Namespace(*row) if row else None
+
+
+def put_namespace(connection: sqlite3.Connection, slug: str) -> Namespace:
+    """The namespace of that slug, made where missing."""
+    connection.execute(
+        "INSERT INTO namespaces (uuid, slug, display_name) VALUES (?, ?, ?) ON CONFLICT (slug) DO NOTHING",
+        (str(uuid.uuid4()), slug, slug),
+    )
+    return Namespace(*connection.execute(f"{_NAMESPACE} WHERE slug = ?", (slug,)).fetchone())
+
+
+def projects(connection: sqlite3.Connection, namespace_id: int) -> list[Project]:
+    """The projects of a namespace, oldest first."""
+    rows = connection.execute(f"{_PROJECT} WHERE p.namespace = ? ORDER BY p.id", (namespace_id,))
+    return [Project(*(*row[:7], Namespace(*row[7:]))) for row in rows]
+
+
+def project(connection: sqlite3.Connection, namespace_slug: str, slug: str) -> Project | None:
+    """One project, by the slugs of its namespace and its own."""
+    row = connection.execute(f"{_PROJECT} WHERE n.slug = ? AND p.slug = ?", (namespace_slug, slug)).fetchone()
+    return Project(*(*row[:7], Namespace(*row[7:]))) if row else None
+
+
+def add_project(
+    connection: sqlite3.Connection, place: Namespace, slug: str, display_name: str, visibility: str
+) -> Project:
+    """Make a project."""
+    if project(connection, place.slug, slug) is not None:
+        raise TakenError(f"a project {slug} exists in {place.slug}")
+    connection.execute(
+        "INSERT INTO projects (uuid, namespace, slug, display_name, visibility, date_created)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (str(uuid.uuid4()), place.id, slug, display_name, visibility, now()),
+    )
+    made = project(connection, place.slug, slug)
+    if made is None:
+        raise MissingError("the namespace is gone")
+    return made
+
+
+def delete_project(connection: sqlite3.Connection, project_id: int) -> None:
+    """Remove a project, its runs and their metrics."""
+    run_ids = connection.execute("SELECT id FROM runs WHERE project = ?", (project_id,)).fetchall()
+    for (run_id,) in run_ids:
+        for (series_id,) in connection.execute("SELECT id FROM series WHERE run = ?", (run_id,)).fetchall():
+            bounds = (series_id << SERIES_SHIFT, series_id + 1 << SERIES_SHIFT)
+            connection.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", bounds)
+            connection.execute("DELETE FROM points WHERE id >= ? AND id < ?", bounds)
+        connection.execute("DELETE FROM series WHERE run = ?", (run_id,))
+        connection.execute("DELETE FROM marks WHERE run = ?", (run_id,))
+    connection.execute("DELETE FROM runs WHERE project = ?", (project_id,))
+    connection.execute("DELETE FROM projects WHERE id = ?", (project_id,))
+
+
+def runs(connection: sqlite3.Connection, project_id: int, after: int, limit: int | None) -> list[Run]:
+    """Runs of a project, oldest first, without the first ``after``."""
+    rows = connection.execute(
+        f"{_RUN} WHERE r.project = ? ORDER BY r.id LIMIT ? OFFSET ?",
+        (project_id, -1 if limit is None else limit, after),
+    )
+    return [Run(*row) for row in rows]
+
+
+def run(connection: sqlite3.Connection, namespace_slug: str, project_slug: str, run_uuid: str) -> Run | None:
+    """One run."""
+    row = connection.execute(
+        f"{_RUN} JOIN namespaces n ON n.id = p.namespace WHERE r.uuid = ? AND p.slug = ? AND n.slug = ?",
+        (run_uuid, project_slug, namespace_slug),
+    ).fetchone()
+    return Run(*row) if row else None
+
+
+def add_run(
+    connection: sqlite3.Connection,
+    project_id: int,
+    user_id: int,
+    name: str | None,
+    description: str | None,
+    status: str,
+    idempotency_key: str | None,
+) -> Run:
+    """Make a run, or find the one that the same key made."""
+    if idempotency_key is not None:
+        row = connection.execute(
+            f"{_RUN} WHERE r.project = ? AND r.idempotency_key = ?", (project_id, idempotency_key)
+        ).fetchone()
+        if row:
+            return Run(*row)
+    if connection.execute("SELECT 1 FROM projects WHERE id = ?", (project_id,)).fetchone() is None:
+        raise MissingError("the project is gone")
+    if name is None:
+        name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}_{random.randint(100, 999)}"
+    moment = now()
+    made = connection.execute(
+        "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated,"
+        " idempotency_key, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        (
+            str(uuid.uuid4()),
+            project_id,
+            user_id,
+            _free_name(connection, project_id, name),
+            description,
+            status,
+            moment,
+            moment,
+            idempotency_key,
+        ),
+    )
+    return _run_by_id(connection, made.lastrowid)
+
+
+def set_status(connection: sqlite3.Connection, run_id: int, status: str | None) -> Run:
+    """Set a run's status, if one is given, and its date of change."""
+    connection.execute(
+        "UPDATE runs SET status = coalesce(?, status), date_updated = ? WHERE id = ?", (status, now(), run_id)
+    )
+    return _run_by_id(connection, run_id)
+
+
+def _run_by_id(connection: sqlite3.Connection, run_id: int | None) -> Run:
+    row = connection.execute(f"{_RUN} WHERE r.id = ?", (run_id,)).fetchone()
+    if row is None:
+        raise MissingError("the run is gone")
+    return Run(*row)
+
+
+def _free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str:
+    candidate, number = name, 0
+    while connection.execute("SELECT 1 FROM runs WHERE project = ? AND name = ?", (project_id, candidate)).fetchone():
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate

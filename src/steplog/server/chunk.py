@@ -1,0 +1,266 @@
+"""Chunks: some thousand points of one metric of one run, in one row.
+
+A chunk is a *summary*, which is all that a curve of many points needs, and *data*, which gives every point
+back exactly. The data is one MessagePack array::
+
+    kinds      the kind of all points (slot.KIND_*), or one byte a point
+    words      ┐ the eight bytes of each value: float64, int64, 0 or 1, or the length of its JSON text
+    steps      │
+    times      │ columns (see columns)
+    arrivals   ┘
+    deflated   ┐ the streams that hold the planes of the columns, in this order
+    noise      ┘
+    payloads   the JSON texts one after the other, deflated
+
+The first arrival, step, time and word are in the row, which is why a chunk can be packed before it is known
+where in its run it lands: ``moved`` gives it its place.
+
+*Arrival* is a point's number among all points of its run, in the order in which the server stored them,
+without a gap.
+
+In a summary ``low`` and ``high`` are over the numbers alone: NaN, text and the like are passed over, booleans
+count as 0 and 1, and both are None where there is no number. ``last`` is the last value as the database keeps
+it: an int or a finite or infinite float as itself, anything else as its JSON text, and None where that is longer
+than ``LAST_BYTES_MAX`` and has to be read from the data.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
+from typing import Any
+
+import msgspec
+
+from steplog.journal import slot
+from steplog.server.columns import Column, ColumnReader, ColumnWriter
+
+__all__ = ["LAST_BYTES_MAX", "POINTS_MAX", "Chunk", "Number", "Points", "decode", "encode", "joined", "number_range"]
+
+POINTS_MAX = 4096
+LAST_BYTES_MAX = 256
+
+Number = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Points of one metric, unpacked: one entry each in every field but ``payloads``."""
+
+    kinds: bytes
+    words: array[int]
+    steps: Sequence[int]
+    times: Sequence[int]
+    arrivals: Sequence[int]
+    payloads: bytes = b""
+
+    @property
+    def kind(self) -> int | None:
+        """The one kind of all points; None where they differ or there is none."""
+        kinds = self.kinds
+        return kinds[0] if kinds and kinds.count(kinds[0]) == len(kinds) else None
+
+    def part(self, first: int, end: int) -> Points:
+        """The points ``[first, end)``."""
+        kinds = self.kinds[first:end]
+        before, inside = (self._payload_bytes(a, b) if self.payloads else 0 for a, b in ((0, first), (first, end)))
+        return Points(
+            kinds,
+            self.words[first:end],
+            self.steps[first:end],
+            self.times[first:end],
+            self.arrivals[first:end],
+            self.payloads[before : before + inside],
+        )
+
+    def only(self, wanted: Sequence[bool]) -> Points:
+        """The points for which ``wanted`` is true."""
+        texts = [value for value in self.values() if isinstance(value, msgspec.Raw)] if self.payloads else []
+        kept = compress(texts, [want for want, kind in zip(wanted, self.kinds, strict=True) if kind == slot.KIND_JSON])
+        return Points(
+            bytes(compress(self.kinds, wanted)),
+            array("q", compress(self.words, wanted)),
+            array("q", compress(self.steps, wanted)),
+            array("q", compress(self.times, wanted)),
+            array("q", compress(self.arrivals, wanted)),
+            b"".join(bytes(text) for text in kept),
+        )
+
+    def _payload_bytes(self, first: int, end: int) -> int:
+        pairs = zip(self.kinds[first:end], self.words[first:end], strict=True)
+        return sum(word for kind, word in pairs if kind == slot.KIND_JSON)
+
+    def floats(self) -> array[float]:
+        """The words read as float64, whatever their kind."""
+        values = array("d")
+        values.frombytes(self.words.tobytes())
+        return values
+
+    def values(self) -> list[Any]:
+        """Each value as a float, an int, a bool, or ``msgspec.Raw`` with JSON text."""
+        kind = self.kind
+        if kind == slot.KIND_FLOAT:
+            return self.floats().tolist()
+        if kind == slot.KIND_INT:
+            return self.words.tolist()
+        values: list[Any] = self.words.tolist()
+        floats = self.floats()
+        start = 0
+        for index, kind in enumerate(self.kinds):
+            if kind == slot.KIND_FLOAT:
+                values[index] = floats[index]
+            elif kind == slot.KIND_BOOL:
+                values[index] = bool(values[index])
+            elif kind == slot.KIND_JSON:
+                end = start + values[index]
+                values[index] = msgspec.Raw(self.payloads[start:end])
+                start = end
+        return values
+
+    def numbers(self) -> Sequence[Number | None]:
+        """Each value as a number; None, or NaN, where it is none."""
+        kind = self.kind
+        if kind == slot.KIND_FLOAT:
+            return self.floats()
+        if kind in (slot.KIND_INT, slot.KIND_BOOL):
+            return self.words
+        return [None if isinstance(value, msgspec.Raw) else value for value in self.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk's row: its summary, the first entries of its columns, and its data."""
+
+    count: int
+    first_arrival: int
+    last_arrival: int
+    first_step: int
+    last_step: int
+    min_step: int
+    max_step: int
+    first_time: int
+    first_word: int
+    low: Number | None
+    high: Number | None
+    last: Number | str | None
+    data: bytes
+
+    def moved(self, arrivals: int, steps: int = 0) -> Chunk:
+        """The same points, ``arrivals`` later in their run and with ``steps`` added to each step."""
+        return replace(
+            self,
+            first_arrival=self.first_arrival + arrivals,
+            last_arrival=self.last_arrival + arrivals,
+            first_step=self.first_step + steps,
+            last_step=self.last_step + steps,
+            min_step=self.min_step + steps,
+            max_step=self.max_step + steps,
+        )
+
+
+class _Data(msgspec.Struct, array_like=True):
+    kinds: int | bytes
+    words: Column
+    steps: Column
+    times: Column
+    arrivals: Column
+    deflated: bytes
+    noise: bytes
+    payloads: bytes
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(_Data).decode
+
+
+def encode(points: Points) -> Chunk:
+    """The chunk of at least one point."""
+    columns = ColumnWriter()
+    kind = points.kind
+    data = _Data(
+        points.kinds if kind is None else kind,
+        columns.words(points.words),
+        columns.numbers(points.steps),
+        columns.numbers(points.times),
+        columns.numbers(points.arrivals),
+        b"",
+        b"",
+        zlib.compress(points.payloads, 1) if points.payloads else b"",
+    )
+    data.deflated, data.noise = columns.streams()
+    steps = points.steps
+    ramp = data.steps.is_ramp
+    low, high = number_range(points.numbers())
+    return Chunk(
+        len(points.kinds),
+        points.arrivals[0],
+        points.arrivals[-1],
+        steps[0],
+        steps[-1],
+        min(steps[0], steps[-1]) if ramp else min(steps),
+        max(steps[0], steps[-1]) if ramp else max(steps),
+        points.times[0],
+        points.words[0],
+        low,
+        high,
+        _last(points),
+        _pack(data),
+    )
+
+
+def decode(chunk: Chunk, *, values_only: bool = False) -> Points:
+    """Every point of a chunk, as it was; with ``values_only`` times and arrivals are left out."""
+    data = _unpack(chunk.data)
+    columns = ColumnReader(chunk.count, data.deflated, data.noise)
+    words = columns.take(data.words, chunk.first_word)
+    steps = columns.take(data.steps, chunk.first_step)
+    kinds = bytes((data.kinds,)) * chunk.count if isinstance(data.kinds, int) else data.kinds
+    times: Sequence[int] = ()
+    arrivals: Sequence[int] = ()
+    if not values_only:
+        times = columns.take(data.times, chunk.first_time)
+        arrivals = columns.take(data.arrivals, chunk.first_arrival)
+    payloads = zlib.decompress(data.payloads) if data.payloads else b""
+    return Points(kinds, array("q", words), steps, times, arrivals, payloads)
+
+
+def joined(parts: Sequence[Points]) -> Points:
+    """Points one after the other."""
+    words, steps, times, arrivals = array("q"), array("q"), array("q"), array("q")
+    for part in parts:
+        words.extend(part.words)
+        steps.extend(part.steps)
+        times.extend(part.times)
+        arrivals.extend(part.arrivals)
+    kinds = b"".join([part.kinds for part in parts])
+    return Points(kinds, words, steps, times, arrivals, b"".join([part.payloads for part in parts]))
+
+
+def number_range(numbers: Sequence[Number | None]) -> tuple[Number | None, Number | None]:
+    """The least and the greatest of the numbers; NaN and None are passed over."""
+    if isinstance(numbers, array) and (numbers.typecode == "q" or not _holds_nan(numbers)):
+        return min(numbers), max(numbers)
+    # A NaN is the only number that differs from itself.
+    real = [number for number in numbers if number is not None and number == number]
+    return (min(real), max(real)) if real else (None, None)
+
+
+def _holds_nan(numbers: array[float]) -> bool:
+    # Infinities that cancel give NaN too; the caller's slow way is right for them as well.
+    return math.isnan(sum(numbers))
+
+
+def _last(points: Points) -> Number | str | None:
+    tail = points.part(len(points.kinds) - 1, len(points.kinds))
+    value = tail.values()[0]
+    if isinstance(value, msgspec.Raw):
+        text = bytes(value)
+        return text.decode() if len(text) <= LAST_BYTES_MAX else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # The database reads NaN as NULL.
+    return '"NaN"' if isinstance(value, float) and math.isnan(value) else value

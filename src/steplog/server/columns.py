@@ -1,0 +1,174 @@
+"""Columns: the numbers of a chunk, packed into few bytes without a line of Python per number.
+
+A column of 64-bit numbers is kept in one of three forms::
+
+    RAMP    base, base + stride, …           nothing is stored: a counted step, a constant value
+    DELTA   the differences to the one before, as planes: times, most steps and arrivals
+    PLAIN   the numbers themselves, as planes: values, and what differs by more than 63 bits
+
+*Planes* are byte 0 of every number, then byte 1 of every number, up to byte 7. A plane that is not
+noise (signs, exponents, the zeros above a small difference) goes to a stream that is deflated; noise
+goes to one that is not, since deflating the mantissa of a loss curve takes most of the time and gains
+nothing. A column's *mask* has a bit for each of its planes that was deflated.
+
+The base of a column, its first number, is not in it: the chunk's row keeps it, so that a column packed
+before its place in the run is known stays valid wherever it lands.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate
+from operator import sub
+
+import msgspec
+
+__all__ = ["Column", "ColumnReader", "ColumnWriter"]
+
+_RAMP, _DELTA, _PLAIN = range(3)
+_PLANES = 8
+_SAMPLE = 256  # bytes of a plane that are looked at
+# Of 256 random bytes 162 ± 6 differ; a plane with fewer than half of its sample distinct is worth deflating.
+_DISTINCT_MAX = 0.5
+_SMALL = 128  # with fewer numbers a chunk will soon be merged, and deflating it now is a waste
+_DEFLATE_LEVEL = 1
+
+
+class Column(msgspec.Struct, frozen=True, array_like=True):
+    """How a column is kept: its form, its stride (RAMP), its mask of deflated planes."""
+
+    form: int
+    stride: int = 0
+    mask: int = 0
+
+    @property
+    def is_ramp(self) -> bool:
+        """Whether the numbers are evenly spaced, so that the first and the last are the extremes."""
+        return self.form == _RAMP
+
+
+class ColumnWriter:
+    """Packs columns one after the other into the two streams."""
+
+    def __init__(self) -> None:
+        self._deflated: list[bytes] = []
+        self._noise: list[bytes] = []
+
+    def numbers(self, numbers: Sequence[int]) -> Column:
+        """Pack int64s whose neighbours are close to each other: steps, times, arrivals."""
+        if isinstance(numbers, range):
+            return Column(_RAMP, numbers.step)
+        stride = _stride(numbers)
+        if stride is not None:
+            return Column(_RAMP, stride)
+        differences = _differences(numbers)
+        if differences is None:
+            return self.words(array("q", numbers))
+        return Column(_DELTA, mask=self._planes(differences))
+
+    def words(self, words: array[int]) -> Column:
+        """Pack int64s that need not be close to each other, or are the bits of something else."""
+        content = _little(words)
+        if content[:-8] == content[8:]:
+            return Column(_RAMP, 0)
+        return Column(_PLAIN, mask=self._planes(content))
+
+    def streams(self) -> tuple[bytes, bytes]:
+        """What was packed: the deflated stream and the noise."""
+        deflated = b"".join(self._deflated)
+        return zlib.compress(deflated, _DEFLATE_LEVEL) if deflated else b"", b"".join(self._noise)
+
+    def _planes(self, content: bytes) -> int:
+        count = len(content) // _PLANES
+        if count < _SMALL:
+            self._noise.extend([content[place::_PLANES] for place in range(_PLANES)])
+            return 0
+        spacing = max(1, count // _SAMPLE)
+        distinct_max = _DISTINCT_MAX * min(count, _SAMPLE)
+        mask = 0
+        for place in range(_PLANES):
+            plane = content[place::_PLANES]
+            if len(set(plane[::spacing])) <= distinct_max:
+                mask |= 1 << place
+                self._deflated.append(plane)
+            else:
+                self._noise.append(plane)
+        return mask
+
+
+class ColumnReader:
+    """Takes the columns of ``count`` numbers each out of the streams again, in the order they were packed in."""
+
+    def __init__(self, count: int, deflated: bytes, noise: bytes) -> None:
+        self._count = count
+        self._deflated = memoryview(zlib.decompress(deflated) if deflated else b"")
+        self._noise = memoryview(noise)
+
+    def take(self, column: Column, base: int) -> Sequence[int]:
+        """The numbers of ``column``, of which ``base`` is the first."""
+        count = self._count
+        if column.form == _RAMP:
+            if column.stride:
+                return range(base, base + column.stride * count, column.stride)
+            return array("q", [base]) * count
+        if column.form == _DELTA:
+            return array("q", accumulate(self._words(column.mask, count - 1), initial=base))
+        return self._words(column.mask, count)
+
+    def _words(self, mask: int, count: int) -> array[int]:
+        content = bytearray(count * _PLANES)
+        for place in range(_PLANES):
+            if mask >> place & 1:
+                content[place::_PLANES] = self._deflated[:count]
+                self._deflated = self._deflated[count:]
+            else:
+                content[place::_PLANES] = self._noise[:count]
+                self._noise = self._noise[count:]
+        words = array("q")
+        words.frombytes(content)
+        if sys.byteorder == "big":
+            words.byteswap()
+        return words
+
+
+def _little(words: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        words = words[:]
+        words.byteswap()
+    return words.tobytes()
+
+
+def _stride(numbers: Sequence[int]) -> int | None:
+    """The stride of numbers that form a ramp."""
+    count, first = len(numbers), numbers[0]
+    if count == 1:
+        return 0
+    stride = numbers[1] - first
+    if numbers[-1] != first + stride * (count - 1):
+        return None
+    if stride == 0:
+        return 0 if numbers.count(first) == count else None
+    return stride if numbers == array("q", range(first, first + stride * count, stride)) else None
+
+
+def _differences(numbers: Sequence[int]) -> bytes | None:
+    """Each number less the one before it, as little-endian int64s; None where one is out of range.
+
+    Numbers from zero up that never fall are subtracted in one piece, as two very long integers of 64-bit
+    lanes: no lane borrows from the next then. It takes a fifth of the time that a loop in C takes.
+    """
+    content = _little(numbers if isinstance(numbers, array) else array("q", numbers))
+    if content[7::8].isascii():  # no sign bit
+        lanes = int.from_bytes(content, "little")
+        shifted = lanes - (lanes << 64) & (1 << 8 * len(content)) - 1
+        differences = shifted.to_bytes(len(content), "little")[8:]
+        # The lane of the first number that falls has its top bit set, since below it no lane has borrowed.
+        if differences[7::8].isascii():
+            return differences
+    try:
+        return _little(array("q", map(sub, numbers[1:], numbers)))
+    except OverflowError:
+        return None

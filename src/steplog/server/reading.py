@@ -1,0 +1,103 @@
+"""Reading points back: a run's metrics in the order of arrival, its series, its curves.
+
+Each function takes a connection that is not used by another thread meanwhile.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from steplog.server.appending import CHUNK_COLUMNS
+from steplog.server.chunk import Chunk, Points, decode
+from steplog.server.curve import Bucket, reduce_chunks
+from steplog.server.schema import SERIES_SHIFT
+from steplog.server.store import Metric, Series
+
+__all__ = ["count", "curve", "metrics", "series"]
+
+_OVERLAPPING = f"""
+SELECT s.name, {", ".join("c." + name for name in CHUNK_COLUMNS.split(", "))}, p.data
+FROM series s
+JOIN chunks c ON c.id >= s.id << {SERIES_SHIFT} AND c.id < s.id + 1 << {SERIES_SHIFT}
+JOIN points p ON p.id = c.id
+WHERE s.run = ? AND c.first_arrival < ? AND c.last_arrival >= ?
+"""  # noqa: S608 - constants, here and below
+_SERIES = f"""
+SELECT s.id, s.name, s.count, s.first_step, s.last_step, s.low, s.high,
+       (SELECT max(id) FROM chunks WHERE id >= s.id << {SERIES_SHIFT} AND id < s.id + 1 << {SERIES_SHIFT})
+FROM series s WHERE s.run = ? AND s.count > 0 ORDER BY s.id
+"""  # noqa: S608
+
+
+def count(connection: sqlite3.Connection, run_id: int) -> int:
+    """How many points a run has."""
+    row = connection.execute("SELECT points FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return row[0] if row else 0
+
+
+def metrics(connection: sqlite3.Connection, run_id: int, first: int, end: int) -> list[Metric]:
+    """The points of a run whose arrival is in ``[first, end)``, in that order."""
+    found: list[tuple[int, Metric]] = []
+    for name, *row in connection.execute(_OVERLAPPING, (run_id, end, first)):
+        points = decode(Chunk(*row))
+        entries = zip(points.arrivals, points.values(), points.steps, strict=True)
+        found.extend((arrival, Metric(name, value, step)) for arrival, value, step in entries if first <= arrival < end)
+    found.sort(key=lambda entry: entry[0])
+    return [metric for _, metric in found]
+
+
+def series(connection: sqlite3.Connection, run_id: int) -> list[Series]:
+    """Each metric of a run, in the order in which the names first came."""
+    rows = connection.execute(_SERIES, (run_id,)).fetchall()
+    return [
+        Series(name, number, first_step, last_step, _last(connection, chunk_id), low, high)
+        for _, name, number, first_step, last_step, low, high, chunk_id in rows
+    ]
+
+
+def curve(
+    connection: sqlite3.Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
+) -> list[Bucket] | None:
+    """One metric in at most ``points`` buckets; None where the run does not have it."""
+    row = connection.execute("SELECT id FROM series WHERE run = ? AND name = ?", (run_id, name)).fetchone()
+    if row is None:
+        return None
+    bounds = (row[0] << SERIES_SHIFT, row[0] + 1 << SERIES_SHIFT)
+    ids: dict[Chunk, int] = {}
+    rows = connection.execute(f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id", bounds)  # noqa: S608
+    chunks = []
+    for chunk_id, *summary in rows:
+        chunks.append(Chunk(*(*summary, b"")))
+        ids[chunks[-1]] = chunk_id
+
+    def read(chunk: Chunk) -> Points:
+        return _points(connection, ids[chunk])
+
+    def last(chunk: Chunk) -> Any:
+        return _last_value(connection, ids[chunk], chunk.last)
+
+    return reduce_chunks(chunks, points, low, high, read, last)
+
+
+def _points(connection: sqlite3.Connection, chunk_id: int) -> Points:
+    row = connection.execute(
+        f"SELECT {CHUNK_COLUMNS}, data FROM chunks JOIN points USING (id) WHERE chunks.id = ?",  # noqa: S608
+        (chunk_id,),
+    ).fetchone()
+    return decode(Chunk(*row), values_only=True)
+
+
+def _last(connection: sqlite3.Connection, chunk_id: int) -> Any:
+    kept = connection.execute("SELECT last FROM chunks WHERE id = ?", (chunk_id,)).fetchone()[0]
+    return _last_value(connection, chunk_id, kept)
+
+
+def _last_value(connection: sqlite3.Connection, chunk_id: int, kept: int | float | str | None) -> Any:
+    """The last value of a chunk, of which the summary keeps ``kept``."""
+    if kept is None:
+        points = _points(connection, chunk_id)
+        return points.part(len(points.kinds) - 1, len(points.kinds)).values()[0]
+    return msgspec.Raw(kept.encode()) if isinstance(kept, str) else kept

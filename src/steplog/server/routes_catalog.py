@@ -1,0 +1,192 @@
+"""The routes of keys, projects and runs; ``docs/api.md`` specifies them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from slugify import slugify
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from steplog import instance
+from steplog.server.body import InvalidError, read_json
+from steplog.server.fields import DESCRIPTION_CHARACTERS_MAX, Fields
+from steplog.server.resource import Json, Resource
+from steplog.server.store import Namespace, Project, Run, TakenError
+
+__all__ = ["InstanceProof", "KeyCheck", "ProjectList", "ProjectResource", "RunList", "RunResource", "page"]
+
+_BATCH_VERSION = 1
+_PAGE_MAX = 100_000
+_VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
+_STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
+_SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_IDEMPOTENCY_KEY = re.compile(r'"?([\x20\x21\x23-\x7e]{1,255})"?')
+_NONCE_CHARACTERS_MAX = 256
+
+
+class KeyCheck(Resource):
+    """``/verify-api-key/``."""
+
+    async def get(self, request: Request) -> Response:
+        """Whose key it is."""
+        return Json({"email": self.user.email, "username": self.user.username, "message": "API key is valid."})
+
+
+class InstanceProof(Resource):
+    """``/instance/``, the one path that needs no key."""
+
+    async def get(self, request: Request) -> Response:
+        """The proof that this server wrote the state file."""
+        fields = Fields(request.query_params)
+        nonce = fields.text("nonce", required=True, characters_max=_NONCE_CHARACTERS_MAX)
+        fields.check()
+        return Json(
+            {"instance": self.service.store.instance, "proof": instance.proof(self.service.secret, nonce or "")}
+        )
+
+
+class ProjectList(Resource):
+    """``/{namespace}/projects/``."""
+
+    async def get(self, request: Request) -> Response:
+        """The projects of a namespace."""
+        namespace = await self.read(self.service.store.namespace, self.part("namespace"))
+        if namespace is None:
+            raise HTTPException(404)
+        return Json([_project(project) for project in await self.read(self.service.store.projects, namespace)])
+
+    async def post(self, request: Request) -> Response:
+        """Make a project."""
+        fields = Fields(await read_json(request))
+        namespace = await self._namespace()
+        display_name = fields.text("display_name", required=True) or ""
+        visibility = fields.choice("visibility", _VISIBILITIES, required=True) or ""
+        slug = slugify(display_name)
+        if display_name and not slug:
+            fields.refuse("display_name", "A name needs a letter or a digit.")
+        fields.check()
+        try:
+            project = await self.written(self.service.store.add_project(namespace, slug, display_name, visibility))
+        except TakenError:
+            raise InvalidError({"display_name": ["A project with this name already exists."]}) from None
+        organization = {
+            "role": "OWNER",
+            "org_uuid": namespace.uuid,
+            "org_display_name": namespace.display_name,
+            "org_slug": namespace.slug,
+        }
+        return Json(_project(project) | organization, 201)
+
+    async def _namespace(self) -> Namespace:
+        slug = self.part("namespace")
+        namespace = await self.read(self.service.store.namespace, slug)
+        if namespace is None and self.service.open_namespaces and _SLUG.fullmatch(slug):
+            namespace = await self.written(self.service.store.put_namespace(slug))
+        if namespace is None:
+            raise HTTPException(404)
+        return namespace
+
+
+class ProjectResource(Resource):
+    """``/{namespace}/projects/{project}/``."""
+
+    async def get(self, request: Request) -> Response:
+        """One project."""
+        return Json(_project(await self.project()))
+
+    async def delete(self, request: Request) -> Response:
+        """Remove it, its runs and their metrics."""
+        await self.written(self.service.store.delete_project(await self.project()))
+        return Response(status_code=204)
+
+
+class RunList(Resource):
+    """``/{namespace}/projects/{project}/runs/``."""
+
+    async def get(self, request: Request) -> Response:
+        """The runs of a project, oldest first."""
+        after, limit = page(request)
+        return Json([_run(run) for run in await self.read(self.service.store.runs, await self.project(), after, limit)])
+
+    async def post(self, request: Request) -> Response:
+        """Make a run."""
+        fields = Fields(await read_json(request))
+        project = await self.project()
+        name = fields.text("name")
+        description = fields.text("description", characters_max=DESCRIPTION_CHARACTERS_MAX)
+        status = fields.choice("status", _STATUSES) or "RUNNING"
+        fields.check()
+        key = None if self.service.stock else _idempotency_key(request)
+        run = await self.written(self.service.store.add_run(project, self.user, name, description, status, key))
+        return Json(_run(run) | self._batch(), 201)
+
+    def _batch(self) -> dict[str, int]:
+        return {} if self.service.stock else {"batch": _BATCH_VERSION}
+
+
+class RunResource(Resource):
+    """``/{namespace}/projects/{project}/runs/{run}/``."""
+
+    async def get(self, request: Request) -> Response:
+        """One run."""
+        if self.service.stock:
+            raise HTTPException(405, headers={"Allow": "PATCH"})
+        return Json(_run(await self.run()) | {"batch": _BATCH_VERSION})
+
+    async def patch(self, request: Request) -> Response:
+        """Set its status."""
+        fields = Fields(await read_json(request))
+        run = await self.run()
+        status = fields.choice("status", _STATUSES)
+        fields.check()
+        return Json(_run(await self.written(self.service.store.set_status(run, status))))
+
+
+def page(request: Request) -> tuple[int, int | None]:
+    """``?after=`` and ``?limit=``: how many entries to leave out, and how many to give (None: all)."""
+    fields = Fields(request.query_params)
+    after = fields.integer("after", 0, 2**62) or 0
+    limit = fields.integer("limit", 1, _PAGE_MAX)
+    fields.check()
+    return after, limit
+
+
+def _idempotency_key(request: Request) -> str | None:
+    header = request.headers.get("idempotency-key")
+    if header is None:
+        return None
+    match = _IDEMPOTENCY_KEY.fullmatch(header.strip())
+    if match is None:
+        raise HTTPException(400, "Idempotency-Key is not a quoted string of at most 255 characters.")
+    return match[1]
+
+
+def _project(project: Project) -> dict[str, Any]:
+    return {
+        "uuid": project.uuid,
+        "display_name": project.display_name,
+        "slug": project.slug,
+        "date_created": project.date_created,
+        "last_run_date": project.last_run_date,
+        "visibility": project.visibility,
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "uuid": run.uuid,
+        "name": run.name,
+        "description": run.description,
+        "status": run.status,
+        "date_created": run.date_created,
+        "date_updated": run.date_updated,
+        "project": {
+            "uuid": run.project_uuid,
+            "display_name": run.project_display_name,
+            "slug": run.project_slug,
+        },
+        "user": {"uuid": run.user_uuid, "username": run.username, "slug": run.user_slug},
+    }

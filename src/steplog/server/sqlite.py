@@ -1,0 +1,169 @@
+"""The store in SQLite: one thread writes (``commit``), any number read, each on a connection of its own.
+
+WAL, so that readers and the writer do not wait for each other; ``synchronous=FULL``, so that a commit that was
+answered survives a power cut. The rows are specified in ``schema``, the points in ``chunk``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from steplog.server import catalog, reading
+from steplog.server.appending import Appender
+from steplog.server.batch import Batch, Part
+from steplog.server.commit import Committer
+from steplog.server.curve import Bucket
+from steplog.server.schema import connect, prepare, translated
+from steplog.server.store import Metric, Namespace, Project, Run, Series, Stored, User
+
+__all__ = ["SqliteStore"]
+
+_T = TypeVar("_T")
+
+
+class SqliteStore:
+    """A ``Store`` in one SQLite file."""
+
+    def __init__(self, database: Path) -> None:
+        """Open the database, or make it.
+
+        Raises ConfigurationError where the file is not a steplog database, or another server uses it.
+        """
+        self._lock = prepare(database)
+        self._database = database
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._appender = Appender()
+        self._writing = connect(database)
+        self._committer = Committer(self._writing, self._appender.forget)
+        with self._reading() as connection:
+            self.instance: str = connection.execute("SELECT value FROM about WHERE name = 'instance'").fetchone()[0]
+
+    def close(self) -> None:
+        """Finish what was asked and close the database."""
+        self._committer.close()
+        while self._idle:
+            self._idle.pop().close()
+        self._writing.close()
+        self._lock.release()
+
+    def users(self) -> list[User]:
+        """Every user."""
+        return self._read(catalog.users)
+
+    def namespace(self, slug: str) -> Namespace | None:
+        """The namespace of that slug."""
+        return self._read(lambda connection: catalog.namespace(connection, slug))
+
+    def projects(self, namespace: Namespace) -> list[Project]:
+        """The projects of a namespace, oldest first."""
+        return self._read(lambda connection: catalog.projects(connection, namespace.id))
+
+    def project(self, namespace: str, slug: str) -> Project | None:
+        """One project, by the slugs of its namespace and its own."""
+        return self._read(lambda connection: catalog.project(connection, namespace, slug))
+
+    def runs(self, project: Project, after: int, limit: int | None) -> list[Run]:
+        """Runs of a project, oldest first, without the first ``after``."""
+        return self._read(lambda connection: catalog.runs(connection, project.id, after, limit))
+
+    def run(self, namespace: str, project: str, uuid: str) -> Run | None:
+        """One run."""
+        return self._read(lambda connection: catalog.run(connection, namespace, project, uuid))
+
+    def count(self, run: Run) -> int:
+        """How many points a run has."""
+        return self._read(lambda connection: reading.count(connection, run.id))
+
+    def metrics(self, run: Run, first: int, end: int) -> list[Metric]:
+        """The points ``[first, end)`` of a run in the order of arrival."""
+        return self._read(lambda connection: reading.metrics(connection, run.id, first, end))
+
+    def series(self, run: Run) -> list[Series]:
+        """Each metric of a run, in the order in which the names first came."""
+        return self._read(lambda connection: reading.series(connection, run.id))
+
+    def curve(self, run: Run, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
+        """One metric in at most ``points`` buckets."""
+        return self._read(lambda connection: reading.curve(connection, run.id, name, points, low, high))
+
+    def put_user(self, username: str, slug: str, email: str, key_hash: bytes) -> Future[User]:
+        """The user of that name with that email and key, made where missing."""
+        return self._write(lambda connection: catalog.put_user(connection, username, slug, email, key_hash))
+
+    def put_namespace(self, slug: str) -> Future[Namespace]:
+        """The namespace of that slug, made where missing."""
+        return self._write(lambda connection: catalog.put_namespace(connection, slug))
+
+    def add_project(self, namespace: Namespace, slug: str, display_name: str, visibility: str) -> Future[Project]:
+        """Make a project."""
+        return self._write(
+            lambda connection: catalog.add_project(connection, namespace, slug, display_name, visibility)
+        )
+
+    def delete_project(self, project: Project) -> Future[None]:
+        """Remove a project, its runs and their metrics."""
+
+        def delete(connection: sqlite3.Connection) -> None:
+            self._appender.forget()
+            catalog.delete_project(connection, project.id)
+
+        return self._write(delete)
+
+    def add_run(
+        self,
+        project: Project,
+        user: User,
+        name: str | None,
+        description: str | None,
+        status: str,
+        idempotency_key: str | None,
+    ) -> Future[Run]:
+        """Make a run, or find the one that the same key made."""
+        return self._write(
+            lambda connection: catalog.add_run(
+                connection, project.id, user.id, name, description, status, idempotency_key
+            )
+        )
+
+    def set_status(self, run: Run, status: str | None) -> Future[Run]:
+        """Set a run's status, if one is given, and its date of change."""
+        return self._write(lambda connection: catalog.set_status(connection, run.id, status))
+
+    def add_batch(self, run: Run, batch: Batch) -> Future[Stored]:
+        """Store what of a batch is not below its writer's mark, and move the mark."""
+        return self._write(lambda connection: self._appender.add_batch(connection, run.id, batch))
+
+    def add_metric(self, run: Run, part: Part) -> Future[int]:
+        """Store points that no mark guards; the step of the last of them."""
+        return self._write(lambda connection: self._appender.add_part(connection, run.id, part))
+
+    def _write(self, job: Callable[[sqlite3.Connection], _T]) -> Future[_T]:
+        return self._committer.submit(job)
+
+    def _read(self, question: Callable[[sqlite3.Connection], _T]) -> _T:
+        with self._reading() as connection:
+            return question(connection)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one question, whose reads all see the same state."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = connect(self._database)
+        try:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException as error:
+            connection.close()  # whatever state it is in
+            if isinstance(error, sqlite3.Error):
+                raise translated(error) from error
+            raise
+        self._idle.append(connection)

@@ -1,0 +1,300 @@
+"""Every setting of steplog: argument > environment > file > default, resolved once.
+
+argument      what the caller passed; None means not given
+environment   ``STEPLOG_`` and the name in capitals, and for address and key the names of the original client;
+              an empty variable means not given
+file          the table ``[tool.steplog]`` of ``pyproject.toml``, or ``steplog.toml`` (which wins where both are),
+              in the first directory that has one, from the current one upwards. A file of another user is not
+              read: who can put a file above the current directory could send the key elsewhere.
+default       below
+
+The fields of ``Settings`` are the only list there is: names, defaults, kinds and meaning, from which the docs
+and ``steplog doctor`` are made. A name ends in its unit: ``_s`` seconds, ``_bytes`` and ``_bytes_max`` bytes.
+What does not parse is a ConfigurationError that names the setting and where it was found. The API key is in no
+file of a project, in no ``repr``, no pickle and no message.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import logging
+import math
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from steplog.address import canonical_url, with_port
+from steplog.errors import ConfigurationError
+from steplog.secret import Secret
+
+__all__ = ["Settings", "documented", "resolve", "sources"]
+
+_log = logging.getLogger("steplog")
+_FILE_BYTES_MAX = 1024 * 1024
+_KEY_HINT = "set STEPLOG_API_KEY, or type: steplog login"
+_URL_VARIABLES = ("TELLURIO_BACKEND_HTTP_BASE_URL", "TELLURIO_BACKEND_HTTP_PORT")
+
+
+class _Quiet(Mapping[str, str]):
+    """An environment that does not show the keys in it when a traceback shows the variables of a frame."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def __getitem__(self, name: str) -> str:
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def __repr__(self) -> str:
+        return "<environment>"
+
+
+def _refuse(expected: str, value: object) -> NoReturn:
+    raise ValueError(f"{expected} is expected, not {repr(value)[:80]}")
+
+
+def _url(value: object, _: Path) -> str:
+    return canonical_url(value) if isinstance(value, str) else _refuse("an address", value)
+
+
+def _text(value: object, _: Path) -> str:
+    return value if isinstance(value, str) and value.strip() else _refuse("a text", value)
+
+
+def _flag(value: object, _: Path) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    found = words.get(value.strip().lower()) if isinstance(value, str) else value
+    return found if isinstance(found, bool) else _refuse("true or false", value)
+
+
+def _path(value: object, directory: Path) -> Path:
+    if not isinstance(value, (str, Path)) or "\0" in str(value) or not str(value):
+        _refuse("a path", value)
+    return Path(os.path.abspath(directory / os.path.expanduser(value)))
+
+
+def _one_of(*words: str) -> Callable[[object, Path], str]:
+    return lambda value, _: value if isinstance(value, str) and value in words else _refuse(" or ".join(words), value)
+
+
+def _count(minimum: int) -> Callable[[object, Path], int]:
+    def parse(value: object, _: Path) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        whole = isinstance(number, int) and not isinstance(number, bool) and number >= minimum
+        return number if whole and isinstance(number, int) else _refuse(f"a whole number from {minimum}", value)
+
+    return parse
+
+
+def _seconds(minimum: float) -> Callable[[object, Path], float]:
+    def parse(value: object, _: Path) -> float:
+        try:
+            number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
+        except (ValueError, OverflowError):
+            number = math.nan
+        return number if minimum <= number < math.inf else _refuse(f"a number of seconds from {minimum:g}", value)
+
+    return parse
+
+
+def _key(value: object, _: Path) -> Secret:
+    # Whether its characters can be sent is looked at where it is sent, without the text in a frame.
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a text is expected")
+    return Secret(value)
+
+
+def _state_directory() -> Path:
+    from platformdirs import user_state_path
+
+    path = user_state_path("steplog")
+    # Without a home there is nothing to expand "~" to.
+    return path if path.is_absolute() else Path(tempfile.gettempdir()) / f"steplog-state-{_user_id()}"
+
+
+def _memory_directory() -> Path:
+    return Path(f"/dev/shm/steplog-{_user_id()}")  # noqa: S108 - made with 0700, and checked, by the journal
+
+
+def _user_id() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _setting(parse: Callable[[object, Path], Any], doc: str, default: Any, *variables: str, shown: str = "") -> Any:
+    """A field of ``Settings``: how its value is read, what it is, and more names of it in the environment."""
+    metadata = {"parse": parse, "doc": doc, "variables": variables, "shown": shown}
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata, repr=parse is not _key)
+
+
+# ruff: noqa: RUF009 - _setting makes a dataclass field
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What was resolved. ``resolve`` makes it; nothing looks at the environment again but for a rotated key."""
+
+    url: str = _setting(_url, "The server.", "https://platform.tellurio.ai", *_URL_VARIABLES)
+    api_key: Secret | None = _setting(_key, "The key; never in a file of a project.", None, "TELLURIO_API_KEY")
+    project: str | None = _setting(_text, "The project of a run.", None)
+    namespace: str | None = _setting(_text, "The namespace of a project.", None, shown="the key's own user")
+    name: str | None = _setting(_text, "The name of a run.", None, shown="the server's choice")
+    mode: str = _setting(_one_of("online", "offline", "disabled"), "online, offline or disabled.", "online")
+    dir: Path = _setting(_path, "Spool, key and state files.", _state_directory, shown="the user's state directory")
+    memory_dir: Path = _setting(_path, "Shared memory.", _memory_directory, shown="a directory in /dev/shm")
+    memory_bytes_max: int | None = _setting(
+        _count(64 * 1024), "Shared memory in use, all runs.", None, shown="64 MiB, or an eighth of it if smaller"
+    )
+    value_bytes_max: int = _setting(_count(1), "One value, encoded.", 1024 * 1024)
+    quiet: bool = _setting(_flag, "No lines at the start and the end of a run.", False)
+    strict: bool = _setting(_flag, "TypeError for a value that nothing converts.", False)
+    pure: bool = _setting(_flag, "The append in Python, not the compiled one.", False)
+    finish_timeout_s: float = _setting(_seconds(0), "How long finish() and the exit wait.", 60.0)
+    exchange_timeout_s: float = _setting(_seconds(0.001), "One request and its whole answer.", 30.0)
+    connect_timeout_s: float = _setting(_seconds(0.001), "Resolving and connecting, within the exchange.", 10.0)
+    batch_age_s: float = _setting(_seconds(0), "How long a record waits for others.", 0.5)
+    spool_interval_s: float = _setting(_seconds(0.001), "Undelivered for longer: copied to disk.", 1.0)
+    signal_flush_s: float = _setting(_seconds(0), "How long a flush after a signal takes.", 5.0)
+    connections_max: int = _setting(_count(1), "Connections to a server that takes no batches.", 8)
+    allow_http: bool = _setting(_flag, "http:// to another machine too: the key travels in clear.", False)
+
+
+def resolve(environ: Mapping[str, str] | None = None, directory: Path | None = None, **arguments: Any) -> Settings:
+    """The settings for these arguments, this environment and the files above this directory.
+
+    ``environ`` is ``os.environ`` and ``directory`` the current directory if not given.
+    Raises ConfigurationError for a value or a file that cannot be used, TypeError for an unknown argument.
+    """
+    environ = _Quiet(os.environ if environ is None else environ)
+    if isinstance(arguments.get("api_key"), str):
+        arguments["api_key"] = Secret(arguments["api_key"])
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    if not arguments.keys() <= fields.keys():
+        raise TypeError(f"no such setting: {', '.join(sorted(arguments.keys() - fields.keys()))}")
+    current = Path(os.path.abspath(directory or "."))
+    file, table = _file(current, fields.keys())
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(fields, "default")
+    for name, field in fields.items():
+        base = current
+        if arguments.get(name) is not None:
+            value, origins[name] = arguments[name], "argument"
+        elif found := _variable(name, field.metadata["variables"], environ):
+            value, origins[name] = found
+        elif name in table:
+            value, origins[name], base = table[name], f"file {file}", file.parent
+        else:
+            continue
+        values[name] = _parsed(name, origins[name], field.metadata["parse"], value, base)
+    settings = Settings(**values)
+    if settings.batch_age_s >= settings.spool_interval_s:
+        raise ConfigurationError("batch_age_s must be below spool_interval_s: what is sent in time needs no disk")
+    # Not a field: it says where the settings came from and is none itself.
+    object.__setattr__(settings, "_origins", origins)
+    return settings
+
+
+def sources(settings: Settings) -> Mapping[str, str]:
+    """Where each setting came from: "argument", "environment NAME", "file PATH" or "default"."""
+    everything = dict.fromkeys((field.name for field in dataclasses.fields(Settings)), "argument")
+    return everything | getattr(settings, "_origins", {})
+
+
+def documented() -> list[tuple[str, str, str, str]]:
+    """``(name, environment variables, default, meaning)`` of each setting, as texts for the docs."""
+    rows = []
+    for field in dataclasses.fields(Settings):
+        variables = ", ".join((f"STEPLOG_{field.name.upper()}", *field.metadata["variables"]))
+        rows.append(
+            (
+                field.name,
+                variables,
+                field.metadata["shown"] or ("–" if field.default is None else str(field.default)),
+                field.metadata["doc"],
+            )
+        )
+    return rows
+
+
+def _parsed(name: str, origin: str, parse: Callable[[object, Path], Any], value: object, base: Path) -> Any:
+    try:
+        return parse(value, base)
+    except ValueError as error:
+        fault = str(error)
+    # Outside the except block: the frames of the parser hold the value.
+    raise ConfigurationError(f"{name} ({origin}): {fault}")
+
+
+def _variable(name: str, variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[object, str] | None:
+    if name == "url" and not environ.get("STEPLOG_URL"):
+        return _original_url(environ)
+    for variable in (f"STEPLOG_{name.upper()}", *variables):
+        if environ.get(variable):
+            wrap = Secret if name == "api_key" else str
+            return wrap(environ[variable]), f"environment {variable}"
+    return None
+
+
+def _original_url(environ: Mapping[str, str]) -> tuple[object, str] | None:
+    """The two variables of the original client."""
+    base, port = (environ.get(variable, "") for variable in _URL_VARIABLES)
+    if not base and not port:
+        return None
+    try:
+        return with_port(base or Settings.url, port), f"environment {_URL_VARIABLES[0] if base else _URL_VARIABLES[1]}"
+    except ValueError as error:
+        raise ConfigurationError(f"url (environment {_URL_VARIABLES[1]}): {error}") from None
+
+
+def _file(directory: Path, known: Collection[str]) -> tuple[Path, Mapping[str, Any]]:
+    """The first file above ``directory`` that holds settings, and its table."""
+    for folder in (directory, *directory.parents):
+        for path in (folder / "steplog.toml", folder / "pyproject.toml"):
+            table = _table(path)
+            if table is None:
+                continue
+            if table.pop("api_key", None) is not None:
+                raise ConfigurationError(f"{path}: an api_key does not belong in a file that is shared; {_KEY_HINT}")
+            for name in table.keys() - known:
+                raise ConfigurationError(f"{path}: no such setting: {name!r:.80}")
+            return path, table
+    return directory, {}
+
+
+def _table(path: Path) -> dict[str, Any] | None:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _FILE_BYTES_MAX:
+            return None
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if path.name == "pyproject.toml" and b"steplog" not in content:
+        return None
+    if _user_id() not in (0, status.st_uid) and status.st_uid != 0:
+        _log.warning("%s is not read: it belongs to another user", path)
+        return None
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        whole = toml.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path}: {str(error)[:200]}") from None
+    if path.name == "pyproject.toml":
+        whole = whole.get("tool", {}).get("steplog")
+    if whole is not None and not isinstance(whole, dict):
+        raise ConfigurationError(f"{path}: tool.steplog is not a table")
+    return whole

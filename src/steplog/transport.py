@@ -1,0 +1,245 @@
+"""Sends requests over HTTP: one session a process, one deadline an exchange, one kind of failure.
+
+- The deadline bounds the whole exchange, from resolving the name to the last byte of the answer (``deadline``).
+- No redirect is followed. No compression is asked for, and what comes compressed anyway is not inflated.
+- At most ``Request.answer_bytes_max`` of an answer are read; the rest is cut off and the connection given up.
+  What was cut does not parse, so it acknowledges nothing.
+- The key is put in by an auth object, so that a ``~/.netrc`` entry cannot replace it, and it is in no answer's
+  ``request``, no exception, and no variable of a frame that an exception leaves through.
+- http:// goes to this machine only, unless asked for; an address of this machine is never asked through a proxy.
+- ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured (no SOCKS: refused, not bypassed),
+  ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name who is trusted.
+- A kept connection that the server closed meanwhile (RFC 9112, 9.3.1) is tried once more on a new connection, in
+  the same deadline, where a repetition does no harm on any server: GET, PATCH (it sets a status), and a POST that
+  carries a range of positions. Anything else is ambiguous and the caller's to decide; of an ``Idempotency-Key``
+  a stock server knows nothing.
+- Whatever goes wrong on the way is a ServerUnavailableError, "ADDRESS: reason". After a fork the child has
+  a session of its own and leaves the inherited one alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from collections.abc import Callable
+from http.client import IncompleteRead
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from steplog import deadline
+from steplog.address import canonical_url, is_loopback
+from steplog.delivery.exchange import Answer, Request
+from steplog.delivery.wire import CONTENT_TYPE_RANGE
+from steplog.errors import ConfigurationError, ServerUnavailableError
+from steplog.secret import Secret
+
+if TYPE_CHECKING:
+    import requests
+
+    from steplog.connection import Session
+
+__all__ = ["HTTPTransport"]
+
+_log = logging.getLogger("steplog")
+
+_CHUNK_BYTES = 16 * 1024
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class _Authorization(str):
+    """The header's value; a traceback that shows a frame's variables shows ``repr``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'Api-Key ...'"
+
+
+class _Auth:
+    """Puts the key into a request on its way out. An auth object of ours also keeps netrc out."""
+
+    def __init__(self, key: Secret | None) -> None:
+        self._key = key
+
+    def __call__(self, request: Any) -> Any:
+        if self._key is not None:
+            request.headers["Authorization"] = _Authorization(f"Api-Key {self._key.reveal()}")
+        return request
+
+
+class HTTPTransport:
+    """The ``Transport`` of one server; ``key`` is asked at every request, so that a new key counts at once.
+
+    ``refresh`` looks for a new one, and says whether there is.
+
+    Times in seconds. Raises ConfigurationError for an address that cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: Callable[[], Secret | None],
+        refresh: Callable[[], bool] = lambda: False,
+        *,
+        connect_timeout_s: float = 10.0,
+        connections_max: int = 8,
+        allow_http: bool = False,
+    ) -> None:
+        try:
+            self._base_url = canonical_url(base_url)
+        except ValueError as error:
+            raise ConfigurationError(f"the server's address: {error}") from None
+        if self._base_url.startswith("http:") and not (allow_http or is_loopback(self._base_url)):
+            raise ConfigurationError(
+                f"{self._base_url}: the key would travel in clear; use https://, or set allow_http (STEPLOG_ALLOW_HTTP)"
+            )
+        self._key = key
+        self._refresh = refresh
+        self._connect_timeout_s = connect_timeout_s
+        self._connections_max = connections_max
+        self._processes: dict[int, _Process] = {}
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, without a trailing slash."""
+        return self._base_url
+
+    def exchange(self, request: Request, timeout_s: float) -> Answer:
+        """Send a request and return the whole answer within ``timeout_s`` seconds.
+
+        Raises ServerUnavailableError when no whole answer came in time.
+        """
+        response = self.send(request, timeout_s)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, response.content, headers)
+
+    def send(self, request: Request, timeout_s: float, *, key: bool = True) -> requests.Response:
+        """The same as an answer of ``requests``: its body is read, its ``request`` is without the key.
+
+        ``key=False`` sends no key. Raises ServerUnavailableError as ``exchange`` does.
+        """
+        live = deadline.Exchange(timeout_s, self._connect_timeout_s, request.answer_bytes_max)
+        process = self._process()
+        process.live.add(live)
+        token = deadline.current.set(live)
+        try:
+            auth = _Auth(self._key() if key else None)
+            trust = self._trusted()
+            response, failure = self._tried(process, request, auth, trust, live)
+            if response is None and live.stale and _repeatable(request):
+                live.again()
+                response, failure = self._tried(process, request, auth, trust, live)
+        finally:
+            deadline.current.reset(token)
+            process.live.discard(live)
+            live.close()
+        if response is None:
+            raise ServerUnavailableError(f"{self._base_url}: {failure}")
+        return response
+
+    def refresh_key(self) -> bool:
+        """Look for the key again where it came from; whether it is another one now."""
+        return self._refresh()
+
+    def abort(self) -> None:
+        """End every exchange that is under way in another thread; each raises ServerUnavailableError."""
+        for live in tuple(self._process().live):
+            live.abort()
+
+    def close(self) -> None:
+        """Close the idle connections; the transport can go on being used."""
+        session = self._process().session
+        if session is not None:
+            session.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a transport holds a key and connections; each process makes its own")
+
+    def _process(self) -> _Process:
+        # No lock, which a fork could leave held; of two threads that come at once, one makes one in vain.
+        pid = os.getpid()
+        return self._processes.get(pid) or self._processes.setdefault(pid, _Process())
+
+    def _trusted(self) -> str | bool:
+        for variable in _CA_VARIABLES:
+            path = os.environ.get(variable)
+            if path:
+                if not os.path.exists(path):
+                    raise ServerUnavailableError(f"{self._base_url}: {variable} names no file: {path}")
+                return path
+        return True
+
+    def _tried(
+        self, process: _Process, request: Request, auth: _Auth, trust: str | bool, live: deadline.Exchange
+    ) -> tuple[requests.Response | None, str]:
+        """The answer, or why there is none."""
+        from steplog import reasons
+
+        interruption: BaseException
+        try:
+            return self._attempt(process, request, auth, trust, live), ""
+        except reasons.TRANSLATED as error:
+            return None, reasons.reason(error, live)
+        except BaseException as error:  # noqa: BLE001 - raised again, without the frames that hold the key
+            _log.debug("interrupted: %s", traceback.format_exc())
+            interruption = error
+        interruption.__context__ = None
+        raise interruption.with_traceback(None)
+
+    def _attempt(
+        self, process: _Process, request: Request, auth: _Auth, trust: str | bool, live: deadline.Exchange
+    ) -> requests.Response:
+        import requests
+
+        from steplog.connection import Session
+
+        if process.session is None:
+            process.session = Session(self._connections_max)
+        url = self._base_url + request.path
+        proxies = {} if is_loopback(url) else requests.utils.get_environ_proxies(url, no_proxy=None)
+        prepared = process.session.prepare_request(
+            requests.Request(request.method, url, headers=dict(request.headers), data=request.body, auth=auth)
+        )
+        response = process.session.send(
+            prepared, stream=True, timeout=live.remaining(), verify=trust, proxies=proxies, allow_redirects=False
+        )
+        response.request.headers.pop("Authorization", None)
+        response._content = _body(response, live.body_bytes_max)
+        response._content_consumed = True  # type: ignore[attr-defined]
+        return response
+
+
+class _Process:
+    """What belongs to one process: its session, made at the first request, and its exchanges under way."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.live: set[deadline.Exchange] = set()
+
+
+def _repeatable(request: Request) -> bool:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    is_range = request.method == "POST" and headers.get("content-type") == CONTENT_TYPE_RANGE
+    return is_range or request.method in ("GET", "PATCH")
+
+
+def _body(response: requests.Response, bytes_max: int) -> bytes:
+    """The body, or its first ``bytes_max``; the connection goes back to the pool, or is closed."""
+    body = bytearray()
+    whole = False
+    try:
+        for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+            body += chunk
+            if len(body) > bytes_max:
+                break
+        else:
+            whole = True
+        # The older urllib3 does not look at it.
+        if whole and response.raw.length_remaining:
+            raise IncompleteRead(b"")
+    finally:
+        if whole:
+            response.raw.release_conn()
+        else:
+            response.raw.close()
+    return bytes(body[:bytes_max])

@@ -1,0 +1,28 @@
+"""What every test starts from: nothing that is set on this machine, a home and a shared memory of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("steplog", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("steplog")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Also for the processes that a test starts; removed afterwards, so that no test leaves pages in /dev/shm."""
+    for name in list(os.environ):
+        if name.startswith(("STEPLOG_", "TELLURIO_", "XDG_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    memory = Path(tempfile.mkdtemp(prefix="steplog-test-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+    monkeypatch.setenv("STEPLOG_MEMORY_DIR", str(memory))
+    yield
+    shutil.rmtree(memory, ignore_errors=True)

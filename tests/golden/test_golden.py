@@ -1,0 +1,41 @@
+"""What was written once is read for ever: the golden files never change, whatever the code does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from pathlib import Path
+
+import pytest
+
+from golden.make import range_of
+from steplog.journal import frame
+from steplog.journal import range as ranges
+
+HERE = Path(__file__).parent
+DESCRIBED = json.loads((HERE / "range-v1.json").read_text("utf-8"))
+DIGESTS = {
+    "range-v1.bin": "d12a6e6dbf26ae1de77d4eca4ed84850e3fe2e3c7236b36e853a7ea669a389d1",
+    "frame-v1.bin": "baf4ba76225ced1baccc4fdb16489beae1eba3718745e97c1eee8b439f4011c0",
+}
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_the_golden_file_is_the_one_that_was_written_first(name):
+    assert hashlib.sha256((HERE / name).read_bytes()).hexdigest() == DIGESTS[name]
+
+
+def test_the_body_of_version_1_is_read_as_its_description():
+    assert ranges.decode((HERE / "range-v1.bin").read_bytes()) == range_of(DESCRIBED)
+
+
+def test_the_frame_of_version_1_is_read_as_its_description():
+    data = (HERE / "frame-v1.bin").read_bytes()
+    assert list(frame.scan(data)) == [(0, len(data))]
+    assert frame.decode(data) == range_of(DESCRIBED)
+
+
+def test_the_same_range_is_written_with_the_same_bytes_before_they_are_deflated():
+    written = zlib.decompress(ranges.encode(range_of(DESCRIBED)))
+    assert written == zlib.decompress((HERE / "range-v1.bin").read_bytes())

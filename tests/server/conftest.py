@@ -1,0 +1,19 @@
+"""A server for the tests of a file, and a run for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from server.process import ServerProcess
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("state")) as started:
+        yield started
+
+
+@pytest.fixture
+def run(server: ServerProcess) -> str:
+    return server.new_run()

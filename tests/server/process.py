@@ -1,0 +1,101 @@
+"""The real server, in a process of its own, and what a test says to it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import requests
+
+from steplog.delivery.wire import API, CONTENT_TYPE_RANGE
+from steplog.journal.range import Range, encode
+
+KEY = "a-key-of-the-tests"
+DEADLINE_S = 30.0
+SOURCES = Path(__file__).parents[2] / "src"
+BATCH_HEADERS = {"Content-Encoding": "deflate", "Content-Type": CONTENT_TYPE_RANGE}
+
+
+class ServerProcess:
+    """``steplog serve`` on a free port; a context manager that ends it."""
+
+    def __init__(self, directory: Path, *arguments: str, key: str | None = KEY) -> None:
+        self.directory = directory
+        self.state = directory / "server.json"
+        self.database = directory / "server.db"
+        self._arguments = arguments
+        self._environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("STEPLOG_", "TELLURIO_"))
+        } | {"STEPLOG_DIR": str(directory), "PYTHONPATH": str(SOURCES)}
+        if key is not None:
+            self._environment["STEPLOG_SERVE_API_KEY"] = key
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.headers["Authorization"] = f"Api-Key {key}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait for its address."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "steplog", "serve", "--port", "0", *self._arguments],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_S)
+        line = self.process.stdout.readline() if ready else ""
+        if not line.startswith("steplog serve: "):
+            self.process.kill()
+            raise AssertionError(f"no server: {line!r} {self.process.communicate()}")
+        self.url = line.split()[-1]
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send a signal; its exit code, and what it wrote on stderr."""
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode, errors
+
+    def __enter__(self) -> ServerProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.session.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def ask(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        """A request with the key; ``path`` is below the API."""
+        return self.session.request(method, f"{self.url}{API}{path}", timeout=DEADLINE_S, **arguments)
+
+    def new_run(self, namespace: str = "team", project: str = "mnist") -> str:
+        """The path of a new run."""
+        if self.ask("GET", f"/{namespace}/projects/{project}/").status_code == 404:
+            made = self.ask("POST", f"/{namespace}/projects/", json={"display_name": project, "visibility": "TEAM"})
+            assert made.status_code == 201, made.text
+        run = self.ask("POST", f"/{namespace}/projects/{project}/runs/", json={})
+        assert run.status_code == 201, run.text
+        return f"/{namespace}/projects/{project}/runs/{run.json()['uuid']}/"
+
+    def send(self, run: str, batch: Range) -> requests.Response:
+        """Deliver a range."""
+        return self.ask("POST", f"{run}metrics/batch/", data=encode(batch), headers=BATCH_HEADERS)
+
+
+def wait_until(condition: Any, deadline_s: float = DEADLINE_S) -> None:
+    """Return when ``condition()`` is true; fail when it does not become so."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, "the deadline has passed"
+        time.sleep(0.005)

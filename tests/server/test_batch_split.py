@@ -1,0 +1,98 @@
+"""A batch holds the records of its range, each under its name, in the order of their positions."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from server.batches import NONE, range_of
+from strategies import RANGES
+
+from steplog.delivery import wire
+from steplog.errors import FormatError
+from steplog.journal import slot
+from steplog.journal.range import Range
+from steplog.server.batch import Batch, check_json, from_range
+from steplog.server.chunk import decode, joined
+
+
+def expected(records: Range) -> dict[str, list[tuple[int, object, int | None, int]]]:
+    by_name: dict[str, list[tuple[int, object, int | None, int]]] = {}
+    for arrival, record in enumerate(wire.records(records)):
+        value = repr(record.value)
+        by_name.setdefault(record.name, []).append((arrival, value, record.step, record.time_ns))
+    return by_name
+
+
+def found(batch: Batch) -> dict[str, list[tuple[int, object, int | None, int]]]:
+    by_name = {}
+    for part in batch.parts:
+        points = part.mixed or joined([decode(chunk) for chunk in part.chunks])
+        values = [repr(bytes(value) if isinstance(value, msgspec.Raw) else value) for value in points.values()]
+        steps = [None if part.numbered or step == slot.NO_STEP else step for step in points.steps]
+        assert part.name not in by_name
+        by_name[part.name] = list(zip(points.arrivals, values, steps, points.times, strict=True))
+    return by_name
+
+
+@given(RANGES)
+def test_every_record_of_a_range_is_in_its_batch_once(records):
+    batch = from_range(records)
+    assert found(batch) == expected(records)
+    assert batch.records == records.records
+
+
+@given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 8), st.booleans())
+def test_names_that_come_around_with_a_period_are_split_like_any_others(period, rounds, cut, steps):
+    entries = [(f"m{at % period}", at * 0.5, at // period if steps else None) for at in range(period * rounds + cut)]
+    records = range_of(entries)
+    assert found(from_range(records)) == expected(records)
+
+
+def test_a_name_declared_under_two_numbers_stays_one_metric():
+    records = range_of([("a", 1.0), ("b", 2.0)] * 3)
+    twice = Range("w", 0, 6, {0: "a", 1: "a"}, records.slots, b"")
+    ((name, rows),) = found(from_range(twice)).items()
+    assert (name, [row[0] for row in rows]) == ("a", [0, 1, 2, 3, 4, 5])
+
+
+def test_arrivals_count_records_not_positions():
+    batch = from_range(range_of([("a", 1.0), NONE, ("a", 2.0), NONE, ("b", 3.0)]))
+    assert {name: [row[0] for row in rows] for name, rows in found(batch).items()} == {"a": [0, 1], "b": [2]}
+
+
+def test_a_long_metric_is_cut_into_chunks_of_about_one_size():
+    batch = from_range(range_of([("a", float(at), at) for at in range(10_000)]))
+    assert [chunk.count for chunk in batch.parts[0].chunks] == [3333, 3333, 3334]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"nul", b"NaN", b"[1,]", b'{"a"}', b'"\xff"', b"[1] 2", b"[" * 501 + b"]" * 501, b"[" * 100_000, b"1" * 5000]
+    + [b"[" * 600 + b'"' + b'\\"' * 100_000],
+)
+def test_a_payload_that_is_not_json_is_refused_with_a_reason(text):
+    with pytest.raises(FormatError, match="record 1 of the range: "):
+        from_range(range_of([("a", 1.0), ("b", text)]))
+
+
+@pytest.mark.parametrize(
+    "text", [b"null", b'"[[[["', b"[" * 500 + b"]" * 500, str(2**100).encode(), b"1e400", b' {"a": [1, {}]} ']
+)
+def test_json_of_every_size_and_shape_that_readers_take_is_accepted(text):
+    check_json(text)
+
+
+def test_a_bool_that_is_neither_true_nor_false_is_refused():
+    records = range_of([("a", True), ("a", 7)])
+    forged = records.slots[:32] + records.slots[32:62] + bytes((slot.KIND_BOOL, 0))
+    with pytest.raises(FormatError, match="bool"):
+        from_range(Range("w", 0, 2, records.names, forged, b""))
+
+
+def test_nan_and_infinities_are_plain_numbers_in_a_batch():
+    (part,) = from_range(range_of([("a", math.nan), ("a", math.inf), ("a", -1.0)])).parts
+    assert (part.chunks[0].low, part.chunks[0].high) == (-1.0, math.inf)

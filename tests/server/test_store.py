@@ -1,0 +1,200 @@
+"""The store keeps each record once, in order, and loses nothing by merging."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from server.batches import NONE, held, range_of, shown
+
+from steplog.errors import ConfigurationError
+from steplog.journal.range import Range
+from steplog.server.batch import from_range
+from steplog.server.sqlite import SqliteStore
+from steplog.server.store import GapError, MissingError, Project, Run, Stored, TakenError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "a.db")
+    yield opened
+    opened.close()
+
+
+def new_project(store: SqliteStore, slug: str = "mnist") -> Project:
+    return store.add_project(store.put_namespace("team").result(), slug, slug, "TEAM").result()
+
+
+def new_run(store: SqliteStore, project: Project | None = None) -> Run:
+    user = store.put_user("ann", "ann", "ann@example.org", b"hash").result()
+    where = project or store.project("team", "mnist") or new_project(store)
+    return store.add_run(where, user, None, None, "RUNNING", None).result()
+
+
+def add(store: SqliteStore, run: Run, records: Range) -> Stored:
+    return store.add_batch(run, from_range(records)).result()
+
+
+def listed(store: SqliteStore, run: Run) -> list[dict[str, Any]]:
+    metrics = store.metrics(run, 0, store.count(run))
+    values = [bytes(m.value) if isinstance(m.value, msgspec.Raw) else shown(m.value) for m in metrics]
+    return [{"name": m.name, "value": v, "step": m.step} for m, v in zip(metrics, values, strict=True)]
+
+
+def test_the_same_batch_again_is_answered_as_duplicates_and_stored_once(store):
+    run, records = new_run(store), [("a", 0.5), NONE, ("b", 1)]
+    assert add(store, run, range_of(records)) == Stored(2, 0)
+    assert add(store, run, range_of(records)) == Stored(0, 2)
+    assert listed(store, run) == held(records)
+
+
+def test_of_a_batch_that_reaches_below_the_mark_only_the_rest_is_stored(store):
+    run, records = new_run(store), [("a", 0.5), ("b", b'"x"'), ("a", 1.5), ("b", b"[1]"), ("a", 2.5)]
+    add(store, run, range_of(records[:3]))
+    assert add(store, run, range_of(records)) == Stored(2, 3)
+    assert listed(store, run) == held(records)
+
+
+def test_a_range_beyond_the_mark_is_refused_with_the_mark(store):
+    run = new_run(store)
+    add(store, run, range_of([("a", 1)]))
+    with pytest.raises(GapError) as caught:
+        add(store, run, range_of([("a", 1)], first=2))
+    assert caught.value.mark == 1
+    assert store.count(run) == 1
+
+
+def test_writers_of_a_run_have_a_mark_each(store):
+    run = new_run(store)
+    add(store, run, range_of([("a", 1)], writer="one"))
+    add(store, run, range_of([("a", 2)], writer="two"))
+    assert [metric.value for metric in store.metrics(run, 0, 9)] == [1, 2]
+
+
+def test_positions_without_a_record_are_covered(store):
+    run = new_run(store)
+    assert add(store, run, range_of([NONE] * 5)) == Stored(0, 0)
+    assert add(store, run, range_of([("a", 1)], first=5)) == Stored(1, 0)
+    assert add(store, run, range_of([], first=6)) == Stored(0, 0)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 30), max_size=40), st.lists(st.integers(0, 30), max_size=40), st.randoms())
+def test_however_ranges_are_cut_and_repeated_each_record_is_there_once_and_in_order(store, firsts, ends, randomness):
+    entries: list[Any] = [
+        NONE if randomness.random() < 0.1 else (randomness.choice("abc"), randomness.choice([0.5, 7, True, b"null"]))
+        for _ in range(30)
+    ]
+    run, mark = new_run(store), 0
+    for first, end in [*zip(firsts, ends, strict=False), (0, 30)]:
+        if first > end:
+            continue
+        try:
+            add(store, run, range_of(entries[first:end], first=first))
+        except GapError as gap:
+            assert (gap.mark, first > mark) == (mark, True)
+        else:
+            assert first <= mark
+            mark = max(mark, end)
+    assert listed(store, run) == held(entries)
+
+
+def test_steps_go_on_above_the_largest_so_far(store):
+    run = new_run(store)
+    records = [("a", 1), ("a", 2, 10), ("a", 3), ("a", 4, 3), ("a", 5), ("b", 6, -7), ("b", 7)]
+    add(store, run, range_of(records))
+    add(store, run, range_of([("a", 8), ("b", 9)], first=len(records)))
+    assert [m.step for m in store.metrics(run, 0, 99)] == [0, 10, 11, 3, 12, -7, 0, 13, 1]
+
+
+def test_after_the_largest_step_there_is_none_to_give_and_nothing_is_stored(store):
+    run = new_run(store)
+    add(store, run, range_of([("a", 1, 2**63 - 1)]))
+    for records in ([("a", 2)], [("a", 2, 5), ("a", 3)]):
+        with pytest.raises(ValueError, match="without a step"):
+            add(store, run, range_of(records, first=1))
+    assert store.count(run) == 1
+
+
+@pytest.mark.parametrize("sizes", [[1] * 300, [75] * 60, [1, 5000, 1, 30] * 10, [17, 300, 2] * 30])
+def test_small_chunks_are_merged_as_they_arrive_and_nothing_changes(store, tmp_path, sizes):
+    run, records, first = new_run(store), [], 0
+    for size in sizes:
+        part = [(f"m{at % 3}", random.choice([0.5, at, True, b'{"k":[]}'])) for at in range(size)]
+        add(store, run, range_of(part, first=first))
+        records += part
+        first += size
+    assert listed(store, run) == held(records)
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        (chunks,) = connection.execute("SELECT count(*) FROM chunks").fetchone()
+    connection.close()
+    assert chunks <= 3 * (45 + 2 * len(records) / 1024 + len([size for size in sizes if size > 1024]) * 20)
+    assert [series.count for series in store.series(run)] == [
+        sum(1 for name, _ in records if name == series) for series in ("m0", "m1", "m2")
+    ]
+
+
+def test_large_payloads_do_not_keep_merging_from_coming_to_an_end(store):
+    run = new_run(store)
+    for at in range(40):
+        add(store, run, range_of([("big", b'"' + bytes(60_000).replace(b"\0", b"x") + b'"')] * 5, first=at * 5))
+    assert store.count(run) == 200
+
+
+def test_a_reopened_store_goes_on_where_it_was(tmp_path):
+    records = [("a", 0.25), ("b", 7), ("a", 0.5)] * 100
+    store = SqliteStore(tmp_path / "a.db")
+    instance, run = store.instance, new_run(store)
+    add(store, run, range_of(records[:200]))
+    store.close()
+    store = SqliteStore(tmp_path / "a.db")
+    assert add(store, run, range_of(records)) == Stored(100, 200)
+    assert (listed(store, run), store.instance) == (held(records), instance)
+    store.close()
+
+
+def test_a_deleted_project_leaves_no_row(store, tmp_path):
+    project = new_project(store, "gone")
+    run, kept = new_run(store, project), new_run(store)
+    for each in (run, kept):
+        add(store, each, range_of([("a", 1), ("b", b"[]")]))
+    store.delete_project(project).result()
+    with pytest.raises(MissingError):
+        add(store, run, range_of([("a", 1)]))
+    with pytest.raises(MissingError):
+        store.set_status(run, "FAILED").result()
+    assert len(store.metrics(kept, 0, 9)) == 2
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        rows = [
+            connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0]
+            for t in ("runs", "marks", "series", "chunks", "points")
+        ]
+    connection.close()
+    assert rows == [1, 1, 2, 2, 2]
+
+
+def test_two_projects_of_one_slug_are_refused(store):
+    new_project(store)
+    with pytest.raises(TakenError):
+        new_project(store)
+
+
+def test_a_database_in_use_is_not_opened_twice(store, tmp_path):
+    with pytest.raises(ConfigurationError, match="in use"):
+        SqliteStore(tmp_path / "a.db")
+
+
+def test_a_job_that_fails_takes_no_other_with_it(store):
+    run, gone = new_run(store), new_run(store, new_project(store, "gone"))
+    store.delete_project(store.project("team", "gone")).result()
+    records = [from_range(range_of([("a", at)], first=at)) for at in range(50)]
+    futures = [(store.add_batch(run, batch), store.add_batch(gone, batch)) for batch in records]
+    assert all(good.result() == Stored(1, 0) for good, _ in futures)
+    assert all(isinstance(bad.exception(), MissingError) for _, bad in futures)

@@ -1,0 +1,117 @@
+"""The transport's connections: kept, shared by threads, repeated where it does no harm, left alone after a fork."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from steplog.delivery.exchange import Request
+from steplog.errors import ServerUnavailableError
+from steplog.testing import HostileServer, Peer, answer
+from steplog.transport import HTTPTransport
+
+GET = Request("GET", "/x/")
+POST = Request("POST", "/x/", b"{}", {"Content-Type": "application/json"})
+RANGE = Request("POST", "/x/", b"\x80", {"Content-Type": "application/msgpack"})
+KEYED = Request("POST", "/x/", b"{}", {"Idempotency-Key": '"a"'})
+PATCH = Request("PATCH", "/x/", b"{}")
+DELETE = Request("DELETE", "/x/")
+
+
+def transport_to(url: str) -> HTTPTransport:
+    return HTTPTransport(url, lambda: None)
+
+
+def ok(peer: Peer) -> None:
+    while True:
+        peer.request()
+        peer.send(answer(200, b'{"ok":true}'))
+
+
+def test_exchanges_one_after_the_other_share_a_connection():
+    with HostileServer(ok) as server:
+        transport = transport_to(server.url)
+        for _ in range(5):
+            assert transport.exchange(POST, 5).body == b'{"ok":true}'
+        assert server.connections == 1
+        transport.close()
+
+
+def test_many_threads_share_a_transport_and_no_more_connections_are_kept_than_asked_for():
+    with HostileServer(ok) as server:
+        transport = HTTPTransport(server.url, lambda: None, connections_max=2)
+        together = threading.Barrier(6)
+        bodies: list[bytes] = []
+
+        def run() -> None:
+            together.wait(10)
+            bodies.extend(transport.exchange(GET, 10).body for _ in range(20))
+
+        threads = [threading.Thread(target=run) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert bodies == [b'{"ok":true}'] * 120
+        transport.close()
+
+
+class TestKeptConnection:
+    """A server closes a connection that it had kept, in the moment in which the next request goes out."""
+
+    @staticmethod
+    def once(peer: Peer) -> None:
+        peer.request()
+        peer.send(answer(200))
+        # The next request arrives before the connection closes, so that no look beforehand can see it.
+        peer.request()
+
+    @pytest.mark.parametrize("request_", [GET, PATCH, RANGE], ids=["GET", "PATCH", "range"])
+    def test_what_may_be_repeated_is_tried_on_a_new_one(self, request_):
+        with HostileServer(self.once, ok) as server:
+            transport = transport_to(server.url)
+            transport.exchange(GET, 5)
+            assert transport.exchange(request_, 5).status == 200
+            assert server.connections == 2
+            transport.close()
+
+    @pytest.mark.parametrize("request_", [POST, KEYED, DELETE], ids=["POST", "keyed", "DELETE"])
+    def test_what_may_have_been_done_already_is_not_repeated(self, request_):
+        with HostileServer(self.once, ok) as server:
+            transport = transport_to(server.url)
+            transport.exchange(GET, 5)
+            with pytest.raises(ServerUnavailableError, match="closed without an answer"):
+                transport.exchange(request_, 5)
+            assert (server.connections, len(server.requests)) == (1, 2)
+            transport.close()
+
+    def test_it_is_repeated_once(self):
+        with HostileServer(self.once) as server:
+            transport = transport_to(server.url)
+            transport.exchange(GET, 5)
+            assert transport.exchange(GET, 5).status == 200
+            transport.close()
+        with HostileServer(self.once, lambda peer: peer.request()) as server:
+            transport = transport_to(server.url)
+            transport.exchange(GET, 5)
+            with pytest.raises(ServerUnavailableError, match="closed without an answer"):
+                transport.exchange(GET, 5)
+            assert server.connections == 2
+            transport.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_leaves_the_connections_of_its_parent_alone():
+    with HostileServer(ok) as server:
+        transport = transport_to(server.url)
+        transport.exchange(GET, 5)
+        child = os.fork()
+        if child == 0:
+            transport.abort()
+            os._exit(0 if transport.exchange(GET, 5).status == 200 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert transport.exchange(GET, 5).status == 200
+        assert server.connections == 2
+        transport.close()

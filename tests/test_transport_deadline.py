@@ -1,0 +1,281 @@
+"""The deadline bounds a whole exchange, whatever part of it the server draws out; ``abort`` ends it at once."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from steplog.delivery.exchange import Request
+from steplog.errors import ServerUnavailableError
+from steplog.testing import HostileServer, Peer, answer
+from steplog.transport import HTTPTransport
+
+TIMEOUT_S = 0.6
+SPARE_S = 0.5
+GET = Request("GET", "/x/")
+LARGE = Request("POST", "/x/", bytes(64 * 1024 * 1024))
+
+
+def transport_to(url: str, connect_timeout_s: float = 10.0) -> HTTPTransport:
+    return HTTPTransport(url, lambda: None, connect_timeout_s=connect_timeout_s, allow_http=True)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < seconds + SPARE_S
+
+
+def head_drip(peer: Peer) -> None:
+    peer.request()
+    peer.drip(answer(200, b"{}"), 0.1)
+
+
+def body_drip(peer: Peer) -> None:
+    peer.request()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    peer.drip(b"x" * 1000, 0.1)
+
+
+def chunk_drip(peer: Peer) -> None:
+    peer.request()
+    peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    peer.drip(b"1\r\nx\r\n" * 1000, 0.05)
+
+
+def endless_continue(peer: Peer) -> None:
+    peer.request()
+    while not peer.stopped.wait(0.005):
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def endless_trailers(peer: Peer) -> None:
+    peer.request()
+    peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+    while not peer.stopped.wait(0.005):
+        peer.send(b"A: b\r\n")
+
+
+def silence(peer: Peer) -> None:
+    peer.request()
+    peer.hold()
+
+
+SLOW = [head_drip, body_drip, chunk_drip, endless_continue, endless_trailers, silence]
+
+
+@pytest.mark.parametrize("script", SLOW)
+def test_a_server_that_draws_out_its_answer_is_left_at_the_deadline(script):
+    with HostileServer(script) as server:
+        transport = transport_to(server.url)
+        with at_most(TIMEOUT_S), pytest.raises(ServerUnavailableError, match=r"timed out after 0\.6 s$"):
+            transport.exchange(GET, TIMEOUT_S)
+        transport.close()
+
+
+def test_a_server_that_does_not_read_a_large_body_is_left_at_the_deadline():
+    with HostileServer(lambda peer: peer.hold()) as server:
+        transport = transport_to(server.url)
+        with at_most(TIMEOUT_S), pytest.raises(ServerUnavailableError, match="timed out"):
+            transport.exchange(LARGE, TIMEOUT_S)
+        transport.close()
+
+
+def test_a_server_that_reads_a_little_at_a_time_is_left_at_the_deadline():
+    def sip(peer: Peer) -> None:
+        while not peer.stopped.wait(0.05):
+            peer.socket.recv(1024)
+
+    with HostileServer(sip) as server:
+        transport = transport_to(server.url)
+        with at_most(TIMEOUT_S), pytest.raises(ServerUnavailableError, match="timed out"):
+            transport.exchange(LARGE, TIMEOUT_S)
+        transport.close()
+
+
+def test_a_repetition_on_a_new_connection_ends_at_the_same_deadline():
+    def closes_late(peer: Peer) -> None:
+        peer.request()
+        peer.send(answer(200))
+        peer.request()
+        peer.stopped.wait(TIMEOUT_S / 2)
+
+    with HostileServer(closes_late, silence) as server:
+        transport = transport_to(server.url)
+        transport.exchange(GET, 5)
+        with at_most(TIMEOUT_S), pytest.raises(ServerUnavailableError, match="timed out"):
+            transport.exchange(GET, TIMEOUT_S)
+        assert server.connections == 2
+        transport.close()
+
+
+def test_the_deadline_of_one_exchange_is_not_left_on_the_connection_for_the_next():
+    def slow_second(peer: Peer) -> None:
+        peer.request()
+        peer.send(answer(200))
+        peer.request()
+        peer.stopped.wait(0.4)
+        peer.send(answer(200))
+
+    with HostileServer(slow_second) as server:
+        transport = transport_to(server.url)
+        assert transport.exchange(GET, 0.2).status == 200
+        assert transport.exchange(GET, 5).status == 200
+        assert server.connections == 1
+        transport.close()
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """The port of a listener whose queue is full: it swallows what comes, as an address behind a firewall does."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+            waiting.append(filler)
+        yield listener.getsockname()[1]
+        for filler in waiting:
+            filler.close()
+
+
+def test_a_connection_that_is_swallowed_is_left_at_the_deadline_of_connecting():
+    with black_hole() as port:
+        transport = transport_to(f"http://127.0.0.1:{port}", connect_timeout_s=0.4)
+        with at_most(0.4), pytest.raises(ServerUnavailableError, match=r"no connection within 0\.4 s$"):
+            transport.exchange(GET, 30)
+
+
+class TestName:
+    """Names, resolved by a function of the standard library that nothing can interrupt."""
+
+    def test_a_resolver_that_hangs_is_left_at_the_deadline_and_holds_one_thread_however_often(self, monkeypatch):
+        release = threading.Event()
+        calls = []
+
+        def hang(host, *arguments, **options):
+            if options.get("flags"):
+                raise socket.gaierror(socket.EAI_NONAME, "not numeric")
+            calls.append(host)
+            release.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+        monkeypatch.setattr(socket, "getaddrinfo", hang)
+        transport = transport_to("http://a-hanging-name.example", connect_timeout_s=0.3)
+        for _ in range(3):
+            with at_most(0.3), pytest.raises(ServerUnavailableError, match=r"no connection within 0\.3 s$"):
+                transport.exchange(GET, 30)
+        assert calls == ["a-hanging-name.example"]
+        release.set()
+        join("steplog-resolve")
+
+    def test_a_name_that_does_not_resolve_says_so(self, monkeypatch):
+        def unknown(*arguments, **options):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        with pytest.raises(ServerUnavailableError, match=r"name does not resolve$"):
+            transport_to("http://no-such-name.example").exchange(GET, 5)
+
+    def test_where_no_thread_can_be_started_the_name_is_resolved_all_the_same(self, monkeypatch):
+        def refused(thread):
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+
+        with HostileServer(lambda peer: (peer.request(), peer.send(answer(200)))) as server:
+            monkeypatch.setattr(threading.Thread, "start", refused)
+            transport = transport_to(f"http://localhost:{server.port}")
+            assert transport.exchange(GET, 5).status == 200
+            monkeypatch.undo()
+            transport.close()
+
+    def test_an_address_that_swallows_leaves_time_for_the_next(self, monkeypatch):
+        with black_hole() as port, HostileServer(lambda peer: (peer.request(), peer.send(answer(200)))) as server:
+            first, second = (
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", at)) for at in (port, server.port)
+            )
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [first, second])
+            transport = transport_to("http://two-addresses.example", connect_timeout_s=1.0)
+            with at_most(0.6):
+                assert transport.exchange(GET, 5).status == 200
+            transport.close()
+
+
+def join(name: str) -> None:
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(5)
+
+
+def aborted(transport: HTTPTransport, request: Request, ready: Callable[[], bool]) -> str:
+    """What an exchange in another thread ends with, when it is aborted once ``ready``."""
+    ends: list[str] = []
+
+    def run() -> None:
+        try:
+            transport.exchange(request, 30)
+        except ServerUnavailableError as error:
+            ends.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until = time.monotonic() + 5
+    while not ready() and time.monotonic() < until:
+        time.sleep(0.005)
+    assert ready()
+    with at_most(0.1):
+        transport.abort()
+        thread.join(5)
+    (end,) = ends
+    return end
+
+
+class TestAbort:
+    @pytest.mark.parametrize("script", SLOW)
+    def test_an_exchange_is_ended_from_another_thread_at_once(self, script):
+        with HostileServer(script) as server:
+            transport = transport_to(server.url)
+            assert aborted(transport, GET, lambda: bool(server.requests)).endswith("ended before the answer came")
+            transport.close()
+
+    def test_also_while_it_sends(self):
+        with HostileServer(lambda peer: peer.hold()) as server:
+            transport = transport_to(server.url)
+            assert "ended" in aborted(transport, LARGE, lambda: server.connections == 1)
+            transport.close()
+
+    def test_also_while_it_connects(self):
+        with black_hole() as port:
+            transport = transport_to(f"http://127.0.0.1:{port}")
+            begun = time.monotonic()
+            assert "ended" in aborted(transport, GET, lambda: time.monotonic() - begun > 0.1)
+
+    def test_also_while_it_resolves(self, monkeypatch):
+        release, called = threading.Event(), threading.Event()
+
+        def hang(*arguments, **options):
+            if options.get("flags"):
+                raise socket.gaierror(socket.EAI_NONAME, "not numeric")
+            called.set()
+            release.wait(20)
+            return []
+
+        monkeypatch.setattr(socket, "getaddrinfo", hang)
+        assert "ended" in aborted(transport_to("http://another-hanging-name.example"), GET, called.is_set)
+        release.set()
+        join("steplog-resolve")
+
+    def test_the_next_exchange_is_not_touched(self):
+        with HostileServer(silence, lambda peer: (peer.request(), peer.send(answer(200)))) as server:
+            transport = transport_to(server.url)
+            aborted(transport, GET, lambda: bool(server.requests))
+            assert transport.exchange(GET, 5).status == 200
+            transport.close()
