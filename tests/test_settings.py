@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import traceback
 from dataclasses import fields
@@ -211,6 +212,16 @@ class TestFile:
         assert "STEPLOG_API_KEY" in str(raised.value)
         shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
         assert CANARY not in "".join(shown.format())
+
+    def test_a_file_of_another_user_is_not_read(self, tmp_path, monkeypatch, caplog):
+        """In a directory above the current one it could send the key to a server of its owner's."""
+        path = tmp_path / "steplog.toml"
+        path.write_text('url = "https://elsewhere.example"')
+        if os.getuid() == 0:
+            os.chown(path, 54321, -1)
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+        assert resolve({}, tmp_path).url == "https://platform.tellurio.ai"
+        assert f"{path} is not read: it belongs to another user" in caplog.text
 
     def test_a_directory_that_is_gone_has_no_file(self, tmp_path):
         assert resolve({}, tmp_path / "gone").project is None

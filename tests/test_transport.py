@@ -77,6 +77,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed(status):
             transport = transport_to(server.url)
             got = transport.exchange(POST, 5)
             assert (got.status, got.headers["location"]) == (status, f"{other.url}/elsewhere")
+            assert got.body == b"not gzip"
             transport.close()
         assert other.connections == 0
 
@@ -205,6 +206,12 @@ def test_the_key_goes_in_clear_to_this_machine_only(url):
 @pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.2", "http://[::1]:8000"])
 def test_loopback_needs_no_tls(url):
     assert transport_to(url).base_url == url
+
+
+@pytest.mark.parametrize("path", ["@elsewhere.example/", ".elsewhere.example/", "x/", ""])
+def test_a_path_cannot_make_another_host_of_the_address(path):
+    with pytest.raises(ValueError, match="begins with"):
+        transport_to("https://runs.example").exchange(Request("GET", path), 1)
 
 
 def test_a_transport_is_neither_pickled_nor_made_of_a_bad_address():

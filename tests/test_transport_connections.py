@@ -87,6 +87,27 @@ class TestKeptConnection:
             assert (server.connections, len(server.requests)) == (1, 2)
             transport.close()
 
+    def test_the_new_one_is_none_of_the_others_that_were_kept(self):
+        """They were closed in the same moment, when the server was restarted."""
+        together = threading.Barrier(2)
+
+        def once_together(peer: Peer) -> None:
+            peer.request()
+            together.wait(5)
+            peer.send(answer(200))
+            peer.request()
+
+        with HostileServer(once_together, once_together, ok) as server:
+            transport = transport_to(server.url)
+            threads = [threading.Thread(target=transport.exchange, args=(GET, 5)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(5)
+            assert transport.exchange(GET, 5).status == 200
+            assert server.connections == 3
+            transport.close()
+
     def test_it_is_repeated_once(self):
         with HostileServer(self.once) as server:
             transport = transport_to(server.url)

@@ -99,6 +99,19 @@ def test_a_server_that_reads_a_little_at_a_time_is_left_at_the_deadline():
         transport.close()
 
 
+def test_what_the_upload_took_is_not_left_for_the_answer():
+    def late(peer: Peer) -> None:
+        peer.stopped.wait(0.8)
+        while peer.socket.recv(1024 * 1024):
+            pass
+
+    with HostileServer(late) as server:
+        transport = transport_to(server.url)
+        with at_most(1.0), pytest.raises(ServerUnavailableError, match="timed out after 1 s"):
+            transport.exchange(Request("POST", "/x/", bytes(16 * 1024 * 1024)), 1.0)
+        transport.close()
+
+
 def test_a_repetition_on_a_new_connection_ends_at_the_same_deadline():
     def closes_late(peer: Peer) -> None:
         peer.request()
@@ -187,8 +200,12 @@ class TestName:
             transport_to("http://no-such-name.example").exchange(GET, 5)
 
     def test_where_no_thread_can_be_started_the_name_is_resolved_all_the_same(self, monkeypatch):
+        start = threading.Thread.start
+
         def refused(thread):
-            raise RuntimeError("can't create new thread at interpreter shutdown")
+            if thread.name == "steplog-resolve":
+                raise RuntimeError("can't create new thread at interpreter shutdown")
+            start(thread)
 
         with HostileServer(lambda peer: (peer.request(), peer.send(answer(200)))) as server:
             monkeypatch.setattr(threading.Thread, "start", refused)

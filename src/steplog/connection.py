@@ -91,10 +91,6 @@ class _Bounded(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         return deadline.connect(self._dns_host, self.port, self.socket_options or (), deadline.current.get())
 
-    @property
-    def is_connected(self) -> bool:
-        return super().is_connected and not deadline.current.get().fresh
-
     def request(self, *arguments: Any, **options: Any) -> None:
         exchange = deadline.current.get()
         if self.sock is not None:

@@ -29,7 +29,7 @@ from typing import Any
 
 __all__ = ["AbortedError", "DeadlinePassedError", "Exchange", "connect", "current", "resolve_name"]
 
-Address = tuple[int, int, int, str, Any]
+_Address = tuple[int, int, int, str, Any]
 
 
 class DeadlinePassedError(TimeoutError):
@@ -63,12 +63,9 @@ class Exchange:
         # Whether the connection was used before, whether a byte of this answer came, and whether the server's end
         # of the connection did.
         self.reused = self.answered = self.ended = False
-        # Take no connection that was used before.
-        self.fresh = False
 
     def again(self) -> None:
-        """Begin once more in the same time, on a connection that was not used before."""
-        self.fresh = True
+        """Begin once more, in the same time."""
         self.connecting = self.reused = self.answered = self.ended = False
 
     @property
@@ -151,7 +148,7 @@ def connect(host: str, port: int, options: Iterable[Any], exchange: Exchange) ->
     raise failure
 
 
-def _dial(address: Address, timeout_s: float, options: Iterable[Any], exchange: Exchange) -> socket.socket:
+def _dial(address: _Address, timeout_s: float, options: Iterable[Any], exchange: Exchange) -> socket.socket:
     sock = socket.socket(*address[:3])
     try:
         for option in options:
@@ -173,7 +170,7 @@ class _Lookup:
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         self.waiters: list[SimpleQueue[None]] = []
-        self.result: list[Address] | OSError | None = None
+        self.result: list[_Address] | OSError | None = None
 
     def run(self) -> None:
         try:
@@ -188,7 +185,7 @@ class _Lookup:
 _lookups: dict[tuple[int, str, int], _Lookup] = {}
 
 
-def resolve_name(host: str, port: int, exchange: Exchange) -> list[Address]:
+def resolve_name(host: str, port: int, exchange: Exchange) -> list[_Address]:
     """The addresses of a name, in the time that the exchange has. Raises OSError as ``connect`` does."""
     try:
         return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]

@@ -25,7 +25,7 @@ import msgspec
 
 from steplog.errors import ConfigurationError
 from steplog.instance import private_directory, write_private
-from steplog.secret import Secret
+from steplog.secret import Quiet, Secret
 from steplog.settings import Settings, sources
 
 __all__ = ["check_key", "find_key", "key_path", "other_key", "store_key", "stored_key"]
@@ -75,8 +75,9 @@ def other_key(settings: Settings, refused: Secret | None, environ: Mapping[str, 
 
     ``environ`` is ``os.environ`` if not given. Raises ConfigurationError as ``find_key`` does.
     """
+    environ = Quiet(os.environ if environ is None else environ)
     for variable in _KEY_VARIABLES:
-        key = Secret((os.environ if environ is None else environ).get(variable, ""))
+        key = Secret(environ.get(variable, ""))
         if key not in (Secret(""), refused):
             return check_key(key, f"environment {variable}")
     path = key_path(settings.dir)
@@ -125,13 +126,15 @@ def _read(path: Path) -> dict[str, Secret]:
         return {}
     except OSError as error:
         raise ConfigurationError(f"key file {path}: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise ConfigurationError(
                 f"key file {path}: it belongs to another user, or others may read it; remove it and log in again"
             )
-        keys = _decoded(file.read(_FILE_BYTES_MAX))
+        keys = _decoded(os.read(descriptor, _FILE_BYTES_MAX))
+    finally:
+        os.close(descriptor)
     if keys is None:
         raise ConfigurationError(f"key file {path}: not what steplog wrote; remove it and log in again")
     return keys

@@ -18,9 +18,9 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.verdicts import Judgement
 from steplog.errors import RunFinishedError
 from steplog.journal import manifest as manifests
-from steplog.journal import marks
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
+from steplog.journal.marks import Marks
 from steplog.journal.opening import OpenWriter, open_writer
 from steplog.process import Process, current
 from steplog.report import Report, Stats
@@ -68,6 +68,7 @@ class OpenRun:
         opened = open_writer(
             self.place,
             current().places.memory,
+            current().disk,
             memory_bytes_max=self.settings.memory_bytes_max,
             value_bytes_max=self.settings.value_bytes_max,
             append=append,
@@ -78,12 +79,14 @@ class OpenRun:
     def _deliver(
         self, process: Process, lock: Lock, transport: Transport, owner: bool, takes_ranges: bool | None
     ) -> None:
-        known = None if self.place.memory is None else manifests.load(self.place.memory)
+        known = manifests.load(self.place.manifest())
         manifest = known or self.manifest
         if owner:
             manifest = manifest.but(owner=self.opened.writer.id.hex(), status=None, status_sent=False)
         self.manifest = manifest
-        self.custody = Custody(self.place, lock, manifest, process.terms, process.agent.random, self.opened)
+        self.custody = Custody(
+            self.place, lock, manifest, process.disk, process.terms, process.agent.random, self.opened
+        )
         self.custody.store(manifest)
         if takes_ranges is not None:
             self.custody.consignment.knows(takes_ranges)
@@ -148,53 +151,71 @@ class OpenRun:
             time.sleep(MARKS_INTERVAL_S)
 
     def finish(self, status: str, timeout_s: float) -> Judgement | None:
-        """Take no more records, deliver those there are, then send the status; the judgement if that is refused."""
+        """Take no more records, deliver those there are, then send the status; the judgement if that is refused.
+
+        The first Ctrl-C ends the waiting, as the deadline does. Only the run's owner sends a status.
+        """
         self._finished = status
         self.opened.writer.end(self._refuse)
-        if self.custody is None or self.process is None:
-            self.flush(timeout_s)
-            self.opened.gone = True
-            self._close()
-            return None
-        self.process.agent.wait(self.custody, timeout_s, status)
-        refused = self.custody.consignment.refused
-        if refused is not None:
-            self._finished = None
-            self.opened.writer.reopen()
-            return refused
+        custody, process = self.custody, self.process
+        if custody is None or process is None or not self._owns(custody, claim=True):
+            _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.run)
+            with contextlib.suppress(KeyboardInterrupt):
+                self.flush(timeout_s)
+        else:
+            with contextlib.suppress(KeyboardInterrupt):
+                process.agent.wait(custody, timeout_s, status)
+            refused = process.agent.look(custody, _taken_back)
+            if refused is not None:
+                self._finished = None
+                self.opened.writer.reopen()
+                return refused
         self.opened.gone = True
-        self.process.agent.dismiss(self.custody)
+        if custody is not None and process is not None:
+            process.agent.dismiss(custody)
         self._close()
         return None
 
+    def _owns(self, custody: Custody, claim: bool = False) -> bool:
+        """Whether this process decides the status; with ``claim`` also in the place of an owner that is dead."""
+        owner, own = custody.manifest.owner, self.opened.writer.id.hex()
+        if claim and owner and owner != own:
+            journal = custody.consignment.journals.get(owner)
+            if journal is None or not journal.living:
+                custody.store(custody.manifest.but(owner=own))
+                return True
+        return owner == own
+
     def finish_in_background(self, status: str) -> None:
         """Take no more records, write the status down, and have it sent once the records are delivered."""
-        self.opened.writer.end(self._count)
+        if self._finished is None:  # else finish() is under way, and has decided
+            self.opened.writer.end(self._count)
+            if self.custody is not None and self.process is not None and self._owns(self.custody):
+                self.process.agent.decide(self.custody, status)
         self.opened.gone = True
-        if self.custody is not None and self.process is not None:
-            self.process.agent.decide(self.custody, status)
         self._close()
 
-    def finish_at_exit(self, status: str) -> None:
-        """End the run with the process: as the owner with a status, as a worker without one."""
-        self.opened.writer.end(self._count)
-        self.opened.gone = True
-        self._close()
-        if self.custody is None or self.process is None:
+    def patience_s(self, timeout_s: float) -> float:
+        """How long the end of the process waits for this run: not long for a silent server, since the data is safe."""
+        if self.custody is None or self.process is None or self.process.agent.silent_s(self.custody) < SILENT_S:
+            return timeout_s
+        return min(timeout_s, SILENT_EXIT_S)
+
+    def settle(self, timeout_s: float) -> None:
+        """After ``finish_in_background``, as the process ends: wait until nothing is left of the run."""
+        custody, process = self.custody, self.process
+        if custody is None or process is None:
             return  # a worker's records are safe, and the agent, which lives elsewhere, delivers them
-        timeout_s = self.settings.finish_timeout_s
-        if self.process.agent.silent_s(self.custody) >= SILENT_S:
-            timeout_s = min(timeout_s, SILENT_EXIT_S)  # the data is safe, so not long for a silent server
-        if self.process.agent.wait(self.custody, timeout_s, status):
-            self.process.agent.dismiss(self.custody)
+        status = None if custody.consignment.status_sent else custody.manifest.status
+        if process.agent.wait(custody, timeout_s, status):
+            process.agent.dismiss(custody)
         else:
             _log.warning("steplog: run %s is not delivered yet: %s", self.manifest.name, self.kept())
 
     def kept(self) -> str:
         """What is left of the run, and where, in words."""
-        return (
-            f"{self.stats().pending} records are kept in {self.place.memory}; the next run on this machine sends them"
-        )
+        place = self.place.memory or self.place.spool
+        return f"{self.stats().pending} records are kept in {place}; the next run on this machine sends them"
 
     def _close(self) -> None:
         if self.process is not None:
@@ -225,8 +246,8 @@ class OpenRun:
         counts = Counter(pending=custody.consignment.pending())
         for journal in custody.consignment.journals.values():
             counts.update(_counts(journal.marks))
-        agent = self.process.agent if self.process is not None else None
-        return self._stats(counts, custody.memory_bytes(), agent.trouble(custody) if agent is not None else None)
+        error = None if self.process is None else self.process.agent.trouble(custody) or custody.trouble()
+        return self._stats(counts, custody.memory_bytes(), error, custody.spool_bytes())
 
     def _own_stats(self) -> Stats:
         if self.process is None:
@@ -235,9 +256,10 @@ class OpenRun:
         journal.load_marks()
         counts = _counts(journal.marks)
         counts["pending"] = journal.census(journal.marks.delivered, journal.written())[0]
-        return self._stats(counts, journal.source.bytes(), None)
+        return self._stats(counts, journal.memory.size_bytes(), None)
 
-    def _stats(self, counts: Counter[str], memory_bytes: int, error: str | None) -> Stats:
+    def _stats(self, counts: Counter[str], memory_bytes: int, error: str | None, spool_bytes: int = 0) -> Stats:
+        marks = self.opened.journal.marks
         return Stats(
             logged=counts["delivered"] + counts["pending"] + counts["rejected"],
             delivered=counts["delivered"],
@@ -246,10 +268,21 @@ class OpenRun:
             ambiguous=counts["ambiguous"],
             abandoned=counts["abandoned"],
             dropped={reason: calls for reason, calls in self.opened.writer.dropped.items() if calls},
+            durable=max(marks.durable, marks.delivered),
             memory_bytes=memory_bytes,
+            spool_bytes=spool_bytes,
             last_error=error,
         )
 
 
-def _counts(mark: marks.Marks) -> Counter[str]:
+def _taken_back(custody: Custody) -> Judgement | None:
+    """The server's refusal of the status, if it has refused it; then none is decided any more."""
+    refused, custody.consignment.refused = custody.consignment.refused, None
+    if refused is not None:
+        custody.consignment.status = None
+        custody.store(custody.manifest.but(status=None))
+    return refused
+
+
+def _counts(mark: Marks) -> Counter[str]:
     return Counter(delivered=mark.records, rejected=mark.rejected, ambiguous=mark.ambiguous, abandoned=mark.abandoned)

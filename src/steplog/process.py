@@ -20,13 +20,18 @@ from steplog.delivery.exchange import Transport
 from steplog.errors import FormatError
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import Places, host_id
+from steplog.journal.files import Files
 from steplog.journal.locks import Lock, close_inherited
+from steplog.journal.memory import default_bytes_max, used_bytes
+from steplog.journal.opening import Disk
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
     from steplog.opened import OpenRun
 
-__all__ = ["Process", "current"]
+__all__ = ["Process", "current", "open_runs"]
+
+SPOOL_BYTES_MAX = 8 * 1024 * 1024 * 1024
 
 _log = logging.getLogger("steplog")
 
@@ -39,30 +44,40 @@ class Process:
         self.settings = settings
         self.places = Places(_usable(settings), settings.dir, host_id())
         self.terms = Terms(settings.batch_age_s, settings.connections_max)
-        self.agent = Agent(self.terms, settings.exchange_timeout_s, self._adopt)
+        self.disk = Disk(settings.spool_bytes_max or _spool_bytes_max(settings.dir))
         self.runs: dict[int, OpenRun] = {}
+        self.agent = Agent(
+            self.terms, settings.exchange_timeout_s, settings.spool_interval_s, self._adopt, self._memory_is_short
+        )
         self._refused: set[str] = set()
 
     def _adopt(self, held: set[str]) -> Iterator[tuple[Custody, Transport]]:
         """The runs of this host that nobody delivers, and that we have a key for."""
         for place in self.places.runs():
-            if place.memory is None or place.local_id in held or place.local_id in self._refused:
+            if place.local_id in held or place.local_id in self._refused:
                 continue
             try:
-                manifest = manifests.load(place.memory)
+                manifest = manifests.load(place.manifest())
                 transport = None if manifest is None else _transport_for(self.settings, manifest.base_url)
                 lock = None if transport is None else Lock.take(place.lock)
                 if transport is None or lock is None:
                     continue
-                manifest = manifests.load(place.memory)  # as its last agent left it
+                manifest = manifests.load(place.manifest())  # as its last agent left it
             except (OSError, FormatError) as error:
                 self._refused.add(place.local_id)
-                _log.warning("steplog leaves the run in %s alone: %s", place.memory, error)
+                _log.warning("steplog leaves the run in %s alone: %s", place.spool, error)
                 continue
             if manifest is None:
                 lock.release()
                 continue
-            yield Custody(place, lock, manifest, self.terms, self.agent.random), transport
+            yield Custody(place, lock, manifest, self.disk, self.terms, self.agent.random), transport
+
+    def _memory_is_short(self) -> bool:
+        """Whether half of what memory may take is in use."""
+        bytes_max = self.settings.memory_bytes_max or default_bytes_max(self.places.memory)
+        if self.places.memory is not None and 2 * used_bytes(self.places.memory) > bytes_max:
+            return True
+        return any(2 * run.opened.writer.pool.measure() > bytes_max for run in list(self.runs.values()))
 
 
 _current: Process | None = None
@@ -83,6 +98,16 @@ def open_runs() -> list[OpenRun]:
 
 def _usable(settings: Settings) -> Path | None:
     return settings.memory_dir if settings.memory_dir.parent.is_dir() else None
+
+
+def _spool_bytes_max(directory: Path) -> int:
+    """8 GiB, or a tenth of what is free, if that is less."""
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    try:
+        return min(SPOOL_BYTES_MAX, Files().free_bytes(directory) // 10)
+    except OSError:
+        return SPOOL_BYTES_MAX
 
 
 def _transport_for(settings: Settings, base_url: str) -> Transport | None:

@@ -111,6 +111,9 @@ def _tls(causes: list[BaseException]) -> str:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"certificate not trusted: {plain(cause.verify_message)}"
+        # urllib3's own look at the names; the class has moved between its versions.
+        if type(cause).__name__ == "CertificateError":
+            return "certificate not trusted: Hostname mismatch"
     for cause in causes:
         if isinstance(cause, ssl.SSLEOFError):
             return "TLS: the connection was closed"
@@ -131,7 +134,7 @@ def _unreachable(causes: list[BaseException]) -> str:
             return "closed without an answer"
         if isinstance(cause, (ConnectionResetError, BrokenPipeError)):
             return "connection reset"
-        if isinstance(cause, OSError) and (tunnel := _TUNNEL.search(str(cause))):
+        if isinstance(cause, OSError) and (tunnel := _TUNNEL.match(str(cause))):
             return plain(tunnel[1])
         if isinstance(cause, OSError) and isinstance(cause.errno, int) and cause.errno in errno.errorcode:
             return os.strerror(cause.errno)
@@ -139,13 +142,14 @@ def _unreachable(causes: list[BaseException]) -> str:
 
 
 def _not_http(causes: list[BaseException], exchange: deadline.Exchange) -> str:
+    bad_proxy = (requests.exceptions.InvalidProxyURL, urllib3.exceptions.ProxySchemeUnknown)
+    if any(isinstance(cause, bad_proxy) for cause in causes):
+        return "proxy address cannot be used"
     for cause in causes:
-        if isinstance(cause, (requests.exceptions.InvalidProxyURL, urllib3.exceptions.ProxySchemeUnknown)):
-            return "proxy address cannot be used"
         if isinstance(cause, (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)):
             return "address cannot be used"
         if isinstance(cause, urllib3.exceptions.InvalidChunkLength):
-            return "answer is not HTTP"
+            return "answer cut short" if exchange.ended else "answer is not HTTP"
         if isinstance(cause, http.client.IncompleteRead):
             return "answer cut short"
         if isinstance(cause, (http.client.HTTPException, urllib3.exceptions.InvalidHeader)):

@@ -7,12 +7,14 @@ the instance has one of its own, which is the journal's append itself, with noth
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from contextvars import Token
 from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from steplog import context, safeguard
+from steplog import context, ending, safeguard
 from steplog.opened import OpenRun
 from steplog.report import Report, Stats
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "RunOrg", "RunProject", "RunStatus", "RunUser", "log"]
 
+FINISHING_INTERVAL_S = 0.02
 _log = logging.getLogger("steplog")
 
 
@@ -98,6 +101,8 @@ class Run:
         self._opened: OpenRun | None = None
         self._report: Report | None = None
         self._tokens: list[Token[Run | None]] = []
+        self._entered = False
+        self._finishing: dict[int, int] = {}  # under 0: the thread that finishes the run
 
     def __repr__(self) -> str:
         project = self.project.display_name if self.project is not None else None
@@ -153,38 +158,57 @@ class Run:
             requests.HTTPError: the server refuses the status; the run stays open then.
             ValueError: the run was built without uuid, project or organization.
         """
-        if self._report is not None:
-            return self._report
         status = RunStatus(status)
+        if (before := self._report) is not None:
+            return before
         opened = self._open(client)
         opened.use(client)
-        refused = opened.finish(status.value, opened.settings.finish_timeout_s if timeout is None else timeout)
+        timeout_s = opened.settings.finish_timeout_s if timeout is None else timeout
+        if self._is_ours_to_finish(time.monotonic() + timeout_s):
+            try:
+                self._finish(opened, status, timeout_s)
+            finally:
+                self._finishing.clear()
+        return opened.report() if self._report is None else self._report
+
+    def _finish(self, opened: OpenRun, status: RunStatus, timeout_s: float) -> None:
+        refused = opened.finish(status.value, timeout_s)
         if refused is not None:
             import requests
 
             raise requests.HTTPError(refused.words)
-        self._over(status)
-        self._report = opened.report()
-        if self._report.pending:
+        self._over(opened, status)
+        if self._report is not None and self._report.pending:
             _log.warning("steplog: run %s is not delivered yet: %s", self.name or self.uuid, opened.kept())
-        return self._report
+
+    def _is_ours_to_finish(self, deadline: float) -> bool:
+        """False once another thread has done it, or is still at it at the deadline.
+
+        A signal handler that has interrupted ``finish`` is the same thread and must not wait for itself.
+        """
+        thread = threading.get_ident()
+        while self._report is None and self._finishing.setdefault(0, thread) != thread:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(FINISHING_INTERVAL_S)
+        return self._report is None
 
     def supersede(self) -> None:
-        """Mark the run FAILED, in the background: another one took its place."""
-        if self._opened is not None and self._report is None:
+        """Mark the run FAILED, in the background: another one took its place. Not one that was entered."""
+        if self._opened is not None and self._report is None and not self._entered:
             self._opened.finish_in_background(RunStatus.FAILED.value)
             _log.warning("steplog: run %s was not finished before the next init(); it is FAILED.", self.name)
-            self._over(RunStatus.FAILED)
-            self._report = self._opened.report()
+            self._over(self._opened, RunStatus.FAILED)
 
-    def _over(self, status: RunStatus) -> None:
+    def _over(self, opened: OpenRun, status: RunStatus) -> None:
+        self._report = opened.report()
         self.status = status
         context.forget(self)
         safeguard.disarm(self)
 
     def __enter__(self) -> Run:
         self._open(None)
-        safeguard.disarm(self)  # whoever enters a run takes care of it
+        self._entered = True  # whoever enters a run takes care of it
         safeguard.arm()
         self._tokens.append(context.enter(self))
         return self
@@ -193,7 +217,7 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         context.leave(self._tokens.pop())
-        if error is None:
+        if error is None or (isinstance(error, SystemExit) and not ending.is_failure(error.code)):
             self.finish()
             return
         try:
@@ -219,8 +243,8 @@ class Run:
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels into another process: who the run is. There it is opened anew."""
-        kept = {name: value for name, value in self.__dict__.items() if name not in ("log", "_opened", "_tokens")}
-        return kept | {"_opened": None, "_tokens": []}
+        kept = {name: value for name, value in self.__dict__.items() if name != "log"}
+        return kept | {"_opened": None, "_tokens": [], "_entered": False, "_finishing": {}}
 
 
 def log(name: str, value: Any, step: int | None = None, client: TellurioClient | None = None) -> None:

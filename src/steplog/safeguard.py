@@ -1,49 +1,70 @@
 """What happens to runs that are still open when the process ends, or when another run takes their place.
 
-At the end of the interpreter every open run of this process is flushed and gets its status: CRASHED when the
-program goes down on an unhandled exception, else COMPLETED. ``sys.last_value`` tells (``last_exc`` from 3.12 on);
-inside an ``atexit`` function ``sys.exc_info()`` is empty always. In a notebook a *handled* error of a cell sets it
-too, so there it does not count.
+While a run is open here, the safeguard is *armed*. Then an open run gets its status
 
-The hook is registered when the first run is opened, so that it runs before what was registered earlier is torn
-down. It starts no thread: the sender, a daemon thread, still runs while ``atexit`` functions do. A forked child
-leaves it alone.
+* at the end of the interpreter, in ``atexit``: it is flushed and COMPLETED, or CRASHED where the program goes down
+  on an exception or with a code that is not zero (``ending`` knows);
+* on SIGTERM and SIGHUP: CRASHED, after a flush of at most ``signal_flush_s``, whereupon the process dies of the
+  signal as it would have without us. A handler is put only over the default one, only in the main thread, and never
+  over a signal that is ignored (nohup) or handled, be it by the program or by C code. A second signal kills at once.
+  The handler of a program replaces ours as it would the default; the status then follows how the program ends;
+* from the next bare ``init`` of the same thread: FAILED.
+
+The runs of a process share one deadline, ``finish_timeout_s`` from the beginning of the end, and 5 s where the server
+has been silent for 10 s: what is not delivered by then is in the journal, with the status. Ctrl-C ends the waiting.
+
+No hook starts a thread: the sender, a daemon thread, runs on while ``atexit`` functions and signal handlers do. What a
+handler calls can be entered again: whatever it has interrupted is never gone on with. A forked child is disarmed; the
+hooks that it inherits look at the pid first.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
-import sys
+import signal
 import threading
+import time
+from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING
 
+from steplog import ending
 from steplog.process import open_runs
 
 if TYPE_CHECKING:
-    from steplog.opened import OpenRun
     from steplog.run import Run
+    from steplog.settings import Settings
 
 __all__ = ["arm", "disarm", "supersede"]
 
 _log = logging.getLogger("steplog")
 _thread = threading.local()
-_armed_in: int | None = None
+_hooked_in: int | None = None  # the process whose atexit calls us
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def arm() -> None:
-    """See to it that open runs are ended at exit."""
-    global _armed_in
-    if _armed_in != os.getpid():
+    """A run is open here: see to it that it is ended."""
+    global _hooked_in
+    if _hooked_in != os.getpid():
         atexit.register(_at_exit, os.getpid())
-        _armed_in = os.getpid()
+        _hooked_in = os.getpid()
+    ending.watch()
+    for number in _SIGNALS:
+        if _is_default(number):
+            with contextlib.suppress(ValueError):  # an interpreter within another
+                signal.signal(number, _on_signal)
 
 
 def disarm(run: Run) -> None:
-    """This run has been ended."""
+    """This run is taken care of; and if none is open any more, nothing of ours stays in the program's way."""
     if getattr(_thread, "bare", None) is run:
         _thread.bare = None
+    if not open_runs():
+        _unhook()
 
 
 def supersede(run: Run) -> None:
@@ -54,22 +75,66 @@ def supersede(run: Run) -> None:
         before.supersede()
 
 
-def _at_exit(pid: int) -> None:
-    if pid != os.getpid():
-        return
-    status = "CRASHED" if _went_down() else "COMPLETED"
-    for opened in open_runs():
-        _end(opened, status)
+def _after_fork_in_child() -> None:
+    global _hooked_in
+    _hooked_in = None
+    _thread.bare = None
+    _unhook()
 
 
-def _end(opened: OpenRun, status: str) -> None:
-    try:
-        opened.finish_at_exit(status)
-    except KeyboardInterrupt:
-        _log.warning("steplog: interrupted; %s", opened.kept())
+def _unhook() -> None:
+    ending.unwatch()
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _on_signal:
+            with contextlib.suppress(ValueError):  # not in the main thread: there it does what the default does
+                signal.signal(number, signal.SIG_DFL)
 
 
-def _went_down() -> bool:
-    if "IPython" in sys.modules and getattr(sys.modules["IPython"], "get_ipython", lambda: None)() is not None:
+def _is_default(number: int) -> bool:
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is not signal.SIG_DFL:
         return False
-    return getattr(sys, "last_exc", None) is not None or getattr(sys, "last_value", None) is not None
+    # Python does not know of a handler that C code has set since: faulthandler.register, a scheduler's library.
+    try:
+        with open("/proc/self/status", "rb") as file:
+            masks = dict(line.split(b":", 1) for line in file if line.startswith(b"Sig"))
+    except OSError:
+        return True
+    return not int(masks.get(b"SigCgt", b"0"), 16) >> (number - 1) & 1
+
+
+def _at_exit(pid: int) -> None:
+    if pid == os.getpid():
+        _end("CRASHED" if ending.crashed() else "COMPLETED", lambda settings: settings.finish_timeout_s)
+        _unhook()
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    if signal.getsignal(number) is not _on_signal:
+        return  # a program's handler passes it on to the one that it replaced: that would be the default, no function
+    signal.signal(number, signal.SIG_DFL)
+    try:
+        _end("CRASHED", lambda settings: settings.signal_flush_s)
+    except BaseException as error:  # noqa: BLE001 - the process dies of the signal, whatever happens
+        with contextlib.suppress(Exception):
+            _log.debug("steplog: the flush after signal %d: %r", number, error)
+    finally:
+        os.kill(os.getpid(), number)
+
+
+def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
+    """End all open runs: first each gets its status, then they are waited for."""
+    began, interrupted = time.monotonic(), False
+    runs = open_runs()
+    for opened in runs:
+        opened.finish_in_background(status)
+    for opened in runs:
+        left_s = opened.patience_s(limit_s(opened.settings)) - (time.monotonic() - began)
+        try:
+            opened.settle(0.0 if interrupted else left_s)
+        except KeyboardInterrupt:
+            interrupted = True
+            _log.warning("steplog: interrupted; run %s: %s", opened.manifest.name, opened.kept())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

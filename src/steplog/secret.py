@@ -7,9 +7,10 @@ where it is read, and its text is in no variable of a frame that something can b
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
-__all__ = ["Secret"]
+__all__ = ["Quiet", "Secret"]
 
 
 class Secret:
@@ -38,3 +39,22 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an API key is not pickled; each process takes it from its own environment or key file")
+
+
+class Quiet(Mapping[str, str]):
+    """An environment that does not show the keys in it when a traceback shows the variables of a frame."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def __getitem__(self, name: str) -> str:
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def __repr__(self) -> str:
+        return "<environment>"

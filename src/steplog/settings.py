@@ -24,13 +24,13 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from steplog.address import canonical_url, with_port
 from steplog.errors import ConfigurationError
-from steplog.secret import Secret
+from steplog.secret import Quiet, Secret
 
 __all__ = ["Settings", "documented", "resolve", "sources"]
 
@@ -38,25 +38,6 @@ _log = logging.getLogger("steplog")
 _FILE_BYTES_MAX = 1024 * 1024
 _KEY_HINT = "set STEPLOG_API_KEY, or type: steplog login"
 _URL_VARIABLES = ("TELLURIO_BACKEND_HTTP_BASE_URL", "TELLURIO_BACKEND_HTTP_PORT")
-
-
-class _Quiet(Mapping[str, str]):
-    """An environment that does not show the keys in it when a traceback shows the variables of a frame."""
-
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
-
-    def __getitem__(self, name: str) -> str:
-        return self._variables[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
-
-    def __len__(self) -> int:
-        return len(self._variables)
-
-    def __repr__(self) -> str:
-        return "<environment>"
 
 
 def _refuse(expected: str, value: object) -> NoReturn:
@@ -159,6 +140,9 @@ class Settings:
     memory_bytes_max: int | None = _setting(
         _count(64 * 1024), "Shared memory in use, all runs.", None, shown="64 MiB, or an eighth of it if smaller"
     )
+    spool_bytes_max: int | None = _setting(
+        _count(1024 * 1024), "Disk in use, all runs.", None, shown="8 GiB, or a tenth of the free disk if smaller"
+    )
     value_bytes_max: int = _setting(_count(1), "One value, encoded.", 1024 * 1024)
     quiet: bool = _setting(_flag, "No lines at the start and the end of a run.", False)
     strict: bool = _setting(_flag, "TypeError for a value that nothing converts.", False)
@@ -179,7 +163,7 @@ def resolve(environ: Mapping[str, str] | None = None, directory: Path | None = N
     ``environ`` is ``os.environ`` and ``directory`` the current directory if not given.
     Raises ConfigurationError for a value or a file that cannot be used, TypeError for an unknown argument.
     """
-    environ = _Quiet(os.environ if environ is None else environ)
+    environ = Quiet(os.environ if environ is None else environ)
     if isinstance(arguments.get("api_key"), str):
         arguments["api_key"] = Secret(arguments["api_key"])
     fields = {field.name: field for field in dataclasses.fields(Settings)}

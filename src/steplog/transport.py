@@ -113,20 +113,24 @@ class HTTPTransport:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, response.content, headers)
 
-    def send(self, request: Request, timeout_s: float, *, key: bool = True) -> requests.Response:
+    def send(self, request: Request, timeout_s: float) -> requests.Response:
         """The same as an answer of ``requests``: its body is read, its ``request`` is without the key.
 
-        ``key=False`` sends no key. Raises ServerUnavailableError as ``exchange`` does.
+        Raises ServerUnavailableError as ``exchange`` does.
         """
+        if not request.path.startswith("/"):
+            # "@elsewhere" behind the address would make another host of it.
+            raise ValueError(f"a path begins with '/', not {request.path!r:.80}")
         live = deadline.Exchange(timeout_s, self._connect_timeout_s, request.answer_bytes_max)
         process = self._process()
         process.live.add(live)
         token = deadline.current.set(live)
         try:
-            auth = _Auth(self._key() if key else None)
+            auth = _Auth(self._key())
             trust = self._trusted()
             response, failure = self._tried(process, request, auth, trust, live)
             if response is None and live.stale and _repeatable(request):
+                # The pool is a stack: it gives back the connection that failed, closed, to be opened anew.
                 live.again()
                 response, failure = self._tried(process, request, auth, trust, live)
         finally:
@@ -148,8 +152,7 @@ class HTTPTransport:
 
     def close(self) -> None:
         """Close the idle connections; the transport can go on being used."""
-        session = self._process().session
-        if session is not None:
+        for session in self._process().sessions.values():
             session.close()
 
     def __reduce__(self) -> NoReturn:
@@ -193,14 +196,14 @@ class HTTPTransport:
 
         from steplog.connection import Session
 
-        if process.session is None:
-            process.session = Session(self._connections_max)
+        # No lock here either, and the first that is made is everyone's.
+        session = process.sessions.get(0) or process.sessions.setdefault(0, Session(self._connections_max))
         url = self._base_url + request.path
         proxies = {} if is_loopback(url) else requests.utils.get_environ_proxies(url, no_proxy=None)
-        prepared = process.session.prepare_request(
+        prepared = session.prepare_request(
             requests.Request(request.method, url, headers=dict(request.headers), data=request.body, auth=auth)
         )
-        response = process.session.send(
+        response = session.send(
             prepared, stream=True, timeout=live.remaining(), verify=trust, proxies=proxies, allow_redirects=False
         )
         response.request.headers.pop("Authorization", None)
@@ -213,7 +216,7 @@ class _Process:
     """What belongs to one process: its session, made at the first request, and its exchanges under way."""
 
     def __init__(self) -> None:
-        self.session: Session | None = None
+        self.sessions: dict[int, Session] = {}
         self.live: set[deadline.Exchange] = set()
 
 

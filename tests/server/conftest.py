@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from server.process import ServerProcess
 
 
@@ -12,6 +13,9 @@ from server.process import ServerProcess
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path_factory.mktemp("state")) as started:
         yield started
+        code, errors = started.end()
+        unexpected = [line for line in errors.splitlines() if line != "Invalid HTTP request received."]
+        assert (code, unexpected) == (0, []), "the server has complained"
 
 
 @pytest.fixture

@@ -57,6 +57,10 @@ class ServerProcess:
             self.process.kill()
             raise AssertionError(f"no server: {line!r} {self.process.communicate()}")
         self.url = line.split()[-1]
+        self.said = line
+        while line.split()[:1] != ["stop"]:
+            line = self.process.stdout.readline()
+            self.said += line
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal; its exit code, and what it wrote on stderr."""

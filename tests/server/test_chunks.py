@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import INT64, JSON_TEXTS
 
 from steplog.journal import slot
 from steplog.server.chunk import Points, decode, encode, joined, number_range
+from strategies import INT64, JSON_TEXTS
 
 FLOATS = st.floats(width=64)
 TIMES = st.one_of(INT64, st.integers(1_700_000_000_000_000_000, 1_700_000_000_000_100_000))

@@ -19,6 +19,7 @@ from steplog.errors import ConfigurationError, SteplogError
 __all__ = ["main"]
 
 _MODULES = {  # by name: the module, and what --help says of the command without importing it
+    "demo": ("steplog.cli.demo", "See what happens when the server goes away and a process is killed."),
     "serve": ("steplog.cli.serve", "Run a server on this machine."),
 }
 

@@ -3,7 +3,9 @@
 * The *sender* thread exchanges with servers, one exchange at a time. One tenacity loop drives it for its life: an
   attempt is the exchange that is due, the wait is until the next one is, and the sleep can be interrupted.
 * *Lanes*, for a stock server alone: threads that help the sender with single metrics.
-* The *keeper* thread prepares segments, closes holes, finds new writers, and adopts the runs of the dead.
+* The *keeper* thread prepares segments, closes holes, takes to disk what stays undelivered, finds new writers, and
+  adopts
+  the runs of the dead.
 
 ``log()`` never comes here. What is shared between the threads and those who wait is the sender's state, under one
 lock that is never held across I/O with a server. Whatever is raised in a thread is counted, said once, and the
@@ -76,7 +78,9 @@ class Agent:
         self,
         terms: Terms,
         exchange_timeout_s: float,
+        spool_interval_s: float = 1.0,
         adopt: Callable[[set[str]], Iterable[tuple[Custody, Transport]]] = lambda held: (),
+        memory_is_short: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         source: random.Random | None = None,
     ) -> None:
@@ -84,7 +88,9 @@ class Agent:
         self.terms = terms
         self.faults = 0  # exceptions that no thread should have seen
         self._exchange_timeout_s = exchange_timeout_s
+        self._spool_interval_s = spool_interval_s
         self._adopt = adopt
+        self._memory_is_short = memory_is_short
         self._clock = clock
         self._sender = Sender(self.random)
         self._lock = threading.RLock()
@@ -94,6 +100,7 @@ class Agent:
         self._keeper = _Pulse()
         self._keeping = False
         self._look_at = 0.0
+        self._spool_at = 0.0
         self._stopped = False
 
     # -- runs -----------------------------------------------------------------------------------------------------
@@ -248,6 +255,11 @@ class Agent:
         for writer in list(self._writers):
             writer.keep()
         now = self._clock()
+        short = self._memory_is_short()
+        if short or now >= self._spool_at:
+            self._spool_at = now + self._spool_interval_s
+            for custody in list(self._custodies.values()):
+                custody.spool(self._lock, short)
         if now >= self._look_at:
             self._look_at = now + LOOK_INTERVAL_S
             self._look_after()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import AbstractContextManager
 
 from steplog.delivery.aside import QuarantineFile
 from steplog.delivery.consignment import Consignment, Terms
@@ -18,7 +19,8 @@ from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPlace, remove_tree
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
-from steplog.journal.opening import OpenJournal, OpenWriter, open_journal
+from steplog.journal.opening import Disk, OpenJournal, OpenWriter, open_journal
+from steplog.journal.spool import DAMAGED_SUFFIX
 
 __all__ = ["Custody"]
 
@@ -33,6 +35,7 @@ class Custody:
         place: RunPlace,
         lock: Lock,
         manifest: Manifest,
+        disk: Disk,
         terms: Terms,
         source: random.Random,
         own: OpenWriter | None = None,
@@ -41,6 +44,7 @@ class Custody:
         self.manifest = manifest
         self.own = own
         self._lock = lock
+        self._disk = disk
         self._journals: dict[str, OpenJournal] = {}
         self.consignment = Consignment(
             Address(manifest.namespace, manifest.project, manifest.run),
@@ -58,8 +62,8 @@ class Custody:
 
     def look(self) -> None:
         """See who else has come to write, and whether the run was killed."""
-        for directory in self.place.writers():
-            if directory.name not in self._journals and (opened := open_journal(directory)) is not None:
+        for name in self.place.writers():
+            if name not in self._journals and (opened := open_journal(self.place, name, self._disk)) is not None:
                 self._add(opened)
         if self.manifest.owner and self.manifest.status is None and not self._living():
             self.decide("CRASHED")
@@ -85,9 +89,13 @@ class Custody:
         for opened in self._journals.values():
             opened.remove()
         remove_tree(self.place.memory)
-        if not (self.place.spool / "quarantine").exists():
+        if not self._kept_aside():
             remove_tree(self.place.spool)
         self._lock.release()
+
+    def _kept_aside(self) -> bool:
+        """Whether something is on disk that was set aside, and is nobody's to delete."""
+        return (self.place.spool / "quarantine").exists() or any(self.place.spool.glob(f"*/*{DAMAGED_SUFFIX}"))
 
     def release(self) -> None:
         """Let somebody else deliver it."""
@@ -98,7 +106,20 @@ class Custody:
 
     def memory_bytes(self) -> int:
         """What the journals take in memory."""
-        return sum(opened.journal.source.bytes() for opened in self._journals.values())
+        return sum(opened.journal.memory.size_bytes() for opened in self._journals.values())
+
+    def spool_bytes(self) -> int:
+        """What they take on disk."""
+        return sum(opened.spooling.spool.size_bytes() for opened in self._journals.values())
+
+    def trouble(self) -> str | None:
+        """Why the disk does not take them, if it does not."""
+        return next((o.spooling.trouble for o in self._journals.values() if o.spooling.trouble is not None), None)
+
+    def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
+        """One spool interval is over; ``pressed``: memory is short."""
+        for opened in list(self._journals.values()):
+            opened.spool(lock, pressed)
 
     def _living(self) -> bool:
         return any(opened.journal.living for opened in self._journals.values())

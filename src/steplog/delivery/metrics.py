@@ -117,7 +117,7 @@ class MetricStream:
         for position in sorted(positions):
             marks = marks.with_settled(position)
         self.journal.set_marks(marks)
-        self.journal.source.evict(marks.delivered)
+        self.journal.evict(marks.delivered)
 
     # -- answers ------------------------------------------------------------------------------------------------
 

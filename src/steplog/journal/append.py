@@ -81,7 +81,7 @@ class Segment:
         text = name.encode()
         if self.put(number, text) is None:
             return False
-        self.entries.append(entry(number, text))
+        self.entries.append(entry(number, text))  # before the name: inherit() takes them the other way round
         self.names[name] = slot.key_of(number, slot.KIND_FLOAT)
         return True
 
@@ -97,6 +97,11 @@ class Segment:
         """Take the room away, then the end from the counter; the end's index."""
         self.slots = _NO_SLOTS
         return min(self.index_of(self.claim()), self.header.capacity)
+
+    def end(self) -> int | None:
+        """The index at which the next segment goes on; None while there is none."""
+        successor = self.successor.get(0)
+        return None if successor is None else successor.header.base - self.header.base
 
     def forget(self) -> None:
         """In a forked child: let go of the parent's memory, also for a call that the fork interrupted."""
@@ -116,6 +121,8 @@ class Append:
     """What ``run.log`` is while the run is open: ``log``, bound to one of these."""
 
     __slots__ = ("clock", "segment", "slow")
+    kind = "pure"
+    segment_type = Segment  # what a writer makes its segments of
 
     def __init__(self, segment: Segment, slow: Callable[[Any, Any, Any, Any], None], clock: Callable[[], int]) -> None:
         self.segment = segment

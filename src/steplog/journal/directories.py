@@ -23,6 +23,7 @@ derived from what names it, so that "it exists" means "join it".
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -65,14 +66,18 @@ class RunPlace:
         """The file whose lock makes its holder the run's agent."""
         return self.spool / "lock"
 
-    def writers(self) -> list[Path]:
-        """The memory directories of the run's writers."""
-        if self.memory is None:
-            return []
-        try:
-            return sorted(path for path in self.memory.iterdir() if _WRITER.fullmatch(path.name) and path.is_dir())
-        except OSError:
-            return []
+    def writers(self) -> list[str]:
+        """The run's writers, by what is in memory and on disk."""
+        found: set[str] = set()
+        for directory in (self.memory, self.spool):
+            with contextlib.suppress(OSError):
+                found.update(() if directory is None else os.listdir(directory))
+        return sorted(name for name in found if _WRITER.fullmatch(name))
+
+    def manifest(self) -> Path:
+        """The directory whose manifest counts: memory's, and after a power cut the disk's."""
+        in_memory = self.memory is not None and (self.memory / "manifest").exists()
+        return self.memory if in_memory and self.memory is not None else self.spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +120,14 @@ class Places:
         return place, lock
 
     def runs(self) -> Iterator[RunPlace]:
-        """The runs of this host that have a directory in both roots."""
-        if self.memory is None:
-            return
+        """The runs of this host whose spool directory is visible here."""
         try:
-            names = sorted(os.listdir(self.memory))
+            names = sorted(os.listdir(self.spool))
         except OSError:
             return
         for name in names:
             match = _RUN.fullmatch(name)
-            if match and match[2] == self.host and (self.spool / name).is_dir():
+            if match and match[2] == self.host:
                 yield self.run(match[1])
 
 

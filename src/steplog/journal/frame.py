@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from steplog.errors import FormatError
 from steplog.journal import range as ranges
 
-__all__ = ["FRAME_BYTES_MAX", "decode", "encode", "scan"]
+__all__ = ["FRAME_BYTES_MAX", "decode", "encode", "find", "is_torn", "scan"]
 
 _MAGIC = b"SLF1"
 _HEAD = struct.Struct("<4sI")
@@ -35,12 +35,31 @@ def encode(body: bytes) -> bytes:
     return framed + _CHECK.pack(zlib.crc32(framed))
 
 
-def scan(data: bytes) -> Iterator[tuple[int, int]]:
-    """``(start, end)`` of each whole frame of a file's bytes, until one is not."""
-    start = 0
+def scan(data: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
+    """``(start, end)`` of each whole frame of a file's bytes, one after the other, until one is not."""
     while (end := _end(data, start)) is not None:
         yield start, end
         start = end
+
+
+def find(data: bytes, start: int) -> int | None:
+    """Where the next whole frame begins, at or after ``start``."""
+    while (start := data.find(_MAGIC, start)) >= 0:
+        if _end(data, start) is not None:
+            return start
+        start += 1
+    return None
+
+
+def is_torn(data: bytes, start: int) -> bool:
+    """Whether what is left from ``start`` on is what a death in the middle of a write leaves: a frame's beginning."""
+    rest = data[start:]
+    if not rest.strip(b"\0") or _MAGIC.startswith(rest):
+        return True
+    if not rest.startswith(_MAGIC) or len(rest) < _HEAD.size:
+        return rest.startswith(_MAGIC)
+    length: int = _HEAD.unpack_from(rest)[1]
+    return _HEAD.size + length + _CHECK.size > len(rest)
 
 
 def decode(frame: bytes) -> ranges.Range:

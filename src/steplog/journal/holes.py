@@ -8,6 +8,9 @@ A slot that was seen empty below a written one was claimed before that moment. S
 outside of ``log()`` after it, whoever claimed it has left, and it can have a tombstone. ``sys._current_frames``
 takes all stacks at one instant (the GIL is held), and costs the hot path nothing; it is asked only while there is a
 hole.
+
+The number that closed a segment looks like a hole too, until the next segment is there. Its slot stays empty for
+good: a reader that does not know of the next segment yet must not get past it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from steplog.journal.writer import Writer
 
 __all__ = ["HoleWatch"]
 
-_APPENDING = frozenset((Append.log.__code__, Writer.log.__code__))
+_CLAIMING = frozenset((Append.log.__code__, Writer.log.__code__, Writer._succeed.__code__))
 
 
 class HoleWatch:
@@ -32,40 +35,39 @@ class HoleWatch:
         self._segment: Segment | None = writer.head
         self._frames = frames
         self._suspects: list[tuple[Segment, int]] = []
-        self._inside: set[int] = set()  # threads that have been in log() ever since the suspects were seen
+        self._inside: set[int] = set()  # threads that have been claiming ever since the suspects were seen
 
     def look(self) -> None:
         """One look; a hole is closed by a later one."""
         if self._suspects:
-            self._inside &= self._in_log()
+            self._inside &= self._claiming()
             if not self._inside:
                 for segment, index in self._suspects:
-                    self.closed += segment.bury(segment.offset_of(index))
+                    if (end := segment.end()) is None or index < end:
+                        self.closed += segment.bury(segment.offset_of(index))
                 self._suspects = []
             return
         self._suspects = self._holes()
         if self._suspects:
-            self._inside = self._in_log()
+            self._inside = self._claiming()
 
     def _holes(self) -> list[tuple[Segment, int]]:
         found = []
         while (segment := self._segment) is not None:
-            successor = segment.successor.get(0)
-            view = segment.view()
-            end = view.written() if successor is None else successor.header.base - segment.header.base
-            found += [(segment, index) for index in view.holes(end)]
-            if successor is None or found:
+            end, view = segment.end(), segment.view()
+            found += [(segment, index) for index in view.holes(view.written() if end is None else end)]
+            if end is None or found:
                 break
-            self._segment = successor
+            self._segment = segment.successor[0]
         return found
 
-    def _in_log(self) -> set[int]:
-        return {thread for thread, frame in self._frames().items() if _appends(frame)}
+    def _claiming(self) -> set[int]:
+        return {thread for thread, frame in self._frames().items() if _claims(frame)}
 
 
-def _appends(frame: FrameType | None) -> bool:
+def _claims(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code in _APPENDING:
+        if frame.f_code in _CLAIMING:
             return True
         frame = frame.f_back
     return False

@@ -1,37 +1,46 @@
-"""One writer's journal, as the agent reads it.
+"""One writer's journal, as the agent reads it: what is in memory and what is on disk, as one stretch of positions.
 
 Reading never waits for the writer, and never takes a slot before its kind was seen. While the writer lives, the
 journal can be read up to the first slot that is claimed and not yet there; the writer's own process closes such a
 hole if nobody fills it. Once the writer is dead, its holes are calls that never returned: they are passed over, and
 counted as abandoned.
 
-``ack`` moves the marks first and frees memory then, so that a death in between costs a duplicate request, which the
-server knows, and never a record. Positions that carry no record (tombstones, holes, a segment that vanished or is
-damaged) are covered by the ranges around them.
+``ack`` moves the marks first and frees memory and files then, so that a death in between costs a duplicate request,
+which the server knows, and never a record. Positions that carry no record (tombstones, holes, a segment that vanished
+or is damaged) are covered by the ranges around them.
+
+A segment leaves memory when each of its positions is delivered, or durable on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from steplog.journal import marks as mark
 from steplog.journal import slot
+from steplog.journal.pieces import Piece
 from steplog.journal.range import RANGE_BYTES_MAX, Range
 from steplog.journal.segment import Memory
-from steplog.journal.sources import Piece, Source
+from steplog.journal.sources import Source
 
 __all__ = ["Journal"]
-
-_NO_RECORD = bytes((slot.KIND_NONE, slot.KIND_TOMBSTONE))
 
 
 class Journal:
     """The records of the writer ``id``; ``living`` says whether its process can still append."""
 
-    def __init__(self, writer: str, source: Source, marks_memory: Memory, living: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        writer: str,
+        memory: Source,
+        marks_memory: Memory,
+        living: Callable[[], bool],
+        disk: Source | None = None,
+    ) -> None:
         self.writer = writer
-        self.source = source
+        self.memory = memory
+        self.disk = disk
         self.marks = mark.load(marks_memory)
         self._marks_memory = marks_memory
         self._living = living
@@ -44,75 +53,23 @@ class Journal:
         self._living = lambda: False
         return False
 
+    # -- marks --------------------------------------------------------------------------------------------------
+
     def load_marks(self) -> None:
         """Take over the marks that another process has stored, and free what is not needed any more."""
         self.marks = mark.load(self._marks_memory)
-        self.source.evict(self.marks.delivered)
+        self.memory.evict(max(self.marks.delivered, self.marks.durable))
 
     def set_marks(self, marks: mark.Marks) -> None:
         """Store the marks, and keep them."""
         mark.store(self._marks_memory, marks)
         self.marks = marks
 
-    # -- how far ------------------------------------------------------------------------------------------------
-
-    def readable(self, first: int, most: int) -> int:
-        """The position up to which records can be read from ``first`` on, at most ``most`` of them."""
-        living = self.living  # before looking: what a writer leaves behind is all there once it is dead
-        position = first
-        for piece in self.source.pieces():
-            if piece.limit < position:
-                continue
-            if living and piece.base > position:
-                break  # a segment in between that the listing of the directory did not show yet
-            end = self._readable_in(piece, max(position, piece.base), living)
-            position = max(position, end)
-            if position - first >= most or (living and (piece.end is None or end < piece.end)):
-                break
-        return min(position, first + most)
-
-    def written(self) -> int:
-        """One after the last position that carries something, holes below it or not."""
-        end = 0
-        for piece in self.source.pieces():
-            end = max(end, piece.base, piece.base + min(piece.view.written(), piece.limit - piece.base))
-        return max(end, self.marks.delivered)
-
-    @staticmethod
-    def _readable_in(piece: Piece, start: int, living: bool) -> int:
-        if living:
-            return piece.base + piece.view.readable(start - piece.base, piece.limit - piece.base)
-        if piece.end is not None:
-            return piece.end
-        return max(start, piece.base + min(piece.view.written(), piece.limit - piece.base))
-
-    # -- reading ------------------------------------------------------------------------------------------------
-
-    def read(self, first: int, end: int) -> Range:
-        """The records ``[first, end)``, or as many as fit in a range; ``end`` is no further than is ``readable``."""
-        position, names = first, {}
-        slots: list[bytes] = []
-        payloads: list[bytes] = []
-        end = min(end, first + RANGE_BYTES_MAX // slot.SLOT_BYTES)
-        for piece in self.source.pieces():
-            if position >= end or piece.base >= end:
-                break
-            start, stop = max(position, piece.base), min(end, piece.limit)
-            if start >= stop:
-                continue
-            records = piece.view.read(start - piece.base, stop - piece.base)
-            slots += [bytes((start - position) * slot.SLOT_BYTES), records.slots]
-            payloads += records.payloads
-            names.update(records.names)
-            position = stop
-        slots.append(bytes((end - position) * slot.SLOT_BYTES))
-        return _fitting(Range(self.writer, first, end, names, b"".join(slots), b"".join(payloads)))
-
     def ack(self, end: int, records: int, set_aside: int = 0) -> None:
         """Everything below ``end`` is on the server, but for what is set aside; free what is not needed any more.
 
-        ``records`` of what is acknowledged were really sent. What else is claimed there (holes of a dead writer,
-        damaged slots) is counted as abandoned.
+        ``records`` of what is acknowledged were really sent. What else was claimed there (holes of a dead writer,
+        damaged or lost slots) is counted as abandoned.
         """
         step = end - self.marks.delivered
         if step <= 0:
@@ -128,18 +85,83 @@ class Journal:
                 settled=self.marks.settled >> step,
             )
         )
-        self.source.evict(end)
+        self.evict(end)
+
+    def evict(self, below: int) -> None:
+        """Free everything below this position, which is delivered."""
+        self.memory.evict(below)
+        if self.disk is not None:
+            self.disk.evict(below)
+
+    # -- how far ------------------------------------------------------------------------------------------------
+
+    def readable(self, first: int, most: int) -> int:
+        """The position up to which records can be read from ``first`` on, at most ``most`` of them."""
+        living = self.living  # before looking: what a writer leaves behind is all there once it is dead
+        position = first
+        for piece in self._pieces():
+            if piece.limit < position:
+                continue
+            if living and piece.base > position:
+                break  # a segment in between that the listing of the directory did not show yet
+            end = piece.readable(max(position, piece.base), living)
+            position = max(position, end)
+            if position - first >= most or (living and (piece.is_open or end < piece.limit)):
+                break
+        return min(position, first + most)
+
+    def written(self) -> int:
+        """One after the last position that carries something, holes below it or not."""
+        return max((piece.written() for piece in self._pieces()), default=self.marks.delivered)
 
     def census(self, first: int, end: int) -> tuple[int, int]:
-        """How many positions in ``[first, end)`` carry a record, and how many were claimed and never written."""
+        """How many positions in ``[first, end)`` carry a record, and how many were claimed and are not there."""
         records = holes = 0
-        for piece in self.source.pieces():
-            start, stop = max(first, piece.base), min(end, piece.limit)
+        position = first
+        for piece, start, stop in self._spans(first, end):
+            found, empty = piece.census(start, stop)
+            records += found
+            holes += empty + start - position
+            position = stop
+        return records, holes + max(0, end - position)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def read(self, first: int, end: int) -> Range:
+        """The records ``[first, end)``, or as many as fit in a range; ``end`` is no further than is ``readable``."""
+        position = first
+        names: dict[int, str] = {}
+        slots: list[bytes] = []
+        payloads: list[bytes] = []
+        end = min(end, first + RANGE_BYTES_MAX // slot.SLOT_BYTES)
+        alone = False
+        for piece, start, stop in self._spans(first, end):
+            if slots and (piece.alone or alone):
+                end = position  # a frame goes as it came: to take it apart and join it costs more than a request
+                break
+            alone = piece.alone
+            records = piece.read(start, stop)
+            slots += [bytes((start - position) * slot.SLOT_BYTES), records.slots]
+            payloads += records.payloads
+            names.update(records.names)
+            position = stop
+        slots.append(bytes((end - position) * slot.SLOT_BYTES))
+        return _fitting(Range(self.writer, first, end, names, b"".join(slots), b"".join(payloads)))
+
+    def _pieces(self) -> list[Piece]:
+        pieces = list(self.memory.pieces())
+        if self.disk is not None and (on_disk := self.disk.pieces()):
+            pieces = sorted([*pieces, *on_disk], key=lambda piece: piece.base)
+        return pieces
+
+    def _spans(self, first: int, end: int) -> Iterator[tuple[Piece, int, int]]:
+        """The pieces that cover ``[first, end)``, each with the stretch to take from it, without overlap."""
+        position = first
+        for piece in self._pieces():
+            start, stop = max(position, piece.base), min(end, piece.limit)
             if start < stop:
-                kinds = piece.view.kinds(start - piece.base)[: stop - start]
-                records += len(kinds.translate(None, _NO_RECORD))
-                holes += kinds.count(slot.KIND_NONE)
-        return records, holes
+                yield piece, start, stop
+                position = stop
 
 
 def _fitting(records: Range) -> Range:

@@ -23,15 +23,15 @@ from dataclasses import dataclass, replace
 
 from steplog.journal.segment import Memory
 
-__all__ = ["MARKS_BYTES", "WINDOW", "Marks", "load", "store"]
+__all__ = ["COPY_BYTES", "MARKS_BYTES", "WINDOW", "Marks", "decode", "encode", "load", "store"]
 
 WINDOW = 4096
 _MAGIC = b"SLM1"
 _HEAD = struct.Struct("<4sI")
 _FIELDS = struct.Struct(f"<QQQQQQQQ{WINDOW // 8}s{WINDOW // 8}s")
 _SEQUENCE = struct.Struct("<Q")
-_COPY_BYTES = _HEAD.size + _SEQUENCE.size + _FIELDS.size
-MARKS_BYTES = 2 * _COPY_BYTES
+COPY_BYTES = _HEAD.size + _SEQUENCE.size + _FIELDS.size
+MARKS_BYTES = 2 * COPY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +62,20 @@ class Marks:
 
 def load(memory: Memory) -> Marks:
     """The newer of the two copies that is whole; fresh marks where neither is."""
-    found = [copy for place in (0, _COPY_BYTES) if (copy := _copy(memory, place)) is not None]
+    found = [copy for copy in _copies(memory) if copy is not None]
     return max(found, key=lambda copy: copy[0])[1] if found else Marks()
 
 
 def store(memory: Memory, marks: Marks) -> None:
     """Write the copy that is older."""
-    copies = [_copy(memory, place) for place in (0, _COPY_BYTES)]
-    sequences = [copy[0] if copy is not None else 0 for copy in copies]
+    sequences = [copy[0] if copy is not None else 0 for copy in _copies(memory)]
     older = sequences.index(min(sequences))
-    data = _SEQUENCE.pack(max(sequences) + 1) + _FIELDS.pack(
+    memory[older * COPY_BYTES : (older + 1) * COPY_BYTES] = encode(marks, max(sequences) + 1)
+
+
+def encode(marks: Marks, sequence: int) -> bytes:
+    """One copy of the marks."""
+    data = _SEQUENCE.pack(sequence) + _FIELDS.pack(
         marks.delivered,
         marks.durable,
         marks.stock,
@@ -83,13 +87,12 @@ def store(memory: Memory, marks: Marks) -> None:
         marks.sent.to_bytes(WINDOW // 8, "little"),
         marks.settled.to_bytes(WINDOW // 8, "little"),
     )
-    place = older * _COPY_BYTES
-    memory[place : place + _COPY_BYTES] = _HEAD.pack(_MAGIC, zlib.crc32(data)) + data
+    return _HEAD.pack(_MAGIC, zlib.crc32(data)) + data
 
 
-def _copy(memory: Memory, place: int) -> tuple[int, Marks] | None:
-    data = bytes(memory[place : place + _COPY_BYTES])
-    if len(data) < _COPY_BYTES:
+def decode(data: bytes) -> tuple[int, Marks] | None:
+    """The sequence number and the marks of one copy; None where it is not whole."""
+    if len(data) < COPY_BYTES:
         return None
     magic, check = _HEAD.unpack_from(data)
     if magic != _MAGIC or zlib.crc32(data[_HEAD.size :]) != check:
@@ -109,3 +112,7 @@ def _copy(memory: Memory, place: int) -> tuple[int, Marks] | None:
         int.from_bytes(settled, "little"),
     )
     return sequence, marks
+
+
+def _copies(memory: Memory) -> list[tuple[int, Marks] | None]:
+    return [decode(bytes(memory[place : place + COPY_BYTES])) for place in (0, COPY_BYTES)]

@@ -13,6 +13,7 @@ Anonymous memory is what remains on a system without usable shared memory: it di
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class MemoryPool:
         self._root = root
         self.bytes_max = bytes_max if bytes_max is not None else default_bytes_max(root)
         self._used = 0
+        self._disowned = False
         self._files = count(1)
         self.measure()
 
@@ -63,7 +65,7 @@ class MemoryPool:
 
     def make(self, size: int) -> Block | None:
         """A block of ``size`` zero bytes, allocated and touched; None where there is no room."""
-        if self._used + size > self.bytes_max:
+        if self._disowned or self._used + size > self.bytes_max:
             return None
         block = self._anonymous(size) if self.directory is None else self._shared(self.directory, size)
         if block is not None:
@@ -72,9 +74,17 @@ class MemoryPool:
 
     def give_back(self, block: Block) -> None:
         """Remove a block's file; its memory is free when the last mapping of it is gone."""
-        self._used -= len(block.memory)
+        if self._disowned:
+            return
+        size = len(block.memory)
+        self._used -= size  # no call between the load and the store: several threads come here
         if block.path is not None:
-            block.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # log() may be here, and has no use for it
+                block.path.unlink()
+
+    def disown(self) -> None:
+        """In a forked child: the blocks are the parent's; none is made or removed from now on."""
+        self._disowned = True
 
     def _shared(self, directory: Path, size: int) -> Block | None:
         path = directory / f"{os.getpid():x}-{next(self._files):08x}{SEGMENT_SUFFIX}"
@@ -85,8 +95,9 @@ class MemoryPool:
         try:
             os.posix_fallocate(descriptor, 0, size)
             memory = mmap.mmap(descriptor, size)
-        except OSError:
-            path.unlink(missing_ok=True)
+        except (OSError, ValueError):  # ValueError: it was cut before it was mapped
+            with contextlib.suppress(OSError):
+                path.unlink()
             return None
         finally:
             os.close(descriptor)

@@ -10,37 +10,51 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from time import time_ns
+from weakref import WeakSet
 
 from steplog.errors import ConfigurationError
 from steplog.journal.append import Append
 from steplog.journal.directories import RunPlace, make_private, new_id, remove_tree
+from steplog.journal.files import Files
 from steplog.journal.holes import HoleWatch
 from steplog.journal.journal import Journal
 from steplog.journal.locks import Lock
 from steplog.journal.marks import MARKS_BYTES
 from steplog.journal.memory import MemoryPool
-from steplog.journal.sources import DirectorySource, OwnSource
+from steplog.journal.sources import DirectorySource, NoSource, OwnSource, Source
+from steplog.journal.spool import Spool
+from steplog.journal.spooling import Spooling
 from steplog.journal.writer import Writer
 
-__all__ = ["OpenJournal", "OpenWriter", "open_journal", "open_writer"]
+__all__ = ["Disk", "OpenJournal", "OpenWriter", "open_journal", "open_writer"]
 
 
 @dataclass(eq=False)
 class OpenJournal:
-    """A journal to deliver; ``alive`` is the lock that shows its writer dead, once it is."""
+    """A journal to deliver, and what takes it to disk; ``alive`` is the lock that shows its writer dead, once it is."""
 
     journal: Journal
+    spooling: Spooling
     directory: Path | None
     alive: Lock | None = None
 
     def remove(self) -> None:
         """Remove the journal; everything in it is delivered."""
+        self.journal.evict(2**63)
         remove_tree(self.directory)
         if self.alive is not None:
             self.alive.release()
+
+    def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
+        """One interval is over; ``pressed``: memory is short. A dead writer's memory is freed."""
+        dead = not self.journal.living
+        if self.spooling.write(lock, pressed or dead) and dead and isinstance(self.journal.memory, DirectorySource):
+            with lock:
+                self.journal.memory.remove()
 
 
 class OpenWriter:
@@ -49,12 +63,14 @@ class OpenWriter:
     In the process that delivers the run, its agent moves the marks. In any other they move by themselves: ``follow``.
     """
 
-    def __init__(self, writer: Writer, marks: mmap.mmap, directory: Path | None, alive: Lock | None) -> None:
+    def __init__(
+        self, writer: Writer, marks: mmap.mmap, directory: Path | None, alive: Lock | None, spool: Spool, disk: Disk
+    ) -> None:
         self.writer = writer
         self.directory = directory
         self.gone = False  # it will not append again
-        journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone)
-        self.opened = OpenJournal(journal, directory, alive)
+        journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone, spool)
+        self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
         self._holes = HoleWatch(writer)
 
     @property
@@ -72,9 +88,31 @@ class OpenWriter:
         self.journal.load_marks()
 
 
+class Disk:
+    """What all journals of a process share of the disk: the file system, and ``bytes_max`` for what is spooled."""
+
+    def __init__(self, bytes_max: int, files: Files | None = None) -> None:
+        self.bytes_max = bytes_max
+        self.files = files or Files()
+        self._spools: WeakSet[Spool] = WeakSet()
+
+    def spool(self, directory: Path, writer: str) -> Spool:
+        """The spool of a writer, as it is found."""
+        spool = Spool(directory, writer, self.files)
+        self._spools.add(spool)
+        return spool
+
+    def spooling(self, journal: Journal, spool: Spool) -> Spooling:
+        """What takes a journal there."""
+        return Spooling(
+            journal, spool, lambda: self.bytes_max - sum(other.size_bytes() for other in list(self._spools))
+        )
+
+
 def open_writer(
     place: RunPlace,
     root: Path | None,
+    disk: Disk,
     *,
     memory_bytes_max: int | None,
     value_bytes_max: int,
@@ -84,39 +122,66 @@ def open_writer(
     """A new writer of the run at ``place``; in anonymous memory where shared memory cannot be used."""
     name = new_id()
     directory = None if place.memory is None else place.memory / name
-    alive, marks = None, None
-    if directory is not None:
-        # Under another name first: an agent that saw the directory without its lock would take the writer for dead.
-        making = directory.with_name(f"{name}.new")
-        try:
-            make_private(making)
-            alive, marks = Lock.take(making / "alive"), _marks(making)
-            making.rename(directory)
-        except (OSError, ConfigurationError):
-            remove_tree(making)
-            directory = alive = None
+    found = None if directory is None else _make(directory)
+    if found is None:
+        directory = None
+    alive, marks = found or (None, mmap.mmap(-1, MARKS_BYTES))
     pool = MemoryPool(directory, root if directory is not None else None, memory_bytes_max)
     writer = Writer(pool, bytes.fromhex(name), value_bytes_max=value_bytes_max, clock=clock, append=append)
-    return OpenWriter(writer, marks or mmap.mmap(-1, MARKS_BYTES), directory, alive)
+    return OpenWriter(writer, marks, directory, alive, disk.spool(place.spool / name, name), disk)
 
 
-def open_journal(directory: Path) -> OpenJournal | None:
-    """The journal in a writer's directory, of a writer that is not this process's; None where it is not whole yet."""
-    try:
-        marks = _marks(directory)
-    except OSError:
-        return None
-    opened = OpenJournal(Journal(directory.name, DirectorySource(directory), marks, lambda: _living(opened)), directory)
+def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
+    """The journal of a writer that is not this process's, from memory and disk; None where it is not whole yet.
+
+    Where memory is gone, as after a power cut, it is made again with the marks that the disk has.
+    """
+    directory = None if place.memory is None else place.memory / name
+    alive: Lock | None = None
+    if directory is not None and directory.is_dir():
+        try:
+            marks = _marks(directory)
+        except OSError:
+            return None
+    else:
+        found = None if directory is None else _make(directory)
+        directory = None if found is None else directory
+        alive, marks = found or (None, mmap.mmap(-1, MARKS_BYTES))
+    memory: Source = NoSource() if directory is None else DirectorySource(directory)
+    spool = disk.spool(place.spool / name, name)
+    journal = Journal(name, memory, marks, lambda: _living(opened), spool)
+    on_disk = spool.load_marks()
+    if on_disk is not None and on_disk.delivered > journal.marks.delivered:
+        journal.set_marks(on_disk)
+    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
     return opened
 
 
 def _living(opened: OpenJournal) -> bool:
-    if opened.alive is None and opened.directory is not None:
+    if opened.directory is None:
+        return False
+    if opened.alive is None:
         try:
             opened.alive = Lock.take(opened.directory / "alive")
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError:  # no descriptor to be had, or no memory: that says nothing of the writer
+            return True
     return opened.alive is None
+
+
+def _make(directory: Path) -> tuple[Lock | None, mmap.mmap] | None:
+    """A writer's directory in memory, with its lock taken, and its marks; None where there is none to be had."""
+    # Under another name first: an agent that saw the directory without its lock would take the writer for dead.
+    making = directory.with_name(f"{directory.name}.new")
+    try:
+        make_private(making)
+        alive, marks = Lock.take(making / "alive"), _marks(making)
+        making.rename(directory)
+    except (OSError, ConfigurationError):
+        remove_tree(making)
+        return None
+    return alive, marks
 
 
 def _marks(directory: Path) -> mmap.mmap:

@@ -11,8 +11,8 @@
                 base u64, CRC-32 u32 of all that; zero to 64
     entry       tag u32, length u32, CRC-32 u32 of tag, length and text; text; zero to a granule
 
-Little-endian. The slots come last so that the end of the memory is the end of the room: ``pack_into``
-itself refuses a slot that is one too far.
+Little-endian. The magic is written last, and read first: it puts the segment into use. The slots come last so that
+the end of the memory is the end of the room: ``pack_into`` itself refuses a slot that is one too far.
 
 *Base* is the position of the first slot. A segment whose header is zero was prepared and is not in use.
 It ends where the next one begins, or at its capacity if that is less; slots beyond the end are nothing.
@@ -27,6 +27,7 @@ Pure: functions of bytes-like memory. Whatever is read here may be damaged, and 
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from typing import Protocol
 
 from steplog.errors import FormatError
 from steplog.journal import slot
+from steplog.journal.range import NAME_BYTES_MAX
 
 __all__ = [
     "GRANULE_BYTES",
@@ -55,6 +57,8 @@ HEADER_BYTES = 64
 GRANULE_BYTES = 16
 PAYLOAD = 0xFFFFFFFF
 _MAGIC = b"SLSG"
+_KINDS = bytes((slot.KIND_NONE, slot.KIND_FLOAT, slot.KIND_INT, slot.KIND_BOOL, slot.KIND_JSON))
+_GAP_BYTES = 4096
 _HEADER = struct.Struct("<4sHHII16sQ")
 _CHECK = struct.Struct("<I")
 _ENTRY = struct.Struct("<III")
@@ -88,7 +92,7 @@ class Header:
 class Records:
     """Slots copied out of a segment, with the names and payloads that they need.
 
-    ``unreadable`` counts slots whose name or payload is damaged; they are empty in ``slots``.
+    ``unreadable`` counts slots that are damaged, or whose name or payload is; they are empty in ``slots``.
     """
 
     slots: bytes
@@ -100,14 +104,15 @@ class Records:
 def write_header(memory: Memory, header: Header) -> None:
     """Put a segment into use; its base is valid from now on. May be repeated."""
     fields = _HEADER.pack(_MAGIC, VERSION, 0, header.capacity, header.region, header.writer, header.base)
-    memory[0 : _HEADER.size + _CHECK.size] = fields + _CHECK.pack(zlib.crc32(fields))
+    memory[len(_MAGIC) : _HEADER.size + _CHECK.size] = fields[len(_MAGIC) :] + _CHECK.pack(zlib.crc32(fields))
+    memory[0 : len(_MAGIC)] = _MAGIC
 
 
 def read_header(memory: Memory) -> Header | None:
     """The header; None while the segment is not in use; FormatError if it is damaged, cut or newer."""
-    data = bytes(memory[0 : _HEADER.size + _CHECK.size])
-    if not data.strip(b"\0"):
+    if not memory[0 : len(_MAGIC)].strip(b"\0"):
         return None
+    data = bytes(memory[0 : _HEADER.size + _CHECK.size])
     if len(data) < _HEADER.size + _CHECK.size:
         raise FormatError("the segment is cut short")
     magic, version, _, capacity, region, writer, base = _HEADER.unpack_from(data)
@@ -172,19 +177,22 @@ class SegmentView:
         if slot.KIND_NONE in kinds:
             used.discard(0)
         names = self._resolve(used)
+        bad = _damaged(slots, kinds)
+        if len(names) < len(used):
+            bad |= self._slots_of(slots, used - names.keys())
         payloads: list[bytes] = []
-        bad = self._slots_of(slots, used - names.keys()) if len(names) < len(used) else []
         index = kinds.find(slot.KIND_JSON)
         while index >= 0:
-            payload = self._payload(*slot.unpack_payload(slots, index))
-            if payload is None:
-                bad.append(index)
-            elif index not in bad:
-                payloads.append(payload)
+            if index not in bad:
+                payload = self._payload(*slot.unpack_payload(slots, index))
+                if payload is None:
+                    bad.add(index)
+                else:
+                    payloads.append(payload)
             index = kinds.find(slot.KIND_JSON, index + 1)
         if bad:
             slots = _emptied(slots, bad)
-        return Records(slots, names, payloads, len(set(bad)))
+        return Records(slots, names, payloads, len(bad))
 
     def _resolve(self, used: set[int]) -> dict[int, str]:
         if not used <= self._names.keys():
@@ -199,14 +207,21 @@ class SegmentView:
             if found is None:
                 if unbroken:
                     self._scanned, unbroken = place, False
-                place += GRANULE_BYTES
+                place = self._after_gap(place)
                 continue
             tag, text = found
-            if tag != PAYLOAD:
-                self._names[tag] = text.decode("utf-8", "replace")
+            if tag != PAYLOAD and 0 < len(text) <= NAME_BYTES_MAX:
+                with contextlib.suppress(UnicodeDecodeError):
+                    self._names[tag] = text.decode()
             place += granules(len(text)) * GRANULE_BYTES
         if unbroken:
             self._scanned = place
+
+    def _after_gap(self, place: int) -> int:
+        """Where the next entry may begin: over the zeros from ``place`` on, at least one granule further."""
+        zeros = bytes(self.memory[place : min(place + _GAP_BYTES, self._slots_start)])
+        empty = len(zeros) - len(zeros.lstrip(b"\0"))
+        return place + max(GRANULE_BYTES, empty - empty % GRANULE_BYTES)
 
     def _payload(self, offset: int, length: int) -> bytes | None:
         found = self._entry(HEADER_BYTES + offset) if offset % GRANULE_BYTES == 0 else None
@@ -224,12 +239,21 @@ class SegmentView:
         return (tag, text) if zlib.crc32(text, zlib.crc32(head[:8])) == check else None
 
     @staticmethod
-    def _slots_of(slots: bytes, names: set[int]) -> list[int]:
+    def _slots_of(slots: bytes, names: set[int]) -> set[int]:
         numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
-        return [i for i, number in enumerate(numbers) if number in names]
+        return {index for index, number in enumerate(numbers) if number in names}
 
 
-def _emptied(slots: bytes, indices: list[int]) -> bytes:
+def _damaged(slots: bytes, kinds: bytes) -> set[int]:
+    """The indices of slots that no writer leaves like that; one would have the server refuse the whole range."""
+    spare = [slots[plane :: slot.SLOT_BYTES] for plane in (28, 29, 31)]
+    if not kinds.translate(None, _KINDS) and not any(plane.strip(b"\0") for plane in spare):
+        return set()
+    each = enumerate(zip(kinds, *spare, strict=True))
+    return {index for index, (kind, *rest) in each if kind not in _KINDS or any(rest)}
+
+
+def _emptied(slots: bytes, indices: set[int]) -> bytes:
     copy = bytearray(slots)
     for index in indices:
         copy[index * slot.SLOT_BYTES : (index + 1) * slot.SLOT_BYTES] = bytes(slot.SLOT_BYTES)

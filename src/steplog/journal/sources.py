@@ -1,7 +1,7 @@
-"""Where a journal's segments come from: this process's own writer, or the files of another one, living or dead.
+"""Where a journal's pieces are: in the memory of this process's own writer, in the files of another's, or in the spool.
 
-Both give ``Piece``s in the order of their positions. A piece's end is known once the next piece is there; the last
-one's is open.
+A source gives pieces in the order of their positions. In memory, a segment's end is known once the next segment is
+there; the last one's is open.
 """
 
 from __future__ import annotations
@@ -10,33 +10,19 @@ import logging
 import mmap
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from steplog.errors import FormatError
 from steplog.journal.append import Segment
 from steplog.journal.memory import SEGMENT_SUFFIX, Block
+from steplog.journal.pieces import Piece, SegmentPiece
 from steplog.journal.segment import SegmentView, read_header
 from steplog.journal.writer import Writer
 
-__all__ = ["DirectorySource", "OwnSource", "Piece", "Source"]
+__all__ = ["DirectorySource", "NoSource", "OwnSource", "Source"]
 
 _log = logging.getLogger("steplog")
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One segment to read: its view, its positions ``[base, end)`` (None: still open), and what holds it."""
-
-    view: SegmentView
-    base: int
-    end: int | None
-
-    @property
-    def limit(self) -> int:
-        """The end, or where the segment would be full."""
-        return self.base + self.view.header.capacity if self.end is None else self.end
 
 
 class Source(Protocol):
@@ -48,8 +34,23 @@ class Source(Protocol):
     def evict(self, below: int) -> None:
         """Remove every piece that ends at or below this position."""
 
-    def bytes(self) -> int:
-        """What the pieces take in memory."""
+    def size_bytes(self) -> int:
+        """What the pieces take."""
+
+
+class NoSource:
+    """Nothing, and never anything."""
+
+    def pieces(self) -> Sequence[Piece]:
+        """See Source."""
+        return ()
+
+    def evict(self, below: int) -> None:
+        """See Source."""
+
+    def size_bytes(self) -> int:
+        """See Source."""
+        return 0
 
 
 class OwnSource:
@@ -71,7 +72,7 @@ class OwnSource:
             self._next = successor
         ends = [segment.header.base for segment, _ in self._views[1:]]
         return [
-            Piece(view, segment.header.base, ends[index] if index < len(ends) else None)
+            SegmentPiece(view, segment.header.base, ends[index] if index < len(ends) else None)
             for index, (segment, view) in enumerate(self._views)
         ]
 
@@ -84,7 +85,7 @@ class OwnSource:
         if self._views:
             self._writer.head = self._views[0][0]
 
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """See Source."""
         return sum(len(segment.memory) for segment, _ in self._views)
 
@@ -96,33 +97,39 @@ class DirectorySource:
         self._directory = directory
         self._open: dict[str, tuple[SegmentView, Block]] = {}
         self._refused: set[str] = set()
-        self._evicted = 0
 
-    def pieces(self) -> Sequence[Piece]:
+    def pieces(self) -> Sequence[SegmentPiece]:
         """See Source."""
         for name in self._names():
             if name not in self._open and name not in self._refused:
                 self._add(name)
-        found = sorted(self._open.values(), key=lambda item: item[0].header.base)
-        pieces = [Piece(view, view.header.base, None) for view, _ in found]
-        for index, following in enumerate(pieces[1:]):
-            end = min(following.base, pieces[index].limit)
-            pieces[index] = replace(pieces[index], end=max(end, pieces[index].base))
+        views = sorted((view for view, _ in self._open.values()), key=lambda view: view.header.base)
+        pieces = []
+        for index, view in enumerate(views):
+            base, end = view.header.base, None
+            if index + 1 < len(views):
+                end = max(base, min(views[index + 1].header.base, base + view.header.capacity))
+            pieces.append(SegmentPiece(view, base, end))
         return pieces
 
     def evict(self, below: int) -> None:
         """See Source."""
-        pieces = self.pieces()
-        ends = {id(piece.view): piece.end for piece in pieces}
+        done = {piece.view for piece in self.pieces() if not piece.is_open and piece.limit <= below}
         for name, (view, block) in list(self._open.items()):
-            end = ends.get(id(view))
-            if end is not None and end <= below and block.path is not None:
+            if view in done and block.path is not None:
                 block.path.unlink(missing_ok=True)
                 del self._open[name]
 
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """See Source."""
         return sum(len(block.memory) for _, block in self._open.values())
+
+    def remove(self) -> None:
+        """Remove every piece; the writer is dead, and everything is on disk."""
+        for name, (_, block) in list(self._open.items()):
+            if block.path is not None:
+                block.path.unlink(missing_ok=True)
+            del self._open[name]
 
     def _names(self) -> list[str]:
         try:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import math
 import operator
-from typing import Any, SupportsFloat, SupportsIndex
+from itertools import chain, islice
+from typing import Any, SupportsComplex, SupportsFloat, SupportsIndex
 
 from steplog.journal import slot
 
@@ -39,6 +40,8 @@ def convert(value: object, value_bytes_max: int) -> tuple[int, Scalar]:
         return (slot.KIND_INT, value) if value in _INT64 else (slot.KIND_JSON, _checked(str(value), value_bytes_max))
     if isinstance(value, float):
         return slot.KIND_FLOAT, value
+    if isinstance(value, (list, tuple, dict)):
+        _check_shape(value, value_bytes_max)
     return slot.KIND_JSON, _checked(_json(value), value_bytes_max)
 
 
@@ -53,6 +56,10 @@ def _plain(value: object) -> Any:
     item = getattr(value, "item", None)
     if item is not None and getattr(value, "ndim", None) == 0:
         return _number(item())
+    return _converted(value)
+
+
+def _converted(value: object) -> int | float:
     if isinstance(value, SupportsIndex):
         return operator.index(value)
     if isinstance(value, SupportsFloat):
@@ -63,29 +70,31 @@ def _plain(value: object) -> Any:
 def _number(value: object) -> bool | int | float:
     if isinstance(value, (bool, int, float)):
         return value
-    raise TypeError(f"a value of type {type(value).__name__} cannot be logged")
+    if isinstance(value, SupportsComplex):
+        raise TypeError(f"a value of type {type(value).__name__} cannot be logged")
+    return _converted(value)  # NumPy's long double is its own item
 
 
 def _json(value: object) -> str:
-    _check_depth(value)
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
     except ValueError:  # a NaN, here or there
         return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
 
 
-def _check_depth(value: object) -> None:
-    level, depth = [value], 0
-    while level := [
-        child
-        for parent in level
-        if isinstance(parent, (list, tuple, dict))
-        for child in (parent.values() if isinstance(parent, dict) else parent)
-        if isinstance(child, (list, tuple, dict))
-    ]:
-        depth += 1
-        if depth >= DEPTH_MAX:
-            raise ValueError(f"the value is circular, or deeper than {DEPTH_MAX} levels")
+def _check_shape(value: object, value_bytes_max: int) -> None:
+    """Refuse what is too deep, and what holds the same list so often that to write it out would take for ever."""
+    level: list[Any] = [value]
+    most = value_bytes_max // 2  # an item takes two bytes at least, itself and a comma
+    for _ in range(DEPTH_MAX):
+        parents = (parent.values() if isinstance(parent, dict) else parent for parent in level)
+        children = list(islice(chain.from_iterable(parents), most + 1))
+        if len(children) > most:
+            raise ValueError(f"the value takes more bytes as JSON than value_bytes_max, which is {value_bytes_max}")
+        level = [child for child in children if isinstance(child, (list, tuple, dict))]
+        if not level:
+            return
+    raise ValueError(f"the value is circular, or deeper than {DEPTH_MAX} levels")
 
 
 def _finite(value: object) -> object:

@@ -23,6 +23,7 @@ from typing import Any
 
 from steplog.journal import slot
 from steplog.journal.append import Append, Segment
+from steplog.journal.compiled import append_type
 from steplog.journal.memory import Block, MemoryPool
 from steplog.journal.range import NAME_BYTES_MAX
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
@@ -73,8 +74,12 @@ class Writer:
         self.use_client: Callable[[Any], None] = lambda client: None
         self._numbers = count(1)
         self._spares: deque[Block] = deque()
+        hot = append_type() if append is None else type(append)
+        self._segment_type = hot.segment_type
         self.head = self._segment(0, 0) or self._full(0)  # the first segment that is needed; its reader moves it on
-        self.append = append or Append(self.head, self._slow, clock)
+        if append is not None:  # for a call that the fork interrupted and that still has the writer before
+            append.segment.successor.setdefault(0, self.head)
+        self.append = append or hot(self.head, self._slow, clock)
         self.append.slow = self._slow
         self._follow(self.head)
 
@@ -95,13 +100,15 @@ class Writer:
         kind, scalar = convert(value, self.value_bytes_max)
         while not self._store(text, kind, scalar, number):
             segment = self.append.segment
-            if isinstance(segment, EndedSegment):
-                return segment.refuse(name, value, step)
+            if isinstance(segment, EndedSegment) or segment.header.writer != self.id:
+                return self.append.slow(name, value, step, None)
         return None
 
     def _store(self, name: str, kind: int, value: float | int | bytes, step: int) -> bool:
         """Write one record where the writer is; False when that took another segment, and it is to be done again."""
         segment = self.append.segment
+        if isinstance(segment, EndedSegment) or segment.header.writer != self.id:
+            return False  # ended, or forked, since the value was converted
         need = granules(len(name.encode())) + (granules(len(value)) if isinstance(value, bytes) else 0)
         if name not in segment.names and not segment.declare(name, next(self._numbers)):
             return self._rotate(segment, need * GRANULE_BYTES)
@@ -141,23 +148,32 @@ class Writer:
 
     def reopen(self) -> None:
         """Take calls again after ``end``."""
-        self._rotate(self.append.segment, 0)
+        self._succeed(self.append.segment, lambda base: self._segment(base, 0) or self._full(base))
 
     def forked(self, refuse: Refusal) -> None:
-        """In a forked child: let go of the parent's journal; from now on ``log`` comes to ``refuse``."""
-        segment = self.append.segment
+        """In a forked child: let go of the parent's journal; from now on ``log`` comes to ``refuse``.
+
+        So does a call that the fork interrupted, wherever in it: every segment that it may have or may come to is
+        without room, and what it may give back is the parent's.
+        """
+        self.pool.disown()
         self._spares.clear()
-        if isinstance(segment, EndedSegment) and segment.refuse != self._when_full:
-            return  # finished or disabled, and so it is here
-        segment.forget()
-        self.append.segment = EndedSegment(self.id, 0, refuse)
+        ended, segment = EndedSegment(self.id, 0, refuse), self.append.segment
+        while not self._is_over(segment):  # what is finished or disabled is so here too
+            segment.forget()
+            segment = segment.successor.setdefault(0, ended)
+        self.append.segment = segment
 
     def prepare(self, spares: int = 1) -> None:
         """Make segments ahead of time; called by the agent, never by ``log``."""
-        if isinstance(self.append.segment, EndedSegment) and self.append.segment.refuse != self._when_full:
+        if self._is_over(self.append.segment):
             return
         while len(self._spares) < spares and (block := self.pool.make(self.pool.segment_bytes())) is not None:
             self._spares.append(block)
+
+    def _is_over(self, segment: Segment) -> bool:
+        """Whether there is nothing after this segment, memory or not."""
+        return isinstance(segment, EndedSegment) and segment.refuse != self._when_full
 
     def _rotate(self, segment: Segment, need: int) -> bool:
         names = sum(map(len, segment.entries))
@@ -168,12 +184,17 @@ class Writer:
     def _succeed(self, segment: Segment, make: Callable[[int], Segment]) -> None:
         """Put another segment after this one, or go along with the one that somebody else has put there."""
         end = segment.close()
+        if end == 0 < segment.header.capacity:
+            # No segment is empty: readers know them by their base. The second number keeps its slot empty.
+            segment.bury(segment.offset_of(0))
+            end = segment.close()
         if not segment.successor:
             new = make(segment.header.base + end)
             new.inherit(segment)
             if segment.successor.setdefault(0, new) is not new:
                 self._give_back(new)
-                segment.bury(segment.offset_of(end))
+        if (taken := segment.end()) is not None and end < taken:
+            segment.bury(segment.offset_of(end))
         self._follow(segment)
 
     def _follow(self, segment: Segment) -> None:
@@ -188,22 +209,28 @@ class Writer:
 
     def _segment(self, base: int, region: int) -> Segment | None:
         """A segment that begins at ``base`` with a byte region of at least ``region``; None where memory is out."""
-        size = self.pool.segment_bytes()
-        usual = size // 8
-        block = None
-        if region <= usual:
-            region = usual
-            try:
-                block = self._spares.popleft()
-            except IndexError:
-                block = self.pool.make(size)
-        else:
-            region += -region % GRANULE_BYTES
-            block = self.pool.make(size - usual + region)
+        block = self._spare(region) or self._made(region)
         if block is None:
             return None
+        region = max(_region_of(block), region + -region % GRANULE_BYTES)
         capacity = (len(block.memory) - HEADER_BYTES - region) // slot.SLOT_BYTES
-        return Segment(block.memory, Header(self.id, base, capacity, region), block)
+        return self._segment_type(block.memory, Header(self.id, base, capacity, region), block)
+
+    def _spare(self, region: int) -> Block | None:
+        """A block that was made ahead of time, if it has room for this region; it may be of another size than usual."""
+        try:
+            block = self._spares.popleft()
+        except IndexError:
+            return None
+        if region <= _region_of(block):
+            return block
+        self._spares.append(block)
+        return None
+
+    def _made(self, region: int) -> Block | None:
+        size = self.pool.segment_bytes()
+        more = max(0, region - size // 8)
+        return self.pool.make(size + more + -more % GRANULE_BYTES)
 
     def _give_back(self, segment: Segment) -> None:
         if segment.block is not None:
@@ -214,24 +241,32 @@ class Writer:
 
     def _when_full(self, name: Any, value: Any, step: Any) -> None:
         if self._spares:
-            self._rotate(self.append.segment, 0)
+            segment = self.append.segment
+            if not self._is_over(segment):
+                self._rotate(segment, 0)
             return self._slow(name, value, step, None)
         checked_name(name), checked_step(step)
         self.count("memory full")
         return None
 
 
+def _region_of(block: Block) -> int:
+    """The usual byte region of a segment in this block."""
+    return len(block.memory) // 8 // GRANULE_BYTES * GRANULE_BYTES
+
+
 def checked_name(name: Any) -> str:
     """The name, if it is one."""
     if not isinstance(name, str):
         raise TypeError(f"a metric's name is a str, not {type(name).__name__}")
+    text = str.__str__(name)  # whatever a subclass makes of it
     try:
-        size = len(name.encode())
+        size = len(text.encode())
     except UnicodeEncodeError:
         raise ValueError("a metric's name is text that UTF-8 can hold; this one has a lone surrogate") from None
     if not 0 < size <= NAME_BYTES_MAX:
         raise ValueError(f"a metric's name has 1 to {NAME_BYTES_MAX} bytes of UTF-8, not {size}")
-    return str(name)
+    return text
 
 
 def checked_step(step: Any) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Collection, Sequence
 
 from starlette.requests import Request
@@ -25,6 +26,7 @@ __all__ = ["Gate", "Hosts", "hash_key"]
 
 _OPEN_PATH = f"{API}/instance/"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_PORT = re.compile(r":[0-9]{1,5}\Z")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -44,17 +46,17 @@ class Hosts:
     """
 
     def __init__(self, port: int, configured: Collection[str] = ()) -> None:
-        self._exact = {f"{name}:{port}" for name in _LOOPBACK} | {name.lower() for name in configured}
+        names = [name.lower() for name in configured]
+        self._any_port = {name for name in names if not _PORT.search(name)}
+        self._exact = {f"{name}:{port}" for name in _LOOPBACK} | set(names)
         if port == 80:
             self._exact.update(_LOOPBACK)
 
     def __contains__(self, host: object) -> bool:
         if not isinstance(host, str):
             return False
-        name, colon, port = host.lower().rpartition(":")
-        return host.lower() in self._exact or (
-            bool(colon) and port.isascii() and port.isdigit() and name in self._exact
-        )
+        host = host.lower()
+        return host in self._exact or _PORT.sub("", host) in self._any_port
 
 
 class Gate:

@@ -147,7 +147,7 @@ def _stride(numbers: Sequence[int]) -> int | None:
     if count == 1:
         return 0
     stride = numbers[1] - first
-    if numbers[-1] != first + stride * (count - 1):
+    if numbers[-1] != first + stride * (count - 1) or not -(2**63) <= stride < 2**63:
         return None
     if stride == 0:
         return 0 if numbers.count(first) == count else None

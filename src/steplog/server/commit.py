@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -83,9 +84,9 @@ class Committer:
             for future, job in group:
                 self._run(future, job, done)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - the one place of this thread: each job hears of it, and it goes on
             self._roll_back()
-            reason = translated(error)
+            reason = translated(error) if isinstance(error, sqlite3.Error) else StoreBusyError(repr(error))
             for future, _ in group:
                 if not future.done():
                     future.set_exception(reason)
@@ -111,8 +112,6 @@ class Committer:
 
     def _roll_back(self) -> None:
         self._forget()
-        try:
+        with suppress(sqlite3.Error):  # SQLite may have rolled back by itself
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            pass  # SQLite has rolled back by itself

@@ -1,0 +1,582 @@
+/* The compiled append: what append.py specifies, for the fast cases, in one call.
+ *
+ * Room    the slots of one segment: its memory, and the counter that claims them. Python code claims by calling it,
+ *         and closes it with shut() before it takes the segment's end; after that, nothing here writes.
+ * Append  what run.log is bound to. An exact float or int, an exact int or no step, no client, an exact str that this
+ *         segment has declared: one slot is claimed and written here. Everything else is slow(name, value, step,
+ *         client), with nothing claimed.
+ *
+ * What makes it right: from the look into the segment to the last store no Python code runs and the GIL is held, so a
+ * claim and its slot cannot be cut in two by a thread, a signal handler or a fork, and no hole is ever left. The kind
+ * is in the last eight bytes, which are stored with release order: a reader in another process that sees it sees the
+ * whole slot. A Room holds its memory as an exported buffer, so that it is mapped for as long as it can be written to.
+ * Without a GIL this would need more; the module does not say that it can do without one, so CPython keeps it on.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+/* As in slot.py. */
+#define SLOT_BYTES 32
+#define KEY_OFFSET 24
+#define NO_STEP INT64_MIN
+#define FLOAT_TO_INT ((uint64_t)1 << 48) /* from the key of a float to the key of an int */
+
+typedef struct {
+    PyObject_HEAD
+    Py_buffer view;
+    Py_ssize_t next; /* the offset that the next claim gets */
+    Py_ssize_t end;  /* of the memory; 0 once it is shut, when view is released */
+} Room;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *segment;
+    PyObject *names; /* segment.names: name -> key with KIND_FLOAT */
+    Room *room;      /* segment.claim; NULL: a segment without room, and every call is slow */
+    PyObject *slow;
+    PyObject *clock;
+    int is_time_ns; /* clock is time.time_ns, which is called without going through Python */
+} Append;
+
+typedef struct {
+    PyTypeObject *room_type;
+    PyObject *time_ns;
+} State;
+
+static State *
+state_of(Append *self)
+{
+    return PyType_GetModuleState(Py_TYPE(self)); /* the type cannot be subclassed */
+}
+
+/* -- Room --------------------------------------------------------------------------------------------------------- */
+
+static PyObject *
+room_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    PyObject *memory;
+    Py_ssize_t start;
+    if (keywords != NULL && PyDict_GET_SIZE(keywords) != 0) {
+        PyErr_SetString(PyExc_TypeError, "Room() takes no keyword arguments");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "On:Room", &memory, &start)) {
+        return NULL;
+    }
+    Room *self = (Room *)type->tp_alloc(type, 0);
+    if (self == NULL || PyObject_GetBuffer(memory, &self->view, PyBUF_WRITABLE) < 0) {
+        Py_XDECREF(self);
+        return NULL;
+    }
+    if (start < 0 || ((uintptr_t)self->view.buf + (size_t)start) % sizeof(uint64_t) != 0) {
+        PyErr_SetString(PyExc_ValueError, "slots begin at a multiple of eight bytes");
+        Py_DECREF(self);
+        return NULL;
+    }
+    self->next = start;
+    self->end = self->view.len;
+    return (PyObject *)self;
+}
+
+static int
+room_clear(Room *self)
+{
+    self->end = 0;
+    PyBuffer_Release(&self->view); /* does nothing when it is released already */
+    return 0;
+}
+
+static int
+room_traverse(Room *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->view.obj);
+    return 0;
+}
+
+static void
+room_dealloc(Room *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    room_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+room_call(Room *self, PyObject *args, PyObject *keywords)
+{
+    if (PyTuple_GET_SIZE(args) != 0 || (keywords != NULL && PyDict_GET_SIZE(keywords) != 0)) {
+        PyErr_SetString(PyExc_TypeError, "a claim takes no arguments");
+        return NULL;
+    }
+    PyObject *offset = PyLong_FromSsize_t(self->next);
+    if (offset != NULL) {
+        self->next += SLOT_BYTES;
+    }
+    return offset;
+}
+
+static PyObject *
+room_shut(Room *self, PyObject *Py_UNUSED(ignored))
+{
+    room_clear(self);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef room_methods[] = {
+    {"shut", (PyCFunction)room_shut, METH_NOARGS, "Write no more here, for good, and let go of the memory."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot room_slots[] = {
+    {Py_tp_doc, "Room(memory, start): the slots from offset start on. A call claims one, and returns its offset."},
+    {Py_tp_new, room_new},
+    {Py_tp_dealloc, room_dealloc},
+    {Py_tp_traverse, room_traverse},
+    {Py_tp_clear, room_clear},
+    {Py_tp_call, room_call},
+    {Py_tp_methods, room_methods},
+    {0, NULL},
+};
+
+static PyType_Spec room_spec = {
+    .name = "steplog.journal._append.Room",
+    .basicsize = sizeof(Room),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = room_slots,
+};
+
+/* -- Append.log --------------------------------------------------------------------------------------------------- */
+
+/* Sorts the arguments of a call by place: name, value, step, client. */
+static int
+sort_arguments(PyObject **given, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
+{
+    static const struct {
+        const char *name;
+        int place;
+    } parameters[] = {{"step", 2}, {"value", 1}, {"name", 0}, {"client", 3}}; /* step comes by name most often */
+
+    if (count > 4) {
+        PyErr_Format(PyExc_TypeError, "log() takes at most 4 arguments (%zd given)", count);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        given[i] = args[i];
+    }
+    Py_ssize_t named = keywords == NULL ? 0 : PyTuple_GET_SIZE(keywords);
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *keyword = PyTuple_GET_ITEM(keywords, i);
+        size_t p = 0;
+        while (p < 4 && PyUnicode_CompareWithASCIIString(keyword, parameters[p].name) != 0) {
+            p++;
+        }
+        if (p == 4) {
+            PyErr_Format(PyExc_TypeError, "log() got an unexpected keyword argument '%U'", keyword);
+            return -1;
+        }
+        if (parameters[p].place < count) {
+            PyErr_Format(PyExc_TypeError, "log() got multiple values for argument '%U'", keyword);
+            return -1;
+        }
+        given[parameters[p].place] = args[count + i];
+    }
+    if (given[0] == NULL || given[1] == NULL) {
+        PyErr_Format(PyExc_TypeError, "log() missing a required argument: '%s'", given[0] == NULL ? "name" : "value");
+        return -1;
+    }
+    return 0;
+}
+
+/* An exact int of 64 bits; whether it is one. */
+static int
+read_int64(PyObject *number, int64_t *result)
+{
+    int overflow;
+    if (!PyLong_CheckExact(number)) {
+        return 0;
+    }
+    *result = PyLong_AsLongLongAndOverflow(number, &overflow);
+    return !overflow;
+}
+
+/* The eight bytes of an exact float or an int of 64 bits, and what they add to the key; whether it is one. */
+static int
+read_value(PyObject *value, uint64_t *bits, uint64_t *kind)
+{
+    if (PyFloat_CheckExact(value)) {
+        double number = PyFloat_AS_DOUBLE(value);
+        memcpy(bits, &number, sizeof number);
+        *kind = 0;
+        return 1;
+    }
+    int64_t number;
+    if (!read_int64(value, &number)) {
+        return 0;
+    }
+    *bits = (uint64_t)number;
+    *kind = FLOAT_TO_INT;
+    return 1;
+}
+
+static int
+read_step(PyObject *step, int64_t *number)
+{
+    *number = NO_STEP;
+    return step == Py_None || (read_int64(step, number) && *number != NO_STEP);
+}
+
+/* 1: the key of this name in this segment; 0: it has none, or there is no room; -1: an exception. */
+static int
+find_key(Append *self, PyObject *name, uint64_t *key)
+{
+    if (self->room == NULL || !PyUnicode_CheckExact(name)) {
+        return 0;
+    }
+    PyObject *names = self->names;
+    Py_INCREF(names); /* a key with an __eq__ of its own could take it away */
+    PyObject *found = PyDict_GetItemWithError(names, name);
+    int64_t number = 0;
+    int known = found != NULL && read_int64(found, &number);
+    *key = (uint64_t)number;
+    Py_DECREF(names);
+    return PyErr_Occurred() ? -1 : known;
+}
+
+/* 1: the time in ns; -1: an exception. Any Python code may run, unless the clock is time.time_ns. */
+static int
+read_clock(Append *self, int64_t *now)
+{
+    if (self->is_time_ns) {
+        struct timespec time;
+        if (clock_gettime(CLOCK_REALTIME, &time) == 0) {
+            *now = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+            return 1;
+        }
+    }
+    PyObject *clock = self->clock;
+    Py_INCREF(clock);
+    PyObject *told = PyObject_CallNoArgs(clock);
+    Py_DECREF(clock);
+    if (told == NULL) {
+        return -1;
+    }
+    *now = PyLong_AsLongLong(told);
+    Py_DECREF(told);
+    return *now == -1 && PyErr_Occurred() ? -1 : 1;
+}
+
+static uint64_t
+little_endian(uint64_t number)
+{
+#if PY_BIG_ENDIAN
+    return __builtin_bswap64(number);
+#else
+    return number;
+#endif
+}
+
+/* 1: recorded; 0: a case for the slow path, nothing claimed; -1: an exception, nothing claimed. */
+static int
+append(Append *self, PyObject *name, PyObject *value, PyObject *step)
+{
+    uint64_t bits, kind, key;
+    int64_t number, now;
+    if (!read_value(value, &bits, &kind) || !read_step(step, &number)) {
+        return 0;
+    }
+    int found = find_key(self, name, &key);
+    if (found <= 0) {
+        return found;
+    }
+    if (read_clock(self, &now) < 0) {
+        return -1;
+    }
+    /* A clock in Python may have logged, and moved the segment on: look again. */
+    if (!self->is_time_ns && (found = find_key(self, name, &key)) <= 0) {
+        return found;
+    }
+    Room *room = self->room;
+    if (room->next > room->end - SLOT_BYTES) {
+        return 0;
+    }
+    char *slot = (char *)room->view.buf + room->next;
+    room->next += SLOT_BYTES;
+    uint64_t fields[3] = {little_endian((uint64_t)number), little_endian(bits), little_endian((uint64_t)now)};
+    memcpy(slot, fields, sizeof fields);
+    __atomic_store_n((uint64_t *)(void *)(slot + KEY_OFFSET), little_endian(key + kind), __ATOMIC_RELEASE);
+    return 1;
+}
+
+static PyObject *
+append_log(Append *self, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
+{
+    PyObject *given[4] = {NULL, NULL, Py_None, Py_None};
+    if (sort_arguments(given, args, count, keywords) < 0) {
+        return NULL;
+    }
+    int recorded = given[3] == Py_None ? append(self, given[0], given[1], given[2]) : 0;
+    if (recorded < 0) {
+        return NULL;
+    }
+    if (recorded) {
+        Py_RETURN_NONE;
+    }
+    PyObject *slow = self->slow;
+    Py_INCREF(slow);
+    PyObject *result = PyObject_Vectorcall(slow, given, 4, NULL);
+    Py_DECREF(slow);
+    return result;
+}
+
+/* -- Append's attributes ------------------------------------------------------------------------------------------ */
+
+static int
+refuse_deletion(PyObject *value)
+{
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "this attribute cannot be deleted");
+    }
+    return value == NULL ? -1 : 0;
+}
+
+static PyObject *
+get_segment(Append *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(self->segment);
+}
+
+/* Attributes of a segment are slots of its class, so no Python code runs between the two looks and the swap. */
+static int
+set_segment(Append *self, PyObject *segment, void *Py_UNUSED(closure))
+{
+    State *state = state_of(self);
+    if (refuse_deletion(segment) < 0 || state == NULL) {
+        return -1;
+    }
+    PyObject *names = PyObject_GetAttrString(segment, "names");
+    PyObject *claim = names == NULL ? NULL : PyObject_GetAttrString(segment, "claim");
+    if (claim == NULL) {
+        Py_XDECREF(names);
+        return -1;
+    }
+    if (!Py_IS_TYPE(claim, state->room_type) || !PyDict_CheckExact(names)) {
+        Py_CLEAR(claim); /* a segment without room, or one of another implementation */
+    }
+    PyObject *old[3] = {self->segment, self->names, (PyObject *)self->room};
+    self->segment = Py_NewRef(segment);
+    self->names = names;
+    self->room = (Room *)claim;
+    for (int i = 0; i < 3; i++) {
+        Py_XDECREF(old[i]); /* after the swap: this may run Python code */
+    }
+    return 0;
+}
+
+static PyObject *
+get_clock(Append *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(self->clock);
+}
+
+static int
+set_clock(Append *self, PyObject *clock, void *Py_UNUSED(closure))
+{
+    State *state = state_of(self);
+    if (refuse_deletion(clock) < 0 || state == NULL) {
+        return -1;
+    }
+    self->is_time_ns = clock == state->time_ns;
+    PyObject *old = self->clock;
+    self->clock = Py_NewRef(clock);
+    Py_XDECREF(old);
+    return 0;
+}
+
+static PyObject *
+get_slow(Append *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(self->slow);
+}
+
+static int
+set_slow(Append *self, PyObject *slow, void *Py_UNUSED(closure))
+{
+    if (refuse_deletion(slow) < 0) {
+        return -1;
+    }
+    PyObject *old = self->slow;
+    self->slow = Py_NewRef(slow);
+    Py_XDECREF(old);
+    return 0;
+}
+
+/* None in every attribute, so that there is no moment at which one is NULL. */
+static int
+append_clear(Append *self)
+{
+    self->is_time_ns = 0;
+    Py_CLEAR(self->room);
+    Py_CLEAR(self->names);
+    PyObject **attributes[] = {&self->segment, &self->slow, &self->clock};
+    for (int i = 0; i < 3; i++) {
+        PyObject *old = *attributes[i];
+        *attributes[i] = Py_NewRef(Py_None);
+        Py_XDECREF(old);
+    }
+    return 0;
+}
+
+static PyObject *
+append_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *parameters[] = {"segment", "slow", "clock", NULL};
+    PyObject *segment, *slow, *clock;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOO:Append", parameters, &segment, &slow, &clock)) {
+        return NULL;
+    }
+    Append *self = (Append *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    append_clear(self);
+    if (set_segment(self, segment, NULL) < 0 || set_slow(self, slow, NULL) < 0 || set_clock(self, clock, NULL) < 0) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+/* -- Append's type ------------------------------------------------------------------------------------------------ */
+
+static int
+append_traverse(Append *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->segment);
+    Py_VISIT(self->names);
+    Py_VISIT(self->room);
+    Py_VISIT(self->slow);
+    Py_VISIT(self->clock);
+    return 0;
+}
+
+static void
+append_dealloc(Append *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    append_clear(self);
+    Py_DECREF(self->segment);
+    Py_DECREF(self->slow);
+    Py_DECREF(self->clock);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef append_methods[] = {
+    {"log", (PyCFunction)(void (*)(void))append_log, METH_FASTCALL | METH_KEYWORDS,
+     "log($self, name, value, step=None, client=None)\n--\n\nRecord one metric; see Run.log."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef append_attributes[] = {
+    {"segment", (getter)get_segment, (setter)set_segment, "Where records go.", NULL},
+    {"slow", (getter)get_slow, (setter)set_slow, "What records everything that is not a fast case.", NULL},
+    {"clock", (getter)get_clock, (setter)set_clock, "Stamps records, in ns.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot append_slots[] = {
+    {Py_tp_doc, "What run.log is while the run is open: log, bound to one of these."},
+    {Py_tp_new, append_new},
+    {Py_tp_dealloc, append_dealloc},
+    {Py_tp_traverse, append_traverse},
+    {Py_tp_clear, append_clear},
+    {Py_tp_methods, append_methods},
+    {Py_tp_getset, append_attributes},
+    {0, NULL},
+};
+
+static PyType_Spec append_spec = {
+    .name = "steplog.journal._append.Append",
+    .basicsize = sizeof(Append),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = append_slots,
+};
+
+/* -- the module --------------------------------------------------------------------------------------------------- */
+
+static int
+module_exec(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *time = PyImport_ImportModule("time");
+    if (time == NULL) {
+        return -1;
+    }
+    state->time_ns = PyObject_GetAttrString(time, "time_ns");
+    Py_DECREF(time);
+    state->room_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &room_spec, NULL);
+    PyObject *append_type = PyType_FromModuleAndSpec(module, &append_spec, NULL);
+    int failed = state->time_ns == NULL || state->room_type == NULL || append_type == NULL
+                 || PyModule_AddType(module, state->room_type) < 0
+                 || PyModule_AddType(module, (PyTypeObject *)append_type) < 0;
+    Py_XDECREF(append_type);
+    return failed ? -1 : 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->room_type);
+    Py_VISIT(state->time_ns);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    Py_CLEAR(state->room_type);
+    Py_CLEAR(state->time_ns);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    module_clear(module);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "steplog.journal._append",
+    .m_doc = "The compiled append; see compiled.py.",
+    .m_size = sizeof(State),
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__append(void)
+{
+    return PyModuleDef_Init(&module);
+}

@@ -1,0 +1,62 @@
+"""Which append serves ``run.log``: the compiled one where it was built, else the one in Python.
+
+``append`` is the specification and ``_append`` (C) its second implementation, of the fast cases: an exact float or int,
+an exact int or no step, a name that the segment has declared. Both work on the same segments, with the same slow path;
+a compiled one needs a counter that C code can read, which is all that ``CompiledSegment`` adds. An append knows the
+class of its segments by ``segment_type``, and itself by ``kind``: "c" or "pure".
+
+The extension is optional: it is built at installation where there is a C compiler. ``STEPLOG_PURE=1`` has the one in
+Python for every writer that is made from then on.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+from steplog.journal.append import Append, Segment
+from steplog.journal.segment import HEADER_BYTES, Header, Memory
+
+try:
+    from steplog.journal import _append
+except ImportError:
+    _built = False
+else:
+    _built = True
+
+__all__ = ["CompiledSegment", "append_type"]
+
+_NO = ("", "0", "false", "no", "off")
+
+
+class CompiledSegment(Segment):
+    """A segment whose slots the compiled append claims too."""
+
+    __slots__ = ("_room",)
+
+    def __init__(self, memory: Memory, header: Header, block: Any = None) -> None:
+        super().__init__(memory, header, block)
+        self._room = _append.Room(memory, HEADER_BYTES + header.region)
+        self.claim = self._room
+
+    def close(self) -> int:
+        """See Segment."""
+        self._room.shut()
+        return super().close()
+
+    def forget(self) -> None:
+        """See Segment."""
+        self._room.shut()
+        super().forget()
+
+
+def append_type() -> type[Append]:
+    """The append to use for a new writer."""
+    if not _built or os.environ.get("STEPLOG_PURE", "").strip().lower() not in _NO:
+        return Append
+    return cast("type[Append]", _append.Append)  # the same attributes, though no subclass
+
+
+if _built:
+    _append.Append.kind = "c"
+    _append.Append.segment_type = CompiledSegment

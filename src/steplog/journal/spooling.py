@@ -1,0 +1,95 @@
+"""When a journal goes to disk.
+
+Records that stay undelivered for longer than one interval are written; while the server keeps up, nothing is. When
+the memory that all runs share is half used, everything readable is written at once, and what is durable then leaves
+memory. A dead writer's memory goes to disk as a whole and is freed: its pages would count against whoever comes next.
+
+The disk is slow and may fail at any call. Nobody waits for it but the thread that writes: ``lock`` guards the
+journal, and is never held across a write. After an error the next attempt is an interval away; it is said once, and
+once that it is over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from steplog.errors import ConfigurationError
+from steplog.journal import range as ranges
+from steplog.journal.journal import Journal
+from steplog.journal.spool import Spool, SyncError
+
+__all__ = ["Spooling"]
+
+_log = logging.getLogger("steplog")
+
+
+class Spooling:
+    """Writes one journal to its spool, as far as ``room`` goes: how many bytes the disk may still take."""
+
+    def __init__(self, journal: Journal, spool: Spool, room: Callable[[], int]) -> None:
+        self.journal = journal
+        self.spool = spool
+        self.trouble: str | None = None  # why the disk does not take it
+        self._room = room
+        self._marks = journal.marks
+        self._seen = journal.marks.delivered  # what was readable one interval ago
+
+    def write(self, lock: AbstractContextManager[object], everything: bool) -> bool:
+        """One interval is over: write what has waited for it, or ``everything``; whether all of that is durable.
+
+        Then what is durable leaves memory, if ``everything``. Raises nothing for what the disk does.
+        """
+        with lock:
+            marks = self.journal.marks
+            first = max(marks.durable, marks.delivered)
+            seen = self.journal.readable(first, 2**62)
+            end, self._seen = (seen if everything else min(self._seen, seen)), seen
+        try:
+            while first < end:
+                first = self._write_some(lock, first, end)
+            self._sync(lock, end)
+            self._store_marks()
+        except (OSError, ConfigurationError) as error:
+            if self.trouble is None:
+                _log.warning("steplog cannot write to %s: %s. Records stay in memory.", self.spool.directory, error)
+            self.trouble = str(error)
+            return False
+        if self.trouble is not None:
+            _log.info("steplog writes to %s again.", self.spool.directory)
+            self.trouble = None
+        if everything:
+            with lock:
+                self.journal.memory.evict(max(self.journal.marks.durable, self.journal.marks.delivered))
+        return True
+
+    def _write_some(self, lock: AbstractContextManager[object], first: int, end: int) -> int:
+        if self._room() <= 0:
+            raise OSError("spool_bytes_max is reached")
+        with lock:
+            first = max(first, self.journal.marks.delivered)
+            records = self.journal.read(first, end) if first < end else None
+        if records is None:
+            return end
+        self.spool.append(records, ranges.encode(records))
+        return records.end
+
+    def _store_marks(self) -> None:
+        if self.journal.marks is not self._marks and self.spool.size_bytes():
+            self._marks = self.journal.marks
+            self.spool.store_marks(self._marks)
+
+    def _sync(self, lock: AbstractContextManager[object], end: int) -> None:
+        try:
+            self.spool.sync()
+        except SyncError as error:
+            with lock:
+                marks = self.journal.marks
+                self.journal.set_marks(replace(marks, durable=min(marks.durable, error.redo_from)))
+            raise
+        with lock:
+            marks = self.journal.marks
+            if marks.durable < end:
+                self.journal.set_marks(replace(marks, durable=max(marks.delivered, end)))

@@ -1,0 +1,150 @@
+"""``steplog serve`` starts, says where it is, and stops without leaving anything half done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
+from steplog import instance
+
+
+def steplog(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "steplog", *arguments],
+        env=dict(os.environ) | {"PYTHONPATH": str(SOURCES)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly_with_connections_open(tmp_path, number):
+    with ServerProcess(tmp_path) as server:
+        assert server.ask("GET", "/verify-api-key/").status_code == 200  # kept alive from here on
+        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as half:
+            half.sendall(b"POST /api/v0/x HTTP/1.1\r\nContent-Le")
+            assert server.state.exists()
+            assert server.end(number) == (0, "")
+        assert not server.state.exists()
+        assert not Path(f"{server.database}-wal").exists()
+
+
+def test_the_key_that_it_makes_up_stays_the_same_and_is_never_printed(tmp_path):
+    with ServerProcess(tmp_path, key=None) as server:
+        state = instance.read(server.state)
+        assert state is not None
+        assert len(state.api_key) >= 32
+        server.process.send_signal(signal.SIGTERM)
+        printed = server.said + "".join(server.process.communicate(timeout=DEADLINE_S))
+        assert state.api_key not in printed
+        server.start()
+        again = instance.read(server.state)
+        assert again is not None
+        assert (again.api_key, again.instance) == (state.api_key, state.instance)
+        assert again.secret != state.secret
+        kept = Path(f"{server.database}.key")
+        assert (kept.read_text().strip(), kept.stat().st_mode & 0o777) == (state.api_key, 0o600)
+
+
+def test_the_key_comes_from_argument_file_or_environment_in_this_order(tmp_path):
+    (tmp_path / "key").write_text("from-a-file\n")
+    for arguments, key in [
+        (("--api-key", "given", "--api-key-file", str(tmp_path / "key")), "given"),
+        (("--api-key-file", str(tmp_path / "key")), "from-a-file"),
+        ((), KEY),
+    ]:
+        with ServerProcess(tmp_path, *arguments) as server:
+            answers = {
+                each: server.ask("GET", "/verify-api-key/", headers={"Authorization": f"Api-Key {each}"}).status_code
+                for each in ("given", "from-a-file", KEY)
+            }
+            assert answers == {each: 200 if each == key else 401 for each in answers}
+
+
+def test_its_first_line_is_its_address_and_the_rest_how_to_use_it(tmp_path):
+    with ServerProcess(tmp_path) as server:
+        assert str(server.database) in server.said
+        assert "TELLURIO_BACKEND_HTTP_PORT=" + server.url.rpartition(":")[2] in server.said
+        assert KEY not in server.said
+
+
+@pytest.mark.parametrize("trouble", ["port", "database", "key", "user", "second"])
+def test_what_it_cannot_start_with_is_said_in_one_line_with_code_2(tmp_path, trouble):
+    directory, database = tmp_path / "state", tmp_path / "x.db"
+    environment = {"STEPLOG_DIR": str(directory)}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        database.write_text("precious")
+        arguments = {
+            "port": ["--port", port],
+            "database": ["--port", "0", "--db", str(database)],
+            "key": ["--port", "0", "--api-key", "with space-canary"],
+            "user": ["--port", "0", "--user", "!!!"],
+            "second": ["--port", "0"],
+        }[trouble]
+        if trouble == "second":
+            with ServerProcess(directory) as server:
+                done = steplog("serve", *arguments, **environment)
+                assert server.ask("GET", "/verify-api-key/").status_code == 200
+        else:
+            done = steplog("serve", *arguments, **environment)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("steplog: ")
+    assert "canary" not in done.stderr
+    assert database.read_text() == "precious"
+    assert (directory / "server.json").exists() == (trouble == "second")
+
+
+def test_debug_adds_the_traceback(tmp_path):
+    bad = tmp_path / "x.db"
+    bad.write_text("precious")
+    done = steplog("--debug", "serve", "--port", "0", "--db", str(bad), STEPLOG_DIR=str(tmp_path / "state"))
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_without_a_place_for_the_state_file_it_serves_all_the_same(tmp_path):
+    directory = tmp_path / "state"
+    directory.mkdir()
+    directory.chmod(0o777)  # others could plant a file there
+    with ServerProcess(directory, "--db", str(tmp_path / "x.db")) as server:
+        assert server.ask("GET", "/verify-api-key/").status_code == 200
+        assert not server.state.exists()
+
+
+def test_an_answer_does_not_wait_for_a_delayed_acknowledgement(tmp_path):
+    """With Nagle's algorithm on, each answer took 40 ms: the socket did not name its protocol."""
+    with ServerProcess(tmp_path) as server:
+        times = sorted(server.ask("GET", "/verify-api-key/").elapsed.total_seconds() for _ in range(21))
+        assert times[10] < 0.03
+
+
+def test_it_listens_on_the_host_that_it_is_told(tmp_path):
+    with ServerProcess(tmp_path, "--host", "localhost", "--allow-host", "box.lan") as server:
+        assert server.url.startswith("http://localhost:")
+        answer = requests.get(
+            f"{server.url}/api/v0/instance/?nonce=x", headers={"Host": "box.lan:99"}, timeout=DEADLINE_S
+        )
+        assert answer.status_code == 200
+
+
+def test_help_and_version_import_no_server():
+    for arguments in (["--help"], ["serve", "--help"], ["version"]):
+        done = steplog(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+    program = "import sys, steplog.cli; sys.exit(int(bool({'starlette', 'uvicorn', 'rich'} & set(sys.modules))))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=dict(os.environ) | {"PYTHONPATH": str(SOURCES)}, check=False
+    )
+    assert done.returncode == 0
+    assert steplog("nonsense").returncode == 2

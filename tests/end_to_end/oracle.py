@@ -1,0 +1,91 @@
+"""What the server holds, read from its own database file beside it, not by asking it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from steplog.server import reading
+
+DEADLINE_S = 20.0
+POLL_S = 0.02
+_RUNS = "FROM runs r JOIN projects p ON r.project = p.id WHERE p.slug = ? ORDER BY r.id"
+
+
+class Row(NamedTuple):
+    """A run as the database has it."""
+
+    uuid: str
+    name: str
+    description: str | None
+    status: str
+    points: int
+
+
+class Oracle:
+    """Reads a server's database; of the runs in it, those of one project."""
+
+    def __init__(self, database: Path, project: str) -> None:
+        self._database = database
+        self._project = project
+
+    def _rows(self, statement: str, *arguments: Any) -> list[Any]:
+        with self._connected() as connection:
+            found = connection.execute(statement, arguments).fetchall()
+        connection.close()
+        return found
+
+    def _connected(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=10)
+
+    def runs(self, name: str | None = None) -> list[Row]:
+        """The runs, by their number; those with this name, if one is given."""
+        found = self._rows(f"SELECT r.uuid, r.name, r.description, r.status, r.points {_RUNS}", self._project)
+        return [Row(*row) for row in found if name in (None, row[1])]
+
+    def run(self, name: str) -> Row:
+        """The one run with this name."""
+        (row,) = self.runs(name)
+        return row
+
+    def projects(self) -> list[tuple[str, str]]:
+        """The display name and the visibility of each project with this slug."""
+        return self._rows("SELECT display_name, visibility FROM projects WHERE slug = ?", self._project)
+
+    def metrics(self, name: str) -> list[tuple[str, Any, int]]:
+        """Everything that a run holds, in the order of arrival: name, value, step."""
+        connection = self._connected()
+        try:
+            rows = connection.execute(f"SELECT r.id, r.points, r.name {_RUNS}", (self._project,)).fetchall()
+            ((run_id, points),) = [row[:2] for row in rows if row[2] == name]
+            found = reading.metrics(connection, run_id, 0, points)
+        finally:
+            connection.close()
+        assert len(found) == points
+        return [(metric.name, _plain(metric.value), metric.step) for metric in found]
+
+    def values(self, run: str, name: str) -> list[Any]:
+        """The values of one metric."""
+        return [value for metric, value, _ in self.metrics(run) if metric == name]
+
+    def wait_for(self, name: str, status: str, deadline_s: float = DEADLINE_S) -> Row:
+        """The run, once it has this status."""
+        wait_until(lambda: self.runs(name) and self.run(name).status == status, deadline_s)
+        return self.run(name)
+
+
+def wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> None:
+    """Return when ``condition()`` holds; fail when it does not by the deadline."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"it does not come to hold within {deadline_s:g} s"
+        time.sleep(POLL_S)
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value

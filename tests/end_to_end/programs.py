@@ -1,0 +1,118 @@
+"""Programs that log: real child processes with directories of their own, against a real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from end_to_end.oracle import Oracle
+from server.process import KEY, SOURCES, ServerProcess
+
+DEADLINE_S = 60.0
+_projects = count(1)
+# A fork beside threads makes CPython warn; the design leaves the threads alone on purpose.
+FORK_WARNING = "ignore:This process:DeprecationWarning"
+WARNINGS = ["-W", "error", "-W", FORK_WARNING]
+PRELUDE = """\
+import os, signal, sys, threading, time
+
+def begin(name=None, **given):
+    if os.environ.get("WITHOUT_STEPLOG"):
+        return None
+    import steplog
+    return steplog.init("team", os.environ["PROJECT"], name or os.environ["RUN_NAME"], **given)
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A program that has ended; ``seconds`` from its start to its end."""
+
+    code: int
+    out: str
+    errors: str
+    seconds: float
+
+
+class Host:
+    """A machine of a test: where its programs run, and the server that they are configured for."""
+
+    def __init__(self, directory: Path, server: ServerProcess | None, url: str | None = None) -> None:
+        self.directory = directory
+        self.state = directory / "state"
+        self.project = f"p{next(_projects)}"
+        self.oracle = Oracle(server.database, self.project) if server is not None else None
+        self.environment = os.environ | {
+            "PYTHONPATH": str(SOURCES),
+            "STEPLOG_DIR": str(self.state),
+            "STEPLOG_URL": url or (server.url if server is not None else ""),
+            "STEPLOG_API_KEY": KEY,
+            "PROJECT": self.project,
+        }
+        self._programs = 0
+
+    @property
+    def server(self) -> Oracle:
+        """What the server holds."""
+        assert self.oracle is not None
+        return self.oracle
+
+    def write(self, source: str, prelude: str = PRELUDE) -> Path:
+        """A program's file."""
+        self._programs += 1
+        path = self.directory / f"program{self._programs}.py"
+        path.write_text(prelude + textwrap.dedent(source))
+        return path
+
+    def start(self, source: str | Path, *arguments: str, name: str = "run", **variables: str) -> subprocess.Popen[str]:
+        """Start a program; ``name`` is what ``begin`` calls its run."""
+        path = source if isinstance(source, Path) else self.write(source)
+        return subprocess.Popen(
+            [sys.executable, *WARNINGS, str(path), *arguments],
+            env=self.environment | {"RUN_NAME": name} | variables,
+            cwd=self.directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, source: str | Path, *arguments: str, name: str = "run", **variables: str) -> Done:
+        """Run a program to its end."""
+        began = time.monotonic()
+        return ended(self.start(source, *arguments, name=name, **variables), began)
+
+    def deliver(self, run: str, status: str) -> None:
+        """Have a later process adopt what is left of a run, until it has this status."""
+        with self.start("begin('adopts')\nsys.stdin.read()") as adopting:
+            try:
+                self.server.wait_for(run, status)
+            finally:
+                adopting.communicate(timeout=DEADLINE_S)
+
+
+def ended(program: subprocess.Popen[str], began: float | None = None, deadline_s: float = DEADLINE_S) -> Done:
+    """Wait for the end of a program, which is killed at the deadline."""
+    began = time.monotonic() if began is None else began
+    try:
+        out, errors = program.communicate(timeout=deadline_s)
+    finally:
+        if program.poll() is None:
+            program.kill()
+            program.communicate()
+    return Done(program.returncode, out, errors, time.monotonic() - began)
+
+
+def line(program: subprocess.Popen[str]) -> str:
+    """The next line that a program prints; a program that ends instead fails the test."""
+    assert program.stdout is not None
+    said = program.stdout.readline()
+    if not said:
+        raise AssertionError(f"the program has ended: {ended(program)}")
+    return said.strip()

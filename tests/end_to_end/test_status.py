@@ -1,0 +1,152 @@
+"""Status tells the truth: what the server holds after each way of ending, which we leave as it was.
+
+Each program runs twice, with a run and without steplog; exit code, output and traceback must be the same.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from end_to_end.programs import Done, Host
+
+NEW = sys.version_info >= (3, 12)  # the interpreter shows every SystemExit that ends it
+
+WAYS = {
+    "it comes to its end": ("", "COMPLETED"),
+    "sys.exit()": ("sys.exit()", "COMPLETED"),
+    "sys.exit(0)": ("sys.exit(0)", "COMPLETED"),
+    "sys.exit(False)": ("sys.exit(False)", "COMPLETED"),
+    "sys.exit(3)": ("sys.exit(3)", "CRASHED"),
+    "sys.exit('text')": ("sys.exit('out of data')", "CRASHED"),
+    "sys.exit(3), caught": ("try:\n    sys.exit(3)\nexcept SystemExit:\n    pass", "COMPLETED"),
+    "sys.exit(3) through finally": ("try:\n    sys.exit(3)\nfinally:\n    print('cleaned')", "CRASHED"),
+    "raise SystemExit(3)": ("raise SystemExit(3)", "CRASHED" if NEW else "COMPLETED"),
+    "raise SystemExit('text')": ("raise SystemExit('text')", "CRASHED" if NEW else "COMPLETED"),
+    "exit(4)": ("exit(4)", "CRASHED" if NEW else "COMPLETED"),
+    "an exception": ("def train():\n    raise ValueError('a loss of nan')\ntrain()", "CRASHED"),
+    "an exception in an excepthook's care": (
+        "sys.excepthook = lambda *error: print('mourned', error[0].__name__)\n1 / 0",
+        "CRASHED",
+    ),
+    "KeyboardInterrupt": ("os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)", "CRASHED"),
+    "an exception in a thread": (
+        "threading.excepthook = lambda error: print(error.exc_type.__name__)\n"
+        "thread = threading.Thread(target=lambda: 1 / 0)\nthread.start()\nthread.join()",
+        "COMPLETED",
+    ),
+    "sys.exit(3) in a thread": (
+        "thread = threading.Thread(target=lambda: sys.exit(3))\nthread.start()\nthread.join()",
+        "COMPLETED",
+    ),
+    "a program within: runpy": (
+        "import runpy\nopen('inner.py', 'w').write('import sys; sys.exit(3)')\nrunpy.run_path('inner.py')",
+        "CRASHED",
+    ),
+    "an exception inside with": ("with run or open(os.devnull):\n    1 / 0", "CRASHED"),
+    "sys.exit(0) inside with": ("with run or open(os.devnull):\n    sys.exit(0)", "COMPLETED"),
+    "raise SystemExit(3) inside with": ("with run or open(os.devnull):\n    raise SystemExit(3)", "CRASHED"),
+    "finish, then an exception": ("if run:\n    run.finish()\n1 / 0", "COMPLETED"),
+    "finish(status=FAILED), then the end": ("if run:\n    run.finish(status='FAILED')", "FAILED"),
+    "an atexit function of the program's": ("import atexit\natexit.register(print, 'bye')", "COMPLETED"),
+    "a daemon thread that logs on": (
+        "def on():\n    while run:\n        run.log('more', 1.0)\n"
+        "threading.Thread(target=on, daemon=True).start()\ntime.sleep(0.1)",
+        "COMPLETED",
+    ),
+}
+
+
+def with_and_without(host: Host, body: str, **variables: str) -> tuple[Done, Done]:
+    path = host.write(f"run = begin()\nif run:\n    run.log('loss', 0.5)\n{body}\n")
+    return host.run(path, **variables), host.run(path, WITHOUT_STEPLOG="1", **variables)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_status_is_how_the_program_ended(host: Host, way: str):
+    body, status = WAYS[way]
+    done, without = with_and_without(host, body)
+    assert (done.code, done.out, done.errors) == (without.code, without.out, without.errors)
+    assert host.server.run("run").status == status
+    assert host.server.values("run", "loss") == [0.5]
+
+
+def test_an_exception_after_a_sys_exit_counts_and_not_the_code(host: Host):
+    done, without = with_and_without(host, "try:\n    sys.exit(0)\nfinally:\n    1 / 0")
+    assert done.code == without.code == 1
+    # Before 3.12 sys.exit is wrapped, which shows as one more frame in the traceback of what follows it.
+    assert done.errors == without.errors or not NEW
+    assert host.server.run("run").status == "CRASHED"
+
+
+def test_sys_exit_is_wrapped_where_every_monitoring_tool_is_taken_and_unwrapped_after_the_run(host: Host):
+    done = host.run("""
+        original = sys.exit
+        for number in range(6) if sys.version_info >= (3, 12) else ():
+            sys.monitoring.use_tool_id(number, "another")
+        run = begin()
+        assert sys.exit is not original
+        run.finish()
+        assert sys.exit is original
+        begin("second")
+        sys.exit(3)
+    """)
+    assert (done.code, done.errors) == (3, "")
+    assert (host.server.run("run").status, host.server.run("second").status) == ("COMPLETED", "CRASHED")
+
+
+def test_an_error_that_a_prompt_has_shown_is_no_crash(host: Host):
+    program = host.write("sys.ps1 = '>>> '\nrun = begin()\nsys.last_value = sys.last_exc = ValueError('shown')")
+    assert host.run(program).code == 0
+    assert host.server.run("run").status == "COMPLETED"
+
+
+def test_as_pytest_does_it_a_failure_that_was_shown_and_an_exit_code(host: Host):
+    """pytest leaves a failed test's exception in sys.last_value and ends by its exit code."""
+    program = host.write("run = begin()\nsys.last_value = sys.last_exc = ValueError('shown')\nsys.exit(int(sys.argv[1]))")
+    assert [host.run(program, code, name=f"code {code}").code for code in "01"] == [0, 1]
+    assert host.server.run("code 0").status == ("COMPLETED" if NEW else "CRASHED")
+    assert host.server.run("code 1").status == "CRASHED"
+
+
+def test_a_second_init_of_the_same_thread_fails_the_first_run_and_nothing_else(host: Host):
+    done = host.run("""
+        import steplog
+        first = begin("first")
+        first.log("loss", 1.0)
+        second = begin("second")
+        assert steplog.get_active_run() is second
+        first.log("loss", 2.0)
+        assert first.stats().dropped == {"finished": 1}
+        assert first.status is steplog.RunStatus.FAILED
+    """)
+    assert (done.code, done.out) == (0, "")
+    assert (host.server.run("first").status, host.server.run("second").status) == ("FAILED", "COMPLETED")
+    assert host.server.values("first", "loss") == [1.0]
+
+
+def test_every_open_run_gets_its_status_at_exit(host: Host):
+    assert host.run("""
+        runs = [begin(f"run {number}", activate=False) for number in range(12)]
+        for run in runs:
+            run.log("loss", 1.0)
+        sys.exit(3)
+    """).code == 3
+    assert [(row.status, row.points) for row in host.server.runs()] == [("CRASHED", 1)] * 12
+
+
+def test_finish_twice_and_from_two_threads_sends_one_status(host: Host):
+    assert host.run("""
+        run = begin()
+        run.log("loss", 1.0)
+        reports = []
+        threads = [threading.Thread(target=lambda: reports.append(run.finish(status="FAILED"))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {id(report) for report in reports} == {id(run.finish())}
+        assert reports[0].delivered == 1 and reports[0].pending == 0
+    """).errors == ""
+    assert host.server.run("run").status == "FAILED"

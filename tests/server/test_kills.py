@@ -1,0 +1,165 @@
+"""What a server has answered is there once, in order, whatever happens to it: kills, stops, crowds, full disks."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import threading
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import requests
+
+from server.batches import range_of
+from server.process import BATCH_HEADERS, KEY, ServerProcess, wait_until
+from steplog.journal.range import encode
+from steplog.server.chunk import POINTS_MAX
+
+NAMES = ("loss", "accuracy", "rate")
+MIB = 1024 * 1024
+KILLS = int(os.environ.get("SERVER_KILLS", "12"))  # SERVER_KILLS=1000 is the long form
+
+
+class Client(threading.Thread):
+    """One writer that delivers without a pause, and again what was not answered."""
+
+    def __init__(self, server: ServerProcess, run: str, writer: str, batches: int, records_max: int = 400) -> None:
+        super().__init__(daemon=True)
+        self.server, self.run_path, self.writer, self.records_max = server, run, writer, records_max
+        self.batches = batches
+        self.acknowledged = 0  # every position below was answered with 200
+        self.answers = 0
+        self.failures: list[str] = []
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        randomness = random.Random(self.writer)
+        end = 0
+        with requests.Session() as session:
+            while not self.stopped.is_set() and self.answers < self.batches and not self.failures:
+                end = max(end, self.acknowledged + randomness.randrange(1, self.records_max))
+                first = randomness.randrange(max(0, self.acknowledged - 50), self.acknowledged + 1)
+                self.send(session, first, end)
+
+    def send(self, session: requests.Session, first: int, end: int) -> None:
+        records = [(NAMES[at % 3], at) for at in range(first, end)]
+        try:
+            answer = session.post(
+                f"{self.server.url}/api/v0{self.run_path}metrics/batch/",
+                data=encode(range_of(records, first=first, writer=self.writer)),
+                headers=BATCH_HEADERS | {"Authorization": f"Api-Key {KEY}"},
+                timeout=30,
+            )
+        except requests.RequestException:
+            self.stopped.wait(0.01)  # it is being restarted
+            return
+        if answer.status_code == 200 and (answer.json()["first"], answer.json()["end"]) == (first, end):
+            self.acknowledged = end
+            self.answers += 1
+        elif answer.status_code != 503:
+            self.failures.append(f"{answer.status_code} {answer.text}")
+
+
+def check(server: ServerProcess, run: str, clients: list[Client]) -> int:
+    """Each writer's records are those it sent, once and in order, and none that was answered is missing."""
+    by_name = defaultdict(list)
+    for entry in server.ask("GET", f"{run}metrics/").json():
+        by_name[entry["name"]].append(entry["value"])
+    total = sum(len(values) for values in by_name.values())
+    assert not [client.failures for client in clients if client.failures]
+    for name, values in by_name.items():
+        counts = defaultdict(int)
+        for value in values:
+            assert value == NAMES.index(name) + 3 * (value // 3)
+            counts[value] += 1
+        # Writers log the same values: value v is there once for each writer that got as far as v.
+        for value, count in counts.items():
+            assert count >= sum(client.acknowledged > value for client in clients)
+            assert count <= len(clients)
+    for row in server.ask("GET", f"{run}series/").json():
+        assert row["count"] == len(by_name[row["name"]])
+    return total
+
+
+@pytest.mark.slow
+def test_what_was_answered_before_a_kill_is_there_once(tmp_path):
+    randomness = random.Random(7)
+    with ServerProcess(tmp_path) as server:
+        runs = [server.new_run() for _ in range(4)]
+        clients = [Client(server, run, f"w{at}", 10**9) for at, run in enumerate(runs)]
+        for client in clients:
+            client.start()
+        for _ in range(KILLS):
+            wanted = sum(client.answers for client in clients) + randomness.randrange(3, 40)
+            wait_for(clients, wanted)
+            assert server.end(signal.SIGKILL)[0] == -signal.SIGKILL
+            server.start()
+        for client in clients:
+            client.stopped.set()
+            client.join(30)
+        for run, client in zip(runs, clients, strict=True):
+            stored = check(server, run, [client])
+            assert stored >= client.acknowledged
+            listed = server.ask("GET", f"{run}metrics/").json()
+            assert [entry["value"] for entry in listed] == list(range(stored)), "lost, doubled or out of order"
+
+
+def test_a_stop_in_the_middle_of_batches_keeps_what_was_answered(tmp_path):
+    with ServerProcess(tmp_path) as server:
+        run = server.new_run()
+        client = Client(server, run, "w", 10**9)
+        client.start()
+        wait_until(lambda: client.answers > 5)
+        code, errors = server.end(signal.SIGTERM)
+        assert (code, errors) == (0, "")
+        server.start()
+        client.stopped.set()
+        client.join(30)
+        assert check(server, run, [client]) >= client.acknowledged > 0
+
+
+def test_64_clients_at_once_are_served_each_record_once_in_bounded_memory(server):
+    run = server.new_run()
+    clients = [Client(server, run, f"w{at}", 6, records_max=POINTS_MAX) for at in range(64)]
+    before = resident(server.process.pid)
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join(60)
+    assert all(client.answers == 6 for client in clients), [client.failures for client in clients]
+    assert check(server, run, clients) == sum(client.acknowledged for client in clients)
+    assert resident(server.process.pid) - before < 256 * MIB
+
+
+def test_a_full_disk_answers_507_and_the_server_goes_on_when_there_is_room(tmp_path):
+    """A limit on the size of files stands in for the disk: writing beyond it fails in the same place."""
+    with ServerProcess(tmp_path) as server:
+        run = server.new_run()
+        noise = [("a", random.random()) for _ in range(20_000)]
+        assert server.send(run, range_of(noise[:1])).status_code == 200
+        wal = tmp_path / "server.db-wal"
+        limit = wal.stat().st_size + 4096
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        for _ in range(3):
+            answer = server.send(run, range_of(noise))
+            assert (answer.status_code, list(answer.json())) == (507, ["detail"])
+        assert len(server.ask("GET", f"{run}metrics/").json()) == 1
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        assert server.send(run, range_of(noise)).json()["accepted"] == 19_999
+        listed = server.ask("GET", f"{run}metrics/").json()
+        assert [entry["value"] for entry in listed] == [value for _, value in noise]
+        assert server.end()[0] == 0
+
+
+def wait_for(clients: list[Client], answers: int) -> None:
+    """Return when so many batches are answered, or one is answered as it should not be."""
+    wait_until(lambda: sum(c.answers for c in clients) >= answers or any(c.failures for c in clients))
+
+
+def resident(pid: int) -> int:
+    """The bytes of memory that a process has."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096

@@ -1,0 +1,167 @@
+"""Metrics go in one at a time or in batches and come back as they were (docs/api.md)."""
+
+from __future__ import annotations
+
+import math
+import random
+import zlib
+
+import msgspec
+import pytest
+
+from server.batches import NONE, held, range_of
+from server.process import BATCH_HEADERS
+from steplog.delivery import wire
+from steplog.journal.range import encode
+
+VALUES = [
+    0.1,
+    1e-320,
+    -0.0,
+    2**62,
+    -(2**63),
+    2**100,
+    True,
+    False,
+    None,
+    "text",
+    "NaN",
+    "Infinity",
+    [1, [None]],
+    {"a": {}},
+]
+
+
+def test_any_json_value_comes_back_as_it_was(server, run):
+    for value in VALUES:
+        answer = server.ask("POST", f"{run}metrics/", json={"name": "m", "value": value})
+        assert answer.status_code == 201
+        assert answer.json()["value"] == value
+    listed = server.ask("GET", f"{run}metrics/").json()
+    assert listed == [{"name": "m", "value": value, "step": step} for step, value in enumerate(VALUES)]
+    assert [type(entry["value"]) for entry in listed] == [type(value) for value in VALUES]
+    assert math.copysign(1, listed[2]["value"]) == -1
+
+
+def test_the_server_numbers_steps_by_name_from_zero(server, run):
+    names = ["a", "b", "a", "a", "b"]
+    for name in names:
+        server.ask("POST", f"{run}metrics/", json={"name": name, "value": 1})
+    server.ask("POST", f"{run}metrics/", json={"name": "a", "value": 1, "step": 10})
+    assert server.ask("POST", f"{run}metrics/", json={"name": "a", "value": 1, "step": None}).json()["step"] == 11
+    listed = server.ask("GET", f"{run}metrics/").json()
+    assert [(entry["name"], entry["step"]) for entry in listed[:5]] == [
+        ("a", 0),
+        ("b", 0),
+        ("a", 1),
+        ("a", 2),
+        ("b", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"name", "value"}),
+        ({"name": "", "value": 1}, {"name"}),
+        ({"name": None, "value": 1}, {"name"}),
+        ({"name": "é" * 129, "value": 1}, {"name"}),
+        ({"name": "a", "value": 1, "step": "x"}, {"step"}),
+        ({"name": "a", "value": 1, "step": 1.5}, {"step"}),
+        ({"name": "a", "value": 1, "step": True}, {"step"}),
+        ({"name": "a", "value": 1, "step": 2**63}, {"step"}),
+        ({"name": "a", "value": 1, "step": -(2**63)}, {"step"}),
+    ],
+)
+def test_a_bad_metric_is_refused_field_by_field(server, run, body, fields):
+    answer = server.ask("POST", f"{run}metrics/", json=body)
+    assert (answer.status_code, set(answer.json())) == (400, fields)
+    assert server.ask("GET", f"{run}metrics/").json() == []
+
+
+def test_a_batch_is_acknowledged_with_its_range_and_stored(server, run):
+    records = [("a", 0.5), ("b", math.nan, 7), NONE, ("c", b'{"k": [1]}'), ("a", math.inf), ("d", True), ("e", 2**62)]
+    answer = server.send(run, range_of(records, writer="w-1"))
+    assert answer.status_code == 200
+    assert answer.json() == {"writer": "w-1", "first": 0, "end": 7, "accepted": 6, "duplicates": 0}
+    assert wire.acknowledges(answer.content, "w-1", 0, 7)
+    assert server.send(run, range_of(records, writer="w-1")).json()["duplicates"] == 6
+    records[3] = ("c", {"k": [1]})
+    assert server.ask("GET", f"{run}metrics/").json() == held(records)
+
+
+def test_a_batch_split_merged_overlapping_or_early_is_stored_once(server, run):
+    records = [(f"m{at % 3}", float(at)) for at in range(100)]
+    for first, end in [(0, 10), (5, 20), (0, 20), (20, 21), (3, 60)]:
+        assert server.send(run, range_of(records[first:end], first=first)).status_code == 200
+    early = server.send(run, range_of(records[61:], first=61))
+    assert (early.status_code, early.json()) == (409, {"mark": 60})
+    assert server.send(run, range_of(records)).json()["accepted"] == 40
+    assert server.ask("GET", f"{run}metrics/").json() == held(records)
+
+
+def test_a_batch_with_one_bad_record_is_refused_whole_with_the_reason(server, run):
+    answer = server.send(run, range_of([("a", 1.0), ("b", b"[1,"), ("c", 2.0)]))
+    assert answer.status_code == 400
+    assert "record 1" in answer.json()["detail"]
+    assert server.ask("GET", f"{run}metrics/").json() == []
+    assert server.send(run, range_of([("a", 1.0)])).json()["accepted"] == 1
+
+
+def test_an_unknown_version_or_encoding_answers_415_with_what_is_known(server, run):
+    path, batch = f"{run}metrics/batch/", range_of([("a", 1.0)])
+    body = encode(batch)
+    newer = zlib.compress(msgspec.msgpack.encode({"v": 2, "new": True}))
+    plain = {"Content-Type": BATCH_HEADERS["Content-Type"]}
+    for data, headers in [
+        (newer, BATCH_HEADERS),
+        (body, plain | {"Content-Encoding": "gzip"}),
+        (zlib.decompress(body), plain),
+        (body, BATCH_HEADERS | {"Content-Type": "application/json"}),
+    ]:
+        answer = server.ask("POST", path, data=data, headers=headers)
+        assert (answer.status_code, answer.json()) == (415, {"v": [1]})
+
+
+def test_metrics_are_answered_in_pages_when_asked(server, run):
+    records = [(f"m{random.randrange(5)}", float(at), at) for at in range(20_000)]
+    for first in range(0, 20_000, 1700):
+        server.send(run, range_of(records[first : first + 1700], first=first))
+    listed = server.ask("GET", f"{run}metrics/").json()
+    assert listed == held(records)
+    pages: list[object] = []
+    while page := server.ask("GET", f"{run}metrics/?limit=3333&after={len(pages)}").json():
+        pages += page
+    assert pages == listed
+    assert server.ask("GET", f"{run}metrics/?after=19998").json() == listed[-2:]
+    assert server.ask("GET", f"{run}metrics/?limit=0").status_code == 400
+
+
+def test_series_sum_up_each_metric(server, run):
+    long = b'"' + b"x" * 1000 + b'"'
+    server.send(
+        run, range_of([("a", 3.0, 5), ("a", math.nan, 6), ("b", b'"x"'), ("a", -1.5, 2), ("c", long), ("d", 7)])
+    )
+    rows = {row.pop("name"): row for row in server.ask("GET", f"{run}series/").json()}
+    assert list(rows) == ["a", "b", "c", "d"]
+    assert rows["a"] == {"count": 3, "first_step": 5, "last_step": 2, "last": -1.5, "min": -1.5, "max": 3.0}
+    assert rows["b"] == {"count": 1, "first_step": 0, "last_step": 0, "last": "x", "min": None, "max": None}
+    assert rows["c"]["last"] == "x" * 1000
+    assert (rows["d"]["last"], rows["d"]["min"]) == (7, 7)
+
+
+def test_a_curve_is_exact_where_it_fits_and_reduced_where_it_does_not(server, run):
+    values = [random.gauss(0, 1) for _ in range(5000)]
+    server.send(run, range_of([("loss/train é\n", value, step * 2) for step, value in enumerate(values)]))
+    asked = {"name": "loss/train é\n", "points": 5000}
+    exact = server.ask("GET", f"{run}series/", params=asked).json()
+    assert exact == [{"step": s * 2, "min": v, "max": v, "last": v, "count": 1} for s, v in enumerate(values)]
+    asked["points"] = 100
+    reduced = server.ask("GET", f"{run}series/", params=asked).json()
+    assert len(reduced) <= 100
+    assert sum(bucket["count"] for bucket in reduced) == 5000
+    assert (min(b["min"] for b in reduced), max(b["max"] for b in reduced)) == (min(values), max(values))
+    inside = server.ask("GET", f"{run}series/", params=asked | {"from": 100, "to": 120}).json()
+    assert [bucket["step"] for bucket in inside] == list(range(100, 121, 2))
+    assert server.ask("GET", f"{run}series/?name=nothing").status_code == 404
+    assert server.ask("GET", f"{run}series/?name=x&points=0").status_code == 400

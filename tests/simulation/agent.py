@@ -1,0 +1,174 @@
+"""The agent of the simulation: what ``delivery.agent`` does with threads and a clock, done with events.
+
+It drives the real ``Sender``. It can die at every event, and inside of one at each store (``Fuse``); a new one finds
+what the old one has stored: journals, marks, what was set aside, and what was decided about the run.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from simulation.pens import Killed, Pen
+from simulation.weather import TIMEOUT_S
+from steplog.delivery.consignment import Consignment, Terms, Wait
+from steplog.delivery.exchange import Answer
+from steplog.delivery.sender import Due, Sender
+from steplog.delivery.verdicts import Verdict, judge
+
+if TYPE_CHECKING:
+    from simulation.world import SimRun, World
+
+POLL_MIN_S = 0.02
+POLL_MAX_S = 30.0
+NOTICE_S = 0.5
+LANES = 3
+
+
+class SimAgent:
+    """One agent's life, from its start to its death."""
+
+    def __init__(self, world: World, adopted: bool) -> None:
+        self.world = world
+        self.dead = False
+        self.sender = Sender(random.Random(world.random.getrandbits(32)))
+        self.consignments: dict[SimRun, Consignment] = {}
+        self._busy = [False] * LANES
+        self._look_at = [0.0] * LANES
+        self._poll_s = [POLL_MIN_S] * LANES
+        for run in world.runs:
+            consignment = Consignment(
+                run.address,
+                run.aside,
+                Terms(0.5, LANES),
+                random.Random(world.random.getrandbits(32)),
+                "me" if adopted else None,
+            )
+            self.consignments[run] = consignment
+            for pen in run.known:
+                consignment.add(pen.journal())
+            if run.status is not None:
+                consignment.end_with(run.status)
+                consignment.status_sent = run.status_sent
+            elif not adopted and world.random.random() < 0.5:
+                consignment.knows(run.server.memory.batch)
+            self.sender.add(world.now, consignment, run.server, adopted)
+        for lane in range(LANES):
+            self._look_in(lane, 0.0)
+
+    # -- from outside ---------------------------------------------------------------------------------------------
+
+    def add(self, run: SimRun, pen: Pen) -> None:
+        self.consignments[run].add(pen.journal())
+        self.notice()
+
+    def notice(self) -> None:
+        """Records were written: a poll will see them."""
+        for lane in range(LANES):
+            self._poll_s[lane] = POLL_MIN_S
+            self._look_in(lane, self.world.random.uniform(0, NOTICE_S))
+
+    def wake(self) -> None:
+        for lane in range(LANES):
+            self._look_in(lane, 0.0)
+
+    def decide(self, run: SimRun) -> None:
+        if run.status is not None:
+            self.consignments[run].end_with(run.status)
+            self.wake()
+
+    def flush(self, run: SimRun, timeout_s: float) -> None:
+        """Somebody waits, and when he is told that it is done, it must be."""
+        consignment = self.consignments[run]
+        numbers = {entry.number for pen in run.known for entry in pen.entries}
+
+        def done() -> None:
+            missing = self.world_missing(run, numbers)
+            if missing and not consignment.gone:
+                self.world.wrong(f"a flush ended while {len(missing)} records were not there: {sorted(missing)[:5]}")
+
+        wait = Wait(done)
+        consignment.wait(wait)
+        self.world.after(timeout_s, lambda: wait in consignment.waits and consignment.waits.remove(wait))  # type: ignore[func-returns-value]
+        self._guarded(consignment.release_waits)
+        self.wake()
+
+    def world_missing(self, run: SimRun, numbers: set[int]) -> set[int]:
+        from simulation import oracle
+
+        return oracle.missing(run, numbers)
+
+    def idle(self) -> bool:
+        """Whether everything is delivered, as far as it can be."""
+        return all(
+            consignment.idle() or (run.deleted and consignment.gone) for run, consignment in self.consignments.items()
+        ) and not any(self._busy)
+
+    # -- its threads ----------------------------------------------------------------------------------------------
+
+    def _look_in(self, lane: int, seconds: float) -> None:
+        time = self.world.now + seconds
+        if self._busy[lane] or (self.world.now < self._look_at[lane] <= time):
+            return
+        self._look_at[lane] = time
+        self.world.at(time, lambda: self._look(lane, time))
+
+    def _look(self, lane: int, time: float) -> None:
+        if self.dead or self._busy[lane] or self._look_at[lane] != time:
+            return
+        self._guarded(lambda: self._send(lane))
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Killed:
+            self.world.agent_dies()
+
+    def _send(self, lane: int) -> None:
+        now = self.world.now
+        due = self.sender.next(now, lane)
+        if isinstance(due, Due):
+            self._exchange(lane, due)
+            return
+        self._poll_s[lane] = min(self._poll_s[lane] * 1.5, POLL_MAX_S if not self.sender.uses_lanes() else 2.0)
+        wait = self._poll_s[lane] if due is None else min(max(due - now, 0.0), self._poll_s[lane])
+        self._look_in(lane, wait)
+
+    def _exchange(self, lane: int, due: Due) -> None:
+        world, server = self.world, due.server.transport
+        assert hasattr(server, "weather")
+        server.exchanges += 1
+        self._busy[lane] = True
+        self._poll_s[lane] = POLL_MIN_S
+        blow = server.weather.strike(world.now, world.random)
+        box: list[Answer | None] = []
+        if blow.arrives_s is not None:
+            world.after(blow.arrives_s, lambda: box.append(server.arrive(due.order.request, blow.fault)))
+        world.after(
+            min(blow.answers_s, TIMEOUT_S),
+            lambda: self._answered(lane, due, box[0] if box and blow.answered and box[0] else "no answer"),
+        )
+
+    def _answered(self, lane: int, due: Due, answer: Answer | str) -> None:
+        if self.dead:
+            return
+        self._guarded(lambda: self._take(lane, due, answer))
+
+    def _take(self, lane: int, due: Due, answer: Answer | str) -> None:
+        world = self.world
+        self._busy[lane] = False
+        if isinstance(answer, str) or judge(answer, due.order.echoes).verdict is not Verdict.ACCEPTED:
+            due.server.transport.failed_at.append(world.now)  # type: ignore[attr-defined]
+        run = next(run for run, consignment in self.consignments.items() if consignment is due.consignment)
+        if isinstance(answer, Answer) and answer.status == 409:
+            from simulation import oracle
+
+            oracle.mark_heard(world, run, due, answer)
+        self.sender.answered(world.now, due, answer)
+        due.consignment.release_waits()
+        if due.consignment.status_sent and not run.status_sent:
+            world.fuse.burn()
+            run.status_sent = run.confirmed = True
+            world.fuse.burn()
+        self.wake() if self.sender.uses_lanes() else self._look_in(lane, 0.0)

@@ -1,0 +1,206 @@
+"""The oracle: what holds after every life, whatever happened in it (``I`` numbers as in the list of invariants).
+
+* I1 every record whose ``log`` returned is on the server, or set aside, or was lost by the server with an old backup
+  after it had confirmed it and is gone from here too;
+* I2 once, on the batch path; on a stock server no more extra rows than the marks count as ambiguous;
+* I3 nothing is there that was not logged, and nothing is altered;
+* I4 in order, per writer and name;
+* I6 the status is the one that was decided, came after every record that was written before, and is not sent again once
+  it was confirmed;
+* I10 all of it within the time that back-off takes once the weather is calm; nothing is hammered in the meantime;
+* I11 the marks count what happened: delivered, set aside, abandoned, ambiguous. Exactly the poison is set aside.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulation.pens import Pen, number_in
+from steplog.delivery import wire
+from steplog.delivery.exchange import Answer, Request
+from steplog.delivery.sender import Due
+from steplog.journal import range as ranges
+
+if TYPE_CHECKING:
+    from simulation.world import SimRun, SimServer, World
+
+FAILURES_A_MINUTE_MAX = 120
+
+
+def missing(run: SimRun, numbers: set[int]) -> set[int]:
+    """Which of these records are neither on the server nor set aside nor lost by the server itself."""
+    there = set() if run.on_server is None else {number_in(row.value) for row in run.on_server.rows}
+    aside = {number_in(value) for kept in run.aside.kept.values() for value in kept.values()}
+    return numbers - there - aside - run.lost
+
+
+def restored(world: World, server: SimServer) -> None:
+    """Just before a server goes back: what it is about to lose may be gone from the journals already."""
+    assert server.backup is not None
+    for run in world.runs:
+        if run.server is server and run.on_server is not None:
+            run.restored = True
+            kept = {number_in(row.value) for row in server.backup[run.memory_run].rows}
+            run.shaky |= {number_in(row.value) for row in run.on_server.rows} - kept
+
+
+def mark_heard(world: World, run: SimRun, due: Due, answer: Answer) -> None:
+    """The agent hears that the server went back: of what that lost, the journal may have let go what was delivered."""
+    for pen in run.known:
+        first = due.consignment.journals[pen.name].memory.pieces()[0].base
+        run.lost |= {e.number for e in pen.entries if e.position < first and e.number in run.shaky}
+
+
+def arriving(world: World, server: SimServer, request: Request) -> None:
+    """A request is about to be carried out."""
+    run = world.run_of(server, request)
+    if run is None:
+        return
+    if request.method == "PATCH" and b"status" in request.body and run.on_server is not None:
+        if run.confirmed and not run.restored:
+            world.wrong("the status is sent again after it was confirmed")
+        if run.status is None:
+            world.wrong("a status is sent that nobody decided")
+        left = missing(run, run.due_before_status) - run.shaky
+        if left and server.memory.sent_key == server.memory.key:
+            world.wrong(f"the status is sent before {len(left)} records that were written before it")
+
+
+def verdict(world: World) -> list[str]:
+    """What is wrong with a life that is over."""
+    if world.violations:
+        return []
+    wrong: list[str] = []
+    if world.agent is None or not world.agent.idle():
+        wrong.append("not everything is delivered, long after all is well again: " + _left(world))
+    for run in world.runs:
+        wrong += _of_run(world, run)
+    for server in world.servers:
+        wrong += _hammered(server)
+    return wrong
+
+
+def _left(world: World) -> str:
+    agent = world.agent
+    if agent is None:
+        return "no agent"
+    return "; ".join(
+        f"{consignment.pending()} records, question {consignment.question}, status {consignment.status} "
+        f"{consignment.status_sent}, trouble {agent.sender.trouble(consignment)}"
+        for consignment in agent.consignments.values()
+    )
+
+
+def _of_run(world: World, run: SimRun) -> list[str]:
+    wrong = []
+    mine = {number: (pen, entry) for number, (owner, pen, entry) in world.logged.items() if owner is run}
+    aside = sorted(number_in(value) for kept in run.aside.kept.values() for value in kept.values())
+    good = [number for number in aside if number not in world.poison]
+    if good or run.aside.twice:
+        wrong.append(f"set aside although the server takes them: {good[:5]}; twice: {run.aside.twice}")
+    if run.deleted or run.on_server is None:
+        return wrong + _kept(world, run)
+    rows = run.on_server.rows
+    counts: dict[int, int] = {}
+    for row in rows:
+        counts[number_in(row.value)] = counts.get(number_in(row.value), 0) + 1
+    foreign = counts.keys() - mine.keys()
+    if foreign:
+        wrong.append(f"on the server and never logged: {sorted(foreign)[:5]}")
+        return wrong
+    lost = missing(run, set(mine))
+    if lost:
+        wrong.append(f"lost: {len(lost)} records: {sorted(lost)[:5]}")
+    if stored_poison := sorted(number for number in counts if number in world.poison):
+        wrong.append(f"poison on the server: {stored_poison[:5]}")
+    wrong += _altered(run, mine)
+    wrong += _ordered(run, mine, wrong)
+    wrong += _counted(world, run, counts, aside)
+    if run.status is not None and run.on_server.status != run.status and not run.restored:
+        wrong.append(f"the status is {run.on_server.status}, decided was {run.status}")
+    return wrong
+
+
+def _kept(world: World, run: SimRun) -> list[str]:
+    """A run that was deleted: what was not delivered is still in its journals."""
+    wrong = []
+    for pen in run.known:
+        journal = pen.journal()
+        end = journal.written()
+        there = {number_in(_value(record)) for record in wire.records(journal.read(journal.marks.delivered, end))}
+        aside = set(run.aside.kept.get(pen.name, ()))
+        for entry in pen.entries:
+            if entry.position >= journal.marks.delivered and entry.number not in there and entry.position not in aside:
+                settled = journal.marks.settled >> (entry.position - journal.marks.delivered) & 1
+                if not settled:
+                    wrong.append(f"of a deleted run, record {entry.number} is gone")
+                    break
+    return wrong
+
+
+def _value(record: wire.Record) -> object:
+    from simulation.pens import value_of
+
+    return value_of(record)
+
+
+def _altered(run: SimRun, mine: dict[int, tuple[Pen, object]]) -> list[str]:
+    assert run.on_server is not None
+    for row in run.on_server.rows:
+        pen, entry = mine[number_in(row.value)]
+        if row.name != entry.name or (entry.step is not None and row.step != entry.step):  # type: ignore[attr-defined]
+            return [f"altered: {row}, logged was {entry}"]
+        if row.writer and (row.writer, row.position) != (pen.name, entry.position):  # type: ignore[attr-defined]
+            return [f"at another place: {row}, logged was {entry}"]
+    return []
+
+
+def _ordered(run: SimRun, mine: dict[int, tuple[Pen, object]], wrong: list[str]) -> list[str]:
+    """First arrivals of each writer and name come in the order of the calls."""
+    assert run.on_server is not None
+    last: dict[tuple[str, str], int] = {}
+    seen: set[int] = set()
+    for row in run.on_server.rows:
+        number = number_in(row.value)
+        if number in seen:
+            continue
+        seen.add(number)
+        key = mine[number][0].name, row.name
+        if last.get(key, -1) > number:
+            return [f"out of order in {row.name}: {number} after {last[key]}"]
+        last[key] = number
+    return []
+
+
+def _counted(world: World, run: SimRun, counts: dict[int, int], aside: list[int]) -> list[str]:
+    """The marks say what happened."""
+    wrong = []
+    extras = sum(count - 1 for count in counts.values())
+    marks = [pen.journal().marks for pen in run.known]
+    ambiguous = sum(mark.ambiguous for mark in marks)
+    if extras > (ambiguous if run.server.stocked else 0):
+        wrong.append(f"{extras} records too many on the server; ambiguous: {ambiguous}")
+    rejected = sum(mark.rejected for mark in marks)
+    if rejected != len(aside):
+        wrong.append(f"{len(aside)} records are set aside, and the marks say {rejected}")
+    if world.agent is None or not world.agent.idle() or run.restored:
+        return wrong
+    delivered = sum(mark.records for mark in marks)
+    logged = sum(len(pen.entries) for pen in run.known)
+    if delivered + rejected != logged:
+        wrong.append(f"{logged} logged, but {delivered} delivered and {rejected} refused by the marks")
+    return wrong
+
+
+def _hammered(server: SimServer) -> list[str]:
+    """No busy loop: failures come at the pace of back-off."""
+    failed = server.failed_at
+    for index in range(len(failed) - FAILURES_A_MINUTE_MAX):
+        if failed[index + FAILURES_A_MINUTE_MAX] - failed[index] < 60.0:
+            return [f"{FAILURES_A_MINUTE_MAX} exchanges in vain within a minute"]
+    return []
+
+
+def body_range(request: Request) -> ranges.Range:
+    """The range in a request."""
+    return ranges.decode(request.body)

@@ -1,0 +1,345 @@
+"""The simulated world: a virtual clock, servers with a weather, runs with their writers, and an agent that is killed.
+
+A discrete-event simulation of everything around the sender. What decides (sender, consignments, streams, verdicts) is
+the real code, and so are the writers and their journals; the network, the clocks and the processes are drawn from the
+seed. The same seed gives the same life. After it, ``oracle.verdict`` says what was wrong with it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulation import oracle
+from simulation.agent import SimAgent
+from simulation.pens import Entry, Fuse, Pen, SetAside, number_in
+from simulation.weather import Weather
+from steplog.delivery.exchange import Answer, Request
+from steplog.delivery.order import Address
+from steplog.errors import ServerUnavailableError
+from steplog.memory_server import Fault, MemoryRun, MemoryServer
+
+START = 1000.0
+ANSWER_LATE_S = 3600.0  # the longest that a server may ask us to stay away
+BACKOFF_MAX_S = 60.0
+GONE_INTERVAL_S = 600.0
+
+
+class SimServer:
+    """A model server with its weather; the transport that the sender knows."""
+
+    def __init__(self, world: World, name: str, stock: bool, weather: Weather) -> None:
+        self.world = world
+        self.weather = weather
+        self.memory = MemoryServer(batch=not stock, base_url=f"http://{name}")
+        self.memory.refuses = lambda name, value: world.poison.get(number_in(value))
+        self.backup: dict[str, MemoryRun] | None = None
+        self.failed_at: list[float] = []  # when an exchange brought nothing
+        self.exchanges = 0
+        self.stocked = stock  # whether it ever was a stock server
+
+    @property
+    def base_url(self) -> str:
+        return self.memory.base_url
+
+    def exchange(self, request: Request, timeout_s: float) -> Answer:
+        raise AssertionError("the world exchanges")
+
+    def refresh_key(self) -> bool:
+        self.memory.found_key = None if self.weather.key_is_bad(self.world.now) else "key"
+        return self.memory.refresh_key()
+
+    def abort(self) -> None:
+        pass
+
+    def arrive(self, request: Request, fault: Fault | None) -> Answer | None:
+        """A request reaches the server; its answer."""
+        now = self.world.now
+        self.memory.body_bytes_max = self.weather.limit(now)
+        if self.weather.key_is_bad(now):
+            self.memory.sent_key = "old"
+        self.world.seen(self, request, fault)
+        if fault is not None:
+            self.memory.faults.append(fault)
+        try:
+            return self.memory.exchange(request, 0.0)
+        except ServerUnavailableError:
+            return None
+
+
+@dataclass(eq=False)
+class SimRun:
+    """One run: its writers, where it goes, and what has been decided about it."""
+
+    server: SimServer
+    address: Address
+    memory_run: str
+    aside: SetAside
+    pens: list[Pen] = field(default_factory=list)
+    known: list[Pen] = field(default_factory=list)  # those that an agent can find
+    status: str | None = None
+    status_sent: bool = False
+    due_before_status: set[int] = field(default_factory=set)
+    confirmed: bool = False  # the server's answer to the status was taken in and written down
+    deleted: bool = False
+    lost: set[int] = field(default_factory=set)  # gone with an older backup, and from here as well
+    shaky: set[int] = field(default_factory=set)  # a restored backup took them from the server
+    restored: bool = False
+
+    @property
+    def on_server(self) -> MemoryRun | None:
+        return self.server.memory.runs.get(self.memory_run)
+
+
+class World:
+    """Everything, for one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.now = START
+        self.wall_ns = 1_700_000_000_000_000_000
+        self.violations: list[str] = []
+        self.poison: dict[int, int] = {}  # number of a record: the status that it gets
+        self.logged: dict[int, tuple[SimRun, Pen, Entry]] = {}
+        self.fuse = Fuse()
+        self.kills = 0
+        self.flushes = 0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self._numbers = 0
+        self.quiet_at = START  # from when on nothing happens but delivery
+        self.servers = [self._draw_server(index) for index in range(self.random.choice((1, 1, 1, 2)))]
+        self.runs = [self._draw_run(index) for index in range(self.random.choice((1, 1, 2, 3)))]
+        self.agent: SimAgent | None = None
+        self._draw_kills()
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    def at(self, time: float, event: Callable[[], None]) -> None:
+        """Have something happen."""
+        self._sequence += 1
+        heapq.heappush(self._events, (max(time, self.now), self._sequence, event))
+
+    def after(self, seconds: float, event: Callable[[], None]) -> None:
+        self.at(self.now + seconds, event)
+
+    def wrong(self, what: str) -> None:
+        """Something happened that must not."""
+        self.violations.append(f"at {self.now - START:.3f} s: {what}")
+
+    def run(self) -> list[str]:
+        """Live until everything is delivered, or should have been; what was wrong."""
+        self.start_agent()
+        calm = max([self.quiet_at, *(server.weather.calm() for server in self.servers)])
+        limit = calm + self._allowance()
+        while self._events and not self.violations:
+            if self._events[0][0] > limit:
+                break
+            self.now, _, event = heapq.heappop(self._events)
+            event()
+            if self.now >= self.quiet_at and self.agent is not None and self.agent.idle():
+                break
+        self.violations += oracle.verdict(self)
+        return self.violations
+
+    def _allowance(self) -> float:
+        """How long delivery may take once all is well."""
+        allowed = 2 * BACKOFF_MAX_S + 60
+        faulty = sum(status == 500 for status in self.poison.values()) + 20
+        for server in self.servers:
+            if server.weather.has("busy"):
+                allowed += ANSWER_LATE_S
+            if server.weather.has("proxy 404", "delete"):
+                allowed += GONE_INTERVAL_S * 1.1
+            allowed += server.weather.round_trip_s * 2 * len(self.logged)
+        return allowed + 600 * min(faulty, 40) * bool(self.poison) + 30 * len(self.poison)
+
+    # -- drawing --------------------------------------------------------------------------------------------------
+
+    def _draw_server(self, index: int) -> SimServer:
+        stock = self.random.random() < 0.3
+        server = SimServer(self, f"server{index}", stock, Weather.draw(self.random, START, stock))
+        for time, kind in server.weather.moments:
+            if kind == "restore":
+                self.at(START + (time - START) * self.random.random(), lambda: self._back_up(server))
+            self.at(time, lambda kind=kind: self._moment(server, kind))  # type: ignore[misc]
+        return server
+
+    def _draw_run(self, index: int) -> SimRun:
+        server = self.random.choice(self.servers)
+        made = server.memory.add_run("me", "demo")
+        run = SimRun(server, Address("me", "demo", made.uuid), made.uuid, SetAside(self.fuse))
+        bad = self.random.choice((0, 0, 0, 0.01, 0.05))
+        length = self.random.choice((5, 60, 400))
+        for number in range(self.random.choice((1, 1, 2, 3))):
+            pen = Pen(
+                self.fuse,
+                self.random,
+                self.random.getrandbits(128).to_bytes(16, "big"),
+                self.random.choice((1024, 2048, 8192)),
+                lambda: self.wall_ns,
+            )
+            run.pens.append(pen)
+            begin = START + (self.random.uniform(0, length / 2) if number else 0.0)
+            self._draw_pen(run, pen, begin, length, bad)
+        if self.random.random() < 0.8:
+            end = START + length * self.random.uniform(0.5, 1.2)
+            self.at(end, lambda: self._finish(run, self.random.choice(("COMPLETED", "CRASHED"))))
+            self.quiet_at = max(self.quiet_at, end)
+        for _ in range(self.random.choice((0, 0, 1, 2))):
+            self.at(START + self.random.uniform(0, length), lambda: self._flush(run))
+        if self.random.random() < 0.1:
+            self.at(START + self.random.uniform(0, length), lambda: self._fill_disk(run, True))
+            self.at(START + length, lambda: self._fill_disk(run, False))
+        return run
+
+    def _draw_pen(self, run: SimRun, pen: Pen, begin: float, length: float, bad: float) -> None:
+        self.at(begin + self.random.uniform(0, 1) * (pen is not run.pens[0]), lambda: self._find(run, pen))
+        time = begin
+        end = begin + length
+        for _ in range(self.random.choice((1, 3, 8, 15))):
+            many = self.random.choice((1, 2, 5, 20, 60))
+            self.at(time, lambda many=many: self._log(run, pen, many, bad))  # type: ignore[misc]
+            time = min(time + self.random.expovariate(8 / length), end)
+        if self.random.random() < 0.5:
+            dies = self.random.uniform(begin, end)
+            self.at(dies, lambda: self._die(pen))
+            self.quiet_at = max(self.quiet_at, dies)
+        self.quiet_at = max(self.quiet_at, time + 1)
+
+    def _draw_kills(self) -> None:
+        for _ in range(self.random.choice((0, 0, 1, 2, 4))):
+            time = START + self.random.uniform(0, self.quiet_at - START) * self.random.choice((0.1, 1, 1, 2))
+            self.at(time, lambda: self._kill(self.random.choice((None, 0, 1, 2, 3, 5, 9))))
+            self.quiet_at = max(self.quiet_at, time + 30)
+
+    # -- what happens ---------------------------------------------------------------------------------------------
+
+    def _log(self, run: SimRun, pen: Pen, many: int, bad: float) -> None:
+        if not pen.living or (pen is run.pens[0] and run.status is not None):
+            return
+        if self.random.random() < 0.1:
+            self.wall_ns += self.random.choice((-(10**18), 10**13, -(10**9)))
+        for _ in range(many):
+            self._numbers += 1
+            if self.random.random() < 0.02:
+                pen.claim()
+                if self.random.random() < 0.9:
+                    self.after(self.random.uniform(0, 5), pen.bury)
+            if self.random.random() < bad:
+                faulty = sum(status == 500 for status in self.poison.values()) < 3 and self.random.random() < 0.2
+                self.poison[self._numbers] = 500 if faulty else self.random.choice((400, 422))
+            self.logged[self._numbers] = run, pen, pen.write(self._numbers)
+        if self.random.random() < 0.1:
+            pen.claim()
+            self.after(self.random.uniform(0, 5), pen.bury)
+        if self.agent is not None:
+            self.agent.notice()
+
+    def _die(self, pen: Pen) -> None:
+        pen.die()
+
+    def _find(self, run: SimRun, pen: Pen) -> None:
+        run.known.append(pen)
+        if self.agent is not None:
+            self.agent.add(run, pen)
+
+    def _finish(self, run: SimRun, status: str) -> None:
+        if run.status is not None:
+            return
+        for pen in run.pens:
+            if pen not in run.known:
+                continue
+            pen.bury()
+        run.status = status
+        run.due_before_status = {entry.number for pen in run.known for entry in pen.entries}
+        if self.agent is not None:
+            self.agent.decide(run)
+
+    def _flush(self, run: SimRun) -> None:
+        if self.agent is not None:
+            self.flushes += 1
+            self.agent.flush(run, self.random.choice((1.0, 30.0, 600.0)))
+
+    def _fill_disk(self, run: SimRun, full: bool) -> None:
+        run.aside.full = full
+
+    def _kill(self, after: int | None) -> None:
+        """Kill the agent now, or at one of its next stores."""
+        if after is not None:
+            self.fuse.left = after
+        else:
+            self.agent_dies()
+
+    def agent_dies(self) -> None:
+        if self.agent is None:
+            return
+        self.kills += 1
+        self.fuse.left = None
+        self.agent.dead = True
+        self.agent = None
+        back = self.random.choice((0.0, 0.1, 5.0, 25.0))
+        self.quiet_at = max(self.quiet_at, self.now + back)
+        self.after(back, self.start_agent)
+
+    def start_agent(self) -> None:
+        if self.agent is None:
+            self.agent = SimAgent(self, adopted=self.now > START and self.random.random() < 0.7)
+
+    def _back_up(self, server: SimServer) -> None:
+        server.backup = server.memory.backup()
+
+    def _moment(self, server: SimServer, kind: str) -> None:
+        match kind:
+            case "restore" if server.backup is not None:
+                oracle.restored(self, server)
+                server.memory.restore(server.backup)
+            case "delete":
+                run = self.random.choice([run for run in self.runs if run.server is server] or [None])
+                if run is not None:
+                    run.deleted = True
+                    server.memory.runs.pop(run.memory_run, None)
+            case "upgrade":
+                server.memory.batch = True
+            case "downgrade":
+                server.memory.batch = False
+                server.stocked = True
+
+    def seen(self, server: SimServer, request: Request, fault: Fault | None) -> None:
+        """The oracle looks at each request as it arrives."""
+        if fault is None or fault.stored:
+            oracle.arriving(self, server, request)
+
+    def run_of(self, server: SimServer, request: Request) -> SimRun | None:
+        return next((run for run in self.runs if run.server is server and f"/{run.memory_run}/" in request.path), None)
+
+    def accepted(self) -> dict[int, tuple[SimRun, Pen, Entry]]:
+        """Every record whose ``log`` has returned."""
+        return self.logged
+
+
+def live(seed: int) -> list[str]:
+    """What was wrong with the life of this seed; nothing, if all is well."""
+    return World(seed).run()
+
+
+def describe(seed: int) -> dict[str, Any]:
+    """The life of a seed in numbers, for people."""
+    world = World(seed)
+    violations = world.run()
+    return {
+        "seed": seed,
+        "lasted_s": round(world.now - START, 1),
+        "runs": len(world.runs),
+        "writers": sum(len(run.pens) for run in world.runs),
+        "records": len(world.logged),
+        "poison": len(world.poison),
+        "kills": world.kills,
+        "exchanges": sum(server.exchanges for server in world.servers),
+        "weather": [[window.kind for window in server.weather.windows] for server in world.servers],
+        "violations": violations,
+    }

@@ -1,0 +1,289 @@
+"""TLS and proxies: who is trusted, what a failure says, and that the key goes through a tunnel only."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from steplog.delivery.exchange import Request
+from steplog.errors import ServerUnavailableError
+from steplog.secret import Secret
+from steplog.testing import HostileServer, Peer, answer
+from steplog.transport import HTTPTransport
+
+GET = Request("GET", "/x/")
+NAME = "runs.example"
+
+
+def transport_to(url: str, **options: bool) -> HTTPTransport:
+    return HTTPTransport(url, lambda: Secret("a-key"), connect_timeout_s=5, **options)
+
+
+def ok(peer: Peer) -> None:
+    while True:
+        peer.request()
+        peer.send(answer(200, b"{}"))
+
+
+@pytest.fixture(autouse=True)
+def _no_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a CA of its own and a certificate for localhost, 127.0.0.1 and runs.example."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("the command openssl is not installed")
+    place = tmp_path_factory.mktemp("authority")
+
+    def run(*arguments: str) -> None:
+        subprocess.run([openssl, *arguments], cwd=place, check=True, capture_output=True)
+
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    usage = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    run("req", "-x509", *new, "-days", "2", "-subj", "/CN=A test CA", *usage, "-keyout", "ca.key", "-out", "ca.pem")
+    run("req", *new, "-subj", f"/CN={NAME}", "-keyout", "server.key", "-out", "server.csr")
+    (place / "names").write_text(
+        f"subjectAltName=DNS:localhost,DNS:{NAME},IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n"
+    )
+    run(
+        "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+        "-days", "2", "-extfile", "names", "-out", "server.pem",
+    )  # fmt: skip
+    return place
+
+
+@pytest.fixture
+def tls(authority: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "server.pem", authority / "server.key")
+    return context
+
+
+@pytest.fixture(params=["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def trust_variable(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def reason(transport: HTTPTransport, request: Request = GET, timeout_s: float = 5) -> str:
+    with pytest.raises(ServerUnavailableError) as raised:
+        transport.exchange(request, timeout_s)
+    transport.close()
+    return str(raised.value)
+
+
+class TestTLS:
+    def test_a_private_authority_is_trusted_where_a_variable_names_it(
+        self, tls, authority, monkeypatch, trust_variable
+    ):
+        monkeypatch.setenv(trust_variable, str(authority / "ca.pem"))
+        with HostileServer(ok, tls=tls) as server:
+            transport = transport_to(server.url)
+            for _ in range(3):
+                assert transport.exchange(GET, 5).body == b"{}"
+            assert server.connections == 1
+            transport.close()
+
+    def test_a_certificate_that_nobody_vouches_for_is_not_trusted(self, tls):
+        with HostileServer(ok, tls=tls) as server:
+            assert f"{server.url}: certificate not trusted: " in reason(transport_to(server.url))
+            assert server.requests == []
+
+    def test_a_certificate_of_another_host_is_not_trusted(self, tls, authority, monkeypatch):
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+        with HostileServer(ok, tls=tls) as server:
+            resolved = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
+            said = reason(transport_to("https://another.example"))
+            assert "certificate not trusted: Hostname mismatch" in said
+            assert server.requests == []
+
+    def test_a_bundle_that_is_not_there_is_named_and_nothing_is_sent(self, tls, monkeypatch, tmp_path):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+        with HostileServer(ok, tls=tls) as server:
+            assert "REQUESTS_CA_BUNDLE names no file" in reason(transport_to(server.url))
+            assert server.connections == 0
+
+    def test_a_bundle_that_holds_no_certificate_is_a_failure_of_tls(self, tls, monkeypatch, tmp_path):
+        (tmp_path / "empty.pem").write_text("nothing\n")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "empty.pem"))
+        with HostileServer(ok, tls=tls) as server:
+            assert "TLS: no certificate or crl found" in reason(transport_to(server.url))
+
+    def test_a_server_without_tls_is_a_failure_of_tls(self):
+        with HostileServer(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server:
+            assert "TLS: " in reason(transport_to(server.url.replace("http:", "https:")))
+
+    def test_a_handshake_that_is_cut_is_a_failure(self):
+        with HostileServer(lambda peer: (peer.socket.recv(10), peer.reset())) as server:
+            said = reason(transport_to(server.url.replace("http:", "https:")))
+            assert "TLS: the connection was closed" in said or "connection reset" in said
+
+    def test_a_handshake_that_never_comes_ends_at_the_deadline(self):
+        with HostileServer(lambda peer: peer.hold()) as server:
+            begun = time.monotonic()
+            assert "timed out after 0.5 s" in reason(transport_to(server.url.replace("http:", "https:")), timeout_s=0.5)
+            assert time.monotonic() - begun < 1
+
+    @pytest.mark.parametrize("large", [False, True], ids=["answer", "upload"])
+    def test_the_deadline_and_abort_reach_through_tls(self, tls, authority, monkeypatch, large):
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+        request = Request("POST", "/", bytes(64 * 1024 * 1024)) if large else GET
+
+        def slow(peer: Peer) -> None:
+            if large:
+                peer.hold()
+            peer.request()
+            peer.drip(answer(200, b"{}"), 0.1)
+
+        with HostileServer(slow, tls=tls) as server:
+            transport = transport_to(server.url)
+            begun = time.monotonic()
+            assert "timed out" in reason(transport, request, 0.5)
+            assert time.monotonic() - begun < 1
+            timer = threading.Timer(0.2, transport.abort)
+            timer.start()
+            assert "ended before the answer came" in reason(transport, request, 20)
+            timer.join()
+            assert time.monotonic() - begun < 2
+
+    def test_what_the_handshake_took_is_not_left_for_the_upload(self, tls, authority, monkeypatch):
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+
+        def late(peer: Peer) -> None:
+            peer.stopped.wait(0.8)
+            with tls.wrap_socket(peer.socket, server_side=True):
+                peer.hold()
+
+        with HostileServer(late) as server:
+            begun = time.monotonic()
+            upload = Request("POST", "/", bytes(64 * 1024 * 1024))
+            assert "timed out" in reason(transport_to(server.url.replace("http:", "https:")), upload, 1.0)
+            assert time.monotonic() - begun < 1.5
+
+
+class Proxy:
+    """An HTTP proxy: tunnels every CONNECT to one port here, or answers with a status; notes what it was asked."""
+
+    def __init__(self, target: int, status: int = 200) -> None:
+        self.heads: list[bytes] = []
+        self._target, self._status = target, status
+        self._server = HostileServer(self._script)
+        self.url = self._server.url
+
+    def _script(self, peer: Peer) -> None:
+        head = peer.request()
+        self.heads.append(head)
+        if self._status != 200 or not head.startswith(b"CONNECT "):
+            peer.send(answer(self._status, b"{}"))
+            return
+        peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", self._target)) as onward:
+            back = threading.Thread(target=self._pump, args=(onward, peer.socket), daemon=True)
+            back.start()
+            self._pump(peer.socket, onward)
+            back.join(5)
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self._server.close()
+
+
+@pytest.fixture
+def behind(tls: ssl.SSLContext, authority: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostileServer]:
+    """A TLS server whose certificate is trusted; proxies lead to it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+    with HostileServer(ok, tls=tls) as server:
+        yield server
+
+
+class TestProxy:
+    def test_https_goes_through_a_tunnel_and_the_proxy_never_sees_the_key(self, behind, monkeypatch):
+        proxy = Proxy(behind.port)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        transport = transport_to(f"https://{NAME}")
+        for _ in range(2):
+            assert transport.exchange(GET, 5).status == 200
+        transport.close()
+        proxy.close()
+        assert [head.split(b"\r\n")[0].rpartition(b" ")[0] for head in proxy.heads] == [b"CONNECT runs.example:443"]
+        assert b"a-key" not in b"".join(proxy.heads)
+        assert b"Authorization: Api-Key a-key" in behind.requests[0]
+
+    @pytest.mark.parametrize("status", [403, 407, 502])
+    def test_a_proxy_that_refuses_says_so(self, behind, monkeypatch, status):
+        proxy = Proxy(behind.port, status)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        assert reason(transport_to(f"https://{NAME}")) == f"https://{NAME}: proxy: {status} Whatever"
+        proxy.close()
+        assert behind.connections == 0
+
+    def test_a_proxy_that_is_not_there_says_so_without_its_password(self, behind, monkeypatch):
+        proxy = Proxy(behind.port)
+        proxy.close()
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://user:proxy-password@"))
+        assert reason(transport_to(f"https://{NAME}")) == f"https://{NAME}: proxy: refused"
+
+    def test_a_proxy_that_never_answers_is_left_at_the_deadline(self, monkeypatch):
+        with HostileServer(lambda peer: (peer.request(), peer.drip(b"HTTP/1.1 200 OK\r\n" * 100, 0.1))) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+            begun = time.monotonic()
+            assert "timed out after 0.5 s" in reason(transport_to(f"https://{NAME}"), timeout_s=0.5)
+            assert time.monotonic() - begun < 1
+
+    def test_what_the_tunnel_took_is_not_left_for_the_handshake(self, monkeypatch):
+        def late(peer: Peer) -> None:
+            peer.request()
+            peer.stopped.wait(0.9)
+            peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            peer.hold()
+
+        with HostileServer(late) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+            begun = time.monotonic()
+            assert "timed out after 1 s" in reason(transport_to(f"https://{NAME}"), timeout_s=1.0)
+            assert time.monotonic() - begun < 1.5
+
+    @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "socks5h://127.0.0.1:1", "http://", "nonsense://x"])
+    def test_a_proxy_that_cannot_be_used_is_not_bypassed(self, behind, monkeypatch, proxy):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        assert "proxy" in reason(transport_to(f"https://localhost.example:{behind.port}"))
+        assert behind.connections == 0
+
+    def test_no_proxy_is_honoured(self, behind, monkeypatch):
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("NO_PROXY", ".example")
+        resolved = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", behind.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
+        transport = transport_to(f"https://{NAME}:{behind.port}")
+        assert transport.exchange(GET, 5).status == 200
+        transport.close()
+
+    def test_this_machine_is_never_asked_through_a_proxy(self, monkeypatch):
+        with HostileServer(ok) as server, HostileServer(ok) as proxy:
+            monkeypatch.setenv("HTTP_PROXY", proxy.url)
+            monkeypatch.setenv("http_proxy", proxy.url)
+            monkeypatch.setenv("ALL_PROXY", proxy.url)
+            transport = transport_to(server.url)
+            assert transport.exchange(GET, 5).status == 200
+            transport.close()
+            assert (proxy.connections, server.connections) == (0, 1)
