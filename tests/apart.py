@@ -50,7 +50,7 @@ def _leave(writing: int, test: Callable[..., None], arguments: Any, fixtures: An
     try:
         test(*arguments, **fixtures)
         code = 0
-    except BaseException:  # also what ends a program
+    except BaseException:  # noqa: BLE001 - also what ends a program
         os.write(writing, traceback.format_exc()[-60_000:].encode())
     finally:
         os._exit(code)

@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steplog.attaching import attach, init
+    from steplog.attaching import attach
     from steplog.client import TellurioClient, get_default_client, login
     from steplog.context import get_active_run, set_active_run
     from steplog.errors import (
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
         ServerUnavailableError,
         SteplogError,
     )
+    from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
     from steplog.project import Project, create_project, delete_project, get_project
+    from steplog.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.report import Report, Stats
-    from steplog.run import Run, RunOrg, RunProject, RunStatus, RunUser, log
+    from steplog.run import Run, finish, flush, log
+    from steplog.starting import init
 
 __all__ = [
     "ConfigurationError",
@@ -45,21 +48,28 @@ __all__ = [
     "ServerUnavailableError",
     "Stats",
     "SteplogError",
+    "Synced",
     "TellurioClient",
+    "WaitingRun",
     "attach",
+    "clean",
     "create_project",
     "delete_project",
+    "finish",
+    "flush",
     "get_active_run",
     "get_default_client",
     "get_project",
     "init",
+    "journals",
     "log",
     "login",
     "set_active_run",
+    "sync",
 ]
 
 _MODULES = {
-    "attaching": ("attach", "init"),
+    "attaching": ("attach",),
     "client": ("TellurioClient", "get_default_client", "login"),
     "context": ("get_active_run", "set_active_run"),
     "errors": (
@@ -71,8 +81,11 @@ _MODULES = {
         "SteplogError",
     ),
     "project": ("Project", "create_project", "delete_project", "get_project"),
+    "recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
+    "starting": ("init",),
     "report": ("Report", "Stats"),
-    "run": ("Run", "RunOrg", "RunProject", "RunStatus", "RunUser", "log"),
+    "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
+    "run": ("Run", "finish", "flush", "log"),
 }
 _module_of = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["enter", "forget", "get_active_run", "leave", "set_active_run"]
 
-_entered: ContextVar[Run | None] = ContextVar("steplog_run", default=None)
+_entered: ContextVar[tuple[Run, ...]] = ContextVar("steplog_runs", default=())  # the innermost is the last
 _default: Run | None = None
 
 
@@ -29,7 +30,8 @@ def set_active_run(run: Run | None) -> None:
 
 def get_active_run() -> Run:
     """The active run. Raises ValueError when there is none, or when there are several and none is named."""
-    run = _entered.get() or _default
+    entered = _entered.get()
+    run = entered[-1] if entered else _default
     if run is not None:
         return run
     runs = [opened.run for opened in open_runs() if opened.run is not None]
@@ -40,17 +42,15 @@ def get_active_run() -> Run:
     raise ValueError("no active run: call steplog.init() first, or set_active_run()")
 
 
-def enter(run: Run) -> Token[Run | None]:
+def enter(run: Run) -> Token[tuple[Run, ...]]:
     """Make ``run`` the active one of this context, until ``leave``."""
-    return _entered.set(run)
+    return _entered.set((*_entered.get(), run))
 
 
-def leave(token: Token[Run | None]) -> None:
-    """Undo ``enter``."""
-    try:
+def leave(token: Token[tuple[Run, ...]]) -> None:
+    """Undo ``enter``; nothing, in another context than it was entered in: there it is not the active one."""
+    with contextlib.suppress(ValueError):
         _entered.reset(token)
-    except ValueError:  # left in another context than it was entered in
-        _entered.set(None)
 
 
 def forget(run: Run) -> None:
@@ -58,5 +58,5 @@ def forget(run: Run) -> None:
     global _default
     if _default is run:
         _default = None
-    if _entered.get() is run:
-        _entered.set(None)
+    if run in _entered.get():
+        _entered.set(tuple(other for other in _entered.get() if other is not run))

@@ -12,7 +12,8 @@ SystemExit, from 3.12 on      ``sys.monitoring`` shows each exception that leave
                               frame has come to its ``return``. A bare ``raise SystemExit(3)`` is not seen.
 ============================  ======================================================================================
 
-Nothing is watched but between ``watch`` and ``unwatch``. What the program raises, catches and returns is unchanged.
+Nothing is watched but between ``watch`` and ``unwatch``. What the program raises, catches and returns is unchanged;
+where ``sys.exit`` is wrapped, the traceback of a SystemExit has one frame more.
 """
 
 from __future__ import annotations
@@ -21,14 +22,22 @@ import opcode
 import sys
 import threading
 from types import CodeType, FrameType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 __all__ = ["crashed", "is_failure", "unwatch", "watch"]
 
 _TOOL_IDS = (3, 4, 5, 2, 1, 0)  # those that sys.monitoring gives no meaning come first
 _exit = sys.exit
-_noted: tuple[Any, FrameType | None] | None = None  # the last SystemExit's code; a frame that may have caught it
+_noted: _Exit | None = None
 _tool_id: int | None = None
+
+
+class _Exit(NamedTuple):
+    """The last SystemExit that may end the program."""
+
+    code: Any
+    frame: FrameType | None  # the outermost one, where it may yet be caught
+    error: BaseException | None  # what had been shown by then
 
 
 def watch() -> None:
@@ -52,13 +61,10 @@ def unwatch() -> None:
 
 def crashed() -> bool:
     """Whether the program has gone down on an exception or with a code that is not zero; asked at its end."""
-    if _noted is not None:
-        code, frame = _noted
-        if frame is None or not _has_returned(frame):
-            return is_failure(code)
-    if _is_session():
-        return False
-    return getattr(sys, "last_exc", None) is not None or getattr(sys, "last_value", None) is not None
+    error = _last_error()
+    if _noted is not None and _noted.error is error and not (_noted.frame is not None and _has_returned(_noted.frame)):
+        return is_failure(_noted.code)
+    return error is not None and not _is_session()
 
 
 def is_failure(code: Any) -> bool:
@@ -66,6 +72,11 @@ def is_failure(code: Any) -> bool:
     if code is None:
         return False
     return bool(code & 0xFF) if isinstance(code, int) else True
+
+
+def _last_error() -> BaseException | None:
+    error: BaseException | None = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    return error
 
 
 def _in_main_thread() -> bool:
@@ -88,7 +99,7 @@ def _watch_frames() -> bool:
 def _unwound(_code: CodeType, _offset: int, error: BaseException) -> None:
     global _noted
     if isinstance(error, SystemExit) and sys._getframe(1).f_back is None and _in_main_thread():
-        _noted = error.code, None
+        _noted = _Exit(error.code, None, _last_error())
 
 
 def _noting_exit(status: Any = None, /) -> NoReturn:
@@ -98,7 +109,7 @@ def _noting_exit(status: Any = None, /) -> NoReturn:
         frame = sys._getframe(1)
         while frame.f_back is not None:
             frame = frame.f_back
-        _noted = status, frame
+        _noted = _Exit(status, frame, _last_error())
     _exit(status)
 
 

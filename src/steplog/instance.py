@@ -2,7 +2,7 @@
 
 A running ``steplog serve`` keeps one small file, 0600, in a directory of mode 0700::
 
-    server.json    {"instance", "base_url", "secret", "api_key", "username"}
+    server.json    {"instance", "base_url", "secret", "api_key", "username", "page_token"}
 
 instance
     The id of the server's database. It stays when the server moves to another port, so that what waits
@@ -10,6 +10,9 @@ instance
 secret
     Random, new at every start. Whoever answers at ``base_url`` proves with it that it is the server that
     wrote the file (``proof``) before a client sends it the key: ports are taken over, files stay behind.
+page_token
+    What the server's page reads with, and no more than reads; it stays with the database. An address made by
+    ``page_url`` carries it in its fragment, which a browser never sends. Empty in the file of an older server.
 
 The directory is the caller's, else ``$STEPLOG_DIR``, else the user's state directory of the platform.
 Reading trusts nothing: a link, a file of someone else or one that others may read is as good as none.
@@ -28,7 +31,17 @@ import msgspec
 
 from steplog.errors import ConfigurationError
 
-__all__ = ["Instance", "private_directory", "proof", "read", "remove", "state_path", "write", "write_private"]
+__all__ = [
+    "Instance",
+    "page_url",
+    "private_directory",
+    "proof",
+    "read",
+    "remove",
+    "state_path",
+    "write",
+    "write_private",
+]
 
 _FILE_NAME = "server.json"
 _FILE_BYTES_MAX = 64 * 1024
@@ -42,9 +55,10 @@ class Instance(msgspec.Struct, frozen=True):
     secret: str
     api_key: str
     username: str
+    page_token: str = ""
 
     def __repr__(self) -> str:
-        # The key and the secret appear in no log and no traceback.
+        # The key, the secret and the token appear in no log and no traceback.
         return f"Instance(instance={self.instance!r}, base_url={self.base_url!r}, username={self.username!r})"
 
 
@@ -101,6 +115,16 @@ def remove(path: Path, instance_id: str) -> None:
 def proof(secret: str, nonce: str) -> str:
     """What a server answers to ``nonce``: the hex HMAC-SHA256 of it under the secret of the state file."""
     return hmac.new(secret.encode(), nonce.encode(), hashlib.sha256).hexdigest()
+
+
+def page_url(instance: Instance, web_path: str) -> str:
+    """The address of a page of that server, with what a browser needs to read there.
+
+    ``web_path`` begins with a slash: that of a run (``delivery.wire.web_path``), of a project, or ``/`` for all of
+    them. Without a token the page opens and asks for one.
+    """
+    fragment = f"#token={instance.page_token}" if instance.page_token else ""
+    return f"{instance.base_url}{web_path}{fragment}"
 
 
 def private_directory(directory: Path) -> None:

@@ -10,17 +10,17 @@ import contextlib
 import logging
 import threading
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from steplog import counting
 from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Transport
 from steplog.delivery.verdicts import Judgement
+from steplog.delivery.wire import web_path
 from steplog.errors import RunFinishedError
 from steplog.journal import manifest as manifests
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
-from steplog.journal.marks import Marks
 from steplog.journal.opening import OpenWriter, open_writer
 from steplog.process import Process, current
 from steplog.report import Report, Stats
@@ -33,6 +33,7 @@ __all__ = ["OpenRun"]
 SILENT_S = 10.0
 SILENT_EXIT_S = 5.0
 MARKS_INTERVAL_S = 0.02
+OFFLINE_FINISH_S = 5.0
 _log = logging.getLogger("steplog")
 _opening = threading.RLock()
 
@@ -40,17 +41,18 @@ _opening = threading.RLock()
 class OpenRun:
     """Opens the run that ``manifest`` names, in this process; as its owner, if it has no living one here.
 
-    ``takes_ranges`` is what the server said of itself when it made the run; None: it is to be asked.
+    Without a ``transport`` it stays in the journal. ``takes_ranges`` is what the server said of itself when it made the
+    run; None: it is to be asked.
     Raises OSError or ConfigurationError when there is no place for the journal.
     """
 
     def __init__(
-        self, manifest: Manifest, transport: Transport, *, owner: bool = True, takes_ranges: bool | None = None
+        self, manifest: Manifest, transport: Transport | None, *, owner: bool = True, takes_ranges: bool | None = None
     ) -> None:
         process = current()
         self.run: Run | None = None
         self.process: Process | None = process
-        self.transport: Transport | None = transport
+        self.transport = transport
         self.local_id = manifest.local_id
         self.settings = process.settings
         self.place, lock = process.places.claim(manifest.local_id)
@@ -77,7 +79,7 @@ class OpenRun:
         return opened
 
     def _deliver(
-        self, process: Process, lock: Lock, transport: Transport, owner: bool, takes_ranges: bool | None
+        self, process: Process, lock: Lock, transport: Transport | None, owner: bool, takes_ranges: bool | None
     ) -> None:
         known = manifests.load(self.place.manifest())
         manifest = known or self.manifest
@@ -87,10 +89,20 @@ class OpenRun:
         self.custody = Custody(
             self.place, lock, manifest, process.disk, process.terms, process.agent.random, self.opened
         )
+        self.custody.on_made = self._made
         self.custody.store(manifest)
         if takes_ranges is not None:
             self.custody.consignment.knows(takes_ranges)
-        process.agent.deliver(self.custody, transport)
+        if transport is None:
+            process.agent.hold(self.custody)
+        else:
+            process.agent.deliver(self.custody, transport)
+
+    def _made(self, manifest: Manifest) -> None:
+        """The server has made the run that was begun without it."""
+        self.manifest = manifest
+        if self.run is not None:
+            self.run.uuid, self.run.name = manifest.run, manifest.name
 
     # -- logging --------------------------------------------------------------------------------------------------
 
@@ -132,9 +144,24 @@ class OpenRun:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what is written by now is delivered; whether it is."""
-        if self.custody is not None and self.process is not None:
-            return self.process.agent.wait(self.custody, timeout_s)
-        return self._wait_for_marks(timeout_s)
+        return self._wait(timeout_s)
+
+    def _wait(self, timeout_s: float, status: str | None = None) -> bool:
+        custody, process = self.custody, self.process
+        if custody is None or process is None:
+            return self._wait_for_marks(timeout_s)
+        if self.transport is not None:
+            return process.agent.wait(custody, timeout_s, status)
+        if status is not None:
+            process.agent.decide(custody, status)
+        return self._wait_for_disk(min(timeout_s, OFFLINE_FINISH_S))
+
+    def _wait_for_disk(self, timeout_s: float) -> bool:
+        """Offline, delivered is what is on disk; nothing is, by a server's word."""
+        end, deadline = self.opened.journal.written(), time.monotonic() + timeout_s
+        while self.opened.journal.marks.durable < end and time.monotonic() < deadline:
+            time.sleep(MARKS_INTERVAL_S)
+        return False
 
     def _wait_for_marks(self, timeout_s: float) -> bool:
         """A worker's way: look at what the run's agent, in another process, has marked."""
@@ -161,10 +188,10 @@ class OpenRun:
         if custody is None or process is None or not self._owns(custody, claim=True):
             _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.run)
             with contextlib.suppress(KeyboardInterrupt):
-                self.flush(timeout_s)
+                self._wait(timeout_s)
         else:
             with contextlib.suppress(KeyboardInterrupt):
-                process.agent.wait(custody, timeout_s, status)
+                self._wait(timeout_s, status)
             refused = process.agent.look(custody, _taken_back)
             if refused is not None:
                 self._finished = None
@@ -172,7 +199,7 @@ class OpenRun:
                 return refused
         self.opened.gone = True
         if custody is not None and process is not None:
-            process.agent.dismiss(custody)
+            self._let_go(process, custody)
         self._close()
         return None
 
@@ -185,6 +212,14 @@ class OpenRun:
                 custody.store(custody.manifest.but(owner=own))
                 return True
         return owner == own
+
+    def _let_go(self, process: Process, custody: Custody) -> bool:
+        """Remove what is delivered; what has nowhere to go from here is left to somebody else."""
+        if self.transport is None:
+            process.agent.release(custody)
+            self.opened.opened.release()
+            return True
+        return process.agent.dismiss(custody)
 
     def finish_in_background(self, status: str) -> None:
         """Take no more records, write the status down, and have it sent once the records are delivered."""
@@ -207,15 +242,27 @@ class OpenRun:
         if custody is None or process is None:
             return  # a worker's records are safe, and the agent, which lives elsewhere, delivers them
         status = None if custody.consignment.status_sent else custody.manifest.status
-        if process.agent.wait(custody, timeout_s, status):
-            process.agent.dismiss(custody)
+        if self._wait(timeout_s, status):
+            self._let_go(process, custody)
         else:
             _log.warning("steplog: run %s is not delivered yet: %s", self.manifest.name, self.kept())
+
+    def url(self) -> str | None:
+        """The run's web address; None while it has none."""
+        from slugify import slugify
+
+        manifest = self.manifest
+        if not manifest.run or not manifest.base_url:
+            return None
+        return manifest.base_url + web_path(
+            manifest.namespace, manifest.project, slugify(manifest.name or manifest.run)
+        )
 
     def kept(self) -> str:
         """What is left of the run, and where, in words."""
         place = self.place.memory or self.place.spool
-        return f"{self.stats().pending} records are kept in {place}; the next run on this machine sends them"
+        what = "`steplog sync`" if self.transport is None else "the next run on this machine, or `steplog sync`,"
+        return f"{self.stats().pending} records are kept in {place}; {what} sends them"
 
     def _close(self) -> None:
         if self.process is not None:
@@ -234,45 +281,16 @@ class OpenRun:
 
     def stats(self) -> Stats:
         """The counts, now."""
-        if self.custody is None or self.process is None:
-            return self._own_stats()
-        return self.process.agent.look(self.custody, self._all_stats)
+        if self.process is None:
+            return Stats()
+        if self.custody is None:
+            return counting.of_writer(self.opened)
+        error = self.process.agent.trouble(self.custody)
+        return self.process.agent.look(self.custody, lambda custody: counting.of_run(custody, self.opened, error))
 
     def report(self) -> Report:
         """The counts alone."""
-        return Report(**{field: getattr(self.stats(), field) for field in Report.__dataclass_fields__})
-
-    def _all_stats(self, custody: Custody) -> Stats:
-        counts = Counter(pending=custody.consignment.pending())
-        for journal in custody.consignment.journals.values():
-            counts.update(_counts(journal.marks))
-        error = None if self.process is None else self.process.agent.trouble(custody) or custody.trouble()
-        return self._stats(counts, custody.memory_bytes(), error, custody.spool_bytes())
-
-    def _own_stats(self) -> Stats:
-        if self.process is None:
-            return self._stats(Counter(), 0, None)
-        journal = self.opened.journal
-        journal.load_marks()
-        counts = _counts(journal.marks)
-        counts["pending"] = journal.census(journal.marks.delivered, journal.written())[0]
-        return self._stats(counts, journal.memory.size_bytes(), None)
-
-    def _stats(self, counts: Counter[str], memory_bytes: int, error: str | None, spool_bytes: int = 0) -> Stats:
-        marks = self.opened.journal.marks
-        return Stats(
-            logged=counts["delivered"] + counts["pending"] + counts["rejected"],
-            delivered=counts["delivered"],
-            pending=counts["pending"],
-            rejected=counts["rejected"],
-            ambiguous=counts["ambiguous"],
-            abandoned=counts["abandoned"],
-            dropped={reason: calls for reason, calls in self.opened.writer.dropped.items() if calls},
-            durable=max(marks.durable, marks.delivered),
-            memory_bytes=memory_bytes,
-            spool_bytes=spool_bytes,
-            last_error=error,
-        )
+        return counting.report(self.stats())
 
 
 def _taken_back(custody: Custody) -> Judgement | None:
@@ -282,7 +300,3 @@ def _taken_back(custody: Custody) -> Judgement | None:
         custody.consignment.status = None
         custody.store(custody.manifest.but(status=None))
     return refused
-
-
-def _counts(mark: Marks) -> Counter[str]:
-    return Counter(delivered=mark.records, rejected=mark.rejected, ambiguous=mark.ambiguous, abandoned=mark.abandoned)

@@ -6,8 +6,6 @@ does not have), and each open run gets a writer of its own at its first ``log``.
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +15,9 @@ from steplog.delivery.agent import Agent
 from steplog.delivery.consignment import Terms
 from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Transport
-from steplog.errors import FormatError
-from steplog.journal import manifest as manifests
 from steplog.journal.directories import Places, host_id
 from steplog.journal.files import Files
-from steplog.journal.locks import Lock, close_inherited
+from steplog.journal.locks import close_inherited
 from steplog.journal.memory import default_bytes_max, used_bytes
 from steplog.journal.opening import Disk
 from steplog.settings import Settings, resolve
@@ -32,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Process", "current", "open_runs"]
 
 SPOOL_BYTES_MAX = 8 * 1024 * 1024 * 1024
-
-_log = logging.getLogger("steplog")
 
 
 class Process:
@@ -49,28 +43,11 @@ class Process:
         self.agent = Agent(
             self.terms, settings.exchange_timeout_s, settings.spool_interval_s, self._adopt, self._memory_is_short
         )
-        self._refused: set[str] = set()
 
     def _adopt(self, held: set[str]) -> Iterator[tuple[Custody, Transport]]:
-        """The runs of this host that nobody delivers, and that we have a key for."""
-        for place in self.places.runs():
-            if place.local_id in held or place.local_id in self._refused:
-                continue
-            try:
-                manifest = manifests.load(place.manifest())
-                transport = None if manifest is None else _transport_for(self.settings, manifest.base_url)
-                lock = None if transport is None else Lock.take(place.lock)
-                if transport is None or lock is None:
-                    continue
-                manifest = manifests.load(place.manifest())  # as its last agent left it
-            except (OSError, FormatError) as error:
-                self._refused.add(place.local_id)
-                _log.warning("steplog leaves the run in %s alone: %s", place.spool, error)
-                continue
-            if manifest is None:
-                lock.release()
-                continue
-            yield Custody(place, lock, manifest, self.disk, self.terms, self.agent.random), transport
+        from steplog.adoption import adopt_all
+
+        return adopt_all(self, held)
 
     def _memory_is_short(self) -> bool:
         """Whether half of what memory may take is in use."""
@@ -108,18 +85,6 @@ def _spool_bytes_max(directory: Path) -> int:
         return min(SPOOL_BYTES_MAX, Files().free_bytes(directory) // 10)
     except OSError:
         return SPOOL_BYTES_MAX
-
-
-def _transport_for(settings: Settings, base_url: str) -> Transport | None:
-    """How to reach a server that a run of an earlier process went to, if there is a key for it."""
-    from steplog import client, keys
-
-    if base_url == settings.url and keys.find_key(settings) is not None:
-        return client.get_default_client(settings).transport
-    if keys.stored_key(keys.key_path(settings.dir), base_url) is not None:
-        return client.get_default_client(dataclasses.replace(settings, url=base_url, api_key=None)).transport
-    local = client.find_local(settings)
-    return local.transport if local is not None and local.base_url == base_url else None
 
 
 def _after_fork_in_child() -> None:

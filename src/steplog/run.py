@@ -6,68 +6,29 @@ the instance has one of its own, which is the journal's append itself, with noth
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from contextvars import Token
-from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from steplog import context, ending, safeguard
+from steplog.config import Config
+from steplog.disabled import DisabledRun
+from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
 from steplog.opened import OpenRun
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
 
-__all__ = ["Run", "RunOrg", "RunProject", "RunStatus", "RunUser", "log"]
+__all__ = ["Run", "RunOrg", "RunProject", "RunStatus", "RunUser", "finish", "flush", "log"]
 
 FINISHING_INTERVAL_S = 0.02
 _log = logging.getLogger("steplog")
-
-
-class RunStatus(Enum):
-    """How a run is."""
-
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    CRASHED = "CRASHED"
-    FAILED = "FAILED"
-
-
-class RunOrg:
-    """The organization, or namespace, that a run belongs to."""
-
-    def __init__(self, slug: str) -> None:
-        self.slug = slug
-
-    def __repr__(self) -> str:
-        return f"RunOrg(slug={self.slug!r})"
-
-
-class RunProject:
-    """The project that a run belongs to."""
-
-    def __init__(self, uuid: str, display_name: str, slug: str) -> None:
-        self.uuid = uuid
-        self.display_name = display_name
-        self.slug = slug
-
-    def __repr__(self) -> str:
-        return f"RunProject(uuid={self.uuid!r}, display_name={self.display_name!r}, slug={self.slug!r})"
-
-
-class RunUser:
-    """The user who made a run."""
-
-    def __init__(self, uuid: str, username: str, slug: str) -> None:
-        self.uuid = uuid
-        self.username = username
-        self.slug = slug
-
-    def __repr__(self) -> str:
-        return f"RunUser(uuid={self.uuid!r}, username={self.username!r}, slug={self.slug!r})"
 
 
 class Run:
@@ -98,9 +59,10 @@ class Run:
         self.organization = organization
         self.project = project
         self.user = user
-        self._opened: OpenRun | None = None
+        self._opened: OpenRun | DisabledRun | None = None
+        self._config: Config | None = None
         self._report: Report | None = None
-        self._tokens: list[Token[Run | None]] = []
+        self._tokens: list[Token[tuple[Run, ...]]] = []
         self._entered = False
         self._finishing: dict[int, int] = {}  # under 0: the thread that finishes the run
 
@@ -108,13 +70,41 @@ class Run:
         project = self.project.display_name if self.project is not None else None
         return f"<Run uuid={self.uuid} name={self.name!r} status={self.status.value} project={project!r}>"
 
+    @property
+    def id(self) -> str | None:
+        """The run's uuid; until a server has made it, its local id."""
+        return self.uuid
+
+    @property
+    def url(self) -> str | None:
+        """The run's web address; None while it has none."""
+        return self._opened.url() if self._opened is not None else None
+
+    @property
+    def config(self) -> Config:
+        """What the run was made with: a mapping of JSON values, each change of which is logged."""
+        if self._config is None:
+            self._config = Config(self._log_config)
+        return self._config
+
+    def _log_config(self, name: str, value: dict[str, Any]) -> None:
+        self.log(name, value)  # looked up now: the run may have been opened since
+
     # -- logging ----------------------------------------------------------------------------------------------------
 
-    def log(self, name: str, value: Any, step: int | None = None, client: TellurioClient | None = None) -> None:
-        """Record one metric. Returns at once, whatever the server, the network and the disk do.
+    def log(
+        self,
+        name: str | Mapping[str, Any],
+        value: Any = ...,
+        step: int | None = None,
+        client: TellurioClient | None = None,
+    ) -> None:
+        """Record one metric, or with a mapping several with one time.
+
+        Returns at once, whatever the server, the network and the disk do.
 
         Args:
-            name: 1 to 256 bytes of UTF-8.
+            name: 1 to 256 bytes of UTF-8; or a mapping of names to values, and no value.
             value: any JSON value, or a number of NumPy's or a tensor library's; NaN and infinities are values.
             step: an int64 other than its minimum; None: the server gives the next one of this name.
             client: deliver over this client from now on.
@@ -124,6 +114,10 @@ class Run:
             RunFinishedError: the run is finished.
         """
         self._open(client).log(name, value, step, client)
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record several metrics at once, with one time. Raises as ``log`` does."""
+        self.log(metrics, step=step)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until what has been logged by now, by any process of this host, is delivered; whether it is.
@@ -171,7 +165,7 @@ class Run:
                 self._finishing.clear()
         return opened.report() if self._report is None else self._report
 
-    def _finish(self, opened: OpenRun, status: RunStatus, timeout_s: float) -> None:
+    def _finish(self, opened: OpenRun | DisabledRun, status: RunStatus, timeout_s: float) -> None:
         refused = opened.finish(status.value, timeout_s)
         if refused is not None:
             import requests
@@ -200,7 +194,7 @@ class Run:
             _log.warning("steplog: run %s was not finished before the next init(); it is FAILED.", self.name)
             self._over(self._opened, RunStatus.FAILED)
 
-    def _over(self, opened: OpenRun, status: RunStatus) -> None:
+    def _over(self, opened: OpenRun | DisabledRun, status: RunStatus) -> None:
         self._report = opened.report()
         self.status = status
         context.forget(self)
@@ -217,6 +211,9 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         context.leave(self._tokens.pop())
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
         if error is None or (isinstance(error, SystemExit) and not ending.is_failure(error.code)):
             self.finish()
             return
@@ -225,16 +222,26 @@ class Run:
         except Exception as second:  # noqa: BLE001 - the program's own exception goes on unreplaced
             _log.warning("steplog: the status of run %s could not be sent: %s", self.name, second)
 
+    async def __aenter__(self) -> Run:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """As ``__exit__``, in a thread, so that the event loop goes on."""
+        context.leave(self._tokens.pop())
+        await asyncio.to_thread(self._leave, error)
+
     # -- opening ----------------------------------------------------------------------------------------------------
 
-    def _open(self, client: TellurioClient | None) -> OpenRun:
+    def _open(self, client: TellurioClient | None) -> OpenRun | DisabledRun:
         if self._opened is None:
             from steplog.attaching import open_by_hand
 
             return self._opened_as(open_by_hand(self, client))
         return self._opened
 
-    def _opened_as(self, opened: OpenRun) -> OpenRun:
+    def _opened_as(self, opened: OpenRun | DisabledRun) -> OpenRun | DisabledRun:
         opened.run = self
         self._opened = opened
         self.__dict__["log"] = opened.log
@@ -244,9 +251,21 @@ class Run:
     def __getstate__(self) -> dict[str, Any]:
         """What travels into another process: who the run is. There it is opened anew."""
         kept = {name: value for name, value in self.__dict__.items() if name != "log"}
-        return kept | {"_opened": None, "_tokens": [], "_entered": False, "_finishing": {}}
+        return kept | {"_opened": None, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
 
 
-def log(name: str, value: Any, step: int | None = None, client: TellurioClient | None = None) -> None:
+def log(
+    name: str | Mapping[str, Any], value: Any = ..., step: int | None = None, client: TellurioClient | None = None
+) -> None:
     """Record one metric of the active run; see ``Run.log`` and ``get_active_run``."""
     context.get_active_run().log(name, value, step, client)
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Wait until what the active run has logged by now is delivered; see ``Run.flush``."""
+    return context.get_active_run().flush(timeout)
+
+
+def finish(status: RunStatus | str = RunStatus.COMPLETED, *, timeout: float | None = None) -> Report:
+    """Finish the active run; see ``Run.finish``."""
+    return context.get_active_run().finish(status=status, timeout=timeout)

@@ -8,7 +8,7 @@ While a run is open here, the safeguard is *armed*. Then an open run gets its st
   signal as it would have without us. A handler is put only over the default one, only in the main thread, and never
   over a signal that is ignored (nohup) or handled, be it by the program or by C code. A second signal kills at once.
   The handler of a program replaces ours as it would the default; the status then follows how the program ends;
-* from the next bare ``init`` of the same thread: FAILED.
+* from the next bare ``init`` of the same thread: FAILED, sent in the background.
 
 The runs of a process share one deadline, ``finish_timeout_s`` from the beginning of the end, and 5 s where the server
 has been silent for 10 s: what is not delivered by then is in the journal, with the status. Ctrl-C ends the waiting.
@@ -32,6 +32,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from steplog import ending
+from steplog.opened import OpenRun
 from steplog.process import open_runs
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ __all__ = ["arm", "disarm", "supersede"]
 
 _log = logging.getLogger("steplog")
 _thread = threading.local()
+_superseded: list[OpenRun] = []  # their status is on its way
 _hooked_in: int | None = None  # the process whose atexit calls us
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -71,14 +73,19 @@ def supersede(run: Run) -> None:
     """A bare ``init`` has made this run: the one that the same thread made so before is FAILED, if it is still open."""
     before: Run | None = getattr(_thread, "bare", None)
     _thread.bare = run
-    if before is not None:
-        before.supersede()
+    if before is None:
+        return
+    before.supersede()
+    if isinstance(before._opened, OpenRun):
+        _superseded.append(before._opened)
+    _superseded[:] = [opened for opened in _superseded if opened.custody and not opened.custody.consignment.status_sent]
 
 
 def _after_fork_in_child() -> None:
     global _hooked_in
     _hooked_in = None
     _thread.bare = None
+    _superseded.clear()
     _unhook()
 
 
@@ -127,7 +134,7 @@ def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
     runs = open_runs()
     for opened in runs:
         opened.finish_in_background(status)
-    for opened in runs:
+    for opened in (*_superseded, *runs):
         left_s = opened.patience_s(limit_s(opened.settings)) - (time.monotonic() - began)
         try:
             opened.settle(0.0 if interrupted else left_s)

@@ -13,7 +13,7 @@ from server.process import ServerProcess
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("server"), "--user", "team") as started:
+    with ServerProcess(tmp_path_factory.mktemp("server"), "--user", "team", "--allow-host", "127.0.0.1") as started:
         yield started
 
 

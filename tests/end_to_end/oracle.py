@@ -78,6 +78,10 @@ class Oracle:
         wait_until(lambda: self.runs(name) and self.run(name).status == status, deadline_s)
         return self.run(name)
 
+    def wait_for_points(self, name: str, points: int) -> None:
+        """Return when the run holds that many."""
+        wait_until(lambda: self.run(name).points >= points)
+
 
 def wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> None:
     """Return when ``condition()`` holds; fail when it does not by the deadline."""

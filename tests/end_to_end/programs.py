@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+
+import pytest
 
 from end_to_end.oracle import Oracle
 from server.process import KEY, SOURCES, ServerProcess
@@ -55,13 +60,24 @@ class Host:
             "STEPLOG_API_KEY": KEY,
             "PROJECT": self.project,
         }
+        self.process = server.process if server is not None else None
         self._programs = 0
+
+    def configure(self, monkeypatch: pytest.MonkeyPatch) -> Oracle:
+        """Make this process one of its programs, and give what the server holds."""
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        return self.server
 
     @property
     def server(self) -> Oracle:
         """What the server holds."""
         assert self.oracle is not None
         return self.oracle
+
+    def manifests(self) -> list[str]:
+        """What is written down on disk of each run that is here."""
+        return [found.read_text() for found in self.state.glob("*/manifest")]
 
     def write(self, source: str, prelude: str = PRELUDE) -> Path:
         """A program's file."""
@@ -70,11 +86,13 @@ class Host:
         path.write_text(prelude + textwrap.dedent(source))
         return path
 
-    def start(self, source: str | Path, *arguments: str, name: str = "run", **variables: str) -> subprocess.Popen[str]:
-        """Start a program; ``name`` is what ``begin`` calls its run."""
+    def start(
+        self, source: str | Path, *arguments: str, name: str = "run", under: Sequence[str] = (), **variables: str
+    ) -> subprocess.Popen[str]:
+        """Start a program; ``name`` is what ``begin`` calls its run, ``under`` a command that runs it."""
         path = source if isinstance(source, Path) else self.write(source)
         return subprocess.Popen(
-            [sys.executable, *WARNINGS, str(path), *arguments],
+            [*under, sys.executable, *WARNINGS, str(path), *arguments],
             env=self.environment | {"RUN_NAME": name} | variables,
             cwd=self.directory,
             stdin=subprocess.PIPE,
@@ -87,6 +105,16 @@ class Host:
         """Run a program to its end."""
         began = time.monotonic()
         return ended(self.start(source, *arguments, name=name, **variables), began)
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """The server accepts connections and answers nothing, while this is entered."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def deliver(self, run: str, status: str) -> None:
         """Have a later process adopt what is left of a run, until it has this status."""
@@ -107,6 +135,13 @@ def ended(program: subprocess.Popen[str], began: float | None = None, deadline_s
             program.kill()
             program.communicate()
     return Done(program.returncode, out, errors, time.monotonic() - began)
+
+
+def go_on(program: subprocess.Popen[str]) -> None:
+    """Give a program the line that it waits for."""
+    assert program.stdin is not None
+    program.stdin.write("\n")
+    program.stdin.flush()
 
 
 def line(program: subprocess.Popen[str]) -> str:

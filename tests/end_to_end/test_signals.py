@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from end_to_end.programs import Done, Host, ended, line
+from end_to_end.oracle import wait_until
+from end_to_end.programs import Done, Host, ended, go_on, line
 
 READY = """
 run = begin()
@@ -16,7 +17,7 @@ if run:
     run.log("loss", 0.5)
 print("ready", flush=True)
 """
-GO_ON = READY + "sys.stdin.readline()\nprint('went on')\n"
+GO_ON = READY + "sys.stdin.readline()\nprint('went on', flush=True)\n"
 HANDLER = """
 def handle(number, frame):
     print("handled", number, flush=True)
@@ -46,13 +47,15 @@ def test_a_signal_with_the_default_handler_crashes_the_run_and_kills_the_process
     assert (row.status, row.points) == ("CRASHED", 1)
 
 
-@pytest.mark.parametrize(("way", "status"), [("sys.exit(0)", "COMPLETED"), ("sys.exit(5)", "CRASHED"), ("pass", "COMPLETED")])
+@pytest.mark.parametrize(
+    ("way", "status"), [("sys.exit(0)", "COMPLETED"), ("sys.exit(5)", "CRASHED"), ("pass", "COMPLETED")]
+)
 @pytest.mark.parametrize("before", [True, False])
 def test_a_handler_of_the_programs_stays_and_the_status_follows_how_it_ends(
     host: Host, way: str, status: str, before: bool
 ):
     handler = HANDLER.format(way)
-    source = handler + GO_ON if before else GO_ON.replace("print(\"ready\"", handler + "print(\"ready\"")
+    source = handler + GO_ON if before else GO_ON.replace('print("ready"', handler + 'print("ready"')
     assert with_and_without(host, host.write(source), signal.SIGTERM).out.startswith("handled 15\n")
     assert host.server.run("run").status == status
 
@@ -67,24 +70,14 @@ def test_a_handler_that_calls_the_one_before_it_goes_on_as_with_the_default(host
         signal.signal(signal.SIGTERM, handle)
         print("ready", flush=True)
         sys.stdin.readline()
-        print("went on")
+        print("went on", flush=True)
     """
     assert with_and_without(host, host.write(source), signal.SIGTERM).out == "went on\n"
     assert host.server.run("run").status == "COMPLETED"
 
 
 def test_an_ignored_signal_stays_ignored_as_under_nohup(host: Host):
-    program = host.write(GO_ON)
-    command = ["nohup", *[str(part) for part in host.start(program, name="other").args]]
-    started = subprocess.Popen(
-        command,
-        env=host.environment | {"RUN_NAME": "run"},
-        cwd=host.directory,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    started = host.start(GO_ON, under=["nohup"])
     assert line(started) == "ready"
     started.send_signal(signal.SIGHUP)
     done = ended(started)
@@ -93,7 +86,7 @@ def test_an_ignored_signal_stays_ignored_as_under_nohup(host: Host):
 
 
 def test_a_handler_set_by_c_code_is_left_alone(host: Host):
-    source = "import faulthandler\nfaulthandler.register(signal.SIGTERM)\n" + GO_ON
+    source = "import faulthandler\nfaulthandler.register(signal.SIGTERM, all_threads=False)\n" + GO_ON
     done = signalled(host, host.write(source), signal.SIGTERM)
     assert (done.code, done.out) == (0, "went on\n")
     assert "most recent call first" in done.errors
@@ -145,25 +138,33 @@ def test_a_signal_that_reaches_a_forked_child_kills_the_child_alone(host: Host):
     assert sorted(host.server.values("run", "loss")) == [2.0, 3.0]
 
 
-def test_a_signal_while_finish_waits_does_not_change_its_status(host: Host, tmp_path: Path):
+def test_a_signal_while_finish_waits_does_not_change_its_status(host: Host):
     """The program had finished the run; what is left of it goes with the next run."""
-    host.state.mkdir()
-    program = host.start(
-        """
-        run = begin()
-        os.kill(int(sys.argv[1]), signal.SIGSTOP)
-        run.log("loss", 0.5)
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        run.finish()
-        """,
-        str(host.pid),
-        STEPLOG_SIGNAL_FLUSH_S="0.2",
-    )
-    try:
-        assert ended(program).code == -signal.SIGTERM
-    finally:
-        host.wake()
+    started = host.start(GO_ON + "run.finish()", STEPLOG_SIGNAL_FLUSH_S="0.2")
+    assert line(started) == "ready"
+    with host.silence():
+        go_on(started)
+        assert line(started) == "went on"
+        wait_until(lambda: "COMPLETED" in host.manifests()[0])
+        started.send_signal(signal.SIGTERM)
+        assert ended(started).code == -signal.SIGTERM
     host.deliver("run", "COMPLETED")
+    assert host.server.values("run", "loss") == [0.5]
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_the_flush_after_a_signal_has_its_bound_and_a_second_signal_ends_it(host: Host, signals: int):
+    started = host.start(GO_ON, STEPLOG_SIGNAL_FLUSH_S="1" if signals == 1 else "30")
+    assert line(started) == "ready"
+    with host.silence():
+        began = time.monotonic()
+        started.send_signal(signal.SIGTERM)
+        if signals == 2:
+            wait_until(lambda: "CRASHED" in host.manifests()[0])
+            started.send_signal(signal.SIGTERM)
+        assert ended(started, deadline_s=20).code == -signal.SIGTERM
+        assert time.monotonic() - began < 1.5
+    host.deliver("run", "CRASHED")
     assert host.server.values("run", "loss") == [0.5]
 
 

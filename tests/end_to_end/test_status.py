@@ -51,7 +51,7 @@ WAYS = {
     "finish(status=FAILED), then the end": ("if run:\n    run.finish(status='FAILED')", "FAILED"),
     "an atexit function of the program's": ("import atexit\natexit.register(print, 'bye')", "COMPLETED"),
     "a daemon thread that logs on": (
-        "def on():\n    while run:\n        run.log('more', 1.0)\n"
+        "def on():\n    while run:\n        run.log('more', 1.0)\n        time.sleep(0.0001)\n"
         "threading.Thread(target=on, daemon=True).start()\ntime.sleep(0.1)",
         "COMPLETED",
     ),
@@ -96,17 +96,43 @@ def test_sys_exit_is_wrapped_where_every_monitoring_tool_is_taken_and_unwrapped_
     assert (host.server.run("run").status, host.server.run("second").status) == ("COMPLETED", "CRASHED")
 
 
-def test_an_error_that_a_prompt_has_shown_is_no_crash(host: Host):
-    program = host.write("sys.ps1 = '>>> '\nrun = begin()\nsys.last_value = sys.last_exc = ValueError('shown')")
-    assert host.run(program).code == 0
+SESSIONS = {
+    "a prompt": "sys.ps1 = '>>> '",
+    "a notebook": "import types\nsys.modules['IPython'] = types.SimpleNamespace(get_ipython=lambda: 'a shell')",
+}
+IPYTHON_AS_A_LIBRARY = "import types\nsys.modules['IPython'] = types.SimpleNamespace(get_ipython=lambda: None)"
+SHOWN = "\nrun = begin()\nsys.last_value = sys.last_exc = ValueError('shown')"
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_an_error_that_a_session_has_shown_is_no_crash(host: Host, session: str):
+    assert host.run(host.write(SESSIONS[session] + SHOWN)).code == 0
     assert host.server.run("run").status == "COMPLETED"
+
+
+def test_ipython_that_is_only_imported_is_no_session(host: Host):
+    assert host.run(host.write(IPYTHON_AS_A_LIBRARY + "\nrun = begin()\n1 / 0")).code == 1
+    assert host.server.run("run").status == "CRASHED"
+
+
+def test_what_atexit_functions_of_the_program_log_arrives(host: Host):
+    done = host.run("""
+        import atexit
+        run = begin()
+        atexit.register(lambda: run.log("late", 1.0))
+        run.log("loss", 0.5)
+    """)
+    assert (done.code, done.errors) == (0, "")
+    assert host.server.values("run", "late") == [1.0]
 
 
 def test_as_pytest_does_it_a_failure_that_was_shown_and_an_exit_code(host: Host):
     """pytest leaves a failed test's exception in sys.last_value and ends by its exit code."""
-    program = host.write("run = begin()\nsys.last_value = sys.last_exc = ValueError('shown')\nsys.exit(int(sys.argv[1]))")
+    program = host.write(
+        "run = begin()\nsys.last_value = sys.last_exc = ValueError('shown')\nsys.exit(int(sys.argv[1]))"
+    )
     assert [host.run(program, code, name=f"code {code}").code for code in "01"] == [0, 1]
-    assert host.server.run("code 0").status == ("COMPLETED" if NEW else "CRASHED")
+    assert host.server.run("code 0").status == "COMPLETED"
     assert host.server.run("code 1").status == "CRASHED"
 
 
@@ -127,17 +153,21 @@ def test_a_second_init_of_the_same_thread_fails_the_first_run_and_nothing_else(h
 
 
 def test_every_open_run_gets_its_status_at_exit(host: Host):
-    assert host.run("""
+    assert (
+        host.run("""
         runs = [begin(f"run {number}", activate=False) for number in range(12)]
         for run in runs:
             run.log("loss", 1.0)
         sys.exit(3)
-    """).code == 3
+    """).code
+        == 3
+    )
     assert [(row.status, row.points) for row in host.server.runs()] == [("CRASHED", 1)] * 12
 
 
 def test_finish_twice_and_from_two_threads_sends_one_status(host: Host):
-    assert host.run("""
+    assert (
+        host.run("""
         run = begin()
         run.log("loss", 1.0)
         reports = []
@@ -148,5 +178,7 @@ def test_finish_twice_and_from_two_threads_sends_one_status(host: Host):
             thread.join()
         assert {id(report) for report in reports} == {id(run.finish())}
         assert reports[0].delivered == 1 and reports[0].pending == 0
-    """).errors == ""
+    """).errors
+        == ""
+    )
     assert host.server.run("run").status == "FAILED"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import math
@@ -240,7 +241,7 @@ def test_a_clock_that_logs_itself_leaves_both_records(kind):
         writer.append.clock = lambda: 7
         for step in range(1000):
             writer.append.log("inner", 0.5, step)
-        return 9
+        return 7
 
     writer.append.log("a", 0.0)
     writer.append.clock = clock
@@ -305,25 +306,32 @@ def test_a_call_is_recorded_or_refused_never_both_while_another_thread_ends_and_
     writer = writer_of(kind)
     refused: list[int] = []
     stop = threading.Event()
+    turns = [0]
 
     def toggle() -> None:
         while not stop.is_set():
             writer.end(lambda name, value, step: refused.append(step))
+            time.sleep(0.0002)
             writer.reopen()
+            time.sleep(0.0002)
+            turns[0] += 1
 
     thread = threading.Thread(target=toggle)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
+    step, deadline = 0, time.monotonic() + 20
     try:
         thread.start()
-        for step in range(20_000):
+        while (step < 20_000 or turns[0] < 20 or not refused) and time.monotonic() < deadline:
             writer.append.log("a", 0.5, step)
+            step += 1
     finally:
         sys.setswitchinterval(interval)
         stop.set()
         thread.join()
     recorded = [record[3] for record in records(writer.head)]
-    assert sorted(recorded + refused) == list(range(20_000))
+    assert sorted(recorded + refused) == list(range(step))
+    assert recorded
     assert refused
 
 
@@ -339,13 +347,15 @@ class Alarms:
 
     def _handle(self, number: int, frame: object) -> None:
         self.handled += 1
+        inside, self.inside = self.inside, False  # a handler that interrupts another one does not raise
         self._work(self.handled)
-        if self.inside and self.handled % self._raise_every == 0:
-            self.inside = False
+        if inside and self.handled % self._raise_every == 0:
             raise InterruptedError
+        self.inside = inside
 
     def __enter__(self) -> Alarms:
-        self._callbacks, gc.callbacks[:] = gc.callbacks[:], []  # an exception that is raised in one goes nowhere
+        gc.collect()
+        gc.disable()  # an exception that is raised in a finalizer goes nowhere
         self._before = signal.signal(signal.SIGALRM, self._handle)
         signal.setitimer(signal.ITIMER_REAL, self._interval_s, self._interval_s)
         return self
@@ -353,7 +363,7 @@ class Alarms:
     def __exit__(self, *error: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._before)
-        gc.callbacks[:] = self._callbacks
+        gc.enable()
 
 
 def test_signals_whose_handlers_log_and_raise_leave_no_wrong_record(kind):
@@ -384,14 +394,16 @@ def test_signals_whose_handlers_log_and_raise_leave_no_wrong_record(kind):
 def test_the_compiled_one_leaves_no_hole_whatever_interrupts_it():
     writer = writer_of("c")
     writer.append.log("a", 0.0)
+
+    def work() -> None:  # a function: CPython 3.13 does not cover the jump at the end of a loop inside of a try
+        alarms.inside = True
+        while alarms.inside:
+            writer.append.log("a", 1.0)
+
     with Alarms(lambda count: None, 1, 0.0002) as alarms:
         while alarms.handled < 300:
-            try:
-                alarms.inside = True
-                while alarms.inside:
-                    writer.append.log("a", 1.0)
-            except InterruptedError:
-                pass
+            with contextlib.suppress(InterruptedError):
+                work()
     assert not [hole for segment, end in segments(writer.head) for hole in segment.view().holes(end)]
 
 
@@ -403,10 +415,12 @@ def test_a_forked_child_writes_nothing_into_its_parents_memory(kind):
     pid = os.fork()
     if pid == 0:
         refused: list[Any] = []
-        writer.forked(lambda *call: refused.append(call))
-        for step in range(3):
-            writer.append.log("a", 1.0, step)
-        os._exit(len(refused))
+        try:
+            writer.forked(lambda *call: refused.append(call))
+            for step in range(3):
+                writer.append.log("a", 1.0, step)
+        finally:
+            os._exit(len(refused))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
     assert bytes(memory) == before
 
@@ -416,7 +430,7 @@ def test_a_writer_that_takes_over_after_a_fork_serves_the_same_bound_method(kind
     log = first.append.log
     log("a", 1.0)
     first.forked(lambda *call: None)
-    second = Writer(first.pool, b"v" * 16, value_bytes_max=1000, append=first.append)
+    second = Writer(MemoryPool(None, None), b"v" * 16, value_bytes_max=1000, append=first.append)
     log("a", 2.0)
     log("a", 3.0)
     assert [struct.unpack("<d", record[2])[0] for record in records(second.head)] == [2.0, 3.0]

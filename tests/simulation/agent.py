@@ -84,8 +84,8 @@ class SimAgent:
         numbers = {entry.number for pen in run.known for entry in pen.entries}
 
         def done() -> None:
-            missing = self.world_missing(run, numbers)
-            if missing and not consignment.gone:
+            missing = self.world_missing(run, numbers) - run.shaky
+            if missing and not run.deleted and not consignment.gone:
                 self.world.wrong(f"a flush ended while {len(missing)} records were not there: {sorted(missing)[:5]}")
 
         wait = Wait(done)
@@ -138,13 +138,12 @@ class SimAgent:
     def _exchange(self, lane: int, due: Due) -> None:
         world, server = self.world, due.server.transport
         assert hasattr(server, "weather")
-        server.exchanges += 1
         self._busy[lane] = True
         self._poll_s[lane] = POLL_MIN_S
         blow = server.weather.strike(world.now, world.random)
         box: list[Answer | None] = []
         if blow.arrives_s is not None:
-            world.after(blow.arrives_s, lambda: box.append(server.arrive(due.order.request, blow.fault)))
+            world.after(blow.arrives_s, lambda: box.append(server.arrive(due.order.request, blow.fault, due.sent_at)))
         world.after(
             min(blow.answers_s, TIMEOUT_S),
             lambda: self._answered(lane, due, box[0] if box and blow.answered and box[0] else "no answer"),
@@ -158,8 +157,10 @@ class SimAgent:
     def _take(self, lane: int, due: Due, answer: Answer | str) -> None:
         world = self.world
         self._busy[lane] = False
-        if isinstance(answer, str) or judge(answer, due.order.echoes).verdict is not Verdict.ACCEPTED:
-            due.server.transport.failed_at.append(world.now)  # type: ignore[attr-defined]
+        server = due.server.transport
+        assert hasattr(server, "weather")
+        accepted = isinstance(answer, Answer) and judge(answer, due.order.echoes).verdict is Verdict.ACCEPTED
+        (server.passed_at if accepted else server.failed_at).append(world.now)
         run = next(run for run, consignment in self.consignments.items() if consignment is due.consignment)
         if isinstance(answer, Answer) and answer.status == 409:
             from simulation import oracle
@@ -169,6 +170,6 @@ class SimAgent:
         due.consignment.release_waits()
         if due.consignment.status_sent and not run.status_sent:
             world.fuse.burn()
-            run.status_sent = run.confirmed = True
+            run.status_sent, run.confirmed_at = True, world.now
             world.fuse.burn()
         self.wake() if self.sender.uses_lanes() else self._look_in(lane, 0.0)

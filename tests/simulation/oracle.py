@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from simulation.pens import Pen, number_in
@@ -24,7 +25,7 @@ from steplog.journal import range as ranges
 if TYPE_CHECKING:
     from simulation.world import SimRun, SimServer, World
 
-FAILURES_A_MINUTE_MAX = 120
+FAILURES_A_MINUTE_MAX = 100
 
 
 def missing(run: SimRun, numbers: set[int]) -> set[int]:
@@ -51,18 +52,21 @@ def mark_heard(world: World, run: SimRun, due: Due, answer: Answer) -> None:
         run.lost |= {e.number for e in pen.entries if e.position < first and e.number in run.shaky}
 
 
-def arriving(world: World, server: SimServer, request: Request) -> None:
+def arriving(world: World, server: SimServer, request: Request, sent_at: float) -> None:
     """A request is about to be carried out."""
     run = world.run_of(server, request)
     if run is None:
         return
+    known = server.memory.sent_key == server.memory.key
+    if run.restored and known and request.headers.get("Content-Encoding") == "deflate":
+        run.asked_since.add(ranges.decode(request.body).writer)
     if request.method == "PATCH" and b"status" in request.body and run.on_server is not None:
-        if run.confirmed and not run.restored:
+        if run.confirmed_at is not None and sent_at > run.confirmed_at and not run.restored:
             world.wrong("the status is sent again after it was confirmed")
         if run.status is None:
             world.wrong("a status is sent that nobody decided")
         left = missing(run, run.due_before_status) - run.shaky
-        if left and server.memory.sent_key == server.memory.key:
+        if left and known:
             world.wrong(f"the status is sent before {len(left)} records that were written before it")
 
 
@@ -76,7 +80,7 @@ def verdict(world: World) -> list[str]:
     for run in world.runs:
         wrong += _of_run(world, run)
     for server in world.servers:
-        wrong += _hammered(server)
+        wrong += _hammered(server, 8 * len(world.poison))
     return wrong
 
 
@@ -85,7 +89,7 @@ def _left(world: World) -> str:
     if agent is None:
         return "no agent"
     return "; ".join(
-        f"{consignment.pending()} records, question {consignment.question}, status {consignment.status} "
+        f"{consignment.pending()} records, question {consignment.inquiry.question}, status {consignment.status} "
         f"{consignment.status_sent}, trouble {agent.sender.trouble(consignment)}"
         for consignment in agent.consignments.values()
     )
@@ -100,6 +104,8 @@ def _of_run(world: World, run: SimRun) -> list[str]:
         wrong.append(f"set aside although the server takes them: {good[:5]}; twice: {run.aside.twice}")
     if run.deleted or run.on_server is None:
         return wrong + _kept(world, run)
+    # Nobody has asked the server about these writers since it went back, so nobody can know.
+    run.lost |= {n for n, (pen, _) in mine.items() if n in run.shaky and pen.name not in run.asked_since}
     rows = run.on_server.rows
     counts: dict[int, int] = {}
     for row in rows:
@@ -192,15 +198,13 @@ def _counted(world: World, run: SimRun, counts: dict[int, int], aside: list[int]
     return wrong
 
 
-def _hammered(server: SimServer) -> list[str]:
-    """No busy loop: failures come at the pace of back-off."""
+def _hammered(server: SimServer, searching: int) -> list[str]:
+    """No busy loop: failures come at the pace of back-off, but where a success or a search came in between."""
     failed = server.failed_at
-    for index in range(len(failed) - FAILURES_A_MINUTE_MAX):
-        if failed[index + FAILURES_A_MINUTE_MAX] - failed[index] < 60.0:
-            return [f"{FAILURES_A_MINUTE_MAX} exchanges in vain within a minute"]
+    for index, time in enumerate(failed):
+        within = bisect_left(failed, time + 60.0) - index
+        if within > FAILURES_A_MINUTE_MAX + searching:
+            passed = bisect_left(server.passed_at, time + 60.0) - bisect_left(server.passed_at, time)
+            if within > FAILURES_A_MINUTE_MAX + searching + passed:
+                return [f"{within} exchanges in vain within a minute, and {passed} others"]
     return []
-
-
-def body_range(request: Request) -> ranges.Range:
-    """The range in a request."""
-    return ranges.decode(request.body)

@@ -75,7 +75,11 @@ class Weather:
         for kind in source.choices(kinds, weights, k=source.choice((0, 1, 1, 2, 2, 3, 4, 6))):
             begin = start + source.uniform(0, length)
             lasts = min(source.choice((1, 10, 60, 600, 3600)) * source.uniform(0.5, 1), WINDOWS[kind][1])
-            share = 1.0 if kind.startswith(("proxy", "key", "small", "down", "redirect")) else source.choice((0.1, 0.3, 1.0))
+            share = (
+                1.0
+                if kind.startswith(("proxy", "key", "small", "down", "redirect"))
+                else source.choice((0.1, 0.3, 1.0))
+            )
             if kind == "errors":
                 share = min(share, 0.3)
             weather.windows.append(Window(kind, begin, begin + lasts, share))
@@ -141,6 +145,8 @@ class Weather:
             case ["portal"]:
                 return Blow(there, back, Fault(200, PAGE))
             case ["garbled"]:
-                body = source.choice((b"", PAGE, b"{}", b'{"writer":"x","first":0,"end":1,"accepted":1,"duplicates":0}'))
+                body = source.choice(
+                    (b"", PAGE, b"{}", b'{"writer":"x","first":0,"end":1,"accepted":1,"duplicates":0}')
+                )
                 return Blow(there, back, Fault(source.choice((200, 201, 204)), body, stored=True))
         return None

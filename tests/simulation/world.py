@@ -19,7 +19,6 @@ from simulation.pens import Entry, Fuse, Pen, SetAside, number_in
 from simulation.weather import Weather
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.order import Address
-from steplog.errors import ServerUnavailableError
 from steplog.memory_server import Fault, MemoryRun, MemoryServer
 
 START = 1000.0
@@ -38,7 +37,7 @@ class SimServer:
         self.memory.refuses = lambda name, value: world.poison.get(number_in(value))
         self.backup: dict[str, MemoryRun] | None = None
         self.failed_at: list[float] = []  # when an exchange brought nothing
-        self.exchanges = 0
+        self.passed_at: list[float] = []
         self.stocked = stock  # whether it ever was a stock server
 
     @property
@@ -55,19 +54,20 @@ class SimServer:
     def abort(self) -> None:
         pass
 
-    def arrive(self, request: Request, fault: Fault | None) -> Answer | None:
+    def arrive(self, request: Request, fault: Fault | None, sent_at: float) -> Answer:
         """A request reaches the server; its answer."""
         now = self.world.now
         self.memory.body_bytes_max = self.weather.limit(now)
         if self.weather.key_is_bad(now):
             self.memory.sent_key = "old"
-        self.world.seen(self, request, fault)
-        if fault is not None:
-            self.memory.faults.append(fault)
-        try:
-            return self.memory.exchange(request, 0.0)
-        except ServerUnavailableError:
-            return None
+        if fault is None or fault.stored:
+            oracle.arriving(self.world, self, request, sent_at)
+        if fault is not None and not fault.stored:
+            return Answer(fault.status or 0, fault.body, fault.headers)
+        answer = self.memory.exchange(request, 0.0)
+        if fault is None or (answer.status >= 400 and (fault.status or 0) < 300):
+            return answer
+        return Answer(fault.status or 0, fault.body, fault.headers)
 
 
 @dataclass(eq=False)
@@ -83,11 +83,12 @@ class SimRun:
     status: str | None = None
     status_sent: bool = False
     due_before_status: set[int] = field(default_factory=set)
-    confirmed: bool = False  # the server's answer to the status was taken in and written down
+    confirmed_at: float | None = None  # when the server's answer to the status was taken in and written down
     deleted: bool = False
     lost: set[int] = field(default_factory=set)  # gone with an older backup, and from here as well
     shaky: set[int] = field(default_factory=set)  # a restored backup took them from the server
     restored: bool = False
+    asked_since: set[str] = field(default_factory=set)  # the writers that sent something after that
 
     @property
     def on_server(self) -> MemoryRun | None:
@@ -134,10 +135,9 @@ class World:
     def run(self) -> list[str]:
         """Live until everything is delivered, or should have been; what was wrong."""
         self.start_agent()
-        calm = max([self.quiet_at, *(server.weather.calm() for server in self.servers)])
-        limit = calm + self._allowance()
+        calm = max(server.weather.calm() for server in self.servers)
         while self._events and not self.violations:
-            if self._events[0][0] > limit:
+            if self._events[0][0] > calm + 60 and self._events[0][0] > max(calm, self.quiet_at) + self._allowance():
                 break
             self.now, _, event = heapq.heappop(self._events)
             event()
@@ -149,14 +149,13 @@ class World:
     def _allowance(self) -> float:
         """How long delivery may take once all is well."""
         allowed = 2 * BACKOFF_MAX_S + 60
-        faulty = sum(status == 500 for status in self.poison.values()) + 20
+        # A record that makes the server fail: some ten rounds of back-off; one that it refuses: one, if there are many.
+        allowed += sum(600.0 if status == 500 else BACKOFF_MAX_S for status in self.poison.values())
         for server in self.servers:
-            if server.weather.has("busy"):
-                allowed += ANSWER_LATE_S
-            if server.weather.has("proxy 404", "delete"):
-                allowed += GONE_INTERVAL_S * 1.1
+            allowed += ANSWER_LATE_S * server.weather.has("busy")
+            allowed += GONE_INTERVAL_S * 1.1 * server.weather.has("proxy 404", "delete")
             allowed += server.weather.round_trip_s * 2 * len(self.logged)
-        return allowed + 600 * min(faulty, 40) * bool(self.poison) + 30 * len(self.poison)
+        return allowed
 
     # -- drawing --------------------------------------------------------------------------------------------------
 
@@ -228,8 +227,7 @@ class World:
             self._numbers += 1
             if self.random.random() < 0.02:
                 pen.claim()
-                if self.random.random() < 0.9:
-                    self.after(self.random.uniform(0, 5), pen.bury)
+                self.after(self.random.uniform(0, self.random.choice((1, 5, 60))), pen.bury)
             if self.random.random() < bad:
                 faulty = sum(status == 500 for status in self.poison.values()) < 3 and self.random.random() < 0.2
                 self.poison[self._numbers] = 500 if faulty else self.random.choice((400, 422))
@@ -309,11 +307,6 @@ class World:
                 server.memory.batch = False
                 server.stocked = True
 
-    def seen(self, server: SimServer, request: Request, fault: Fault | None) -> None:
-        """The oracle looks at each request as it arrives."""
-        if fault is None or fault.stored:
-            oracle.arriving(self, server, request)
-
     def run_of(self, server: SimServer, request: Request) -> SimRun | None:
         return next((run for run in self.runs if run.server is server and f"/{run.memory_run}/" in request.path), None)
 
@@ -339,7 +332,7 @@ def describe(seed: int) -> dict[str, Any]:
         "records": len(world.logged),
         "poison": len(world.poison),
         "kills": world.kills,
-        "exchanges": sum(server.exchanges for server in world.servers),
+        "exchanges": sum(len(server.failed_at) + len(server.passed_at) for server in world.servers),
         "weather": [[window.kind for window in server.weather.windows] for server in world.servers],
         "violations": violations,
     }

@@ -20,7 +20,11 @@ __all__ = ["main"]
 
 _MODULES = {  # by name: the module, and what --help says of the command without importing it
     "demo": ("steplog.cli.demo", "See what happens when the server goes away and a process is killed."),
+    "doctor": ("steplog.cli.doctor", "Say what is set, what works, and what does not."),
+    "login": ("steplog.cli.login", "Store an API key."),
+    "ls": ("steplog.cli.ls", "List the runs on the server, and what waits here."),
     "serve": ("steplog.cli.serve", "Run a server on this machine."),
+    "show": ("steplog.cli.show", "Show a run: its status, its config, its metrics."),
 }
 
 

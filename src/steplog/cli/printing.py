@@ -11,6 +11,7 @@ import io
 import json
 import sys
 import unicodedata
+from datetime import datetime
 from typing import Any
 
 import click
@@ -18,9 +19,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["console", "plain", "print_json", "row", "show", "table"]
+__all__ = ["console", "plain", "print_json", "row", "show", "status", "table", "value", "when"]
 
 _PLAIN_WIDTH = 200  # where the output is no terminal: nothing is cut at 80
+_STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "CRASHED": "red", "FAILED": "yellow"}
 _CONTROL = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
 
 
@@ -54,6 +56,29 @@ def plain(text: object, most: int = 200) -> str:
 def print_json(what: Any) -> None:
     """One JSON document on stdout, in ASCII: a terminal obeys none of it."""
     click.echo(json.dumps(what, indent=2))
+
+
+def value(what: Any, most: int = 60) -> str:
+    """A metric's value or a config's, short."""
+    if isinstance(what, str):
+        return plain(what, most)
+    if isinstance(what, float):
+        return f"{what:.6g}"
+    return "" if what is None else plain(json.dumps(what, separators=(", ", ": ")), most)
+
+
+def when(date: object) -> str:
+    """A date of the server's, in the time of this place."""
+    try:
+        told = datetime.fromisoformat(str(date).replace("Z", "+00:00"))
+    except ValueError:
+        return plain(date)
+    return told.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def status(name: object) -> Text:
+    """A run's status, in its colour."""
+    return Text(plain(name), _STATUS_STYLES.get(str(name), ""))
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -4,8 +4,7 @@
   attempt is the exchange that is due, the wait is until the next one is, and the sleep can be interrupted.
 * *Lanes*, for a stock server alone: threads that help the sender with single metrics.
 * The *keeper* thread prepares segments, closes holes, takes to disk what stays undelivered, finds new writers, and
-  adopts
-  the runs of the dead.
+  adopts the runs of the dead.
 
 ``log()`` never comes here. What is shared between the threads and those who wait is the sender's state, under one
 lock that is never held across I/O with a server. Whatever is raised in a thread is counted, said once, and the
@@ -14,6 +13,7 @@ thread goes on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -22,53 +22,20 @@ from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_result, stop_never
-
 from steplog.delivery.consignment import Consignment, Terms, Wait
 from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Answer, Transport
+from steplog.delivery.news import news
+from steplog.delivery.pulse import Pulse
 from steplog.delivery.sender import Due, Sender
 from steplog.errors import ServerUnavailableError
 from steplog.journal.opening import OpenWriter
 
 __all__ = ["Agent"]
 
-POLL_MIN_S = 0.02
-POLL_MAX_S = 0.5
 LOOK_INTERVAL_S = 1.0
 T = TypeVar("T")
 _log = logging.getLogger("steplog")
-
-
-class _Pulse:
-    """When a thread runs next: at a due time, or sooner when it is woken; slower while nothing happens."""
-
-    def __init__(self) -> None:
-        self._wakes: SimpleQueue[None] = SimpleQueue()  # its put is safe in a signal handler
-        self.wait_s = 0.0
-        self._poll_s = POLL_MIN_S
-
-    def busy(self) -> None:
-        """Something was done: come back at once."""
-        self.wait_s, self._poll_s = 0.0, POLL_MIN_S
-
-    def idle(self, until_s: float | None, poll_max_s: float = POLL_MAX_S) -> None:
-        """Nothing was done; something is due in ``until_s``."""
-        self._poll_s = min(self._poll_s * 1.5, poll_max_s)
-        self.wait_s = self._poll_s if until_s is None else min(max(until_s, 0.0), self._poll_s)
-
-    def wake(self) -> None:
-        """Have the thread run now."""
-        self._wakes.put(None)
-
-    def sleep(self, seconds: float) -> None:
-        """What the thread sleeps with."""
-        try:
-            self._wakes.get(timeout=seconds) if seconds > 0 else self._wakes.get_nowait()
-            while True:
-                self._wakes.get_nowait()
-        except Empty:
-            return
 
 
 class Agent:
@@ -96,12 +63,13 @@ class Agent:
         self._lock = threading.RLock()
         self._custodies: dict[Consignment, Custody] = {}
         self._writers: list[OpenWriter] = []
-        self._pulses: list[_Pulse] = []
-        self._keeper = _Pulse()
+        self._pulses: list[Pulse] = []
+        self._keeper = Pulse()
         self._keeping = False
         self._look_at = 0.0
         self._spool_at = 0.0
-        self._stopped = False
+        self._lanes_max = terms.connections_max
+        news.forget()
 
     # -- runs -----------------------------------------------------------------------------------------------------
 
@@ -111,13 +79,19 @@ class Agent:
             self._custodies[custody.consignment] = custody
             self._sender.add(self._clock(), custody.consignment, transport, adopted)
             start = not self._pulses
-            if start:
-                self._add_lane()
+            self._start_lanes(1)
         if custody.own is not None:
             self.keep(custody.own)
         elif start:
             self._start_keeper()
         self.wake()
+
+    def hold(self, custody: Custody) -> None:
+        """Look after a run of this process that goes nowhere yet: to disk, and no further."""
+        with self._lock:
+            self._custodies[custody.consignment] = custody
+        if custody.own is not None:
+            self.keep(custody.own)
 
     def keep(self, writer: OpenWriter) -> None:
         """Look after a writer of this process, whoever delivers it.
@@ -129,17 +103,19 @@ class Agent:
                 self._writers.append(writer)
         self._start_keeper()
 
-    def wait(self, custody: Custody, timeout_s: float, status: str | None = None) -> bool:
+    def wait(self, custody: Custody, timeout_s: float, status: str | None = None, *, whole: bool = False) -> bool:
         """Wait until what is written by now is delivered, and with ``status`` until that is set; whether it is.
 
+        ``whole``: until a status that was decided before is set, too.
         Ends after ``timeout_s`` whatever the server does. Passes KeyboardInterrupt on.
         """
         told: SimpleQueue[None] = SimpleQueue()
-        wait = Wait(lambda: told.put(None), status is not None)
+        wait = Wait(lambda: told.put(None))
         with self._lock:
             custody.look()
             if status is not None:
                 custody.decide(status)
+            wait.status = status is not None or (whole and custody.consignment.status is not None)
             custody.consignment.wait(wait)
             custody.consignment.release_waits()
         self.wake()
@@ -171,6 +147,13 @@ class Agent:
             custody.remove()
         return done
 
+    def release(self, custody: Custody) -> None:
+        """Leave a run to somebody else, as it is."""
+        with self._lock:
+            if self._custodies.pop(custody.consignment, None) is not None:
+                self._sender.remove(custody.consignment)
+        custody.release()
+
     def look(self, custody: Custody, at: Callable[[Custody], T]) -> T:
         """What ``at`` sees of a run while nothing moves."""
         with self._lock:
@@ -194,76 +177,99 @@ class Agent:
 
     # -- threads --------------------------------------------------------------------------------------------------
 
-    def _start(self, pulse: _Pulse, work: Callable[[], None], name: str) -> None:
-        def attempt() -> bool:
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001 - a thread of ours that ends would stop delivery silently
-                self._fault(name, error)
-                pulse.idle(None)
-            return not self._stopped
-
-        def wait(_: RetryCallState) -> float:
-            return pulse.wait_s
-
-        loop = Retrying(sleep=pulse.sleep, wait=wait, stop=stop_never, retry=retry_if_result(bool))
-        threading.Thread(target=loop, args=(attempt,), name=name, daemon=True).start()
-
     def _start_keeper(self) -> None:
         with self._lock:
-            start, self._keeping = not self._keeping, True
-        if start:
-            self._start(self._keeper, self._keep, "steplog-keeper")
+            if not self._keeping:
+                self._keeper.start(self._keep, "steplog-keeper", self._fault)
+                self._keeping = True
 
-    def _add_lane(self) -> None:
-        pulse, lane = _Pulse(), len(self._pulses)
-        self._pulses.append(pulse)
-        self._start(pulse, lambda: self._send(pulse, lane), f"steplog-sender-{lane}" if lane else "steplog-sender")
+    def _start_lanes(self, lanes: int) -> None:
+        with self._lock:
+            while len(self._pulses) < lanes:
+                pulse, lane = Pulse(), len(self._pulses)
+                name = f"steplog-sender-{lane}" if lane else "steplog-sender"
+                pulse.start(lambda pulse=pulse, lane=lane: self._send(pulse, lane), name, self._fault)  # type: ignore[misc]
+                self._pulses.append(pulse)
 
-    def _fault(self, thread: str, error: Exception) -> None:
+    def _fault(self, thread: str, error: BaseException) -> None:
         self.faults += 1
         if self.faults == 1:
-            _log.error("steplog: a fault in its own thread %s; it goes on.", thread, exc_info=error)
+            with contextlib.suppress(Exception):  # a handler of the user's; there is nobody left to tell
+                _log.error("steplog: a fault in its own thread %s; it goes on.", thread, exc_info=error)
 
-    def _send(self, pulse: _Pulse, lane: int) -> None:
+    def _try(self, work: Callable[[], object]) -> None:
+        """One of several things to do: what goes wrong with it is not to keep the others from their turn."""
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - counted and said; the thread goes on
+            self._fault(threading.current_thread().name, error)
+
+    def _send(self, pulse: Pulse, lane: int) -> None:
         """One attempt of a sender thread: the exchange that is due, if one is."""
         with self._lock:
-            due = self._sender.next(self._clock(), lane)
+            due = self._next(lane)
         if not isinstance(due, Due):
             pulse.idle(None if due is None else due - self._clock())
             return
+        pulse.busy()
         answer = self._exchange(due)
         with self._lock:
+            self._learn(due, answer)
+        if self._sender.uses_lanes() and self._lanes_max > len(self._pulses):
+            try:
+                self._start_lanes(self._lanes_max)
+            except RuntimeError:  # no thread can be started here; lane 0 does it all
+                self._lanes_max = len(self._pulses)
+
+    def _next(self, lane: int) -> Due | float | None:
+        """What is due on this lane; on the first one also for all that have no thread."""
+        alone = range(len(self._pulses), self.terms.connections_max) if self._sender.uses_lanes() and not lane else ()
+        soonest: float | None = None
+        for one in (lane, *alone):
+            try:
+                due = self._sender.next(self._clock(), one)
+            except BaseException:
+                self._sender.stumbled(self._clock())
+                raise
+            if isinstance(due, Due):
+                return due
+            if due is not None:
+                soonest = due if soonest is None else min(soonest, due)
+        return soonest
+
+    def _learn(self, due: Due, answer: Answer | str) -> None:
+        try:
             self._sender.answered(self._clock(), due, answer)
-            due.consignment.release_waits()
-            custody = self._custodies.get(due.consignment)
-            if custody is not None:
-                custody.settle()
-            lanes = self.terms.connections_max if self._sender.uses_lanes() else 1
-        while len(self._pulses) < lanes:
-            self._add_lane()
-        pulse.busy()
+        except BaseException:
+            self._sender.stumbled(self._clock())
+            raise
+        due.consignment.release_waits()
+        if due.consignment in self._custodies:
+            self._custodies[due.consignment].settle()
 
     def _exchange(self, due: Due) -> Answer | str:
         try:
             return due.server.transport.exchange(due.order.request, self._exchange_timeout_s)
         except ServerUnavailableError as error:
             return str(error)
+        except BaseException as error:  # noqa: BLE001 - the sender must learn of every exchange how it ended
+            self._fault(threading.current_thread().name, error)
+            return f"{type(error).__name__} on the way"
 
     def _keep(self) -> None:
         """One round of the keeper."""
+        self._keeper.idle(None, LOOK_INTERVAL_S / 4)
         for writer in list(self._writers):
-            writer.keep()
+            self._try(writer.keep)
         now = self._clock()
         short = self._memory_is_short()
         if short or now >= self._spool_at:
             self._spool_at = now + self._spool_interval_s
             for custody in list(self._custodies.values()):
-                custody.spool(self._lock, short)
+                self._try(lambda custody=custody: custody.spool(self._lock, short))  # type: ignore[misc]
         if now >= self._look_at:
             self._look_at = now + LOOK_INTERVAL_S
             self._look_after()
-        self._keeper.idle(None, LOOK_INTERVAL_S / 4)
 
     def _look_after(self) -> None:
         with self._lock:
@@ -271,17 +277,22 @@ class Agent:
             custodies = list(self._custodies.values())
             delivered = {custody.own for custody in custodies}
         for writer in self._writers:
-            writer.writer.pool.measure()
+            self._try(writer.writer.pool.measure)
             if writer not in delivered:
-                writer.follow()
+                self._try(writer.follow)
         for custody in custodies:
-            with self._lock:
-                custody.look()
-                custody.settle()
-                custody.consignment.release_waits()
-            self.dismiss(custody)
-        if not custodies:
-            return
+            self._try(lambda custody=custody: self._look_at_run(custody))  # type: ignore[misc]
+        if custodies:
+            self._try(self._adopt_others)
+
+    def _look_at_run(self, custody: Custody) -> None:
+        with self._lock:
+            custody.look()
+            custody.settle()
+            custody.consignment.release_waits()
+        self.dismiss(custody)
+
+    def _adopt_others(self) -> None:
         with self._lock:
             held = {custody.place.local_id for custody in self._custodies.values()}
         for custody, transport in self._adopt(held):

@@ -4,6 +4,9 @@ The delay is tenacity's exponential (1 s, doubling to 60 s) with full jitter: an
 that many clients of one server do not come back together
 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A server's ``Retry-After`` is a lower
 bound.
+
+Where several requests are under way at once, they fail together, and that is one failure: what was sent before the last
+one was known does not count again.
 """
 
 from __future__ import annotations
@@ -25,18 +28,27 @@ _ceiling = wait_exponential(multiplier=1, max=DELAY_MAX_S)
 class Backoff:
     """The due time of something that may fail: a server, a run, a range."""
 
-    __slots__ = ("_random", "attempt_number", "due")
+    __slots__ = ("_failed_at", "_random", "attempt_number", "due")
 
     def __init__(self, source: random.Random) -> None:
         self._random = source
+        self._failed_at = 0.0
         self.attempt_number = 0  # under tenacity's name for it: failures in a row
         self.due = 0.0  # on the monotonic clock, in seconds
 
-    def failed(self, now: float, at_least_s: float | None = None) -> None:
-        """One more failure, at ``now``."""
+    def failed(self, now: float, at_least_s: float | None = None, sent_at: float | None = None) -> None:
+        """A failure, at ``now``, of what was sent at ``sent_at``."""
+        if self.attempt_number and sent_at is not None and sent_at < self._failed_at:
+            self.due = max(self.due, now + (at_least_s or 0.0))
+            return
         self.attempt_number += 1
+        self._failed_at = now
         ceiling = _ceiling(cast("RetryCallState", self))
         self.due = now + max(self._random.uniform(0.0, ceiling), at_least_s or 0.0)
+
+    def try_again(self) -> None:
+        """It is worth another try at once, whose failure still is one more in a row."""
+        self.due = 0.0
 
     def passed(self) -> None:
         """It works again."""

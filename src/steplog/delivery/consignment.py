@@ -1,24 +1,25 @@
 """A consignment: everything of one run that is still to be delivered, and in what order. Pure.
 
-Before anything is sent of an adopted run, the server must say that the key belongs to the run's account. Then it is
-asked for the run, unless its creation has just told what the server is (one that takes ranges, or a stock one). Then
-come the records of every writer, and last, once nothing that was written before the end is left, the status.
-A run that the server does not know any more is *gone*: nothing is sent, everything is kept.
+First the run is made, if it was begun without the server (``creation``), then what is to be asked (``inquiry``), then
+the records of every writer, and last, once nothing that was written before the end is left, the status. Of a run that
+the server does not know any more nothing is sent, and everything is kept.
 """
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from steplog.delivery import questions, wire
 from steplog.delivery.backoff import Backoff
+from steplog.delivery.creation import Creation
 from steplog.delivery.exchange import Request
+from steplog.delivery.inquiry import Inquiry
 from steplog.delivery.metrics import MetricStream
+from steplog.delivery.news import news
 from steplog.delivery.order import Address, Aside, Order
 from steplog.delivery.questions import Question
 from steplog.delivery.ranges import RangeStream
@@ -27,8 +28,8 @@ from steplog.journal.journal import Journal
 
 __all__ = ["Consignment", "Terms", "Wait"]
 
-ACCOUNT_INTERVAL_S = 60.0
-_log = logging.getLogger("steplog")
+_REFUSALS = (Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.MARK)
+STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +50,54 @@ class Wait:
 
 
 class Consignment:
-    """One run's journals on their way to one address."""
+    """One run's journals on their way to one address; ``account``: whose key it takes, None for a run made here.
+
+    ``creation`` makes the run, if it is not on the server yet; the address is whole once that is done.
+    """
 
     def __init__(
-        self, address: Address, aside: Aside, terms: Terms, source: random.Random, account: str | None = None
+        self,
+        address: Address,
+        aside: Aside,
+        terms: Terms,
+        source: random.Random,
+        account: str | None = None,
+        creation: Creation | None = None,
     ) -> None:
         self.address = address
         self.terms = terms
         self.backoff = Backoff(source)
-        self.takes_ranges = True
-        self.gone = False
-        self.question: Question | None = Question.RUN if account is None else Question.ACCOUNT
+        self.creation = creation
+        self.name = ""  # as the server gave it to a run that was made here
+        self.inquiry = Inquiry(address, account, self.backoff)
         self.status: str | None = None  # to be sent, after the records below ``ends``
         self.status_sent = False
-        self.refused: Judgement | None = None  # of the status
-        self.trouble: str | None = None  # what keeps this run from being delivered
+        self.refused: Judgement | None = None  # of the status, for those who wait for it
         self.waits: list[Wait] = []
         self.journals: dict[str, Journal] = {}
         self._ends: dict[str, int] = {}
+        self._status_at = 0.0
+        self._trouble: str | None = None
         self._ranges: dict[str, RangeStream] = {}
         self._metrics: dict[str, MetricStream] = {}
-        self._misses = 0  # answers in a row that could not find the run, while questions could
-        self._account = account
         self._aside = aside
         self._source = source
         self._turn = 0
 
+    @property
+    def gone(self) -> bool:
+        """Whether the server does not have the run any more."""
+        return self.inquiry.gone
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps this run from being delivered, if anything does."""
+        streams: list[RangeStream | MetricStream] = [*self._ranges.values(), *self._metrics.values()]
+        return self._trouble or self.inquiry.trouble or next((s.trouble for s in streams if s.trouble), None)
+
     def knows(self, takes_ranges: bool) -> None:
         """The server has just made the run, and said whether it takes ranges."""
-        self.question, self.takes_ranges = None, takes_ranges
+        self.inquiry.knows(takes_ranges)
 
     # -- what is to be delivered ----------------------------------------------------------------------------------
 
@@ -85,14 +105,9 @@ class Consignment:
         """One more writer."""
         self.journals[journal.writer] = journal
 
-    def remove(self, writer: str) -> None:
-        """A writer whose journal is not needed any more."""
-        for streams in (self.journals, self._ranges, self._metrics):
-            streams.pop(writer, None)
-
     def end_with(self, status: str) -> None:
         """Send this status once everything that is written by now is delivered."""
-        self.status, self.refused = status, None
+        self.status, self.refused, self._status_at = status, None, 0.0
         self._ends = self._written()
 
     def wait(self, wait: Wait) -> None:
@@ -101,12 +116,12 @@ class Consignment:
         self.waits.append(wait)
 
     def pending(self) -> int:
-        """How many records are written and neither delivered nor set aside."""
-        return sum(self._pending(journal) for journal in self.journals.values())
+        """How many records are written and neither delivered nor set aside; the cost grows with their number."""
+        return sum(self._stream(writer).pending() for writer in self.journals)
 
     def idle(self) -> bool:
         """Whether nothing is left: no record, and no status."""
-        return (self.status is None or self.status_sent) and self.pending() == 0
+        return not self._owes_status() and all(self._stream(writer).empty() for writer in self.journals)
 
     def settled(self, wait: Wait) -> bool:
         """Whether everything that was waited for is there."""
@@ -125,25 +140,19 @@ class Consignment:
     def _settled(self, ends: dict[str, int]) -> bool:
         return all(self._stream(writer).settled(end) for writer, end in ends.items() if writer in self.journals)
 
-    def _pending(self, journal: Journal) -> int:
-        return self._stream(journal.writer).pending()
+    def _owes_status(self) -> bool:
+        return self.status is not None and not self.status_sent
 
     def _stream(self, writer: str) -> RangeStream | MetricStream:
-        if writer in self._metrics or not self.takes_ranges or self.journals[writer].marks.stock:
-            return self._metric_stream(writer)
-        return self._range_stream(writer)
-
-    def _range_stream(self, writer: str) -> RangeStream:
+        journal = self.journals[writer]
+        if journal.marks.stock or not self.inquiry.takes_ranges:
+            if writer not in self._metrics:
+                self._metrics[writer] = MetricStream(journal, self._aside, self.terms.connections_max, self._source)
+            return self._metrics[writer]
+        self._metrics.pop(writer, None)  # nothing was sent that way
         if writer not in self._ranges:
-            self._ranges[writer] = RangeStream(self.journals[writer], self._aside, self.terms.batch_age_s, self._source)
+            self._ranges[writer] = RangeStream(journal, self._aside, self.terms.batch_age_s, self._source)
         return self._ranges[writer]
-
-    def _metric_stream(self, writer: str) -> MetricStream:
-        if writer not in self._metrics:
-            self._metrics[writer] = MetricStream(
-                self.journals[writer], self._aside, self.terms.connections_max, self._source
-            )
-        return self._metrics[writer]
 
     # -- what is due ----------------------------------------------------------------------------------------------
 
@@ -152,129 +161,104 @@ class Consignment:
 
         Lane 0 does everything; the others only help with single metrics.
         """
-        if self.gone:
-            return None
         if self.backoff.due > now:
             return self.backoff.due
-        if self.question is not None:
-            return self._ask(self.question) if lane == 0 and self._has_work() else None
-        hurry = bool(self.waits) or self.status is not None
+        if self.creation is not None or self.inquiry.question is not None:
+            return self._ask() if lane == 0 and not self._rests() else None
+        hurry = bool(self.waits) or self._owes_status()
         soonest: float | None = None
         writers = list(self.journals)
         for turn in range(len(writers)):
-            writer = writers[(self._turn + turn) % len(writers)]
-            stream = self._stream(writer)
+            stream = self._stream(writers[(self._turn + turn) % len(writers)])
             if isinstance(stream, MetricStream):
                 due = stream.due_at(now, lane)
-                if due is not None and due <= now:
-                    self._turn += turn + 1
-                    return stream.order(self.address, lane)
-            elif lane == 0:
-                due = stream.due_at(now, hurry)
-                if due is not None and due <= now:
-                    self._turn += turn + 1
-                    return stream.order(self.address)
             else:
-                due = None
-            if due is not None:
-                soonest = due if soonest is None else min(soonest, due)
-        if lane == 0 and self._status_due():
-            return self._status()
+                due = stream.due_at(now, hurry) if lane == 0 else None
+            if due is None:
+                continue
+            if due <= now:
+                self._turn += turn + 1
+                return (
+                    stream.order(self.address, lane) if isinstance(stream, MetricStream) else stream.order(self.address)
+                )
+            soonest = due if soonest is None else min(soonest, due)
+        if lane == 0 and self._owes_status() and self.refused is None and self._settled(self._ends):
+            return self._status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
         return soonest
 
     def uses_lanes(self) -> bool:
         """Whether more than one request at a time is of use."""
         return bool(self._metrics)
 
-    def _has_work(self) -> bool:
-        return bool(self.waits) or self.status is not None or self.pending() > 0
+    def _rests(self) -> bool:
+        """Whether there is nothing to ask the server for."""
+        return self.creation is None and not self.waits and self.idle()
 
-    def _status_due(self) -> bool:
-        return self.status is not None and not self.status_sent and self.refused is None and self._settled(self._ends)
+    def _ask(self) -> Order:
+        question = self.inquiry.question
+        if self.creation is None or question is Question.ACCOUNT:
+            return self.inquiry.order(question or Question.RUN)
+        order = self.creation.order()
+        return replace(order, answered=lambda now, judgement, body: self._created(now, order, judgement, body))
 
-    def _ask(self, question: Question) -> Order:
-        run = self.address.run
-        echoes, answered = {
-            Question.ACCOUNT: (lambda body: questions.username(body) is not None, self._account_told),
-            Question.RUN: (lambda body: questions.takes_ranges(body, run) is not None, self._asked),
-            Question.LIST: (lambda body: questions.lists(body, run) is not None, self._looked),
-        }[question]
-        return Order(questions.ask(question, self.address), echoes, answered)
+    def _created(self, now: float, order: Order, judgement: Judgement, body: bytes) -> None:
+        order.answered(now, judgement, body)
+        creation = self.creation
+        if creation is not None and creation.made is not None:
+            self.creation = None
+            self.address = replace(self.address, namespace=creation.namespace, run=creation.made.uuid)
+            self.inquiry.address = self.address
+            self.name = creation.made.name
+            if creation.made.batch:
+                self.knows(True)
+            else:
+                self.inquiry.question = Question.RUN
+        elif creation is not None and creation.refused is not None:
+            if self._trouble is None:
+                news.warning("steplog: the run %s cannot be made: %s", creation.name, creation.refused.words)
+            self._trouble = creation.refused.words
+        if judgement.verdict is Verdict.ACCEPTED:
+            self.backoff.passed()
+        elif judgement.verdict in (*_REFUSALS, Verdict.MISSING):
+            self.backoff.failed(now, judgement.retry_after_s)
 
     def _status(self) -> Order:
-        body = msgspec.json.encode({"status": self.status})
-        path = wire.run_path(self.address.namespace, self.address.project, self.address.run)
-        request = Request("PATCH", path, body, {"Content-Type": "application/json"})
+        status, run = self.status, self.address.run
+        path = wire.run_path(self.address.namespace, self.address.project, run)
+        request = Request("PATCH", path, msgspec.json.encode({"status": status}), {"Content-Type": "application/json"})
         return Order(
             request,
-            lambda body: questions.status_of(body, self.address.run) == self.status,
-            self._status_answered,
+            lambda body: questions.status_of(body, run) == status,
+            lambda now, judgement, body: self._status_answered(now, judgement, status),
         )
 
     # -- answers --------------------------------------------------------------------------------------------------
 
-    def answered(self, now: float, judgement: Judgement) -> None:
-        """What any answer means for the run as a whole."""
+    def answered(self, now: float, judgement: Judgement, sent_at: float) -> None:
+        """What any answer, to what was sent at ``sent_at``, means for the run as a whole."""
         if judgement.verdict in (Verdict.FORBIDDEN, Verdict.REDIRECTED):
-            if self.trouble is None:
-                _log.warning("steplog: run %s: %s. Everything is kept.", self.address.run, judgement.words)
-            self.trouble = judgement.words
-            self.backoff.failed(now, judgement.retry_after_s)
-        elif self.question is not None:
-            return
+            if self._trouble is None:
+                news.warning("steplog: run %s: %s. Everything is kept.", self.address.run, judgement.words)
+            self._trouble = judgement.words
+            self.backoff.failed(now, judgement.retry_after_s, sent_at)
+        elif self.creation is not None:
+            return  # it knows by itself what to make of an answer
         elif judgement.verdict is Verdict.MISSING:
-            self.question = Question.RUN
-            if self._misses:
-                self.backoff.failed(now)
-            self._misses += 1
+            self.inquiry.missing(now)
         elif judgement.verdict is Verdict.ACCEPTED:
-            self._misses, self.trouble = 0, None
-            self.backoff.passed()
+            self._trouble = None
+            if self.inquiry.question is None:
+                self.inquiry.found()
+                self.backoff.passed()
 
-    def _account_told(self, now: float, judgement: Judgement, body: bytes) -> None:
-        if judgement.verdict is not Verdict.ACCEPTED:
-            return
-        username = questions.username(body)
-        if username == self._account:
-            self.question = Question.RUN
-        else:
-            if self.trouble is None:
-                _log.warning(
-                    "steplog: run %s waits here for an API key of %r; the one that is used belongs to %r.",
-                    self.address.run,
-                    self._account,
-                    username,
-                )
-            self.trouble = f"needs an API key of {self._account}"
-            self.backoff.failed(now, ACCOUNT_INTERVAL_S)
-
-    def _asked(self, now: float, judgement: Judgement, body: bytes) -> None:
-        if judgement.verdict is Verdict.ACCEPTED:
-            self.knows(bool(questions.takes_ranges(body, self.address.run)))
-        elif judgement.verdict in (Verdict.MISSING, Verdict.REFUSED):  # 404, 405: a stock server, or gone
-            self.question = Question.LIST
-
-    def _looked(self, now: float, judgement: Judgement, body: bytes) -> None:
-        if judgement.verdict is Verdict.ACCEPTED:
-            self.knows(False)
-            self._found(bool(questions.lists(body, self.address.run)))
-        elif judgement.verdict is Verdict.MISSING:  # the project is not there either
-            self._found(False)
-        elif judgement.verdict is Verdict.REFUSED:
-            self.backoff.failed(now)
-
-    def _found(self, listed: bool) -> None:
-        self.gone = not listed
-        if self.gone:
-            _log.error(
-                "steplog: the server does not have the run %s any more. Nothing more is sent; %d records are kept.",
-                self.address.run,
-                self.pending(),
-            )
-
-    def _status_answered(self, now: float, judgement: Judgement, body: bytes) -> None:
+    def _status_answered(self, now: float, judgement: Judgement, status: str | None) -> None:
+        if status != self.status:
+            return  # another one was decided meanwhile
         if judgement.verdict is Verdict.ACCEPTED:
             self.status_sent = True
-        elif judgement.verdict in (Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.MARK):
-            self.refused = judgement
-            _log.error("steplog: the server refuses the status %s of the run: %s", self.status, judgement.words)
+        elif judgement.verdict in _REFUSALS:
+            if self._status_at == 0.0:
+                news.error("steplog: the server refuses the status %s of the run: %s", status, judgement.words)
+            self._status_at = now + STATUS_INTERVAL_S
+            if any(wait.status for wait in self.waits):
+                self.refused = judgement

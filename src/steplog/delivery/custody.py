@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import logging
 import random
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 
 from steplog.delivery.aside import QuarantineFile
 from steplog.delivery.consignment import Consignment, Terms
+from steplog.delivery.creation import Creation
 from steplog.delivery.order import Address
+from steplog.errors import ConfigurationError
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import RunPlace, remove_tree
+from steplog.journal.directories import RunPlace, make_private, remove_tree
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import Disk, OpenJournal, OpenWriter, open_journal
@@ -46,12 +49,16 @@ class Custody:
         self._lock = lock
         self._disk = disk
         self._journals: dict[str, OpenJournal] = {}
+        self._unwritten = False  # the manifest, in one of the two places
+        self._synced: Manifest | None = None
+        self.on_made: Callable[[Manifest], None] = lambda manifest: None  # the server has made the run
         self.consignment = Consignment(
             Address(manifest.namespace, manifest.project, manifest.run),
             QuarantineFile(place.spool),
             terms,
             source,
-            manifest.account if own is None else None,
+            manifest.account or None if own is None else None,
+            Creation(manifest.plan) if manifest.plan is not None and not manifest.run else None,
         )
         if own is not None:
             self._add(own.opened)
@@ -76,6 +83,10 @@ class Custody:
 
     def settle(self) -> None:
         """Write down what has been achieved."""
+        address = self.consignment.address
+        if address.run != self.manifest.run:
+            self.store(self.manifest.but(run=address.run, namespace=address.namespace, name=self.consignment.name))
+            self.on_made(self.manifest)
         if self.consignment.status_sent and not self.manifest.status_sent:
             self.store(self.manifest.but(status_sent=True))
 
@@ -86,11 +97,14 @@ class Custody:
 
     def remove(self) -> None:
         """Remove the run from this host; all of it is on the server."""
-        for opened in self._journals.values():
-            opened.remove()
-        remove_tree(self.place.memory)
-        if not self._kept_aside():
-            remove_tree(self.place.spool)
+        clean = [opened.remove() for opened in self._journals.values()]
+        if all(opened.removed for opened in self._journals.values()):
+            remove_tree(self.place.memory)
+            if all(clean) and not self._kept_aside():
+                remove_tree(self.place.spool)
+            else:  # nobody is to deliver it once more
+                with suppress(OSError):
+                    (self.place.spool / "manifest").rename(self.place.spool / "manifest.delivered")
         self._lock.release()
 
     def _kept_aside(self) -> bool:
@@ -118,8 +132,17 @@ class Custody:
 
     def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
         """One spool interval is over; ``pressed``: memory is short."""
+        with lock:
+            if self._unwritten:
+                self.store(self.manifest)
         for opened in list(self._journals.values()):
             opened.spool(lock, pressed)
+        if self.manifest is not self._synced and self.spool_bytes():
+            manifest, files = self.manifest, self._disk.files
+            with suppress(OSError):  # at the next interval then
+                files.sync_file(self.place.spool / "manifest")
+                files.sync_directory(self.place.spool)
+                self._synced = manifest
 
     def _living(self) -> bool:
         return any(opened.journal.living for opened in self._journals.values())
@@ -129,11 +152,13 @@ class Custody:
         self.consignment.add(opened.journal)
 
     def store(self, manifest: Manifest) -> None:
-        """Write the manifest down, in both places."""
-        self.manifest = manifest
-        for directory in (self.place.memory, self.place.spool):
-            if directory is not None:
-                try:
-                    manifests.store(directory, manifest)
-                except OSError as error:
+        """Write the manifest down, in both places; where the disk does not take it, at the next interval again."""
+        self.manifest, said, self._unwritten = manifest, self._unwritten, False
+        for directory in self.place.directories():
+            try:
+                make_private(directory)  # memory's is gone after a restart of the machine
+                manifests.store(directory, manifest)
+            except (OSError, ConfigurationError) as error:
+                self._unwritten = True
+                if not said:
                     _log.warning("steplog cannot write the manifest in %s: %s", directory, error)

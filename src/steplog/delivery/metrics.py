@@ -4,33 +4,37 @@ Several requests are under way at once, one a *lane*; a metric's name is always 
 numbers steps on arrival. All lanes work inside a window of positions from the last acknowledged one on, with two bits a
 position in the marks: *sent*, stored before the request, and *settled*.
 
-Where an answer is lost, the record may be there already and is sent again all the same: at least once, and each such
-record counts as ambiguous, once. An answer that says that nothing was stored takes the bit back.
+Where an answer is lost, the record may be there already and is sent again all the same: at least once, and each time
+that it is sent again counts as ambiguous. An answer that says that nothing was stored takes the bit back.
+
+A record that the server refuses, or that makes it fail (500) five times in a row, may be set aside (``doubt``). The
+probe is a PATCH of the run that changes nothing.
 """
 
 from __future__ import annotations
 
-import logging
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
 
-from steplog.delivery import wire
+from steplog.delivery import questions, wire
 from steplog.delivery.backoff import Backoff
+from steplog.delivery.doubt import FAULTS_MAX, Doubt
 from steplog.delivery.exchange import Request
+from steplog.delivery.news import news
 from steplog.delivery.order import Address, Aside, Order
-from steplog.delivery.verdicts import Judgement, Verdict
+from steplog.delivery.verdicts import NOT_STORED, Judgement, Verdict
 from steplog.journal.journal import Journal
-from steplog.journal.marks import WINDOW
+from steplog.journal.marks import WINDOW, Marks
 
 __all__ = ["MetricStream"]
 
 _HEADERS = {"Content-Type": "application/json"}
-_NOT_STORED = frozenset((Verdict.KEY_REFUSED, Verdict.FORBIDDEN, Verdict.MISSING, Verdict.REDIRECTED))
-_log = logging.getLogger("steplog")
+_REFUSALS = frozenset((Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.MARK))
 
 
 class _Metric(NamedTuple):
@@ -43,115 +47,178 @@ class _Named(msgspec.Struct):
     name: str | None = None
 
 
+class _Lane:
+    """What goes out one after the other; about the first of it there may be a doubt."""
+
+    __slots__ = ("backoff", "doubt", "faults", "queue")
+
+    def __init__(self, source: random.Random) -> None:
+        self.queue: deque[_Metric] = deque()
+        self.backoff = Backoff(source)
+        self.doubt: Doubt | None = None
+        self.faults = 0
+
+
 class MetricStream:
     """Sends one journal record by record on ``lanes`` lanes."""
 
     def __init__(self, journal: Journal, aside: Aside, lanes: int, source: random.Random) -> None:
         self.journal = journal
-        self.backoffs = [Backoff(source) for _ in range(lanes)]
+        self.trouble: str | None = None  # what is refused for as long as everything is
+        self._pace = Backoff(source)  # of setting aside
         self._aside = aside
         self._set_aside = aside.positions(journal.writer)
-        self._queues: list[deque[_Metric]] = [deque() for _ in range(lanes)]
-        self._lane_of: dict[str, int] = {}
+        self._lanes = [_Lane(source) for _ in range(lanes)]
+        self._lane_of: dict[str, _Lane] = {}
         self._filled = journal.marks.delivered
-        self._accepted = 0
-        self._refused_at: dict[int, int] = {}  # position: what was accepted by the time of its first refusal
-        if not journal.marks.stock:
-            journal.set_marks(replace(journal.marks, stock=True))
+        if journal.marks.rejected < len(self._set_aside):  # a death came between the file and the count
+            journal.set_marks(replace(journal.marks, rejected=len(self._set_aside)))
+
+    # -- what there is --------------------------------------------------------------------------------------------
 
     def due_at(self, now: float, lane: int) -> float | None:
         """When this lane has something to send, on the monotonic clock; None while it has not."""
-        if not self._queues[lane]:
+        of_lane = self._lanes[lane]
+        if not of_lane.queue:
             self._fill()
-        return max(now, self.backoffs[lane].due) if self._queues[lane] else None
-
-    def order(self, address: Address, lane: int) -> Order:
-        """The exchange that is due on a lane; only one at a time a lane."""
-        metric = self._queues[lane][0]
-        self.journal.set_marks(self.journal.marks.with_sent([metric.position]))
-        return Order(
-            Request("POST", wire.metrics_path(address.namespace, address.project, address.run), metric.body, _HEADERS),
-            lambda body: _names(body, metric.name),
-            lambda now, judgement, body: self._answered(now, lane, metric, judgement),
-        )
+        if not of_lane.queue:
+            return None
+        return max(now, of_lane.backoff.due, self._pace.due if of_lane.doubt is not None else 0.0)
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""
-        return self.journal.marks.delivered >= end or self._unsettled(end) == 0
+        if any(lane.queue and lane.queue[0].position < end for lane in self._lanes):
+            return False
+        start = max(self.journal.marks.delivered, self._filled)
+        while start < end:
+            stop = min(end, start + WINDOW)
+            if self.journal.census(start, stop)[0]:
+                return False
+            start = stop
+        return True
+
+    def empty(self) -> bool:
+        """Whether no record at all is left to send."""
+        return self.settled(self._filled + WINDOW) and self.settled(self.journal.written())
 
     def pending(self) -> int:
-        """How many records are written and neither delivered nor set aside."""
-        return self._unsettled(self.journal.written())
-
-    def _unsettled(self, end: int) -> int:
-        first = self.journal.marks.delivered
-        queued = sum(metric.position < end for queue in self._queues for metric in queue)
-        start = max(first, self._filled)
+        """How many records are written and neither delivered nor set aside; the cost grows with their number."""
+        start, end = max(self.journal.marks.delivered, self._filled), self.journal.written()
+        queued = sum(len(lane.queue) for lane in self._lanes)
         return queued + (self.journal.census(start, end)[0] if start < end else 0)
 
     def _fill(self) -> None:
         """Read on, as far as the window goes, and give each record to its name's lane."""
         limit = self.journal.marks.delivered + WINDOW
+        self._filled = max(self._filled, self.journal.marks.delivered)  # it moves over what another agent settled
         end = self.journal.readable(self._filled, limit - self._filled) if self._filled < limit else self._filled
         if end <= self._filled:
             return
         batch = self.journal.read(self._filled, end)
-        settled, base = self.journal.marks.settled, self.journal.marks.delivered
+        marks, base = self.journal.marks, self.journal.marks.delivered
         positions = set(range(batch.first, batch.end))
         for position, name, body in wire.metric_bodies(batch):
-            if position in self._set_aside or settled >> (position - base) & 1:
+            if position in self._set_aside or marks.settled >> (position - base) & 1:
                 continue
-            lane = self._lane_of.setdefault(name, len(self._lane_of) % len(self._queues))
-            self._queues[lane].append(_Metric(position, name, body))
+            lane = self._lane_of.setdefault(name, self._lanes[len(self._lane_of) % len(self._lanes)])
+            lane.queue.append(_Metric(position, name, body))
             positions.discard(position)
         self._filled = batch.end
-        if not settled >> (batch.first - base):  # not looked at by an agent before this one
+        if not marks.settled >> (batch.first - base):  # not looked at by an agent before this one
             records, holes = self.journal.census(batch.first, batch.end)
-            marks = self.journal.marks
-            self.journal.set_marks(replace(marks, abandoned=marks.abandoned + holes + records - batch.records))
-        self._settle(positions)
+            marks = replace(marks, abandoned=marks.abandoned + holes + records - batch.records)
+        self._settle(marks, positions)
 
-    def _settle(self, positions: set[int], records: int = 0) -> None:
-        marks = self.journal.marks
-        marks = replace(marks, records=marks.records + records)
+    def _settle(self, marks: Marks, positions: set[int]) -> None:
         for position in sorted(positions):
             marks = marks.with_settled(position)
         self.journal.set_marks(marks)
         self.journal.evict(marks.delivered)
 
-    # -- answers ------------------------------------------------------------------------------------------------
+    # -- what is sent ---------------------------------------------------------------------------------------------
 
-    def _answered(self, now: float, lane: int, metric: _Metric, judgement: Judgement) -> None:
+    def order(self, address: Address, lane: int) -> Order:
+        """The exchange that is due on a lane; only one at a time a lane."""
+        of_lane = self._lanes[lane]
+        metric, doubt = of_lane.queue[0], of_lane.doubt
+        if doubt is not None and doubt.probes:
+            return self._probe(address, of_lane, doubt)
+        self.journal.set_marks(replace(self.journal.marks, stock=True).with_sent([metric.position]))
+        return Order(
+            Request("POST", wire.metrics_path(address.namespace, address.project, address.run), metric.body, _HEADERS),
+            lambda body: _names(body, metric.name),
+            lambda now, judgement, body: self._answered(now, of_lane, metric, judgement),
+            suspect=doubt is not None and doubt.vouched,
+        )
+
+    def _probe(self, address: Address, lane: _Lane, doubt: Doubt) -> Order:
+        return Order(
+            Request("PATCH", wire.run_path(address.namespace, address.project, address.run), b"{}", _HEADERS),
+            lambda body: questions.status_of(body, address.run) is not None,
+            lambda now, judgement, body: self._probed(now, lane, doubt, judgement),
+        )
+
+    # -- answers --------------------------------------------------------------------------------------------------
+
+    def _answered(self, now: float, lane: _Lane, metric: _Metric, judgement: Judgement) -> None:
+        if judgement.verdict is not Verdict.FAULT:
+            lane.faults = 0
         if judgement.verdict is Verdict.ACCEPTED:
-            self._accepted += 1
-            self._done(lane, metric, records=1)
-            self.backoffs[lane].passed()
-        elif judgement.verdict in (Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.MARK):
+            self._done(lane, metric, lambda marks: replace(marks, records=marks.records + 1))
+            lane.backoff.passed()
+            self._pace.passed()
+            self.trouble = None
+            return
+        if judgement.verdict in NOT_STORED or judgement.declined:
             self._not_stored(metric)
-            self._refused(now, lane, metric, judgement)
-        elif judgement.verdict in _NOT_STORED or judgement.declined:
-            self._not_stored(metric)
+        fault = judgement.verdict is Verdict.FAULT
+        lane.faults += fault
+        doubt = lane.doubt
+        if judgement.verdict in _REFUSALS or (fault and doubt is not None and doubt.vouched):
+            lane.doubt = doubt = doubt or Doubt(metric.position, metric.position + 1)
+            doubt.refused(fault, judgement.words)
+        elif lane.faults >= FAULTS_MAX:
+            lane.doubt = Doubt(metric.position, metric.position + 1, blocked=True)
 
-    def _refused(self, now: float, lane: int, metric: _Metric, judgement: Judgement) -> None:
-        before = self._refused_at.setdefault(metric.position, self._accepted)
-        record = self.journal.read(metric.position, metric.position + 1)
-        if before < self._accepted and self._aside.put(record, judgement.words):
-            marks = self.journal.marks
-            self.journal.set_marks(replace(marks, rejected=marks.rejected + 1))
-            self._done(lane, metric, records=0)
-            _log.error(
-                "steplog: the server refuses the record at position %d (%s): %s. It is set aside; the others go on.",
-                metric.position,
-                metric.name,
-                judgement.words,
-            )
+    def _probed(self, now: float, lane: _Lane, doubt: Doubt, judgement: Judgement) -> None:
+        if judgement.verdict in _REFUSALS:
+            if self.trouble is None:
+                news.warning("steplog: the server refuses everything: %s. Everything is kept.", judgement.words)
+            self.trouble = judgement.words
+            doubt.block()
+            lane.backoff.failed(now, judgement.retry_after_s)
+        elif judgement.verdict is not Verdict.ACCEPTED:
+            doubt.blurred()
+        elif doubt.passed():
+            self._put_aside(now, lane, doubt)
+        elif doubt.fault and doubt.rounds:
+            lane.backoff.failed(now)
         else:
-            self.backoffs[lane].failed(now)
+            lane.backoff.try_again()
 
-    def _done(self, lane: int, metric: _Metric, records: int) -> None:
-        self._queues[lane].popleft()
-        self._refused_at.pop(metric.position, None)
-        self._settle({metric.position}, records)
+    def _put_aside(self, now: float, lane: _Lane, doubt: Doubt) -> None:
+        """Once the record is safe in the quarantine, the lane goes on without it."""
+        metric = lane.queue[0]
+        if not self._aside.put(self.journal.read(metric.position, metric.position + 1), doubt.words):
+            doubt.refused(doubt.fault, doubt.words)  # as before, so that it is tried again
+            lane.backoff.failed(now)
+            return
+        self._done(lane, metric, lambda marks: replace(marks, rejected=marks.rejected + 1))
+        lane.backoff.passed()
+        self._pace.failed(now)
+        if self._pace.attempt_number == 1:
+            self._pace.try_again()  # one alone is no reason to wait
+        news.error(
+            "steplog: the server refuses the record at position %d (%s): %s. It is set aside; the others go on.",
+            metric.position,
+            metric.name,
+            doubt.words,
+        )
+
+    def _done(self, lane: _Lane, metric: _Metric, counted: Callable[[Marks], Marks]) -> None:
+        lane.queue.popleft()
+        lane.doubt, lane.faults = None, 0
+        self._settle(counted(self.journal.marks), {metric.position})
 
     def _not_stored(self, metric: _Metric) -> None:
         marks = self.journal.marks

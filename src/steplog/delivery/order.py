@@ -24,11 +24,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A request; whether a success confirms it; and what to do with the judgement, at a time, and the body."""
+    """A request; whether a success confirms it; and what to do with the judgement, at a time, and the body.
+
+    ``suspect``: a server fault (500) is expected to be the record's own, and says nothing of the server.
+    """
 
     request: Request
     echoes: Callable[[bytes], bool]
     answered: Callable[[float, Judgement, bytes], None]
+    suspect: bool = False
 
 
 class Aside(Protocol):

@@ -4,36 +4,45 @@ A range begins at the last acknowledged end, and one is under way at a time. It 
 somebody waits. What happens to it:
 
 * accepted: the journal is acknowledged to its end, and the next may be twice as large again;
-* the server's mark (409) lies elsewhere: the journal goes on from there;
-* too large, or refused: the first half of it, and so on down to one record;
-* one record refused: it is set aside, but only once the run is known to take anything else: either something was
-  accepted since the trouble began, or the *probe* is, an empty range at the same place. A proxy that refuses everything
-  refuses the probe too, and then nothing is set aside: everything is kept, and the probe goes out again, slowly;
-* a server fault (500) five times on the same range: the probe tells whether it is the range's; if so, as refused.
+* the server's mark (409) lies elsewhere: the journal goes on from there. If that is backwards (an older backup was
+  restored), what is still in the journal is sent again, and what is not is covered by empty ranges, and counted;
+* too large: the first half of it, and so on down to one record;
+* in the wrong encoding: once more, without compression or with it again;
+* refused: the first half of it, and so on down to one record. About that there is ``doubt`` then; the probe is an
+  empty range at the same place. If the record is found to be refused by itself, it is set aside. If the probe is
+  refused too, nothing is set aside: everything is kept, said once, and the probe goes out again, slowly;
+* a server fault (500) five times in a row on the same range: the probe tells whether it is the range's; if so, it is
+  halved as one that is refused, and its record is set aside after more rounds.
+
+Records that are set aside one after the other, with nothing accepted in between, come at the pace of back-off.
+
+While no answer tells what became of a range, its first ``WINDOW`` positions are marked as sent, as those of a stock
+server are: should the server turn into one, they may arrive there twice.
 """
 
 from __future__ import annotations
 
-import logging
 import random
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
 from steplog.delivery import wire
 from steplog.delivery.backoff import Backoff
+from steplog.delivery.doubt import FAULTS_MAX, Doubt
 from steplog.delivery.exchange import Request
+from steplog.delivery.news import news
 from steplog.delivery.order import Address, Aside, Order
-from steplog.delivery.verdicts import Judgement, Verdict
-from steplog.journal import range as ranges
-from steplog.journal import slot
+from steplog.delivery.remains import SLOTS_MAX, Remains
+from steplog.delivery.verdicts import NOT_STORED, Judgement, Verdict
 from steplog.journal.journal import Journal
+from steplog.journal.marks import WINDOW
+from steplog.journal.range import Range, encode
 
 __all__ = ["RangeStream"]
 
-SLOTS_MAX = ranges.RANGE_BYTES_MAX // slot.SLOT_BYTES
-FAULTS_MAX = 5
-_HEADERS = {"Content-Type": wire.CONTENT_TYPE_RANGE, "Content-Encoding": "deflate"}
-_log = logging.getLogger("steplog")
+STEADY_RANGES = 8  # accepted ones, after one was too large, before a larger one is tried
+_REFUSALS = (Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.REFUSED)
 
 
 class RangeStream:
@@ -42,131 +51,204 @@ class RangeStream:
     def __init__(self, journal: Journal, aside: Aside, batch_age_s: float, source: random.Random) -> None:
         self.journal = journal
         self.backoff = Backoff(source)  # of the range that the server refuses
+        self.trouble: str | None = None  # what is refused for as long as everything is
+        self._remains = Remains(journal, aside)
         self._aside = aside
-        self._set_aside = aside.positions(journal.writer)
+        self._pace = Backoff(source)  # of setting aside
         self._batch_age_s = batch_age_s
         self._waiting_since: float | None = None
         self._slots_max = SLOTS_MAX
+        self._steady = 0
+        self._deflated = True
         self._faults = 0
-        self._trouble = False  # since a range was refused, until a full one is accepted
-        self._vouched = False  # something was accepted since the trouble began
-        self._probe_due = False
+        self._marks = 0  # answers in a row that sent us elsewhere
+        self._doubt: Doubt | None = None
+
+    # -- what there is --------------------------------------------------------------------------------------------
 
     def due_at(self, now: float, hurry: bool) -> float | None:
         """When there is something to send, on the monotonic clock; None while nothing is pending."""
-        first = self.journal.marks.delivered
-        end = self.journal.readable(first, SLOTS_MAX)
-        if end - first <= 0 or (end - first < SLOTS_MAX and not self._carries(first, end)):
+        first = self._remains.first
+        end = self._remains.readable(SLOTS_MAX)
+        if end <= first and (gap_ends := self._remains.gap_ends(now)) is not None:
+            return gap_ends if gap_ends > now else self.due_at(now, hurry)
+        whole = end - first >= SLOTS_MAX
+        if end <= first or not (whole or self._remains.carries(first, end)):
             self._waiting_since = None
             return None
         if self._waiting_since is None:
             self._waiting_since = now
-        ready = hurry or end - first >= SLOTS_MAX or self._probe_due
-        return max(self.backoff.due, now if ready else self._waiting_since + self._batch_age_s)
-
-    def order(self, address: Address) -> Order:
-        """The exchange that is due."""
-        first = self.journal.marks.delivered
-        if self._probe_due:
-            return self._order(address, ranges.Range(self.journal.writer, first, first, {}, b"", b""), self._probed)
-        end = self.journal.readable(first, self._slots_max)
-        return self._order(address, self._without_aside(self.journal.read(first, end)), self._answered)
+        ready = hurry or whole or self._doubt is not None
+        return max(self.backoff.due, self._pace.due, now if ready else self._waiting_since + self._batch_age_s)
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""
-        first = self.journal.marks.delivered
-        return first >= end or not self._carries(first, end)
+        return self._remains.settled(end)
+
+    def empty(self) -> bool:
+        """Whether no record at all is left to send."""
+        return self._remains.empty()
 
     def pending(self) -> int:
-        """How many records are written and neither delivered nor set aside."""
-        first, end = self.journal.marks.delivered, self.journal.written()
-        return self.journal.census(first, end)[0] - self._aside_in(first, end)
+        """How many records are written and neither delivered nor set aside; the cost grows with their number."""
+        return self._remains.pending()
 
-    def _carries(self, first: int, end: int) -> bool:
-        return self.journal.census(first, end)[0] > self._aside_in(first, end)
+    # -- what is sent ---------------------------------------------------------------------------------------------
 
-    def _aside_in(self, first: int, end: int) -> int:
-        return sum(first <= position < end for position in self._set_aside)
+    def order(self, address: Address) -> Order:
+        """The exchange that is due."""
+        first = self._remains.first
+        if self._doubt is not None and first >= self._doubt.end:
+            self._doubt = None
+        if self._doubt is not None and self._doubt.probes:
+            return self._order(address, Range(self.journal.writer, first, first, {}, b"", b""), self._probed)
+        most = self._slots_max
+        if self._doubt is not None:
+            most = min(most, max(1, (self._doubt.end - first) // 2))
+        batch = self._remains.read(most)
+        marks = self.journal.marks
+        sent = marks.sent | (1 << min(batch.end - first, WINDOW)) - 1
+        if sent != marks.sent:
+            self.journal.set_marks(replace(marks, sent=sent))
+
+        def answered(now: float, batch: Range, judgement: Judgement) -> None:
+            if judgement.verdict in NOT_STORED or judgement.declined:
+                self.journal.set_marks(replace(self.journal.marks, sent=marks.sent))
+            self._answered(now, batch, judgement)
+
+        return self._order(address, batch, answered, self._doubt is not None and self._doubt.vouched)
 
     def _order(
-        self, address: Address, batch: ranges.Range, answered: Callable[[float, ranges.Range, Judgement], None]
+        self,
+        address: Address,
+        batch: Range,
+        answered: Callable[[float, Range, Judgement], None],
+        suspect: bool = False,
     ) -> Order:
+        body, headers = encode(batch), {"Content-Type": wire.CONTENT_TYPE_RANGE, "Content-Encoding": "deflate"}
+        if not self._deflated:
+            body, headers = zlib.decompress(body), {"Content-Type": wire.CONTENT_TYPE_RANGE}
         return Order(
-            Request(
-                "POST",
-                wire.batch_path(address.namespace, address.project, address.run),
-                ranges.encode(batch),
-                _HEADERS,
-            ),
+            Request("POST", wire.batch_path(address.namespace, address.project, address.run), body, headers),
             lambda body: wire.acknowledges(body, batch.writer, batch.first, batch.end),
             lambda now, judgement, body: answered(now, batch, judgement),
+            suspect,
         )
 
-    def _without_aside(self, batch: ranges.Range) -> ranges.Range:
-        for position in sorted(self._set_aside):
-            if batch.first <= position < batch.end:
-                batch = batch.without(position)
-        return batch
+    # -- answers --------------------------------------------------------------------------------------------------
 
-    # -- answers ------------------------------------------------------------------------------------------------
-
-    def _answered(self, now: float, batch: ranges.Range, judgement: Judgement) -> None:
-        if judgement.verdict is Verdict.ACCEPTED:
-            self.journal.ack(batch.end, batch.records, self._aside_in(batch.first, batch.end))
-            self._waiting_since = None
-            self._trouble = self._trouble and self._slots_max < SLOTS_MAX
-            self._slots_max = min(SLOTS_MAX, 2 * self._slots_max)
+    def _answered(self, now: float, batch: Range, judgement: Judgement) -> None:
+        if judgement.verdict is not Verdict.FAULT:
             self._faults = 0
-            self._vouched = True
-            self.backoff.passed()
+        if judgement.verdict is Verdict.ACCEPTED:
+            self._accepted(batch)
         elif judgement.verdict is Verdict.MARK:
             self._go_on_from(now, judgement)
+        elif judgement.verdict is Verdict.TOO_LARGE and batch.end - batch.first > 1:
+            self._slots_max, self._steady = (batch.end - batch.first) // 2, STEADY_RANGES
+        elif judgement.verdict is Verdict.UNSUPPORTED:
+            self._refused_encoding(now, judgement)
+        elif judgement.verdict in _REFUSALS:
+            self._refused(now, batch, judgement)
         elif judgement.verdict is Verdict.FAULT:
             self._faults += 1
-            if self._faults >= FAULTS_MAX:
+            if self._doubt is not None and self._doubt.vouched:
                 self._refused(now, batch, judgement)
-        elif judgement.verdict in (Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.REFUSED):
-            self._refused(now, batch, judgement)
+            elif self._faults >= FAULTS_MAX:
+                self._doubt = Doubt(batch.first, batch.end, blocked=True)
 
-    def _refused(self, now: float, batch: ranges.Range, judgement: Judgement) -> None:
-        count = batch.end - batch.first
-        if not self._trouble:
-            self._trouble, self._vouched = True, False
-        if count > 1 and (self._vouched or judgement.verdict is not Verdict.FAULT):
-            self._slots_max = count // 2
-        elif not self._vouched:
-            self._probe_due = True
-        elif self._aside.put(batch, judgement.words):
-            self._set_aside.add(batch.first)
-            marks = self.journal.marks
-            self.journal.set_marks(replace(marks, rejected=marks.rejected + 1))
-            self._faults = 0
-            _log.error(
-                "steplog: the server refuses the record at position %d (%s): %s. It is set aside; the others go on.",
-                batch.first,
-                ", ".join(batch.names.values()),
-                judgement.words,
-            )
+    def _accepted(self, batch: Range) -> None:
+        self.journal.ack(batch.end, batch.records, self._remains.aside_in(batch.first, batch.end))
+        self._waiting_since = None
+        if self._steady:
+            self._steady -= 1
         else:
-            self.backoff.failed(now)
+            self._slots_max = min(SLOTS_MAX, 2 * self._slots_max)
+        self._marks, self.trouble = 0, None
+        self.backoff.passed()
+        if batch.records:
+            self._pace.passed()
 
-    def _probed(self, now: float, batch: ranges.Range, judgement: Judgement) -> None:
-        if judgement.verdict is Verdict.ACCEPTED:
-            # The run takes what is in order. Whether the range still is not, only another try can tell.
-            self._probe_due, self._vouched = False, True
-            self.backoff.passed()
-        elif judgement.verdict is Verdict.MARK:
-            self._probe_due = False
+    def _refused(self, now: float, batch: Range, judgement: Judgement) -> None:
+        doubt, count = self._doubt, batch.end - batch.first
+        vouched = doubt is not None and doubt.vouched  # of the run at large
+        if count > 1:
+            self._doubt = Doubt(batch.first, batch.end, vouched=vouched)
+            self._slots_max = count // 2
+            return
+        if not batch.records:
+            self.backoff.failed(now)  # nothing that could be at fault
+            return
+        if doubt is None or (doubt.first, doubt.end) != (batch.first, batch.end):
+            self._doubt = doubt = Doubt(batch.first, batch.end, vouched=vouched)
+        doubt.refused(judgement.verdict is Verdict.FAULT, judgement.words)
+
+    def _refused_encoding(self, now: float, judgement: Judgement) -> None:
+        self._deflated = not self._deflated
+        if self._deflated:  # so it was refused both ways
+            self._blocked(now, judgement)
+
+    def _probed(self, now: float, batch: Range, judgement: Judgement) -> None:
+        doubt = self._doubt
+        if judgement.verdict is Verdict.MARK:
             self._go_on_from(now, judgement)
-        elif judgement.verdict in (Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.REFUSED):
+        elif judgement.verdict is Verdict.UNSUPPORTED:
+            self._refused_encoding(now, judgement)
+        elif judgement.verdict in _REFUSALS:
+            self._blocked(now, judgement)
+        elif doubt is not None and judgement.verdict is not Verdict.ACCEPTED:
+            doubt.blurred()
+        elif doubt is not None and doubt.passed():
+            self._put_aside(now, doubt)
+        elif doubt is not None and doubt.fault and doubt.rounds:
             self.backoff.failed(now)
+        else:
+            self.backoff.try_again()
+
+    def _blocked(self, now: float, judgement: Judgement) -> None:
+        """Everything is refused."""
+        if self.trouble is None:
+            news.warning("steplog: the server refuses everything: %s. Everything is kept.", judgement.words)
+        self.trouble = judgement.words
+        if self._doubt is not None:
+            self._doubt.block()
+        self.backoff.failed(now, judgement.retry_after_s)
+
+    def _put_aside(self, now: float, doubt: Doubt) -> None:
+        """Once the record is safe in the quarantine, the ranges go on without it."""
+        record = self.journal.read(doubt.first, doubt.end)
+        if not self._aside.put(record, doubt.words):
+            doubt.refused(doubt.fault, doubt.words)  # as before, so that it is tried again
+            self.backoff.failed(now)
+            return
+        self._remains.pass_over(doubt.first)
+        self._doubt, self._faults = None, 0
+        self.backoff.passed()
+        self._pace.failed(now)
+        if self._pace.attempt_number == 1:
+            self._pace.try_again()  # one alone is no reason to wait
+        news.error(
+            "steplog: the server refuses the record at position %d (%s): %s. It is set aside; the others go on.",
+            doubt.first,
+            ", ".join(record.names.values()),
+            doubt.words,
+        )
 
     def _go_on_from(self, now: float, judgement: Judgement) -> None:
-        marks = self.journal.marks
-        if judgement.mark > self.journal.written():
-            _log.error("steplog: the server is further than this journal has come: %s", judgement.words)
-            self.backoff.failed(now)
-        elif judgement.mark > marks.delivered:
-            self.journal.ack(judgement.mark, self.journal.census(marks.delivered, judgement.mark)[0])
-        else:
-            self.journal.set_marks(replace(marks, delivered=judgement.mark, sent=0, settled=0))
+        mark, delivered = judgement.mark, self.journal.marks.delivered
+        self._doubt = None
+        self._marks += 1
+        if self._marks > 1 or not 0 <= mark <= self.journal.written() or mark == delivered:
+            self.backoff.failed(now)  # once is news; over and over is no way to get anywhere
+        if delivered < mark <= self.journal.written():
+            aside = self._remains.aside_in(delivered, mark)
+            self.journal.ack(mark, self.journal.census(delivered, mark)[0] - aside, aside)
+        elif mark < delivered:
+            news.error(
+                "steplog: the server went back from position %d to %d of writer %s. What is still here is sent again; "
+                "%d positions are not.",
+                delivered,
+                mark,
+                self.journal.writer,
+                self._remains.go_back_to(mark),
+            )

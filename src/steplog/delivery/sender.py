@@ -2,50 +2,72 @@
 
 A failure sets a due time at one of three levels: the *server* (its address and key: no answer, 5xx, 429, 401), the
 *run* (403, 404, 3xx) or the *range* (what the server refuses in particular). While a server is down, one probe
-speaks for all its runs. Those that somebody waits for come first, then the process's own, then adopted ones, each
-in turn.
+speaks for all its runs. Those that somebody waits for come first, then the process's own, then adopted ones; of these
+the one that has waited longest.
 
-``next`` decides, the caller exchanges, ``answered`` learns. A change of state is said once.
+A run whose request fails while its server is well (it answers 500 to that alone, or never confirms it) waits by itself
+as well, or it would spoil the server for the others again and again.
+
+``next`` decides, the caller exchanges, ``answered`` learns; ``stumbled`` if either raised. A change of state is said
+once.
 """
 
 from __future__ import annotations
 
-import logging
 import random
 
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.consignment import Consignment
 from steplog.delivery.exchange import Answer, Transport
+from steplog.delivery.news import news
 from steplog.delivery.order import Order
 from steplog.delivery.verdicts import Judgement, Verdict, judge
 
 __all__ = ["KEY_INTERVAL_S", "Due", "Sender", "Server"]
 
 KEY_INTERVAL_S = 5.0
+KEYS_AT_ONCE_MAX = 2  # other keys that are tried at once, one after the other
 _SERVER_TROUBLE = frozenset((Verdict.AGAIN, Verdict.FAULT, Verdict.KEY_REFUSED))
-_log = logging.getLogger("steplog")
 
 
 class Server:
     """A server as the sender knows it: how to reach it, and how it is."""
 
-    def __init__(self, transport: Transport, source: random.Random, now: float) -> None:
+    def __init__(self, transport: Transport, source: random.Random) -> None:
         self.transport = transport
         self.backoff = Backoff(source)
         self.trouble: str | None = None  # the last error, while there is one
-        self.answered_at = now  # since then it may be silent
-        self.probing = False  # it is down, and one exchange is under way to see whether it still is
+        self.asked_at: float | None = None  # the first request since it last answered
+        self.probe: Due | None = None  # it is down, and this is under way to see whether it still is
+        self.rekeyed_at = 0.0
+        self.keys_tried = 0
 
 
 class Due:
-    """An order with what it belongs to."""
+    """An order with what it belongs to, sent at ``sent_at``."""
 
-    __slots__ = ("consignment", "order", "server")
+    __slots__ = ("consignment", "order", "sent_at", "server")
 
-    def __init__(self, server: Server, consignment: Consignment, order: Order) -> None:
+    def __init__(self, server: Server, consignment: Consignment, order: Order, sent_at: float) -> None:
         self.server = server
         self.consignment = consignment
         self.order = order
+        self.sent_at = sent_at
+
+
+class _Entry:
+    """A consignment among the others; ``turn`` is when it had its last one."""
+
+    __slots__ = ("adopted", "consignment", "server", "turn")
+
+    def __init__(self, consignment: Consignment, server: Server, adopted: bool) -> None:
+        self.consignment = consignment
+        self.server = server
+        self.adopted = adopted
+        self.turn = 0
+
+    def rank(self) -> tuple[bool, bool, int]:
+        return not self.consignment.waits, self.adopted, self.turn
 
 
 class Sender:
@@ -54,99 +76,130 @@ class Sender:
     def __init__(self, source: random.Random) -> None:
         self._source = source
         self._servers: dict[Transport, Server] = {}
-        self._own: dict[Consignment, Server] = {}
-        self._adopted: dict[Consignment, Server] = {}
+        self._entries: dict[Consignment, _Entry] = {}
         self._turn = 0
+        self._at: Consignment | None = None  # the one that is being looked at
 
     def add(self, now: float, consignment: Consignment, transport: Transport, adopted: bool = False) -> None:
         """Deliver this from now on; or, if it is known, over this transport from now on."""
         if transport not in self._servers:
-            self._servers[transport] = Server(transport, self._source, now)
-        (self._adopted if adopted else self._own)[consignment] = self._servers[transport]
+            self._servers[transport] = Server(transport, self._source)
+        self._entries[consignment] = _Entry(consignment, self._servers[transport], adopted)
+        self._drop_servers()
 
     def remove(self, consignment: Consignment) -> None:
         """Forget it."""
-        self._own.pop(consignment, None)
-        self._adopted.pop(consignment, None)
-        used = {*self._own.values(), *self._adopted.values()}
+        self._entries.pop(consignment, None)
+        self._drop_servers()
+
+    def _drop_servers(self) -> None:
+        used = {entry.server for entry in self._entries.values()}
         self._servers = {transport: server for transport, server in self._servers.items() if server in used}
 
     def trouble(self, consignment: Consignment) -> str | None:
         """What keeps a consignment from being delivered, if anything does."""
-        server = self._server_of(consignment)
-        return consignment.trouble or (server.trouble if server is not None else None)
+        entry = self._entries.get(consignment)
+        return consignment.trouble or (entry.server.trouble if entry is not None else None)
 
     def silent_s(self, consignment: Consignment, now: float) -> float:
-        """For how long its server has not answered, in seconds."""
-        server = self._server_of(consignment)
-        return 0.0 if server is None else now - server.answered_at
-
-    def _server_of(self, consignment: Consignment) -> Server | None:
-        return self._own.get(consignment) or self._adopted.get(consignment)
+        """For how long its server has been asked and has not answered, in seconds."""
+        entry = self._entries.get(consignment)
+        return 0.0 if entry is None or entry.server.asked_at is None else now - entry.server.asked_at
 
     def uses_lanes(self) -> bool:
         """Whether more than one request at a time is of use."""
-        return any(consignment.uses_lanes() for consignment in (*self._own, *self._adopted))
+        return any(consignment.uses_lanes() for consignment in self._entries)
 
     def next(self, now: float, lane: int = 0) -> Due | float | None:
         """What is due on this lane now, or when something will be; None while nothing is known to be left."""
         soonest: float | None = None
-        for consignment, server in self._in_order():
+        for entry in sorted(self._entries.values(), key=_Entry.rank):
+            server = entry.server
             found: Order | float | None
-            if server.probing:
+            if server.probe is not None:
                 found = None
             elif server.backoff.due > now:
                 found = server.backoff.due
             else:
-                found = consignment.next(now, lane)
+                self._at = entry.consignment
+                found = entry.consignment.next(now, lane)
+                self._at = None
             if isinstance(found, Order):
-                self._turn += 1
-                server.probing = server.backoff.attempt_number > 0
-                return Due(server, consignment, found)
+                return self._send(now, entry, found)
             if found is not None and (soonest is None or found < soonest):
                 soonest = found
         return soonest
 
+    def _send(self, now: float, entry: _Entry, order: Order) -> Due:
+        self._turn += 1
+        entry.turn = self._turn
+        server = entry.server
+        due = Due(server, entry.consignment, order, now)
+        if server.backoff.attempt_number > 0:
+            server.probe = due
+        if server.asked_at is None:
+            server.asked_at = now
+        return due
+
     def answered(self, now: float, due: Due, answer: Answer | str) -> None:
         """Learn from an answer, or from why there was none."""
+        server, consignment = due.server, due.consignment
+        self._at = consignment
         if isinstance(answer, str):
             judgement, body = Judgement(Verdict.AGAIN, answer), b""
         else:
             judgement, body = judge(answer, due.order.echoes), answer.body
-            due.server.answered_at = now
-        due.server.probing = False
-        self._learn(now, due.server, judgement)
-        due.consignment.answered(now, judgement)
+            server.asked_at = None
+        if server.probe is due:
+            server.probe = None
+        if judgement.verdict not in _SERVER_TROUBLE or (judgement.verdict is Verdict.FAULT and due.order.suspect):
+            self._server_well(server)
+        else:
+            if server.backoff.attempt_number == 0 and judgement.verdict is not Verdict.KEY_REFUSED:
+                consignment.backoff.failed(now, sent_at=due.sent_at)
+            self._server_troubled(now, due, judgement)
+        consignment.answered(now, judgement, due.sent_at)
         due.order.answered(now, judgement, body)
+        self._at = None
 
-    def _learn(self, now: float, server: Server, judgement: Judgement) -> None:
-        if judgement.verdict not in _SERVER_TROUBLE:
-            server.backoff.passed()
-            if server.trouble is not None and judgement.verdict is Verdict.ACCEPTED:
-                _log.info("steplog: %s answers again.", server.transport.base_url)
-                server.trouble = None
-            return
-        if judgement.verdict is Verdict.KEY_REFUSED and server.transport.refresh_key():
-            server.backoff.passed()  # another key: try it at once
-            return
-        at_least = judgement.retry_after_s
+    def stumbled(self, now: float) -> None:
+        """Something was raised in the middle of a consignment: let it wait, and the others go on."""
+        consignment, self._at = self._at, None
+        if consignment is not None:
+            consignment.backoff.failed(now)
+
+    def _server_well(self, server: Server) -> None:
+        server.backoff.passed()
+        server.keys_tried = 0
+        if server.trouble is not None:
+            server.trouble = None
+            news.info("steplog: %s answers again.", server.transport.base_url)
+
+    def _server_troubled(self, now: float, due: Due, judgement: Judgement) -> None:
+        server, at_least = due.server, judgement.retry_after_s
         if judgement.verdict is Verdict.KEY_REFUSED:
+            if due.sent_at < server.rekeyed_at or self._other_key(now, server):
+                server.backoff.passed()  # another key: try it at once
+                return
             at_least = max(at_least or 0.0, KEY_INTERVAL_S)
-        server.backoff.failed(now, at_least)
+        server.backoff.failed(now, at_least, due.sent_at)
         if server.trouble is None:
-            _log.warning(
+            news.warning(
                 "steplog: %s: %s. Records are kept and will be sent; this is said once.",
                 server.transport.base_url,
                 judgement.words,
             )
         server.trouble = judgement.words
 
-    def _in_order(self) -> list[tuple[Consignment, Server]]:
-        own, adopted = _turned(self._own, self._turn), _turned(self._adopted, self._turn)
-        return sorted((*own, *adopted), key=lambda item: not item[0].waits)
-
-
-def _turned(consignments: dict[Consignment, Server], turn: int) -> list[tuple[Consignment, Server]]:
-    items = list(consignments.items())
-    start = turn % len(items) if items else 0
-    return items[start:] + items[:start]
+    def _other_key(self, now: float, server: Server) -> bool:
+        if server.keys_tried >= KEYS_AT_ONCE_MAX:
+            server.keys_tried = 0
+            return False
+        if not server.transport.refresh_key():
+            return False
+        server.keys_tried += 1
+        server.rekeyed_at = now
+        for entry in self._entries.values():
+            if entry.server is server:
+                entry.consignment.inquiry.rekeyed()
+        return True

@@ -7,7 +7,7 @@ repeats the metric's name). A bare 200, as from a captive portal, is none.
 answer                                verdict         what the sender does
 ====================================  ==============  ================================================================
 2xx that echoes                       ACCEPTED        goes on
-none, 408, 425, 429, 502-504,         AGAIN           the same again, later; all runs of the server wait
+none, 408, 425, 429, 501 and up,      AGAIN           the same again, later; all runs of the server wait
 2xx that does not echo
 500                                   FAULT           the same again; if it keeps to one range, halves it
 409 with a mark                       MARK            goes on from there
@@ -36,11 +36,11 @@ import msgspec
 
 from steplog.delivery.exchange import Answer
 
-__all__ = ["RETRY_AFTER_MAX_S", "Judgement", "Verdict", "judge", "retry_after_s"]
+__all__ = ["NOT_STORED", "RETRY_AFTER_MAX_S", "Judgement", "Verdict", "judge", "retry_after_s"]
 
 RETRY_AFTER_MAX_S = 3600.0
 _WORDS_MAX = 500
-_AGAIN = frozenset((408, 425, 429, 502, 503, 504, 507))
+_AGAIN = frozenset((408, 425, 429))
 _DECLINED = frozenset((425, 429))
 
 
@@ -71,11 +71,25 @@ _BY_STATUS = {
 }
 
 
+NOT_STORED = frozenset(
+    (
+        Verdict.KEY_REFUSED,
+        Verdict.FORBIDDEN,
+        Verdict.MISSING,
+        Verdict.REDIRECTED,
+        Verdict.REFUSED,
+        Verdict.TOO_LARGE,
+        Verdict.UNSUPPORTED,
+        Verdict.MARK,
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict with the server's words, the delay it asks for, and its mark (MARK only).
+    """A verdict with the server's words, the delay it asks for, its mark (MARK only), and the status it came with.
 
-    ``declined``: an AGAIN by which the server says that it did not even look (425, 429).
+    ``declined``: an AGAIN by which the server says that it did not even look (425, 429). ``status`` 0: no answer.
     """
 
     verdict: Verdict
@@ -83,6 +97,7 @@ class Judgement:
     retry_after_s: float | None = None
     mark: int = 0
     declined: bool = False
+    status: int = 0
 
 
 class _Mark(msgspec.Struct):
@@ -91,25 +106,21 @@ class _Mark(msgspec.Struct):
 
 def judge(answer: Answer, echoes: Callable[[bytes], bool]) -> Judgement:
     """What an answer means; ``echoes`` says whether the body of a success confirms what was sent."""
-    words = f"{answer.status} {_words(answer.body)}".strip()
+    status = answer.status
+    if 200 <= status < 300 and echoes(answer.body):
+        return Judgement(Verdict.ACCEPTED, status=status)
+    words = f"{status} {_words(answer.body)}".strip()
     delay = retry_after_s(answer.headers)
-    if 200 <= answer.status < 300:
-        if echoes(answer.body):
-            return Judgement(Verdict.ACCEPTED)
-        return Judgement(Verdict.AGAIN, f"{words} (which confirms nothing)", delay)
-    if answer.status == 409:
-        try:
-            mark = msgspec.json.decode(answer.body, type=_Mark).mark
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return Judgement(Verdict.REFUSED, words)
-        return Judgement(Verdict.MARK, words, mark=mark)
-    if answer.status in _AGAIN or answer.status > 500:
-        return Judgement(Verdict.AGAIN, words, delay, declined=answer.status in _DECLINED)
-    if 300 <= answer.status < 400:
-        return Judgement(Verdict.REDIRECTED, f"{words} to {_shown(answer.headers.get('location', '?'))}")
-    if answer.status < 200:
-        return Judgement(Verdict.AGAIN, words, delay)
-    return Judgement(_BY_STATUS.get(answer.status, Verdict.REFUSED), words, delay)
+    if 200 <= status < 300:
+        return Judgement(Verdict.AGAIN, f"{words} (which confirms nothing)", delay, status=status)
+    if status == 409 and (mark := _mark(answer.body)) is not None:
+        return Judgement(Verdict.MARK, words, mark=mark, status=status)
+    if status in _AGAIN or status > 500 or status < 200:
+        return Judgement(Verdict.AGAIN, words, delay, declined=status in _DECLINED, status=status)
+    if status < 400:
+        words = f"{words} to {_shown(answer.headers.get('location', '?'))}"
+        return Judgement(Verdict.REDIRECTED, words, delay, status=status)
+    return Judgement(_BY_STATUS.get(status, Verdict.REFUSED), words, delay, status=status)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -127,6 +138,14 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     if math.isnan(delay):
         return None
     return min(max(delay, 0.0), RETRY_AFTER_MAX_S)
+
+
+def _mark(body: bytes) -> int | None:
+    try:
+        mark = msgspec.json.decode(body, type=_Mark).mark
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    return mark if mark >= 0 else None
 
 
 def _words(body: bytes) -> str:

@@ -73,7 +73,7 @@ room_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         Py_XDECREF(self);
         return NULL;
     }
-    if (start < 0 || ((uintptr_t)self->view.buf + (size_t)start) % sizeof(uint64_t) != 0) {
+    if (start < 0 || (start < self->view.len && ((uintptr_t)self->view.buf + (size_t)start) % sizeof(uint64_t) != 0)) {
         PyErr_SetString(PyExc_ValueError, "slots begin at a multiple of eight bytes");
         Py_DECREF(self);
         return NULL;
@@ -188,8 +188,8 @@ sort_arguments(PyObject **given, PyObject *const *args, Py_ssize_t count, PyObje
         }
         given[parameters[p].place] = args[count + i];
     }
-    if (given[0] == NULL || given[1] == NULL) {
-        PyErr_Format(PyExc_TypeError, "log() missing a required argument: '%s'", given[0] == NULL ? "name" : "value");
+    if (given[0] == NULL) {
+        PyErr_SetString(PyExc_TypeError, "log() missing a required argument: 'name'");
         return -1;
     }
     return 0;
@@ -233,21 +233,30 @@ read_step(PyObject *step, int64_t *number)
     return step == Py_None || (read_int64(step, number) && *number != NO_STEP);
 }
 
-/* 1: the key of this name in this segment; 0: it has none, or there is no room; -1: an exception. */
+/* 1: the key of this name in this segment; 0: it has none, or there is no room; -1: an exception, of the name's own
+ * hash or comparison. Anything but an exact str is looked up for that exception alone: its code could have moved the
+ * segment on, and the key would be another's. */
 static int
 find_key(Append *self, PyObject *name, uint64_t *key)
 {
-    if (self->room == NULL || !PyUnicode_CheckExact(name)) {
+    if (self->room == NULL) {
         return 0;
     }
     PyObject *names = self->names;
-    Py_INCREF(names); /* a key with an __eq__ of its own could take it away */
+    Py_INCREF(names); /* that code could take it away */
     PyObject *found = PyDict_GetItemWithError(names, name);
     int64_t number = 0;
-    int known = found != NULL && read_int64(found, &number);
+    int known = found != NULL && PyUnicode_CheckExact(name) && read_int64(found, &number);
     *key = (uint64_t)number;
     Py_DECREF(names);
-    return PyErr_Occurred() ? -1 : known;
+    if (PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_KeyError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    return known;
 }
 
 /* 1: the time in ns; -1: an exception. Any Python code may run, unless the clock is time.time_ns. */
@@ -318,7 +327,7 @@ append(Append *self, PyObject *name, PyObject *value, PyObject *step)
 static PyObject *
 append_log(Append *self, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
-    PyObject *given[4] = {NULL, NULL, Py_None, Py_None};
+    PyObject *given[4] = {NULL, Py_Ellipsis, Py_None, Py_None};
     if (sort_arguments(given, args, count, keywords) < 0) {
         return NULL;
     }
@@ -482,7 +491,7 @@ append_dealloc(Append *self)
 
 static PyMethodDef append_methods[] = {
     {"log", (PyCFunction)(void (*)(void))append_log, METH_FASTCALL | METH_KEYWORDS,
-     "log($self, name, value, step=None, client=None)\n--\n\nRecord one metric; see Run.log."},
+     "log($self, name, value=..., step=None, client=None)\n--\n\nRecord one metric; see Run.log."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -129,8 +129,8 @@ class Append:
         self.slow = slow
         self.clock = clock
 
-    def log(self, name: str, value: object, step: int | None = None, client: object = None) -> None:
-        """Record one metric; see Run.log."""
+    def log(self, name: Any, value: object = ..., step: int | None = None, client: object = None) -> None:
+        """Record one metric, or without a value a mapping of them; see Run.log."""
         if (
             value.__class__ is float
             and client is None

@@ -25,13 +25,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from steplog.errors import ConfigurationError
@@ -48,6 +49,7 @@ __all__ = [
     "remove_tree",
 ]
 
+_log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
 _WRITER = re.compile(r"[0-9a-f]{32}")
 _HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
@@ -55,23 +57,28 @@ _HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class RunPlace:
-    """Where one run is. ``memory`` is None where there is no usable shared memory."""
+    """Where one run is. ``memory`` is None where there is no usable shared memory; ``on_disk``: the spool is usable."""
 
     local_id: str
     memory: Path | None
     spool: Path
+    on_disk: bool = True
 
     @property
     def lock(self) -> Path:
-        """The file whose lock makes its holder the run's agent."""
-        return self.spool / "lock"
+        """The file whose lock makes its holder the run's agent: on disk, or in memory where the disk is unusable."""
+        return (self.spool if self.on_disk or self.memory is None else self.memory) / "lock"
+
+    def directories(self) -> list[Path]:
+        """The run's directories that can be used."""
+        return [path for path in (self.memory, self.spool if self.on_disk else None) if path is not None]
 
     def writers(self) -> list[str]:
         """The run's writers, by what is in memory and on disk."""
         found: set[str] = set()
-        for directory in (self.memory, self.spool):
+        for directory in self.directories():
             with contextlib.suppress(OSError):
-                found.update(() if directory is None else os.listdir(directory))
+                found.update(os.listdir(directory))
         return sorted(name for name in found if _WRITER.fullmatch(name))
 
     def manifest(self) -> Path:
@@ -98,9 +105,28 @@ class Places:
     def claim(self, local_id: str) -> tuple[RunPlace, Lock | None]:
         """The place of a run, made and checked, and its lock, if nobody else has it.
 
-        Raises OSError or ConfigurationError.
+        What cannot be used, memory or disk or both, is done without, and said.
         """
         place = self.run(local_id)
+        if self.memory is not None and place.memory is not None:
+            try:
+                make_private(self.memory)
+                make_private(place.memory)
+            except (OSError, ConfigurationError) as error:
+                _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", error)
+                place = replace(place, memory=None)
+        try:
+            return place, self._claim_on_disk(place)
+        except (OSError, ConfigurationError) as error:
+            where = "in shared memory alone" if place.memory is not None else "in this process alone"
+            _log.warning("steplog goes without a disk: %s. Records are kept %s until they are sent.", error, where)
+        place = replace(place, on_disk=False)
+        try:
+            return place, Lock.take(place.lock) if place.memory is not None else Lock.of_nothing()
+        except OSError:
+            return replace(place, memory=None), Lock.of_nothing()
+
+    def _claim_on_disk(self, place: RunPlace) -> Lock | None:
         make_private(self.spool)
         # A new directory appears with its lock taken: an agent that saw it without would adopt the run.
         making = self.spool / f"{place.spool.name}.{secrets.token_hex(4)}.new"
@@ -114,21 +140,23 @@ class Places:
             remove_tree(making)
             make_private(place.spool)
             lock = Lock.take(place.lock)
-        if self.memory is not None and place.memory is not None:
-            make_private(self.memory)
-            make_private(place.memory)
-        return place, lock
+        return lock
 
     def runs(self) -> Iterator[RunPlace]:
-        """The runs of this host whose spool directory is visible here."""
-        try:
-            names = sorted(os.listdir(self.spool))
-        except OSError:
-            return
-        for name in names:
+        """The runs of this host whose lock is visible here: on disk, or in memory where there was no disk for it."""
+        names: set[str] = set()
+        for root in (self.spool, self.memory):
+            with contextlib.suppress(OSError):
+                names.update([] if root is None else os.listdir(root))
+        for name in sorted(names):
             match = _RUN.fullmatch(name)
             if match and match[2] == self.host:
-                yield self.run(match[1])
+                place = self.run(match[1])
+                without_disk = replace(place, on_disk=False)
+                if place.memory is not None and without_disk.lock.exists():
+                    yield without_disk
+                elif place.spool.is_dir():
+                    yield place
 
 
 def make_private(path: Path) -> None:

@@ -6,7 +6,9 @@ programs that are started. ``sync`` is ``fdatasync``: the data and the size, not
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from steplog.journal.directories import make_private
@@ -44,6 +46,14 @@ class Files:
         """Have what was written on the disk. After a failure this descriptor is not to be synced again."""
         os.fdatasync(descriptor)
 
+    def sync_file(self, path: Path) -> None:
+        """Have a file of ours, which is written already, on the disk."""
+        descriptor = os.open(path, os.O_RDWR | _PRIVATE)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def close(self, descriptor: int) -> None:
         """Let go of the descriptor."""
         os.close(descriptor)
@@ -53,8 +63,22 @@ class Files:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _PRIVATE)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that does not know how to
+                raise
         finally:
             os.close(descriptor)
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is a file."""
+        return os.path.lexists(path)
+
+    def size(self, path: Path) -> int:
+        """How many bytes the file has. Raises FileNotFoundError also for what is no file."""
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError(errno.ENOENT, "not a file", str(path))
+        return found.st_size
 
     def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
         """``size`` bytes at ``offset``, or all there are from there."""

@@ -5,8 +5,8 @@ journal can be read up to the first slot that is claimed and not yet there; the 
 hole if nobody fills it. Once the writer is dead, its holes are calls that never returned: they are passed over, and
 counted as abandoned.
 
-``ack`` moves the marks first and frees memory and files then, so that a death in between costs a duplicate request,
-which the server knows, and never a record. Positions that carry no record (tombstones, holes, a segment that vanished
+``ack`` moves the marks first and frees memory then, so that a death in between costs a duplicate request, which the
+server knows, and never a record. Positions that carry no record (tombstones, holes, a segment that vanished
 or is damaged) are covered by the ranges around them.
 
 A segment leaves memory when each of its positions is delivered, or durable on disk.
@@ -22,7 +22,7 @@ from steplog.journal import slot
 from steplog.journal.pieces import Piece
 from steplog.journal.range import RANGE_BYTES_MAX, Range
 from steplog.journal.segment import Memory
-from steplog.journal.sources import Source
+from steplog.journal.sources import Pieces, Source
 
 __all__ = ["Journal"]
 
@@ -36,7 +36,7 @@ class Journal:
         memory: Source,
         marks_memory: Memory,
         living: Callable[[], bool],
-        disk: Source | None = None,
+        disk: Pieces | None = None,
     ) -> None:
         self.writer = writer
         self.memory = memory
@@ -88,10 +88,8 @@ class Journal:
         self.evict(end)
 
     def evict(self, below: int) -> None:
-        """Free everything below this position, which is delivered."""
+        """Free the memory below this position, which is delivered; on disk, the thread that writes there tidies up."""
         self.memory.evict(below)
-        if self.disk is not None:
-            self.disk.evict(below)
 
     # -- how far ------------------------------------------------------------------------------------------------
 
@@ -109,6 +107,15 @@ class Journal:
             if position - first >= most or (living and (piece.is_open or end < piece.limit)):
                 break
         return min(position, first + most)
+
+    def on_disk(self) -> int:
+        """The position up to which everything that is not delivered is on disk, and can be found there."""
+        position = self.marks.delivered
+        for piece in self.disk.pieces() if self.disk is not None else ():
+            if piece.base > position:
+                break
+            position = max(position, piece.limit)
+        return position
 
     def written(self) -> int:
         """One after the last position that carries something, holes below it or not."""

@@ -24,10 +24,15 @@ _held: WeakSet[Lock] = WeakSet()
 class Lock:
     """A lock that this process holds; made by ``take``."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor: int | None = descriptor
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
         self._pid = os.getpid()
         _held.add(self)
+
+    @classmethod
+    def of_nothing(cls) -> Lock:
+        """The lock on what no other process can see."""
+        return cls(None)
 
     @classmethod
     def take(cls, path: Path) -> Lock | None:

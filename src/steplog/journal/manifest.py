@@ -4,6 +4,9 @@ One small JSON file a run, in shared memory and on disk, replaced as a whole. It
 What it says is what any later process needs to deliver the run: the server (``base_url``), the account that the
 key belonged to, the run's path on the server, and the status that was decided and is still to be sent.
 
+``plan`` is what the run is to be, while the server has not made it; ``run`` is "" then.
+``mode`` is "online"; "offline" for a run that goes by hand alone; "unconfigured" for one that had nowhere to go.
+
 ``owner`` is the writer whose process decides the status: "" for a run that was only joined from elsewhere, which
 never gets a status from here. A run that has an owner, no status, and no living writer was killed: CRASHED.
 """
@@ -18,10 +21,22 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal.directories import private_file
 
-__all__ = ["Manifest", "load", "store"]
+__all__ = ["Manifest", "Plan", "load", "store"]
 
 _NAME = "manifest"
 _BYTES_MAX = 1024 * 1024
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is to be on the server. ``namespace`` "": that of the key's own user."""
+
+    local_id: str
+    namespace: str
+    project: str
+    project_name: str
+    name: str | None
+    description: str | None = None
+    status: str | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +50,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     run: str
     name: str = ""
+    mode: str = "online"
+    plan: Plan | None = None
     owner: str = ""
     status: str | None = None
     status_sent: bool = False

@@ -41,6 +41,7 @@ class MemoryPool:
     """Gives one writer its blocks.
 
     ``directory`` is the writer's in shared memory, None for anonymous memory; ``root`` is what ``bytes_max`` bounds.
+    In a forked child, where a call that the fork interrupted may still come here, it gives and removes nothing.
     """
 
     def __init__(self, directory: Path | None, root: Path | None, bytes_max: int | None = None) -> None:
@@ -48,7 +49,7 @@ class MemoryPool:
         self._root = root
         self.bytes_max = bytes_max if bytes_max is not None else default_bytes_max(root)
         self._used = 0
-        self._disowned = False
+        self._pid = os.getpid()
         self._files = count(1)
         self.measure()
 
@@ -65,7 +66,7 @@ class MemoryPool:
 
     def make(self, size: int) -> Block | None:
         """A block of ``size`` zero bytes, allocated and touched; None where there is no room."""
-        if self._disowned or self._used + size > self.bytes_max:
+        if self._used + size > self.bytes_max or os.getpid() != self._pid:
             return None
         block = self._anonymous(size) if self.directory is None else self._shared(self.directory, size)
         if block is not None:
@@ -74,17 +75,13 @@ class MemoryPool:
 
     def give_back(self, block: Block) -> None:
         """Remove a block's file; its memory is free when the last mapping of it is gone."""
-        if self._disowned:
+        if os.getpid() != self._pid:
             return
         size = len(block.memory)
         self._used -= size  # no call between the load and the store: several threads come here
         if block.path is not None:
             with contextlib.suppress(OSError):  # log() may be here, and has no use for it
                 block.path.unlink()
-
-    def disown(self) -> None:
-        """In a forked child: the blocks are the parent's; none is made or removed from now on."""
-        self._disowned = True
 
     def _shared(self, directory: Path, size: int) -> Block | None:
         path = directory / f"{os.getpid():x}-{next(self._files):08x}{SEGMENT_SUFFIX}"

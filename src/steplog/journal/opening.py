@@ -7,11 +7,13 @@ taken; the agent then holds it, so that nobody else takes the journal for a livi
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
+import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import time_ns
 from weakref import WeakSet
@@ -23,7 +25,7 @@ from steplog.journal.files import Files
 from steplog.journal.holes import HoleWatch
 from steplog.journal.journal import Journal
 from steplog.journal.locks import Lock
-from steplog.journal.marks import MARKS_BYTES
+from steplog.journal.marks import MARKS_BYTES, Marks
 from steplog.journal.memory import MemoryPool
 from steplog.journal.sources import DirectorySource, NoSource, OwnSource, Source
 from steplog.journal.spool import Spool
@@ -31,6 +33,9 @@ from steplog.journal.spooling import Spooling
 from steplog.journal.writer import Writer
 
 __all__ = ["Disk", "OpenJournal", "OpenWriter", "open_journal", "open_writer"]
+
+REMOVE_TIMEOUT_S = 0.25
+_log = logging.getLogger("steplog")
 
 
 @dataclass(eq=False)
@@ -41,20 +46,44 @@ class OpenJournal:
     spooling: Spooling
     directory: Path | None
     alive: Lock | None = None
+    removed: bool = False
+    _writing: threading.Lock = field(default_factory=threading.Lock)
 
-    def remove(self) -> None:
-        """Remove the journal; everything in it is delivered."""
-        self.journal.evict(2**63)
-        remove_tree(self.directory)
+    def remove(self) -> bool:
+        """Remove the journal, everything in which is delivered; whether nothing is left of it that is worth keeping.
+
+        ``removed`` stays False where the disk keeps the thread waiting that writes there.
+        """
+        if not self._writing.acquire(timeout=REMOVE_TIMEOUT_S):
+            return False
+        try:
+            self._free_memory()
+            self.removed = True
+            self.spooling.spool.tidy(2**63)
+            self.journal.evict(2**63)
+            remove_tree(self.directory)
+            self.release()
+            return not self.spooling.spool.keeps_aside()
+        finally:
+            self._writing.release()
+
+    def release(self) -> None:
+        """Leave the journal as it is; the writer will not append again."""
         if self.alive is not None:
             self.alive.release()
 
     def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
         """One interval is over; ``pressed``: memory is short. A dead writer's memory is freed."""
-        dead = not self.journal.living
-        if self.spooling.write(lock, pressed or dead) and dead and isinstance(self.journal.memory, DirectorySource):
-            with lock:
-                self.journal.memory.remove()
+        with self._writing:
+            dead = not self.journal.living
+            if not self.removed and self.spooling.write(lock, pressed or dead) and dead:
+                with lock:
+                    self._free_memory()
+
+    def _free_memory(self) -> None:
+        if isinstance(self.journal.memory, DirectorySource):
+            with suppress(OSError):  # at the next interval then
+                self.journal.memory.remove(self.spooling.spool.keep_aside)
 
 
 class OpenWriter:
@@ -150,11 +179,23 @@ def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
     memory: Source = NoSource() if directory is None else DirectorySource(directory)
     spool = disk.spool(place.spool / name, name)
     journal = Journal(name, memory, marks, lambda: _living(opened), spool)
-    on_disk = spool.load_marks()
-    if on_disk is not None and on_disk.delivered > journal.marks.delivered:
-        journal.set_marks(on_disk)
+    _recover(journal, spool)
     opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
     return opened
+
+
+def _recover(journal: Journal, spool: Spool) -> None:
+    """Take the marks for what they are worth: what is not to be found on disk is not durable."""
+    if journal.marks == Marks():  # memory is gone; where it is not, it knows better than the disk
+        journal.set_marks(spool.load_marks() or journal.marks)
+    marks, found = journal.marks, journal.on_disk()
+    if found >= marks.durable:
+        return
+    spool.doubt()
+    missing = max(0, marks.durable - max(found, journal.written()))
+    if missing:
+        _log.error("steplog: %d positions of writer %s are neither in memory nor on disk.", missing, journal.writer)
+    journal.set_marks(replace(marks, durable=found, abandoned=marks.abandoned + missing))
 
 
 def _living(opened: OpenJournal) -> bool:

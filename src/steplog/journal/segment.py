@@ -27,7 +27,6 @@ Pure: functions of bytes-like memory. Whatever is read here may be damaged, and 
 
 from __future__ import annotations
 
-import contextlib
 import struct
 import zlib
 from dataclasses import dataclass
@@ -210,9 +209,8 @@ class SegmentView:
                 place = self._after_gap(place)
                 continue
             tag, text = found
-            if tag != PAYLOAD and 0 < len(text) <= NAME_BYTES_MAX:
-                with contextlib.suppress(UnicodeDecodeError):
-                    self._names[tag] = text.decode()
+            if tag != PAYLOAD and (name := _name_in(text)) is not None:
+                self._names[tag] = name
             place += granules(len(text)) * GRANULE_BYTES
         if unbroken:
             self._scanned = place
@@ -242,6 +240,15 @@ class SegmentView:
     def _slots_of(slots: bytes, names: set[int]) -> set[int]:
         numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
         return {index for index, number in enumerate(numbers) if number in names}
+
+
+def _name_in(text: bytes) -> str | None:
+    if 0 < len(text) <= NAME_BYTES_MAX:
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            return None
+    return None
 
 
 def _damaged(slots: bytes, kinds: bytes) -> set[int]:

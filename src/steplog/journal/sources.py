@@ -6,10 +6,11 @@ there; the last one's is open.
 
 from __future__ import annotations
 
+import errno
 import logging
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,16 +21,20 @@ from steplog.journal.pieces import Piece, SegmentPiece
 from steplog.journal.segment import SegmentView, read_header
 from steplog.journal.writer import Writer
 
-__all__ = ["DirectorySource", "NoSource", "OwnSource", "Source"]
+__all__ = ["DirectorySource", "NoSource", "OwnSource", "Pieces", "Source"]
 
 _log = logging.getLogger("steplog")
 
 
-class Source(Protocol):
-    """Gives a journal's pieces, and removes those that are not needed any more."""
+class Pieces(Protocol):
+    """Gives a journal's pieces."""
 
     def pieces(self) -> Sequence[Piece]:
         """What is there now, in order."""
+
+
+class Source(Pieces, Protocol):
+    """Pieces in memory; removes those that are not needed any more."""
 
     def evict(self, below: int) -> None:
         """Remove every piece that ends at or below this position."""
@@ -91,7 +96,7 @@ class OwnSource:
 
 
 class DirectorySource:
-    """The segment files of one writer's directory; damaged and foreign ones are left where they are, said once."""
+    """The segment files of one writer's directory; damaged and foreign ones are passed over, said once."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -124,31 +129,46 @@ class DirectorySource:
         """See Source."""
         return sum(len(block.memory) for _, block in self._open.values())
 
-    def remove(self) -> None:
-        """Remove every piece; the writer is dead, and everything is on disk."""
-        for name, (_, block) in list(self._open.items()):
-            if block.path is not None:
-                block.path.unlink(missing_ok=True)
-            del self._open[name]
+    def remove(self, keep_aside: Callable[[str, bytes], None]) -> None:
+        """Remove every file; the writer is dead, and everything is on disk. Damaged ones are given to ``keep_aside``.
+
+        Raises OSError where that fails.
+        """
+        self.pieces()  # whatever came since the last look
+        for name in self._names():
+            path = self._directory / name
+            if name in self._refused:
+                keep_aside(name.removesuffix(SEGMENT_SUFFIX), path.read_bytes())
+            path.unlink(missing_ok=True)
+        self._open.clear()
 
     def _names(self) -> list[str]:
         try:
             return [name for name in os.listdir(self._directory) if name.endswith(SEGMENT_SUFFIX)]
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _add(self, name: str) -> None:
         path = self._directory / name
         try:
-            with open(path, "r+b") as file:
-                memory = mmap.mmap(file.fileno(), 0)
-        except (OSError, ValueError):  # gone, or empty: still being made
+            memory = self._map(path)
+            header = None if memory is None else read_header(memory)
+        except FileNotFoundError:
             return
-        try:
-            header = read_header(memory)
-        except FormatError as error:
+        except (OSError, FormatError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise  # says nothing of the file: to pass over it would lose what is in it
             self._refused.add(name)
-            _log.warning("steplog cannot read %s: %s. It is left where it is.", path, error)
+            _log.warning("steplog cannot read %s: %s. It is kept.", path, error)
             return
-        if header is not None:
+        if memory is not None and header is not None:
             self._open[name] = (SegmentView(memory, header), Block(memory, path))
+
+    @staticmethod
+    def _map(path: Path) -> mmap.mmap | None:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            return mmap.mmap(descriptor, size) if size else None  # None: still being made
+        finally:
+            os.close(descriptor)

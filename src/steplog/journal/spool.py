@@ -2,43 +2,42 @@
 
 ::
 
-    <spool>/<run>/<writer>/<first position>.spool     frames, one after the other (see frame)
-                           marks                      how far it is delivered (see marks), appended while there are
-                           frames
+    <spool>/<run>/<writer>/<first position>-<number>.spool    frames, one after the other (see frame)
+                           <the same>.damaged                  what was kept aside
+                           marks                               how far it is delivered (see marks), while there are
+                                                               frames
 
 A file takes frames until it has ``FILE_BYTES_MAX``; the next one begins then. Nothing is durable before ``sync`` has
 returned, and only then does a frame count. A short write is cut back to the last whole frame, so that what follows
-can be read. After a failed sync the kernel may have forgotten that the pages are dirty, and a later sync of the same
-file may succeed without them (Rebello et al., ATC '20): the file gets no more frames, and ``SyncError`` says from
-which position on everything is to be written again, into a new one.
+can be read; where that fails, the file takes no more. After a failed sync the kernel may have forgotten that the
+pages are dirty, and a later sync of the same file may succeed without them (Rebello et al., ATC '20): the file gets
+no more frames, and ``SyncError`` says from which position on everything is to be written again, into a new one.
 
-Opening a spool is recovering it: whole frames are found wherever they are in a file, by magic and check. The torn end
-that a death leaves is passed over; a file in which anything else is damaged is kept aside under another name when
-what can be read of it is delivered, and never deleted.
+Opening a spool is recovering it (see frames). A file that is damaged is kept aside under another name when what can be
+read of it is delivered, and never deleted.
+
+One thread, the one that writes, changes anything: the files, and what is known of them, which it replaces as a whole.
+``pieces``, ``size_bytes`` and what they give may be used by others meanwhile.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from steplog.errors import FormatError
-from steplog.journal import frame, slot
+from steplog.journal import frame
 from steplog.journal.files import Files
-from steplog.journal.marks import COPY_BYTES, Marks, decode, encode
-from steplog.journal.pieces import FramePiece
+from steplog.journal.frames import SPOOL_SUFFIX, Entry, Frames, SpoolFile
+from steplog.journal.marks import Marks
+from steplog.journal.marks_file import MarksFile
 from steplog.journal.range import Range
 
-__all__ = ["DAMAGED_SUFFIX", "FILE_BYTES_MAX", "SPOOL_SUFFIX", "Spool", "SyncError"]
+__all__ = ["DAMAGED_SUFFIX", "FILE_BYTES_MAX", "Spool", "SyncError"]
 
 FILE_BYTES_MAX = 8 * 1024 * 1024
-SPOOL_SUFFIX = ".spool"
 DAMAGED_SUFFIX = ".damaged"
-_MARKS = "marks"
-_MARKS_COPIES = 64  # in one file, then it is begun anew
 _log = logging.getLogger("steplog")
 
 
@@ -50,58 +49,47 @@ class SyncError(OSError):
         self.redo_from = redo_from
 
 
-@dataclass(eq=False, slots=True)
-class _File:
-    path: Path
-    size: int = 0
-    damaged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    file: _File
-    offset: int
-    size: int
-    first: int
-    end: int
-    records: int
-
-
-class Spool:
-    """The spool files of ``writer`` in ``directory``, which must be there to append, and need not be to read."""
+class Spool(Frames):
+    """The spool files of ``writer`` in ``directory``, which need not be there. Raises OSError when it cannot look."""
 
     def __init__(self, directory: Path, writer: str, files: Files | None = None) -> None:
-        self.directory = directory
-        self._writer = writer
-        self._files = files or Files()
-        self._entries: list[_Entry] = []
-        self._fresh: list[_Entry] = []  # written, not synced
-        self._open: tuple[_File, int] | None = None  # what takes the next frame, and its descriptor
-        self._all: list[_File] = []
-        self._pieces: list[FramePiece] | None = None
-        self._loaded: tuple[_Entry, Range] | None = None
-        self._marks_sequence = 0
-        for name in sorted(self._names()):
-            self._scan(directory / name)
+        super().__init__(directory, writer, files)
+        self._fresh: list[Entry] = []  # written, not synced
+        self._open: tuple[SpoolFile, int] | None = None  # what takes the next frame, and its descriptor
+        self._marks = MarksFile(directory, self._files)
+        self._said: set[str] = set()
 
     # -- writing --------------------------------------------------------------------------------------------------
 
     def append(self, records: Range, body: bytes) -> None:
-        """Write a range, whose deflated body this is. Raises OSError; the file is as it was then."""
+        """Write a range, whose deflated body this is. Raises OSError; what was in the file still counts then."""
         data = frame.encode(body)
-        if self._open is not None and self._open[0].size + len(data) > FILE_BYTES_MAX:
+        if self._open is not None and (self._open[0].full or self._open[0].size + len(data) > FILE_BYTES_MAX):
             self.sync()
             self._close()
         file, descriptor = self._open or self._create(records.first)
         try:
             rest = memoryview(data)
             while rest:
-                rest = rest[self._files.write(descriptor, rest) :]
+                written = self._files.write(descriptor, rest)
+                if written <= 0:
+                    raise OSError(errno.EIO, "nothing was written")
+                rest = rest[written:]
         except OSError:
-            self._files.truncate(descriptor, file.size)
+            self._cut(file, descriptor)
             raise
-        self._fresh.append(_Entry(file, file.size, len(data), records.first, records.end, records.records))
+        self._fresh.append(Entry(file, file.size, len(data), records.first, records.end, records.records))
         file.size += len(data)
+
+    def _cut(self, file: SpoolFile, descriptor: int) -> None:
+        """Back to the last whole frame; a file with none goes, and one that cannot be cut takes no more."""
+        try:
+            self._files.truncate(descriptor, file.size)
+        except OSError:
+            file.full = True
+        if file.size == 0:
+            self._close()
+            self._remove([file])
 
     def sync(self) -> None:
         """Make what was appended durable. Raises SyncError."""
@@ -111,137 +99,143 @@ class Spool:
         try:
             self._files.sync(descriptor)
         except OSError as error:
-            redo_from = min(entry.first for entry in (*self._fresh, *self._entries) if entry.file is file)
+            of_it = [entry for entry in (*self._fresh, *self._entries) if entry.file is file]
+            file.replaced_at = max(entry.end for entry in of_it)
             self._fresh = []
             self._close()
-            raise SyncError(error, redo_from) from error
-        self._entries = sorted([*self._entries, *self._fresh], key=lambda entry: entry.first)
-        self._fresh, self._pieces = [], None
+            raise SyncError(error, min(entry.first for entry in of_it)) from error
+        self._set_entries((*self._entries, *self._fresh))
+        self._fresh = []
 
-    def _create(self, first: int) -> tuple[_File, int]:
-        if not self._all:
-            self._files.make_private(self.directory)
-            self._files.sync_directory(self.directory.parent)
-        number = len(self._names())
-        while (path := self.directory / f"{first:020d}-{number}{SPOOL_SUFFIX}").exists():
+    def _create(self, first: int) -> tuple[SpoolFile, int]:
+        self._files.make_private(self.directory)
+        number = len(self._names(SPOOL_SUFFIX))
+        taken = set(self._names(SPOOL_SUFFIX, DAMAGED_SUFFIX))
+        while {f"{first:020d}-{number}{suffix}" for suffix in (SPOOL_SUFFIX, DAMAGED_SUFFIX)} & taken:
             number += 1
+        path = self.directory / f"{first:020d}-{number}{SPOOL_SUFFIX}"
         descriptor = self._files.create(path)
-        self._files.sync_directory(self.directory)
-        self._open = _File(path), descriptor
-        self._all.append(self._open[0])
+        try:
+            run = self.directory.parent
+            if self._files.exists(run / "manifest"):
+                self._files.sync_file(run / "manifest")  # without it nobody knows whose records these are
+            for directory in (self.directory, run, run.parent):
+                self._files.sync_directory(directory)
+        except OSError:
+            self._close_quietly(descriptor)
+            self._quietly(self._files.unlink, path)
+            raise
+        self._open = SpoolFile(path), descriptor
+        self._all = (*self._all, self._open[0])
         return self._open
 
     def _close(self) -> None:
         if self._open is not None:
             descriptor, self._open = self._open[1], None
-            self._files.close(descriptor)
+            self._close_quietly(descriptor)
+
+    def _close_quietly(self, descriptor: int) -> None:
+        self._quietly(self._files.close, descriptor)
+
+    def _quietly(self, call: Callable[..., object], *arguments: object) -> bool:
+        """Do it, if it can be done; what keeps it from being done is said once."""
+        try:
+            call(*arguments)
+        except OSError as error:
+            if str(error) not in self._said:
+                self._said.add(str(error))
+                _log.warning("steplog: in %s: %s", self.directory, error)
+            return False
+        return True
 
     def store_marks(self, marks: Marks) -> None:
         """Write down how far it is delivered, for whoever finds the disk and no memory. Raises OSError."""
-        path = self.directory / _MARKS
-        data = encode(marks, self._marks_sequence + 1)
-        if self._marks_sequence % _MARKS_COPIES == 0:
-            scratch = path.with_suffix(".new")
-            self._files.unlink(scratch)
-            self._append_to(self._files.create(scratch), data)
-            self._files.rename(scratch, path)
-        else:
-            self._append_to(self._files.open(path), data)
-        self._marks_sequence += 1
+        self._marks.store(marks)
 
     def load_marks(self) -> Marks | None:
         """What ``store_marks`` wrote last, of what is whole."""
-        try:
-            data = self._files.read(self.directory / _MARKS)
-        except OSError:
-            return None
-        copies = [decode(data[place : place + COPY_BYTES]) for place in range(0, len(data), COPY_BYTES)]
-        newest = max((copy for copy in copies if copy is not None), key=lambda copy: copy[0], default=None)
-        return None if newest is None else newest[1]
+        return self._marks.load()
 
-    def _append_to(self, descriptor: int, data: bytes) -> None:
+    # -- keeping order --------------------------------------------------------------------------------------------
+
+    def lost(self) -> int | None:
+        """Look whether every file is as it was left; from which position on it is to be written again if one is not."""
+        redo: int | None = None
+        for file in self._all:
+            try:
+                size = self._files.size(file.path)
+            except FileNotFoundError:
+                size = -1
+            except OSError:
+                continue
+            if size != file.size:
+                file.full = True  # somebody else's hands: what would be appended lies elsewhere than expected
+            if size < file.size:
+                _log.error("steplog: %s was removed or cut. What memory still has of it is written again.", file.path)
+                gone = self._forget(file, size)
+                redo = min([*gone, *([] if redo is None else [redo])], default=None)
+        return redo
+
+    def _forget(self, file: SpoolFile, beyond: int) -> list[int]:
+        """What lies beyond this byte is not there any more; the positions at which it began."""
+        if self._open is not None and self._open[0] is file:
+            self._close()
+        gone = {entry for entry in (*self._entries, *self._fresh) if entry.file is file} - {
+            entry for entry in self._entries if entry.offset + entry.size <= beyond
+        }
+        self._fresh = [entry for entry in self._fresh if entry not in gone]
+        self._set_entries(entry for entry in self._entries if entry not in gone)
+        file.size = beyond
+        if beyond < 0:
+            self._all = tuple(other for other in self._all if other is not file)
+        return [entry.first for entry in gone]
+
+    def doubt(self) -> None:
+        """More was durable than can be read: so what looks like a torn end may be damage, and is kept."""
+        for file in self._all:
+            if file.torn and file.damage is None:
+                file.damage = "its end is cut off or damaged"
+                _log.error("steplog: %s: %s. The file is kept.", file.path, file.damage)
+
+    def tidy(self, delivered: int, durable: int = 0) -> None:
+        """Remove the files that nobody needs: everything in them is delivered, or durable in another."""
+        needed = {entry.file for entry in (*self._entries, *self._fresh) if entry.end > delivered}
+        self._remove([f for f in self._all if f not in needed or (f.replaced_at or durable + 1) <= durable])
+
+    def _remove(self, files: Iterable[SpoolFile]) -> None:
+        gone = set()
+        for file in files:
+            if self._open is not None and self._open[0] is file:
+                self._close()
+            aside = file.path.with_suffix(DAMAGED_SUFFIX)
+            if file.damage is None:
+                removed = self._quietly(self._files.unlink, file.path)
+            else:
+                removed = not self._files.exists(file.path) or self._quietly(self._files.rename, file.path, aside)
+            if removed:
+                gone.add(file)
+        if gone:
+            self._all = tuple(file for file in self._all if file not in gone)
+            self._set_entries(entry for entry in self._entries if entry.file not in gone)
+            self._loaded = None
+
+    def keep_aside(self, name: str, data: bytes) -> None:
+        """Keep damaged bytes that were found elsewhere. Raises OSError."""
+        self._files.make_private(self.directory)
+        path = self.directory / f"{name}{DAMAGED_SUFFIX}"
+        self._files.unlink(path)
+        descriptor = self._files.create(path)
         try:
-            self._files.write(descriptor, data)
+            while data:
+                data = data[self._files.write(descriptor, data) :]
+            self._files.sync(descriptor)
         finally:
             self._files.close(descriptor)
 
-    # -- reading --------------------------------------------------------------------------------------------------
-
-    def pieces(self) -> Sequence[FramePiece]:
-        """The frames that are durable, in the order of their positions."""
-        if self._pieces is None:
-            self._pieces = [
-                FramePiece(entry.first, entry.end, entry.records, partial(self._load, entry)) for entry in self._entries
-            ]
-        return self._pieces
-
-    def evict(self, below: int) -> None:
-        """Remove every file whose positions all lie below."""
-        needed = {entry.file for entry in (*self._entries, *self._fresh) if entry.end > below}
-        gone = [file for file in self._all if file not in needed]
-        for file in gone:
-            if self._open is not None and self._open[0] is file:
-                self._close()
-            if file.damaged:
-                self._files.rename(file.path, file.path.with_suffix(DAMAGED_SUFFIX))
-            else:
-                self._files.unlink(file.path)
-        if gone:
-            self._all = [file for file in self._all if file in needed]
-            self._entries = [entry for entry in self._entries if entry.file in needed]
-            self._pieces = self._loaded = None
+    def keeps_aside(self) -> bool:
+        """Whether there is something that is nobody's to delete."""
+        return any(file.damage is not None for file in self._all) or bool(self._names(DAMAGED_SUFFIX))
 
     def size_bytes(self) -> int:
         """What the files take on disk."""
         return sum(file.size for file in self._all)
-
-    def _load(self, entry: _Entry) -> Range:
-        if self._loaded is None or self._loaded[0] is not entry:
-            try:
-                records = frame.decode(self._files.read(entry.file.path, entry.offset, entry.size))
-            except (OSError, FormatError) as error:
-                _log.error("steplog: %s can no longer be read (%s); what was in it is lost.", entry.file.path, error)
-                empty = bytes((entry.end - entry.first) * slot.SLOT_BYTES)
-                records = Range(self._writer, entry.first, entry.end, {}, empty, b"")
-            self._loaded = entry, records
-        return self._loaded[1]
-
-    def _names(self) -> list[str]:
-        try:
-            return [name for name in self._files.names(self.directory) if name.endswith(SPOOL_SUFFIX)]
-        except OSError:
-            return []
-
-    def _scan(self, path: Path) -> None:
-        file = _File(path)
-        try:
-            data = self._files.read(path)
-        except OSError as error:
-            _log.error("steplog cannot read %s: %s. It is left where it is.", path, error)
-            return
-        place = 0
-        while place < len(data):
-            for start, end in frame.scan(data, place):
-                place = end
-                if not self._index(file, data, start, end):
-                    file.damaged = True
-            following = frame.find(data, place + 1)
-            if following is None:
-                file.damaged = file.damaged or not frame.is_torn(data, place)
-                break
-            file.damaged, place = True, following
-        file.size = len(data)
-        if file.damaged:
-            _log.error("steplog: %s is damaged. What can be read of it is delivered, and the file is kept.", path)
-        self._all.append(file)
-        self._entries.sort(key=lambda entry: entry.first)
-
-    def _index(self, file: _File, data: bytes, start: int, end: int) -> bool:
-        try:
-            records = frame.decode(data[start:end])
-        except FormatError:
-            return False
-        if records.writer != self._writer:
-            return False
-        self._entries.append(_Entry(file, start, end - start, records.first, records.end, records.records))
-        return True

@@ -19,6 +19,7 @@ from dataclasses import replace
 from steplog.errors import ConfigurationError
 from steplog.journal import range as ranges
 from steplog.journal.journal import Journal
+from steplog.journal.marks import Marks
 from steplog.journal.spool import Spool, SyncError
 
 __all__ = ["Spooling"]
@@ -34,25 +35,28 @@ class Spooling:
         self.spool = spool
         self.trouble: str | None = None  # why the disk does not take it
         self._room = room
-        self._marks = journal.marks
+        self._stored: Marks | None = None  # in the spool
+        self._delivered = journal.marks.delivered
         self._seen = journal.marks.delivered  # what was readable one interval ago
 
     def write(self, lock: AbstractContextManager[object], everything: bool) -> bool:
         """One interval is over: write what has waited for it, or ``everything``; whether all of that is durable.
 
-        Then what is durable leaves memory, if ``everything``. Raises nothing for what the disk does.
+        Files that nobody needs go first, and what is durable leaves memory then, if ``everything``. Raises nothing for
+        what the disk does.
         """
-        with lock:
-            marks = self.journal.marks
-            first = max(marks.durable, marks.delivered)
-            seen = self.journal.readable(first, 2**62)
-            end, self._seen = (seen if everything else min(self._seen, seen)), seen
+        self.spool.tidy(self.journal.marks.delivered, self.journal.marks.durable)
+        redo_from = self.spool.lost()
         try:
-            while first < end:
-                first = self._write_some(lock, first, end)
-            self._sync(lock, end)
+            with lock:
+                self._lower(redo_from)
+                first, end = self._due(everything)
+            self._write(lock, first, end)
             self._store_marks()
         except (OSError, ConfigurationError) as error:
+            if isinstance(error, SyncError):
+                with lock:
+                    self._lower(error.redo_from)
             if self.trouble is None:
                 _log.warning("steplog cannot write to %s: %s. Records stay in memory.", self.spool.directory, error)
             self.trouble = str(error)
@@ -65,30 +69,54 @@ class Spooling:
                 self.journal.memory.evict(max(self.journal.marks.durable, self.journal.marks.delivered))
         return True
 
+    def _due(self, everything: bool) -> tuple[int, int]:
+        marks = self.journal.marks
+        if marks.delivered < self._delivered:  # the server went back; what it had confirmed need not be on disk
+            self._lower(marks.delivered)
+        self._delivered = marks.delivered
+        first = max(self.journal.marks.durable, marks.delivered)
+        seen = self.journal.readable(first, 2**62)
+        end, self._seen = (seen if everything else min(self._seen, seen)), seen
+        return first, end
+
+    def _lower(self, redo_from: int | None) -> None:
+        marks = self.journal.marks
+        if redo_from is not None and marks.durable > redo_from:
+            self.journal.set_marks(replace(marks, durable=redo_from))
+
+    def _write(self, lock: AbstractContextManager[object], first: int, end: int) -> None:
+        try:
+            while first < end:
+                first = self._write_some(lock, first, end)
+        except SyncError:
+            raise
+        except (OSError, ConfigurationError):
+            self._sync(lock, first)  # what did go to disk counts
+            raise
+        self._sync(lock, end)
+
     def _write_some(self, lock: AbstractContextManager[object], first: int, end: int) -> int:
         if self._room() <= 0:
             raise OSError("spool_bytes_max is reached")
         with lock:
-            first = max(first, self.journal.marks.delivered)
+            marks = self.journal.marks
+            first = max(first, marks.delivered)
             records = self.journal.read(first, end) if first < end else None
         if records is None:
             return end
+        if not self.spool.size_bytes():
+            self._stored = marks
+            self.spool.store_marks(marks)  # before the first frame: what is not in the spool was delivered
         self.spool.append(records, ranges.encode(records))
         return records.end
 
     def _store_marks(self) -> None:
-        if self.journal.marks is not self._marks and self.spool.size_bytes():
-            self._marks = self.journal.marks
-            self.spool.store_marks(self._marks)
+        if self.journal.marks is not self._stored and self.spool.size_bytes():
+            self._stored = self.journal.marks
+            self.spool.store_marks(self._stored)
 
     def _sync(self, lock: AbstractContextManager[object], end: int) -> None:
-        try:
-            self.spool.sync()
-        except SyncError as error:
-            with lock:
-                marks = self.journal.marks
-                self.journal.set_marks(replace(marks, durable=min(marks.durable, error.redo_from)))
-            raise
+        self.spool.sync()
         with lock:
             marks = self.journal.marks
             if marks.durable < end:

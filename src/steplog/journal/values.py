@@ -21,7 +21,7 @@ from typing import Any, SupportsComplex, SupportsFloat, SupportsIndex
 
 from steplog.journal import slot
 
-__all__ = ["DEPTH_MAX", "Scalar", "convert"]
+__all__ = ["DEPTH_MAX", "Scalar", "convert", "restored"]
 
 DEPTH_MAX = 32
 Scalar = float | int | bytes
@@ -43,6 +43,13 @@ def convert(value: object, value_bytes_max: int) -> tuple[int, Scalar]:
     if isinstance(value, (list, tuple, dict)):
         _check_shape(value, value_bytes_max)
     return slot.KIND_JSON, _checked(_json(value), value_bytes_max)
+
+
+def restored(kind: int, scalar: Scalar) -> object:
+    """The value again, as far as it was kept: what ``convert`` makes the same of."""
+    if isinstance(scalar, bytes):
+        return json.loads(scalar)
+    return bool(scalar) if kind == slot.KIND_BOOL else scalar
 
 
 def _plain(value: object) -> Any:

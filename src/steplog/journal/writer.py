@@ -16,7 +16,7 @@ from __future__ import annotations
 import operator
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from time import time_ns
 from typing import Any
@@ -27,7 +27,7 @@ from steplog.journal.compiled import append_type
 from steplog.journal.memory import Block, MemoryPool
 from steplog.journal.range import NAME_BYTES_MAX
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
-from steplog.journal.values import convert
+from steplog.journal.values import convert, restored
 
 __all__ = ["EndedSegment", "Refusal", "Writer"]
 
@@ -89,8 +89,12 @@ class Writer:
         if client is not None:
             self.use_client(client)
         segment = self.append.segment
-        if isinstance(segment, EndedSegment):
+        if isinstance(name, Mapping):
+            self._log_all(name, value, step)
+        elif isinstance(segment, EndedSegment):
             segment.refuse(name, value, step)
+        elif value is ...:
+            raise TypeError("log() missing a required argument: 'value'")
         else:
             self.log(name, value, step)
 
@@ -98,13 +102,26 @@ class Writer:
         """Record any value. Raises TypeError or ValueError for what is wrong, and then nothing is recorded."""
         text, number = checked_name(name), checked_step(step)
         kind, scalar = convert(value, self.value_bytes_max)
-        while not self._store(text, kind, scalar, number):
+        self._record(text, kind, scalar, number, self.append.clock())
+
+    def _log_all(self, metrics: Mapping[Any, Any], value: Any, step: Any) -> None:
+        """Record several metrics with one time; a second argument of two is the step."""
+        number = checked_step(value if step is None and value is not ... else step)
+        found = [(checked_name(name), *convert(item, self.value_bytes_max)) for name, item in metrics.items()]
+        now = self.append.clock()
+        for name, kind, scalar in found:
+            self._record(name, kind, scalar, number, now)
+
+    def _record(self, name: str, kind: int, value: float | int | bytes, step: int, now: int) -> None:
+        while not self._store(name, kind, value, step, now):
             segment = self.append.segment
-            if isinstance(segment, EndedSegment) or segment.header.writer != self.id:
-                return self.append.slow(name, value, step, None)
+            if isinstance(segment, EndedSegment):
+                return segment.refuse(name, restored(kind, value), None if step == slot.NO_STEP else step)
+            if segment.header.writer != self.id:
+                return self.append.slow(name, restored(kind, value), None if step == slot.NO_STEP else step, None)
         return None
 
-    def _store(self, name: str, kind: int, value: float | int | bytes, step: int) -> bool:
+    def _store(self, name: str, kind: int, value: float | int | bytes, step: int, now: int) -> bool:
         """Write one record where the writer is; False when that took another segment, and it is to be done again."""
         segment = self.append.segment
         if isinstance(segment, EndedSegment) or segment.header.writer != self.id:
@@ -116,7 +133,6 @@ class Writer:
         place = segment.put(PAYLOAD, value) if isinstance(value, bytes) else 0
         if place is None:
             return self._rotate(segment, need * GRANULE_BYTES)
-        now = self.append.clock()
         offset = -1
         try:
             offset = segment.claim()
@@ -153,10 +169,9 @@ class Writer:
     def forked(self, refuse: Refusal) -> None:
         """In a forked child: let go of the parent's journal; from now on ``log`` comes to ``refuse``.
 
-        So does a call that the fork interrupted, wherever in it: every segment that it may have or may come to is
-        without room, and what it may give back is the parent's.
+        So does a call that the fork interrupted, wherever in it: each segment that it may be in or come to is without
+        room, and the last one leads here.
         """
-        self.pool.disown()
         self._spares.clear()
         ended, segment = EndedSegment(self.id, 0, refuse), self.append.segment
         while not self._is_over(segment):  # what is finished or disabled is so here too

@@ -2,9 +2,8 @@
 
 ::
 
-    request ─▶ Gate (Host, key) ─▶ route ─▶ fields, decoders ─▶ Store ─▶ answer
-
-The page that shows runs will have its place beside the API: ``/{namespace}/projects/{project}/runs/{slug}/``.
+    request ─▶ Gate (Host, key or token) ─▶ route ─▶ fields, decoders ─▶ Store ─▶ answer
+                                           └─▶ the page's files (pages), which need neither
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from steplog.delivery.wire import API
-from steplog.server import routes_catalog, routes_metrics
+from steplog.server import pages, routes_catalog, routes_metrics
 from steplog.server.access import Gate, Hosts
 from steplog.server.resource import ERRORS, Service
 from steplog.server.store import Store
@@ -52,8 +51,10 @@ def create_app(
     if not stock:
         routes += [
             Route(f"{API}/instance/", routes_catalog.InstanceProof),
+            Route(f"{API}/namespaces/", routes_catalog.NamespaceList),
             Route(f"{_RUN}metrics/batch/", routes_metrics.BatchResource),
             Route(f"{_RUN}series/", routes_metrics.SeriesResource),
+            *pages.routes(),
         ]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
 
@@ -64,7 +65,7 @@ def create_app(
 
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Gate, hosts=hosts, users=store.users())],
+        middleware=[Middleware(Gate, hosts=hosts, users=store.users(), page_token=None if stock else store.page_token)],
         exception_handlers=ERRORS,
         lifespan=lifespan,
     )

@@ -10,6 +10,8 @@ import sqlite3
 import uuid
 from datetime import datetime, timezone
 
+from slugify import slugify
+
 from steplog.server.schema import SERIES_SHIFT
 from steplog.server.store import MissingError, Namespace, Project, Run, TakenError, User
 
@@ -18,6 +20,7 @@ __all__ = [
     "add_run",
     "delete_project",
     "namespace",
+    "namespaces",
     "now",
     "project",
     "projects",
@@ -25,6 +28,7 @@ __all__ = [
     "put_user",
     "run",
     "runs",
+    "runs_of_slug",
     "set_status",
     "users",
 ]
@@ -78,6 +82,11 @@ def namespace(connection: sqlite3.Connection, slug: str) -> Namespace | None:
     """The namespace of that slug."""
     row = connection.execute(f"{_NAMESPACE} WHERE slug = ?", (slug,)).fetchone()
     return Namespace(*row) if row else None
+
+
+def namespaces(connection: sqlite3.Connection) -> list[Namespace]:
+    """Every namespace, oldest first."""
+    return [Namespace(*row) for row in connection.execute(f"{_NAMESPACE} ORDER BY id")]
 
 
 def put_namespace(connection: sqlite3.Connection, slug: str) -> Namespace:
@@ -139,6 +148,12 @@ def runs(connection: sqlite3.Connection, project_id: int, after: int, limit: int
         (project_id, -1 if limit is None else limit, after),
     )
     return [Run(*row) for row in rows]
+
+
+def runs_of_slug(connection: sqlite3.Connection, project_id: int, slug: str) -> list[Run]:
+    """Runs of a project whose name makes that slug, oldest first: names are unique, their slugs need not be."""
+    rows = connection.execute("SELECT id, name FROM runs WHERE project = ? ORDER BY id", (project_id,)).fetchall()
+    return [_run_by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
 
 
 def run(connection: sqlite3.Connection, namespace_slug: str, project_slug: str, run_uuid: str) -> Run | None:

@@ -56,6 +56,7 @@ class Address:
     database: Path
     key_source: str
     state: Path | None  # None: clients do not find it by themselves, since no state file could be written
+    page_url: str | None  # the page that lists everything, with the token to read it; None: a stock server has none
 
 
 def run_server(options: Options, started: Callable[[Address], None]) -> None:
@@ -102,13 +103,15 @@ def _run(
     base_url = f"http://{_bracketed(_reachable(options.host))}:{port}"
 
     def tell() -> None:
-        written = None
+        written, page_url = None, None
         if not options.stock:
+            here = instance.Instance(store.instance, base_url, secret, key, username, store.page_token)
+            page_url = instance.page_url(here, "/")
             # Without it a server is as good, only not found.
             with suppress(OSError, ConfigurationError):
-                instance.write(state, instance.Instance(store.instance, base_url, secret, key, username))
+                instance.write(state, here)
                 written = state
-        started(Address(base_url, database, key_source, written))
+        started(Address(base_url, database, key_source, written, page_url))
 
     try:
         serve(app, listening, tell)

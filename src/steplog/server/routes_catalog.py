@@ -16,7 +16,16 @@ from steplog.server.fields import DESCRIPTION_CHARACTERS_MAX, Fields
 from steplog.server.resource import Json, Resource
 from steplog.server.store import Namespace, Project, Run, TakenError
 
-__all__ = ["InstanceProof", "KeyCheck", "ProjectList", "ProjectResource", "RunList", "RunResource", "page"]
+__all__ = [
+    "InstanceProof",
+    "KeyCheck",
+    "NamespaceList",
+    "ProjectList",
+    "ProjectResource",
+    "RunList",
+    "RunResource",
+    "page",
+]
 
 _BATCH_VERSION = 1
 _PAGE_MAX = 100_000
@@ -46,6 +55,15 @@ class InstanceProof(Resource):
         return Json(
             {"instance": self.service.store.instance, "proof": instance.proof(self.service.secret, nonce or "")}
         )
+
+
+class NamespaceList(Resource):
+    """``/namespaces/``."""
+
+    async def get(self, request: Request) -> Response:
+        """Every namespace."""
+        found = await self.read(self.service.store.namespaces)
+        return Json([{"slug": namespace.slug, "display_name": namespace.display_name} for namespace in found])
 
 
 class ProjectList(Resource):
@@ -107,9 +125,15 @@ class RunList(Resource):
     """``/{namespace}/projects/{project}/runs/``."""
 
     async def get(self, request: Request) -> Response:
-        """The runs of a project, oldest first."""
+        """The runs of a project, oldest first; or with ``?slug=`` those at that web address."""
         after, limit = page(request)
-        return Json([_run(run) for run in await self.read(self.service.store.runs, await self.project(), after, limit)])
+        project, store = await self.project(), self.service.store
+        slug = None if self.service.stock else request.query_params.get("slug")
+        if slug is not None:
+            runs = (await self.read(store.runs_of_slug, project, slug))[after:][:limit]
+        else:
+            runs = await self.read(store.runs, project, after, limit)
+        return Json([_run(run) for run in runs])
 
     async def post(self, request: Request) -> Response:
         """Make a run."""

@@ -2,7 +2,7 @@
 
 ::
 
-    about        the instance id
+    about        the instance id; the token that the page reads with
     users        who a key belongs to; of the key its SHA-256
     namespaces   organizations and users' own places
     projects     in a namespace, unique by slug
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sqlite3
 import struct
 import uuid
@@ -185,3 +186,5 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
+    # In the clear, unlike a key: it opens nothing but what is in this file.
+    connection.execute("INSERT OR IGNORE INTO about VALUES ('page_token', ?)", (secrets.token_urlsafe(32),))

@@ -42,7 +42,9 @@ class SqliteStore:
         self._writing = connect(database)
         self._committer = Committer(self._writing, self._appender.forget)
         with self._reading() as connection:
-            self.instance: str = connection.execute("SELECT value FROM about WHERE name = 'instance'").fetchone()[0]
+            about = dict(connection.execute("SELECT name, value FROM about"))
+        self.instance: str = about["instance"]
+        self.page_token: str = about["page_token"]
 
     def close(self) -> None:
         """Finish what was asked and close the database."""
@@ -60,6 +62,10 @@ class SqliteStore:
         """The namespace of that slug."""
         return self._read(lambda connection: catalog.namespace(connection, slug))
 
+    def namespaces(self) -> list[Namespace]:
+        """Every namespace, oldest first."""
+        return self._read(catalog.namespaces)
+
     def projects(self, namespace: Namespace) -> list[Project]:
         """The projects of a namespace, oldest first."""
         return self._read(lambda connection: catalog.projects(connection, namespace.id))
@@ -71,6 +77,10 @@ class SqliteStore:
     def runs(self, project: Project, after: int, limit: int | None) -> list[Run]:
         """Runs of a project, oldest first, without the first ``after``."""
         return self._read(lambda connection: catalog.runs(connection, project.id, after, limit))
+
+    def runs_of_slug(self, project: Project, slug: str) -> list[Run]:
+        """Runs of a project whose name makes that slug, oldest first."""
+        return self._read(lambda connection: catalog.runs_of_slug(connection, project.id, slug))
 
     def run(self, namespace: str, project: str, uuid: str) -> Run | None:
         """One run."""

@@ -167,11 +167,18 @@ class Store(Protocol):
     def instance(self) -> str:
         """The id of the database, made with it."""
 
+    @property
+    def page_token(self) -> str:
+        """What the page reads with, made with the database."""
+
     def users(self) -> list[User]:
         """Every user."""
 
     def namespace(self, slug: str) -> Namespace | None:
         """The namespace of that slug."""
+
+    def namespaces(self) -> list[Namespace]:
+        """Every namespace, oldest first."""
 
     def projects(self, namespace: Namespace) -> list[Project]:
         """The projects of a namespace, oldest first."""
@@ -181,6 +188,9 @@ class Store(Protocol):
 
     def runs(self, project: Project, after: int, limit: int | None) -> list[Run]:
         """Runs of a project, oldest first, without the first ``after``."""
+
+    def runs_of_slug(self, project: Project, slug: str) -> list[Run]:
+        """Runs of a project whose name makes that slug, oldest first."""
 
     def run(self, namespace: str, project: str, uuid: str) -> Run | None:
         """One run."""

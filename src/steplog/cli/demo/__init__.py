@@ -35,7 +35,8 @@ def command(context: click.Context, keep: bool, in_json: bool, seconds: float) -
 
     from steplog.cli import printing
     from steplog.cli.demo import showing
-    from steplog.cli.demo.play import Outcome, Play, Seen
+    from steplog.cli.demo.counting import Outcome
+    from steplog.cli.demo.play import Play, Seen
 
     shown = printing.console()
     story = showing.Story(shown)
@@ -60,7 +61,7 @@ def command(context: click.Context, keep: bool, in_json: bool, seconds: float) -
     try:
         with Play(seconds, keep, say, show) as play:
             outcome = perform(play)
-            kept = play.database if keep else None
+            kept = play.room.database if keep else None
     except KeyboardInterrupt:
         click.echo("steplog: the demo was stopped; nothing is left behind", err=True)
         context.exit(_INTERRUPTED)

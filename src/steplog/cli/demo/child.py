@@ -23,7 +23,7 @@ __all__ = ["NAMESPACE", "PROJECT", "main"]
 
 NAMESPACE = "demo"
 PROJECT = "two-moons"
-_STEPS_A_REST = 10  # a worker sleeps after some steps, not after each, as a program that waits for its data does
+_STEPS_A_REST = 20  # a worker sleeps after some steps, not after each: its caches are as warm as in training
 _PROBE_STEPS = 50
 _NOTE_STEPS = 100
 _FINISH_TIMEOUT_S = 30.0

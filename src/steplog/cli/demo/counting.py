@@ -21,7 +21,7 @@ from steplog.cli.demo.ledger import Calls, fingerprint
 from steplog.server import catalog, reading
 from steplog.server.store import Run
 
-__all__ = ["Counted", "Database", "Latency", "count", "latency"]
+__all__ = ["Counted", "Database", "Latency", "Outcome", "RunOutcome", "count", "latency"]
 
 _END = 1 << 62  # beyond every record, whatever the database says of their number
 
@@ -53,6 +53,38 @@ class Latency:
     p50: int
     p99: int
     max: int
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How one run ended."""
+
+    name: str
+    killed: bool
+    status: str
+    counted: Counted
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the table shows. Times are in ns."""
+
+    runs: list[RunOutcome]
+    latencies: dict[str, Latency]  # before, during, after
+    timer_ns: int
+    append: str
+    waited: int  # calls that waited when the server came back
+    seconds: float
+
+    @property
+    def total(self) -> Counted:
+        """All runs together."""
+        return sum((run.counted for run in self.runs), Counted())
+
+    @property
+    def settled(self) -> bool:
+        """Whether each run has the status that it should have."""
+        return all(run.status == ("CRASHED" if run.killed else "COMPLETED") for run in self.runs)
 
 
 class Database:

@@ -18,7 +18,7 @@ BATCH = 16
 _NOISE = 0.15
 _DECAY_STEPS = 3000
 
-Point = tuple[float, float, float]  # x, y, and which of the moons, 0 or 1
+_Point = tuple[float, float, float]  # x, y, and which of the moons, 0 or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Model:
         self._out = [self._random.gauss(0, 0.5) for _ in range(_HIDDEN + 1)]  # the last is the bias
         self.steps = 0
 
-    def _point(self, moon: int) -> Point:
+    def _point(self, moon: int) -> _Point:
         angle = self._random.uniform(0, math.pi)
         x, y = math.cos(angle), math.sin(angle)
         if moon:

@@ -15,22 +15,21 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import signal
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from steplog.cli.demo.counting import Counted, Database, Latency, count, latency
+from steplog.cli.demo.counting import Database, Outcome, RunOutcome, count, latency
 from steplog.cli.demo.ledger import Ledger
 from steplog.cli.demo.processes import Child, ChildError, environment
+from steplog.cli.demo.room import Room
+from steplog.errors import ConfigurationError
 
-__all__ = ["Outcome", "Play", "RunOutcome", "Seen"]
+__all__ = ["Play", "Seen"]
 
 _LEARNING_RATES = (0.5, 0.1, 0.02)
 _KILLED = 1  # which of them
@@ -50,38 +49,6 @@ class _Worker:
     uuid: str = ""
     killed: bool = False
     stored: int = 0
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """How one run ended."""
-
-    name: str
-    killed: bool
-    status: str
-    counted: Counted
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the table shows. Times are in ns."""
-
-    runs: list[RunOutcome]
-    latencies: dict[str, Latency]  # before, during, after
-    timer_ns: int
-    append: str
-    waited: int  # calls that waited when the server came back
-    seconds: float
-
-    @property
-    def total(self) -> Counted:
-        """All runs together."""
-        return sum((run.counted for run in self.runs), Counted())
-
-    @property
-    def settled(self) -> bool:
-        """Whether each run has the status that it should have."""
-        return all(run.status == ("CRASHED" if run.killed else "COMPLETED") for run in self.runs)
 
 
 @dataclass(frozen=True)
@@ -113,14 +80,14 @@ class Play:
         self._workers: list[_Worker] = []
         self._server: Child | None = None
         self._port = 0
+        self._up = False
+        self._waited = 0  # at most, while the server was away
         self._reading: Database | None = None
         self._append = ""
-        self.home = Path(tempfile.mkdtemp(prefix="steplog-demo-"))
-        self.memory = _memory(self.home)
-        self.database = self.home / "server.db"
+        self.room = Room()
         self._variables = environment(
-            STEPLOG_DIR=str(self.home / "state"),
-            STEPLOG_MEMORY_DIR=str(self.memory / "journals"),
+            STEPLOG_DIR=str(self.room.home / "state"),
+            STEPLOG_MEMORY_DIR=str(self.room.memory / "journals"),
             STEPLOG_QUIET="1",
             NO_PROXY="127.0.0.1",
         ) | dict.fromkeys(("STEPLOG_API_KEY", "STEPLOG_SERVE_API_KEY"), secrets.token_urlsafe(24))
@@ -137,22 +104,18 @@ class Play:
         for worker in self._workers:
             worker.ledger.close()
         self._look_away()
-        if self.memory != self.home:
-            shutil.rmtree(self.memory, ignore_errors=True)
-        if not self._keep:
-            shutil.rmtree(self.home, ignore_errors=True)
-            return
-        for path in self.home.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif not path.name.startswith(self.database.name):
-                path.unlink()
+        self.room.clear(self._keep)
 
     # -- the acts -------------------------------------------------------------------------------------------------
 
     def perform(self) -> Outcome:
-        """All of it. Raises ChildError where a process does not do its part, OSError where there is no room."""
+        """All of it.
+
+        Raises ChildError where a process does not do its part, ConfigurationError where there is no room.
+        """
         before, during, after = (share * self._seconds for share in _SHARES)
+        if not self.room.has_shared_memory:
+            self._say(f"little shared memory here: the demo's journals are files in {self.room.home}")
         url = self._serve()
         self._hire()
         self._say(f"server up at {url}, {len(self._workers)} workers train and log to it")
@@ -161,13 +124,14 @@ class Play:
         down = time.perf_counter_ns()
         if self._server is not None:
             self._server.kill()
+        self._up = False
         self._say("server killed (SIGKILL)")
         self._watch(during / 2)
         self._kill()
         self._watch(during / 2)
         self._serve()
         up = time.perf_counter_ns()
-        waited = self._look().waiting
+        waited = self._waited
         returned = [worker.ledger.returned for worker in self._workers]
         self._say(f"server up again; {waited:,} calls waited for it")
         begin = time.monotonic()
@@ -179,30 +143,31 @@ class Play:
         return self._count({"before": (began, down), "during": (down, up), "after": (up, ended)}, waited)
 
     def _serve(self) -> str:
-        given = {"port": self._port, "database": str(self.database)}
-        self._server = Child("server", "server", given, self.home, self._variables)
+        given = {"port": self._port, "database": str(self.room.database)}
+        self._server = Child("server", "server", given, self.room.home, self._variables)
         url: str = self._said([self._server], _START_S)[0]["url"]
         self._port = int(url.rpartition(":")[2])
         self._variables["STEPLOG_URL"] = url
+        self._up = True
         return url
 
     def _hire(self) -> None:
         calls_max = int(_STEPS_PER_S * _CALLS_PER_STEP * (self._seconds + _START_S))
         for number, rate in enumerate(_LEARNING_RATES):
             name = f"lr-{rate}"
-            ledger = self.memory / f"{name}.ledger"
-            opened = Ledger(ledger, calls_max)
+            ledger = self.room.memory / f"{name}.ledger"
+            try:
+                opened = Ledger(ledger, calls_max)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"no room for the demo in {self.room.memory}: {error.strerror}; set TMPDIR"
+                ) from None
             given: dict[str, Any] = {"name": name, "ledger": str(ledger), "seed": number}
             given |= {"learning_rate": rate, "steps_per_s": _STEPS_PER_S}
-            child = Child(f"worker {name}", "worker", given, self.home, self._variables)
+            child = Child(f"worker {name}", "worker", given, self.room.home, self._variables)
             self._workers.append(_Worker(name, child, opened))
-            if number == 0:  # it makes the project
-                self._hear_runs()
-        self._hear_runs()
-
-    def _hear_runs(self) -> None:
-        new = [worker for worker in self._workers if not worker.uuid]
-        for worker, said in zip(new, self._said([worker.child for worker in new], _START_S), strict=True):
+        told = self._said([worker.child for worker in self._workers], _START_S)
+        for worker, said in zip(self._workers, told, strict=True):
             worker.uuid, self._append = said["run"], said["append"]
 
     def _kill(self) -> None:
@@ -217,7 +182,9 @@ class Play:
             worker.ledger.stop()
         self._say("the workers finish")
         living = [worker.child for worker in self._workers if not worker.killed]
-        self._said(living, _FINISH_S)
+        for child, said in zip(living, self._said(living, _FINISH_S), strict=True):
+            if said["pending"] or said["dropped"]:
+                self._say(f"{child.name}: {said['pending']:,} not delivered in time, {said['dropped']} dropped")
         # The finished workers' agents go on with the run that one of them has adopted.
         self._watch(_FINISH_S, self._adopted)
         for child in living:
@@ -230,7 +197,7 @@ class Play:
 
     def _count(self, phases: dict[str, tuple[int, int]], waited: int) -> Outcome:
         ledgers = [worker.ledger.calls() for worker in self._workers]
-        database = Database(self.database)
+        database = Database(self.room.database)
         try:
             runs = []
             for worker, calls in zip(self._workers, ledgers, strict=True):
@@ -277,19 +244,22 @@ class Play:
         return [heard[child] for child in children]
 
     def _look(self) -> Seen:
-        return Seen(
-            self._server is not None and self._server.alive,
+        seen = Seen(
+            self._up,
             sum(worker.ledger.returned for worker in self._workers),
             sum(self._stored(worker) for worker in self._workers),
             [None if worker.killed else worker.ledger.shown[1] for worker in self._workers],
         )
+        if not self._up:
+            self._waited = max(self._waited, seen.waiting)
+        return seen
 
     def _stored(self, worker: _Worker) -> int:
         """How many of its records are in the database by now."""
         # The server may be writing, or just have been killed: then what was seen last has to do.
         with contextlib.suppress(sqlite3.Error):
             if self._reading is None:
-                self._reading = Database(self.database)
+                self._reading = Database(self.room.database)
             run = self._reading.run(worker.uuid)
             worker.stored = self._reading.points(run) if run is not None else 0
         return worker.stored
@@ -306,13 +276,7 @@ class Play:
     def _adopted(self) -> bool:
         """Whether the killed worker's run has all of its records, and its status."""
         worker = self._workers[_KILLED]
-        run = self._reading.run(worker.uuid) if self._reading is not None else None
-        return run is not None and run.status != "RUNNING" and self._stored(worker) >= worker.ledger.returned
-
-
-def _memory(home: Path) -> Path:
-    """Where the journals and ledgers are: shared memory where there is one."""
-    try:
-        return Path(tempfile.mkdtemp(prefix="steplog-demo-", dir="/dev/shm"))  # noqa: S108 - made with 0700
-    except OSError:
-        return home
+        if self._stored(worker) < worker.ledger.returned or self._reading is None:
+            return False
+        run = self._reading.run(worker.uuid)
+        return run is not None and run.status != "RUNNING"

@@ -33,7 +33,9 @@ class ChildError(SteplogError):
 class Child:
     """One process; ``errors`` is where it writes what it has to complain of."""
 
-    def __init__(self, name: str, kind: str, given: Mapping[str, Any], home: Path, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, kind: str, given: Mapping[str, Any], home: Path, variables: Mapping[str, str]
+    ) -> None:
         self.name = name
         self.errors = home / f"{name}.err"
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -71,7 +73,7 @@ class Child:
 
     def _last_words(self) -> str:
         lines = self.errors.read_text("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else f"exit code {self._process.wait(_STOP_S)}"
+        return f"exit code {self._process.wait(_STOP_S)}{f', {lines[-1]}' if lines else ''}"
 
     @property
     def alive(self) -> bool:

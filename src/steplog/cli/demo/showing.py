@@ -13,8 +13,8 @@ from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.text import Text
 
-from steplog.cli.demo.counting import Counted
-from steplog.cli.demo.play import Outcome, Seen
+from steplog.cli.demo.counting import Counted, Outcome
+from steplog.cli.demo.play import Seen
 from steplog.cli.printing import row, table
 
 __all__ = ["Story", "as_json", "conclusion", "moving", "report", "time_of"]
@@ -85,19 +85,22 @@ def conclusion(outcome: Outcome, kept: Path | None) -> RenderableType:
     else:
         result = Text(f"Not as it should be: lost {total.lost}, twice {total.twice}, wrong {total.wrong}.", "bold red")
     notes = Text(
-        f"Counted in the database, after the server had stopped. Times include the timer's own "
-        f"{time_of(outcome.timer_ns)};\n"
-        f"a maximum is mostly the machine taking the processor away. "
-        f"log() here is {'compiled' if outcome.append == 'c' else 'pure Python'}.",
+        f"Counted in the database after the server had stopped. Most values are numbers, a few dicts\n"
+        f"and texts. Times include {time_of(outcome.timer_ns)} of the timer's own. "
+        f"log() is {'compiled' if outcome.append == 'c' else 'pure Python'} here.",
         "dim",
     )
-    following = table("next", "")
-    row(following, "steplog serve", "a server on this machine; runs that are configured for no other go to it")
-    row(following, 'steplog.init("me", "mnist")', "in your program, then run.log(...) and run.finish()")
+    following = Text.assemble(
+        ("Next\n", "dim"),
+        ("  steplog serve                  ", "bold"),
+        "a server on this machine\n",
+        ('  steplog.init(project="mnist")  ', "bold"),
+        "a run on it, from your program: nothing to configure",
+    )
     if kept is not None:
-        row(following, f"steplog serve --db {shlex.quote(str(kept))}", "shows the demo's runs")
-    where = Text(f"The demo's files are in {kept.parent}." if kept is not None else "Nothing is left behind.", "dim")
-    return Padding(Group(result, notes, Text(), following, Text(), where), (0, 0, 0, 2))
+        following.append(f"\n  steplog serve --db {shlex.quote(str(kept))}", "bold")
+    where = f"Kept, because of --keep: {kept.parent}" if kept is not None else "Nothing is left behind."
+    return Padding(Group(result, notes, Text(), following, Text(), Text(where, "dim")), (0, 0, 0, 2))
 
 
 def as_json(outcome: Outcome, kept: Path | None) -> dict[str, Any]:

@@ -1,0 +1,16 @@
+"""Runs one function in this process: ``python -m benchmarks.child MODULE:FUNCTION ARGUMENTS ANSWER``.
+
+Arguments are JSON; what the function returns is written to the file ANSWER, as JSON.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    module, _, function = sys.argv[1].partition(":")
+    result = getattr(importlib.import_module(module), function)(**json.loads(sys.argv[2]))
+    Path(sys.argv[3]).write_text(json.dumps(result), "utf-8")

@@ -1,0 +1,83 @@
+"""A figure: what was measured, beside what, and how it stands against what it should be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Figure", "as_json", "as_table", "quantile", "quartiles"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One line of the table; ``value`` None: not measured, and ``note`` says why."""
+
+    group: str
+    name: str
+    unit: str
+    value: float | None
+    low: float | None = None  # the quartiles over rounds
+    high: float | None = None
+    must: float | None = None
+    reach: float | None = None
+    more_is_better: bool = False
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """``reach``, ``must``, ``short`` of both, or nothing where there is no line to meet."""
+        if self.value is None:
+            return "not measured"
+        for word, line in (("reach", self.reach), ("must", self.must)):
+            if line is not None and (self.value >= line if self.more_is_better else self.value <= line):
+                return word
+        return "short" if self.must is not None or self.reach is not None else ""
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """The smallest value that at least the share ``q`` of all does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, math.ceil(q * len(ordered)) - 1))]
+
+
+def quartiles(values: Sequence[float]) -> dict[str, float]:
+    """Median and quartiles, as a ``Figure`` takes them."""
+    return {"value": quantile(values, 0.5), "low": quantile(values, 0.25), "high": quantile(values, 0.75)}
+
+
+def as_json(figures: Iterable[Figure], machine: dict[str, str]) -> dict[str, Any]:
+    """All of it, for a file."""
+    return {"machine": machine, "figures": [asdict(figure) | {"verdict": figure.verdict} for figure in figures]}
+
+
+def as_table(figures: Sequence[Figure]) -> str:
+    """All of it, for the eye; a Markdown table too."""
+    rows = [("group", "figure", "value", "quartiles", "must", "reach", "", "beside")]
+    for each in figures:
+        sign = "≥ " if each.more_is_better else "≤ "
+        rows.append(
+            (
+                each.group,
+                each.name,
+                f"{_short(each.value)} {each.unit}".strip() if each.value is not None else "–",
+                f"{_short(each.low)} … {_short(each.high)}" if each.low is not None else "",
+                sign + _short(each.must) if each.must is not None else "",
+                sign + _short(each.reach) if each.reach is not None else "",
+                each.verdict,
+                each.note,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return ""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

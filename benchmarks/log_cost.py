@@ -1,0 +1,91 @@
+"""What one call of ``log`` costs while the sender delivers: pure and compiled, beside the floor and a no-op."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import steplog
+from benchmarks.controls import Floor, Noop, timed
+from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.stage import Stage
+
+__all__ = ["compare", "figures"]
+
+GROUP = "log_cost"
+LINES = {"c": (1.0, None), "pure": (4.0, 2.5)}  # must and reach, in floors
+
+
+def figures(stage: Stage, pythons: tuple[str, ...] = ()) -> Iterator[Figure]:
+    """One server delivers for all rounds."""
+    for python in pythons or (sys.executable,):
+        with stage.server() as server:
+            told = stage.child(
+                compare,
+                stage.environment(server, memory_bytes_max=1 << 28),
+                python=python,
+                rounds=stage.pick(40, 10),
+                calls=stage.pick(4000, 3000),
+            )
+        yield from _figures(told)
+
+
+def _figures(told: dict[str, Any]) -> Iterator[Figure]:
+    for keys, rounds in told["p50"].items():
+        for kind in told["kinds"]:
+            ratios = [each[kind] / each["floor"] for each in rounds]
+            must, reach = LINES[kind] if keys == "1" else (None, None)
+            beside = {who: quantile([each[who] for each in rounds], 0.5) for who in ("floor", "noop", kind)}
+            yield Figure(
+                group=GROUP,
+                name=f"log() {kind}, {keys} a step, p50, Python {told['version']}",
+                unit="× floor",
+                **quartiles(ratios),
+                must=must,
+                reach=reach,
+                note=", ".join(f"{who} {ns:,.0f} ns" for who, ns in beside.items()),
+            )
+            if kind == "c" and keys == "1":
+                yield Figure(
+                    group=GROUP,
+                    name=f"log() c, 1 a step, p50, Python {told['version']}",
+                    unit="× no-op",
+                    **quartiles([each[kind] / each["noop"] for each in rounds]),
+                    reach=1.0,
+                    note=f"reading the clock alone takes {told['clock_ns']:.0f} ns, timer excluded",
+                )
+
+
+def compare(rounds: int, calls: int) -> dict[str, Any]:
+    """p50s in ns of each contestant, round by round, by the number of keys a step."""
+    contestants: dict[str, Any] = {"floor": Floor(), "noop": Noop()}
+    for kind, pure in (("c", "0"), ("pure", "1")):
+        os.environ["STEPLOG_PURE"] = pure
+        run = steplog.init("bench", "log-cost", name=kind, activate=False)
+        if run.stats().append == kind:
+            contestants[kind] = run
+        else:
+            run.finish()
+    values = [random.gauss(0, 1) for _ in range(4096)]
+    p50: dict[int, list[dict[str, float]]] = {1: [], 8: [], 64: []}
+    for index in range(rounds):
+        for keys, found in p50.items():
+            names = [f"metric/{key}" for key in range(keys)]
+            count = max(50, calls // keys)
+            steps = range(index * count, (index + 1) * count)
+            found.append({who: quantile(timed(what, names, steps, values), 0.5) for who, what in contestants.items()})
+    kinds = [who for who in contestants if who not in ("floor", "noop")]
+    for kind in kinds:
+        contestants[kind].finish()
+    version = ".".join(map(str, sys.version_info[:3]))
+    return {"p50": p50, "kinds": kinds, "version": version, "clock_ns": _clock_ns()}
+
+
+def _clock_ns() -> float:
+    """What ``time.time_ns`` takes more than an empty loop."""
+    from timeit import repeat
+
+    return 1e9 * (min(repeat("f()", "from time import time_ns as f", number=20_000)) - min(repeat("f", "f = 1", number=20_000))) / 20_000

@@ -1,0 +1,118 @@
+"""What logging one metric a step adds to a training loop of 200 µs and of 1 ms steps.
+
+The step computes with the GIL released, as a tensor library does. Blocks of steps with and without logging take turns;
+without, no run is open. The tax of the processors is what the whole process used, with everything delivered before
+the block ends, so that no work of the agent's is left out. It is reported twice: as the ratio of the blocks, which the
+machine's own noise blurs, and as what all our threads and the calls used, which it does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from time import perf_counter_ns
+
+import steplog
+from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.stage import Stage
+
+__all__ = ["figures", "taxed", "work_of"]
+
+GROUP = "loop_tax"
+LINES = {200: (2.0, 0.5), 1000: (0.5, 0.1)}  # step in µs: must and reach, in percent
+_BLOCK = bytes(1 << 20)
+
+
+def figures(stage: Stage) -> Iterator[Figure]:
+    """For each kind of server and length of step."""
+    for kind, arguments in (("batch", ()), ("stock", ("--stock",))):
+        for step_us, (must, reach) in LINES.items():
+            steps = stage.pick(2_000_000, 400_000) // step_us if kind == "batch" else 600_000 // step_us
+            with stage.server(*arguments) as server:
+                told = stage.child(
+                    taxed, stage.environment(server), step_us=step_us, steps=steps, rounds=stage.pick(9, 4)
+                )
+            yield from _figures(f"{step_us} µs steps, {kind} server", told, kind == "batch", must, reach)
+
+
+def _figures(where: str, told: list[dict[str, float]], counts: bool, must: float, reach: float) -> Iterator[Figure]:
+    lines = {"must": must, "reach": reach} if counts else {}
+    ours = [100 * each["ours"] / each["control_cpu"] for each in told]
+    note = f"{quantile([each['ours_us'] for each in told], 0.5):.2f} µs a step in calls and threads of ours"
+    yield Figure(group=GROUP, name=f"CPU of ours, {where}", unit="%", **quartiles(ours), **lines, note=note)
+    cpu = [100 * (each["cpu"] / each["control_cpu"] - 1) for each in told]
+    yield Figure(group=GROUP, name=f"CPU against the same loop, {where}", unit="%", **quartiles(cpu))
+    wall = [100 * (each["wall"] / each["control_wall"] - 1) for each in told]
+    controls = [each["control_wall"] for each in told]
+    spread = 100 * (quantile(controls, 0.75) / quantile(controls, 0.25) - 1)
+    judged = {"must": must} if counts and spread < must else {}
+    note = f"the control's own spread is {spread:.1f} %"
+    yield Figure(group=GROUP, name=f"wall time, {where}", unit="%", **quartiles(wall), **judged, note=note)
+
+
+def work_of(step_us: float) -> int:
+    """How many bytes take this long to hash."""
+    best = 1e9
+    for _ in range(20):
+        begun = time.perf_counter()
+        hashlib.sha256(_BLOCK).digest()
+        best = min(best, time.perf_counter() - begun)
+    return max(4096, min(len(_BLOCK), int(len(_BLOCK) * step_us / 1e6 / best)))
+
+
+def taxed(step_us: int, steps: int, rounds: int) -> list[dict[str, float]]:
+    """CPU and wall time in s of each pair of blocks."""
+    work = memoryview(_BLOCK)[: work_of(step_us)]
+    return [_round(work, steps, index) for index in range(rounds)]
+
+
+def _round(work: memoryview, steps: int, index: int) -> dict[str, float]:
+    before = _block(work, steps, None)
+    run = steplog.init("bench", "loop-tax", name=f"round {index}")
+    run.log("loss", 0.0, 0)
+    run.flush()
+    logging = _block(work, steps, run)
+    call_s = _call_s(work, steps // 4, run)
+    run.finish()
+    after = _block(work, steps, None)
+    ours = logging["threads"] + steps * call_s
+    return {
+        "wall": logging["wall"],
+        "cpu": logging["cpu"],
+        "control_wall": (before["wall"] + after["wall"]) / 2,
+        "control_cpu": (before["cpu"] + after["cpu"]) / 2,
+        "ours": ours,
+        "ours_us": 1e6 * ours / steps,
+    }
+
+
+def _block(work: memoryview, steps: int, run: steplog.Run | None) -> dict[str, float]:
+    """Seconds of one block; the processors' with everything delivered."""
+    digest = hashlib.sha256
+    cpu, main, wall = time.process_time(), time.thread_time(), time.perf_counter()
+    if run is None:
+        for _ in range(steps):
+            digest(work).digest()
+    else:
+        for step in range(1, steps + 1):
+            digest(work).digest()
+            run.log("loss", 0.5, step)
+    wall = time.perf_counter() - wall
+    if run is not None:
+        run.flush()
+    cpu, main = time.process_time() - cpu, time.thread_time() - main
+    return {"wall": wall, "cpu": cpu, "threads": cpu - main}
+
+
+def _call_s(work: memoryview, steps: int, run: steplog.Run) -> float:
+    """What a call takes between two steps, whose data has pushed ours out of the caches; the timer is taken off."""
+    timer, took = [], []
+    for step in range(steps):
+        hashlib.sha256(work).digest()
+        begun = perf_counter_ns()
+        empty = perf_counter_ns()
+        run.log("timed", 0.5, step)
+        took.append(perf_counter_ns() - empty)
+        timer.append(empty - begun)
+    return max(0.0, quantile(took, 0.5) - quantile(timer, 0.5)) / 1e9

@@ -1,0 +1,65 @@
+"""The embedded server's read of one metric's curve: 1,000 points wanted of 10³ to 10⁷ there are."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import steplog
+from benchmarks.figure import Figure, quantile
+from benchmarks.stage import KEY, Stage
+
+__all__ = ["figures", "fill"]
+
+GROUP = "reading"
+POINTS = 1000
+SLICE = 200_000
+
+
+def figures(stage: Stage) -> Iterator[Figure]:
+    """One run grows; after each power of ten its curve is read a few times."""
+    powers = range(3, 8) if not stage.quick else range(3, 7)
+    with stage.server() as server:
+        environment = stage.environment(server, memory_bytes_max=1 << 28)
+        for power in powers:
+            path = stage.child(fill, environment, points=10**power, name=f"1e{power}")
+            took = [_read_ms(f"{server.url}{path}", 10**power) for _ in range(stage.pick(15, 5))]
+            lines = {"must": 500, "reach": 50} if power == 7 else {}
+            yield Figure(
+                group=GROUP,
+                name=f"a curve of 10^{power} points",
+                unit="ms",
+                value=quantile(took, 0.5),
+                low=quantile(took, 0.25),
+                high=quantile(took, 0.75),
+                **lines,
+            )
+
+
+def fill(points: int, name: str) -> str:
+    """A run with one metric; the path of its series."""
+    run = steplog.init("bench", "reading", name=name)
+    source = random.Random(2)
+    for first in range(0, points, SLICE):
+        for step in range(first, min(points, first + SLICE)):
+            run.log("loss", math.exp(-step / 1e6) + source.gauss(0, 0.05), step)
+        run.flush()
+    report = run.finish(timeout=600)
+    if report.pending or report.dropped:
+        raise RuntimeError(f"not all of it was delivered: {report}")
+    return f"/api/v0/bench/projects/reading/runs/{run.uuid}/series/?name=loss&points={POINTS}"
+
+
+def _read_ms(url: str, points: int) -> float:
+    request = urllib.request.Request(url, headers={"Authorization": f"Api-Key {KEY}"})
+    begun = time.perf_counter()
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        body = answer.read()
+    took = 1000 * (time.perf_counter() - begun)
+    if not json.loads(body):
+        raise RuntimeError("the curve is empty")
+    return took

@@ -1,0 +1,154 @@
+"""Where measurements take place: fresh processes, servers of their own, and directories that are removed.
+
+``Stage.child`` runs a function of a module of this package in a fresh interpreter and gives back what it returns.
+What a child needs to know of a server is in its environment, as for any program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Server", "Stage"]
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = "a-key-of-the-benchmarks-0123456789"
+SERVER_START_S = 30.0
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Server:
+    """The embedded server in a process of its own."""
+
+    process: subprocess.Popen[str]
+    url: str
+    database: Path
+
+    def cpu_s(self) -> float:
+        """What it has used of the processors."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+    def points(self) -> int:
+        """How many records are committed in its database."""
+        with contextlib.closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as database:
+            return int(database.execute("SELECT coalesce(sum(points), 0) FROM runs").fetchone()[0])
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Accepts connections and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
+class Stage:
+    """A context manager; ``quick`` asks for less of everything."""
+
+    def __init__(self, quick: bool) -> None:
+        self.quick = quick
+        shared = Path("/dev/shm")
+        self.directory = Path(tempfile.mkdtemp(prefix="steplog-bench-"))
+        self.memory = Path(tempfile.mkdtemp(prefix="steplog-bench-", dir=shared if shared.is_dir() else None))
+        self._names = iter(range(1_000_000))
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+        shutil.rmtree(self.memory, ignore_errors=True)
+
+    def pick(self, full: int, quick: int) -> int:
+        """A number of rounds, calls or records."""
+        return quick if self.quick else full
+
+    def new_directory(self) -> Path:
+        """One that is empty, on disk."""
+        path = self.directory / f"{next(self._names)}"
+        path.mkdir(mode=0o700)
+        return path
+
+    def environment(self, server: Server | None = None, **settings: object) -> dict[str, str]:
+        """A child's: nothing of ours is set but what is needed, and ``settings`` of steplog."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("STEPLOG_", "TELLURIO_"))}
+        memory = self.memory / f"{next(self._names)}"
+        chosen = {"dir": self.new_directory(), "memory_dir": memory, "quiet": 1, "api_key": KEY}
+        if server is not None:
+            chosen["url"] = server.url
+        chosen |= settings
+        paths = os.pathsep.join(path for path in (str(ROOT), os.environ.get("PYTHONPATH", "")) if path)
+        return kept | {"PYTHONPATH": paths} | {f"STEPLOG_{name.upper()}": str(value) for name, value in chosen.items()}
+
+    @contextlib.contextmanager
+    def server(self, *arguments: str) -> Iterator[Server]:
+        """``steplog serve`` on a free port, with a database of its own."""
+        directory = self.new_directory()
+        database = directory / "server.db"
+        command = [sys.executable, "-m", "steplog", "serve", "--port", "0", "--db", str(database), *arguments]
+        environment = self.environment(serve_api_key=KEY)
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=directory)
+        try:
+            yield Server(process, _address(process), database)
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def child(
+        self,
+        function: Callable[..., Any],
+        environment: Mapping[str, str],
+        *,
+        python: str = sys.executable,
+        before: Sequence[str] = (),
+        timeout_s: float = 1800,
+        **arguments: Any,
+    ) -> Any:
+        """What ``function`` returns in a fresh process; ``before`` is put before the command, ``strace`` say."""
+        answer = self.directory / f"{next(self._names)}.json"
+        target = f"{function.__module__}:{function.__name__}"
+        command = [*before, python, "-m", "benchmarks.child", target, json.dumps(arguments), str(answer)]
+        done = subprocess.run(
+            command, env=environment, cwd=self.directory, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        if done.returncode or not answer.exists():
+            raise RuntimeError(f"{target} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        return json.loads(answer.read_text("utf-8"))
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    deadline = time.monotonic() + SERVER_START_S
+    while time.monotonic() < deadline:
+        if select.select([process.stdout], [], [], 0.1)[0]:
+            line = process.stdout.readline()
+            if line.startswith("steplog serve: "):
+                return line.split()[-1]
+            if not line:
+                break
+    process.kill()
+    raise RuntimeError("the embedded server did not start")

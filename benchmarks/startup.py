@@ -1,0 +1,57 @@
+"""``import steplog``, ``init`` against a local server, ``finish()`` with nothing pending; in fresh processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.stage import Stage
+
+__all__ = ["figures", "import_requests", "open_and_finish"]
+
+GROUP = "startup"
+
+
+def figures(stage: Stage) -> Iterator[Figure]:
+    """Fresh processes, taking turns with ones that import requests."""
+    requests, ours = [], []
+    with stage.server() as server:
+        environment = stage.environment(server)
+        for _ in range(stage.pick(25, 7)):
+            requests.append(stage.child(import_requests, environment))
+            ours.append(stage.child(open_and_finish, environment))
+    beside = quantile(requests, 0.5)
+    note = f"import requests takes {beside:.0f} ms"
+    importing = quartiles([each["import"] for each in ours])
+    yield Figure(group=GROUP, name="import steplog", unit="ms", **importing, must=60, reach=30, note=note)
+    above = quartiles([each["init"] - other for each, other in zip(ours, requests, strict=True)])
+    name = "init() above import requests"
+    yield Figure(group=GROUP, name=name, unit="ms", **above, must=100, reach=30, note="with what it imports")
+    finishing = quartiles([each["finish"] for each in ours])
+    yield Figure(group=GROUP, name="finish(), nothing pending", unit="ms", **finishing, must=100, reach=20)
+
+
+def import_requests() -> float:
+    """Milliseconds."""
+    begun = time.perf_counter()
+    import requests  # noqa: F401
+
+    return 1000 * (time.perf_counter() - begun)
+
+
+def open_and_finish() -> dict[str, float]:
+    """Milliseconds of each step of a program's life, but for the training."""
+    begun = time.perf_counter()
+    import steplog
+
+    imported = time.perf_counter()
+    run = steplog.init("bench", "startup")
+    opened = time.perf_counter()
+    run.log("loss", 0.5, 0)
+    run.flush()
+    flushed = time.perf_counter()
+    run.finish()
+    finished = time.perf_counter()
+    parts = {"import": imported - begun, "init": opened - imported, "finish": finished - flushed}
+    return {what: 1000 * seconds for what, seconds in parts.items()}

@@ -1,0 +1,119 @@
+"""The slowest calls of ``log``: idle, beside a busy thread, with a server that hangs, a disk that stalls or is full.
+
+A call and an empty function are timed in the same turns of one paced loop, now one first, now the other, so that what
+the machine does to the one it does to the other. The figure is the difference of their p99.9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from time import perf_counter_ns
+from typing import Any
+
+import steplog
+from benchmarks.controls import Noop
+from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.stage import Server, Stage
+
+__all__ = ["figures", "paced"]
+
+GROUP = "tails"
+PACE_S = 0.0005
+STALL_US = 10_000_000
+FULL_BYTES = 256 * 1024
+
+
+def figures(stage: Stage) -> Iterator[Figure]:
+    """Each trouble in a process of its own, against a server of its own."""
+    for pure in (False, True):
+        for trouble in ("idle", "busy thread", "server hanging", "disk stalled", "disk full"):
+            yield _figure(stage, trouble, pure)
+
+
+def _figure(stage: Stage, trouble: str, pure: bool) -> Figure:
+    name = f"log() {'pure' if pure else 'c'} p99.9 above the no-op's, {trouble}"
+    before = _trouble(trouble)
+    if before is None:
+        return Figure(group=GROUP, name=name, unit="µs", value=None, note="needs strace, or root, or the extension")
+    with stage.server() as server, _hanging(server, trouble):
+        environment = stage.environment(server, pure=int(pure))
+        if trouble == "disk full":
+            before = [part.format(directory=environment["STEPLOG_DIR"]) for part in before]
+        told = stage.child(
+            paced,
+            environment,
+            before=before,
+            busy=trouble == "busy thread",
+            rounds=stage.pick(9, 3),
+            calls=stage.pick(4000, 1500),
+        )
+    if told["append"] != ("pure" if pure else "c"):
+        return Figure(group=GROUP, name=name, unit="µs", value=None, note="the extension is not built here")
+    above = [(each["log"]["p999"] - each["noop"]["p999"]) / 1000 for each in told["rounds"]]
+    worst = {who: max(each[who]["max"] for each in told["rounds"]) / 1000 for who in ("log", "noop")}
+    p999 = {who: quantile([each[who]["p999"] for each in told["rounds"]], 0.5) / 1000 for who in ("log", "noop")}
+    note = f"p99.9 {p999['log']:.1f} and {p999['noop']:.1f} µs, max {worst['log']:,.0f} and {worst['noop']:,.0f} µs"
+    return Figure(group=GROUP, name=name, unit="µs", **quartiles(above), must=50, reach=20, note=note)
+
+
+@contextlib.contextmanager
+def _hanging(server: Server, trouble: str) -> Iterator[None]:
+    """Nothing is delivered while the disk has trouble: what is delivered never comes to the disk."""
+    if trouble in ("idle", "busy thread"):
+        yield
+        return
+    stopping = threading.Timer(3.0, lambda: os.kill(server.process.pid, 19))
+    stopping.start()  # the run is made by then
+    try:
+        yield
+    finally:
+        stopping.cancel()
+
+
+def _trouble(trouble: str) -> list[str] | None:
+    """What is put before the program; None: it cannot be brought about here."""
+    if trouble == "disk stalled":
+        inject = f"inject=fdatasync:delay_enter={STALL_US}"
+        options = ["-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
+        return [shutil.which("strace") or "", *options] if shutil.which("strace") else None
+    if trouble == "disk full":
+        mount = f"mount -t tmpfs -o size={FULL_BYTES},mode=700 none {{directory}} && exec \"$@\""
+        return ["unshare", "-m", "sh", "-c", mount, "sh"] if os.geteuid() == 0 and shutil.which("unshare") else None
+    return []
+
+
+def paced(busy: bool, rounds: int, calls: int) -> dict[str, Any]:
+    """p99.9 and maximum in ns of the timed call, of ``log`` and of a no-op, round by round."""
+    run, noop = steplog.init("bench", "tails", name="paced"), Noop()
+    stop = threading.Event()
+    if busy:
+        threading.Thread(target=_spin, args=(stop,), daemon=True).start()
+    time.sleep(4.0)  # the server is stopped by then, and the agent has seen it
+    found, step = [], 0
+    for _ in range(rounds):
+        took: dict[str, list[int]] = {"log": [], "noop": []}
+        for _ in range(calls):
+            step += 1
+            value = random.random()
+            pair = (("log", run), ("noop", noop)) if step % 2 else (("noop", noop), ("log", run))
+            time.sleep(PACE_S)
+            for who, what in pair:
+                begun = perf_counter_ns()
+                what.log("loss", value, step)
+                took[who].append(perf_counter_ns() - begun)
+        found.append({who: {"p999": quantile(ns, 0.999), "max": max(ns)} for who, ns in took.items()})
+    stop.set()
+    append = run.stats().append
+    run.finish(timeout=0.1)
+    return {"rounds": found, "append": append}
+
+
+def _spin(stop: threading.Event) -> None:
+    while not stop.is_set():
+        sum(range(1000))

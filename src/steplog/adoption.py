@@ -1,0 +1,77 @@
+"""Adopting runs: those of this host that nobody delivers any more.
+
+A run can be adopted when its lock can be taken, its manifest can be read, and there is a key for the server that it
+goes to. A run that was started offline on purpose goes by hand alone (``steplog sync``); one that was offline because
+nothing was configured goes with whatever comes next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steplog.delivery.custody import Custody
+from steplog.delivery.exchange import Transport
+from steplog.errors import ConfigurationError, FormatError
+from steplog.journal import manifest as manifests
+from steplog.journal.directories import RunPlace
+from steplog.journal.locks import Lock
+from steplog.journal.manifest import Manifest
+
+if TYPE_CHECKING:
+    from steplog.process import Process
+
+__all__ = ["Kept", "adopt", "adopt_all", "transport_for"]
+
+_log = logging.getLogger("steplog")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Why a run stays where it is, in words."""
+
+    why: str
+
+
+def adopt(process: Process, place: RunPlace, *, by_hand: bool) -> tuple[Custody, Transport] | Kept:
+    """Take a run over, if it can be delivered from here; or why not."""
+    try:
+        manifest = manifests.load(place.manifest())
+        if manifest is None:
+            return Kept("it has no manifest")
+        if manifest.mode == "offline" and not by_hand:
+            return Kept("it was started offline: steplog sync")
+        transport = transport_for(process, manifest)
+        if transport is None:
+            return Kept(f"there is no API key for {manifest.base_url or 'any server'}: steplog login")
+        lock = Lock.take(place.lock)
+        if lock is None:
+            return Kept("another process delivers it")
+        manifest = manifests.load(place.manifest()) or manifest  # as its last agent left it
+        return Custody(place, lock, manifest, process.disk, process.terms, process.agent.random), transport
+    except (OSError, FormatError) as error:
+        return Kept(str(error))
+
+
+def adopt_all(process: Process, held: set[str]) -> Iterator[tuple[Custody, Transport]]:
+    """Take over every run of this host that can be delivered from here; what is wrong with another is said once."""
+    for place in process.places.runs():
+        if place.local_id not in held:
+            found = adopt(process, place, by_hand=False)
+            if not isinstance(found, Kept):
+                yield found
+
+
+def transport_for(process: Process, manifest: Manifest) -> Transport | None:
+    """How to reach the server that a run goes to, if there is a key for it; a run without one goes to the default."""
+    from steplog.client import client_for, get_default_client
+
+    if manifest.base_url:
+        client = client_for(process.settings, manifest.base_url)
+        return None if client is None else client.transport
+    try:
+        return get_default_client(process.settings).transport
+    except ConfigurationError:
+        return None

@@ -1,0 +1,94 @@
+"""``steplog ls``: the runs on the server, and those that have a journal on this machine.
+
+What waits here is shown even where the server is away; then the exit code is that of its error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import steplog
+from steplog.cli import printing
+from steplog.cli.asking import Found, Server
+from steplog.errors import SteplogError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["command"]
+
+_RUNS = 20
+
+
+@click.command("ls")
+@click.argument("place", metavar="[NAMESPACE][/PROJECT]", required=False, default="")
+@click.option("-n", "--limit", default=_RUNS, show_default=True, type=click.IntRange(1), help="The latest so many.")
+@click.option("--here", is_flag=True, help="Only what waits on this machine; no server is asked.")
+@click.option("--json", "in_json", is_flag=True, help="Print JSON.")
+def command(place: str, limit: int, here: bool, in_json: bool) -> None:
+    """List the runs on the server, the latest last, and those that wait on this machine.
+
+    Without a namespace, those of the key's own user.
+    """
+    waiting = steplog.journals()
+    runs: list[Found] = []
+    error: SteplogError | None = None
+    if not here:
+        try:
+            runs = _runs(place, limit)
+        except SteplogError as raised:
+            error = raised
+    if in_json:
+        told = None if here or error is not None else [{"namespace": found.namespace} | found.run for found in runs]
+        printing.print_json({"runs": told, "waiting": [_told(run) for run in waiting]})
+    else:
+        _print(None if here or error is not None else runs, waiting)
+        if here and not waiting:
+            click.echo("nothing waits on this machine")
+    if error is not None:
+        raise error
+
+
+def _runs(place: str, limit: int) -> list[Found]:
+    server = Server()
+    namespace, _, project = place.strip("/").partition("/")
+    namespace = namespace or server.namespace()
+    projects = [project] if project else server.projects(namespace)
+    runs = [run for each in projects for run in server.runs(namespace, each)]
+    return sorted(runs, key=lambda found: str(found.run["date_created"]))[-limit:]
+
+
+def _told(run: steplog.WaitingRun) -> dict[str, Any]:
+    return dataclasses.asdict(run) | {"since": run.since.isoformat(), "path": str(run.path)}
+
+
+def _print(runs: list[Found] | None, waiting: list[steplog.WaitingRun]) -> None:
+    from rich.text import Text
+
+    shown = printing.console()
+    if runs is not None:
+        printing.show(shown, _on_server(runs) if runs else Text("no runs on the server"))
+        if waiting:
+            printing.show(shown, Text())
+    if waiting:
+        printing.show(shown, _on_this_machine(waiting))
+
+
+def _on_server(runs: list[Found]) -> Table:
+    listed = printing.table("run", "project", "status", "started", "id")
+    for found in runs:
+        run = found.run
+        started, short = printing.when(run["date_created"]), str(run["uuid"])[:8]
+        printing.row(listed, run["name"], found.project, printing.status(run["status"]), started, short)
+    return listed
+
+
+def _on_this_machine(waiting: list[steplog.WaitingRun]) -> Table:
+    listed = printing.table("waiting here", "project", "to send", "started", "id", "why", right=("to send",))
+    for run in waiting:
+        started = printing.when(run.since.isoformat())
+        printing.row(listed, run.name or run.id[:8], run.project, f"{run.pending:,}", started, run.id[:8], run.why)
+    return listed

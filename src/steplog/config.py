@@ -1,0 +1,50 @@
+"""A run's configuration: what it was made with, kept beside its metrics.
+
+A mapping of JSON values. Each change is logged as the reserved metric ``steplog/config``, the whole of it each time, so
+that it survives a kill and reaches servers that know nothing of it; the last one counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+__all__ = ["CONFIG_NAME", "Config"]
+
+CONFIG_NAME = "steplog/config"
+
+
+class Config(MutableMapping[str, Any]):
+    """``log`` records a metric. Values that cannot be logged raise as ``Run.log`` does, and nothing is changed."""
+
+    def __init__(self, log: Callable[[str, Any], None]) -> None:
+        self._log = log
+        self._values: dict[str, Any] = {}
+
+    def _change(self, values: dict[str, Any]) -> None:
+        self._log(CONFIG_NAME, values)
+        self._values = values
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._change(self._values | {key: value})
+
+    def __delitem__(self, key: str) -> None:
+        values = dict(self._values)
+        del values[key]
+        self._change(values)
+
+    def update(self, *others: Any, **values: Any) -> None:
+        """Change several values at once, in one record."""
+        self._change(self._values | dict(*others, **values))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Config({self._values!r})"

@@ -1,0 +1,65 @@
+"""Doubt: the server refuses something. Is it that, or does it refuse everything? Pure.
+
+A record may be set aside only if the server, in the same episode, takes anything else of the run. So a refusal alone
+proves nothing, nor does something that passed before it, or long after. What counts is a *round*: the record is
+refused, and the very next request, a harmless *probe*, is accepted. One round may be an accident (a proxy that refused
+everything stopped just then), two are not. A server fault (500) is worse evidence than a refusal, since healthy servers
+have them too: ``FAULT_ROUNDS`` rounds.
+
+    refused ──▶ probe accepted: a round    (and the record again, or enough rounds)
+            ──▶ probe refused: blocked, everything is; probe on, slowly, and count from none
+            ──▶ no answer: no round; the record again
+"""
+
+from __future__ import annotations
+
+__all__ = ["FAULTS_MAX", "FAULT_ROUNDS", "ROUNDS", "Doubt"]
+
+FAULTS_MAX = 5  # faults in a row of one request before it is suspected
+FAULT_ROUNDS = 5
+ROUNDS = 2
+
+
+class Doubt:
+    """About the positions ``[first, end)``.
+
+    ``vouched``: a probe was accepted since it began; ``blocked``: not since it was refused. ``fault``: the refusals are
+    faults; ``words`` are the server's.
+    """
+
+    __slots__ = ("_open", "blocked", "end", "fault", "first", "rounds", "vouched", "words")
+
+    def __init__(self, first: int, end: int, *, vouched: bool = False, blocked: bool = False) -> None:
+        self.first = first
+        self.end = end
+        self.vouched = vouched
+        self.blocked = blocked
+        self.fault = False
+        self.words = ""
+        self.rounds = 0
+        self._open = False  # refused, and nothing since
+
+    @property
+    def probes(self) -> bool:
+        """Whether the probe is next, and not the record."""
+        return self._open or self.blocked
+
+    def refused(self, fault: bool, words: str) -> None:
+        """The record is refused."""
+        if fault is not self.fault:
+            self.rounds = 0
+        self.fault, self.words, self._open = fault, words, True
+
+    def passed(self) -> bool:
+        """The probe is accepted; whether it is certain by now that the record itself is refused."""
+        self.rounds += self._open
+        self.vouched, self.blocked, self._open = True, False, False
+        return self.rounds >= (FAULT_ROUNDS if self.fault else ROUNDS)
+
+    def blurred(self) -> None:
+        """No answer to the probe that says anything."""
+        self._open = False
+
+    def block(self) -> None:
+        """The probe is refused too."""
+        self.vouched, self.blocked, self._open, self.rounds = False, True, False, 0

@@ -1,0 +1,68 @@
+"""The pulse of a thread of the agent: when it runs next, and that it never ends.
+
+One tenacity loop drives a thread for its life: an attempt is one piece of work, the wait is until the next one is due,
+and the sleep can be interrupted. Whatever is raised in an attempt is handed to ``fault``, and the thread goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from tenacity import RetryCallState, Retrying, retry_always, stop_never
+
+from steplog.delivery.news import news
+
+__all__ = ["Pulse"]
+
+POLL_MIN_S = 0.02
+POLL_MAX_S = 0.5
+
+
+class Pulse:
+    """When a thread runs next: at a due time, or sooner when it is woken; slower while nothing happens."""
+
+    def __init__(self) -> None:
+        self._wakes: SimpleQueue[None] = SimpleQueue()  # its put is safe in a signal handler
+        self.wait_s = 0.0
+        self._poll_s = POLL_MIN_S
+
+    def busy(self) -> None:
+        """Something was done: come back at once."""
+        self.wait_s, self._poll_s = 0.0, POLL_MIN_S
+
+    def idle(self, until_s: float | None, poll_max_s: float = POLL_MAX_S) -> None:
+        """Nothing was done; something is due in ``until_s``."""
+        self._poll_s = min(self._poll_s * 1.5, poll_max_s)
+        self.wait_s = self._poll_s if until_s is None else min(max(until_s, 0.0), self._poll_s)
+
+    def wake(self) -> None:
+        """Have the thread run now."""
+        self._wakes.put(None)
+
+    def sleep(self, seconds: float) -> None:
+        """What the thread sleeps with."""
+        try:
+            self._wakes.get(timeout=seconds) if seconds > 0 else self._wakes.get_nowait()
+            while True:
+                self._wakes.get_nowait()
+        except Empty:
+            return
+
+    def start(self, work: Callable[[], None], name: str, fault: Callable[[str, BaseException], None]) -> None:
+        """Start a thread that does ``work`` again and again. Raises RuntimeError where none can be started."""
+
+        def attempt() -> None:
+            try:
+                work()
+                news.tell()
+            except BaseException as error:  # noqa: BLE001 - a thread of ours that ends would stop delivery silently
+                self.idle(None)
+                fault(name, error)
+
+        def wait(_: RetryCallState) -> float:
+            return self.wait_s
+
+        loop = Retrying(sleep=self.sleep, wait=wait, stop=stop_never, retry=retry_always)
+        threading.Thread(target=loop, args=(attempt,), name=name, daemon=True).start()

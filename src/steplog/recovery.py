@@ -1,0 +1,199 @@
+"""What waits on this machine, and what to do about it: ``journals``, ``sync``, ``clean``.
+
+The next ``init`` adopts what the dead have left, by itself and in the background. These do it by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from steplog.adoption import Kept, adopt
+from steplog.delivery.custody import Custody
+from steplog.errors import FormatError
+from steplog.journal import manifest as manifests
+from steplog.journal.directories import RunPlace, remove_tree
+from steplog.journal.journal import Journal
+from steplog.journal.locks import Lock
+from steplog.journal.marks import MARKS_BYTES
+from steplog.journal.sources import DirectorySource, NoSource
+from steplog.journal.spool import Spool
+from steplog.process import Process, current
+
+__all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
+
+_WAIT_S = 0.25
+
+
+@dataclass(frozen=True)
+class WaitingRun:
+    """A run with a journal on this host.
+
+    Attributes:
+        id: its local id, which ``sync`` and ``clean`` take.
+        run: its uuid on the server; "" while it is not made there.
+        name, namespace, project, url: who it is, and where it goes.
+        status: what is to be sent; None while it goes on, or nobody has decided.
+        pending: records that are written and not delivered.
+        since: when it began.
+        why: what keeps it here.
+        path: where its journal is on disk.
+    """
+
+    id: str
+    run: str
+    name: str
+    namespace: str
+    project: str
+    url: str
+    status: str | None
+    pending: int
+    since: datetime
+    why: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What ``sync`` did with a run: how many records it delivered, how many are left, and why."""
+
+    id: str
+    name: str
+    delivered: int
+    pending: int
+    why: str
+
+
+def journals() -> list[WaitingRun]:
+    """The runs that have a journal on this host, the oldest first; what is damaged about one is told in ``why``."""
+    return sorted((_waiting(place) for place in current().places.runs()), key=lambda run: run.since)
+
+
+def sync(run: str | None = None, *, follow: bool = False) -> Iterator[Synced]:
+    """Deliver what waits here, a run at a time: all of it, or the one with this id, uuid or name.
+
+    A run that another process delivers is left to it. With ``follow``, a server that is away is waited for; without,
+    a run is given up as soon as something keeps it here. Raises ValueError when no run is so called.
+    """
+    process = current()
+    for place in _chosen(process, run):
+        found = adopt(process, place, by_hand=True)
+        if isinstance(found, Kept):
+            waiting = _waiting(place)
+            yield Synced(waiting.id, waiting.name, 0, waiting.pending, found.why)
+            continue
+        custody, transport = found
+        process.agent.deliver(custody, transport, adopted=True)
+        yield _deliver(process, custody, follow)
+
+
+def clean(run: str | None = None) -> list[str]:
+    """Remove from this host what is delivered; or the run with this id, uuid or name, whatever is in it.
+
+    Returns the ids of what was removed. A run that a process still delivers is never touched. Raises ValueError when no
+    run is so called.
+    """
+    removed = []
+    for place in _chosen(current(), run):
+        if run is None and (_waiting(place).pending or _open_end(place)):
+            continue
+        lock = Lock.take(place.lock)
+        if lock is not None:
+            remove_tree(place.memory)
+            remove_tree(place.spool)
+            lock.release()
+            removed.append(place.local_id)
+    return removed
+
+
+def _deliver(process: Process, custody: Custody, follow: bool) -> Synced:
+    before = process.agent.look(custody, lambda it: it.consignment.pending())
+    while not process.agent.wait(custody, _WAIT_S, whole=True):
+        trouble = process.agent.trouble(custody)
+        if custody.consignment.gone or (trouble is not None and not follow):
+            break
+    pending = process.agent.look(custody, lambda it: it.consignment.pending())
+    why = process.agent.trouble(custody) or (
+        "the run is not on the server any more" if custody.consignment.gone else ""
+    )
+    if not process.agent.dismiss(custody):
+        process.agent.release(custody)
+    return Synced(custody.place.local_id, custody.manifest.name, before - pending, pending, why)
+
+
+def _chosen(process: Process, run: str | None) -> list[RunPlace]:
+    places = list(process.places.runs())
+    if run is None:
+        return places
+    chosen = []
+    for place in places:
+        with contextlib.suppress(FormatError):
+            manifest = manifests.load(place.manifest())
+            if run == place.local_id or (manifest is not None and run in (manifest.run, manifest.name)):
+                chosen.append(place)
+    if not chosen:
+        raise ValueError(f"no run on this host is called {run!r}; `steplog ls` shows what there is")
+    return chosen
+
+
+def _open_end(place: RunPlace) -> bool:
+    """Whether a status is still to be sent."""
+    with contextlib.suppress(FormatError):
+        manifest = manifests.load(place.manifest())
+        return manifest is not None and bool(manifest.owner) and not manifest.status_sent
+    return True
+
+
+def _waiting(place: RunPlace) -> WaitingRun:
+    try:
+        manifest = manifests.load(place.manifest())
+        why = "" if manifest is not None else "it has no manifest"
+    except FormatError as error:
+        manifest, why = None, str(error)
+    lock = Lock.take(place.lock)
+    if lock is None:
+        why = "it is being delivered"
+    else:
+        lock.release()
+    if not why and manifest is not None:
+        why = (
+            "it was started offline: steplog sync" if manifest.mode == "offline" else "the next init() or steplog sync"
+        )
+    return WaitingRun(
+        id=place.local_id,
+        run=manifest.run if manifest is not None else "",
+        name=manifest.name if manifest is not None else "",
+        namespace=manifest.namespace if manifest is not None else "",
+        project=manifest.project if manifest is not None else "",
+        url=manifest.base_url if manifest is not None else "",
+        status=manifest.status if manifest is not None else None,
+        pending=sum(_pending(place, writer) for writer in place.writers()),
+        since=datetime.fromtimestamp(_began(place), timezone.utc),
+        why=why,
+        path=place.spool,
+    )
+
+
+def _pending(place: RunPlace, writer: str) -> int:
+    """What is written and not delivered of a journal, read without touching it."""
+    directory = None if place.memory is None else place.memory / writer
+    stored = bytearray(MARKS_BYTES)
+    if directory is not None:
+        with contextlib.suppress(OSError):
+            stored[:] = (directory / "marks").read_bytes().ljust(MARKS_BYTES, b"\0")[:MARKS_BYTES]
+    spool = Spool(place.spool / writer, writer)
+    memory = NoSource() if directory is None else DirectorySource(directory)
+    journal = Journal(writer, memory, stored, lambda: True, spool)
+    delivered = max(journal.marks.delivered, (spool.load_marks() or journal.marks).delivered)
+    return journal.census(delivered, max(delivered, journal.written()))[0]
+
+
+def _began(place: RunPlace) -> float:
+    try:
+        return place.lock.stat().st_mtime
+    except OSError:
+        return time.time()

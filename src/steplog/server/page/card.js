@@ -1,0 +1,117 @@
+// A card: one metric with its name, its last value, and its curve, or its last text where it has no numbers.
+
+import { Chart } from "./chart.js";
+import { el, setText } from "./dom.js";
+import { many, number, numeric, shown, visible } from "./values.js";
+
+const TEXT_MAX = 2000;
+
+export class Card {
+  /** `zoomed` hears the steps that are drawn over, `resized` that more or fewer points are wanted. */
+  constructor(entry, zoomed, resized) {
+    this.entry = entry;
+    this.zoomed = zoomed;
+    this.near = false;
+    this.asked = null; // what the curve that is shown, or asked for, was asked with
+    this.buckets = null;
+    this.value = el("span", { class: "last" });
+    this.readout = el("p", { class: "readout" });
+    this.plot = el("div", { class: "plot", tabindex: "0", role: "img", keydown: (event) => this.#key(event), blur: () => this.chart?.point(null) });
+    this.text = el("pre", { class: "text", tabindex: "0", hidden: "" });
+    const label = visible(entry.name);
+    this.wide = el("button", { class: "wide", "aria-pressed": "false", "aria-label": `Enlarge ${label}`, click: () => this.#widen() }, "⤢");
+    this.element = el(
+      "article",
+      { class: "card" },
+      el("header", {}, el("h3", { title: label }, el("bdi", {}, label)), this.value, this.wide),
+      this.readout,
+      this.plot,
+      this.text,
+    );
+    new ResizeObserver(() => {
+      this.chart?.fit();
+      resized();
+    }).observe(this.plot);
+  }
+
+  /** Take what the server now says of the metric. */
+  update(entry) {
+    this.entry = entry;
+    const drawable = numeric(entry.min) !== undefined || numeric(entry.last) !== undefined;
+    this.plot.hidden = !drawable;
+    this.text.hidden = drawable;
+    setText(this.value, drawable ? shown(entry.last).slice(0, 40) : "");
+    this.value.title = this.value.textContent;
+    if (!drawable) setText(this.text, shown(entry.last).slice(0, TEXT_MAX));
+    this.drawable = drawable;
+    if (!this.pointed) setText(this.readout, this.#summary());
+  }
+
+  /** Whether the curve that is shown is not the one of the metric as it is, in these steps. */
+  stale(from, to) {
+    const asked = this.asked;
+    if (!this.drawable) return false;
+    return !asked || asked.count !== this.entry.count || asked.from !== from || asked.to !== to || asked.points < this.points();
+  }
+
+  /** How many points the curve has room for: one a pixel, in hundreds so that a small change asks for nothing. */
+  points() {
+    return Math.max(200, Math.min(1600, Math.ceil(this.plot.clientWidth / 100) * 100));
+  }
+
+  /** Show a curve that was asked for; a later question has made an earlier answer void. */
+  draw(buckets, asked) {
+    if (asked !== this.asked) return;
+    this.buckets = buckets;
+    this.redraw();
+    const { min, max, count, name } = this.entry;
+    const between = numeric(min) === undefined ? "" : `, from ${shown(min)} to ${shown(max)}`;
+    this.plot.setAttribute("aria-label", `Curve of ${visible(name)}: ${many(count, "point")}${between}. Arrow keys read it.`);
+  }
+
+  redraw() {
+    if (!this.near || !this.buckets) return;
+    if (this.chart) this.chart.set(this.buckets);
+    else this.chart = new Chart(this.plot, this.buckets, this.zoomed, (bucket) => this.#read(bucket));
+  }
+
+  /** Have a canvas, or give it back. */
+  setNear(near) {
+    this.near = near;
+    if (near) {
+      this.redraw();
+    } else {
+      this.chart?.destroy();
+      this.chart = null;
+    }
+  }
+
+  #summary() {
+    const { count, first_step: first, last_step: last } = this.entry;
+    return count === 1 ? `1 point at step ${number(last)}` : `${many(count, "point")}, steps ${number(first)} – ${number(last)}`;
+  }
+
+  #read(bucket) {
+    this.pointed = bucket !== null;
+    if (bucket === null) {
+      setText(this.readout, this.#summary());
+      return;
+    }
+    const { step, last, min, max, count } = bucket;
+    const between = count > 1 && min !== null ? `  (${shown(min)} … ${shown(max)} in ${many(count, "point")})` : "";
+    setText(this.readout, `step ${number(step)}: ${shown(last).slice(0, 80)}${between}`);
+  }
+
+  #key(event) {
+    const moves = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
+    if (event.key === "Escape") this.chart?.point(null);
+    if (!Object.hasOwn(moves, event.key)) return;
+    event.preventDefault();
+    this.chart?.move(moves[event.key]);
+  }
+
+  #widen() {
+    const wide = this.element.classList.toggle("enlarged");
+    this.wide.setAttribute("aria-pressed", wide);
+  }
+}

@@ -1,0 +1,101 @@
+// Curves: a card for each metric. A card asks for its curve when it comes into view and when its metric has grown,
+// holds a canvas only while it is near the view, and no more than a few ask at once: a thousand metrics cost what
+// can be seen of them.
+
+import { api, query } from "./address.js";
+import { Away, Missing, read } from "./api.js";
+import { Card } from "./card.js";
+import { el, fill } from "./dom.js";
+
+const PAGE = 48;
+const QUESTIONS_MAX = 4;
+const NEAR = "300px";
+
+export class Curves {
+  /** `zoomed` is called with the steps that were drawn over in one of the curves. */
+  constructor(here, uuid, zoomed) {
+    this.address = api.series(here, uuid);
+    this.zoomed = zoomed;
+    this.cards = new Map(); // name -> Card
+    this.most = PAGE;
+    this.from = null;
+    this.to = null;
+    this.asking = 0;
+    this.waiting = new Set();
+    this.grid = el("div", { class: "grid" });
+    this.more = el("button", { class: "more", click: () => this.#showMore() }, "Show more");
+    this.element = el("div", {}, this.grid, this.more);
+    this.seen = new IntersectionObserver((entries) => entries.forEach((entry) => this.#look(entry)), { rootMargin: NEAR });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.cards.forEach((card) => card.redraw()));
+  }
+
+  show(series) {
+    this.series = series;
+    const cards = series.slice(0, this.most).map((entry) => this.#card(entry));
+    const elements = cards.map((card) => card.element);
+    if (elements.length !== this.grid.childElementCount || elements.some((each, at) => each !== this.grid.children[at])) {
+      fill(this.grid, ...elements);
+    }
+    this.more.hidden = series.length <= this.most;
+    for (const card of cards) this.#want(card);
+  }
+
+  /** Show the steps from `from` to `to`, each null for no bound. */
+  zoom(from, to) {
+    this.from = from;
+    this.to = to;
+    for (const card of this.cards.values()) this.#want(card);
+  }
+
+  #showMore() {
+    this.most += PAGE;
+    this.show(this.series);
+  }
+
+  #card(entry) {
+    let card = this.cards.get(entry.name);
+    if (!card) {
+      card = new Card(entry, this.zoomed, () => this.#want(card));
+      this.cards.set(entry.name, card);
+      this.seen.observe(card.element);
+      card.element.card = card;
+    }
+    card.update(entry);
+    return card;
+  }
+
+  #look({ target: { card }, isIntersecting: near }) {
+    card.setNear(near);
+    this.#want(card);
+  }
+
+  #want(card) {
+    if (card.near && card.stale(this.from, this.to)) this.waiting.add(card);
+    this.#next();
+  }
+
+  #next() {
+    for (const card of this.waiting) {
+      if (this.asking >= QUESTIONS_MAX) return;
+      this.waiting.delete(card);
+      if (card.near) this.#ask(card);
+    }
+  }
+
+  async #ask(card) {
+    const { from, to } = this;
+    const asked = { from, to, count: card.entry.count, points: card.points() };
+    card.asked = asked;
+    this.asking += 1;
+    try {
+      card.draw(await read(this.address + query({ name: card.entry.name, points: asked.points, from, to })), asked);
+    } catch (error) {
+      card.asked = null;
+      // The questions about the run as a whole say it when the server is away, or the token is refused.
+      if (!(error instanceof Away || error instanceof Missing)) throw error;
+    } finally {
+      this.asking -= 1;
+      this.#next();
+    }
+  }
+}

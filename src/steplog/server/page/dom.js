@@ -1,0 +1,25 @@
+// Elements, made so that no text is ever taken for markup: children that are not elements become text nodes.
+
+/** An element; an attribute that is a function listens to that event, one that is null or false is left out. */
+export function el(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(name, value);
+    else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value);
+  }
+  made.append(...present(children));
+  return made;
+}
+
+/** Replace what an element holds. */
+export function fill(element, ...children) {
+  element.replaceChildren(...present(children));
+  return element;
+}
+
+/** Set an element's text, without touching the document where it is the same. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+const present = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false);

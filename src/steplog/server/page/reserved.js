@@ -1,0 +1,43 @@
+// The metrics under steplog/ that are no curves: a run's config, and the exception that it ended with.
+
+import { el } from "./dom.js";
+import { cut, json, many, visible } from "./values.js";
+
+const OPEN_MAX = 12; // entries; a longer config is closed until it is asked for
+const ROWS_MAX = 1000;
+
+/** A run's config: a row an entry, nested ones by their path. */
+export function configPanel(value) {
+  const rows = [...flat(value, "")];
+  const shownRows = rows.slice(0, ROWS_MAX).map(([path, leaf]) =>
+    el("div", {}, el("dt", {}, el("bdi", {}, visible(path))), el("dd", {}, el("bdi", {}, cut(visible(typeof leaf === "string" ? leaf : json(leaf)))))),
+  );
+  return el(
+    "details",
+    { class: "panel config", open: rows.length <= OPEN_MAX ? "" : null },
+    el("summary", {}, "Config ", el("span", { class: "muted" }, many(rows.length, "value"))),
+    el("dl", {}, ...shownRows),
+    rows.length > ROWS_MAX && el("p", { class: "muted" }, `and ${many(rows.length - ROWS_MAX, "more value")}`),
+  );
+}
+
+/** The exception: its text, or the type, message and traceback of an object. */
+export function exceptionPanel(value) {
+  const parts = typeof value === "object" && value !== null ? value : {};
+  const line = ["type", "message"].map((name) => parts[name]).filter((part) => typeof part === "string");
+  const text = typeof value === "string" ? value : typeof parts.traceback === "string" ? parts.traceback : "";
+  const body = text || (line.length ? "" : json(value, 2));
+  const last = line.length ? line.join(": ") : (body.trimEnd().split("\n").at(-1) ?? "");
+  return el(
+    "details",
+    { class: "panel exception", open: "" },
+    el("summary", {}, "Exception ", el("bdi", {}, visible(last).slice(0, 300))),
+    body && body.trim() !== last && el("pre", { tabindex: "0" }, cut(visible(body, { lines: true }))),
+  );
+}
+
+function* flat(value, path) {
+  const entries = typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
+  if (!entries.length) yield [path || "value", value];
+  for (const [name, held] of entries) yield* flat(held, path ? `${path}.${name}` : name);
+}

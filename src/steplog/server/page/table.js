@@ -1,0 +1,55 @@
+// All metrics in a table: what a curve would show, as text.
+
+import { el, fill, setText } from "./dom.js";
+import { number, numeric, shown, visible } from "./values.js";
+
+const PAGE = 200;
+const HEADS = ["Metric", "Last", "Min", "Max", "Count", "First step", "Last step"];
+
+export class Table {
+  constructor() {
+    this.most = PAGE;
+    this.rows = new Map(); // name -> its cells
+    this.body = el("tbody");
+    this.more = el("button", { class: "more", click: () => this.#showMore() }, "Show more");
+    const head = el("thead", {}, el("tr", {}, ...HEADS.map((text) => el("th", { scope: "col" }, text))));
+    this.element = el(
+      "div",
+      { class: "panel table" },
+      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Metrics in a table" }, el("table", {}, head, this.body)),
+      this.more,
+    );
+  }
+
+  show(series) {
+    this.series = series;
+    const wanted = series.slice(0, this.most);
+    for (const entry of wanted) this.#update(entry);
+    const rows = wanted.map(({ name }) => this.rows.get(name).row);
+    if (rows.length !== this.body.rows.length || rows.some((row, at) => row !== this.body.rows[at])) fill(this.body, ...rows);
+    this.more.hidden = series.length <= this.most;
+  }
+
+  #showMore() {
+    this.most += PAGE;
+    this.show(this.series);
+  }
+
+  #update({ name, count, first_step: first, last_step: last, last: value, min, max }) {
+    let held = this.rows.get(name);
+    if (!held) {
+      const cells = HEADS.slice(1).map(() => el("td", {}));
+      const head = el("th", { scope: "row", title: visible(name) }, el("bdi", {}, visible(name)));
+      held = { row: el("tr", {}, head, ...cells), cells };
+      this.rows.set(name, held);
+    }
+    const texts = [shown(value).slice(0, 200), end(min), end(max), number(count), number(first), number(last)];
+    texts.forEach((text, at) => setText(held.cells[at], text));
+  }
+}
+
+/** The least or greatest value; nothing where there is no number. */
+function end(value) {
+  const known = numeric(value);
+  return known === undefined ? "" : number(typeof value === "bigint" ? value : known);
+}

@@ -1,0 +1,52 @@
+// What is on top of every page: where it is, whether it is live, and what there is to say about the server.
+
+import { web } from "./address.js";
+import { el, fill, setText } from "./dom.js";
+import { clock, visible } from "./values.js";
+
+const pulse = el("span", { class: "pulse" });
+let heard = null;
+
+/** The children of the header. */
+export function header(here) {
+  const trail = [el("a", { href: web.home(), class: "brand" }, "steplog")];
+  if (here.kind !== "home") {
+    trail.push(el("span", { class: "muted", "aria-hidden": "true" }, "/"), el("bdi", {}, visible(here.namespace)));
+    trail.push(el("span", { class: "muted", "aria-hidden": "true" }, "/"));
+    trail.push(el("a", { href: web.project(here) }, el("bdi", {}, visible(here.project))));
+  }
+  return [el("nav", { class: "trail", "aria-label": "Where this is" }, ...trail), pulse];
+}
+
+/** Show a notice above everything; an empty text takes it away. */
+export function say(text, kind = "info") {
+  const notice = document.getElementById("notice");
+  if (text === notice.textContent) return;
+  notice.className = text ? kind : "";
+  fill(notice, text);
+}
+
+/** Tell how it stands with the server: `away_s` are the seconds to the next try, 0 after an answer. */
+export function standing(away_s) {
+  if (!away_s) {
+    heard = new Date();
+    say("");
+    setText(pulse, `as of ${clock(heard)}`);
+    return;
+  }
+  const shown = heard ? `What is shown is from ${clock(heard)}.` : "";
+  say(`The server does not answer; trying again every ${away_s} s. ${shown}`.trim(), "away");
+}
+
+const STATUSES = {
+  RUNNING: "is running, as far as the server knows",
+  COMPLETED: "ended well",
+  CRASHED: "ended with an error, or was killed",
+  FAILED: "was given up: another run took its place",
+};
+
+/** A run's status, as a word. */
+export function statusChip(status) {
+  const known = Object.hasOwn(STATUSES, status);
+  return el("span", { class: `status ${known ? status.toLowerCase() : ""}`, title: STATUSES[status] ?? null }, visible(status));
+}

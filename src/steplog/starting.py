@@ -1,0 +1,249 @@
+"""``init``: a new run, on the server at once where that answers, in the journal in any case.
+
+::
+
+    mode        what happens                                                             goes to the server
+    online      the run is made on the server; where that does not answer in time,       by itself
+                in the journal, and on the server as soon as it does
+    offline     in the journal; no socket is opened                                      by ``steplog sync``
+    disabled    nothing at all                                                           never
+
+With nothing configured at all (no address, no key), an embedded server that runs on this machine is used; without one
+the run is kept offline, and goes with whatever is configured later: the next ``init``, ``steplog sync`` or ``steplog
+serve``.
+
+A refusal by the server (4xx) always raises. The POST that makes the run carries an ``Idempotency-Key``, so that a lost
+answer does not make a second run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from steplog import context, safeguard
+from steplog.delivery.wire import runs_path, web_path
+from steplog.disabled import DisabledRun
+from steplog.errors import ConfigurationError, ServerUnavailableError
+from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
+from steplog.journal.directories import new_id
+from steplog.journal.manifest import Manifest, Plan
+from steplog.opened import OpenRun
+from steplog.run import Run
+from steplog.settings import Settings, resolve
+
+if TYPE_CHECKING:
+    from steplog.client import TellurioClient
+
+__all__ = ["init"]
+
+_log = logging.getLogger("steplog")
+
+
+def init(
+    namespace_slug: str | None = None,
+    project_display_name: str | None = None,
+    name: str | None = None,
+    description: str | None = None,
+    status: RunStatus | str | None = RunStatus.RUNNING,
+    client: TellurioClient | None = None,
+    *,
+    project: str | None = None,
+    namespace: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    mode: str | None = None,
+    on_failure: str = "warn",
+    activate: bool = True,
+) -> Run:
+    """Make a run, and open it here.
+
+    Args:
+        namespace_slug: whose project it is. None: the key's own user.
+        project_display_name: its slug names the project, which is made, RESTRICTED, if it is not there.
+        name: what the run is called; None: the server finds a name.
+        description: free text.
+        status: what the run begins with.
+        client: the client to use; None: the default one.
+        project: the same as ``project_display_name``; without either, the setting of this name.
+        namespace: the same as ``namespace_slug``; without either, the setting of this name.
+        config: what the run is made with, as JSON; see ``Run.config``.
+        mode: "online", "offline" or "disabled"; see above.
+        on_failure: "raise" has no answer from the server raise, as a refusal always does; "warn" keeps the run in the
+            journal, and says so.
+        activate: whether it becomes the active run. It then takes the place of the last run that this thread made
+            so and neither finished nor entered; that one is FAILED.
+
+    Raises:
+        TypeError, ValueError: the project is missing, or something is given twice.
+        requests.HTTPError: the server refuses something.
+        InvalidAPIKeyError, ServerUnavailableError: the key is wrong; no usable answer came (``on_failure="raise"``).
+    """
+    if on_failure not in ("warn", "raise"):
+        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
+    settings = resolve(
+        namespace=_one("namespace", namespace_slug, namespace),
+        project=_one("project", project_display_name, project),
+        name=name,
+        mode=mode,
+    )
+    plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value)
+    run = _start(settings, plan, client, on_failure)
+    if config is not None:
+        run.config.update(config)
+    if activate:
+        safeguard.supersede(run)
+        context.set_active_run(run)
+    return run
+
+
+def _one(what: str, positional: str | None, keyword: str | None) -> str | None:
+    if positional is not None and keyword is not None:
+        raise TypeError(f"init() got the {what} twice: {positional!r} and {what}={keyword!r}")
+    return keyword if positional is None else positional
+
+
+def _plan(settings: Settings, namespace_slug: str | None, description: str | None, status: str | None) -> Plan:
+    from slugify import slugify
+
+    if settings.project is None and settings.mode != "disabled":
+        meant = f"; did you mean init(project={namespace_slug!r})?" if namespace_slug is not None else ""
+        raise ValueError(f"init() needs a project{meant or ': init(project=...), or STEPLOG_PROJECT'}")
+    project_name = settings.project or "disabled"
+    slug = slugify(project_name)
+    if not slug:
+        raise ValueError(f"the project {project_name!r} has no letter or digit to make its address of")
+    return Plan(
+        local_id=new_id(),
+        namespace=settings.namespace or "",
+        project=slug,
+        project_name=project_name,
+        name=settings.name,
+        description=description,
+        status=status,
+    )
+
+
+def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_failure: str) -> Run:
+    if settings.mode == "disabled":
+        run = _unmade(plan)
+        run._opened_as(DisabledRun(settings))
+        return run
+    if settings.mode == "offline":
+        return _begin(plan, None, "offline", "It is kept on this machine; `steplog sync` sends it.")
+    client = client or _default_client(settings)
+    if client is None:
+        said = "No server is configured; it is kept here until `steplog serve`, or `steplog login` and `steplog sync`."
+        return _begin(plan, None, "unconfigured", said)
+    try:
+        return _make(plan, client)
+    except ServerUnavailableError as error:
+        if on_failure == "raise":
+            raise
+        return _begin(plan, client, "online", f"{error}. It is kept on this machine, and sent once the server answers.")
+
+
+def _default_client(settings: Settings) -> TellurioClient | None:
+    from steplog.client import get_default_client, is_configured
+
+    try:
+        return get_default_client()
+    except ConfigurationError:
+        if is_configured(settings):
+            raise
+        return None
+
+
+def _make(plan: Plan, client: TellurioClient) -> Run:
+    """Make the run on the server now."""
+    from slugify import slugify
+
+    from steplog import reasons
+
+    account = client.login()
+    namespace = plan.namespace or account.username
+    _make_project(plan, namespace, client)
+    given = {"name": plan.name, "description": plan.description, "status": plan.status}
+    response = client.post(
+        runs_path(namespace, plan.project),
+        {key: value for key, value in given.items() if value is not None},
+        headers={"Idempotency-Key": f'"{plan.local_id}"'},
+    )
+    if response.status_code != 201:
+        raise reasons.refusal(response)
+    told = response.json()
+    run = _described(told, namespace)
+    manifest = Manifest(
+        local_id=plan.local_id,
+        base_url=client.base_url,
+        account=account.username,
+        namespace=namespace,
+        project=plan.project,
+        run=str(run.uuid),
+        name=run.name or "",
+    )
+    run._opened_as(OpenRun(manifest, client.transport, takes_ranges=told.get("batch", 0) >= 1))
+    where = web_path(namespace, plan.project, slugify(run.name or str(run.uuid)))
+    _log.info("steplog: run %s at %s%s", run.name, client.base_url, where)
+    return run
+
+
+def _make_project(plan: Plan, namespace: str, client: TellurioClient) -> None:
+    """Get the project, or make it; another process may be making it, too."""
+    import requests
+
+    from steplog.project import create_project, get_project
+
+    if get_project(namespace, plan.project, client) is None:
+        try:
+            create_project(namespace, plan.project_name, "RESTRICTED", client)
+        except requests.HTTPError:
+            if get_project(namespace, plan.project, client) is None:
+                raise
+
+
+def _begin(plan: Plan, client: TellurioClient | None, mode: str, said: str) -> Run:
+    """Begin the run in the journal; the server gets it later."""
+    run = _unmade(plan)
+    manifest = Manifest(
+        local_id=plan.local_id,
+        base_url="" if client is None else client.base_url,
+        account="" if client is None or client.account is None else client.account.username,
+        namespace=plan.namespace,
+        project=plan.project,
+        run="",
+        name=plan.name or "",
+        mode=mode,
+        plan=plan,
+    )
+    run._opened_as(OpenRun(manifest, None if client is None else client.transport))
+    _log.warning("steplog: run %s is not on a server yet. %s", run.name, said)
+    return run
+
+
+def _unmade(plan: Plan) -> Run:
+    """The run as it is before a server has made it: its uuid is the local id."""
+    return Run(
+        plan.local_id,
+        plan.name,
+        plan.description,
+        plan.status or RunStatus.RUNNING,
+        organization=RunOrg(plan.namespace),
+        project=RunProject("", plan.project_name, plan.project),
+    )
+
+
+def _described(told: dict[str, Any], namespace: str) -> Run:
+    """The run that the server describes."""
+    project, user = told.get("project") or {}, told.get("user") or {}
+    return Run(
+        told["uuid"],
+        told.get("name"),
+        told.get("description"),
+        told.get("status", "RUNNING"),
+        told.get("date_created"),
+        told.get("date_updated"),
+        RunOrg(namespace),
+        RunProject(project.get("uuid", ""), project.get("display_name", ""), project.get("slug", "")),
+        RunUser(user.get("uuid", ""), user.get("username", ""), user.get("slug", "")),
+    )

@@ -1,0 +1,213 @@
+"""The demo's counting: a ledger against a database, record by record, and no good news that is not true."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from steplog.cli.demo.child import NAMESPACE, PROJECT
+from steplog.cli.demo.counting import Counted, Database, count, latency
+from steplog.cli.demo.ledger import Calls, Ledger, fingerprint
+from steplog.cli.demo.model import Model
+from steplog.cli.demo.room import Room
+from steplog.journal import slot
+from steplog.server.batch import part_of
+from steplog.server.chunk import Chunk, Points, decode, encode, joined
+from steplog.server.fields import point
+from steplog.server.sqlite import SqliteStore
+
+STEPS = 60
+CALLS = 3 * STEPS
+DOCTOR = Callable[[Points], Points]
+
+
+@pytest.fixture
+def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
+    """A ledger of calls that all arrived, the database that they arrived in, and the run's uuid."""
+    ledger = Ledger(tmp_path / "ledger", CALLS)
+    store = SqliteStore(tmp_path / "server.db")
+    user = store.put_user("me", "me", "me@localhost", b"").result()
+    project = store.add_project(store.put_namespace(NAMESPACE).result(), PROJECT, PROJECT, "TEAM").result()
+    run = store.add_run(project, user, "first", None, "RUNNING", None).result()
+
+    def arrive(name: str, value: object, step: int | None) -> None:
+        given = slot.NO_STEP if step is None else step
+        store.add_metric(run, part_of(name, point(msgspec.json.encode(value), given, time.time_ns())))
+
+    log = ledger.timed(arrive)
+    for step in range(STEPS):
+        log("loss", 1 / (step + 1), step)
+        log("examples", step * 16)
+        log("note", f"after {step} steps", step)
+    store.close()
+    return ledger, tmp_path / "server.db", run.uuid
+
+
+def counted(ledger: Ledger | Calls, path: Path, uuid: str) -> Counted:
+    database = Database(path)
+    try:
+        return count(ledger.calls() if isinstance(ledger, Ledger) else ledger, database, uuid)
+    finally:
+        database.close()
+
+
+def doctor(path: Path, change: DOCTOR) -> None:
+    """Rewrite one chunk of the database behind its back."""
+    columns = ", ".join(name for name in Chunk.__slots__ if name != "data")
+    with sqlite3.connect(path) as database:
+        number, *row = database.execute(
+            f"SELECT c.id, {columns}, p.data FROM chunks c JOIN points p ON p.id = c.id WHERE count > 4 LIMIT 1"
+        ).fetchone()
+        chunk = encode(change(decode(Chunk(*row))))
+        places = ", ".join(f"{name} = ?" for name in Chunk.__slots__ if name != "data")
+        values = [getattr(chunk, name) for name in Chunk.__slots__ if name != "data"]
+        database.execute(f"UPDATE chunks SET {places} WHERE id = ?", (*values, number))
+        database.execute("UPDATE points SET data = ? WHERE id = ?", (chunk.data, number))
+    database.close()
+
+
+def size(points: Points) -> int:
+    return len(points.kinds)
+
+
+def without_the_second(points: Points) -> Points:
+    return joined([points.part(0, 1), points.part(2, size(points))])
+
+
+def with_the_fourth_twice(points: Points) -> Points:
+    return joined([points.part(0, 4), points.part(3, size(points))])
+
+
+def test_where_all_arrived_nothing_is_lost_twice_or_wrong(performed):
+    found = counted(*performed)
+    assert found == Counted(calls=CALLS, delivered=CALLS)
+    assert found.good
+
+
+def test_one_row_removed_and_one_doubled_are_lost_1_and_twice_1(performed):
+    ledger, path, uuid = performed
+    doctor(path, lambda points: without_the_second(with_the_fourth_twice(points)))
+    found = counted(ledger, path, uuid)
+    assert found == Counted(calls=CALLS, delivered=CALLS - 1, lost=1, twice=1)
+    assert not found.good
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (without_the_second, Counted(CALLS, CALLS - 1, lost=1)),
+        (with_the_fourth_twice, Counted(CALLS, CALLS, twice=1)),
+        (lambda points: joined([points.part(0, 1)] * 3 + [points]), Counted(CALLS, CALLS, twice=3)),
+    ],
+)
+def test_each_fault_is_counted_alone(performed, change, expected):
+    ledger, path, uuid = performed
+    doctor(path, change)
+    assert counted(ledger, path, uuid) == expected
+
+
+def test_a_changed_value_is_lost_and_wrong(performed):
+    ledger, path, uuid = performed
+
+    def change(points: Points) -> Points:
+        points.words[2] ^= 1  # the last bit of a float
+        return points
+
+    doctor(path, change)
+    assert counted(ledger, path, uuid) == Counted(CALLS, CALLS - 1, lost=1, wrong=1)
+
+
+def test_a_run_that_the_database_does_not_have_is_lost_as_a_whole(performed):
+    ledger, path, _ = performed
+    assert counted(ledger, path, "no such run") == Counted(CALLS, 0, lost=CALLS)
+
+
+def test_the_call_under_way_when_a_worker_was_killed_may_be_there_or_not_but_not_twice(performed):
+    ledger, path, uuid = performed
+    calls = ledger.calls()
+    last = calls.fingerprints[-1]
+    killed = Calls(calls.fingerprints[:-1], calls.starts[:-1], calls.took[:-1], under_way=last)
+    assert counted(killed, path, uuid) == Counted(CALLS - 1, CALLS - 1)
+    elsewhere = Calls(calls.fingerprints, calls.starts, calls.took, under_way=12345)
+    assert counted(elsewhere, path, uuid) == Counted(CALLS, CALLS)
+    first = calls.fingerprints[0]  # a "loss", of which the chunk has the first one twice in the end
+    doctor(path, lambda points: joined([points.part(0, 1), points]))
+    twice = Calls(calls.fingerprints[1:], calls.starts[1:], calls.took[1:], under_way=first)
+    assert counted(twice, path, uuid) == Counted(CALLS - 1, CALLS - 1, twice=1)
+
+
+def test_a_ledger_is_read_by_another_process_as_it_was_written(tmp_path):
+    ledger = Ledger(tmp_path / "ledger", 10)
+    other = Ledger(tmp_path / "ledger")
+    assert (other.calls_max, other.returned, other.stopped) == (10, 0, False)
+    log = ledger.timed(lambda name, value, step: None)
+    log("loss", 0.5, 1)
+    ledger.show(7, 0.25)
+    other.stop()
+    calls = other.calls()
+    assert (list(calls.fingerprints), calls.under_way) == ([fingerprint("loss", 1, 0.5)], 0)
+    assert (other.returned, other.shown, ledger.stopped) == (1, (7, 0.25), True)
+
+
+def test_a_call_that_did_not_return_is_under_way(tmp_path):
+    ledger = Ledger(tmp_path / "ledger", 10)
+
+    def killed(name: str, value: object, step: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ledger.timed(killed)("loss", 0.5, 1)
+    assert (ledger.returned, ledger.calls().under_way) == (0, fingerprint("loss", 1, 0.5))
+
+
+def test_a_fingerprint_tells_names_steps_values_and_their_types_apart():
+    records = [
+        ("a", 1, 1.0),
+        ("a", 1, 1),
+        ("a", 1, True),
+        ("a", 2, 1.0),
+        ("b", 1, 1.0),
+        ("a", 1, "1.0"),
+        ("a", 1, [1.0]),
+    ]
+    assert len({fingerprint(*record) for record in records}) == len(records)
+    assert fingerprint("probe", None, {"x": 1, "y": 2}) == fingerprint("probe", 5, json.loads('{"y": 2, "x": 1}'))
+
+
+def test_latencies_are_of_the_calls_that_began_in_the_interval(tmp_path):
+    ledger = Ledger(tmp_path / "ledger", 200)
+    log = ledger.timed(lambda name, value, step: None)
+    for step in range(100):
+        log("loss", 0.5, step)
+    calls = ledger.calls()
+    middle = calls.starts[50]
+    first, second = latency([calls], 0, middle), latency([calls], middle, calls.starts[-1] + 1)
+    assert (first.calls, second.calls) == (50, 50)
+    assert first.p50 <= first.p99 <= first.max == max(calls.took[:50])
+    assert latency([], 0, 1).calls == 0
+
+
+def test_the_model_learns():
+    model = Model(0, 0.5)
+    before = model.wrong()
+    losses = [model.step().loss for _ in range(600)]
+    assert sum(losses[-50:]) < sum(losses[:50]) / 2
+    assert model.wrong() < before
+
+
+def test_a_room_is_gone_when_it_is_cleared_but_for_a_database_that_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for shared, keep in ((tmp_path, False), (tmp_path / "none", False), (tmp_path, True)):
+        room = Room(shared)
+        assert room.has_shared_memory == (shared == tmp_path)
+        (room.home / "state").mkdir()
+        (room.home / "worker.err").touch()
+        room.database.touch()
+        room.clear(keep)
+        assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == (["server.db"] if keep else [])

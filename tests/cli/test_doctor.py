@@ -1,0 +1,75 @@
+"""``doctor`` says what is set, what works, and what to type; its exit code says whether something is wrong."""
+
+from __future__ import annotations
+
+import json
+
+from server.process import KEY, ServerProcess
+
+
+def checks(result) -> dict[str, dict[str, str]]:
+    return {check["name"]: check for check in json.loads(result.output)["checks"]}
+
+
+def test_where_all_is_well_it_says_so_and_ends_with_0(server, steplog):
+    result = steplog("doctor", "--json", url=server.url)
+    assert result.exit_code == 0, result.output
+    found = checks(result)
+    assert found["server"]["words"] == f"{server.url}, takes batches"
+    assert found["key"]["words"] == "belongs to me, from environment STEPLOG_API_KEY"
+    assert "locks work" in found["spool"]["words"]
+
+
+def test_each_setting_is_there_with_where_it_came_from_and_never_the_key(server, steplog, tmp_path):
+    result = steplog("doctor", "--json", url=server.url)
+    settings = json.loads(result.output)["settings"]
+    assert settings["url"] == {"value": server.url, "from": "environment STEPLOG_URL"}
+    assert settings["dir"] == {"value": str(tmp_path), "from": "environment STEPLOG_DIR"}
+    assert settings["finish_timeout_s"] == {"value": 60.0, "from": "default"}
+    assert settings["api_key"] == {"value": "set", "from": "environment STEPLOG_API_KEY"}
+    assert KEY not in result.output + steplog("doctor", url=server.url).output
+
+
+def test_a_stock_server_is_told_from_one_that_takes_batches(tmp_path, steplog):
+    with ServerProcess(tmp_path, "--stock") as stock:
+        assert "stock server" in checks(steplog("doctor", "--json", url=stock.url))["server"]["words"]
+
+
+def test_a_server_that_is_away_is_wrong(steplog):
+    result = steplog("doctor", "--json", url="http://127.0.0.1:9")
+    assert (result.exit_code, checks(result)["server"]["state"]) == (1, "bad")
+
+
+def test_a_key_that_the_server_does_not_know_is_wrong_and_login_is_what_to_type(server, steplog):
+    result = steplog("doctor", "--json", url=server.url, key="wrong")
+    assert result.exit_code == 1
+    assert checks(result)["server"]["words"].endswith("Type: steplog login")
+
+
+def test_with_nothing_configured_and_no_server_here_it_says_how_to_get_one(steplog):
+    result = steplog("doctor", "--json")
+    assert result.exit_code == 1
+    assert "steplog serve" in checks(result)["server"]["words"]
+
+
+def test_a_server_on_this_machine_is_found_where_nothing_is_configured(tmp_path, steplog):
+    with ServerProcess(tmp_path) as here:
+        found = checks(steplog("doctor", "--json"))
+    assert found["server"]["words"].startswith(here.url)
+    assert "was found" in found["key"]["words"]
+
+
+def test_a_spool_that_cannot_be_written_is_wrong_and_memory_that_cannot_be_used_is_a_note(server, steplog, monkeypatch):
+    monkeypatch.setenv("STEPLOG_MEMORY_DIR", "/proc/nothing")
+    (found := checks(steplog("doctor", "--json", url=server.url)))
+    assert found["shared memory"]["state"] == "note"
+    monkeypatch.setenv("STEPLOG_DIR", "/proc/nothing")
+    result = steplog("doctor", "--json", url=server.url)
+    assert (result.exit_code, checks(result)["spool"]["state"]) == (1, "bad")
+
+
+def test_a_setting_that_does_not_parse_is_one_line_that_names_it(steplog, monkeypatch):
+    monkeypatch.setenv("STEPLOG_FINISH_TIMEOUT_S", "soon")
+    result = steplog("doctor")
+    assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
+    assert "finish_timeout_s (environment STEPLOG_FINISH_TIMEOUT_S)" in result.output

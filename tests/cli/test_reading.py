@@ -1,0 +1,140 @@
+"""``ls`` and ``show`` say what the server has, and one line says why they cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cli.conftest import EVIL, named_run
+from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
+from steplog.cli.show import sparkline
+
+
+def test_ls_lists_the_runs_of_the_keys_own_user_the_latest_last(server, steplog):
+    listed = steplog("ls", url=server.url)
+    assert listed.exit_code == 0
+    header, first, second = listed.output.splitlines()
+    assert header.split() == ["run", "project", "status", "started", "id"]
+    assert first.split()[:3] == ["first", "mnist", "COMPLETED"]
+    assert "cifar" in second
+
+
+def test_ls_of_one_project_has_its_runs_alone(server, steplog):
+    told = json.loads(steplog("ls", "me/mnist", "--json", url=server.url).output)["runs"]
+    assert [(run["namespace"], run["name"], run["status"]) for run in told] == [("me", "first", "COMPLETED")]
+
+
+def test_ls_gives_the_latest_so_many(server, steplog):
+    told = json.loads(steplog("ls", "-n", "1", "--json", url=server.url).output)["runs"]
+    assert [run["project"]["slug"] for run in told] == ["cifar"]
+
+
+@pytest.mark.parametrize("spelled", ["first", "mnist/first", "me/mnist/first", "{uuid}", "{short}", "{url}"])
+def test_show_finds_a_run_by_whatever_names_it(server, steplog, spelled):
+    (run,) = json.loads(steplog("ls", "me/mnist", "--json", url=server.url).output)["runs"]
+    address = f"{server.url}/me/projects/mnist/runs/first/"
+    named = spelled.format(uuid=run["uuid"], short=run["uuid"][:8], url=address)
+    told = json.loads(steplog("show", named, "--json", url=server.url).output)
+    assert told["uuid"] == run["uuid"]
+
+
+def test_show_has_a_row_a_metric_and_the_config_apart(server, steplog):
+    told = json.loads(steplog("show", "first", "--json", url=server.url).output)
+    assert told["config"] == {"lr": 0.3, "layers": [64, 10]}
+    metrics = {metric["name"]: metric for metric in told["metrics"]}
+    assert set(metrics) == {"note", EVIL, "loss"}
+    assert (metrics["loss"]["count"], metrics["loss"]["min"], metrics["loss"]["max"]) == (100, 0.01, 1.0)
+    assert metrics["note"]["last"] == "rather good"
+    printed = steplog("show", "first", url=server.url).output
+    assert "[64, 10]" in printed
+    row = next(line for line in printed.splitlines() if line.startswith("loss ")).split()
+    assert row[1:5] == ["100", "0.01", "0.01", "1"]
+    assert (row[5][0], row[5][-1]) == ("█", "▁")
+
+
+def test_a_name_cannot_move_the_cursor_or_turn_the_text(server, steplog):
+    for arguments in (("ls",), ("show", "first"), ("ls", "--json"), ("show", "first", "--json")):
+        printed = steplog(*arguments, url=server.url).output
+        assert not {"\x1b", "\x07", "\u202e"} & set(printed)
+
+
+def test_a_server_without_curves_is_shown_from_its_metrics(tmp_path, steplog):
+    with ServerProcess(tmp_path, "--user", "me", "--stock") as stock:
+        path = named_run(stock, "mnist", "first")
+        for step in range(70):
+            stock.ask("POST", f"{path}metrics/", json={"name": "loss", "value": step, "step": step})
+        told = json.loads(steplog("show", "mnist/first", "--json", url=stock.url).output)
+        (loss,) = told["metrics"]
+        assert (loss["count"], loss["last"], loss["min"], loss["max"]) == (70, 69, 0, 69)
+        assert len(loss["curve"]) <= 32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "nothing"), "has no run 'nothing' in me. Type: steplog ls"),
+        (("show", "a/b/c/d"), "is no run"),
+        (("ls", "me/nothing"), "has no project me/nothing"),
+        (("ls", "nobody"), "has no namespace nobody"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(server, steplog, arguments, words):
+    result = steplog(*arguments, url=server.url)
+    assert result.exit_code == 1
+    assert words in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_a_run_that_two_names_fit_has_to_be_named_better(server, steplog):
+    path = named_run(server, "twins", "twin")
+    named_run(server, "twins-too", "twin")
+    result = steplog("show", "twin", url=server.url)
+    assert result.exit_code == 1
+    assert f"twins/{path.split('/')[-2]}" in result.output
+
+
+def test_a_server_that_is_away_is_one_line_that_says_what_is_safe_and_what_to_type(steplog):
+    for arguments in (("ls",), ("show", "first")):
+        result = steplog(*arguments, url="http://127.0.0.1:9")
+        assert result.exit_code == 1
+        assert "What was logged is kept. Type: steplog doctor" in result.output
+        assert len(result.output.splitlines()) == 1
+
+
+def test_a_wrong_key_is_one_line_that_says_what_to_type(server, steplog):
+    result = steplog("ls", url=server.url, key="wrong")
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert "does not take the API key. Type: steplog login" in result.output
+
+
+def test_debug_adds_the_traceback_and_nothing_else_does(steplog):
+    assert "Traceback" not in steplog("ls", url="http://127.0.0.1:9").output
+    assert "Traceback" in steplog("--debug", "ls", url="http://127.0.0.1:9").output
+
+
+def test_a_sparkline_spans_its_values_and_leaves_blank_what_is_no_number():
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([0.0, "NaN", None, 1.0]) == "▁  █"
+    assert sparkline([-1e308, 1e308]) == "▁█"
+    assert sparkline([3, 3]) == "▁▁"
+    assert sparkline(["a", {}]) == ""
+
+
+def test_what_waits_on_this_machine_is_listed_also_where_the_server_is_away(tmp_path):
+    environment = dict(os.environ) | {"PYTHONPATH": str(SOURCES), "STEPLOG_DIR": str(tmp_path), "STEPLOG_QUIET": "1"}
+    program = (
+        "import steplog; steplog.init(project='mnist', namespace='me', name='kept', mode='offline').log('loss', 1.0)"
+    )
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=DEADLINE_S)
+    asked = [sys.executable, "-m", "steplog", "ls", "--json"]
+    here = subprocess.run([*asked, "--here"], env=environment, capture_output=True, text=True, check=True)
+    (run,) = json.loads(here.stdout)["waiting"]
+    assert (run["name"], run["project"], run["pending"]) == ("kept", "mnist", 1)
+    away = environment | {"STEPLOG_URL": "http://127.0.0.1:9", "STEPLOG_API_KEY": KEY}
+    done = subprocess.run(asked, env=away, capture_output=True, text=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)) == (1, {"runs": None, "waiting": [run]})
+    assert done.stderr.endswith("What was logged is kept. Type: steplog doctor\n")

@@ -1,0 +1,125 @@
+"""Parts for the tests of delivery: writers in plain memory, and a line from a consignment to a server in memory.
+
+``Line`` drives the real sender with a clock of its own: each exchange takes ``round_trip_s``, and time goes straight to
+when the next one is due.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from simulation.pens import Fuse, Marked, Pool, SetAside, number_in
+from steplog.delivery.consignment import Consignment, Terms
+from steplog.delivery.exchange import Answer
+from steplog.delivery.order import Address
+from steplog.delivery.sender import Due, Sender
+from steplog.errors import ServerUnavailableError
+from steplog.journal.journal import Journal
+from steplog.journal.sources import OwnSource
+from steplog.journal.writer import Writer
+from steplog.memory_server import MemoryRun, MemoryServer
+
+POLL_S = 0.5
+
+
+class Book:
+    """A writer, and its journal as an agent opens it; values are 1, 2, 3, …"""
+
+    def __init__(self, number: int = 0, size: int = 64 * 1024) -> None:
+        self.writer = Writer(Pool(size), number.to_bytes(16, "big"), value_bytes_max=1 << 20)  # type: ignore[arg-type]
+        self.marks = Marked(Fuse())
+        self.living = True
+        self.count = 0
+        self.journal = self.opened()
+
+    def opened(self) -> Journal:
+        return Journal(self.writer.id.hex(), OwnSource(self.writer), self.marks, lambda: self.living)
+
+    def write(self, count: int = 1, names: tuple[str, ...] = ("loss",), step: bool = False) -> Book:
+        for _ in range(count):
+            self.count += 1
+            name = names[self.count % len(names)]
+            self.writer.append.log(name, float(self.count), self.count if step else None)
+        return self
+
+    def leave_a_hole(self) -> Book:
+        self.writer.append.segment.claim()
+        return self
+
+
+class Line:
+    """A run with its consignment, from ``books`` to a server in memory."""
+
+    def __init__(self, *books: Book, batch: bool = True, knows: bool = True, lanes: int = 1, **more: Any) -> None:
+        self.server = more.pop("server", None) or MemoryServer(batch=batch)
+        self.run: MemoryRun = self.server.add_run("me", "demo")
+        self.aside = SetAside(Fuse())
+        self.books = books
+        self.now = 1000.0
+        self.round_trip_s = 0.01
+        self.lanes = lanes
+        self.sent: list[tuple[float, Due, Answer | str]] = []
+        self.sender = Sender(random.Random(1))
+        self.consignment = self.opened(**more)
+        if knows:
+            self.consignment.knows(batch)
+
+    def opened(self, account: str | None = None, batch_age_s: float = 0.5) -> Consignment:
+        address = Address("me", "demo", self.run.uuid)
+        consignment = Consignment(address, self.aside, Terms(batch_age_s, self.lanes), random.Random(2), account)
+        for book in self.books:
+            consignment.add(book.journal)
+        self.sender.add(self.now, consignment, self.server, account is not None)
+        return consignment
+
+    def again(self) -> None:
+        """Another agent takes over, with what the first one has stored."""
+        self.sender = Sender(random.Random(3))
+        for book in self.books:
+            book.journal = book.opened()
+        self.consignment = self.opened()
+
+    def step(self, lane: int = 0) -> bool:
+        """One exchange, if one is due by now; whether there was one."""
+        due = self.sender.next(self.now, lane)
+        if not isinstance(due, Due):
+            return False
+        answer = self.exchange(due)
+        self.now += self.round_trip_s
+        self.answer(due, answer)
+        return True
+
+    def exchange(self, due: Due) -> Answer | str:
+        try:
+            return self.server.exchange(due.order.request, 30.0)
+        except ServerUnavailableError as error:
+            return str(error)
+
+    def answer(self, due: Due, answer: Answer | str) -> None:
+        self.sent.append((self.now, due, answer))
+        self.sender.answered(self.now, due, answer)
+        due.consignment.release_waits()
+
+    def deliver(self, limit_s: float = 3600.0) -> int:
+        """Go on until nothing is left, or for so long; how many exchanges it took."""
+        end, before = self.now + limit_s, len(self.sent)
+        while self.now < end and not self.idle():
+            if any([self.step(lane) for lane in range(self.lanes)]):
+                continue
+            dues = [due for lane in range(self.lanes) if isinstance(due := self.sender.next(self.now, lane), float)]
+            self.now = min([self.now + 3600.0 if dues else self.now + POLL_S, *(max(due, self.now) for due in dues)])
+        return len(self.sent) - before
+
+    def idle(self) -> bool:
+        return self.consignment.idle()
+
+    def values(self) -> list[int]:
+        """What arrived, in order."""
+        return [number_in(row.value) for row in self.server.runs[self.run.uuid].rows]
+
+    def set_aside(self) -> list[int]:
+        return sorted(number_in(value) for kept in self.aside.kept.values() for value in kept.values())
+
+    def poison(self, *values: int, status: int = 400) -> None:
+        self.server.refuses = lambda name, value: status if number_in(value) in values else None

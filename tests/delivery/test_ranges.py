@@ -1,0 +1,342 @@
+"""A journal on its way to a server that takes ranges."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from delivery.parts import Book, Line
+from steplog.delivery.ranges import RangeStream
+from steplog.delivery.remains import GAP_S
+from steplog.delivery.verdicts import Judgement, Verdict
+from steplog.journal import range as ranges
+from steplog.memory_server import Fault
+
+HOUR = 3600.0
+
+
+def bodies(line: Line) -> list[ranges.Range]:
+    """The ranges that were sent."""
+    sent = [due.order.request for _, due, _ in line.sent if due.order.request.path.endswith("/batch/")]
+    return [ranges.decode(request.body) for request in sent if "Content-Encoding" in request.headers]
+
+
+@pytest.mark.parametrize("poison", range(1, 10))
+def test_whichever_record_is_refused_exactly_that_is_set_aside(poison):
+    line = Line(Book().write(9))
+    line.poison(poison)
+    line.deliver()
+    assert line.values() == [value for value in range(1, 10) if value != poison]
+    assert line.set_aside() == [poison]
+    assert line.books[0].journal.marks.rejected == 1
+    assert line.books[0].journal.marks.records == 8
+
+
+def test_one_record_among_ten_thousand_is_found_by_halving():
+    line = Line(Book(size=512 * 1024).write(10_000))
+    line.poison(7_777)
+    exchanges = line.deliver()
+    assert line.set_aside() == [7_777]
+    assert line.values() == [value for value in range(1, 10_001) if value != 7_777]
+    assert exchanges < 40
+
+
+def test_many_that_are_refused_do_not_take_the_others_with_them():
+    line = Line(Book().write(200))
+    bad = random.Random(1).sample(range(1, 201), 40)
+    line.poison(*bad)
+    line.deliver()
+    assert line.set_aside() == sorted(bad)
+    assert line.values() == [value for value in range(1, 201) if value not in bad]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 413, 415, 422, 302, 200])
+def test_while_everything_is_refused_nothing_is_set_aside_and_the_server_is_not_hammered(status):
+    line = Line(Book().write(100))
+    end = line.now + HOUR
+    line.server.script = lambda request: Fault(status, b"not for you") if line.now < end else None
+    line.deliver(HOUR)
+    refused = len(line.sent)
+    assert line.set_aside() == []
+    assert line.values() == []
+    assert refused < 420  # three requests a try, every thirty seconds
+    line.deliver()
+    assert line.values() == list(range(1, 101))
+    assert line.set_aside() == []
+
+
+def test_a_proxy_that_begins_to_refuse_in_the_middle_of_a_search_gets_nothing_set_aside():
+    """What had passed before the trouble vouched for everything after it: good records were set aside."""
+    line = Line(Book().write(64))
+    line.poison(40)
+    seen = []
+
+    def script(request):
+        seen.append(request)
+        return Fault(400, b"no") if len(seen) > 3 and line.now < 2000.0 else None
+
+    line.server.script = script
+    line.deliver()
+    assert line.set_aside() == [40]
+
+
+def test_a_lost_answer_between_two_refusals_does_not_count_as_a_pass():
+    """A refusal before one outage and one in the next came together to a verdict."""
+    line = Line(Book().write(1))
+    answers = [Fault(400), None, Fault.refused(), Fault(400), Fault(400), Fault(400)]
+    line.server.script = lambda request: answers.pop(0) if answers else None
+    line.deliver()
+    assert line.set_aside() == []
+    assert line.values() == [1]
+
+
+def test_records_that_are_all_refused_are_set_aside_at_the_pace_of_back_off():
+    line = Line(Book().write(100))
+    line.server.refuses = lambda name, value: 400
+    line.deliver(HOUR)
+    assert 50 < len(line.set_aside()) < 100 or len(line.set_aside()) == 100
+    first = [now for now, due, _ in line.sent]
+    assert first[-1] - first[0] > 900
+
+
+def test_a_record_is_sent_again_for_as_long_as_the_quarantine_cannot_be_written():
+    line = Line(Book().write(5))
+    line.poison(3)
+    line.aside.full = True
+    line.deliver(600)
+    assert line.values() == [1, 2]
+    line.aside.full = False
+    line.deliver()
+    assert line.values() == [1, 2, 4, 5]
+    assert line.set_aside() == [3]
+
+
+def test_a_server_fault_that_one_record_causes_is_found_and_set_aside():
+    line = Line(Book().write(50))
+    line.poison(17, status=500)
+    line.deliver()
+    assert line.set_aside() == [17]
+    assert line.values() == [value for value in range(1, 51) if value != 17]
+
+
+def test_a_server_that_fails_with_500_for_a_day_gets_nothing_set_aside():
+    line = Line(Book().write(50))
+    line.server.script = lambda request: Fault(500) if line.now < 1000 + 24 * HOUR else None
+    line.deliver(25 * HOUR)
+    assert line.set_aside() == []
+    assert line.values() == list(range(1, 51))
+
+
+def test_a_server_that_fails_every_third_time_gets_nothing_set_aside():
+    line = Line(Book().write(300))
+    source = random.Random(5)
+    line.server.script = lambda request: Fault(500) if source.random() < 0.33 else None
+    for _ in range(60):
+        line.deliver()
+        line.books[0].write(1)
+    line.deliver()
+    assert line.set_aside() == []
+
+
+def test_a_limit_that_changes_all_the_time_is_met_by_halving():
+    line = Line(Book().write(2000))
+    source = random.Random(3)
+
+    def script(request):
+        line.server.body_bytes_max = source.choice((300, 1000, 10_000))
+        return None
+
+    line.server.script = script
+    exchanges = line.deliver()
+    assert line.values() == list(range(1, 2001))
+    assert line.set_aside() == []
+    assert exchanges < 1500
+
+
+def test_after_a_limit_has_been_met_not_every_other_request_runs_into_it():
+    line = Line(Book(size=512 * 1024).write(5000))
+    line.server.body_bytes_max = 700
+    line.deliver()
+    refused = sum(answer.status == 413 for _, _, answer in line.sent)
+    assert refused < len(line.sent) / 3
+
+
+def test_a_server_that_takes_no_deflate_gets_the_range_as_it_is():
+    line = Line(Book().write(10))
+    add, sent = line.server._add_range, []
+
+    def plain(run, request):
+        import zlib
+        from dataclasses import replace
+
+        sent.append(request)
+        if "Content-Encoding" in request.headers:
+            return line.server._add_range.refused
+        return add(run, replace(request, body=zlib.compress(request.body), headers={"Content-Encoding": "deflate"}))
+
+    from steplog.delivery.exchange import Answer
+
+    plain.refused = Answer(415, b'{"v": [1]}')
+    line.server._add_range = plain
+    assert line.deliver() == 2
+    assert line.values() == list(range(1, 11))
+    line.books[0].write(10)
+    assert line.deliver() == 1
+
+
+def test_a_range_begins_at_the_last_acknowledged_end_and_covers_what_carries_no_record():
+    book = Book().write(3)
+    segment = book.writer.append.segment
+    segment.bury(segment.claim())
+    book.write(2)
+    line = Line(book)
+    line.deliver()
+    assert [(batch.first, batch.end, batch.records) for batch in bodies(line)] == [(0, 6, 5)]
+    book.write(1)
+    line.deliver()
+    assert [(batch.first, batch.end) for batch in bodies(line)][1:] == [(6, 7)]
+
+
+def test_holes_of_a_dead_writer_are_passed_over_and_counted():
+    book = Book().write(2).leave_a_hole().write(2)
+    line = Line(book)
+    line.deliver(60)
+    assert line.values() == [1, 2]
+    book.living = False
+    line.deliver()
+    assert line.values() == [1, 2, 3, 4]
+    assert (book.journal.marks.records, book.journal.marks.abandoned) == (4, 1)
+
+
+def test_records_wait_for_company_for_as_long_as_a_batch_may_be_old_unless_somebody_waits():
+    book = Book().write(1)
+    stream = RangeStream(book.journal, Line(book).aside, 0.5, random.Random(0))
+    assert stream.due_at(10.0, hurry=False) == 10.5
+    assert stream.due_at(10.4, hurry=False) == 10.5
+    assert stream.due_at(10.5, hurry=False) == 10.5
+    assert stream.due_at(10.1, hurry=True) == 10.1
+
+
+def test_a_server_that_went_back_is_sent_again_what_is_still_here():
+    book = Book().write(10)
+    line = Line(book)
+    line.deliver()
+    backup = line.server.backup()
+    book.write(10)
+    line.deliver()
+    line.server.restore(backup)
+    book.write(10)
+    line.deliver()
+    assert line.values() == list(range(1, 31))
+    assert (book.journal.marks.records, book.journal.marks.abandoned) == (30, 0)
+
+
+def test_what_a_server_lost_and_is_not_here_any_more_is_covered_and_counted():
+    """The writer was alive, so its agent waited for ever for a segment that had long been freed."""
+    book = Book(size=1024)
+    line = Line(book)
+    backup = line.server.backup()
+    book.write(100)
+    line.deliver()
+    line.server.restore(backup)
+    book.write(1)
+    line.deliver()
+    held = [value for value in range(1, 102) if value in line.values()]
+    assert line.values() == held
+    assert held[-1] == 101
+    lost = 101 - len(held)
+    assert 50 < lost < 100
+    assert book.journal.marks.abandoned == lost
+
+
+def test_after_a_restart_too_a_stretch_that_was_lost_is_not_waited_for_for_ever():
+    book = Book(size=1024)
+    line = Line(book)
+    backup = line.server.backup()
+    book.write(100)
+    line.deliver()
+    line.server.restore(backup)
+    book.write(1)
+    while book.journal.marks.delivered:
+        if not line.step():
+            line.now += 0.5
+    line.again()
+    begun = line.now
+    line.deliver()
+    assert line.values()[-1] == 101
+    assert GAP_S <= line.now - begun < GAP_S + 5
+
+
+def test_a_server_that_is_further_has_the_journal_go_on_from_there():
+    line = Line(Book().write(10))
+    line.server.script = lambda request: Fault(409, b'{"mark": 4}') if len(line.sent) == 0 else None
+    line.server.runs[line.run.uuid].marks[line.books[0].journal.writer] = 4
+    line.deliver()
+    assert line.values() == list(range(5, 11))
+
+
+@pytest.mark.parametrize("mark", [0, 5, 10, 1000, 2**62])
+def test_a_server_that_answers_409_for_ever_is_not_hammered(mark):
+    """A mark that leads nowhere was followed at once, again and again."""
+    line = Line(Book().write(10))
+    line.server.script = lambda request: Fault(409, b'{"mark": %d}' % mark)
+    line.deliver(HOUR)
+    assert len(line.sent) < 250
+
+
+def test_a_death_between_the_quarantine_and_the_marks_does_not_cost_the_count():
+    line = Line(Book().write(5))
+    line.poison(2)
+    put = line.aside.put
+
+    def dies(record, words):
+        put(record, words)
+        raise KeyboardInterrupt
+
+    line.aside.put = dies
+    with pytest.raises(KeyboardInterrupt):
+        line.deliver()
+    line.aside.put = put
+    line.again()
+    line.deliver()
+    assert line.set_aside() == [2]
+    assert line.aside.twice == 0
+    assert line.values() == [1, 3, 4, 5]
+    assert line.books[0].journal.marks.rejected == 1
+
+
+def test_an_answer_that_confirms_another_range_is_no_acknowledgement():
+    line = Line(Book().write(5))
+    writer = line.books[0].journal.writer
+    wrong = b'{"writer":"%s","first":0,"end":4,"accepted":4,"duplicates":0}' % writer.encode()
+    line.server.script = lambda request: Fault(200, wrong) if len(line.sent) < 3 else None
+    line.deliver()
+    assert line.values() == [1, 2, 3, 4, 5]
+    assert len(line.sent) == 4
+
+
+def test_a_range_whose_answer_was_lost_arrives_once():
+    line = Line(Book().write(5))
+    line.server.faults.extend([Fault.lost(), Fault.lost(), Fault.refused()])
+    line.deliver()
+    assert line.values() == [1, 2, 3, 4, 5]
+
+
+def test_a_range_that_may_have_arrived_counts_as_ambiguous_where_the_server_turns_into_a_stock_one():
+    line = Line(Book().write(5))
+    line.server.faults.append(Fault.lost())
+    line.step()
+    line.now += 1
+    line.step()
+    line.server.batch = False
+    line.deliver()
+    assert sorted(line.values()) == sorted([1, 2, 3, 4, 5] * 2)
+    assert line.books[0].journal.marks.ambiguous == 5
+
+
+def test_a_fault_of_the_range_level_says_nothing_of_the_run():
+    stream = RangeStream(Book().write(2).journal, Line().aside, 0.5, random.Random(0))
+    order = stream.order(Line().consignment.address)
+    order.answered(10.0, Judgement(Verdict.REFUSED, "400"), b"")
+    assert stream.due_at(10.0, hurry=False) == 10.0

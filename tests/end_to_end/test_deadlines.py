@@ -1,0 +1,180 @@
+"""Deadlines hold, to within half a second, whatever the server does; and what is left arrives later, once."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from end_to_end.gate import Gate
+from end_to_end.oracle import wait_until
+from end_to_end.programs import Host, ended, go_on, line
+from server.process import ServerProcess
+
+SPARE_S = 0.5
+LIMIT_S = 1.0
+BEGIN = """
+    run = begin()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(1000):
+        run.log("loss", float(number))
+    began = time.monotonic()
+"""
+TWO_RUNS = BEGIN.replace("    print", '    other = begin("other", activate=False)\n    print', 1)
+CALLS = {
+    "finish": "report = run.finish(timeout=1.0)",
+    "flush": "assert run.flush(timeout=1.0) is False",
+}
+WAYS = ["hold", "drip", "lost"]
+
+
+@pytest.fixture
+def gate(server: ServerProcess) -> Iterator[Gate]:
+    with Gate(int(server.url.rpartition(":")[2])) as made:
+        yield made
+
+
+@pytest.fixture
+def behind(host: Host, gate: Gate) -> Host:
+    """The machine, which reaches the server through the gate."""
+    host.environment["STEPLOG_URL"] = gate.url
+    return host
+
+
+def worsen(gate: Gate, way: str) -> None:
+    if way == "lost":
+        gate.lose()
+    else:
+        gate.mode = way
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call", CALLS)
+def test_finish_and_flush_return_at_their_deadline(behind: Host, gate: Gate, way: str, call: str):
+    program = behind.start(f"""{BEGIN}    {CALLS[call]}
+    print(time.monotonic() - began, run.stats().pending, flush=True)
+    os._exit(0)
+    """)
+    assert line(program) == "ready"
+    worsen(gate, way)
+    go_on(program)
+    took, pending = line(program).split()
+    assert ended(program).code == 0
+    assert LIMIT_S - 0.1 < float(took) < LIMIT_S + SPARE_S
+    assert pending == "1000"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_interpreter_leaves_at_the_deadline_and_all_runs_share_it(behind: Host, gate: Gate, way: str):
+    program = behind.start(
+        TWO_RUNS + '    other.log("loss", 1.0)\n    print("leaves", flush=True)', STEPLOG_FINISH_TIMEOUT_S="1"
+    )
+    assert line(program) == "ready"
+    worsen(gate, way)
+    go_on(program)
+    assert line(program) == "leaves"
+    began = time.monotonic()
+    done = ended(program)
+    assert time.monotonic() - began < LIMIT_S + SPARE_S
+    assert done.code == 0
+    assert "1000 records are kept" in done.errors
+    assert "1 records are kept" in done.errors
+
+
+def test_what_is_left_at_a_deadline_arrives_later_with_its_status(behind: Host, gate: Gate):
+    """Once each, though the server had stored what it could not say that it had."""
+    program = behind.start(
+        BEGIN + "    report = run.finish(status='FAILED', timeout=0.3)\n    assert report.pending == 1000"
+    )
+    assert line(program) == "ready"
+    gate.mode = "hold"
+    go_on(program)
+    done = ended(program)
+    assert done.code == 0, done.errors
+    gate.mode = "pass"
+    behind.deliver("run", "FAILED")
+    assert behind.server.values("run", "loss") == [float(number) for number in range(1000)]
+
+
+def test_ctrl_c_ends_the_waiting_of_finish_and_says_what_is_left(behind: Host, gate: Gate):
+    program = behind.start(
+        BEGIN + "    report = run.finish()\n    print(report.pending, run.status.value, flush=True)\n    sys.exit(4)"
+    )
+    assert line(program) == "ready"
+    gate.mode = "hold"
+    go_on(program)
+    wait_until(lambda: "COMPLETED" in behind.manifests()[0])
+    began = time.monotonic()
+    program.send_signal(signal.SIGINT)
+    assert line(program) == "1000 COMPLETED"
+    done = ended(program)
+    assert time.monotonic() - began < SPARE_S
+    assert done.code == 4
+    assert "1000 records are kept" in done.errors
+    assert "the next run on this machine, or `steplog sync`, sends them" in done.errors
+    gate.mode = "pass"
+    behind.deliver("run", "COMPLETED")
+    assert len(behind.server.values("run", "loss")) == 1000
+
+
+def test_ctrl_c_ends_the_waiting_at_exit_for_all_runs(behind: Host, gate: Gate):
+    program = behind.start(TWO_RUNS)
+    assert line(program) == "ready"
+    gate.mode = "hold"
+    go_on(program)
+    wait_until(lambda: all("COMPLETED" in text for text in behind.manifests()))
+    began = time.monotonic()
+    program.send_signal(signal.SIGINT)
+    done = ended(program)
+    assert time.monotonic() - began < SPARE_S
+    assert done.code == 0
+    assert "Traceback" not in done.errors
+    assert "1000 records are kept" in done.errors
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(behind: Host, gate: Gate):
+    program = behind.start(BEGIN + "    run.finish()")
+    assert line(program) == "ready"
+    gate.mode = "hold"
+    go_on(program)
+    wait_until(lambda: "COMPLETED" in behind.manifests()[0])
+    began = time.monotonic()
+    for _ in range(2):
+        program.send_signal(signal.SIGINT)
+    ended(program)
+    assert time.monotonic() - began < SPARE_S
+    gate.mode = "pass"
+    behind.deliver("run", "COMPLETED")
+    assert len(behind.server.values("run", "loss")) == 1000
+
+
+def test_log_costs_the_same_while_the_server_is_away(behind: Host, gate: Gate):
+    """And once it is back, everything arrives, once and in order."""
+    program = behind.start("""
+        run = begin()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        slowest = 0
+        for number in range(200):
+            began = time.perf_counter()
+            for _ in range(100):
+                run.log("loss", float(number))
+            slowest = max(slowest, time.perf_counter() - began)
+            time.sleep(0.01)
+        print("away", slowest, run.stats().pending, flush=True)
+        sys.stdin.readline()
+        assert run.finish().pending == 0
+    """)
+    assert line(program) == "ready"
+    gate.lose()
+    go_on(program)
+    _, slowest, pending = line(program).split()
+    assert (float(slowest) < 0.5, int(pending)) == (True, 20_000)
+    gate.find()
+    go_on(program)
+    done = ended(program)
+    assert done.code == 0, done.errors
+    assert behind.server.values("run", "loss") == [float(number) for number in range(200) for _ in range(100)]

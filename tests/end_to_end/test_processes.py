@@ -1,0 +1,207 @@
+"""Several processes, one run: what a child logs arrives however it leaves, and only the owner decides the status."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from end_to_end.programs import Host, ended, go_on, line
+
+
+def test_forked_children_that_leave_by_exit_lose_nothing_and_finish_waits_for_them(host: Host):
+    done = host.run("""
+        run = begin()
+        run.log("parent", 0)
+        children = []
+        for child in range(4):
+            pid = os.fork()
+            if pid == 0:
+                for number in range(5000):
+                    run.log(f"child {child}", number)
+                os._exit(0)
+            children.append(pid)
+        for number in range(1, 5000):
+            run.log("parent", number)
+        for pid in children:
+            assert os.waitpid(pid, 0)[1] == 0
+        report = run.finish()
+        print(report.logged, report.delivered, report.pending)
+    """)
+    assert (done.code, done.out, done.errors) == (0, "25000 25000 0\n", "")
+    for name in ("parent", *(f"child {child}" for child in range(4))):
+        assert host.server.values("run", name) == list(range(5000))
+
+
+def test_finish_waits_for_what_a_living_child_had_written(host: Host):
+    done = host.run("""
+        run = begin()
+        reading, writing = os.pipe()
+        go, gone = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            run.log("loss", 1.0)
+            os.write(writing, b"1")
+            os.read(go, 1)
+            run.log("loss", 2.0)
+            os._exit(0)
+        os.read(reading, 1)
+        assert run.finish().delivered == 1
+        os.write(gone, b"1")
+        os.waitpid(pid, 0)
+        begin("stays")
+        sys.stdin.readline()
+    """)
+    assert (done.code, done.errors) == (0, "")
+    assert host.server.run("run").status == "COMPLETED"
+    # What came after the end is delivered too, by this process or the next.
+    host.deliver("run", "COMPLETED")
+    host.server.wait_for_points("run", 2)
+
+
+@pytest.mark.parametrize("way", ["os._exit(0)", "sys.exit(0)", "sys.exit(3)", "run.finish(timeout=5)", "1 / 0"])
+def test_the_end_of_a_forked_child_is_not_the_end_of_the_run(host: Host, way: str):
+    done = host.run(f"""
+        sys.excepthook = lambda *error: None
+        run = begin()
+        pid = os.fork()
+        if pid == 0:
+            run.log("child", 1.0)
+            {way}
+            os._exit(0)
+        os.waitpid(pid, 0)
+        run.log("parent", 2.0)
+        print(run.flush(), flush=True)
+        sys.stdin.readline()
+    """)
+    assert (done.code, done.out) == (0, "True\n")
+    assert ("owner in another process" in done.errors) is ("finish" in way)
+    row = host.server.run("run")
+    assert (row.status, row.points) == ("COMPLETED", 2)
+
+
+@pytest.mark.parametrize("way", ["sys.exit(0)", "pass"])
+def test_a_child_that_leaves_the_with_block_of_its_parent_does_not_finish_the_run(host: Host, way: str):
+    done = host.run(f"""
+        sys.excepthook = lambda *error: None
+        with begin() as run:
+            pid = os.fork()
+            if pid == 0:
+                run.log("child", 1.0)
+                {way}
+            else:
+                os.waitpid(pid, 0)
+                run.log("parent", 2.0)
+    """)
+    assert done.code == 0
+    row = host.server.run("run")
+    assert (row.status, row.points) == ("COMPLETED", 2)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_run_is_handed_to_the_processes_of_multiprocessing(host: Host, method: str):
+    done = host.run(f"""
+        import multiprocessing
+
+        def work(run, worker):
+            for number in range(1000):
+                run.log(f"worker {{worker}}", number)
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("{method}")
+            run = begin()
+            run.log("loss", 1.0)
+            workers = [context.Process(target=work, args=(run, number)) for number in range(2)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+                assert worker.exitcode == 0
+            assert run.finish().delivered == 2001
+    """)
+    assert (done.code, done.errors) == (0, "")
+    assert [host.server.values("run", f"worker {number}") for number in range(2)] == [list(range(1000))] * 2
+    assert host.server.run("run").status == "COMPLETED"
+
+
+def test_a_process_that_attaches_logs_and_flushes_and_does_not_decide_the_status(host: Host):
+    owner = host.start("run = begin()\nprint(run.uuid, flush=True)\nsys.stdin.readline()\nrun.finish(status='FAILED')")
+    uuid = line(owner)
+    done = host.run(
+        """
+        import steplog
+        run = steplog.attach(sys.argv[1])
+        for number in range(1000):
+            run.log("loss", number)
+        assert run.flush()
+        assert run.finish().delivered == 1000
+        """,
+        uuid,
+    )
+    assert done.code == 0
+    assert "owner in another process" in done.errors
+    row = host.server.run("run")
+    assert (row.status, row.points) == ("RUNNING", 1000)
+    go_on(owner)
+    assert ended(owner).code == 0
+    assert host.server.run("run").status == "FAILED"
+
+
+def test_a_run_whose_owner_was_killed_is_running_while_a_child_of_it_lives_and_then_crashed(host: Host):
+    owner = host.start("""
+        run = begin()
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            run.log("child", 1.0)
+            os.write(writing, b"1")
+            sys.stdin.readline()
+            run.log("child", 2.0)
+            os._exit(0)
+        os.read(reading, 1)
+        print("ready", flush=True)
+        time.sleep(60)
+    """)
+    assert line(owner) == "ready"
+    owner.kill()
+    owner.wait()
+    adopting = host.start("run = begin('adopts')\nsys.stdin.read()")
+    host.server.wait_for_points("run", 1)
+    assert host.server.run("run").status == "RUNNING"
+    go_on(owner)
+    host.server.wait_for("run", "CRASHED")
+    assert host.server.values("run", "child") == [1.0, 2.0]
+    ended(adopting)
+    ended(owner)
+
+
+def test_a_killed_run_is_resumed_by_a_new_owner(host: Host):
+    killed = host.start("run = begin()\nrun.log('loss', 1.0)\nprint(run.uuid, flush=True)\ntime.sleep(60)")
+    uuid = line(killed)
+    killed.send_signal(signal.SIGKILL)
+    ended(killed)
+    done = host.run(
+        """
+        import steplog
+        run = steplog.attach(sys.argv[1], owner=True)
+        run.log("loss", 2.0)
+        assert run.finish().delivered == 2
+        """,
+        uuid,
+    )
+    assert (done.code, done.errors) == (0, "")
+    assert host.server.run("run").status == "COMPLETED"
+    assert sorted(host.server.values("run", "loss")) == [1.0, 2.0]
+
+
+def test_a_child_that_makes_a_run_of_its_own_finishes_that_one(host: Host):
+    done = host.run("""
+        run = begin("parent")
+        pid = os.fork()
+        if pid == 0:
+            begin("child").log("loss", 1.0)
+            sys.exit(3)
+        os.waitpid(pid, 0)
+    """)
+    assert (done.code, done.errors) == (0, "")
+    assert (host.server.run("parent").status, host.server.run("child").status) == ("COMPLETED", "CRASHED")

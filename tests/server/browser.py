@@ -1,0 +1,188 @@
+"""Chromium without a window, driven over two pipes (the DevTools protocol), for the tests of the page.
+
+``Browser`` starts it with an empty profile; nothing but this machine can be reached from it. It keeps what a test
+asks about: each request that left the page, each dialog, each exception and each message of the console.
+
+https://chromedevtools.github.io/devtools-protocol/
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DEADLINE_S = 60.0
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
+
+
+class Browser:
+    """One browser with one page; a context manager that ends it."""
+
+    def __init__(self, profile: Path) -> None:
+        assert CHROMIUM is not None
+        theirs_in, self._to = os.pipe()
+        self._from, theirs_out = os.pipe()
+        # Copies out of the way first: 3 and 4 may be what they are to become.
+        high = [os.dup(fd) for fd in (theirs_in, theirs_out)]
+        while min(high) < 5:
+            high = [os.dup(fd) for fd in high]
+
+        def arrange() -> None:
+            os.dup2(high[0], 3)
+            os.dup2(high[1], 4)
+
+        self._process = subprocess.Popen(
+            [CHROMIUM, *ARGUMENTS, f"--user-data-dir={profile}", "about:blank"],
+            preexec_fn=arrange,
+            close_fds=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for fd in {theirs_in, theirs_out, *high}:
+            os.close(fd)
+        self._numbers = itertools.count(1)
+        self._buffer = b""
+        self._session: str | None = None
+        self.requests: list[str] = []
+        self.dialogs: list[str] = []
+        self.complaints: list[str] = []
+        self._open()
+
+    def _open(self) -> None:
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(AssertionError, OSError):
+            self._session = None
+            self.call("Browser.close")
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._to)
+        os.close(self._from)
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Ask the browser; its answer."""
+        number = next(self._numbers)
+        os.write(self._to, self._message(number, method, **parameters))
+        end = time.monotonic() + DEADLINE_S
+        while True:
+            heard = self._hear(end)
+            if heard.get("id") == number:
+                assert "error" not in heard, (method, heard["error"])
+                result: dict[str, Any] = heard["result"]
+                return result
+            self._note(heard)
+
+    def _message(self, number: int, method: str, **parameters: Any) -> bytes:
+        message = {"id": number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        return json.dumps(message).encode() + b"\0"
+
+    def _hear(self, end: float) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._from], [], [], max(0.0, end - time.monotonic()))
+            piece = os.read(self._from, 1 << 20) if ready else b""
+            assert piece, "the browser does not answer"
+            self._buffer += piece
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        heard: dict[str, Any] = json.loads(message)
+        return heard
+
+    def _note(self, heard: dict[str, Any]) -> None:
+        event, told = heard.get("method"), heard.get("params", {})
+        if event == "Network.requestWillBeSent":
+            self.requests.append(told["request"]["url"])
+        elif event == "Page.javascriptDialogOpening":
+            self.dialogs.append(told["message"])
+            os.write(self._to, self._message(next(self._numbers), "Page.handleJavaScriptDialog", accept=True))
+        elif event == "Runtime.exceptionThrown":
+            self.complaints.append(json.dumps(told["exceptionDetails"]))
+        elif event == "Runtime.consoleAPICalled":
+            self.complaints.append(json.dumps(told["args"]))
+        elif event == "Log.entryAdded":
+            self.complaints.append(f"{told['entry']['text']} {told['entry'].get('url', '')}")
+
+    def forget(self) -> None:
+        """Begin to keep requests, dialogs and complaints anew."""
+        for kept in (self.requests, self.dialogs, self.complaints):
+            kept.clear()
+
+    @contextlib.contextmanager
+    def another_tab(self) -> Iterator[None]:
+        """What is done inside is done in a tab of its own; the first one stays open."""
+        first = self._session
+        self._session = None
+        self._open()
+        try:
+            yield
+        finally:
+            self.call("Page.close")
+            self._session = first
+
+    def open(self, url: str) -> None:
+        """Go to an address, as a person does who types it."""
+        self.call("Page.navigate", url="about:blank")  # a new fragment alone would load nothing
+        self.call("Page.navigate", url=url)
+
+    def run(self, script: str) -> Any:
+        """What a script in the page gives, as JSON."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        """Return when a script in the page gives something true."""
+        end = time.monotonic() + DEADLINE_S
+        while not self.run(condition):
+            assert time.monotonic() < end, (condition, self.run("document.body.innerText"), self.complaints)
+            time.sleep(0.02)
+
+    def size(self, width: int, height: int, *, dark: bool = False) -> None:
+        """How large the page is shown, and in which colours."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+        )
+        scheme = "dark" if dark else "light"
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def picture(self, file: Path) -> None:
+        """Keep what is seen as a PNG."""
+        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))

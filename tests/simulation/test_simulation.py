@@ -1,0 +1,28 @@
+"""A thousand simulated lives, each with its own weather, kills and poison; see ``world``."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from simulation import world
+
+SEEDS, GROUPS = 1000, 20
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch):
+    monkeypatch.setattr(logging.getLogger("steplog"), "disabled", True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_whatever_happens_every_record_arrives_once_and_in_order(group):
+    for seed in range(group * SEEDS // GROUPS, (group + 1) * SEEDS // GROUPS):
+        violations = world.live(seed)
+        assert not violations, f"{violations[0]}\nreplay: python -m tests.simulation --seed {seed}"
+
+
+def test_a_seed_is_always_the_same_life():
+    assert world.describe(7) == world.describe(7)
