@@ -96,8 +96,8 @@ class Stage:
         if server is not None:
             chosen["url"] = server.url
         chosen |= settings
-        paths = os.pathsep.join(path for path in (str(ROOT), os.environ.get("PYTHONPATH", "")) if path)
-        return kept | {"PYTHONPATH": paths} | {f"STEPLOG_{name.upper()}": str(value) for name, value in chosen.items()}
+        paths = [str(ROOT), *map(os.path.abspath, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))]
+        return kept | {"PYTHONPATH": os.pathsep.join(paths)} | {f"STEPLOG_{name.upper()}": str(value) for name, value in chosen.items()}
 
     @contextlib.contextmanager
     def server(self, *arguments: str) -> Iterator[Server]:

@@ -23,7 +23,7 @@ from steplog.journal.manifest import Manifest
 if TYPE_CHECKING:
     from steplog.process import Process
 
-__all__ = ["Kept", "adopt", "adopt_all", "transport_for"]
+__all__ = ["Kept", "adopt", "adopt_all", "succeed", "transport_for"]
 
 _log = logging.getLogger("steplog")
 
@@ -62,6 +62,20 @@ def adopt_all(process: Process, held: set[str]) -> Iterator[tuple[Custody, Trans
             found = adopt(process, place, by_hand=False)
             if not isinstance(found, Kept):
                 yield found
+
+
+def succeed(process: Process, place: RunPlace) -> tuple[Lock, Transport | None] | None:
+    """For a worker: the lock of a run whose agent is gone, and the way to its server; None while it has an agent."""
+    agent = place.agent_lock()
+    if not agent:
+        return None
+    for mark in agent:
+        mark.release()
+    lock = Lock.take(place.lock)
+    if lock is None:
+        return None
+    manifest = manifests.load(place.manifest())
+    return lock, None if manifest is None or manifest.mode == "offline" else transport_for(process, manifest)
 
 
 def transport_for(process: Process, manifest: Manifest) -> Transport | None:

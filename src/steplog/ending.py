@@ -12,19 +12,24 @@ SystemExit, from 3.12 on      ``sys.monitoring`` shows each exception that leave
                               frame has come to its ``return``. A bare ``raise SystemExit(3)`` is not seen.
 ============================  ======================================================================================
 
+A KeyboardInterrupt that nobody caught makes the exit code that of a death by SIGINT (130 in a shell). The interpreter
+keeps a mark for that, and forgets it when any thread, ours too, runs a text: ``exec``, ``eval``, each ``dataclass``. So
+our last act is to raise it once more where the interpreter takes note (``keep_code``).
+
 Nothing is watched but between ``watch`` and ``unwatch``. What the program raises, catches and returns is unchanged;
 where ``sys.exit`` is wrapped, the traceback of a SystemExit has one frame more.
 """
 
 from __future__ import annotations
 
+import contextlib
 import opcode
 import sys
 import threading
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, NoReturn
 
-__all__ = ["crashed", "is_failure", "unwatch", "watch"]
+__all__ = ["crashed", "is_failure", "keep_code", "unwatch", "watch"]
 
 _TOOL_IDS = (3, 4, 5, 2, 1, 0)  # those that sys.monitoring gives no meaning come first
 _exit = sys.exit
@@ -65,6 +70,15 @@ def crashed() -> bool:
     if _noted is not None and _noted.error is error and not (_noted.frame is not None and _has_returned(_noted.frame)):
         return is_failure(_noted.code)
     return error is not None and not _is_session()
+
+
+def keep_code() -> None:
+    """At the end, after all of our work: let the exit code be what it would be without us."""
+    error = _last_error()
+    if type(error) is KeyboardInterrupt and (_noted is None or _noted.error is not error) and not _is_session():
+        # CPython's run_eval_code_obj clears unhandled_keyboard_interrupt, and sets it on this exception alone.
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102 - a constant
 
 
 def is_failure(code: Any) -> bool:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
-from steplog import counting
+from steplog import counting, waiting
+from steplog.adoption import succeed
 from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Transport
 from steplog.delivery.verdicts import Judgement
@@ -32,8 +32,6 @@ __all__ = ["OpenRun"]
 
 SILENT_S = 10.0
 SILENT_EXIT_S = 5.0
-MARKS_INTERVAL_S = 0.02
-OFFLINE_FINISH_S = 5.0
 _log = logging.getLogger("steplog")
 _opening = threading.RLock()
 
@@ -76,7 +74,16 @@ class OpenRun:
             append=append,
         )
         opened.writer.use_client = self._use_client
+        opened.orphaned = self._take_over
         return opened
+
+    def _take_over(self) -> None:
+        """A worker whose run's agent is gone becomes the agent."""
+        if self.custody is None and self.process is not None and not self.opened.gone:
+            found = succeed(self.process, self.place)
+            if found is not None:
+                lock, self.transport = found
+                self._deliver(self.process, lock, self.transport, owner=False, takes_ranges=None)
 
     def _deliver(
         self, process: Process, lock: Lock, transport: Transport | None, owner: bool, takes_ranges: bool | None
@@ -149,33 +156,12 @@ class OpenRun:
     def _wait(self, timeout_s: float, status: str | None = None) -> bool:
         custody, process = self.custody, self.process
         if custody is None or process is None:
-            return self._wait_for_marks(timeout_s)
+            return self.process is None or waiting.for_marks(self.opened, timeout_s)
         if self.transport is not None:
             return process.agent.wait(custody, timeout_s, status)
         if status is not None:
             process.agent.decide(custody, status)
-        return self._wait_for_disk(min(timeout_s, OFFLINE_FINISH_S))
-
-    def _wait_for_disk(self, timeout_s: float) -> bool:
-        """Offline, delivered is what is on disk; nothing is, by a server's word."""
-        end, deadline = self.opened.journal.written(), time.monotonic() + timeout_s
-        while self.opened.journal.marks.durable < end and time.monotonic() < deadline:
-            time.sleep(MARKS_INTERVAL_S)
-        return False
-
-    def _wait_for_marks(self, timeout_s: float) -> bool:
-        """A worker's way: look at what the run's agent, in another process, has marked."""
-        if self.process is None:
-            return True  # a forked child that has not logged
-        journal = self.opened.journal
-        end, deadline = journal.written(), time.monotonic() + timeout_s
-        while True:
-            journal.load_marks()
-            if journal.marks.delivered >= end or journal.census(journal.marks.delivered, end)[0] == 0:
-                return True
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(MARKS_INTERVAL_S)
+        return waiting.for_disk(self.opened, timeout_s)
 
     def finish(self, status: str, timeout_s: float) -> Judgement | None:
         """Take no more records, deliver those there are, then send the status; the judgement if that is refused.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steplog.adoption import adopt_all  # not late, in a thread: see ending, on KeyboardInterrupt
 from steplog.delivery.agent import Agent
 from steplog.delivery.consignment import Terms
 from steplog.delivery.custody import Custody
@@ -45,8 +46,6 @@ class Process:
         )
 
     def _adopt(self, held: set[str]) -> Iterator[tuple[Custody, Transport]]:
-        from steplog.adoption import adopt_all
-
         return adopt_all(self, held)
 
     def _memory_is_short(self) -> bool:

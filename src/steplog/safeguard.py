@@ -112,6 +112,7 @@ def _is_default(number: int) -> bool:
 def _at_exit(pid: int) -> None:
     if pid == os.getpid():
         _end("CRASHED" if ending.crashed() else "COMPLETED", lambda settings: settings.finish_timeout_s)
+        ending.keep_code()
         _unhook()
 
 

@@ -116,11 +116,12 @@ class Host:
         finally:
             self.process.send_signal(signal.SIGCONT)
 
-    def deliver(self, run: str, status: str) -> None:
-        """Have a later process adopt what is left of a run, until it has this status."""
+    def deliver(self, run: str, status: str, points: int = 0) -> None:
+        """Have a later process adopt what is left of a run, until it has this status and so many points."""
         with self.start("begin('adopts')\nsys.stdin.read()") as adopting:
             try:
                 self.server.wait_for(run, status)
+                self.server.wait_for_points(run, points)
             finally:
                 adopting.communicate(timeout=DEADLINE_S)
 

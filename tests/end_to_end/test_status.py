@@ -5,6 +5,7 @@ Each program runs twice, with a run and without steplog; exit code, output and t
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
@@ -102,6 +103,13 @@ SESSIONS = {
 }
 IPYTHON_AS_A_LIBRARY = "import types\nsys.modules['IPython'] = types.SimpleNamespace(get_ipython=lambda: None)"
 SHOWN = "\nrun = begin()\nsys.last_value = sys.last_exc = ValueError('shown')"
+
+
+def test_a_keyboard_interrupt_shows_in_the_exit_code_whatever_runs_after_it(host: Host):
+    """Each exec of a text makes the interpreter forget it, and the exit code was 1 where our threads imported late."""
+    execs = "if run:\n    import atexit\n    atexit.register(exec, 'pass')\n"
+    done, without = with_and_without(host, execs + "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)")
+    assert done.code == without.code == -signal.SIGINT
 
 
 @pytest.mark.parametrize("session", SESSIONS)

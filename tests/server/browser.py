@@ -171,8 +171,9 @@ class Browser:
     def wait(self, condition: str) -> None:
         """Return when a script in the page gives something true."""
         end = time.monotonic() + DEADLINE_S
-        while not self.run(condition):
-            assert time.monotonic() < end, (condition, self.run("document.body.innerText"), self.complaints)
+        # What is not there yet raises, in a page that is still loading.
+        while not self.run(f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"):
+            assert time.monotonic() < end, (condition, self.run("document.body?.innerText"), self.complaints)
             time.sleep(0.02)
 
     def size(self, width: int, height: int, *, dark: bool = False) -> None:

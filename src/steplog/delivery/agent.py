@@ -280,6 +280,7 @@ class Agent:
             self._try(writer.writer.pool.measure)
             if writer not in delivered:
                 self._try(writer.follow)
+                self._try(writer.orphaned)
         for custody in custodies:
             self._try(lambda custody=custody: self._look_at_run(custody))  # type: ignore[misc]
         if custodies:

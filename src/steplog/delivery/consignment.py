@@ -159,10 +159,8 @@ class Consignment:
     def next(self, now: float, lane: int) -> Order | float | None:
         """The exchange that is due on this lane, or when one will be, or None: nothing is left to do for now.
 
-        Lane 0 does everything; the others only help with single metrics.
+        Not to be called before ``backoff`` is over. Lane 0 does everything; the others only help with single metrics.
         """
-        if self.backoff.due > now:
-            return self.backoff.due
         if self.creation is not None or self.inquiry.question is not None:
             return self._ask() if lane == 0 and not self._rests() else None
         hurry = bool(self.waits) or self._owes_status()
@@ -237,9 +235,7 @@ class Consignment:
     def answered(self, now: float, judgement: Judgement, sent_at: float) -> None:
         """What any answer, to what was sent at ``sent_at``, means for the run as a whole."""
         if judgement.verdict in (Verdict.FORBIDDEN, Verdict.REDIRECTED):
-            if self._trouble is None:
-                news.warning("steplog: run %s: %s. Everything is kept.", self.address.run, judgement.words)
-            self._trouble = judgement.words
+            self._say(judgement)
             self.backoff.failed(now, judgement.retry_after_s, sent_at)
         elif self.creation is not None:
             return  # it knows by itself what to make of an answer
@@ -250,6 +246,17 @@ class Consignment:
             if self.inquiry.question is None:
                 self.inquiry.found()
                 self.backoff.passed()
+
+    def failed_alone(self, now: float, judgement: Judgement, sent_at: float) -> None:
+        """There was no good answer to this run, while its server is well: more than once, and it is the run's."""
+        self.backoff.failed(now, sent_at=sent_at)
+        if self.backoff.attempt_number > 1:
+            self._say(judgement)
+
+    def _say(self, judgement: Judgement) -> None:
+        if self._trouble is None:
+            news.warning("steplog: run %s: %s. Everything is kept.", self.address.run, judgement.words)
+        self._trouble = judgement.words
 
     def _status_answered(self, now: float, judgement: Judgement, status: str | None) -> None:
         if status != self.status:

@@ -46,7 +46,7 @@ class Custody:
         self.place = place
         self.manifest = manifest
         self.own = own
-        self._lock = lock
+        self._locks = [lock, *place.agent_lock()]
         self._disk = disk
         self._journals: dict[str, OpenJournal] = {}
         self._unwritten = False  # the manifest, in one of the two places
@@ -105,7 +105,7 @@ class Custody:
             else:  # nobody is to deliver it once more
                 with suppress(OSError):
                     (self.place.spool / "manifest").rename(self.place.spool / "manifest.delivered")
-        self._lock.release()
+        self._let_go()
 
     def _kept_aside(self) -> bool:
         """Whether something is on disk that was set aside, and is nobody's to delete."""
@@ -116,7 +116,11 @@ class Custody:
         for opened in self._journals.values():
             if opened.alive is not None and (self.own is None or opened.directory != self.own.directory):
                 opened.alive.release()
-        self._lock.release()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for lock in self._locks:
+            lock.release()
 
     def memory_bytes(self) -> int:
         """What the journals take in memory."""

@@ -9,7 +9,7 @@ A run whose request fails while its server is well (it answers 500 to that alone
 as well, or it would spoil the server for the others again and again.
 
 ``next`` decides, the caller exchanges, ``answered`` learns; ``stumbled`` if either raised. A change of state is said
-once.
+once: that a server is in trouble, once it has failed twice in a row.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Server:
         self.transport = transport
         self.backoff = Backoff(source)
         self.trouble: str | None = None  # the last error, while there is one
+        self.told = False  # of the trouble, in the log
         self.asked_at: float | None = None  # the first request since it last answered
         self.probe: Due | None = None  # it is down, and this is under way to see whether it still is
         self.rekeyed_at = 0.0
@@ -118,8 +119,8 @@ class Sender:
             found: Order | float | None
             if server.probe is not None:
                 found = None
-            elif server.backoff.due > now:
-                found = server.backoff.due
+            elif max(server.backoff.due, entry.consignment.backoff.due) > now:
+                found = max(server.backoff.due, entry.consignment.backoff.due)
             else:
                 self._at = entry.consignment
                 found = entry.consignment.next(now, lane)
@@ -156,7 +157,7 @@ class Sender:
             self._server_well(server)
         else:
             if server.backoff.attempt_number == 0 and judgement.verdict is not Verdict.KEY_REFUSED:
-                consignment.backoff.failed(now, sent_at=due.sent_at)
+                consignment.failed_alone(now, judgement, due.sent_at)
             self._server_troubled(now, due, judgement)
         consignment.answered(now, judgement, due.sent_at)
         due.order.answered(now, judgement, body)
@@ -171,8 +172,9 @@ class Sender:
     def _server_well(self, server: Server) -> None:
         server.backoff.passed()
         server.keys_tried = 0
-        if server.trouble is not None:
-            server.trouble = None
+        server.trouble = None
+        if server.told:
+            server.told = False
             news.info("steplog: %s answers again.", server.transport.base_url)
 
     def _server_troubled(self, now: float, due: Due, judgement: Judgement) -> None:
@@ -183,13 +185,14 @@ class Sender:
                 return
             at_least = max(at_least or 0.0, KEY_INTERVAL_S)
         server.backoff.failed(now, at_least, due.sent_at)
-        if server.trouble is None:
+        server.trouble = judgement.words
+        if not server.told and (server.backoff.attempt_number > 1 or judgement.verdict is Verdict.KEY_REFUSED):
+            server.told = True
             news.warning(
                 "steplog: %s: %s. Records are kept and will be sent; this is said once.",
                 server.transport.base_url,
                 judgement.words,
             )
-        server.trouble = judgement.words
 
     def _other_key(self, now: float, server: Server) -> bool:
         if server.keys_tried >= KEYS_AT_ONCE_MAX:

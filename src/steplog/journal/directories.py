@@ -4,6 +4,7 @@
 
     <memory>/<local id>.<host>/            a run, in shared memory
         manifest                           who, where, what status is to be sent (see manifest)
+        agent                              locked by the process that delivers the run
         <writer>/                          one process's journal
             alive                          locked by the writer for life
             marks                          how far it is delivered and durable
@@ -68,6 +69,13 @@ class RunPlace:
     def lock(self) -> Path:
         """The file whose lock makes its holder the run's agent: on disk, or in memory where the disk is unusable."""
         return (self.spool if self.on_disk or self.memory is None else self.memory) / "lock"
+
+    def agent_lock(self) -> list[Lock]:
+        """What the agent holds in memory, so that workers see that there is one without touching the disk."""
+        with contextlib.suppress(OSError):
+            lock = None if self.memory is None else Lock.take(self.memory / "agent")
+            return [] if lock is None else [lock]
+        return []
 
     def directories(self) -> list[Path]:
         """The run's directories that can be used."""

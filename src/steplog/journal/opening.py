@@ -98,6 +98,7 @@ class OpenWriter:
         self.writer = writer
         self.directory = directory
         self.gone = False  # it will not append again
+        self.orphaned: Callable[[], None] = lambda: None  # looks each second whether the run still has an agent
         journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone, spool)
         self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
         self._holes = HoleWatch(writer)

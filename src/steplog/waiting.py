@@ -1,0 +1,33 @@
+"""Waiting where there is no agent of ours to wake: for what another process marks, and for the disk."""
+
+from __future__ import annotations
+
+import time
+
+from steplog.journal.opening import OpenWriter
+
+__all__ = ["OFFLINE_FINISH_S", "for_disk", "for_marks"]
+
+OFFLINE_FINISH_S = 5.0  # to have an offline run on disk; its memory survives the process anyway
+_INTERVAL_S = 0.02
+
+
+def for_marks(own: OpenWriter, timeout_s: float) -> bool:
+    """A worker's way: look at what the run's agent, in another process, has marked; whether all is delivered."""
+    journal = own.journal
+    end, deadline = journal.written(), time.monotonic() + timeout_s
+    while True:
+        journal.load_marks()
+        if journal.marks.delivered >= end or journal.census(journal.marks.delivered, end)[0] == 0:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_INTERVAL_S)
+
+
+def for_disk(own: OpenWriter, timeout_s: float) -> bool:
+    """Offline: wait until everything is on disk. Nothing is delivered, by a server's word, so: False."""
+    end, deadline = own.journal.written(), time.monotonic() + min(timeout_s, OFFLINE_FINISH_S)
+    while own.journal.marks.durable < end and time.monotonic() < deadline:
+        time.sleep(_INTERVAL_S)
+    return False
