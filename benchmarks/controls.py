@@ -11,10 +11,10 @@ __all__ = ["Floor", "Noop", "timed"]
 
 
 class Floor:
-    """The cheapest way to keep a record at all. Bounded, so that it does not measure the allocator."""
+    """The cheapest way to keep a record at all."""
 
     def __init__(self) -> None:
-        self.records: deque[tuple[Any, ...]] = deque(maxlen=100_000)
+        self.records: deque[tuple[Any, ...]] = deque()
 
     def log(self, name: str, value: Any, step: int | None = None, client: object = None) -> None:
         self.records.append((name, value, step, time.time_ns()))

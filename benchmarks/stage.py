@@ -104,7 +104,8 @@ class Stage:
         """``steplog serve`` on a free port, with a database of its own."""
         directory = self.new_directory()
         database = directory / "server.db"
-        command = [sys.executable, "-m", "steplog", "serve", "--port", "0", "--db", str(database), *arguments]
+        command = [sys.executable, "-m", "steplog", "serve", "--port", "0", "--db", str(database)]
+        command += ["--allow-host", "127.0.0.1", *arguments]  # with any port: a proxy's too
         environment = self.environment(serve_api_key=KEY)
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=directory)
         try:

@@ -143,7 +143,7 @@ def test_a_function_fits_on_a_screen(file):
             )
 
 
-@pytest.mark.parametrize("file", PYTHON, ids=name_of)
+@pytest.mark.parametrize("file", MODULES, ids=name_of)  # a test may well be about a signal handler
 def test_names_say_what_a_thing_does(file):
     tree = tree_of(file)
     made = {

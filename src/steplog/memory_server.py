@@ -29,9 +29,9 @@ from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
 from steplog.errors import FormatError, ServerUnavailableError
 from steplog.journal import range as ranges
-from steplog.memory_runs import MemoryRun, Row, shown_project, shown_row, shown_run
+from steplog.memory_runs import MemoryRun, shown_project, shown_row, shown_run
 
-__all__ = ["Fault", "MemoryRun", "MemoryServer", "Row"]
+__all__ = ["Fault", "MemoryServer"]
 
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")

@@ -28,7 +28,7 @@ from steplog.report import Report, Stats
 if TYPE_CHECKING:
     from steplog.run import Run
 
-__all__ = ["OpenRun"]
+__all__ = ["SILENT_EXIT_S", "SILENT_S", "OpenRun"]
 
 SILENT_S = 10.0
 SILENT_EXIT_S = 5.0

@@ -26,7 +26,7 @@ from steplog.settings import Settings, resolve
 if TYPE_CHECKING:
     from steplog.opened import OpenRun
 
-__all__ = ["Process", "current", "open_runs"]
+__all__ = ["SPOOL_BYTES_MAX", "Process", "current", "open_runs"]
 
 SPOOL_BYTES_MAX = 8 * 1024 * 1024 * 1024
 

@@ -25,7 +25,7 @@ from steplog.report import Report, Stats
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
 
-__all__ = ["Run", "RunOrg", "RunProject", "RunStatus", "RunUser", "finish", "flush", "log"]
+__all__ = ["FINISHING_INTERVAL_S", "Run", "finish", "flush", "log"]
 
 FINISHING_INTERVAL_S = 0.02
 _log = logging.getLogger("steplog")

@@ -232,3 +232,21 @@ def test_nothing_is_turned_to_stock_before_something_goes_to_one():
     line.deliver()
     assert not book.journal.marks.stock
     assert line.values() == [1]
+
+
+def test_positions_that_an_earlier_agent_settled_are_moved_over_once():
+    """Tombstones beside settled records: the mark had moved over them already, and the shift was negative."""
+    book = Book()
+    for number in range(12):
+        book.write(1, (NAMES[number % 3],))
+        segment = book.writer.append.segment
+        segment.bury(segment.claim())
+    line = stock(book)
+    first = line.sender.next(line.now, 0)
+    while line.step(1) or line.step(2):
+        pass
+    assert isinstance(first, Due)
+    line.again()
+    line.consignment.knows(False)
+    line.deliver()
+    assert sorted(set(line.values())) == list(range(1, 13))

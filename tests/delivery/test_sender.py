@@ -33,13 +33,15 @@ def deliver(sender: Sender, made: list[Line], until: float) -> list[tuple[float,
     """Exchange whatever is due until then; what was sent when."""
     now, sent = made[0].now, []
     owner = {line.consignment: line for line in made}
-    while now < until and not all(line.idle() for line in made):
+    while now < until:
         due = sender.next(now)
         if isinstance(due, Due):
             answer = owner[due.consignment].exchange(due)
             sent.append((now, due))
             now += 0.01
             sender.answered(now, due, answer)
+        elif due is None and all(line.idle() for line in made):
+            break
         else:
             now = now + 0.5 if due is None else max(due, now + 1e-6)
         for line in made:
@@ -55,6 +57,7 @@ def test_a_dead_server_is_probed_once_for_all_its_runs():
     assert len(sent) < 250
 
 
+@pytest.mark.slow
 def test_an_outage_of_thirty_days_costs_no_more_attempts_than_the_schedule_has():
     server = MemoryServer()
     sender, made = lines(3, server)
@@ -75,12 +78,13 @@ class _Forgetful(list):
 def test_while_a_server_is_down_only_one_exchange_is_under_way():
     server = MemoryServer()
     sender, made = lines(5, server)
+    sender.next(1000.0)
     first = sender.next(1001.0)
     assert isinstance(first, Due)
     sender.answered(1001.0, first, "connection refused")
     probe = sender.next(1003.0)
     assert isinstance(probe, Due)
-    assert sender.next(1003.0) is None
+    assert not isinstance(sender.next(1003.0), Due)
     sender.answered(1004.0, probe, made[0].exchange(probe))
     assert isinstance(sender.next(1004.0), Due)
 
@@ -88,6 +92,7 @@ def test_while_a_server_is_down_only_one_exchange_is_under_way():
 def test_a_probe_of_a_run_that_is_removed_does_not_block_the_others():
     server = MemoryServer()
     sender, made = lines(2, server)
+    sender.next(1000.0)
     first = sender.next(1001.0)
     assert isinstance(first, Due)
     sender.answered(1001.0, first, "no")
@@ -115,7 +120,7 @@ def test_a_run_that_fails_alone_does_not_hold_back_the_others_of_its_server(stat
     waited = []
     made[0].books[0].write(1)
     now, begun = 1000.0, {}
-    for step in range(3600):
+    for step in range(1200):
         now = 1000.0 + step
         line = made[1 + step % 9]
         line.books[0].write(1)
@@ -127,7 +132,7 @@ def test_a_run_that_fails_alone_does_not_hold_back_the_others_of_its_server(stat
             sender.answered(now + 0.6, due, line.exchange(due))
         waited.append(line.consignment.pending())
     tries = sum(bad in request.path for request, _ in server.requests)
-    assert tries < 400
+    assert tries < 140
     assert sum(pending > 1 for pending in waited) == 0
 
 
@@ -268,11 +273,11 @@ def test_a_consignment_that_raises_waits_and_the_others_go_on():
         except ZeroDivisionError:
             sender.stumbled(1000.0 + step)
             raised += 1
-            made[0].consignment.next = lambda now, lane: (_ for _ in ()).throw(ZeroDivisionError)  # type: ignore
             continue
         if isinstance(due, Due):
             sender.answered(1000.0 + step, due, made[1].exchange(due))
     assert made[1].values() == [1]
+    assert 10 < raised < 60
 
 
 @pytest.mark.slow

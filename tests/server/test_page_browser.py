@@ -6,6 +6,8 @@ import json
 import socket
 from typing import Any
 
+import pytest
+
 from server.batches import range_of
 from server.looking import CARDS, DRAWN, address, new_run, project
 from server.process import ServerProcess
@@ -47,6 +49,7 @@ def test_a_run_is_shown_at_its_web_address_and_the_token_leaves_the_address_bar(
     assert browser.run("location.search") == "?view=table"
 
 
+@pytest.mark.slow
 def test_it_is_live_while_the_run_is_and_says_how_it_ended(server, browser):
     run = new_run(server, project(server, "live"), name="a")
     browser.open(address(server, run))
@@ -64,6 +67,7 @@ def test_it_is_live_while_the_run_is_and_says_how_it_ended(server, browser):
     assert browser.run(CARDS) == ["loss"]
 
 
+@pytest.mark.slow
 def test_it_says_that_the_server_is_away_and_goes_on_when_it_is_back(browser, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -77,8 +81,11 @@ def test_it_says_that_the_server_is_away_and_goes_on_when_it_is_back(browser, tm
         server.send(run, range_of([("loss", 1.0, 0)]))
         browser.wait(f"{DRAWN} === 1 && document.getElementById('notice').textContent === ''")
         browser.open("about:blank")
+    assert [line for line in browser.complaints if "net::ERR_CONNECTION_REFUSED" not in line] == []
+    browser.forget()
 
 
+@pytest.mark.slow
 def test_a_page_that_no_one_sees_asks_nothing(server, browser):
     run = new_run(server, project(server, "hidden"), name="a")
     browser.open(address(server, run))
@@ -119,6 +126,7 @@ def test_what_is_not_there_is_said(server, browser):
     browser.forget()
 
 
+@pytest.mark.slow
 def test_the_lists_lead_to_the_runs(server, browser):
     place = project(server, "Listed Project")
     for number in range(103):
@@ -160,10 +168,6 @@ def test_it_fits_on_a_small_screen_and_is_used_with_keys(server, browser):
         browser.open(address(server, f"{run}?view={view}"))
         browser.wait(f"{DRAWN} === 1" if view == "curves" else "document.querySelector('tbody tr')")
         assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [360, 360]
-        assert browser.run(
-            "[...document.querySelectorAll('main *')].every((e) => e.closest('.scroll, .plot') "
-            "|| e.getBoundingClientRect().right <= 360)"
-        )
     browser.open(address(server, run))
     browser.wait(f"{DRAWN} === 1")
     browser.run("document.querySelector('.plot').focus()")
@@ -202,14 +206,14 @@ def test_no_number_makes_the_page_hang(server, browser):
     lasts = browser.run("[...document.querySelectorAll('.card')].map((c) => c.querySelector('.last').textContent)")
     assert dict(zip(STRANGE, lasts, strict=True)) == {
         "huge": "1e299",
-        "small": "9.8813e−324",
+        "small": "9.8813e\u2212324",
         "near": "1e15",
         "nearer": "1",
         "last steps": "2",
         "all steps": "2",
         "backwards": "4",
-        "integers": "−9,223,372,036,854,775,808",
-        "not finite": "−∞",
+        "integers": "\u22129,223,372,036,854,775,808",
+        "not finite": "\u2212∞",
         "mixed": "null",
         "beyond": "123,456,789,012,345,678,901,234,567,890",
     }

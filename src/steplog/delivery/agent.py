@@ -31,7 +31,7 @@ from steplog.delivery.sender import Due, Sender
 from steplog.errors import ServerUnavailableError
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["Agent"]
+__all__ = ["LOOK_INTERVAL_S", "Agent"]
 
 LOOK_INTERVAL_S = 1.0
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from steplog.delivery.ranges import RangeStream
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal.journal import Journal
 
-__all__ = ["Consignment", "Terms", "Wait"]
+__all__ = ["STATUS_INTERVAL_S", "Consignment", "Terms", "Wait"]
 
 _REFUSALS = (Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.MARK)
 STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for

@@ -131,7 +131,8 @@ class MetricStream:
 
     def _settle(self, marks: Marks, positions: set[int]) -> None:
         for position in sorted(positions):
-            marks = marks.with_settled(position)
+            if position >= marks.delivered:  # it has not moved over this one as well
+                marks = marks.with_settled(position)
         self.journal.set_marks(marks)
         self.journal.evict(marks.delivered)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 
-__all__ = ["news"]
+__all__ = ["KEPT_MAX", "news"]
 
 KEPT_MAX = 1000
 _log = logging.getLogger("steplog")

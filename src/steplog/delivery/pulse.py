@@ -14,7 +14,7 @@ from tenacity import RetryCallState, Retrying, retry_always, stop_never
 
 from steplog.delivery.news import news
 
-__all__ = ["Pulse"]
+__all__ = ["POLL_MAX_S", "POLL_MIN_S", "Pulse"]
 
 POLL_MIN_S = 0.02
 POLL_MAX_S = 0.5

@@ -11,7 +11,7 @@ from steplog.delivery import wire
 from steplog.delivery.exchange import Request
 from steplog.delivery.order import Address
 
-__all__ = ["Question", "ask", "lists", "status_of", "takes_ranges", "username"]
+__all__ = ["LIST_BYTES_MAX", "Question", "ask", "lists", "status_of", "takes_ranges", "username"]
 
 LIST_BYTES_MAX = 64 * 1024 * 1024
 T = TypeVar("T")

@@ -39,7 +39,7 @@ from steplog.journal.journal import Journal
 from steplog.journal.marks import WINDOW
 from steplog.journal.range import Range, encode
 
-__all__ = ["RangeStream"]
+__all__ = ["STEADY_RANGES", "RangeStream"]
 
 STEADY_RANGES = 8  # accepted ones, after one was too large, before a larger one is tried
 _REFUSALS = (Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.REFUSED)

@@ -23,7 +23,7 @@ from steplog.delivery.news import news
 from steplog.delivery.order import Order
 from steplog.delivery.verdicts import Judgement, Verdict, judge
 
-__all__ = ["KEY_INTERVAL_S", "Due", "Sender", "Server"]
+__all__ = ["KEYS_AT_ONCE_MAX", "KEY_INTERVAL_S", "Due", "Sender", "Server"]
 
 KEY_INTERVAL_S = 5.0
 KEYS_AT_ONCE_MAX = 2  # other keys that are tried at once, one after the other
@@ -181,7 +181,7 @@ class Sender:
         server, at_least = due.server, judgement.retry_after_s
         if judgement.verdict is Verdict.KEY_REFUSED:
             if due.sent_at < server.rekeyed_at or self._other_key(now, server):
-                server.backoff.passed()  # another key: try it at once
+                server.backoff.try_again()  # with another key
                 return
             at_least = max(at_least or 0.0, KEY_INTERVAL_S)
         server.backoff.failed(now, at_least, due.sent_at)

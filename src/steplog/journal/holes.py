@@ -32,7 +32,7 @@ class HoleWatch:
 
     def __init__(self, writer: Writer, frames: Callable[[], dict[int, FrameType]] = sys._current_frames) -> None:
         self.closed = 0
-        self._segment: Segment | None = writer.head
+        self._segment = writer.head  # there are no holes before it
         self._frames = frames
         self._suspects: list[tuple[Segment, int]] = []
         self._inside: set[int] = set()  # threads that have been claiming ever since the suspects were seen
@@ -41,25 +41,26 @@ class HoleWatch:
         """One look; a hole is closed by a later one."""
         if self._suspects:
             self._inside &= self._claiming()
-            if not self._inside:
-                for segment, index in self._suspects:
-                    if (end := segment.end()) is None or index < end:
-                        self.closed += segment.bury(segment.offset_of(index))
-                self._suspects = []
-            return
+            if self._inside:
+                return
+            for segment, index in self._suspects:
+                if (end := segment.end()) is None or index < end:
+                    self.closed += segment.bury(segment.offset_of(index))
         self._suspects = self._holes()
         if self._suspects:
             self._inside = self._claiming()
 
     def _holes(self) -> list[tuple[Segment, int]]:
-        found = []
-        while (segment := self._segment) is not None:
+        found: list[tuple[Segment, int]] = []
+        segment = self._segment
+        while True:
             end, view = segment.end(), segment.view()
             found += [(segment, index) for index in view.holes(view.written() if end is None else end)]
-            if end is None or found:
-                break
-            self._segment = segment.successor[0]
-        return found
+            if end is None:
+                return found
+            segment = segment.successor[0]
+            if not found:
+                self._segment = segment
 
     def _claiming(self) -> set[int]:
         return {thread for thread, frame in self._frames().items() if _claims(frame)}

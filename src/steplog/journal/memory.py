@@ -20,7 +20,16 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-__all__ = ["SEGMENT_SUFFIX", "Block", "MemoryPool", "default_bytes_max", "used_bytes"]
+__all__ = [
+    "MEMORY_BYTES_MAX",
+    "SEGMENT_BYTES_MAX",
+    "SEGMENT_BYTES_MIN",
+    "SEGMENT_SUFFIX",
+    "Block",
+    "MemoryPool",
+    "default_bytes_max",
+    "used_bytes",
+]
 
 SEGMENT_BYTES_MIN = 16 * 1024
 SEGMENT_BYTES_MAX = 512 * 1024

@@ -32,7 +32,7 @@ from steplog.journal.spool import Spool
 from steplog.journal.spooling import Spooling
 from steplog.journal.writer import Writer
 
-__all__ = ["Disk", "OpenJournal", "OpenWriter", "open_journal", "open_writer"]
+__all__ = ["REMOVE_TIMEOUT_S", "Disk", "OpenJournal", "OpenWriter", "open_journal", "open_writer"]
 
 REMOVE_TIMEOUT_S = 0.25
 _log = logging.getLogger("steplog")

@@ -29,7 +29,7 @@ from steplog.journal.range import NAME_BYTES_MAX
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
 from steplog.journal.values import convert, restored
 
-__all__ = ["EndedSegment", "Refusal", "Writer"]
+__all__ = ["NAMES_BYTES_MAX", "EndedSegment", "Refusal", "Writer", "checked_name", "checked_step"]
 
 NAMES_BYTES_MAX = 1024 * 1024  # of a segment's region for names that are carried over: some 30,000 of them
 Refusal = Callable[[Any, Any, Any], None]

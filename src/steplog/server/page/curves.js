@@ -3,7 +3,7 @@
 // can be seen of them.
 
 import { api, query } from "./address.js";
-import { Away, Missing, read } from "./api.js";
+import { Away, Missing, Refused, read } from "./api.js";
 import { Card } from "./card.js";
 import { el, fill } from "./dom.js";
 
@@ -91,8 +91,8 @@ export class Curves {
       card.draw(await read(this.address + query({ name: card.entry.name, points: asked.points, from, to })), asked);
     } catch (error) {
       card.asked = null;
-      // The questions about the run as a whole say it when the server is away, or the token is refused.
-      if (!(error instanceof Away || error instanceof Missing)) throw error;
+      // The questions about the run as a whole say what is the matter, and lead to this one again.
+      if (![Away, Missing, Refused].some((known) => error instanceof known)) throw error;
     } finally {
       this.asking -= 1;
       this.#next();

@@ -44,7 +44,7 @@ class RunView {
     const changed = now !== this.before;
     this.before = now;
     this.#describe(run);
-    if (changed) this.#show(series);
+    this.#show(series); // also where nothing has changed: a curve may have failed to come
     return { changed, ...(run.status === "RUNNING" ? ALIVE : ENDED) };
   }
 

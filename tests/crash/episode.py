@@ -1,0 +1,232 @@
+"""One episode: victims log and are killed, recoveries are killed, the last one is not; then the server is asked.
+
+The victims of an episode run side by side on one machine (one spool, one shared memory), so that whoever lives longer
+adopts what the first one leaves, and is killed over it. A kill *counts* when a call had returned and a record of the
+episode was not on the server yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from crash.calls import Verdict, compare
+from crash.ledger import Ledger
+from crash.network import STATES, Network
+from server.process import KEY, SOURCES, ServerProcess
+
+DEADLINE_S = 60.0
+VICTIM = Path(__file__).with_name("victim.py")
+PHASE_ORDER = ["rotation", "evict", "ack", "spool", "append"]  # the rarest first: what a kill is counted as
+OPCODES = {"append": 40, "rotation": 1500, "spool": 400, "evict": 120, "ack": 900, "recovery": 4000}
+ENTRIES = {"append": 4000, "rotation": 6, "spool": 6, "evict": 12, "ack": 6, "recovery": 4}
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill: how the server was, what was interrupted, whether it counts, whether it was steered there."""
+
+    state: str
+    phase: str
+    counts: bool
+    steered: bool
+
+
+@dataclass
+class Outcome:
+    """What an episode came to."""
+
+    append: str = ""
+    kills: list[Kill] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Victim:
+    """A process that is to be killed, its ledger, and its run."""
+
+    process: subprocess.Popen[str]
+    ledger: Ledger
+    name: str
+    steered: bool
+    ready: bool = False
+
+    def read(self) -> bool:
+        """Whether it gets as far as having its run."""
+        assert self.process.stdout is not None
+        self.ready = self.process.stdout.readline().strip() == "ready"
+        return self.ready
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+
+    def end(self) -> None:
+        self.kill()
+        self.process.communicate()
+
+
+class Episode:
+    """A machine of its own, for as long as the episode takes. What is wrong in the end is copied to ``keep``."""
+
+    def __init__(
+        self, server: ServerProcess, source: random.Random, life_s: float = 1.2, keep: Path | None = None
+    ) -> None:
+        self.server = server
+        self.source = source
+        self.outcome = Outcome()
+        self.project = f"crash{next(_numbers)}"
+        self._life_s = life_s
+        self._keep = keep
+        self._directory = Path(tempfile.mkdtemp(prefix="steplog-crash-"))
+        self._memory = Path(tempfile.mkdtemp(prefix="steplog-crash-", dir="/dev/shm"))
+        self._started: list[Victim] = []
+        self._uuids: dict[str, str] = {}
+
+    def run(self, state: str, phases: list[str | None]) -> Outcome:
+        """``phases`` are those to steer to, a victim each; None: a random moment."""
+        try:
+            with Network(int(self.server.url.rpartition(":")[2]), self.source) as network:
+                self._log_and_kill(network, state, phases)
+                for _ in range(self.source.choice((0, 1, 2))):
+                    self._recover_and_kill(network)
+                self._recover(network)
+                self._compare()
+        finally:
+            for victim in self._started:
+                victim.end()
+            if self.outcome.wrong and self._keep is not None:
+                for directory in (self._directory, self._memory):
+                    shutil.copytree(directory, self._keep / self.project / directory.parent.name)
+            shutil.rmtree(self._directory, ignore_errors=True)
+            shutil.rmtree(self._memory, ignore_errors=True)
+        return self.outcome
+
+    # -- processes --------------------------------------------------------------------------------------------------
+
+    def _start(self, network: Network, kind: str, name: str, phase: str | None) -> Victim:
+        path = self._directory / f"{name}.ledger"
+        ledger = Ledger(path)
+        steering: list[str] = []
+        if phase is not None:
+            entries, opcodes = self.source.randint(1, ENTRIES[phase]), self.source.randint(1, OPCODES[phase])
+            steering = [phase, str(entries), str(opcodes)]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("STEPLOG_", "TELLURIO_"))} | {
+            "PYTHONPATH": str(SOURCES),
+            "STEPLOG_DIR": str(self._directory / "state"),
+            "STEPLOG_MEMORY_DIR": str(self._memory / "root"),
+            "STEPLOG_MEMORY_BYTES_MAX": str(4 * 1024 * 1024),
+            "STEPLOG_SPOOL_INTERVAL_S": "0.15",
+            "STEPLOG_BATCH_AGE_S": "0.1",
+            "STEPLOG_URL": network.url,
+            "STEPLOG_API_KEY": KEY,
+            "STEPLOG_PURE": self.source.choice("01"),
+            "PROJECT": self.project,
+        }
+        process = subprocess.Popen(
+            [sys.executable, str(VICTIM), kind, str(path), name, *steering],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=open(self._directory / f"{name}.errors", "w"),  # noqa: SIM115 - the child's
+            text=True,
+        )
+        victim = Victim(process, ledger, name, phase is not None)
+        self._started.append(victim)
+        return victim
+
+    def _log_and_kill(self, network: Network, state: str, phases: list[str | None]) -> None:
+        victims = [self._start(network, "log", f"run{index}", phase) for index, phase in enumerate(phases)]
+        for victim in victims:
+            if not victim.read():
+                raise AssertionError(f"a victim does not start: {self._said(victim)}")
+        network.state = state
+        began = time.monotonic()
+        for victim in victims:
+            assert victim.process.stdin is not None
+            victim.process.stdin.write("\n")
+            victim.process.stdin.flush()
+        moments = [self.source.uniform(0.05, self._life_s) * (4 if phase else 1) for phase in phases]
+        for moment, victim in sorted(zip(moments, victims, strict=True), key=lambda pair: pair[0]):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                victim.process.wait(max(0.0, began + moment - time.monotonic()))
+            victim.kill()
+            victim.process.wait()
+            self._count(victim, state)
+
+    def _recover_and_kill(self, network: Network) -> None:
+        network.state = "up"
+        steered = self.source.random() < 0.5
+        victim = self._start(network, "recover", f"recovery{len(self._started)}", "recovery" if steered else None)
+        if not victim.read() and not steered:
+            raise AssertionError(f"a recovery does not start: {self._said(victim)}")
+        state = network.state = self.source.choice(STATES)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            victim.process.wait(self.source.uniform(0.0, 0.5) if not steered else 3.0)
+        victim.kill()
+        victim.process.wait()
+        self._count(victim, state, recovers=True)
+
+    def _recover(self, network: Network) -> None:
+        """Have everything delivered."""
+        network.state = "up"
+        owned = {victim.name for victim in self._started if victim.ready}
+        victim = self._start(network, "recover", "last", None)
+        end = time.monotonic() + DEADLINE_S
+        while not all(run["status"] == "CRASHED" for run in self._runs() if run["name"] in owned):
+            if time.monotonic() > end or victim.process.poll() is not None:
+                self.outcome.wrong.append(f"not recovered in time: {self._runs()} {self._said(victim)}")
+                break
+            time.sleep(0.05)
+        victim.end()
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def _runs(self) -> list[dict[str, Any]]:
+        answer = self.server.ask("GET", f"/team/projects/{self.project}/runs/")
+        found: list[dict[str, Any]] = answer.json()
+        return found
+
+    def _count(self, victim: Victim, state: str, recovers: bool = False) -> None:
+        if victim.process.returncode != -signal.SIGKILL:
+            self.outcome.wrong.append(f"{victim.name} ended by itself: {self._said(victim)}")
+        inside = victim.ledger.phases()
+        phase = next((phase for phase in PHASE_ORDER if phase in inside), "between")
+        if recovers or "recovery" in inside:
+            phase = "recovery"
+        returned = sum(sum(other.ledger.calls()) for other in self._started)
+        runs = [run for run in self._runs() if run["name"].startswith("run")]
+        stored = sum(len(self._metrics(run["uuid"])) for run in runs) if returned else 0
+        unsure = sum(len(found) for other in self._started for found in other.ledger.unsures())
+        self.outcome.kills.append(Kill(state, phase, 0 < returned and stored < returned - unsure, victim.steered))
+
+    def _metrics(self, uuid: str) -> list[Any]:
+        answer = self.server.ask("GET", f"/team/projects/{self.project}/runs/{uuid}/metrics/")
+        found: list[Any] = answer.json()
+        return found
+
+    def _compare(self) -> None:
+        names = {victim.name: victim for victim in self._started}
+        for run in self._runs():
+            victim = names[run["name"]]
+            stored = [(row["name"], row["value"], row["step"]) for row in self._metrics(run["uuid"])]
+            verdict = compare(stored, victim.ledger.calls(), victim.ledger.unsures())
+            self.outcome.verdicts.append(verdict)
+            if not verdict.good:
+                self.outcome.wrong.append(f"{run['name']}: {verdict}")
+
+    def _said(self, victim: Victim) -> str:
+        return (self._directory / f"{victim.name}.errors").read_text()[-2000:]

@@ -1,0 +1,149 @@
+"""KeyboardInterrupt at the k-th bytecode of a call, for k = 1, 2, 3, … until the call gets through."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from journal.appends import TINY, close_holes, holes, records, writer_of
+from steplog.journal.writer import Writer
+
+OURS = "steplog/journal/"
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at the ``at``-th opcode that runs in the journal's own code."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if OURS not in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self._trace
+
+    def during(self, call: Callable[[], None]) -> bool:
+        """Whether the call got through."""
+        sys.settrace(self._trace)
+        try:
+            call()
+        except KeyboardInterrupt:
+            return False
+        finally:
+            sys.settrace(None)
+        return True
+
+
+def fill(writer: Writer, left: int) -> int:
+    """Log until the segment has room for ``left`` more; how many calls."""
+    calls = writer.head.header.capacity - left
+    for number in range(calls):
+        writer.append.log("before", float(number))
+    return calls
+
+
+def nothing(writer: Writer) -> int:
+    return fill(writer, 20)
+
+
+def full(writer: Writer) -> int:
+    return fill(writer, 0)
+
+
+def full_with_a_spare(writer: Writer) -> int:
+    writer.prepare()
+    return fill(writer, 0)
+
+
+def many_names(writer: Writer) -> int:
+    for number in range(3):
+        writer.append.log(f"before, name {number}", float(number))
+    return 3
+
+
+def fresh(writer: Writer) -> int:
+    return 0
+
+
+CALLS = [
+    ("before", 1.5, 1),
+    ("before", 3, 2),
+    ("before", True, None),
+    ("before", "x" * 20, 3),
+    ("new", 1.5, 4),
+    ("new", "x" * 400, 5),
+    ("n" * 200, {"a": [1, None]}, 6),
+]
+
+
+@pytest.mark.parametrize("before", [fresh, nothing, full, full_with_a_spare, many_names])
+@pytest.mark.parametrize(("name", "value", "step"), CALLS, ids=lambda part: repr(part)[:12])
+def test_an_interrupt_at_any_bytecode_leaves_a_journal_that_goes_on(before, name, value, step):
+    """The call in flight is there whole or not at all; all before and after it is there; every hole gets closed."""
+    at, through = 0, False
+    while not through:
+        at += 1
+        writer = writer_of("pure", TINY)
+        calls = before(writer)
+        through = Interrupt(at).during(lambda writer=writer: writer.append.log(name, value, step))
+        after = [("after", float(number), number) for number in range(30)]
+        for call in after:
+            writer.append.log(*call)
+        writer.append.log(name, value, step)
+        close_holes(writer)
+        found = [(record.name, record.value, record.step) for record in records(writer.head)]
+        in_flight = len(found) - calls - len(after) - 1
+        assert in_flight in ((1,) if through else (0, 1))
+        assert found[calls:] == [(name, value, step)] * in_flight + after + [(name, value, step)]
+        assert holes(writer.head) == []
+        assert writer.dropped == {"memory full": 0, "finished": 0}
+    assert at > 20
+
+
+class Refused(Exception):
+    pass
+
+
+def refuse(name: Any, value: Any, step: Any) -> None:
+    raise Refused
+
+
+def test_an_interrupt_at_any_bytecode_of_the_end_leaves_a_writer_that_ends():
+    at, through = 0, False
+    while not through:
+        at += 1
+        writer = writer_of("pure", TINY)
+        writer.prepare()
+        calls = many_names(writer)
+        through = Interrupt(at).during(lambda writer=writer: writer.end(refuse))
+        writer.end(refuse)
+        with pytest.raises(Refused):
+            writer.append.log("after", 1.0)
+        close_holes(writer)
+        assert len(records(writer.head)) == calls
+        assert holes(writer.head) == []
+
+
+def test_an_interrupt_at_any_bytecode_of_reopening_leaves_a_writer_that_opens():
+    at, through = 0, False
+    while not through:
+        at += 1
+        writer = writer_of("pure", TINY)
+        many_names(writer)
+        writer.end(refuse)
+        through = Interrupt(at).during(writer.reopen)
+        if not through:
+            writer.end(refuse)
+            writer.reopen()
+        writer.append.log("after", 1.0)
+        close_holes(writer)
+        assert [record.name for record in records(writer.head)][3:] == ["after"]
