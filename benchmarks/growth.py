@@ -26,12 +26,12 @@ VALUES = [random.gauss(0, 1) for _ in range(4096)]
 
 def figures(stage: Stage) -> Iterator[Figure]:
     """Names, pending records, processes, runs."""
-    rounds = stage.pick(15, 5)
+    rounds = stage.pick(15, 3)
     with stage.server() as server:
         environment = stage.environment(server, memory_bytes_max=1 << 29, finish_timeout_s=0.1)
         yield _figure("names 1 → 10,000", "p50", stage.child(by_names, environment, rounds=rounds))
         yield _figure("processes 1 → 16", "CPU", stage.child(by_processes, environment, rounds=rounds))
-        runs = stage.pick(300, 100)
+        runs = stage.pick(300, 50)
         yield _figure(f"open runs 1 → {runs}", "p50", stage.child(by_runs, environment, rounds=rounds, runs=runs))
     pending = stage.pick(10_000_000, 1_000_000)
     with stage.server() as server:

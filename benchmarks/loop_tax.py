@@ -8,31 +8,32 @@ machine's own noise blurs, and as what all our threads and the calls used, which
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from time import perf_counter_ns
 
 import steplog
 from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.loop_work import step as compute
+from benchmarks.loop_work import work_of
 from benchmarks.stage import Stage
 
-__all__ = ["figures", "taxed", "work_of"]
+__all__ = ["figures", "taxed"]
 
 GROUP = "loop_tax"
 LINES = {200: (2.0, 0.5), 1000: (0.5, 0.1)}  # step in µs: must and reach, in percent
-_BLOCK = bytes(1 << 20)
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
     """For each kind of server and length of step."""
     for kind, arguments in (("batch", ()), ("stock", ("--stock",))):
         for step_us, (must, reach) in LINES.items():
-            steps = stage.pick(2_000_000, 400_000) // step_us if kind == "batch" else 600_000 // step_us
+            block_us = stage.pick(3_000_000, 1_500_000) if kind == "batch" else stage.pick(1_000_000, 200_000)
+            rounds = stage.pick(7, 2) if kind == "batch" else stage.pick(3, 1)
             with stage.server(*arguments) as server:
-                told = stage.child(
-                    taxed, stage.environment(server), step_us=step_us, steps=steps, rounds=stage.pick(9, 4)
-                )
+                environment = stage.environment(server)
+                steps = block_us // step_us
+                told = stage.child(taxed, environment, step_us=step_us, steps=steps, rounds=rounds)
             yield from _figures(f"{step_us} µs steps, {kind} server", told, kind == "batch", must, reach)
 
 
@@ -51,19 +52,9 @@ def _figures(where: str, told: list[dict[str, float]], counts: bool, must: float
     yield Figure(group=GROUP, name=f"wall time, {where}", unit="%", **quartiles(wall), **judged, note=note)
 
 
-def work_of(step_us: float) -> int:
-    """How many bytes take this long to hash."""
-    best = 1e9
-    for _ in range(20):
-        begun = time.perf_counter()
-        hashlib.sha256(_BLOCK).digest()
-        best = min(best, time.perf_counter() - begun)
-    return max(4096, min(len(_BLOCK), int(len(_BLOCK) * step_us / 1e6 / best)))
-
-
 def taxed(step_us: int, steps: int, rounds: int) -> list[dict[str, float]]:
     """CPU and wall time in s of each pair of blocks."""
-    work = memoryview(_BLOCK)[: work_of(step_us)]
+    work = work_of(step_us)
     return [_round(work, steps, index) for index in range(rounds)]
 
 
@@ -89,14 +80,13 @@ def _round(work: memoryview, steps: int, index: int) -> dict[str, float]:
 
 def _block(work: memoryview, steps: int, run: steplog.Run | None) -> dict[str, float]:
     """Seconds of one block; the processors' with everything delivered."""
-    digest = hashlib.sha256
     cpu, main, wall = time.process_time(), time.thread_time(), time.perf_counter()
     if run is None:
         for _ in range(steps):
-            digest(work).digest()
+            compute(work)
     else:
         for step in range(1, steps + 1):
-            digest(work).digest()
+            compute(work)
             run.log("loss", 0.5, step)
     wall = time.perf_counter() - wall
     if run is not None:
@@ -109,7 +99,7 @@ def _call_s(work: memoryview, steps: int, run: steplog.Run) -> float:
     """What a call takes between two steps, whose data has pushed ours out of the caches; the timer is taken off."""
     timer, took = [], []
     for step in range(steps):
-        hashlib.sha256(work).digest()
+        compute(work)
         begun = perf_counter_ns()
         empty = perf_counter_ns()
         run.log("timed", 0.5, step)

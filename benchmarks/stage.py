@@ -90,7 +90,9 @@ class Stage:
 
     def environment(self, server: Server | None = None, **settings: object) -> dict[str, str]:
         """A child's: nothing of ours is set but what is needed, and ``settings`` of steplog."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("STEPLOG_", "TELLURIO_"))}
+        dropped = ("STEPLOG_", "TELLURIO_", "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+        kept["PYTHONPYCACHEPREFIX"] = str(self.directory / "compiled")  # as where steplog has been used before
         memory = self.memory / f"{next(self._names)}"
         chosen = {"dir": self.new_directory(), "memory_dir": memory, "quiet": 1, "api_key": KEY}
         if server is not None:

@@ -18,6 +18,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
     requests, ours = [], []
     with stage.server() as server:
         environment = stage.environment(server)
+        stage.child(open_and_finish, environment)  # compiles what is imported
         for _ in range(stage.pick(25, 7)):
             requests.append(stage.child(import_requests, environment))
             ours.append(stage.child(open_and_finish, environment))

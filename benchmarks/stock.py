@@ -19,9 +19,9 @@ NAMES = 8
 
 def figures(stage: Stage) -> Iterator[Figure]:
     """Both through the same proxy, taking turns."""
-    metrics = stage.pick(400, 120)
+    metrics = stage.pick(800, 240)
     ratios, rates = [], []
-    for _ in range(stage.pick(5, 2)):
+    for _ in range(stage.pick(5, 1)):
         took = {}
         for connections in (1, 8):
             with stage.server("--stock") as server, Proxy(server.url, ROUND_TRIP_S / 2) as proxy:

@@ -21,7 +21,7 @@ MEMORY_BYTES_MAX = 256 << 20  # two million records wait in 61 MiB; the default 
 
 def figures(stage: Stage) -> Iterator[Figure]:
     """The same number of metrics by one process, and by four that share the run."""
-    metrics = stage.pick(2_000_000, 800_000)
+    metrics = stage.pick(2_000_000, 1_000_000)
     for processes in (1, 4):
         rounds = []
         for _ in range(stage.pick(5, 2)):

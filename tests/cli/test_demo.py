@@ -81,7 +81,7 @@ def test_its_processes_end_with_it_however_it_ends(tmp_path, number):
         process.send_signal(number)
         _, errors = process.communicate(timeout=DEADLINE_S)
     assert len(children) == 4  # a server, three workers
-    wait_until(lambda: not any(Path(f"/proc/{child}/cmdline").exists() for child in children))
+    wait_until(lambda: not any(_lives(child) for child in children))
     if number == signal.SIGKILL:
         shutil.rmtree(memory)  # nobody else could
     else:
@@ -94,6 +94,13 @@ def test_its_processes_end_with_it_however_it_ends(tmp_path, number):
 def _children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sorted(int(child) for task in tasks for child in (task / "children").read_text().split())
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""  # empty: dead, and not fetched by its parent
+    except OSError:
+        return False
 
 
 def _memory_of(pid: int) -> Path:

@@ -101,7 +101,7 @@ class Episode:
         try:
             with Network(int(self.server.url.rpartition(":")[2]), self.source) as network:
                 self._log_and_kill(network, state, phases)
-                for _ in range(self.source.choice((0, 1, 2))):
+                for _ in range(self.source.choice((0, 0, 1, 2))):
                     self._recover_and_kill(network)
                 self._recover(network)
                 self._compare()

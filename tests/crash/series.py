@@ -68,10 +68,10 @@ class Series:
                 return None
             number, self.episodes = self.episodes, self.episodes + 1
             state = STATES[number % len(STATES)]
-            # To the phase that has had the fewest, and what is left to chance beside it.
+            # To the phases that have had the fewest, and what is left to chance beside them.
             counts = Counter(kill.phase for kill in self.counted)
-            rare = sorted((phase for phase in PHASES if phase != "recovery"), key=lambda phase: counts[phase])
-            return number, state, [rare[number % 2], None]
+            there = [phase for phase in PHASES[:-1] if state != "down" or phase != "ack"]
+            return number, state, [*sorted(there, key=lambda phase: counts[phase])[:2], None]
 
     def _add(self, number: int, outcome: Outcome) -> None:
         with self._lock:

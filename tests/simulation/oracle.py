@@ -25,7 +25,7 @@ from steplog.journal import range as ranges
 if TYPE_CHECKING:
     from simulation.world import SimRun, SimServer, World
 
-FAILURES_A_MINUTE_MAX = 100
+FAILURES_A_MINUTE_MAX = 60
 
 
 def missing(run: SimRun, numbers: set[int]) -> set[int]:
@@ -80,7 +80,8 @@ def verdict(world: World) -> list[str]:
     for run in world.runs:
         wrong += _of_run(world, run)
     for server in world.servers:
-        wrong += _hammered(server, 8 * len(world.poison))
+        streams = sum(len(run.pens) for run in world.runs if run.server is server) * (3 if server.stocked else 1)
+        wrong += _hammered(server, 8 * len(world.poison) + 8 * streams)
     return wrong
 
 

@@ -46,7 +46,7 @@ class _Check:
 def command(context: click.Context, in_json: bool) -> None:
     """Say what is set, what works, and what does not."""
     settings = resolve()
-    checks = [_python(settings), _memory(settings), _spool(settings), *_server(settings)]
+    checks = [_python(settings), _memory(settings), _spool(settings), _waiting(), *_server(settings)]
     table = _settings(settings)
     if in_json:
         told = [{"name": check.name, "state": check.state, "words": check.words} for check in checks]
@@ -130,6 +130,15 @@ def _spool(settings: Settings) -> _Check:
     return _Check("spool", _BAD if not locks else _GOOD if free >= _DISK_BYTES_MIN else _NOTE, words)
 
 
+def _waiting() -> _Check:
+    runs = [run for run in steplog.journals() if run.pending]
+    if not runs:
+        return _Check("waiting", _GOOD, "no records")
+    return _Check(
+        "waiting", _NOTE, f"{sum(run.pending for run in runs):,} records of {len(runs)} runs: steplog ls --here"
+    )
+
+
 def _locks(path: Path) -> bool:
     """Whether a lock that is taken here keeps out a second one."""
     with open(path, "wb") as first, open(path, "wb") as second:
@@ -148,7 +157,11 @@ def _server(settings: Settings) -> Iterator[_Check]:
     try:
         client = steplog.get_default_client(settings)
     except ConfigurationError as error:
-        yield _Check("server", _BAD, f"{error}; or start one here: steplog serve")
+        if sources(settings)["url"] == "default" and settings.api_key is None and "no API key" in str(error):
+            words = "none is configured, and none runs here: runs are kept. Type: steplog serve, or steplog login"
+            yield _Check("server", _NOTE, words)
+        else:
+            yield _Check("server", _BAD, str(error))
         return
     server = asking.Server(client)
     origin = sources(settings)["api_key"]

@@ -18,7 +18,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -34,6 +35,7 @@ from steplog.journal.opening import OpenWriter
 __all__ = ["LOOK_INTERVAL_S", "Agent"]
 
 LOOK_INTERVAL_S = 1.0
+MEASURES_A_LOOK = 2  # of all writers' memory, which takes a look at each of their files
 T = TypeVar("T")
 _log = logging.getLogger("steplog")
 
@@ -188,7 +190,7 @@ class Agent:
             while len(self._pulses) < lanes:
                 pulse, lane = Pulse(), len(self._pulses)
                 name = f"steplog-sender-{lane}" if lane else "steplog-sender"
-                pulse.start(lambda pulse=pulse, lane=lane: self._send(pulse, lane), name, self._fault)  # type: ignore[misc]
+                pulse.start(partial(self._send, pulse, lane), name, self._fault)
                 self._pulses.append(pulse)
 
     def _fault(self, thread: str, error: BaseException) -> None:
@@ -204,48 +206,46 @@ class Agent:
         except BaseException as error:  # noqa: BLE001 - counted and said; the thread goes on
             self._fault(threading.current_thread().name, error)
 
+    @contextlib.contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """The sender's state is ours; what is raised in the middle of a run is held against that run."""
+        with self._lock:
+            try:
+                yield
+            except BaseException:
+                self._sender.stumbled(self._clock())
+                raise
+
     def _send(self, pulse: Pulse, lane: int) -> None:
         """One attempt of a sender thread: the exchange that is due, if one is."""
-        with self._lock:
+        with self._deciding():
             due = self._next(lane)
         if not isinstance(due, Due):
             pulse.idle(None if due is None else due - self._clock())
             return
         pulse.busy()
         answer = self._exchange(due)
-        with self._lock:
-            self._learn(due, answer)
-        if self._sender.uses_lanes() and self._lanes_max > len(self._pulses):
-            try:
-                self._start_lanes(self._lanes_max)
-            except RuntimeError:  # no thread can be started here; lane 0 does it all
-                self._lanes_max = len(self._pulses)
+        with self._deciding():
+            self._sender.answered(self._clock(), due, answer)
+            due.consignment.release_waits()
+            if due.consignment in self._custodies:
+                self._custodies[due.consignment].settle()
+            if self._sender.uses_lanes() and self._lanes_max > len(self._pulses):
+                try:
+                    self._start_lanes(self._lanes_max)
+                except RuntimeError:  # no thread can be started here; lane 0 does it all
+                    self._lanes_max = len(self._pulses)
 
     def _next(self, lane: int) -> Due | float | None:
         """What is due on this lane; on the first one also for all that have no thread."""
         alone = range(len(self._pulses), self.terms.connections_max) if self._sender.uses_lanes() and not lane else ()
-        soonest: float | None = None
+        dues: list[float] = []
         for one in (lane, *alone):
-            try:
-                due = self._sender.next(self._clock(), one)
-            except BaseException:
-                self._sender.stumbled(self._clock())
-                raise
+            due = self._sender.next(self._clock(), one)
             if isinstance(due, Due):
                 return due
-            if due is not None:
-                soonest = due if soonest is None else min(soonest, due)
-        return soonest
-
-    def _learn(self, due: Due, answer: Answer | str) -> None:
-        try:
-            self._sender.answered(self._clock(), due, answer)
-        except BaseException:
-            self._sender.stumbled(self._clock())
-            raise
-        due.consignment.release_waits()
-        if due.consignment in self._custodies:
-            self._custodies[due.consignment].settle()
+            dues += [due] if due is not None else []
+        return min(dues, default=None)
 
     def _exchange(self, due: Due) -> Answer | str:
         try:
@@ -266,23 +266,25 @@ class Agent:
         if short or now >= self._spool_at:
             self._spool_at = now + self._spool_interval_s
             for custody in list(self._custodies.values()):
-                self._try(lambda custody=custody: custody.spool(self._lock, short))  # type: ignore[misc]
+                self._try(partial(custody.spool, self._lock, short))
         if now >= self._look_at:
             self._look_at = now + LOOK_INTERVAL_S
             self._look_after()
 
     def _look_after(self) -> None:
         with self._lock:
-            self._writers = [writer for writer in self._writers if not writer.gone]
+            writers = [writer for writer in self._writers if not writer.gone]
+            self._writers = writers[MEASURES_A_LOOK:] + writers[:MEASURES_A_LOOK]
             custodies = list(self._custodies.values())
             delivered = {custody.own for custody in custodies}
-        for writer in self._writers:
+        for writer in writers[:MEASURES_A_LOOK]:
             self._try(writer.writer.pool.measure)
+        for writer in writers:
             if writer not in delivered:
                 self._try(writer.follow)
                 self._try(writer.orphaned)
         for custody in custodies:
-            self._try(lambda custody=custody: self._look_at_run(custody))  # type: ignore[misc]
+            self._try(partial(self._look_at_run, custody))
         if custodies:
             self._try(self._adopt_others)
 

@@ -1,0 +1,178 @@
+"""The peers, each as its documentation says: opened, given one step's values, finished. Ours beside them.
+
+An adapter imports its library when it is opened: that is timed, and only its own environment has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["PEERS", "Open", "Peer"]
+
+
+@dataclass
+class Open:
+    """A run of a peer's: how a step is logged, and how it ends."""
+
+    log: Callable[[dict[str, float], int], Any]
+    finish: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """``requirement`` is what to install; ``keeps`` whether all it accepted outlived SIGKILL when that was tried."""
+
+    open: Callable[[str], Open]
+    requirement: str | None
+    keeps: bool
+    how: str
+
+
+def _ours(directory: str) -> Open:
+    import steplog
+
+    run = steplog.init("bench", "peers")
+
+    def log(values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            run.log(name, value, step)
+
+    return Open(log, run.finish)
+
+
+def _afnio(directory: str) -> Open:
+    os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+    from afnio.tellurio.client import TellurioClient
+    from afnio.tellurio.run import init
+
+    base, _, port = os.environ["STEPLOG_URL"].rpartition(":")
+    client = TellurioClient(base, int(port))
+    client.login(os.environ["STEPLOG_API_KEY"])
+    run = init("bench", "peers", client=client)
+
+    def log(values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            run.log(name, value, step, client=client)
+
+    return Open(log, lambda: run.finish(client=client))
+
+
+def _wandb(directory: str) -> Open:
+    import wandb
+
+    settings = wandb.Settings(silent=True, x_disable_stats=True, console="off")
+    run = wandb.init(project="bench", dir=directory, mode="offline", settings=settings)
+    return Open(lambda values, step: run.log(values, step=step), run.finish)
+
+
+def _trackio(directory: str) -> Open:
+    os.environ["TRACKIO_DIR"] = directory
+    import trackio
+
+    trackio.init(project="bench", embed=False, auto_log_gpu=False, auto_log_cpu=False)
+    return Open(lambda values, step: trackio.log(values, step=step), trackio.finish)
+
+
+def _swanlab(directory: str) -> Open:
+    import swanlab
+
+    swanlab.init(project="bench", log_dir=directory, mode="offline")
+    return Open(lambda values, step: swanlab.log(values, step=step), swanlab.finish)
+
+
+def _tensorboard(directory: str) -> Open:
+    from tensorboardX import SummaryWriter
+
+    writer = SummaryWriter(directory)
+
+    def log(values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            writer.add_scalar(name, value, step)
+
+    return Open(log, writer.close)
+
+
+def _pluto(directory: str) -> Open:
+    import pluto
+
+    settings = {"dir": directory, "_auth": "none", "disable_console": True, "disable_system_metrics": True}
+    settings |= {f"url_{name}": "http://127.0.0.1:9" for name in ("app", "api", "ingest", "py")}
+    run = pluto.init(project="bench", dir=directory, settings=settings)
+    return Open(lambda values, step: run.log(values, step=step), run.finish)
+
+
+def _aim(directory: str) -> Open:
+    from aim import Run
+
+    run = Run(repo=directory, system_tracking_interval=None, capture_terminal_logs=False)
+
+    def log(values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            run.track(value, name=name, step=step)
+
+    return Open(log, run.close)
+
+
+def _dvclive(directory: str) -> Open:
+    from dvclive import Live
+
+    live = Live(directory, save_dvc_exp=False, dvcyaml=None)
+
+    def log(values: dict[str, float], step: int) -> None:
+        live.step = step
+        for name, value in values.items():
+            live.log_metric(name, value)
+
+    return Open(log, live.end)
+
+
+def _neptune(directory: str) -> Open:
+    from neptune_scale import Run
+
+    run = Run(
+        run_id=f"bench-{os.getpid()}",
+        project="bench/bench",
+        mode="offline",
+        log_directory=directory,
+        enable_console_log_capture=False,
+        source_tracking_config=None,
+    )
+    return Open(lambda values, step: run.log_metrics(data=values, step=step), run.close)
+
+
+def _mlflow(directory: str) -> Open:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{directory}/mlflow.db")
+    mlflow.config.enable_async_logging(True)
+    mlflow.set_experiment("bench")
+    mlflow.start_run()
+    return Open(lambda values, step: mlflow.log_metrics(values, step=step), _flush_mlflow)
+
+
+def _flush_mlflow() -> None:
+    import mlflow
+
+    mlflow.flush_async_logging()
+    with contextlib.suppress(Exception):
+        mlflow.end_run()
+
+
+PEERS = {
+    "steplog c": Peer(_ours, None, True, "embedded server"),
+    "steplog pure": Peer(_ours, None, True, "embedded server"),
+    "tensorboardX": Peer(_tensorboard, "tensorboardX==2.6.5", False, "files"),
+    "trackio": Peer(_trackio, "trackio==0.43.0", False, "local"),
+    "swanlab": Peer(_swanlab, "swanlab==0.10.3", False, "offline"),
+    "pluto-ml": Peer(_pluto, "pluto-ml==0.0.29", True, "its server away"),
+    "aim": Peer(_aim, "aim==3.29.1", True, "local repository"),
+    "dvclive": Peer(_dvclive, "dvclive==3.49.1", True, "files"),
+    "neptune-scale": Peer(_neptune, "neptune-scale==0.30.0", True, "offline"),
+    "wandb": Peer(_wandb, "wandb==0.31.0", False, "offline"),
+    "mlflow": Peer(_mlflow, "mlflow==3.17.2", False, "asynchronous, SQLite"),
+    "afnio": Peer(_afnio, "afnio==0.3.7", True, "synchronous, embedded server"),
+}

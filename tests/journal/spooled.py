@@ -1,0 +1,133 @@
+"""A run on a machine of its own: one writer, what it logged, and what can be found of it by whoever comes later."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from steplog.journal import slot
+from steplog.journal.directories import Places, RunPlace, make_private, new_id
+from steplog.journal.files import Files
+from steplog.journal.journal import Journal
+from steplog.journal.opening import Disk, OpenJournal, OpenWriter, open_journal, open_writer
+
+LOCK = threading.RLock()
+MEMORY_BYTES = 4 * 1024 * 1024
+SPOOL_BYTES = 1 << 30
+Found = dict[int, tuple[str, Any, int | None]]
+
+
+class Machine:
+    """``log`` notes at which position each call is; one thread, so that no two calls mix."""
+
+    def __init__(self, places: Places, files: Files | None = None, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.places = places
+        self.files = files or Files()
+        self.place: RunPlace = places.claim(new_id())[0]
+        self.memory_bytes = memory_bytes
+        self.own: OpenWriter = self._open()
+        self.logged: Found = {}
+        self.calls = 0
+
+    def _open(self) -> OpenWriter:
+        return open_writer(
+            self.place,
+            self.places.memory,
+            Disk(SPOOL_BYTES, self.files),
+            memory_bytes_max=self.memory_bytes,
+            value_bytes_max=1 << 20,
+        )
+
+    @property
+    def journal(self) -> Journal:
+        return self.own.journal
+
+    @property
+    def spool_directory(self) -> Path:
+        return self.place.spool / self.journal.writer
+
+    def log(self, calls: int = 1) -> None:
+        """Floats, integers, texts and new names, each with a value of its own."""
+        for _ in range(calls):
+            number, self.calls = self.calls, self.calls + 1
+            value: Any = [number + 0.5, number, f"{number} ‰" * (number % 5 + 1)][number % 3]
+            name = f"new {number // 50}" if number % 7 == 6 else "loss"
+            dropped = self.own.writer.dropped["memory full"]
+            self.own.writer.append.log(name, value, number)
+            if self.own.writer.dropped["memory full"] == dropped:
+                segment = self.own.writer.append.segment
+                self.logged[segment.header.base + segment.view().written() - 1] = name, value, number
+
+    def spool(self, everything: bool = False) -> None:
+        """An interval is over."""
+        self.own.opened.spool(LOCK, everything)
+
+    def ack(self, end: int) -> None:
+        """The server has confirmed everything below."""
+        read = self.journal.read(self.journal.marks.delivered, end)
+        self.journal.ack(read.end, read.records)
+
+    def pending(self) -> Found:
+        """What was logged and not delivered."""
+        return {at: item for at, item in self.logged.items() if at >= self.journal.marks.delivered}
+
+    def die(self) -> None:
+        """The process is killed."""
+        self.own.gone = True
+        self.own.opened.release()
+        self.own.opened.spooling.spool._close()
+
+    def lose_memory(self) -> None:
+        """The power is cut, as far as memory goes."""
+        self.die()
+        assert self.place.memory is not None
+        shutil.rmtree(self.place.memory)
+
+    @contextmanager
+    def later(self, files: Files | None = None) -> Iterator[OpenJournal]:
+        """The journal, as a later process opens it."""
+        assert self.place.memory is not None
+        make_private(self.place.memory)
+        opened = open_journal(self.place, self.journal.writer, Disk(SPOOL_BYTES, files or Files()))
+        assert opened is not None
+        try:
+            yield opened
+        finally:
+            opened.release()
+            opened.spooling.spool._close()
+
+
+def read_all(journal: Journal) -> Found:
+    """Every record that is not delivered, by its position; the way the sender reads."""
+    found: Found = {}
+    first = journal.marks.delivered
+    while (end := journal.readable(first, 10_000)) > first:
+        records = journal.read(first, end)
+        payloads = {index: records.payloads[start:stop] for index, start, stop in records.payload_spans()}
+        for index, (step, raw, _, name, _, kind) in enumerate(struct.iter_unpack("<q8sqIHH", records.slots)):
+            if kind == slot.KIND_NONE:
+                continue
+            value: Any = struct.unpack("<d" if kind == slot.KIND_FLOAT else "<q", raw)[0]
+            if kind == slot.KIND_JSON:
+                value = msgspec.json.decode(payloads[index])
+            found[records.first + index] = records.names[name], value, None if step == slot.NO_STEP else step
+        first = records.end
+    return found
+
+
+def deliver_all(opened: OpenJournal) -> Found:
+    """Read everything as the sender does, and acknowledge it."""
+    found = read_all(opened.journal)
+    first = opened.journal.marks.delivered
+    while (end := opened.journal.readable(first, 10_000)) > first:
+        records = opened.journal.read(first, end)
+        opened.journal.ack(records.end, records.records)
+        first = records.end
+    return found

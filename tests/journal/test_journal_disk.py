@@ -1,0 +1,324 @@
+"""What stays undelivered goes to disk, and is found there, whatever the disk does meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from journal.spooled import Machine, read_all
+from steplog.journal.directories import Places
+from steplog.journal.files import Files
+from steplog.testing_files import FailingFiles
+
+OPERATIONS_MAX = 400
+ERRORS = [errno.ENOSPC, errno.EIO]
+
+
+@pytest.fixture
+def machine(places: Places) -> Machine:
+    return Machine(places)
+
+
+def kinds(directory: Path) -> list[str]:
+    return sorted({path.suffix or path.name for path in directory.rglob("*") if path.is_file()})
+
+
+def test_what_is_delivered_within_an_interval_never_touches_the_disk(places: Places):
+    files = FailingFiles()
+    machine = Machine(places, files)
+    for _ in range(20):
+        machine.log(50)
+        machine.ack(machine.journal.written())
+        machine.spool()
+    machine.spool(everything=True)
+    assert not {"create", "write", "sync"} & set(files.operations)
+    assert not machine.spool_directory.exists()
+
+
+def test_what_waits_for_an_interval_is_durable_after_the_next(machine: Machine):
+    machine.log(100)
+    machine.spool()
+    assert machine.journal.marks.durable == 0
+    machine.log(10)
+    machine.spool()
+    assert machine.journal.marks.durable == 100
+    machine.lose_memory()
+    with machine.later() as opened:
+        assert read_all(opened.journal) == {at: machine.logged[at] for at in range(100)}
+
+
+def test_when_memory_is_short_everything_goes_to_disk_and_leaves_memory(machine: Machine):
+    machine.log(20_000)
+    machine.journal.written()
+    before = machine.journal.memory.size_bytes()
+    machine.spool(everything=True)
+    assert machine.journal.marks.durable == machine.journal.written()
+    assert machine.journal.memory.size_bytes() < before / 4
+    assert read_all(machine.journal) == machine.logged
+
+
+def test_a_spool_file_goes_once_all_of_it_is_delivered(machine: Machine):
+    machine.log(1000)
+    machine.spool(everything=True)
+    machine.ack(500)
+    machine.spool()
+    assert ".spool" in kinds(machine.spool_directory)
+    machine.ack(1000)
+    machine.spool()
+    assert kinds(machine.spool_directory) == ["marks"]
+    machine.log(10)
+    machine.spool(everything=True)
+    machine.lose_memory()
+    with machine.later() as opened:
+        assert opened.journal.marks.delivered == 1000
+        assert opened.journal.marks.abandoned == 0
+        assert read_all(opened.journal) == machine.pending()
+
+
+def scenario(machine: Machine) -> None:
+    """What happens to a run on a bad day, with every kind of operation in it."""
+    for turn in range(4):
+        machine.log(300)
+        machine.spool()
+        machine.log(20)
+        machine.spool(everything=turn % 2 == 1)
+        if turn == 2:
+            machine.ack(machine.journal.marks.delivered + 700)
+
+
+def count_operations(places: Places) -> int:
+    files = FailingFiles()
+    scenario(Machine(places, files))
+    return len(files.operations)
+
+
+@pytest.mark.parametrize("short", [False, True], ids=["whole", "short"])
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+def test_the_kth_operation_fails_once_for_every_k(places: Places, error: int, short: bool):
+    """Nothing is lost, in memory or on disk, and two intervals later all of it is durable again."""
+    for k in range(1, OPERATIONS_MAX):
+        files = FailingFiles()
+        machine = Machine(places, files)
+        files.fail(at=k, error=error, short=short)
+        scenario(machine)
+        failed = files.failed
+        files.heal()
+        assert read_all(machine.journal) == machine.pending(), k
+        machine.spool(everything=True)
+        machine.spool(everything=True)
+        assert machine.journal.marks.durable == machine.journal.written(), k
+        assert not machine.own.opened.spooling.trouble
+        assert not files.synced_again, k
+        machine.lose_memory()
+        with machine.later() as opened:
+            found = read_all(opened.journal)
+            assert found.items() >= machine.pending().items(), k
+            assert found.items() <= machine.logged.items(), k
+        files.close_all()
+        if not failed:
+            assert k > 40
+            return
+    pytest.fail("the scenario has no end")
+
+
+@pytest.mark.parametrize("short", [False, True], ids=["whole", "short"])
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+def test_every_operation_from_the_kth_on_fails_for_every_k(
+    places: Places, error: int, short: bool, caplog: pytest.LogCaptureFixture
+):
+    """log() goes on, memory keeps everything, it is said once, and is durable an interval after the disk is well."""
+    for k in range(1, OPERATIONS_MAX):
+        files = FailingFiles()
+        machine = Machine(places, files)
+        caplog.clear()
+        files.fail(at=k, error=error, short=short, forever=True)
+        with caplog.at_level(logging.INFO, logger="steplog"):
+            scenario(machine)
+        failed = files.failed
+        assert sum("cannot write to" in record.message for record in caplog.records) <= 1
+        assert machine.own.writer.dropped["memory full"] == 0
+        files.heal()
+        assert read_all(machine.journal) == machine.pending(), k
+        with caplog.at_level(logging.INFO, logger="steplog"):
+            machine.spool(everything=True)
+        assert machine.journal.marks.durable == machine.journal.written(), k
+        assert not files.synced_again, k
+        machine.lose_memory()
+        with machine.later() as opened:
+            assert read_all(opened.journal).items() >= machine.pending().items(), k
+        files.close_all()
+        if not failed:
+            return
+    pytest.fail("the scenario has no end")
+
+
+def test_trouble_with_the_disk_is_said_once_and_so_is_its_end(places: Places, caplog: pytest.LogCaptureFixture):
+    files = FailingFiles()
+    machine = Machine(places, files)
+    files.fail(forever=True, error=errno.ENOSPC)
+    with caplog.at_level(logging.INFO, logger="steplog"):
+        for _ in range(5):
+            machine.log(10)
+            machine.spool(everything=True)
+        files.heal()
+        machine.spool(everything=True)
+        machine.spool(everything=True)
+    said = [record.message for record in caplog.records]
+    assert [text.split(str(machine.spool_directory))[0] for text in said] == [
+        "steplog cannot write to ",
+        "steplog writes to ",
+    ]
+    assert "No space left" in said[0]
+
+
+def test_memory_that_is_full_beside_a_disk_that_is_full_drops_the_newest_and_counts_them(places: Places):
+    files = FailingFiles()
+    machine = Machine(places, files, memory_bytes=256 * 1024)
+    files.fail(forever=True, error=errno.ENOSPC)
+    for _ in range(10):
+        machine.log(1000)
+        machine.spool(everything=True)
+    dropped = machine.own.writer.dropped["memory full"]
+    assert 0 < dropped == machine.calls - len(machine.logged)
+    files.heal()
+    machine.spool(everything=True)
+    machine.own.keep()
+    machine.log(100)
+    machine.spool(everything=True)
+    assert machine.own.writer.dropped["memory full"] == dropped
+    machine.lose_memory()
+    with machine.later() as opened:
+        assert read_all(opened.journal) == machine.logged
+
+
+def test_a_disk_that_stalls_holds_up_neither_log_nor_reading_nor_acknowledging(places: Places):
+    gate, inside = threading.Event(), threading.Event()
+
+    def stall(name: str) -> None:
+        if name == "sync":
+            inside.set()
+            assert gate.wait(30)
+
+    machine = Machine(places, FailingFiles(stall))
+    machine.log(1000)
+    writing = threading.Thread(target=machine.spool, args=(True,))
+    writing.start()
+    try:
+        assert inside.wait(10)
+        began = time.monotonic()
+        machine.log(1000)
+        assert read_all(machine.journal) == machine.pending()
+        machine.ack(1500)
+        assert machine.own.opened.remove() is False  # not now: somebody writes there
+        assert time.monotonic() - began < 2
+    finally:
+        gate.set()
+        writing.join(10)
+    machine.spool(everything=True)
+    machine.lose_memory()
+    with machine.later() as opened:
+        assert read_all(opened.journal).items() >= machine.pending().items()
+
+
+def test_what_is_acknowledged_while_its_file_is_being_written_takes_no_file_from_under_the_writer(places: Places):
+    """An acknowledgement closed and removed the new file between its creation and its first frame; what was written
+    then went to a descriptor that was somebody else's, and counted as durable."""
+    machine: Any = None
+
+    def acknowledge(name: str) -> None:
+        if name == "write" and machine is not None:
+            machine.ack(machine.journal.marks.delivered + 40)
+
+    machine = Machine(places, FailingFiles(acknowledge))
+    machine.log(200)
+    machine.spool(everything=True)
+    assert machine.journal.marks.durable == 200
+    machine.lose_memory()
+    with machine.later() as opened:
+        assert read_all(opened.journal).items() >= machine.pending().items()
+
+
+@pytest.mark.parametrize("way", ["removed", "cut", "replaced by a link", "grown", "with the directory"])
+def test_a_file_that_somebody_touches_while_the_run_goes_on_is_written_again_from_memory(
+    machine: Machine, way: str, tmp_path: Path
+):
+    machine.log(300)
+    machine.spool(everything=True)
+    (path,) = machine.spool_directory.glob("*.spool")
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    if way == "cut":
+        path.write_bytes(path.read_bytes()[:50])
+    elif way == "grown":
+        path.write_bytes(path.read_bytes() + b"garbage")
+    elif way == "with the directory":
+        for file in machine.spool_directory.iterdir():
+            file.unlink()
+        machine.spool_directory.rmdir()
+    else:
+        path.unlink()
+        if way == "replaced by a link":
+            path.symlink_to(victim)
+    machine.log(100)
+    machine.spool(everything=True)
+    machine.log(100)
+    machine.spool(everything=True)
+    assert victim.read_bytes() == b"mine"
+    assert machine.journal.marks.durable == machine.journal.written()
+    machine.lose_memory()
+    with machine.later() as opened:
+        assert read_all(opened.journal) == machine.logged
+
+
+def test_after_the_server_went_back_what_it_lost_is_not_taken_for_durable(machine: Machine):
+    """What had been delivered is in memory alone: it may not leave it before it is on disk."""
+    from dataclasses import replace
+
+    machine.log(100)
+    machine.spool(everything=True)
+    machine.log(400)
+    machine.ack(500)
+    machine.spool(everything=True)
+    machine.log(50)
+    machine.spool(everything=True)
+    machine.journal.set_marks(replace(machine.journal.marks, delivered=450))
+    machine.spool(everything=True)
+    machine.lose_memory()
+    with machine.later() as opened:
+        assert read_all(opened.journal).items() >= machine.pending().items()
+
+
+def test_the_directories_of_a_new_file_and_the_manifest_are_synced_before_its_first_frame(places: Places):
+    files = FailingFiles()
+    machine = Machine(places, files)
+    (machine.place.spool / "manifest").write_bytes(b"{}")
+    machine.log(10)
+    machine.spool(everything=True)
+    order = [name for name in files.operations if name not in ("names", "size")]
+    assert order.index("create") < order.index("sync_file") < order.index("sync_directory")
+    last_directory = len(order) - 1 - order[::-1].index("sync_directory")
+    frame = [index for index, name in enumerate(order) if name == "write"][-1]
+    assert last_directory < frame < len(order) - 1 - order[::-1].index("sync")
+    assert order.count("sync_directory") == 3  # the writer's, the run's, and the one that the run's is in
+
+
+def test_the_real_files_are_private_and_follow_no_link(tmp_path: Path):
+    import os
+
+    old = os.umask(0)
+    try:
+        descriptor = Files().create(tmp_path / "file")
+    finally:
+        os.umask(old)
+    os.close(descriptor)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for call in (Files().create, Files().open, Files().read, Files().size, Files().sync_file):
+        with pytest.raises(OSError):  # noqa: PT011 - which one depends on the call
+            call(tmp_path / "link")
