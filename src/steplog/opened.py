@@ -16,12 +16,12 @@ from steplog.adoption import succeed
 from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Transport
 from steplog.delivery.verdicts import Judgement
-from steplog.delivery.wire import web_path
 from steplog.errors import RunFinishedError
 from steplog.journal import manifest as manifests
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import OpenWriter, open_writer
+from steplog.pages import page_of
 from steplog.process import Process, current
 from steplog.report import Report, Stats
 
@@ -234,15 +234,8 @@ class OpenRun:
             _log.warning("steplog: run %s is not delivered yet: %s", self.manifest.name, self.kept())
 
     def url(self) -> str | None:
-        """The run's web address; None while it has none."""
-        from slugify import slugify
-
-        manifest = self.manifest
-        if not manifest.run or not manifest.base_url:
-            return None
-        return manifest.base_url + web_path(
-            manifest.namespace, manifest.project, slugify(manifest.name or manifest.run)
-        )
+        """The web address of the run, which a browser on this machine can open; None while it has none."""
+        return page_of(self.manifest, self.settings)
 
     def kept(self) -> str:
         """What is left of the run, and where, in words."""

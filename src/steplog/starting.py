@@ -23,13 +23,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from steplog import context, safeguard
-from steplog.delivery.wire import runs_path, web_path
+from steplog.delivery.wire import runs_path
 from steplog.disabled import DisabledRun
 from steplog.errors import ConfigurationError, ServerUnavailableError
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Manifest, Plan
 from steplog.opened import OpenRun
+from steplog.pages import page_path
 from steplog.run import Run
 from steplog.settings import Settings, resolve
 
@@ -156,8 +157,6 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 
 def _make(plan: Plan, client: TellurioClient) -> Run:
     """Make the run on the server now."""
-    from slugify import slugify
-
     from steplog import reasons
 
     account = client.login()
@@ -183,8 +182,8 @@ def _make(plan: Plan, client: TellurioClient) -> Run:
         name=run.name or "",
     )
     run._opened_as(OpenRun(manifest, client.transport, takes_ranges=told.get("batch", 0) >= 1))
-    where = web_path(namespace, plan.project, slugify(run.name or str(run.uuid)))
-    _log.info("steplog: run %s at %s%s", run.name, client.base_url, where)
+    path = page_path(namespace, plan.project, str(run.uuid), run.name)
+    _log.info("steplog: run %s at %s%s", run.name, client.base_url, path)
     return run
 
 

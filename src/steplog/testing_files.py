@@ -142,24 +142,27 @@ class FailingFiles(Files):
     def sync(self, descriptor: int) -> None:
         """See Files."""
         inode = os.fstat(descriptor).st_ino
+        self._hold(inode, os.dup(descriptor))
         if inode in self._refused:
             self.synced_again.append(inode)
         self._refused.add(inode)
         self._do("sync")
         self._refused.discard(inode)
         super().sync(descriptor)
-        self._keep(os.dup(descriptor))
+        self._keep(inode)
 
     def sync_file(self, path: Path) -> None:
         """See Files."""
         self._do("sync_file")
         super().sync_file(path)
-        self._keep(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        inode = os.fstat(descriptor).st_ino
+        self._hold(inode, descriptor)
+        self._keep(inode)
 
-    def _keep(self, descriptor: int) -> None:
-        found = os.fstat(descriptor)
-        self._hold(found.st_ino, descriptor)
-        self._contents[found.st_ino] = os.pread(self._held[found.st_ino], found.st_size, 0)
+    def _keep(self, inode: int) -> None:
+        descriptor = self._held[inode]
+        self._contents[inode] = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
     def _hold(self, inode: int, descriptor: int) -> None:
         if inode in self._held:

@@ -105,7 +105,7 @@ class Line:
         """Go on until nothing is left, or for so long; how many exchanges it took."""
         end, before = self.now + limit_s, len(self.sent)
         while self.now < end and not self.idle():
-            if any([self.step(lane) for lane in range(self.lanes)]):
+            if sum(self.step(lane) for lane in range(self.lanes)):
                 continue
             dues = [due for lane in range(self.lanes) if isinstance(due := self.sender.next(self.now, lane), float)]
             self.now = min([self.now + 3600.0 if dues else self.now + POLL_S, *(max(due, self.now) for due in dues)])

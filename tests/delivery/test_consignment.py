@@ -15,7 +15,9 @@ HOUR = 3600.0
 
 def asked(line: Line) -> list[str]:
     """Method and the last part of the path of each request."""
-    return [f"{due.order.request.method} {due.order.request.path.rstrip('/').split('/')[-1]}" for _, due, _ in line.sent]
+    return [
+        f"{due.order.request.method} {due.order.request.path.rstrip('/').split('/')[-1]}" for _, due, _ in line.sent
+    ]
 
 
 def test_the_status_comes_after_the_records_of_all_writers_that_were_written_before_the_end():

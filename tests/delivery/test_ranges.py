@@ -145,7 +145,6 @@ def test_a_limit_that_changes_all_the_time_is_met_by_halving():
 
     def script(request):
         line.server.body_bytes_max = source.choice((300, 1000, 10_000))
-        return None
 
     line.server.script = script
     exchanges = line.deliver()

@@ -91,7 +91,7 @@ def test_while_a_server_is_down_only_one_exchange_is_under_way():
 
 def test_a_probe_of_a_run_that_is_removed_does_not_block_the_others():
     server = MemoryServer()
-    sender, made = lines(2, server)
+    sender, _ = lines(2, server)
     sender.next(1000.0)
     first = sender.next(1001.0)
     assert isinstance(first, Due)

@@ -53,6 +53,8 @@ def _say(address: Address) -> None:
     click.echo(f"steplog serve: {address.base_url}")
     click.echo(f"  database  {address.database}")
     click.echo(f"  key       in {address.key_source}")
+    if address.page_url is not None:
+        click.echo(f"  page      {address.page_url}")
     if address.state:
         click.echo("  here      nothing to set: a run that is configured for no server finds this one")
     click.echo(

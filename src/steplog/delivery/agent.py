@@ -67,9 +67,7 @@ class Agent:
         self._writers: list[OpenWriter] = []
         self._pulses: list[Pulse] = []
         self._keeper = Pulse()
-        self._keeping = False
-        self._look_at = 0.0
-        self._spool_at = 0.0
+        self._look_at = self._spool_at = 0.0
         self._lanes_max = terms.connections_max
         news.forget()
 
@@ -80,11 +78,10 @@ class Agent:
         with self._lock:
             self._custodies[custody.consignment] = custody
             self._sender.add(self._clock(), custody.consignment, transport, adopted)
-            start = not self._pulses
             self._start_lanes(1)
         if custody.own is not None:
             self.keep(custody.own)
-        elif start:
+        else:
             self._start_keeper()
         self.wake()
 
@@ -108,8 +105,8 @@ class Agent:
     def wait(self, custody: Custody, timeout_s: float, status: str | None = None, *, whole: bool = False) -> bool:
         """Wait until what is written by now is delivered, and with ``status`` until that is set; whether it is.
 
-        ``whole``: until a status that was decided before is set, too.
-        Ends after ``timeout_s`` whatever the server does. Passes KeyboardInterrupt on.
+        ``whole``: until a status that was decided before is set, too. Ends after ``timeout_s`` whatever the server
+        does. Passes KeyboardInterrupt on.
         """
         told: SimpleQueue[None] = SimpleQueue()
         wait = Wait(lambda: told.put(None))
@@ -181,16 +178,21 @@ class Agent:
 
     def _start_keeper(self) -> None:
         with self._lock:
-            if not self._keeping:
+            if not self._keeper.started:
                 self._keeper.start(self._keep, "steplog-keeper", self._fault)
-                self._keeping = True
 
     def _start_lanes(self, lanes: int) -> None:
         with self._lock:
             while len(self._pulses) < lanes:
                 pulse, lane = Pulse(), len(self._pulses)
                 name = f"steplog-sender-{lane}" if lane else "steplog-sender"
-                pulse.start(partial(self._send, pulse, lane), name, self._fault)
+                try:
+                    pulse.start(partial(self._send, pulse, lane), name, self._fault)
+                except RuntimeError:
+                    if not lane:
+                        raise
+                    self._lanes_max = lane  # no more threads here: the first one serves the other lanes
+                    return
                 self._pulses.append(pulse)
 
     def _fault(self, thread: str, error: BaseException) -> None:
@@ -230,22 +232,19 @@ class Agent:
             due.consignment.release_waits()
             if due.consignment in self._custodies:
                 self._custodies[due.consignment].settle()
-            if self._sender.uses_lanes() and self._lanes_max > len(self._pulses):
-                try:
-                    self._start_lanes(self._lanes_max)
-                except RuntimeError:  # no thread can be started here; lane 0 does it all
-                    self._lanes_max = len(self._pulses)
+            if self._sender.uses_lanes():
+                self._start_lanes(self._lanes_max)
 
     def _next(self, lane: int) -> Due | float | None:
         """What is due on this lane; on the first one also for all that have no thread."""
         alone = range(len(self._pulses), self.terms.connections_max) if self._sender.uses_lanes() and not lane else ()
-        dues: list[float] = []
+        soonest: float | None = None
         for one in (lane, *alone):
             due = self._sender.next(self._clock(), one)
             if isinstance(due, Due):
                 return due
-            dues += [due] if due is not None else []
-        return min(dues, default=None)
+            soonest = min(soonest or due, due) if due is not None else soonest
+        return soonest
 
     def _exchange(self, due: Due) -> Answer | str:
         try:

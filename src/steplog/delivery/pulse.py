@@ -26,6 +26,7 @@ class Pulse:
     def __init__(self) -> None:
         self._wakes: SimpleQueue[None] = SimpleQueue()  # its put is safe in a signal handler
         self.wait_s = 0.0
+        self.started = False
         self._poll_s = POLL_MIN_S
 
     def busy(self) -> None:
@@ -66,3 +67,4 @@ class Pulse:
 
         loop = Retrying(sleep=self.sleep, wait=wait, stop=stop_never, retry=retry_always)
         threading.Thread(target=loop, args=(attempt,), name=name, daemon=True).start()
+        self.started = True

@@ -173,12 +173,9 @@ class SegmentView:
         slots = slot.without_tombstones(slots)
         kinds = slot.kinds_of(slots)
         used = slot.distinct_names(slots)
-        if slot.KIND_NONE in kinds:
-            used.discard(0)
-        names = self._resolve(used)
-        bad = _damaged(slots, kinds)
-        if len(names) < len(used):
-            bad |= self._slots_of(slots, used - names.keys())
+        names = self._resolve(used - {0})
+        nameless = _slots_of(slots, used - names.keys())  # what is no record has no name either
+        bad = _damaged(slots, kinds) | {index for index in nameless if kinds[index] != slot.KIND_NONE}
         payloads: list[bytes] = []
         index = kinds.find(slot.KIND_JSON)
         while index >= 0:
@@ -189,8 +186,8 @@ class SegmentView:
                 else:
                     payloads.append(payload)
             index = kinds.find(slot.KIND_JSON, index + 1)
-        if bad:
-            slots = _emptied(slots, bad)
+        if bad or nameless:
+            slots = _emptied(slots, bad | nameless)
         return Records(slots, names, payloads, len(bad))
 
     def _resolve(self, used: set[int]) -> dict[int, str]:
@@ -226,9 +223,9 @@ class SegmentView:
         return found[1] if found is not None and found[0] == PAYLOAD and len(found[1]) == length else None
 
     def _entry(self, place: int) -> tuple[int, bytes] | None:
-        head = self.memory[place : place + _ENTRY.size]
         if place + _ENTRY.size > self._slots_start:
             return None
+        head = self.memory[place : place + _ENTRY.size]
         tag, length, check = _ENTRY.unpack(head)
         end = place + _ENTRY.size + length
         if tag == 0 or end > self._slots_start:
@@ -236,10 +233,13 @@ class SegmentView:
         text = bytes(self.memory[place + _ENTRY.size : end])
         return (tag, text) if zlib.crc32(text, zlib.crc32(head[:8])) == check else None
 
-    @staticmethod
-    def _slots_of(slots: bytes, names: set[int]) -> set[int]:
-        numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
-        return {index for index, number in enumerate(numbers) if number in names}
+
+def _slots_of(slots: bytes, names: set[int]) -> set[int]:
+    """The indices of the slots that have one of these names."""
+    if not names:
+        return set()
+    numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
+    return {index for index, number in enumerate(numbers) if number in names}
 
 
 def _name_in(text: bytes) -> str | None:

@@ -26,6 +26,6 @@ export async function showProject(here, main) {
     await poll(ask, standing);
   } catch (error) {
     if (!(error instanceof Missing)) throw error;
-    say("This project is not on the server.", "away");
+    say("This project is not on the server.", "gone");
   }
 }

@@ -21,7 +21,7 @@ export async function showRun(here, main) {
     await Promise.all([poll(() => view.ask(), standing), view.listed.then((list) => poll(() => list(), () => {}))]);
   } catch (error) {
     if (!(error instanceof Missing)) throw error;
-    say("This run is not on the server.", "away");
+    say("This run is not on the server.", "gone");
   }
 }
 

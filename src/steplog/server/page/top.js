@@ -35,7 +35,7 @@ export function standing(away_s) {
     return;
   }
   const shown = heard ? `What is shown is from ${clock(heard)}.` : "";
-  say(`The server does not answer; trying again every ${away_s} s. ${shown}`.trim(), "away");
+  say(`The server does not answer; trying again in ${away_s} s. ${shown}`.trim(), "away");
 }
 
 const STATUSES = {
