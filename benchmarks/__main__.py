@@ -26,11 +26,17 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> int:
     """0 when everything was measured and every ``must`` is met."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Every figure, beside what it is compared with.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Every figure, beside what it is compared with."
+    )
     parser.add_argument("groups", nargs="*", help=f"some of {' '.join(GROUPS)}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: two minutes")
-    parser.add_argument("--peers", nargs="?", const="", metavar="DIR", help="the peers too; they are installed below DIR")
-    parser.add_argument("--python", action="append", default=[], help="another interpreter for log_cost; may be repeated")
+    parser.add_argument(
+        "--peers", nargs="?", const="", metavar="DIR", help="the peers too; they are installed below DIR"
+    )
+    parser.add_argument(
+        "--python", action="append", default=[], help="another interpreter for log_cost; may be repeated"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "out", help="where figures.json and log.svg go")
     options = parser.parse_args()
     if wrong := set(options.groups) - set(GROUPS):
@@ -43,7 +49,10 @@ def main() -> int:
             found += measure.figures(peers)
         for figure in _measure(stage, options.groups or (GROUPS if options.peers is None else ()), options):
             found.append(figure)
-            print(f"  {figure.name}: {'–' if figure.value is None else f'{figure.value:.3g}'} {figure.unit}", file=sys.stderr)
+            print(
+                f"  {figure.name}: {'–' if figure.value is None else f'{figure.value:.3g}'} {figure.unit}",
+                file=sys.stderr,
+            )
     machine = _machine()
     print("\n".join(f"{what}: {words}" for what, words in machine.items()), end="\n\n")
     print(as_table(found))
@@ -63,7 +72,9 @@ def _measure(stage: Stage, groups: list[str], options: argparse.Namespace) -> It
             yield from module.figures(stage, **more)
         except Exception as error:  # noqa: BLE001 - one group that fails leaves the others their row
             print(f"{group} failed: {error}", file=sys.stderr)
-            yield Figure(group=group, name="failed", unit="", value=None, note=str(error).strip().splitlines()[-1][:100])
+            yield Figure(
+                group=group, name="failed", unit="", value=None, note=str(error).strip().splitlines()[-1][:100]
+            )
         print(f"{group} took {time.monotonic() - begun:.0f} s", file=sys.stderr)
 
 
@@ -78,9 +89,7 @@ def _write(out: Path, told: dict[str, Any]) -> None:
 
 
 def _costs(peers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {
-        name: row | {"ours": PEERS[name].requirement is None} for name, row in peers.items() if "failed" not in row
-    }
+    return {name: row | {"ours": PEERS[name].requirement is None} for name, row in peers.items() if "failed" not in row}
 
 
 def _machine() -> dict[str, str]:

@@ -28,7 +28,9 @@ def bars(title: str, unit: str, rows: Sequence[tuple[str, float, bool]]) -> str:
     for power in range(round(math.log10(low)), round(math.log10(high)) + 1):
         x = LEFT + scale * math.log10(10**power / low)
         parts.append(f'<line class="g" x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{height - 8}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{TOP - 10}" font-size="11" text-anchor="middle">{_number(10.0**power)}</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{TOP - 10}" font-size="11" text-anchor="middle">{_number(10.0**power)}</text>'
+        )
     for index, (label, value, ours) in enumerate(rows):
         y, long = TOP + ROW * index, max(2.0, scale * math.log10(value / low))
         parts.append(f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{escape(label)}</text>')

@@ -43,9 +43,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 def _figure(what: str, of: str, told: dict[str, Any]) -> Figure:
     ratios = [far / near for near, far in zip(told["near"], told["far"], strict=True)]
     note = f"{of} {quantile(told['near'], 0.5):,.0f} → {quantile(told['far'], 0.5):,.0f} ns a call"
-    return Figure(
-        group=GROUP, name=f"log(), {what}", unit="×", **quartiles(ratios), must=2.0, reach=1.3, note=note
-    )
+    return Figure(group=GROUP, name=f"log(), {what}", unit="×", **quartiles(ratios), must=2.0, reach=1.3, note=note)
 
 
 def _p50(run: Any, names: list[str], calls: int = CALLS) -> float:
@@ -77,9 +75,7 @@ def by_names(rounds: int) -> dict[str, list[float]]:
 def by_processes(rounds: int) -> dict[str, list[float]]:
     """CPU of a call in one child, and in sixteen at once; a run shared by all."""
     run = steplog.init("bench", "growth", name="processes")
-    told = {
-        name: [_forked(run, processes) for _ in range(rounds)] for name, processes in (("near", 1), ("far", 16))
-    }
+    told = {name: [_forked(run, processes) for _ in range(rounds)] for name, processes in (("near", 1), ("far", 16))}
     run.finish()
     return told
 

@@ -33,7 +33,9 @@ def figures(stage: Stage) -> Iterator[Figure]:
         environment = stage.environment(server, finish_timeout_s=0.1)
         told = stage.child(rest, environment, pending=pending, server=server.process.pid)
     note = f"an interpreter with requests: {base / MIB:.1f} MiB"
-    yield Figure(group=GROUP, name="at rest", unit="MiB", value=(told["rest"] - base) / MIB, must=15, reach=8, note=note)
+    yield Figure(
+        group=GROUP, name="at rest", unit="MiB", value=(told["rest"] - base) / MIB, must=15, reach=8, note=note
+    )
     kept = f"{told['pending']:,} pending, {told['dropped']:,} dropped, {told['shared'] / MIB:.0f} MiB of segments"
     name = f"after {pending:,} records that wait"
     yield Figure(

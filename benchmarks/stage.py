@@ -99,7 +99,11 @@ class Stage:
             chosen["url"] = server.url
         chosen |= settings
         paths = [str(ROOT), *map(os.path.abspath, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))]
-        return kept | {"PYTHONPATH": os.pathsep.join(paths)} | {f"STEPLOG_{name.upper()}": str(value) for name, value in chosen.items()}
+        return (
+            kept
+            | {"PYTHONPATH": os.pathsep.join(paths)}
+            | {f"STEPLOG_{name.upper()}": str(value) for name, value in chosen.items()}
+        )
 
     @contextlib.contextmanager
     def server(self, *arguments: str) -> Iterator[Server]:

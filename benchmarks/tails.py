@@ -70,7 +70,7 @@ def _trouble(trouble: str) -> list[str] | None:
         options = ["-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
         return [shutil.which("strace") or "", *options] if shutil.which("strace") else None
     if trouble == "disk full":
-        mount = f"mount -t tmpfs -o size={FULL_BYTES},mode=700 none {{directory}} && exec \"$@\""
+        mount = f'mount -t tmpfs -o size={FULL_BYTES},mode=700 none {{directory}} && exec "$@"'
         return ["unshare", "-m", "sh", "-c", mount, "sh"] if os.geteuid() == 0 and shutil.which("unshare") else None
     return []
 

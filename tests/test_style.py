@@ -24,7 +24,7 @@ ARROWS = {
     "journal": {"errors", "journal"},
     "delivery": {*BASE, "journal", "delivery"},
     "server": {"errors", "instance", "journal.slot", "journal.range", "delivery.wire", "server"},
-    "cli": {"<public>", "errors", "instance", "server", "cli"},
+    "cli": {"<public>", "errors", "instance", "settings", "server", "cli"},
     "integrations": {"<public>"},
     "__main__": {"cli"},
     "errors": set(),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -99,8 +101,13 @@ def _tensorboard(directory: str) -> Open:
 def _pluto(directory: str) -> Open:
     import pluto
 
+    # Not in a "with": it lives as long as this process, whose end of the pipe ends it.
+    command = [sys.executable, "-m", "benchmarks.peers.says_yes"]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    url = server.stdout.readline().strip()
     settings = {"dir": directory, "_auth": "none", "disable_console": True, "disable_system_metrics": True}
-    settings |= {f"url_{name}": "http://127.0.0.1:9" for name in ("app", "api", "ingest", "py")}
+    settings |= {f"url_{name}": url for name in ("app", "api", "ingest", "py")}
     run = pluto.init(project="bench", dir=directory, settings=settings)
     return Open(lambda values, step: run.log(values, step=step), run.finish)
 
@@ -168,7 +175,7 @@ PEERS = {
     "tensorboardX": Peer(_tensorboard, "tensorboardX==2.6.5", False, "files"),
     "trackio": Peer(_trackio, "trackio==0.43.0", False, "local"),
     "swanlab": Peer(_swanlab, "swanlab==0.10.3", False, "offline"),
-    "pluto-ml": Peer(_pluto, "pluto-ml==0.0.29", True, "its server away"),
+    "pluto-ml": Peer(_pluto, "pluto-ml==0.0.29", True, "a local server that says yes"),
     "aim": Peer(_aim, "aim==3.29.1", True, "local repository"),
     "dvclive": Peer(_dvclive, "dvclive==3.49.1", True, "files"),
     "neptune-scale": Peer(_neptune, "neptune-scale==0.30.0", True, "offline"),

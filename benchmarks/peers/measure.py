@@ -89,7 +89,10 @@ def figures(found: dict[str, dict[str, Any]]) -> Iterator[Figure]:
         yield Figure(group=GROUP, name="against the peers", unit="×", value=None, note="nothing to compare")
         return
     for keys in (1, 8, 64):
-        for words, keeping, must, reach in (("fastest", False, 20, 100), ("fastest that survives SIGKILL", True, 50, 300)):
+        for words, keeping, must, reach in (
+            ("fastest", False, 20, 100),
+            ("fastest that survives SIGKILL", True, 50, 300),
+        ):
             field = f"p50_{keys}"
             costs = {name: told[field] for name, told in peers.items() if PEERS[name].keeps or not keeping}
             best = min(costs, key=costs.__getitem__)

@@ -157,10 +157,12 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 
 def _make(plan: Plan, client: TellurioClient) -> Run:
     """Make the run on the server now."""
+    from slugify import slugify
+
     from steplog import reasons
 
     account = client.login()
-    namespace = plan.namespace or account.username
+    namespace = plan.namespace or slugify(account.username)
     _make_project(plan, namespace, client)
     given = {"name": plan.name, "description": plan.description, "status": plan.status}
     response = client.post(

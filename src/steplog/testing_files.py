@@ -77,6 +77,11 @@ class FailingFiles(Files):
                 path.write_bytes(data)
                 path.chmod(0o600)
 
+    def contents(self, directory: Path) -> dict[Path, bytes]:
+        """What is synced of the files that are below ``directory`` now."""
+        inodes = {path: path.stat().st_ino for path in directory.rglob("*") if path.is_file()}
+        return {path: self._contents.get(inode, b"") for path, inode in inodes.items()}
+
     def _on_disk(self, directory: Path) -> dict[Path, bytes | None]:
         found: dict[Path, bytes | None] = {}
         for name, inode in self._names.get(directory, {}).items():

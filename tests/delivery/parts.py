@@ -123,3 +123,10 @@ class Line:
 
     def poison(self, *values: int, status: int = 400) -> None:
         self.server.refuses = lambda name, value: status if number_in(value) in values else None
+
+
+def asked(line: Line) -> list[str]:
+    """Method and the last part of the path of each request."""
+    return [
+        f"{due.order.request.method} {due.order.request.path.rstrip('/').split('/')[-1]}" for _, due, _ in line.sent
+    ]

@@ -151,6 +151,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(behind: Host, gate: Ga
     assert len(behind.server.values("run", "loss")) == 1000
 
 
+@pytest.mark.slow
 def test_log_costs_the_same_while_the_server_is_away(behind: Host, gate: Gate):
     """And once it is back, everything arrives, once and in order."""
     program = behind.start("""

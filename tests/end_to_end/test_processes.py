@@ -77,6 +77,7 @@ def test_the_end_of_a_forked_child_is_not_the_end_of_the_run(host: Host, way: st
     assert (row.status, row.points) == ("COMPLETED", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["sys.exit(0)", "pass"])
 def test_a_child_that_leaves_the_with_block_of_its_parent_does_not_finish_the_run(host: Host, way: str):
     done = host.run(f"""
@@ -121,6 +122,7 @@ def test_a_run_is_handed_to_the_processes_of_multiprocessing(host: Host, method:
     assert host.server.run("run").status == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_a_process_that_attaches_logs_and_flushes_and_does_not_decide_the_status(host: Host):
     owner = host.start("run = begin()\nprint(run.uuid, flush=True)\nsys.stdin.readline()\nrun.finish(status='FAILED')")
     uuid = line(owner)

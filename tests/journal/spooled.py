@@ -71,8 +71,11 @@ class Machine:
 
     def ack(self, end: int) -> None:
         """The server has confirmed everything below."""
-        read = self.journal.read(self.journal.marks.delivered, end)
-        self.journal.ack(read.end, read.records)
+        first = self.journal.marks.delivered
+        end = min(end, self.journal.readable(first, end - first))
+        if end > first:
+            read = self.journal.read(first, end)
+            self.journal.ack(read.end, read.records)
 
     def pending(self) -> Found:
         """What was logged and not delivered."""

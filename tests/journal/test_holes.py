@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -44,12 +45,13 @@ class Parked:
         assert not self._thread.is_alive()
 
 
-def behind_a_claim(name: str, value: object) -> tuple[Writer, Parked]:
+def behind_a_claim(*call: object, way: str = "log") -> tuple[Writer, Parked]:
     """A writer, and a call of another thread that has claimed a position and has not written it."""
     for at in range(1, 1000):
         writer = writer_of("pure", SMALL)
         writer.append.log("probe", 0.0)
-        parked = Parked(lambda writer=writer: writer.append.log(name, value, 7), at)
+        log = writer.append.log if way == "log" else partial(writer._slow, client=None)
+        parked = Parked(lambda log=log: log(*call), at)
         assert parked.arrived.wait(30)
         writer.append.log("probe", 0.0)
         if holes(writer.head):
@@ -58,12 +60,16 @@ def behind_a_claim(name: str, value: object) -> tuple[Writer, Parked]:
     raise AssertionError("it claims nothing")
 
 
-CALLS = [("probe", 1.5), ("probe", 3), ("probe", "text")]
+# The slow way is where the compiled append goes, of which there is no frame on the stack.
+CALLS = [
+    *[("log", ("probe", value, 7)) for value in (1.5, 3, "text")],
+    *[("slow", ("probe", 3, 7)), ("slow", ({"probe": 3, "other": "text"}, 7, None))],
+]
 
 
-@pytest.mark.parametrize(("name", "value"), CALLS)
-def test_a_slot_whose_thread_is_still_in_log_is_not_closed_and_gets_its_record(name, value):
-    writer, parked = behind_a_claim(name, value)
+@pytest.mark.parametrize(("way", "call"), CALLS)
+def test_a_slot_whose_thread_is_still_in_log_is_not_closed_and_gets_its_record(way, call):
+    writer, parked = behind_a_claim(*call, way=way)
     watch = HoleWatch(writer)
     assert len(holes(writer.head)) == 1
     for _ in range(20):
@@ -74,13 +80,13 @@ def test_a_slot_whose_thread_is_still_in_log_is_not_closed_and_gets_its_record(n
     for _ in range(3):
         watch.look()
     assert (watch.closed, holes(writer.head)) == (0, [])
-    assert (name, value, 7) in told(writer.head)
+    assert [value for _, value, step in told(writer.head) if step == 7][:1] == [call[1] if way == "log" else 3]
 
 
-@pytest.mark.parametrize(("name", "value"), CALLS)
-def test_a_slot_whose_thread_left_with_an_exception_is_closed(name, value):
+@pytest.mark.parametrize(("way", "call"), CALLS)
+def test_a_slot_whose_thread_left_with_an_exception_is_closed(way, call):
     """Where the call itself knows its slot, it closes it; else the watch does."""
-    writer, parked = behind_a_claim(name, value)
+    writer, parked = behind_a_claim(*call, way=way)
     watch = HoleWatch(writer)
     parked.go_on(leave=True)
     for _ in range(2):
@@ -90,7 +96,7 @@ def test_a_slot_whose_thread_left_with_an_exception_is_closed(name, value):
 
 
 def test_the_slot_that_a_thread_holds_while_others_come_and_go_keeps_the_reader_before_it():
-    writer, parked = behind_a_claim("probe", 1.5)
+    writer, parked = behind_a_claim("probe", 1.5, 7)
     reader, watch = Reader.of(writer), HoleWatch(writer)
     (hole,) = holes(writer.head)
     for number in range(2000):  # some segments more

@@ -81,10 +81,10 @@ def test_a_header_counts_once_its_magic_is_there_which_comes_last():
     assert [read_header(bytearray(state)) for state in memory.states] == [HEADER, HEADER]
 
 
-@pytest.mark.parametrize("length", range(1, SIZE))
-def test_a_segment_that_is_cut_is_a_format_error(length):
-    with pytest.raises(FormatError):
-        read_header(memory_of()[:length])
+def test_a_segment_that_is_cut_is_a_format_error():
+    for length in range(1, SIZE):
+        with pytest.raises(FormatError):
+            read_header(memory_of()[:length])
 
 
 def test_a_segment_that_is_longer_than_it_says_is_a_format_error():

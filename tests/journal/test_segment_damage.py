@@ -137,7 +137,7 @@ def test_a_flipped_bit_in_the_header_refuses_the_segment():
 
 
 def test_a_zeroed_stretch_costs_what_was_in_it():
-    for start in (*range(HEADER_BYTES, SLOTS_START, 16), *range(SLOTS_START, len(MEMORY), 32)):
+    for start in range(HEADER_BYTES, len(MEMORY), 32):
         for length in (32, 64, 4096):
             memory = bytearray(MEMORY)
             memory[start : start + length] = bytes(len(memory[start : start + length]))

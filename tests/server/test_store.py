@@ -199,3 +199,16 @@ def test_a_job_that_fails_takes_no_other_with_it(store):
     futures = [(store.add_batch(run, batch), store.add_batch(gone, batch)) for batch in records]
     assert all(good.result() == Stored(1, 0) for good, _ in futures)
     assert all(isinstance(bad.exception(), MissingError) for _, bad in futures)
+
+
+def test_a_refusal_is_answered_once_what_it_was_refused_for_is_there(store: SqliteStore):
+    namespace = store.put_namespace("team").result()
+    for number in range(20):
+        slug = f"p{number}"
+        seen: list[Project | None] = []
+        asked = [store.add_project(namespace, slug, slug, "TEAM") for _ in range(8)]
+        for future in asked:
+            future.add_done_callback(lambda _, slug=slug, seen=seen: seen.append(store.project("team", slug)))
+        for future in asked:
+            future.exception()
+        assert None not in seen

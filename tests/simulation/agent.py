@@ -18,7 +18,8 @@ from steplog.delivery.sender import Due, Sender
 from steplog.delivery.verdicts import Verdict, judge
 
 if TYPE_CHECKING:
-    from simulation.world import SimRun, World
+    from simulation.places import SimRun
+    from simulation.world import World
 
 POLL_MIN_S = 0.02
 POLL_MAX_S = 30.0
@@ -32,7 +33,7 @@ class SimAgent:
     def __init__(self, world: World, adopted: bool) -> None:
         self.world = world
         self.dead = False
-        self.sender = Sender(random.Random(world.random.getrandbits(32)))
+        self.sender = Sender(random.Random(world.random.getrandbits(32)), POLL_MAX_S)
         self.consignments: dict[SimRun, Consignment] = {}
         self._busy = [False] * LANES
         self._look_at = [0.0] * LANES
@@ -65,11 +66,13 @@ class SimAgent:
 
     def notice(self) -> None:
         """Records were written: a poll will see them."""
+        self.sender.wake()
         for lane in range(LANES):
             self._poll_s[lane] = POLL_MIN_S
             self._look_in(lane, self.world.random.uniform(0, NOTICE_S))
 
     def wake(self) -> None:
+        self.sender.wake()
         for lane in range(LANES):
             self._look_in(lane, 0.0)
 

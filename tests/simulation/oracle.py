@@ -23,7 +23,8 @@ from steplog.delivery.sender import Due
 from steplog.journal import range as ranges
 
 if TYPE_CHECKING:
-    from simulation.world import SimRun, SimServer, World
+    from simulation.places import SimRun, SimServer
+    from simulation.world import World
 
 FAILURES_A_MINUTE_MAX = 60
 

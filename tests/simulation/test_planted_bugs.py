@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from simulation import world
+from simulation import places, world
 from steplog.delivery import consignment, doubt, inquiry, metrics, ranges, sender, verdicts, wire
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.consignment import Consignment
@@ -212,7 +212,7 @@ def a_run_that_is_gone_is_never_asked_for_again(patch):
 
 @planted
 def the_key_is_not_read_again(patch):
-    patch.setattr(world.SimServer, "refresh_key", lambda self: False)
+    patch.setattr(places.SimServer, "refresh_key", lambda self: False)
 
 
 @planted

@@ -31,7 +31,8 @@ WINDOWS = {  # kind: how often, the longest time it lasts, in seconds
 MOMENTS = ("restore", "restore", "delete", "upgrade", "downgrade")
 RETRY_AFTER = (
     "0", "1", "7", "30", "-1", "nan", "inf", "1e12", "soon", "", "5, 7", "86400", "1.5",
-    "Thu, 01 Jan 2026 00:00:20 GMT", "Fri, 01 Jan 2027 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 99 Nix 2026 00:00:00 GMT",
+    "Thu, 01 Jan 2026 00:00:20 GMT", "Fri, 01 Jan 2027 00:00:00 GMT",
+    "Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 99 Nix 2026 00:00:00 GMT",
 )  # fmt: skip
 DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
 PAGE = b"<html>Welcome to the airport</html>"

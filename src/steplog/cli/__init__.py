@@ -19,12 +19,14 @@ from steplog.errors import ConfigurationError, SteplogError
 __all__ = ["main"]
 
 _MODULES = {  # by name: the module, and what --help says of the command without importing it
+    "clean": ("steplog.cli.clean", "Remove from this machine what is delivered."),
     "demo": ("steplog.cli.demo", "See what happens when the server goes away and a process is killed."),
     "doctor": ("steplog.cli.doctor", "Say what is set, what works, and what does not."),
     "login": ("steplog.cli.login", "Store an API key."),
     "ls": ("steplog.cli.ls", "List the runs on the server, and what waits here."),
     "serve": ("steplog.cli.serve", "Run a server on this machine."),
     "show": ("steplog.cli.show", "Show a run: its status, its config, its metrics."),
+    "sync": ("steplog.cli.sync", "Deliver what waits on this machine."),
 }
 
 
@@ -44,6 +46,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click's: whoever read has seen enough
         except (SteplogError, OSError) as error:
             if ctx.params["debug"]:
                 traceback.print_exc()

@@ -7,8 +7,7 @@
   adopts the runs of the dead.
 
 ``log()`` never comes here. What is shared between the threads and those who wait is the sender's state, under one
-lock that is never held across I/O with a server. Whatever is raised in a thread is counted, said once, and the
-thread goes on.
+lock that is never held across I/O with a server. Whatever is raised in a thread is counted, said once; it goes on.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from steplog.delivery.sender import Due, Sender
 from steplog.errors import ServerUnavailableError
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["LOOK_INTERVAL_S", "Agent"]
+__all__ = ["LOOK_INTERVAL_S", "MEASURES_A_LOOK", "Agent"]
 
 LOOK_INTERVAL_S = 1.0
 MEASURES_A_LOOK = 2  # of all writers' memory, which takes a look at each of their files
@@ -123,9 +122,8 @@ class Agent:
         except Empty:
             return False
         finally:
-            with self._lock:
-                if wait in custody.consignment.waits:
-                    custody.consignment.waits.remove(wait)
+            with self._lock, contextlib.suppress(ValueError):
+                custody.consignment.waits.remove(wait)
         with self._lock:
             return custody.consignment.settled(wait)
 
@@ -171,6 +169,7 @@ class Agent:
 
     def wake(self) -> None:
         """Have the sender and its lanes look now. Safe in a signal handler."""
+        self._sender.wake()
         for pulse in self._pulses:
             pulse.wake()
 

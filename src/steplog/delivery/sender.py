@@ -14,7 +14,7 @@ once: that a server is in trouble, once it has failed twice in a row.
 
 from __future__ import annotations
 
-import random
+from typing import TYPE_CHECKING
 
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.consignment import Consignment
@@ -23,10 +23,14 @@ from steplog.delivery.news import news
 from steplog.delivery.order import Order
 from steplog.delivery.verdicts import Judgement, Verdict, judge
 
-__all__ = ["KEYS_AT_ONCE_MAX", "KEY_INTERVAL_S", "Due", "Sender", "Server"]
+if TYPE_CHECKING:
+    import random
 
-KEY_INTERVAL_S = 5.0
-KEYS_AT_ONCE_MAX = 2  # other keys that are tried at once, one after the other
+__all__ = ["Due", "Sender", "Server"]
+
+_KEY_INTERVAL_S = 5.0
+_QUIET_MIN_S, _QUIET_MAX_S = 0.02, 0.5  # between two looks at a run that has nothing to send
+_KEYS_AT_ONCE_MAX = 2  # other keys that are tried at once, one after the other
 _SERVER_TROUBLE = frozenset((Verdict.AGAIN, Verdict.FAULT, Verdict.KEY_REFUSED))
 
 
@@ -57,29 +61,41 @@ class Due:
 
 
 class _Entry:
-    """A consignment among the others; ``turn`` is when it had its last one."""
+    """A consignment among the others; ``turn`` is when it had its last one.
 
-    __slots__ = ("adopted", "consignment", "server", "turn")
+    ``quiet``: where nothing was found on a lane, until when it is not looked at there again, and for how long then.
+    """
+
+    __slots__ = ("adopted", "consignment", "quiet", "server", "turn")
 
     def __init__(self, consignment: Consignment, server: Server, adopted: bool) -> None:
         self.consignment = consignment
         self.server = server
         self.adopted = adopted
         self.turn = 0
+        self.quiet: dict[int, tuple[float, float]] = {}
+
+    def rest(self, now: float, lane: int, most_s: float) -> float:
+        """Nothing is there; when to look again."""
+        seconds = min(self.quiet.get(lane, (0.0, _QUIET_MIN_S))[1] * 1.5, most_s)
+        self.quiet[lane] = now + seconds, seconds
+        return now + seconds
 
     def rank(self) -> tuple[bool, bool, int]:
         return not self.consignment.waits, self.adopted, self.turn
 
 
 class Sender:
-    """All consignments of a process."""
+    """All consignments of a process; one that is quiet is looked at every ``quiet_max_s``, unless it is woken."""
 
-    def __init__(self, source: random.Random) -> None:
+    def __init__(self, source: random.Random, quiet_max_s: float = _QUIET_MAX_S) -> None:
         self._source = source
+        self._quiet_max_s = quiet_max_s
         self._servers: dict[Transport, Server] = {}
         self._entries: dict[Consignment, _Entry] = {}
         self._turn = 0
         self._at: Consignment | None = None  # the one that is being looked at
+        self._woken = False
 
     def add(self, now: float, consignment: Consignment, transport: Transport, adopted: bool = False) -> None:
         """Deliver this from now on; or, if it is known, over this transport from now on."""
@@ -107,12 +123,20 @@ class Sender:
         entry = self._entries.get(consignment)
         return 0.0 if entry is None or entry.server.asked_at is None else now - entry.server.asked_at
 
+    def wake(self) -> None:
+        """Look at each again, however quiet it was. Safe in a signal handler."""
+        self._woken = True
+
     def uses_lanes(self) -> bool:
         """Whether more than one request at a time is of use."""
         return any(consignment.uses_lanes() for consignment in self._entries)
 
     def next(self, now: float, lane: int = 0) -> Due | float | None:
-        """What is due on this lane now, or when something will be; None while nothing is known to be left."""
+        """What is due on this lane now, or when something will be, or when to look again; None: nothing is here."""
+        if self._woken:
+            self._woken = False
+            for entry in self._entries.values():
+                entry.quiet.clear()
         soonest: float | None = None
         for entry in sorted(self._entries.values(), key=_Entry.rank):
             server = entry.server
@@ -121,10 +145,14 @@ class Sender:
                 found = None
             elif max(server.backoff.due, entry.consignment.backoff.due) > now:
                 found = max(server.backoff.due, entry.consignment.backoff.due)
+            elif not entry.consignment.waits and lane in entry.quiet and entry.quiet[lane][0] > now:
+                found = entry.quiet[lane][0]
             else:
                 self._at = entry.consignment
                 found = entry.consignment.next(now, lane)
                 self._at = None
+                if found is None:
+                    found = entry.rest(now, lane, self._quiet_max_s)
             if isinstance(found, Order):
                 return self._send(now, entry, found)
             if found is not None and (soonest is None or found < soonest):
@@ -134,6 +162,7 @@ class Sender:
     def _send(self, now: float, entry: _Entry, order: Order) -> Due:
         self._turn += 1
         entry.turn = self._turn
+        entry.quiet.clear()
         server = entry.server
         due = Due(server, entry.consignment, order, now)
         if server.backoff.attempt_number > 0:
@@ -183,7 +212,7 @@ class Sender:
             if due.sent_at < server.rekeyed_at or self._other_key(now, server):
                 server.backoff.try_again()  # with another key
                 return
-            at_least = max(at_least or 0.0, KEY_INTERVAL_S)
+            at_least = max(at_least or 0.0, _KEY_INTERVAL_S)
         server.backoff.failed(now, at_least, due.sent_at)
         server.trouble = judgement.words
         if not server.told and (server.backoff.attempt_number > 1 or judgement.verdict is Verdict.KEY_REFUSED):
@@ -195,7 +224,7 @@ class Sender:
             )
 
     def _other_key(self, now: float, server: Server) -> bool:
-        if server.keys_tried >= KEYS_AT_ONCE_MAX:
+        if server.keys_tried >= _KEYS_AT_ONCE_MAX:
             server.keys_tried = 0
             return False
         if not server.transport.refresh_key():

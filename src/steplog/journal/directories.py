@@ -172,7 +172,9 @@ def make_private(path: Path) -> None:
 
     Raises ConfigurationError when it is a symlink, somebody else's or open to others, OSError when it cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for parent in reversed(path.parents):
+        if not parent.exists():
+            parent.mkdir(mode=0o700, exist_ok=True)  # else an open umask would let others put another `path` there
     try:
         path.mkdir(mode=0o700)
         path.chmod(0o700)  # whatever the umask

@@ -2,8 +2,9 @@
 
 Opening is recovering: whole frames are found wherever they are in a file (see scanning). The torn end that a death
 leaves is passed over; any other damage is named in the log, and the file is marked, so that it is kept.
-A file that cannot be read is tried three times, then it counts as damaged; running out of descriptors or memory says
-nothing of it, and is raised.
+A file that cannot be read is tried three times at once. Where that does not help when the spool is opened, it counts
+as damaged; a frame of it that is needed later is waited for, and given up after thirty more rounds. Running out of
+descriptors or memory says nothing of a file, and is raised.
 
 The index is replaced as a whole, so that other threads may read while the one that owns it changes it.
 """
@@ -27,6 +28,7 @@ __all__ = ["SPOOL_SUFFIX", "Entry", "Frames", "SpoolFile"]
 
 SPOOL_SUFFIX = ".spool"
 _READS = 3
+_ROUNDS = 30
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _log = logging.getLogger("steplog")
 
@@ -66,6 +68,7 @@ class Frames:
         self._all: tuple[SpoolFile, ...] = ()
         self._pieces: tuple[tuple[Entry, ...], list[FramePiece]] = ((), [])
         self._loaded: tuple[Entry, Range] | None = None
+        self._waited: dict[Entry, int] = {}  # for how many rounds it could not be read
         for name in sorted(self._names(SPOOL_SUFFIX)):
             self._scan(directory / name)
 
@@ -74,7 +77,9 @@ class Frames:
         entries, pieces = self._pieces
         if entries is not self._entries:
             entries = self._entries
-            pieces = [FramePiece(e.first, e.end, e.records, partial(self._load, e)) for e in entries]
+            pieces = [
+                FramePiece(e.first, e.end, e.records, partial(self._load, e), partial(self._ready, e)) for e in entries
+            ]
             self._pieces = entries, pieces
         return pieces
 
@@ -88,7 +93,7 @@ class Frames:
         try:
             records = frame.decode(self._read(entry.file.path, entry.offset, entry.size))
         except (OSError, FormatError) as error:
-            if isinstance(error, OSError) and error.errno in _OUT_OF:
+            if isinstance(error, OSError) and (error.errno in _OUT_OF or self._waited.get(entry, 0) < _ROUNDS):
                 raise
             _log.error("steplog: %s can no longer be read (%s); what was in it is lost.", entry.file.path, error)
             entry.file.damage = str(error)
@@ -96,6 +101,14 @@ class Frames:
             records = Range(self._writer, entry.first, entry.end, {}, empty, b"")
         self._loaded = entry, records
         return records
+
+    def _ready(self, entry: Entry) -> bool:
+        try:
+            self._load(entry)
+        except OSError:
+            self._waited[entry] = self._waited.get(entry, 0) + 1
+            return False
+        return True
 
     def _read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
         for reads in range(_READS):

@@ -24,7 +24,8 @@ from steplog.journal.writer import Writer
 
 __all__ = ["HoleWatch"]
 
-_CLAIMING = frozenset((Append.log.__code__, Writer.log.__code__, Writer._succeed.__code__))
+# The code that claims positions, wherever it is called from: a compiled append has no frame of its own.
+_CLAIMING = frozenset((Append.log.__code__, Writer._record.__code__, Writer._succeed.__code__))
 
 
 class HoleWatch:

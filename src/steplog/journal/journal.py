@@ -98,13 +98,15 @@ class Journal:
         living = self.living  # before looking: what a writer leaves behind is all there once it is dead
         position = first
         for piece in self._pieces():
-            if piece.limit < position:
+            if piece.limit <= position:
                 continue
             if living and piece.base > position:
                 break  # a segment in between that the listing of the directory did not show yet
-            end = piece.readable(max(position, piece.base), living)
+            # Of several frames one is read at a time; that the next can be is seen when it is the next.
+            later = piece.alone and position > first
+            end = piece.limit if later else piece.readable(max(position, piece.base), living)
             position = max(position, end)
-            if position - first >= most or (living and (piece.is_open or end < piece.limit)):
+            if position - first >= most or (piece.is_open and living) or (end < piece.limit and not piece.is_open):
                 break
         return min(position, first + most)
 

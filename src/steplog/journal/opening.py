@@ -216,11 +216,15 @@ def _make(directory: Path) -> tuple[Lock | None, mmap.mmap] | None:
     """A writer's directory in memory, with its lock taken, and its marks; None where there is none to be had."""
     # Under another name first: an agent that saw the directory without its lock would take the writer for dead.
     making = directory.with_name(f"{directory.name}.new")
+    alive = None
     try:
         make_private(making)
-        alive, marks = Lock.take(making / "alive"), _marks(making)
+        alive = Lock.take(making / "alive")
+        marks = _marks(making)
         making.rename(directory)
     except (OSError, ConfigurationError):
+        if alive is not None:
+            alive.release()
         remove_tree(making)
         return None
     return alive, marks

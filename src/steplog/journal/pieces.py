@@ -95,12 +95,16 @@ class SegmentPiece:
 
 @dataclass(frozen=True, slots=True)
 class FramePiece:
-    """One frame of a spool file; ``load`` reads it. What was no record when it was written is none now, and no hole."""
+    """One frame of a spool file. What was no record when it was written is none now, and no hole.
+
+    ``load`` reads it, and raises OSError where that fails for now; ``ready`` says whether it can be read.
+    """
 
     base: int
     limit: int
     records: int
     load: Callable[[], Range]
+    ready: Callable[[], bool]
 
     @property
     def is_open(self) -> bool:
@@ -114,7 +118,7 @@ class FramePiece:
 
     def readable(self, start: int, living: bool) -> int:
         """See Piece."""
-        return self.limit
+        return self.limit if self.ready() else start
 
     def written(self) -> int:
         """See Piece."""

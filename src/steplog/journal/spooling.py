@@ -34,6 +34,7 @@ class Spooling:
         self.journal = journal
         self.spool = spool
         self.trouble: str | None = None  # why the disk does not take it
+        self._said = False  # since it last took something
         self._room = room
         self._stored: Marks | None = None  # in the spool
         self._delivered = journal.marks.delivered
@@ -57,13 +58,14 @@ class Spooling:
             if isinstance(error, SyncError):
                 with lock:
                     self._lower(error.redo_from)
-            if self.trouble is None:
+            if not self._said:
                 _log.warning("steplog cannot write to %s: %s. Records stay in memory.", self.spool.directory, error)
-            self.trouble = str(error)
+            self.trouble, self._said = str(error), True
             return False
-        if self.trouble is not None:
+        self.trouble = None
+        if self._said and first < end:
             _log.info("steplog writes to %s again.", self.spool.directory)
-            self.trouble = None
+            self._said = False
         if everything:
             with lock:
                 self.journal.memory.evict(max(self.journal.marks.durable, self.journal.marks.delivered))

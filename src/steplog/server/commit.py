@@ -79,10 +79,11 @@ class Committer:
 
     def _commit(self, group: list[_Job]) -> None:
         done: list[tuple[Future[Any], Any]] = []
+        refused: list[tuple[Future[Any], Exception]] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for future, job in group:
-                self._run(future, job, done)
+                self._run(future, job, done, refused)
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the one place of this thread: each job hears of it, and it goes on
             self._roll_back()
@@ -93,9 +94,15 @@ class Committer:
             return
         for future, result in done:
             future.set_result(result)
+        for future, refusal in refused:
+            future.set_exception(refusal)
 
     def _run(
-        self, future: Future[Any], job: Callable[[sqlite3.Connection], Any], done: list[tuple[Future[Any], Any]]
+        self,
+        future: Future[Any],
+        job: Callable[[sqlite3.Connection], Any],
+        done: list[tuple[Future[Any], Any]],
+        refused: list[tuple[Future[Any], Exception]],
     ) -> None:
         execute = self._connection.execute
         execute("SAVEPOINT job")
@@ -107,7 +114,8 @@ class Committer:
             execute("ROLLBACK TO job")
             if not isinstance(error, RefusedError):
                 self._forget()
-            future.set_exception(error)
+            # Answered after the commit, too: what it was refused for may have been done in this very transaction.
+            refused.append((future, error))
         execute("RELEASE job")
 
     def _roll_back(self) -> None:

@@ -1,0 +1,82 @@
+"""What the agent takes into custody, without directories, and an agent whose clock has back-off over soon."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from delivery.parts import Line
+from steplog.delivery.agent import Agent
+from steplog.delivery.consignment import Terms
+
+DEADLINE_S = 30.0
+
+
+class Held:
+    """A run in the agent's custody, without directories: what ``Custody`` is to the agent."""
+
+    def __init__(self, line: Line, own: Any = None) -> None:
+        self.consignment = line.consignment
+        self.own = own
+        self.settled = 0
+        self.looks = 0
+        self.spooled = threading.Event()
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def decide(self, status: str) -> None:
+        self.consignment.end_with(status)
+
+    def settle(self) -> None:
+        self.settled += 1
+
+    def done(self) -> bool:
+        return False
+
+    def spool(self, lock: Any, pressed: bool) -> None:
+        self.spooled.set()
+
+    @property
+    def place(self) -> Any:
+        class Place:
+            local_id = "x"
+
+        return Place
+
+
+class Owned:
+    """A writer of this process, as far as the keeper knows one."""
+
+    gone = False
+
+    def __init__(self, keep: Callable[[], None]) -> None:
+        self.keep = keep
+        self.followed = threading.Event()
+        self.writer = self
+        self.pool = self
+
+    def measure(self) -> int:
+        return 0
+
+    def follow(self) -> None:
+        self.followed.set()
+
+    def orphaned(self) -> None:
+        pass
+
+
+def fast() -> float:
+    """A clock that has back-off over soon."""
+    return 20 * time.monotonic()
+
+
+def started(*lines: Line, lanes: int = 1, **more: Any) -> tuple[Agent, list[Held]]:
+    agent = Agent(Terms(0.05, lanes), DEADLINE_S, clock=fast, source=random.Random(1), **more)
+    held = [Held(line) for line in lines]
+    for line, custody in zip(lines, held, strict=True):
+        agent.deliver(custody, line.server)  # type: ignore[arg-type]
+    return agent, held

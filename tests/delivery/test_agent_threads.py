@@ -1,0 +1,116 @@
+"""The agent's threads: the keeper, a stock server's lanes, threads that cannot be started, what idling costs."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from delivery.held import DEADLINE_S, Held, Owned, started
+from delivery.parts import Book, Line
+from steplog.delivery.agent import Agent
+from steplog.delivery.consignment import Terms
+
+
+def test_the_keeper_goes_on_whatever_one_of_its_duties_raises():
+    line = Line(Book().write(1))
+    kept, adopted = threading.Event(), threading.Event()
+
+    def fails(*args):
+        raise OSError("not there")
+
+    def adopt(held):
+        adopted.set()
+        raise OSError("not there either")
+
+    agent, (first,) = started(line, adopt=adopt)
+    bad, good = Owned(fails), Owned(kept.set)
+    first.look = fails  # type: ignore[method-assign]
+    second = Held(Line(Book(1)))
+    agent.deliver(second, line.server)  # type: ignore[arg-type]
+    agent.keep(bad)  # type: ignore[arg-type]
+    agent.keep(good)  # type: ignore[arg-type]
+    for event in (kept, good.followed, second.spooled, adopted):
+        assert event.wait(DEADLINE_S)
+    assert agent.faults >= 2
+    assert second.looks > 0
+
+
+def test_a_stock_server_gets_as_many_requests_at_once_as_it_may():
+    line = Line(Book().write(400, tuple("abcdefgh")), batch=False, lanes=4)
+    inside, most, lock = [0], [0], threading.Lock()
+
+    def script(request):
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        threading.Event().wait(0.002)
+        with lock:
+            inside[0] -= 1
+
+    line.server.script = script
+    agent, (held,) = started(line, lanes=4)
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    assert sorted(line.values()) == list(range(1, 401))
+    assert 2 <= most[0] <= 4
+    names = {thread.name for thread in threading.enumerate()}
+    assert {"steplog-sender", "steplog-sender-1", "steplog-sender-2", "steplog-sender-3"} <= names
+    last: dict[str, float] = {}
+    for row in line.server.runs[line.run.uuid].rows:
+        assert row.value > last.get(row.name, 0)
+        last[row.name] = row.value
+
+
+def test_where_no_more_threads_can_be_started_the_first_one_serves_all_lanes(monkeypatch):
+    """Names that were on a lane without a thread were never sent."""
+    line = Line(Book().write(50, tuple("abcdefgh")), batch=False, lanes=8)
+    start = threading.Thread.start
+
+    def refuses(thread):
+        if thread.name.startswith("steplog-sender-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuses)
+    agent, (held,) = started(line, lanes=8)
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    assert sorted(line.values()) == list(range(1, 51))
+
+
+def test_where_no_thread_can_be_started_yet_a_later_run_starts_it(monkeypatch):
+    """A thread that could not be started counted as started, and nothing was delivered any more."""
+    first, second = Line(Book().write(1)), Line(Book(1).write(1))
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (_ for _ in ()).throw(RuntimeError("no")))
+    agent = Agent(Terms(0.05, 1), DEADLINE_S)
+    with pytest.raises(RuntimeError):
+        agent.deliver(Held(first), first.server)  # type: ignore[arg-type]
+    monkeypatch.setattr(threading.Thread, "start", start)
+    held = Held(second)
+    agent.deliver(held, second.server)  # type: ignore[arg-type]
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    assert first.values() in ([1], [])
+
+
+def test_something_that_comes_due_is_done_though_nobody_wakes_the_thread():
+    line = Line(Book())
+    started(line)
+    line.books[0].write(1)
+    told = threading.Event()
+    line.server.script = lambda request: told.set()
+    assert told.wait(DEADLINE_S)
+
+
+@pytest.mark.slow
+def test_three_hundred_idle_runs_cost_the_sender_next_to_nothing():
+    lines = [Line(Book(number, size=4096)) for number in range(300)]
+    started(*lines)
+    begun = _sender_cpu_s()
+    threading.Event().wait(3.0)
+    assert _sender_cpu_s() - begun < 0.3
+
+
+def _sender_cpu_s() -> float:
+    """What all threads of this process have taken; the others only wait."""
+    return time.process_time()

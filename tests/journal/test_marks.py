@@ -1,0 +1,130 @@
+"""The marks: two copies, of which one is always whole, and windows that count what was sent twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steplog.journal import marks
+from steplog.journal.marks import MARKS_BYTES, WINDOW, Marks
+
+NUMBERS = st.integers(0, 2**64 - 1)
+WINDOWS = st.integers(0, 2**WINDOW - 1) | st.sampled_from([1, 1 << (WINDOW - 1), 2**WINDOW - 1])
+MARKS = st.builds(
+    Marks, NUMBERS, NUMBERS, st.booleans(), NUMBERS, NUMBERS, NUMBERS, NUMBERS, sent=WINDOWS, settled=WINDOWS
+)
+
+
+@given(st.lists(MARKS, min_size=1, max_size=5))
+def test_what_was_stored_last_is_loaded(stored):
+    memory = bytearray(MARKS_BYTES)
+    for one in stored:
+        marks.store(memory, one)
+        assert marks.load(memory) == one
+
+
+def test_fresh_memory_holds_fresh_marks():
+    assert marks.load(bytearray(MARKS_BYTES)) == Marks()
+    assert marks.load(bytearray(10)) == Marks()
+
+
+@pytest.mark.parametrize("stores", [0, 1, 2, 3])
+def test_a_death_at_any_byte_of_a_store_leaves_the_marks_before_it(stores):
+    """Whatever of the store is there, in whatever order the bytes went."""
+    memory = bytearray(MARKS_BYTES)
+    for number in range(stores):
+        marks.store(memory, Marks(delivered=number + 1, sent=1 << number))
+    before = Marks(delivered=stores, sent=1 << (stores - 1)) if stores else Marks()
+    after = Marks(delivered=2**40, records=2**50, sent=2**WINDOW - 1, settled=3)
+    done = bytearray(memory)
+    marks.store(done, after)
+    changed = [index for index in range(MARKS_BYTES) if done[index] != memory[index]]
+    for cut in range(MARKS_BYTES):
+        assert marks.load(done[:cut] + memory[cut:]) == (before if changed[-1] >= cut else after)
+        assert marks.load(memory[:cut] + done[cut:]) == (before if changed[0] < cut else after)
+
+
+@given(MARKS, MARKS, st.integers(0, MARKS_BYTES * 8 - 1))
+def test_a_flipped_bit_leaves_one_of_the_two_last_marks(first, second, bit):
+    memory = bytearray(MARKS_BYTES)
+    marks.store(memory, first)
+    marks.store(memory, second)
+    memory[bit // 8] ^= 1 << bit % 8
+    assert marks.load(memory) in (first, second)
+
+
+@given(MARKS, st.binary(min_size=MARKS_BYTES, max_size=MARKS_BYTES))
+def test_whatever_was_there_what_is_stored_is_loaded(one, junk):
+    memory = bytearray(junk)
+    marks.store(memory, one)
+    assert marks.load(memory) == one
+
+
+class Model:
+    """The window as three plain sets of positions."""
+
+    def __init__(self) -> None:
+        self.delivered = self.ambiguous = 0
+        self.sent: set[int] = set()
+        self.settled: set[int] = set()
+
+    def send(self, positions: list[int]) -> None:
+        self.ambiguous += len(self.sent & set(positions))
+        self.sent |= set(positions)
+
+    def settle(self, position: int) -> None:
+        self.settled.add(position)
+        while self.delivered in self.settled:
+            self.delivered += 1
+
+    def matches(self, found: Marks) -> bool:
+        def bits(positions: set[int]) -> int:
+            return sum(1 << position - self.delivered for position in positions if position >= self.delivered)
+
+        return (found.delivered, found.ambiguous) == (self.delivered, self.ambiguous) and (
+            found.sent,
+            found.settled,
+        ) == (bits(self.sent), bits(self.settled))
+
+
+STEPS = st.lists(
+    st.tuples(st.just("send"), st.lists(st.integers(0, 40), unique=True, max_size=6))
+    | st.tuples(st.just("settle"), st.integers(0, 40)),
+    max_size=60,
+)
+
+
+@given(STEPS, st.integers(0, 1000))
+def test_the_windows_behave_as_sets_of_positions(steps, start):
+    found, model = Marks(delivered=start), Model()
+    model.delivered = start
+    memory = bytearray(MARKS_BYTES)
+    for what, argument in steps:
+        base = model.delivered
+        if what == "send":
+            positions = [base + offset for offset in argument]
+            found = found.with_sent(positions)
+            model.send(positions)
+        else:
+            found = found.with_settled(base + argument)
+            model.settle(base + argument)
+        assert model.matches(found)
+        marks.store(memory, found)
+        assert marks.load(memory) == found
+
+
+@pytest.mark.parametrize("settled", [[0], [3, 1, 0, 2], list(range(WINDOW)), list(reversed(range(WINDOW)))], ids=len)
+def test_delivered_moves_over_everything_that_is_settled_from_below(settled):
+    found = Marks(delivered=100)
+    for position in settled:
+        found = found.with_settled(100 + position)
+    assert (found.delivered, found.settled) == (100 + len(settled), 0)
+
+
+def test_the_other_fields_stay_as_they_are():
+    before = Marks(5, 6, True, 7, 8, 9, 10)
+    assert replace(before.with_settled(9), settled=0) == before
+    assert replace(before.with_sent([9]), sent=0) == before

@@ -1,0 +1,198 @@
+"""Blocks of memory: allocated for real, bounded, private, and none where there is no room."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from steplog.journal.memory import Block, MemoryPool, default_bytes_max, used_bytes
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def directory(memory: Path) -> Path:
+    path = memory / "writer"
+    path.mkdir(mode=0o700)
+    return path
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    where = tmp_path / "tmpfs"
+    where.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", str(where)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"no tmpfs can be mounted: {error}")
+    if done.returncode:
+        pytest.skip(f"no tmpfs can be mounted: {done.stderr.strip()}")
+    yield where
+    subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def test_a_block_is_a_private_file_whose_pages_are_all_there(directory, memory):
+    """A sparse one would kill whoever touches it when the file system is full."""
+    before = os.umask(0)
+    try:
+        block = MemoryPool(directory, memory, MIB).make(128 * 1024)
+    finally:
+        os.umask(before)
+    assert block is not None
+    assert block.path is not None
+    found = block.path.stat()
+    assert stat.S_IMODE(found.st_mode) == 0o600
+    assert (found.st_size, found.st_blocks * 512) == (128 * 1024, 128 * 1024)
+    assert block.memory[:] == bytes(128 * 1024)
+
+
+def test_what_is_written_to_a_block_is_in_its_file(directory, memory):
+    block = MemoryPool(directory, memory, MIB).make(16 * 1024)
+    assert block is not None
+    assert block.path is not None
+    block.memory[100:104] = b"here"
+    assert block.path.read_bytes()[100:104] == b"here"
+
+
+def test_no_more_is_made_than_the_bound_allows_and_what_is_given_back_can_be_had_again(directory, memory):
+    pool = MemoryPool(directory, memory, 100 * 1024)
+    blocks = [pool.make(32 * 1024) for _ in range(3)]
+    assert None not in blocks
+    assert pool.make(32 * 1024) is None
+    assert len(list(directory.iterdir())) == 3
+    pool.give_back(blocks[0])
+    assert len(list(directory.iterdir())) == 2
+    assert pool.make(32 * 1024) is not None
+    assert pool.make(4 * 1024) is not None
+    assert pool.make(1) is None
+
+
+def test_the_bound_is_of_everything_below_the_root(directory, memory):
+    (memory / "other").mkdir()
+    other = MemoryPool(memory / "other", memory, MIB)
+    assert other.make(512 * 1024) is not None
+    pool = MemoryPool(directory, memory, MIB)
+    assert pool.make(768 * 1024) is None
+    assert pool.make(256 * 1024) is not None
+    assert other.make(512 * 1024) is not None  # it does not look by itself
+    assert other.measure() == used_bytes(memory) == 512 * 1024 + 256 * 1024 + 512 * 1024
+    assert other.make(4096) is None
+
+
+def test_used_bytes_does_not_stumble_over_what_vanishes_or_links_elsewhere(memory, tmp_path):
+    large = tmp_path / "large"
+    large.write_bytes(bytes(MIB))
+    (memory / "link").symlink_to(large)
+    (memory / "up").symlink_to(memory, target_is_directory=True)
+    assert used_bytes(memory) < 64 * 1024
+    assert used_bytes(memory / "not there") == 0
+
+
+@pytest.mark.parametrize(
+    ("left", "size"),
+    [(64 * MIB, 512), (16 * MIB, 512), (16 * MIB - 1, 256), (2 * MIB, 64), (600 * 1024, 16), (100, 16), (0, 16), (-9, 16)],
+)
+def test_a_segment_is_a_32nd_of_what_is_left_from_16_kib_to_512_kib(left, size):
+    assert MemoryPool(None, None, left).segment_bytes() == size * 1024
+
+
+def test_the_default_bound_is_an_eighth_of_the_file_system_and_64_mib_at_most(tmpfs, memory):
+    assert default_bytes_max(tmpfs) == 32 * 1024
+    assert default_bytes_max(memory) <= 64 * MIB
+    assert default_bytes_max(None) == default_bytes_max(Path("/not/there")) == 64 * MIB
+
+
+def test_a_full_file_system_gives_none_and_leaves_nothing_behind(tmpfs):
+    pool = MemoryPool(tmpfs, tmpfs, 64 * MIB)
+    blocks = []
+    while (block := pool.make(64 * 1024)) is not None:
+        blocks.append(block)
+    assert len(blocks) in (3, 4)
+    assert len(list(tmpfs.iterdir())) == len(blocks)
+    for block in blocks:
+        block.memory[:] = b"x" * len(block.memory)  # no SIGBUS
+    pool.give_back(blocks[0])
+    del blocks[0], block
+    assert pool.make(64 * 1024) is not None
+
+
+def test_a_directory_that_is_gone_gives_none(directory, memory):
+    pool = MemoryPool(directory, memory, MIB)
+    block = pool.make(4096)
+    (directory / block.path.name).unlink()
+    directory.rmdir()
+    assert pool.make(4096) is None
+    pool.give_back(block)
+    directory.write_text("not a directory")
+    pool.give_back(block)
+    assert pool.make(4096) is None
+
+
+def test_without_descriptors_there_is_none_and_no_exception(directory, memory):
+    pool = MemoryPool(directory, memory, MIB)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(used - 1, soft), hard))
+    try:
+        assert pool.make(4096) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert list(directory.iterdir()) == []
+
+
+def test_a_block_keeps_no_descriptor_of_its_own_but_that_of_the_mapping(directory, memory):
+    pool = MemoryPool(directory, memory, MIB)
+    before = len(os.listdir("/proc/self/fd"))
+    blocks = [pool.make(4096) for _ in range(5)]
+    assert len(os.listdir("/proc/self/fd")) <= before + 5
+    for block in blocks:
+        block.memory.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_anonymous_memory_is_bounded_as_well():
+    pool = MemoryPool(None, None, 32 * 1024)
+    block = pool.make(32 * 1024)
+    assert block is not None
+    assert block.path is None
+    assert pool.make(1) is None
+    pool.give_back(block)
+    assert pool.make(1) is not None
+
+
+def test_a_forked_child_makes_no_block_and_removes_none(directory, memory):
+    pool = MemoryPool(directory, memory, MIB)
+    block = pool.make(4096)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            pool.give_back(block)
+            code = 0 if pool.make(4096) is None else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert [path.name for path in directory.iterdir()] == [block.path.name]
+
+
+def test_a_block_that_is_made_while_another_is_given_back_is_counted():
+    """len() between the load and the store of the count let others in, and what they made was not counted."""
+
+    class Slow(mmap.mmap):
+        def __len__(self) -> int:
+            pool._used += 4096  # as make() in another thread
+            return super().__len__()
+
+    pool = MemoryPool(None, None, MIB)
+    pool._used = 4096
+    pool.give_back(Block(Slow(-1, 4096), None))
+    assert pool._used == 4096

@@ -1,0 +1,125 @@
+"""A power cut at any operation: what ``durable`` says is on disk then, under its name, with its manifest.
+
+The model of the disk: a file has the contents of its last sync, a directory the entries of its last sync; everything
+else is gone. A real disk may keep more than that, which the last test lets it do.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import shutil
+
+import pytest
+
+from journal.spooled import Machine, read_all
+from steplog.journal.directories import Places
+from steplog.testing_files import FailingFiles
+
+LIVES = 150
+
+
+class PowerCutError(BaseException):
+    """Nothing more happens on this machine."""
+
+
+def life(machine: Machine, source: random.Random) -> None:
+    """A run whose server comes and goes, on a disk that fails now and then."""
+    for _ in range(source.randint(3, 25)):
+        machine.log(source.randint(1, 150))
+        if source.random() < 0.3:
+            machine.ack(machine.journal.marks.delivered + source.randint(1, 300))
+        if source.random() < 0.15:
+            assert isinstance(machine.files, FailingFiles)
+            machine.files.fail(at=source.randint(1, 12), error=source.choice((errno.EIO, errno.ENOSPC)), short=True)
+        machine.spool(everything=source.random() < 0.4)
+
+
+def cut_at(files: FailingFiles, operation: int) -> None:
+    def stall(name: str) -> None:
+        if len(files.operations) >= operation:
+            raise PowerCutError
+
+    files.stall = stall
+
+
+def check(machine: Machine, files: FailingFiles, label: object) -> None:
+    marks = machine.journal.marks
+    files.stall = lambda name: None
+    machine.lose_memory()
+    files.power_cut(machine.places.spool)
+    files.close_all()
+    promised = {at: item for at, item in machine.logged.items() if marks.delivered <= at < marks.durable}
+    if not promised:
+        return
+    assert (machine.place.spool / "manifest").read_bytes() == b"the run's", label
+    with machine.later() as opened:
+        found = read_all(opened.journal)
+        # The promise is of what is not delivered; of what is, nothing is counted as lost either.
+        assert opened.journal.marks.abandoned == 0, label
+    assert found.items() >= promised.items(), (label, len(found), len(promised))
+    assert found.items() <= machine.logged.items(), label
+
+
+@pytest.mark.parametrize("seed", range(LIVES))
+def test_after_a_power_cut_nothing_that_was_durable_is_missing(places: Places, seed: int):
+    source, files = random.Random(seed), FailingFiles()
+    machine = Machine(places, files)
+    (machine.place.spool / "manifest").write_bytes(b"the run's")
+    cut_at(files, source.randint(5, 250))
+    try:
+        life(machine, source)
+    except PowerCutError:
+        pass
+    check(machine, files, seed)
+
+
+def test_after_a_power_cut_at_every_operation_nothing_that_was_durable_is_missing(places: Places):
+    for operation in range(1, 300):
+        files = FailingFiles()
+        machine = Machine(places, files)
+        (machine.place.spool / "manifest").write_bytes(b"the run's")
+        cut_at(files, operation)
+        whole = True
+        try:
+            for turn in range(3):
+                machine.log(100)
+                machine.spool(everything=True)
+                machine.ack(100 * turn + 50)
+                machine.spool(everything=True)
+        except PowerCutError:
+            whole = False
+        check(machine, files, operation)
+        if whole:
+            assert operation > 40
+            return
+    pytest.fail("the life has no end")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_a_disk_keeps_beyond_that_is_no_danger(places: Places, seed: int):
+    """The contents are cut anywhere behind what was synced, or zero there."""
+    source, files = random.Random(seed), FailingFiles()
+    machine = Machine(places, files)
+    (machine.place.spool / "manifest").write_bytes(b"the run's")
+    cut_at(files, source.randint(20, 200))
+    try:
+        life(machine, source)
+    except PowerCutError:
+        pass
+    files.stall = lambda name: None
+    marks = machine.journal.marks
+    kept = files.contents(machine.place.spool)
+    machine.lose_memory()
+    for path in machine.spool_directory.glob("*.spool"):
+        data = path.read_bytes()
+        safe = len(kept.get(path, b""))
+        place = source.randint(min(safe, len(data)), len(data))
+        path.write_bytes(data[:place] + bytes(source.choice((0, len(data) - place))))
+    files.close_all()
+    promised = {at: item for at, item in machine.logged.items() if marks.delivered <= at < marks.durable}
+    with machine.later() as opened:
+        found = read_all(opened.journal)
+    assert found.items() >= promised.items()
+    assert found.items() <= machine.logged.items()
+    shutil.rmtree(machine.place.spool)
