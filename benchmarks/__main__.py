@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,14 @@ def main() -> int:
     options = parser.parse_args()
     if wrong := set(options.groups) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(wrong))}")
+    chosen = options.groups or (GROUPS if options.peers is None else ())
     found: list[Figure] = []
     peers: dict[str, dict[str, Any]] = {}
     with Stage(options.quick) as stage:
         if options.peers is not None:
             peers = measure.rows(stage, measure.directory_of(options.peers, options.out))
             found += measure.figures(peers)
-        for figure in _measure(stage, options.groups or (GROUPS if options.peers is None else ()), options):
+        for figure in _measure(stage, chosen, options):
             found.append(figure)
             print(
                 f"  {figure.name}: {'–' if figure.value is None else f'{figure.value:.3g}'} {figure.unit}",
@@ -62,7 +63,7 @@ def main() -> int:
     return int(any(figure.verdict in ("short", "failed") for figure in found))
 
 
-def _measure(stage: Stage, groups: list[str], options: argparse.Namespace) -> Iterator[Figure]:
+def _measure(stage: Stage, groups: Sequence[str], options: argparse.Namespace) -> Iterator[Figure]:
     for group in groups:
         print(f"{group} …", file=sys.stderr)
         begun = time.monotonic()
@@ -98,8 +99,9 @@ def _machine() -> dict[str, str]:
         installed = version("steplog")
     except PackageNotFoundError:
         installed = "not installed, from the sources"
+    count = processors or os.cpu_count()
     return {
-        "machine": f"{platform.machine()}, {processors or os.cpu_count()} processors, {platform.system()} {platform.release()}",
+        "machine": f"{platform.machine()}, {count} processors, {platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "steplog": installed,
         "date": time.strftime("%Y-%m-%d"),

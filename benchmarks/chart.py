@@ -34,9 +34,8 @@ def bars(title: str, unit: str, rows: Sequence[tuple[str, float, bool]]) -> str:
     for index, (label, value, ours) in enumerate(rows):
         y, long = TOP + ROW * index, max(2.0, scale * math.log10(value / low))
         parts.append(f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{escape(label)}</text>')
-        parts.append(
-            f'<rect class="{"o" if ours else "p"}" x="{LEFT}" y="{y + 3}" width="{long:.1f}" height="{ROW - 8}" rx="2"/>'
-        )
+        kind = "o" if ours else "p"
+        parts.append(f'<rect class="{kind}" x="{LEFT}" y="{y + 3}" width="{long:.1f}" height="{ROW - 8}" rx="2"/>')
         parts.append(f'<text x="{LEFT + long + 6:.1f}" y="{y + 16}">{_number(value)} {escape(unit)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Figure", "as_json", "as_table", "quantile", "quartiles"]
+__all__ = ["Figure", "as_json", "as_table", "over", "quantile"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,30 @@ def quantile(values: Sequence[float], q: float) -> float:
     return ordered[min(len(ordered) - 1, max(0, math.ceil(q * len(ordered)) - 1))]
 
 
-def quartiles(values: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles, as a ``Figure`` takes them."""
-    return {"value": quantile(values, 0.5), "low": quantile(values, 0.25), "high": quantile(values, 0.75)}
+def over(
+    rounds: Sequence[float],
+    *,
+    group: str,
+    name: str,
+    unit: str,
+    must: float | None = None,
+    reach: float | None = None,
+    more_is_better: bool = False,
+    note: str = "",
+) -> Figure:
+    """The figure of what several rounds gave: their median, with their quartiles."""
+    return Figure(
+        group=group,
+        name=name,
+        unit=unit,
+        value=quantile(rounds, 0.5),
+        low=quantile(rounds, 0.25),
+        high=quantile(rounds, 0.75),
+        must=must,
+        reach=reach,
+        more_is_better=more_is_better,
+        note=note,
+    )
 
 
 def as_json(figures: Iterable[Figure], machine: dict[str, str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import steplog
 from benchmarks.controls import timed
-from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.figure import Figure, over, quantile
 from benchmarks.stage import Stage
 
 __all__ = ["figures"]
@@ -43,7 +43,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 def _figure(what: str, of: str, told: dict[str, Any]) -> Figure:
     ratios = [far / near for near, far in zip(told["near"], told["far"], strict=True)]
     note = f"{of} {quantile(told['near'], 0.5):,.0f} → {quantile(told['far'], 0.5):,.0f} ns a call"
-    return Figure(group=GROUP, name=f"log(), {what}", unit="×", **quartiles(ratios), must=2.0, reach=1.3, note=note)
+    return over(ratios, group=GROUP, name=f"log(), {what}", unit="×", must=2.0, reach=1.3, note=note)
 
 
 def _p50(run: Any, names: list[str], calls: int = CALLS) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import steplog
 from benchmarks.controls import Floor, Noop, timed
-from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.figure import Figure, over, quantile
 from benchmarks.stage import Stage
 
 __all__ = ["compare", "figures"]
@@ -40,21 +40,21 @@ def _figures(told: dict[str, Any]) -> Iterator[Figure]:
             ratios = [each[kind] / each["floor"] for each in rounds]
             must, reach = LINES[kind] if keys == "1" else (None, None)
             beside = {who: quantile([each[who] for each in rounds], 0.5) for who in ("floor", "noop", kind)}
-            yield Figure(
+            yield over(
+                ratios,
                 group=GROUP,
                 name=f"log() {kind}, {keys} a step, p50, Python {told['version']}",
                 unit="× floor",
-                **quartiles(ratios),
                 must=must,
                 reach=reach,
                 note=", ".join(f"{who} {ns:,.0f} ns" for who, ns in beside.items()),
             )
             if kind == "c" and keys == "1":
-                yield Figure(
+                yield over(
+                    [each[kind] / each["noop"] for each in rounds],
                     group=GROUP,
                     name=f"log() c, 1 a step, p50, Python {told['version']}",
                     unit="× no-op",
-                    **quartiles([each[kind] / each["noop"] for each in rounds]),
                     reach=1.0,
                     note=f"reading the clock alone takes {told['clock_ns']:.0f} ns, timer excluded",
                 )

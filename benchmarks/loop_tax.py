@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from time import perf_counter_ns
 
 import steplog
-from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.figure import Figure, over, quantile
 from benchmarks.loop_work import step as compute
 from benchmarks.loop_work import work_of
 from benchmarks.stage import Stage
@@ -38,18 +38,19 @@ def figures(stage: Stage) -> Iterator[Figure]:
 
 
 def _figures(where: str, told: list[dict[str, float]], counts: bool, must: float, reach: float) -> Iterator[Figure]:
-    lines = {"must": must, "reach": reach} if counts else {}
+    lines = (must, reach) if counts else (None, None)
     ours = [100 * each["ours"] / each["control_cpu"] for each in told]
     note = f"{quantile([each['ours_us'] for each in told], 0.5):.2f} µs a step in calls and threads of ours"
-    yield Figure(group=GROUP, name=f"CPU of ours, {where}", unit="%", **quartiles(ours), **lines, note=note)
+    name = f"CPU of ours, {where}"
+    yield over(ours, group=GROUP, name=name, unit="%", must=lines[0], reach=lines[1], note=note)
     cpu = [100 * (each["cpu"] / each["control_cpu"] - 1) for each in told]
-    yield Figure(group=GROUP, name=f"CPU against the same loop, {where}", unit="%", **quartiles(cpu))
+    yield over(cpu, group=GROUP, name=f"CPU against the same loop, {where}", unit="%")
     wall = [100 * (each["wall"] / each["control_wall"] - 1) for each in told]
     controls = [each["control_wall"] for each in told]
     spread = 100 * (quantile(controls, 0.75) / quantile(controls, 0.25) - 1)
-    judged = {"must": must} if counts and spread < must else {}
+    judged = must if counts and spread < must else None
     note = f"the control's own spread is {spread:.1f} %"
-    yield Figure(group=GROUP, name=f"wall time, {where}", unit="%", **quartiles(wall), **judged, note=note)
+    yield over(wall, group=GROUP, name=f"wall time, {where}", unit="%", must=judged, note=note)
 
 
 def taxed(step_us: int, steps: int, rounds: int) -> list[dict[str, float]]:

@@ -28,6 +28,7 @@ class Proxy:
         self.requests = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._sockets = [self._listener]
         self._selector = selectors.DefaultSelector()
         self._late: list[tuple[float, int, socket.socket, bytes]] = []  # bytes on their way; none: the end
         self._order = count()
@@ -44,10 +45,9 @@ class Proxy:
     ) -> None:
         self._stop = True
         self._thread.join()
-        for key in list(self._selector.get_map().values()):
-            with contextlib.suppress(OSError):
-                key.fileobj.close()  # type: ignore[union-attr]
         self._selector.close()
+        for each in self._sockets:
+            each.close()
 
     def _run(self) -> None:
         while not self._stop:
@@ -65,6 +65,7 @@ class Proxy:
     def _accept(self) -> None:
         client, _ = self._listener.accept()
         server = socket.create_connection(self._target)
+        self._sockets += [client, server]
         for source, target, up in ((client, server, True), (server, client, False)):
             source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._selector.register(source, selectors.EVENT_READ, (target, up))

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import steplog
-from benchmarks.figure import Figure, quantile
+from benchmarks.figure import Figure, over
 from benchmarks.stage import KEY, Stage
 
 __all__ = ["figures", "fill"]
@@ -27,17 +27,9 @@ def figures(stage: Stage) -> Iterator[Figure]:
         environment = stage.environment(server, memory_bytes_max=1 << 28)
         for power in powers:
             path = stage.child(fill, environment, points=10**power, name=f"1e{power}")
-            took = [_read_ms(f"{server.url}{path}", 10**power) for _ in range(stage.pick(15, 5))]
-            lines = {"must": 500, "reach": 50} if power == 7 else {}
-            yield Figure(
-                group=GROUP,
-                name=f"a curve of 10^{power} points",
-                unit="ms",
-                value=quantile(took, 0.5),
-                low=quantile(took, 0.25),
-                high=quantile(took, 0.75),
-                **lines,
-            )
+            took = [_read_ms(f"{server.url}{path}") for _ in range(stage.pick(15, 5))]
+            must, reach = (500, 50) if power == 7 else (None, None)
+            yield over(took, group=GROUP, name=f"a curve of 10^{power} points", unit="ms", must=must, reach=reach)
 
 
 def fill(points: int, name: str) -> str:
@@ -54,7 +46,7 @@ def fill(points: int, name: str) -> str:
     return f"/api/v0/bench/projects/reading/runs/{run.uuid}/series/?name=loss&points={POINTS}"
 
 
-def _read_ms(url: str, points: int) -> float:
+def _read_ms(url: str) -> float:
     request = urllib.request.Request(url, headers={"Authorization": f"Api-Key {KEY}"})
     begun = time.perf_counter()
     with urllib.request.urlopen(request, timeout=60) as answer:

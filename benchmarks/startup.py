@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.figure import Figure, over, quantile
 from benchmarks.stage import Stage
 
 __all__ = ["figures", "import_requests", "open_and_finish"]
@@ -24,13 +24,13 @@ def figures(stage: Stage) -> Iterator[Figure]:
             ours.append(stage.child(open_and_finish, environment))
     beside = quantile(requests, 0.5)
     note = f"import requests takes {beside:.0f} ms"
-    importing = quartiles([each["import"] for each in ours])
-    yield Figure(group=GROUP, name="import steplog", unit="ms", **importing, must=60, reach=30, note=note)
-    above = quartiles([each["init"] - other for each, other in zip(ours, requests, strict=True)])
+    importing = [each["import"] for each in ours]
+    yield over(importing, group=GROUP, name="import steplog", unit="ms", must=60, reach=30, note=note)
+    above = [each["init"] - other for each, other in zip(ours, requests, strict=True)]
     name = "init() above import requests"
-    yield Figure(group=GROUP, name=name, unit="ms", **above, must=100, reach=30, note="with what it imports")
-    finishing = quartiles([each["finish"] for each in ours])
-    yield Figure(group=GROUP, name="finish(), nothing pending", unit="ms", **finishing, must=100, reach=20)
+    yield over(above, group=GROUP, name=name, unit="ms", must=100, reach=30, note="with what it imports")
+    finishing = [each["finish"] for each in ours]
+    yield over(finishing, group=GROUP, name="finish(), nothing pending", unit="ms", must=100, reach=20)
 
 
 def import_requests() -> float:

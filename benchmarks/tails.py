@@ -18,7 +18,7 @@ from typing import Any
 
 import steplog
 from benchmarks.controls import Noop
-from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.figure import Figure, over, quantile
 from benchmarks.stage import Stage
 
 __all__ = ["figures", "paced"]
@@ -60,7 +60,7 @@ def _figure(stage: Stage, trouble: str, pure: bool) -> Figure:
     worst = {who: max(each[who]["max"] for each in told["rounds"]) / 1000 for who in ("log", "noop")}
     p999 = {who: quantile([each[who]["p999"] for each in told["rounds"]], 0.5) / 1000 for who in ("log", "noop")}
     note = f"p99.9 {p999['log']:.1f} and {p999['noop']:.1f} µs, max {worst['log']:,.0f} and {worst['noop']:,.0f} µs"
-    return Figure(group=GROUP, name=name, unit="µs", **quartiles(above), must=50, reach=20, note=note)
+    return over(above, group=GROUP, name=name, unit="µs", must=50, reach=20, note=note)
 
 
 def _trouble(trouble: str) -> list[str] | None:

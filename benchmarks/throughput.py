@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 import steplog
-from benchmarks.figure import Figure, quantile, quartiles
+from benchmarks.figure import Figure, over, quantile
 from benchmarks.stage import Stage
 
 __all__ = ["figures", "pour"]
@@ -40,11 +40,11 @@ def figures(stage: Stage) -> Iterator[Figure]:
 def _figures(what: str, rounds: list[dict[str, float]]) -> Iterator[Figure]:
     rates = [each["rate"] / 1000 for each in rounds]
     log = quantile([each["log_s"] for each in rounds], 0.5)
-    yield Figure(
+    yield over(
+        rates,
         group=GROUP,
         name=f"metrics a second, {what}",
         unit="k/s",
-        **quartiles(rates),
         must=250,
         reach=1000,
         more_is_better=True,
@@ -53,7 +53,7 @@ def _figures(what: str, rounds: list[dict[str, float]]) -> Iterator[Figure]:
     for side, must, reach in (("client", 1.0, 0.4), ("server", 2.0, 0.8)):
         used = [1e6 * each[side] for each in rounds]
         name = f"{side} CPU a metric, {what}"
-        yield Figure(group=GROUP, name=name, unit="µs", **quartiles(used), must=must, reach=reach)
+        yield over(used, group=GROUP, name=name, unit="µs", must=must, reach=reach)
 
 
 def pour(metrics: int, processes: int) -> dict[str, float]:

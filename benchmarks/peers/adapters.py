@@ -34,7 +34,7 @@ class Peer:
     how: str
 
 
-def _ours(directory: str) -> Open:
+def _ours(_: str) -> Open:
     import steplog
 
     run = steplog.init("bench", "peers")
@@ -46,7 +46,7 @@ def _ours(directory: str) -> Open:
     return Open(log, run.finish)
 
 
-def _afnio(directory: str) -> Open:
+def _afnio(_: str) -> Open:
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
     from afnio.tellurio.client import TellurioClient
     from afnio.tellurio.run import init

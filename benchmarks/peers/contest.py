@@ -1,18 +1,21 @@
-"""One peer's measurements, in its own environment: ``python -m benchmarks.peers.contest NAME DIRECTORY SIZE ANSWER``."""
+"""One peer's measurements: ``python -m benchmarks.peers.contest NAME DIRECTORY CALLS ANSWER``, in its environment."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 import threading
 import time
+from itertools import count
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
 from benchmarks.controls import Floor
 from benchmarks.figure import quantile
+from benchmarks.loop_work import work_of, worked
 from benchmarks.peers.adapters import PEERS, Open
 
 KEYS = (1, 8, 64)
@@ -66,13 +69,12 @@ def _paced(run: Open, step: int, calls: int) -> dict[str, float]:
 
 def _tax(run: Open, step: int) -> float:
     """How much longer steps of 200 µs take with one metric each, in percent; blocks take turns."""
-    from benchmarks.loop_work import work_of, worked
-
-    size, ratios, deadline = work_of(STEP_US), [], time.perf_counter() + BUDGET_S
-    while len(ratios) < 5 and time.perf_counter() < deadline:
+    size, deadline = work_of(STEP_US), time.perf_counter() + BUDGET_S
+    ratios: list[float] = []
+    steps = count(step)
+    while len(ratios) < 9 and time.perf_counter() < deadline:
         without = worked(size, 500, lambda index: None)
-        first = step + 500 * len(ratios)
-        beside = worked(size, 500, lambda index: run.log({"loss": 0.5}, first + index))
+        beside = worked(size, 500, lambda index: run.log({"loss": 0.5}, next(steps)))
         ratios.append(100 * (beside / without - 1))
     return quantile(ratios, 0.5)
 
@@ -90,4 +92,4 @@ if __name__ == "__main__":
     answer = contest(sys.argv[1], sys.argv[2], int(sys.argv[3]))
     Path(sys.argv[4]).write_text(json.dumps(answer), "utf-8")
     sys.stdout.flush()
-    __import__("os")._exit(0)  # what a peer does at exit is its own time
+    os._exit(0)  # what a peer does at exit is its own time

@@ -17,7 +17,7 @@ ANSWER = json.dumps({"runId": 1, "url": "http://127.0.0.1/", "displayId": "B-1",
 class Yes(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+    def do_POST(self) -> None:
         if self.headers.get("Transfer-Encoding", "") == "chunked":
             while size := int(self.rfile.readline(), 16):
                 self.rfile.read(size + 2)

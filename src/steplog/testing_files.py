@@ -1,8 +1,9 @@
 """A file system that fails, for tests of what is written to disk.
 
-``FailingFiles`` is the real one until it is told otherwise. It numbers its operations; one of them, or each from one on,
-can fail; a write that fails may have written a part first. It can stall. And it keeps book of what was synced, so that
-``power_cut`` leaves of a directory what a disk would: the contents that were synced, under the names that were.
+``FailingFiles`` is the real one until it is told otherwise. It numbers its operations; one of them, or each from one
+on, can fail; a write that fails may have written a part first. It can stall. And it keeps book of what was synced,
+which takes no time here, so that ``power_cut`` leaves of a directory what a disk would: the contents that were synced,
+under the names that were.
 
     files = FailingFiles()
     files.fail(at=7, error=errno.ENOSPC, forever=True)
@@ -23,11 +24,13 @@ __all__ = ["FailingFiles"]
 
 
 class FailingFiles(Files):
-    """Attributes:
-    operations: what was done, by name, in order.
-    failed: how many of them failed.
-    stall: called before each operation with its name; may take its time.
-    synced_again: files that were synced once more after a sync of theirs had failed. There should be none.
+    """Fails, stalls and is cut off when it is told to.
+
+    Attributes:
+        operations: what was done, by name, in order.
+        failed: how many of them failed.
+        stall: called before each operation with its name; may take its time.
+        synced_again: files that were synced once more after a sync of theirs had failed. There should be none.
     """
 
     def __init__(self, stall: Callable[[str], None] = lambda name: None) -> None:
@@ -153,13 +156,11 @@ class FailingFiles(Files):
         self._refused.add(inode)
         self._do("sync")
         self._refused.discard(inode)
-        super().sync(descriptor)
         self._keep(inode)
 
     def sync_file(self, path: Path) -> None:
         """See Files."""
         self._do("sync_file")
-        super().sync_file(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         inode = os.fstat(descriptor).st_ino
         self._hold(inode, descriptor)
@@ -183,7 +184,6 @@ class FailingFiles(Files):
     def sync_directory(self, path: Path) -> None:
         """See Files."""
         self._do("sync_directory")
-        super().sync_directory(path)
         entries = {entry.name: entry.inode() for entry in os.scandir(path)}
         for name, inode in entries.items():
             self._hold(inode, os.open(path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))

@@ -1,11 +1,11 @@
 """``python -m tests.crash --kills N``: the long form of the crash tests. Ends with 1 when anything is amiss.
 
-    --kills N        SIGKILL at random points and at random instructions of each phase, N that count
-    --seed N         draws the moments from N; without it, from the clock
-    --jobs N         episodes side by side
-    --life S         how long a victim may log
-    --keep DIR       copies of what was on disk and in memory when something is amiss
-    --no-results     do not append the outcome to tests/crash/results.jsonl
+--kills N        SIGKILL at random points and at random instructions of each phase, N that count
+--seed N         draws the moments from N; without it, from the clock
+--jobs N         episodes side by side
+--life S         how long a victim may log
+--keep DIR       copies of what was on disk and in memory when something is amiss
+--no-results     do not append the outcome to tests/crash/results.jsonl
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The calls that a victim makes: what is logged follows from (thread, number), and can be read back from what is stored.
+"""The calls that a victim makes: what is logged follows from (thread, number), and can be read back from the store.
 
 Every value carries its call. Floats, integers, JSON, values of some kilobytes and now and then of a hundred, names that
 all threads share and names that are new every few dozen calls.
@@ -73,7 +73,9 @@ class Verdict:
 
     def __str__(self) -> str:
         counts = ", ".join(
-            f"{name} {len(found)} {str(found[:3]):.300}" for name, found in vars(self).items() if isinstance(found, list)
+            f"{name} {len(found)} {found[:3]!s:.300}"
+            for name, found in vars(self).items()
+            if isinstance(found, list)
         )
         return f"{self.returned} returned, {self.stored} stored, {self.in_flight} in flight; {counts}"
 

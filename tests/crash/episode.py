@@ -29,8 +29,9 @@ from server.process import KEY, SOURCES, ServerProcess
 DEADLINE_S = 60.0
 VICTIM = Path(__file__).with_name("victim.py")
 PHASE_ORDER = ["rotation", "evict", "ack", "spool", "append"]  # the rarest first: what a kill is counted as
-OPCODES = {"append": 40, "rotation": 1500, "spool": 400, "evict": 120, "ack": 900, "recovery": 4000}
-ENTRIES = {"append": 4000, "rotation": 6, "spool": 6, "evict": 12, "ack": 6, "recovery": 4}
+OPCODES = {"append": 150, "rotation": 1500, "spool": 400, "evict": 120, "ack": 900, "recovery": 4000}
+ENTRIES = {"append": 15000, "rotation": 6, "spool": 6, "evict": 12, "ack": 6, "recovery": 4}
+FORKS = 0.3  # of the victims that are not steered
 _numbers = count(1)
 
 
@@ -70,9 +71,13 @@ class Victim:
         self.ready = self.process.stdout.readline().strip() == "ready"
         return self.ready
 
-    def kill(self) -> None:
+    def kill(self, alone: bool = False) -> None:
+        """The process and its children, or the process alone."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
+        if not alone:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self) -> None:
         self.kill()
@@ -83,7 +88,12 @@ class Episode:
     """A machine of its own, for as long as the episode takes. What is wrong in the end is copied to ``keep``."""
 
     def __init__(
-        self, server: ServerProcess, source: random.Random, life_s: float = 1.2, keep: Path | None = None
+        self,
+        server: ServerProcess,
+        source: random.Random,
+        life_s: float = 1.2,
+        keep: Path | None = None,
+        plant: str | None = None,
     ) -> None:
         self.server = server
         self.source = source
@@ -91,6 +101,7 @@ class Episode:
         self.project = f"crash{next(_numbers)}"
         self._life_s = life_s
         self._keep = keep
+        self._plant = plant
         self._directory = Path(tempfile.mkdtemp(prefix="steplog-crash-"))
         self._memory = Path(tempfile.mkdtemp(prefix="steplog-crash-", dir="/dev/shm"))
         self._started: list[Victim] = []
@@ -136,6 +147,10 @@ class Episode:
             "STEPLOG_PURE": self.source.choice("01"),
             "PROJECT": self.project,
         }
+        if kind == "log" and phase is None and self.source.random() < FORKS:
+            environment["FORK"] = "1"
+        if self._plant is not None:
+            environment["PLANT"] = self._plant
         process = subprocess.Popen(
             [sys.executable, str(VICTIM), kind, str(path), name, *steering],
             env=environment,
@@ -143,6 +158,7 @@ class Episode:
             stdout=subprocess.PIPE,
             stderr=open(self._directory / f"{name}.errors", "w"),  # noqa: SIM115 - the child's
             text=True,
+            start_new_session=True,
         )
         victim = Victim(process, ledger, name, phase is not None)
         self._started.append(victim)
@@ -163,9 +179,11 @@ class Episode:
         for moment, victim in sorted(zip(moments, victims, strict=True), key=lambda pair: pair[0]):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 victim.process.wait(max(0.0, began + moment - time.monotonic()))
-            victim.kill()
+            victim.kill(alone=self.source.random() < 0.5)
             victim.process.wait()
             self._count(victim, state)
+        for victim in victims:
+            victim.kill()
 
     def _recover_and_kill(self, network: Network) -> None:
         network.state = "up"
@@ -211,7 +229,7 @@ class Episode:
         runs = [run for run in self._runs() if run["name"].startswith("run")]
         stored = sum(len(self._metrics(run["uuid"])) for run in runs) if returned else 0
         unsure = sum(len(found) for other in self._started for found in other.ledger.unsures())
-        self.outcome.kills.append(Kill(state, phase, 0 < returned and stored < returned - unsure, victim.steered))
+        self.outcome.kills.append(Kill(state, phase, returned > 0 and stored < returned - unsure, victim.steered))
 
     def _metrics(self, uuid: str) -> list[Any]:
         answer = self.server.ask("GET", f"/team/projects/{self.project}/runs/{uuid}/metrics/")

@@ -79,6 +79,11 @@ class Ledger:
         self._set(place, phase)
         return before
 
+    def forked(self) -> None:
+        """In a forked child: its threads are others."""
+        self._local = threading.local()
+        self._free = count(SLOTS // 2)
+
     def phases(self) -> set[str]:
         """What the threads are, or were when they died, in the middle of."""
         return {PHASES[self._get(_PHASES_AT + 8 * slot)] for slot in range(SLOTS)} - {"nothing"}

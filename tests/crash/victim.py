@@ -10,45 +10,62 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from crash.calls import THREADS, call
 from crash.ledger import PHASES, Ledger
 from crash.phases import Steer, watch
+from crash.planted import plant
 
 CALLS_A_NAP = 16
 NAP_S = float(os.environ.get("NAP_S", "0.015"))
+LIFE_MAX_S = 60.0
 SETTLE_S = 0.15  # before that there is little to lose
 
 
-def log(run: object, ledger: Ledger, steer: Steer | None) -> None:
-    """Log for ever. ``log`` itself is looked up each time, as in a program."""
+def log(run: Any, ledger: Ledger, steer: Steer | None, threads: Sequence[int]) -> None:
+    """Log for ever, from these threads. ``log`` itself is looked up each time, as in a program."""
     append = PHASES.index("append")
-    dropped = run._opened.opened.writer.dropped  # type: ignore[attr-defined]
+
+    def dropped() -> int:
+        found: int = run._opened.opened.writer.dropped["memory full"]
+        return found
 
     def work(thread: int) -> None:
         steered = steer if steer is not None and steer.phase == append and thread == 0 else None
         number = 0
         while True:
             arguments = call(thread, number)
-            gone = dropped["memory full"]
+            gone = dropped()
             ledger.enter(append)
             if steered is not None:
-                steered.call(run.log, arguments, {})  # type: ignore[attr-defined]
+                steered.call(run.log, arguments, {})
             else:
-                run.log(*arguments)  # type: ignore[attr-defined]
+                run.log(*arguments)
             ledger.enter(0)
-            if dropped["memory full"] != gone:
+            if dropped() != gone:
                 ledger.unsure(thread, number)
             number += 1
             ledger.returned(thread, number)
             if number % CALLS_A_NAP == 0:
                 time.sleep(NAP_S)
 
-    for thread in range(THREADS):
+    for thread in threads:
         threading.Thread(target=work, args=(thread,), daemon=True).start()
+
+
+def log_with_child(run: Any, ledger: Ledger) -> None:
+    """Half of the threads in a forked child, which may outlive this process."""
+    if os.fork() == 0:
+        ledger.forked()
+        log(run, ledger, None, range(THREADS // 2, THREADS))
+        time.sleep(LIFE_MAX_S)
+        os._exit(0)
+    log(run, ledger, None, range(THREADS // 2))
 
 
 def main(kind: str, path: str, name: str, *steering: str) -> None:
@@ -56,6 +73,8 @@ def main(kind: str, path: str, name: str, *steering: str) -> None:
 
     ledger = Ledger(Path(path))
     steer = Steer(steering[0], int(steering[1]), int(steering[2])) if steering else None
+    if "PLANT" in os.environ:
+        plant(os.environ["PLANT"])
     watch(ledger, steer, recovers=kind == "recover")
     if kind == "recover":
         ledger.enter(PHASES.index("recovery"))
@@ -67,7 +86,10 @@ def main(kind: str, path: str, name: str, *steering: str) -> None:
         sys.stdin.readline()
         if steer is not None:
             steer.start(SETTLE_S)
-        log(run, ledger, steer)
+        if "FORK" in os.environ:
+            log_with_child(run, ledger)
+        else:
+            log(run, ledger, steer, range(THREADS))
     sys.stdin.read()
     os._exit(0)
 

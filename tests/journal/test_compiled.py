@@ -113,7 +113,7 @@ CALLS = st.lists(st.tuples(NAMES, VALUES, STEPS), max_size=20)
 def outcome(call: Callable[..., None], *arguments: Any, **named: Any) -> tuple[str, str] | None:
     try:
         call(*arguments, **named)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, both raise it
         return type(error).__name__, str(error)
     return None
 
@@ -484,7 +484,7 @@ def test_the_last_slot_is_written_and_none_after_it():
         memory = bytearray(32 * 3 + spare)
         room = compiled._append.Room(memory, 0)
         slow: list[Any] = []
-        append = compiled._append.Append(Stub({"a": 1}, room), lambda *call: slow.append(call), Ticks())
+        append = compiled._append.Append(Stub({"a": 1}, room), lambda *call, to=slow: to.append(call), Ticks())
         for step in range(5):
             append.log("a", 1.0, step)
         assert [call[2] for call in slow] == [3, 4]

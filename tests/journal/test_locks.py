@@ -112,17 +112,18 @@ def test_a_forked_child_that_closes_its_copy_does_not_free_the_parents_lock(path
 
 @pytest.mark.parametrize("closes", [True, False])
 def test_a_child_that_outlives_its_parent_does_not_hold_the_lock_once_it_has_closed_it(path, closes):
-    """And it does hold it until then, which is why every child of ours closes it."""
+    """And it does hold it as long as it has one, which is why every child of ours closes them all."""
     reading, writing = os.pipe()
 
-    keeping: list[Lock | None] = []
+    keeping: list[object] = []
 
     def parent() -> int:
-        keeping.append(Lock.take(path))
+        lock = Lock.take(path)
+        assert lock is not None
+        keeping.extend([lock] if closes else [lock, os.dup(lock._descriptor or 0)])
         if os.fork() == 0:
             try:
-                if closes:
-                    close_inherited()
+                close_inherited()
                 os.write(writing, os.getpid().to_bytes(4, "little"))
                 threading.Event().wait(30)
             finally:

@@ -1,5 +1,7 @@
-"""A spool file that was torn, damaged, doubled, lost or put there by somebody else: what is intact is delivered, the rest
-is kept and named, and never a wrong record comes out of it."""
+"""A spool file that was torn, damaged, doubled, lost or put there by somebody else.
+
+What is intact is delivered, the rest is kept and named, and never a wrong record comes out of it.
+"""
 
 from __future__ import annotations
 
@@ -113,8 +115,12 @@ def test_a_flipped_bit_anywhere_costs_one_frame_and_is_said(machine: Machine, ca
         assert path.name in caplog.text, place
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=40), st.integers(0, 40)), max_size=6))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=40), st.integers(0, 40)), max_size=6
+    )
+)
 def test_whatever_is_done_to_the_bytes_no_record_is_wrong(machine: Machine, changes: list[tuple[float, bytes, int]]):
     """Bytes are overwritten, put in and taken out."""
     path, original = file_of(machine), file_of(machine).read_bytes()
@@ -159,7 +165,9 @@ def test_a_frame_of_another_writer_is_never_delivered_as_ours(machine: Machine, 
     assert file_of_other.read_bytes() == file_of(other).read_bytes()
 
 
-@pytest.mark.parametrize("content", [b"", b"a note to myself\n", b"\x7fELF" + bytes(5000)], ids=["empty", "text", "binary"])
+@pytest.mark.parametrize(
+    "content", [b"", b"a note to myself\n", b"\x7fELF" + bytes(5000)], ids=["empty", "text", "binary"]
+)
 def test_a_foreign_file_is_kept_as_it_is(machine: Machine, content: bytes):
     foreign = machine.spool_directory / "notes.spool"
     foreign.write_bytes(content)
@@ -220,7 +228,9 @@ def newer(data: bytes) -> bytes:
     return frame.encode(zlib.compress(msgspec.msgpack.encode(body | {"v": 2, "more": "of it"})))
 
 
-def test_frames_of_a_newer_version_are_kept_and_the_others_delivered(machine: Machine, caplog: pytest.LogCaptureFixture):
+def test_frames_of_a_newer_version_are_kept_and_the_others_delivered(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+):
     path, data = file_of(machine), file_of(machine).read_bytes()
     start, end = spans(data)[1]
     changed = data[:start] + newer(data[start:end]) + data[end:]

@@ -1,0 +1,99 @@
+"""The benchmarks say what they measured, and nothing that they did not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.chart import bars
+from benchmarks.figure import Figure, as_table, over, quantile
+from benchmarks.proxy import Proxy
+
+ROOT = Path(__file__).parents[2]
+
+
+def figure(**fields) -> Figure:
+    return Figure(**{"group": "g", "name": "n", "unit": "ms", "value": 1.0} | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict"),
+    [
+        ({"value": 1, "must": 5, "reach": 2}, "reach"),
+        ({"value": 3, "must": 5, "reach": 2}, "must"),
+        ({"value": 6, "must": 5, "reach": 2}, "short"),
+        ({"value": 6, "must": 5, "reach": 9, "more_is_better": True}, "must"),
+        ({"value": 4, "must": 5, "reach": 9, "more_is_better": True}, "short"),
+        ({"value": 2, "reach": 1}, "short"),
+        ({"value": 6}, ""),
+        ({"value": None, "must": 5}, "not measured"),
+    ],
+)
+def test_a_figure_knows_how_it_stands(fields, verdict):
+    assert figure(**fields).verdict == verdict
+
+
+def test_a_quantile_is_a_value_that_was_measured():
+    values = [float(value) for value in range(1, 1001)]
+    assert (quantile(values, 0.5), quantile(values, 0.999), quantile([7.0], 0.999)) == (500, 999, 7)
+
+
+def test_rounds_become_a_median_with_its_quartiles():
+    made = over([4.0, 1.0, 3.0, 2.0], group="g", name="n", unit="ms")
+    assert (made.value, made.low, made.high) == (2, 1, 3)
+
+
+def test_every_row_of_the_table_has_every_column():
+    rows = as_table([figure(must=2, note="beside"), figure(value=None), figure(value=12345.0)]).splitlines()
+    assert {row.count("|") for row in rows} == {9}
+    assert "12,345 ms" in rows[-1]
+
+
+def test_the_chart_is_a_picture_with_a_bar_a_row():
+    picture = ElementTree.fromstring(bars("How <long>", "µs", [("a & b", 0.1, True), ("c", 2500.0, False)]))
+    kinds = [element.get("class") for element in picture.iter("{http://www.w3.org/2000/svg}rect")]
+    assert kinds == ["o", "p"]
+
+
+class Echo(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format, *arguments):
+        pass
+
+
+def test_the_proxy_passes_everything_and_counts_it():
+    server = HTTPServer(("127.0.0.1", 0), Echo)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with Proxy(f"http://127.0.0.1:{server.server_address[1]}", 0.01) as proxy:
+            for _ in range(2):
+                with urllib.request.urlopen(proxy.url, data=b"x" * 100_000, timeout=10) as answer:
+                    assert answer.read() == b"x" * 100_000
+            assert proxy.requests == 2
+            assert 200_000 < proxy.bytes_sent < 202_000
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_the_command_says_what_it_does_not_know():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "nothing"], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.returncode == 2
+    assert "no such group: nothing" in done.stderr

@@ -1,0 +1,298 @@
+"""Where runs are: private whatever the umask, refused where somebody else could have a hand in it, claimed by one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steplog.errors import ConfigurationError
+from steplog.journal import manifest as manifests
+from steplog.journal.directories import (
+    Places,
+    derived_local_id,
+    host_id,
+    make_private,
+    new_id,
+    private_file,
+    remove_tree,
+)
+from steplog.journal.locks import Lock
+from steplog.journal.opening import Disk, open_writer
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o777], ids=oct)
+def umask(request) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_every_directory_and_file_of_a_run_is_private_whatever_the_umask(places, umask):
+    local_id = new_id()
+    place, lock = places.claim(local_id)
+    assert lock is not None
+    opened = open_writer(place, places.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
+    opened.writer.append.log("loss", 1.0)
+    agent = place.agent_lock()
+    for directory in place.directories():
+        manifests.store(directory, MANIFEST)
+    found = [places.memory, places.spool]
+    for root in (places.memory, places.spool):
+        found += root.rglob("*")
+    assert len(found) > 8
+    for path in found:
+        assert mode(path) == (0o700 if path.is_dir() else 0o600), path
+    for one in (lock, *agent):
+        one.release()
+
+
+MANIFEST = manifests.Manifest(
+    local_id="0" * 32, base_url="http://127.0.0.1:1", account="me", namespace="n", project="p", run="r"
+)
+
+
+def test_the_directories_above_are_private_too(tmp_path, umask):
+    make_private(tmp_path / "state" / "of this" / "steplog")
+    assert {mode(tmp_path / part) for part in ("state", "state/of this", "state/of this/steplog")} == {0o700}
+
+
+def link_to_elsewhere(path: Path, elsewhere: Path) -> None:
+    path.symlink_to(elsewhere, target_is_directory=True)
+
+
+def link_to_nothing(path: Path, elsewhere: Path) -> None:
+    path.symlink_to(elsewhere / "not there")
+
+
+def a_file(path: Path, elsewhere: Path) -> None:
+    path.write_text("mine")
+
+
+def a_fifo(path: Path, elsewhere: Path) -> None:
+    os.mkfifo(path)
+
+
+def world_writable(path: Path, elsewhere: Path) -> None:
+    path.mkdir()
+    path.chmod(0o707)
+
+
+def group_writable(path: Path, elsewhere: Path) -> None:
+    path.mkdir()
+    path.chmod(0o770)
+
+
+def somebody_elses(path: Path, elsewhere: Path) -> None:
+    path.mkdir()
+    os.chown(path, 65534, 65534)
+
+
+HOSTILE = [
+    link_to_elsewhere,
+    link_to_nothing,
+    a_file,
+    a_fifo,
+    world_writable,
+    group_writable,
+    pytest.param(somebody_elses, marks=needs_root),
+]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    path = tmp_path / "elsewhere"
+    path.mkdir(mode=0o700)
+    return path
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_is_not_a_directory_of_ours_alone_is_refused(hostile, tmp_path, elsewhere):
+    hostile(tmp_path / "place", elsewhere)
+    with pytest.raises((ConfigurationError, OSError)):
+        make_private(tmp_path / "place")
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("where", ["root", "run"])
+@pytest.mark.parametrize("room", ["memory", "spool"])
+def test_a_run_does_without_a_place_that_is_not_ours_alone_and_says_so(
+    hostile, where, room, tmp_path, elsewhere, memory, caplog
+):
+    """Also a directory of the run, or a link there, that somebody put into a root which was open for a while."""
+    places = Places(memory, tmp_path / "spool", "0" * 16)
+    local_id = new_id()
+    root = getattr(places, room)
+    if where == "root":
+        if room == "memory":
+            root.rmdir()
+        hostile(root, elsewhere)
+    else:
+        make_private(root)
+        hostile(root / f"{local_id}.{places.host}", elsewhere)
+    with caplog.at_level(logging.WARNING, "steplog"):
+        place, lock = places.claim(local_id)
+    assert lock is not None
+    lock.release()
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "steplog goes without shared memory" if room == "memory" else "steplog goes without a disk"
+    ]
+    assert (place.memory is None, place.on_disk) == (room == "memory", room == "memory")
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_writers_directory_is_always_a_new_one(hostile, places, elsewhere, monkeypatch):
+    name = "a" * 32
+    monkeypatch.setattr("steplog.journal.opening.new_id", lambda: name)
+    place, lock = places.claim(new_id())
+    hostile(place.memory / f"{name}.new", elsewhere)
+    opened = open_writer(place, places.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
+    opened.writer.append.log("loss", 1.0)
+    assert opened.directory is None  # anonymous memory
+    assert list(elsewhere.iterdir()) == []
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "../" * 8 + "etc", "a" * 31, "a" * 33, "A" * 32, "g" * 32, "a" * 32 + "\n", "a/" * 16, "é" * 32, "\0" * 32]
+)
+def test_only_a_local_id_names_a_runs_directory(places, name):
+    with pytest.raises(ConfigurationError):
+        places.run(name)
+
+
+@given(st.text(max_size=40))
+def test_whatever_a_run_is_called_it_stays_below_the_root(name):
+    places = Places(Path("/memory"), Path("/spool"), "0" * 16)
+    try:
+        place = places.run(name)
+    except ConfigurationError:
+        return
+    assert place.spool.parent == Path("/spool")
+
+
+def test_ids_are_128_bits_and_those_of_joined_runs_depend_on_everything_that_names_the_run():
+    assert len({new_id() for _ in range(100)}) == 100
+    parts = ["http://127.0.0.1:1", "team", "project", "run"]
+    others = [derived_local_id(*parts[:index], parts[index] + "x", *parts[index + 1 :]) for index in range(4)]
+    ids = {derived_local_id(*parts), *others, derived_local_id("http://127.0.0.1:1", "team", "projec", "trun")}
+    assert len(ids) == 6
+    assert derived_local_id(*parts) == derived_local_id(*parts)
+    for one in (*ids, new_id()):
+        Places(None, Path("/spool"), host_id()).run(one)
+
+
+def test_runs_and_writers_are_those_whose_names_are_ours(places):
+    mine = [new_id() for _ in range(3)]
+    for local_id in mine:
+        place, lock = places.claim(local_id)
+        lock.release()
+        (place.spool / ("b" * 32)).mkdir()
+        (place.memory / ("c" * 32)).mkdir()
+        for other in ("d" * 31, "d" * 33, "D" * 32, "d" * 32 + ".new", "..d"):
+            (place.spool / other).mkdir()
+    for other in ("junk", "e" * 32, f"{new_id()}.{'1' * 16}", f"{new_id()}.{'0' * 16}.12345678.new"):
+        make_private(places.spool / other)
+    found = list(places.runs())
+    assert sorted(place.local_id for place in found) == sorted(mine)
+    assert all(place.writers() == ["b" * 32, "c" * 32] for place in found)
+
+
+def test_a_file_is_replaced_as_a_whole_and_a_link_in_its_place_is_not_followed(tmp_path, umask):
+    target, path = tmp_path / "target", tmp_path / "file"
+    target.write_bytes(b"theirs")
+    path.symlink_to(target)
+    private_file(path, b"ours")
+    assert (path.read_bytes(), target.read_bytes()) == (b"ours", b"theirs")
+    assert mode(path) == 0o600
+    assert not path.is_symlink()
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(OSError):  # noqa: PT011
+        private_file(tmp_path / "directory", b"ours")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["directory", "file", "target"]
+
+
+def test_removing_a_tree_follows_no_link(tmp_path, elsewhere):
+    (elsewhere / "kept").write_text("kept")
+    make_private(tmp_path / "run")
+    link_to_elsewhere(tmp_path / "run" / "link", elsewhere)
+    remove_tree(tmp_path / "run")
+    remove_tree(tmp_path / "run")
+    remove_tree(None)
+    assert (elsewhere / "kept").exists()
+    assert not (tmp_path / "run").exists()
+
+
+# -- who claims it ----------------------------------------------------------------------------------------------------
+
+
+def racing(processes: int, race: Callable[[int], int]) -> list[int]:
+    """What ``race`` returns in that many processes that start at once, and stay until all are done."""
+    starting, start = os.pipe()
+    results, result = os.pipe()
+    pids = []
+    for number in range(processes):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(start)
+                os.read(starting, 1)  # the end of the file is the start
+                code = race(number)
+                os.write(result, bytes((code,)))
+                signal.pause()  # what it holds, it holds until all have tried
+            finally:
+                os._exit(1)
+        pids.append(pid)
+    os.close(start)
+    found = [os.read(results, 1)[0] for _ in pids]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    for descriptor in (starting, results, result):
+        os.close(descriptor)
+    return found
+
+
+def test_of_8_processes_that_claim_a_run_at_once_exactly_one_has_it(places):
+    for _ in range(30):
+        local_id = new_id()
+
+        def race(number: int, local_id: str = local_id) -> int:
+            place, lock = places.claim(local_id)
+            return int(lock is not None) + 2 * (place.memory is None or not place.on_disk)
+
+        assert sorted(racing(8, race)) == [0] * 7 + [1]
+        assert not [path for path in places.spool.iterdir() if path.name.endswith(".new")]
+        place, lock = places.claim(local_id)  # all of them are dead
+        assert lock is not None
+        lock.release()
+
+
+def test_a_run_appears_with_its_lock_taken(places):
+    """An agent that saw the directory before would adopt the run."""
+    for _ in range(20):
+        local_id = new_id()
+
+        def race(number: int, local_id: str = local_id) -> int:
+            if number == 0:
+                return 1 if places.claim(local_id)[1] is not None else 9
+            while not (found := [place for place in places.runs() if place.local_id == local_id]):
+                pass
+            return 0 if Lock.take(found[0].lock) is None else 9
+
+        assert sorted(racing(3, race)) == [0, 0, 1]
