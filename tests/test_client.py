@@ -9,12 +9,12 @@ import pytest
 import requests
 from pytest_httpserver import HTTPServer
 
-from steplog.account import Account
 from steplog.client import TellurioClient
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
-from steplog.keys import key_path, store_key, stored_key
-from steplog.reasons import refusal
-from steplog.secret import Secret
+from steplog.network.account import Account
+from steplog.network.keys import key_path, store_key, stored_key
+from steplog.network.reasons import refusal
+from steplog.network.secret import Secret
 from steplog.testing import HostileServer
 
 VERIFY = "/api/v0/verify-api-key/"

@@ -15,8 +15,8 @@ from steplog import client as clients
 from steplog import instance
 from steplog.client import TellurioClient, client_for, find_local, get_default_client, is_configured
 from steplog.errors import ConfigurationError
-from steplog.keys import key_path, store_key
-from steplog.secret import Secret
+from steplog.network.keys import key_path, store_key
+from steplog.network.secret import Secret
 from steplog.settings import resolve
 from steplog.testing import HostileServer
 

@@ -19,7 +19,7 @@ from end_to_end.oracle import Oracle
 from end_to_end.programs import Host
 from server.process import KEY, ServerProcess
 from steplog import Run, RunFinishedError, RunOrg, RunProject, RunStatus, RunUser
-from steplog.memory_server import Fault
+from steplog.testing.memory_server import Fault
 
 
 @pytest.fixture(scope="module")

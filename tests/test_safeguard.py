@@ -15,7 +15,8 @@ import pytest
 import steplog
 from apart import apart
 from end_to_end.fake import FakeServer
-from steplog import ending, safeguard
+from steplog import safeguard
+from steplog.lifecycle import ending
 
 SIGNALS = [signal.SIGTERM, signal.SIGHUP]
 

@@ -10,7 +10,7 @@ from dataclasses import fields
 import pytest
 
 from steplog.errors import ConfigurationError
-from steplog.secret import Secret
+from steplog.network.secret import Secret
 from steplog.settings import Settings, documented, resolve, sources
 
 CANARY = "canary-in-the-settings"

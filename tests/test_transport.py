@@ -13,9 +13,9 @@ from werkzeug import Response
 
 from steplog.delivery.exchange import ANSWER_BYTES_MAX, Request
 from steplog.errors import ConfigurationError, ServerUnavailableError
-from steplog.secret import Secret
+from steplog.network.secret import Secret
+from steplog.network.transport import HTTPTransport
 from steplog.testing import HostileServer, Peer, answer
-from steplog.transport import HTTPTransport
 
 GET = Request("GET", "/x/")
 POST = Request("POST", "/x/", b"{}", {"Content-Type": "application/json"})

@@ -9,8 +9,8 @@ import pytest
 
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
+from steplog.network.transport import HTTPTransport
 from steplog.testing import HostileServer, Peer, answer
-from steplog.transport import HTTPTransport
 
 GET = Request("GET", "/x/")
 POST = Request("POST", "/x/", b"{}", {"Content-Type": "application/json"})

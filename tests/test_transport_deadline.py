@@ -12,8 +12,8 @@ import pytest
 
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
+from steplog.network.transport import HTTPTransport
 from steplog.testing import HostileServer, Peer, answer
-from steplog.transport import HTTPTransport
 
 TIMEOUT_S = 0.6
 SPARE_S = 0.5

@@ -18,10 +18,10 @@ import pytest
 from steplog.client import TellurioClient
 from steplog.delivery.exchange import Request
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
-from steplog.secret import Secret
+from steplog.network.secret import Secret
+from steplog.network.transport import HTTPTransport
 from steplog.settings import resolve
 from steplog.testing import HostileServer, Peer, answer
-from steplog.transport import HTTPTransport
 
 CANARY = "canary-key-0123456789"
 GET = Request("GET", "/x/")

@@ -15,9 +15,9 @@ import pytest
 
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
-from steplog.secret import Secret
+from steplog.network.secret import Secret
+from steplog.network.transport import HTTPTransport
 from steplog.testing import HostileServer, Peer, answer
-from steplog.transport import HTTPTransport
 
 GET = Request("GET", "/x/")
 NAME = "runs.example"

@@ -15,7 +15,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steplog.attaching import attach
     from steplog.client import TellurioClient, get_default_client, login
     from steplog.context import get_active_run, set_active_run
     from steplog.errors import (
@@ -27,11 +26,12 @@ if TYPE_CHECKING:
         SteplogError,
     )
     from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
+    from steplog.lifecycle.attaching import attach
+    from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
+    from steplog.lifecycle.starting import init
     from steplog.project import Project, create_project, delete_project, get_project
-    from steplog.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.report import Report, Stats
     from steplog.run import Run, finish, flush, log
-    from steplog.starting import init
 
 __all__ = [
     "ConfigurationError",
@@ -69,7 +69,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "attaching": ("attach",),
+    "lifecycle.attaching": ("attach",),
     "client": ("TellurioClient", "get_default_client", "login"),
     "context": ("get_active_run", "set_active_run"),
     "errors": (
@@ -81,8 +81,8 @@ _MODULES = {
         "SteplogError",
     ),
     "project": ("Project", "create_project", "delete_project", "get_project"),
-    "recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
-    "starting": ("init",),
+    "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
+    "lifecycle.starting": ("init",),
     "report": ("Report", "Stats"),
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
     "run": ("Run", "finish", "flush", "log"),

@@ -22,15 +22,15 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from steplog import keys
-from steplog.account import VERIFY_PATH, Account, account_of
-from steplog.address import canonical_url, with_port
 from steplog.delivery.exchange import Request, Transport
 from steplog.errors import ConfigurationError, InvalidAPIKeyError
-from steplog.local import local_settings
-from steplog.secret import Secret
+from steplog.network import keys
+from steplog.network.account import VERIFY_PATH, Account, account_of
+from steplog.network.address import canonical_url, with_port
+from steplog.network.local import local_settings
+from steplog.network.secret import Secret
+from steplog.network.transport import HTTPTransport
 from steplog.settings import Settings, resolve, sources
-from steplog.transport import HTTPTransport
 
 if TYPE_CHECKING:
     import requests

@@ -11,7 +11,7 @@ import contextlib
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
-from steplog.process import open_runs
+from steplog.lifecycle.process import open_runs
 
 if TYPE_CHECKING:
     from steplog.run import Run

@@ -62,7 +62,7 @@ def delete_project(namespace_slug: str, project_slug: str, client: TellurioClien
 
 
 def _check(response: requests.Response) -> None:
-    from steplog import reasons
+    from steplog.network import reasons
 
     # A redirect is none, whatever requests thinks: nothing was done.
     if not 200 <= response.status_code < 300:

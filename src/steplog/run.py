@@ -15,11 +15,12 @@ from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from steplog import context, ending, safeguard
+from steplog import context, safeguard
 from steplog.config import Config
-from steplog.disabled import DisabledRun
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
-from steplog.opened import OpenRun
+from steplog.lifecycle import ending
+from steplog.lifecycle.disabled import DisabledRun
+from steplog.lifecycle.opened import OpenRun
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ class Run:
 
     def _open(self, client: TellurioClient | None) -> OpenRun | DisabledRun:
         if self._opened is None:
-            from steplog.attaching import open_by_hand
+            from steplog.lifecycle.attaching import open_by_hand
 
             return self._opened_as(open_by_hand(self, client))
         return self._opened

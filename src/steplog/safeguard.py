@@ -31,9 +31,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from steplog import ending
-from steplog.opened import OpenRun
-from steplog.process import open_runs
+from steplog.lifecycle import ending
+from steplog.lifecycle.opened import OpenRun
+from steplog.lifecycle.process import open_runs
 
 if TYPE_CHECKING:
     from steplog.run import Run

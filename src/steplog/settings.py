@@ -28,9 +28,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from steplog.address import canonical_url, with_port
 from steplog.errors import ConfigurationError
-from steplog.secret import Quiet, Secret
+from steplog.network.address import canonical_url, with_port
+from steplog.network.secret import Quiet, Secret
 
 __all__ = ["Settings", "documented", "resolve", "sources"]
 

@@ -11,7 +11,6 @@ from threading import Thread
 from xml.etree import ElementTree
 
 import pytest
-
 from benchmarks.chart import bars
 from benchmarks.figure import Figure, as_table, over, quantile
 from benchmarks.proxy import Proxy

@@ -73,9 +73,7 @@ class Verdict:
 
     def __str__(self) -> str:
         counts = ", ".join(
-            f"{name} {len(found)} {found[:3]!s:.300}"
-            for name, found in vars(self).items()
-            if isinstance(found, list)
+            f"{name} {len(found)} {found[:3]!s:.300}" for name, found in vars(self).items() if isinstance(found, list)
         )
         return f"{self.returned} returned, {self.stored} stored, {self.in_flight} in flight; {counts}"
 

@@ -18,7 +18,7 @@ from steplog.errors import ServerUnavailableError
 from steplog.journal.journal import Journal
 from steplog.journal.sources import OwnSource
 from steplog.journal.writer import Writer
-from steplog.memory_server import MemoryRun, MemoryServer
+from steplog.testing.memory_server import MemoryRun, MemoryServer
 
 POLL_S = 0.5
 

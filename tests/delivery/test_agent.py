@@ -12,7 +12,7 @@ import pytest
 
 from delivery.held import DEADLINE_S, started
 from delivery.parts import Book, Line
-from steplog.memory_server import Fault
+from steplog.testing.memory_server import Fault
 
 
 def test_what_is_logged_arrives_and_who_waits_is_told():

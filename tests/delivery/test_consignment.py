@@ -7,7 +7,7 @@ import pytest
 
 from delivery.parts import Book, Line, asked
 from steplog.delivery.consignment import Wait
-from steplog.memory_server import Fault, MemoryServer
+from steplog.testing.memory_server import Fault, MemoryServer
 
 HOUR = 3600.0
 

@@ -7,7 +7,7 @@ import pytest
 from delivery.parts import Book, Line, asked
 from steplog.delivery.consignment import Wait
 from steplog.delivery.inquiry import GONE_INTERVAL_S
-from steplog.memory_server import Fault
+from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
 

@@ -12,7 +12,7 @@ from steplog.delivery.metrics import MetricStream
 from steplog.delivery.sender import Due
 from steplog.journal import marks
 from steplog.journal.marks import WINDOW
-from steplog.memory_server import Fault
+from steplog.testing.memory_server import Fault
 
 NAMES = ("loss", "accuracy", "lr", "norm", "time")
 

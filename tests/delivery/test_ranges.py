@@ -11,7 +11,7 @@ from steplog.delivery.ranges import RangeStream
 from steplog.delivery.remains import GAP_S
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal import range as ranges
-from steplog.memory_server import Fault
+from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from delivery.parts import Book, Line
-from steplog.memory_server import Fault
+from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
 

@@ -12,7 +12,7 @@ from delivery.parts import Book, Line
 from steplog.delivery.consignment import Wait
 from steplog.delivery.news import news
 from steplog.delivery.sender import Due, Sender
-from steplog.memory_server import Fault, MemoryServer
+from steplog.testing.memory_server import Fault, MemoryServer
 
 DAY = 24 * 3600.0
 

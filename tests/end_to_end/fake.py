@@ -12,7 +12,7 @@ from werkzeug import Request as WebRequest
 from werkzeug import Response
 
 from steplog.delivery.exchange import Request
-from steplog.memory_server import MemoryServer
+from steplog.testing.memory_server import MemoryServer
 
 
 class FakeServer:

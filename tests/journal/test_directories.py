@@ -169,7 +169,20 @@ def test_a_writers_directory_is_always_a_new_one(hostile, places, elsewhere, mon
 
 
 @pytest.mark.parametrize(
-    "name", ["", "..", "../" * 8 + "etc", "a" * 31, "a" * 33, "A" * 32, "g" * 32, "a" * 32 + "\n", "a/" * 16, "é" * 32, "\0" * 32]
+    "name",
+    [
+        "",
+        "..",
+        "../" * 8 + "etc",
+        "a" * 31,
+        "a" * 33,
+        "A" * 32,
+        "g" * 32,
+        "a" * 32 + "\n",
+        "a/" * 16,
+        "é" * 32,
+        "\0" * 32,
+    ],
 )
 def test_only_a_local_id_names_a_runs_directory(places, name):
     with pytest.raises(ConfigurationError):

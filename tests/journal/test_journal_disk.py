@@ -15,7 +15,7 @@ import pytest
 from journal.spooled import Machine, read_all
 from steplog.journal.directories import Places
 from steplog.journal.files import Files
-from steplog.testing_files import FailingFiles
+from steplog.testing.failing_files import FailingFiles
 
 OPERATIONS_MAX = 400
 ERRORS = [errno.ENOSPC, errno.EIO]

@@ -199,11 +199,11 @@ def test_a_lock_file_is_private_whatever_the_umask(path):
 def test_a_program_that_is_started_inherits_no_lock(path):
     lock = Lock.take(path)
     assert lock is not None
-    program = "import os, sys; print(sorted(os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')[:-1]))"
+    program = (
+        "import os, sys; print(sorted(os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')[:-1]))"
+    )
     command = [sys.executable, "-c", program + "; sys.stdout.flush(); sys.stdin.read()"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, close_fds=False
-    ) as other:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, close_fds=False) as other:
         assert other.stdout is not None
         assert str(path) not in other.stdout.readline()
         lock.release()

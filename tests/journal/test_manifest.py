@@ -59,7 +59,18 @@ def test_a_manifest_that_is_cut_anywhere_is_a_format_error(tmp_path):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"null", b"[]", b"7", b"{}", b"\xff\xfe", b"[" * 200_000, b'{"a":' * 100_000, bytes(4096), b"{" + b" " * 2_000_000],
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"7",
+        b"{}",
+        b"\xff\xfe",
+        b"[" * 200_000,
+        b'{"a":' * 100_000,
+        bytes(4096),
+        b"{" + b" " * 2_000_000,
+    ],
     ids=lambda data: repr(data[:8]),
 )
 def test_anything_else_is_a_format_error(tmp_path, data):
@@ -76,7 +87,9 @@ def test_arbitrary_bytes_are_a_format_error(directory, data):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"version": 2}, {"run": None}, {"run": 7}, {"status_sent": "yes"}, {"local_id": []}, {"plan": []}], ids=str
+    "changed",
+    [{"version": 2}, {"run": None}, {"run": 7}, {"status_sent": "yes"}, {"local_id": []}, {"plan": []}],
+    ids=str,
 )
 def test_a_newer_version_and_a_wrong_field_are_format_errors(tmp_path, changed):
     (tmp_path / "manifest").write_text(json.dumps(msgspec.to_builtins(ONE) | changed))

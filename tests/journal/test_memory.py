@@ -99,7 +99,16 @@ def test_used_bytes_does_not_stumble_over_what_vanishes_or_links_elsewhere(memor
 
 @pytest.mark.parametrize(
     ("left", "size"),
-    [(64 * MIB, 512), (16 * MIB, 512), (16 * MIB - 1, 256), (2 * MIB, 64), (600 * 1024, 16), (100, 16), (0, 16), (-9, 16)],
+    [
+        (64 * MIB, 512),
+        (16 * MIB, 512),
+        (16 * MIB - 1, 256),
+        (2 * MIB, 64),
+        (600 * 1024, 16),
+        (100, 16),
+        (0, 16),
+        (-9, 16),
+    ],
 )
 def test_a_segment_is_a_32nd_of_what_is_left_from_16_kib_to_512_kib(left, size):
     assert MemoryPool(None, None, left).segment_bytes() == size * 1024

@@ -128,7 +128,9 @@ def test_an_entry_is_tag_length_crc_and_text_in_whole_granules(tag, text):
     assert not any(data[12 + len(text) :])
 
 
-@given(st.dictionaries(st.integers(1, 2**32 - 2), NAMES, max_size=6), st.lists(st.integers(0, 3), min_size=6, max_size=6))
+@given(
+    st.dictionaries(st.integers(1, 2**32 - 2), NAMES, max_size=6), st.lists(st.integers(0, 3), min_size=6, max_size=6)
+)
 def test_names_are_found_whatever_is_still_missing_between_them(names, gaps):
     header = Header(WRITER, 0, 8, 2048)
     region = b""
@@ -167,7 +169,12 @@ def test_an_entry_that_is_no_name_declares_none(text):
 def test_payloads_come_in_the_order_of_their_slots():
     entries = [entry(1, b"note"), entry(PAYLOAD, b'"a"'), entry(PAYLOAD, b'"bb"'), entry(PAYLOAD, b"null")]
     places = [len(b"".join(entries[:index])) for index in range(4)]
-    slots = [json_slot(b"null", places[3]), float_slot(1.0), json_slot(b'"a"', places[1]), json_slot(b'"bb"', places[2])]
+    slots = [
+        json_slot(b"null", places[3]),
+        float_slot(1.0),
+        json_slot(b'"a"', places[1]),
+        json_slot(b'"bb"', places[2]),
+    ]
     records = fill(memory_of(), entries, slots).read(0, 4)
     assert (records.payloads, records.unreadable) == ([b"null", b'"a"', b'"bb"'], 0)
 

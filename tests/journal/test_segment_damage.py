@@ -150,7 +150,9 @@ def shuffled(seed: int) -> bytearray:
     source, memory = random.Random(seed), bytearray(MEMORY)
     for _ in range(source.randrange(1, 20)):
         start = source.randrange(HEADER_BYTES, len(memory))
-        chunk = source.choice([source.randbytes(source.randrange(1, 64)), memory[HEADER_BYTES:][: source.randrange(200)]])
+        chunk = source.choice(
+            [source.randbytes(source.randrange(1, 64)), memory[HEADER_BYTES:][: source.randrange(200)]]
+        )
         memory[start : start + len(chunk)] = chunk[: len(memory) - start]
     return memory
 

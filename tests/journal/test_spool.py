@@ -20,7 +20,7 @@ from journal.spooled import LOCK, Found, Machine, deliver_all, read_all
 from steplog.journal import frame
 from steplog.journal.directories import Places
 from steplog.journal.spool import Spool
-from steplog.testing_files import FailingFiles
+from steplog.testing.failing_files import FailingFiles
 
 FRAMES = 4
 CALLS = 6  # a frame

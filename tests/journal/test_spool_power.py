@@ -15,7 +15,7 @@ import pytest
 
 from journal.spooled import Machine, read_all
 from steplog.journal.directories import Places
-from steplog.testing_files import FailingFiles
+from steplog.testing.failing_files import FailingFiles
 
 LIVES = 80
 

@@ -10,7 +10,7 @@ from simulation.pens import Pen, SetAside, number_in
 from simulation.weather import Weather
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.order import Address
-from steplog.memory_server import Fault, MemoryRun, MemoryServer
+from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 
 if TYPE_CHECKING:
     from simulation.world import World

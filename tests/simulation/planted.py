@@ -135,7 +135,11 @@ def set_aside_because_something_had_passed_before_the_trouble(patch):
 
     def refuse(self, now, batch, judgement):
         refused(self, now, batch, judgement)
-        if self._doubt is not None and self._doubt.end - self._doubt.first == 1 and judgement.verdict is Verdict.REFUSED:
+        if (
+            self._doubt is not None
+            and self._doubt.end - self._doubt.first == 1
+            and judgement.verdict is Verdict.REFUSED
+        ):
             self._put_aside(now, self._doubt)
 
     patch.setattr(RangeStream, "_refused", refuse)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from steplog.memory_server import Fault
+from steplog.testing.memory_server import Fault
 
 WINDOWS = {  # kind: how often, the longest time it lasts, in seconds
     "down": (5, 900),

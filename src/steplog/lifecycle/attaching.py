@@ -12,8 +12,8 @@ from steplog.identity import RunOrg, RunProject, RunStatus
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import derived_local_id
 from steplog.journal.manifest import Manifest
-from steplog.opened import OpenRun
-from steplog.process import current
+from steplog.lifecycle.opened import OpenRun
+from steplog.lifecycle.process import current
 from steplog.run import Run
 
 if TYPE_CHECKING:

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 from steplog import context, safeguard
 from steplog.delivery.wire import runs_path
-from steplog.disabled import DisabledRun
 from steplog.errors import ConfigurationError, ServerUnavailableError
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Manifest, Plan
-from steplog.opened import OpenRun
-from steplog.pages import page_path
+from steplog.lifecycle.disabled import DisabledRun
+from steplog.lifecycle.opened import OpenRun
+from steplog.lifecycle.pages import page_path
 from steplog.run import Run
 from steplog.settings import Settings, resolve
 
@@ -159,7 +159,7 @@ def _make(plan: Plan, client: TellurioClient) -> Run:
     """Make the run on the server now."""
     from slugify import slugify
 
-    from steplog import reasons
+    from steplog.network import reasons
 
     account = client.login()
     namespace = plan.namespace or slugify(account.username)

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 import requests
 import urllib3.exceptions
 
-from steplog import deadline
-from steplog.connection import AnswerTooLargeError
+from steplog.network import deadline
+from steplog.network.connection import AnswerTooLargeError
 
 __all__ = ["TRANSLATED", "plain", "reason", "refusal", "server_words"]
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from steplog.adoption import Kept, adopt
 from steplog.delivery.custody import Custody
 from steplog.errors import FormatError
 from steplog.journal import manifest as manifests
@@ -22,7 +21,8 @@ from steplog.journal.locks import Lock
 from steplog.journal.marks import MARKS_BYTES
 from steplog.journal.sources import DirectorySource, NoSource
 from steplog.journal.spool import Spool
-from steplog.process import Process, current
+from steplog.lifecycle.adoption import Kept, adopt
+from steplog.lifecycle.process import Process, current
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 

@@ -11,8 +11,6 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from steplog import counting, waiting
-from steplog.adoption import succeed
 from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Transport
 from steplog.delivery.verdicts import Judgement
@@ -21,8 +19,10 @@ from steplog.journal import manifest as manifests
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import OpenWriter, open_writer
-from steplog.pages import page_of
-from steplog.process import Process, current
+from steplog.lifecycle import counting, waiting
+from steplog.lifecycle.adoption import succeed
+from steplog.lifecycle.pages import page_of
+from steplog.lifecycle.process import Process, current
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
 
 if TYPE_CHECKING:
-    from steplog.process import Process
+    from steplog.lifecycle.process import Process
 
 __all__ = ["Kept", "adopt", "adopt_all", "succeed", "transport_for"]
 

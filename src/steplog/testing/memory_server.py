@@ -29,7 +29,7 @@ from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
 from steplog.errors import FormatError, ServerUnavailableError
 from steplog.journal import range as ranges
-from steplog.memory_runs import MemoryRun, shown_project, shown_row, shown_run
+from steplog.testing.memory_runs import MemoryRun, shown_project, shown_row, shown_run
 
 __all__ = ["Fault", "MemoryServer"]
 

@@ -30,7 +30,7 @@ def account_of(response: requests.Response, base_url: str) -> Account:
     Raises InvalidAPIKeyError for a key that the server does not know, ConfigurationError for a redirect,
     ``requests.HTTPError`` for another refusal, ServerUnavailableError for an answer that is no run server's.
     """
-    from steplog import reasons
+    from steplog.network import reasons
 
     # 403: a REST framework without a WWW-Authenticate header says so of a wrong key.
     if response.status_code in (401, 403):

@@ -26,17 +26,17 @@ from collections.abc import Callable
 from http.client import IncompleteRead
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from steplog import deadline
-from steplog.address import canonical_url, is_loopback
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.wire import CONTENT_TYPE_RANGE
 from steplog.errors import ConfigurationError, ServerUnavailableError
-from steplog.secret import Secret
+from steplog.network import deadline
+from steplog.network.address import canonical_url, is_loopback
+from steplog.network.secret import Secret
 
 if TYPE_CHECKING:
     import requests
 
-    from steplog.connection import Session
+    from steplog.network.connection import Session
 
 __all__ = ["HTTPTransport"]
 
@@ -176,7 +176,7 @@ class HTTPTransport:
         self, process: _Process, request: Request, auth: _Auth, trust: str | bool, live: deadline.Exchange
     ) -> tuple[requests.Response | None, str]:
         """The answer, or why there is none."""
-        from steplog import reasons
+        from steplog.network import reasons
 
         interruption: BaseException
         try:
@@ -194,7 +194,7 @@ class HTTPTransport:
     ) -> requests.Response:
         import requests
 
-        from steplog.connection import Session
+        from steplog.network.connection import Session
 
         # No lock here either, and the first that is made is everyone's.
         session = process.sessions.get(0) or process.sessions.setdefault(0, Session(self._connections_max))

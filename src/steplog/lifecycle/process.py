@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steplog.adoption import adopt_all  # not late, in a thread: see ending, on KeyboardInterrupt
 from steplog.delivery.agent import Agent
 from steplog.delivery.consignment import Terms
 from steplog.delivery.custody import Custody
@@ -21,10 +20,11 @@ from steplog.journal.files import Files
 from steplog.journal.locks import close_inherited
 from steplog.journal.memory import default_bytes_max, used_bytes
 from steplog.journal.opening import Disk
+from steplog.lifecycle.adoption import adopt_all  # not late, in a thread: see ending, on KeyboardInterrupt
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
-    from steplog.opened import OpenRun
+    from steplog.lifecycle.opened import OpenRun
 
 __all__ = ["SPOOL_BYTES_MAX", "Process", "current", "open_runs"]
 
