@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src" / "steplog"
 LINES_MAX = 300
+TEST_LINES_MAX = 600  # a list of cases is read from one end to the other, not held in mind
 FUNCTION_LINES_MAX = 60
 
 # A folder, or a file at the top, and what of steplog it may import. Arrows run one way: run -> delivery -> journal.
@@ -31,8 +32,8 @@ ARROWS = {
     "network": {"errors", "settings", "instance", "delivery.exchange", "delivery.wire", "network"},
     "settings": {"errors", "network.address", "network.secret"},
     "instance": {"errors", "settings"},
-    "testing": {*BASE, "journal", "delivery", "server", "<public>"},
-    "top": {*BASE, "journal", "delivery", "<top>"},
+    "testing": {*BASE, "journal", "delivery", "server", "testing", "<public>"},
+    "top": {*BASE, "journal", "delivery", "network", "<top>"},
 }
 PURE = {
     "journal/slot.py",
@@ -131,7 +132,8 @@ def test_pure_code_imports_neither_clock_nor_threads_nor_system(name):
 @pytest.mark.parametrize("file", PYTHON, ids=name_of)
 def test_a_file_fits_in_its_room(file):
     lines = len(file.read_text("utf-8").splitlines())
-    assert lines <= LINES_MAX, f"{name_of(file)} has {lines} lines; split it where it holds two things"
+    most = TEST_LINES_MAX if file.is_relative_to(ROOT / "tests") else LINES_MAX
+    assert lines <= most, f"{name_of(file)} has {lines} lines; split it where it holds two things"
 
 
 @pytest.mark.parametrize("file", PYTHON, ids=name_of)

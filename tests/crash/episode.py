@@ -94,6 +94,7 @@ class Episode:
         life_s: float = 1.2,
         keep: Path | None = None,
         plant: str | None = None,
+        forks: float = FORKS,
     ) -> None:
         self.server = server
         self.source = source
@@ -102,6 +103,7 @@ class Episode:
         self._life_s = life_s
         self._keep = keep
         self._plant = plant
+        self._forks = forks
         self._directory = Path(tempfile.mkdtemp(prefix="steplog-crash-"))
         self._memory = Path(tempfile.mkdtemp(prefix="steplog-crash-", dir="/dev/shm"))
         self._started: list[Victim] = []
@@ -147,7 +149,7 @@ class Episode:
             "STEPLOG_PURE": self.source.choice("01"),
             "PROJECT": self.project,
         }
-        if kind == "log" and phase is None and self.source.random() < FORKS:
+        if kind == "log" and phase is None and self.source.random() < self._forks:
             environment["FORK"] = "1"
         if self._plant is not None:
             environment["PLANT"] = self._plant

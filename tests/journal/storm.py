@@ -2,10 +2,10 @@
 
     PYTHONPATH=src:tests python -m journal.storm --signals 100000 [--kind pure|c] [--size BYTES]
 
-A timer of some microseconds, at random, sends the signals, so that they come at any instruction. The main thread logs and is interrupted; the
-handler logs too, and raises KeyboardInterrupt every second time; two threads log beside it; a fourth does what the agent
-does: makes segments, closes holes, reads, and frees what it has read. Every call has a value of its own, and whoever
-called keeps a ledger of the calls that returned.
+A timer of some microseconds, at random, sends the signals, so that they come at any instruction. The main thread logs
+and is interrupted; the handler logs too, and raises KeyboardInterrupt every second time; two threads log beside it; a
+fourth does what the agent does: makes segments, closes holes, reads, and frees what it has read. Every call has a
+value of its own, and whoever called keeps a ledger of the calls that returned.
 """
 
 from __future__ import annotations
