@@ -153,15 +153,16 @@ class Episode:
             environment["FORK"] = "1"
         if self._plant is not None:
             environment["PLANT"] = self._plant
-        process = subprocess.Popen(
-            [sys.executable, str(VICTIM), kind, str(path), name, *steering],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=open(self._directory / f"{name}.errors", "w"),  # noqa: SIM115 - the child's
-            text=True,
-            start_new_session=True,
-        )
+        with open(self._directory / f"{name}.errors", "w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, str(VICTIM), kind, str(path), name, *steering],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
         victim = Victim(process, ledger, name, phase is not None)
         self._started.append(victim)
         return victim

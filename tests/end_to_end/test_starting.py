@@ -186,6 +186,15 @@ def test_a_run_goes_on_without_a_disk_and_without_shared_memory(host: Host, memo
     assert host.server.run("run").points == 1000
 
 
+def test_a_run_that_finds_the_shared_memory_full_of_others_drops_nothing(host: Host):
+    fill = "memory = os.environ['STEPLOG_MEMORY_DIR']\nos.makedirs(memory, 0o700, exist_ok=True)\n"
+    fill += "open(memory + '/others', 'wb').write(b'x' * 1024 * 1024)\n"
+    done = host.run(fill + logs(then="assert not run.finish().dropped"), STEPLOG_MEMORY_BYTES_MAX="1048576")
+    assert done.code == 0, done.errors
+    assert "goes without shared memory" in done.errors
+    assert host.server.run("run").points == 1000
+
+
 def test_async_with_finishes_the_run_while_the_loop_goes_on(host: Host):
     done = host.run("""
         import asyncio

@@ -208,7 +208,7 @@ def private_file(path: Path, data: bytes) -> None:
 
 def remove_tree(path: Path | None) -> None:
     """Remove a directory of ours with all that is in it, as far as that goes."""
-    if path is not None:
+    if path is not None and path.is_dir():  # rmtree opens whatever it is, and waits for the other end of a pipe
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -68,6 +68,10 @@ class MemoryPool:
             self._used = used_bytes(self._root)
         return self._used
 
+    def is_full(self) -> bool:
+        """Whether not even the smallest segment fits any more."""
+        return self._used + SEGMENT_BYTES_MIN > self.bytes_max
+
     def segment_bytes(self) -> int:
         """The usual size of a segment, by what is left."""
         share = max(1, (self.bytes_max - self._used) // 32)

@@ -157,6 +157,9 @@ def open_writer(
         directory = None
     alive, marks = found or (None, mmap.mmap(-1, MARKS_BYTES))
     pool = MemoryPool(directory, root if directory is not None else None, memory_bytes_max)
+    if directory is not None and pool.is_full():
+        _log.warning("steplog goes without shared memory, which other runs have filled. A kill loses the last second.")
+        pool = MemoryPool(None, None, memory_bytes_max)
     writer = Writer(pool, bytes.fromhex(name), value_bytes_max=value_bytes_max, clock=clock, append=append)
     return OpenWriter(writer, marks, directory, alive, disk.spool(place.spool / name, name), disk)
 
