@@ -30,7 +30,7 @@ DEADLINE_S = 60.0
 VICTIM = Path(__file__).with_name("victim.py")
 PHASE_ORDER = ["rotation", "evict", "ack", "spool", "append"]  # the rarest first: what a kill is counted as
 OPCODES = {"append": 150, "rotation": 1500, "spool": 400, "evict": 120, "ack": 900, "recovery": 4000}
-ENTRIES = {"append": 15000, "rotation": 6, "spool": 6, "evict": 12, "ack": 6, "recovery": 4}
+ENTRIES = {"append": 600, "rotation": 6, "spool": 6, "evict": 12, "ack": 6, "recovery": 4}
 FORKS = 0.3  # of the victims that are not steered
 _numbers = count(1)
 

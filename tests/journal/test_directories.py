@@ -1,12 +1,11 @@
-"""Where runs are: private whatever the umask, refused where somebody else could have a hand in it, claimed by one."""
+"""Where runs are: private whatever the umask, and refused where somebody else could have a hand in it."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,6 @@ from steplog.journal.directories import (
     private_file,
     remove_tree,
 )
-from steplog.journal.locks import Lock
 from steplog.journal.opening import Disk, open_writer
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
@@ -252,63 +250,3 @@ def test_removing_a_tree_follows_no_link(tmp_path, elsewhere):
     remove_tree(None)
     assert (elsewhere / "kept").exists()
     assert not (tmp_path / "run").exists()
-
-
-# -- who claims it ----------------------------------------------------------------------------------------------------
-
-
-def racing(processes: int, race: Callable[[int], int]) -> list[int]:
-    """What ``race`` returns in that many processes that start at once, and stay until all are done."""
-    starting, start = os.pipe()
-    results, result = os.pipe()
-    pids = []
-    for number in range(processes):
-        pid = os.fork()
-        if pid == 0:
-            os.close(start)
-            try:
-                os.read(starting, 1)  # the end of the file is the start
-                code = race(number)
-            except BaseException:  # noqa: BLE001 - told to the test
-                code = 255
-            os.write(result, bytes((code,)))
-            signal.pause()  # what it holds, it holds until all have tried
-        pids.append(pid)
-    os.close(start)
-    found = [os.read(results, 1)[0] for _ in pids]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    for descriptor in (starting, results, result):
-        os.close(descriptor)
-    return found
-
-
-def test_of_8_processes_that_claim_a_run_at_once_exactly_one_has_it(places):
-    for _ in range(30):
-        local_id = new_id()
-
-        def race(number: int, local_id: str = local_id) -> int:
-            place, lock = places.claim(local_id)
-            return int(lock is not None) + 2 * (place.memory is None or not place.on_disk)
-
-        assert sorted(racing(8, race)) == [0] * 7 + [1]
-        assert not [path for path in places.spool.iterdir() if path.name.endswith(".new")]
-        place, lock = places.claim(local_id)  # all of them are dead
-        assert lock is not None
-        lock.release()
-
-
-def test_a_run_appears_with_its_lock_taken(places):
-    """An agent that saw the directory before would adopt the run."""
-    for _ in range(20):
-        local_id = new_id()
-
-        def race(number: int, local_id: str = local_id) -> int:
-            if number == 0:
-                return 1 if places.claim(local_id)[1] is not None else 9
-            while not (found := [place for place in places.runs() if place.local_id == local_id]):
-                pass
-            return 0 if Lock.take(found[0].lock) is None else 9
-
-        assert sorted(racing(3, race)) == [0, 0, 1]

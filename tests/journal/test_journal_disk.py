@@ -119,6 +119,7 @@ def test_the_kth_operation_fails_once_for_every_k(places: Places, error: int, sh
         machine.lose_memory()
         with machine.later() as opened:
             found = read_all(opened.journal)
+            assert not opened.spooling.spool.keeps_aside(), k
             assert found.items() >= machine.pending().items(), k
             assert found.items() <= machine.logged.items(), k
         files.close_all()
@@ -152,6 +153,7 @@ def test_every_operation_from_the_kth_on_fails_for_every_k(
         assert not files.synced_again, k
         machine.lose_memory()
         with machine.later() as opened:
+            assert not opened.spooling.spool.keeps_aside(), k
             assert read_all(opened.journal).items() >= machine.pending().items(), k
         files.close_all()
         if not failed:
@@ -227,7 +229,7 @@ def test_a_disk_that_stalls_holds_up_neither_log_nor_reading_nor_acknowledging(p
         assert read_all(opened.journal).items() >= machine.pending().items()
 
 
-def test_what_is_acknowledged_while_its_file_is_being_written_takes_no_file_from_under_the_writer(places: Places):
+def test_what_is_acknowledged_while_its_file_is_being_written_takes_no_file(places: Places):
     """An acknowledgement closed and removed the new file between its creation and its first frame; what was written
     then went to a descriptor that was somebody else's, and counted as durable."""
     machine: Any = None

@@ -49,12 +49,12 @@ def test_a_change_leaves_the_other_fields():
     assert ONE.but(status="CRASHED").but(status=None) == ONE
 
 
-def test_a_manifest_that_is_cut_anywhere_is_a_format_error(tmp_path):
+def test_a_manifest_that_is_cut_anywhere_is_a_format_error(memory):
     data = msgspec.json.encode(ONE)
     for length in range(len(data)):
-        (tmp_path / "manifest").write_bytes(data[:length])
+        (memory / "manifest").write_bytes(data[:length])
         with pytest.raises(FormatError):
-            manifests.load(tmp_path)
+            manifests.load(memory)
 
 
 @pytest.mark.parametrize(

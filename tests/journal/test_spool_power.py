@@ -13,7 +13,7 @@ import shutil
 
 import pytest
 
-from journal.spooled import Machine, read_all
+from journal.spooled import Machine, deliver_all, read_all
 from steplog.journal.directories import Places
 from steplog.testing.failing_files import FailingFiles
 
@@ -55,7 +55,7 @@ def check(machine: Machine, files: FailingFiles, label: object) -> None:
         return
     assert (machine.place.spool / "manifest").read_bytes() == b"the run's", label
     with machine.later() as opened:
-        found = read_all(opened.journal)
+        found = deliver_all(opened)
         # The promise is of what is not delivered; of what is, nothing is counted as lost either.
         assert opened.journal.marks.abandoned == 0, label
     assert found.items() >= promised.items(), (label, len(found), len(promised))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
 from simulation import world
@@ -16,7 +14,6 @@ FIRST = {"a_range_that_may_have_arrived_is_forgotten_when_the_server_turns_stock
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_bug_is_caught(name, monkeypatch, record_property, capsys):
-    monkeypatch.setattr(logging.getLogger("steplog"), "disabled", True)
     PLANTED[name](monkeypatch)
     caught = first_caught(FIRST.get(name, 0))
     assert caught is not None, f"{name} lives through {SEEDS_MAX} seeds"

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
 from simulation import world
 
 SEEDS, GROUPS = 1000, 20
-
-
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch):
-    monkeypatch.setattr(logging.getLogger("steplog"), "disabled", True)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The file ``marks`` of a spool: copies of the marks, appended one after the other, the last whole one counts.
 
 After ``COPIES`` of them, or when one could not be written whole, the file is begun anew, synced, and put in the old
-one's place: whoever reads it after a power cut finds what was known when the spool got its first frame, or later.
+one's place. Whoever reads it after a power cut finds what was stored with ``sync``, or later.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class MarksFile:
         self._sequence = 0
         self._left = 0  # copies that the file may still take
 
-    def store(self, marks: Marks) -> None:
+    def store(self, marks: Marks, sync: bool) -> None:
         """Append a copy. Raises OSError; the next one begins a new file then."""
         left, self._left = self._left, 0
         data = encode(marks, self._sequence + 1)
@@ -35,7 +35,7 @@ class MarksFile:
             self._begin(data)
             left = COPIES
         else:
-            self._write(self._files.open(self._path), data, sync=False)
+            self._write(self._files.open(self._path), data, sync)
         self._sequence += 1
         self._left = left - 1
 

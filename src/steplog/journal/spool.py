@@ -148,9 +148,9 @@ class Spool(Frames):
             return False
         return True
 
-    def store_marks(self, marks: Marks) -> None:
+    def store_marks(self, marks: Marks, sync: bool = False) -> None:
         """Write down how far it is delivered, for whoever finds the disk and no memory. Raises OSError."""
-        self._marks.store(marks)
+        self._marks.store(marks, sync)
 
     def load_marks(self) -> Marks | None:
         """What ``store_marks`` wrote last, of what is whole."""
@@ -197,10 +197,14 @@ class Spool(Frames):
                 file.damage = "its end is cut off or damaged"
                 _log.error("steplog: %s: %s. The file is kept.", file.path, file.damage)
 
-    def tidy(self, delivered: int, durable: int = 0) -> None:
-        """Remove the files that nobody needs: everything in them is delivered, or durable in another."""
+    def spare(self, delivered: int, durable: int = 0) -> list[SpoolFile]:
+        """The files that nobody needs: everything in them is delivered, or durable in another."""
         needed = {entry.file for entry in (*self._entries, *self._fresh) if entry.end > delivered}
-        self._remove([f for f in self._all if f not in needed or (f.replaced_at or durable + 1) <= durable])
+        return [f for f in self._all if f not in needed or (f.replaced_at or durable + 1) <= durable]
+
+    def tidy(self, delivered: int, durable: int = 0) -> None:
+        """Remove the files that nobody needs."""
+        self._remove(self.spare(delivered, durable))
 
     def _remove(self, files: Iterable[SpoolFile]) -> None:
         gone = set()

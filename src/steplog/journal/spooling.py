@@ -4,6 +4,9 @@ Records that stay undelivered for longer than one interval are written; while th
 the memory that all runs share is half used, everything readable is written at once, and what is durable then leaves
 memory. A dead writer's memory goes to disk as a whole and is freed: its pages would count against whoever comes next.
 
+What is missing in the spool was delivered, or is lost. So that nobody counts the one as the other after a power cut, the
+marks are synced before something comes to be missing: before a file goes, and before a frame that does not follow on.
+
 The disk is slow and may fail at any call. Nobody waits for it but the thread that writes: ``lock`` guards the
 journal, and is never held across a write. After an error the next attempt is an interval away; it is said once, and
 once that it is over.
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 
 from steplog.errors import ConfigurationError
@@ -37,6 +40,7 @@ class Spooling:
         self._said = False  # since it last took something
         self._room = room
         self._stored: Marks | None = None  # in the spool
+        self._end: int | None = None  # of the last frame
         self._delivered = journal.marks.delivered
         self._seen = journal.marks.delivered  # what was readable one interval ago
 
@@ -46,7 +50,7 @@ class Spooling:
         Files that nobody needs go first, and what is durable leaves memory then, if ``everything``. Raises nothing for
         what the disk does.
         """
-        self.spool.tidy(self.journal.marks.delivered, self.journal.marks.durable)
+        self._tidy()
         redo_from = self.spool.lost()
         try:
             with lock:
@@ -70,6 +74,13 @@ class Spooling:
             with lock:
                 self.journal.memory.evict(max(self.journal.marks.durable, self.journal.marks.delivered))
         return True
+
+    def _tidy(self) -> None:
+        marks = self.journal.marks
+        if self.spool.spare(marks.delivered, marks.durable):
+            with suppress(OSError):  # the room that the files take is worth more than a count
+                self._store(marks, sync=True)
+            self.spool.tidy(marks.delivered, marks.durable)
 
     def _due(self, everything: bool) -> tuple[int, int]:
         marks = self.journal.marks
@@ -106,16 +117,20 @@ class Spooling:
             records = self.journal.read(first, end) if first < end else None
         if records is None:
             return end
-        if not self.spool.size_bytes():
-            self._stored = marks
-            self.spool.store_marks(marks)  # before the first frame: what is not in the spool was delivered
+        if first != self._end:
+            self._store(marks, sync=True)
         self.spool.append(records, ranges.encode(records))
+        self._end = records.end
         return records.end
 
     def _store_marks(self) -> None:
         if self.journal.marks is not self._stored and self.spool.size_bytes():
-            self._stored = self.journal.marks
-            self.spool.store_marks(self._stored)
+            self._store(self.journal.marks)
+
+    def _store(self, marks: Marks, sync: bool = False) -> None:
+        self._stored = None
+        self.spool.store_marks(marks, sync)
+        self._stored = marks
 
     def _sync(self, lock: AbstractContextManager[object], end: int) -> None:
         self.spool.sync()

@@ -1,0 +1,82 @@
+"""A run that was begun without its server is made there, once."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from delivery.parts import Book, Line
+from steplog.delivery.consignment import Consignment, Terms
+from steplog.delivery.creation import Creation
+from steplog.delivery.order import Address
+from steplog.delivery.sender import Sender
+from steplog.journal.manifest import Plan
+from steplog.testing.memory_server import Fault
+
+HOUR = 3600.0
+
+
+class Unmade(Line):
+    """A run with three records that its server does not know yet."""
+
+    def __init__(self, batch: bool = True, namespace: str = "me", name: str | None = None) -> None:
+        self.plan = Plan(local_id="ab" * 16, namespace=namespace, project="new", project_name="new", name=name)
+        super().__init__(Book().write(3), batch=batch, knows=False)
+        del self.server.runs[self.run.uuid]
+        self.server.requests.clear()
+
+    def opened(self, **more) -> Consignment:
+        made = Consignment(
+            Address(self.plan.namespace, "new", ""), self.aside, Terms(0.5, 1), random.Random(2), None,
+            Creation(self.plan),
+        )  # fmt: skip
+        for book in self.books:
+            made.add(book.journal)
+        self.sender = Sender(random.Random(1))
+        self.sender.add(self.now, made, self.server)
+        return made
+
+    def arrived(self) -> list[list[float]]:
+        """The records of each run that there is."""
+        return [[row.value for row in run.rows] for run in self.server.runs.values()]
+
+
+@pytest.mark.parametrize("batch", [True, False])
+@pytest.mark.parametrize("namespace", ["me", ""])
+def test_the_project_and_the_run_are_made_before_the_records_are_sent(batch, namespace):
+    line = Unmade(batch, namespace)
+    line.deliver()
+    assert line.arrived() == [[1.0, 2.0, 3.0]]
+    assert ("me", "new") in line.server.projects
+    assert line.consignment.address.namespace == "me"
+    assert line.consignment.address.run in line.server.runs
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_whichever_answer_is_lost_there_is_one_run(batch):
+    for lost in range(7):
+        line = Unmade(batch)
+        answers = [None] * lost + [Fault.lost(), Fault.lost()]
+        line.server.script = lambda request, answers=answers: answers.pop(0) if answers else None
+        line.deliver()
+        assert len(line.server.runs) == 1
+
+
+def test_a_death_before_the_answer_to_the_making_is_taken_in_makes_no_second_run():
+    line = Unmade()
+    while not line.server.runs:
+        line.step()
+    line.again()
+    line.deliver()
+    assert line.arrived() == [[1.0, 2.0, 3.0]]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503, 302, 200])
+@pytest.mark.parametrize("namespace", ["me", ""])
+def test_a_server_that_refuses_for_an_hour_is_not_hammered_and_the_run_is_made_afterwards(status, namespace):
+    line = Unmade(namespace=namespace)
+    line.server.script = lambda request: Fault(status, b'"no"') if line.now < 1000 + HOUR else None
+    line.deliver(2 * HOUR)
+    assert line.arrived() == [[1.0, 2.0, 3.0]]
+    assert len(line.sent) < 300

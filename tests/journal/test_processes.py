@@ -1,0 +1,245 @@
+"""Journals of other processes: read while they are written, after their writers were killed, and across forks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import resource
+import threading
+
+import pytest
+
+from journal.appends import Reader
+from journal.processes import (
+    Ledger,
+    LoggingProcess,
+    check_calls,
+    check_records,
+    log_calls,
+    opened,
+    read_all,
+    readers_of,
+    until,
+)
+from journal.storm import call_of
+from steplog.journal.directories import Places, RunPlace, new_id
+from steplog.journal.locks import close_inherited
+
+KILLS = int(os.environ.get("STEPLOG_KILLS", "30"))
+FORKS = int(os.environ.get("STEPLOG_FORKS", "60"))
+
+
+@pytest.fixture
+def place(places: Places) -> RunPlace:
+    place, lock = places.claim(new_id())
+    assert lock is not None
+    return place
+
+
+def test_what_another_process_logs_arrives_in_order_and_once_while_it_logs(place, places):
+    process = LoggingProcess(place, places, threads=3, most=15_000)
+    until(place.writers)
+    (reader,) = readers_of(place)
+    assert reader.journal.living
+    until(lambda: reader.read() and len(reader.found) > 1000)
+    while reader.journal.living:
+        reader.read(random.randrange(1, 5000))
+    assert process.wait() == 0
+    found = read_all(reader)
+    check_records(found)
+    for thread in range(3):
+        assert check_calls(found, f"thread {thread}", 15_000) == 15_000
+    assert reader.journal.marks.abandoned == 0
+    assert len([path for path in (place.memory / place.writers()[0]).iterdir() if path.suffix == ".segment"]) <= 3
+
+
+@pytest.mark.slow
+def test_calls_that_returned_before_a_kill_are_all_there_and_holes_are_counted(place, places):
+    """Killed while it is opened, at its first calls, in rotations, with a reader beside it and without."""
+    source = random.Random(os.environ.get("STEPLOG_SEED", 1))
+    sizes, abandoned = [], 0
+    for kill in range(KILLS):
+        episode, lock = places.claim(new_id())
+        process = LoggingProcess(episode, places, threads=2, most=12_000)
+        target = source.choice([0, source.randrange(10), source.randrange(500), source.randrange(20_000)])
+        reader: Reader | None = None
+        if kill % 2:
+            until(episode.writers)
+            (reader,) = readers_of(episode)
+            until(
+                lambda process=process, reader=reader, target=target: (
+                    reader.read() >= 0 and process.ledger.total() >= target
+                )
+            )
+        else:
+            until(lambda process=process, target=target: process.ledger.total() >= target)
+        process.kill()
+        readers = [reader] if reader is not None else readers_of(episode)
+        if not readers:
+            assert process.ledger.total() == 0
+            continue
+        found = read_all(readers[0])
+        check_records(found)
+        calls = [check_calls(found, f"thread {thread}", process.ledger.returned(thread)) for thread in range(2)]
+        sizes.append(sum(calls))
+        marks = readers[0].journal.marks
+        assert marks.records == len(found)
+        assert marks.abandoned <= 2  # no more than there were threads
+        abandoned += marks.abandoned
+        lock.release()
+    print(f"{KILLS} kills, {sum(sizes)} records, {abandoned} abandoned")
+    assert max(sizes) > 1000
+
+
+@pytest.mark.slow
+def test_forks_in_the_middle_of_logging_from_eight_threads(kind, place, places, monkeypatch):
+    """Each child has a writer of its own; no deadlock, and no call lost or twice, in the parent or in a child."""
+    monkeypatch.setenv("STEPLOG_PURE", "1" if kind == "pure" else "0")
+    threads, children, per_child = 8, FORKS, 40
+    parent, over = opened(place, places), threading.Event()
+    ledger, forked = Ledger(threads), Ledger(children)
+    append = parent.writer.append
+    reader = Reader(parent.journal)
+
+    def too_fast() -> bool:
+        return ledger.total() - len(reader.found) > 5000  # else there would be no memory left
+
+    arguments = [(append.log, ledger, thread, 1 << 40, over, too_fast) for thread in range(threads)]
+    working = [threading.Thread(target=log_calls, args=each) for each in arguments]
+    for thread in working:
+        thread.start()
+    others: dict[str, Reader] = {}
+    pids = []
+    try:
+        for child in range(children):
+            until(lambda child=child: _round(parent, reader) and ledger.total() > 100 * (child + 1))
+            pid = os.fork()
+            if pid == 0:
+                _child(parent, place, places, forked, child, per_child)
+            pids.append(pid)
+            if child % 5 == 4:
+                _look(place, others, parent.writer.id.hex())
+        for pid in pids:
+            until(lambda pid=pid: _round(parent, reader) and os.waitpid(pid, os.WNOHANG) != (0, 0))
+    finally:
+        over.set()
+        for thread in working:
+            thread.join()
+    parent.gone = True
+    found = read_all(reader)
+    check_records(found)
+    assert sum(
+        check_calls(found, f"thread {n}", ledger.returned(n), ledger.returned(n)) for n in range(threads)
+    ) == len(found)
+    _look(place, others, parent.writer.id.hex())
+    by_children = [record for other in others.values() for record in read_all(other)]
+    assert len(by_children) == children * per_child
+    for child in range(children):
+        assert forked.returned(child) == per_child
+        check_calls(by_children, f"child {child}", per_child, per_child)
+    print(f"{children} forks, {len(found)} records of the parent, {len(by_children)} of children")
+    assert parent.writer.dropped == {"memory full": 0, "finished": 0}
+
+
+def _round(parent, reader) -> bool:
+    parent.keep()
+    reader.read()
+    return True
+
+
+def _look(place: RunPlace, others: dict[str, Reader], own: str) -> None:
+    for reader in readers_of(place):
+        if reader.journal.writer != own:
+            others.setdefault(reader.journal.writer, reader)
+    for reader in others.values():
+        reader.read()
+
+
+def _child(parent, place, places, forked: Ledger, child: int, calls: int) -> None:
+    """What a forked worker does: it drops what is the parent's, and gets a writer of its own with its first call."""
+    code = 1
+    try:
+        close_inherited()
+        append, made = parent.writer.append, []
+
+        def reopen(*call) -> None:
+            if not made:
+                made.append(opened(place, places, append))
+            append.log(*call)
+
+        parent.writer.forked(reopen)
+        for number in range(calls):
+            append.log(*call_of(f"child {child}", number))
+            forked.note(child, number + 1)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def test_a_writer_that_cannot_be_looked_at_is_not_taken_for_dead(place, places):
+    """Without a descriptor to be had its holes were given up, and what it still wrote there was lost."""
+    mine = opened(place, places)
+    mine.writer.append.log("loss", 1.0)
+    (other,) = readers_of(place)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError) as raised:  # noqa: PT011 - its number is looked at
+            os.open("/", os.O_RDONLY)
+        assert raised.value.errno == errno.EMFILE
+        assert other.journal.living
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert other.journal.living
+
+
+def test_a_writer_whose_memory_cannot_be_made_leaves_no_lock_behind(place, places):
+    descriptors = len(os.listdir("/proc/self/fd"))
+    free = os.dup(0)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))  # enough for the lock, and not for the marks
+    try:
+        writers = [opened(place, places)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert writers[0].directory is None
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert place.writers() == []
+
+
+def test_a_value_that_forks_goes_on_in_both(place, places):
+    """In the child the call went on with the parent's journal, at the parent's position."""
+    parent = opened(place, places)
+    parent.writer.append.log("loss", 0.0)
+    pids = []
+
+    class Forking:
+        def __float__(self) -> float:
+            pid = os.fork()
+            pids.append(pid)
+            if pid == 0:
+                close_inherited()
+                append, made = parent.writer.append, []
+
+                def reopen(*call) -> None:
+                    if not made:
+                        made.append(opened(place, places, append))
+                    append.log(*call)
+
+                parent.writer.forked(reopen)
+            return float(not pid)
+
+    try:
+        parent.writer.append.log("loss", Forking(), 7)
+        parent.writer.append.log("loss", 2.0)
+    finally:
+        if pids == [0]:
+            os._exit(0)
+    os.waitpid(pids[0], 0)
+    reader = Reader(parent.journal)
+    reader.read()
+    assert [(record.value, record.step) for record in reader.found] == [(0.0, None), (0.0, 7), (2.0, None)]
+    (child,) = [one for one in readers_of(place) if one.journal.writer != parent.writer.id.hex()]
+    assert [(record.value, record.step) for record in read_all(child)] == [(1.0, 7), (2.0, None)]
