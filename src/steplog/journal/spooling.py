@@ -4,8 +4,9 @@ Records that stay undelivered for longer than one interval are written; while th
 the memory that all runs share is half used, everything readable is written at once, and what is durable then leaves
 memory. A dead writer's memory goes to disk as a whole and is freed: its pages would count against whoever comes next.
 
-What is missing in the spool was delivered, or is lost. So that nobody counts the one as the other after a power cut, the
-marks are synced before something comes to be missing: before a file goes, and before a frame that does not follow on.
+What is missing in the spool was delivered, or is lost. So that nobody counts the one as the other after a power cut,
+the marks are synced before something comes to be missing: before a file goes, and before a frame that does not follow
+on.
 
 The disk is slow and may fail at any call. Nobody waits for it but the thread that writes: ``lock`` guards the
 journal, and is never held across a write. After an error the next attempt is an interval away; it is said once, and
