@@ -42,25 +42,26 @@ def main() -> int:
     if wrong := set(options.groups) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(wrong))}")
     chosen = options.groups or (GROUPS if options.peers is None else ())
+    machine = _machine()
     found: list[Figure] = []
     peers: dict[str, dict[str, Any]] = {}
     with Stage(options.quick) as stage:
         if options.peers is not None:
             peers = measure.rows(stage, measure.directory_of(options.peers, options.out))
             found += measure.figures(peers)
+            _write(options.out, as_json(found, machine) | {"peers": peers})
         for figure in _measure(stage, chosen, options):
             found.append(figure)
             print(
                 f"  {figure.name}: {'–' if figure.value is None else f'{figure.value:.3g}'} {figure.unit}",
                 file=sys.stderr,
             )
-    machine = _machine()
+            _write(options.out, as_json(found, machine) | {"peers": peers})  # so far, should it be cut short
     print("\n".join(f"{what}: {words}" for what, words in machine.items()), end="\n\n")
     print(as_table(found))
     if peers:
         print(f"\n{measure.as_table(peers)}")
-    _write(options.out, as_json(found, machine) | {"peers": peers})
-    return int(any(figure.verdict in ("short", "failed") for figure in found))
+    return int(any(figure.verdict in ("short", "not measured") for figure in found))
 
 
 def _measure(stage: Stage, groups: Sequence[str], options: argparse.Namespace) -> Iterator[Figure]:

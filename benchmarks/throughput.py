@@ -40,6 +40,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 def _figures(what: str, rounds: list[dict[str, float]]) -> Iterator[Figure]:
     rates = [each["rate"] / 1000 for each in rounds]
     log = quantile([each["log_s"] for each in rounds], 0.5)
+    had = quantile([each["rate"] * (each["client"] + each["server"]) + each["looping"] for each in rounds], 0.5)
     yield over(
         rates,
         group=GROUP,
@@ -48,7 +49,7 @@ def _figures(what: str, rounds: list[dict[str, float]]) -> Iterator[Figure]:
         must=250,
         reach=1000,
         more_is_better=True,
-        note=f"{log:.2f} s in log(), the rest in finish()",
+        note=f"{log:.2f} s in log(), the rest in finish(); client and server had {had:.1f} processors",
     )
     for side, must, reach in (("client", 1.0, 0.4), ("server", 2.0, 0.8)):
         used = [1e6 * each[side] for each in rounds]
@@ -72,7 +73,13 @@ def pour(metrics: int, processes: int) -> dict[str, float]:
     took, used = time.perf_counter() - begun, _cpu_s() - used
     if report.pending or report.dropped:
         raise RuntimeError(f"not all of it was taken and delivered: {report}")
-    return {"rate": metrics / took, "log_s": log_s, "client": (used - looped) / metrics, "own": own}
+    return {
+        "rate": metrics / took,
+        "log_s": log_s,
+        "client": (used - looped) / metrics,
+        "looping": looped / took,
+        "own": own,
+    }
 
 
 def _fork(run: steplog.Run, metrics: int, processes: int) -> float:

@@ -39,11 +39,7 @@ def _ours(_: str) -> Open:
 
     run = steplog.init("bench", "peers")
 
-    def log(values: dict[str, float], step: int) -> None:
-        for name, value in values.items():
-            run.log(name, value, step)
-
-    return Open(log, run.finish)
+    return Open(lambda values, step: run.log(values, step=step), run.finish)
 
 
 def _afnio(_: str) -> Open:

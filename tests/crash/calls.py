@@ -78,6 +78,16 @@ class Verdict:
         return f"{self.returned} returned, {self.stored} stored, {self.in_flight} in flight; {counts}"
 
 
+def totals(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """What must be zero, over many."""
+    return {
+        "lost": sum(len(verdict.lost) for verdict in verdicts),
+        "twice": sum(len(verdict.twice) for verdict in verdicts),
+        "wrong": sum(len(verdict.wrong) for verdict in verdicts),
+        "out_of_order": sum(len(verdict.unordered) for verdict in verdicts),
+    }
+
+
 def compare(
     stored: Sequence[tuple[str, Any, int]], returned: Sequence[int], unsure: Sequence[set[int]] = ((),) * THREADS
 ) -> Verdict:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -27,6 +28,8 @@ from crash.network import STATES, Network
 from server.process import KEY, SOURCES, ServerProcess
 
 DEADLINE_S = 60.0
+ENDED = ("CRASHED", "COMPLETED")
+POLL_S = 0.005
 VICTIM = Path(__file__).with_name("victim.py")
 PHASE_ORDER = ["rotation", "evict", "ack", "spool", "append"]  # the rarest first: what a kill is counted as
 OPCODES = {"append": 150, "rotation": 1500, "spool": 400, "evict": 120, "ack": 900, "recovery": 4000}
@@ -67,21 +70,51 @@ class Victim:
 
     def read(self) -> bool:
         """Whether it gets as far as having its run."""
-        assert self.process.stdout is not None
-        self.ready = self.process.stdout.readline().strip() == "ready"
+        self.ready = self.line() == "ready"
         return self.ready
 
-    def kill(self, alone: bool = False) -> None:
-        """The process and its children, or the process alone."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-        if not alone:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+    def line(self) -> str:
+        """What it prints next; nothing when it has ended."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def go_on(self) -> None:
+        """Give it the line that it waits for."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it ends in time. It is not reaped yet: while it is there, its group is nobody else's."""
+        end = time.monotonic() + timeout_s
+        while self.exit_status() is None:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+    def exit_status(self) -> int | None:
+        """What it ended with, the number of a signal negative; None while it lives."""
+        if self.process.returncode is not None:
+            return self.process.returncode
+        found = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is None:
+            return None
+        return -found.si_status if found.si_code in (os.CLD_KILLED, os.CLD_DUMPED) else found.si_status
+
+    def kill(self) -> None:
+        """End the process, though not its children."""
+        if self.exit_status() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.wait(DEADLINE_S)
 
     def end(self) -> None:
-        self.kill()
-        self.process.communicate()
+        """End the process and its children, and reap it."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
 
 
 class Episode:
@@ -111,33 +144,35 @@ class Episode:
 
     def run(self, state: str, phases: list[str | None]) -> Outcome:
         """``phases`` are those to steer to, a victim each; None: a random moment."""
+        with self._networked() as network:
+            self._log_and_kill(network, state, phases)
+            for _ in range(self.source.choice((0, 0, 1, 2))):
+                self._recover_and_kill(network)
+            self._recover(network)
+            self._compare()
+        return self.outcome
+
+    def _clean(self) -> None:
+        for victim in self._started:
+            victim.end()
+        if self.outcome.wrong and self._keep is not None:
+            for directory in (self._directory, self._memory):
+                shutil.copytree(directory, self._keep / self.project / directory.parent.name)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self._memory, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _networked(self) -> Iterator[Network]:
         try:
             with Network(int(self.server.url.rpartition(":")[2]), self.source) as network:
-                self._log_and_kill(network, state, phases)
-                for _ in range(self.source.choice((0, 0, 1, 2))):
-                    self._recover_and_kill(network)
-                self._recover(network)
-                self._compare()
+                yield network
         finally:
-            for victim in self._started:
-                victim.end()
-            if self.outcome.wrong and self._keep is not None:
-                for directory in (self._directory, self._memory):
-                    shutil.copytree(directory, self._keep / self.project / directory.parent.name)
-            shutil.rmtree(self._directory, ignore_errors=True)
-            shutil.rmtree(self._memory, ignore_errors=True)
-        return self.outcome
+            self._clean()
 
     # -- processes --------------------------------------------------------------------------------------------------
 
-    def _start(self, network: Network, kind: str, name: str, phase: str | None) -> Victim:
-        path = self._directory / f"{name}.ledger"
-        ledger = Ledger(path)
-        steering: list[str] = []
-        if phase is not None:
-            entries, opcodes = self.source.randint(1, ENTRIES[phase]), self.source.randint(1, OPCODES[phase])
-            steering = [phase, str(entries), str(opcodes)]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("STEPLOG_", "TELLURIO_"))} | {
+    def _environment(self, network: Network) -> dict[str, str]:
+        return {k: v for k, v in os.environ.items() if not k.startswith(("STEPLOG_", "TELLURIO_"))} | {
             "PYTHONPATH": str(SOURCES),
             "STEPLOG_DIR": str(self._directory / "state"),
             "STEPLOG_MEMORY_DIR": str(self._memory / "root"),
@@ -149,6 +184,15 @@ class Episode:
             "STEPLOG_PURE": self.source.choice("01"),
             "PROJECT": self.project,
         }
+
+    def _start(self, network: Network, kind: str, name: str, phase: str | None) -> Victim:
+        path = self._directory / f"{name}.ledger"
+        ledger = Ledger(path)
+        steering: list[str] = []
+        if phase is not None:
+            entries, opcodes = self.source.randint(1, ENTRIES[phase]), self.source.randint(1, OPCODES[phase])
+            steering = [phase, str(entries), str(opcodes)]
+        environment = self._environment(network)
         if kind == "log" and phase is None and self.source.random() < self._forks:
             environment["FORK"] = "1"
         if self._plant is not None:
@@ -175,18 +219,16 @@ class Episode:
         network.state = state
         began = time.monotonic()
         for victim in victims:
-            assert victim.process.stdin is not None
-            victim.process.stdin.write("\n")
-            victim.process.stdin.flush()
+            victim.go_on()
         moments = [self.source.uniform(0.05, self._life_s) * (4 if phase else 1) for phase in phases]
         for moment, victim in sorted(zip(moments, victims, strict=True), key=lambda pair: pair[0]):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                victim.process.wait(max(0.0, began + moment - time.monotonic()))
-            victim.kill(alone=self.source.random() < 0.5)
-            victim.process.wait()
-            self._count(victim, state)
-        for victim in victims:
+            victim.wait(began + moment - time.monotonic())
             victim.kill()
+            self._count(victim, state)
+            if self.source.random() < 0.5:
+                victim.end()  # else a child outlives it for a while
+        for victim in victims:
+            victim.end()
 
     def _recover_and_kill(self, network: Network) -> None:
         network.state = "up"
@@ -195,10 +237,8 @@ class Episode:
         if not victim.read() and not steered:
             raise AssertionError(f"a recovery does not start: {self._said(victim)}")
         state = network.state = self.source.choice(STATES)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            victim.process.wait(self.source.uniform(0.0, 0.5) if not steered else 3.0)
+        victim.wait(self.source.uniform(0.0, 0.5) if not steered else 3.0)
         victim.kill()
-        victim.process.wait()
         self._count(victim, state, recovers=True)
 
     def _recover(self, network: Network) -> None:
@@ -207,8 +247,8 @@ class Episode:
         owned = {victim.name for victim in self._started if victim.ready}
         victim = self._start(network, "recover", "last", None)
         end = time.monotonic() + DEADLINE_S
-        while not all(run["status"] == "CRASHED" for run in self._runs() if run["name"] in owned):
-            if time.monotonic() > end or victim.process.poll() is not None:
+        while not all(run["status"] in ENDED for run in self._runs() if run["name"] in owned):
+            if time.monotonic() > end or victim.exit_status() is not None:
                 self.outcome.wrong.append(f"not recovered in time: {self._runs()} {self._said(victim)}")
                 break
             time.sleep(0.05)
@@ -222,7 +262,7 @@ class Episode:
         return found
 
     def _count(self, victim: Victim, state: str, recovers: bool = False) -> None:
-        if victim.process.returncode != -signal.SIGKILL:
+        if victim.exit_status() != -signal.SIGKILL:
             self.outcome.wrong.append(f"{victim.name} ended by itself: {self._said(victim)}")
         inside = victim.ledger.phases()
         phase = next((phase for phase in PHASE_ORDER if phase in inside), "between")

@@ -11,6 +11,7 @@ import struct
 import threading
 from itertools import count
 from pathlib import Path
+from typing import IO
 
 from crash.calls import THREADS
 
@@ -19,6 +20,7 @@ BYTES = 128 * 1024
 SLOTS = 64
 UNSURE_MAX = 4000
 _WORD = struct.Struct("<q")
+_MARKS_AT = 512
 _PHASES_AT = 1024
 _UNSURE_AT = 4096
 _UNSURE_BYTES = 8 * (UNSURE_MAX // THREADS)
@@ -32,6 +34,8 @@ class Ledger:
             path.write_bytes(bytes(BYTES))
         with open(path, "r+b") as file:
             self._memory = mmap.mmap(file.fileno(), BYTES)
+        self._path = path
+        self._positions: IO[bytes] | None = None
         self._local = threading.local()
         self._free = count()
 
@@ -66,6 +70,26 @@ class Ledger:
             base = _UNSURE_AT + thread * _UNSURE_BYTES
             found.append({self._get(base + 8 * (index + 1)) for index in range(self._get(base))})
         return found
+
+    # -- positions --------------------------------------------------------------------------------------------------
+
+    def at(self, position: int) -> None:
+        """The next call of thread 0 is at this position."""
+        if self._positions is None:
+            self._positions = open(self._path.with_suffix(".positions"), "ab", buffering=0)  # noqa: SIM115 - for life
+        self._positions.write(_WORD.pack(position))
+
+    def positions(self) -> list[int]:
+        """Of each call of thread 0."""
+        data = self._path.with_suffix(".positions").read_bytes()
+        return [position for (position,) in _WORD.iter_unpack(data[: len(data) // 8 * 8])]
+
+    def mark(self, name: str, position: int | None = None) -> int:
+        """How far the run says that it is "delivered" or "durable"."""
+        place = _MARKS_AT + 8 * ("delivered", "durable").index(name)
+        if position is not None:
+            self._set(place, position)
+        return self._get(place)
 
     # -- phases -----------------------------------------------------------------------------------------------------
 

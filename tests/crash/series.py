@@ -9,7 +9,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from crash.calls import Verdict
+from crash.calls import Verdict, totals
 from crash.episode import Episode, Kill, Outcome
 from crash.network import STATES
 from server.process import ServerProcess
@@ -96,10 +95,7 @@ class Series:
             "runs": len(self.verdicts),
             "calls": sum(verdict.returned for verdict in self.verdicts),
             "in_flight": sum(verdict.in_flight for verdict in self.verdicts),
-            "lost": sum(len(verdict.lost) for verdict in self.verdicts),
-            "twice": sum(len(verdict.twice) for verdict in self.verdicts),
-            "wrong": sum(len(verdict.wrong) for verdict in self.verdicts),
-            "out_of_order": sum(len(verdict.unordered) for verdict in self.verdicts),
+            **totals(self.verdicts),
             "other": len(self.wrong) - sum(not verdict.good for verdict in self.verdicts),
             "by_state": dict(Counter(kill.state for kill in counted)),
             "by_phase": dict(Counter(kill.phase for kill in counted)),
@@ -158,10 +154,3 @@ def _file_system(directory: Path) -> str:
         if str(directory).startswith(at) and len(at) >= len(best[0]):
             best = (at, kind)
     return best[1]
-
-
-def timed(series: Series, directory: Path, say: bool) -> float:
-    """Run it; how long that took, in seconds."""
-    began = time.monotonic()
-    series.run(directory, say)
-    return time.monotonic() - began

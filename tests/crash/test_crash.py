@@ -59,7 +59,7 @@ def test_a_planted_bug_is_found(server: ServerProcess, bug: str, monkeypatch: py
     monkeypatch.setattr("crash.episode.DEADLINE_S", 10.0)
     state, phase, forks = WHERE[bug]
     for number in range(EPISODES_MAX):
-        episode = Episode(server, random.Random(f"{bug} {number}"), 0.8, plant=bug, forks=forks)
+        episode = Episode(server, random.Random(f"{bug} {number}"), 3.0 if forks else 0.8, plant=bug, forks=forks)
         if episode.run(state, [phase, phase, None]).wrong:
             return
     pytest.fail(f"{EPISODES_MAX} episodes with this bug, and nothing amiss")

@@ -24,6 +24,7 @@ from crash.planted import plant
 CALLS_A_NAP = 16
 NAP_S = float(os.environ.get("NAP_S", "0.015"))
 LIFE_MAX_S = 60.0
+SMALL_CALLS = 60
 SETTLE_S = 0.15  # before that there is little to lose
 
 
@@ -68,6 +69,49 @@ def log_with_child(run: Any, ledger: Ledger) -> None:
     log(run, ledger, None, range(THREADS // 2))
 
 
+def small(run: Any, ledger: Ledger) -> None:
+    """A run with everything in it, to be killed at each of its system calls. Between its parts it waits for a line."""
+    dropped = run._opened.opened.writer.dropped
+    for number in range(SMALL_CALLS):
+        run.log(*call(0, number))
+        if dropped["memory full"]:
+            ledger.unsure(0, number)
+        ledger.returned(0, number + 1)
+    end = time.monotonic() + LIFE_MAX_S
+    while run.stats().durable < SMALL_CALLS and time.monotonic() < end:
+        time.sleep(0.02)
+    print("spooled", flush=True)
+    sys.stdin.readline()
+    run.flush(LIFE_MAX_S)
+    for number in range(SMALL_CALLS, SMALL_CALLS + 10):
+        run.log(*call(0, number))
+        ledger.returned(0, number + 1)
+    run.finish(timeout=LIFE_MAX_S)
+    print("finished", flush=True)
+    os._exit(0)
+
+
+def durable(run: Any, ledger: Ledger) -> None:
+    """Log from one thread, and write down at which position each call is, and what the run promises."""
+    writer, journal = run._opened.opened.writer, run._opened.opened.journal
+    number = 0
+    while True:
+        dropped = writer.dropped["memory full"]
+        run.log(*call(0, number))
+        if writer.dropped["memory full"] == dropped:
+            segment = writer.append.segment
+            ledger.at(segment.header.base + segment.view().written() - 1)
+        else:
+            ledger.at(-1)
+            ledger.unsure(0, number)
+        number += 1
+        ledger.returned(0, number)
+        if number % CALLS_A_NAP == 0:
+            ledger.mark("durable", run.stats().durable)
+            ledger.mark("delivered", journal.marks.delivered)
+            time.sleep(NAP_S)
+
+
 def main(kind: str, path: str, name: str, *steering: str) -> None:
     import steplog
 
@@ -82,6 +126,12 @@ def main(kind: str, path: str, name: str, *steering: str) -> None:
             steer.start()
     run = steplog.init("team", os.environ["PROJECT"], name)
     print("ready", flush=True)
+    if kind == "small":
+        sys.stdin.readline()
+        small(run, ledger)
+    if kind == "durable":
+        sys.stdin.readline()
+        durable(run, ledger)
     if kind == "log":
         sys.stdin.readline()
         if steer is not None:

@@ -21,6 +21,7 @@ from steplog.journal.opening import Disk, OpenJournal, OpenWriter, open_journal,
 LOCK = threading.RLock()
 MEMORY_BYTES = 4 * 1024 * 1024
 SPOOL_BYTES = 1 << 30
+VALUE_BYTES = 16 * 1024 * 1024  # more than there can be
 Found = dict[int, tuple[str, Any, int | None]]
 
 
@@ -42,7 +43,7 @@ class Machine:
             self.places.memory,
             Disk(SPOOL_BYTES, self.files),
             memory_bytes_max=self.memory_bytes,
-            value_bytes_max=1 << 20,
+            value_bytes_max=VALUE_BYTES,
         )
 
     @property

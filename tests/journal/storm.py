@@ -62,7 +62,8 @@ class Storm:
         ledger.returned.append(number)
 
     def handle(self, signal_number: int, frame: FrameType | None) -> None:
-        signal.setitimer(signal.ITIMER_REAL, random.uniform(*INTERVAL_S))
+        if not self.over.is_set():
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(*INTERVAL_S))
         self.handled += 1
         if _handlers(frame) >= DEPTH_MAX:  # more are on their way than can be handled
             return
@@ -110,8 +111,8 @@ class Storm:
             signal.setitimer(signal.ITIMER_REAL, 0.001)
             self.main()
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             self.over.set()
+            signal.setitimer(signal.ITIMER_REAL, 0)
             for thread in threads:
                 thread.join()
             faulthandler.cancel_dump_traceback_later()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from journal.appends import TINY, Blocks, Reader, close_holes, holes, told, writer_of
-from journal.tracing import AtBytecode, moments, warm_up
+from journal.tracing import STRIDE, AtBytecode, moments, warm_up
 from steplog.journal.writer import EndedSegment, Writer
 
 
@@ -41,10 +41,13 @@ class Interleaving:
     def __init__(self, before: Callable[[Writer], int], call: tuple[str, Any, int]) -> None:
         self.before = before
         self.call = call
+        self.parent = os.getpid()
         warm_up(lambda: writer_of("pure", TINY).append.log(*call))
 
-    def each(self, act: Callable[[Writer], object], check: Callable[[Writer, int, bool], None]) -> None:
-        for at in moments((self.before.__name__, self.call)):
+    def each(
+        self, act: Callable[[Writer], object], check: Callable[[Writer, int, bool], None], stride: int = STRIDE
+    ) -> None:
+        for at in moments((self.before.__name__, self.call), stride):
             writer = writer_of("pure", TINY)
             calls, returned, through = self.before(writer), True, False
             moment = AtBytecode(at, lambda writer=writer: act(writer))
@@ -52,6 +55,11 @@ class Interleaving:
                 through = moment.during(lambda writer=writer: writer.append.log(*self.call))
             except Refused:
                 returned = False
+            except BaseException:
+                if os.getpid() != self.parent:
+                    traceback.print_exc()
+                    os._exit(1)
+                raise
             check(writer, calls, returned)
             if through:
                 break
@@ -185,7 +193,7 @@ def test_a_fork_in_the_middle_of_a_call_leaves_the_parents_journal_as_it_would_b
         assert len(found) == calls + 1 + 30
         assert holes(writer.head) == []
 
-    Interleaving(nearly_full, (name, value, step)).each(fork, check)
+    Interleaving(nearly_full, (name, value, step)).each(fork, check, 3 * STRIDE)
     assert forks
 
 

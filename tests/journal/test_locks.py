@@ -86,7 +86,8 @@ def test_releasing_twice_is_harmless_also_when_somebody_else_has_the_descriptor_
 
 
 def test_a_killed_holder_has_let_go(path):
-    other = Child(lambda: int(Lock.take(path) is not None))
+    held: list[Lock | None] = []
+    other = Child(lambda: held.append(Lock.take(path)) or int(held[0] is not None))
     assert other.said == 1
     assert taken(path)
     other.kill()
@@ -215,3 +216,12 @@ def test_the_lock_on_nothing_can_be_released():
     lock = Lock.of_nothing()
     lock.release()
     lock.release()
+
+
+def test_a_lock_that_nobody_holds_any_more_is_free(tmp_path):
+    lost = Lock.take(tmp_path / "lock")
+    assert lost is not None
+    del lost
+    found = Lock.take(tmp_path / "lock")
+    assert found is not None
+    found.release()

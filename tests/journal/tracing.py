@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from types import FrameType
 from typing import Any
 
@@ -43,12 +44,9 @@ class AtBytecode:
         return self.left > 0
 
 
-def moments(case: object) -> Iterator[int]:
+def moments(case: object, stride: int = STRIDE) -> Iterator[int]:
     """The bytecodes to try; each case begins at another one."""
-    at = 1 + len(repr(case)) % STRIDE
-    while True:
-        yield at
-        at += STRIDE
+    return count(1 + len(repr(case)) % stride, stride)
 
 
 def warm_up(call: Callable[[], object]) -> None:

@@ -41,7 +41,7 @@ def restored(world: World, server: SimServer) -> None:
     assert server.backup is not None
     for run in world.runs:
         if run.server is server and run.on_server is not None:
-            run.restored = True
+            run.restored = world.now
             kept = {number_in(row.value) for row in server.backup[run.memory_run].rows}
             run.shaky |= {number_in(row.value) for row in run.on_server.rows} - kept
 
@@ -59,10 +59,15 @@ def arriving(world: World, server: SimServer, request: Request, sent_at: float) 
     if run is None:
         return
     known = server.memory.sent_key == server.memory.key
-    if run.restored and known and request.headers.get("Content-Encoding") == "deflate":
+    if (
+        run.restored is not None
+        and sent_at > run.restored
+        and known
+        and request.headers.get("Content-Encoding") == "deflate"
+    ):
         run.asked_since.add(ranges.decode(request.body).writer)
     if request.method == "PATCH" and b"status" in request.body and run.on_server is not None:
-        if run.confirmed_at is not None and sent_at > run.confirmed_at and not run.restored:
+        if run.confirmed_at is not None and sent_at > run.confirmed_at and run.restored is None:
             world.wrong("the status is sent again after it was confirmed")
         if run.status is None:
             world.wrong("a status is sent that nobody decided")
@@ -124,7 +129,7 @@ def _of_run(world: World, run: SimRun) -> list[str]:
     wrong += _altered(run, mine)
     wrong += _ordered(run, mine, wrong)
     wrong += _counted(world, run, counts, aside)
-    if run.status is not None and run.on_server.status != run.status and not run.restored:
+    if run.status is not None and run.on_server.status != run.status and run.restored is None:
         wrong.append(f"the status is {run.on_server.status}, decided was {run.status}")
     return wrong
 
@@ -191,7 +196,7 @@ def _counted(world: World, run: SimRun, counts: dict[int, int], aside: list[int]
     rejected = sum(mark.rejected for mark in marks)
     if rejected != len(aside):
         wrong.append(f"{len(aside)} records are set aside, and the marks say {rejected}")
-    if world.agent is None or not world.agent.idle() or run.restored:
+    if world.agent is None or not world.agent.idle() or run.restored is not None:
         return wrong
     delivered = sum(mark.records for mark in marks)
     logged = sum(len(pen.entries) for pen in run.known)

@@ -76,7 +76,7 @@ class SimRun:
     deleted: bool = False
     lost: set[int] = field(default_factory=set)  # gone with an older backup, and from here as well
     shaky: set[int] = field(default_factory=set)  # a restored backup took them from the server
-    restored: bool = False
+    restored: float | None = None  # when its server went back to an older backup, if it did
     asked_since: set[str] = field(default_factory=set)  # the writers that sent something after that
 
     @property

@@ -26,7 +26,7 @@ from steplog.delivery.consignment import Consignment, Terms, Wait
 from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Answer, Transport
 from steplog.delivery.news import news
-from steplog.delivery.pulse import Pulse
+from steplog.delivery.pulse import Pulse, wait_for
 from steplog.delivery.sender import Due, Sender
 from steplog.errors import ServerUnavailableError
 from steplog.journal.opening import OpenWriter
@@ -109,16 +109,16 @@ class Agent:
         """
         told: SimpleQueue[None] = SimpleQueue()
         wait = Wait(lambda: told.put(None))
-        with self._lock:
-            custody.look()
-            if status is not None:
-                custody.decide(status)
-            wait.status = status is not None or (whole and custody.consignment.status is not None)
-            custody.consignment.wait(wait)
-            custody.consignment.release_waits()
-        self.wake()
         try:
-            told.get(timeout=max(timeout_s, 0.001))
+            with self._lock:
+                custody.look()
+                if status is not None:
+                    custody.decide(status)
+                wait.status = status is not None or (whole and custody.consignment.status is not None)
+                custody.consignment.wait(wait)
+                custody.consignment.release_waits()
+            self.wake()
+            wait_for(told, timeout_s)
         except Empty:
             return False
         finally:

@@ -68,7 +68,9 @@ class Custody:
             self.consignment.status_sent = manifest.status_sent
 
     def look(self) -> None:
-        """See who else has come to write, and whether the run was killed."""
+        """See who else has come to write, whether memory still has the manifest, and whether the run was killed."""
+        if self.place.memory is not None and not (self.place.memory / "manifest").exists():
+            self._unwritten = True
         for name in self.place.writers():
             if name not in self._journals and (opened := open_journal(self.place, name, self._disk)) is not None:
                 self._add(opened)

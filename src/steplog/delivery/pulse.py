@@ -7,6 +7,7 @@ and the sleep can be interrupted. Whatever is raised in an attempt is handed to 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -14,10 +15,11 @@ from tenacity import RetryCallState, Retrying, retry_always, stop_never
 
 from steplog.delivery.news import news
 
-__all__ = ["POLL_MAX_S", "POLL_MIN_S", "Pulse"]
+__all__ = ["POLL_MAX_S", "POLL_MIN_S", "Pulse", "wait_for"]
 
 POLL_MIN_S = 0.02
 POLL_MAX_S = 0.5
+_SLICE_S = 0.25
 
 
 class Pulse:
@@ -68,3 +70,17 @@ class Pulse:
         loop = Retrying(sleep=self.sleep, wait=wait, stop=stop_never, retry=retry_always)
         threading.Thread(target=loop, args=(attempt,), name=name, daemon=True).start()
         self.started = True
+
+
+def wait_for(told: SimpleQueue[None], timeout_s: float) -> None:
+    """Wait until something is put there; Empty after ``timeout_s``.
+
+    In slices: a signal that comes just before CPython begins to wait on a lock is only handled after the wait.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return told.get(timeout=min(max(deadline - time.monotonic(), 0.001), _SLICE_S))
+        except Empty:
+            if time.monotonic() >= deadline:
+                raise

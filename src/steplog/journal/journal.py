@@ -65,6 +65,11 @@ class Journal:
         mark.store(self._marks_memory, marks)
         self.marks = marks
 
+    def move_marks(self, memory: Memory) -> None:
+        """Keep the marks here from now on."""
+        mark.store(memory, self.marks)
+        self._marks_memory = memory
+
     def ack(self, end: int, records: int, set_aside: int = 0) -> None:
         """Everything below ``end`` is on the server, but for what is set aside; free what is not needed any more.
 

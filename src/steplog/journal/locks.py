@@ -50,6 +50,11 @@ class Lock:
             raise
         return cls(descriptor)
 
+    def __del__(self) -> None:
+        # A lock that nobody holds any more is free: else a mistake here would keep a run from everybody.
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
     def release(self) -> None:
         """Let go; harmless a second time, and in a forked child, which only closes what it inherited."""
         descriptor, self._descriptor = self._descriptor, None

@@ -100,6 +100,9 @@ class MemoryPool:
         path = directory / f"{os.getpid():x}-{next(self._files):08x}{SEGMENT_SUFFIX}"
         try:
             descriptor = os.open(path, _CREATE, 0o600)
+        except (FileNotFoundError, NotADirectoryError):  # gone: whoever looks after it writes this out (see gone)
+            anonymous = self._anonymous(size)
+            return None if anonymous is None else Block(anonymous.memory, path)
         except OSError:
             return None
         try:

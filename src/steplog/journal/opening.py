@@ -22,11 +22,13 @@ from steplog.errors import ConfigurationError
 from steplog.journal.append import Append
 from steplog.journal.directories import RunPlace, make_private, new_id, remove_tree
 from steplog.journal.files import Files
+from steplog.journal.gone import Liveness, MemoryWatch
 from steplog.journal.holes import HoleWatch
 from steplog.journal.journal import Journal
 from steplog.journal.locks import Lock
 from steplog.journal.marks import MARKS_BYTES, Marks
 from steplog.journal.memory import MemoryPool
+from steplog.journal.range import RANGE_BYTES_MAX
 from steplog.journal.sources import DirectorySource, NoSource, OwnSource, Source
 from steplog.journal.spool import Spool
 from steplog.journal.spooling import Spooling
@@ -46,7 +48,9 @@ class OpenJournal:
     spooling: Spooling
     directory: Path | None
     alive: Lock | None = None
+    liveness: Liveness | None = None  # of another process's writer
     removed: bool = False
+    _marks_inode: int | None = None
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def remove(self) -> bool:
@@ -75,10 +79,21 @@ class OpenJournal:
     def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
         """One interval is over; ``pressed``: memory is short. A dead writer's memory is freed."""
         with self._writing:
-            dead = not self.journal.living
+            with lock:
+                self._follow_marks()
+                dead = not self.journal.living
             if not self.removed and self.spooling.write(lock, pressed or dead) and dead:
                 with lock:
                     self._free_memory()
+
+    def _follow_marks(self) -> None:
+        """Another process's writer may have made its directory again."""
+        if self.liveness is not None and self.directory is not None:
+            with suppress(OSError):
+                inode = (self.directory / "marks").stat().st_ino
+                if self._marks_inode not in (None, inode):
+                    self.journal.move_marks(_marks(self.directory))
+                self._marks_inode = inode
 
     def _free_memory(self) -> None:
         if isinstance(self.journal.memory, DirectorySource):
@@ -102,6 +117,7 @@ class OpenWriter:
         journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone, spool)
         self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
         self._holes = HoleWatch(writer)
+        self._memory = None if directory is None else MemoryWatch(writer, directory, _make, self._moved)
 
     @property
     def journal(self) -> Journal:
@@ -109,9 +125,17 @@ class OpenWriter:
         return self.opened.journal
 
     def keep(self) -> None:
-        """One round of what the process owes its writer: the next segment, and no holes."""
+        """One round of what the process owes its writer: memory that is there, the next segment, and no holes."""
+        if self._memory is not None and not self.gone:
+            self._memory.look()
         self.writer.prepare()
         self._holes.look()
+
+    def _moved(self, alive: Lock | None, marks: mmap.mmap) -> None:
+        old, self.opened.alive = self.opened.alive, alive
+        self.journal.move_marks(marks)
+        if old is not None:
+            old.release()
 
     def follow(self) -> None:
         """See how far another process has delivered the journal, and free what is not needed any more."""
@@ -160,6 +184,7 @@ def open_writer(
     if directory is not None and pool.is_full():
         _log.warning("steplog goes without shared memory, which other runs have filled. A kill loses the last second.")
         pool = MemoryPool(None, None, memory_bytes_max)
+    value_bytes_max = min(value_bytes_max, RANGE_BYTES_MAX)  # neither disk nor wire takes a larger one back
     writer = Writer(pool, bytes.fromhex(name), value_bytes_max=value_bytes_max, clock=clock, append=append)
     return OpenWriter(writer, marks, directory, alive, disk.spool(place.spool / name, name), disk)
 
@@ -182,9 +207,10 @@ def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
         alive, marks = found or (None, mmap.mmap(-1, MARKS_BYTES))
     memory: Source = NoSource() if directory is None else DirectorySource(directory)
     spool = disk.spool(place.spool / name, name)
+    liveness = None if directory is None or alive is not None else Liveness(directory)
     journal = Journal(name, memory, marks, lambda: _living(opened), spool)
     _recover(journal, spool)
-    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
+    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive, liveness)
     return opened
 
 
@@ -203,16 +229,10 @@ def _recover(journal: Journal, spool: Spool) -> None:
 
 
 def _living(opened: OpenJournal) -> bool:
-    if opened.directory is None:
-        return False
-    if opened.alive is None:
-        try:
-            opened.alive = Lock.take(opened.directory / "alive")
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:  # no descriptor to be had, or no memory: that says nothing of the writer
-            return True
-    return opened.alive is None
+    if opened.liveness is None or opened.liveness.living():
+        return opened.liveness is not None
+    opened.alive = opened.liveness.lock
+    return False
 
 
 def _make(directory: Path) -> tuple[Lock | None, mmap.mmap] | None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import math
 import operator
-from itertools import chain, islice
 from typing import Any, SupportsComplex, SupportsFloat, SupportsIndex
 
 from steplog.journal import slot
@@ -92,13 +91,15 @@ def _json(value: object) -> str:
 def _check_shape(value: object, value_bytes_max: int) -> None:
     """Refuse what is too deep, and what holds the same list so often that to write it out would take for ever."""
     level: list[Any] = [value]
-    most = value_bytes_max // 2  # an item takes two bytes at least, itself and a comma
     for _ in range(DEPTH_MAX):
-        parents = (parent.values() if isinstance(parent, dict) else parent for parent in level)
-        children = list(islice(chain.from_iterable(parents), most + 1))
-        if len(children) > most:
+        if 2 * sum(map(len, level)) > value_bytes_max:  # an item takes two bytes at least, itself and a comma
             raise ValueError(f"the value takes more bytes as JSON than value_bytes_max, which is {value_bytes_max}")
-        level = [child for child in children if isinstance(child, (list, tuple, dict))]
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (list, tuple, dict))
+        ]
         if not level:
             return
     raise ValueError(f"the value is circular, or deeper than {DEPTH_MAX} levels")

@@ -89,7 +89,7 @@ class Writer:
         if client is not None:
             self.use_client(client)
         segment = self.append.segment
-        if isinstance(name, Mapping):
+        if name.__class__ is not str and isinstance(name, Mapping):
             self._log_all(name, value, step)
         elif isinstance(segment, EndedSegment):
             segment.refuse(name, value, step)
@@ -126,13 +126,12 @@ class Writer:
         segment = self.append.segment
         if isinstance(segment, EndedSegment) or segment.header.writer != self.id:
             return False  # ended, or forked, since the value was converted
-        need = granules(len(name.encode())) + (granules(len(value)) if isinstance(value, bytes) else 0)
         if name not in segment.names and not segment.declare(name, next(self._numbers)):
-            return self._rotate(segment, need * GRANULE_BYTES)
+            return self._rotate(segment, _need_of(name, value))
         key = segment.names[name] + slot.key_of(0, kind - slot.KIND_FLOAT)
         place = segment.put(PAYLOAD, value) if isinstance(value, bytes) else 0
         if place is None:
-            return self._rotate(segment, need * GRANULE_BYTES)
+            return self._rotate(segment, _need_of(name, value))
         offset = -1
         try:
             offset = segment.claim()
@@ -263,6 +262,11 @@ class Writer:
         checked_name(name), checked_step(step)
         self.count("memory full")
         return None
+
+
+def _need_of(name: str, value: float | int | bytes) -> int:
+    """The bytes that a record takes in the byte region, if its name is new there."""
+    return (granules(len(name.encode())) + (granules(len(value)) if isinstance(value, bytes) else 0)) * GRANULE_BYTES
 
 
 def _region_of(block: Block) -> int:

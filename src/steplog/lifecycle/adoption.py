@@ -37,6 +37,7 @@ class Kept:
 
 def adopt(process: Process, place: RunPlace, *, by_hand: bool) -> tuple[Custody, Transport] | Kept:
     """Take a run over, if it can be delivered from here; or why not."""
+    lock: Lock | None = None
     try:
         manifest = manifests.load(place.manifest())
         if manifest is None:
@@ -52,6 +53,8 @@ def adopt(process: Process, place: RunPlace, *, by_hand: bool) -> tuple[Custody,
         manifest = manifests.load(place.manifest()) or manifest  # as its last agent left it
         return Custody(place, lock, manifest, process.disk, process.terms, process.agent.random), transport
     except (OSError, FormatError) as error:
+        if lock is not None:
+            lock.release()
         return Kept(str(error))
 
 

@@ -1,0 +1,168 @@
+"""What the compiled append holds: memory for as long as it can write there, references for as long as a call."""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import random
+import sys
+import weakref
+from typing import Any
+
+import pytest
+
+from journal.raw import Stub, Ticks, needs_c, outcome, segments, writer_of
+from steplog.journal import compiled, slot
+
+
+@needs_c
+def test_memory_stays_mapped_while_it_can_be_written_to_and_no_longer():
+    writer = writer_of("c")
+    writer.append.log("a", 0.0)
+    memory = writer.head.memory
+    assert isinstance(memory, mmap.mmap)
+    with pytest.raises(BufferError):
+        memory.close()
+    writer.end(lambda *call: None)
+    memory.close()
+    writer.append.log("a", 1.0)
+
+
+@needs_c
+def test_a_segment_that_is_closed_is_never_written_to_again():
+    memory = bytearray(64 + 128 + 32 * 10)
+    room = compiled._append.Room(memory, 64 + 128)
+    append = compiled._append.Append(Stub({"a": slot.key_of(1, slot.KIND_FLOAT)}, room), lambda *call: None, Ticks())
+    append.log("a", 1.0)
+    assert room() == 64 + 128 + 32
+    room.shut()
+    before = bytes(memory)
+    append.log("a", 2.0)
+    assert bytes(memory) == before
+    assert room() == 64 + 128 + 64
+    memory.clear()  # nobody holds it any more
+    room.shut()
+    append.log("a", 3.0)
+
+
+@needs_c
+def test_the_last_slot_is_written_and_none_after_it():
+    for spare in (0, 8, 31):
+        memory = bytearray(32 * 3 + spare)
+        room = compiled._append.Room(memory, 0)
+        slow: list[Any] = []
+        append = compiled._append.Append(Stub({"a": 1}, room), lambda *call, to=slow: to.append(call), Ticks())
+        for step in range(5):
+            append.log("a", 1.0, step)
+        assert [call[2] for call in slow] == [3, 4]
+        assert bytes(memory[96:]) == bytes(spare)
+
+
+@needs_c
+def test_hostile_segments_and_arguments_are_refused_without_harm():
+    room_type, append_type = compiled._append.Room, compiled._append.Append
+    with pytest.raises(ValueError, match="eight"):
+        room_type(bytearray(100), 3)
+    with pytest.raises(ValueError, match="eight"):
+        room_type(bytearray(100), -8)
+    for arguments in ((b"read-only", 0), ("text", 0), (bytearray(8),), ()):
+        with pytest.raises((TypeError, BufferError)):
+            room_type(*arguments)
+    with pytest.raises(TypeError):
+        room_type(bytearray(64), 0)(1)
+    with pytest.raises(AttributeError):
+        append_type(object(), print, Ticks())
+    slow: list[Any] = []
+    room = room_type(bytearray(64), 0)
+    for names, claim in (([], room), ({}, object()), ({"a": "no key"}, room), ({"a": 2**70}, room)):
+        append = append_type(Stub(names, claim), lambda *call: slow.append(call), Ticks())
+        append.log("a", 1.0)
+    assert len(slow) == 4
+    room_type(bytearray(0), 0)
+    room_type(bytearray(8), 2**40)
+
+
+@needs_c
+def test_a_name_whose_comparison_takes_the_segment_away_does_no_harm():
+    room = compiled._append.Room(bytearray(320), 0)
+    append: Any = None
+
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            append.segment = Stub({}, None)
+            gc.collect()
+            return False
+
+    slow: list[Any] = []
+    append = compiled._append.Append(Stub({Key("a"): 1}, room), lambda *call: slow.append(call), Ticks())
+    append.log("a", 1.0)
+    del room
+    append.log("a", 1.0)
+    assert len(slow) == 2
+
+
+def test_a_writer_that_is_gone_frees_its_memory(kind):
+    writer = writer_of(kind)
+    for step in range(10):
+        writer.append.log("a", 0.5, step)
+    memory = weakref.ref(writer.head.memory)
+    append_log = writer.append.log
+    del writer, append_log
+    gc.collect()
+    assert memory() is None
+
+
+@needs_c
+def test_a_cycle_through_the_append_alone_is_collected():
+    memory = bytearray(320)
+    append = compiled._append.Append(Stub({}, compiled._append.Room(memory, 0)), print, Ticks())
+    append.slow = append.log
+    append.clock = append.log
+    del append
+    gc.collect()
+    memory.clear()  # raises BufferError while somebody holds it
+
+
+def test_a_call_keeps_no_reference_to_what_it_was_given(kind):
+    writer = writer_of(kind, segment_bytes=1 << 22)  # the next one would hold the names too
+    log, refused = writer.append.log, [0]
+
+    def refuse(name: object, value: object, step: object) -> None:
+        refused[0] += 1
+
+    name, value, step, large = "na" + "me" * 3, 0.1 + random.random(), 10**9 + 7, 10**30
+    log(name, value)
+    things = (name, value, step, large, None)
+    for round_ in range(2):
+        before = [sys.getrefcount(thing) for thing in things]
+        for _ in range(1000):
+            log(name, value, step)
+            log(name, step, step=step)
+            log(name, large, None)
+            log(name=name, value=value, step=None)
+            log({name: value, "other": step}, step=step)
+            log({name: large}, step)
+            assert outcome(log, name, value, stop=step) is not None
+            assert (outcome(log, name, value, large) is None) == (round_ == 1)
+        after = [sys.getrefcount(thing) for thing in things]
+        # None is everybody's; it moves a little.
+        assert [b - a for a, b in zip(before[:-1], after[:-1], strict=True)] == [0, 0, 0, 0]
+        assert abs(after[-1] - before[-1]) < 100
+        if round_ == 0:
+            writer.end(refuse)
+    assert refused[0] >= 4000
+
+
+def test_segments_and_what_they_hold_are_given_back(kind):
+    writer = writer_of(kind, segment_bytes=16 * 1024)
+    writer.append.log("a", 0.5)
+    for step in range(5000):
+        writer.append.log("a", 0.5, step)
+    kept = [weakref.ref(segment.memory) for segment, _ in segments(writer.head)]
+    writer.head = writer.append.segment
+    gc.collect()
+    assert len(kept) > 5
+    assert [memory() is not None for memory in kept] == [False] * (len(kept) - 1) + [True]
