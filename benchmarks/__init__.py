@@ -2,9 +2,9 @@
 
 ::
 
-    python -m benchmarks             all groups, about half an hour
-    python -m benchmarks --quick     the same with fewer rounds and smaller sizes, two minutes
-    python -m benchmarks GROUP…      some of them: log_cost tails loop_tax throughput size memory startup growth
+    python -m benchmarks             all groups, about three quarters of an hour
+    python -m benchmarks --quick     the same with fewer rounds and smaller sizes, a little more than two minutes
+    python -m benchmarks GROUP…      some of them; --help names them
     python -m benchmarks --peers     the peers too, each in a virtual environment of its own
 
 A group is a module: ``figures(stage)`` gives its figures, and the functions that it runs in fresh processes are beside

@@ -20,7 +20,19 @@ from benchmarks.peers import measure
 from benchmarks.peers.adapters import PEERS
 from benchmarks.stage import Stage
 
-GROUPS = ("log_cost", "tails", "loop_tax", "throughput", "stock", "size", "memory", "startup", "growth", "reading")
+GROUPS = (
+    "log_cost",
+    "tails",
+    "slices",
+    "loop_tax",
+    "throughput",
+    "stock",
+    "size",
+    "memory",
+    "startup",
+    "growth",
+    "reading",
+)
 HERE = Path(__file__).resolve().parent
 
 

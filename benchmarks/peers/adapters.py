@@ -39,7 +39,14 @@ def _ours(_: str) -> Open:
 
     run = steplog.init("bench", "peers")
 
-    return Open(lambda values, step: run.log(values, step=step), run.finish)
+    def log(values: dict[str, float], step: int) -> None:
+        if len(values) == 1:
+            (name,) = values
+            run.log(name, values[name], step)
+        else:
+            run.log(values, step=step)
+
+    return Open(log, run.finish)
 
 
 def _afnio(_: str) -> Open:

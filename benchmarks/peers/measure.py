@@ -98,7 +98,7 @@ def figures(found: dict[str, dict[str, Any]]) -> Iterator[Figure]:
             best = min(costs, key=costs.__getitem__)
             yield Figure(
                 group=GROUP,
-                name=f"log() of {keys}, the {words} peer's p50",
+                name=f"log() of {keys}, p50 of the peer that is {words}",
                 unit="× ours",
                 value=costs[best] / ours[field],
                 must=must,

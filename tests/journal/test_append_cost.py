@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from apart import apart
 from journal.appends import writer_of
 
 LARGE = 1 << 22
@@ -27,6 +28,7 @@ def scalars(log) -> None:
         log("loss", 2.5, 3, None)
 
 
+@apart  # what other tests have left running allocates, too
 def test_scalar_calls_leave_nothing_that_the_garbage_collector_tracks(kind):
     log = writer_of(kind, LARGE).append.log
     scalars(log)
@@ -41,6 +43,7 @@ def test_scalar_calls_leave_nothing_that_the_garbage_collector_tracks(kind):
     assert after - before <= 1  # the list of the first count
 
 
+@apart  # what other tests have left running allocates, too
 def test_calls_of_any_kind_leave_no_memory(kind):
     log = writer_of(kind, 4 * LARGE).append.log
 

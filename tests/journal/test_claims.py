@@ -40,9 +40,11 @@ def racing(processes: int, race: Callable[[int], int]) -> list[int]:
 def test_of_8_processes_that_claim_a_run_at_once_exactly_one_has_it(places):
     for _ in range(12):
         local_id = new_id()
+        held: list[Lock | None] = []  # in each process its own, until it is killed
 
-        def race(number: int, local_id: str = local_id) -> int:
+        def race(number: int, local_id: str = local_id, held: list[Lock | None] = held) -> int:
             place, lock = places.claim(local_id)
+            held.append(lock)
             return int(lock is not None) + 2 * (place.memory is None or not place.on_disk)
 
         assert sorted(racing(8, race)) == [0] * 7 + [1]
@@ -56,10 +58,12 @@ def test_a_run_appears_with_its_lock_taken(places):
     """An agent that saw the directory before would adopt the run."""
     for _ in range(10):
         local_id = new_id()
+        held: list[Lock | None] = []  # in each process its own, until it is killed
 
-        def race(number: int, local_id: str = local_id) -> int:
+        def race(number: int, local_id: str = local_id, held: list[Lock | None] = held) -> int:
             if number == 0:
-                return 1 if places.claim(local_id)[1] is not None else 9
+                held.append(places.claim(local_id)[1])
+                return 1 if held[0] is not None else 9
             while not (found := [place for place in places.runs() if place.local_id == local_id]):
                 pass
             return 0 if Lock.take(found[0].lock) is None else 9

@@ -84,7 +84,7 @@ def test_calls_that_returned_before_a_kill_are_all_there_and_holes_are_counted(p
         sizes.append(sum(calls))
         marks = readers[0].journal.marks
         assert marks.records == len(found)
-        assert marks.abandoned <= 2  # no more than there were threads
+        assert marks.abandoned <= 3  # a call of each thread, and what the keeper closes a segment with
         abandoned += marks.abandoned
         lock.release()
     print(f"{KILLS} kills, {sum(sizes)} records, {abandoned} abandoned")

@@ -129,6 +129,9 @@ class Spool(Frames):
         self._all = (*self._all, self._open[0])
         return self._open
 
+    def __del__(self) -> None:
+        self._close()  # a run that is left to somebody else leaves no descriptor here
+
     def _close(self) -> None:
         if self._open is not None:
             descriptor, self._open = self._open[1], None
