@@ -1,4 +1,7 @@
-"""The agent: it delivers, whatever is raised in it, and nobody waits for longer than he wants."""
+"""The agent: it delivers, whatever is raised in it, and nobody waits for longer than he wants.
+
+Each in a process of its own: the threads of an agent do not end before it.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from apart import apart
 from delivery.held import DEADLINE_S, started
 from delivery.parts import Book, Line
 from steplog.testing.memory_server import Fault
 
 
+@apart
 def test_what_is_logged_arrives_and_who_waits_is_told():
     line = Line(Book().write(100))
     agent, (held,) = started(line)
@@ -25,6 +30,7 @@ def test_what_is_logged_arrives_and_who_waits_is_told():
     assert agent.faults == 0
 
 
+@apart
 def test_who_waits_is_let_go_at_the_deadline_while_an_exchange_hangs():
     line = Line(Book().write(1))
     freed = threading.Event()
@@ -38,6 +44,7 @@ def test_who_waits_is_let_go_at_the_deadline_while_an_exchange_hangs():
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
 
 
+@apart
 def test_the_first_ctrl_c_ends_the_waiting():
     line = Line(Book().write(1))
     asked = []
@@ -56,6 +63,7 @@ def test_the_first_ctrl_c_ends_the_waiting():
 
 
 @pytest.mark.parametrize("error", [ValueError, MemoryError, RecursionError, KeyError, SystemExit, KeyboardInterrupt])
+@apart
 def test_whatever_is_raised_in_an_exchange_is_counted_and_said_once_and_the_thread_goes_on(error, caplog):
     line = Line(Book().write(10))
     left = [1, 2, 3]
@@ -74,6 +82,7 @@ def test_whatever_is_raised_in_an_exchange_is_counted_and_said_once_and_the_thre
 
 
 @pytest.mark.parametrize("place", ["set_marks", "ack", "read", "readable", "census", "evict"])
+@apart
 def test_whatever_the_journal_raises_is_counted_and_the_thread_goes_on(place):
     book = Book().write(10)
     line = Line(book)
@@ -92,6 +101,7 @@ def test_whatever_the_journal_raises_is_counted_and_the_thread_goes_on(place):
     assert 1 <= agent.faults <= 2
 
 
+@apart
 def test_a_run_whose_journal_always_raises_does_not_hold_back_the_others():
     bad, good = Line(Book().write(1)), Line(Book(1).write(10))
 
@@ -106,6 +116,7 @@ def test_a_run_whose_journal_always_raises_does_not_hold_back_the_others():
     assert good.values() == list(range(1, 21))
 
 
+@apart
 def test_a_fault_of_the_sender_during_a_probe_does_not_stop_its_server_for_ever():
     """An exception that was not the network's left the probe under way for ever, and nothing more was sent."""
     line = Line(Book().write(1))
@@ -124,6 +135,7 @@ def test_a_fault_of_the_sender_during_a_probe_does_not_stop_its_server_for_ever(
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
 
 
+@apart
 def test_a_handler_of_the_log_that_raises_or_waits_for_us_does_not_stop_delivery():
     """Messages were said in the middle of a decision, under the lock: what came after them was not done."""
     line = Line(Book().write(3))

@@ -1,4 +1,7 @@
-"""The agent's threads: the keeper, a stock server's lanes, threads that cannot be started, what idling costs."""
+"""The agent's threads: the keeper, a stock server's lanes, threads that cannot be started, what idling costs.
+
+Each in a process of its own: the threads of an agent do not end before it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import time
 
 import pytest
 
+from apart import apart
 from delivery.held import DEADLINE_S, Held, Owned, started
 from delivery.parts import Book, Line
 from steplog.delivery.agent import Agent
 from steplog.delivery.consignment import Terms
 
 
+@apart
 def test_the_keeper_goes_on_whatever_one_of_its_duties_raises():
     line = Line(Book().write(1))
     kept, adopted = threading.Event(), threading.Event()
@@ -37,6 +42,7 @@ def test_the_keeper_goes_on_whatever_one_of_its_duties_raises():
     assert second.looks > 0
 
 
+@apart
 def test_a_stock_server_gets_as_many_requests_at_once_as_it_may():
     line = Line(Book().write(400, tuple("abcdefgh")), batch=False, lanes=4)
     inside, most, lock = [0], [0], threading.Lock()
@@ -62,6 +68,7 @@ def test_a_stock_server_gets_as_many_requests_at_once_as_it_may():
         last[row.name] = row.value
 
 
+@apart
 def test_where_no_more_threads_can_be_started_the_first_one_serves_all_lanes(monkeypatch):
     """Names that were on a lane without a thread were never sent."""
     line = Line(Book().write(50, tuple("abcdefgh")), batch=False, lanes=8)
@@ -78,6 +85,7 @@ def test_where_no_more_threads_can_be_started_the_first_one_serves_all_lanes(mon
     assert sorted(line.values()) == list(range(1, 51))
 
 
+@apart
 def test_where_no_thread_can_be_started_yet_a_later_run_starts_it(monkeypatch):
     """A thread that could not be started counted as started, and nothing was delivered any more."""
     first, second = Line(Book().write(1)), Line(Book(1).write(1))
@@ -93,6 +101,7 @@ def test_where_no_thread_can_be_started_yet_a_later_run_starts_it(monkeypatch):
     assert first.values() in ([1], [])
 
 
+@apart
 def test_something_that_comes_due_is_done_though_nobody_wakes_the_thread():
     line = Line(Book())
     started(line)
@@ -103,6 +112,7 @@ def test_something_that_comes_due_is_done_though_nobody_wakes_the_thread():
 
 
 @pytest.mark.slow
+@apart
 def test_three_hundred_idle_runs_cost_the_sender_next_to_nothing():
     lines = [Line(Book(number, size=4096)) for number in range(300)]
     started(*lines)
