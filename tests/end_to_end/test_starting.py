@@ -57,6 +57,48 @@ def test_a_run_whose_server_is_away_is_made_there_later_once_with_its_status(hos
     assert len(host.server.runs("early")) == 1
 
 
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_whose_process_dies_within_init_is_on_the_server_once_and_crashed(host: Host, end: str, moment: str):
+    host.run(
+        f"""
+        from steplog.client import TellurioClient
+
+        class Dying(TellurioClient):
+            def post(self, endpoint, *arguments, **given):
+                answer = super().post(endpoint, *arguments, **given) if {moment == "after"} else None
+                if "/runs/" in endpoint:
+                    {end}
+                return answer or super().post(endpoint, *arguments, **given)
+
+        begin("cut short", client=Dying())
+        """
+    )
+    assert len(host.server.runs()) == (moment == "after")
+    host.deliver("cut short", "CRASHED")
+    assert [run.name for run in host.server.runs()] == ["cut short", "adopts"][:: 1 if moment == "after" else -1]
+
+
+def test_a_run_that_the_server_refuses_leaves_nothing_here(host: Host):
+    done = host.run(
+        """
+        from steplog.client import TellurioClient
+
+        class Long(TellurioClient):
+            def post(self, endpoint, json, **given):
+                return super().post(endpoint, json | ({"name": "x" * 5000} if "/runs/" in endpoint else {}), **given)
+
+        try:
+            begin(client=Long())
+        except Exception as error:
+            print(type(error).__name__)
+        """
+    )
+    assert (done.code, done.out) == (0, "HTTPError\n")
+    assert host.manifests() == []
+    assert host.run(TELLS).out == ""
+
+
 def test_a_run_that_began_without_its_server_gets_its_identity_while_it_goes_on(host: Host):
     done = host.run(
         """

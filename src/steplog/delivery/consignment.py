@@ -15,7 +15,7 @@ import msgspec
 
 from steplog.delivery import questions, wire
 from steplog.delivery.backoff import Backoff
-from steplog.delivery.creation import Creation
+from steplog.delivery.creation import Creation, Made
 from steplog.delivery.exchange import Request
 from steplog.delivery.inquiry import Inquiry
 from steplog.delivery.metrics import MetricStream
@@ -98,6 +98,17 @@ class Consignment:
     def knows(self, takes_ranges: bool) -> None:
         """The server has just made the run, and said whether it takes ranges."""
         self.inquiry.knows(takes_ranges)
+
+    def made(self, made: Made, namespace: str, takes_ranges: bool | None) -> None:
+        """The server has made the run; ``takes_ranges`` is what it said of itself, None: it is to be asked."""
+        self.creation = None
+        self.address = replace(self.address, namespace=namespace, run=made.uuid)
+        self.inquiry.address = self.address
+        self.name = made.name
+        if takes_ranges is None:
+            self.inquiry.question = Question.RUN
+        else:
+            self.knows(takes_ranges)
 
     # -- what is to be delivered ----------------------------------------------------------------------------------
 
@@ -203,14 +214,7 @@ class Consignment:
         order.answered(now, judgement, body)
         creation = self.creation
         if creation is not None and creation.made is not None:
-            self.creation = None
-            self.address = replace(self.address, namespace=creation.namespace, run=creation.made.uuid)
-            self.inquiry.address = self.address
-            self.name = creation.made.name
-            if creation.made.batch:
-                self.knows(True)
-            else:
-                self.inquiry.question = Question.RUN
+            self.made(creation.made, creation.namespace, True if creation.made.batch else None)
         elif creation is not None and creation.refused is not None:
             if self._trouble is None:
                 news.warning("steplog: the run %s cannot be made: %s", creation.name, creation.refused.words)

@@ -26,6 +26,8 @@ from steplog.lifecycle.process import Process, current
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
+    from steplog.client import TellurioClient
+    from steplog.delivery.creation import Made
     from steplog.run import Run
 
 __all__ = ["SILENT_EXIT_S", "SILENT_S", "OpenRun"]
@@ -39,14 +41,11 @@ _opening = threading.RLock()
 class OpenRun:
     """Opens the run that ``manifest`` names, in this process; as its owner, if it has no living one here.
 
-    Without a ``transport`` it stays in the journal. ``takes_ranges`` is what the server said of itself when it made the
-    run; None: it is to be asked.
+    Without a ``transport`` it stays in the journal.
     Raises OSError or ConfigurationError when there is no place for the journal.
     """
 
-    def __init__(
-        self, manifest: Manifest, transport: Transport | None, *, owner: bool = True, takes_ranges: bool | None = None
-    ) -> None:
+    def __init__(self, manifest: Manifest, transport: Transport | None, *, owner: bool = True) -> None:
         process = current()
         self.run: Run | None = None
         self.process: Process | None = process
@@ -59,7 +58,7 @@ class OpenRun:
         self.manifest = manifest
         self._finished: str | None = None
         if lock is not None:
-            self._deliver(process, lock, transport, owner, takes_ranges)
+            self._deliver(process, lock, transport, owner)
         else:
             process.agent.keep(self.opened)
         process.runs[id(self)] = self
@@ -83,11 +82,9 @@ class OpenRun:
             found = succeed(self.process, self.place)
             if found is not None:
                 lock, self.transport = found
-                self._deliver(self.process, lock, self.transport, owner=False, takes_ranges=None)
+                self._deliver(self.process, lock, self.transport, owner=False)
 
-    def _deliver(
-        self, process: Process, lock: Lock, transport: Transport | None, owner: bool, takes_ranges: bool | None
-    ) -> None:
+    def _deliver(self, process: Process, lock: Lock, transport: Transport | None, owner: bool) -> None:
         known = manifests.load(self.place.manifest())
         manifest = known or self.manifest
         if owner:
@@ -98,12 +95,24 @@ class OpenRun:
         )
         self.custody.on_made = self._made
         self.custody.store(manifest)
-        if takes_ranges is not None:
-            self.custody.consignment.knows(takes_ranges)
         if transport is None:
             process.agent.hold(self.custody)
         else:
             process.agent.deliver(self.custody, transport)
+
+    def made(self, client: TellurioClient, made: Made, namespace: str, takes_ranges: bool) -> None:
+        """The server has made the run that was opened as a plan: deliver it from now on."""
+        if self.custody is not None:
+            self.custody.consignment.made(made, namespace, takes_ranges)
+            self.custody.settle()
+        self._use_client(client)
+
+    def discard(self) -> None:
+        """The server will not have the run that was opened as a plan: leave nothing of it."""
+        self.finish_in_background(None)
+        if self.custody is not None and self.process is not None:
+            self.custody.store(self.custody.manifest.but(owner=""))
+            self.process.agent.dismiss(self.custody)
 
     def _made(self, manifest: Manifest) -> None:
         """The server has made the run that was begun without it."""
@@ -207,11 +216,16 @@ class OpenRun:
             return True
         return process.agent.dismiss(custody)
 
-    def finish_in_background(self, status: str) -> None:
-        """Take no more records, write the status down, and have it sent once the records are delivered."""
+    def finish_in_background(self, status: str | None) -> None:
+        """Take no more records, write the status down, if there is one, and have it sent after the records."""
         if self._finished is None:  # else finish() is under way, and has decided
             self.opened.writer.end(self._count)
-            if self.custody is not None and self.process is not None and self._owns(self.custody):
+            if (
+                status is not None
+                and self.custody is not None
+                and self.process is not None
+                and self._owns(self.custody)
+            ):
                 self.process.agent.decide(self.custody, status)
         self.opened.gone = True
         self._close()

@@ -13,7 +13,8 @@ the run is kept offline, and goes with whatever is configured later: the next ``
 serve``.
 
 A refusal by the server (4xx) always raises. The POST that makes the run carries an ``Idempotency-Key``, so that a lost
-answer does not make a second run.
+answer does not make a second run; and the manifest holds what the run is to be before it is sent, so that a process
+which dies of anything before it has the answer leaves a run that is found, and CRASHED.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from steplog import context, safeguard
+from steplog.delivery.creation import Made
 from steplog.delivery.wire import runs_path
-from steplog.errors import ConfigurationError, ServerUnavailableError
+from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Manifest, Plan
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["init"]
 
 _log = logging.getLogger("steplog")
+_SENT_LATER = "It is kept on this machine, and sent once the server answers."
 
 
 def init(
@@ -137,11 +142,11 @@ def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_fai
         said = "No server is configured; it is kept here until `steplog serve`, or `steplog login` and `steplog sync`."
         return _begin(plan, None, "unconfigured", said)
     try:
-        return _make(plan, client)
+        return _make(plan, client, on_failure)
     except ServerUnavailableError as error:
         if on_failure == "raise":
             raise
-        return _begin(plan, client, "online", f"{error}. It is kept on this machine, and sent once the server answers.")
+        return _begin(plan, client, "online", f"{error}. {_SENT_LATER}")
 
 
 def _default_client(settings: Settings) -> TellurioClient | None:
@@ -155,36 +160,40 @@ def _default_client(settings: Settings) -> TellurioClient | None:
         return None
 
 
-def _make(plan: Plan, client: TellurioClient) -> Run:
-    """Make the run on the server now."""
+def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
+    """Make the run on the server now. What it is to be is written down first: a death in between loses no run."""
+    import requests
     from slugify import slugify
 
     from steplog.network import reasons
 
     account = client.login()
-    namespace = plan.namespace or slugify(account.username)
-    _make_project(plan, namespace, client)
+    plan = msgspec.structs.replace(plan, namespace=plan.namespace or slugify(account.username))
+    _make_project(plan, plan.namespace, client)
+    opened = OpenRun(_planned(plan, client, "online"), None)
     given = {"name": plan.name, "description": plan.description, "status": plan.status}
-    response = client.post(
-        runs_path(namespace, plan.project),
-        {key: value for key, value in given.items() if value is not None},
-        headers={"Idempotency-Key": f'"{plan.local_id}"'},
-    )
-    if response.status_code != 201:
-        raise reasons.refusal(response)
-    told = response.json()
-    run = _described(told, namespace)
-    manifest = Manifest(
-        local_id=plan.local_id,
-        base_url=client.base_url,
-        account=account.username,
-        namespace=namespace,
-        project=plan.project,
-        run=str(run.uuid),
-        name=run.name or "",
-    )
-    run._opened_as(OpenRun(manifest, client.transport, takes_ranges=told.get("batch", 0) >= 1))
-    path = page_path(namespace, plan.project, str(run.uuid), run.name)
+    try:
+        response = client.post(
+            runs_path(plan.namespace, plan.project),
+            {key: value for key, value in given.items() if value is not None},
+            headers={"Idempotency-Key": f'"{plan.local_id}"'},
+        )
+        if response.status_code != 201:
+            raise reasons.refusal(response)
+        told = response.json()
+        run = _described(told, plan.namespace)
+    except (requests.HTTPError, InvalidAPIKeyError):
+        opened.discard()
+        raise
+    except BaseException as error:
+        opened.use(client)  # it may be on the server all the same: the agent finds out
+        if on_failure == "warn" and isinstance(error, ServerUnavailableError):
+            return _begun(plan, opened, f"{error}. {_SENT_LATER}")
+        opened.finish_in_background("CRASHED")
+        raise
+    opened.made(client, Made(str(run.uuid), run.name or ""), plan.namespace, takes_ranges=told.get("batch", 0) >= 1)
+    run._opened_as(opened)
+    path = page_path(plan.namespace, plan.project, str(run.uuid), run.name)
     _log.info("steplog: run %s at %s%s", run.name, client.base_url, path)
     return run
 
@@ -205,8 +214,19 @@ def _make_project(plan: Plan, namespace: str, client: TellurioClient) -> None:
 
 def _begin(plan: Plan, client: TellurioClient | None, mode: str, said: str) -> Run:
     """Begin the run in the journal; the server gets it later."""
+    return _begun(plan, OpenRun(_planned(plan, client, mode), None if client is None else client.transport), said)
+
+
+def _begun(plan: Plan, opened: OpenRun, said: str) -> Run:
     run = _unmade(plan)
-    manifest = Manifest(
+    run._opened_as(opened)
+    _log.warning("steplog: run %s is not on a server yet. %s", run.name, said)
+    return run
+
+
+def _planned(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
+    """The manifest of a run that no server has made yet."""
+    return Manifest(
         local_id=plan.local_id,
         base_url="" if client is None else client.base_url,
         account="" if client is None or client.account is None else client.account.username,
@@ -217,9 +237,6 @@ def _begin(plan: Plan, client: TellurioClient | None, mode: str, said: str) -> R
         mode=mode,
         plan=plan,
     )
-    run._opened_as(OpenRun(manifest, None if client is None else client.transport))
-    _log.warning("steplog: run %s is not on a server yet. %s", run.name, said)
-    return run
 
 
 def _unmade(plan: Plan) -> Run:
