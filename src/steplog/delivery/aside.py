@@ -1,25 +1,30 @@
 """Where records go that the server refuses for good: a file ``quarantine`` in the run's spool directory.
 
-One JSON object a line, synced before the record is passed over: writer, position, name, value, step, time, and what the
-server said. Whoever delivers the run later reads it first, so that a record is set aside once.
+One JSON object a line: writer, position, name, value, step, time, and what the server said. A record counts as set
+aside once its line is on the disk, under a name that is. Whoever delivers the run later reads the file first, so that a
+record is set aside once; the lines that it finds may not have reached the disk, so it begins by writing them again.
+
+Lines are appended. After an error nobody knows what the file's end is, nor, if it was a sync that failed, whether the
+next one tells the truth: so the next line goes into a new file, with those before it, which then takes the name.
 """
 
 from __future__ import annotations
 
-import os
+import errno
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from steplog.delivery import wire
+from steplog.errors import ConfigurationError
+from steplog.journal.files import Files
 from steplog.journal.range import Range
 
 __all__ = ["QuarantineFile"]
 
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
-
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, frozen=True):
     writer: str
     position: int
 
@@ -27,44 +32,87 @@ class _Line(msgspec.Struct):
 class QuarantineFile:
     """The records of one run that are set aside."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, files: Files | None = None) -> None:
         self.path = directory / "quarantine"
+        self._files = files or Files()
+        self._takes_more = False  # it is on the disk as it is, so that a line can be appended
 
     def positions(self, writer: str) -> set[int]:
-        """What was set aside of this writer's journal."""
+        """What was set aside of this writer's journal; nothing where that cannot be read, or not be made safe."""
         try:
-            lines = self.path.read_bytes().splitlines()
-        except OSError:
+            lines = self._lines()
+            if lines and not self._takes_more:
+                self._replace(lines)
+        except (OSError, ConfigurationError):
             return set()
-        found = set()
-        for text in lines:
-            try:
-                line = msgspec.json.decode(text, type=_Line)
-            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-                continue  # cut short; the record is still in the journal then
-            if line.writer == writer:
-                found.add(line.position)
-        return found
+        return {line.position for line in lines if line.writer == writer}
 
     def put(self, record: Range, words: str) -> bool:
         """Keep the one record of a range, with the server's words; whether it is safe now."""
-        for item in wire.records(record):
-            line = {
-                "writer": record.writer,
-                "position": item.position,
-                "name": item.name,
-                "value": wire.json_value(item),
-                "step": item.step,
-                "time_ns": item.time_ns,
-                "server": words,
-            }
-            try:
-                descriptor = os.open(self.path, _FLAGS, 0o600)
-                try:
-                    os.write(descriptor, msgspec.json.encode(line) + b"\n")
-                    os.fdatasync(descriptor)
-                finally:
-                    os.close(descriptor)
-            except OSError:
-                return False
+        found = {
+            _Line(record.writer, item.position): _text(record.writer, item, words) for item in wire.records(record)
+        }
+        try:
+            if self._takes_more:
+                self._append(b"".join(found.values()))
+            else:
+                self._replace(self._lines() | found)
+        except (OSError, ConfigurationError):
+            self._takes_more = False
+            return False
         return True
+
+    def _lines(self) -> dict[_Line, bytes]:
+        """The whole lines; one that was cut short is of a record that is still in the journal."""
+        try:
+            data = self._files.read(self.path)
+        except FileNotFoundError:
+            return {}
+        found = {}
+        for text in data.splitlines(keepends=True):
+            with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                found[msgspec.json.decode(text, type=_Line)] = text.rstrip(b"\n") + b"\n"
+        return found
+
+    def _append(self, text: bytes) -> None:
+        descriptor = self._files.open(self.path)
+        try:
+            self._write(descriptor, text)
+        finally:
+            self._files.close(descriptor)
+
+    def _replace(self, lines: dict[_Line, bytes]) -> None:
+        directory, scratch = self.path.parent, self.path.with_suffix(".new")
+        self._files.make_private(directory)
+        self._files.unlink(scratch)
+        descriptor = self._files.create(scratch)
+        try:
+            self._write(descriptor, b"".join(lines.values()))
+        finally:
+            self._files.close(descriptor)
+        self._files.rename(scratch, self.path)
+        for path in (directory, directory.parent):
+            self._files.sync_directory(path)
+        self._takes_more = True
+
+    def _write(self, descriptor: int, text: bytes) -> None:
+        rest = memoryview(text)
+        while rest:
+            written = self._files.write(descriptor, rest)
+            if written <= 0:
+                raise OSError(errno.EIO, "nothing was written")
+            rest = rest[written:]
+        self._files.sync(descriptor)
+
+
+def _text(writer: str, item: wire.Record, words: str) -> bytes:
+    line = {
+        "writer": writer,
+        "position": item.position,
+        "name": item.name,
+        "value": wire.json_value(item),
+        "step": item.step,
+        "time_ns": item.time_ns,
+        "server": words,
+    }
+    return msgspec.json.encode(line) + b"\n"

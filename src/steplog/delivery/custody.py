@@ -54,7 +54,7 @@ class Custody:
         self.on_made: Callable[[Manifest], None] = lambda manifest: None  # the server has made the run
         self.consignment = Consignment(
             Address(manifest.namespace, manifest.project, manifest.run),
-            QuarantineFile(place.spool),
+            QuarantineFile(place.spool, disk.files),
             terms,
             source,
             manifest.account or None if own is None else None,
