@@ -57,11 +57,11 @@ def test_it_is_live_while_the_run_is_and_says_how_it_ended(server, browser):
     server.send(run, range_of([("loss", 1.5, 0)]))
     browser.wait(f"{DRAWN} === 1 && document.querySelector('.last').textContent === '1.5'")
     trace = "Traceback (most recent call last):\n  File …\nValueError: <b>no</b>"
-    told = {"type": "ValueError", "message": "<b>no</b>", "traceback": trace}
+    told = {"type": "ValueError", "message": "<b>no</b>\n  at all\n", "traceback": trace}
     server.send(run, range_of([("loss", float("nan"), 1), ("steplog/exception", json.dumps(told).encode())], first=1))
     server.ask("PATCH", run, json={"status": "CRASHED"})
     browser.wait("document.querySelector('.title .status').textContent === 'CRASHED'")
-    browser.wait("document.querySelector('.exception summary bdi')?.textContent === 'ValueError: <b>no</b>'")
+    browser.wait("document.querySelector('.exception summary bdi')?.textContent === 'ValueError: <b>no</b> at all'")
     assert browser.run("document.querySelector('.exception pre').textContent") == trace
     assert browser.run("document.querySelector('.last').textContent") == "NaN"
     assert browser.run(CARDS) == ["loss"]
@@ -178,6 +178,26 @@ def test_it_fits_on_a_small_screen_and_is_used_with_keys(server, browser):
         browser.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         said.append(browser.run("document.querySelector('.readout').textContent"))
     assert said == ["step 0: 0", "step 10: 1", "step 40: 4", "5 points, steps 0 – 40"]
+
+
+def test_on_a_small_screen_the_first_curve_and_last_value_are_seen_at_once(server, browser):
+    run = new_run(server, project(server, "first"), name="a")
+    config = json.dumps({f"setting {n}": n for n in range(12)}).encode()
+    text = b'"' + b"long " * 100 + b'"'
+    server.send(run, range_of([("steplog/config", config), ("loss", 1.0, 0), ("loss", 2.0, 1), ("note", text)]))
+    browser.size(400, 800)
+    browser.open(address(server, run))
+    browser.wait(f"{DRAWN} === 1")
+    assert browser.run("document.querySelector('.card').getBoundingClientRect().bottom") < 800
+    browser.open(address(server, f"{run}?view=table"))
+    browser.wait("document.querySelector('tbody tr')")
+    assert browser.run("document.querySelector('tbody td').getBoundingClientRect().right") < 400
+
+
+def test_a_run_that_ended_without_metrics_offers_nothing_to_do_with_them(server, browser):
+    run = new_run(server, project(server, "nothing"), name="a", status="COMPLETED")
+    browser.open(address(server, run))
+    browser.wait("document.querySelector('.tools')?.innerText === 'No metric was logged.'")
 
 
 BIG = 2**63 - 1

@@ -25,20 +25,9 @@ export class Metrics {
       el("button", { click: () => this.#look(name) }, name[0].toUpperCase() + name.slice(1)),
     );
     this.range = el("span", { class: "range" }, "Steps", this.steps[0], "–", this.steps[1], this.whole);
-    this.element = el(
-      "section",
-      { "aria-label": "Metrics" },
-      el(
-        "div",
-        { class: "tools" },
-        el("span", { class: "views", role: "group", "aria-label": "Show as" }, ...this.buttons),
-        this.filter,
-        this.range,
-        this.count,
-      ),
-      this.curves.element,
-      this.table.element,
-    );
+    const views = el("span", { class: "views", role: "group", "aria-label": "Show as" }, ...this.buttons);
+    this.tools = el("div", { class: "tools" }, views, this.filter, this.range, this.count);
+    this.element = el("section", { "aria-label": "Metrics" }, this.tools, this.curves.element, this.table.element);
     let typing = null;
     this.filter.addEventListener("input", () => {
       clearTimeout(typing);
@@ -47,9 +36,10 @@ export class Metrics {
     this.#look(Object.hasOwn(this.views, asked.get("view") ?? "") ? asked.get("view") : "curves");
   }
 
-  /** Show what the server says of each metric. */
-  show(series) {
+  /** Show what the server says of each metric; `running`: there may be more to come. */
+  show(series, running) {
     this.series = series;
+    this.running = running;
     this.#draw();
   }
 
@@ -70,7 +60,9 @@ export class Metrics {
       return words.every((word) => text.includes(word));
     });
     const all = this.series.length;
-    setText(this.count, !all ? "No metric yet." : found.length === all ? many(all, "metric") : `${found.length} of ${many(all, "metric")}`);
+    const none = this.running ? "No metric yet." : "No metric was logged.";
+    this.tools.classList.toggle("empty", !all);
+    setText(this.count, !all ? none : found.length === all ? many(all, "metric") : `${found.length} of ${many(all, "metric")}`);
     this.views[this.view].show(found);
     this.#remember();
   }

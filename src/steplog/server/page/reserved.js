@@ -3,7 +3,8 @@
 import { el } from "./dom.js";
 import { cut, json, many, visible } from "./values.js";
 
-const OPEN_MAX = 12; // entries; a longer config is closed until it is asked for
+const OPEN_MAX = 12; // entries; a longer config is closed until it is asked for, and so is any where there is little room
+const ROOM = "(min-width: 600px)";
 const ROWS_MAX = 1000;
 
 /** A run's config: a row an entry, nested ones by their path. */
@@ -14,7 +15,7 @@ export function configPanel(value) {
   );
   return el(
     "details",
-    { class: "panel config", open: rows.length <= OPEN_MAX ? "" : null },
+    { class: "panel config", open: rows.length <= OPEN_MAX && matchMedia(ROOM).matches ? "" : null },
     el("summary", {}, "Config ", el("span", { class: "muted" }, many(rows.length, "value"))),
     el("dl", {}, ...shownRows),
     rows.length > ROWS_MAX && el("p", { class: "muted" }, `and ${many(rows.length - ROWS_MAX, "more value")}`),
@@ -31,7 +32,7 @@ export function exceptionPanel(value) {
   return el(
     "details",
     { class: "panel exception", open: "" },
-    el("summary", {}, "Exception ", el("bdi", {}, visible(last).slice(0, 300))),
+    el("summary", {}, "Exception ", el("bdi", {}, visible(last.trim().replace(/\s*\n\s*/g, " ")).slice(0, 300))),
     body && body.trim() !== last && el("pre", { tabindex: "0" }, cut(visible(body, { lines: true }))),
   );
 }

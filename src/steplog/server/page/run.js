@@ -44,7 +44,7 @@ class RunView {
     const changed = now !== this.before;
     this.before = now;
     this.#describe(run);
-    this.#show(series); // also where nothing has changed: a curve may have failed to come
+    this.#show(run, series); // also where nothing has changed: a curve may have failed to come
     return { changed, ...(run.status === "RUNNING" ? ALIVE : ENDED) };
   }
 
@@ -96,7 +96,7 @@ class RunView {
     this.told = text;
   }
 
-  #show(series) {
+  #show(run, series) {
     const reserved = series.filter(({ name }) => Object.hasOwn(RESERVED, name));
     const seen = JSON.stringify(reserved.map(({ name, count }) => [name, count]));
     if (seen !== this.seen) {
@@ -105,7 +105,7 @@ class RunView {
       fill(this.reserved, ...panels);
     }
     this.seen = seen;
-    this.metrics.show(series.filter(({ name }) => !Object.hasOwn(RESERVED, name)));
+    this.metrics.show(series.filter(({ name }) => !Object.hasOwn(RESERVED, name)), run.status === "RUNNING");
   }
 }
 
