@@ -1,5 +1,6 @@
 // The token that the page reads with. It comes in the fragment of the address, which no browser sends to anyone, is
-// taken out of the address bar at once, and is kept for this tab. Another tab of this server that has one passes it on.
+// taken out of the address bar at once, and is kept for this tab. Another tab of this server that has one passes it on,
+// soon or late.
 
 const KEY = "steplog-token";
 const ANSWER_MS = 150;
@@ -42,13 +43,20 @@ function kept() {
 function fromAnotherTab() {
   return new Promise((found) => {
     const channel = new BroadcastChannel(KEY);
-    const end = (answer) => {
+    let late = false;
+    channel.onmessage = ({ data }) => {
+      if (typeof data?.token !== "string") return;
       channel.close();
-      found(answer);
+      found(data.token);
+      if (!late || token) return;
+      keepToken(data.token); // by now the page asks for it
+      location.reload();
     };
-    channel.onmessage = ({ data }) => typeof data?.token === "string" && end(data.token);
     channel.postMessage({ wanted: true });
-    setTimeout(end, ANSWER_MS, "");
+    setTimeout(() => {
+      late = true;
+      found("");
+    }, ANSWER_MS);
   });
 }
 
