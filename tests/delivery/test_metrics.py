@@ -61,14 +61,44 @@ def test_sent_is_stored_before_the_request_leaves():
     assert marks.load(book.marks).stock
 
 
-def test_every_time_that_a_record_goes_again_after_a_lost_answer_counts_as_ambiguous():
+def test_a_record_that_goes_again_after_a_lost_answer_counts_as_ambiguous_once_however_often():
+    """It counted each time, and the report said more than there were."""
     book = Book().write(3)
     line = stock(book, lanes=1)
     line.server.faults.extend([Fault.lost(), Fault.lost(), Fault.refused()])
     line.deliver()
     assert line.values() == [1, 1, 1, 2, 3]
-    assert book.journal.marks.ambiguous == 3
+    assert book.journal.marks.ambiguous == 1
     assert book.journal.marks.records == 3
+
+
+def test_an_ambiguous_record_stays_one_across_restarts_and_refusals():
+    book = Book().write(2)
+    line = stock(book, lanes=1)
+    line.server.faults.extend([Fault.lost(), Fault.lost(), Fault(429), Fault.lost()])
+    for _ in range(4):
+        while not line.step():
+            line.now += 1.0
+        line.again()
+        line.consignment.knows(False)
+    line.deliver()
+    assert line.values() == [1, 1, 1, 1, 2]
+    assert book.journal.marks.ambiguous == 1
+
+
+def test_holes_are_counted_where_an_agent_before_had_settled_something_below_them():
+    """It took one settled record for a sign that all that it reads had been looked at, and did not count the holes."""
+    book = Book().write(2, NAMES)
+    line = stock(book, lanes=2)
+    slow = line.sender.next(line.now, 0)
+    assert isinstance(slow, Due)
+    assert line.step(1)
+    book.leave_a_hole().write(1)
+    book.living = False
+    line.again()
+    line.consignment.knows(False)
+    line.deliver()
+    assert book.journal.marks.abandoned == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 415, 425, 429, 302])

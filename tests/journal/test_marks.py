@@ -64,16 +64,22 @@ def test_whatever_was_there_what_is_stored_is_loaded(one, junk):
 
 
 class Model:
-    """The window as three plain sets of positions."""
+    """The window as plain sets of positions."""
 
     def __init__(self) -> None:
-        self.delivered = self.ambiguous = 0
+        self.delivered = 0
+        self.ambiguous: set[int] = set()
         self.sent: set[int] = set()
         self.settled: set[int] = set()
 
     def send(self, positions: list[int]) -> None:
-        self.ambiguous += len(self.sent & set(positions))
-        self.sent |= set(positions)
+        waiting = set(positions) - self.settled
+        self.ambiguous |= self.sent & waiting
+        self.sent |= waiting
+
+    def refuse(self, position: int) -> None:
+        if position not in self.ambiguous:
+            self.sent.discard(position)
 
     def settle(self, position: int) -> None:
         self.settled.add(position)
@@ -84,15 +90,17 @@ class Model:
         def bits(positions: set[int]) -> int:
             return sum(1 << position - self.delivered for position in positions if position >= self.delivered)
 
-        return (found.delivered, found.ambiguous) == (self.delivered, self.ambiguous) and (
-            found.sent,
-            found.settled,
-        ) == (bits(self.sent), bits(self.settled))
+        return (found.delivered, found.ambiguous, found.sent, found.done) == (
+            self.delivered,
+            len(self.ambiguous),
+            bits(self.sent - self.settled),
+            bits(self.settled),
+        )
 
 
 STEPS = st.lists(
     st.tuples(st.just("send"), st.lists(st.integers(0, 40), unique=True, max_size=6))
-    | st.tuples(st.just("settle"), st.integers(0, 40)),
+    | st.tuples(st.sampled_from(["settle", "refuse"]), st.integers(0, 40)),
     max_size=60,
 )
 
@@ -108,6 +116,9 @@ def test_the_windows_behave_as_sets_of_positions(steps, start):
             positions = [base + offset for offset in argument]
             found = found.with_sent(positions)
             model.send(positions)
+        elif what == "refuse":
+            found = found.not_stored(base + argument)
+            model.refuse(base + argument)
         else:
             found = found.with_settled(base + argument)
             model.settle(base + argument)

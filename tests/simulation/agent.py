@@ -10,12 +10,13 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from simulation import oracle
 from simulation.pens import Killed, Pen
 from simulation.weather import TIMEOUT_S
 from steplog.delivery.consignment import Consignment, Terms, Wait
 from steplog.delivery.exchange import Answer
 from steplog.delivery.sender import Due, Sender
-from steplog.delivery.verdicts import Verdict, judge
+from steplog.delivery.verdicts import NOT_STORED, Verdict, judge
 
 if TYPE_CHECKING:
     from simulation.places import SimRun
@@ -98,8 +99,6 @@ class SimAgent:
         self.wake()
 
     def world_missing(self, run: SimRun, numbers: set[int]) -> set[int]:
-        from simulation import oracle
-
         return oracle.missing(run, numbers)
 
     def idle(self) -> bool:
@@ -144,32 +143,37 @@ class SimAgent:
         self._busy[lane] = True
         self._poll_s[lane] = POLL_MIN_S
         blow = server.weather.strike(world.now, world.random)
+        run = next(run for run, consignment in self.consignments.items() if consignment is due.consignment)
+        new = oracle.leaving(run, due.order.request)
         box: list[Answer | None] = []
         if blow.arrives_s is not None:
             world.after(blow.arrives_s, lambda: box.append(server.arrive(due.order.request, blow.fault, due.sent_at)))
         world.after(
             min(blow.answers_s, TIMEOUT_S),
-            lambda: self._answered(lane, due, box[0] if box and blow.answered and box[0] else "no answer"),
+            lambda: self._answered(lane, due, new, box[0] if box and blow.answered and box[0] else "no answer"),
         )
 
-    def _answered(self, lane: int, due: Due, answer: Answer | str) -> None:
+    def _answered(self, lane: int, due: Due, new: set[int], answer: Answer | str) -> None:
         if self.dead:
             return
-        self._guarded(lambda: self._take(lane, due, answer))
+        self._guarded(lambda: self._take(lane, due, new, answer))
 
-    def _take(self, lane: int, due: Due, answer: Answer | str) -> None:
+    def _take(self, lane: int, due: Due, new: set[int], answer: Answer | str) -> None:
         world = self.world
         self._busy[lane] = False
         server = due.server.transport
         assert hasattr(server, "weather")
-        accepted = isinstance(answer, Answer) and judge(answer, due.order.echoes).verdict is Verdict.ACCEPTED
+        judged = judge(answer, due.order.echoes) if isinstance(answer, Answer) else None
+        accepted = judged is not None and judged.verdict is Verdict.ACCEPTED
         (server.passed_at if accepted else server.failed_at).append(world.now)
         run = next(run for run, consignment in self.consignments.items() if consignment is due.consignment)
         if isinstance(answer, Answer) and answer.status == 409:
-            from simulation import oracle
-
             oracle.mark_heard(world, run, due, answer)
+        told = new if judged is not None and (judged.verdict in NOT_STORED or judged.declined) else set()
+        run.half_told |= told
         self.sender.answered(world.now, due, answer)
+        run.half_told -= told
+        run.in_the_dark -= told
         due.consignment.release_waits()
         if due.consignment.status_sent and not run.status_sent:
             world.fuse.burn()

@@ -2,25 +2,31 @@
 
 * I1 every record whose ``log`` returned is on the server, or set aside, or was lost by the server with an old backup
   after it had confirmed it and is gone from here too;
-* I2 once, on the batch path; on a stock server no more extra rows than the marks count as ambiguous;
+* I2 once, on the batch path; on a stock server only what is ambiguous is there more than once;
 * I3 nothing is there that was not logged, and nothing is altered;
 * I4 in order, per writer and name;
 * I6 the status is the one that was decided, came after every record that was written before, and is not sent again once
   it was confirmed;
 * I10 all of it within the time that back-off takes once the weather is calm; nothing is hammered in the meantime;
-* I11 the marks count what happened: delivered, set aside, abandoned, ambiguous. Exactly the poison is set aside.
+* I11 the marks count what happened: delivered, set aside, ambiguous. Exactly the poison is set aside. Ambiguous are the
+  records that went to a stock server again while no answer had told what became of them. An agent that is killed right
+  at a store may have stored what did not happen, or not have stored what did.
 """
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_left
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from simulation.pens import Pen, number_in
 from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.sender import Due
 from steplog.journal import range as ranges
+from steplog.journal.marks import WINDOW
 
 if TYPE_CHECKING:
     from simulation.places import SimRun, SimServer
@@ -51,6 +57,23 @@ def mark_heard(world: World, run: SimRun, due: Due, answer: Answer) -> None:
     for pen in run.known:
         first = due.consignment.journals[pen.name].memory.pieces()[0].base
         run.lost |= {e.number for e in pen.entries if e.position < first and e.number in run.shaky}
+
+
+def leaving(run: SimRun, request: Request) -> set[int]:
+    """A request leaves; the records that are in the dark from now on, until an answer says otherwise."""
+    if request.method != "POST" or not request.path.endswith(("/metrics/", "/metrics/batch/")):
+        return set()
+    if request.path.endswith("/batch/"):
+        deflated = request.headers.get("Content-Encoding") == "deflate"
+        batch = ranges.decode(request.body if deflated else zlib.compress(request.body))
+        records = [record for record in wire.records(batch) if record.position < batch.first + WINDOW]
+        numbers = {number_in(_value(record)) for record in records}
+    else:
+        numbers = {number_in(msgspec.json.decode(request.body)["value"])}
+        run.ambiguous |= numbers & run.in_the_dark
+    new = numbers - run.in_the_dark
+    run.in_the_dark |= new
+    return new
 
 
 def arriving(world: World, server: SimServer, request: Request, sent_at: float) -> None:
@@ -144,7 +167,7 @@ def _kept(world: World, run: SimRun) -> list[str]:
         aside = set(run.aside.kept.get(pen.name, ()))
         for entry in pen.entries:
             if entry.position >= journal.marks.delivered and entry.number not in there and entry.position not in aside:
-                settled = journal.marks.settled >> (entry.position - journal.marks.delivered) & 1
+                settled = journal.marks.done >> (entry.position - journal.marks.delivered) & 1
                 if not settled:
                     wrong.append(f"of a deleted run, record {entry.number} is gone")
                     break
@@ -191,8 +214,11 @@ def _counted(world: World, run: SimRun, counts: dict[int, int], aside: list[int]
     extras = sum(count - 1 for count in counts.values())
     marks = [pen.journal().marks for pen in run.known]
     ambiguous = sum(mark.ambiguous for mark in marks)
-    if extras > (ambiguous if run.server.stocked else 0):
+    if any(count > 1 and number not in run.ambiguous for number, count in counts.items()):
         wrong.append(f"{extras} records too many on the server; ambiguous: {ambiguous}")
+    certain = len(run.ambiguous - run.half_told) - world.fuse.burnt
+    if run.restored is None and not certain <= ambiguous <= len(run.ambiguous) + world.fuse.burnt:
+        wrong.append(f"{len(run.ambiguous)} records are ambiguous, and the marks say {ambiguous}")
     rejected = sum(mark.rejected for mark in marks)
     if rejected != len(aside):
         wrong.append(f"{len(aside)} records are set aside, and the marks say {rejected}")

@@ -29,12 +29,14 @@ class Fuse:
 
     def __init__(self) -> None:
         self.left: int | None = None
+        self.burnt = 0  # kills at a store
 
     def burn(self) -> None:
         if self.left is not None:
             self.left -= 1
             if self.left < 0:
                 self.left = None
+                self.burnt += 1
                 raise Killed
 
 

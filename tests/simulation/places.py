@@ -76,6 +76,9 @@ class SimRun:
     deleted: bool = False
     lost: set[int] = field(default_factory=set)  # gone with an older backup, and from here as well
     shaky: set[int] = field(default_factory=set)  # a restored backup took them from the server
+    in_the_dark: set[int] = field(default_factory=set)  # sent, and no answer has told what became of them
+    half_told: set[int] = field(default_factory=set)  # of these, the agent was killed while it learned
+    ambiguous: set[int] = field(default_factory=set)  # of these, sent to a stock server once more
     restored: float | None = None  # when its server went back to an older backup, if it did
     asked_since: set[str] = field(default_factory=set)  # the writers that sent something after that
 

@@ -277,3 +277,15 @@ def a_range_that_may_have_arrived_is_forgotten_when_the_server_turns_stock(patch
 
     ordered = RangeStream.order
     patch.setattr(RangeStream, "order", order)
+
+
+@planted
+def a_record_is_ambiguous_each_time_that_it_goes_again(patch):
+    sent = Marks.with_sent
+
+    def with_sent(self, positions):
+        bits = sum(1 << (position - self.delivered) for position in positions)
+        made = sent(self, positions)
+        return replace(made, ambiguous=self.ambiguous + (self.sent & bits).bit_count())
+
+    patch.setattr(Marks, "with_sent", with_sent)

@@ -3,18 +3,24 @@
 A run that was started offline, or while its server was away, has records before it has an identity. Its first delivery
 makes the project, if it is not there, and then the run::
 
-    ACCOUNT ──▶ PROJECT ──▶ RUN ──▶ done
+    ACCOUNT ──▶ PROJECT ──▶ RUN ◀──▶ LOOK ──▶ done
     (namespace     │ 404      ▲
      not known)    ▼          │
              MAKE_PROJECT ────┘   (400: somebody else has just made it, so PROJECT again)
 
 The POST that makes the run carries an ``Idempotency-Key``: where its answer is lost, the second one gives the same
-run. A stock server knows no such key; there the run bears a name of ours that nobody else gives (LOOK finds it in the
-list of runs), so a lost answer does not make a second run there either.
+run. A stock server knows no such key; there the run bears a name of ours that nobody else gives, and before a second
+POST, LOOK searches the list of runs for it: neither a lost answer nor a death before it makes a second run there.
+That a POST is about to leave is written down before (``posting``; the plan's ``creating``), so that an agent that takes
+over after a death looks first.
+
+A run to which its user gave a name cannot be told from another of that name. On a stock server its POST goes again, and
+what the first one made, if it made anything, stays there without a record.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -48,13 +54,18 @@ class _Step(Enum):
 
 
 class Creation:
-    """One run's way onto the server; ``made`` is the run, once it is there, and ``refused`` why it never will be."""
+    """One run's way onto the server; ``made`` is the run, once it is there, and ``refused`` why it never will be.
 
-    def __init__(self, plan: Plan) -> None:
+    ``posting`` writes down, for whoever comes after a death, that the run may be there from now on.
+    """
+
+    def __init__(self, plan: Plan, posting: Callable[[], None] = lambda: None) -> None:
         self.namespace = plan.namespace
         self.made: Made | None = None
         self.refused: Judgement | None = None
         self._plan = plan
+        self._posting = posting
+        self._posted = plan.creating
         self._step = _Step.PROJECT if plan.namespace else _Step.ACCOUNT
 
     @property
@@ -76,6 +87,9 @@ class Creation:
         if self._step is _Step.LOOK:
             request = Request("GET", wire.runs_path(space, project), answer_bytes_max=questions.LIST_BYTES_MAX)
             return Order(request, lambda body: _read(body, list[Made]) is not None, self._looked)
+        if not self._posted:
+            self._posted = True
+            self._posting()
         headers = _JSON | {"Idempotency-Key": f'"{self._plan.local_id}"'}
         request = Request("POST", wire.runs_path(space, project), self._wanted(), headers)
         return Order(request, lambda body: _read(body, Made) is not None, self._run)
@@ -92,7 +106,7 @@ class Creation:
     def _project(self, now: float, judgement: Judgement, body: bytes) -> None:
         making = self._step is _Step.MAKE_PROJECT
         if judgement.verdict is Verdict.ACCEPTED:
-            self._step = _Step.RUN
+            self._step = _Step.LOOK if self._posted else _Step.RUN
         elif judgement.verdict is Verdict.MISSING and not making:
             self._step = _Step.MAKE_PROJECT
         elif judgement.verdict is Verdict.REFUSED and making:

@@ -13,6 +13,8 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 
+from msgspec import structs
+
 from steplog.delivery.aside import QuarantineFile
 from steplog.delivery.consignment import Consignment, Terms
 from steplog.delivery.creation import Creation
@@ -58,7 +60,7 @@ class Custody:
             terms,
             source,
             manifest.account or None if own is None else None,
-            Creation(manifest.plan) if manifest.plan is not None and not manifest.run else None,
+            Creation(manifest.plan, self._creating) if manifest.plan is not None and not manifest.run else None,
         )
         if own is not None:
             self._add(own.opened)
@@ -82,6 +84,11 @@ class Custody:
         self.store(self.manifest.but(status=status, status_sent=False))
         self.consignment.end_with(status)
         self.consignment.status_sent = False
+
+    def _creating(self) -> None:
+        """Write down that the run may be on the server from now on."""
+        if self.manifest.plan is not None:
+            self.store(self.manifest.but(plan=structs.replace(self.manifest.plan, creating=True)))
 
     def settle(self) -> None:
         """Write down what has been achieved."""

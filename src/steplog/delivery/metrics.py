@@ -4,8 +4,9 @@ Several requests are under way at once, one a *lane*; a metric's name is always 
 numbers steps on arrival. All lanes work inside a window of positions from the last acknowledged one on, with two bits a
 position in the marks: *sent*, stored before the request, and *settled*.
 
-Where an answer is lost, the record may be there already and is sent again all the same: at least once, and each time
-that it is sent again counts as ambiguous. An answer that says that nothing was stored takes the bit back.
+Where an answer is lost, the record may be there already and is sent again all the same: at least once. A record that
+was sent again so counts as ambiguous, once, however often it was. An answer that says that nothing was stored takes the
+bit back.
 
 A record that the server refuses, or that makes it fail (500) five times in a row, may be set aside (``doubt``). The
 probe is a PATCH of the run that changes nothing.
@@ -116,18 +117,16 @@ class MetricStream:
             return
         batch = self.journal.read(self._filled, end)
         marks, base = self.journal.marks, self.journal.marks.delivered
-        positions = set(range(batch.first, batch.end))
+        positions = {position for position in range(batch.first, batch.end) if not marks.done >> (position - base) & 1}
         for position, name, body in wire.metric_bodies(batch):
-            if position in self._set_aside or marks.settled >> (position - base) & 1:
+            if position in self._set_aside or position not in positions:
                 continue
             lane = self._lane_of.setdefault(name, self._lanes[len(self._lane_of) % len(self._lanes)])
             lane.queue.append(_Metric(position, name, body))
             positions.discard(position)
         self._filled = batch.end
-        if not marks.settled >> (batch.first - base):  # not looked at by an agent before this one
-            records, holes = self.journal.census(batch.first, batch.end)
-            marks = replace(marks, abandoned=marks.abandoned + holes + records - batch.records)
-        self._settle(marks, positions)
+        empty = sum(sum(self.journal.census(position, position + 1)) for position in positions - self._set_aside)
+        self._settle(replace(marks, abandoned=marks.abandoned + empty), positions)
 
     def _settle(self, marks: Marks, positions: set[int]) -> None:
         for position in sorted(positions):
@@ -222,8 +221,7 @@ class MetricStream:
         self._settle(counted(self.journal.marks), {metric.position})
 
     def _not_stored(self, metric: _Metric) -> None:
-        marks = self.journal.marks
-        self.journal.set_marks(replace(marks, sent=marks.sent & ~(1 << (metric.position - marks.delivered))))
+        self.journal.set_marks(self.journal.marks.not_stored(metric.position))
 
 
 def _names(body: bytes, name: str) -> bool:

@@ -28,7 +28,10 @@ _BYTES_MAX = 1024 * 1024
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is to be on the server. ``namespace`` "": that of the key's own user."""
+    """What a run is to be on the server. ``namespace`` "": that of the key's own user.
+
+    ``creating``: the request that makes it may have been sent.
+    """
 
     local_id: str
     namespace: str
@@ -37,6 +40,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     description: str | None = None
     status: str | None = None
+    creating: bool = False
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,8 +10,15 @@ takes the newer of those whose check holds. Only the process that holds the run'
 
 *delivered* and *durable* are positions: everything below is on the server, on the disk. *stock* is 1 once anything
 went to a stock server, and never turns back. For a stock server, which takes records one by one and out of order, the
-windows hold a bit for each of the ``WINDOW`` positions from *delivered* on: *sent* is stored before the request, so
-that after a death what may have arrived twice is known; *settled* is what needs no more sending.
+windows hold a bit each for the ``WINDOW`` positions from *delivered* on. What the two bits of a position say is stored
+before the request, so that after a death what may have arrived twice is known, and counted once::
+
+    sent  settled
+    0     0        waits
+    1     0        was sent, and no answer says what became of it
+    1     1        was sent again after that: ambiguous
+    0     1        needs no more sending
+
 The four counts are of records: delivered, refused for good, possibly delivered twice, claimed but never written.
 """
 
@@ -48,16 +55,31 @@ class Marks:
     sent: int = 0
     settled: int = 0
 
+    @property
+    def done(self) -> int:
+        """The positions that need no more sending, as a bit set."""
+        return self.settled & ~self.sent
+
     def with_sent(self, positions: list[int]) -> Marks:
-        """The same, with these positions about to be sent; those that were sent before count as ambiguous."""
-        bits = sum(1 << (position - self.delivered) for position in positions)
-        return replace(self, sent=self.sent | bits, ambiguous=self.ambiguous + (self.sent & bits).bit_count())
+        """The same, with these positions about to be sent; each that was sent before counts as ambiguous, once."""
+        bits = sum(1 << (position - self.delivered) for position in positions) & ~self.done
+        again = self.sent & bits & ~self.settled
+        return replace(
+            self, sent=self.sent | bits, settled=self.settled | again, ambiguous=self.ambiguous + again.bit_count()
+        )
+
+    def not_stored(self, position: int) -> Marks:
+        """The same, with an answer that says that the request with this position has changed nothing."""
+        bit = 1 << (position - self.delivered)
+        return self if self.settled & bit else replace(self, sent=self.sent & ~bit)
 
     def with_settled(self, position: int) -> Marks:
         """The same, with one more position that needs no more sending; delivered moves over what is settled."""
-        settled = self.settled | 1 << (position - self.delivered)
-        run = (~settled & (settled + 1)).bit_length() - 1  # how many of the lowest bits are set
-        return replace(self, delivered=self.delivered + run, settled=settled >> run, sent=self.sent >> run)
+        bit = 1 << (position - self.delivered)
+        sent, settled = self.sent & ~bit, self.settled | bit
+        done = settled & ~sent
+        run = (~done & (done + 1)).bit_length() - 1  # how many of the lowest bits are set
+        return replace(self, delivered=self.delivered + run, settled=settled >> run, sent=sent >> run)
 
 
 def load(memory: Memory) -> Marks:
