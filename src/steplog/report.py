@@ -10,7 +10,7 @@ __all__ = ["Report", "Stats"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Counts of records, over all writers of the run on this host.
+    """Counts of records, over all writers of the run on this host; ``coerced`` and ``dropped`` are this process's.
 
     Attributes:
         logged: calls of ``log`` that were taken.
@@ -18,7 +18,7 @@ class Report:
         pending: neither delivered nor given up; still in the journal.
         rejected: refused by the server for good, and set aside in a file.
         ambiguous: sent again to a server without deduplication after an answer was lost; it may hold them twice.
-        coerced: values that were logged as something else than they were.
+        coerced: values that were logged as their ``repr``, or cut short.
         abandoned: claimed by a process that died before the call returned, or damaged in memory.
         dropped: calls that were not taken, by reason.
     """

@@ -143,9 +143,9 @@ class Settings:
     spool_bytes_max: int | None = _setting(
         _count(1024 * 1024), "Disk in use, all runs.", None, shown="8 GiB, or a tenth of the free disk if smaller"
     )
-    value_bytes_max: int = _setting(_count(1), "One value, encoded.", 1024 * 1024)
+    value_bytes_max: int = _setting(_count(8), "One value, encoded.", 1024 * 1024)
     quiet: bool = _setting(_flag, "No lines at the start and the end of a run.", False)
-    strict: bool = _setting(_flag, "TypeError for a value that nothing converts.", False)
+    strict: bool = _setting(_flag, "TypeError or ValueError for a value that has only its repr.", False)
     pure: bool = _setting(_flag, "The append in Python, not the compiled one.", False)
     finish_timeout_s: float = _setting(_seconds(0), "How long finish() and the exit wait.", 60.0)
     exchange_timeout_s: float = _setting(_seconds(0.001), "One request and its whole answer.", 30.0)

@@ -159,7 +159,7 @@ def test_several_metrics_of_one_call_have_one_time_and_a_mistake_in_one_records_
         run.log({"loss": 0.5, "note": {"a": [1]}}, step=7)
         run.log({"loss": 0.25}, 8)
         run.log_metrics({"accuracy": 1}, step=8)
-        for wrong in ({"loss": 1.0, "": 2.0}, {"loss": object()}):
+        for wrong in ({"loss": 1.0, "": 2.0}, {"loss": 1.0, 5: 2.0}):
             try:
                 run.log(wrong)
             except (TypeError, ValueError):

@@ -5,8 +5,8 @@ an exact int or no step, a name that the segment has declared. Both work on the 
 a compiled one needs a counter that C code can read, which is all that ``CompiledSegment`` adds. An append knows the
 class of its segments by ``segment_type``, and itself by ``kind``: "c" or "pure".
 
-The extension is optional: it is built at installation where there is a C compiler. ``STEPLOG_PURE=1`` has the one in
-Python for every writer that is made from then on.
+The extension is optional: it is built at installation where there is a C compiler. ``STEPLOG_PURE=1``, or
+``prefer(pure=True)``, has the one in Python for every writer that is made from then on.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ except ImportError:
 else:
     _built = True
 
-__all__ = ["CompiledSegment", "append_type"]
+__all__ = ["CompiledSegment", "append_type", "prefer"]
 
 _NO = ("", "0", "false", "no", "off")
+_pure = False
 
 
 class CompiledSegment(Segment):
@@ -50,9 +51,15 @@ class CompiledSegment(Segment):
         super().forget()
 
 
+def prefer(*, pure: bool) -> None:
+    """Decide for this process, as its settings have it."""
+    global _pure
+    _pure = pure
+
+
 def append_type() -> type[Append]:
     """The append to use for a new writer."""
-    if not _built or os.environ.get("STEPLOG_PURE", "").strip().lower() not in _NO:
+    if not _built or _pure or os.environ.get("STEPLOG_PURE", "").strip().lower() not in _NO:
         return Append
     return cast("type[Append]", _append.Append)  # the same attributes, though no subclass
 

@@ -1,47 +1,77 @@
-"""What ``log`` makes of a value: a float, an int, a bool, or JSON text.
+"""What ``log`` makes of a value: a float, an int, a bool, or JSON text. A value never stops a training run.
 
-Values are brought to that *before* a position is claimed, because user code may run here (``__float__``,
-``__index__``, ``item``), and may take long, raise, or log.
+Values are brought to that *before* a position is claimed, because user code may run here (``__float__``, ``item``,
+``tolist``, ``repr``), and may take long, raise, or log. The value of a tensor on a GPU waits here for what the GPU has
+to do before it is known; so log it every so often, or after a synchronization that is needed anyway.
 
-* ``bool``, ``int`` and ``float``, and what converts to them: NumPy scalars, 0-d arrays and tensors (``item``),
-  ``__index__``, ``__float__``. NaN and infinities are values. An int beyond 64 bits is JSON text.
-* ``None``, ``str``, ``list``, ``tuple`` and ``dict`` are JSON text, UTF-8. JSON has no NaN: inside of them NaN and
+* ``bool``, ``int`` and ``float``, and what converts to them, are what they are; NaN and infinities are values.
+  An int beyond 64 bits is JSON text.
+* Everything else is JSON text, UTF-8; ``plain`` says which. JSON has no NaN: inside of lists and dicts NaN and
   infinities are the strings "NaN", "Infinity", "-Infinity". A lone surrogate, which UTF-8 has not, becomes "?".
+* What has only its ``repr`` is *coerced* to that: counted, and said once a type and process. So is a value of more
+  than ``bytes_max`` as JSON; of a text that is too long the beginning is kept, up to an "…".
 
-Limits: JSON text of ``value_bytes_max`` bytes and ``DEPTH_MAX`` levels.
+With ``strict``, what would be coerced raises: TypeError, or ValueError for what is too large, too deep or circular.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
-import operator
-from typing import Any, SupportsComplex, SupportsFloat, SupportsIndex
+import logging
+from typing import Any
 
 from steplog.journal import slot
+from steplog.journal.plain import DEPTH_MAX, INT64, Copy, TooLargeError, described
 
-__all__ = ["DEPTH_MAX", "Scalar", "convert", "restored"]
+__all__ = ["Scalar", "Values", "restored"]
 
-DEPTH_MAX = 32
 Scalar = float | int | bytes
-_INT64 = range(-(2**63), 2**63)
+_BYTES_MIN = 8  # of an "…" between quotes
+_log = logging.getLogger("steplog")
+_said: set[tuple[str, str]] = set()
 
 
-def convert(value: object, value_bytes_max: int) -> tuple[int, Scalar]:
-    """The slot kind of ``value`` and its scalar; bytes for KIND_JSON.
+class Values:
+    """Converts what one writer is given. ``coerced`` counts the values that were logged as their ``repr``."""
 
-    Raises TypeError where nothing converts it, ValueError where it is too large, too deep or circular.
-    """
-    value = _plain(value)
-    if isinstance(value, bool):
-        return slot.KIND_BOOL, int(value)
-    if isinstance(value, int):
-        return (slot.KIND_INT, value) if value in _INT64 else (slot.KIND_JSON, _checked(str(value), value_bytes_max))
-    if isinstance(value, float):
-        return slot.KIND_FLOAT, value
-    if isinstance(value, (list, tuple, dict)):
-        _check_shape(value, value_bytes_max)
-    return slot.KIND_JSON, _checked(_json(value), value_bytes_max)
+    def __init__(self, bytes_max: int, strict: bool = False) -> None:
+        self.bytes_max = max(bytes_max, _BYTES_MIN)
+        self.strict = strict
+        self.coerced = 0
+
+    def convert(self, value: object) -> tuple[int, Scalar]:
+        """The slot kind of ``value`` and its scalar; bytes for KIND_JSON. Raises only if ``strict``."""
+        if value.__class__ is float:
+            return slot.KIND_FLOAT, value
+        if value.__class__ in (list, tuple, dict, str) and (text := _as_it_is(value, self.bytes_max)) is not None:
+            return slot.KIND_JSON, text
+        copy = Copy(self.bytes_max)
+        try:
+            found = _stored(copy.of(value), self.bytes_max)
+        except TooLargeError:
+            return slot.KIND_JSON, self._too_large(value)
+        if copy.strange:
+            self._coerce(*copy.strange[0])
+        return found
+
+    def _too_large(self, value: object) -> bytes:
+        error = TooLargeError(f"the value takes more bytes as JSON than value_bytes_max, which is {self.bytes_max}")
+        self._coerce(value, error)
+        return _cut(str.__str__(value) if isinstance(value, str) else described(value), self.bytes_max)
+
+    def _coerce(self, value: object, error: Exception) -> None:
+        what = f"a value of type {type(value).__name__}"
+        if self.strict:
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(f"{what} cannot be logged: {_words(error)}") from error
+        # Between the load and the store there is no call and no backward jump, so CPython lets nobody in.
+        self.coerced += 1
+        once = (type(value).__module__, type(value).__qualname__)
+        if once not in _said:
+            _said.add(once)  # first: whoever takes the message may log such a value
+            with contextlib.suppress(Exception):
+                _log.warning("steplog: %s is logged as its repr: %s", what, _words(error))
 
 
 def restored(kind: int, scalar: Scalar) -> object:
@@ -51,49 +81,40 @@ def restored(kind: int, scalar: Scalar) -> object:
     return bool(scalar) if kind == slot.KIND_BOOL else scalar
 
 
-def _plain(value: object) -> Any:
-    """The value as an instance of what JSON knows; numbers of other makers as ours."""
-    if value is None or isinstance(value, (bool, str, list, tuple, dict)):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
-    item = getattr(value, "item", None)
-    if item is not None and getattr(value, "ndim", None) == 0:
-        return _number(item())
-    return _converted(value)
+def _stored(plain: Any, bytes_max: int) -> tuple[int, Scalar]:
+    if isinstance(plain, bool):
+        return slot.KIND_BOOL, int(plain)
+    if isinstance(plain, int) and plain in INT64:
+        return slot.KIND_INT, plain
+    if isinstance(plain, float):
+        return slot.KIND_FLOAT, plain
+    text = _json(plain)
+    if len(text) > bytes_max:
+        raise TooLargeError
+    return slot.KIND_JSON, text
 
 
-def _converted(value: object) -> int | float:
-    if isinstance(value, SupportsIndex):
-        return operator.index(value)
-    if isinstance(value, SupportsFloat):
-        return float(value)
-    raise TypeError(f"a value of type {type(value).__name__} cannot be logged")
-
-
-def _number(value: object) -> bool | int | float:
-    if isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, SupportsComplex):
-        raise TypeError(f"a value of type {type(value).__name__} cannot be logged")
-    return _converted(value)  # NumPy's long double is its own item
-
-
-def _json(value: object) -> str:
+def _as_it_is(value: Any, bytes_max: int) -> bytes | None:
+    """The value as JSON if it is nothing but that, which is most often so and soon said; else None."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
-    except ValueError:  # a NaN, here or there
-        return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+        if value.__class__ is str or _is_small(value, bytes_max):
+            text = _json(value)
+            return text if len(text) <= bytes_max else None
+    except (TypeError, ValueError, RecursionError, RuntimeError):  # RuntimeError: another thread changes it
+        pass
+    return None
 
 
-def _check_shape(value: object, value_bytes_max: int) -> None:
-    """Refuse what is too deep, and what holds the same list so often that to write it out would take for ever."""
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _is_small(value: object, bytes_max: int) -> bool:
+    """Whether it is neither too deep, nor holds the same list so often that to write it out would take for ever."""
     level: list[Any] = [value]
     for _ in range(DEPTH_MAX):
-        if 2 * sum(map(len, level)) > value_bytes_max:  # an item takes two bytes at least, itself and a comma
-            raise ValueError(f"the value takes more bytes as JSON than value_bytes_max, which is {value_bytes_max}")
+        if 2 * sum(map(len, level)) > bytes_max:  # an item takes two bytes at least, itself and a comma
+            return False
         level = [
             child
             for parent in level
@@ -101,26 +122,21 @@ def _check_shape(value: object, value_bytes_max: int) -> None:
             if isinstance(child, (list, tuple, dict))
         ]
         if not level:
-            return
-    raise ValueError(f"the value is circular, or deeper than {DEPTH_MAX} levels")
+            return True
+    return False
 
 
-def _finite(value: object) -> object:
-    """The same with each NaN and infinity as a string."""
-    if isinstance(value, dict):
-        return {_finite(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    number = _plain(value)
-    if isinstance(number, float) and not math.isfinite(number):
-        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-    return number
+def _words(error: Exception) -> str:
+    try:
+        return f"{error!s:.200}" or type(error).__name__
+    except Exception:  # noqa: BLE001 - the user's code, and this is no reason to stop a training
+        return type(error).__name__
 
 
-def _checked(text: str, value_bytes_max: int) -> bytes:
-    data = text.encode("utf-8", "replace")
-    if len(data) > value_bytes_max:
-        raise ValueError(f"the value takes {len(data)} bytes as JSON, and value_bytes_max is {value_bytes_max}")
+def _cut(text: str, bytes_max: int) -> bytes:
+    """The text, or as much of it as fits, and an "…"."""
+    data, count = _json(text[: bytes_max + 1]), min(len(text), bytes_max)
+    while len(data) > bytes_max:
+        data = _json(text[:count] + "…")
+        count = max(0, min(count - 1, count * bytes_max // len(data)))
     return data

@@ -27,7 +27,7 @@ from steplog.journal.compiled import append_type
 from steplog.journal.memory import Block, MemoryPool
 from steplog.journal.range import NAME_BYTES_MAX
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
-from steplog.journal.values import convert, restored
+from steplog.journal.values import Values, restored
 
 __all__ = ["NAMES_BYTES_MAX", "EndedSegment", "Refusal", "Writer", "checked_name", "checked_step"]
 
@@ -69,7 +69,7 @@ class Writer:
     ) -> None:
         self.id = writer
         self.pool = pool
-        self.value_bytes_max = value_bytes_max
+        self.values = Values(value_bytes_max)
         self.dropped = {"memory full": 0, "finished": 0}  # calls that were not taken, by reason
         self.use_client: Callable[[Any], None] = lambda client: None
         self._numbers = count(1)
@@ -99,15 +99,16 @@ class Writer:
             self.log(name, value, step)
 
     def log(self, name: Any, value: Any, step: Any = None) -> None:
-        """Record any value. Raises TypeError or ValueError for what is wrong, and then nothing is recorded."""
+        """Record any value. Raises TypeError or ValueError for a wrong name or step, and then nothing is recorded."""
         text, number = checked_name(name), checked_step(step)
-        kind, scalar = convert(value, self.value_bytes_max)
+        kind, scalar = self.values.convert(value)
         self._record(text, kind, scalar, number, self.append.clock())
 
     def _log_all(self, metrics: Mapping[Any, Any], value: Any, step: Any) -> None:
         """Record several metrics with one time; a second argument of two is the step."""
         number = checked_step(value if step is None and value is not ... else step)
-        found = [(checked_name(name), *convert(item, self.value_bytes_max)) for name, item in metrics.items()]
+        given = [(checked_name(name), item) for name, item in metrics.items()]
+        found = [(name, *self.values.convert(item)) for name, item in given]
         now = self.append.clock()
         for name, kind, scalar in found:
             self._record(name, kind, scalar, number, now)
@@ -205,8 +206,8 @@ class Writer:
         if not segment.successor:
             new = make(segment.header.base + end)
             new.inherit(segment)
-            if segment.successor.setdefault(0, new) is not new:
-                self._give_back(new)
+            if segment.successor.setdefault(0, new) is not new and new.block is not None:
+                self.pool.give_back(new.block)
         if (taken := segment.end()) is not None and end < taken:
             segment.bury(segment.offset_of(end))
         self._follow(segment)
@@ -245,10 +246,6 @@ class Writer:
         size = self.pool.segment_bytes()
         more = max(0, region - size // 8)
         return self.pool.make(size + more + -more % GRANULE_BYTES)
-
-    def _give_back(self, segment: Segment) -> None:
-        if segment.block is not None:
-            self.pool.give_back(segment.block)
 
     def _full(self, base: int) -> EndedSegment:
         return EndedSegment(self.id, base, self._when_full)

@@ -46,6 +46,7 @@ def _stats(counts: Counter[str], own: OpenWriter, memory_bytes: int, spool_bytes
         pending=counts["pending"],
         rejected=counts["rejected"],
         ambiguous=counts["ambiguous"],
+        coerced=own.writer.values.coerced,
         abandoned=counts["abandoned"],
         dropped={reason: calls for reason, calls in own.writer.dropped.items() if calls},
         durable=max(marks.durable, marks.delivered),

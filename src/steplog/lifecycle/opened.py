@@ -73,6 +73,7 @@ class OpenRun:
             append=append,
         )
         opened.writer.use_client = self._use_client
+        opened.writer.values.strict = self.settings.strict
         opened.orphaned = self._take_over
         return opened
 

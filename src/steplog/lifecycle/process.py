@@ -15,6 +15,7 @@ from steplog.delivery.agent import Agent
 from steplog.delivery.consignment import Terms
 from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Transport
+from steplog.journal import compiled
 from steplog.journal.directories import Places, host_id
 from steplog.journal.files import Files
 from steplog.journal.locks import close_inherited
@@ -37,6 +38,7 @@ class Process:
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
         self.settings = settings
+        compiled.prefer(pure=settings.pure)
         self.places = Places(_usable(settings), settings.dir, host_id())
         self.terms = Terms(settings.batch_age_s, settings.connections_max)
         self.disk = Disk(settings.spool_bytes_max or _spool_bytes_max(settings.dir))
