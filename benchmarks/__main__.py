@@ -1,4 +1,4 @@
-"""The command: runs the groups that were asked for, prints one table, writes JSON and a chart."""
+"""The command: runs the groups that were asked for, prints one table, writes JSON, a chart, and pages that want it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,10 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chart
+from benchmarks import chart, page
 from benchmarks.figure import Figure, as_json, as_table
 from benchmarks.peers import measure
-from benchmarks.peers.adapters import PEERS
 from benchmarks.stage import Stage
 
 GROUPS = (
@@ -43,8 +43,17 @@ def main() -> int:
     )
     parser.add_argument("groups", nargs="*", help=f"some of {' '.join(GROUPS)}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: two minutes")
+    parser.add_argument("--peers", action="store_true", help="the peers; ours too only where groups are named")
     parser.add_argument(
-        "--peers", nargs="?", const="", metavar="DIR", help="the peers too; they are installed below DIR"
+        "--peers-in", type=Path, metavar="DIR", help="where the peers are installed; without it below benchmarks/out"
+    )
+    parser.add_argument(
+        "--write",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="PAGE",
+        help="fill PAGE's marked regions, and a chart",
     )
     parser.add_argument(
         "--python", action="append", default=[], help="another interpreter for log_cost; may be repeated"
@@ -53,15 +62,17 @@ def main() -> int:
     options = parser.parse_args()
     if wrong := set(options.groups) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(wrong))}")
-    chosen = options.groups or (GROUPS if options.peers is None else ())
+    chosen = options.groups or (() if options.peers else GROUPS)
     machine = _machine()
     found: list[Figure] = []
     peers: dict[str, dict[str, Any]] = {}
-    with Stage(options.quick) as stage:
-        if options.peers is not None:
-            peers = measure.rows(stage, measure.directory_of(options.peers, options.out))
+    directory = measure.directory_of(options.peers_in, options.out)
+    with Stage(options.quick, directory) as stage:
+        if options.peers:
+            for name, row in measure.rows(stage, directory):
+                peers[name] = row
+                _write(options.out, as_json(found, machine) | {"peers": peers})
             found += measure.figures(peers)
-            _write(options.out, as_json(found, machine) | {"peers": peers})
         for figure in _measure(stage, chosen, options):
             found.append(figure)
             print(
@@ -73,6 +84,8 @@ def main() -> int:
     print(as_table(found))
     if peers:
         print(f"\n{measure.as_table(peers)}")
+    for path in options.write:
+        _write_page(path, as_json(found, machine) | {"peers": peers}, found)
     return int(any(figure.verdict in ("short", "not measured") for figure in found))
 
 
@@ -93,17 +106,31 @@ def _measure(stage: Stage, groups: Sequence[str], options: argparse.Namespace) -
 
 
 def _write(out: Path, told: dict[str, Any]) -> None:
-    """``figures.json``, and ``log.svg`` where peers were measured."""
+    """``figures.json`` and the chart."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "figures.json").write_text(json.dumps(told, indent=1), "utf-8")
-    bars = [(name, row["p50_1"], row["ours"]) for name, row in _costs(told["peers"]).items()]
+    _draw(out / "log.svg", told)
+
+
+def _draw(path: Path, told: dict[str, Any]) -> None:
+    bars = [(name, row["p50_1"], name.startswith("steplog")) for name, row in told["peers"].items() if "p50_1" in row]
     if bars:
-        title = "One log() of one scalar: the median call, back to back"
-        (out / "log.svg").write_text(chart.bars(title, "µs", bars), "utf-8")
+        path.write_text(chart.bars("One log() of one scalar: the median call, back to back", "µs", bars), "utf-8")
 
 
-def _costs(peers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {name: row | {"ours": PEERS[name].requirement is None} for name, row in peers.items() if "failed" not in row}
+def _write_page(path: Path, told: dict[str, Any], found: Sequence[Figure]) -> None:
+    """The regions of a page that this run can fill, and the chart beside it."""
+    words = "; ".join(f"{what} {value}" for what, value in told["machine"].items())
+    regions = {}
+    ours = [figure for figure in found if figure.group != measure.GROUP]
+    if ours:
+        regions["figures"] = f"{words}.\n\n{as_table(ours)}"
+    if told["peers"]:
+        against = as_table([figure for figure in found if figure.group == measure.GROUP])
+        regions["peers"] = f"{words}.\n\n{measure.as_table(told['peers'])}\n\n{against}"
+    regions["summary"] = page.summary(told)
+    path.write_text(page.filled(path.read_text("utf-8"), regions), "utf-8")
+    _draw(path.with_suffix(".svg"), told)
 
 
 def _machine() -> dict[str, str]:
@@ -118,7 +145,16 @@ def _machine() -> dict[str, str]:
         "python": platform.python_version(),
         "steplog": installed,
         "date": time.strftime("%Y-%m-%d"),
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "no commit"
 
 
 if __name__ == "__main__":

@@ -1,77 +1,106 @@
-"""How long the agent keeps the interpreter to itself: the gaps that a training thread sees in its own time.
+"""How long the agent keeps the interpreter to itself: what a training thread has to wait for the GIL.
 
-The thread does nothing but look at the clock and log, at a steady rate; where it finds that time has passed without it,
-somebody else had the GIL, or the processor. The same loop without a run open sees the machine's share of that.
+The thread does nothing but look at the clock and log, at a steady rate. Where it finds that time has passed without it,
+it either waited for the GIL, which is a voluntary switch in the kernel's count, or was put aside by the machine, which
+is not. A slice is what the agent's threads used of a processor during one such wait: the wait itself is longer where
+other processes keep the agent from running. The same loop without a run open shows that there are no waits then.
 """
 
 from __future__ import annotations
 
+import resource
+import threading
+import time
 from collections.abc import Iterator
 from time import perf_counter_ns
 from typing import Any
 
 import steplog
 from benchmarks.controls import Noop
-from benchmarks.figure import Figure, over
+from benchmarks.figure import Figure, over, quantile
 from benchmarks.stage import Stage
 
 __all__ = ["figures", "watched"]
 
 GROUP = "slices"
-EDGES_US = (50, 100, 200, 500, 1000, 2000, 5000)
-RATES = (5_000, 100_000)  # metrics a second
+EDGES_US = (20, 50, 100, 200, 500, 1000, 2000, 5000)
+RATES = (1_000, 100_000)  # metrics a second
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
-    """A slow and a fast producer; the histogram is in the note: gaps a second, ours and the control's."""
+    """A slow and a fast producer; the histogram is in the note: waits a second that are that long or longer."""
     for rate in RATES:
         with stage.server() as server:
             environment = stage.environment(server)
-            told = stage.child(watched, environment, rate=rate, seconds=stage.pick(5, 1), rounds=stage.pick(6, 2))
-        lost = [ours["lost_ms"] - control["lost_ms"] for ours, control in told]
+            told = stage.child(watched, environment, rate=rate, seconds=stage.pick(4, 2), rounds=stage.pick(5, 3))
         words = []
         for index, edge in enumerate(EDGES_US):
-            ours, control = (sum(pair[who]["counts"][index] for pair in told) / len(told) for who in (0, 1))
-            words.append(f"≥{edge} µs {ours:.1f}/{control:.1f}")
-        yield over(
-            lost,
-            group=GROUP,
-            name=f"time that a thread loses in gaps of 50 µs and more, {rate:,} metrics a second",
-            unit="ms/s",
-            note="gaps a second, with a run and without: " + ", ".join(words),
-        )
+            words.append(f"≥{edge} µs {sum(each['counts'][index] for each, _ in told) / len(told):.1f}")
+        without = sum(control["waits"] for _, control in told) / len(told)
+        waits = sum(each["waits"] for each, _ in told) / len(told)
+        note = f"slices a second: {', '.join(words)}; {waits:.1f} waits a second, without a run {without:.1f}"
+        lost = [each["lost_ms"] for each, _ in told]
+        name = f"slices of the agent, {rate:,} metrics a second"
+        yield over(lost, group=GROUP, name=f"{name}: all together", unit="ms/s", note=note)
+        longest = [each["max_ms"] for each, _ in told]
+        waited = quantile([each["waited_ms"] for each, _ in told], 0.5)
+        note = f"the longest wait, whoever else had the processors: {waited:.1f} ms"
+        yield over(longest, group=GROUP, name=f"{name}: the longest", unit="ms", note=note)
 
 
 def watched(rate: int, seconds: int, rounds: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The gaps with a run and without, round by round."""
+    """The waits with a run and without, round by round."""
     found = []
     for index in range(rounds):
-        control = _gaps(Noop(), rate, seconds)
+        control = _waits(Noop(), rate, seconds)
         run = steplog.init("bench", "slices", name=f"{index}")
         run.log("loss", 0.5, 0)
         run.flush()
-        found.append((_gaps(run, rate, seconds), control))
+        found.append((_waits(run, rate, seconds), control))
         run.finish()
     return found
 
 
-def _gaps(run: steplog.Run | Noop, rate: int, seconds: int) -> dict[str, Any]:
-    gaps: list[int] = []
+def _waits(run: steplog.Run | Noop, rate: int, seconds: int) -> dict[str, Any]:
+    slices, waits = [], []
+    agents = [
+        time.pthread_getcpuclockid(thread.ident)
+        for thread in threading.enumerate()
+        if thread.ident is not None and thread.name.startswith("steplog-")
+    ]
     every, step = 1_000_000_000 // rate, 0
     now = begun = perf_counter_ns()
     due, end = now, now + 1_000_000_000 * seconds
+    used, switches = _used_ns(agents), _switches()
     while now < end:
         before = now
         if now >= due:
             run.log("loss", 0.5, step)
             step += 1
             due += every
+        after, had = _used_ns(agents), used
+        used = after
         now = perf_counter_ns()
-        if now - before >= 50_000:
-            gaps.append(now - before)
+        if now - before >= 1000 * EDGES_US[0]:
+            seen, switches = switches, _switches()
+            if switches > seen:
+                waits.append(now - before)
+                slices.append(min(after - had, now - before))
             due = max(due, now - 100 * every)
+            now = perf_counter_ns()
     took_s = (now - begun) / 1e9
     return {
-        "lost_ms": sum(gaps) / 1e6 / took_s,
-        "counts": [sum(1 for gap in gaps if gap >= 1000 * edge) / took_s for edge in EDGES_US],
+        "lost_ms": sum(slices) / 1e6 / took_s,
+        "max_ms": max(slices, default=0) / 1e6,
+        "waited_ms": max(waits, default=0) / 1e6,
+        "waits": len(waits) / took_s,
+        "counts": [sum(1 for each in slices if each >= 1000 * edge) / took_s for edge in EDGES_US],
     }
+
+
+def _used_ns(clocks: list[int]) -> int:
+    return sum(map(time.clock_gettime_ns, clocks))
+
+
+def _switches() -> int:
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw

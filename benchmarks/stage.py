@@ -44,10 +44,13 @@ class Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
-    def points(self) -> int:
-        """How many records are committed in its database."""
+    def points(self, name: str | None = None) -> int:
+        """How many records are committed in its database; of all metrics, or of one."""
+        query = "SELECT coalesce(sum(points), 0) FROM runs"
+        if name is not None:
+            query = "SELECT coalesce(sum(count), 0) FROM series WHERE name = ?"
         with contextlib.closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as database:
-            return int(database.execute("SELECT coalesce(sum(points), 0) FROM runs").fetchone()[0])
+            return int(database.execute(query, () if name is None else (name,)).fetchone()[0])
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
@@ -60,10 +63,11 @@ class Server:
 
 
 class Stage:
-    """A context manager; ``quick`` asks for less of everything."""
+    """A context manager; ``quick`` asks for less of everything, ``peers`` is where the peers are installed."""
 
-    def __init__(self, quick: bool) -> None:
+    def __init__(self, quick: bool, peers: Path) -> None:
         self.quick = quick
+        self.peers = peers
         shared = Path("/dev/shm")
         self.directory = Path(tempfile.mkdtemp(prefix="steplog-bench-"))
         self.memory = Path(tempfile.mkdtemp(prefix="steplog-bench-", dir=shared if shared.is_dir() else None))

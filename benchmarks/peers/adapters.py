@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.controls import Floor
+
 __all__ = ["PEERS", "Open", "Peer"]
 
 
@@ -26,12 +28,22 @@ class Open:
 
 @dataclass(frozen=True)
 class Peer:
-    """``requirement`` is what to install; ``keeps`` whether all it accepted outlived SIGKILL when that was tried."""
+    """``requirement`` is what to install; ``delivers``: to the embedded server, not into files."""
 
     open: Callable[[str], Open]
     requirement: str | None
-    keeps: bool
     how: str
+    delivers: bool = False
+
+
+def _floor(_: str) -> Open:
+    floor = Floor()
+
+    def log(values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            floor.log(name, value, step)
+
+    return Open(log, floor.records.clear)
 
 
 def _ours(_: str) -> Open:
@@ -173,16 +185,17 @@ def _flush_mlflow() -> None:
 
 
 PEERS = {
-    "steplog c": Peer(_ours, None, True, "embedded server"),
-    "steplog pure": Peer(_ours, None, True, "embedded server"),
-    "tensorboardX": Peer(_tensorboard, "tensorboardX==2.6.5", False, "files"),
-    "trackio": Peer(_trackio, "trackio==0.43.0", False, "local"),
-    "swanlab": Peer(_swanlab, "swanlab==0.10.3", False, "offline"),
-    "pluto-ml": Peer(_pluto, "pluto-ml==0.0.29", True, "a local server that says yes"),
-    "aim": Peer(_aim, "aim==3.29.1", True, "local repository"),
-    "dvclive": Peer(_dvclive, "dvclive==3.49.1", True, "files"),
-    "neptune-scale": Peer(_neptune, "neptune-scale==0.30.0", True, "offline"),
-    "wandb": Peer(_wandb, "wandb==0.31.0", False, "offline"),
-    "mlflow": Peer(_mlflow, "mlflow==3.17.2", False, "asynchronous, SQLite"),
-    "afnio": Peer(_afnio, "afnio==0.3.7", True, "synchronous, embedded server"),
+    "deque floor": Peer(_floor, None, "in memory alone"),
+    "steplog c": Peer(_ours, None, "embedded server", delivers=True),
+    "steplog pure": Peer(_ours, None, "embedded server", delivers=True),
+    "tensorboardX": Peer(_tensorboard, "tensorboardX==2.6.5", "files"),
+    "trackio": Peer(_trackio, "trackio==0.43.0", "local"),
+    "swanlab": Peer(_swanlab, "swanlab==0.10.3", "offline"),
+    "pluto-ml": Peer(_pluto, "pluto-ml==0.0.29", "a local server that says yes"),
+    "aim": Peer(_aim, "aim==3.29.1", "local repository"),
+    "dvclive": Peer(_dvclive, "dvclive==3.49.1", "files"),
+    "neptune-scale": Peer(_neptune, "neptune-scale==0.30.0", "offline"),
+    "wandb": Peer(_wandb, "wandb==0.31.0", "offline"),
+    "mlflow": Peer(_mlflow, "mlflow==3.17.2", "asynchronous, SQLite"),
+    "afnio": Peer(_afnio, "afnio==0.3.7", "synchronous, embedded server", delivers=True),
 }

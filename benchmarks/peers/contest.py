@@ -1,10 +1,15 @@
-"""One peer's measurements: ``python -m benchmarks.peers.contest NAME DIRECTORY CALLS ANSWER``, in its environment."""
+"""One peer's measurements: ``python -m benchmarks.peers.contest PART NAME DIRECTORY CALLS ANSWER``, in its environment.
+
+The parts are processes of their own: ``cost`` times calls; ``end`` logs ten times as many as CALLS and times
+``finish``; ``kill`` logs CALLS values and kills itself in the very next instruction.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -18,27 +23,25 @@ from benchmarks.figure import quantile
 from benchmarks.loop_work import work_of, worked
 from benchmarks.peers.adapters import PEERS, Open
 
+__all__ = ["values_to_keep"]
+
 KEYS = (1, 8, 64)
 PACE_S = 0.0005
 STEP_US = 200
-BUDGET_S = 15.0  # for any one part: the slowest peers get fewer calls
+BUDGET_S = 12.0  # for any one part: the slowest peers get fewer calls
 FINISH_S = 90.0
 
 
-def contest(name: str, directory: str, calls: int) -> dict[str, Any]:
-    """Times in µs and s; ``floor`` is measured in the same turns."""
-    begun = time.perf_counter()
-    run = PEERS[name].open(directory)
-    told: dict[str, Any] = {"init_s": time.perf_counter() - begun}
-    floor = Floor()
-    run.log({"warm": 0.5}, 0)
-    step = 1
+def cost(run: Open, calls: int) -> dict[str, Any]:
+    """Times in µs; ``floor`` is measured in the same turns."""
+    told: dict[str, Any] = {}
+    floor, steps = Floor(), count(1)
     for keys in KEYS:
         took, beside = [], []
         deadline = time.perf_counter() + BUDGET_S / 3
         values = {f"metric/{key}": random.random() for key in range(keys)}
         for _ in range(max(50, calls // keys)):
-            step += 1
+            step = next(steps)
             begun_ns = perf_counter_ns()
             run.log(values, step)
             between = perf_counter_ns()
@@ -49,47 +52,88 @@ def contest(name: str, directory: str, calls: int) -> dict[str, Any]:
             if time.perf_counter() > deadline:
                 break
         told[f"p50_{keys}"], told[f"floor_{keys}"] = quantile(took, 0.5) / 1000, quantile(beside, 0.5) / 1000
-    told |= _paced(run, step, calls)
-    told["tax"] = _tax(run, step + calls)
-    told["finish_s"] = _finish(run)
+    told |= _paced(run, steps, calls, "paced")
+    told["tax"] = _tax(run, steps)
+    stop = threading.Event()
+    threading.Thread(target=_spin, args=(stop,), daemon=True).start()
+    told |= _paced(run, steps, calls, "busy")
+    stop.set()
     return told
 
 
-def _paced(run: Open, step: int, calls: int) -> dict[str, float]:
+def _spin(stop: threading.Event) -> None:
+    while not stop.is_set():
+        sum(range(1000))
+
+
+def _paced(run: Open, steps: count[int], calls: int, name: str) -> dict[str, float]:
     took, deadline = [], time.perf_counter() + BUDGET_S
-    for index in range(calls):
+    for _ in range(calls):
         time.sleep(PACE_S)
         begun = perf_counter_ns()
-        run.log({"loss": 0.5}, step + index)
+        run.log({"loss": 0.5}, next(steps))
         took.append(perf_counter_ns() - begun)
         if time.perf_counter() > deadline:
             break
-    return {"paced_p50": quantile(took, 0.5) / 1000, "paced_p999": quantile(took, 0.999) / 1000}
+    shares = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
+    return {f"{name}_{what}": quantile(took, share) / 1000 for what, share in shares.items()}
 
 
-def _tax(run: Open, step: int) -> float:
+def _tax(run: Open, steps: count[int]) -> float:
     """How much longer steps of 200 µs take with one metric each, in percent; blocks take turns."""
     size, deadline = work_of(STEP_US), time.perf_counter() + BUDGET_S
     ratios: list[float] = []
-    steps = count(step)
-    while len(ratios) < 9 and time.perf_counter() < deadline:
+    while not ratios or (len(ratios) < 9 and time.perf_counter() < deadline):
         without = worked(size, 500, lambda index: None)
         beside = worked(size, 500, lambda index: run.log({"loss": 0.5}, next(steps)))
         ratios.append(100 * (beside / without - 1))
     return quantile(ratios, 0.5)
 
 
-def _finish(run: Open) -> float | None:
-    """Seconds; None: it does not end in ninety."""
+def end(run: Open, calls: int) -> dict[str, Any]:
+    """Seconds of ``finish`` after ten times ``calls``; None: it does not end in ninety."""
+    deadline, logged = time.perf_counter() + BUDGET_S, 0
+    for value in values_to_keep(10 * calls):
+        run.log({"loss": value}, logged + 1)
+        logged += 1
+        if time.perf_counter() > deadline:
+            break
     begun = time.perf_counter()
     ending = threading.Thread(target=run.finish, daemon=True)
     ending.start()
     ending.join(FINISH_S)
-    return None if ending.is_alive() else time.perf_counter() - begun
+    return {"logged": logged, "finish_s": None if ending.is_alive() else time.perf_counter() - begun}
+
+
+def kill(run: Open, calls: int) -> dict[str, Any]:
+    """Does not return."""
+    for step, value in enumerate(values_to_keep(calls)):
+        run.log({"loss": value}, step + 1)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def values_to_keep(calls: int) -> list[float]:
+    """Values that are found again in what a peer has written, as text or as the bytes of a float."""
+    source = random.Random(7)
+    return [source.random() for _ in range(calls)]
+
+
+PARTS = {"cost": cost, "end": end, "kill": kill}
+
+
+def main(part: str, name: str, directory: str, calls: str, answer: str) -> None:
+    """Open the peer, do the part, write what it told."""
+    begun = time.perf_counter()
+    run = PEERS[name].open(directory)
+    told: dict[str, Any] = {"init_s": time.perf_counter() - begun}
+    if part == "cost":
+        run.log({"warm": 0.5}, 0)
+    told |= PARTS[part](run, int(calls))
+    Path(answer).write_text(json.dumps(told), "utf-8")
 
 
 if __name__ == "__main__":
-    answer = contest(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    Path(sys.argv[4]).write_text(json.dumps(answer), "utf-8")
+    main(*sys.argv[1:])
     sys.stdout.flush()
     os._exit(0)  # what a peer does at exit is its own time

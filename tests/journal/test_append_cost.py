@@ -15,6 +15,7 @@ import pytest
 
 from apart import apart
 from journal.appends import writer_of
+from steplog.journal import slot
 
 LARGE = 1 << 22
 CALLS = 1000
@@ -67,6 +68,20 @@ def test_calls_of_any_kind_leave_no_memory(kind):
     finally:
         tracemalloc.stop()
     assert after - before < 1024
+
+
+def test_a_float_or_an_int_under_a_known_name_does_not_take_the_slow_way(kind):
+    append = writer_of(kind, LARGE).append
+    scalars(append.log)
+    slow: list[object] = []
+    append.slow = lambda *call: slow.append(call)
+    scalars(append.log)
+    for step in (None, 0, -1, slot.NO_STEP + 1, slot.STEP_MAX):
+        for value in (0.5, 7, -(2**63), 2**63 - 1):
+            append.log("loss", value, step)
+    assert slow == []
+    append.log("loss", 2**63)
+    assert len(slow) == 1
 
 
 PROGRAM = """

@@ -30,7 +30,7 @@ def nearly_full(writer: Writer) -> int:
 
 
 BEFORE = [fresh, nearly_full]
-CALLS = [("loss", 1.5, 1), ("loss", 3, 2), ("new", "x" * 400, 5)]
+CALLS = [("loss", 1.5, 1), ("loss", 3, 2), ("loss", True, 3), ("new", "x" * 400, 5)]
 every_call = pytest.mark.parametrize(("name", "value", "step"), CALLS, ids=lambda part: repr(part)[:12])
 every_state = pytest.mark.parametrize("before", BEFORE)
 

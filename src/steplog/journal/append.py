@@ -29,8 +29,10 @@ from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, Header, Memory,
 __all__ = ["Append", "Segment"]
 
 _NO_SLOTS = bytearray()  # what a segment without room has instead of slots: any offset is too far
-_pack_float = slot.pack_float
+_pack_float, _pack_int = slot.pack_float, slot.pack_int
+_FLOAT_TO_INT = slot.key_of(0, slot.KIND_INT) - slot.key_of(0, slot.KIND_FLOAT)
 _NO_STEP = slot.NO_STEP
+_INT64 = 2**63
 
 
 class Segment:
@@ -152,4 +154,31 @@ class Append:
             except BaseException:  # a signal handler's
                 segment.bury(offset)
                 raise
+        elif (
+            value.__class__ is int
+            and client is None
+            and -_INT64 <= value < _INT64  # another one is text
+            and (step is None or (step.__class__ is int and step > _NO_STEP))
+        ):
+            return self._log_int(name, value, step)
         return self.slow(name, value, step, client)
+
+    def _log_int(self, name: Any, value: Any, step: int | None) -> None:
+        """The same for an int, which is one test and one call later: a float must not pay for it."""
+        segment = self.segment
+        offset = -1
+        try:
+            key = segment.names[name] + _FLOAT_TO_INT
+        except (KeyError, TypeError):
+            return self.slow(name, value, step, None)
+        now = self.clock()
+        try:
+            offset = segment.claim()
+            _pack_int(segment.slots, offset, _NO_STEP if step is None else step, value, now, key)
+            return None
+        except struct.error:  # no room, or a step above the maximum
+            segment.bury(offset)
+        except BaseException:
+            segment.bury(offset)
+            raise
+        return self.slow(name, value, step, None)
