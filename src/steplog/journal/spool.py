@@ -53,9 +53,10 @@ class Spool(Frames):
     """The spool files of ``writer`` in ``directory``, which need not be there. Raises OSError when it cannot look."""
 
     def __init__(self, directory: Path, writer: str, files: Files | None = None) -> None:
+        # What takes the next frame, and its descriptor. Before all else: a spool that cannot be read is closed, too.
+        self._open: tuple[SpoolFile, int] | None = None
         super().__init__(directory, writer, files)
         self._fresh: list[Entry] = []  # written, not synced
-        self._open: tuple[SpoolFile, int] | None = None  # what takes the next frame, and its descriptor
         self._marks = MarksFile(directory, self._files)
         self._said: set[str] = set()
 
