@@ -136,6 +136,32 @@ def test_a_run_that_fails_alone_does_not_hold_back_the_others_of_its_server(stat
     assert sum(pending > 1 for pending in waited) == 0
 
 
+def test_a_run_that_alone_is_asked_to_wait_for_an_hour_does_not_have_the_others_wait():
+    """Its Retry-After counted as the server's, and nothing of any run was sent for an hour."""
+    server = MemoryServer()
+    sender, made = lines(10, server)
+    bad = made[0].run.uuid
+    server.script = lambda request: Fault(429, headers={"retry-after": "3600"}) if bad in request.path else None
+    deliver(sender, made, 1060.0)
+    assert [line.values() for line in made] == [[]] + [[1]] * 9
+    assert sum(bad in request.path for request, _ in server.requests) == 1
+    server.script = lambda request: None
+    made[0].now = 1000.0 + 3600
+    deliver(sender, made, 1000.0 + 3610)
+    assert made[0].values() == [1]
+
+
+def test_a_server_that_asks_two_runs_to_wait_is_not_asked_by_the_others():
+    server = MemoryServer()
+    sender, made = lines(300, server)
+    server.script = lambda request: Fault(503, headers={"retry-after": "3600"})
+    assert len(deliver(sender, made, 1100.0)) == 2
+    server.script = lambda request: None
+    made[0].now = 1000.0 + 3601
+    deliver(sender, made, 1000.0 + 3620)
+    assert [line.values() for line in made] == [[1]] * 300
+
+
 def test_those_that_somebody_waits_for_come_first_then_own_then_adopted():
     server = MemoryServer()
     sender = Sender(random.Random(0))

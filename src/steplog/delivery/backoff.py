@@ -46,6 +46,10 @@ class Backoff:
         ceiling = _ceiling(cast("RetryCallState", self))
         self.due = now + max(self._random.uniform(0.0, ceiling), at_least_s or 0.0)
 
+    def rest(self, now: float, seconds: float | None) -> None:
+        """It asked to be left alone for so long."""
+        self.due = max(self.due, now + (seconds or 0.0))
+
     def try_again(self) -> None:
         """It is worth another try at once, whose failure still is one more in a row."""
         self.due = 0.0

@@ -6,7 +6,8 @@ speaks for all its runs. Those that somebody waits for come first, then the proc
 the one that has waited longest.
 
 A run whose request fails while its server is well (it answers 500 to that alone, or never confirms it) waits by itself
-as well, or it would spoil the server for the others again and again.
+as well, or it would spoil the server for the others again and again. So it does where it alone is asked to wait
+(``Retry-After``): that holds for the whole server only once a second run has failed, too.
 
 ``next`` decides, the caller exchanges, ``answered`` learns; ``stumbled`` if either raised. A change of state is said
 once: that a server is in trouble, once it has failed twice in a row.
@@ -43,6 +44,7 @@ class Server:
         self.trouble: str | None = None  # the last error, while there is one
         self.told = False  # of the trouble, in the log
         self.asked_at: float | None = None  # the first request since it last answered
+        self.failed: Consignment | None = None  # the one that failed last, since it was last well
         self.probe: Due | None = None  # it is down, and this is under way to see whether it still is
         self.rekeyed_at = 0.0
         self.keys_tried = 0
@@ -185,9 +187,12 @@ class Sender:
         if judgement.verdict not in _SERVER_TROUBLE or (judgement.verdict is Verdict.FAULT and due.order.suspect):
             self._server_well(server)
         else:
-            if server.backoff.attempt_number == 0 and judgement.verdict is not Verdict.KEY_REFUSED:
+            alone = judgement.verdict is not Verdict.KEY_REFUSED and server.failed in (None, consignment)
+            if alone and server.backoff.attempt_number == 0:
                 consignment.failed_alone(now, judgement, due.sent_at)
-            self._server_troubled(now, due, judgement)
+            if alone:
+                consignment.backoff.rest(now, judgement.retry_after_s)
+            self._server_troubled(now, due, judgement, None if alone else judgement.retry_after_s)
         consignment.answered(now, judgement, due.sent_at)
         due.order.answered(now, judgement, body)
         self._at = None
@@ -200,14 +205,15 @@ class Sender:
 
     def _server_well(self, server: Server) -> None:
         server.backoff.passed()
+        server.failed = None
         server.keys_tried = 0
         server.trouble = None
         if server.told:
             server.told = False
             news.info("steplog: %s answers again.", server.transport.base_url)
 
-    def _server_troubled(self, now: float, due: Due, judgement: Judgement) -> None:
-        server, at_least = due.server, judgement.retry_after_s
+    def _server_troubled(self, now: float, due: Due, judgement: Judgement, at_least: float | None) -> None:
+        server, due.server.failed = due.server, due.consignment
         if judgement.verdict is Verdict.KEY_REFUSED:
             if due.sent_at < server.rekeyed_at or self._other_key(now, server):
                 server.backoff.try_again()  # with another key
