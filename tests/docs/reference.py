@@ -1,0 +1,90 @@
+"""The tables of settings and commands in the docs, made from the code that they are about.
+
+A page has them between ``<!-- begin: NAME -->`` and ``<!-- end -->``; what stands there is written anew by
+
+    python tests/docs/reference.py
+
+and a test says where a page is not as that would leave it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from steplog.cli import main
+from steplog.settings import documented
+
+__all__ = ["PAGES", "rewritten", "tables"]
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "settings.md", DOCS / "commands.md"]
+_PART = re.compile(r"(<!-- begin: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BOUNDS = re.compile(r"; [\d<=]*x[<>]=\d+")  # the range of a number, which its error says
+
+
+def tables() -> dict[str, str]:
+    """Each table by its name: ``settings``, ``commands``, and the name of each command that has options."""
+    made = {"settings": _settings(), "commands": _commands()}
+    for name, command in _each_command():
+        if rows := list(_options(command)):
+            made[name] = _table(("option", "what"), rows)
+    return made
+
+
+def rewritten(text: str) -> str:
+    """A page with its tables as they should be. Raises KeyError for a table of no such name."""
+    known = tables()
+    return _PART.sub(lambda part: f"{part[1]}{known[part[2]]}{part[3]}", text)
+
+
+def _settings() -> str:
+    rows = [
+        (f"`{name}`", ", ".join(f"`{variable}`" for variable in variables.split(", ")), default, meaning)
+        for name, variables, default, meaning in documented()
+    ]
+    return _table(("setting", "environment", "default", "what"), rows)
+
+
+def _commands() -> str:
+    return _table(("command", "what"), [(_usage(name, made), _short(made)) for name, made in _each_command()])
+
+
+def _each_command() -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        yield name, command
+
+
+def _usage(name: str, command: click.Command) -> str:
+    arguments = [each for each in command.params if isinstance(each, click.Argument)]
+    words = [each.metavar or (f"{each.name}" if each.required else f"[{each.name}]").upper() for each in arguments]
+    return " ".join((f"`steplog {name}`", *words))
+
+
+def _short(command: click.Command) -> str:
+    return " ".join((command.help or "").split("\n\n")[0].split())
+
+
+def _options(command: click.Command) -> Iterator[tuple[str, str]]:
+    context = click.Context(command)
+    for parameter in command.get_params(context):
+        record = None if "--help" in parameter.opts else parameter.get_help_record(context)
+        if record is not None and isinstance(parameter, click.Option):
+            usage, what = record
+            yield f"`{usage.replace(' RANGE', '')}`", _BOUNDS.sub("", " ".join(what.split()))
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:], ""])
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(rewritten(page.read_text("utf-8")), "utf-8")
