@@ -37,7 +37,7 @@ class Pulse:
 
     def idle(self, until_s: float | None, poll_max_s: float = POLL_MAX_S) -> None:
         """Nothing was done; something is due in ``until_s``."""
-        self._poll_s = min(self._poll_s * 1.5, poll_max_s)
+        self._poll_s = min(self._poll_s * 2, poll_max_s)
         self.wait_s = self._poll_s if until_s is None else min(max(until_s, 0.0), self._poll_s)
 
     def wake(self) -> None:

@@ -79,7 +79,7 @@ class _Entry:
 
     def rest(self, now: float, lane: int, most_s: float) -> float:
         """Nothing is there; when to look again."""
-        seconds = min(self.quiet.get(lane, (0.0, _QUIET_MIN_S))[1] * 1.5, most_s)
+        seconds = min(self.quiet.get(lane, (0.0, _QUIET_MIN_S))[1] * 2, most_s)
         self.quiet[lane] = now + seconds, seconds
         return now + seconds
 

@@ -147,13 +147,13 @@ def default_bytes_max(root: Path | None) -> int:
 def used_bytes(root: Path) -> int:
     """What the files below ``root`` take, as allocated; what vanishes meanwhile does not count."""
     total = 0
-    pending = [root]
+    pending = [os.fspath(root)]
     while pending:
         try:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
+                        pending.append(entry.path)
                     else:
                         total += entry.stat(follow_symlinks=False).st_blocks * 512
         except OSError:

@@ -55,7 +55,8 @@ class Process:
         bytes_max = self.settings.memory_bytes_max or default_bytes_max(self.places.memory)
         if self.places.memory is not None and 2 * used_bytes(self.places.memory) > bytes_max:
             return True
-        return any(2 * run.opened.writer.pool.measure() > bytes_max for run in list(self.runs.values()))
+        pools = [run.opened.writer.pool for run in list(self.runs.values())]
+        return any(2 * pool.measure() > bytes_max for pool in pools if pool.directory is None)
 
 
 _current: Process | None = None
