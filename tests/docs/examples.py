@@ -13,7 +13,7 @@ text      not checked: drawings
 
 A comment on the line before a python block makes it a program of its own: ``<!-- alone -->``, or
 ``<!-- needs: torch -->``, which is also the only reason to skip one: that the module is not installed.
-Commands between backticks in a text are parsed like those in sh blocks.
+Commands between backticks in a text are parsed like those in sh blocks; what ends in a full stop there is a message.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def commands(text: str) -> Iterator[str]:
         if block.language == "sh":
             yield from block.text.replace("\\\n", " ").splitlines()
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    yield from re.findall(r"`(steplog [^`]+)`", prose)
+    yield from re.findall(r"`(steplog [^`]+[^`.])`", prose)
 
 
 def check_commands(text: str) -> None:

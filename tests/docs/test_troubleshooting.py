@@ -1,0 +1,25 @@
+"""Each message that a user can see is explained, and what is explained is said."""
+
+from __future__ import annotations
+
+import re
+
+from docs.examples import ROOT
+from docs.messages import plain, said, written
+
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+EXPLAINED = [plain(message) for message in re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE)]
+NAMELESS = {"…"}  # an exception's own words alone
+
+
+def test_each_warning_and_error_is_explained():
+    missing = {text: place for text, place in said().items() if text not in {*EXPLAINED, *NAMELESS}}
+    assert not missing, "explain in docs/troubleshooting.md (… for what is put in), or take out what is not said:\n" + (
+        "\n".join(f"{place}: {text}" for text, place in missing.items())
+    )
+
+
+def test_each_message_that_is_explained_is_said():
+    source = written()
+    assert len(EXPLAINED) > 30
+    assert [message for message in EXPLAINED if message.strip("…") not in source] == []
