@@ -130,7 +130,7 @@ def test_a_forked_child_leaves_the_connections_of_its_parent_alone():
         transport.exchange(GET, 5)
         child = os.fork()
         if child == 0:
-            transport.abort()
+            transport.abort(GET)
             os._exit(0 if transport.exchange(GET, 5).status == 200 else 1)
         assert os.waitpid(child, 0)[1] == 0
         assert transport.exchange(GET, 5).status == 200

@@ -249,7 +249,9 @@ def aborted(transport: HTTPTransport, request: Request, ready: Callable[[], bool
         time.sleep(0.005)
     assert ready()
     with at_most(0.1):
-        transport.abort()
+        transport.abort(Request("GET", request.path))
+        assert not ends
+        transport.abort(request)
         thread.join(5)
     (end,) = ends
     return end

@@ -152,7 +152,7 @@ class TestTLS:
             begun = time.monotonic()
             assert "timed out" in reason(transport, request, 0.5)
             assert time.monotonic() - begun < 1
-            timer = threading.Timer(0.2, transport.abort)
+            timer = threading.Timer(0.2, transport.abort, [request])
             timer.start()
             assert "ended before the answer came" in reason(transport, request, 20)
             timer.join()

@@ -10,6 +10,7 @@ from typing import Any
 
 from delivery.parts import Line
 from steplog.delivery.agent import Agent
+from steplog.delivery.bell import Bell
 from steplog.delivery.consignment import Terms
 
 DEADLINE_S = 30.0
@@ -17,6 +18,9 @@ DEADLINE_S = 30.0
 
 class Held:
     """A run in the agent's custody, without directories: what ``Custody`` is to the agent."""
+
+    bell = Bell(None)
+    shared = False
 
     def __init__(self, line: Line, own: Any = None) -> None:
         self.consignment = line.consignment

@@ -16,7 +16,9 @@ import pytest
 from apart import apart
 from delivery.held import DEADLINE_S, started
 from delivery.parts import Book, Line
-from steplog.testing.memory_server import Fault
+from steplog.delivery.exchange import Answer, Request
+from steplog.errors import ServerUnavailableError
+from steplog.testing.memory_server import Fault, MemoryServer
 
 
 @apart
@@ -42,6 +44,54 @@ def test_who_waits_is_let_go_at_the_deadline_while_an_exchange_hangs():
     assert line.consignment.waits == []
     freed.set()
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+
+
+class Hanging(MemoryServer):
+    """It answers nothing until an exchange is ended."""
+
+    def __init__(self) -> None:
+        super().__init__(base_url="http://127.0.0.2:9")
+        self.asked, self.ended = threading.Event(), threading.Event()
+
+    def exchange(self, request: Request, timeout_s: float) -> Answer:
+        self.asked.set()
+        self.ended.wait(timeout_s)
+        raise ServerUnavailableError("ended before the answer came")
+
+    def abort(self, request: Request) -> None:
+        self.ended.set()
+
+
+@apart
+def test_an_exchange_that_hangs_gives_way_to_a_run_of_another_server_that_somebody_waits_for():
+    """One server that answered nothing kept the sender from all others for the time of an exchange, again and again."""
+    hanging = Hanging()
+    held_up, line = Line(Book().write(1), server=hanging), Line(Book().write(1))
+    agent, (held, _) = started(line, held_up)
+    held_up.books[0].write(1)
+    agent.wake()
+    assert hanging.asked.wait(DEADLINE_S)
+    line.books[0].write(1)
+    begun = time.monotonic()
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    assert time.monotonic() - begun < DEADLINE_S / 3
+    assert line.values() == [1, 2]
+
+
+@apart
+def test_an_exchange_for_a_run_that_somebody_waits_for_gives_way_to_none():
+    hanging = Hanging()
+    held_up, line = Line(Book().write(1), server=hanging), Line(Book().write(1))
+    agent, (held, waited_for) = started(line, held_up)
+    assert hanging.asked.wait(DEADLINE_S)
+    other = threading.Thread(target=agent.wait, args=(waited_for, 3.0))
+    other.start()
+    while not held_up.consignment.waits:
+        other.join(0.001)
+    line.books[0].write(1)
+    agent.wait(held, 1.5)  # type: ignore[arg-type]
+    assert not hanging.ended.is_set()
+    other.join()
 
 
 @apart

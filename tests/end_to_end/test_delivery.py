@@ -130,3 +130,24 @@ def test_a_run_arrives_once_though_those_who_adopt_it_are_killed_too(host: Host)
         ended(adopting)
     host.deliver("run", "CRASHED")
     assert host.server.values("run", "loss") == list(range(50_000))
+
+
+def test_the_flush_of_a_worker_does_not_wait_for_the_next_look_of_the_agent(host: Host):
+    """It took one to two seconds: nobody told the agent, in the other process, that somebody waits."""
+    done = host.run("""
+        run = begin()
+        pid = os.fork()
+        if pid == 0:
+            took = []
+            for number in range(9):
+                run.log("loss", float(number))
+                began = time.monotonic()
+                assert run.flush(30)
+                took.append(time.monotonic() - began)
+            print(sorted(took)[4], flush=True)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+    """)
+    assert (done.code, done.errors) == (0, "")
+    assert float(done.out) < 0.5
+    assert host.server.values("run", "loss") == [float(number) for number in range(9)]

@@ -129,7 +129,13 @@ class SimAgent:
 
     def _send(self, lane: int) -> None:
         now = self.world.now
-        due = self.sender.next(now, lane)
+        before = oracle.marked_sent(self.world) if self.world.fuse.left is not None else {}
+        try:
+            due = self.sender.next(now, lane)
+        except Killed:
+            for run, bits in oracle.marked_sent(self.world).items():
+                run.half_sent += max(0, bits - before[run])
+            raise
         if isinstance(due, Due):
             self._exchange(lane, due)
             return

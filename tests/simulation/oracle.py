@@ -76,6 +76,11 @@ def leaving(run: SimRun, request: Request) -> set[int]:
     return new
 
 
+def marked_sent(world: World) -> dict[SimRun, int]:
+    """How many records of each run the marks say were sent, with no answer that tells what became of them."""
+    return {run: sum(pen.journal().marks.sent.bit_count() for pen in run.known) for run in world.runs}
+
+
 def arriving(world: World, server: SimServer, request: Request, sent_at: float) -> None:
     """A request is about to be carried out."""
     run = world.run_of(server, request)
@@ -217,7 +222,7 @@ def _counted(world: World, run: SimRun, counts: dict[int, int], aside: list[int]
     if any(count > 1 and number not in run.ambiguous for number, count in counts.items()):
         wrong.append(f"{extras} records too many on the server; ambiguous: {ambiguous}")
     certain = len(run.ambiguous - run.half_told) - world.fuse.burnt
-    if run.restored is None and not certain <= ambiguous <= len(run.ambiguous) + world.fuse.burnt:
+    if run.restored is None and not certain <= ambiguous <= len(run.ambiguous) + run.half_sent + world.fuse.burnt:
         wrong.append(f"{len(run.ambiguous)} records are ambiguous, and the marks say {ambiguous}")
     rejected = sum(mark.rejected for mark in marks)
     if rejected != len(aside):

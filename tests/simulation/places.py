@@ -40,7 +40,7 @@ class SimServer:
         self.memory.found_key = None if self.weather.key_is_bad(self.world.now) else "key"
         return self.memory.refresh_key()
 
-    def abort(self) -> None:
+    def abort(self, request: Request) -> None:
         pass
 
     def arrive(self, request: Request, fault: Fault | None, sent_at: float) -> Answer:
@@ -77,6 +77,7 @@ class SimRun:
     lost: set[int] = field(default_factory=set)  # gone with an older backup, and from here as well
     shaky: set[int] = field(default_factory=set)  # a restored backup took them from the server
     in_the_dark: set[int] = field(default_factory=set)  # sent, and no answer has told what became of them
+    half_sent: int = 0  # so many were about to be sent when the agent was killed
     half_told: set[int] = field(default_factory=set)  # of these, the agent was killed while it learned
     ambiguous: set[int] = field(default_factory=set)  # of these, sent to a stock server once more
     restored: float | None = None  # when its server went back to an older backup, if it did

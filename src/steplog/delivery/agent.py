@@ -3,8 +3,10 @@
 * The *sender* thread exchanges with servers, one exchange at a time. One tenacity loop drives it for its life: an
   attempt is the exchange that is due, the wait is until the next one is, and the sleep can be interrupted.
 * *Lanes*, for a stock server alone: threads that help the sender with single metrics.
-* The *keeper* thread prepares segments, closes holes, takes to disk what stays undelivered, finds new writers, and
-  adopts the runs of the dead.
+* The *keeper* thread does everything else that runs and writers need (``keeper``).
+
+While somebody waits for a run, an exchange with another server, for a run that nobody waits for, gives way: it is ended
+after ``GIVE_WAY_S``, and tried again later. Else one server that hangs would keep the sender from all others.
 
 ``log()`` never comes here. What is shared between the threads and those who wait is the sender's state, under one
 lock that is never held across I/O with a server. Whatever is raised in a thread is counted, said once; it goes on.
@@ -25,16 +27,16 @@ from typing import TypeVar
 from steplog.delivery.consignment import Consignment, Terms, Wait
 from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Answer, Transport
+from steplog.delivery.keeper import Keeper
 from steplog.delivery.news import news
 from steplog.delivery.pulse import Pulse, wait_for
 from steplog.delivery.sender import Due, Sender
 from steplog.errors import ServerUnavailableError
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["LOOK_INTERVAL_S", "MEASURES_A_LOOK", "Agent"]
+__all__ = ["GIVE_WAY_S", "Agent"]
 
-LOOK_INTERVAL_S = 1.0
-MEASURES_A_LOOK = 2  # of all writers' memory, which takes a look at each of their files
+GIVE_WAY_S = 1.0
 T = TypeVar("T")
 _log = logging.getLogger("steplog")
 
@@ -56,17 +58,13 @@ class Agent:
         self.terms = terms
         self.faults = 0  # exceptions that no thread should have seen
         self._exchange_timeout_s = exchange_timeout_s
-        self._spool_interval_s = spool_interval_s
-        self._adopt = adopt
-        self._memory_is_short = memory_is_short
         self._clock = clock
         self._sender = Sender(self.random)
-        self._lock = threading.RLock()
-        self._custodies: dict[Consignment, Custody] = {}
-        self._writers: list[OpenWriter] = []
+        self.lock = threading.RLock()
+        self.custodies: dict[Consignment, Custody] = {}
         self._pulses: list[Pulse] = []
-        self._keeper = Pulse()
-        self._look_at = self._spool_at = 0.0
+        self._under_way: dict[int, tuple[Due, float]] = {}  # by lane, and since when
+        self._keeper = Keeper(self, spool_interval_s, adopt, memory_is_short, clock)
         self._lanes_max = terms.connections_max
         news.forget()
 
@@ -74,20 +72,20 @@ class Agent:
 
     def deliver(self, custody: Custody, transport: Transport, adopted: bool = False) -> None:
         """Deliver a run from now on; or one that is delivered already, over this transport from now on."""
-        with self._lock:
-            self._custodies[custody.consignment] = custody
+        with self.lock:
+            self.custodies[custody.consignment] = custody
             self._sender.add(self._clock(), custody.consignment, transport, adopted)
             self._start_lanes(1)
         if custody.own is not None:
             self.keep(custody.own)
         else:
-            self._start_keeper()
+            self._keeper.start(self._fault)
         self.wake()
 
     def hold(self, custody: Custody) -> None:
         """Look after a run of this process that goes nowhere yet: to disk, and no further."""
-        with self._lock:
-            self._custodies[custody.consignment] = custody
+        with self.lock:
+            self.custodies[custody.consignment] = custody
         if custody.own is not None:
             self.keep(custody.own)
 
@@ -96,21 +94,32 @@ class Agent:
 
         Raises RuntimeError where no thread can be started.
         """
-        with self._lock:
-            if writer not in self._writers:
-                self._writers.append(writer)
-        self._start_keeper()
+        self._keeper.add(writer)
+        self._keeper.start(self._fault)
 
-    def wait(self, custody: Custody, timeout_s: float, status: str | None = None, *, whole: bool = False) -> bool:
+    def wait(
+        self,
+        custody: Custody,
+        timeout_s: float,
+        status: str | None = None,
+        *,
+        whole: bool = False,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> bool:
         """Wait until what is written by now is delivered, and with ``status`` until that is set; whether it is.
 
         ``whole``: until a status that was decided before is set, too. Ends after ``timeout_s`` whatever the server
-        does. Passes KeyboardInterrupt on.
+        does, or when ``goes_on``, which is asked a few times a second, says no. Passes KeyboardInterrupt on.
         """
+
+        def waits() -> bool:
+            self._give_way(custody)
+            return goes_on()
+
         told: SimpleQueue[None] = SimpleQueue()
         wait = Wait(lambda: told.put(None))
         try:
-            with self._lock:
+            with self.lock:
                 custody.look()
                 if status is not None:
                     custody.decide(status)
@@ -118,53 +127,61 @@ class Agent:
                 custody.consignment.wait(wait)
                 custody.consignment.release_waits()
             self.wake()
-            wait_for(told, timeout_s)
+            wait_for(told, timeout_s, waits)
         except Empty:
             return False
         finally:
-            with self._lock, contextlib.suppress(ValueError):
+            with self.lock, contextlib.suppress(ValueError):
                 custody.consignment.waits.remove(wait)
-        with self._lock:
+        with self.lock:
             return custody.consignment.settled(wait)
+
+    def _give_way(self, custody: Custody) -> None:
+        with self.lock:
+            now = time.monotonic()
+            held_up = [due for due, since in self._under_way.values() if now - since >= GIVE_WAY_S]
+            held_up = [due for due in held_up if self._sender.gives_way(due, custody.consignment)]
+        for due in held_up:
+            due.server.transport.abort(due.order.request)
 
     def decide(self, custody: Custody, status: str) -> None:
         """Give a run its status, in the background."""
-        with self._lock:
+        with self.lock:
             custody.decide(status)
         self.wake()
 
     def dismiss(self, custody: Custody) -> bool:
         """Remove a run of which nothing is left, and which nobody can add to; whether it is one."""
-        with self._lock:
-            done = custody.consignment in self._custodies and custody.done()
+        with self.lock:
+            done = custody.consignment in self.custodies and custody.done()
             if done:
                 self._sender.remove(custody.consignment)
-                del self._custodies[custody.consignment]
+                del self.custodies[custody.consignment]
         if done:
             custody.remove()
         return done
 
     def release(self, custody: Custody) -> None:
         """Leave a run to somebody else, as it is."""
-        with self._lock:
-            if self._custodies.pop(custody.consignment, None) is not None:
+        with self.lock:
+            if self.custodies.pop(custody.consignment, None) is not None:
                 self._sender.remove(custody.consignment)
         custody.release()
 
     def look(self, custody: Custody, at: Callable[[Custody], T]) -> T:
         """What ``at`` sees of a run while nothing moves."""
-        with self._lock:
+        with self.lock:
             custody.look()
             return at(custody)
 
     def trouble(self, custody: Custody) -> str | None:
         """What keeps the run from being delivered, if anything does."""
-        with self._lock:
+        with self.lock:
             return self._sender.trouble(custody.consignment)
 
     def silent_s(self, custody: Custody) -> float:
         """For how long its server has not answered."""
-        with self._lock:
+        with self.lock:
             return self._sender.silent_s(custody.consignment, self._clock())
 
     def wake(self) -> None:
@@ -175,13 +192,8 @@ class Agent:
 
     # -- threads --------------------------------------------------------------------------------------------------
 
-    def _start_keeper(self) -> None:
-        with self._lock:
-            if not self._keeper.started:
-                self._keeper.start(self._keep, "steplog-keeper", self._fault)
-
     def _start_lanes(self, lanes: int) -> None:
-        with self._lock:
+        with self.lock:
             while len(self._pulses) < lanes:
                 pulse, lane = Pulse(), len(self._pulses)
                 name = f"steplog-sender-{lane}" if lane else "steplog-sender"
@@ -200,7 +212,7 @@ class Agent:
             with contextlib.suppress(Exception):  # a handler of the user's; there is nobody left to tell
                 _log.error("steplog: a fault in its own thread %s; it goes on.", thread, exc_info=error)
 
-    def _try(self, work: Callable[[], object]) -> None:
+    def attempt(self, work: Callable[[], object]) -> None:
         """One of several things to do: what goes wrong with it is not to keep the others from their turn."""
         try:
             work()
@@ -210,7 +222,7 @@ class Agent:
     @contextlib.contextmanager
     def _deciding(self) -> Iterator[None]:
         """The sender's state is ours; what is raised in the middle of a run is held against that run."""
-        with self._lock:
+        with self.lock:
             try:
                 yield
             except BaseException:
@@ -221,16 +233,19 @@ class Agent:
         """One attempt of a sender thread: the exchange that is due, if one is."""
         with self._deciding():
             due = self._next(lane)
+            if isinstance(due, Due):
+                self._under_way[lane] = due, time.monotonic()
         if not isinstance(due, Due):
             pulse.idle(None if due is None else due - self._clock())
             return
         pulse.busy()
         answer = self._exchange(due)
         with self._deciding():
+            self._under_way.pop(lane, None)
             self._sender.answered(self._clock(), due, answer)
             due.consignment.release_waits()
-            if due.consignment in self._custodies:
-                self._custodies[due.consignment].settle()
+            if due.consignment in self.custodies:
+                self.custodies[due.consignment].settle()
             if self._sender.uses_lanes():
                 self._start_lanes(self._lanes_max)
 
@@ -253,48 +268,3 @@ class Agent:
         except BaseException as error:  # noqa: BLE001 - the sender must learn of every exchange how it ended
             self._fault(threading.current_thread().name, error)
             return f"{type(error).__name__} on the way"
-
-    def _keep(self) -> None:
-        """One round of the keeper."""
-        self._keeper.idle(None, LOOK_INTERVAL_S / 4)
-        for writer in list(self._writers):
-            self._try(writer.keep)
-        now = self._clock()
-        short = self._memory_is_short()
-        if short or now >= self._spool_at:
-            self._spool_at = now + self._spool_interval_s
-            for custody in list(self._custodies.values()):
-                self._try(partial(custody.spool, self._lock, short))
-        if now >= self._look_at:
-            self._look_at = now + LOOK_INTERVAL_S
-            self._look_after()
-
-    def _look_after(self) -> None:
-        with self._lock:
-            writers = [writer for writer in self._writers if not writer.gone]
-            self._writers = writers[MEASURES_A_LOOK:] + writers[:MEASURES_A_LOOK]
-            custodies = list(self._custodies.values())
-            delivered = {custody.own for custody in custodies}
-        for writer in writers[:MEASURES_A_LOOK]:
-            self._try(writer.writer.pool.measure)
-        for writer in writers:
-            if writer not in delivered:
-                self._try(writer.follow)
-                self._try(writer.orphaned)
-        for custody in custodies:
-            self._try(partial(self._look_at_run, custody))
-        if custodies:
-            self._try(self._adopt_others)
-
-    def _look_at_run(self, custody: Custody) -> None:
-        with self._lock:
-            custody.look()
-            custody.settle()
-            custody.consignment.release_waits()
-        self.dismiss(custody)
-
-    def _adopt_others(self) -> None:
-        with self._lock:
-            held = {custody.place.local_id for custody in self._custodies.values()}
-        for custody, transport in self._adopt(held):
-            self.deliver(custody, transport, adopted=True)

@@ -124,11 +124,16 @@ class Consignment:
     def wait(self, wait: Wait) -> None:
         """Call ``wait.done`` once everything that is written by now is delivered."""
         wait.ends = self._written()
-        self.waits.append(wait)
+        if wait not in self.waits:
+            self.waits.append(wait)
 
     def pending(self) -> int:
         """How many records are written and neither delivered nor set aside; the cost grows with their number."""
         return sum(self._stream(writer).pending() for writer in self.journals)
+
+    def left(self) -> int:
+        """How many positions are written and not delivered: about as many records, at hardly any cost."""
+        return sum(max(0, journal.written() - journal.marks.delivered) for journal in self.journals.values())
 
     def idle(self) -> bool:
         """Whether nothing is left: no record, and no status."""

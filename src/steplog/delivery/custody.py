@@ -16,7 +16,8 @@ from contextlib import AbstractContextManager, suppress
 from msgspec import structs
 
 from steplog.delivery.aside import QuarantineFile
-from steplog.delivery.consignment import Consignment, Terms
+from steplog.delivery.bell import Bell
+from steplog.delivery.consignment import Consignment, Terms, Wait
 from steplog.delivery.creation import Creation
 from steplog.delivery.order import Address
 from steplog.errors import ConfigurationError
@@ -48,6 +49,9 @@ class Custody:
         self.place = place
         self.manifest = manifest
         self.own = own
+        self.bell = Bell(place.memory)
+        self.shared = False  # another process writes to it, too
+        self._visitor = Wait(lambda: None)
         self._locks = [lock, *place.agent_lock()]
         self._disk = disk
         self._journals: dict[str, OpenJournal] = {}
@@ -76,6 +80,8 @@ class Custody:
         for name in self.place.writers():
             if name not in self._journals and (opened := open_journal(self.place, name, self._disk)) is not None:
                 self._add(opened)
+        others = (opened for opened in self._journals.values() if opened.liveness is not None)
+        self.shared = any(opened.alive is None for opened in others)
         if self.manifest.owner and self.manifest.status is None and not self._living():
             self.decide("CRASHED")
 
@@ -89,6 +95,11 @@ class Custody:
         """Write down that the run may be on the server from now on."""
         if self.manifest.plan is not None:
             self.store(self.manifest.but(plan=structs.replace(self.manifest.plan, creating=True)))
+
+    def hurry(self) -> None:
+        """Somebody in another process waits for what is written by now."""
+        self.consignment.wait(self._visitor)
+        self.consignment.release_waits()
 
     def settle(self) -> None:
         """Write down what has been achieved."""

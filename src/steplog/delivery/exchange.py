@@ -53,5 +53,5 @@ class Transport(Protocol):
     def refresh_key(self) -> bool:
         """Look for the key again where it came from; whether it is another one now."""
 
-    def abort(self) -> None:
-        """End every exchange that is under way in another thread; each raises ServerUnavailableError."""
+    def abort(self, request: Request) -> None:
+        """End the exchange of this request, if it is under way in another thread: ServerUnavailableError is raised."""

@@ -72,13 +72,15 @@ class Pulse:
         self.started = True
 
 
-def wait_for(told: SimpleQueue[None], timeout_s: float) -> None:
-    """Wait until something is put there; Empty after ``timeout_s``.
+def wait_for(told: SimpleQueue[None], timeout_s: float, goes_on: Callable[[], bool] = lambda: True) -> None:
+    """Wait until something is put there; Empty after ``timeout_s``, or when ``goes_on``, asked at each slice, says no.
 
     In slices: a signal that comes just before CPython begins to wait on a lock is only handled after the wait.
     """
     deadline = time.monotonic() + timeout_s
     while True:
+        if not goes_on():
+            raise Empty
         try:
             return told.get(timeout=min(max(deadline - time.monotonic(), 0.001), _SLICE_S))
         except Empty:

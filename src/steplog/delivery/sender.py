@@ -125,6 +125,11 @@ class Sender:
         entry = self._entries.get(consignment)
         return 0.0 if entry is None or entry.server.asked_at is None else now - entry.server.asked_at
 
+    def gives_way(self, due: Due, consignment: Consignment) -> bool:
+        """Whether an exchange keeps a consignment that somebody waits for from another server, for nobody's sake."""
+        entry = self._entries.get(consignment)
+        return entry is not None and entry.server is not due.server and not due.consignment.waits
+
     def wake(self) -> None:
         """Look at each again, however quiet it was. Safe in a signal handler."""
         self._woken = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from steplog.delivery.bell import RING_INTERVAL_S, Bell
 from steplog.journal.opening import OpenWriter
 
 __all__ = ["OFFLINE_FINISH_S", "for_disk", "for_marks"]
@@ -14,14 +15,18 @@ _INTERVAL_S = 0.02
 
 def for_marks(own: OpenWriter, timeout_s: float) -> bool:
     """A worker's way: look at what the run's agent, in another process, has marked; whether all is delivered."""
-    journal = own.journal
-    end, deadline = journal.written(), time.monotonic() + timeout_s
+    journal, bell = own.journal, Bell(None if own.directory is None else own.directory.parent)
+    end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
     while True:
         journal.load_marks()
         if journal.marks.delivered >= end or journal.census(journal.marks.delivered, end)[0] == 0:
             return True
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             return False
+        if now >= ring_at:
+            ring_at = now + RING_INTERVAL_S
+            bell.ring()
         time.sleep(_INTERVAL_S)
 
 

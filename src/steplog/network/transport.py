@@ -123,7 +123,7 @@ class HTTPTransport:
             raise ValueError(f"a path begins with '/', not {request.path!r:.80}")
         live = deadline.Exchange(timeout_s, self._connect_timeout_s, request.answer_bytes_max)
         process = self._process()
-        process.live.add(live)
+        process.live[live] = request
         token = deadline.current.set(live)
         try:
             auth = _Auth(self._key())
@@ -135,7 +135,7 @@ class HTTPTransport:
                 response, failure = self._tried(process, request, auth, trust, live)
         finally:
             deadline.current.reset(token)
-            process.live.discard(live)
+            process.live.pop(live, None)
             live.close()
         if response is None:
             raise ServerUnavailableError(f"{self._base_url}: {failure}")
@@ -145,10 +145,11 @@ class HTTPTransport:
         """Look for the key again where it came from; whether it is another one now."""
         return self._refresh()
 
-    def abort(self) -> None:
-        """End every exchange that is under way in another thread; each raises ServerUnavailableError."""
-        for live in tuple(self._process().live):
-            live.abort()
+    def abort(self, request: Request) -> None:
+        """End the exchange of this request, if it is under way in another thread: ServerUnavailableError is raised."""
+        for live, of in tuple(self._process().live.items()):
+            if of is request:
+                live.abort()
 
     def close(self) -> None:
         """Close the idle connections; the transport can go on being used."""
@@ -217,7 +218,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.sessions: dict[int, Session] = {}
-        self.live: set[deadline.Exchange] = set()
+        self.live: dict[deadline.Exchange, Request] = {}
 
 
 def _repeatable(request: Request) -> bool:

@@ -140,7 +140,7 @@ class MemoryServer:
             self.sent_key = self.found_key
             return True
 
-    def abort(self) -> None:
+    def abort(self, request: Request) -> None:
         """See Transport; nothing is ever under way here."""
 
     # -- routes -------------------------------------------------------------------------------------------------

@@ -1,0 +1,133 @@
+"""The keeper: what a process owes its runs and writers besides sending, one thread for all of them.
+
+* four times a second: each writer of this process gets its next segment, and its holes are closed;
+* each spool interval, or at once where memory is short: what stays undelivered goes to disk;
+* each second: new writers are found, runs of the dead adopted, runs of which nothing is left removed;
+* while other processes write to a run, 20 times a second: whether somebody there waits (``bell``).
+
+What goes wrong with one of these is counted and said by the agent, and does not keep the others from their turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Protocol
+
+from steplog.delivery.bell import HEARD_INTERVAL_S
+from steplog.delivery.consignment import Consignment
+from steplog.delivery.custody import Custody
+from steplog.delivery.exchange import Transport
+from steplog.delivery.pulse import Pulse
+from steplog.journal.opening import OpenWriter
+
+__all__ = ["KEEP_INTERVAL_S", "LOOK_INTERVAL_S", "MEASURES_A_LOOK", "Keeper"]
+
+KEEP_INTERVAL_S = 0.25
+LOOK_INTERVAL_S = 1.0
+MEASURES_A_LOOK = 2  # of all writers' memory, which takes a look at each of their files
+
+
+class _Runs(Protocol):
+    """The agent, as the keeper knows it; ``lock`` guards ``custodies`` and what is in them."""
+
+    custodies: dict[Consignment, Custody]
+
+    @property
+    def lock(self) -> AbstractContextManager[object]: ...
+    def deliver(self, custody: Custody, transport: Transport, adopted: bool = False) -> None: ...
+    def dismiss(self, custody: Custody) -> bool: ...
+    def wake(self) -> None: ...
+    def attempt(self, work: Callable[[], object]) -> None: ...
+
+
+class Keeper:
+    """Of the runs of an agent; ``clock`` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        runs: _Runs,
+        spool_interval_s: float,
+        adopt: Callable[[set[str]], Iterable[tuple[Custody, Transport]]],
+        memory_is_short: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._pulse = Pulse()
+        self._runs = runs
+        self._spool_interval_s = spool_interval_s
+        self._adopt = adopt
+        self._memory_is_short = memory_is_short
+        self._clock = clock
+        self._writers: list[OpenWriter] = []
+        self._keep_at = self._look_at = self._spool_at = 0.0
+
+    def start(self, fault: Callable[[str, BaseException], None]) -> None:
+        """Start the thread, once. Raises RuntimeError where none can be started."""
+        with self._runs.lock:
+            if not self._pulse.started:
+                self._pulse.start(self._round, "steplog-keeper", fault)
+
+    def add(self, writer: OpenWriter) -> None:
+        """One more writer of this process."""
+        with self._runs.lock:
+            if writer not in self._writers:
+                self._writers.append(writer)
+
+    def _round(self) -> None:
+        custodies = list(self._runs.custodies.values())
+        listens = any(custody.shared for custody in custodies)
+        self._pulse.idle(None, HEARD_INTERVAL_S if listens else KEEP_INTERVAL_S)
+        for custody in custodies:
+            self._runs.attempt(partial(self._listen, custody))
+        now = self._clock()
+        if now < self._keep_at:
+            return
+        self._keep_at = now + KEEP_INTERVAL_S * 0.9  # each time, where the thread comes no more often than that
+        for writer in list(self._writers):
+            self._runs.attempt(writer.keep)
+        short = self._memory_is_short()
+        if short or now >= self._spool_at:
+            self._spool_at = now + self._spool_interval_s
+            for custody in list(self._runs.custodies.values()):
+                self._runs.attempt(partial(custody.spool, self._runs.lock, short))
+        if now >= self._look_at:
+            self._look_at = now + LOOK_INTERVAL_S
+            self._look_after()
+
+    def _listen(self, custody: Custody) -> None:
+        if custody.bell.rung():
+            with self._runs.lock:
+                custody.look()
+                custody.hurry()
+            self._runs.wake()
+
+    def _look_after(self) -> None:
+        with self._runs.lock:
+            writers = [writer for writer in self._writers if not writer.gone]
+            self._writers = writers[MEASURES_A_LOOK:] + writers[:MEASURES_A_LOOK]
+            custodies = list(self._runs.custodies.values())
+            delivered = {custody.own for custody in custodies}
+        for writer in writers[:MEASURES_A_LOOK]:
+            self._runs.attempt(writer.writer.pool.measure)
+        for writer in writers:
+            if writer not in delivered:
+                self._runs.attempt(writer.follow)
+                self._runs.attempt(writer.orphaned)
+        for custody in custodies:
+            self._runs.attempt(partial(self._look_at_run, custody))
+        if custodies:
+            self._runs.attempt(self._adopt_others)
+
+    def _look_at_run(self, custody: Custody) -> None:
+        with self._runs.lock:
+            custody.look()
+            custody.settle()
+            custody.consignment.release_waits()
+        self._runs.dismiss(custody)
+
+    def _adopt_others(self) -> None:
+        with self._runs.lock:
+            held = {custody.place.local_id for custody in self._runs.custodies.values()}
+        for custody, transport in self._adopt(held):
+            self._runs.deliver(custody, transport, adopted=True)

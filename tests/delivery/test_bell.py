@@ -1,0 +1,46 @@
+"""The bell: a worker that waits has the agent look at once."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from steplog.delivery.bell import Bell
+
+
+def test_a_ring_is_heard_once(tmp_path: Path):
+    agent, worker = Bell(tmp_path), Bell(tmp_path)
+    assert not agent.rung()
+    worker.ring()
+    assert agent.rung()
+    assert not agent.rung()
+    worker.ring()
+    Bell(tmp_path).ring()
+    assert agent.rung()
+    assert not agent.rung()
+
+
+def test_it_is_heard_after_it_was_removed_and_rung_again(tmp_path: Path):
+    agent, worker = Bell(tmp_path), Bell(tmp_path)
+    worker.ring()
+    assert agent.rung()
+    (tmp_path / "bell").unlink()
+    assert not agent.rung()
+    worker.ring()
+    assert agent.rung()
+
+
+def test_it_is_private_and_follows_no_link(tmp_path: Path):
+    Bell(tmp_path).ring()
+    assert stat.S_IMODE((tmp_path / "bell").stat().st_mode) == 0o600
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "bell").symlink_to(tmp_path / "elsewhere")
+    Bell(other).ring()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_without_a_directory_it_stays_silent(tmp_path: Path):
+    for bell in (Bell(None), Bell(tmp_path / "not there")):
+        bell.ring()
+        assert not bell.rung()
