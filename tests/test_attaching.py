@@ -95,8 +95,11 @@ def test_init_names_each_run_by_a_key_of_its_own_so_that_a_second_request_makes_
 
 
 @apart
-def test_init_says_where_the_run_is_to_be_seen(held: Oracle, caplog: pytest.LogCaptureFixture):
+def test_init_says_where_the_run_is_to_be_seen(
+    held: Oracle, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
     caplog.set_level(logging.INFO, "steplog")
+    monkeypatch.delenv("STEPLOG_QUIET")
     begin("My First")
     address = f"{os.environ['STEPLOG_URL']}/team/projects/{os.environ['PROJECT']}/runs/my-first/"
     assert address in caplog.text

@@ -7,6 +7,7 @@ the instance has one of its own, which is the journal's append itself, with noth
 from __future__ import annotations
 
 import asyncio
+import html
 import logging
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from steplog import context, safeguard
 from steplog.config import Config
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
-from steplog.lifecycle import ending
+from steplog.lifecycle import ending, saying, traces
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.opened import OpenRun
 from steplog.report import Report, Stats
@@ -70,6 +71,14 @@ class Run:
     def __repr__(self) -> str:
         project = self.project.display_name if self.project is not None else None
         return f"<Run uuid={self.uuid} name={self.name!r} status={self.status.value} project={project!r}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the name, which leads to the run's page where it has one."""
+        name, status = html.escape(str(self.name or self.uuid)), html.escape(self.status.value)
+        url = self.url or ""
+        if not url.startswith(("http://", "https://")):
+            return f"run <b>{name}</b> ({status})"
+        return f'run <a href="{html.escape(url)}" target="_blank" rel="noopener noreferrer">{name}</a> ({status})'
 
     @property
     def id(self) -> str | None:
@@ -173,8 +182,6 @@ class Run:
 
             raise requests.HTTPError(refused.words)
         self._over(opened, status)
-        if self._report is not None and self._report.pending:
-            _log.warning("steplog: run %s is not delivered yet: %s", self.name or self.uuid, opened.kept())
 
     def _is_ours_to_finish(self, deadline: float) -> bool:
         """False once another thread has done it, or is still at it at the deadline.
@@ -192,7 +199,10 @@ class Run:
         """Mark the run FAILED, in the background: another one took its place. Not one that was entered."""
         if self._opened is not None and self._report is None and not self._entered:
             self._opened.finish_in_background(RunStatus.FAILED.value)
-            _log.warning("steplog: run %s was not finished before the next init(); it is FAILED.", self.name)
+            words = (
+                f"run {self.name} is FAILED: init() came before its end; use `with init(...) as run:` or run.finish()"
+            )
+            saying.say(self._opened.settings, logging.INFO, words)
             self._over(self._opened, RunStatus.FAILED)
 
     def _over(self, opened: OpenRun | DisabledRun, status: RunStatus) -> None:
@@ -218,6 +228,8 @@ class Run:
         if error is None or (isinstance(error, SystemExit) and not ending.is_failure(error.code)):
             self.finish()
             return
+        if self._opened is not None and self._report is None:
+            traces.keep_exception(self._opened, error)
         try:
             self.finish(status=RunStatus.CRASHED)
         except Exception as second:  # noqa: BLE001 - the program's own exception goes on unreplaced

@@ -3,7 +3,7 @@
 While a run is open here, the safeguard is *armed*. Then an open run gets its status
 
 * at the end of the interpreter, in ``atexit``: it is flushed and COMPLETED, or CRASHED where the program goes down
-  on an exception or with a code that is not zero (``ending`` knows);
+  on an exception or with a code that is not zero (``ending`` knows), which is its last record (``traces``);
 * on SIGTERM and SIGHUP: CRASHED, after a flush of at most ``signal_flush_s``, whereupon the process dies of the
   signal as it would have without us. A handler is put only over the default one, only in the main thread, and never
   over a signal that is ignored (nohup) or handled, be it by the program or by C code. A second signal kills at once.
@@ -31,7 +31,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from steplog.lifecycle import ending
+from steplog.lifecycle import ending, saying, traces
 from steplog.lifecycle.opened import OpenRun
 from steplog.lifecycle.process import open_runs
 
@@ -111,16 +111,22 @@ def _is_default(number: int) -> bool:
 
 def _at_exit(pid: int) -> None:
     if pid == os.getpid():
-        _end("CRASHED" if ending.crashed() else "COMPLETED", lambda settings: settings.finish_timeout_s)
+        crash = ending.crash()
+        if crash is not None:
+            for opened in open_runs():
+                traces.keep_exception(opened, crash)
+        _end("COMPLETED" if crash is None else "CRASHED", lambda settings: settings.finish_timeout_s)
         ending.keep_code()
         _unhook()
 
 
-def _on_signal(number: int, _frame: FrameType | None) -> None:
+def _on_signal(number: int, frame: FrameType | None) -> None:
     if signal.getsignal(number) is not _on_signal:
         return  # a program's handler passes it on to the one that it replaced: that would be the default, no function
     signal.signal(number, signal.SIG_DFL)
     try:
+        for opened in open_runs():
+            traces.keep_signal(opened, number, frame)
         _end("CRASHED", lambda settings: settings.signal_flush_s)
     except BaseException as error:  # noqa: BLE001 - the process dies of the signal, whatever happens
         with contextlib.suppress(Exception):
@@ -137,11 +143,13 @@ def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
         opened.finish_in_background(status)
     for opened in (*_superseded, *runs):
         left_s = opened.patience_s(limit_s(opened.settings)) - (time.monotonic() - began)
+        delivered = False
         try:
-            opened.settle(0.0 if interrupted else left_s)
+            delivered = opened.settle(0.0 if interrupted else left_s)
         except KeyboardInterrupt:
             interrupted = True
-            _log.warning("steplog: interrupted; run %s: %s", opened.manifest.name, opened.kept())
+        if opened.custody is not None and (opened in runs or not delivered):
+            saying.ended(opened)
 
 
 if hasattr(os, "register_at_fork"):

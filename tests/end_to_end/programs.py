@@ -58,6 +58,7 @@ class Host:
             "STEPLOG_DIR": str(self.state),
             "STEPLOG_URL": url or (server.url if server is not None else ""),
             "STEPLOG_API_KEY": KEY,
+            "STEPLOG_QUIET": "1",
             "PROJECT": self.project,
         }
         self.process = server.process if server is not None else None

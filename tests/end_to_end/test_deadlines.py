@@ -40,7 +40,7 @@ def gate(server: ServerProcess) -> Iterator[Gate]:
 @pytest.fixture
 def behind(host: Host, gate: Gate) -> Host:
     """The machine, which reaches the server through the gate."""
-    host.environment["STEPLOG_URL"] = gate.url
+    host.environment |= {"STEPLOG_URL": gate.url, "STEPLOG_QUIET": ""}
     return host
 
 
@@ -80,8 +80,8 @@ def test_the_interpreter_leaves_at_the_deadline_and_all_runs_share_it(behind: Ho
     done = ended(program)
     assert time.monotonic() - began < LIMIT_S + SPARE_S
     assert done.code == 0
-    assert "1000 records are kept" in done.errors
-    assert "1 records are kept" in done.errors
+    assert "1,000 records are kept" in done.errors
+    assert "1 record is kept" in done.errors
 
 
 def test_what_is_left_at_a_deadline_arrives_later_with_its_status(behind: Host, gate: Gate):
@@ -113,8 +113,8 @@ def test_ctrl_c_ends_the_waiting_of_finish_and_says_what_is_left(behind: Host, g
     done = ended(program)
     assert time.monotonic() - began < SPARE_S
     assert done.code == 4
-    assert "1000 records are kept" in done.errors
-    assert "the next run on this machine, or `steplog sync`, sends them" in done.errors
+    assert "1,000 records are kept" in done.errors
+    assert "the next run on this machine sends it; or type: steplog sync" in done.errors
     gate.mode = "pass"
     behind.deliver("run", "COMPLETED")
     assert len(behind.server.values("run", "loss")) == 1000
@@ -132,7 +132,7 @@ def test_ctrl_c_ends_the_waiting_at_exit_for_all_runs(behind: Host, gate: Gate):
     assert time.monotonic() - began < SPARE_S
     assert done.code == 0
     assert "Traceback" not in done.errors
-    assert "1000 records are kept" in done.errors
+    assert "1,000 records are kept" in done.errors
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(behind: Host, gate: Gate):

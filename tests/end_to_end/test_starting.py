@@ -24,6 +24,9 @@ print(len(steplog.journals()))
 """
 
 
+SHORT = {"STEPLOG_EXCHANGE_TIMEOUT_S": "1", "STEPLOG_FINISH_TIMEOUT_S": "1"}
+
+
 def logs(given: str = "", then: str = "run.finish(timeout=5)") -> str:
     return f"import steplog\ngiven = dict({given})\n{LOGS}{then}\n"
 
@@ -41,16 +44,21 @@ def test_an_offline_run_opens_no_socket_and_is_sent_by_sync_alone(host: Host):
 
 
 def test_a_run_with_nothing_configured_goes_with_whatever_is_configured_next(host: Host):
-    done = host.run(logs(), name="first", STEPLOG_URL="", STEPLOG_API_KEY="")
+    done = host.run(logs(), name="first", STEPLOG_URL="", STEPLOG_API_KEY="", STEPLOG_QUIET="")
     assert done.code == 0
-    assert "No server is configured" in done.errors
+    began, ended = done.errors.splitlines()
+    assert began == (
+        "steplog: run first is kept on this machine: no server is configured; type: steplog serve, or: steplog login"
+    )
+    assert ended.startswith("steplog: run first: 1,000 records are kept in ")
+    assert ended.endswith("; to send it, type: steplog serve; or: steplog login, and then: steplog sync")
     host.deliver("first", "COMPLETED", points=1000)
 
 
 @pytest.mark.parametrize("end", ["run.finish(timeout=1)", "os.kill(os.getpid(), 9)"])
 def test_a_run_whose_server_is_away_is_made_there_later_once_with_its_status(host: Host, end: str):
     with host.silence():
-        done = host.run(logs(then=end), name="early", STEPLOG_EXCHANGE_TIMEOUT_S="1", STEPLOG_FINISH_TIMEOUT_S="1")
+        done = host.run(logs(then=end), name="early", **SHORT, STEPLOG_QUIET="")
     assert "sent once the server answers" in done.errors
     host.deliver("early", "COMPLETED" if "finish" in end else "CRASHED", points=1000)
     assert host.server.values("early", "loss") == [step / 2 for step in range(1000)]

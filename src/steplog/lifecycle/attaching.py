@@ -5,13 +5,13 @@ Both only need to know who the run is. A manifest on this host tells, or the cal
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from steplog.identity import RunOrg, RunProject, RunStatus
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import derived_local_id
 from steplog.journal.manifest import Manifest
+from steplog.lifecycle import saying
 from steplog.lifecycle.opened import OpenRun
 from steplog.lifecycle.process import current
 from steplog.run import Run
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from steplog.client import TellurioClient
 
 __all__ = ["attach", "open_by_hand"]
-
-_log = logging.getLogger("steplog")
 
 
 def attach(
@@ -49,7 +47,10 @@ def attach(
         organization=RunOrg(namespace),
         project=RunProject("", project, project),
     )
-    run._opened_as(_open(run, client, found, owner))
+    opened = _open(run, client, found, owner)
+    run._opened_as(opened)
+    if owner:
+        saying.began(opened)
     return run
 
 

@@ -49,7 +49,3 @@ class DisabledRun:
     def url(self) -> str | None:
         """It has none."""
         return None
-
-    def kept(self) -> str:
-        """What is left of the run, in words."""
-        return "nothing is kept"

@@ -29,7 +29,7 @@ import threading
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, NoReturn
 
-__all__ = ["crashed", "is_failure", "keep_code", "unwatch", "watch"]
+__all__ = ["crash", "is_failure", "keep_code", "unwatch", "watch"]
 
 _TOOL_IDS = (3, 4, 5, 2, 1, 0)  # those that sys.monitoring gives no meaning come first
 _exit = sys.exit
@@ -64,12 +64,12 @@ def unwatch() -> None:
         _tool_id = None
 
 
-def crashed() -> bool:
-    """Whether the program has gone down on an exception or with a code that is not zero; asked at its end."""
+def crash() -> BaseException | None:
+    """The exception that the program has gone down on, or a SystemExit whose code is not zero; asked at its end."""
     error = _last_error()
     if _noted is not None and _noted.error is error and not (_noted.frame is not None and _has_returned(_noted.frame)):
-        return is_failure(_noted.code)
-    return error is not None and not _is_session()
+        return SystemExit(_noted.code) if is_failure(_noted.code) else None
+    return None if _is_session() else error
 
 
 def keep_code() -> None:

@@ -19,7 +19,7 @@ from steplog.journal import manifest as manifests
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import OpenWriter, open_writer
-from steplog.lifecycle import counting, waiting
+from steplog.lifecycle import counting, saying, waiting
 from steplog.lifecycle.adoption import succeed
 from steplog.lifecycle.pages import page_of
 from steplog.lifecycle.process import Process, current
@@ -182,7 +182,7 @@ class OpenRun:
         self.opened.writer.end(self._refuse)
         custody, process = self.custody, self.process
         if custody is None or process is None or not self._owns(custody, claim=True):
-            _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.run)
+            _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.name())
             with contextlib.suppress(KeyboardInterrupt):
                 self._wait(timeout_s)
         else:
@@ -195,7 +195,10 @@ class OpenRun:
                 return refused
         self.opened.gone = True
         if custody is not None and process is not None:
+            owned = self._owns(custody)
             self._let_go(process, custody)
+            if owned:
+                saying.ended(self)
         self._close()
         return None
 
@@ -237,26 +240,24 @@ class OpenRun:
             return timeout_s
         return min(timeout_s, SILENT_EXIT_S)
 
-    def settle(self, timeout_s: float) -> None:
-        """After ``finish_in_background``, as the process ends: wait until nothing is left of the run."""
+    def settle(self, timeout_s: float) -> bool:
+        """After ``finish_in_background``, as the process ends: wait until nothing is left of the run; whether so."""
         custody, process = self.custody, self.process
         if custody is None or process is None:
-            return  # a worker's records are safe, and the agent, which lives elsewhere, delivers them
+            return True  # a worker's records are safe, and the agent, which lives elsewhere, delivers them
         status = None if custody.consignment.status_sent else custody.manifest.status
-        if self._wait(timeout_s, status):
+        delivered = self._wait(timeout_s, status)
+        if delivered:
             self._let_go(process, custody)
-        else:
-            _log.warning("steplog: run %s is not delivered yet: %s", self.manifest.name, self.kept())
+        return delivered
 
     def url(self) -> str | None:
         """The web address of the run, which a browser on this machine can open; None while it has none."""
         return page_of(self.manifest, self.settings)
 
-    def kept(self) -> str:
-        """What is left of the run, and where, in words."""
-        place = self.place.memory or self.place.spool
-        what = "`steplog sync`" if self.transport is None else "the next run on this machine, or `steplog sync`,"
-        return f"{self.stats().pending} records are kept in {place}; {what} sends them"
+    def name(self) -> str:
+        """What to call it in a message."""
+        return self.manifest.name or self.local_id[:8]
 
     def _close(self) -> None:
         if self.process is not None:

@@ -32,9 +32,9 @@ from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavail
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Manifest, Plan
+from steplog.lifecycle import saying
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.opened import OpenRun
-from steplog.lifecycle.pages import page_path
 from steplog.run import Run
 from steplog.settings import Settings, resolve
 
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["init"]
 
-_log = logging.getLogger("steplog")
-_SENT_LATER = "It is kept on this machine, and sent once the server answers."
+_SENT_LATER = "is kept on this machine, and sent once the server answers"
 
 
 def init(
@@ -136,17 +135,17 @@ def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_fai
         run._opened_as(DisabledRun(settings))
         return run
     if settings.mode == "offline":
-        return _begin(plan, None, "offline", "It is kept on this machine; `steplog sync` sends it.")
+        return _begin(plan, None, "offline", "is kept on this machine; to send it, type: steplog sync")
     client = client or _default_client(settings)
     if client is None:
-        said = "No server is configured; it is kept here until `steplog serve`, or `steplog login` and `steplog sync`."
+        said = "is kept on this machine: no server is configured; type: steplog serve, or: steplog login"
         return _begin(plan, None, "unconfigured", said)
     try:
         return _make(plan, client, on_failure)
     except ServerUnavailableError as error:
         if on_failure == "raise":
             raise
-        return _begin(plan, client, "online", f"{error}. {_SENT_LATER}")
+        return _begin(plan, client, "online", f"{_SENT_LATER}: {error}")
 
 
 def _default_client(settings: Settings) -> TellurioClient | None:
@@ -188,13 +187,12 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     except BaseException as error:
         opened.use(client)  # it may be on the server all the same: the agent finds out
         if on_failure == "warn" and isinstance(error, ServerUnavailableError):
-            return _begun(plan, opened, f"{error}. {_SENT_LATER}")
+            return _begun(plan, opened, f"{_SENT_LATER}: {error}")
         opened.finish_in_background("CRASHED")
         raise
     opened.made(client, Made(str(run.uuid), run.name or ""), plan.namespace, takes_ranges=told.get("batch", 0) >= 1)
     run._opened_as(opened)
-    path = page_path(plan.namespace, plan.project, str(run.uuid), run.name)
-    _log.info("steplog: run %s at %s%s", run.name, client.base_url, path)
+    saying.began(opened)
     return run
 
 
@@ -220,7 +218,8 @@ def _begin(plan: Plan, client: TellurioClient | None, mode: str, said: str) -> R
 def _begun(plan: Plan, opened: OpenRun, said: str) -> Run:
     run = _unmade(plan)
     run._opened_as(opened)
-    _log.warning("steplog: run %s is not on a server yet. %s", run.name, said)
+    level = logging.INFO if opened.manifest.mode == "offline" else logging.WARNING
+    saying.say(opened.settings, level, f"run {opened.name()} {said}")
     return run
 
 

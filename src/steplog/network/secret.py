@@ -9,17 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
+from urllib.parse import quote
+from weakref import WeakValueDictionary
 
-__all__ = ["Quiet", "Secret"]
+__all__ = ["Quiet", "Secret", "scrubbed"]
+
+_SECRET_CHARACTERS_MIN = 4  # a shorter one would take words apart
+_VARIABLES = ("STEPLOG_API_KEY", "TELLURIO_API_KEY", "STEPLOG_SERVE_API_KEY")
+_known: WeakValueDictionary[int, Secret] = WeakValueDictionary()
 
 
 class Secret:
     """A text that no ``repr``, no message and no pickle shows; ``reveal()`` gives it to whoever sends it."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("__weakref__", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        _known[id(self)] = self
 
     def reveal(self) -> str:
         """The text itself. Keep it in no variable: a traceback may show the variables of a frame."""
@@ -58,3 +65,13 @@ class Quiet(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return "<environment>"
+
+
+def scrubbed(text: str, environ: Mapping[str, str]) -> str:
+    """The text without any key that this process knows or that is in ``environ``, also as ``repr`` and URLs have it."""
+    secrets = [*_known.values(), *(Secret(environ.get(name, "")) for name in _VARIABLES)]
+    for secret in sorted(secrets, key=lambda one: -len(one.reveal())):
+        if len(secret.reveal()) >= _SECRET_CHARACTERS_MIN:
+            for spelled in (secret.reveal(), repr(secret.reveal())[1:-1], quote(secret.reveal(), safe="")):
+                text = text.replace(spelled, "***")
+    return text
