@@ -204,3 +204,26 @@ def test_a_child_that_makes_a_run_of_its_own_finishes_that_one(host: Host):
     """)
     assert (done.code, done.errors) == (0, "")
     assert (host.server.run("parent").status, host.server.run("child").status) == ("COMPLETED", "CRASHED")
+
+
+def test_an_open_run_costs_two_descriptors_and_a_forked_child_inherits_none(host: Host):
+    done = host.run("""
+        def descriptors():
+            return len(os.listdir("/proc/self/fd"))
+
+        begin("warm", activate=False).finish()
+        before = descriptors()
+        runs = [begin(f"run {number}", activate=False) for number in range(40)]
+        for run in runs:
+            run.log("loss", 1.0)
+        each = (descriptors() - before - 4) / len(runs)
+        pid = os.fork()
+        if pid == 0:
+            runs[0].log("loss", 2.0)
+            os._exit(descriptors() - before > 4)
+        assert os.waitpid(pid, 0)[1] == 0
+        print(each <= 2)
+        for run in runs:
+            run.finish()
+    """)
+    assert (done.code, done.out, done.errors) == (0, "True\n", "")

@@ -19,7 +19,7 @@ from steplog.journal.journal import Journal
 from steplog.journal.opening import Disk, OpenJournal, OpenWriter, open_journal, open_writer
 
 LOCK = threading.RLock()
-MEMORY_BYTES = 4 * 1024 * 1024
+MEMORY_BYTES = 64 * 1024 * 1024
 SPOOL_BYTES = 1 << 30
 VALUE_BYTES = 16 * 1024 * 1024  # more than there can be
 Found = dict[int, tuple[str, Any, int | None]]

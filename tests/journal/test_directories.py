@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from steplog.errors import ConfigurationError
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import (
     Places,
+    Unchanged,
     derived_local_id,
     host_id,
     make_private,
@@ -45,7 +47,7 @@ def test_every_directory_and_file_of_a_run_is_private_whatever_the_umask(places,
     assert lock is not None
     opened = open_writer(place, places.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
     opened.writer.append.log("loss", 1.0)
-    agent = place.agent_lock()
+    agent = place.show_agent(None)
     for directory in place.directories():
         manifests.store(directory, MANIFEST)
     found = [places.memory, places.spool]
@@ -250,3 +252,38 @@ def test_removing_a_tree_follows_no_link(tmp_path, elsewhere):
     remove_tree(None)
     assert (elsewhere / "kept").exists()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_directory_counts_as_unchanged_only_when_its_last_change_is_long_over(tmp_path):
+    now = [time.time_ns()]
+    unchanged = Unchanged([tmp_path], lambda: now[0])
+    assert not unchanged()
+    assert not unchanged()  # within the same tick more may have come
+    now[0] += 10**10
+    assert unchanged()
+    (tmp_path / "writer").mkdir()
+    assert not unchanged()
+    now[0] += 10**10
+    assert unchanged()
+    unchanged.forget()
+    assert not unchanged()
+    (tmp_path / "writer").rmdir()
+    tmp_path.rmdir()
+    now[0] += 10**10
+    assert not unchanged()
+
+
+def test_memory_shows_whether_a_run_has_an_agent_be_it_a_writer_or_not(places):
+    place, lock = places.claim(new_id())
+    assert not place.has_agent()
+    opened = open_writer(place, places.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
+    assert place.show_agent(opened.journal.writer) == []
+    assert place.has_agent()
+    opened.opened.release()
+    assert not place.has_agent()
+    (agent,) = place.show_agent(None)
+    assert place.has_agent()
+    agent.release()
+    assert not place.has_agent()
+    assert lock is not None
+    lock.release()

@@ -19,7 +19,8 @@ from steplog.journal.opening import Disk, open_journal
 
 
 @pytest.fixture
-def machine(places: Places) -> Machine:
+def machine(places: Places, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr("steplog.journal.opening.MEMORY_LOOK_INTERVAL_S", 0.0)
     return Machine(places, memory_bytes=1 << 20)
 
 

@@ -22,7 +22,7 @@ from steplog.delivery.creation import Creation
 from steplog.delivery.order import Address
 from steplog.errors import ConfigurationError
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import RunPlace, make_private, remove_tree
+from steplog.journal.directories import RunPlace, Unchanged, make_private, remove_tree
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import Disk, OpenJournal, OpenWriter, open_journal
@@ -52,9 +52,10 @@ class Custody:
         self.bell = Bell(place.memory)
         self.shared = False  # another process writes to it, too
         self._visitor = Wait(lambda: None)
-        self._locks = [lock, *place.agent_lock()]
+        self._locks = [lock, *place.show_agent(None if own is None or own.directory is None else own.directory.name)]
         self._disk = disk
         self._journals: dict[str, OpenJournal] = {}
+        self._unchanged = Unchanged(place.directories())
         self._unwritten = False  # the manifest, in one of the two places
         self._synced: Manifest | None = None
         self.on_made: Callable[[Manifest], None] = lambda manifest: None  # the server has made the run
@@ -75,15 +76,23 @@ class Custody:
 
     def look(self) -> None:
         """See who else has come to write, whether memory still has the manifest, and whether the run was killed."""
-        if self.place.memory is not None and not (self.place.memory / "manifest").exists():
-            self._unwritten = True
-        for name in self.place.writers():
-            if name not in self._journals and (opened := open_journal(self.place, name, self._disk)) is not None:
-                self._add(opened)
+        if not self._unchanged():
+            self._look_around()
         others = (opened for opened in self._journals.values() if opened.liveness is not None)
         self.shared = any(opened.alive is None for opened in others)
         if self.manifest.owner and self.manifest.status is None and not self._living():
             self.decide("CRASHED")
+
+    def _look_around(self) -> None:
+        if self.place.memory is not None and not (self.place.memory / "manifest").exists():
+            self._unwritten = True
+        for name in self.place.writers():
+            if name in self._journals:
+                continue
+            if (opened := open_journal(self.place, name, self._disk)) is not None:
+                self._add(opened)
+            else:
+                self._unchanged.forget()
 
     def decide(self, status: str) -> None:
         """Write down which status the run is to get, and send it after the records."""

@@ -22,11 +22,10 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.pulse import Pulse
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["KEEP_INTERVAL_S", "LOOK_INTERVAL_S", "MEASURES_A_LOOK", "Keeper"]
+__all__ = ["KEEP_INTERVAL_S", "LOOK_INTERVAL_S", "Keeper"]
 
 KEEP_INTERVAL_S = 0.25
 LOOK_INTERVAL_S = 1.0
-MEASURES_A_LOOK = 2  # of all writers' memory, which takes a look at each of their files
 
 
 class _Runs(Protocol):
@@ -105,11 +104,9 @@ class Keeper:
     def _look_after(self) -> None:
         with self._runs.lock:
             writers = [writer for writer in self._writers if not writer.gone]
-            self._writers = writers[MEASURES_A_LOOK:] + writers[:MEASURES_A_LOOK]
+            self._writers = writers
             custodies = list(self._runs.custodies.values())
             delivered = {custody.own for custody in custodies}
-        for writer in writers[:MEASURES_A_LOOK]:
-            self._runs.attempt(writer.writer.pool.measure)
         for writer in writers:
             if writer not in delivered:
                 self._runs.attempt(writer.follow)

@@ -4,7 +4,7 @@
 
     <memory>/<local id>.<host>/            a run, in shared memory
         manifest                           who, where, what status is to be sent (see manifest)
-        agent                              locked by the process that delivers the run
+        agent                              which writer's process delivers the run; locked by one that is no writer
         <writer>/                          one process's journal
             alive                          locked by the writer for life
             marks                          how far it is delivered and durable
@@ -32,9 +32,10 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import time_ns
 
 from steplog.errors import ConfigurationError
 from steplog.journal.locks import Lock
@@ -42,6 +43,7 @@ from steplog.journal.locks import Lock
 __all__ = [
     "Places",
     "RunPlace",
+    "Unchanged",
     "derived_local_id",
     "host_id",
     "make_private",
@@ -52,6 +54,7 @@ __all__ = [
 
 _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
+_SETTLED_NS = 2_000_000_000
 _WRITER = re.compile(r"[0-9a-f]{32}")
 _HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
@@ -70,12 +73,29 @@ class RunPlace:
         """The file whose lock makes its holder the run's agent: on disk, or in memory where the disk is unusable."""
         return (self.spool if self.on_disk or self.memory is None else self.memory) / "lock"
 
-    def agent_lock(self) -> list[Lock]:
-        """What the agent holds in memory, so that workers see that there is one without touching the disk."""
+    def show_agent(self, writer: str | None) -> list[Lock]:
+        """Show workers that there is an agent without their touching the disk; what is to be held for that.
+
+        An agent that is a ``writer`` here holds the ``alive`` of that one anyway.
+        """
         with contextlib.suppress(OSError):
-            lock = None if self.memory is None else Lock.take(self.memory / "agent")
-            return [] if lock is None else [lock]
+            if self.memory is not None and writer is not None:
+                private_file(self.memory / "agent", writer.encode())
+            elif self.memory is not None and (lock := Lock.take(self.memory / "agent")) is not None:
+                os.truncate(self.memory / "agent", 0)
+                return [lock]
         return []
+
+    def has_agent(self) -> bool:
+        """Whether the run has an agent, as far as memory shows it."""
+        if self.memory is None:
+            return False
+        try:
+            shown = (self.memory / "agent").read_text(encoding="ascii")
+            path = self.memory / shown / "alive" if _WRITER.fullmatch(shown) else self.memory / "agent"
+            return path.exists() and not Lock.is_free(path)
+        except (OSError, ValueError):
+            return False
 
     def directories(self) -> list[Path]:
         """The run's directories that can be used."""
@@ -150,21 +170,53 @@ class Places:
             lock = Lock.take(place.lock)
         return lock
 
-    def runs(self) -> Iterator[RunPlace]:
-        """The runs of this host whose lock is visible here: on disk, or in memory where there was no disk for it."""
+    def runs(self, but: Collection[str] = ()) -> Iterator[RunPlace]:
+        """The runs of this host whose lock is visible here: on disk, or in memory where there was no disk for it.
+
+        Those with an id in ``but`` are left out.
+        """
         names: set[str] = set()
         for root in (self.spool, self.memory):
             with contextlib.suppress(OSError):
                 names.update([] if root is None else os.listdir(root))
         for name in sorted(names):
             match = _RUN.fullmatch(name)
-            if match and match[2] == self.host:
+            if match and match[2] == self.host and match[1] not in but:
                 place = self.run(match[1])
                 without_disk = replace(place, on_disk=False)
                 if place.memory is not None and without_disk.lock.exists():
                     yield without_disk
                 elif place.spool.is_dir():
                     yield place
+
+
+class Unchanged:
+    """Whether the same entries are in these directories as at the last look; far cheaper than to list them.
+
+    A directory's time changes with each entry that comes or goes, but only so often a second: one that has changed just
+    now may have changed once more since.
+    """
+
+    def __init__(self, paths: Iterable[Path], clock: Callable[[], int] = time_ns) -> None:
+        self._paths = [str(path) for path in paths]
+        self._clock = clock
+        self._seen: list[tuple[int, int]] = []
+
+    def forget(self) -> None:
+        """Have the next look find that something has changed."""
+        self._seen = []
+
+    def __call__(self) -> bool:
+        """Look."""
+        try:
+            found = [os.stat(path, follow_symlinks=False) for path in self._paths]
+        except OSError:
+            self._seen = []
+            return False
+        before = self._seen
+        self._seen = [(one.st_ino, one.st_mtime_ns) for one in found]
+        settled = self._clock() - _SETTLED_NS
+        return self._seen == before and all(one.st_mtime_ns < settled for one in found)
 
 
 def make_private(path: Path) -> None:

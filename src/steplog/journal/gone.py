@@ -2,7 +2,7 @@
 
 systemd does that at logout (``RemoveIPC``). The mappings stay valid, and whoever has them reads and writes on; but
 nobody else can find them, and with the process they would be gone. So each process looks whether its writer's files
-still have their names, several times a second. Where they have not:
+still have their names, once a second. Where they have not:
 
 * the directory is made again under the same name, with a new ``alive``, taken before the old one is let go of, and the
   marks as they are;
@@ -28,7 +28,7 @@ from pathlib import Path
 
 from steplog.errors import ConfigurationError
 from steplog.journal.append import Segment
-from steplog.journal.directories import make_private
+from steplog.journal.directories import Unchanged, make_private
 from steplog.journal.locks import Lock
 from steplog.journal.writer import EndedSegment, Writer
 
@@ -94,11 +94,14 @@ class MemoryWatch:
         self._make = make
         self._moved = moved
         self._inode = _inode(directory / "alive")
+        self._unchanged = Unchanged([directory])
         self._unfinished: set[Path] = set()  # written out with a hole
         self._said = False
 
     def look(self) -> None:
         """One round; raises nothing for what memory does."""
+        if self._unchanged() and not self._unfinished:
+            return
         try:
             if _inode(self._directory / "alive") != self._inode or not (self._directory / "marks").exists():
                 self._restore()

@@ -50,6 +50,14 @@ class Lock:
             raise
         return cls(descriptor)
 
+    @classmethod
+    def is_free(cls, path: Path) -> bool:
+        """Whether nobody holds the lock at ``path``. Raises OSError."""
+        lock = cls.take(path)
+        if lock is not None:
+            lock.release()
+        return lock is not None
+
     def __del__(self) -> None:
         # A lock that nobody holds any more is free: else a mistake here would keep a run from everybody.
         if self._descriptor is not None:

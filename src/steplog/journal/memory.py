@@ -6,7 +6,7 @@ tmpfs would kill whoever touches it with SIGBUS. Blocks are never reused.
 
 ``bytes_max`` bounds everything below the root, all runs and writers, living and dead: by default the smaller of
 64 MiB (all that a container has) and an eighth of the file system. Segments are small against what is left of it,
-a 32nd, from 16 KiB to 512 KiB.
+a 32nd, from 16 KiB to 512 KiB; a writer's first is an eighth of that, so that hundreds of runs can be open.
 
 Anonymous memory is what remains on a system without usable shared memory: it dies with the process.
 """
@@ -16,9 +16,13 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from time import monotonic
+
+from steplog.journal.mapping import map_file
 
 __all__ = [
     "MEMORY_BYTES_MAX",
@@ -27,6 +31,7 @@ __all__ = [
     "SEGMENT_SUFFIX",
     "Block",
     "MemoryPool",
+    "Usage",
     "default_bytes_max",
     "used_bytes",
 ]
@@ -35,6 +40,8 @@ SEGMENT_BYTES_MIN = 16 * 1024
 SEGMENT_BYTES_MAX = 512 * 1024
 MEMORY_BYTES_MAX = 64 * 1024 * 1024
 SEGMENT_SUFFIX = ".segment"
+_SCAN_INTERVAL_S = 1.0
+_SCAN_SHARE = 200  # of the time, at most a 200th goes into scanning
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -46,16 +53,43 @@ class Block:
     path: Path | None
 
 
+class Usage:
+    """What is used below ``root``, for all pools of a process: to look there takes a look at each file of all runs."""
+
+    def __init__(self, root: Path, clock: Callable[[], float] = monotonic) -> None:
+        self._root = root
+        self._clock = clock
+        self._bytes = 0
+        self._scan_at = -1.0
+
+    def bytes(self) -> int:
+        """As of the last second or so; what this process takes and gives counts at once."""
+        began = self._clock()
+        if began >= self._scan_at:
+            self._bytes = used_bytes(self._root)
+            ended = self._clock()
+            self._scan_at = ended + max(_SCAN_INTERVAL_S, _SCAN_SHARE * (ended - began))
+        return self._bytes
+
+    def change(self, size: int) -> None:
+        """This process has taken so much, or given it back."""
+        self._bytes += size  # no call between the load and the store: several threads come here
+
+
 class MemoryPool:
     """Gives one writer its blocks.
 
-    ``directory`` is the writer's in shared memory, None for anonymous memory; ``root`` is what ``bytes_max`` bounds.
+    ``directory`` is the writer's in shared memory, None for anonymous memory; ``root`` is what ``bytes_max`` bounds,
+    and ``usage`` what is used there, where other pools of this process look there too.
     In a forked child, where a call that the fork interrupted may still come here, it gives and removes nothing.
     """
 
-    def __init__(self, directory: Path | None, root: Path | None, bytes_max: int | None = None) -> None:
+    def __init__(
+        self, directory: Path | None, root: Path | None, bytes_max: int | None = None, usage: Usage | None = None
+    ) -> None:
         self.directory = directory
         self._root = root
+        self._usage = usage
         self.bytes_max = bytes_max if bytes_max is not None else default_bytes_max(root)
         self._used = 0
         self._pid = os.getpid()
@@ -64,7 +98,9 @@ class MemoryPool:
 
     def measure(self) -> int:
         """Look how much of ``bytes_max`` is in use; for the threads that prepare segments, not for ``log``."""
-        if self._root is not None:
+        if self._usage is not None:
+            self._used = self._usage.bytes()
+        elif self._root is not None:
             self._used = used_bytes(self._root)
         return self._used
 
@@ -72,10 +108,18 @@ class MemoryPool:
         """Whether not even the smallest segment fits any more."""
         return self._used + SEGMENT_BYTES_MIN > self.bytes_max
 
+    def is_half_full(self) -> bool:
+        """Whether half of what may be used is."""
+        return 2 * self._used > self.bytes_max
+
     def segment_bytes(self) -> int:
         """The usual size of a segment, by what is left."""
         share = max(1, (self.bytes_max - self._used) // 32)
         return min(SEGMENT_BYTES_MAX, max(SEGMENT_BYTES_MIN, 1 << (share.bit_length() - 1)))
+
+    def first_bytes(self) -> int:
+        """The size of a writer's first segment."""
+        return max(SEGMENT_BYTES_MIN, self.segment_bytes() // 8)
 
     def make(self, size: int) -> Block | None:
         """A block of ``size`` zero bytes, allocated and touched; None where there is no room."""
@@ -84,6 +128,8 @@ class MemoryPool:
         block = self._anonymous(size) if self.directory is None else self._shared(self.directory, size)
         if block is not None:
             self._used += size
+            if self._usage is not None:
+                self._usage.change(size)
         return block
 
     def give_back(self, block: Block) -> None:
@@ -92,6 +138,8 @@ class MemoryPool:
             return
         size = len(block.memory)
         self._used -= size  # no call between the load and the store: several threads come here
+        if self._usage is not None:
+            self._usage.change(-size)
         if block.path is not None:
             with contextlib.suppress(OSError):  # log() may be here, and has no use for it
                 block.path.unlink()
@@ -107,7 +155,7 @@ class MemoryPool:
             return None
         try:
             os.posix_fallocate(descriptor, 0, size)
-            memory = mmap.mmap(descriptor, size)
+            memory = map_file(descriptor, size)
         except (OSError, ValueError):  # ValueError: it was cut before it was mapped
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import time_ns
+from time import monotonic, time_ns
 from weakref import WeakSet
 
 from steplog.errors import ConfigurationError
@@ -26,17 +26,27 @@ from steplog.journal.gone import Liveness, MemoryWatch
 from steplog.journal.holes import HoleWatch
 from steplog.journal.journal import Journal
 from steplog.journal.locks import Lock
+from steplog.journal.mapping import map_file
 from steplog.journal.marks import MARKS_BYTES, Marks
-from steplog.journal.memory import MemoryPool
+from steplog.journal.memory import MemoryPool, Usage
 from steplog.journal.range import RANGE_BYTES_MAX
 from steplog.journal.sources import DirectorySource, NoSource, OwnSource, Source
 from steplog.journal.spool import Spool
 from steplog.journal.spooling import Spooling
 from steplog.journal.writer import Writer
 
-__all__ = ["REMOVE_TIMEOUT_S", "Disk", "OpenJournal", "OpenWriter", "open_journal", "open_writer"]
+__all__ = [
+    "MEMORY_LOOK_INTERVAL_S",
+    "REMOVE_TIMEOUT_S",
+    "Disk",
+    "OpenJournal",
+    "OpenWriter",
+    "open_journal",
+    "open_writer",
+]
 
 REMOVE_TIMEOUT_S = 0.25
+MEMORY_LOOK_INTERVAL_S = 1.0
 _log = logging.getLogger("steplog")
 
 
@@ -70,6 +80,12 @@ class OpenJournal:
             return not self.spooling.spool.keeps_aside()
         finally:
             self._writing.release()
+
+    def unless_removed(self, look: Callable[[], None]) -> None:
+        """Do this while nobody removes the journal, if it is still there and its memory is ours to mend."""
+        with self._writing:
+            if not self.removed and self.journal.living:
+                look()
 
     def release(self) -> None:
         """Leave the journal as it is; the writer will not append again."""
@@ -116,6 +132,7 @@ class OpenWriter:
         self.orphaned: Callable[[], None] = lambda: None  # looks each second whether the run still has an agent
         journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone, spool)
         self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
+        self._look_at = 0.0
         self._holes = HoleWatch(writer)
         self._memory = None if directory is None else MemoryWatch(writer, directory, _make, self._moved)
 
@@ -126,9 +143,13 @@ class OpenWriter:
 
     def keep(self) -> None:
         """One round of what the process owes its writer: memory that is there, the next segment, and no holes."""
-        if self._memory is not None and not self.gone:
-            self._memory.look()
-        self.writer.prepare()
+        now = monotonic()
+        if self._memory is not None and now >= self._look_at:
+            self._look_at = now + MEMORY_LOOK_INTERVAL_S
+            self.opened.unless_removed(self._memory.look)
+        self.writer.pool.measure()
+        if self.writer.is_busy():
+            self.writer.prepare()
         self._holes.look()
 
     def _moved(self, alive: Lock | None, marks: mmap.mmap) -> None:
@@ -172,6 +193,7 @@ def open_writer(
     value_bytes_max: int,
     clock: Callable[[], int] = time_ns,
     append: Append | None = None,
+    usage: Usage | None = None,
 ) -> OpenWriter:
     """A new writer of the run at ``place``; in anonymous memory where shared memory cannot be used."""
     name = new_id()
@@ -180,12 +202,19 @@ def open_writer(
     if found is None:
         directory = None
     alive, marks = found or (None, mmap.mmap(-1, MARKS_BYTES))
-    pool = MemoryPool(directory, root if directory is not None else None, memory_bytes_max)
+    pool = MemoryPool(directory, root if directory is not None else None, memory_bytes_max, usage)
     if directory is not None and pool.is_full():
         _log.warning("steplog goes without shared memory, which other runs have filled. A kill loses the last second.")
         pool = MemoryPool(None, None, memory_bytes_max)
     value_bytes_max = min(value_bytes_max, RANGE_BYTES_MAX)  # neither disk nor wire takes a larger one back
-    writer = Writer(pool, bytes.fromhex(name), value_bytes_max=value_bytes_max, clock=clock, append=append)
+    writer = Writer(
+        pool,
+        bytes.fromhex(name),
+        value_bytes_max=value_bytes_max,
+        clock=clock,
+        append=append,
+        first_bytes=pool.first_bytes(),
+    )
     return OpenWriter(writer, marks, directory, alive, disk.spool(place.spool / name, name), disk)
 
 
@@ -258,6 +287,6 @@ def _marks(directory: Path) -> mmap.mmap:
     descriptor = os.open(directory / "marks", flags, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, MARKS_BYTES)
-        return mmap.mmap(descriptor, MARKS_BYTES)
+        return map_file(descriptor, MARKS_BYTES)
     finally:
         os.close(descriptor)

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from steplog.errors import FormatError
 from steplog.journal.append import Segment
+from steplog.journal.mapping import map_file
 from steplog.journal.memory import SEGMENT_SUFFIX, Block
 from steplog.journal.pieces import Piece, SegmentPiece
 from steplog.journal.segment import SegmentView, read_header
@@ -169,6 +170,6 @@ class DirectorySource:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size = os.fstat(descriptor).st_size
-            return mmap.mmap(descriptor, size) if size else None  # None: still being made
+            return map_file(descriptor, size) if size else None  # None: still being made
         finally:
             os.close(descriptor)

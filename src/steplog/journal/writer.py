@@ -13,7 +13,6 @@ about 0.5 ms), and where there is none the call is counted as dropped.
 
 from __future__ import annotations
 
-import operator
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -23,13 +22,13 @@ from typing import Any
 
 from steplog.journal import slot
 from steplog.journal.append import Append, Segment
+from steplog.journal.arguments import checked_name, checked_step
 from steplog.journal.compiled import append_type
 from steplog.journal.memory import Block, MemoryPool
-from steplog.journal.range import NAME_BYTES_MAX
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
 from steplog.journal.values import Values, restored
 
-__all__ = ["NAMES_BYTES_MAX", "EndedSegment", "Refusal", "Writer", "checked_name", "checked_step"]
+__all__ = ["NAMES_BYTES_MAX", "EndedSegment", "Refusal", "Writer"]
 
 NAMES_BYTES_MAX = 1024 * 1024  # of a segment's region for names that are carried over: some 30,000 of them
 Refusal = Callable[[Any, Any, Any], None]
@@ -54,8 +53,8 @@ class EndedSegment(Segment):
 class Writer:
     """Appends to a journal of its own; ``id`` is its name in it.
 
-    ``pool`` gives memory; ``clock`` stamps records, in ns since the epoch. ``append`` is the hot path to serve, where
-    there is one already: that of the writer that a fork left behind.
+    ``pool`` gives memory, for the first segment ``first_bytes``; ``clock`` stamps records, in ns since the epoch.
+    ``append`` is the hot path to serve, where there is one already: that of the writer that a fork left behind.
     """
 
     def __init__(
@@ -66,6 +65,7 @@ class Writer:
         value_bytes_max: int,
         clock: Callable[[], int] = time_ns,
         append: Append | None = None,
+        first_bytes: int | None = None,
     ) -> None:
         self.id = writer
         self.pool = pool
@@ -76,7 +76,9 @@ class Writer:
         self._spares: deque[Block] = deque()
         hot = append_type() if append is None else type(append)
         self._segment_type = hot.segment_type
-        self.head = self._segment(0, 0) or self._full(0)  # the first segment that is needed; its reader moves it on
+        self.head = self._segment(0, 0, first_bytes) or self._full(
+            0
+        )  # the first segment that is needed; its reader moves it on
         if append is not None:  # for a call that the fork interrupted and that still has the writer before
             append.segment.successor.setdefault(0, self.head)
         self.append = append or hot(self.head, self._slow, clock)
@@ -179,6 +181,12 @@ class Writer:
             segment = segment.successor.setdefault(0, ended)
         self.append.segment = segment
 
+    def is_busy(self) -> bool:
+        """Whether it uses what it has: an eighth of its first segment."""
+        segment = self.append.segment
+        end = segment.offset_of(segment.header.capacity // 8 + 1)
+        return segment.header.base > 0 or segment.memory[end - 2 : end] != b"\0\0"
+
     def prepare(self, spares: int = 1) -> None:
         """Make segments ahead of time; called by the agent, never by ``log``."""
         if self._is_over(self.append.segment):
@@ -222,9 +230,9 @@ class Writer:
                 return
             segment = segment.successor[0]
 
-    def _segment(self, base: int, region: int) -> Segment | None:
+    def _segment(self, base: int, region: int, size: int | None = None) -> Segment | None:
         """A segment that begins at ``base`` with a byte region of at least ``region``; None where memory is out."""
-        block = self._spare(region) or self._made(region)
+        block = self._spare(region) or self._made(region, size or self.pool.segment_bytes())
         if block is None:
             return None
         region = max(_region_of(block), region + -region % GRANULE_BYTES)
@@ -242,8 +250,7 @@ class Writer:
         self._spares.append(block)
         return None
 
-    def _made(self, region: int) -> Block | None:
-        size = self.pool.segment_bytes()
+    def _made(self, region: int, size: int) -> Block | None:
         more = max(0, region - size // 8)
         return self.pool.make(size + more + -more % GRANULE_BYTES)
 
@@ -269,29 +276,3 @@ def _need_of(name: str, value: float | int | bytes) -> int:
 def _region_of(block: Block) -> int:
     """The usual byte region of a segment in this block."""
     return len(block.memory) // 8 // GRANULE_BYTES * GRANULE_BYTES
-
-
-def checked_name(name: Any) -> str:
-    """The name, if it is one."""
-    if not isinstance(name, str):
-        raise TypeError(f"a metric's name is a str, not {type(name).__name__}")
-    text = str.__str__(name)  # whatever a subclass makes of it
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise ValueError("a metric's name is text that UTF-8 can hold; this one has a lone surrogate") from None
-    if not 0 < size <= NAME_BYTES_MAX:
-        raise ValueError(f"a metric's name has 1 to {NAME_BYTES_MAX} bytes of UTF-8, not {size}")
-    return text
-
-
-def checked_step(step: Any) -> int:
-    """The step as the slot holds it, if it is one."""
-    if step is None:
-        return slot.NO_STEP
-    if isinstance(step, bool) or not hasattr(step, "__index__"):
-        raise TypeError(f"a step is an integer, not {type(step).__name__}")
-    number = operator.index(step)
-    if not slot.NO_STEP < number <= slot.STEP_MAX:
-        raise ValueError(f"a step lies between {slot.NO_STEP + 1} and {slot.STEP_MAX}; this one is {number}")
-    return number

@@ -60,21 +60,15 @@ def adopt(process: Process, place: RunPlace, *, by_hand: bool) -> tuple[Custody,
 
 def adopt_all(process: Process, held: set[str]) -> Iterator[tuple[Custody, Transport]]:
     """Take over every run of this host that can be delivered from here; what is wrong with another is said once."""
-    for place in process.places.runs():
-        if place.local_id not in held:
-            found = adopt(process, place, by_hand=False)
-            if not isinstance(found, Kept):
-                yield found
+    for place in process.places.runs(but=held):
+        found = adopt(process, place, by_hand=False)
+        if not isinstance(found, Kept):
+            yield found
 
 
 def succeed(process: Process, place: RunPlace) -> tuple[Lock, Transport | None] | None:
     """For a worker: the lock of a run whose agent is gone, and the way to its server; None while it has an agent."""
-    agent = place.agent_lock()
-    if not agent:
-        return None
-    for mark in agent:
-        mark.release()
-    lock = Lock.take(place.lock)
+    lock = None if place.memory is None or place.has_agent() else Lock.take(place.lock)
     if lock is None:
         return None
     manifest = manifests.load(place.manifest())

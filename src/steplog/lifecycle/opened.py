@@ -71,6 +71,7 @@ class OpenRun:
             memory_bytes_max=self.settings.memory_bytes_max,
             value_bytes_max=self.settings.value_bytes_max,
             append=append,
+            usage=current().usage,
         )
         opened.writer.use_client = self._use_client
         opened.writer.values.strict = self.settings.strict

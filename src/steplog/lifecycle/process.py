@@ -7,6 +7,7 @@ does not have), and each open run gets a writer of its own at its first ``log``.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from steplog.journal import compiled
 from steplog.journal.directories import Places, host_id
 from steplog.journal.files import Files
 from steplog.journal.locks import close_inherited
-from steplog.journal.memory import default_bytes_max, used_bytes
+from steplog.journal.memory import Usage, default_bytes_max
 from steplog.journal.opening import Disk
 from steplog.lifecycle.adoption import adopt_all  # not late, in a thread: see ending, on KeyboardInterrupt
 from steplog.settings import Settings, resolve
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["SPOOL_BYTES_MAX", "Process", "current", "open_runs"]
 
 SPOOL_BYTES_MAX = 8 * 1024 * 1024 * 1024
+_ADOPTION_SHARE = 100  # of the time, at most a 100th goes into looking at what others have left
 
 
 class Process:
@@ -40,23 +42,29 @@ class Process:
         self.settings = settings
         compiled.prefer(pure=settings.pure)
         self.places = Places(_usable(settings), settings.dir, host_id())
+        self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(self.places.memory)
+        self.usage = None if self.places.memory is None else Usage(self.places.memory)
         self.terms = Terms(settings.batch_age_s, settings.connections_max)
         self.disk = Disk(settings.spool_bytes_max or _spool_bytes_max(settings.dir))
+        self._adopt_at = 0.0
         self.runs: dict[int, OpenRun] = {}
         self.agent = Agent(
             self.terms, settings.exchange_timeout_s, settings.spool_interval_s, self._adopt, self._memory_is_short
         )
 
     def _adopt(self, held: set[str]) -> Iterator[tuple[Custody, Transport]]:
-        return adopt_all(self, held)
+        began = time.monotonic()
+        if began < self._adopt_at:
+            return
+        yield from adopt_all(self, held)
+        ended = time.monotonic()
+        self._adopt_at = ended + _ADOPTION_SHARE * (ended - began)
 
     def _memory_is_short(self) -> bool:
         """Whether half of what memory may take is in use."""
-        bytes_max = self.settings.memory_bytes_max or default_bytes_max(self.places.memory)
-        if self.places.memory is not None and 2 * used_bytes(self.places.memory) > bytes_max:
+        if self.usage is not None and 2 * self.usage.bytes() > self.memory_bytes_max:
             return True
-        pools = [run.opened.writer.pool for run in list(self.runs.values())]
-        return any(2 * pool.measure() > bytes_max for pool in pools if pool.directory is None)
+        return any(run.opened.writer.pool.is_half_full() for run in list(self.runs.values()))
 
 
 _current: Process | None = None
