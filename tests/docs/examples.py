@@ -160,7 +160,7 @@ def check_commands(text: str) -> None:
                 _check_variable(word.split("=")[0])
         for part in re.split(r"&&|\|\|?|;|(?<!\d)>", line):
             words = shlex.split(part.strip().removeprefix("$ "), comments=True)
-            while words and (_ASSIGNMENT.match(words[0]) or words[0] in ("exec", "srun")):
+            while words and (_ASSIGNMENT.match(words[0]) or words[0] in ("exec", "srun") or words[0][0] == "-"):
                 words.pop(0)
             if words and Path(words[0]).name == "steplog" and not {"COMMAND", "…"} & set(words):
                 _check_command(line, words[1:])

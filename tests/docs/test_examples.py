@@ -101,6 +101,7 @@ def test_a_broken_example_is_found(parts, said, tmp_path):
     [
         page_of(("sh", "steplog serve --prt 8787")),
         page_of(("sh", "STEPLOG_QUIET=1 steplog sink")),
+        page_of(("sh", "srun --ntasks=1 steplog sync --folow")),
         page_of(("sh", "STEPLOG_QUITE=1 python train.py")),
         page_of(("sh", "pip install steplog && .venv/bin/steplog ls a b")),
         page_of(("toml", "finish_timeout = 5")),
