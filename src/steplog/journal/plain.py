@@ -105,7 +105,7 @@ class Copy:
         return self._foreign(value)
 
     def _foreign(self, value: Any) -> Any:
-        shape = getattr(value, "shape", None)
+        shape = () if getattr(value, "ndim", None) == 0 else getattr(value, "shape", None)
         if isinstance(shape, tuple) and not isinstance(value, memoryview):
             return self._array(value, shape)
         names = _fields_of(value)
