@@ -23,7 +23,7 @@ AFNIO = "afnio"
 
 def figures(stage: Stage) -> Iterator[Figure]:
     """All through the same kind of proxy, taking turns; 8 connections are the default."""
-    metrics = stage.pick(640, 320)
+    metrics = stage.pick(640, 192)
     rates: list[dict[str, float]] = []
     why = ""
     for _ in range(stage.pick(3, 1)):

@@ -51,8 +51,8 @@ def _figure(stage: Stage, trouble: str, pure: bool) -> Figure:
             busy=trouble == "busy thread",
             # Nothing is delivered while the disk has trouble: what is delivered never comes to the disk.
             server=None if trouble in ("idle", "busy thread") else server.process.pid,
-            rounds=stage.pick(9, 2),
-            calls=stage.pick(4000, 1500),
+            rounds=stage.pick(7, 3),
+            calls=stage.pick(3000, 1000),
         )
     if told["append"] != ("pure" if pure else "c"):
         return Figure(group=GROUP, name=name, unit="µs", value=None, note="the extension is not built here")

@@ -38,6 +38,9 @@ COLUMNS = {
 
 def rows(stage: Stage, directory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """What each peer's contest told, or ``{"failed": why}``."""
+    with stage.server() as server:
+        pass
+    empty = bytes_below([server.database.parent])
     for name in PEERS:
         print(f"  {name} …", file=sys.stderr)
         begun = time.monotonic()
@@ -45,8 +48,12 @@ def rows(stage: Stage, directory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             python = python_of(directory, name, install=True)
             told = {"calls": stage.pick(2000, 400)}
             for part in ("cost", "end", "kill"):
+                place = stage.new_directory()
                 with stage.server() as server:  # one that nothing of the part before is in
-                    told |= _part(stage, server, part, name, python)
+                    told |= _part(stage, server, part, name, python, place)
+                if part == "end" and told["logged"]:  # once the server has tidied up its own
+                    stored = bytes_below([server.database.parent if PEERS[name].delivers else place / "home"])
+                    told["bytes"] = (stored - (empty if PEERS[name].delivers else 0)) / told["logged"]
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             told = {"failed": " ".join(str(error).split())[-160:]}
         print(f"  {name} took {time.monotonic() - begun:.0f} s", file=sys.stderr)
@@ -73,9 +80,8 @@ def python_of(directory: Path, name: str, *, install: bool) -> str:
     return str(python)
 
 
-def _part(stage: Stage, server: Server, part: str, name: str, python: str) -> dict[str, Any]:
+def _part(stage: Stage, server: Server, part: str, name: str, python: str, place: Path) -> dict[str, Any]:
     calls = stage.pick(2000, 400)
-    place = stage.new_directory()
     answer, errors = place / "answer.json", place / "errors"
     environment = stage.environment(server, pure=int(name == "steplog pure"), memory_bytes_max=1 << 28)
     if PEERS[name].requirement is not None:
@@ -106,8 +112,6 @@ def _part(stage: Stage, server: Server, part: str, name: str, python: str) -> di
         told: dict[str, Any] = json.loads(answer.read_text("utf-8"))
         if part == "end":
             del told["init_s"]
-            stored = [server.database.parent] if PEERS[name].delivers else [home]
-            told["bytes"] = bytes_below(stored) / told["logged"] if told["logged"] else None
         return told
     finally:
         end_all(mark)

@@ -1,10 +1,19 @@
-"""Who a run is: its status, its organization, its project, its user."""
+"""Who a run is: its status, its organization, its project, its user; and what names look like in addresses."""
 
 from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["RunOrg", "RunProject", "RunStatus", "RunUser"]
+__all__ = ["RunOrg", "RunProject", "RunStatus", "RunUser", "slug_of"]
+
+
+def slug_of(name: str) -> str:
+    """What a server makes of a name for its addresses; empty where it has no letter and no digit."""
+    if name.isascii() and name == name.lower() and all(part.isalnum() for part in name.split("-")):
+        return name  # as it is: slugify takes as long to import as a request to the server does
+    from slugify import slugify
+
+    return slugify(name)
 
 
 class RunStatus(Enum):

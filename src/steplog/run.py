@@ -6,7 +6,6 @@ the instance has one of its own, which is the journal's append itself, with noth
 
 from __future__ import annotations
 
-import asyncio
 import html
 import logging
 import threading
@@ -242,6 +241,8 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """As ``__exit__``, in a thread, so that the event loop goes on."""
+        import asyncio  # a tenth of what an init() imports, for those who have imported it already
+
         context.leave(self._tokens.pop())
         await asyncio.to_thread(self._leave, error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steplog import instance
 from steplog.delivery.wire import web_path
+from steplog.identity import slug_of
 from steplog.journal.manifest import Manifest
 from steplog.settings import Settings
 
@@ -12,9 +13,7 @@ __all__ = ["page_of", "page_path"]
 
 def page_path(namespace: str, project: str, run: str, name: str | None) -> str:
     """The path of a run's page: by the slug of its name, or by its uuid where the name has none."""
-    from slugify import slugify
-
-    return web_path(namespace, project, slugify(name or "") or run)
+    return web_path(namespace, project, slug_of(name or "") or run)
 
 
 def page_of(manifest: Manifest, settings: Settings) -> str | None:

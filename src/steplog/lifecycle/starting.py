@@ -29,7 +29,7 @@ from steplog import context, safeguard
 from steplog.delivery.creation import Made
 from steplog.delivery.wire import runs_path
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
-from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
+from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Manifest, Plan
 from steplog.lifecycle import saying
@@ -109,13 +109,11 @@ def _one(what: str, positional: str | None, keyword: str | None) -> str | None:
 
 
 def _plan(settings: Settings, namespace_slug: str | None, description: str | None, status: str | None) -> Plan:
-    from slugify import slugify
-
     if settings.project is None and settings.mode != "disabled":
         meant = f"; did you mean init(project={namespace_slug!r})?" if namespace_slug is not None else ""
         raise ValueError(f"init() needs a project{meant or ': init(project=...), or STEPLOG_PROJECT'}")
     project_name = settings.project or "disabled"
-    slug = slugify(project_name)
+    slug = slug_of(project_name)
     if not slug:
         raise ValueError(f"the project {project_name!r} has no letter or digit to make its address of")
     return Plan(
@@ -162,12 +160,11 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     """Make the run on the server now. What it is to be is written down first: a death in between loses no run."""
     import requests
-    from slugify import slugify
 
     from steplog.network import reasons
 
     account = client.login()
-    plan = msgspec.structs.replace(plan, namespace=plan.namespace or slugify(account.username))
+    plan = msgspec.structs.replace(plan, namespace=plan.namespace or slug_of(account.username))
     _make_project(plan, plan.namespace, client)
     opened = OpenRun(_planned(plan, client, "online"), None)
     given = {"name": plan.name, "description": plan.description, "status": plan.status}

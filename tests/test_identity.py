@@ -1,0 +1,40 @@
+"""Names in addresses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from slugify import slugify
+
+from steplog.identity import slug_of
+
+NAMES = st.text() | st.from_regex(r"[a-z0-9-]{0,12}", fullmatch=True) | st.from_regex(r"[A-Za-z0-9 ,_.-]{0,12}")
+
+
+@given(NAMES)
+@example("")
+@example("-")
+@example("a--b")
+@example("1-000")
+@example("mnist-2")
+def test_the_slug_of_a_name_is_what_slugify_makes_of_it(name):
+    assert slug_of(name) == slugify(name)
+
+
+PROGRAM = """
+import sys
+import steplog
+steplog.init
+import steplog.lifecycle.opened, steplog.network.connection
+from steplog.identity import slug_of
+slug_of("mnist-2")
+print(*sorted({"asyncio", "slugify", "numpy", "rich", "click", "starlette", "sqlite3", "tomllib"} & set(sys.modules)))
+"""
+
+
+def test_a_run_begins_without_importing_what_it_has_no_use_for():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == ""
