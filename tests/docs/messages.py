@@ -1,8 +1,8 @@
 """What steplog says: the templates of its messages, read from its source.
 
 A template is the text of a message with ``…`` for what is put in. ``said`` are the warnings and errors that a program's
-log gets to see, which the page on messages has to explain; ``written`` is any text of the source, in which a message
-that the page explains has to be.
+log gets to see and what is printed about a run, all of which the page on messages has to explain; ``written`` is any
+text of the source, in which a message that the page explains has to be.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _HOLE = re.compile(r"%(?:[.\d]*[sdrgf])")
 
 
 def said() -> dict[str, str]:
-    """The template of each warning and error, and where it is said."""
+    """The template of each warning and error and of each line about a run, and where it is said."""
     found = {}
     for file, tree in _trees():
         for node in ast.walk(tree):
-            if _is_said(node) and isinstance(node, ast.Call) and (text := template(node.args[0])):
+            if isinstance(node, ast.Call) and (text := _text_of(node)):
                 found[text] = f"{file.relative_to(SRC)}:{node.lineno}"
     return found
 
@@ -45,17 +45,18 @@ def template(node: ast.AST) -> str | None:
 
 def plain(text: str) -> str:
     """As messages are compared."""
-    return " ".join(text.replace("`", "").removeprefix("steplog: ").split())
+    return re.sub("…+", "…", " ".join(text.replace("`", "").removeprefix("steplog: ").split()))
 
 
-def _is_said(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in _LEVELS
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id in _LOGGERS
-    )
+def _text_of(call: ast.Call) -> str | None:
+    """What a call says, if that is what it is for: the text of a logger's, or the third argument of ``saying.say``."""
+    called = call.func
+    if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
+        if called.value.id in _LOGGERS and called.attr in _LEVELS:
+            return template(call.args[0])
+        if (called.value.id, called.attr) == ("saying", "say"):
+            return template(call.args[2])
+    return template(call.args[2]) if isinstance(called, ast.Name) and called.id == "say" else None
 
 
 def _trees() -> Iterator[tuple[Path, ast.Module]]:
