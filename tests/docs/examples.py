@@ -14,11 +14,15 @@ text      not checked: drawings
 A comment on the line before a python block makes it a program of its own: ``<!-- alone -->``, or
 ``<!-- needs: torch -->``, which is also the only reason to skip one: that the module is not installed.
 Commands between backticks in a text are parsed like those in sh blocks; what ends in a full stop there is a message.
+Calls there of what ``steplog`` has, and of a ``run``, are bound to its arguments, with ``…`` for any.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import importlib.util
+import inspect
 import os
 import re
 import shlex
@@ -28,6 +32,7 @@ from pathlib import Path
 
 import click
 
+import steplog
 from steplog.cli import main
 from steplog.settings import documented, resolve
 
@@ -37,6 +42,7 @@ OTHER_VARIABLES = {"STEPLOG_SERVE_API_KEY", "_STEPLOG_COMPLETE"}
 _FENCE = re.compile(r"^(`{3,})([^`\n]*)$")
 _MARK = re.compile(r"^<!-- (?:(alone)|needs: (\w+)) -->$")
 _ASSIGNMENT = re.compile(r"^(?:export )?[A-Za-z_]\w*=\S*$")
+_CALL = re.compile(r"`((?:steplog|run)\.\w+\(.*?\))`")
 _VARIABLE = re.compile(r"\b_?STEPLOG_[A-Z_]*[A-Z]\b")
 
 
@@ -164,6 +170,29 @@ def check_commands(text: str) -> None:
                 words.pop(0)
             if words and Path(words[0]).name == "steplog" and not {"COMMAND", "…"} & set(words):
                 _check_command(line, words[1:])
+
+
+def check_calls(text: str) -> None:
+    """Raise for a call of ``steplog.…()`` or ``run.…()`` between backticks that its arguments do not allow."""
+    for written in _CALL.findall(text):
+        with contextlib.suppress(SyntaxError):
+            made = ast.parse(written.replace("…", "..."), mode="eval").body
+            if isinstance(made, ast.Call) and isinstance(made.func, ast.Attribute):
+                _check_call(written, made, made.func)
+
+
+def _check_call(written: str, made: ast.Call, called: ast.Attribute) -> None:
+    owner: object = steplog if ast.unparse(called.value) == "steplog" else steplog.Run
+    found = getattr(owner, called.attr, None)
+    if found is None:
+        raise ExampleError(f"{written}: there is no {called.attr}")
+    own = [] if owner is steplog else [None]
+    try:
+        inspect.signature(found).bind_partial(
+            *own, *made.args, **{each.arg or "": each.value for each in made.keywords}
+        )
+    except TypeError as error:
+        raise ExampleError(f"{written}: {error}") from None
 
 
 def check_variables(text: str) -> None:

@@ -13,6 +13,7 @@ from docs.examples import (
     ROOT,
     ExampleError,
     Program,
+    check_calls,
     check_commands,
     check_output,
     check_settings,
@@ -63,13 +64,14 @@ def test_the_examples_of_a_page_run_and_print_what_it_says(page, program, tmp_pa
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_the_commands_variables_and_settings_of_a_page_are_taken(page, tmp_path):
+def test_the_commands_calls_variables_and_settings_of_a_page_are_taken(page, tmp_path):
     text = read(page)
     check(text, tmp_path)
 
 
 def check(text: str, directory: Path) -> None:
     check_commands(text)
+    check_calls(text)
     check_variables(text)
     check_settings(text, directory)
 
@@ -109,9 +111,11 @@ def test_a_broken_example_is_found(parts, said, tmp_path):
         page_of(("toml", "[tool.steplog]\nurl = 3")),
         "Type `steplog sohw`.",
         "It is `STEPLOG_URI`.",
+        "It is `steplog.initialize()`.",
+        'It is `run.log("loss", 0.3, stepp=7)`.',
     ],
 )
-def test_a_command_a_variable_or_a_setting_that_is_not_there_is_found(text, tmp_path):
+def test_a_command_a_call_a_variable_or_a_setting_that_is_not_there_is_found(text, tmp_path):
     with pytest.raises(ExampleError):
         check(text, tmp_path)
 
