@@ -215,7 +215,7 @@ def test_a_block_that_is_made_while_another_is_given_back_is_counted():
 
 def test_all_pools_of_a_process_look_once_a_second_and_see_what_each_of_them_takes_at_once(memory):
     now = [100.0]
-    usage = Usage(memory, lambda: now[0])
+    usage = Usage(memory, clock=lambda: now[0])
     first, second = (MemoryPool(memory / name, memory, MIB, usage) for name in "ab")
     (memory / "a").mkdir()
     block = first.make(256 * 1024)
@@ -231,8 +231,17 @@ def test_all_pools_of_a_process_look_once_a_second_and_see_what_each_of_them_tak
 
 def test_a_look_that_takes_long_is_taken_seldom(memory):
     times = iter([100.0, 100.1, 102.0, 119.0, 121.0, 121.1])
-    usage = Usage(memory, lambda: next(times))
+    usage = Usage(memory, clock=lambda: next(times))
     assert usage.bytes() == 0
     (memory / "others").write_bytes(bytes(4096))
     assert usage.bytes() == usage.bytes() == 0
     assert usage.bytes() == 4096
+
+
+def test_a_file_system_that_is_hardly_used_is_not_searched(tmpfs):
+    times = iter(range(100, 200, 5))
+    usage = Usage(tmpfs, 128 * 1024, clock=lambda: float(next(times)))
+    (tmpfs / "others").write_bytes(bytes(64 * 1024))
+    assert 64 * 1024 <= usage.bytes() <= 128 * 1024
+    (tmpfs / "more").write_bytes(bytes(96 * 1024))
+    assert usage.bytes() == used_bytes(tmpfs) == 160 * 1024

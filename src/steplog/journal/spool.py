@@ -53,8 +53,9 @@ class Spool(Frames):
     """The spool files of ``writer`` in ``directory``, which need not be there. Raises OSError when it cannot look."""
 
     def __init__(self, directory: Path, writer: str, files: Files | None = None) -> None:
-        # What takes the next frame, and its descriptor. Before all else: a spool that cannot be read is closed, too.
+        # What is open, and its descriptor. Before all else: a spool that cannot be read is closed, too.
         self._open: tuple[SpoolFile, int] | None = None
+        self._resting: SpoolFile | None = None  # takes the next frame, and is closed
         super().__init__(directory, writer, files)
         self._fresh: list[Entry] = []  # written, not synced
         self._marks = MarksFile(directory, self._files)
@@ -68,7 +69,7 @@ class Spool(Frames):
         if self._open is not None and (self._open[0].full or self._open[0].size + len(data) > FILE_BYTES_MAX):
             self.sync()
             self._close()
-        file, descriptor = self._open or self._create(records.first)
+        file, descriptor = self._open or self._reopened(len(data)) or self._create(records.first)
         try:
             rest = memoryview(data)
             while rest:
@@ -108,6 +109,20 @@ class Spool(Frames):
         self._set_entries((*self._entries, *self._fresh))
         self._fresh = []
 
+    def rest(self) -> None:
+        """Between two intervals no file is kept open: hundreds of runs may be spooling."""
+        if self._open is not None and not self._fresh:
+            file = self._open[0]
+            self._close()
+            self._resting = file
+
+    def _reopened(self, more: int) -> tuple[SpoolFile, int] | None:
+        file, self._resting = self._resting, None
+        if file is None or file.full or file not in self._all or file.size + more > FILE_BYTES_MAX:
+            return None
+        self._open = file, self._files.open(file.path)
+        return self._open
+
     def _create(self, first: int) -> tuple[SpoolFile, int]:
         self._files.make_private(self.directory)
         number = len(self._names(SPOOL_SUFFIX))
@@ -134,6 +149,7 @@ class Spool(Frames):
         self._close()  # a run that is left to somebody else leaves no descriptor here
 
     def _close(self) -> None:
+        self._resting = None
         if self._open is not None:
             descriptor, self._open = self._open[1], None
             self._close_quietly(descriptor)

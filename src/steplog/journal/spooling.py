@@ -67,6 +67,8 @@ class Spooling:
                 _log.warning("steplog cannot write to %s: %s. Records stay in memory.", self.spool.directory, error)
             self.trouble, self._said = str(error), True
             return False
+        finally:
+            self.spool.rest()
         self.trouble = None
         if self._said and first < end:
             _log.info("steplog writes to %s again.", self.spool.directory)

@@ -43,7 +43,7 @@ class Process:
         compiled.prefer(pure=settings.pure)
         self.places = Places(_usable(settings), settings.dir, host_id())
         self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(self.places.memory)
-        self.usage = None if self.places.memory is None else Usage(self.places.memory)
+        self.usage = None if self.places.memory is None else Usage(self.places.memory, self.memory_bytes_max // 2)
         self.terms = Terms(settings.batch_age_s, settings.connections_max)
         self.disk = Disk(settings.spool_bytes_max or _spool_bytes_max(settings.dir))
         self._adopt_at = 0.0
