@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from server.batches import range_of
 from server.looking import CARDS, DRAWN, address, new_run, project
-from server.process import ServerProcess
+from server.process import SOURCES, ServerProcess
 
 
 def after(ms: int) -> str:
@@ -47,6 +50,36 @@ def test_a_run_is_shown_at_its_web_address_and_the_token_leaves_the_address_bar(
     assert rows[0] == ["loss", "0.002", "0.002", "1", "500", "0", "499"]
     assert [row[:2] for row in rows[1:]] == [["note", "so far so good"], ["n", "3"]]
     assert browser.run("location.search") == "?view=table"
+
+
+PROGRAM = """
+import steplog
+run = steplog.init(project="real", config={"lr": 0.1})
+print(run.url, flush=True)
+for step in range(100):
+    run.log("loss", 1 / (step + 1), step)
+raise ValueError("out of data")
+"""
+
+
+def test_the_address_that_a_program_is_given_shows_its_run_and_what_it_went_down_on(server, browser):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | {"STEPLOG_DIR": str(server.directory), "PYTHONPATH": str(SOURCES)},
+        cwd=server.directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    browser.open(done.stdout.strip())
+    browser.wait(f"{DRAWN} === 1")
+    assert browser.run("document.querySelector('.title .status').textContent") == "CRASHED"
+    assert browser.run("document.querySelector('.exception summary bdi').textContent") == "ValueError: out of data"
+    assert "line 7" in browser.run("document.querySelector('.exception pre').textContent")
+    assert browser.run("document.querySelector('.config dl').textContent") == "lr0.1"
+    assert browser.run("document.querySelector('.readout').textContent") == "100 points, steps 0 – 99"
+    assert browser.run("location.hash") == ""
 
 
 @pytest.mark.slow
