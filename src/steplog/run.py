@@ -21,6 +21,7 @@ from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
 from steplog.lifecycle import ending, saying, traces
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.opened import OpenRun
+from steplog.lifecycle.patience import Patience
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
@@ -154,8 +155,9 @@ class Run:
         Args:
             client: deliver over this client from now on.
             status: how the run ended.
-            timeout: in seconds; None: the setting ``finish_timeout_s``. A deadline that passes is no exception: the
-                report says how many records are ``pending``, and they stay in the journal with the status.
+            timeout: in seconds; None: the setting ``finish_timeout_s``, and 5 s for a server that has not answered for
+                10 s. A deadline that passes is no exception: the report says how many records are ``pending``, and they
+                stay in the journal with the status.
 
         Raises:
             requests.HTTPError: the server refuses the status; the run stays open then.
@@ -169,13 +171,15 @@ class Run:
         timeout_s = opened.settings.finish_timeout_s if timeout is None else timeout
         if self._is_ours_to_finish(time.monotonic() + timeout_s):
             try:
-                self._finish(opened, status, timeout_s)
+                self._finish(opened, status, timeout_s, Patience(whatever=timeout is not None))
             finally:
                 self._finishing.clear()
         return opened.report() if self._report is None else self._report
 
-    def _finish(self, opened: OpenRun | DisabledRun, status: RunStatus, timeout_s: float) -> None:
-        refused = opened.finish(status.value, timeout_s)
+    def _finish(
+        self, opened: OpenRun | DisabledRun, status: RunStatus, timeout_s: float, patience: Patience
+    ) -> None:
+        refused = opened.finish(status.value, timeout_s, patience)
         if refused is not None:
             import requests
 

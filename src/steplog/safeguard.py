@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 from steplog.lifecycle import ending, saying, traces
 from steplog.lifecycle.opened import OpenRun
+from steplog.lifecycle.patience import Patience
 from steplog.lifecycle.process import open_runs
 
 if TYPE_CHECKING:
@@ -137,15 +138,15 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
     """End all open runs: first each gets its status, then they are waited for."""
-    began, interrupted = time.monotonic(), False
+    began, interrupted, patience = time.monotonic(), False, Patience()
     runs = open_runs()
     for opened in runs:
         opened.finish_in_background(status)
     for opened in (*_superseded, *runs):
-        left_s = opened.patience_s(limit_s(opened.settings)) - (time.monotonic() - began)
+        left_s = limit_s(opened.settings) - (time.monotonic() - began)
         delivered = False
         try:
-            delivered = opened.settle(0.0 if interrupted else left_s)
+            delivered = opened.settle(0.0 if interrupted else left_s, patience)
         except KeyboardInterrupt:
             interrupted = True
         if opened.custody is not None and (opened in runs or not delivered):

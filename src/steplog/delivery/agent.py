@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from steplog.delivery.consignment import Consignment, Terms, Wait
 from steplog.delivery.custody import Custody
@@ -34,11 +34,19 @@ from steplog.delivery.sender import Due, Sender
 from steplog.errors import ServerUnavailableError
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["GIVE_WAY_S", "Agent"]
+__all__ = ["GIVE_WAY_S", "Agent", "Prospect"]
 
 GIVE_WAY_S = 1.0
 T = TypeVar("T")
 _log = logging.getLogger("steplog")
+
+
+class Prospect(NamedTuple):
+    """About so many records are left; what keeps them, if anything does; for how long the server has not answered."""
+
+    left: int
+    trouble: str | None
+    silent_s: float
 
 
 class Agent:
@@ -179,10 +187,11 @@ class Agent:
         with self.lock:
             return self._sender.trouble(custody.consignment)
 
-    def silent_s(self, custody: Custody) -> float:
-        """For how long its server has not answered."""
+    def prospect(self, custody: Custody) -> Prospect:
+        """How it stands with a run, for those who wait for it."""
         with self.lock:
-            return self._sender.silent_s(custody.consignment, self._clock())
+            run = custody.consignment
+            return Prospect(run.left(), self._sender.trouble(run), self._sender.silent_s(run, self._clock()))
 
     def wake(self) -> None:
         """Have the sender and its lanes look now. Safe in a signal handler."""

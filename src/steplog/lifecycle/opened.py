@@ -22,6 +22,7 @@ from steplog.journal.opening import OpenWriter, open_writer
 from steplog.lifecycle import counting, saying, waiting
 from steplog.lifecycle.adoption import succeed
 from steplog.lifecycle.pages import page_of
+from steplog.lifecycle.patience import Patience
 from steplog.lifecycle.process import Process, current
 from steplog.report import Report, Stats
 
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
     from steplog.delivery.creation import Made
     from steplog.run import Run
 
-__all__ = ["SILENT_EXIT_S", "SILENT_S", "OpenRun"]
+__all__ = ["OpenRun"]
 
-SILENT_S = 10.0
-SILENT_EXIT_S = 5.0
 _log = logging.getLogger("steplog")
 _opening = threading.RLock()
 
@@ -164,17 +163,23 @@ class OpenRun:
         """Wait until what is written by now is delivered; whether it is."""
         return self._wait(timeout_s)
 
-    def _wait(self, timeout_s: float, status: str | None = None) -> bool:
+    def _wait(self, timeout_s: float, status: str | None = None, patience: Patience | None = None) -> bool:
         custody, process = self.custody, self.process
         if custody is None or process is None:
             return self.process is None or waiting.for_marks(self.opened, timeout_s)
         if self.transport is not None:
-            return process.agent.wait(custody, timeout_s, status)
+            if patience is None:
+                return process.agent.wait(custody, timeout_s, status)
+            goes_on = patience.watch(self, lambda: process.agent.prospect(custody))
+            try:
+                return process.agent.wait(custody, timeout_s, status, goes_on=goes_on)
+            finally:
+                patience.clear()
         if status is not None:
             process.agent.decide(custody, status)
         return waiting.for_disk(self.opened, timeout_s)
 
-    def finish(self, status: str, timeout_s: float) -> Judgement | None:
+    def finish(self, status: str, timeout_s: float, patience: Patience | None = None) -> Judgement | None:
         """Take no more records, deliver those there are, then send the status; the judgement if that is refused.
 
         The first Ctrl-C ends the waiting, as the deadline does. Only the run's owner sends a status.
@@ -188,7 +193,7 @@ class OpenRun:
                 self._wait(timeout_s)
         else:
             with contextlib.suppress(KeyboardInterrupt):
-                self._wait(timeout_s, status)
+                self._wait(timeout_s, status, patience)
             refused = process.agent.look(custody, _taken_back)
             if refused is not None:
                 self._finished = None
@@ -235,19 +240,13 @@ class OpenRun:
         self.opened.gone = True
         self._close()
 
-    def patience_s(self, timeout_s: float) -> float:
-        """How long the end of the process waits for this run: not long for a silent server, since the data is safe."""
-        if self.custody is None or self.process is None or self.process.agent.silent_s(self.custody) < SILENT_S:
-            return timeout_s
-        return min(timeout_s, SILENT_EXIT_S)
-
-    def settle(self, timeout_s: float) -> bool:
+    def settle(self, timeout_s: float, patience: Patience | None = None) -> bool:
         """After ``finish_in_background``, as the process ends: wait until nothing is left of the run; whether so."""
         custody, process = self.custody, self.process
         if custody is None or process is None:
             return True  # a worker's records are safe, and the agent, which lives elsewhere, delivers them
         status = None if custody.consignment.status_sent else custody.manifest.status
-        delivered = self._wait(timeout_s, status)
+        delivered = self._wait(timeout_s, status, patience)
         if delivered:
             self._let_go(process, custody)
         return delivered

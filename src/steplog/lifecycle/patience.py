@@ -1,0 +1,107 @@
+"""Patience: what the end of a run, or of the program, shows while it waits, and when it does not wait any longer.
+
+On a terminal one line changes in place, from ``SHOW_AFTER_S`` on: what is left, how fast it goes, and the last error.
+Elsewhere the log has one line in ``LOG_INTERVAL_S``.
+
+A server that has not answered for ``SILENT_S`` is waited for ``SILENT_EXIT_S`` more and no longer: the data is safe. That
+does not hold where the caller said how long to wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+from steplog.delivery.agent import Prospect
+
+if TYPE_CHECKING:
+    from steplog.lifecycle.opened import OpenRun
+
+__all__ = ["LOG_INTERVAL_S", "SHOW_AFTER_S", "SILENT_EXIT_S", "SILENT_S", "Patience"]
+
+SHOW_AFTER_S = 1.0
+LOG_INTERVAL_S = 10.0
+SILENT_S = 10.0
+SILENT_EXIT_S = 5.0
+_CLEAR = "\r\x1b[K"
+_log = logging.getLogger("steplog")
+
+
+class Patience:
+    """Of those who wait one after the other. ``whatever``: silent servers are waited for, too.
+
+    ``clock`` is monotonic, in seconds; ``screen`` is where a terminal may be.
+    """
+
+    def __init__(
+        self,
+        *,
+        whatever: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        screen: TextIO | None = None,
+    ) -> None:
+        self._whatever = whatever
+        self._clock = clock
+        stream = sys.stderr if screen is None else screen
+        self._screen = stream if _is_terminal(stream) else None
+        self._show_at = clock() + SHOW_AFTER_S
+        self._log_at = clock() + LOG_INTERVAL_S
+        self._shown = False
+        self._leave_at: dict[str, float] = {}  # by server
+
+    def watch(self, run: OpenRun, look: Callable[[], Prospect]) -> Callable[[], bool]:
+        """For one of them: what is to be asked a few times a second, whether to wait on."""
+        name, server, quiet = run.name(), run.manifest.base_url, run.settings.quiet
+        begun, first = self._clock(), look().left
+
+        def goes_on() -> bool:
+            now, seen = self._clock(), look()
+            rate = max(0, first - seen.left) / (now - begun) if now > begun else 0.0
+            if not quiet:
+                self._tell(now, name, seen, rate)
+            return self._whatever or not self._leaves(now, server, seen.silent_s)
+
+        return goes_on
+
+    def _leaves(self, now: float, server: str, silent_s: float) -> bool:
+        if silent_s < SILENT_S:
+            self._leave_at.pop(server, None)
+            return False
+        return now >= self._leave_at.setdefault(server, now + SILENT_EXIT_S)
+
+    def _tell(self, now: float, run: str, seen: Prospect, rate: float) -> None:
+        trouble = "" if seen.trouble is None else f"; {seen.trouble}"
+        words = f"steplog: run {run}: {seen.left:,} records left, {rate:,.0f} a second{trouble}"
+        words = "".join(char if char.isprintable() else " " for char in words)
+        if self._screen is None:
+            if now >= self._log_at:
+                self._log_at = now + LOG_INTERVAL_S
+                _log.warning("%s. Ctrl-C leaves them in the journal.", words)
+        elif now >= self._show_at:
+            width = max(20, shutil.get_terminal_size().columns - 1)
+            self._write(f"{_CLEAR}{words[:width]}")
+
+    def _write(self, text: str) -> None:
+        self._shown = True
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # closed, or in the middle of a write
+            if self._screen is not None:
+                self._screen.write(text)
+                self._screen.flush()
+
+    def clear(self) -> None:
+        """Nobody waits any more, for now: remove what is shown."""
+        if self._shown:
+            self._write(_CLEAR)
+            self._shown = False
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
+        return False
