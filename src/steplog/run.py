@@ -176,9 +176,7 @@ class Run:
                 self._finishing.clear()
         return opened.report() if self._report is None else self._report
 
-    def _finish(
-        self, opened: OpenRun | DisabledRun, status: RunStatus, timeout_s: float, patience: Patience
-    ) -> None:
+    def _finish(self, opened: OpenRun | DisabledRun, status: RunStatus, timeout_s: float, patience: Patience) -> None:
         refused = opened.finish(status.value, timeout_s, patience)
         if refused is not None:
             import requests

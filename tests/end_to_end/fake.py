@@ -20,6 +20,7 @@ class FakeServer:
 
     def __init__(self, memory: MemoryServer | None = None) -> None:
         self.memory = memory or MemoryServer()
+        self.key: str | None = None  # None: whatever is sent is good
         self._web = HTTPServer()
         self._web.expect_request(re.compile("")).respond_with_handler(self._answer)
         self._web.start()
@@ -27,6 +28,10 @@ class FakeServer:
     @property
     def url(self) -> str:
         return self._web.url_for("").rstrip("/")
+
+    def accepts(self, key: str) -> None:
+        """From now on it knows this key alone."""
+        self.key = key
 
     def configure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Make it the server of this process."""
@@ -42,5 +47,7 @@ class FakeServer:
         ]
 
     def _answer(self, asked: WebRequest) -> Response:
+        if self.key is not None and asked.headers.get("Authorization") != f"Api-Key {self.key}":
+            return Response(b'{"detail": "Invalid API key."}', 401)
         answer = self.memory.exchange(Request(asked.method, asked.path, asked.get_data(), dict(asked.headers)), 0.0)
         return Response(answer.body, answer.status, dict(answer.headers))

@@ -2,23 +2,37 @@
 
 ``mode`` counts at once, for connections that are open too:
 
-======  ==========================================================
-pass    what comes goes through
-hold    the server's answers stay here; connections are accepted
-drip    the server's answers come one byte in half a second
-lost    nothing goes through, and no connection is accepted
-======  ==========================================================
+=======  ==========================================================================
+pass     what comes goes through
+late     so it does, ``LATE_S`` later
+hold     the server's answers stay here; connections are accepted
+drip     the server's answers come one byte in half a second
+lost     nothing goes through, and no connection is accepted
+busy     every request is answered here: 429, and not to come back for an hour
+garbage  every request is answered here with what is no HTTP
+headers  every request is answered here with a head, and the connection closed then
+cut      half of a request goes through, and the connection is closed
+deaf     the request goes through, and the connection is reset before the answer
+reset    the connection is reset when a request comes
+=======  ==========================================================================
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from types import TracebackType
 
 DRIP_S = 0.5
+LATE_S = 0.2
+ANSWERS = {
+    "busy": b"HTTP/1.1 429 Slow Down\r\nRetry-After: 3600\r\nContent-Length: 2\r\n\r\n{}",
+    "garbage": b"\x00\xff\x16\x03 what is this\r\n\r\n",
+    "headers": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n",
+}
 _POLL_S = 0.02
 
 
@@ -91,16 +105,35 @@ class Gate:
                 if not data:
                     target.shutdown(socket.SHUT_WR)
                     return
-                self._pass_on(data, target, answers)
+                if not self._pass_on(data, source, target, answers):
+                    target.shutdown(socket.SHUT_RDWR)
+                    return
 
-    def _pass_on(self, data: bytes, target: socket.socket, answers: bool) -> None:
+    def _pass_on(self, data: bytes, source: socket.socket, target: socket.socket, answers: bool) -> bool:
+        """Whether the connection goes on."""
+        near = target if answers else source
         while data and not self._closed.is_set():
-            if self.mode == "pass" or (self.mode in ("hold", "drip") and not answers):
-                target.sendall(data)
-                return
-            if self.mode == "drip":
+            mode = self.mode
+            if mode in ANSWERS and not answers:
+                near.sendall(ANSWERS[mode])
+                return mode == "busy"
+            if (mode == "reset" and not answers) or (mode == "deaf" and answers):
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                near.close()
+                return False
+            if mode == "cut" and not answers:
+                target.sendall(data[: len(data) // 2])
+                return False
+            if mode == "late":
+                self._closed.wait(LATE_S)
+                mode = "pass"
+            if mode == "drip" and answers:
                 target.sendall(data[:1])
                 data = data[1:]
                 self._closed.wait(DRIP_S)
-            else:
+            elif mode == "lost" or (mode == "hold" and answers):
                 self._closed.wait(_POLL_S)
+            else:
+                target.sendall(data)
+                return True
+        return True

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -88,9 +89,18 @@ class Host:
         return path
 
     def start(
-        self, source: str | Path, *arguments: str, name: str = "run", under: Sequence[str] = (), **variables: str
+        self,
+        source: str | Path,
+        *arguments: str,
+        name: str = "run",
+        under: Sequence[str] = (),
+        errors: IO[bytes] | None = None,
+        **variables: str,
     ) -> subprocess.Popen[str]:
-        """Start a program; ``name`` is what ``begin`` calls its run, ``under`` a command that runs it."""
+        """Start a program; ``name`` is what ``begin`` calls its run, ``under`` a command that runs it.
+
+        ``errors`` is its standard error, None: a pipe.
+        """
         path = source if isinstance(source, Path) else self.write(source)
         return subprocess.Popen(
             [*under, sys.executable, *WARNINGS, str(path), *arguments],
@@ -98,7 +108,7 @@ class Host:
             cwd=self.directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE if errors is None else errors,
             text=True,
         )
 
@@ -132,6 +142,7 @@ def ended(program: subprocess.Popen[str], began: float | None = None, deadline_s
     began = time.monotonic() if began is None else began
     try:
         out, errors = program.communicate(timeout=deadline_s)
+        errors = errors or ""
     finally:
         if program.poll() is None:
             program.kill()

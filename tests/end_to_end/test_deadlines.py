@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -28,7 +31,7 @@ CALLS = {
     "finish": "report = run.finish(timeout=1.0)",
     "flush": "assert run.flush(timeout=1.0) is False",
 }
-WAYS = ["hold", "drip", "lost"]
+WAYS = ["hold", "drip", "lost", "busy"]
 
 
 @pytest.fixture
@@ -179,3 +182,140 @@ def test_log_costs_the_same_while_the_server_is_away(behind: Host, gate: Gate):
     done = ended(program)
     assert done.code == 0, done.errors
     assert behind.server.values("run", "loss") == [float(number) for number in range(200) for _ in range(100)]
+
+
+BAD = ["late", "garbage", "headers", "cut", "deaf", "reset", "hold", "lost"]
+
+
+@pytest.mark.slow
+def test_through_a_network_that_does_everything_wrong_each_record_arrives_once_and_in_order(behind: Host, gate: Gate):
+    program = behind.start(
+        """
+        run = begin()
+        print("ready", flush=True)
+        number = 0
+        for word in sys.stdin:
+            for _ in range(500):
+                run.log("loss", float(number))
+                number += 1
+            if word == "on\\n":
+                assert run.flush(60)
+            print(number, flush=True)
+        assert run.finish().pending == 0
+        """,
+        STEPLOG_EXCHANGE_TIMEOUT_S="1",
+    )
+    assert line(program) == "ready"
+    assert program.stdin is not None
+    for _ in range(2):
+        for way in BAD:
+            worsen(gate, way)
+            program.stdin.write("bad\n")
+            program.stdin.flush()
+            line(program)
+            began = time.monotonic()
+            wait_until(lambda began=began: time.monotonic() - began > 1.2)  # type: ignore[misc]
+            gate.find()
+            program.stdin.write("on\n")
+            program.stdin.flush()
+            line(program)
+    program.stdin.close()
+    program.stdin = None
+    done = ended(program)
+    assert done.code == 0, done.errors
+    assert behind.server.values("run", "loss") == [float(number) for number in range(len(BAD) * 2000)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("silent_before", [True, False])
+def test_the_interpreter_leaves_a_silent_server_after_five_seconds_more(behind: Host, gate: Gate, silent_before: bool):
+    """Though it may wait for a minute: once nothing was heard for ten seconds, the data is as safe as it gets."""
+    program = behind.start(f"""
+        run = begin()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        run.log("loss", 0.5)
+        while {silent_before} and run._opened.process.agent.prospect(run._opened.custody).silent_s < 10:
+            time.sleep(0.01)
+        print("leaves", flush=True)
+    """)
+    assert line(program) == "ready"
+    gate.mode = "hold"
+    go_on(program)
+    assert line(program) == "leaves"
+    began = time.monotonic()
+    assert ended(program).code == 0
+    assert 4.9 < time.monotonic() - began < (5.0 if silent_before else 15.0) + SPARE_S + 0.5  # the look is each 0.25 s
+
+
+def test_a_terminal_shows_what_is_left_while_finish_waits(behind: Host, gate: Gate):
+    shown, terminal = pty.openpty()
+    try:
+        with open(terminal, "wb", closefd=False) as screen:
+            program = behind.start(BEGIN + "    run.finish(timeout=2)", errors=screen, STEPLOG_QUIET="")
+        assert line(program) == "ready"
+        gate.mode = "hold"
+        go_on(program)
+        assert ended(program).code == 0
+        said = os.read(shown, 65536).decode()
+    finally:
+        os.close(shown)
+        os.close(terminal)
+    assert "\r\x1b[Ksteplog: run run: 1,000 records left, 0 a second" in said
+    lines = said.rpartition("\x1b[K")[2].splitlines()  # the one that changes is gone
+    assert [text for text in lines if "1,000 records are kept" in text]
+    assert "records left" not in said.rpartition("\x1b[K")[2]
+
+
+RESOLVER = """
+    import socket, steplog
+    if HANGS:
+        silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        silent.bind(("127.0.0.1", 53))
+    began = time.monotonic()
+    run = begin()
+    for number in range(1000):
+        run.log("loss", float(number))
+    began_at = time.monotonic() - began
+    took = []
+    for call in (lambda: run.flush(timeout=1.0), lambda: run.finish(timeout=1.0)):
+        began = time.monotonic()
+        call()
+        took.append(time.monotonic() - began)
+    print(began_at, *took, run.stats().pending, flush=True)
+    other = begin("other", activate=False)
+    other.log("loss", 0.5)
+    print("leaves", flush=True)
+"""
+NAMESPACE = [
+    "unshare",
+    "--net",
+    "--mount",
+    "sh",
+    "-c",
+    'ip link set lo up && mount --bind "$0" /etc/resolv.conf && exec "$@"',
+]
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["a name that does not resolve", "a resolver that hangs"])
+def test_deadlines_hold_without_a_name_service(host: Host, hangs: bool):
+    resolver = host.directory / "resolv.conf"
+    resolver.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
+    under = [*NAMESPACE, str(resolver)]
+    if subprocess.run([*under, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no network and mount namespaces may be made here")
+    program = host.start(
+        RESOLVER.replace("HANGS", str(hangs)),
+        under=under,
+        STEPLOG_URL="https://runs.steplog.test",
+        STEPLOG_CONNECT_TIMEOUT_S="1",
+        STEPLOG_FINISH_TIMEOUT_S="1",
+    )
+    began_at, flushed, finished, pending = line(program).split()
+    assert float(began_at) < LIMIT_S + SPARE_S
+    assert max(float(flushed), float(finished)) < LIMIT_S + SPARE_S
+    assert pending == "1000"
+    assert line(program) == "leaves"
+    began = time.monotonic()
+    assert ended(program).code == 0
+    assert time.monotonic() - began < LIMIT_S + SPARE_S

@@ -3,8 +3,8 @@
 On a terminal one line changes in place, from ``SHOW_AFTER_S`` on: what is left, how fast it goes, and the last error.
 Elsewhere the log has one line in ``LOG_INTERVAL_S``.
 
-A server that has not answered for ``SILENT_S`` is waited for ``SILENT_EXIT_S`` more and no longer: the data is safe. That
-does not hold where the caller said how long to wait.
+A server that has not answered for ``SILENT_S`` is waited for ``SILENT_EXIT_S`` more and no longer: the data is safe.
+That does not hold where the caller said how long to wait.
 """
 
 from __future__ import annotations

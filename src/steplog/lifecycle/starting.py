@@ -20,7 +20,8 @@ which dies of anything before it has the answer leaves a run that is found, and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,6 +40,8 @@ from steplog.run import Run
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
+    import requests
+
     from steplog.client import TellurioClient
 
 __all__ = ["init"]
@@ -163,21 +166,22 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
 
     from steplog.network import reasons
 
-    account = client.login()
-    plan = msgspec.structs.replace(plan, namespace=plan.namespace or slug_of(account.username))
-    _make_project(plan, plan.namespace, client)
+    with _asking(client):
+        account = client.login()
+        plan = msgspec.structs.replace(plan, namespace=plan.namespace or slug_of(account.username))
+        _make_project(plan, plan.namespace, client)
     opened = OpenRun(_planned(plan, client, "online"), None)
     given = {"name": plan.name, "description": plan.description, "status": plan.status}
     try:
-        response = client.post(
-            runs_path(plan.namespace, plan.project),
-            {key: value for key, value in given.items() if value is not None},
-            headers={"Idempotency-Key": f'"{plan.local_id}"'},
-        )
-        if response.status_code != 201:
-            raise reasons.refusal(response)
-        told = response.json()
-        run = _described(told, plan.namespace)
+        with _asking(client):
+            response = client.post(
+                runs_path(plan.namespace, plan.project),
+                {key: value for key, value in given.items() if value is not None},
+                headers={"Idempotency-Key": f'"{plan.local_id}"'},
+            )
+            if response.status_code != 201:
+                raise reasons.refusal(response)
+        told, run = _told(response, plan.namespace)
     except (requests.HTTPError, InvalidAPIKeyError):
         opened.discard()
         raise
@@ -191,6 +195,30 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     run._opened_as(opened)
     saying.began(opened)
     return run
+
+
+@contextmanager
+def _asking(client: TellurioClient) -> Iterator[None]:
+    """A server that is busy or in trouble (408, 425, 429, 5xx) has refused nothing: it is one that is away."""
+    import requests
+
+    from steplog.network import reasons
+
+    try:
+        yield
+    except requests.HTTPError as error:
+        if error.response is None or not reasons.may_pass(error.response.status_code):
+            raise
+        raise ServerUnavailableError(f"{client.base_url}: {error}") from None
+
+
+def _told(response: requests.Response, namespace: str) -> tuple[dict[str, Any], Run]:
+    """What the server says of the run that it has made; ServerUnavailableError where it says something else."""
+    try:
+        told = response.json()
+        return told, _described(told, namespace)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ServerUnavailableError(f"{response.url}: the answer describes no run") from None
 
 
 def _make_project(plan: Plan, namespace: str, client: TellurioClient) -> None:

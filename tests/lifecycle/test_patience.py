@@ -1,0 +1,128 @@
+"""Patience: what is shown while somebody waits, and when a silent server is not waited for any longer."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from steplog.delivery.agent import Prospect
+from steplog.lifecycle.patience import LOG_INTERVAL_S, SILENT_EXIT_S, SILENT_S, Patience
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Watched:
+    """A run that somebody waits for, at its server, with a clock of its own."""
+
+    def __init__(self, screen: io.StringIO | None = None, *, whatever: bool = False, quiet: bool = False) -> None:
+        self.now = 1000.0
+        self.prospect = Prospect(1000, None, 0.0)
+        self.patience = Patience(whatever=whatever, clock=lambda: self.now, screen=screen or io.StringIO())
+        self.goes_on = self.watch("http://127.0.0.1:9", quiet)
+
+    def watch(self, server: str, quiet: bool = False) -> Any:
+        run = SimpleNamespace(
+            name=lambda: "brave\n\x1b[2Jpasta",
+            manifest=SimpleNamespace(base_url=server),
+            settings=SimpleNamespace(quiet=quiet),
+        )
+        return self.patience.watch(run, lambda: self.prospect)  # type: ignore[arg-type]
+
+    def after(self, seconds: float, left: int, trouble: str | None = None, silent_s: float = 0.0) -> bool:
+        self.now += seconds
+        self.prospect = Prospect(left, trouble, silent_s)
+        return bool(self.goes_on())
+
+
+def test_a_terminal_shows_one_line_with_what_is_left_the_speed_and_the_last_error(monkeypatch, caplog):
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((200, 24)))
+    screen = Screen()
+    watched = Watched(screen)
+    watched.after(0.5, 900)
+    assert screen.getvalue() == ""
+    watched.after(1.5, 400, "connection refused")
+    assert screen.getvalue() == (
+        "\r\x1b[Ksteplog: run brave  [2Jpasta: 400 records left, 300 a second; connection refused"
+    )
+    watched.patience.clear()
+    watched.patience.clear()
+    assert screen.getvalue().endswith("refused\r\x1b[K")
+    assert "\n" not in screen.getvalue()
+    assert caplog.text == ""
+
+
+def test_a_line_is_never_longer_than_the_terminal_is_wide(monkeypatch):
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 24)))
+    screen = Screen()
+    Watched(screen).after(2, 10, "words " * 100)
+    assert len(screen.getvalue()) == len("\r\x1b[K") + 39
+
+
+def test_elsewhere_there_is_one_line_in_ten_seconds(caplog):
+    screen = io.StringIO()
+    watched = Watched(screen)
+    with caplog.at_level(logging.WARNING, "steplog"):
+        for _ in range(100):
+            watched.after(0.25, 500)
+        assert len(caplog.records) == int(25 / LOG_INTERVAL_S)
+    assert "500 records left" in caplog.text
+    assert screen.getvalue() == ""
+
+
+def test_quiet_means_that_nothing_is_shown(caplog):
+    screen = Screen()
+    watched = Watched(screen, quiet=True)
+    assert watched.after(100, 1)
+    assert (screen.getvalue(), caplog.text) == ("", "")
+
+
+def test_a_silent_server_is_waited_for_five_seconds_more_and_no_longer():
+    watched = Watched()
+    assert watched.after(9, 1000, silent_s=9)
+    assert watched.after(1, 1000, silent_s=SILENT_S)
+    assert watched.after(SILENT_EXIT_S - 0.1, 1000, silent_s=15)
+    assert not watched.after(0.2, 1000, silent_s=15)
+
+
+def test_a_server_that_answers_meanwhile_is_waited_for_again():
+    watched = Watched()
+    assert watched.after(1, 1000, silent_s=SILENT_S)
+    assert watched.after(4, 900, silent_s=0)
+    assert watched.after(20, 900, silent_s=SILENT_S)
+    assert watched.after(4, 900, silent_s=14)
+
+
+def test_all_runs_of_a_silent_server_share_the_five_seconds():
+    watched = Watched()
+    assert watched.after(1, 1000, silent_s=SILENT_S)
+    assert not watched.after(6, 1000, silent_s=16)
+    assert not watched.watch("http://127.0.0.1:9")()
+    assert watched.watch("http://127.0.0.1:10")()
+
+
+def test_who_says_how_long_to_wait_gets_that():
+    watched = Watched(whatever=True)
+    assert watched.after(1, 1000, silent_s=SILENT_S)
+    assert watched.after(100, 1000, silent_s=100)
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_a_screen_that_is_gone_stops_nothing(close):
+    screen = Screen()
+    watched = Watched(screen)
+    if close:
+        screen.close()
+    else:
+        screen.write = lambda text: (_ for _ in ()).throw(BrokenPipeError())  # type: ignore[assignment,method-assign]
+    assert watched.after(2, 10)
+    watched.patience.clear()
