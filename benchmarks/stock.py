@@ -17,7 +17,7 @@ __all__ = ["figures", "pour"]
 
 GROUP = "stock"
 ROUND_TRIP_S = 0.05
-NAMES = 16
+NAMES = 32
 AFNIO = "afnio"
 
 
