@@ -154,7 +154,7 @@ class Settings:
     batch_age_s: float = _setting(_seconds(0), "How long a record waits for others.", 0.5)
     spool_interval_s: float = _setting(_seconds(0.001), "Undelivered for longer: copied to disk.", 1.0)
     signal_flush_s: float = _setting(_seconds(0), "How long a flush after a signal takes.", 5.0)
-    connections_max: int = _setting(_count(1), "Connections to a server that takes no batches.", 8)
+    connections_max: int = _setting(_count(1), "Connections to a server that takes no batches.", 32)
     allow_http: bool = _setting(_flag, "http:// to another machine too: the key travels in clear.", False)
 
 

@@ -69,6 +69,16 @@ def test_a_stock_server_gets_as_many_requests_at_once_as_it_may():
 
 
 @apart
+def test_a_stock_server_gets_no_more_threads_than_there_are_names():
+    line = Line(Book().write(60, tuple("abc")), batch=False, lanes=16)
+    agent, (held,) = started(line, lanes=16)
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    assert sorted(line.values()) == list(range(1, 61))
+    senders = {thread.name for thread in threading.enumerate() if thread.name.startswith("steplog-sender")}
+    assert senders == {"steplog-sender", "steplog-sender-1", "steplog-sender-2"}
+
+
+@apart
 def test_where_no_more_threads_can_be_started_the_first_one_serves_all_lanes(monkeypatch):
     """Names that were on a lane without a thread were never sent."""
     line = Line(Book().write(50, tuple("abcdefgh")), batch=False, lanes=8)

@@ -139,7 +139,7 @@ class SimAgent:
         if isinstance(due, Due):
             self._exchange(lane, due)
             return
-        self._poll_s[lane] = min(self._poll_s[lane] * 1.5, POLL_MAX_S if not self.sender.uses_lanes() else 2.0)
+        self._poll_s[lane] = min(self._poll_s[lane] * 1.5, POLL_MAX_S if not self.sender.lanes() else 2.0)
         wait = self._poll_s[lane] if due is None else min(max(due - now, 0.0), self._poll_s[lane])
         self._look_in(lane, wait)
 
@@ -185,4 +185,4 @@ class SimAgent:
             world.fuse.burn()
             run.status_sent, run.confirmed_at = True, world.now
             world.fuse.burn()
-        self.wake() if self.sender.uses_lanes() else self._look_in(lane, 0.0)
+        self.wake() if self.sender.lanes() else self._look_in(lane, 0.0)

@@ -255,12 +255,11 @@ class Agent:
             due.consignment.release_waits()
             if due.consignment in self.custodies:
                 self.custodies[due.consignment].settle()
-            if self._sender.uses_lanes():
-                self._start_lanes(self._lanes_max)
+            self._start_lanes(min(self._sender.lanes(), self._lanes_max))
 
     def _next(self, lane: int) -> Due | float | None:
         """What is due on this lane; on the first one also for all that have no thread."""
-        alone = range(len(self._pulses), self.terms.connections_max) if self._sender.uses_lanes() and not lane else ()
+        alone = () if lane else range(len(self._pulses), self._sender.lanes())
         soonest: float | None = None
         for one in (lane, *alone):
             due = self._sender.next(self._clock(), one)

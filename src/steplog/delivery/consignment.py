@@ -200,9 +200,9 @@ class Consignment:
             return self._status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
         return soonest
 
-    def uses_lanes(self) -> bool:
-        """Whether more than one request at a time is of use."""
-        return bool(self._metrics)
+    def lanes(self) -> int:
+        """How many requests at a time are of use to a stock server; 0: it is none."""
+        return max((stream.lanes() for stream in self._metrics.values()), default=0)
 
     def _rests(self) -> bool:
         """Whether there is nothing to ask the server for."""

@@ -86,6 +86,10 @@ class MetricStream:
             return None
         return max(now, of_lane.backoff.due, self._pace.due if of_lane.doubt is not None else 0.0)
 
+    def lanes(self) -> int:
+        """How many lanes have had something to send: no more than there are names."""
+        return max(1, min(len(self._lane_of), len(self._lanes)))
+
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""
         if any(lane.queue and lane.queue[0].position < end for lane in self._lanes):

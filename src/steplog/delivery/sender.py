@@ -134,9 +134,9 @@ class Sender:
         """Look at each again, however quiet it was. Safe in a signal handler."""
         self._woken = True
 
-    def uses_lanes(self) -> bool:
-        """Whether more than one request at a time is of use."""
-        return any(consignment.uses_lanes() for consignment in self._entries)
+    def lanes(self) -> int:
+        """How many requests at a time are of use to stock servers; 0: there is none."""
+        return max((consignment.lanes() for consignment in self._entries), default=0)
 
     def next(self, now: float, lane: int = 0) -> Due | float | None:
         """What is due on this lane now, or when something will be, or when to look again; None: nothing is here."""
