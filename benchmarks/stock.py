@@ -33,12 +33,12 @@ def figures(stage: Stage) -> Iterator[Figure]:
     metrics = stage.pick(1920, 480)
     for _ in range(stage.pick(3, 1)):
         found = {
-            ONE: _rate(stage, metrics // 20, NAMES, connections_max=1),
+            ONE: _rate(stage, max(NAMES, metrics // 20), NAMES, connections_max=1),
             DEFAULT: _rate(stage, metrics, NAMES),
             FEW: _rate(stage, metrics // 4, 8),
         }
         try:
-            found[AFNIO] = _afnio(stage, metrics // 20)
+            found[AFNIO] = _afnio(stage, max(NAMES, metrics // 20))
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             why = str(error).strip().splitlines()[-1][:100]
         rates.append(found)
