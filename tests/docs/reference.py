@@ -1,4 +1,4 @@
-"""The tables of settings and commands in the docs, made from the code that they are about.
+"""The tables of settings and commands in the docs, and the page of names, made from the code that they are about.
 
 A page has them between ``<!-- begin: NAME -->`` and ``<!-- end -->``; what stands there is written anew by
 
@@ -10,25 +10,29 @@ and a test says where a page is not as that would leave it.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as a program of its own
+
+from docs import names
 from steplog.cli import main
 from steplog.settings import documented
 
 __all__ = ["PAGES", "rewritten", "tables"]
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / "settings.md", DOCS / "commands.md"]
+PAGES = [DOCS / "settings.md", DOCS / "commands.md", DOCS / "python.md"]
 _PART = re.compile(r"(<!-- begin: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BOUNDS = re.compile(r"; [\d<=]*x[<>]=\d+")  # the range of a number, which its error says
 
 
 def tables() -> dict[str, str]:
-    """Each table by its name: ``settings``, ``commands``, and the name of each command that has options."""
-    made = {"settings": _settings(), "commands": _commands()}
+    """Each table by its name: ``settings``, ``commands``, ``names``, and the name of each command that has options."""
+    made = {"settings": _settings(), "commands": _commands(), "names": names.page()}
     for name, command in _each_command():
         if rows := list(_options(command)):
             made[name] = _table(("option", "what"), rows)

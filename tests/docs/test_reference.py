@@ -1,9 +1,11 @@
-"""What the docs list of settings and commands is what there is."""
+"""What the docs list of settings, commands and names is what there is."""
 
 from __future__ import annotations
 
 import pytest
 
+import steplog
+from docs.names import GROUPS
 from docs.reference import PAGES, rewritten, tables
 
 
@@ -21,3 +23,7 @@ def test_every_table_is_on_a_page():
 def test_a_table_that_was_changed_by_hand_is_found():
     text = f"<!-- begin: settings -->\n{tables()['settings'].replace('60.0', '30.0')}<!-- end -->\n"
     assert rewritten(text) != text
+
+
+def test_every_public_name_is_on_the_page_of_names():
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(steplog.__all__)
