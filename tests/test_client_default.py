@@ -114,7 +114,7 @@ class TestDefault:
 
     def test_where_nothing_is_configured_the_local_server_is_found_or_it_says_what_to_do(self, httpserver):
         assert not is_configured(resolve())
-        with pytest.raises(ConfigurationError, match="set STEPLOG_API_KEY, or type: steplog login"):
+        with pytest.raises(ConfigurationError, match="type: steplog serve, or: steplog login"):
             get_default_client()
         local(httpserver)
         assert get_default_client().base_url == httpserver.url_for("").rstrip("/")

@@ -40,6 +40,7 @@ __all__ = ["TellurioClient", "client_for", "find_local", "get_default_client", "
 _log = logging.getLogger("steplog")
 _DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # a list of metrics is long
 _NO_KEY = "no API key: set STEPLOG_API_KEY, or type: steplog login"
+_NO_SERVER = "no server is configured, and none runs on this machine; type: steplog serve, or: steplog login"
 
 
 class TellurioClient:
@@ -256,7 +257,7 @@ def get_default_client(settings: Settings | None = None) -> TellurioClient:
         return _client_of(settings)
     client = find_local(settings)
     if client is None:
-        raise ConfigurationError(_NO_KEY)
+        raise ConfigurationError(_NO_SERVER)
     return client
 
 

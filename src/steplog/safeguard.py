@@ -79,7 +79,9 @@ def supersede(run: Run) -> None:
     before.supersede()
     if isinstance(before._opened, OpenRun):
         _superseded.append(before._opened)
-    _superseded[:] = [opened for opened in _superseded if opened.custody and not opened.custody.consignment.status_sent]
+    for opened in [it for it in _superseded if it.custody is None or it.custody.consignment.status_sent]:
+        opened.settle(0.0)  # nothing is left to wait for; nor is anything of it left on this machine then
+        _superseded.remove(opened)
 
 
 def _after_fork_in_child() -> None:

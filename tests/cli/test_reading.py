@@ -138,3 +138,20 @@ def test_what_waits_on_this_machine_is_listed_also_where_the_server_is_away(tmp_
     done = subprocess.run(asked, env=away, capture_output=True, text=True, check=False)
     assert (done.returncode, json.loads(done.stdout)) == (1, {"runs": None, "waiting": [run]})
     assert done.stderr.endswith("What was logged is kept. Type: steplog doctor\n")
+
+
+def test_what_a_run_went_down_on_is_shown_below_its_metrics(server, steplog):
+    path = named_run(server, "crashes", "crashed")
+    told = {"type": "ValueError", "message": "a loss of \x1b[2Jnan", "traceback": "Traceback:\n  at\x1b[1m home\n"}
+    server.ask("POST", f"{path}metrics/", json={"name": "steplog/exception", "value": told})
+    printed = steplog("show", "crashes/crashed", url=server.url).output
+    assert printed.splitlines()[-3:] == ["Traceback:", "  at\ufffd[1m home", "ValueError: a loss of \ufffd[2Jnan"]
+    assert json.loads(steplog("show", "crashes/crashed", "--json", url=server.url).output)["exception"] == told
+
+
+def test_with_nothing_configured_ls_says_how_to_get_a_server(steplog):
+    result = steplog("ls")
+    assert result.exit_code == 2
+    assert result.output == (
+        "steplog: no server is configured, and none runs on this machine; type: steplog serve, or: steplog login\n"
+    )

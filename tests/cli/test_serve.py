@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from end_to_end.oracle import Oracle
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog import instance
 
@@ -148,3 +150,37 @@ def test_help_and_version_import_no_server():
     )
     assert done.returncode == 0
     assert steplog("nonsense").returncode == 2
+
+
+WAITS = """
+import sys, steplog
+run = steplog.init(project="mnist", name=sys.argv[1], **({"mode": "offline"} if sys.argv[1] == "on purpose" else {}))
+run.config["lr"] = 0.1
+for step in range(1000):
+    run.log("loss", step / 2, step)
+if sys.argv[1] == "killed":
+    import os
+    os._exit(9)
+"""
+
+
+def test_it_takes_in_what_waits_here_for_no_server_in_particular_and_nothing_else(tmp_path):
+    places = {"STEPLOG_DIR": str(tmp_path), "STEPLOG_MEMORY_DIR": str(tmp_path / "memory"), "STEPLOG_QUIET": "1"}
+    environment = dict(os.environ) | {"PYTHONPATH": str(SOURCES)} | places
+    for name in ("ended", "killed", "on purpose"):
+        subprocess.run([sys.executable, "-c", WAITS, name], env=environment, timeout=DEADLINE_S, check=False)
+    with ServerProcess(tmp_path, "--user", "me", key=None) as server:
+        held = Oracle(server.database, "mnist")
+        for name, status in (("ended", "COMPLETED"), ("killed", "CRASHED")):
+            held.wait_for(name, status)
+            assert held.values(name, "loss") == [step / 2 for step in range(1000)]
+        listed = json.loads(steplog("ls", "--json", **places).stdout)
+        (waiting,) = listed["waiting"]
+        assert (waiting["name"], waiting["pending"], waiting["why"]) == (
+            "on purpose",
+            1001,
+            "it was started offline: steplog sync",
+        )
+        assert waiting["size_bytes"] > 1000
+        synced = steplog("sync", **places)
+        assert (synced.returncode, synced.stdout) == (0, "on purpose: 1,001 delivered\n")

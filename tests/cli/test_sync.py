@@ -30,7 +30,7 @@ def test_sync_says_of_each_run_what_it_did_and_why_something_is_left(tmp_path: P
     leave_a_run(tmp_path)
     done = typed("sync")
     assert done.exit_code == 1
-    assert done.output == "waits: 0 delivered, 2 kept here: there is no API key for any server: steplog login\n"
+    assert done.output == "waits: 0 delivered, 2 kept here: there is no server: steplog serve, or steplog login\n"
     (told,) = json.loads(typed("sync", "waits", "--json").output)
     assert (told["name"], told["pending"]) == ("waits", 2)
 

@@ -66,6 +66,22 @@ def test_the_project_and_the_run_are_made_before_the_records_are_sent(batch, nam
     assert line.consignment.address.run in line.server.runs
 
 
+def test_a_project_that_somebody_else_has_made_meanwhile_is_no_refusal():
+    line = Unmade()
+    taken = Fault(400, b'{"display_name": ["A project with this name already exists."]}')
+    line.server.script = lambda request: (
+        taken if (request.method, request.path[-10:]) == ("POST", "/projects/") else None
+    )
+    due = following(line)
+    line.answer(due, line.exchange(due))  # it is not there
+    due = following(line)
+    line.server.projects.add(("me", "new"))
+    line.answer(due, line.exchange(due))
+    assert line.consignment.trouble is None
+    line.deliver()
+    assert line.arrived() == [[1.0, 2.0, 3.0]]
+
+
 @pytest.mark.parametrize("batch", [True, False])
 def test_whichever_answer_is_lost_there_is_one_run(batch):
     for lost in range(7):

@@ -257,3 +257,36 @@ def test_async_with_finishes_the_run_while_the_loop_goes_on(host: Host):
     """)
     assert (done.code, done.errors) == (0, "")
     assert (host.server.run("run").status, host.server.run("run").points) == ("COMPLETED", 1)
+
+
+SET_ASIDE = """
+import steplog
+for run in steplog.journals():
+    print(run.name, run.pending, run.why.rpartition("/")[0].endswith(str(run.path)), run.why)
+print(steplog.clean(), steplog.clean("spoilt") == [run.id], steplog.journals())
+"""
+
+
+def test_a_run_of_which_only_what_was_set_aside_is_left_says_so_and_goes_by_name_alone(host: Host):
+    host.run("begin('spoilt').finish()")  # so that its directory is one that was made by us
+    place = host.state / f"{'a' * 32}.{_host_of(host)}"
+    place.mkdir(mode=0o700)
+    (place / "quarantine").write_text("{}\n")
+    (place / "manifest.delivered").write_text(
+        '{"local_id": "%s", "base_url": "", "account": "", "namespace": "", "project": "p", "run": "u",'
+        ' "name": "spoilt", "status_sent": true}' % ("a" * 32)
+    )
+    first, last = host.run(SET_ASIDE).out.splitlines()
+    assert first == f"spoilt 0 True delivered, but for what was set aside in {place / 'quarantine'}"
+    assert last == "[] True []"
+
+
+def _host_of(host: Host) -> str:
+    return host.run("from steplog.journal.directories import host_id\nprint(host_id())").out.strip()
+
+
+def test_superseded_runs_leave_nothing_on_this_machine(host: Host):
+    done = host.run("for number in range(4):\n    begin(f'run {number}').log('loss', 1.0)\n    time.sleep(0.2)")
+    assert done.code == 0
+    assert [row.status for row in host.server.runs()] == ["FAILED"] * 3 + ["COMPLETED"]
+    assert host.manifests() == []

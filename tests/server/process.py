@@ -33,7 +33,11 @@ class ServerProcess:
         self._arguments = arguments
         self._environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("STEPLOG_", "TELLURIO_"))
-        } | {"STEPLOG_DIR": str(directory), "PYTHONPATH": str(SOURCES)}
+        } | {
+            "STEPLOG_DIR": str(directory),
+            "STEPLOG_MEMORY_DIR": str(directory / "memory"),
+            "PYTHONPATH": str(SOURCES),
+        }
         if key is not None:
             self._environment["STEPLOG_SERVE_API_KEY"] = key
         self.session = requests.Session()

@@ -25,7 +25,7 @@ _MODULES = {  # by name: the module, and what --help says of the command without
     "login": ("steplog.cli.login", "Store an API key."),
     "ls": ("steplog.cli.ls", "List the runs on the server, and what waits here."),
     "serve": ("steplog.cli.serve", "Run a server on this machine."),
-    "show": ("steplog.cli.show", "Show a run: its status, its config, its metrics."),
+    "show": ("steplog.cli.show", "Show a run: its status, its config, its metrics, and what it went down on."),
     "sync": ("steplog.cli.sync", "Deliver what waits on this machine."),
 }
 

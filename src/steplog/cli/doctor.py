@@ -111,7 +111,7 @@ def _memory(settings: Settings) -> _Check:
         words = f"{place} cannot be used: records wait in the process and on disk, and a kill loses the last second"
         return _Check("shared memory", _NOTE, words)
     free = room.f_bavail * room.f_frsize
-    words = f"{place}, {_bytes(_held(place))} in use, {_bytes(free)} free"
+    words = f"{place}, {printing.size(_held(place))} in use, {printing.size(free)} free"
     return _Check("shared memory", _GOOD if free >= _SHARED_BYTES_MIN else _NOTE, words)
 
 
@@ -125,7 +125,7 @@ def _spool(settings: Settings) -> _Check:
     except OSError as error:
         words = f"{place}: {error.strerror}. What is not delivered cannot be kept on disk. Set STEPLOG_DIR"
         return _Check("spool", _BAD, words)
-    words = f"{place}, {_bytes(_held(place))} in use, {_bytes(free)} free, "
+    words = f"{place}, {printing.size(_held(place))} in use, {printing.size(free)} free, "
     words += "locks work" if locks else "its file system cannot lock. Set STEPLOG_DIR to one on a local disk"
     return _Check("spool", _BAD if not locks else _GOOD if free >= _DISK_BYTES_MIN else _NOTE, words)
 
@@ -157,7 +157,7 @@ def _server(settings: Settings) -> Iterator[_Check]:
     try:
         client = steplog.get_default_client(settings)
     except ConfigurationError as error:
-        if sources(settings)["url"] == "default" and settings.api_key is None and "no API key" in str(error):
+        if sources(settings)["url"] == "default" and settings.api_key is None and "no server" in str(error):
             words = "none is configured, and none runs here: runs are kept. Type: steplog serve, or steplog login"
             yield _Check("server", _NOTE, words)
         else:
@@ -189,10 +189,3 @@ def _held(place: Path) -> int:
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(folder, name)).st_blocks * 512
     return total
-
-
-def _bytes(number: int) -> str:
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number} bytes"

@@ -87,8 +87,11 @@ def _on_server(runs: list[Found]) -> Table:
 
 
 def _on_this_machine(waiting: list[steplog.WaitingRun]) -> Table:
-    listed = printing.table("waiting here", "project", "to send", "started", "id", "why", right=("to send",))
+    columns = ("waiting here", "project", "to send", "size", "started", "id", "why")
+    listed = printing.table(*columns, right=("to send", "size"))
     for run in waiting:
+        counts = f"{run.pending:,}", printing.size(run.size_bytes)
         started = printing.when(run.since.isoformat())
-        printing.row(listed, run.name or run.id[:8], run.project, f"{run.pending:,}", started, run.id[:8], run.why)
+        why = printing.plain(run.why, 400)
+        printing.row(listed, run.name or run.id[:8], run.project, *counts, started, run.id[:8], why)
     return listed

@@ -19,7 +19,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["console", "plain", "print_json", "row", "show", "status", "table", "value", "when"]
+__all__ = ["console", "plain", "print_json", "row", "show", "size", "status", "table", "value", "when"]
 
 _PLAIN_WIDTH = 200  # where the output is no terminal: nothing is cut at 80
 _STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "CRASHED": "red", "FAILED": "yellow"}
@@ -56,6 +56,14 @@ def plain(text: object, most: int = 200) -> str:
 def print_json(what: Any) -> None:
     """One JSON document on stdout, in ASCII: a terminal obeys none of it."""
     click.echo(json.dumps(what, indent=2))
+
+
+def size(number: int) -> str:
+    """A number of bytes, in the unit that suits it."""
+    for unit, bytes_of_it in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if number >= bytes_of_it:
+            return f"{number / bytes_of_it:.1f} {unit}"
+    return f"{number} bytes"
 
 
 def value(what: Any, most: int = 60) -> str:

@@ -19,6 +19,7 @@ _POINTS = 32
 _BARS = "▁▂▃▄▅▆▇█"
 _OURS = "steplog/"
 _CONFIG = "steplog/config"
+_EXCEPTION = "steplog/exception"
 _VALUE_CHARACTERS = 28
 
 
@@ -26,7 +27,7 @@ _VALUE_CHARACTERS = 28
 @click.argument("run")
 @click.option("--json", "in_json", is_flag=True, help="Print JSON.")
 def command(run: str, in_json: bool) -> None:
-    """Show a run: its status, its config, its metrics.
+    """Show a run: its status, its config, its metrics, and what it went down on.
 
     RUN is a name, a uuid or its beginning, [NAMESPACE/]PROJECT/RUN, or the run's web address.
     """
@@ -35,14 +36,16 @@ def command(run: str, in_json: bool) -> None:
     server = Server()
     found = server.find(run)
     metrics = _series(server, found)
-    config = _config(metrics)
+    config, exception = (_last(metrics, name) for name in (_CONFIG, _EXCEPTION))
     metrics = [metric for metric in metrics if not metric["name"].startswith(_OURS)]
     for metric in metrics:
         metric["curve"] = metric.get("curve") or _curve(server, found, metric)
     if in_json:
-        printing.print_json({"namespace": found.namespace} | found.run | {"config": config, "metrics": metrics})
+        told = {"config": config, "exception": exception, "metrics": metrics}
+        printing.print_json({"namespace": found.namespace} | found.run | told)
         return
     _print(server, found, config, metrics)
+    _print_exception(exception)
 
 
 def _print(server: Server, found: Found, config: Any, metrics: list[dict[str, Any]]) -> None:
@@ -68,6 +71,20 @@ def _print(server: Server, found: Found, config: Any, metrics: list[dict[str, An
         printing.row(listed, metric["name"], f"{metric['count']:,}", *numbers, bars)
     printing.show(shown, Text())
     printing.show(shown, listed if metrics else Text("no metrics yet"))
+
+
+def _print_exception(exception: Any) -> None:
+    from rich.text import Text
+
+    from steplog.cli import printing
+
+    if isinstance(exception, dict):
+        shown = printing.console()
+        printing.show(shown, Text())
+        lines = str(exception.get("traceback") or "").splitlines()
+        ended = f"{exception.get('type')}: {exception.get('message')}"
+        for line in (*lines, *([] if lines and lines[-1] == ended else [ended])):
+            printing.show(shown, Text(printing.plain(line, 400)))
 
 
 def sparkline(values: list[Any]) -> str:
@@ -97,9 +114,9 @@ def _series(server: Server, found: Found) -> list[dict[str, Any]]:
     return list(series)
 
 
-def _config(metrics: list[dict[str, Any]]) -> Any:
-    """The config as it was sent last."""
-    return next((metric["last"] for metric in metrics if metric["name"] == _CONFIG), None)
+def _last(metrics: list[dict[str, Any]], name: str) -> Any:
+    """The value of this name that was sent last."""
+    return next((metric["last"] for metric in metrics if metric["name"] == name), None)
 
 
 def _curve(server: Server, found: Found, metric: dict[str, Any]) -> list[dict[str, Any]]:

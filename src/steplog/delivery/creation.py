@@ -66,6 +66,7 @@ class Creation:
         self._plan = plan
         self._posting = posting
         self._posted = plan.creating
+        self._refused_once = False  # the project
         self._step = _Step.PROJECT if plan.namespace else _Step.ACCOUNT
 
     @property
@@ -110,8 +111,9 @@ class Creation:
         elif judgement.verdict is Verdict.MISSING and not making:
             self._step = _Step.MAKE_PROJECT
         elif judgement.verdict is Verdict.REFUSED and making:
-            self._step = _Step.PROJECT  # two processes make one project: the second finds it
-            self.refused = judgement
+            self._step = _Step.PROJECT  # two runs make one project: the second finds it, and nothing is wrong
+            self.refused = judgement if self._refused_once else None
+            self._refused_once = True
         elif judgement.verdict in (Verdict.REFUSED, Verdict.MISSING):
             self.refused = judgement
 

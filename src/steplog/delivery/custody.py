@@ -133,7 +133,7 @@ class Custody:
                 remove_tree(self.place.spool)
             else:  # nobody is to deliver it once more
                 with suppress(OSError):
-                    (self.place.spool / "manifest").rename(self.place.spool / "manifest.delivered")
+                    (self.place.spool / "manifest").rename(self.place.spool / manifests.DELIVERED_NAME)
         self._let_go()
 
     def _kept_aside(self) -> bool:

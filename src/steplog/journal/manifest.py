@@ -21,8 +21,9 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal.directories import private_file
 
-__all__ = ["Manifest", "Plan", "load", "store"]
+__all__ = ["DELIVERED_NAME", "Manifest", "Plan", "load", "store"]
 
+DELIVERED_NAME = "manifest.delivered"  # of a run of which nothing is left but what was set aside
 _NAME = "manifest"
 _BYTES_MAX = 1024 * 1024
 
@@ -70,10 +71,10 @@ def store(directory: Path, manifest: Manifest) -> None:
     private_file(directory / _NAME, msgspec.json.encode(manifest))
 
 
-def load(directory: Path) -> Manifest | None:
+def load(directory: Path, name: str = _NAME) -> Manifest | None:
     """The manifest in a run's directory; None where there is none. Raises FormatError when it is not one of ours."""
     try:
-        with open(directory / _NAME, "rb") as file:
+        with open(directory / name, "rb") as file:
             data = file.read(_BYTES_MAX)
     except OSError:
         return None

@@ -46,7 +46,8 @@ def adopt(process: Process, place: RunPlace, *, by_hand: bool) -> tuple[Custody,
             return Kept("it was started offline: steplog sync")
         transport = transport_for(process, manifest)
         if transport is None:
-            return Kept(f"there is no API key for {manifest.base_url or 'any server'}: steplog login")
+            where = f"no API key for {manifest.base_url}: " if manifest.base_url else "no server: steplog serve, or "
+            return Kept(f"there is {where}steplog login")
         lock = Lock.take(place.lock)
         if lock is None:
             return Kept("another process delivers it")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,9 +18,11 @@ from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPlace, remove_tree
 from steplog.journal.journal import Journal
 from steplog.journal.locks import Lock
+from steplog.journal.manifest import Manifest
 from steplog.journal.marks import MARKS_BYTES
+from steplog.journal.memory import used_bytes
 from steplog.journal.sources import DirectorySource, NoSource
-from steplog.journal.spool import Spool
+from steplog.journal.spool import DAMAGED_SUFFIX, Spool
 from steplog.lifecycle.adoption import Kept, adopt
 from steplog.lifecycle.process import Process, current
 
@@ -39,6 +41,7 @@ class WaitingRun:
         name, namespace, project, url: who it is, and where it goes.
         status: what is to be sent; None while it goes on, or nobody has decided.
         pending: records that are written and not delivered.
+        size_bytes: what its journal takes, in memory and on disk.
         since: when it began.
         why: what keeps it here.
         path: where its journal is on disk.
@@ -52,6 +55,7 @@ class WaitingRun:
     url: str
     status: str | None
     pending: int
+    size_bytes: int
     since: datetime
     why: str
     path: Path
@@ -73,33 +77,42 @@ def journals() -> list[WaitingRun]:
     return sorted((_waiting(place) for place in current().places.runs()), key=lambda run: run.since)
 
 
-def sync(run: str | None = None, *, follow: bool = False) -> Iterator[Synced]:
+def sync(
+    run: str | None = None,
+    *,
+    follow: bool = False,
+    offline: bool = True,
+    progress: Callable[[Synced], None] = lambda so_far: None,
+) -> Iterator[Synced]:
     """Deliver what waits here, a run at a time: all of it, or the one with this id, uuid or name.
 
     A run that another process delivers is left to it. With ``follow``, a server that is away is waited for; without,
-    a run is given up as soon as something keeps it here. Raises ValueError when no run is so called.
+    a run is given up as soon as something keeps it here. Without ``offline``, runs that were started with
+    ``mode="offline"`` are left alone. ``progress`` is called four times a second with how far a run is by now.
+    Raises ValueError when no run is so called.
     """
     process = current()
     for place in _chosen(process, run):
-        found = adopt(process, place, by_hand=True)
+        found = adopt(process, place, by_hand=offline)
         if isinstance(found, Kept):
             waiting = _waiting(place)
             yield Synced(waiting.id, waiting.name, 0, waiting.pending, found.why)
             continue
         custody, transport = found
         process.agent.deliver(custody, transport, adopted=True)
-        yield _deliver(process, custody, follow)
+        yield _deliver(process, custody, follow, progress)
 
 
 def clean(run: str | None = None) -> list[str]:
     """Remove from this host what is delivered; or the run with this id, uuid or name, whatever is in it.
 
+    What was set aside, because a server refused it or because it was damaged, goes only with a run that is named.
     Returns the ids of what was removed. A run that a process still delivers is never touched. Raises ValueError when no
     run is so called.
     """
     removed = []
     for place in _chosen(current(), run):
-        if run is None and (_waiting(place).pending or _open_end(place)):
+        if run is None and (_waiting(place).pending or _open_end(place) or _set_aside(place)):
             continue
         lock = Lock.take(place.lock)
         if lock is not None:
@@ -110,19 +123,24 @@ def clean(run: str | None = None) -> list[str]:
     return removed
 
 
-def _deliver(process: Process, custody: Custody, follow: bool) -> Synced:
-    before = process.agent.look(custody, lambda it: it.consignment.pending())
+def _deliver(process: Process, custody: Custody, follow: bool, progress: Callable[[Synced], None]) -> Synced:
+    before = _synced(process, custody, 0).pending
     while not process.agent.wait(custody, _WAIT_S, whole=True):
-        trouble = process.agent.trouble(custody)
-        if custody.consignment.gone or (trouble is not None and not follow):
+        so_far = _synced(process, custody, before)
+        progress(so_far)
+        if custody.consignment.gone or (so_far.why and not follow):
             break
-    pending = process.agent.look(custody, lambda it: it.consignment.pending())
-    why = process.agent.trouble(custody) or (
-        "the run is not on the server any more" if custody.consignment.gone else ""
-    )
+    synced = _synced(process, custody, before)
     if not process.agent.dismiss(custody):
         process.agent.release(custody)
-    return Synced(custody.place.local_id, custody.manifest.name, before - pending, pending, why)
+    return synced
+
+
+def _synced(process: Process, custody: Custody, before: int) -> Synced:
+    pending = process.agent.look(custody, lambda it: it.consignment.pending())
+    gone = "the run is not on the server any more" if custody.consignment.gone else ""
+    why = process.agent.trouble(custody) or gone
+    return Synced(custody.place.local_id, custody.manifest.name, max(0, before - pending), pending, why)
 
 
 def _chosen(process: Process, run: str | None) -> list[RunPlace]:
@@ -132,7 +150,7 @@ def _chosen(process: Process, run: str | None) -> list[RunPlace]:
     chosen = []
     for place in places:
         with contextlib.suppress(FormatError):
-            manifest = manifests.load(place.manifest())
+            manifest = _known(place)
             if run == place.local_id or (manifest is not None and run in (manifest.run, manifest.name)):
                 chosen.append(place)
     if not chosen:
@@ -148,10 +166,37 @@ def _open_end(place: RunPlace) -> bool:
     return True
 
 
+def _known(place: RunPlace) -> Manifest | None:
+    """The manifest, also of a run of which all but what was set aside is delivered. Raises FormatError."""
+    return manifests.load(place.manifest()) or manifests.load(place.spool, manifests.DELIVERED_NAME)
+
+
+def _set_aside(place: RunPlace) -> list[Path]:
+    """Files that hold what cannot be delivered: what a server refused, and what is damaged."""
+    return [*place.spool.glob("quarantine"), *place.spool.glob(f"*/*{DAMAGED_SUFFIX}")]
+
+
+def _why(place: RunPlace, manifest: Manifest | None, pending: int) -> str:
+    """What keeps a run here that nobody delivers at the moment."""
+    aside = _set_aside(place)
+    if aside and not pending and (manifest is None or manifest.status_sent):
+        return f"delivered, but for what was set aside in {aside[0]}"
+    if manifest is None:
+        return "it has no manifest"
+    if not pending and manifest.status_sent:
+        return "delivered: steplog clean"
+    if manifest.mode == "offline":
+        return "it was started offline: steplog sync"
+    if manifest.mode == "unconfigured":
+        return "no server was configured: steplog serve; or steplog login, and then steplog sync"
+    return "the next init() or steplog sync"
+
+
 def _waiting(place: RunPlace) -> WaitingRun:
+    pending = sum(_pending(place, writer) for writer in place.writers())
     try:
-        manifest = manifests.load(place.manifest())
-        why = "" if manifest is not None else "it has no manifest"
+        manifest = _known(place)
+        why = _why(place, manifest, pending)
     except FormatError as error:
         manifest, why = None, str(error)
     lock = Lock.take(place.lock)
@@ -159,10 +204,6 @@ def _waiting(place: RunPlace) -> WaitingRun:
         why = "it is being delivered"
     else:
         lock.release()
-    if not why and manifest is not None:
-        why = (
-            "it was started offline: steplog sync" if manifest.mode == "offline" else "the next init() or steplog sync"
-        )
     return WaitingRun(
         id=place.local_id,
         run=manifest.run if manifest is not None else "",
@@ -171,7 +212,8 @@ def _waiting(place: RunPlace) -> WaitingRun:
         project=manifest.project if manifest is not None else "",
         url=manifest.base_url if manifest is not None else "",
         status=manifest.status if manifest is not None else None,
-        pending=sum(_pending(place, writer) for writer in place.writers()),
+        pending=pending,
+        size_bytes=sum(used_bytes(directory) for directory in place.directories()),
         since=datetime.fromtimestamp(_began(place), timezone.utc),
         why=why,
         path=place.spool,
