@@ -82,7 +82,7 @@ def sync(
     *,
     follow: bool = False,
     offline: bool = True,
-    progress: Callable[[Synced], None] = lambda so_far: None,
+    progress: Callable[[Synced], None] | None = None,
 ) -> Iterator[Synced]:
     """Deliver what waits here, a run at a time: all of it, or the one with this id, uuid or name.
 
@@ -123,11 +123,12 @@ def clean(run: str | None = None) -> list[str]:
     return removed
 
 
-def _deliver(process: Process, custody: Custody, follow: bool, progress: Callable[[Synced], None]) -> Synced:
+def _deliver(process: Process, custody: Custody, follow: bool, progress: Callable[[Synced], None] | None) -> Synced:
     before = _synced(process, custody, 0).pending
     while not process.agent.wait(custody, _WAIT_S, whole=True):
         so_far = _synced(process, custody, before)
-        progress(so_far)
+        if progress is not None:
+            progress(so_far)
         if custody.consignment.gone or (so_far.why and not follow):
             break
     synced = _synced(process, custody, before)
