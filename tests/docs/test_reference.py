@@ -1,12 +1,21 @@
-"""What the docs list of settings, commands and names is what there is."""
+"""What the docs list of settings, commands, names and requests is what there is."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from starlette.routing import Route
 
 import steplog
 from docs.names import GROUPS
-from docs.reference import PAGES, rewritten, tables
+from docs.reference import DOCS, PAGES, rewritten, tables
+from steplog.delivery.wire import API
+from steplog.server.access import Hosts
+from steplog.server.app import create_app
+from steplog.server.sqlite import SqliteStore
+
+METHODS = ("get", "post", "patch", "delete", "put")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -27,3 +36,20 @@ def test_a_table_that_was_changed_by_hand_is_found():
 
 def test_every_public_name_is_on_the_page_of_names():
     assert sorted(name for names in GROUPS.values() for name in names) == sorted(steplog.__all__)
+
+
+def test_the_page_of_the_api_has_every_request_that_the_server_takes_and_no_other(tmp_path):
+    store = SqliteStore(tmp_path / "server.db")
+    try:
+        app = create_app(store, hosts=Hosts(8787))
+    finally:
+        store.close()
+    taken = set()
+    for route in app.routes:
+        if isinstance(route, Route) and route.path.startswith(API):
+            path = route.path.removeprefix(API).replace("{namespace}", "{ns}").replace("{project}", "{slug}")
+            path = path.replace("{run}", "{uuid}")
+            taken |= {f"{method.upper()} {path}" for method in METHODS if hasattr(route.endpoint, method)}
+    table = (DOCS / "api.md").read_text("utf-8").split("## Requests")[1].split("## ")[0]
+    written = re.findall(r"^\| `([A-Z]+ [^`?]+?)(?:\?[^`]*)?`", table, re.MULTILINE)
+    assert {line.replace("…/", "/{ns}/projects/{slug}/") for line in written} == taken
