@@ -10,7 +10,7 @@ __all__ = ["Report", "Stats"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Counts of records, over all writers of the run on this host; ``coerced`` and ``dropped`` are this process's.
+    """Counts of records, over all writers of the run on this host; the last three are this process's.
 
     Attributes:
         logged: calls of ``log`` that were taken.
@@ -18,9 +18,10 @@ class Report:
         pending: neither delivered nor given up; still in the journal.
         rejected: refused by the server for good, and set aside in a file.
         ambiguous: sent again to a server without deduplication after an answer was lost; it may hold them twice.
-        coerced: values that were logged as their ``repr``, or cut short.
         abandoned: claimed by a process that died before the call returned, or damaged in memory.
+        coerced: values that were logged as their ``repr``, or cut short.
         dropped: calls that were not taken, by reason.
+        faults: errors in steplog's own threads, which went on; the first one is in the log. Of all runs together.
     """
 
     logged: int = 0
@@ -28,9 +29,10 @@ class Report:
     pending: int = 0
     rejected: int = 0
     ambiguous: int = 0
-    coerced: int = 0
     abandoned: int = 0
+    coerced: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    faults: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,22 +122,19 @@ class MetricStream:
         batch = self.journal.read(self._filled, end)
         marks, base = self.journal.marks, self.journal.marks.delivered
         positions = {position for position in range(batch.first, batch.end) if not marks.done >> (position - base) & 1}
-        for position, name, body in wire.metric_bodies(batch):
-            if position in self._set_aside or position not in positions:
-                continue
-            lane = self._lane_of.setdefault(name, self._lanes[len(self._lane_of) % len(self._lanes)])
-            lane.queue.append(_Metric(position, name, body))
-            positions.discard(position)
-        self._filled = batch.end
+        metrics = [
+            _Metric(position, name, body)
+            for position, name, body in wire.metric_bodies(batch)
+            if position in positions and position not in self._set_aside
+        ]
+        positions.difference_update(metric.position for metric in metrics)
         empty = sum(sum(self.journal.census(position, position + 1)) for position in positions - self._set_aside)
-        self._settle(replace(marks, abandoned=marks.abandoned + empty), positions)
-
-    def _settle(self, marks: Marks, positions: set[int]) -> None:
-        for position in sorted(positions):
-            if position >= marks.delivered:  # it has not moved over this one as well
-                marks = marks.with_settled(position)
-        self.journal.set_marks(marks)
-        self.journal.evict(marks.delivered)
+        self.journal.set_marks(_settled(replace(marks, abandoned=marks.abandoned + empty), positions))
+        self._filled = batch.end
+        for metric in metrics:
+            lane = self._lane_of.setdefault(metric.name, self._lanes[len(self._lane_of) % len(self._lanes)])
+            lane.queue.append(metric)
+        self.journal.evict(self.journal.marks.delivered)
 
     # -- what is sent ---------------------------------------------------------------------------------------------
 
@@ -219,13 +216,23 @@ class MetricStream:
             doubt.words,
         )
 
+    # What is raised in the middle must leave marks and queue in step: the marks go first, all at once.
+
     def _done(self, lane: _Lane, metric: _Metric, counted: Callable[[Marks], Marks]) -> None:
+        self.journal.set_marks(_settled(counted(self.journal.marks), {metric.position}))
         lane.queue.popleft()
         lane.doubt, lane.faults = None, 0
-        self._settle(counted(self.journal.marks), {metric.position})
+        self.journal.evict(self.journal.marks.delivered)
 
     def _not_stored(self, metric: _Metric) -> None:
         self.journal.set_marks(self.journal.marks.not_stored(metric.position))
+
+
+def _settled(marks: Marks, positions: set[int]) -> Marks:
+    for position in sorted(positions):
+        if position >= marks.delivered:  # it has not moved over this one as well
+            marks = marks.with_settled(position)
+    return marks
 
 
 def _names(body: bytes, name: str) -> bool:

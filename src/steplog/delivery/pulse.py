@@ -67,8 +67,16 @@ class Pulse:
         def wait(_: RetryCallState) -> float:
             return self.wait_s
 
+        def live() -> None:
+            while True:
+                try:
+                    loop(attempt)
+                except BaseException as error:  # noqa: BLE001 - as above; where it waits, it may be out of memory
+                    fault(name, error)
+                    time.sleep(POLL_MAX_S)
+
         loop = Retrying(sleep=self.sleep, wait=wait, stop=stop_never, retry=retry_always)
-        threading.Thread(target=loop, args=(attempt,), name=name, daemon=True).start()
+        threading.Thread(target=live, name=name, daemon=True).start()
         self.started = True
 
 

@@ -12,19 +12,20 @@ from steplog.report import Report, Stats
 __all__ = ["of_run", "of_writer", "report"]
 
 
-def of_run(custody: Custody, own: OpenWriter, error: str | None) -> Stats:
+def of_run(custody: Custody, own: OpenWriter, error: str | None, faults: int) -> Stats:
     """A run that this process delivers: all its writers. ``error`` is what keeps it from being delivered."""
-    counts = Counter(pending=custody.consignment.pending())
+    counts = Counter(pending=custody.consignment.pending(), faults=faults)
     for journal in custody.consignment.journals.values():
         counts.update(_counts(journal.marks))
     return _stats(counts, own, custody.memory_bytes(), custody.spool_bytes(), error or custody.trouble())
 
 
-def of_writer(own: OpenWriter) -> Stats:
+def of_writer(own: OpenWriter, faults: int) -> Stats:
     """A run that another process delivers: what this one has written of it."""
     journal = own.journal
     journal.load_marks()
     counts = _counts(journal.marks)
+    counts["faults"] = faults
     counts["pending"] = journal.census(journal.marks.delivered, journal.written())[0]
     return _stats(counts, own, journal.memory.size_bytes(), 0, None)
 
@@ -49,6 +50,7 @@ def _stats(counts: Counter[str], own: OpenWriter, memory_bytes: int, spool_bytes
         coerced=own.writer.values.coerced,
         abandoned=counts["abandoned"],
         dropped={reason: calls for reason, calls in own.writer.dropped.items() if calls},
+        faults=counts["faults"],
         durable=max(marks.durable, marks.delivered),
         memory_bytes=memory_bytes,
         spool_bytes=spool_bytes,

@@ -278,10 +278,11 @@ class OpenRun:
         """The counts, now."""
         if self.process is None:
             return Stats()
+        agent = self.process.agent
         if self.custody is None:
-            return counting.of_writer(self.opened)
-        error = self.process.agent.trouble(self.custody)
-        return self.process.agent.look(self.custody, lambda custody: counting.of_run(custody, self.opened, error))
+            return counting.of_writer(self.opened, agent.faults)
+        error = agent.trouble(self.custody)
+        return agent.look(self.custody, lambda custody: counting.of_run(custody, self.opened, error, agent.faults))
 
     def report(self) -> Report:
         """The counts alone."""
