@@ -177,6 +177,24 @@ def test_every_operation_from_the_kth_on_fails_for_every_k(
     pytest.fail("the scenario has no end")
 
 
+def test_writes_that_are_cut_short_again_and_again_leave_no_damage(places: Places):
+    files = FailingFiles()
+    machine = Machine(places, files)
+    machine.log(20)
+    machine.spool(everything=True)
+    files.fail(forever=True, short=True, error=errno.ENOSPC, only={"write", "size"})
+    for _ in range(3):
+        machine.log(20)
+        machine.spool(everything=True)
+    files.heal()
+    machine.spool(everything=True)
+    machine.lose_memory()
+    with machine.later() as opened:
+        assert not opened.spooling.spool.keeps_aside()
+        assert read_all(opened.journal) == machine.logged
+    files.close_all()
+
+
 def test_trouble_with_the_disk_is_said_once_and_so_is_its_end(places: Places, caplog: pytest.LogCaptureFixture):
     files = FailingFiles()
     machine = Machine(places, files)

@@ -125,6 +125,7 @@ def test_a_planted_bug_is_found(places: Places, bug: Callable[[Patch], None], ca
     for test in (
         lambda: test_journal_disk.test_the_kth_operation_fails_once_for_every_k(places, 5, True),
         lambda: test_journal_disk.test_every_operation_from_the_kth_on_fails_for_every_k(places, 5, True, caplog),
+        lambda: test_journal_disk.test_writes_that_are_cut_short_again_and_again_leave_no_damage(places),
         lambda: test_spool_power.test_after_a_power_cut_at_every_operation_nothing_that_was_durable_is_missing(places),
         lambda: test_journal_disk.test_what_is_acknowledged_while_its_file_is_being_written_takes_no_file(places),
         *(
