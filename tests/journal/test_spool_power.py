@@ -32,7 +32,9 @@ def life(machine: Machine, source: random.Random) -> None:
             machine.ack(machine.journal.marks.delivered + source.randint(1, 300))
         if source.random() < 0.15:
             assert isinstance(machine.files, FailingFiles)
-            machine.files.fail(at=source.randint(1, 12), error=source.choice((errno.EIO, errno.ENOSPC)), short=True)
+            only = source.choice((None, {"sync"}, {"write"}))
+            at = source.randint(1, 12) if only is None else source.randint(1, 3)
+            machine.files.fail(at, source.choice((errno.EIO, errno.ENOSPC)), short=True, only=only)
         machine.spool(everything=source.random() < 0.4)
 
 
