@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from steplog.errors import ConfigurationError
+from steplog.server.protocol import patient_protocol
 
 __all__ = ["bind", "serve"]
 
@@ -57,7 +58,7 @@ def serve(app: ASGIApp, listening: socket.socket, started: Callable[[], None]) -
     """Answer requests until SIGINT or SIGTERM; what is being answered then is answered."""
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=patient_protocol(),
         ws="none",
         loop="asyncio",
         log_config=None,
