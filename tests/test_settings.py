@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import pickle
+import tempfile
 import traceback
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from steplog.errors import ConfigurationError
 from steplog.network.secret import Secret
-from steplog.settings import Settings, documented, resolve, sources
+from steplog.settings import Settings, documented, resolve, sources, state_directory
 
 CANARY = "canary-in-the-settings"
 
@@ -262,3 +264,12 @@ def test_the_docs_can_be_made_from_the_fields():
     by_name = {name: (variables, default) for name, variables, default, _ in rows}
     assert by_name["api_key"] == ("STEPLOG_API_KEY, TELLURIO_API_KEY", "–")
     assert by_name["finish_timeout_s"] == ("STEPLOG_FINISH_TIMEOUT_S", "60.0")
+
+
+def test_a_home_that_cannot_be_written_has_its_state_in_a_private_temporary_directory(tmp_path, monkeypatch):
+    """Until a restart of the machine nothing is lost so; in a place that is not there everything was."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert state_directory() == resolve().dir == tmp_path / ".local" / "state" / "steplog"
+    for home in ("/dev/null", "/dev/null/none", "relative"):
+        monkeypatch.setenv("HOME", home)
+        assert state_directory() == resolve().dir == Path(tempfile.gettempdir()) / f"steplog-state-{os.getuid()}"

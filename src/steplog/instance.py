@@ -30,6 +30,7 @@ from pathlib import Path
 import msgspec
 
 from steplog.errors import ConfigurationError
+from steplog.settings import state_directory
 
 __all__ = [
     "Instance",
@@ -66,12 +67,7 @@ def state_path(directory: Path | None = None) -> Path:
     """Where the state file is: in ``directory``, else ``$STEPLOG_DIR``, else the user's state directory."""
     if directory is None:
         configured = os.environ.get("STEPLOG_DIR")
-        if configured:
-            directory = Path(configured)
-        else:
-            from platformdirs import user_state_path
-
-            directory = user_state_path("steplog")
+        directory = Path(configured) if configured else state_directory()
     return directory / _FILE_NAME
 
 

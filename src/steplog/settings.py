@@ -32,7 +32,7 @@ from steplog.errors import ConfigurationError
 from steplog.network.address import canonical_url, with_port
 from steplog.network.secret import Quiet, Secret
 
-__all__ = ["Settings", "documented", "resolve", "sources"]
+__all__ = ["Settings", "documented", "resolve", "sources", "state_directory"]
 
 _log = logging.getLogger("steplog")
 _FILE_BYTES_MAX = 1024 * 1024
@@ -100,12 +100,21 @@ def _key(value: object, _: Path) -> Secret:
     return Secret(value)
 
 
-def _state_directory() -> Path:
+def state_directory() -> Path:
+    """The user's state directory; where there is no home, or one that cannot be written, a private temporary one."""
     from platformdirs import user_state_path
 
     path = user_state_path("steplog")
     # Without a home there is nothing to expand "~" to.
-    return path if path.is_absolute() else Path(tempfile.gettempdir()) / f"steplog-state-{_user_id()}"
+    if path.is_absolute() and _can_be_written(path):
+        return path
+    return Path(tempfile.gettempdir()) / f"steplog-state-{_user_id()}"
+
+
+def _can_be_written(path: Path) -> bool:
+    """Whether this directory, or the nearest one above it that there is, takes files."""
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    return os.access(there, os.W_OK | os.X_OK)
 
 
 def _memory_directory() -> Path:
@@ -135,7 +144,7 @@ class Settings:
     namespace: str | None = _setting(_text, "The namespace of a project.", None, shown="the key's own user")
     name: str | None = _setting(_text, "The name of a run.", None, shown="the server's choice")
     mode: str = _setting(_one_of("online", "offline", "disabled"), "online, offline or disabled.", "online")
-    dir: Path = _setting(_path, "Spool, key and state files.", _state_directory, shown="the user's state directory")
+    dir: Path = _setting(_path, "Spool, key and state files.", state_directory, shown="the user's state directory")
     memory_dir: Path = _setting(_path, "Shared memory.", _memory_directory, shown="a directory in /dev/shm")
     memory_bytes_max: int | None = _setting(
         _count(64 * 1024), "Shared memory in use, all runs.", None, shown="64 MiB, or an eighth of it if smaller"

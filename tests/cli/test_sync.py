@@ -51,6 +51,6 @@ def test_clean_asks_before_it_removes_what_is_not_delivered(tmp_path: Path):
     refused = typed("clean", "waits", answer="n\n")
     assert refused.exit_code == 1, refused.output
     assert [run.name for run in steplog.journals()] == ["waits"]
-    assert typed("clean", "waits", "--yes").output == "1 runs removed\n"
+    assert typed("clean", "waits", "--yes").output == "1 run removed\n"
     assert steplog.journals() == []
     assert typed("sync").output == "nothing waits on this machine\n"

@@ -60,6 +60,23 @@ def test_an_offline_run_prints_one_line_at_its_start_and_one_at_its_end(host: Ho
     assert ended.endswith("; to send it, type: steplog sync")
 
 
+@pytest.mark.parametrize(
+    ("memory", "disk"), [("", "/dev/null/no"), ("/dev/null/no", ""), ("/dev/null/no", "/dev/null/no")]
+)
+def test_the_line_at_the_end_says_kept_only_of_what_outlives_the_process(host: Host, memory: str, disk: str):
+    """It said so of records that neither shared memory nor the disk had taken."""
+    places = {name: place for name, place in (("STEPLOG_MEMORY_DIR", memory), ("STEPLOG_DIR", disk)) if place}
+    done = host.run(LOGS.replace("begin()", "begin(mode='offline')"), **LOUD, **places)
+    began, ended = (line for line in done.errors.splitlines() if line.startswith("steplog: "))
+    if memory and disk:
+        assert began == "steplog: run run is kept in this process alone; to send it, type: steplog sync"
+        assert "2,000 records are lost, which neither shared memory nor the disk takes" in ended
+        assert ended.endswith("; set STEPLOG_DIR")
+    else:
+        assert began == "steplog: run run is kept on this machine; to send it, type: steplog sync"
+        assert ended.startswith("steplog: run run: 2,000 records are kept in ")
+
+
 def test_a_server_that_is_away_is_named_once_at_the_start_and_once_at_the_end(host: Host):
     done = host.run(LOGS, STEPLOG_URL="http://127.0.0.1:9", STEPLOG_FINISH_TIMEOUT_S="0.5", **LOUD)
     began, *between, ended = done.errors.splitlines()

@@ -7,6 +7,7 @@ settings, files, ports).
 
 from __future__ import annotations
 
+import errno
 import importlib
 import traceback
 from importlib.metadata import PackageNotFoundError, version
@@ -51,8 +52,17 @@ class _Commands(click.Group):
         except (SteplogError, OSError) as error:
             if ctx.params["debug"]:
                 traceback.print_exc()
-            click.echo(f"steplog: {' '.join(str(error).split())}", err=True)
+            click.echo(f"steplog: {' '.join(_words(error).split())}", err=True)
             return ctx.exit(2 if isinstance(error, (ConfigurationError, OSError)) else 1)
+
+
+def _words(error: Exception) -> str:
+    if not isinstance(error, OSError) or isinstance(error, SteplogError) or error.filename is None:
+        return str(error)
+    said = f"{error.filename}: {error.strerror}"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT):
+        said += ". What was logged is kept. Set STEPLOG_DIR to a directory that can be written"
+    return said
 
 
 @click.group(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import steplog
+from steplog.cli import printing
 
 __all__ = ["command"]
 
@@ -22,4 +23,4 @@ def command(run: str | None, yes: bool) -> None:
         removed = steplog.clean(run)
     except ValueError as error:
         raise steplog.ConfigurationError(str(error)) from error
-    click.echo(f"{len(removed)} runs removed")
+    click.echo(f"{printing.number(len(removed), 'run')} removed")

@@ -135,7 +135,9 @@ def _waiting() -> _Check:
     if not runs:
         return _Check("waiting", _GOOD, "no records")
     return _Check(
-        "waiting", _NOTE, f"{sum(run.pending for run in runs):,} records of {len(runs)} runs: steplog ls --here"
+        "waiting",
+        _NOTE,
+        f"{sum(run.pending for run in runs):,} records of {printing.number(len(runs), 'run')}: steplog ls --here",
     )
 
 

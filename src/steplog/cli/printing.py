@@ -19,7 +19,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["console", "plain", "print_json", "row", "show", "size", "status", "table", "value", "when"]
+__all__ = ["console", "number", "plain", "print_json", "row", "show", "size", "status", "table", "value", "when"]
 
 _PLAIN_WIDTH = 200  # where the output is no terminal: nothing is cut at 80
 _STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "CRASHED": "red", "FAILED": "yellow"}
@@ -56,6 +56,11 @@ def plain(text: object, most: int = 200) -> str:
 def print_json(what: Any) -> None:
     """One JSON document on stdout, in ASCII: a terminal obeys none of it."""
     click.echo(json.dumps(what, indent=2))
+
+
+def number(count: int, of: str) -> str:
+    """So many of them, in words."""
+    return f"{count:,} {of}" if count == 1 else f"{count:,} {of}s"
 
 
 def size(number: int) -> str:

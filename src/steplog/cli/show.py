@@ -82,7 +82,7 @@ def _print_exception(exception: Any) -> None:
         shown = printing.console()
         printing.show(shown, Text())
         lines = str(exception.get("traceback") or "").splitlines()
-        ended = f"{exception.get('type')}: {exception.get('message')}"
+        ended = ": ".join(str(exception[part]) for part in ("type", "message") if exception.get(part))
         for line in (*lines, *([] if lines and lines[-1] == ended else [ended])):
             printing.show(shown, Text(printing.plain(line, 400)))
 

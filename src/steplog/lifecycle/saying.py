@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from steplog.lifecycle.opened import OpenRun
     from steplog.settings import Settings
 
-__all__ = ["became", "began", "ended", "say"]
+__all__ = ["became", "began", "ended", "kept_from_the_start", "say"]
 
 _log = logging.getLogger("steplog")
 _SENT_BY = {  # by the run's mode
@@ -56,6 +56,12 @@ def began(opened: OpenRun) -> None:
     say(opened.settings, logging.INFO, url.partition("#")[0], url)
 
 
+def kept_from_the_start(opened: OpenRun, level: int, why: str) -> None:
+    """The run is on no server yet: where it is until then."""
+    where = "on this machine" if _survives(opened) or opened.place.on_disk else "in this process alone"
+    say(opened.settings, level, f"run {opened.name()} is kept {where}{why}")
+
+
 def ended(opened: OpenRun) -> None:
     """The run is over here: what became of its records, and what sends those that are left."""
     stats = opened.stats()
@@ -69,9 +75,32 @@ def _kept(opened: OpenRun, stats: Stats) -> str:
     """What is left of the run, and where, and what sends it; "" where nothing is."""
     if not stats.pending and (opened.custody is None or opened.custody.consignment.status_sent):
         return ""
-    what = f"{stats.pending:,} records are" if stats.pending > 1 else "1 record is" if stats.pending else "it is"
     why = f" ({stats.last_error})" if stats.last_error else ""
-    return f"{what} kept in {opened.place.memory or opened.place.spool}{why}; {_SENT_BY[opened.manifest.mode]}"
+    lost = 0 if _survives(opened) else min(stats.pending, _unsaved(opened))
+    losing = (
+        f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}; set STEPLOG_DIR" if lost else ""
+    )
+    if lost and lost == stats.pending:
+        return losing
+    kept = _records(stats.pending - lost) if stats.pending else "it is"
+    place = opened.place.memory or opened.place.spool
+    return f"{kept} kept in {place}{why}; {_SENT_BY[opened.manifest.mode]}{f'; {losing}' if lost else ''}"
+
+
+def _survives(opened: OpenRun) -> bool:
+    """Whether memory outlives the process."""
+    return opened.opened.directory is not None
+
+
+def _unsaved(opened: OpenRun) -> int:
+    """How many records of this process are neither delivered nor on disk."""
+    journal = opened.opened.journal
+    done = max(journal.marks.delivered, journal.marks.durable)
+    return journal.census(done, max(done, journal.written()))[0]
+
+
+def _records(number: int) -> str:
+    return "1 record is" if number == 1 else f"{number:,} records are"
 
 
 def became(report: Report) -> str:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["init"]
 
-_SENT_LATER = "is kept on this machine, and sent once the server answers"
+_SENT_LATER = ", and sent once the server answers"
 
 
 def init(
@@ -136,10 +136,10 @@ def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_fai
         run._opened_as(DisabledRun(settings))
         return run
     if settings.mode == "offline":
-        return _begin(plan, None, "offline", "is kept on this machine; to send it, type: steplog sync")
+        return _begin(plan, None, "offline", "; to send it, type: steplog sync")
     client = client or _default_client(settings)
     if client is None:
-        said = "is kept on this machine: no server is configured; type: steplog serve, or: steplog login"
+        said = ": no server is configured; type: steplog serve, or: steplog login"
         return _begin(plan, None, "unconfigured", said)
     try:
         return _make(plan, client, on_failure)
@@ -244,7 +244,7 @@ def _begun(plan: Plan, opened: OpenRun, said: str) -> Run:
     run = _unmade(plan)
     run._opened_as(opened)
     level = logging.INFO if opened.manifest.mode == "offline" else logging.WARNING
-    saying.say(opened.settings, level, f"run {opened.name()} {said}")
+    saying.kept_from_the_start(opened, level, said)
     return run
 
 
