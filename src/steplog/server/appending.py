@@ -19,6 +19,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 
 from steplog.errors import FormatError
 from steplog.journal import slot
@@ -36,6 +37,7 @@ _FULL_BYTES = 64 * 1024
 _SERIES_KEPT_MAX = 100_000
 _NO_STEP_LEFT = "a metric without a step, after one with the largest step there is"
 _SUMMARY = [entry.name for entry in fields(Chunk) if entry.name != "data"]
+_summary_of = attrgetter(*_SUMMARY)
 CHUNK_COLUMNS = ", ".join(_SUMMARY)
 _INSERT_CHUNK = f"INSERT INTO chunks (id, {CHUNK_COLUMNS}) VALUES (?{', ?' * len(_SUMMARY)})"  # noqa: S608 - constants
 _INSERT_POINTS = "INSERT INTO points VALUES (?, ?)"
@@ -145,8 +147,10 @@ class Appender:
         series.count += chunk.count
         series.last_step = chunk.last_step
         series.next_step = max(series.next_step, min(chunk.max_step + 1, slot.STEP_MAX))
-        series.low = min((n for n in (series.low, chunk.low) if n is not None), default=None)
-        series.high = max((n for n in (series.high, chunk.high) if n is not None), default=None)
+        if chunk.low is not None and (series.low is None or chunk.low < series.low):
+            series.low = chunk.low
+        if chunk.high is not None and (series.high is None or chunk.high > series.high):
+            series.high = chunk.high
         number = series.chunks
         series.chunks += 1
         chunk_id = series.id << SERIES_SHIFT | number
@@ -213,7 +217,7 @@ def _given(steps: Sequence[int], next_step: int) -> array[int]:
 
 
 def _row(chunk_id: int, chunk: Chunk) -> tuple[object, ...]:
-    return (chunk_id, *(getattr(chunk, name) for name in _SUMMARY))
+    return (chunk_id, *_summary_of(chunk))
 
 
 def _is_full(count: int, data_bytes: int) -> bool:

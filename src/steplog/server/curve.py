@@ -5,9 +5,8 @@ the value of its last point, its least and greatest value, and how many points i
 has a bucket a point and is exact.
 
 Where the chunks alone are fine enough, a bucket is made of whole chunks' summaries and no point is read. That
-is at ``_CHUNKS_A_POINT`` chunks for each bucket wanted; below it the points are read, a quarter of a million a
-thousand buckets at least and a million at most. Points outside of the wanted steps are left out exactly: a
-chunk that is only partly inside is read.
+is at ``_CHUNKS_A_POINT`` chunks for each bucket wanted; below it the points are read, for a thousand buckets 820,000
+at most. Points outside of the wanted steps are left out exactly: a chunk that is only partly inside is read.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from steplog.server.chunk import Chunk, Points, number_range
 
 __all__ = ["Bucket", "reduce_chunks"]
 
-_CHUNKS_A_POINT = 0.25
+_CHUNKS_A_POINT = 0.2
 
 
 @dataclass(frozen=True, slots=True)
