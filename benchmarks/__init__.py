@@ -2,10 +2,11 @@
 
 ::
 
-    python -m benchmarks             all groups, about three quarters of an hour
-    python -m benchmarks --quick     the same with fewer rounds and smaller sizes, a little more than two minutes
+    python -m benchmarks             all groups, about twelve minutes
+    python -m benchmarks --quick     the same with fewer rounds and smaller sizes, two minutes
     python -m benchmarks GROUP…      some of them; --help names them
-    python -m benchmarks --peers     the peers too, each in a virtual environment of its own
+    python -m benchmarks --peers     the peers, each in a virtual environment of its own
+    python -m benchmarks --write docs/speed.md     and the page that shows them
 
 A group is a module: ``figures(stage)`` gives its figures, and the functions that it runs in fresh processes are beside
 it. A figure is a ratio or a difference *within one run*, over interleaved rounds, as a median with its quartiles: these

@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Every figure, beside what it is compared with."
     )
-    parser.add_argument("groups", nargs="*", help=f"some of {' '.join(GROUPS)}")
+    parser.add_argument("groups", nargs="*", help=f"some of {' '.join(GROUPS)}; or all")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: two minutes")
     parser.add_argument("--peers", action="store_true", help="the peers; ours too only where groups are named")
     parser.add_argument(
@@ -60,8 +60,11 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=HERE / "out", help="where figures.json and log.svg go")
     options = parser.parse_args()
+    if "all" in options.groups:
+        options.groups = list(GROUPS)
     if wrong := set(options.groups) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(wrong))}")
+    options.python = [os.path.abspath(path) if os.sep in path else path for path in options.python]
     chosen = options.groups or (() if options.peers else GROUPS)
     machine = _machine()
     found: list[Figure] = []
@@ -113,8 +116,11 @@ def _write(out: Path, told: dict[str, Any]) -> None:
 
 
 def _draw(path: Path, told: dict[str, Any]) -> None:
-    bars = [(name, row["p50_1"], name.startswith("steplog")) for name, row in told["peers"].items() if "p50_1" in row]
-    if bars:
+    costs = {name: row["p50_1"] for name, row in told["peers"].items() if "p50_1" in row}
+    if not costs:
+        costs = {name: ns / 1000 for figure in told["figures"] for name, ns in figure["beside"].items()}
+    if costs:
+        bars = [(name, cost, name.startswith("steplog")) for name, cost in costs.items()]
         path.write_text(chart.bars("One log() of one scalar: the median call, back to back", "µs", bars), "utf-8")
 
 
@@ -129,8 +135,10 @@ def _write_page(path: Path, told: dict[str, Any], found: Sequence[Figure]) -> No
         against = as_table([figure for figure in found if figure.group == measure.GROUP])
         regions["peers"] = f"{words}.\n\n{measure.as_table(told['peers'])}\n\n{against}"
     regions["summary"] = page.summary(told)
-    path.write_text(page.filled(path.read_text("utf-8"), regions), "utf-8")
-    _draw(path.with_suffix(".svg"), told)
+    text = page.filled(path.read_text("utf-8"), regions)
+    path.write_text(text, "utf-8")
+    if told["peers"] and path.with_suffix(".svg").name in text:
+        _draw(path.with_suffix(".svg"), told)
 
 
 def _machine() -> dict[str, str]:

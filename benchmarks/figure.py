@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 __all__ = ["Figure", "as_json", "as_table", "over", "quantile"]
@@ -24,6 +24,7 @@ class Figure:
     reach: float | None = None
     more_is_better: bool = False
     note: str = ""
+    beside: dict[str, float] = field(default_factory=dict)  # what was measured, in ns, for a picture
 
     @property
     def verdict(self) -> str:
@@ -52,6 +53,7 @@ def over(
     reach: float | None = None,
     more_is_better: bool = False,
     note: str = "",
+    beside: dict[str, float] | None = None,
 ) -> Figure:
     """The figure of what several rounds gave: their median, with their quartiles."""
     return Figure(
@@ -65,6 +67,7 @@ def over(
         reach=reach,
         more_is_better=more_is_better,
         note=note,
+        beside=beside or {},
     )
 
 

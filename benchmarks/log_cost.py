@@ -17,6 +17,7 @@ from benchmarks.stage import Stage
 __all__ = ["compare", "figures"]
 
 GROUP = "log_cost"
+WHO = {"floor": "deque floor", "noop": "an empty function", "c": "steplog c", "pure": "steplog pure"}
 LINES = {"c": (1.0, None), "pure": (4.0, 2.5)}  # must and reach, in floors
 
 
@@ -48,6 +49,7 @@ def _figures(told: dict[str, Any]) -> Iterator[Figure]:
                 must=must,
                 reach=reach,
                 note=", ".join(f"{who} {ns:,.0f} ns" for who, ns in beside.items()),
+                beside={WHO[who]: ns for who, ns in beside.items()} if keys == "1" else {},
             )
             if kind == "c" and keys == "1":
                 yield over(

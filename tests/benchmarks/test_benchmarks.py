@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +14,8 @@ from xml.etree import ElementTree
 import pytest
 from benchmarks.chart import bars
 from benchmarks.figure import Figure, as_table, over, quantile
+from benchmarks.page import filled
+from benchmarks.peers.remains import found_below
 from benchmarks.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +62,27 @@ def test_the_chart_is_a_picture_with_a_bar_a_row():
     picture = ElementTree.fromstring(bars("How <long>", "µs", [("a & b", 0.1, True), ("c", 2500.0, False)]))
     kinds = [element.get("class") for element in picture.iter("{http://www.w3.org/2000/svg}rect")]
     assert kinds == ["o", "p"]
+
+
+def test_a_page_is_filled_where_it_says_so_and_nowhere_else():
+    page = "before\n<!-- a: begin -->\nold\n<!-- a: end -->\nafter <!-- b: end -->\n"
+    once = filled(page, {"a": "new | table", "absent": "nothing"})
+    assert once == page.replace("old", "new | table")
+    assert filled(once, {"a": "new | table"}) == once
+    with pytest.raises(ValueError, match="no region"):
+        filled("nothing marked", {"a": "new"})
+    with pytest.raises(ValueError, match="end"):
+        filled("<!-- a: begin --> and on", {"a": "new"})
+
+
+def test_values_are_found_in_whatever_form_a_peer_has_written_them(tmp_path):
+    values = [0.1 + number / 7 for number in range(6)]
+    (tmp_path / "below").mkdir()
+    (tmp_path / "text").write_text(f'{{"loss": {values[0]!r}}}')
+    (tmp_path / "below" / "bytes").write_bytes(
+        b"x" + struct.pack("<d", values[1]) + struct.pack(">d", values[2]) + b"yy" + struct.pack("<f", values[3])
+    )
+    assert found_below([tmp_path], values) == 4
 
 
 class Echo(BaseHTTPRequestHandler):
