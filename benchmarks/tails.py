@@ -25,7 +25,7 @@ __all__ = ["figures", "paced"]
 
 GROUP = "tails"
 PACE_S = 0.0005
-STALL_US = 10_000_000
+STALL_S, STALL_QUICK_S = 10, 4  # a process does not end before its last fdatasync has
 FULL_BYTES = 256 * 1024
 
 
@@ -39,7 +39,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 
 def _figure(stage: Stage, trouble: str, pure: bool) -> Figure:
     name = f"log() {'pure' if pure else 'c'} p99.9 above the no-op's, {trouble}"
-    before = _trouble(trouble)
+    before = _trouble(trouble, stage.pick(STALL_S, STALL_QUICK_S))
     if before is None:
         return Figure(group=GROUP, name=name, unit="µs", value=None, note="takes strace, or root and unshare")
     with stage.server() as server:
@@ -63,10 +63,10 @@ def _figure(stage: Stage, trouble: str, pure: bool) -> Figure:
     return over(above, group=GROUP, name=name, unit="µs", must=50, reach=20, note=note)
 
 
-def _trouble(trouble: str) -> list[str] | None:
+def _trouble(trouble: str, stall_s: int) -> list[str] | None:
     """What is put before the program; None: it cannot be brought about here."""
     if trouble == "disk stalled":
-        inject = f"inject=fdatasync:delay_enter={STALL_US}"
+        inject = f"inject=fdatasync:delay_enter={1_000_000 * stall_s}"
         options = ["-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
         return [shutil.which("strace") or "", *options] if shutil.which("strace") else None
     if trouble == "disk full":
