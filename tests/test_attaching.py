@@ -108,7 +108,8 @@ def test_init_says_where_the_run_is_to_be_seen(
 
 @apart
 def test_an_unknown_namespace_raises_with_the_servers_words_and_opens_nothing(held: Oracle):
-    with pytest.raises(requests.HTTPError, match=r"40[34] for POST .*/nobody/projects/: .") as told:
+    words = r"the project 'mnist' is not in 'nobody' at .*, and cannot be made: 40[34] for POST .*/nobody/projects/: ."
+    with pytest.raises(requests.HTTPError, match=words) as told:
         steplog.init("nobody", "mnist")
     assert told.value.response.status_code in (403, 404)
     with pytest.raises(ValueError, match="no active run"):
@@ -118,7 +119,9 @@ def test_an_unknown_namespace_raises_with_the_servers_words_and_opens_nothing(he
 @apart
 def test_a_wrong_key_raises_and_shows_no_key(held: Oracle, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STEPLOG_API_KEY", "not-the-key")
-    with pytest.raises(steplog.InvalidAPIKeyError, match="Login failed due to invalid API key") as told:
+    with pytest.raises(
+        steplog.InvalidAPIKeyError, match=r"^Login failed due to invalid API key\. http.* type: steplog login$"
+    ) as told:
         begin()
     assert "not-the-key" not in repr(told.value)
 

@@ -155,3 +155,47 @@ def test_with_nothing_configured_ls_says_how_to_get_a_server(steplog):
     assert result.output == (
         "steplog: no server is configured, and none runs on this machine; type: steplog serve, or: steplog login\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nonsense",), "steplog: No such command 'nonsense'. Type: steplog --help"),
+        (("show",), "steplog: Missing argument 'RUN'. Type: steplog show --help"),
+        (("serve", "--port", "x"), "steplog: Invalid value for '--port'"),
+    ],
+)
+def test_what_is_mistyped_is_one_line_that_says_what_to_type(steplog, arguments, words):
+    result = steplog(*arguments)
+    assert result.exit_code == 2
+    assert result.output.startswith(words)
+    assert result.output.endswith("--help\n")
+    assert result.output.count("\n") == 1
+
+
+def test_without_a_command_the_commands_are_listed(steplog):
+    assert "doctor" in steplog().output
+    assert steplog("--help").exit_code == 0
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/nowhere"])
+def test_a_directory_that_cannot_be_used_is_one_line_that_says_which_setting(place):
+    environment = dict(os.environ) | {"PYTHONPATH": str(SOURCES), "STEPLOG_DIR": place}
+    command = [sys.executable, "-m", "steplog", "serve", "--port", "0"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "What was logged is kept. Set STEPLOG_DIR to a directory that can be written" in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_a_completion_that_knows_the_commands(shell):
+    environment = dict(os.environ) | {"PYTHONPATH": str(SOURCES)}
+    command = [sys.executable, "-c", "from steplog.cli import main; main(prog_name='steplog')"]
+    asked = environment | {"_STEPLOG_COMPLETE": f"{shell}_source"}
+    source = subprocess.run(command, env=asked, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    assert "_STEPLOG_COMPLETE" in source.stdout, source.stderr
+    words = {"COMP_WORDS": "steplog s", "COMP_CWORD": "s" if shell == "fish" else "1"}
+    asked = environment | {"_STEPLOG_COMPLETE": f"{shell}_complete"} | words
+    told = subprocess.run(command, env=asked, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    assert all(name in told.stdout for name in ("serve", "show", "sync"))
+    assert "doctor" not in told.stdout

@@ -2,14 +2,16 @@
 
 A module exposes ``command``, a click command, and has a line in ``_MODULES``. What goes wrong is said in one line on
 stderr; ``--debug`` adds the traceback. Exit codes: 0 done, 1 it did not work out, 2 it could not begin (usage,
-settings, files, ports).
+settings, files, ports), 130 Ctrl-C while waiting.
 """
 
 from __future__ import annotations
 
 import errno
 import importlib
+import sys
 import traceback
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -44,6 +46,21 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.commands[name].get_short_help_str()) for name in self.list_commands(ctx)])
 
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """As click's, but that each error is one line."""
+        run: Callable[..., Any] = super().main
+        if not standalone_mode:
+            return run(*args, standalone_mode=False, **extra)
+        try:
+            code = run(*args, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            _show(error)
+            code = error.exit_code
+        except click.Abort:
+            click.echo("steplog: stopped; nothing of it is lost", err=True)
+            code = 1
+        sys.exit(code if isinstance(code, int) else 0)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -56,16 +73,26 @@ class _Commands(click.Group):
             return ctx.exit(2 if isinstance(error, (ConfigurationError, OSError)) else 1)
 
 
+def _show(error: click.ClickException) -> None:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None and not context.args and error.format_message() == context.get_help():
+        error.show()  # no command: the help
+        return
+    command = context.command_path if context is not None else "steplog"
+    click.echo(f"steplog: {' '.join(error.format_message().split())} Type: {command} --help", err=True)
+
+
 def _words(error: Exception) -> str:
     if not isinstance(error, OSError) or isinstance(error, SteplogError) or error.filename is None:
         return str(error)
     said = f"{error.filename}: {error.strerror}"
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT):
         said += ". What was logged is kept. Set STEPLOG_DIR to a directory that can be written"
     return said
 
 
 @click.group(
+    "steplog",
     cls=_Commands,
     commands={name: click.Command(name, short_help=words) for name, (_, words) in _MODULES.items()},
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -228,11 +228,9 @@ class Sender:
         server.trouble = judgement.words
         if not server.told and (server.backoff.attempt_number > 1 or judgement.verdict is Verdict.KEY_REFUSED):
             server.told = True
-            news.warning(
-                "steplog: %s: %s. Records are kept and will be sent; this is said once.",
-                server.transport.base_url,
-                judgement.words,
-            )
+            where = server.transport.base_url
+            words = judgement.words if judgement.words.startswith(where) else f"{where}: {judgement.words}"
+            news.warning("steplog: %s. Records are kept and will be sent; this is said once.", words)
 
     def _other_key(self, now: float, server: Server) -> bool:
         if server.keys_tried >= _KEYS_AT_ONCE_MAX:

@@ -36,6 +36,7 @@ from steplog.journal.manifest import Manifest, Plan
 from steplog.lifecycle import saying
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.opened import OpenRun
+from steplog.lifecycle.placing import account_of, make_project
 from steplog.run import Run
 from steplog.settings import Settings, resolve
 
@@ -167,9 +168,9 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     from steplog.network import reasons
 
     with _asking(client):
-        account = client.login()
+        account = account_of(client)
         plan = msgspec.structs.replace(plan, namespace=plan.namespace or slug_of(account.username))
-        _make_project(plan, plan.namespace, client)
+        make_project(plan, client)
     opened = OpenRun(_planned(plan, client, "online"), None)
     given = {"name": plan.name, "description": plan.description, "status": plan.status}
     try:
@@ -219,20 +220,6 @@ def _told(response: requests.Response, namespace: str) -> tuple[dict[str, Any], 
         return told, _described(told, namespace)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ServerUnavailableError(f"{response.url}: the answer describes no run") from None
-
-
-def _make_project(plan: Plan, namespace: str, client: TellurioClient) -> None:
-    """Get the project, or make it; another process may be making it, too."""
-    import requests
-
-    from steplog.project import create_project, get_project
-
-    if get_project(namespace, plan.project, client) is None:
-        try:
-            create_project(namespace, plan.project_name, "RESTRICTED", client)
-        except requests.HTTPError:
-            if get_project(namespace, plan.project, client) is None:
-                raise
 
 
 def _begin(plan: Plan, client: TellurioClient | None, mode: str, said: str) -> Run:

@@ -51,7 +51,10 @@ def bind(host: str, port: int) -> socket.socket:
         return listening
     except OSError as error:
         listening.close()
-        raise ConfigurationError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        words = (
+            f"cannot listen on {host} port {port}: {error.strerror}. To take a free one, type: steplog serve --port 0"
+        )
+        raise ConfigurationError(words) from None
 
 
 def serve(app: ASGIApp, listening: socket.socket, started: Callable[[], None]) -> None:
