@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from apart import apart
 from steplog.errors import ConfigurationError
 from steplog.network.secret import Secret
 from steplog.settings import Settings, documented, resolve, sources, state_directory
@@ -273,3 +274,13 @@ def test_a_home_that_cannot_be_written_has_its_state_in_a_private_temporary_dire
     for home in ("/dev/null", "/dev/null/none"):
         monkeypatch.setenv("HOME", home)
         assert state_directory() == resolve().dir == Path(tempfile.gettempdir()) / f"steplog-state-{os.getuid()}"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without a home")
+@apart
+def test_a_user_whom_this_machine_does_not_know_has_its_state_in_a_temporary_directory(monkeypatch: pytest.MonkeyPatch):
+    """As in a container that runs under a number: each command and each run ended in a RuntimeError of platformdirs."""
+    state_directory()  # all that it imports can be read by root alone
+    monkeypatch.delenv("HOME")
+    os.setuid(54321)
+    assert state_directory() == resolve(directory=Path("/")).dir == Path(tempfile.gettempdir()) / "steplog-state-54321"

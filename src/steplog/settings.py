@@ -16,6 +16,7 @@ file of a project, in no ``repr``, no pickle and no message.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import logging
@@ -104,10 +105,11 @@ def state_directory() -> Path:
     """The user's state directory; where there is no home, or one that cannot be written, a private temporary one."""
     from platformdirs import user_state_path
 
-    path = user_state_path("steplog")
-    # Without a home there is nothing to expand "~" to.
-    if path.is_absolute() and _can_be_written(path):
-        return path
+    # Without a home there is nothing to expand "~" to: platformdirs raises, and in older versions left the "~".
+    with contextlib.suppress(RuntimeError):
+        path = user_state_path("steplog")
+        if path.is_absolute() and _can_be_written(path):
+            return path
     return Path(tempfile.gettempdir()) / f"steplog-state-{_user_id()}"
 
 
