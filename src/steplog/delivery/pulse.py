@@ -17,13 +17,17 @@ from steplog.delivery.news import news
 
 __all__ = ["POLL_MAX_S", "POLL_MIN_S", "Pulse", "wait_for"]
 
-POLL_MIN_S = 0.02
+POLL_MIN_S = 0.04
 POLL_MAX_S = 0.5
 _SLICE_S = 0.25
 
 
 class Pulse:
-    """When a thread runs next: at a due time, or sooner when it is woken; slower while nothing happens."""
+    """When a thread runs next: at a due time, or sooner when it is woken.
+
+    After something was done it looks once more before that, soon: for whoever logs fast. Each look costs a training
+    loop more than it would by itself, as the loop has the caches.
+    """
 
     def __init__(self) -> None:
         self._wakes: SimpleQueue[None] = SimpleQueue()  # its put is safe in a signal handler
@@ -37,8 +41,8 @@ class Pulse:
 
     def idle(self, until_s: float | None, poll_max_s: float = POLL_MAX_S) -> None:
         """Nothing was done; something is due in ``until_s``."""
-        self._poll_s = min(self._poll_s * 2, poll_max_s)
-        self.wait_s = self._poll_s if until_s is None else min(max(until_s, 0.0), self._poll_s)
+        wait_s, self._poll_s = min(self._poll_s, poll_max_s), poll_max_s
+        self.wait_s = wait_s if until_s is None else min(max(until_s, 0.0), wait_s)
 
     def wake(self) -> None:
         """Have the thread run now."""
