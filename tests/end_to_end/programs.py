@@ -99,11 +99,12 @@ class Host:
     ) -> subprocess.Popen[str]:
         """Start a program; ``name`` is what ``begin`` calls its run, ``under`` a command that runs it.
 
-        ``errors`` is its standard error, None: a pipe.
+        ``source`` is a program's text, its file, or "-m" and a module; ``errors`` is its standard error, None: a pipe.
         """
-        path = source if isinstance(source, Path) else self.write(source)
+        module = isinstance(source, str) and source.startswith("-m")
+        path = source if isinstance(source, Path) or module else self.write(source)
         return subprocess.Popen(
-            [*under, sys.executable, *WARNINGS, str(path), *arguments],
+            [*under, sys.executable, *([] if module else WARNINGS), str(path), *arguments],
             env=self.environment | {"RUN_NAME": name} | variables,
             cwd=self.directory,
             stdin=subprocess.PIPE,

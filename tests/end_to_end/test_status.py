@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from end_to_end.programs import Done, Host
+from end_to_end.programs import Done, Host, ended
 
 NEW = sys.version_info >= (3, 12)  # the interpreter shows every SystemExit that ends it
 
@@ -190,3 +190,75 @@ def test_finish_twice_and_from_two_threads_sends_one_status(host: Host):
         == ""
     )
     assert host.server.run("run").status == "FAILED"
+
+
+def test_the_exit_of_a_forked_child_does_not_end_what_it_logs(host: Host):
+    """The child inherits our exit hook, which ended the run there: what its other exit functions logged was dropped."""
+    done = host.run("""
+        import atexit
+        run = None
+        atexit.register(lambda: run.log("late", float(os.getpid() != parent)))  # runs after ours, which came later
+        parent = os.getpid()
+        run = begin()
+        run.log("loss", 0.5)
+        pid = os.fork()
+        if pid == 0:
+            run.log("loss", 1.5)
+            sys.exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+    """)
+    assert (done.code, done.errors) == (0, "")
+    assert host.server.run("run").status == "COMPLETED"
+    assert sorted(host.server.values("run", "loss")) == [0.5, 1.5]
+    assert host.server.values("run", "late") == [1.0]
+
+
+TESTED = """
+import steplog
+
+def test_it_logs(request):
+    with steplog.init("team", {project!r}, name="entered"):
+        steplog.log("loss", 0.5)
+
+def test_it_fails():
+    run = steplog.init("team", {project!r}, name="left open")
+    run.log("loss", 0.5)
+    assert {passes}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("passes", "status"), [(True, "COMPLETED"), (False, "CRASHED")])
+def test_a_session_of_pytest_crashes_what_is_open_when_it_fails(host: Host, passes: bool, status: str):
+    tested = host.write(TESTED.format(project=host.project, passes=passes), prelude="")
+    tested = tested.rename(tested.with_name("test_training.py"))
+    program = host.start("-mpytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(host.directory), str(tested))
+    done = ended(program)
+    assert done.code == (0 if passes else 1), done
+    assert host.server.run("entered").status == "COMPLETED"
+    assert host.server.run("left open").status == status
+    assert host.server.values("left open", "loss") == [0.5]
+
+
+CELLS = """
+import steplog, os
+run = steplog.init("team", os.environ["PROJECT"], name=os.environ["RUN_NAME"])
+run.log("loss", 0.5)
+
+1 / 0
+
+run.log("loss", 1.5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("last", ["", "\nraise ValueError('shown')\n"])
+def test_in_a_session_of_ipython_an_error_that_was_shown_is_no_crash(host: Host, last: str):
+    """Also where it was the last thing that was typed: whoever sits there saw it, and left by himself."""
+    pytest.importorskip("IPython", reason="IPython is not installed")
+    program = host.start("-mIPython", "--colors=NoColor", "--no-banner", "--simple-prompt", "--quick")
+    out, _ = program.communicate(CELLS + last, timeout=60)
+    assert program.returncode == 0
+    assert "ZeroDivisionError" in out
+    assert host.server.run("run").status == "COMPLETED"
+    assert host.server.values("run", "loss") == [0.5, 1.5]
