@@ -79,6 +79,38 @@ def test_a_stock_server_gets_no_more_threads_than_there_are_names():
 
 
 @apart
+def test_a_lane_that_gets_its_thread_while_the_first_one_serves_it_has_one_request_at_a_time():
+    """Both sent the same record, and what came after it was taken off the lane unsent."""
+    line = Line(Book(), batch=False, lanes=8)
+    sent, hold, held_up = [], threading.Event(), threading.Event()
+
+    def script(request):
+        if b'"c"' in request.body:
+            sent.append(request.body)
+            held_up.set()
+            hold.wait(DEADLINE_S)
+
+    line.server.script = script
+    agent, (held,) = started(line, lanes=8)
+    (book,) = line.books
+    book.write(4, ("a", "b"))
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    book.write(1, ("c",))
+    agent.wake()
+    assert held_up.wait(DEADLINE_S)  # by the first thread, since lane 2 has none yet
+    for _ in range(20):
+        book.write(2, ("a", "b"))
+        agent.wake()
+        threading.Event().wait(0.02)
+    assert len(sent) == 1
+    hold.set()
+    book.write(1, ("c",))
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    assert sorted(line.values()) == list(range(1, book.count + 1))
+    assert (agent.faults, book.journal.marks.ambiguous) == (0, 0)
+
+
+@apart
 def test_where_no_more_threads_can_be_started_the_first_one_serves_all_lanes(monkeypatch):
     """Names that were on a lane without a thread were never sent."""
     line = Line(Book().write(50, tuple("abcdefgh")), batch=False, lanes=8)

@@ -49,6 +49,14 @@ class Prospect(NamedTuple):
     silent_s: float
 
 
+class _Flight(NamedTuple):
+    """An exchange under way on a lane, since when on the monotonic clock."""
+
+    lane: int
+    due: Due
+    since: float
+
+
 class Agent:
     """Delivers the runs of a process; ``clock`` is monotonic, in seconds."""
 
@@ -71,7 +79,7 @@ class Agent:
         self.lock = threading.RLock()
         self.custodies: dict[Consignment, Custody] = {}
         self._pulses: list[Pulse] = []
-        self._under_way: dict[int, tuple[Due, float]] = {}  # by lane, and since when
+        self._under_way: dict[int, _Flight] = {}  # by lane
         self._keeper = Keeper(self, spool_interval_s, adopt, memory_is_short, clock)
         self._lanes_max = terms.connections_max
         news.forget()
@@ -147,7 +155,7 @@ class Agent:
     def _give_way(self, custody: Custody) -> None:
         with self.lock:
             now = time.monotonic()
-            held_up = [due for due, since in self._under_way.values() if now - since >= GIVE_WAY_S]
+            held_up = [flight.due for flight in self._under_way.values() if now - flight.since >= GIVE_WAY_S]
             held_up = [due for due in held_up if self._sender.gives_way(due, custody.consignment)]
         for due in held_up:
             due.server.transport.abort(due.order.request)
@@ -241,30 +249,38 @@ class Agent:
     def _send(self, pulse: Pulse, lane: int) -> None:
         """One attempt of a sender thread: the exchange that is due, if one is."""
         with self._deciding():
-            due = self._next(lane)
-            if isinstance(due, Due):
-                self._under_way[lane] = due, time.monotonic()
-        if not isinstance(due, Due):
-            pulse.idle(None if due is None else due - self._clock())
+            found = self._next(lane)
+            if isinstance(found, _Flight):
+                self._under_way[found.lane] = found
+        if not isinstance(found, _Flight):
+            pulse.idle(None if found is None else found - self._clock())
             return
         pulse.busy()
-        answer = self._exchange(due)
-        with self._deciding():
-            self._under_way.pop(lane, None)
-            self._sender.answered(self._clock(), due, answer)
-            due.consignment.release_waits()
-            if due.consignment in self.custodies:
-                self.custodies[due.consignment].settle()
-            self._start_lanes(min(self._sender.lanes(), self._lanes_max))
+        due = found.due
+        try:
+            answer = self._exchange(due)
+            with self._deciding():
+                del self._under_way[found.lane]
+                self._sender.answered(self._clock(), due, answer)
+                due.consignment.release_waits()
+                if due.consignment in self.custodies:
+                    self.custodies[due.consignment].settle()
+                self._start_lanes(min(self._sender.lanes(), self._lanes_max))
+        finally:
+            if self._under_way.get(found.lane) is found:
+                del self._under_way[found.lane]
 
-    def _next(self, lane: int) -> Due | float | None:
-        """What is due on this lane; on the first one also for all that have no thread."""
+    def _next(self, lane: int) -> _Flight | float | None:
+        """What is due on this lane; on the first one also for all that have no thread.
+
+        A lane that the first thread serves may get one of its own meanwhile; still it has one request at a time.
+        """
         alone = () if lane else range(len(self._pulses), self._sender.lanes())
         soonest: float | None = None
         for one in (lane, *alone):
-            due = self._sender.next(self._clock(), one)
+            due = None if one in self._under_way else self._sender.next(self._clock(), one)
             if isinstance(due, Due):
-                return due
+                return _Flight(one, due, time.monotonic())
             soonest = min(soonest or due, due) if due is not None else soonest
         return soonest
 
