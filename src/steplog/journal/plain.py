@@ -215,7 +215,9 @@ def _number(value: Any) -> Any:
     if isinstance(value, SupportsIndex):
         return _whole(operator.index(value))
     of_numpy = getattr(getattr(value, "dtype", None), "kind", None)
-    if isinstance(value, SupportsComplex) and (of_numpy == "c" or not isinstance(value, SupportsFloat)):
+    # Before 3.11 complex itself had no __complex__.
+    of_two_parts = isinstance(value, (complex, SupportsComplex))
+    if of_two_parts and (of_numpy == "c" or not isinstance(value, SupportsFloat)):
         found = complex(value)
         return {"real": _finite(found.real), "imag": _finite(found.imag)}
     if not isinstance(value, SupportsFloat):
