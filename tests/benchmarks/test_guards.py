@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import math
 import random
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 from delivery.parts import Book, Line
 from journal.appends import writer_of
+from journal.raw import needs_c
 from steplog.journal import range as ranges
 from steplog.journal.journal import Journal
 from steplog.journal.marks import MARKS_BYTES
@@ -52,3 +61,38 @@ def test_a_batch_is_a_few_rows_of_the_database():
     batch = batches.from_range(curve(32_000))
     assert len(batch.parts) == 8
     assert sum(len(part.chunks) for part in batch.parts) <= 16
+
+
+CALLS = 10_000
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from journal.raw import writer_of
+
+log = writer_of("c", segment_bytes=1 << 22).append.log
+log("loss", 0.5, 0)
+for step in range(1, int(sys.argv[2])):
+    log("loss", 0.5, step)
+"""
+
+
+@needs_c
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind, which counts instructions, is not here")
+def test_a_compiled_call_takes_no_more_than_300_instructions():
+    """It is 212 here, those of CPython and of the clock that it calls included."""
+    counter = ["valgrind", "--tool=callgrind", "--toggle-collect=append_log", "--callgrind-out-file=/dev/null"]
+    command = [*counter, sys.executable, "-c", PROGRAM, str(Path(__file__).parents[1]), str(CALLS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if found is None or found[1] == "0":
+        pytest.skip("valgrind does not run this Python, or the extension has no symbols")
+    assert int(found[1]) / CALLS <= 300
+
+
+def test_where_there_is_no_c_compiler_the_installation_goes_on(monkeypatch):
+    setuptools = pytest.importorskip("setuptools")
+    given = {}
+    monkeypatch.setattr(setuptools, "setup", given.update)
+    runpy.run_path(str(Path(__file__).parents[2] / "setup.py"))
+    assert [extension.optional for extension in given["ext_modules"]] == [True]
