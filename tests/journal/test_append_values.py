@@ -238,6 +238,8 @@ CONVERTED = [
     (numpy.datetime64("2020-01-01T00:00:01", "ns"), JSON, "2020-01-01T00:00:01"),
     (numpy.array(["2020-01-01", "2021-01-01"], "M8[ns]"), JSON, ["2020-01-01T00:00:00", "2021-01-01T00:00:00"]),
     (numpy.timedelta64(1500, "ms"), FLOAT, 1.5),
+    (numpy.ma.masked, JSON, None),
+    (numpy.ma.array([1.0, 2.0], mask=[False, True]), JSON, [1.0, None]),
     (Tensor(0.5, ()), FLOAT, 0.5),
     (Tensor([[7]], (1, 1)), INT, 7),
     (Tensor([0.5, 1.5], (2,)), JSON, [0.5, 1.5]),

@@ -35,7 +35,7 @@ from enum import Enum
 from typing import Any, SupportsComplex, SupportsFloat, SupportsIndex
 from uuid import UUID
 
-__all__ = ["DEPTH_MAX", "INT64", "REPR_CHARACTERS_MAX", "Copy", "TooLargeError", "described"]
+__all__ = ["DEPTH_MAX", "INT64", "REPR_CHARACTERS_MAX", "Copy", "TooLargeError", "described", "element"]
 
 DEPTH_MAX = 32
 REPR_CHARACTERS_MAX = 1000
@@ -128,7 +128,7 @@ class Copy:
         kind = getattr(getattr(value, "dtype", None), "kind", None)
         if kind in ("m", "M"):  # as nanoseconds their elements would come as bare ints
             value = value.astype(f"{kind}8[us]")
-        if math.prod(shape) != 1:
+        if math.prod(shape) != 1 or hasattr(value, "filled"):  # a masked one's item is what is masked
             self._take(2 * math.prod(shape))
             self._bytes_left += 2 * math.prod(shape)  # the lists count them again
             return self.of(value.tolist())
@@ -166,6 +166,15 @@ class Copy:
     def _strange(self, value: object, error: Exception) -> str:
         self.strange.append((value, error))
         return self._text(described(value))
+
+
+def element(value: Any) -> object:
+    """What a number of NumPy's or a tensor without dimensions holds; None for all others, and where it raises."""
+    try:
+        kind = getattr(value.dtype, "kind", None)
+        return value.item() if value.shape == () and kind not in ("m", "M") and not hasattr(value, "filled") else None
+    except Exception:  # noqa: BLE001 - the user's code; the copy meets it again, and then it counts
+        return None
 
 
 class _Level:

@@ -22,7 +22,7 @@ import logging
 from typing import Any
 
 from steplog.journal import slot
-from steplog.journal.plain import DEPTH_MAX, INT64, Copy, TooLargeError, described
+from steplog.journal.plain import DEPTH_MAX, INT64, Copy, TooLargeError, described, element
 
 __all__ = ["Scalar", "Values", "restored"]
 
@@ -42,10 +42,12 @@ class Values:
 
     def convert(self, value: object) -> tuple[int, Scalar]:
         """The slot kind of ``value`` and its scalar; bytes for KIND_JSON. Raises only if ``strict``."""
-        if value.__class__ is float:
-            return slot.KIND_FLOAT, value
-        if value.__class__ in (list, tuple, dict, str) and (text := _as_it_is(value, self.bytes_max)) is not None:
-            return slot.KIND_JSON, text
+        if value.__class__ in (list, tuple, dict, str):
+            text = _as_it_is(value, self.bytes_max)
+            if text is not None:
+                return slot.KIND_JSON, text
+        elif (number := _at_once(value)) is not None:
+            return number
         copy = Copy(self.bytes_max)
         try:
             found = _stored(copy.of(value), self.bytes_max)
@@ -92,6 +94,17 @@ def _stored(plain: Any, bytes_max: int) -> tuple[int, Scalar]:
     if len(text) > bytes_max:
         raise TooLargeError
     return slot.KIND_JSON, text
+
+
+def _at_once(value: object) -> tuple[int, Scalar] | None:
+    """A number, of Python's or held by one of another maker's, which is what most values are; else None."""
+    if value.__class__ not in (float, int, bool):
+        value = element(value)
+    if value.__class__ is float:
+        return slot.KIND_FLOAT, value
+    if value.__class__ is bool or (value.__class__ is int and value in INT64):
+        return slot.KIND_BOOL if value.__class__ is bool else slot.KIND_INT, int(value)
+    return None
 
 
 def _as_it_is(value: Any, bytes_max: int) -> bytes | None:
