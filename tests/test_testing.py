@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 
+from steplog.delivery.exchange import Request
 from steplog.testing import FakeClock, HostileServer, Peer, answer
+from steplog.testing.memory_server import MemoryServer
 
 
 class TestFakeClock:
@@ -69,3 +73,26 @@ class TestHostileServer:
     def test_a_script_is_needed(self):
         with pytest.raises(ValueError, match="a script is needed"):
             HostileServer()
+
+
+class TestMemoryServer:
+    @staticmethod
+    def ask(server: MemoryServer, method: str, path: str, **fields: str) -> tuple[int, Any]:
+        body = json.dumps(fields).encode() if fields else b""
+        told = server.exchange(Request(method, f"/api/v0{path}", body), 1.0)
+        return told.status, json.loads(told.body)
+
+    def test_a_project_is_found_by_the_slug_of_its_name(self):
+        server = MemoryServer()
+        wanted = {"display_name": "My Project!", "visibility": "TEAM"}
+        assert self.ask(server, "POST", "/me/projects/", **wanted)[0] == 201
+        status, told = self.ask(server, "GET", "/me/projects/my-project/")
+        assert (status, told["display_name"], told["slug"]) == (200, "My Project!", "my-project")
+        assert self.ask(server, "GET", "/me/projects/My%20Project%21/")[0] == 404
+        assert self.ask(server, "POST", "/me/projects/", display_name="!", visibility="TEAM")[0] == 400
+
+    def test_a_name_that_is_taken_gets_a_number(self):
+        server = MemoryServer()
+        server.add_run("me", "demo", "r")
+        made = [self.ask(server, "POST", "/me/projects/demo/runs/", name="r")[1]["name"] for _ in range(2)]
+        assert made == ["r_1", "r_2"]

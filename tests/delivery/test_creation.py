@@ -75,7 +75,7 @@ def test_a_project_that_somebody_else_has_made_meanwhile_is_no_refusal():
     due = following(line)
     line.answer(due, line.exchange(due))  # it is not there
     due = following(line)
-    line.server.projects.add(("me", "new"))
+    line.server.projects["me", "new"] = "new"
     line.answer(due, line.exchange(due))
     assert line.consignment.trouble is None
     line.deliver()

@@ -55,11 +55,11 @@ class MemoryRun:
         return row
 
 
-def shown_project(namespace: str, slug: str) -> dict[str, Any]:
+def shown_project(namespace: str, slug: str, name: str) -> dict[str, Any]:
     """A project, as an answer describes it."""
     return {
         "uuid": f"{namespace}/{slug}",
-        "display_name": slug,
+        "display_name": name,
         "slug": slug,
         "date_created": _DATE,
         "last_run_date": None,

@@ -20,10 +20,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+from slugify import slugify
 
 from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
@@ -82,7 +84,7 @@ class MemoryServer:
         self.found_key: str | None = None
         self.body_bytes_max: int | None = None
         self.runs: dict[str, MemoryRun] = {}
-        self.projects: set[tuple[str, str]] = set()
+        self.projects: dict[tuple[str, str], str] = {}  # (namespace, slug): name
         self.requests: list[tuple[Request, Answer | None]] = []
         self.faults: deque[Fault] = deque()
         self.script: Callable[[Request], Fault | None] = lambda request: None
@@ -95,7 +97,7 @@ class MemoryServer:
     def add_run(self, namespace: str, project: str, name: str = "") -> MemoryRun:
         """Make a run, and its project if need be."""
         with self._lock:
-            self.projects.add((namespace, project))
+            self.projects.setdefault((namespace, project), project)
             uuid = f"00000000-0000-4000-8000-{len(self.runs) + len(self._made):012x}"
             run = MemoryRun(uuid, name or f"run_{len(self.runs) + 1}", namespace, project)
             self.runs[uuid] = run
@@ -162,20 +164,24 @@ class MemoryServer:
 
     def _projects(self, request: Request, namespace: str) -> Answer:
         if request.method != "POST":
-            return _json(200, [shown_project(*project) for project in sorted(self.projects) if project[0] == namespace])
+            found = [(*project, name) for project, name in sorted(self.projects.items()) if project[0] == namespace]
+            return _json(200, [shown_project(*project) for project in found])
         fields = _fields(request.body)
         name = fields.get("display_name")
         if not isinstance(name, str) or not name or fields.get("visibility") not in _VISIBILITIES:
             return _refusal(400, "display_name and visibility are needed.")
-        self.projects.add((namespace, name))
-        return _json(201, shown_project(namespace, name) | {"role": "OWNER", "org_slug": namespace})
+        slug = slugify(name)
+        if not slug:
+            return _refusal(400, "display_name has no letter or digit.")
+        self.projects[namespace, slug] = name
+        return _json(201, shown_project(namespace, slug, name) | {"role": "OWNER", "org_slug": namespace})
 
     def _project(self, request: Request, namespace: str, project: str, rest: list[str]) -> Answer:
         match request.method, rest:
             case "GET", []:
-                return _json(200, shown_project(namespace, project))
+                return _json(200, shown_project(namespace, project, self.projects[namespace, project]))
             case "DELETE", []:
-                self.projects.discard((namespace, project))
+                del self.projects[namespace, project]
                 self.runs = {run.uuid: run for run in self.runs.values() if (run.namespace, run.project) != (
                     namespace, project)}  # fmt: skip
                 return Answer(204)
@@ -193,11 +199,18 @@ class MemoryServer:
         run = self.runs.get(self._made.get(key, ""))
         if run is None:
             fields = _fields(request.body)
-            run = self.add_run(namespace, project, str(fields.get("name") or ""))
+            run = self.add_run(namespace, project, self._free_name(namespace, project, str(fields.get("name") or "")))
             run.description, run.status = str(fields.get("description") or ""), str(fields.get("status") or "RUNNING")
             if key:
                 self._made[key] = run.uuid
         return _json(201, shown_run(run) | self._shows_batch())
+
+    def _free_name(self, namespace: str, project: str, name: str) -> str:
+        """The name, or where the project has a run of it already, the name with _1, _2, … behind it."""
+        runs = (run for run in self.runs.values() if (run.namespace, run.project) == (namespace, project))
+        taken = {run.name for run in runs}
+        names = (f"{name}_{number}" if number else name for number in count())
+        return next(free for free in names if not free or free not in taken)
 
     def _on_run(self, request: Request, run: MemoryRun, tail: list[str]) -> Answer:
         match request.method, tail:
