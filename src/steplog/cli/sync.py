@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 import steplog
 from steplog.cli import printing
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["command"]
 
@@ -26,14 +28,15 @@ def command(ctx: click.Context, run: str | None, follow: bool, in_json: bool) ->
 
     A run that another process delivers is left to it.
     """
-    done = []
+    done, bar = [], _Bar()
     try:
-        with _shown() as progress:
-            for synced in steplog.sync(run, follow=follow, progress=progress):
-                done.append(synced)
-                if not in_json:
-                    click.echo(_line(synced))
+        for synced in steplog.sync(run, follow=follow, progress=bar.draw):
+            done.append(synced)
+            bar.clear()
+            if not in_json:
+                click.echo(_line(synced))
     except KeyboardInterrupt:
+        bar.clear()
         click.echo("steplog: interrupted; what is not delivered is kept. Type: steplog sync", err=True)
         ctx.exit(_INTERRUPTED)
     except ValueError as error:
@@ -46,31 +49,32 @@ def command(ctx: click.Context, run: str | None, follow: bool, in_json: bool) ->
         ctx.exit(1)
 
 
-@contextlib.contextmanager
-def _shown() -> Iterator[Callable[[steplog.Synced], None]]:
-    """What draws a bar for the run that is being delivered; nothing where standard error is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+class _Bar:
+    """How far a run is, on a terminal; ``clear`` before a line is printed. Nothing where standard error is none."""
 
-    where = Console(stderr=True, highlight=False)
-    if not where.is_terminal:
-        yield lambda so_far: None
-        return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[told]}", markup=False),
-    )
-    with Progress(*columns, console=where, transient=True) as bars:
-        task = bars.add_task("", told="")
+    def __init__(self, where: Console | None = None) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
 
-        def draw(so_far: steplog.Synced) -> None:
-            total = so_far.delivered + so_far.pending
-            told = f"{so_far.delivered:,} of {total:,}" + (f"  {printing.plain(so_far.why, 80)}" if so_far.why else "")
-            name = printing.plain(so_far.name or so_far.id[:8])
-            bars.update(task, description=name, total=total, completed=so_far.delivered, told=told)
+        where = where or Console(stderr=True, highlight=False)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
+        told = TextColumn("{task.fields[told]}", markup=False)
+        self._bars = Progress(*columns, told, console=where, transient=True, disable=not where.is_terminal)
+        self._task = self._bars.add_task("", told="")
 
-        yield draw
+    def draw(self, so_far: steplog.Synced) -> None:
+        """Show how far this run is."""
+        self._bars.start()  # nothing, where it is there
+        total = so_far.delivered + so_far.pending
+        told = f"{so_far.delivered:,} of {total:,}" + (f"  {printing.plain(so_far.why, 80)}" if so_far.why else "")
+        name = printing.plain(so_far.name or so_far.id[:8])
+        self._bars.update(
+            self._task, description=name, total=total, completed=so_far.delivered, told=told, refresh=True
+        )
+
+    def clear(self) -> None:
+        """Take it off the terminal."""
+        self._bars.stop()
 
 
 def _line(synced: steplog.Synced) -> str:
