@@ -28,7 +28,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
     """For each kind of server and length of step."""
     for kind, arguments in (("batch", ()), ("stock", ("--stock",))):
         for step_us, (must, reach) in LINES.items():
-            block_us = stage.pick(3_000_000, 1_000_000) if kind == "batch" else stage.pick(500_000, 50_000)
+            block_us = stage.pick(3_000_000, 1_000_000) if kind == "batch" else stage.pick(300_000, 50_000)
             rounds = stage.pick(5, 2) if kind == "batch" else stage.pick(3, 1)
             with stage.server(*arguments) as server:
                 environment = stage.environment(server)

@@ -32,7 +32,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
     for rate in RATES:
         with stage.server() as server:
             environment = stage.environment(server)
-            told = stage.child(watched, environment, rate=rate, seconds=stage.pick(4, 1), rounds=stage.pick(5, 3))
+            told = stage.child(watched, environment, rate=rate, seconds=stage.pick(4, 1), rounds=stage.pick(4, 3))
         words = []
         for index, edge in enumerate(EDGES_US):
             words.append(f"≥{edge} µs {sum(each['counts'][index] for each, _ in told) / len(told):.1f}")
