@@ -81,13 +81,15 @@ def _count(minimum: int) -> Callable[[object, Path], int]:
     return parse
 
 
-def _seconds(minimum: float) -> Callable[[object, Path], float]:
+def _amount(
+    minimum: float, below: float = math.inf, of: str = "a number of seconds"
+) -> Callable[[object, Path], float]:
     def parse(value: object, _: Path) -> float:
         try:
             number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
         except (ValueError, OverflowError):
             number = math.nan
-        return number if minimum <= number < math.inf else _refuse(f"a number of seconds from {minimum:g}", value)
+        return number if minimum <= number < below else _refuse(f"{of} from {minimum:g}", value)
 
     return parse
 
@@ -159,13 +161,14 @@ class Settings:
     strict: bool = _setting(_flag, "TypeError or ValueError for a value that has only its repr.", False)
     exceptions: bool = _setting(_flag, "What a run goes down on is kept as steplog/exception.", True)
     pure: bool = _setting(_flag, "The append in Python, not the compiled one.", False)
-    finish_timeout_s: float = _setting(_seconds(0), "How long finish() and the exit wait.", 60.0)
-    exchange_timeout_s: float = _setting(_seconds(0.001), "One request and its whole answer.", 30.0)
-    connect_timeout_s: float = _setting(_seconds(0.001), "Resolving and connecting, within the exchange.", 10.0)
-    batch_age_s: float = _setting(_seconds(0), "How long a record waits for others.", 0.5)
-    spool_interval_s: float = _setting(_seconds(0.001), "Undelivered for longer: copied to disk.", 1.0)
-    signal_flush_s: float = _setting(_seconds(0), "How long a flush after a signal takes.", 5.0)
+    finish_timeout_s: float = _setting(_amount(0), "How long finish() and the exit wait.", 60.0)
+    exchange_timeout_s: float = _setting(_amount(0.001), "One request and its whole answer.", 30.0)
+    connect_timeout_s: float = _setting(_amount(0.001), "Resolving and connecting, within the exchange.", 10.0)
+    batch_age_s: float = _setting(_amount(0), "How long a record waits for others.", 0.5)
+    spool_interval_s: float = _setting(_amount(0.001), "Undelivered for longer: copied to disk.", 1.0)
+    signal_flush_s: float = _setting(_amount(0), "How long a flush after a signal takes.", 5.0)
     connections_max: int = _setting(_count(1), "Connections to a server that takes no batches.", 32)
+    sender_cpu_share_max: float = _setting(_amount(0.001, 1.001, "a share"), "Of one processor, for sending.", 0.25)
     allow_http: bool = _setting(_flag, "http:// to another machine too: the key travels in clear.", False)
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from apart import apart
-from delivery.held import DEADLINE_S, Held, Owned, started
+from delivery.held import DEADLINE_S, Held, Owned, fast, started
 from delivery.parts import Book, Line
 from steplog.delivery.agent import Agent
 from steplog.delivery.consignment import Terms
@@ -166,3 +166,28 @@ def test_three_hundred_idle_runs_cost_the_sender_next_to_nothing():
 def _sender_cpu_s() -> float:
     """What all threads of this process have taken; the others only wait."""
     return time.process_time()
+
+
+@apart
+def test_the_sender_takes_its_share_of_a_processor_and_no_more_unless_somebody_waits():
+    line = Line(Book().write(400, tuple("abcd")), batch=False, lanes=4)
+
+    def works(request):
+        end = time.thread_time() + 0.005
+        while time.thread_time() < end:
+            pass
+
+    line.server.script = works
+    agent = Agent(Terms(0.05, 4, cpu_share_max=0.2), DEADLINE_S, clock=fast)
+    held = Held(line)
+    begun, before = time.monotonic(), time.process_time()
+    agent.deliver(held, line.server)  # type: ignore[arg-type]
+    while time.monotonic() - begun < 2.0:
+        threading.Event().wait(0.1)
+    took = time.process_time() - before
+    assert 0.1 < took < 0.35 * 2.0  # of it the test's own, and what was under way
+    left = line.consignment.pending()
+    assert left > 250
+    begun = time.monotonic()
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    assert time.monotonic() - begun < left * 0.005 / 0.2

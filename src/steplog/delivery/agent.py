@@ -5,6 +5,9 @@
 * *Lanes*, for a stock server alone: threads that help the sender with single metrics.
 * The *keeper* thread does everything else that runs and writers need (``keeper``).
 
+While nobody waits, sender and lanes together take no more of a processor than ``Terms.cpu_share_max``: after an
+exchange a thread rests until its work is that share of the time. It matters with a stock server: a request a record.
+
 While somebody waits for a run, an exchange with another server, for a run that nobody waits for, gives way: it is ended
 after ``GIVE_WAY_S``, and tried again later. Else one server that hangs would keep the sender from all others.
 
@@ -155,8 +158,8 @@ class Agent:
     def _give_way(self, custody: Custody) -> None:
         with self.lock:
             now = time.monotonic()
-            held_up = [flight.due for flight in self._under_way.values() if now - flight.since >= GIVE_WAY_S]
-            held_up = [due for due in held_up if self._sender.gives_way(due, custody.consignment)]
+            long = [flight.due for flight in self._under_way.values() if now - flight.since >= GIVE_WAY_S]
+            held_up = [due for due in long if self._sender.gives_way(due, custody.consignment)]
         for due in held_up:
             due.server.transport.abort(due.order.request)
 
@@ -248,17 +251,15 @@ class Agent:
 
     def _send(self, pulse: Pulse, lane: int) -> None:
         """One attempt of a sender thread: the exchange that is due, if one is."""
+        begun, worked = time.monotonic(), time.thread_time()
         with self._deciding():
             found = self._next(lane)
-            if isinstance(found, _Flight):
-                self._under_way[found.lane] = found
         if not isinstance(found, _Flight):
             pulse.idle(None if found is None else found - self._clock())
             return
         pulse.busy()
-        due = found.due
         try:
-            answer = self._exchange(due)
+            due, answer = found.due, self._exchange(found.due)
             with self._deciding():
                 del self._under_way[found.lane]
                 self._sender.answered(self._clock(), due, answer)
@@ -266,6 +267,10 @@ class Agent:
                 if due.consignment in self.custodies:
                     self.custodies[due.consignment].settle()
                 self._start_lanes(min(self._sender.lanes(), self._lanes_max))
+                hurry = any(custody.consignment.waits for custody in self.custodies.values())
+            if not hurry:
+                whole_s = (time.thread_time() - worked) * len(self._pulses) / self.terms.cpu_share_max
+                pulse.rest(whole_s - (time.monotonic() - begun))
         finally:
             if self._under_way.get(found.lane) is found:
                 del self._under_way[found.lane]
@@ -280,7 +285,8 @@ class Agent:
         for one in (lane, *alone):
             due = None if one in self._under_way else self._sender.next(self._clock(), one)
             if isinstance(due, Due):
-                return _Flight(one, due, time.monotonic())
+                self._under_way[one] = _Flight(one, due, time.monotonic())
+                return self._under_way[one]
             soonest = min(soonest or due, due) if due is not None else soonest
         return soonest
 

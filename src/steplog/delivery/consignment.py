@@ -34,10 +34,14 @@ STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuse
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How to deliver: how long records may wait for company, and how many requests at once to a stock server."""
+    """How to deliver: how long records may wait for company, and how many requests at once go to a stock server.
+
+    ``cpu_share_max``: of a processor, for all of it, while nobody waits.
+    """
 
     batch_age_s: float = 0.5
     connections_max: int = 8
+    cpu_share_max: float = 1.0
 
 
 @dataclass(eq=False, slots=True)

@@ -39,6 +39,10 @@ class Pulse:
         """Something was done: come back at once."""
         self.wait_s, self._poll_s = 0.0, POLL_MIN_S
 
+    def rest(self, seconds: float) -> None:
+        """Something was done: come back after so long."""
+        self.wait_s, self._poll_s = max(0.0, seconds), POLL_MIN_S
+
     def idle(self, until_s: float | None, poll_max_s: float = POLL_MAX_S) -> None:
         """Nothing was done; something is due in ``until_s``."""
         wait_s, self._poll_s = min(self._poll_s, poll_max_s), poll_max_s

@@ -44,7 +44,7 @@ class Process:
         self.places = Places(_usable(settings), settings.dir, host_id())
         self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(self.places.memory)
         self.usage = None if self.places.memory is None else Usage(self.places.memory, self.memory_bytes_max // 2)
-        self.terms = Terms(settings.batch_age_s, settings.connections_max)
+        self.terms = Terms(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
         self.disk = Disk(settings.spool_bytes_max or _spool_bytes_max(settings.dir))
         self._adopt_at = 0.0
         self.runs: dict[int, OpenRun] = {}
