@@ -6,7 +6,7 @@ a compiled one needs a counter that C code can read, which is all that ``Compile
 class of its segments by ``segment_type``, and itself by ``kind``: "c" or "pure".
 
 On x86-64 its times come from the processor's counter between looks at the clock, at least one a millisecond: within
-some microseconds of what the clock would say, and within a millisecond whatever the counter does or the clock is set to.
+microseconds of what the clock would say, and within a millisecond whatever the counter does or the clock is set to.
 
 The extension is optional: it is built at installation where there is a C compiler. ``STEPLOG_PURE=1``, or
 ``prefer(pure=True)``, has the one in Python for every writer that is made from then on.
