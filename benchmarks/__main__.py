@@ -154,6 +154,7 @@ def _machine() -> dict[str, str]:
         "steplog": installed,
         "date": time.strftime("%Y-%m-%d"),
         "commit": _commit(),
+        "load": f"{os.getloadavg()[0]:.1f} at the start",
     }
 
 

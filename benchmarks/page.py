@@ -47,5 +47,6 @@ def summary(told: Mapping[str, Any]) -> str:
         if figure is not None:
             lines.append(f"| {words} | {figure['value']:.3g} {figure['unit']} | {figure['note']} |")
     machine = told["machine"]
-    lines += ["", f"{machine['machine']}; Python {machine['python']}; {machine['date']}, {machine['commit']}."]
+    words = [machine["machine"], f"Python {machine['python']}", machine["date"], machine["commit"]]
+    lines += ["", f"{'; '.join(words)}; load {machine['load']}."]
     return "\n".join(lines)
