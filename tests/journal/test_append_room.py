@@ -177,6 +177,16 @@ def test_a_value_too_large_for_what_is_left_is_dropped_and_smaller_ones_go_on(ki
     assert told(writer.head) == [("loss", 1.0, None)]
 
 
+def test_after_a_value_that_was_too_large_the_next_call_finds_memory_by_itself(kind):
+    """All calls were dropped until the keeper came by."""
+    writer = writer_of(kind, TINY, bytes_max=4 * TINY)
+    writer.append.log("note", "x" * 10_000)
+    for step in range(2 * writer.head.header.capacity + 20):
+        writer.append.log("loss", float(step), step)
+    assert writer.dropped["memory full"] == 1
+    assert len(records(writer.head)) == 2 * writer.head.header.capacity + 20
+
+
 # -- segments that were made ahead of time ----------------------------------------------------------------------------
 
 

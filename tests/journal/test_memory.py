@@ -239,9 +239,27 @@ def test_a_look_that_takes_long_is_taken_seldom(memory):
 
 
 def test_a_file_system_that_is_hardly_used_is_not_searched(tmpfs):
-    times = iter((100.0, 100.0, 105.0, 105.0, 110.0, 110.0))  # a look begins and ends, and takes no time
-    usage = Usage(tmpfs, 128 * 1024, clock=lambda: next(times))
+    now = [100.0]
+    usage = Usage(tmpfs, 128 * 1024, clock=lambda: now[0])
     (tmpfs / "others").write_bytes(bytes(64 * 1024))
     assert 64 * 1024 <= usage.bytes() <= 128 * 1024
     (tmpfs / "more").write_bytes(bytes(96 * 1024))
+    now[0] += 5
     assert usage.bytes() == used_bytes(tmpfs) == 160 * 1024
+
+
+def test_where_shared_memory_has_nothing_to_give_a_quarter_of_the_bound_may_be_private(directory, memory):
+    (memory / "others").write_bytes(bytes(MIB))
+    pool = MemoryPool(directory, memory, MIB)
+    assert pool.make(4096) is None
+    pool.may_go_private = True
+    blocks = [pool.make(64 * 1024) for _ in range(4)]
+    assert all(block is not None and block.path is None for block in blocks)
+    assert pool.went_private
+    assert pool.is_half_full()
+    assert pool.make(4096) is None
+    pool.give_back(blocks[0])
+    assert pool.make(4096) is not None
+    (memory / "others").unlink()
+    pool.measure()
+    assert pool.make(4096).path is not None  # shared again, as soon as there is room

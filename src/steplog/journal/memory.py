@@ -87,6 +87,10 @@ class MemoryPool:
     ``directory`` is the writer's in shared memory, None for anonymous memory; ``root`` is what ``bytes_max`` bounds,
     and ``usage`` what is used there, where other pools of this process look there too.
     In a forked child, where a call that the fork interrupted may still come here, it gives and removes nothing.
+
+    Where shared memory has nothing to give (others have filled it, the file system is full, no descriptor is left), a
+    pool that ``may_go_private`` gives anonymous memory, a quarter of ``bytes_max`` at most: that is for a process which
+    takes its journal to disk itself, since nobody else can see it there. ``went_private`` says that it has.
     """
 
     def __init__(
@@ -96,7 +100,8 @@ class MemoryPool:
         self._root = root
         self._usage = usage
         self.bytes_max = bytes_max if bytes_max is not None else default_bytes_max(root)
-        self._used = 0
+        self.may_go_private = self.went_private = False
+        self._used = self._private = 0
         self._pid = os.getpid()
         self._files = count(1)
         self.measure()
@@ -115,7 +120,7 @@ class MemoryPool:
 
     def is_half_full(self) -> bool:
         """Whether half of what may be used is."""
-        return 2 * self._used > self.bytes_max
+        return 2 * self._used > self.bytes_max or 8 * self._private > self.bytes_max
 
     def segment_bytes(self) -> int:
         """The usual size of a segment, by what is left."""
@@ -128,13 +133,20 @@ class MemoryPool:
 
     def make(self, size: int) -> Block | None:
         """A block of ``size`` zero bytes, allocated and touched; None where there is no room."""
-        if self._used + size > self.bytes_max or os.getpid() != self._pid:
+        if os.getpid() != self._pid:
             return None
-        block = self._anonymous(size) if self.directory is None else self._shared(self.directory, size)
+        block = None
+        if self._used + size <= self.bytes_max:
+            block = self._anonymous(size) if self.directory is None else self._shared(self.directory, size)
         if block is not None:
             self._used += size
             if self._usage is not None:
                 self._usage.change(size)
+        elif self.may_go_private and self.directory is not None and 4 * (self._private + size) <= self.bytes_max:
+            block = self._anonymous(size)
+            if block is not None:
+                self._private += size
+                self.went_private = True
         return block
 
     def give_back(self, block: Block) -> None:
@@ -142,6 +154,9 @@ class MemoryPool:
         if os.getpid() != self._pid:
             return
         size = len(block.memory)
+        if block.path is None and self.directory is not None:
+            self._private -= size
+            return
         self._used -= size  # no call between the load and the store: several threads come here
         if self._usage is not None:
             self._usage.change(-size)

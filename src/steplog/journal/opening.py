@@ -133,6 +133,7 @@ class OpenWriter:
         journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone, spool)
         self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
         self._look_at = 0.0
+        self._said_private = False
         self._holes = HoleWatch(writer)
         self._memory = None if directory is None else MemoryWatch(writer, directory, _make, self._moved)
 
@@ -148,6 +149,9 @@ class OpenWriter:
             self._look_at = now + MEMORY_LOOK_INTERVAL_S
             self.opened.unless_removed(self._memory.look)
         self.writer.pool.measure()
+        if self.writer.pool.went_private and not self._said_private:
+            self._said_private = True
+            _log.warning("steplog goes on without shared memory, which has no room. A kill loses the last second.")
         if self.writer.is_busy():
             self.writer.prepare()
         self._holes.look()

@@ -17,7 +17,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
-from time import time_ns
+from time import monotonic_ns, time_ns
 from typing import Any
 
 from steplog.journal import slot
@@ -31,6 +31,7 @@ from steplog.journal.values import Values, restored
 __all__ = ["NAMES_BYTES_MAX", "EndedSegment", "Refusal", "Writer"]
 
 NAMES_BYTES_MAX = 1024 * 1024  # of a segment's region for names that are carried over: some 30,000 of them
+FULL_LOOK_INTERVAL_NS = 10_000_000  # between two looks of a full writer for memory
 Refusal = Callable[[Any, Any, Any], None]
 _PACK = {
     slot.KIND_FLOAT: slot.pack_float,
@@ -73,6 +74,7 @@ class Writer:
         self.dropped = {"memory full": 0, "finished": 0}  # calls that were not taken, by reason
         self.use_client: Callable[[Any], None] = lambda client: None
         self._numbers = count(1)
+        self._room_at = 0
         self._spares: deque[Block] = deque()
         hot = append_type() if append is None else type(append)
         self._segment_type = hot.segment_type
@@ -257,15 +259,35 @@ class Writer:
     def _full(self, base: int) -> EndedSegment:
         return EndedSegment(self.id, base, self._when_full)
 
+    def _finds_room(self) -> bool:
+        """Look for memory again, though not at each call: where there is none, that may take a while."""
+        now = monotonic_ns()
+        if now < self._room_at:
+            return False
+        self._room_at = now + FULL_LOOK_INTERVAL_NS
+        self.prepare()
+        return bool(self._spares)
+
     def _when_full(self, name: Any, value: Any, step: Any) -> None:
-        if self._spares:
-            segment = self.append.segment
+        text = checked_name(name)
+        checked_step(step)
+        segment = self.append.segment
+        if (self._spares or self._finds_room()) and self._fits_spare(text, value):
             if not self._is_over(segment):
                 self._rotate(segment, 0)
             return self._slow(name, value, step, None)
-        checked_name(name), checked_step(step)
         self.count("memory full")
         return None
+
+    def _fits_spare(self, name: str, value: Any) -> bool:
+        """Whether the next segment will have room for this; one that has none must not be used up for it."""
+        if value.__class__ in (float, int, bool):
+            return True
+        try:
+            room = _region_of(self._spares[0]) - sum(map(len, self.append.segment.entries))
+        except IndexError:  # somebody else has taken it
+            return False
+        return _need_of(name, self.values.convert(value)[1]) <= room
 
 
 def _need_of(name: str, value: float | int | bytes) -> int:
