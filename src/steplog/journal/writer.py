@@ -31,7 +31,7 @@ from steplog.journal.values import Values, restored
 __all__ = ["NAMES_BYTES_MAX", "EndedSegment", "Refusal", "Writer"]
 
 NAMES_BYTES_MAX = 1024 * 1024  # of a segment's region for names that are carried over: some 30,000 of them
-FULL_LOOK_INTERVAL_NS = 10_000_000  # between two looks of a full writer for memory
+_FULL_LOOK_INTERVAL_NS = 10_000_000  # between two looks of a full writer for memory
 Refusal = Callable[[Any, Any, Any], None]
 _PACK = {
     slot.KIND_FLOAT: slot.pack_float,
@@ -264,7 +264,7 @@ class Writer:
         now = monotonic_ns()
         if now < self._room_at:
             return False
-        self._room_at = now + FULL_LOOK_INTERVAL_NS
+        self._room_at = now + _FULL_LOOK_INTERVAL_NS
         self.prepare()
         return bool(self._spares)
 
