@@ -19,8 +19,7 @@ from steplog.journal.opening import Disk, open_journal
 
 
 @pytest.fixture
-def machine(places: Places, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr("steplog.journal.opening.MEMORY_LOOK_INTERVAL_S", 0.0)
+def machine(places: Places) -> Machine:
     return Machine(places, memory_bytes=1 << 20)
 
 
@@ -224,3 +223,33 @@ def test_a_forked_child_keeps_nothing_open_that_liveness_has_seen(tmp_path: Path
         for end in (go, gone, closed, closing):
             os.close(end)
         os.waitpid(pid, 0)
+
+
+def test_what_the_agent_has_removed_of_a_worker_is_not_written_again(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+):
+    """A worker took each delivered segment for one that somebody had removed, said so, and made it again."""
+    assert machine.own.directory is not None
+    opened = open_journal(machine.place, machine.journal.writer, Disk(1 << 30))
+    assert opened is not None
+    for _ in range(3):
+        machine.log(1000)
+        assert len(list(machine.own.directory.glob("*.segment"))) > 3
+        deliver_all(opened)
+        left = len(list(machine.own.directory.glob("*.segment")))  # the last one, and perhaps a spare
+        with caplog.at_level(logging.WARNING, logger="steplog"):
+            machine.own.keep()
+        assert len(list(machine.own.directory.glob("*.segment"))) <= left + 1 <= 3
+    assert not caplog.records
+
+
+def test_an_agent_that_sees_a_worker_first_after_its_memory_was_made_again_finds_its_marks(machine: Machine):
+    opened = open_journal(machine.place, machine.journal.writer, Disk(1 << 30))
+    assert opened is not None
+    the_root(machine)
+    machine.own.keep()
+    machine.log(100)
+    opened.spool(LOCK, False)  # the first round since
+    deliver_all(opened)
+    machine.own.follow()
+    assert machine.journal.marks.delivered == machine.journal.written() > 100

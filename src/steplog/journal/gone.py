@@ -2,7 +2,7 @@
 
 systemd does that at logout (``RemoveIPC``). The mappings stay valid, and whoever has them reads and writes on; but
 nobody else can find them, and with the process they would be gone. So each process looks whether its writer's files
-still have their names, once a second. Where they have not:
+still have their names, several times a second. Where they have not:
 
 * the directory is made again under the same name, with a new ``alive``, taken before the old one is let go of, and the
   marks as they are;
@@ -79,7 +79,8 @@ class Liveness:
 class MemoryWatch:
     """Looks after the memory of this process's own ``writer``, which is in ``directory``.
 
-    ``make`` makes a writer's directory, locked, with its marks; ``moved`` is told of both.
+    ``make`` makes a writer's directory, locked, with its marks; ``moved`` is told of both. ``follow`` lets
+    go of what the run's agent does not need any more.
     """
 
     def __init__(
@@ -88,11 +89,13 @@ class MemoryWatch:
         directory: Path,
         make: Callable[[Path], tuple[Lock | None, mmap.mmap] | None],
         moved: Callable[[Lock | None, mmap.mmap], None],
+        follow: Callable[[], None],
     ) -> None:
         self._writer = writer
         self._directory = directory
         self._make = make
         self._moved = moved
+        self._follow = follow
         self._inode = _inode(directory / "alive")
         self._unchanged = Unchanged([directory])
         self._unfinished: set[Path] = set()  # written out with a hole
@@ -128,6 +131,7 @@ class MemoryWatch:
 
     def _save(self) -> None:
         there = set(os.listdir(self._directory))
+        self._follow()  # only now: what the agent has removed since is not missing
         missing = [s for s in self._segments() if s.block.path.name not in there or s.block.path in self._unfinished]
         if not missing:
             return

@@ -73,7 +73,7 @@ class Usage:
         if began >= self._scan_at:
             self._bytes = _look(self._root, self._enough_bytes)
             ended = self._clock()
-            self._scan_at = ended + max(_SCAN_INTERVAL_S, _SCAN_SHARE * (ended - began))
+            self._scan_at = ended + min(max(_SCAN_INTERVAL_S, _SCAN_SHARE * (ended - began)), 2 * _SCAN_INTERVAL_S)
         return self._bytes
 
     def change(self, size: int) -> None:

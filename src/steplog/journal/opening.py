@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import monotonic, time_ns
+from time import time_ns
 from weakref import WeakSet
 
 from steplog.errors import ConfigurationError
@@ -36,7 +36,6 @@ from steplog.journal.spooling import Spooling
 from steplog.journal.writer import Writer
 
 __all__ = [
-    "MEMORY_LOOK_INTERVAL_S",
     "REMOVE_TIMEOUT_S",
     "Disk",
     "OpenJournal",
@@ -46,7 +45,6 @@ __all__ = [
 ]
 
 REMOVE_TIMEOUT_S = 0.25
-MEMORY_LOOK_INTERVAL_S = 1.0
 _log = logging.getLogger("steplog")
 
 
@@ -59,8 +57,8 @@ class OpenJournal:
     directory: Path | None
     alive: Lock | None = None
     liveness: Liveness | None = None  # of another process's writer
+    marks_inode: int | None = None  # where its marks are, if another process may make them again
     removed: bool = False
-    _marks_inode: int | None = None
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def remove(self) -> bool:
@@ -107,9 +105,9 @@ class OpenJournal:
         if self.liveness is not None and self.directory is not None:
             with suppress(OSError):
                 inode = (self.directory / "marks").stat().st_ino
-                if self._marks_inode not in (None, inode):
+                if self.marks_inode != inode:
                     self.journal.move_marks(_marks(self.directory))
-                self._marks_inode = inode
+                self.marks_inode = inode
 
     def _free_memory(self) -> None:
         if isinstance(self.journal.memory, DirectorySource):
@@ -129,13 +127,13 @@ class OpenWriter:
         self.writer = writer
         self.directory = directory
         self.gone = False  # it will not append again
+        self.delivered_here = False
         self.orphaned: Callable[[], None] = lambda: None  # looks each second whether the run still has an agent
         journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone, spool)
         self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
-        self._look_at = 0.0
         self._said_private = False
         self._holes = HoleWatch(writer)
-        self._memory = None if directory is None else MemoryWatch(writer, directory, _make, self._moved)
+        self._memory = None if directory is None else MemoryWatch(writer, directory, _make, self._moved, self.follow)
 
     @property
     def journal(self) -> Journal:
@@ -144,9 +142,7 @@ class OpenWriter:
 
     def keep(self) -> None:
         """One round of what the process owes its writer: memory that is there, the next segment, and no holes."""
-        now = monotonic()
-        if self._memory is not None and now >= self._look_at:
-            self._look_at = now + MEMORY_LOOK_INTERVAL_S
+        if self._memory is not None:
             self.opened.unless_removed(self._memory.look)
         self.writer.pool.measure()
         if self.writer.pool.went_private and not self._said_private:
@@ -164,7 +160,8 @@ class OpenWriter:
 
     def follow(self) -> None:
         """See how far another process has delivered the journal, and free what is not needed any more."""
-        self.journal.load_marks()
+        if not self.delivered_here:
+            self.journal.load_marks()
 
 
 class Disk:
@@ -229,9 +226,11 @@ def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
     """
     directory = None if place.memory is None else place.memory / name
     alive: Lock | None = None
+    inode: int | None = None
     if directory is not None and directory.is_dir():
         try:
             marks = _marks(directory)
+            inode = (directory / "marks").stat().st_ino
         except OSError:
             return None
     else:
@@ -243,7 +242,7 @@ def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
     liveness = None if directory is None or alive is not None else Liveness(directory)
     journal = Journal(name, memory, marks, lambda: _living(opened), spool)
     _recover(journal, spool)
-    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive, liveness)
+    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive, liveness, inode)
     return opened
 
 

@@ -84,12 +84,12 @@ class OwnSource:
 
     def evict(self, below: int) -> None:
         """See Source."""
+        self.pieces()
         while len(self._views) > 1 and self._views[1][0].header.base <= below:
             block = self._views.pop(0)[0].block
+            self._writer.head = self._views[0][0]  # first: who misses the file then knows that it is not needed
             if block is not None:
                 self._writer.pool.give_back(block)
-        if self._views:
-            self._writer.head = self._views[0][0]
 
     def size_bytes(self) -> int:
         """See Source."""

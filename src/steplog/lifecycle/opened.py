@@ -95,7 +95,7 @@ class OpenRun:
             self.place, lock, manifest, process.disk, process.terms, process.agent.random, self.opened
         )
         self.custody.on_made = self._made
-        self.opened.writer.pool.may_go_private = True
+        self.opened.delivered_here = self.opened.writer.pool.may_go_private = True
         self.custody.store(manifest)
         if transport is None:
             process.agent.hold(self.custody)
