@@ -230,7 +230,7 @@ def test_all_pools_of_a_process_look_once_a_second_and_see_what_each_of_them_tak
 
 
 def test_a_look_that_takes_long_is_taken_seldom(memory):
-    times = iter([100.0, 100.1, 102.0, 119.0, 121.0, 121.1])
+    times = iter([100.0, 100.1, 101.5, 102.0, 103.0, 103.1])
     usage = Usage(memory, clock=lambda: next(times))
     assert usage.bytes() == 0
     (memory / "others").write_bytes(bytes(4096))
