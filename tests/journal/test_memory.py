@@ -263,3 +263,11 @@ def test_where_shared_memory_has_nothing_to_give_a_quarter_of_the_bound_may_be_p
     (memory / "others").unlink()
     pool.measure()
     assert pool.make(4096).path is not None  # shared again, as soon as there is room
+
+
+def test_what_a_pool_has_filled_by_itself_is_no_reason_to_go_private(directory, memory):
+    """A kill would lose it, and nobody would have been told that it can."""
+    pool = MemoryPool(directory, memory, MIB)
+    pool.may_go_private = True
+    assert pool.make(MIB) is not None
+    assert pool.make(4096) is None
