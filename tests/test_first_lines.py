@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 from collections.abc import Iterator
@@ -89,6 +90,16 @@ def test_the_config_is_a_mapping_that_can_be_changed_later(held: Oracle):
         {"lr": 0.1, "path": "data", "seed": 7},
         {"lr": 0.2, "path": "data", "seed": 7, "device": None},
     ]
+
+
+@apart
+def test_the_config_may_be_what_argparse_gives_and_a_mistake_in_it_makes_no_run(held: Oracle):
+    steplog.init(project=project(), name="args", config=argparse.Namespace(lr=0.1, data=Path("d"))).finish()
+    assert held.values("args", "steplog/config") == [{"lr": 0.1, "data": "d"}]
+    for wrong in (5, "lr=0.1", [("lr", 0.1)], dict):
+        with pytest.raises(TypeError, match="a config is a mapping"):
+            steplog.init(project=project(), name="wrong", config=wrong)
+    assert held.runs("wrong") == []
 
 
 @apart

@@ -6,12 +6,21 @@ that it survives a kill and reaches servers that know nothing of it; the last on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-__all__ = ["CONFIG_NAME", "Config"]
+__all__ = ["CONFIG_NAME", "Config", "as_config"]
 
 CONFIG_NAME = "steplog/config"
+
+
+def as_config(given: Any) -> dict[str, Any]:
+    """A mapping as a dict, or the attributes of an object: an ``argparse.Namespace``, a dataclass. Else TypeError."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, type) or not hasattr(given, "__dict__"):
+        raise TypeError(f"a config is a mapping, or an object with attributes, not {type(given).__name__}")
+    return dict(vars(given))
 
 
 class Config(MutableMapping[str, Any]):

@@ -184,3 +184,20 @@ def test_it_takes_in_what_waits_here_for_no_server_in_particular_and_nothing_els
         assert waiting["size_bytes"] > 1000
         synced = steplog("sync", **places)
         assert (synced.returncode, synced.stdout) == (0, "on purpose: 1,001 delivered\n")
+
+
+def test_the_address_with_what_a_browser_needs_is_shown_on_a_terminal_and_in_no_log(tmp_path):
+    places = {"STEPLOG_DIR": str(tmp_path), "STEPLOG_MEMORY_DIR": str(tmp_path / "memory"), "PYTHONPATH": str(SOURCES)}
+    program = [sys.executable, "-c", "import steplog; steplog.init(project='p', name='r').finish()"]
+    with ServerProcess(tmp_path, "--user", "me", key=None) as server:
+        environment = dict(os.environ) | places
+        logged = subprocess.run(
+            program, env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=True
+        )
+        assert logged.stderr.splitlines()[1] == f"steplog: {server.url}/me/projects/p/runs/r/"
+        terminal, its_end = os.openpty()
+        subprocess.run(program, env=environment, stderr=its_end, timeout=DEADLINE_S, check=True)
+        os.close(its_end)
+        shown = os.read(terminal, 65536).decode().splitlines()
+        os.close(terminal)
+        assert shown[1].startswith(f"steplog: {server.url}/me/projects/p/runs/r-1/#token=")

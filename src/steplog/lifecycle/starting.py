@@ -20,13 +20,14 @@ which dies of anything before it has the answer leaves a run that is found, and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from steplog import context, safeguard
+from steplog.config import as_config
 from steplog.delivery.creation import Made
 from steplog.delivery.wire import runs_path
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
@@ -60,7 +61,7 @@ def init(
     *,
     project: str | None = None,
     namespace: str | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: object = None,
     mode: str | None = None,
     on_failure: str = "warn",
     activate: bool = True,
@@ -76,7 +77,7 @@ def init(
         client: the client to use; None: the default one.
         project: the same as ``project_display_name``; without either, the setting of this name.
         namespace: the same as ``namespace_slug``; without either, the setting of this name.
-        config: what the run is made with, as JSON; see ``Run.config``.
+        config: what the run is made with: a mapping, or an object as an ``argparse.Namespace``; see ``Run.config``.
         mode: "online", "offline" or "disabled"; see above.
         on_failure: "raise" has no answer from the server raise, as a refusal always does; "warn" keeps the run in the
             journal, and says so.
@@ -97,9 +98,10 @@ def init(
         mode=mode,
     )
     plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value)
+    begins_with = None if config is None else as_config(config)  # now: a mistake in it makes no run
     run = _start(settings, plan, client, on_failure)
-    if config is not None:
-        run.config.update(config)
+    if begins_with is not None:
+        run.config.update(begins_with)
     if activate:
         safeguard.supersede(run)
         context.set_active_run(run)
