@@ -52,7 +52,9 @@ VAGUE = re.compile(r"manager|handler|helper|util", re.IGNORECASE)
 MACHINE_PATH = re.compile(r"(?<![\w.~/:-])/(?:home|root|Users|work|opt|tmp/proto)/[\w.]")
 
 MODULES = sorted(SRC.rglob("*.py"))
-PYTHON = sorted([*MODULES, *(file for folder in ("tests", "benchmarks") for file in (ROOT / folder).rglob("*.py"))])
+PEERS = ROOT / "benchmarks" / "out"  # what the benchmarks leave there, among it the peers' own files
+BESIDE = [file for folder in ("tests", "benchmarks") for file in (ROOT / folder).rglob("*.py")]
+PYTHON = sorted([*MODULES, *(file for file in BESIDE if PEERS not in file.parents)])
 
 
 def name_of(file: Path) -> str:
