@@ -165,3 +165,17 @@ def _get(path):
     from steplog.delivery.exchange import Request
 
     return Request("GET", path)
+
+
+@pytest.mark.parametrize("batch", [True, False])
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_a_dead_writer_has_left_comes_before_what_a_later_one_logs(batch: bool, order: int):
+    """A stock server numbers what has no step as it comes."""
+    dead, living = Book(0), Book(1)
+    dead.write(40)
+    dead.living = False
+    living.count = 100
+    living.write(40)
+    line = Line(*[dead, living][::order], batch=batch)
+    line.deliver()
+    assert line.values() == [*range(1, 41), *range(101, 141)]

@@ -185,17 +185,17 @@ class Consignment:
             return self._ask() if lane == 0 and not self._rests() else None
         hurry = bool(self.waits) or self._owes_status()
         soonest: float | None = None
-        writers = list(self.journals)
-        for turn in range(len(writers)):
-            stream = self._stream(writers[(self._turn + turn) % len(writers)])
+        dead, living = self._by_life()
+        for turn, writer in enumerate((*dead, *living)):
+            stream = self._stream(writer)
             if isinstance(stream, MetricStream):
                 due = stream.due_at(now, lane)
             else:
-                due = stream.due_at(now, hurry) if lane == 0 else None
+                due = stream.due_at(now, hurry or writer in dead) if lane == 0 else None
             if due is None:
                 continue
             if due <= now:
-                self._turn += turn + 1
+                self._turn += max(0, turn - len(dead)) + 1
                 return (
                     stream.order(self.address, lane) if isinstance(stream, MetricStream) else stream.order(self.address)
                 )
@@ -203,6 +203,13 @@ class Consignment:
         if lane == 0 and self._owes_status() and self.refused is None and self._settled(self._ends):
             return self._status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
         return soonest
+
+    def _by_life(self) -> tuple[list[str], list[str]]:
+        """The dead writers, whose records come before what a later one has logged, and the others in their turn."""
+        writers = list(self.journals)
+        turn = self._turn % max(1, len(writers))
+        dead = [writer for writer in writers if len(writers) > 1 and not self.journals[writer].living]
+        return dead, [writer for writer in writers[turn:] + writers[:turn] if writer not in dead]
 
     def lanes(self) -> int:
         """How many requests at a time are of use to a stock server; 0: it is none."""

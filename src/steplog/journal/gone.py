@@ -132,7 +132,12 @@ class MemoryWatch:
     def _save(self) -> None:
         there = set(os.listdir(self._directory))
         self._follow()  # only now: what the agent has removed since is not missing
-        missing = [s for s in self._segments() if s.block.path.name not in there or s.block.path in self._unfinished]
+        missing = [
+            segment
+            for segment in self._segments()
+            if segment.block.path in self._unfinished
+            or (segment.block.path.name not in there and not segment.block.path.exists())  # made since
+        ]
         if not missing:
             return
         self._say("and was made again")
