@@ -76,6 +76,7 @@ def main() -> int:
                 peers[name] = row
                 _write(options.out, as_json(found, machine) | {"peers": peers})
             found += measure.figures(peers)
+            _write(options.out, as_json(found, machine) | {"peers": peers})
         for figure in _measure(stage, chosen, options):
             found.append(figure)
             print(

@@ -78,7 +78,7 @@ def as_json(figures: Iterable[Figure], machine: dict[str, str]) -> dict[str, Any
 
 def as_table(figures: Sequence[Figure]) -> str:
     """All of it, for the eye; a Markdown table too."""
-    rows = [("group", "figure", "value", "quartiles", "must", "reach", "", "beside")]
+    rows = [("group", "figure", "value", "quartiles", "must", "reach", "verdict", "beside")]
     for each in figures:
         sign = "≥ " if each.more_is_better else "≤ "
         rows.append(
