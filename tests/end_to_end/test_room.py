@@ -1,4 +1,4 @@
-"""What runs out while a run goes on: descriptors, shared memory, the size of a file. Nothing is dropped for that."""
+"""What runs out while a run goes on: descriptors, the size of a file. Nothing is dropped for that."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ AWAY = {
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))",
         "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))",
     ),
-    "others fill the memory": (
-        "pathlib.Path(os.environ['STEPLOG_MEMORY_DIR'], 'others').write_bytes(bytes(8 << 20)); time.sleep(1.5)",
-        "os.unlink(os.environ['STEPLOG_MEMORY_DIR'] + '/others')",
-    ),
 }
 
 
@@ -28,7 +24,7 @@ def test_a_run_goes_on_in_private_memory_and_says_so_once(host: Host, what: str)
     away, back = AWAY[what]
     done = host.run(
         f"""
-        import pathlib, resource
+        import resource
         run = begin()
         run.log("loss", 0.0)
         run.flush()

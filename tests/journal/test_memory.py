@@ -248,24 +248,24 @@ def test_a_file_system_that_is_hardly_used_is_not_searched(tmpfs):
     assert usage.bytes() == used_bytes(tmpfs) == 160 * 1024
 
 
-def test_where_shared_memory_has_nothing_to_give_a_quarter_of_the_bound_may_be_private(directory, memory):
-    (memory / "others").write_bytes(bytes(MIB))
-    pool = MemoryPool(directory, memory, MIB)
-    assert pool.make(4096) is None
+def test_where_shared_memory_fails_a_quarter_of_the_bound_may_be_private(tmpfs):
+    (tmpfs / "others").write_bytes(bytes(256 * 1024))
+    pool = MemoryPool(tmpfs, tmpfs, MIB)
+    assert pool.make(64 * 1024) is None
     pool.may_go_private = True
     blocks = [pool.make(64 * 1024) for _ in range(4)]
     assert all(block is not None and block.path is None for block in blocks)
     assert pool.went_private
     assert pool.is_half_full()
-    assert pool.make(4096) is None
+    assert pool.make(64 * 1024) is None
     pool.give_back(blocks[0])
-    assert pool.make(4096) is not None
-    (memory / "others").unlink()
+    assert pool.make(64 * 1024) is not None
+    (tmpfs / "others").unlink()
     pool.measure()
-    assert pool.make(4096).path is not None  # shared again, as soon as there is room
+    assert pool.make(64 * 1024).path is not None  # shared again, as soon as there is room
 
 
-def test_what_a_pool_has_filled_by_itself_is_no_reason_to_go_private(directory, memory):
+def test_a_bound_that_is_reached_is_no_reason_to_go_private(directory, memory):
     """A kill would lose it, and nobody would have been told that it can."""
     pool = MemoryPool(directory, memory, MIB)
     pool.may_go_private = True

@@ -88,10 +88,10 @@ class MemoryPool:
     and ``usage`` what is used there, where other pools of this process look there too.
     In a forked child, where a call that the fork interrupted may still come here, it gives and removes nothing.
 
-    Where shared memory has nothing to give (others have filled it and this pool has hardly any, the file system is
-    full, no descriptor is left), a pool that ``may_go_private`` gives anonymous memory, a quarter of ``bytes_max`` at
-    most: that is for a process which takes its journal to disk itself, since nobody else can see it there.
-    ``went_private`` says that it has.
+    Where shared memory fails below ``bytes_max`` (the file system is full, no descriptor is left, no file may be so
+    large), a pool that ``may_go_private`` gives anonymous memory, a quarter of ``bytes_max`` at most: that is for a
+    process which takes its journal to disk itself, since nobody else can see it there. ``went_private`` says that it
+    has. At ``bytes_max`` it gives none: a kill would lose what is there, and a call that is dropped is counted.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class MemoryPool:
         self._usage = usage
         self.bytes_max = bytes_max if bytes_max is not None else default_bytes_max(root)
         self.may_go_private = self.went_private = False
-        self._used = self._given = self._private = 0
+        self._used = self._private = 0
         self._pid = os.getpid()
         self._files = count(1)
         self.measure()
@@ -142,11 +142,10 @@ class MemoryPool:
             block = self._anonymous(size) if self.directory is None else self._shared(self.directory, size)
         if block is not None:
             self._used += size
-            self._given += size
             if self._usage is not None:
                 self._usage.change(size)
-        elif self.may_go_private and self.directory is not None and (fits or 16 * self._given <= self.bytes_max):
-            block = self._anonymous(size) if 4 * (self._private + size) <= self.bytes_max else None
+        elif fits and self.may_go_private and self.directory and 4 * (self._private + size) <= self.bytes_max:
+            block = self._anonymous(size)
             if block is not None:
                 self._private += size
                 self.went_private = True
@@ -161,7 +160,6 @@ class MemoryPool:
             self._private -= size
             return
         self._used -= size  # no call between the load and the store: several threads come here
-        self._given -= size
         if self._usage is not None:
             self._usage.change(-size)
         if block.path is not None:
