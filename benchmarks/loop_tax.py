@@ -21,18 +21,19 @@ from benchmarks.stage import Stage
 __all__ = ["figures", "taxed"]
 
 GROUP = "loop_tax"
-LINES = {200: (2.0, 0.5), 1000: (0.5, 0.1)}  # step in µs: must and reach, in percent
+LINES = {200: (2.0, 0.5, 3000, 5), 1000: (0.5, 0.1, 6000, 3)}  # step in µs: must and reach in percent; blocks, rounds
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
     """For each kind of server and length of step."""
     for kind, arguments in (("batch", ()), ("stock", ("--stock",))):
-        for step_us, (must, reach) in LINES.items():
-            block_us = stage.pick(3_000_000, 1_000_000) if kind == "batch" else stage.pick(300_000, 50_000)
-            rounds = stage.pick(5, 2) if kind == "batch" else stage.pick(3, 1)
+        for step_us, (must, reach, full_ms, full_rounds) in LINES.items():
+            block_ms, rounds = stage.pick(full_ms, 1000), stage.pick(full_rounds, 2)
+            if kind == "stock":
+                block_ms, rounds = stage.pick(300, 50), stage.pick(3, 1)
             with stage.server(*arguments) as server:
                 environment = stage.environment(server)
-                steps = block_us // step_us
+                steps = 1000 * block_ms // step_us
                 told = stage.child(taxed, environment, step_us=step_us, steps=steps, rounds=rounds)
             yield from _figures(f"{step_us} µs steps, {kind} server", told, kind == "batch", must, reach)
 

@@ -24,7 +24,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
     metrics = stage.pick(2_000_000, 1_000_000)
     for processes in (1, 4):
         rounds = []
-        for _ in range(stage.pick(5, 2)):
+        for _ in range(stage.pick(5, 3)):
             with stage.server() as server:
                 environment = stage.environment(server, memory_bytes_max=MEMORY_BYTES_MAX)
                 begun = server.cpu_s()
