@@ -276,7 +276,7 @@ def test_a_terminal_shows_what_is_left_while_finish_waits(behind: Host, gate: Ga
 
 
 RESOLVER = """
-    import atexit, socket, steplog
+    import atexit, requests, socket, steplog  # imports take what they take
     atexit.register(print, "left", flush=True)
     if HANGS:
         silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
