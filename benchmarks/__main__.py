@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +66,7 @@ def main() -> int:
     if wrong := set(options.groups) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(wrong))}")
     options.python = [os.path.abspath(path) if os.sep in path else path for path in options.python]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and directories go
     chosen = options.groups or (() if options.peers else GROUPS)
     machine = _machine()
     found: list[Figure] = []
