@@ -33,6 +33,11 @@ def test_ls_gives_the_latest_so_many(server, steplog):
     assert [run["project"]["slug"] for run in told] == ["cifar"]
 
 
+def test_ls_without_a_run_says_where_it_looked(server, steplog):
+    server.ask("POST", "/me/projects/", json={"display_name": "hollow", "visibility": "TEAM"})
+    assert steplog("ls", "me/hollow", url=server.url).output == f"no runs in me/hollow on {server.url}\n"
+
+
 @pytest.mark.parametrize("spelled", ["first", "mnist/first", "me/mnist/first", "{uuid}", "{short}", "{url}"])
 def test_show_finds_a_run_by_whatever_names_it(server, steplog, spelled):
     (run,) = json.loads(steplog("ls", "me/mnist", "--json", url=server.url).output)["runs"]

@@ -35,42 +35,45 @@ def command(place: str, limit: int, here: bool, in_json: bool) -> None:
     """
     waiting = steplog.journals()
     runs: list[Found] = []
+    where = ""
     error: SteplogError | None = None
     if not here:
         try:
-            runs = _runs(place, limit)
+            where, runs = _runs(place, limit)
         except SteplogError as raised:
             error = raised
     if in_json:
         told = None if here or error is not None else [{"namespace": found.namespace} | found.run for found in runs]
         printing.print_json({"runs": told, "waiting": [_told(run) for run in waiting]})
     else:
-        _print(None if here or error is not None else runs, waiting)
+        _print(None if here or error is not None else runs, where, waiting)
         if here and not waiting:
             click.echo("nothing waits on this machine")
     if error is not None:
         raise error
 
 
-def _runs(place: str, limit: int) -> list[Found]:
+def _runs(place: str, limit: int) -> tuple[str, list[Found]]:
+    """Where they are, in words, and the latest runs there."""
     server = Server()
     namespace, _, project = place.strip("/").partition("/")
     namespace = namespace or server.namespace()
     projects = [project] if project else server.projects(namespace)
     runs = [run for each in projects for run in server.runs(namespace, each)]
-    return sorted(runs, key=lambda found: str(found.run["date_created"]))[-limit:]
+    where = f"{namespace}/{project}" if project else namespace
+    return f"{where} on {server.base_url}", sorted(runs, key=lambda found: str(found.run["date_created"]))[-limit:]
 
 
 def _told(run: steplog.WaitingRun) -> dict[str, Any]:
     return dataclasses.asdict(run) | {"since": run.since.isoformat(), "path": str(run.path)}
 
 
-def _print(runs: list[Found] | None, waiting: list[steplog.WaitingRun]) -> None:
+def _print(runs: list[Found] | None, where: str, waiting: list[steplog.WaitingRun]) -> None:
     from rich.text import Text
 
     shown = printing.console()
     if runs is not None:
-        printing.show(shown, _on_server(runs) if runs else Text("no runs on the server"))
+        printing.show(shown, _on_server(runs) if runs else Text(f"no runs in {printing.plain(where)}"))
         if waiting:
             printing.show(shown, Text())
     if waiting:
