@@ -16,7 +16,8 @@ from steplog.journal import slot
 from steplog.journal.directories import Places, RunPlace, make_private, new_id
 from steplog.journal.files import Files
 from steplog.journal.journal import Journal
-from steplog.journal.opening import Disk, OpenJournal, OpenWriter, open_journal, open_writer
+from steplog.journal.open_journal import OpenJournal
+from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
 
 LOCK = threading.RLock()
 MEMORY_BYTES = 64 * 1024 * 1024

@@ -25,7 +25,8 @@ from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPlace, Unchanged, make_private, remove_tree
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
-from steplog.journal.opening import Disk, OpenJournal, OpenWriter, open_journal
+from steplog.journal.open_journal import OpenJournal
+from steplog.journal.opening import Disk, OpenWriter, open_journal
 from steplog.journal.spool import DAMAGED_SUFFIX
 
 __all__ = ["Custody"]

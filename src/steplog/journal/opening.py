@@ -9,110 +9,40 @@ from __future__ import annotations
 
 import logging
 import mmap
-import os
-import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from time import time_ns
+from typing import TypeVar
 from weakref import WeakSet
 
-from steplog.errors import ConfigurationError
 from steplog.journal.append import Append
-from steplog.journal.directories import RunPlace, make_private, new_id, remove_tree
+from steplog.journal.directories import RunPlace, new_id
 from steplog.journal.files import Files
 from steplog.journal.gone import Liveness, MemoryWatch
 from steplog.journal.holes import HoleWatch
+from steplog.journal.homes import make_in_memory, make_on_disk, map_marks
 from steplog.journal.journal import Journal
 from steplog.journal.locks import Lock
-from steplog.journal.mapping import map_file
 from steplog.journal.marks import MARKS_BYTES, Marks
 from steplog.journal.memory import MemoryPool, Usage
+from steplog.journal.open_journal import OpenJournal
 from steplog.journal.range import RANGE_BYTES_MAX
 from steplog.journal.sources import DirectorySource, NoSource, OwnSource, Source
 from steplog.journal.spool import Spool
 from steplog.journal.spooling import Spooling
+from steplog.journal.worker_spool import FollowedSpool, WorkerSpool, WorkerSpooling
 from steplog.journal.writer import Writer
 
 __all__ = [
-    "REMOVE_TIMEOUT_S",
     "Disk",
-    "OpenJournal",
     "OpenWriter",
     "open_journal",
     "open_writer",
 ]
 
-REMOVE_TIMEOUT_S = 0.25
 _log = logging.getLogger("steplog")
-
-
-@dataclass(eq=False)
-class OpenJournal:
-    """A journal to deliver, and what takes it to disk; ``alive`` is the lock that shows its writer dead, once it is."""
-
-    journal: Journal
-    spooling: Spooling
-    directory: Path | None
-    alive: Lock | None = None
-    liveness: Liveness | None = None  # of another process's writer
-    marks_inode: int | None = None  # where its marks are, if another process may make them again
-    removed: bool = False
-    _writing: threading.Lock = field(default_factory=threading.Lock)
-
-    def remove(self) -> bool:
-        """Remove the journal, everything in which is delivered; whether nothing is left of it that is worth keeping.
-
-        ``removed`` stays False where the disk keeps the thread waiting that writes there.
-        """
-        if not self._writing.acquire(timeout=REMOVE_TIMEOUT_S):
-            return False
-        try:
-            self._free_memory()
-            self.removed = True
-            self.spooling.spool.tidy(2**63)
-            self.journal.evict(2**63)
-            remove_tree(self.directory)
-            self.release()
-            return not self.spooling.spool.keeps_aside()
-        finally:
-            self._writing.release()
-
-    def unless_removed(self, look: Callable[[], None]) -> None:
-        """Do this while nobody removes the journal, if it is still there and its memory is ours to mend."""
-        with self._writing:
-            if not self.removed and self.journal.living:
-                look()
-
-    def release(self) -> None:
-        """Leave the journal as it is; the writer will not append again."""
-        if self.alive is not None:
-            self.alive.release()
-
-    def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
-        """One interval is over; ``pressed``: memory is short. A dead writer's memory is freed."""
-        with self._writing:
-            with lock:
-                self._follow_marks()
-                dead = not self.journal.living
-            if not self.removed and self.spooling.write(lock, pressed or dead) and dead:
-                with lock:
-                    self._free_memory()
-
-    def _follow_marks(self) -> None:
-        """Another process's writer may have made its directory again."""
-        if self.liveness is not None and self.directory is not None:
-            with suppress(OSError):
-                inode = (self.directory / "marks").stat().st_ino
-                if self.marks_inode != inode:
-                    self.journal.move_marks(_marks(self.directory))
-                self.marks_inode = inode
-
-    def _free_memory(self) -> None:
-        if isinstance(self.journal.memory, DirectorySource):
-            with suppress(OSError):  # at the next interval then
-                self.journal.memory.remove(self.spooling.spool.keep_aside)
+_S = TypeVar("_S", bound=Spool)
 
 
 class OpenWriter:
@@ -133,7 +63,22 @@ class OpenWriter:
         self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
         self._said_private = False
         self._holes = HoleWatch(writer)
-        self._memory = None if directory is None else MemoryWatch(writer, directory, _make, self._moved, self.follow)
+        self._watch = None if directory is None else self._watched(directory)
+        self._to_agent: WorkerSpooling | None = None
+
+    def _watched(self, directory: Path) -> MemoryWatch:
+        return MemoryWatch(self.writer, directory, make_in_memory, self._moved, self.follow)
+
+    def go_over_disk(self, spool: WorkerSpool, interval_s: float) -> None:
+        """Another process delivers it, and nobody else can see this one's memory: write it to disk each interval."""
+        spool.follows = lambda: not self.delivered_here
+        self._to_agent = WorkerSpooling(self.journal, spool, self.opened.spooling, interval_s)
+
+    def hand_over(self) -> bool:
+        """Let whoever delivers it see all that is written by now; True."""
+        if self._to_agent is not None:
+            self._to_agent.write()
+        return True
 
     @property
     def journal(self) -> Journal:
@@ -142,8 +87,10 @@ class OpenWriter:
 
     def keep(self) -> None:
         """One round of what the process owes its writer: memory that is there, the next segment, and no holes."""
-        if self._memory is not None:
-            self.opened.unless_removed(self._memory.look)
+        if self._watch is not None:
+            self.opened.unless_removed(self._watch.look)
+        if self._to_agent is not None and not self.delivered_here:
+            self._to_agent.round()
         self.writer.pool.measure()
         if self.writer.pool.went_private and not self._said_private:
             self._said_private = True
@@ -160,21 +107,27 @@ class OpenWriter:
 
     def follow(self) -> None:
         """See how far another process has delivered the journal, and free what is not needed any more."""
-        if not self.delivered_here:
+        if self._to_agent is not None and not self.delivered_here:
+            self._to_agent.follow()
+        elif not self.delivered_here:
             self.journal.load_marks()
 
 
 class Disk:
-    """What all journals of a process share of the disk: the file system, and ``bytes_max`` for what is spooled."""
+    """What all journals of a process share of the disk: the file system, and ``bytes_max`` for what is spooled.
 
-    def __init__(self, bytes_max: int, files: Files | None = None) -> None:
+    ``interval_s`` is how often a worker without shared memory writes there.
+    """
+
+    def __init__(self, bytes_max: int, files: Files | None = None, interval_s: float = 1.0) -> None:
         self.bytes_max = bytes_max
+        self.interval_s = interval_s
         self.files = files or Files()
         self._spools: WeakSet[Spool] = WeakSet()
 
-    def spool(self, directory: Path, writer: str) -> Spool:
+    def spool(self, directory: Path, writer: str, kind: type[_S] = Spool) -> _S:  # type: ignore[assignment]
         """The spool of a writer, as it is found."""
-        spool = Spool(directory, writer, self.files)
+        spool = kind(directory, writer, self.files)
         self._spools.add(spool)
         return spool
 
@@ -195,18 +148,26 @@ def open_writer(
     clock: Callable[[], int] = time_ns,
     append: Append | None = None,
     usage: Usage | None = None,
+    worker: bool = False,
 ) -> OpenWriter:
-    """A new writer of the run at ``place``; in anonymous memory where shared memory cannot be used."""
+    """A new writer of the run at ``place``; in anonymous memory where shared memory cannot be used.
+
+    A ``worker`` is delivered by another process, to which it gets by the disk then. Without that, too, each call is
+    counted as dropped.
+    """
     name = new_id()
     directory = None if place.memory is None else place.memory / name
-    found = None if directory is None else _make(directory)
-    if found is None:
-        directory = None
-    alive, marks = found or (None, mmap.mmap(-1, MARKS_BYTES))
-    pool = MemoryPool(directory, root if directory is not None else None, memory_bytes_max, usage)
-    if directory is not None and pool.is_full():
+    pool = MemoryPool(directory, None if directory is None else root, memory_bytes_max, usage)
+    if full := directory is not None and pool.is_full():
         _log.warning("steplog goes without shared memory, which other runs have filled. A kill loses the last second.")
-        pool = MemoryPool(None, None, memory_bytes_max)
+    found = None if directory is None or (full and worker) else make_in_memory(directory)
+    directory = None if found is None else directory
+    if full or directory is None:
+        pool = MemoryPool(None, None, memory_bytes_max, None if full else usage)
+    alive, marks = found or (None, mmap.mmap(-1, MARKS_BYTES))
+    over_disk = worker and directory is None
+    if over_disk and place.on_disk:
+        alive = make_on_disk(place.spool / name)
     value_bytes_max = min(value_bytes_max, RANGE_BYTES_MAX)  # neither disk nor wire takes a larger one back
     writer = Writer(
         pool,
@@ -216,7 +177,17 @@ def open_writer(
         append=append,
         first_bytes=pool.first_bytes(),
     )
-    return OpenWriter(writer, marks, directory, alive, disk.spool(place.spool / name, name), disk)
+    if not over_disk:
+        return OpenWriter(writer, marks, directory, alive, disk.spool(place.spool / name, name), disk)
+    spool = disk.spool(place.spool / name, name, WorkerSpool)
+    opened = OpenWriter(writer, marks, directory, alive, spool, disk)
+    if alive is not None:
+        opened.go_over_disk(spool, disk.interval_s)
+    else:
+        _log.warning("steplog: this process has neither shared memory nor a disk; what it logs is dropped.")
+        writer.dropped["no place"] = 0
+        writer.end(lambda name, value, step: writer.count("no place"))
+    return opened
 
 
 def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
@@ -227,19 +198,24 @@ def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
     directory = None if place.memory is None else place.memory / name
     alive: Lock | None = None
     inode: int | None = None
-    if directory is not None and directory.is_dir():
+    over_disk = (directory is None or not directory.is_dir()) and (place.spool / name / "alive").exists()
+    if over_disk:
+        directory, marks = None, mmap.mmap(-1, MARKS_BYTES)
+    elif directory is not None and directory.is_dir():
         try:
-            marks = _marks(directory)
+            marks = map_marks(directory)
             inode = (directory / "marks").stat().st_ino
         except OSError:
             return None
     else:
-        found = None if directory is None else _make(directory)
+        found = None if directory is None else make_in_memory(directory)
         directory = None if found is None else directory
         alive, marks = found or (None, mmap.mmap(-1, MARKS_BYTES))
     memory: Source = NoSource() if directory is None else DirectorySource(directory)
-    spool = disk.spool(place.spool / name, name)
-    liveness = None if directory is None or alive is not None else Liveness(directory)
+    spool = disk.spool(place.spool / name, name, FollowedSpool if over_disk else Spool)
+    liveness = Liveness(place.spool / name) if over_disk else None
+    if directory is not None and alive is None:
+        liveness = Liveness(directory)
     journal = Journal(name, memory, marks, lambda: _living(opened), spool)
     _recover(journal, spool)
     opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive, liveness, inode)
@@ -263,33 +239,11 @@ def _recover(journal: Journal, spool: Spool) -> None:
 def _living(opened: OpenJournal) -> bool:
     if opened.liveness is None or opened.liveness.living():
         return opened.liveness is not None
+    spool = opened.spooling.spool
+    if isinstance(spool, FollowedSpool):
+        try:
+            spool.ended()
+        except OSError:  # what it has left is to be seen first
+            return True
     opened.alive = opened.liveness.lock
     return False
-
-
-def _make(directory: Path) -> tuple[Lock | None, mmap.mmap] | None:
-    """A writer's directory in memory, with its lock taken, and its marks; None where there is none to be had."""
-    # Under another name first: an agent that saw the directory without its lock would take the writer for dead.
-    making = directory.with_name(f"{directory.name}.new")
-    alive = None
-    try:
-        make_private(making)
-        alive = Lock.take(making / "alive")
-        marks = _marks(making)
-        making.rename(directory)
-    except (OSError, ConfigurationError):
-        if alive is not None:
-            alive.release()
-        remove_tree(making)
-        return None
-    return alive, marks
-
-
-def _marks(directory: Path) -> mmap.mmap:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(directory / "marks", flags, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, MARKS_BYTES)
-        return map_file(descriptor, MARKS_BYTES)
-    finally:
-        os.close(descriptor)

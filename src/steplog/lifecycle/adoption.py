@@ -69,7 +69,8 @@ def adopt_all(process: Process, held: set[str]) -> Iterator[tuple[Custody, Trans
 
 def succeed(process: Process, place: RunPlace) -> tuple[Lock, Transport | None] | None:
     """For a worker: the lock of a run whose agent is gone, and the way to its server; None while it has an agent."""
-    lock = None if place.memory is None or place.has_agent() else Lock.take(place.lock)
+    unseen = place.memory is None and not place.on_disk
+    lock = None if unseen or place.has_agent() else Lock.take(place.lock)
     if lock is None:
         return None
     manifest = manifests.load(place.manifest())

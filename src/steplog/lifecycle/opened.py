@@ -52,7 +52,7 @@ class OpenRun:
         self.local_id = manifest.local_id
         self.settings = process.settings
         self.place, lock = process.places.claim(manifest.local_id)
-        self.opened = self._open_writer()
+        self.opened = self._open_writer(worker=lock is None)
         self.custody: Custody | None = None
         self.manifest = manifest
         self._finished: str | None = None
@@ -62,7 +62,7 @@ class OpenRun:
             process.agent.keep(self.opened)
         process.runs[id(self)] = self
 
-    def _open_writer(self, append: Any = None) -> OpenWriter:
+    def _open_writer(self, append: Any = None, *, worker: bool) -> OpenWriter:
         opened = open_writer(
             self.place,
             current().places.memory,
@@ -71,6 +71,7 @@ class OpenRun:
             value_bytes_max=self.settings.value_bytes_max,
             append=append,
             usage=current().usage,
+            worker=worker,
         )
         opened.writer.use_client = self._use_client
         opened.writer.values.strict = self.settings.strict
@@ -83,11 +84,11 @@ class OpenRun:
             found = succeed(self.process, self.place)
             if found is not None:
                 lock, self.transport = found
+                self.opened.follow()
                 self._deliver(self.process, lock, self.transport, owner=False)
 
     def _deliver(self, process: Process, lock: Lock, transport: Transport | None, owner: bool) -> None:
-        known = manifests.load(self.place.manifest())
-        manifest = known or self.manifest
+        manifest = manifests.load(self.place.manifest()) or self.manifest
         if owner:
             manifest = manifest.but(owner=self.opened.writer.id.hex(), status=None, status_sent=False)
         self.manifest = manifest
@@ -151,7 +152,7 @@ class OpenRun:
             append = self.opened.writer.append
             if self.process is None:
                 self.process = current()
-                self.opened = self._open_writer(append)
+                self.opened = self._open_writer(append, worker=True)
                 self.process.runs[id(self)] = self
                 # Without a thread, as in an exit hook, log() makes its segments itself.
                 with contextlib.suppress(RuntimeError):
@@ -245,7 +246,9 @@ class OpenRun:
         """After ``finish_in_background``, as the process ends: wait until nothing is left of the run; whether so."""
         custody, process = self.custody, self.process
         if custody is None or process is None:
-            return True  # a worker's records are safe, and the agent, which lives elsewhere, delivers them
+            return (
+                self.opened.hand_over()
+            )  # a worker's records are safe, and the agent, which lives elsewhere, delivers them
         status = None if custody.consignment.status_sent else custody.manifest.status
         delivered = self._wait(timeout_s, status, patience)
         if delivered:
@@ -272,8 +275,6 @@ class OpenRun:
 
     def _count(self, name: Any, value: Any, step: Any) -> None:
         self.opened.writer.count("finished")
-
-    # -- looking --------------------------------------------------------------------------------------------------
 
     def stats(self) -> Stats:
         """The counts, now."""

@@ -45,7 +45,8 @@ class Process:
         self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(self.places.memory)
         self.usage = None if self.places.memory is None else Usage(self.places.memory, self.memory_bytes_max // 2)
         self.terms = Terms(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
-        self.disk = Disk(settings.spool_bytes_max or _spool_bytes_max(settings.dir))
+        bytes_max = settings.spool_bytes_max or _spool_bytes_max(settings.dir)
+        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s)
         self._adopt_at = 0.0
         self.runs: dict[int, OpenRun] = {}
         self.agent = Agent(

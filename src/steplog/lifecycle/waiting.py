@@ -17,8 +17,9 @@ def for_marks(own: OpenWriter, timeout_s: float) -> bool:
     """A worker's way: look at what the run's agent, in another process, has marked; whether all is delivered."""
     journal, bell = own.journal, Bell(None if own.directory is None else own.directory.parent)
     end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
+    own.hand_over()
     while True:
-        journal.load_marks()
+        own.follow()
         if journal.marks.delivered >= end or journal.census(journal.marks.delivered, end)[0] == 0:
             return True
         now = time.monotonic()

@@ -1,0 +1,164 @@
+"""A worker without shared memory: its journal goes to the agent over the disk.
+
+The worker writes everything to its spool at each interval, and when it leaves. In the same directory it holds
+``alive``; the agent finds it there, reads the frames as they come, and stores the marks, which the worker reads. While
+the worker lives only it changes its files: it removes those that are delivered. What it has not written when it is
+killed, or leaves by ``os._exit``, is lost: the last interval.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+
+from steplog.journal import scanning
+from steplog.journal.files import Files
+from steplog.journal.frames import SPOOL_SUFFIX, Entry, SpoolFile
+from steplog.journal.journal import Journal
+from steplog.journal.marks import Marks
+from steplog.journal.pieces import FramePiece
+from steplog.journal.spool import Spool
+from steplog.journal.spooling import Spooling
+
+__all__ = ["FollowedSpool", "WorkerSpool", "WorkerSpooling"]
+
+_WRITE_TIMEOUT_S = 5.0
+
+
+class WorkerSpool(Spool):
+    """The worker's end: ``follows`` says whether the marks are another process's to store."""
+
+    follows: Callable[[], bool] = staticmethod(lambda: True)
+
+    def store_marks(self, marks: Marks, sync: bool = False) -> None:
+        """See Spool."""
+        if not self.follows():
+            super().store_marks(marks, sync)
+        elif sync:
+            with suppress(FileNotFoundError):  # the agent has stored none yet
+                self._files.sync_file(self.directory / "marks")
+
+
+class FollowedSpool(Spool):
+    """The agent's end: sees the frames that come and the files that go, until the worker is dead."""
+
+    def __init__(self, directory: Path, writer: str, files: Files | None = None) -> None:
+        super().__init__(directory, writer, files)
+        self._looking = threading.Lock()
+        self._alive = True
+        self._kept: Marks | None = None
+
+    def keep(self, marks: Marks) -> None:
+        """Store the marks for the worker to see, where it has not; at the next interval again, if that fails."""
+        if marks is not self._kept and self.size_bytes():
+            with suppress(OSError):
+                self.store_marks(marks)
+                self._kept = marks
+
+    def pieces(self) -> list[FramePiece]:
+        """See Frames."""
+        if self._alive:
+            with suppress(OSError):  # at the next look then
+                self._look()
+        return list(super().pieces())
+
+    def ended(self) -> None:
+        """The worker is dead: what it has left is all there is, and ours. Raises OSError; then nothing has changed."""
+        with self._looking:
+            if self._alive:
+                found = Spool(self.directory, self._writer, self._files)
+                self._all, self._entries, self._loaded = found._all, found._entries, None
+                self._alive = False
+
+    def _look(self) -> None:
+        with self._looking:
+            if not self._alive:
+                return
+            known = {file.path.name: file for file in self._all}
+            names = sorted(self._names(SPOOL_SUFFIX))
+            if (gone := known.keys() - set(names)) != set():
+                self._all = tuple(file for file in self._all if file.path.name not in gone)
+                self._set_entries(entry for entry in self._entries if entry.file.path.name not in gone)
+            for name in names:
+                self._follow(known.get(name) or SpoolFile(self.directory / name, full=True))
+
+    def _follow(self, file: SpoolFile) -> None:
+        """What came to a file since; its last frame may be on its way."""
+        whole = max((entry.offset + entry.size for entry in self._entries if entry.file is file), default=0)
+        with suppress(FileNotFoundError):
+            if self._files.size(file.path) > whole:
+                found = scanning.scan(self._files.read(file.path, whole), self._writer).frames
+                self._set_entries((*self._entries, *(Entry(file, whole + at, *rest) for at, *rest in found)))
+            file.size = self._files.size(file.path)
+            if file not in self._all:
+                self._all = (*self._all, file)
+
+
+class WorkerSpooling:
+    """Takes a worker's journal to its spool each ``interval_s``; ``clock`` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        spool: WorkerSpool,
+        spooling: Spooling,
+        interval_s: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._journal = journal
+        self._spool = spool
+        self._spooling = spooling
+        self._interval_s = interval_s
+        self._clock = clock
+        self._write_at = clock() + interval_s
+        # Both threads come here, and a signal's handler wherever they are: it may look, but not write in a write.
+        self._lock = threading.RLock()
+        self._writing = threading.Lock()
+        _at_exit(self.write)
+
+    def round(self) -> None:
+        """Write, if an interval is over."""
+        if (now := self._clock()) >= self._write_at:
+            self._write_at = now + self._interval_s
+            self.follow()
+            self.write()
+
+    def write(self) -> None:
+        """Write everything there is; nothing where somebody else writes for longer than 5 s."""
+        if not self._spool.follows() or not self._writing.acquire(timeout=_WRITE_TIMEOUT_S):
+            return
+        try:
+            self._spooling.write(self._lock, everything=True)
+        finally:
+            self._writing.release()
+
+    def follow(self) -> None:
+        """See how far the agent has delivered it."""
+        found = self._spool.load_marks()
+        if found is not None:
+            with self._lock:
+                marks = self._journal.marks
+                if found.delivered != marks.delivered:
+                    self._journal.set_marks(replace(found, durable=max(marks.durable, found.delivered)))
+
+
+def _at_exit(write: Callable[[], None]) -> None:
+    """Have it done when the process ends by itself, also one that multiprocessing has forked, which runs no atexit."""
+    pid, method = os.getpid(), weakref.WeakMethod(write)
+
+    def leave() -> None:
+        found = method()
+        if pid == os.getpid() and found is not None:
+            found()
+
+    atexit.register(leave)
+    if (util := sys.modules.get("multiprocessing.util")) is not None:
+        util.Finalize(None, leave, exitpriority=-10)

@@ -1,0 +1,133 @@
+"""Several processes where there is no usable shared memory: the workers' records come to the agent over the disk."""
+
+from __future__ import annotations
+
+import pytest
+
+from end_to_end.programs import Host
+
+NO_MEMORY = {"STEPLOG_MEMORY_DIR": "/dev/null/nowhere"}
+CHILD = """
+run = begin()
+run.log("parent", 1.0)
+pid = os.fork()
+if pid == 0:
+    for number in range(1000):
+        run.log("child", number)
+    {leaves}
+assert os.waitpid(pid, 0)[1] == 0
+report = run.finish()
+print(report.pending)
+"""
+
+
+@pytest.mark.parametrize(
+    "leaves", ["sys.exit(0)", "assert run.flush(20)\n    os._exit(0)", "run.finish(20)\n    sys.exit(0)"]
+)
+def test_without_shared_memory_what_a_forked_child_logs_is_delivered_once_by_the_time_that_the_run_is_finished(
+    host: Host, leaves: str
+):
+    done = host.run(CHILD.format(leaves=leaves), **NO_MEMORY)
+    assert done.code == 0, done.errors
+    assert host.server.values("run", "child") == list(range(1000))
+    assert host.server.values("run", "parent") == [1]
+    assert host.server.run("run").status == "COMPLETED"
+    assert host.manifests() == []
+
+
+def test_without_shared_memory_a_child_of_multiprocessing_loses_nothing_at_its_end(host: Host):
+    done = host.run(
+        """
+        import multiprocessing
+
+        def work(run):
+            for number in range(1000):
+                run.log("child", number)
+
+        if __name__ == "__main__":
+            run = begin()
+            child = multiprocessing.get_context("fork").Process(target=work, args=(run,))
+            child.start()
+            child.join()
+            assert child.exitcode == 0
+            run.finish()
+        """,
+        **NO_MEMORY,
+    )
+    assert done.code == 0, done.errors
+    assert host.server.values("run", "child") == list(range(1000))
+
+
+def test_without_shared_memory_a_child_that_leaves_by_exit_loses_at_most_its_last_interval(host: Host):
+    done = host.run(
+        """
+        run = begin()
+        pid = os.fork()
+        if pid == 0:
+            for number in range(1000):
+                run.log("early", number)
+            time.sleep(1.5)  # an interval is one second
+            run.log("late", 1.0)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        run.finish()
+        """,
+        **NO_MEMORY,
+    )
+    assert done.code == 0, done.errors
+    assert host.server.values("run", "early") == list(range(1000))
+
+
+def test_without_shared_memory_a_child_outlives_its_parent_and_delivers_what_is_left(host: Host):
+    done = host.run(
+        """
+        run = begin()
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            for number in range(1000):
+                run.log("child", number)
+            os.close(writing)
+            os.read(reading, 1)  # until the parent is dead
+            deadline = time.monotonic() + 30
+            while not run.flush(1) and time.monotonic() < deadline:
+                pass
+            sys.exit(0)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        **NO_MEMORY,
+    )
+    assert done.code == -9, done.errors
+    host.server.wait_for_points("run", 1000)
+    assert host.server.values("run", "child") == list(range(1000))
+
+
+def test_a_child_with_neither_shared_memory_nor_a_disk_counts_what_it_drops_and_says_so_once(host: Host):
+    done = host.run(
+        """
+        run = begin()
+        pid = os.fork()
+        if pid == 0:
+            for number in range(1000):
+                run.log("child", number)
+            print(dict(run.stats().dropped), flush=True)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        run.log("parent", 1.0)
+        run.finish()
+        """,
+        STEPLOG_DIR="/dev/null/nowhere",
+        **NO_MEMORY,
+    )
+    assert (done.code, done.out) == (0, "{'no place': 1000}\n"), done.errors
+    assert done.errors.count("what it logs is dropped") == 1
+    assert host.server.values("run", "parent") == [1]
+
+
+def test_a_child_that_finds_the_shared_memory_full_of_others_loses_nothing_at_its_end(host: Host):
+    fill = "memory = os.environ['STEPLOG_MEMORY_DIR']\nos.makedirs(memory, 0o700, exist_ok=True)\n"
+    fill += "open(memory + '/others', 'wb').write(b'x' * 1024 * 1024)\n"
+    done = host.run(fill + CHILD.format(leaves="sys.exit(0)"), STEPLOG_MEMORY_BYTES_MAX="1048576")
+    assert done.code == 0, done.errors
+    assert host.server.values("run", "child") == list(range(1000))
