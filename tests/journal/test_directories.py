@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from steplog.journal.directories import (
     private_file,
     remove_tree,
 )
+from steplog.journal.locks import Lock
 from steplog.journal.opening import Disk, open_writer
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
@@ -227,6 +229,18 @@ def test_runs_and_writers_are_those_whose_names_are_ours(places):
     found = list(places.runs())
     assert sorted(place.local_id for place in found) == sorted(mine)
     assert all(place.writers() == ["b" * 32, "c" * 32] for place in found)
+
+
+def test_what_another_host_has_on_the_same_disk_is_its_own_and_is_seen_without_its_memory(places):
+    there = replace(places, host="1" * 16)
+    taken = [one.claim(new_id()) for one in (places, there)]
+    assert [place.local_id for place in places.runs()] == [taken[0][0].local_id]
+    (other,) = places.of_other_hosts()
+    assert (other.local_id, other.other_host) == (taken[1][0].local_id, "1" * 16)
+    assert (other.memory, other.spool) == (None, taken[1][0].spool)
+    assert Lock.take(other.lock) is None
+    (mine,) = there.of_other_hosts()
+    assert (mine.local_id, mine.other_host) == (taken[0][0].local_id, "0" * 16)
 
 
 def test_a_file_is_replaced_as_a_whole_and_a_link_in_its_place_is_not_followed(tmp_path, umask):

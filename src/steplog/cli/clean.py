@@ -16,7 +16,8 @@ __all__ = ["command"]
 def command(run: str | None, yes: bool) -> None:
     """Remove from this machine what is delivered; or the run with this id, uuid or name, whatever is in it."""
     if run is not None and not yes:
-        waiting = sum(known.pending for known in steplog.journals() if run in (known.id, known.run, known.name))
+        here = [known for known in steplog.journals() if known.other_host is None]
+        waiting = sum(known.pending for known in here if run in (known.id, known.run, known.name))
         if waiting:
             click.confirm(f"{waiting:,} records of {run} are not delivered. Remove them for good?", abort=True)
     try:

@@ -73,7 +73,7 @@ def _adopt(base_url: str) -> None:
         with contextlib.suppress(steplog.SteplogError, OSError, ValueError):
             if steplog.get_default_client().base_url == base_url:
                 for run in steplog.journals():
-                    if run.url in ("", base_url):
+                    if run.other_host is None and run.url in ("", base_url):
                         deque(steplog.sync(run.id, offline=False), maxlen=0)
         time.sleep(ADOPT_INTERVAL_S)
 

@@ -26,7 +26,8 @@ _INTERRUPTED = 130
 def command(ctx: click.Context, run: str | None, follow: bool, in_json: bool) -> None:
     """Deliver the runs that wait on this machine, or the one with this id, uuid or name.
 
-    A run that another process delivers is left to it.
+    A run that another process delivers is left to it. What another host has left on the same disk is taken only where
+    RUN names it.
     """
     done, bar = [], _Bar()
     try:

@@ -61,12 +61,16 @@ _HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class RunPlace:
-    """Where one run is. ``memory`` is None where there is no usable shared memory; ``on_disk``: the spool is usable."""
+    """Where one run is. ``memory`` is None where there is no usable shared memory; ``on_disk``: the spool is usable.
+
+    ``other_host`` is the host that the directory belongs to, where that is not this one; its memory is not to be seen.
+    """
 
     local_id: str
     memory: Path | None
     spool: Path
     on_disk: bool = True
+    other_host: str | None = None
 
     @property
     def lock(self) -> Path:
@@ -188,6 +192,16 @@ class Places:
                     yield without_disk
                 elif place.spool.is_dir():
                     yield place
+
+    def of_other_hosts(self) -> Iterator[RunPlace]:
+        """The runs that other hosts have on this disk."""
+        names: list[str] = []
+        with contextlib.suppress(OSError):
+            names = sorted(os.listdir(self.spool))
+        for name in names:
+            match = _RUN.fullmatch(name)
+            if match and match[2] != self.host and (self.spool / name).is_dir():
+                yield RunPlace(match[1], None, self.spool / name, other_host=match[2])
 
 
 class Unchanged:

@@ -33,7 +33,7 @@ _WAIT_S = 0.25
 
 @dataclass(frozen=True)
 class WaitingRun:
-    """A run with a journal on this host.
+    """A run with a journal on this host, or another host's on the same disk.
 
     Attributes:
         id: its local id, which ``sync`` and ``clean`` take.
@@ -45,6 +45,7 @@ class WaitingRun:
         since: when it began.
         why: what keeps it here.
         path: where its journal is on disk.
+        other_host: the host whose it is, by a hash, where that is not this one.
     """
 
     id: str
@@ -59,6 +60,7 @@ class WaitingRun:
     since: datetime
     why: str
     path: Path
+    other_host: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,13 @@ class Synced:
 
 
 def journals() -> list[WaitingRun]:
-    """The runs that have a journal on this host, the oldest first; what is damaged about one is told in ``why``."""
-    return sorted((_waiting(place) for place in current().places.runs()), key=lambda run: run.since)
+    """The runs that have a journal on this host, the oldest first; what is damaged about one is told in ``why``.
+
+    Those that other hosts have left on the same disk are among them: ``other_host``.
+    """
+    places = current().places
+    found = [*places.runs(), *places.of_other_hosts()]
+    return sorted((_waiting(place) for place in found), key=lambda run: run.since)
 
 
 def sync(
@@ -88,11 +95,13 @@ def sync(
 
     A run that another process delivers is left to it. With ``follow``, a server that is away is waited for; without,
     a run is given up as soon as something keeps it here. Without ``offline``, runs that were started with
-    ``mode="offline"`` are left alone. ``progress`` is called four times a second with how far a run is by now.
+    ``mode="offline"`` are left alone, and those of other hosts. What another host has left on the same disk is taken
+    only where ``run`` names it, and what that host has in its shared memory is not in it.
+    ``progress`` is called four times a second with how far a run is by now.
     Raises ValueError when no run is so called.
     """
     process = current()
-    for place in _chosen(process, run):
+    for place in _chosen(process, run, of_others=offline):
         found = adopt(process, place, by_hand=offline)
         if isinstance(found, Kept):
             waiting = _waiting(place)
@@ -144,10 +153,12 @@ def _synced(process: Process, custody: Custody, before: int) -> Synced:
     return Synced(custody.place.local_id, custody.manifest.name, max(0, before - pending), pending, why)
 
 
-def _chosen(process: Process, run: str | None) -> list[RunPlace]:
+def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[RunPlace]:
     places = list(process.places.runs())
     if run is None:
         return places
+    if of_others:
+        places += process.places.of_other_hosts()
     chosen = []
     for place in places:
         with contextlib.suppress(FormatError):
@@ -186,6 +197,8 @@ def _why(place: RunPlace, manifest: Manifest | None, pending: int) -> str:
         return "it has no manifest"
     if not pending and manifest.status_sent:
         return "delivered: steplog clean"
+    if place.other_host is not None:
+        return f"other host {place.other_host[:8]}…: that one delivers it, or steplog sync RUN if it is gone for good"
     if manifest.mode == "offline":
         return "it was started offline: steplog sync"
     if manifest.mode == "unconfigured":
@@ -218,6 +231,7 @@ def _waiting(place: RunPlace) -> WaitingRun:
         since=datetime.fromtimestamp(_began(place), timezone.utc),
         why=why,
         path=place.spool,
+        other_host=place.other_host,
     )
 
 

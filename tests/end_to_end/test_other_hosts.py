@@ -1,0 +1,75 @@
+"""A spool that several machines share: what one has left there, another takes only when it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from end_to_end.programs import Host, ended, go_on, line
+
+LEAVES = """
+run = begin()
+print(run.uuid, flush=True)
+sys.stdin.readline()
+for number in range(1000):
+    run.log("loss", number)
+while run.stats().durable < 1000:
+    time.sleep(0.02)
+print("on disk", flush=True)
+sys.stdin.readline()
+os._exit(9)
+"""
+
+
+def test_what_another_host_left_on_a_shared_disk_goes_once_and_only_by_the_name_of_the_run(host: Host):
+    with host.start(LEAVES) as program:
+        line(program)
+        with host.silence():
+            go_on(program)
+            assert line(program) == "on disk"
+            go_on(program)
+            assert ended(program).code == 9
+    place = _becomes_another_hosts(host)
+    (shown,) = json.loads(host.run("-m", "steplog", "ls", "--here", "--json").out)["waiting"]
+    assert (shown["name"], shown["other_host"]) == ("run", "1" * 16)
+    assert shown["why"].startswith("other host 11111111…: ")
+    assert host.run("-m", "steplog", "sync").out == "nothing waits on this machine\n"
+    assert host.run("-m", "steplog", "clean", "run", "--yes").code == 2
+    assert host.run("begin('next')\ntime.sleep(2.5)").code == 0  # two looks at what the dead have left
+    assert (
+        host.run(
+            f"import steplog\ntry: list(steplog.sync({shown['id']!r}, offline=False))\nexcept ValueError: print(1)"
+        ).out
+        == "1\n"
+    )
+    assert host.server.run("run").status == "RUNNING"
+    assert place.is_dir()
+    synced = host.run("-m", "steplog", "sync", "run")
+    assert synced.code == 0, synced
+    assert host.server.values("run", "loss") == list(range(1000))
+    assert host.server.run("run").status == "CRASHED"
+    assert not place.exists()
+
+
+def test_a_run_that_another_host_still_delivers_is_left_to_it(host: Host):
+    with host.start(
+        "run = begin()\nrun.log('loss', 1.0)\nprint(1, flush=True)\nsys.stdin.readline()\nos._exit(9)"
+    ) as program:
+        line(program)
+        _becomes_another_hosts(host)
+        (synced,) = json.loads(host.run("-m", "steplog", "sync", "run", "--json").out)
+        assert synced["why"] == "another process delivers it"
+        assert host.server.run("run").status == "RUNNING"
+        go_on(program)
+        ended(program)
+
+
+def _becomes_another_hosts(host: Host) -> Path:
+    """As this machine sees it if another one has made it: under another name, and its memory is not here."""
+    (place,) = [path.parent for path in host.state.glob("*/manifest")]
+    other = place.with_name(f"{place.name.partition('.')[0]}.{'1' * 16}")
+    place.rename(other)
+    shutil.rmtree(Path(os.environ["STEPLOG_MEMORY_DIR"]) / place.name)
+    return other
