@@ -271,3 +271,24 @@ def test_a_bound_that_is_reached_is_no_reason_to_go_private(directory, memory):
     pool.may_go_private = True
     assert pool.make(MIB) is not None
     assert pool.make(4096) is None
+
+
+def test_processes_that_take_memory_at_the_same_time_stay_below_the_bound_together(tmpfs):
+    """Each looked once a second, and took what had been left then."""
+    pools = []
+    for number in range(16):
+        (tmpfs / f"{number}").mkdir()
+        usage = Usage(tmpfs, clock=lambda: 100.0)
+        assert usage.bytes() == 0
+        pools.append(MemoryPool(tmpfs / f"{number}", tmpfs, 128 * 1024, usage))
+    blocks = [block for _ in range(4) for pool in pools if (block := pool.make(16 * 1024)) is not None]
+    assert len(blocks) == 8
+    assert used_bytes(tmpfs) == 128 * 1024
+
+
+def test_what_others_take_of_the_file_system_is_not_taken_for_ours(tmpfs):
+    (tmpfs / "root" / "writer").mkdir(parents=True)
+    usage = Usage(tmpfs / "root", clock=lambda: 100.0)
+    pool = MemoryPool(tmpfs / "root" / "writer", tmpfs / "root", 64 * 1024, usage)
+    (tmpfs / "others").write_bytes(bytes(128 * 1024))
+    assert [pool.make(16 * 1024) is not None for _ in range(5)] == [True] * 4 + [False]

@@ -42,6 +42,7 @@ MEMORY_BYTES_MAX = 64 * 1024 * 1024
 SEGMENT_SUFFIX = ".segment"
 _SCAN_INTERVAL_S = 1.0
 _SCAN_SHARE = 200  # of the time, at most a 200th goes into scanning
+_AGAIN_SHARE = 20  # near the bound, a 20th
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -58,27 +59,46 @@ class Usage:
 
     To look there takes a look at each file of all runs. Where the whole file system has no more than ``enough_bytes``
     in use, that is taken instead: it is no less, and costs nothing.
+
+    Many processes may take memory between two looks. What the whole file system has gained since the last one is no
+    less than what they took; where that would not fit, ``within`` looks again.
     """
 
     def __init__(self, root: Path, enough_bytes: int = 0, clock: Callable[[], float] = monotonic) -> None:
         self._root = root
         self._enough_bytes = enough_bytes
         self._clock = clock
-        self._bytes = 0
-        self._scan_at = -1.0
+        self._bytes = self._all = 0  # ours, and of the whole file system
+        self._scan_at = self._again_at = -1.0
 
     def bytes(self) -> int:
         """As of the last second or so; what this process takes and gives counts at once."""
-        began = self._clock()
-        if began >= self._scan_at:
-            self._bytes = _look(self._root, self._enough_bytes)
-            ended = self._clock()
-            self._scan_at = ended + min(max(_SCAN_INTERVAL_S, _SCAN_SHARE * (ended - began)), 2 * _SCAN_INTERVAL_S)
+        now = self._clock()
+        if now >= self._scan_at:
+            self._scan(now)
         return self._bytes
+
+    def within(self, bytes_max: int) -> bool:
+        """Whether no more than this is in use, whoever has taken it just now."""
+        if self._bytes + max(0, _in_use(self._root) - self._all) <= bytes_max:
+            return True
+        now = self._clock()
+        if now >= self._again_at:
+            self._scan(now)
+        return self._bytes + max(0, _in_use(self._root) - self._all) <= bytes_max
+
+    def _scan(self, began: float) -> None:
+        in_use = _in_use(self._root)
+        self._bytes = in_use if 0 < in_use <= self._enough_bytes else used_bytes(self._root)
+        self._all = in_use
+        ended = self._clock()
+        self._scan_at = ended + min(max(_SCAN_INTERVAL_S, _SCAN_SHARE * (ended - began)), 2 * _SCAN_INTERVAL_S)
+        self._again_at = ended + _AGAIN_SHARE * (ended - began)
 
     def change(self, size: int) -> None:
         """This process has taken so much, or given it back."""
         self._bytes += size  # no call between the load and the store: several threads come here
+        self._all += size
 
 
 class MemoryPool:
@@ -144,6 +164,10 @@ class MemoryPool:
             self._used += size
             if self._usage is not None:
                 self._usage.change(size)
+                # Taken first, then counted: of several that come at once each sees the others' blocks.
+                if block.path is not None and not self._usage.within(self.bytes_max):
+                    self.give_back(block)
+                    block = None
         elif fits and self.may_go_private and self.directory and 4 * (self._private + size) <= self.bytes_max:
             block = self._anonymous(size)
             if block is not None:
@@ -214,12 +238,13 @@ def default_bytes_max(root: Path | None) -> int:
     return min(MEMORY_BYTES_MAX, system.f_frsize * system.f_blocks // 8)
 
 
-def _look(root: Path, enough_bytes: int) -> int:
-    with contextlib.suppress(OSError):
+def _in_use(root: Path) -> int:
+    """What the whole file system has in use; 0 where it does not say."""
+    try:
         system = os.statvfs(root)
-        if (used := (system.f_blocks - system.f_bfree) * system.f_frsize) <= enough_bytes:
-            return used
-    return used_bytes(root)
+    except OSError:
+        return 0
+    return (system.f_blocks - system.f_bfree) * system.f_frsize
 
 
 def used_bytes(root: Path) -> int:
