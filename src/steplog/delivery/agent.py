@@ -257,12 +257,12 @@ class Agent:
         if not isinstance(found, _Flight):
             pulse.idle(None if found is None else found - self._clock())
             return
-        pulse.busy()
-        try:
+        try:  # from here on nothing comes before the answer: whatever is raised, the sender learns how it ended
             due, answer = found.due, self._exchange(found.due)
             with self._deciding():
                 del self._under_way[found.lane]
                 self._sender.answered(self._clock(), due, answer)
+                pulse.busy()
                 due.consignment.release_waits()
                 if due.consignment in self.custodies:
                     self.custodies[due.consignment].settle()
