@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from end_to_end.programs import Host
+from end_to_end.programs import Host, ended, go_on, line
 
 NO_MEMORY = {"STEPLOG_MEMORY_DIR": "/dev/null/nowhere"}
 CHILD = """
@@ -131,3 +131,59 @@ def test_a_child_that_finds_the_shared_memory_full_of_others_loses_nothing_at_it
     done = host.run(fill + CHILD.format(leaves="sys.exit(0)"), STEPLOG_MEMORY_BYTES_MAX="1048576")
     assert done.code == 0, done.errors
     assert host.server.values("run", "child") == list(range(1000))
+
+
+def test_without_shared_memory_a_long_lived_child_is_delivered_while_it_logs_and_its_disk_is_given_back(host: Host):
+    done = host.run(
+        """
+        from pathlib import Path
+        run = begin()
+        pid = os.fork()
+        if pid == 0:
+            for number in range(3000):
+                run.log("child", number)
+                time.sleep(0.001)
+            assert run.flush(20)
+            deadline = time.monotonic() + 20
+            while list(Path(os.environ["STEPLOG_DIR"]).glob("*/*/*.spool")) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert time.monotonic() < deadline
+            run.log("child", 3000)
+            sys.exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        run.finish()
+        """,
+        **NO_MEMORY,
+    )
+    assert done.code == 0, done.errors
+    assert host.server.values("run", "child") == list(range(3001))
+    assert host.manifests() == []
+
+
+def test_without_shared_memory_what_a_killed_child_had_on_disk_is_delivered_once_though_the_server_was_away(host: Host):
+    with host.start(
+        """
+        run = begin()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        pid = os.fork()
+        if pid == 0:
+            for number in range(1000):
+                run.log("child", number)
+            time.sleep(2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+        print("killed", flush=True)
+        sys.stdin.readline()
+        run.finish()
+        """,
+        **NO_MEMORY,
+    ) as program:
+        assert line(program) == "ready"
+        with host.silence():
+            go_on(program)
+            assert line(program) == "killed"
+        go_on(program)
+        assert ended(program).code == 0
+    assert host.server.values("run", "child") == list(range(1000))
+    assert host.server.run("run").status == "COMPLETED"
