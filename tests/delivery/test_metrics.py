@@ -280,3 +280,23 @@ def test_positions_that_an_earlier_agent_settled_are_moved_over_once():
     line.consignment.knows(False)
     line.deliver()
     assert sorted(set(line.values())) == list(range(1, 13))
+
+
+def test_what_was_given_up_is_passed_over_and_what_went_out_before_its_turn_counts_once():
+    book = Book(size=1024).write(200, names=("loss", "lr"))
+    line = Line(book, batch=False, lanes=2)
+    first = line.sender.next(line.now, 0)
+    assert isinstance(first, Due)
+    for _ in range(20):
+        line.step(1)
+    before = line.values()
+    assert book.journal.marks.done  # some are on the server, and some before them are not
+    end = next(piece.limit for piece in book.journal.memory.pieces() if piece.limit > 120)
+    assert not line.consignment.give_up(book.journal.writer, end)
+    line.answer(first, "the connection was lost")
+    assert line.consignment.give_up(book.journal.writer, end)
+    line.deliver()
+    marks = book.journal.marks
+    assert sorted(set(line.values()) - set(before)) == [value for value in range(end + 1, 201) if value not in before]
+    assert (marks.records, marks.oldest, marks.abandoned) == (len(line.values()), 200 - len(line.values()), 0)
+    assert len(set(line.values())) == len(line.values())

@@ -9,6 +9,7 @@ import pytest
 from delivery.parts import Book, Line
 from steplog.delivery.ranges import RangeStream
 from steplog.delivery.remains import GAP_S
+from steplog.delivery.sender import Due
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal import range as ranges
 from steplog.testing.memory_server import Fault
@@ -222,3 +223,47 @@ def test_a_fault_of_the_range_level_says_nothing_of_the_run():
     order = stream.order(Line().consignment.address)
     order.answered(10.0, Judgement(Verdict.REFUSED, "400"), b"")
     assert stream.due_at(10.0, hurry=False) == 10.0
+
+
+def test_what_was_given_up_is_covered_by_the_next_range_and_counted_as_that_alone():
+    book = Book(size=1024)
+    line = Line(book)
+    book.write(50).leave_a_hole().write(150)
+    book.living = False  # so that the hole is none that may be filled
+    line.poison(3)
+    line.server.script = lambda request: Fault.refused() if len(line.values()) >= 5 else None
+    line.deliver(60)
+    delivered = len(line.values())
+    assert (line.set_aside(), 0 < delivered < 200) == ([3], True)
+    end = next(piece.limit for piece in book.journal.memory.pieces() if piece.limit > 120)
+    assert line.consignment.give_up(book.journal.writer, end)
+    assert line.values() == [value for value in range(1, 201) if value != 3][:delivered]
+    line.again()
+    line.server.script = lambda request: None
+    line.deliver()
+    marks = book.journal.marks
+    assert line.values()[delivered:] == list(range(end, 201))  # the hole is one of the positions before
+    assert (marks.records, marks.oldest, marks.rejected, marks.abandoned) == (
+        len(line.values()),
+        200 - 1 - marks.records,
+        1,
+        1,
+    )
+
+
+def test_nothing_is_given_up_while_it_is_under_way():
+    book = Book(size=1024).write(200)
+    line = Line(book)
+    due = line.sender.next(line.now)
+    for _ in range(9):
+        if isinstance(due, Due):
+            break
+        line.now += 1
+        due = line.sender.next(line.now)
+    assert isinstance(due, Due)
+    end = next(piece.limit for piece in book.journal.memory.pieces() if piece.limit > 20)
+    assert not line.consignment.give_up(book.journal.writer, end)
+    line.answer(due, line.exchange(due))
+    assert book.journal.marks.oldest == 0
+    line.deliver()
+    assert line.values() == list(range(1, 201))

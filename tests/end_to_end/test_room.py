@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
-from end_to_end.programs import Host
+from end_to_end.gate import Gate
+from end_to_end.programs import Host, ended, go_on, line
+from server.process import ServerProcess
 
 CALLS = 30_000
 AWAY = {
@@ -41,3 +45,57 @@ def test_a_run_goes_on_in_private_memory_and_says_so_once(host: Host, what: str)
     assert done.out == f"{CALLS} {CALLS} {{}}\n", done.errors
     assert done.errors.count("goes on without shared memory") == 1
     assert host.server.values("run", "loss") == [float(number) for number in range(CALLS)]
+
+
+@pytest.mark.parametrize("on_full", ["drop_oldest", "drop_newest"])
+def test_when_memory_and_disk_are_full_what_on_full_says_goes_and_is_counted(
+    host: Host, server: ServerProcess, on_full: str
+):
+    with Gate(int(server.url.rpartition(":")[2])) as gate:
+        host.environment["STEPLOG_URL"] = gate.url
+        program = host.start(
+            """
+            import random
+            from steplog.lifecycle.process import open_runs
+            run = begin()
+            pool = open_runs()[0].opened.writer.pool
+            run.log("loss", 0.5, 0)
+            run.flush()
+            print("away", flush=True)
+            sys.stdin.readline()
+            number, full = 1, os.environ["STEPLOG_ON_FULL"] == "drop_newest"
+            while number < 400_000:
+                while not full and pool.measure() > 3_600_000:
+                    time.sleep(0.01)
+                for _ in range(1000):
+                    run.log("loss", random.random(), number)
+                    number += 1
+            print("back", flush=True)
+            sys.stdin.readline()
+            report = run.finish()
+            print(report.logged, report.delivered, report.pending, report.abandoned, dict(report.dropped), number)
+            """,
+            STEPLOG_MEMORY_BYTES_MAX=str(4 << 20),
+            STEPLOG_SPOOL_BYTES_MAX=str(1 << 20),
+            STEPLOG_ON_FULL=on_full,
+        )
+        assert line(program) == "away"
+        gate.mode = "reset"
+        go_on(program)
+        assert line(program) == "back"
+        gate.mode = "pass"
+        go_on(program)
+        done = ended(program)
+    assert done.code == 0, done.errors
+    logged, delivered, pending, abandoned, reasons = done.out.split(maxsplit=4)
+    dropped, calls = ast.literal_eval(reasons[: reasons.index("}") + 1]), int(reasons.split()[-1])
+    steps = [step for _, _, step in host.server.metrics("run")]
+    assert (len(steps), pending, abandoned) == (int(delivered), "0", "0")
+    if on_full == "drop_oldest":
+        assert dropped.keys() == {"oldest"}
+        assert dropped["oldest"] > 50_000
+        assert int(logged) == calls == int(delivered) + dropped["oldest"]
+        assert steps == [0, *range(dropped["oldest"] + 1, calls)]
+    else:
+        assert dropped.keys() == {"memory full"}
+        assert int(logged) == int(delivered) == calls - dropped["memory full"]

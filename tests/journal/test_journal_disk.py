@@ -358,3 +358,32 @@ def test_the_real_files_are_private_and_follow_no_link(tmp_path: Path):
     for call in (Files().create, Files().open, Files().read, Files().size, Files().sync_file):
         with pytest.raises(OSError):  # noqa: PT011 - which one depends on the call
             call(tmp_path / "link")
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+def test_with_drop_oldest_the_oldest_files_go_and_then_the_oldest_segments_if_the_disk_is_full(
+    places: Places, error: int
+):
+    files = FailingFiles()
+    machine = Machine(places, files, memory_bytes=1 << 20)
+    machine.log(2000)
+    machine.spool(everything=True)
+    on_disk = machine.journal.marks.durable
+    spooling = machine.own.opened.spooling
+    spooling.give_up = lambda end: machine.journal.give_up(end, ()) is None
+    spooling._excess = machine.own.writer.pool.excess_bytes
+    files.fail(error=error, forever=True, only={"write"})
+    for _ in range(400):
+        machine.log(100)
+        machine.own.writer.pool.measure()
+        machine.spool(everything=True)
+    marks, found = machine.journal.marks, read_all(machine.journal)
+    if error == errno.EIO:  # it is broken: what it has is not to be parted with
+        assert marks.oldest == 0
+        assert machine.own.writer.dropped["memory full"]
+    else:
+        assert machine.own.writer.dropped["memory full"] == 0
+        assert marks.begin > on_disk
+        assert not list(machine.spool_directory.glob("*.spool"))
+    assert found == {at: item for at, item in machine.logged.items() if at >= marks.begin}
+    assert marks.oldest == len(machine.logged) - len(found)

@@ -14,7 +14,18 @@ from steplog.journal.marks import MARKS_BYTES, WINDOW, Marks
 NUMBERS = st.integers(0, 2**64 - 1)
 WINDOWS = st.integers(0, 2**WINDOW - 1) | st.sampled_from([1, 1 << (WINDOW - 1), 2**WINDOW - 1])
 MARKS = st.builds(
-    Marks, NUMBERS, NUMBERS, st.booleans(), NUMBERS, NUMBERS, NUMBERS, NUMBERS, sent=WINDOWS, settled=WINDOWS
+    Marks,
+    NUMBERS,
+    NUMBERS,
+    st.booleans(),
+    NUMBERS,
+    NUMBERS,
+    NUMBERS,
+    NUMBERS,
+    NUMBERS,
+    sent=WINDOWS,
+    settled=WINDOWS,
+    begin=st.integers(0, 2**63 - 1),
 )
 
 

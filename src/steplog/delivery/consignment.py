@@ -78,6 +78,7 @@ class Consignment:
         self.status_sent = False
         self.refused: Judgement | None = None  # of the status, for those who wait for it
         self.waits: list[Wait] = []
+        self.under_way = 0  # exchanges
         self.journals: dict[str, Journal] = {}
         self._ends: dict[str, int] = {}
         self._status_at = 0.0
@@ -153,6 +154,12 @@ class Consignment:
             if self.settled(wait) or self.gone or (wait.status and self.refused is not None):
                 self.waits.remove(wait)
                 wait.done()
+
+    def give_up(self, writer: str, end: int) -> bool:
+        """Give up a journal's records below ``end``, unless something is under way; whether so. Raises OSError."""
+        if not self.under_way:
+            self._stream(writer).give_up(end)
+        return not self.under_way
 
     def _written(self) -> dict[str, int]:
         return {writer: journal.written() for writer, journal in self.journals.items()}

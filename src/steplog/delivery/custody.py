@@ -12,6 +12,7 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 
 from msgspec import structs
 
@@ -184,6 +185,7 @@ class Custody:
     def _add(self, opened: OpenJournal) -> None:
         self._journals[opened.journal.writer] = opened
         self.consignment.add(opened.journal)
+        opened.spooling.give_up = partial(self.consignment.give_up, opened.journal.writer)
 
     def store(self, manifest: Manifest) -> None:
         """Write the manifest down, in both places; where the disk does not take it, at the next interval again."""

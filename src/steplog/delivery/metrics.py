@@ -112,6 +112,18 @@ class MetricStream:
         queued = sum(len(lane.queue) for lane in self._lanes)
         return queued + (self.journal.census(start, end)[0] if start < end else 0)
 
+    def give_up(self, end: int) -> None:
+        """Do without the records below ``end``, which is readable; nothing is under way."""
+        self.journal.give_up(end, self._set_aside)
+        for lane in self._lanes:
+            while lane.queue and lane.queue[0].position < end:
+                lane.queue.popleft()
+                lane.doubt, lane.faults = None, 0
+        marks, last = self.journal.marks, end - 1
+        if (step := last - marks.delivered) >= 0:
+            moved = replace(marks, delivered=last, sent=marks.sent >> step, settled=marks.settled >> step)
+            self.journal.set_marks(moved.with_settled(last))
+
     def _fill(self) -> None:
         """Read on, as far as the window goes, and give each record to its name's lane."""
         limit = self.journal.marks.delivered + WINDOW

@@ -93,6 +93,12 @@ class RangeStream:
         """How many records are written and neither delivered nor set aside; the cost grows with their number."""
         return self._remains.pending()
 
+    def give_up(self, end: int) -> None:
+        """Do without the records below ``end``, which is readable; nothing is under way."""
+        self._remains.give_up(end)
+        if self._doubt is not None and self._doubt.first < end:
+            self._doubt, self._faults = None, 0
+
     # -- what is sent ---------------------------------------------------------------------------------------------
 
     def order(self, address: Address) -> Order:

@@ -64,14 +64,19 @@ class Remains:
         return self.journal.census(self.first, end)[0] - self.aside_in(self.first, end)
 
     def aside_in(self, first: int, end: int) -> int:
-        """How many records in ``[first, end)`` are set aside."""
-        return bisect_left(self._set_aside, end) - bisect_left(self._set_aside, first)
+        """How many records in ``[first, end)`` are set aside, of those that are in the journal."""
+        first = max(first, self.journal.marks.begin)
+        return max(0, bisect_left(self._set_aside, end) - bisect_left(self._set_aside, first))
 
     def pass_over(self, position: int) -> None:
         """One more is set aside."""
         insort(self._set_aside, position)
         marks = self.journal.marks
         self.journal.set_marks(replace(marks, rejected=marks.rejected + 1))
+
+    def give_up(self, end: int) -> None:
+        """Do without the records below ``end``."""
+        self.journal.give_up(end, self._set_aside)
 
     def readable(self, most: int) -> int:
         """The position up to which it can be read, at most ``most`` of them."""

@@ -5,6 +5,8 @@ journal can be read up to the first slot that is claimed and not yet there; the 
 hole if nobody fills it. Once the writer is dead, its holes are calls that never returned: they are passed over, and
 counted as abandoned.
 
+``give_up`` moves the journal's beginning where there is no room (``on_full``): nothing is below it, and no hole either.
+
 ``ack`` moves the marks first and frees memory then, so that a death in between costs a duplicate request, which the
 server knows, and never a record. Positions that carry no record (tombstones, holes, a segment that vanished
 or is damaged) are covered by the ranges around them.
@@ -14,7 +16,7 @@ A segment leaves memory when each of its positions is delivered, or durable on d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
 from steplog.journal import marks as mark
@@ -92,6 +94,29 @@ class Journal:
         )
         self.evict(end)
 
+    def give_up(self, end: int, aside: Collection[int]) -> None:
+        """Have nothing below ``end`` any more, which is readable, to make room; what was not delivered is counted.
+
+        Positions ``aside`` are counted already. Nothing of it may be under way. Raises OSError where it cannot look.
+        """
+        marks = self.marks
+        first = self.begin
+        records, holes = self.census(first, end)
+        for position in range(marks.delivered, marks.delivered + marks.done.bit_length()):
+            if first <= position < end and (marks.done >> (position - marks.delivered) & 1) and position not in aside:
+                found, empty = self.census(position, position + 1)
+                records, holes = records - found, holes - empty
+        records -= sum(first <= position < end for position in aside)
+        self.set_marks(
+            replace(marks, begin=end, oldest=marks.oldest + records, abandoned=marks.abandoned + max(0, holes))
+        )
+        self.evict(end)
+
+    @property
+    def begin(self) -> int:
+        """Where the journal begins: everything below is delivered, or given up."""
+        return max(self.marks.delivered, self.marks.begin)
+
     def evict(self, below: int) -> None:
         """Free the memory below this position, which is delivered; on disk, the thread that writes there tidies up."""
         self.memory.evict(below)
@@ -101,7 +126,7 @@ class Journal:
     def readable(self, first: int, most: int) -> int:
         """The position up to which records can be read from ``first`` on, at most ``most`` of them."""
         living = self.living  # before looking: what a writer leaves behind is all there once it is dead
-        position = first
+        position = max(first, self.marks.begin)
         for piece in self._pieces():
             if piece.limit <= position:
                 continue
@@ -117,7 +142,7 @@ class Journal:
 
     def on_disk(self) -> int:
         """The position up to which everything that is not delivered is on disk, and can be found there."""
-        position = self.marks.delivered
+        position = self.begin
         for piece in self.disk.pieces() if self.disk is not None else ():
             if piece.base > position:
                 break
@@ -131,7 +156,7 @@ class Journal:
     def census(self, first: int, end: int) -> tuple[int, int]:
         """How many positions in ``[first, end)`` carry a record, and how many were claimed and are not there."""
         records = holes = 0
-        position = first
+        position = max(first, self.marks.begin)
         for piece, start, stop in self._spans(first, end):
             found, empty = piece.census(start, stop)
             records += found
@@ -170,7 +195,7 @@ class Journal:
 
     def _spans(self, first: int, end: int) -> Iterator[tuple[Piece, int, int]]:
         """The pieces that cover ``[first, end)``, each with the stretch to take from it, without overlap."""
-        position = first
+        position = max(first, self.marks.begin)
         for piece in self._pieces():
             start, stop = max(position, piece.base), min(end, piece.limit)
             if start < stop:

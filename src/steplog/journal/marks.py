@@ -5,10 +5,11 @@ takes the newer of those whose check holds. Only the process that holds the run'
 
 ::
 
-    copy    magic b"SLM1", CRC-32 u32 of the rest, sequence u64, delivered u64, durable u64, stock u64,
-            records u64, rejected u64, ambiguous u64, abandoned u64, spare u64, sent 512 bytes, settled 512 bytes
+    copy    magic b"SLM1", CRC-32 u32 of the rest, sequence u64, delivered u64, durable u64, begin and stock u64,
+            records u64, rejected u64, ambiguous u64, abandoned u64, oldest u64, sent 512 bytes, settled 512 bytes
 
-*delivered* and *durable* are positions: everything below is on the server, on the disk. *stock* is 1 once anything
+*delivered* and *durable* are positions: everything below is on the server, on the disk. *begin* is one, too: below
+it nothing is in the journal any more, delivered or given up. *stock*, the lowest bit of its number, is 1 once anything
 went to a stock server, and never turns back. For a stock server, which takes records one by one and out of order, the
 windows hold a bit each for the ``WINDOW`` positions from *delivered* on. What the two bits of a position say is stored
 before the request, so that after a death what may have arrived twice is known, and counted once::
@@ -19,7 +20,8 @@ before the request, so that after a death what may have arrived twice is known, 
     1     1        was sent again after that: ambiguous
     0     1        needs no more sending
 
-The four counts are of records: delivered, refused for good, possibly delivered twice, claimed but never written.
+The five counts are of records: delivered, refused for good, possibly delivered twice, claimed but never written, and
+given up because there was no room (``on_full``).
 """
 
 from __future__ import annotations
@@ -52,8 +54,10 @@ class Marks:
     rejected: int = 0
     ambiguous: int = 0
     abandoned: int = 0
+    oldest: int = 0
     sent: int = 0
     settled: int = 0
+    begin: int = 0
 
     @property
     def done(self) -> int:
@@ -100,12 +104,12 @@ def encode(marks: Marks, sequence: int) -> bytes:
     data = _SEQUENCE.pack(sequence) + _FIELDS.pack(
         marks.delivered,
         marks.durable,
-        marks.stock,
+        2 * marks.begin + marks.stock,
         marks.records,
         marks.rejected,
         marks.ambiguous,
         marks.abandoned,
-        0,
+        marks.oldest,
         marks.sent.to_bytes(WINDOW // 8, "little"),
         marks.settled.to_bytes(WINDOW // 8, "little"),
     )
@@ -121,17 +125,19 @@ def decode(data: bytes) -> tuple[int, Marks] | None:
         return None
     (sequence,) = _SEQUENCE.unpack_from(data, _HEAD.size)
     fields = _FIELDS.unpack_from(data, _HEAD.size + _SEQUENCE.size)
-    delivered, durable, stock, records, rejected, ambiguous, abandoned, _, sent, settled = fields
+    delivered, durable, begin, records, rejected, ambiguous, abandoned, oldest, sent, settled = fields
     marks = Marks(
         delivered,
         durable,
-        bool(stock),
+        bool(begin & 1),
         records,
         rejected,
         ambiguous,
         abandoned,
+        oldest,
         int.from_bytes(sent, "little"),
         int.from_bytes(settled, "little"),
+        begin >> 1,
     )
     return sequence, marks
 

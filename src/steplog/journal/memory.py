@@ -143,6 +143,10 @@ class MemoryPool:
         """Whether half of what may be used is."""
         return 2 * self._used > self.bytes_max or 8 * self._private > self.bytes_max
 
+    def excess_bytes(self) -> int:
+        """How much is in use beyond three quarters of what may be: to be given up, where ``log`` is to find room."""
+        return max(0, self._used - self.bytes_max * 3 // 4, self._private - self.bytes_max * 3 // 16)
+
     def segment_bytes(self) -> int:
         """The usual size of a segment, by what is left."""
         share = max(1, (self.bytes_max - self._used) // 32)

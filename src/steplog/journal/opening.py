@@ -123,19 +123,21 @@ class Disk:
         self.bytes_max = bytes_max
         self.interval_s = interval_s
         self.files = files or Files()
+        self.excess: Callable[[], int] = lambda: 0  # how much memory is to be given up where the disk is full
         self._spools: WeakSet[Spool] = WeakSet()
 
     def spool(self, directory: Path, writer: str, kind: type[_S] = Spool) -> _S:  # type: ignore[assignment]
         """The spool of a writer, as it is found."""
-        spool = kind(directory, writer, self.files)
+        spool = kind(directory, writer, self.files, self.bytes_max // 8)
         self._spools.add(spool)
         return spool
 
     def spooling(self, journal: Journal, spool: Spool) -> Spooling:
         """What takes a journal there."""
-        return Spooling(
-            journal, spool, lambda: self.bytes_max - sum(other.size_bytes() for other in list(self._spools))
-        )
+        return Spooling(journal, spool, self._room, self.excess)
+
+    def _room(self) -> int:
+        return self.bytes_max - sum(spool.size_bytes() for spool in list(self._spools))
 
 
 def open_writer(

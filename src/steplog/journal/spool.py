@@ -7,7 +7,8 @@
                            marks                               how far it is delivered (see marks), while there are
                                                                frames
 
-A file takes frames until it has ``FILE_BYTES_MAX``; the next one begins then. Nothing is durable before ``sync`` has
+A file takes frames until it has ``FILE_BYTES_MAX``, or an eighth of what the disk may take in all; the next one begins
+then. Nothing is durable before ``sync`` has
 returned, and only then does a frame count. A short write is cut back to the last whole frame, so that what follows
 can be read; where that fails, the file takes no more. After a failed sync the kernel may have forgotten that the
 pages are dirty, and a later sync of the same file may succeed without them (Rebello et al., ATC '20): the file gets
@@ -52,9 +53,12 @@ class SyncError(OSError):
 class Spool(Frames):
     """The spool files of ``writer`` in ``directory``, which need not be there. Raises OSError when it cannot look."""
 
-    def __init__(self, directory: Path, writer: str, files: Files | None = None) -> None:
+    def __init__(
+        self, directory: Path, writer: str, files: Files | None = None, file_bytes_max: int = FILE_BYTES_MAX
+    ) -> None:
         # What is open, and its descriptor. Before all else: a spool that cannot be read is closed, too.
         self._open: tuple[SpoolFile, int] | None = None
+        self._file_bytes_max = file_bytes_max
         self._resting: SpoolFile | None = None  # takes the next frame, and is closed
         super().__init__(directory, writer, files)
         self._fresh: list[Entry] = []  # written, not synced
@@ -66,7 +70,7 @@ class Spool(Frames):
     def append(self, records: Range, body: bytes) -> None:
         """Write a range, whose deflated body this is. Raises OSError; what was in the file still counts then."""
         data = frame.encode(body)
-        if self._open is not None and (self._open[0].full or self._open[0].size + len(data) > FILE_BYTES_MAX):
+        if self._open is not None and (self._open[0].full or self._open[0].size + len(data) > self._most()):
             self.sync()
             self._close()
         file, descriptor = self._open or self._reopened(len(data)) or self._create(records.first)
@@ -82,6 +86,9 @@ class Spool(Frames):
             raise
         self._fresh.append(Entry(file, file.size, len(data), records.first, records.end, records.records))
         file.size += len(data)
+
+    def _most(self) -> int:
+        return min(FILE_BYTES_MAX, self._file_bytes_max)
 
     def _cut(self, file: SpoolFile, descriptor: int) -> None:
         """Back to the last whole frame; a file with none goes, and one that cannot be cut takes no more."""
@@ -118,7 +125,7 @@ class Spool(Frames):
 
     def _reopened(self, more: int) -> tuple[SpoolFile, int] | None:
         file, self._resting = self._resting, None
-        if file is None or file.full or file not in self._all or file.size + more > FILE_BYTES_MAX:
+        if file is None or file.full or file not in self._all or file.size + more > self._most():
             return None
         self._open = file, self._files.open(file.path)
         return self._open
@@ -221,6 +228,11 @@ class Spool(Frames):
         """The files that nobody needs: everything in them is delivered, or durable in another."""
         needed = {entry.file for entry in (*self._entries, *self._fresh) if entry.end > delivered}
         return [f for f in self._all if f not in needed or (f.replaced_at or durable + 1) <= durable]
+
+    def first_end(self, begin: int) -> int | None:
+        """Where the file ends that holds the first frame beyond ``begin``; None where none does."""
+        file = next((entry.file for entry in self._entries if entry.end > begin), None)
+        return max((entry.end for entry in self._entries if entry.file is file), default=None) if file else None
 
     def tidy(self, delivered: int, durable: int = 0) -> None:
         """Remove the files that nobody needs."""

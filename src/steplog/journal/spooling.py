@@ -8,6 +8,10 @@ What is missing in the spool was delivered, or is lost. So that nobody counts th
 the marks are synced before something comes to be missing: before a file goes, and before a frame that does not follow
 on.
 
+What the disk does not take stays in memory, and once that is full ``log`` drops, which is ``on_full`` = drop_newest.
+With drop_oldest, ``excess`` says in time how much memory is to go: the oldest files, then the oldest closed segments,
+are given up for it, unless something of the run is under way to the server.
+
 The disk is slow and may fail at any call. Nobody waits for it but the thread that writes: ``lock`` guards the
 journal, and is never held across a write. After an error the next attempt is an interval away; it is said once, and
 once that it is over.
@@ -15,6 +19,7 @@ once that it is over.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -28,18 +33,27 @@ from steplog.journal.spool import Spool, SyncError
 
 __all__ = ["Spooling"]
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = logging.getLogger("steplog")
 
 
 class Spooling:
-    """Writes one journal to its spool, as far as ``room`` goes: how many bytes the disk may still take."""
+    """Writes one journal to its spool, as far as ``room`` goes: how many bytes the disk may still take.
 
-    def __init__(self, journal: Journal, spool: Spool, room: Callable[[], int]) -> None:
+    ``excess``: how many bytes of memory are to be given up where the disk does not take them.
+    """
+
+    def __init__(
+        self, journal: Journal, spool: Spool, room: Callable[[], int], excess: Callable[[], int] = lambda: 0
+    ) -> None:
         self.journal = journal
         self.spool = spool
         self.trouble: str | None = None  # why the disk does not take it
         self._said = False  # since it last took something
+        self.give_up: Callable[[int], bool] = lambda end: False  # what lies below, unless it is under way; whether so
         self._room = room
+        self._excess = excess
+        self._full = False  # the disk, when it last took nothing: not broken
         self._stored: Marks | None = None  # in the spool
         self._end: int | None = None  # of the last frame
         self._delivered = journal.marks.delivered
@@ -51,6 +65,36 @@ class Spooling:
         Files that nobody needs go first, and what is durable leaves memory then, if ``everything``. Raises nothing for
         what the disk does.
         """
+        held = self.journal.memory.size_bytes()
+        taken = self._attempt(lock, everything)
+        excess = 0 if taken else self._excess()
+        while not taken and held - self.journal.memory.size_bytes() < excess:
+            durable, files = self.journal.marks.durable, self.spool.size_bytes()
+            with lock:
+                if not self._give_up_oldest():
+                    break
+            self._tidy()
+            if self.spool.size_bytes() < files:
+                taken = self._attempt(lock, everything)
+                if self.journal.marks.durable <= durable:
+                    break  # somebody else has taken the room
+        return taken
+
+    def _give_up_oldest(self) -> bool:
+        """Give up the oldest file or closed segment, whichever ends first; whether there was one that could be."""
+        begin = self.journal.begin
+        on_disk = self.spool.first_end(begin)
+        if on_disk is not None and not self._full:
+            return False  # a disk that is broken is no reason to part with what it has
+        closed = (piece.limit for piece in self.journal.memory.pieces() if not piece.is_open)
+        ends = [end for end in (on_disk, next((end for end in closed if end > begin), None)) if end is not None]
+        if not ends or self.journal.readable(begin, min(ends) - begin) < min(ends):
+            return False
+        with suppress(OSError):  # it cannot be looked at for now
+            return self.give_up(min(ends))
+        return False
+
+    def _attempt(self, lock: AbstractContextManager[object], everything: bool) -> bool:
         self._tidy()
         redo_from = self.spool.lost()
         try:
@@ -66,6 +110,9 @@ class Spooling:
             if not self._said:
                 _log.warning("steplog cannot write to %s: %s. Records stay in memory.", self.spool.directory, error)
             self.trouble, self._said = str(error), True
+            self._full = isinstance(error, OSError) and error.errno in _FULL
+            if everything:
+                self._evict(lock)
             return False
         finally:
             self.spool.rest()
@@ -74,23 +121,27 @@ class Spooling:
             _log.info("steplog writes to %s again.", self.spool.directory)
             self._said = False
         if everything:
-            with lock:
-                self.journal.memory.evict(max(self.journal.marks.durable, self.journal.marks.delivered))
+            self._evict(lock)
         return True
 
+    def _evict(self, lock: AbstractContextManager[object]) -> None:
+        """What is durable leaves memory."""
+        with lock:
+            self.journal.memory.evict(max(self.journal.marks.durable, self.journal.begin))
+
     def _tidy(self) -> None:
-        marks = self.journal.marks
-        if self.spool.spare(marks.delivered, marks.durable):
+        marks, begin = self.journal.marks, self.journal.begin
+        if self.spool.spare(begin, marks.durable):
             with suppress(OSError):  # the room that the files take is worth more than a count
                 self._store(marks, sync=True)
-            self.spool.tidy(marks.delivered, marks.durable)
+            self.spool.tidy(begin, marks.durable)
 
     def _due(self, everything: bool) -> tuple[int, int]:
         marks = self.journal.marks
         if marks.delivered < self._delivered:  # the server went back; what it had confirmed need not be on disk
             self._lower(marks.delivered)
         self._delivered = marks.delivered
-        first = max(self.journal.marks.durable, marks.delivered)
+        first = max(self.journal.marks.durable, self.journal.begin)
         seen = self.journal.readable(first, 2**62)
         end, self._seen = (seen if everything else min(self._seen, seen)), seen
         return first, end
@@ -113,10 +164,10 @@ class Spooling:
 
     def _write_some(self, lock: AbstractContextManager[object], first: int, end: int) -> int:
         if self._room() <= 0:
-            raise OSError("spool_bytes_max is reached")
+            raise OSError(errno.EDQUOT, "spool_bytes_max is reached")
         with lock:
             marks = self.journal.marks
-            first = max(first, marks.delivered)
+            first = max(first, self.journal.begin)
             records = self.journal.read(first, end) if first < end else None
         if records is None:
             return end
@@ -140,4 +191,4 @@ class Spooling:
         with lock:
             marks = self.journal.marks
             if marks.durable < end:
-                self.journal.set_marks(replace(marks, durable=max(marks.delivered, end)))
+                self.journal.set_marks(replace(marks, durable=max(self.journal.begin, end)))

@@ -25,7 +25,7 @@ from steplog.journal.frames import SPOOL_SUFFIX, Entry, SpoolFile
 from steplog.journal.journal import Journal
 from steplog.journal.marks import Marks
 from steplog.journal.pieces import FramePiece
-from steplog.journal.spool import Spool
+from steplog.journal.spool import FILE_BYTES_MAX, Spool
 from steplog.journal.spooling import Spooling
 
 __all__ = ["FollowedSpool", "WorkerSpool", "WorkerSpooling"]
@@ -50,8 +50,10 @@ class WorkerSpool(Spool):
 class FollowedSpool(Spool):
     """The agent's end: sees the frames that come and the files that go, until the worker is dead."""
 
-    def __init__(self, directory: Path, writer: str, files: Files | None = None) -> None:
-        super().__init__(directory, writer, files)
+    def __init__(
+        self, directory: Path, writer: str, files: Files | None = None, file_bytes_max: int = FILE_BYTES_MAX
+    ) -> None:
+        super().__init__(directory, writer, files, file_bytes_max)
         self._looking = threading.Lock()
         self._alive = True
         self._kept: Marks | None = None

@@ -36,20 +36,27 @@ def report(stats: Stats) -> Report:
 
 
 def _counts(mark: Marks) -> Counter[str]:
-    return Counter(delivered=mark.records, rejected=mark.rejected, ambiguous=mark.ambiguous, abandoned=mark.abandoned)
+    return Counter(
+        delivered=mark.records,
+        rejected=mark.rejected,
+        ambiguous=mark.ambiguous,
+        abandoned=mark.abandoned,
+        oldest=mark.oldest,
+    )
 
 
 def _stats(counts: Counter[str], own: OpenWriter, memory_bytes: int, spool_bytes: int, error: str | None) -> Stats:
     marks = own.journal.marks
+    dropped = {**own.writer.dropped, "oldest": counts["oldest"]}
     return Stats(
-        logged=counts["delivered"] + counts["pending"] + counts["rejected"],
+        logged=counts["delivered"] + counts["pending"] + counts["rejected"] + counts["oldest"],
         delivered=counts["delivered"],
         pending=counts["pending"],
         rejected=counts["rejected"],
         ambiguous=counts["ambiguous"],
         coerced=own.writer.values.coerced,
         abandoned=counts["abandoned"],
-        dropped={reason: calls for reason, calls in own.writer.dropped.items() if calls},
+        dropped={reason: calls for reason, calls in dropped.items() if calls},
         faults=counts["faults"],
         durable=max(marks.durable, marks.delivered),
         memory_bytes=memory_bytes,

@@ -47,6 +47,8 @@ class Process:
         self.terms = Terms(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
         bytes_max = settings.spool_bytes_max or _spool_bytes_max(settings.dir)
         self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s)
+        if settings.on_full == "drop_oldest":
+            self.disk.excess = self._excess
         self._adopt_at = 0.0
         self.runs: dict[int, OpenRun] = {}
         self.agent = Agent(
@@ -66,6 +68,12 @@ class Process:
         if self.usage is not None and 2 * self.usage.bytes() > self.memory_bytes_max:
             return True
         return any(run.opened.writer.pool.is_half_full() for run in list(self.runs.values()))
+
+    def _excess(self) -> int:
+        """How many bytes of memory are to be given up where the disk does not take them."""
+        used = 0 if self.usage is None else self.usage.bytes()
+        pools = [run.opened.writer.pool for run in list(self.runs.values())]
+        return max(0, used - self.memory_bytes_max * 3 // 4, *(pool.excess_bytes() for pool in pools))
 
 
 _current: Process | None = None
