@@ -387,3 +387,34 @@ def test_with_drop_oldest_the_oldest_files_go_and_then_the_oldest_segments_if_th
         assert not list(machine.spool_directory.glob("*.spool"))
     assert found == {at: item for at, item in machine.logged.items() if at >= marks.begin}
     assert marks.oldest == len(machine.logged) - len(found)
+
+
+class Looked(list[Any]):
+    """Counts the frames that are looked at."""
+
+    looks = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.looks += 1
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Any:
+        self.looks += len(self)
+        return super().__iter__()
+
+
+def test_a_look_at_a_journal_of_many_frames_takes_no_look_at_each(machine: Machine):
+    for _ in range(50):
+        machine.log(5)
+        machine.spool(everything=True)
+    journal, frames = machine.journal, Looked(machine.own.opened.spooling.spool.pieces())
+    journal.disk = type("Disk", (), {"pieces": lambda self: frames})()
+    assert journal.written() == 250
+    frames.looks = 0
+    for first in (0, 100, 245):
+        assert journal.readable(first, 5) == first + 5
+        assert journal.census(first, first + 5) == (5, 0)
+        assert journal.read(first, first + 5).records == 5
+    assert journal.written() == 250
+    assert frames.looks < 25
+    assert read_all(journal) == machine.logged

@@ -16,8 +16,11 @@ A segment leaves memory when each of its positions is delivered, or durable on d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from heapq import merge
+from itertools import accumulate
 
 from steplog.journal import marks as mark
 from steplog.journal import slot
@@ -46,6 +49,7 @@ class Journal:
         self.marks = mark.load(marks_memory)
         self._marks_memory = marks_memory
         self._living = living
+        self._known: tuple[Sequence[Piece], list[int]] = ((), [])
 
     @property
     def living(self) -> bool:
@@ -127,7 +131,7 @@ class Journal:
         """The position up to which records can be read from ``first`` on, at most ``most`` of them."""
         living = self.living  # before looking: what a writer leaves behind is all there once it is dead
         position = max(first, self.marks.begin)
-        for piece in self._pieces():
+        for piece in self._pieces(position):
             if piece.limit <= position:
                 continue
             if living and piece.base > position:
@@ -151,7 +155,8 @@ class Journal:
 
     def written(self) -> int:
         """One after the last position that carries something, holes below it or not."""
-        return max((piece.written() for piece in self._pieces()), default=self.marks.delivered)
+        ends = [piece.written() for piece in self.memory.pieces()]
+        return max((*ends, *self._on_disk()[1][-1:]), default=self.marks.delivered)
 
     def census(self, first: int, end: int) -> tuple[int, int]:
         """How many positions in ``[first, end)`` carry a record, and how many were claimed and are not there."""
@@ -187,16 +192,25 @@ class Journal:
         slots.append(bytes((end - position) * slot.SLOT_BYTES))
         return _fitting(Range(self.writer, first, end, names, b"".join(slots), b"".join(payloads)))
 
-    def _pieces(self) -> list[Piece]:
-        pieces = list(self.memory.pieces())
-        if self.disk is not None and (on_disk := self.disk.pieces()):
-            pieces = sorted([*pieces, *on_disk], key=lambda piece: piece.base)
-        return pieces
+    def _pieces(self, first: int) -> Iterator[Piece]:
+        """Those that reach beyond ``first``, in order, looked at no further than they are taken."""
+        on_disk, reach = self._on_disk()
+        later = (on_disk[index] for index in range(bisect_right(reach, first), len(reach)))
+        return merge(self.memory.pieces(), later, key=lambda piece: piece.base)
+
+    def _on_disk(self) -> tuple[Sequence[Piece], list[int]]:
+        """The pieces on disk, and how far each reaches with those before it; made anew where frames came or went."""
+        pieces = () if self.disk is None else self.disk.pieces()
+        if pieces is not self._known[0]:
+            self._known = pieces, list(accumulate((piece.limit for piece in pieces), max))
+        return self._known
 
     def _spans(self, first: int, end: int) -> Iterator[tuple[Piece, int, int]]:
         """The pieces that cover ``[first, end)``, each with the stretch to take from it, without overlap."""
         position = max(first, self.marks.begin)
-        for piece in self._pieces():
+        for piece in self._pieces(position):
+            if piece.base >= end:
+                break
             start, stop = max(position, piece.base), min(end, piece.limit)
             if start < stop:
                 yield piece, start, stop

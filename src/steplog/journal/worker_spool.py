@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -65,12 +65,12 @@ class FollowedSpool(Spool):
                 self.store_marks(marks)
                 self._kept = marks
 
-    def pieces(self) -> list[FramePiece]:
+    def pieces(self) -> Sequence[FramePiece]:
         """See Frames."""
         if self._alive:
             with suppress(OSError):  # at the next look then
                 self._look()
-        return list(super().pieces())
+        return super().pieces()
 
     def ended(self) -> None:
         """The worker is dead: what it has left is all there is, and ours. Raises OSError; then nothing has changed."""
