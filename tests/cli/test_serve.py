@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from end_to_end.oracle import Oracle
+from end_to_end.oracle import Oracle, wait_until
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog import instance
 
@@ -174,8 +174,9 @@ def test_it_takes_in_what_waits_here_for_no_server_in_particular_and_nothing_els
         for name, status in (("ended", "COMPLETED"), ("killed", "CRASHED")):
             held.wait_for(name, status)
             assert held.values(name, "loss") == [step / 2 for step in range(1000)]
-        listed = json.loads(steplog("ls", "--json", **places).stdout)
-        (waiting,) = listed["waiting"]
+        # A run is removed up to a second after its status was sent.
+        wait_until(lambda: len(json.loads(steplog("ls", "--json", **places).stdout)["waiting"]) == 1)
+        (waiting,) = json.loads(steplog("ls", "--json", **places).stdout)["waiting"]
         assert (waiting["name"], waiting["pending"], waiting["why"]) == (
             "on purpose",
             1001,

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from delivery.parts import Line
@@ -28,6 +29,7 @@ class Held:
         self.settled = 0
         self.looks = 0
         self.spooled = threading.Event()
+        self.written = SimpleNamespace()
 
     def look(self) -> None:
         self.looks += 1
@@ -37,6 +39,9 @@ class Held:
 
     def settle(self) -> None:
         self.settled += 1
+
+    def write(self, lock: Any) -> bool:
+        return False
 
     def done(self) -> bool:
         return False

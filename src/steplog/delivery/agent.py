@@ -92,7 +92,7 @@ class Agent:
     def deliver(self, custody: Custody, transport: Transport, adopted: bool = False) -> None:
         """Deliver a run from now on; or one that is delivered already, over this transport from now on."""
         with self.lock:
-            self.custodies[custody.consignment] = custody
+            self._keeper.take(custody)
             self._sender.add(self._clock(), custody.consignment, transport, adopted)
             self._start_lanes(1)
         if custody.own is not None:
@@ -104,7 +104,7 @@ class Agent:
     def hold(self, custody: Custody) -> None:
         """Look after a run of this process that goes nowhere yet: to disk, and no further."""
         with self.lock:
-            self.custodies[custody.consignment] = custody
+            self._keeper.take(custody)
         if custody.own is not None:
             self.keep(custody.own)
 

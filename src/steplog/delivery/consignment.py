@@ -73,6 +73,7 @@ class Consignment:
         self.backoff = Backoff(source)
         self.creation = creation
         self.name = ""  # as the server gave it to a run that was made here
+        self.held_back = False  # what is decided is not written down: nothing that a later process must know of goes
         self.inquiry = Inquiry(address, account, self.backoff)
         self.status: str | None = None  # to be sent, after the records below ``ends``
         self.status_sent = False
@@ -207,7 +208,7 @@ class Consignment:
                     stream.order(self.address, lane) if isinstance(stream, MetricStream) else stream.order(self.address)
                 )
             soonest = due if soonest is None else min(soonest, due)
-        if lane == 0 and self._owes_status() and self.refused is None and self._settled(self._ends):
+        if lane == 0 and self._owes_status() and not (self.held_back or self.refused) and self._settled(self._ends):
             return self._status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
         return soonest
 
@@ -226,11 +227,12 @@ class Consignment:
         """Whether there is nothing to ask the server for."""
         return self.creation is None and not self.waits and self.idle()
 
-    def _ask(self) -> Order:
-        question = self.inquiry.question
-        if self.creation is None or question is Question.ACCOUNT:
-            return self.inquiry.order(question or Question.RUN)
+    def _ask(self) -> Order | None:
+        if self.creation is None or self.inquiry.question is Question.ACCOUNT:
+            return self.inquiry.order(self.inquiry.question or Question.RUN)
         order = self.creation.order()
+        if self.held_back:
+            return None
         return replace(order, answered=lambda now, judgement, body: self._created(now, order, judgement, body))
 
     def _created(self, now: float, order: Order, judgement: Judgement, body: bytes) -> None:

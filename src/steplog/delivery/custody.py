@@ -8,7 +8,6 @@ go.
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -21,18 +20,16 @@ from steplog.delivery.bell import Bell
 from steplog.delivery.consignment import Consignment, Terms, Wait
 from steplog.delivery.creation import Creation
 from steplog.delivery.order import Address
-from steplog.errors import ConfigurationError
+from steplog.delivery.written import Written
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import RunPlace, Unchanged, make_private, remove_tree
+from steplog.journal.directories import RunPlace, Unchanged, remove_tree
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
-from steplog.journal.open_journal import OpenJournal
+from steplog.journal.open_journal import REMOVE_TIMEOUT_S, OpenJournal
 from steplog.journal.opening import Disk, OpenWriter, open_journal
 from steplog.journal.spool import DAMAGED_SUFFIX
 
 __all__ = ["Custody"]
-
-_log = logging.getLogger("steplog")
 
 
 class Custody:
@@ -49,7 +46,7 @@ class Custody:
         own: OpenWriter | None = None,
     ) -> None:
         self.place = place
-        self.manifest = manifest
+        self.written = Written(place, manifest, disk.files)
         self.own = own
         self.bell = Bell(place.memory)
         self.shared = False  # another process writes to it, too
@@ -58,8 +55,6 @@ class Custody:
         self._disk = disk
         self._journals: dict[str, OpenJournal] = {}
         self._unchanged = Unchanged(place.directories())
-        self._unwritten = False  # the manifest, in one of the two places
-        self._synced: Manifest | None = None
         self.on_made: Callable[[Manifest], None] = lambda manifest: None  # the server has made the run
         self.consignment = Consignment(
             Address(manifest.namespace, manifest.project, manifest.run),
@@ -76,6 +71,11 @@ class Custody:
             self.consignment.end_with(manifest.status)
             self.consignment.status_sent = manifest.status_sent
 
+    @property
+    def manifest(self) -> Manifest:
+        """What is decided of the run."""
+        return self.written.manifest
+
     def look(self) -> None:
         """See who else has come to write, whether memory still has the manifest, and whether the run was killed."""
         if not self._unchanged():
@@ -87,7 +87,7 @@ class Custody:
 
     def _look_around(self) -> None:
         if self.place.memory is not None and not (self.place.memory / "manifest").exists():
-            self._unwritten = True
+            self.written.lost()
         for name in self.place.writers():
             if name in self._journals:
                 continue
@@ -128,6 +128,12 @@ class Custody:
 
     def remove(self) -> None:
         """Remove the run from this host; all of it is on the server."""
+        with self.written.removing(REMOVE_TIMEOUT_S) as free:
+            if free:
+                self._remove()
+        self._let_go()
+
+    def _remove(self) -> None:
         clean = [opened.remove() for opened in self._journals.values()]
         if all(opened.removed for opened in self._journals.values()):
             remove_tree(self.place.memory)
@@ -136,7 +142,6 @@ class Custody:
             else:  # nobody is to deliver it once more
                 with suppress(OSError):
                     (self.place.spool / "manifest").rename(self.place.spool / manifests.DELIVERED_NAME)
-        self._let_go()
 
     def _kept_aside(self) -> bool:
         """Whether something is on disk that was set aside, and is nobody's to delete."""
@@ -168,16 +173,21 @@ class Custody:
     def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
         """One spool interval is over; ``pressed``: memory is short."""
         with lock:
-            if self._unwritten:
-                self.store(self.manifest)
+            self.written.retry()
+        self.write(lock)
         for opened in list(self._journals.values()):
             opened.spool(lock, pressed)
-        if self.manifest is not self._synced and self.spool_bytes():
-            manifest, files = self.manifest, self._disk.files
-            with suppress(OSError):  # at the next interval then
-                files.sync_file(self.place.spool / "manifest")
-                files.sync_directory(self.place.spool)
-                self._synced = manifest
+        if self.spool_bytes():
+            self.written.sync()
+
+    def write(self, lock: AbstractContextManager[object]) -> bool:
+        """Have the manifest on disk, if that is owed; whether anything was held back until then."""
+        if not self.written.owed:
+            return False
+        self.written.write(lock)
+        with lock:
+            held_back, self.consignment.held_back = self.consignment.held_back, not self.written.safe
+        return held_back
 
     def _living(self) -> bool:
         return any(opened.journal.living for opened in self._journals.values())
@@ -188,13 +198,6 @@ class Custody:
         opened.spooling.give_up = partial(self.consignment.give_up, opened.journal.writer)
 
     def store(self, manifest: Manifest) -> None:
-        """Write the manifest down, in both places; where the disk does not take it, at the next interval again."""
-        self.manifest, said, self._unwritten = manifest, self._unwritten, False
-        for directory in self.place.directories():
-            try:
-                make_private(directory)  # memory's is gone after a restart of the machine
-                manifests.store(directory, manifest)
-            except (OSError, ConfigurationError) as error:
-                self._unwritten = True
-                if not said:
-                    _log.warning("steplog cannot write the manifest in %s: %s", directory, error)
+        """Write the manifest down: in shared memory now, on disk soon."""
+        self.written.change(manifest)
+        self.consignment.held_back = not self.written.safe

@@ -1,5 +1,6 @@
 """The keeper: what a process owes its runs and writers besides sending, one thread for all of them.
 
+* at once: what is decided of a run is written down on disk;
 * four times a second: each writer of this process gets its next segment, and its holes are closed;
 * each spool interval, or at once where memory is short: what stays undelivered goes to disk;
 * each second: new writers are found, runs of the dead adopted, runs of which nothing is left removed;
@@ -61,6 +62,12 @@ class Keeper:
         self._writers: list[OpenWriter] = []
         self._keep_at = self._look_at = self._spool_at = 0.0
 
+    def take(self, custody: Custody) -> None:
+        """One more run, under the agent's lock; what is decided of it is written down from now on."""
+        self._runs.custodies[custody.consignment] = custody
+        custody.written.on_owed = self._pulse.wake
+        self._pulse.wake()
+
     def start(self, fault: Callable[[str, BaseException], None]) -> None:
         """Start the thread, once. Raises RuntimeError where none can be started."""
         with self._runs.lock:
@@ -79,6 +86,7 @@ class Keeper:
         self._pulse.idle(None, HEARD_INTERVAL_S if listens else KEEP_INTERVAL_S)
         for custody in custodies:
             self._runs.attempt(partial(self._listen, custody))
+            self._runs.attempt(partial(self._write, custody))
         now = self._clock()
         if now < self._keep_at:
             return
@@ -93,6 +101,10 @@ class Keeper:
         if now >= self._look_at:
             self._look_at = now + LOOK_INTERVAL_S
             self._look_after()
+
+    def _write(self, custody: Custody) -> None:
+        if custody.write(self._runs.lock):
+            self._runs.wake()
 
     def _listen(self, custody: Custody) -> None:
         if custody.bell.rung():

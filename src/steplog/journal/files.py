@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from steplog.journal.directories import make_private
+from steplog.journal.directories import make_private, private_file
 
 __all__ = ["Files"]
 
@@ -94,6 +94,10 @@ class Files:
     def rename(self, path: Path, to: Path) -> None:
         """Give the file another name."""
         path.rename(to)
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Put a file of ours there, whole or not at all, in the place of what is there; not synced."""
+        private_file(path, data)
 
     def names(self, directory: Path) -> list[str]:
         """What is in the directory."""

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from steplog.errors import FormatError
-from steplog.journal.directories import private_file
+from steplog.journal.files import Files
 
 __all__ = ["DELIVERED_NAME", "Manifest", "Plan", "load", "store"]
 
@@ -66,9 +66,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, **changes)
 
 
-def store(directory: Path, manifest: Manifest) -> None:
+def store(directory: Path, manifest: Manifest, files: Files | None = None) -> None:
     """Put the manifest into a run's directory. Raises OSError."""
-    private_file(directory / _NAME, msgspec.json.encode(manifest))
+    (files or Files()).replace(directory / _NAME, msgspec.json.encode(manifest))
 
 
 def load(directory: Path, name: str = _NAME) -> Manifest | None:

@@ -17,9 +17,9 @@ from steplog.journal.sources import DirectorySource
 from steplog.journal.spooling import Spooling
 from steplog.journal.worker_spool import FollowedSpool
 
-__all__ = ["OpenJournal"]
+__all__ = ["REMOVE_TIMEOUT_S", "OpenJournal"]
 
-_REMOVE_TIMEOUT_S = 0.25
+REMOVE_TIMEOUT_S = 0.25
 
 
 @dataclass(eq=False)
@@ -40,7 +40,7 @@ class OpenJournal:
 
         ``removed`` stays False where the disk keeps the thread waiting that writes there.
         """
-        if not self._writing.acquire(timeout=_REMOVE_TIMEOUT_S):
+        if not self._writing.acquire(timeout=REMOVE_TIMEOUT_S):
             return False
         try:
             self._free_memory()

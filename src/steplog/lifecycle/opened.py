@@ -92,9 +92,8 @@ class OpenRun:
         if owner:
             manifest = manifest.but(owner=self.opened.writer.id.hex(), status=None, status_sent=False)
         self.manifest = manifest
-        self.custody = Custody(
-            self.place, lock, manifest, process.disk, process.terms, process.agent.random, self.opened
-        )
+        source = process.agent.random
+        self.custody = Custody(self.place, lock, manifest, process.disk, process.terms, source, self.opened)
         self.custody.on_made = self._made
         self.opened.delivered_here = self.opened.writer.pool.may_go_private = True
         self.custody.store(manifest)
@@ -102,6 +101,7 @@ class OpenRun:
             process.agent.hold(self.custody)
         else:
             process.agent.deliver(self.custody, transport)
+        waiting.for_manifest(self.custody.written, waiting.GRACE_S if owner else 0.0)
 
     def made(self, client: TellurioClient, made: Made, namespace: str, takes_ranges: bool) -> None:
         """The server has made the run that was opened as a plan: deliver it from now on."""
@@ -179,7 +179,7 @@ class OpenRun:
                 patience.clear()
         if status is not None:
             process.agent.decide(custody, status)
-        return waiting.for_disk(self.opened, timeout_s)
+        return waiting.for_disk(self.opened, custody.written, timeout_s)
 
     def finish(self, status: str, timeout_s: float, patience: Patience | None = None) -> Judgement | None:
         """Take no more records, deliver those there are, then send the status; the judgement if that is refused.
@@ -226,7 +226,7 @@ class OpenRun:
             process.agent.release(custody)
             self.opened.opened.release()
             return True
-        return process.agent.dismiss(custody)
+        return process.agent.dismiss(custody) or waiting.for_manifest(custody.written)
 
     def finish_in_background(self, status: str | None) -> None:
         """Take no more records, write the status down, if there is one, and have it sent after the records."""

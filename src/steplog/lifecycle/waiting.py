@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 
 from steplog.delivery.bell import RING_INTERVAL_S, Bell
+from steplog.delivery.written import Written
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["OFFLINE_FINISH_S", "for_disk", "for_marks"]
+__all__ = ["GRACE_S", "OFFLINE_FINISH_S", "for_disk", "for_manifest", "for_marks"]
 
 OFFLINE_FINISH_S = 5.0  # to have an offline run on disk; its memory survives the process anyway
+GRACE_S = 0.25  # for a disk that is well to take a manifest
 _INTERVAL_S = 0.02
+_SOON_S = 0.001
 
 
 def for_marks(own: OpenWriter, timeout_s: float) -> bool:
@@ -31,9 +34,17 @@ def for_marks(own: OpenWriter, timeout_s: float) -> bool:
         time.sleep(_INTERVAL_S)
 
 
-def for_disk(own: OpenWriter, timeout_s: float) -> bool:
+def for_disk(own: OpenWriter, written: Written, timeout_s: float) -> bool:
     """Offline: wait until everything is on disk. Nothing is delivered, by a server's word, so: False."""
     end, deadline = own.journal.written(), time.monotonic() + min(timeout_s, OFFLINE_FINISH_S)
-    while own.journal.marks.durable < end and time.monotonic() < deadline:
+    while (own.journal.marks.durable < end or written.owed) and time.monotonic() < deadline:
         time.sleep(_INTERVAL_S)
+    return False
+
+
+def for_manifest(written: Written, timeout_s: float = GRACE_S) -> bool:
+    """Wait until the disk has the manifest, but not for a disk that stalls. False, as of the records."""
+    deadline = time.monotonic() + timeout_s
+    while written.owed and time.monotonic() < deadline:
+        time.sleep(_SOON_S)
     return False

@@ -209,6 +209,11 @@ class FailingFiles(Files):
         self._do("rename")
         super().rename(path, to)
 
+    def replace(self, path: Path, data: bytes) -> None:
+        """See Files."""
+        self._do("replace")
+        super().replace(path, data)
+
     def names(self, directory: Path) -> list[str]:
         """See Files."""
         self._do("names")

@@ -1,0 +1,110 @@
+"""The manifest of a run that is ours, in both of its places.
+
+A change is decided under the agent's lock, and is in shared memory at once, which does not stall. The disk's copy is
+owed: the keeper writes it, under no lock but one that keeps the run from being removed meanwhile.
+
+Where shared memory does not take it, the disk's copy is the only one. Until it is written the change is not ``safe``,
+and what a later process would have to know of is not sent. A disk that refuses it holds up nothing: that is said, and
+tried again at the next interval.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from steplog.delivery.news import news
+from steplog.errors import ConfigurationError
+from steplog.journal import manifest as manifests
+from steplog.journal.directories import RunPlace
+from steplog.journal.files import Files
+from steplog.journal.manifest import Manifest
+
+__all__ = ["Written"]
+
+_MEMORY = Files()
+
+
+class Written:
+    """``manifest`` is the last one; ``owed``: the disk does not have it yet."""
+
+    def __init__(self, place: RunPlace, manifest: Manifest, files: Files) -> None:
+        self.manifest = manifest
+        self.owed = place.on_disk  # whoever delivered it before may have been killed between the two places
+        self.safe = True
+        self.on_owed: Callable[[], None] = lambda: None
+        self._place = place
+        self._files = files
+        self._without: set[Path] = set()  # the places that do not have it, which is said
+        self._removed = False
+        self._writing = threading.Lock()
+        self._on_disk: Manifest | None = None
+        self._synced: Manifest | None = None
+
+    def change(self, manifest: Manifest) -> None:
+        """From now on it is this one."""
+        self.manifest = manifest
+        memory = self._place.memory
+        in_memory = memory is not None and self._put(memory, _MEMORY, manifest)
+        self.owed = self._place.on_disk
+        self.safe = in_memory or not self.owed
+        self.on_owed()
+
+    def lost(self) -> None:
+        """Memory does not have it any more."""
+        if self._place.memory is not None:
+            self._without.add(self._place.memory)
+
+    def retry(self) -> None:
+        """An interval is over: what did not go into one of the two places goes again."""
+        if self._place.memory in self._without and self._place.memory is not None:
+            self._put(self._place.memory, _MEMORY, self.manifest)
+        self.owed |= self._place.spool in self._without
+
+    def write(self, lock: AbstractContextManager[object]) -> None:
+        """Have on disk what is owed there."""
+        with self._writing:
+            with lock:
+                manifest, due = self.manifest, self.owed and not self._removed
+            if not due:
+                return
+            done = self._put(self._place.spool, self._files, manifest)
+            with lock:
+                self._on_disk = manifest if done else None
+                if self.manifest is manifest:
+                    self.owed, self.safe = False, True
+
+    def sync(self) -> None:
+        """Have what is on disk there after a power cut, too."""
+        manifest = self._on_disk
+        if manifest is not None and manifest is not self._synced:
+            with suppress(OSError):  # at the next interval then
+                self._files.sync_file(self._place.spool / "manifest")
+                self._files.sync_directory(self._place.spool)
+                self._synced = manifest
+
+    @contextmanager
+    def removing(self, timeout_s: float) -> Iterator[bool]:
+        """Write nothing from now on; False where the disk keeps the thread waiting that writes there."""
+        if not self._writing.acquire(timeout=timeout_s):
+            yield False
+            return
+        try:
+            self._removed = True
+            yield True
+        finally:
+            self._writing.release()
+
+    def _put(self, directory: Path, files: Files, manifest: Manifest) -> bool:
+        try:
+            files.make_private(directory)  # memory's is gone after a restart of the machine
+            manifests.store(directory, manifest, files)
+        except (OSError, ConfigurationError) as error:
+            if directory not in self._without:
+                news.warning("steplog cannot write the manifest in %s: %s", directory, error)
+            self._without.add(directory)
+            return False
+        self._without.discard(directory)
+        return True
