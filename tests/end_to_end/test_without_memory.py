@@ -187,3 +187,27 @@ def test_without_shared_memory_what_a_killed_child_had_on_disk_is_delivered_once
         assert ended(program).code == 0
     assert host.server.values("run", "child") == list(range(1000))
     assert host.server.run("run").status == "COMPLETED"
+
+
+def test_without_shared_memory_a_child_that_has_become_the_agent_leaves_nothing_behind_in_its_memory(host: Host):
+    done = host.run(
+        """
+        run = begin()
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            run.log("child", 0)
+            os.close(writing)
+            os.read(reading, 1)  # until the parent is dead
+            while run._opened.custody is None:
+                time.sleep(0.02)
+            for number in range(1, 1000):
+                run.log("child", number)
+            sys.exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        **NO_MEMORY,
+    )
+    assert done.code == -9, done.errors
+    host.deliver("run", "CRASHED", points=1000)
+    assert host.server.values("run", "child") == list(range(1000))

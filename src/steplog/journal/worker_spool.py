@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from steplog.journal import scanning
 from steplog.journal.files import Files
@@ -31,6 +31,7 @@ from steplog.journal.spooling import Spooling
 __all__ = ["FollowedSpool", "WorkerSpool", "WorkerSpooling"]
 
 _WRITE_TIMEOUT_S = 5.0
+_LOOK_INTERVAL_S = 0.02
 
 
 class WorkerSpool(Spool):
@@ -134,13 +135,24 @@ class WorkerSpooling:
             self.write()
 
     def write(self) -> None:
-        """Write everything there is; nothing where somebody else writes for longer than 5 s."""
-        if not self._spool.follows() or not self._writing.acquire(timeout=_WRITE_TIMEOUT_S):
-            return
+        """Write everything there is; nothing where somebody else writes for longer than 5 s.
+
+        A worker that has become the agent has another thread for that: wait for it.
+        """
+        if not self._spool.follows():
+            return self._wait()
+        if not self._writing.acquire(timeout=_WRITE_TIMEOUT_S):
+            return None
         try:
             self._spooling.write(self._lock, everything=True)
         finally:
             self._writing.release()
+        return None
+
+    def _wait(self) -> None:
+        end, deadline = self._journal.written(), monotonic() + _WRITE_TIMEOUT_S
+        while max(self._journal.marks.durable, self._journal.marks.delivered) < end and monotonic() < deadline:
+            sleep(_LOOK_INTERVAL_S)
 
     def follow(self) -> None:
         """See how far the agent has delivered it."""
