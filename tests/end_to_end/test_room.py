@@ -92,10 +92,12 @@ def test_when_memory_and_disk_are_full_what_on_full_says_goes_and_is_counted(
     steps = [step for _, _, step in host.server.metrics("run")]
     assert (len(steps), pending, abandoned) == (int(delivered), "0", "0")
     if on_full == "drop_oldest":
-        assert dropped.keys() == {"oldest"}
+        burst = dropped.get("memory full", 0)  # of calls that came faster than the agent made room
         assert dropped["oldest"] > 50_000
-        assert int(logged) == calls == int(delivered) + dropped["oldest"]
-        assert steps == [0, *range(dropped["oldest"] + 1, calls)]
+        assert calls == int(logged) + burst == int(delivered) + dropped["oldest"] + burst
+        assert steps == sorted(set(steps))
+        assert steps[0] == 0
+        assert dropped["oldest"] < steps[1] <= dropped["oldest"] + burst + 1
     else:
         assert dropped.keys() == {"memory full"}
         assert int(logged) == int(delivered) == calls - dropped["memory full"]
