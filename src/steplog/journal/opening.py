@@ -41,6 +41,7 @@ __all__ = [
     "open_writer",
 ]
 
+_FILE_BYTES_MIN = 128 * 1024  # of a spool: many small ones take more room than they hold
 _log = logging.getLogger("steplog")
 _S = TypeVar("_S", bound=Spool)
 
@@ -128,7 +129,7 @@ class Disk:
 
     def spool(self, directory: Path, writer: str, kind: type[_S] = Spool) -> _S:  # type: ignore[assignment]
         """The spool of a writer, as it is found."""
-        spool = kind(directory, writer, self.files, self.bytes_max // 8)
+        spool = kind(directory, writer, self.files, max(_FILE_BYTES_MIN, self.bytes_max // 8))
         self._spools.add(spool)
         return spool
 

@@ -68,7 +68,9 @@ class Spooling:
         held = self.journal.memory.size_bytes()
         taken = self._attempt(lock, everything)
         excess = 0 if taken else self._excess()
-        while not taken and held - self.journal.memory.size_bytes() < excess:
+        if excess > 0:
+            self._evict(lock)
+        while not taken and excess > max(0, held - self.journal.memory.size_bytes()):  # it may have grown meanwhile
             durable, files = self.journal.marks.durable, self.spool.size_bytes()
             with lock:
                 if not self._give_up_oldest():
@@ -111,8 +113,6 @@ class Spooling:
                 _log.warning("steplog cannot write to %s: %s. Records stay in memory.", self.spool.directory, error)
             self.trouble, self._said = str(error), True
             self._full = isinstance(error, OSError) and error.errno in _FULL
-            if everything:
-                self._evict(lock)
             return False
         finally:
             self.spool.rest()
