@@ -9,6 +9,7 @@ and a test says where a page is not as that would leave it.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -20,19 +21,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # as a program of its own
 
 from docs import names
 from steplog.cli import main
+from steplog.journal import range as ranges
+from steplog.journal import segment
 from steplog.settings import documented
 
 __all__ = ["PAGES", "rewritten", "tables"]
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / "settings.md", DOCS / "commands.md", DOCS / "python.md"]
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", DOCS / "settings.md", DOCS / "commands.md", DOCS / "python.md"]
+RESULTS = ROOT / "tests" / "crash" / "results.jsonl"
 _PART = re.compile(r"(<!-- begin: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BOUNDS = re.compile(r"; [\d<=]*x[<>]=\d+")  # the range of a number, which its error says
 
 
 def tables() -> dict[str, str]:
-    """Each table by its name: ``settings``, ``commands``, ``names``, and the name of each command that has options."""
-    made = {"settings": _settings(), "commands": _commands(), "names": names.page()}
+    """Each by its name: ``settings``, ``commands``, ``names``, ``crashes``, and each command that has options."""
+    made = {"settings": _settings(), "commands": _commands(), "names": names.page(), "crashes": crashes(RESULTS)}
     for name, command in _each_command():
         if rows := list(_options(command)):
             made[name] = _table(("option", "what"), rows)
@@ -43,6 +48,25 @@ def rewritten(text: str) -> str:
     """A page with its tables as they should be. Raises KeyError for a table of no such name."""
     known = tables()
     return _PART.sub(lambda part: f"{part[1]}{known[part[2]]}{part[3]}", text)
+
+
+def crashes(results: Path) -> str:
+    """The long runs of the crash tests with the present formats, summed."""
+    present = {"segment": segment.VERSION, "range": ranges.VERSION}
+    runs = [run for run in map(json.loads, results.read_text("utf-8").splitlines()) if run["format"] == present]
+
+    def total(name: str, *kinds: str) -> int:
+        return sum(run[name] for run in runs if run["kind"] in kinds)
+
+    both = ("kills", "system calls")
+    faults = {name: total(name, *both) for name in ("lost", "twice", "wrong", "out_of_order")}
+    found = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in faults.items())
+    return (
+        f"{total('kills', 'kills'):,} kills at random moments and {total('kills', 'system calls'):,} at system calls,\n"
+        f"{total('calls', *both):,} calls: {found}.\n"
+        f"{total('cuts', 'power cuts'):,} power cuts, {total('promised', 'power cuts'):,} records below `durable`:"
+        f" missing {total('missing', 'power cuts'):,}.\n"
+    )
 
 
 def _settings() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -9,8 +10,10 @@ from starlette.routing import Route
 
 import steplog
 from docs.names import GROUPS
-from docs.reference import DOCS, PAGES, rewritten, tables
+from docs.reference import DOCS, PAGES, crashes, rewritten, tables
 from steplog.delivery.wire import API
+from steplog.journal import range as ranges
+from steplog.journal import segment
 from steplog.server.access import Hosts
 from steplog.server.app import create_app
 from steplog.server.sqlite import SqliteStore
@@ -32,6 +35,14 @@ def test_every_table_is_on_a_page():
 def test_a_table_that_was_changed_by_hand_is_found():
     text = f"<!-- begin: settings -->\n{tables()['settings'].replace('60.0', '30.0')}<!-- end -->\n"
     assert rewritten(text) != text
+
+
+def test_the_crashes_of_another_format_are_not_summed(tmp_path):
+    run = {"kind": "kills", "kills": 7, "calls": 9, "lost": 1, "twice": 0, "wrong": 0, "out_of_order": 0}
+    present, other = {"segment": segment.VERSION, "range": ranges.VERSION}, {"segment": 0, "range": 0}
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(json.dumps(run | {"format": each}) + "\n" for each in (present, other, present)))
+    assert crashes(results).startswith("14 kills at random moments and 0 at system calls,\n18 calls: lost 2, twice 0")
 
 
 def test_every_public_name_is_on_the_page_of_names():
