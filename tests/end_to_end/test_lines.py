@@ -60,6 +60,7 @@ def test_an_offline_run_prints_one_line_at_its_start_and_one_at_its_end(host: Ho
     assert ended.endswith("; to send it, type: steplog sync")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("memory", "disk"), [("", "/dev/null/no"), ("/dev/null/no", ""), ("/dev/null/no", "/dev/null/no")]
 )

@@ -55,6 +55,7 @@ def test_an_answer_to_the_making_of_a_run_that_is_none_makes_no_second_run(monke
     assert len(server.memory.runs) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["the environment", "the key file"])
 @apart
 def test_a_key_that_was_changed_is_found_by_the_agent_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str):

@@ -118,6 +118,7 @@ BUGS: list[Callable[[Patch], None]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_is_found(places: Places, bug: Callable[[Patch], None], caplog: Any, monkeypatch: Patch):
     bug(monkeypatch)
