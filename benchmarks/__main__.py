@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import chart, page
-from benchmarks.figure import Figure, as_json, as_table
+from benchmarks.figure import Figure, as_json, as_table, short
 from benchmarks.peers import measure
 from benchmarks.stage import Stage
 
@@ -82,7 +82,7 @@ def main() -> int:
         for figure in _measure(stage, chosen, options):
             found.append(figure)
             print(
-                f"  {figure.name}: {'–' if figure.value is None else f'{figure.value:.3g}'} {figure.unit}",
+                f"  {figure.name}: {short(figure.value) or '–'} {figure.unit}",
                 file=sys.stderr,
             )
             _write(options.out, as_json(found, machine) | {"peers": peers})  # so far, should it be cut short

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Figure", "as_json", "as_table", "over", "quantile"]
+__all__ = ["Figure", "as_json", "as_table", "over", "quantile", "short"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +85,10 @@ def as_table(figures: Sequence[Figure]) -> str:
             (
                 each.group,
                 each.name,
-                f"{_short(each.value)} {each.unit}".strip() if each.value is not None else "–",
-                f"{_short(each.low)} … {_short(each.high)}" if each.low is not None else "",
-                sign + _short(each.must) if each.must is not None else "",
-                sign + _short(each.reach) if each.reach is not None else "",
+                f"{short(each.value)} {each.unit}".strip() if each.value is not None else "–",
+                f"{short(each.low)} … {short(each.high)}" if each.low is not None else "",
+                sign + short(each.must) if each.must is not None else "",
+                sign + short(each.reach) if each.reach is not None else "",
                 each.verdict,
                 each.note,
             )
@@ -101,7 +101,8 @@ def as_table(figures: Sequence[Figure]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
+    """Three digits that count."""
     if value is None:
         return ""
     if abs(value) >= 1000:

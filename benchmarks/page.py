@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.figure import short
+
 __all__ = ["filled", "summary"]
 
 
@@ -45,7 +47,7 @@ def summary(told: Mapping[str, Any]) -> str:
     for begin, words in chosen.items():
         figure = next((f for f in told["figures"] if f["name"].startswith(begin) and f["value"] is not None), None)
         if figure is not None:
-            lines.append(f"| {words} | {figure['value']:.3g} {figure['unit']} | {figure['note']} |")
+            lines.append(f"| {words} | {short(figure['value'])} {figure['unit']} | {figure['note']} |")
     machine = told["machine"]
     words = [machine["machine"], f"Python {machine['python']}", machine["date"], machine["commit"]]
     lines += ["", f"{'; '.join(words)}; load {machine['load']}."]
