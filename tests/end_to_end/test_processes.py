@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 
 import pytest
 
@@ -172,6 +173,59 @@ def test_a_run_whose_owner_was_killed_is_running_while_a_child_of_it_lives_and_t
     assert host.server.values("run", "child") == [1.0, 2.0]
     ended(adopting)
     ended(owner)
+
+
+def test_a_suspended_owner_is_not_taken_for_dead_and_goes_on_where_it_was(host: Host):
+    """As a laptop does that sleeps; meanwhile somebody else looks for what the dead have left, twice at least."""
+    owner = host.start("""
+        run = begin()
+        for step in range(1000):
+            run.log("loss", float(step), step)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for step in range(1000, 2000):
+            run.log("loss", float(step), step)
+        run.finish()
+    """)
+    assert line(owner) == "ready"
+    owner.send_signal(signal.SIGSTOP)
+    looks = """
+        import steplog
+        begin("looks").finish()
+        (waiting,) = [run for run in steplog.journals() if run.name == "run"]
+        print(waiting.why, [done.why for done in steplog.sync(waiting.id)])
+    """
+    for _ in range(2):
+        seen = host.run(looks)
+        assert seen.out.strip() == "it is being delivered ['another process delivers it']", seen
+    assert host.server.run("run").status == "RUNNING"
+    owner.send_signal(signal.SIGCONT)
+    go_on(owner)
+    assert ended(owner).code == 0
+    assert host.server.values("run", "loss") == [float(step) for step in range(2000)]
+    assert host.server.run("run").status == "COMPLETED"
+
+
+def test_a_living_process_that_has_the_pid_of_a_dead_owner_keeps_nothing_from_being_delivered(host: Host):
+    """In a namespace of its own each first program has the same pid."""
+    under = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*under, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no pid namespace can be made here")
+    source = host.write("""
+        run = begin()
+        run.log("loss", 1.0)
+        run.flush()
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+    """)
+    dead, living = (host.start(source, name=name, under=under) for name in ("dead", "living"))
+    assert line(dead) == line(living) == "1"
+    dead.kill()
+    ended(dead)
+    host.server.wait_for("dead", "CRASHED")  # by the living one
+    assert host.server.run("living").status == "RUNNING"
+    living.kill()
+    ended(living)
 
 
 def test_a_killed_run_is_resumed_by_a_new_owner(host: Host):
