@@ -36,6 +36,8 @@ def test_sync_says_of_each_run_what_it_did_and_why_something_is_left(tmp_path: P
     assert done.output == "waits: 0 delivered, 2 kept here: there is no server: steplog serve, or steplog login\n"
     (told,) = json.loads(typed("sync", "waits", "--json").output)
     assert (told["name"], told["pending"]) == ("waits", 2)
+    assert typed("sync", "--all").output == done.output
+    assert typed("sync", "waits", "--all").exit_code == 2
 
 
 @apart

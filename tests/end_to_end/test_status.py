@@ -72,6 +72,17 @@ def test_the_status_is_how_the_program_ended(host: Host, way: str):
     assert host.server.values("run", "loss") == [0.5]
 
 
+def test_what_an_excepthook_logs_is_kept(host: Host):
+    done = host.run("""
+        run = begin()
+        sys.excepthook = lambda kind, *error: run.log("mourned", kind.__name__)
+        1 / 0
+    """)
+    assert (done.code, done.errors) == (1, "")
+    assert host.server.run("run").status == "CRASHED"
+    assert host.server.values("run", "mourned") == ["ZeroDivisionError"]
+
+
 def test_an_exception_after_a_sys_exit_counts_and_not_the_code(host: Host):
     done, without = with_and_without(host, "try:\n    sys.exit(0)\nfinally:\n    1 / 0")
     assert done.code == without.code == 1

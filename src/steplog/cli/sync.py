@@ -20,15 +20,18 @@ _INTERRUPTED = 130
 
 @click.command("sync")
 @click.argument("run", required=False)
+@click.option("--all", "everything", is_flag=True, help="All that wait here; so it is without RUN, too.")
 @click.option("--follow", is_flag=True, help="Wait for a server that is away.")
 @click.option("--json", "in_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(ctx: click.Context, run: str | None, follow: bool, in_json: bool) -> None:
+def command(ctx: click.Context, run: str | None, everything: bool, follow: bool, in_json: bool) -> None:
     """Deliver the runs that wait on this machine, or the one with this id, uuid or name.
 
     A run that another process delivers is left to it. What another host has left on the same disk is taken only where
     RUN names it.
     """
+    if everything and run is not None:
+        raise click.UsageError("RUN or --all, not both")
     done, bar = [], _Bar()
     try:
         for synced in steplog.sync(run, follow=follow, progress=bar.draw):
