@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from crash.network import Network
 from end_to_end.programs import Host, ended, go_on, line
 from server.process import ServerProcess
+from tmpfs import mounted
 
 CALLS = 20_000
 PROGRAM = """
@@ -46,19 +45,6 @@ def why_not() -> str | None:
 
 
 needs_mounts = pytest.mark.skipif(why_not() is not None, reason=f"a full tmpfs: {why_not()}")
-
-
-@contextmanager
-def tmpfs(at: Path, size: str, options: str = "") -> Iterator[Path]:
-    at.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700{options}", "tmpfs", str(at)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
-    try:
-        yield at
-    finally:
-        subprocess.run(["umount", "-l", str(at)], check=False)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +95,7 @@ def said(errors: str, what: str) -> int:
 @pytest.mark.slow
 @needs_mounts
 def test_a_disk_that_fills_up_while_the_server_is_away(host: Host, network: Network):
-    with tmpfs(host.state, "100k"):
+    with mounted(host.state, "100k"):
         errors = through_an_outage(host, network)
         assert said(errors, "No space left") == 1, errors
         assert not list(host.state.iterdir())
@@ -118,7 +104,7 @@ def test_a_disk_that_fills_up_while_the_server_is_away(host: Host, network: Netw
 @pytest.mark.slow
 @needs_mounts
 def test_a_disk_without_a_free_inode(host: Host, network: Network):
-    with tmpfs(host.state, "10m", ",nr_inodes=6"):
+    with mounted(host.state, "10m", ",nr_inodes=6"):
         errors = through_an_outage(host, network)
         assert said(errors, "steplog cannot write to") == 1, errors
         assert said(errors, "cannot write the manifest") <= 1, errors

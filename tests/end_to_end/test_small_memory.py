@@ -12,6 +12,7 @@ import pytest
 
 from end_to_end.programs import Host, ended, go_on, line
 from steplog.journal.memory import SEGMENT_BYTES_MIN
+from tmpfs import mounted
 
 MIB = 1024 * 1024
 SIZE = 16 * MIB
@@ -65,17 +66,8 @@ run.finish()
 
 @pytest.fixture
 def tmpfs(tmp_path: Path) -> Iterator[Path]:
-    where = tmp_path / "shm"
-    where.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", str(where)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        pytest.skip(f"no tmpfs can be mounted: {error}")
-    if done.returncode:
-        pytest.skip(f"no tmpfs can be mounted: {done.stderr.strip()}")
-    yield where
-    subprocess.run(["umount", "-l", str(where)], check=True)
+    with mounted(tmp_path / "shm", SIZE) as where:
+        yield where
 
 
 def test_sixteen_workers_leave_a_neighbour_its_half_of_a_small_memory_and_lose_nothing_uncounted(

@@ -6,7 +6,6 @@ import mmap
 import os
 import resource
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from steplog.journal.memory import Block, MemoryPool, Usage, default_bytes_max, used_bytes
+from tmpfs import mounted
 
 MIB = 1 << 20
 
@@ -28,17 +28,8 @@ def directory(memory: Path) -> Path:
 @pytest.fixture
 def tmpfs(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""
-    where = tmp_path / "tmpfs"
-    where.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", str(where)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        pytest.skip(f"no tmpfs can be mounted: {error}")
-    if done.returncode:
-        pytest.skip(f"no tmpfs can be mounted: {done.stderr.strip()}")
-    yield where
-    subprocess.run(["umount", "-l", str(where)], check=True)
+    with mounted(tmp_path / "tmpfs", "256k") as where:
+        yield where
 
 
 def test_a_block_is_a_private_file_whose_pages_are_all_there(directory, memory):

@@ -10,7 +10,6 @@ next one tells the truth: so the next line goes into a new file, with those befo
 
 from __future__ import annotations
 
-import errno
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +19,16 @@ from steplog.delivery import wire
 from steplog.errors import ConfigurationError
 from steplog.journal.files import Files
 from steplog.journal.range import Range
+from steplog.journal.spool import DAMAGED_SUFFIX
 
-__all__ = ["QuarantineFile"]
+__all__ = ["QuarantineFile", "kept_aside"]
+
+_NAME = "quarantine"
+
+
+def kept_aside(spool: Path) -> list[Path]:
+    """The files of a run that hold what cannot be delivered: what a server refused, and what is damaged."""
+    return [*spool.glob(_NAME), *spool.glob(f"*/*{DAMAGED_SUFFIX}")]
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -33,7 +40,7 @@ class QuarantineFile:
     """The records of one run that are set aside."""
 
     def __init__(self, directory: Path, files: Files | None = None) -> None:
-        self.path = directory / "quarantine"
+        self.path = directory / _NAME
         self._files = files or Files()
         self._takes_more = False  # it is on the disk as it is, so that a line can be appended
 
@@ -96,12 +103,7 @@ class QuarantineFile:
         self._takes_more = True
 
     def _write(self, descriptor: int, text: bytes) -> None:
-        rest = memoryview(text)
-        while rest:
-            written = self._files.write(descriptor, rest)
-            if written <= 0:
-                raise OSError(errno.EIO, "nothing was written")
-            rest = rest[written:]
+        self._files.write_all(descriptor, text)
         self._files.sync(descriptor)
 
 

@@ -15,7 +15,7 @@ from functools import partial
 
 from msgspec import structs
 
-from steplog.delivery.aside import QuarantineFile
+from steplog.delivery.aside import QuarantineFile, kept_aside
 from steplog.delivery.bell import Bell
 from steplog.delivery.consignment import Consignment, Terms, Wait
 from steplog.delivery.creation import Creation
@@ -27,7 +27,6 @@ from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
 from steplog.journal.open_journal import REMOVE_TIMEOUT_S, OpenJournal
 from steplog.journal.opening import Disk, OpenWriter, open_journal
-from steplog.journal.spool import DAMAGED_SUFFIX
 
 __all__ = ["Custody"]
 
@@ -137,15 +136,11 @@ class Custody:
         clean = [opened.remove() for opened in self._journals.values()]
         if all(opened.removed for opened in self._journals.values()):
             remove_tree(self.place.memory)
-            if all(clean) and not self._kept_aside():
+            if all(clean) and not kept_aside(self.place.spool):  # that is nobody's to delete
                 remove_tree(self.place.spool)
             else:  # nobody is to deliver it once more
                 with suppress(OSError):
                     (self.place.spool / "manifest").rename(self.place.spool / manifests.DELIVERED_NAME)
-
-    def _kept_aside(self) -> bool:
-        """Whether something is on disk that was set aside, and is nobody's to delete."""
-        return (self.place.spool / "quarantine").exists() or any(self.place.spool.glob(f"*/*{DAMAGED_SUFFIX}"))
 
     def release(self) -> None:
         """Let somebody else deliver it."""

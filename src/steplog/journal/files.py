@@ -38,6 +38,15 @@ class Files:
         """Append; how many bytes went."""
         return os.write(descriptor, data)
 
+    def write_all(self, descriptor: int, data: bytes) -> None:
+        """Append all of it, in as many writes as that takes; after an error some of it may be there."""
+        rest = memoryview(data)
+        while rest:
+            written = self.write(descriptor, rest)
+            if written <= 0:
+                raise OSError(errno.EIO, "nothing was written")
+            rest = rest[written:]
+
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file to ``size`` bytes."""
         os.ftruncate(descriptor, size)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from steplog.errors import ConfigurationError
 from steplog.journal.directories import make_private, remove_tree
@@ -14,39 +16,36 @@ from steplog.journal.marks import MARKS_BYTES
 
 __all__ = ["make_in_memory", "make_on_disk", "map_marks"]
 
+_T = TypeVar("_T")
+
 
 def make_in_memory(directory: Path) -> tuple[Lock | None, mmap.mmap] | None:
     """A writer's directory in memory, with its lock taken, and its marks; None where there is none to be had."""
+    return _made(directory, map_marks)
+
+
+def make_on_disk(directory: Path) -> Lock | None:
+    """The lock of a writer that has no shared memory, in its spool; None where the disk does not take it."""
+    made = _made(directory, lambda making: None)
+    return None if made is None else made[0]
+
+
+def _made(directory: Path, furnish: Callable[[Path], _T]) -> tuple[Lock | None, _T] | None:
+    """The directory, with its lock taken and what ``furnish`` puts there; None, and nothing left, where that fails."""
     # Under another name first: an agent that saw the directory without its lock would take the writer for dead.
     making = directory.with_name(f"{directory.name}.new")
     alive = None
     try:
         make_private(making)
         alive = Lock.take(making / "alive")
-        marks = map_marks(making)
+        furnished = furnish(making)
         making.rename(directory)
     except (OSError, ConfigurationError):
         if alive is not None:
             alive.release()
         remove_tree(making)
         return None
-    return alive, marks
-
-
-def make_on_disk(directory: Path) -> Lock | None:
-    """The lock of a writer that has no shared memory, in its spool; None where the disk does not take it."""
-    making = directory.with_name(f"{directory.name}.new")
-    alive = None
-    try:
-        make_private(making)
-        alive = Lock.take(making / "alive")
-        making.rename(directory)
-    except (OSError, ConfigurationError):
-        if alive is not None:
-            alive.release()
-        remove_tree(making)
-        return None
-    return alive
+    return alive, furnished
 
 
 def map_marks(directory: Path) -> mmap.mmap:

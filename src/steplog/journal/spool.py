@@ -23,7 +23,6 @@ One thread, the one that writes, changes anything: the files, and what is known 
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -75,12 +74,7 @@ class Spool(Frames):
             self._close()
         file, descriptor = self._open or self._reopened(len(data)) or self._create(records.first)
         try:
-            rest = memoryview(data)
-            while rest:
-                written = self._files.write(descriptor, rest)
-                if written <= 0:
-                    raise OSError(errno.EIO, "nothing was written")
-                rest = rest[written:]
+            self._files.write_all(descriptor, data)
         except OSError:
             self._cut(file, descriptor)
             raise

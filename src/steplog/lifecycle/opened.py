@@ -246,9 +246,8 @@ class OpenRun:
         """After ``finish_in_background``, as the process ends: wait until nothing is left of the run; whether so."""
         custody, process = self.custody, self.process
         if custody is None or process is None:
-            return (
-                self.opened.hand_over()
-            )  # a worker's records are safe, and the agent, which lives elsewhere, delivers them
+            # A worker's records are safe then, and the agent, which lives elsewhere, delivers them.
+            return self.opened.hand_over()
         status = None if custody.consignment.status_sent else custody.manifest.status
         delivered = self._wait(timeout_s, status, patience)
         if delivered:

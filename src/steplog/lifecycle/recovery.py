@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from steplog.delivery.aside import kept_aside
 from steplog.delivery.custody import Custody
 from steplog.errors import FormatError
 from steplog.journal import manifest as manifests
@@ -22,7 +23,7 @@ from steplog.journal.manifest import Manifest
 from steplog.journal.marks import MARKS_BYTES
 from steplog.journal.memory import used_bytes
 from steplog.journal.sources import DirectorySource, NoSource
-from steplog.journal.spool import DAMAGED_SUFFIX, Spool
+from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import Kept, adopt
 from steplog.lifecycle.process import Process, current
 
@@ -121,7 +122,7 @@ def clean(run: str | None = None) -> list[str]:
     """
     removed = []
     for place in _chosen(current(), run):
-        if run is None and (_waiting(place).pending or _open_end(place) or _set_aside(place)):
+        if run is None and (_waiting(place).pending or _open_end(place) or kept_aside(place.spool)):
             continue
         lock = Lock.take(place.lock)
         if lock is not None:
@@ -183,14 +184,9 @@ def _known(place: RunPlace) -> Manifest | None:
     return manifests.load(place.manifest()) or manifests.load(place.spool, manifests.DELIVERED_NAME)
 
 
-def _set_aside(place: RunPlace) -> list[Path]:
-    """Files that hold what cannot be delivered: what a server refused, and what is damaged."""
-    return [*place.spool.glob("quarantine"), *place.spool.glob(f"*/*{DAMAGED_SUFFIX}")]
-
-
 def _why(place: RunPlace, manifest: Manifest | None, pending: int) -> str:
     """What keeps a run here that nobody delivers at the moment."""
-    aside = _set_aside(place)
+    aside = kept_aside(place.spool)
     if aside and not pending and (manifest is None or manifest.status_sent):
         return f"delivered, but for what was set aside in {aside[0]}"
     if manifest is None:
