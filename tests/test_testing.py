@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from typing import Any
@@ -69,6 +70,24 @@ class TestHostileServer:
         assert threading.active_count() == before
         for connection in waiting:
             connection.close()
+
+    def test_leaving_it_ends_a_connection_that_comes_to_be_meanwhile(self):
+        class Late(ssl.SSLContext):
+            """Its connection comes to be when the server is closing, and is in no list until then."""
+
+            def wrap_socket(self, sock: socket.socket, **_: Any) -> Any:
+                late = socket.socket(fileno=sock.detach())
+                server.stopped.wait()
+                return late
+
+        server = HostileServer(lambda peer: peer.request(), tls=Late(ssl.PROTOCOL_TLS_SERVER))
+        with socket.create_connection((server.host, server.port), timeout=5) as connection:
+            while not server.connections:
+                time.sleep(0.001)
+            begun = time.monotonic()
+            server.close()
+            assert time.monotonic() - begun < 2
+            assert connection.recv(1) == b""
 
     def test_a_script_is_needed(self):
         with pytest.raises(ValueError, match="a script is needed"):

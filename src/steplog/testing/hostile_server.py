@@ -127,6 +127,12 @@ class Peer:
         return data
 
 
+def _shut(connection: socket.socket) -> None:
+    """End it both ways: whoever waits in ``accept`` or ``recv`` wakes up, which closing alone does not do."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 Script = Callable[[Peer], None]
 
 
@@ -161,11 +167,9 @@ class HostileServer:
 
     def close(self) -> None:
         """End every script and every connection."""
-        self.stopped.set()
+        self.stopped.set()  # before the sockets are gone through: see _keep
         for connection in (self._listener, *self._sockets):
-            # Shut down first: a script that waits in recv wakes up.
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+            _shut(connection)
         for thread in self._threads:
             thread.join(self._close_timeout_s)
         for connection in (self._listener, *self._sockets):
@@ -184,6 +188,12 @@ class HostileServer:
         self._threads.append(thread)
         thread.start()
 
+    def _keep(self, connection: socket.socket) -> None:
+        """Have it closed with the server; one that comes while the server closes is shut at once."""
+        self._sockets.append(connection)
+        if self.stopped.is_set():
+            _shut(connection)
+
     def _accept(self) -> None:
         while not self.stopped.is_set():
             try:
@@ -193,7 +203,7 @@ class HostileServer:
             except OSError:
                 return
             connection.settimeout(None)
-            self._sockets.append(connection)
+            self._keep(connection)
             script = self._scripts[min(self.connections, len(self._scripts) - 1)]
             self.connections += 1
             self._start(lambda connection=connection, script=script: self._play(connection, script))  # type: ignore[misc]
@@ -201,7 +211,9 @@ class HostileServer:
     def _play(self, connection: socket.socket, script: Script) -> None:
         with contextlib.suppress(OSError):
             if self._tls:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-                self._sockets.append(connection)
+                connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                self._keep(connection)
             with connection:
+                if isinstance(connection, ssl.SSLSocket):
+                    connection.do_handshake()
                 script(Peer(connection, self))
