@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import logging
 import pickle
 import signal
@@ -12,12 +13,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from steplog.client import TellurioClient
 from steplog.delivery.exchange import Request
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
+from steplog.network import reasons
 from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
 from steplog.settings import resolve
@@ -118,6 +121,29 @@ def test_an_answer_does_not_hold_the_key(caplog):
         assert CANARY.encode() in server.requests[0]
     assert CANARY not in shown(raised.value)
     assert "Authorization" not in response.request.headers
+    assert CANARY.encode() not in pickle.dumps(response)
+    assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize("key", [CANARY, f'{CANARY}"\\/%'])
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 503])
+def test_a_server_that_repeats_what_it_was_sent_does_not_have_the_key_shown(status, key, monkeypatch, caplog):
+    """What a server says goes into the log, into exceptions, and beside the records that it refuses."""
+
+    def repeats(peer: Peer) -> None:
+        asked = peer.request().decode()
+        said = answer(status, json.dumps({"detail": asked}).encode(), {"Location": f"/?{quote(key)}", "X-Key": key})
+        peer.send(said.replace(b"Whatever", b"No " + key.encode()))
+
+    monkeypatch.setenv("STEPLOG_API_KEY", key)
+    caplog.set_level(logging.DEBUG)
+    with HostileServer(repeats) as server, TellurioClient(server.url) as client:
+        response = client.get("/x/")
+        raised = reasons.refusal(response)
+        again = client.transport.exchange(GET, 5)
+    assert "Authorization: Api-Key ***" in response.json()["detail"]
+    assert CANARY not in shown(raised)
+    assert CANARY not in f"{response.text} {response.reason} {response.headers} {again}"
     assert CANARY.encode() not in pickle.dumps(response)
     assert CANARY not in caplog.text
 

@@ -8,6 +8,7 @@ where it is read, and its text is in no variable of a frame that something can b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from json import dumps
 from typing import NoReturn
 from urllib.parse import quote
 from weakref import WeakValueDictionary
@@ -31,6 +32,14 @@ class Secret:
     def reveal(self) -> str:
         """The text itself. Keep it in no variable: a traceback may show the variables of a frame."""
         return self._text
+
+    def hidden_in(self, text: str) -> str:
+        """The text with "***" for this one, also as ``repr``, JSON and URLs have it; one too short stays."""
+        if len(self._text) >= _SECRET_CHARACTERS_MIN:
+            quoted = (repr(self._text)[1:-1], dumps(self._text)[1:-1], quote(self._text), quote(self._text, safe=""))
+            for spelled in dict.fromkeys((self._text, *quoted)):
+                text = text.replace(spelled, "***")
+        return text
 
     def __repr__(self) -> str:
         return "Secret(...)"
@@ -68,10 +77,8 @@ class Quiet(Mapping[str, str]):
 
 
 def scrubbed(text: str, environ: Mapping[str, str]) -> str:
-    """The text without any key that this process knows or that is in ``environ``, also as ``repr`` and URLs have it."""
+    """The text without any key that this process knows or that is in ``environ``."""
     secrets = [*_known.values(), *(Secret(environ.get(name, "")) for name in _VARIABLES)]
     for secret in sorted(secrets, key=lambda one: -len(one.reveal())):
-        if len(secret.reveal()) >= _SECRET_CHARACTERS_MIN:
-            for spelled in (secret.reveal(), repr(secret.reveal())[1:-1], quote(secret.reveal(), safe="")):
-                text = text.replace(spelled, "***")
+        text = secret.hidden_in(text)
     return text

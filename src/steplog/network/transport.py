@@ -4,8 +4,9 @@
 - No redirect is followed. No compression is asked for, and what comes compressed anyway is not inflated.
 - At most ``Request.answer_bytes_max`` of an answer are read; the rest is cut off and the connection given up.
   What was cut does not parse, so it acknowledges nothing.
-- The key is put in by an auth object, so that a ``~/.netrc`` entry cannot replace it, and it is in no answer's
-  ``request``, no exception, and no variable of a frame that an exception leaves through.
+- The key is put in by an auth object, so that a ``~/.netrc`` entry cannot replace it, and it is in no exception, no
+  variable of a frame that an exception leaves through, and no answer: neither in its ``request``, nor where the server
+  repeats what it was sent.
 - http:// goes to this machine only, unless asked for; an address of this machine is never asked through a proxy.
 - ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured (no SOCKS: refused, not bypassed),
   ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name who is trusted.
@@ -65,6 +66,15 @@ class _Auth:
         if self._key is not None:
             request.headers["Authorization"] = _Authorization(f"Api-Key {self._key.reveal()}")
         return request
+
+    def hide_in(self, response: requests.Response, body: bytes) -> bytes:
+        """The body without the key, which the server may have repeated; also the head, in place."""
+        if self._key is None:
+            return body
+        response.reason = self._key.hidden_in(response.reason or "")
+        for name, value in response.headers.items():
+            response.headers[name] = self._key.hidden_in(value)
+        return self._key.hidden_in(body.decode("latin-1")).encode("latin-1")
 
 
 class HTTPTransport:
@@ -208,7 +218,7 @@ class HTTPTransport:
             prepared, stream=True, timeout=live.remaining(), verify=trust, proxies=proxies, allow_redirects=False
         )
         response.request.headers.pop("Authorization", None)
-        response._content = _body(response, live.body_bytes_max)
+        response._content = auth.hide_in(response, _body(response, live.body_bytes_max))
         response._content_consumed = True  # type: ignore[attr-defined]
         return response
 
