@@ -243,3 +243,12 @@ def test_an_entry_in_netrc_does_not_replace_the_key(tmp_path, monkeypatch):
     assert f"Authorization: Api-Key {CANARY}".encode() in server.requests[0]
     assert b"Basic" not in b"".join(server.requests)
     assert b"Authorization" not in server.requests[1]
+
+
+def test_a_key_that_is_a_word_takes_no_answer_apart(monkeypatch):
+    monkeypatch.setenv("STEPLOG_API_KEY", "mnist")
+    with (
+        HostileServer(lambda peer: (peer.request(), peer.send(answer(200, b'{"slug": "mnist"}')))) as server,
+        TellurioClient(server.url) as client,
+    ):
+        assert client.get("/x/").json() == {"slug": "mnist"}

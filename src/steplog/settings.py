@@ -165,7 +165,7 @@ class Settings:
     finish_timeout_s: float = _setting(_amount(0), "How long finish() and the exit wait.", 60.0)
     exchange_timeout_s: float = _setting(_amount(0.001), "One request and its whole answer.", 30.0)
     connect_timeout_s: float = _setting(_amount(0.001), "Resolving and connecting, within the exchange.", 10.0)
-    batch_age_s: float = _setting(_amount(0), "How long a record waits for others.", 0.5)
+    batch_age_s: float = _setting(_amount(0), "How long a record waits for others.", 0.75)
     spool_interval_s: float = _setting(_amount(0.001), "Undelivered for longer: copied to disk.", 1.0)
     signal_flush_s: float = _setting(_amount(0), "How long a flush after a signal takes.", 5.0)
     connections_max: int = _setting(_count(1), "Connections to a server that takes no batches.", 32)

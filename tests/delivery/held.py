@@ -62,6 +62,8 @@ class Owned:
 
     gone = False
 
+    calm = True
+
     def __init__(self, keep: Callable[[], None]) -> None:
         self.keep = keep
         self.followed = threading.Event()

@@ -8,7 +8,7 @@ import pytest
 
 from delivery.parts import Book, Line
 from steplog.delivery.ranges import RangeStream
-from steplog.delivery.remains import GAP_S
+from steplog.delivery.remains import GAP_S, SLOTS_MAX
 from steplog.delivery.sender import Due
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal import range as ranges
@@ -95,10 +95,42 @@ def test_holes_of_a_dead_writer_are_passed_over_and_counted():
 def test_records_wait_for_company_for_as_long_as_a_batch_may_be_old_unless_somebody_waits():
     book = Book().write(1)
     stream = RangeStream(book.journal, Line(book).aside, 0.5, random.Random(0))
-    assert stream.due_at(10.0, hurry=False) == 10.5
+    assert stream.due_at(10.0, hurry=False) == 10.04  # how fast they come is not known yet
+    assert stream.due_at(10.04, hurry=False) == 10.5
     assert stream.due_at(10.4, hurry=False) == 10.5
     assert stream.due_at(10.5, hurry=False) == 10.5
     assert stream.due_at(10.1, hurry=True) == 10.1
+
+
+def test_a_record_waits_from_the_last_look_at_which_there_was_none_and_not_from_when_it_was_found():
+    book = Book()
+    stream = RangeStream(book.journal, Line(book).aside, 0.5, random.Random(0))
+    assert stream.due_at(10.0, hurry=False) is None
+    book.write(1)
+    assert stream.due_at(10.4, hurry=False) == 10.5
+
+
+def test_for_a_writer_that_logs_fast_the_next_look_is_when_a_range_is_full():
+    book = Book(size=4 * 1024 * 1024)
+    stream = RangeStream(book.journal, Line(book).aside, 0.5, random.Random(0))
+    assert stream.due_at(10.0, hurry=False) is None
+    book.write(SLOTS_MAX // 4)
+    assert stream.due_at(10.0625, hurry=False) == 10.25
+    book.write(SLOTS_MAX - SLOTS_MAX // 4)
+    assert stream.due_at(10.25, hurry=False) == 10.25
+
+
+def test_what_did_not_fit_into_a_range_goes_out_right_after_it():
+    """Large values went at 1 MiB each batch_age_s, however fast the server was."""
+    book = Book(size=4 * 1024 * 1024)
+    for number in range(1, 31):
+        book.writer.append.log("text", {"n": number, "text": "x" * 100_000})
+    line = Line(book, batch_age_s=100.0)
+    begun = line.now
+    line.deliver()
+    assert len(bodies(line)) >= 3
+    assert len(line.values()) == 30
+    assert line.now - begun < 101
 
 
 def test_a_server_that_went_back_is_sent_again_what_is_still_here():

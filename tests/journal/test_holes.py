@@ -161,7 +161,7 @@ def test_the_number_that_closed_a_segment_is_not_taken_for_a_hole(kind):
     for _ in range(4):
         watch.look()
     assert len(segments(writer.head)) == 2
-    assert first.view().kinds()[first.end() or 0] == 0
+    assert first.view().kinds(0, first.header.capacity)[first.end() or 0] == 0
     assert told(writer.head) == [("loss", 1.0, None), ("note", "x" * 500, None)]
 
 
@@ -182,11 +182,11 @@ def test_a_rotation_by_the_end_of_a_run_is_in_the_way_of_closing_as_well(kind):
             first.bury(first.claim())
             for _ in range(4):
                 watch.look()
-                looked.append(first.view().kinds()[1])
+                looked.append(first.view().kinds(0, first.header.capacity)[1])
 
     writer._segment_type = Slow
     writer._succeed(first, lambda base: writer._segment(base, 0))  # type: ignore[arg-type, return-value]
     assert looked == [0, 0, 0, 0]
     for _ in range(4):
         watch.look()
-    assert first.view().kinds()[1] == 0
+    assert first.view().kinds(0, first.header.capacity)[1] == 0

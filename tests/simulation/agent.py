@@ -140,7 +140,7 @@ class SimAgent:
             self._exchange(lane, due)
             return
         self._poll_s[lane] = min(self._poll_s[lane] * 1.5, POLL_MAX_S if not self.sender.lanes() else 2.0)
-        wait = self._poll_s[lane] if due is None else min(max(due - now, 0.0), self._poll_s[lane])
+        wait = self._poll_s[lane] if due is None else min(max(due - now, 0.0), POLL_MAX_S)
         self._look_in(lane, wait)
 
     def _exchange(self, lane: int, due: Due) -> None:

@@ -39,7 +39,7 @@ class Terms:
     ``cpu_share_max``: of a processor, for all of it, while nobody waits.
     """
 
-    batch_age_s: float = 0.5
+    batch_age_s: float = 0.75
     connections_max: int = 8
     cpu_share_max: float = 1.0
 

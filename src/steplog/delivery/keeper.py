@@ -1,7 +1,8 @@
 """The keeper: what a process owes its runs and writers besides sending, one thread for all of them.
 
 * at once: what is decided of a run is written down on disk;
-* four times a second: each writer of this process gets its next segment, and its holes are closed;
+* four times a second while a writer goes through its segments, else twice: each writer of this process gets its next
+  one, its memory is looked after and its holes are closed;
 * each spool interval, or at once where memory is short: what stays undelivered goes to disk;
 * each second: new writers are found, runs of the dead adopted, runs of which nothing is left removed;
 * while other processes write to a run, 20 times a second: whether somebody there waits (``bell``).
@@ -26,6 +27,7 @@ from steplog.journal.opening import OpenWriter
 __all__ = ["KEEP_INTERVAL_S", "LOOK_INTERVAL_S", "Keeper"]
 
 KEEP_INTERVAL_S = 0.25
+CALM_INTERVAL_S = 0.5
 LOOK_INTERVAL_S = 1.0
 
 
@@ -61,6 +63,7 @@ class Keeper:
         self._clock = clock
         self._writers: list[OpenWriter] = []
         self._keep_at = self._look_at = self._spool_at = 0.0
+        self._interval_s = KEEP_INTERVAL_S
 
     def take(self, custody: Custody) -> None:
         """One more run, under the agent's lock; what is decided of it is written down from now on."""
@@ -83,16 +86,19 @@ class Keeper:
     def _round(self) -> None:
         custodies = list(self._runs.custodies.values())
         listens = any(custody.shared for custody in custodies)
-        self._pulse.idle(None, HEARD_INTERVAL_S if listens else KEEP_INTERVAL_S)
+        self._pulse.idle(None, HEARD_INTERVAL_S if listens else self._interval_s)
         for custody in custodies:
-            self._runs.attempt(partial(self._listen, custody))
+            if custody.shared:
+                self._runs.attempt(partial(self._listen, custody))
             self._runs.attempt(partial(self._write, custody))
         now = self._clock()
         if now < self._keep_at:
             return
-        self._keep_at = now + KEEP_INTERVAL_S * 0.9  # each time, where the thread comes no more often than that
         for writer in list(self._writers):
             self._runs.attempt(writer.keep)
+        calm = all(writer.calm for writer in self._writers)
+        self._interval_s = CALM_INTERVAL_S if calm else KEEP_INTERVAL_S
+        self._keep_at = now + self._interval_s * 0.9  # each time, where the thread comes no more often than that
         short = self._memory_is_short()
         if short or now >= self._spool_at:
             self._spool_at = now + self._spool_interval_s

@@ -19,14 +19,15 @@ __all__ = ["POLL_MAX_S", "POLL_MIN_S", "Pulse", "wait_for"]
 
 POLL_MIN_S = 0.04
 POLL_MAX_S = 0.5
+DUE_MAX_S = 1.0  # what another lane learns may bring it forward
 _SLICE_S = 0.25
 
 
 class Pulse:
-    """When a thread runs next: at a due time, or sooner when it is woken.
+    """When a thread runs next: when something is due, or sooner when it is woken.
 
-    After something was done it looks once more before that, soon: for whoever logs fast. Each look costs a training
-    loop more than it would by itself, as the loop has the caches.
+    Where nothing is known to be due, it looks again soon after something was done. Each look costs a training loop more
+    than it would by itself, as the loop has the caches.
     """
 
     def __init__(self) -> None:
@@ -44,9 +45,9 @@ class Pulse:
         self.wait_s, self._poll_s = max(0.0, seconds), POLL_MIN_S
 
     def idle(self, until_s: float | None, poll_max_s: float = POLL_MAX_S) -> None:
-        """Nothing was done; something is due in ``until_s``."""
+        """Nothing was done; something is due in ``until_s``, as far as is known now."""
         wait_s, self._poll_s = min(self._poll_s, poll_max_s), poll_max_s
-        self.wait_s = wait_s if until_s is None else min(max(until_s, 0.0), wait_s)
+        self.wait_s = wait_s if until_s is None else min(max(until_s, 0.0), DUE_MAX_S)
 
     def wake(self) -> None:
         """Have the thread run now."""

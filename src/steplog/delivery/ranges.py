@@ -42,11 +42,15 @@ from steplog.journal.range import Range, encode
 __all__ = ["STEADY_RANGES", "RangeStream"]
 
 STEADY_RANGES = 8  # accepted ones, after one was too large, before a larger one is tried
+_LOOK_INTERVAL_S = 0.04  # at least, between two looks whether there is enough for a range
 _REFUSALS = (Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.REFUSED)
 
 
 class RangeStream:
-    """Sends one journal; ``batch_age_s`` is how long records may wait for company."""
+    """Sends one journal; ``batch_age_s`` is how long records may wait for company.
+
+    They wait from the last look at which there was none, or all were taken; none comes to wait for longer.
+    """
 
     def __init__(self, journal: Journal, aside: Aside, batch_age_s: float, source: random.Random) -> None:
         self.journal = journal
@@ -56,7 +60,8 @@ class RangeStream:
         self._aside = aside
         self._pace = Backoff(source)  # of setting aside
         self._batch_age_s = batch_age_s
-        self._waiting_since: float | None = None
+        self._look = (0.0, 0)  # the last one: when, and up to where there was something to read
+        self._taken_at: float | None = None  # the last look that left nothing behind; None: there was none yet
         self._slots_max = SLOTS_MAX
         self._steady = 0
         self._deflated = True
@@ -67,19 +72,26 @@ class RangeStream:
     # -- what there is --------------------------------------------------------------------------------------------
 
     def due_at(self, now: float, hurry: bool) -> float | None:
-        """When there is something to send, on the monotonic clock; None while nothing is pending."""
+        """When there is something to send, or enough may be there, on the monotonic clock; None: nothing is pending."""
         first = self._remains.first
         end = self._remains.readable(SLOTS_MAX)
         if end <= first and (gap_ends := self._remains.gap_ends(now)) is not None:
             return gap_ends if gap_ends > now else self.due_at(now, hurry)
         whole = end - first >= SLOTS_MAX
+        self._look = now, end
         if end <= first or not (whole or self._remains.carries(first, end)):
-            self._waiting_since = None
+            self._taken_at = now
             return None
-        if self._waiting_since is None:
-            self._waiting_since = now
+        if self._taken_at is None:
+            self._taken_at = now
         ready = hurry or whole or self._doubt is not None
-        return max(self.backoff.due, self._pace.due, now if ready else self._waiting_since + self._batch_age_s)
+        return max(self.backoff.due, self._pace.due, now if ready else self._ready_at(now, end - first))
+
+    def _ready_at(self, now: float, count: int) -> float:
+        """When the records are old enough; or there are enough of them, if they come on as these ``count`` did."""
+        taken_at = now if self._taken_at is None else self._taken_at
+        full_s = (now - taken_at) * (SLOTS_MAX - count) / count
+        return min(taken_at + self._batch_age_s, now + max(_LOOK_INTERVAL_S, full_s))
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""
@@ -165,7 +177,9 @@ class RangeStream:
 
     def _accepted(self, batch: Range) -> None:
         self.journal.ack(batch.end, batch.records, self._remains.aside_in(batch.first, batch.end))
-        self._waiting_since = None
+        looked_at, seen = self._look
+        if batch.end >= seen:
+            self._taken_at = looked_at
         if self._steady:
             self._steady -= 1
         else:

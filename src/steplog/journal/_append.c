@@ -17,7 +17,9 @@
 #include <Python.h>
 #include <structmember.h>
 #include <stdint.h>
+#include <stddef.h>
 #include <string.h>
+#include <structmember.h>
 #include <time.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -165,6 +167,11 @@ static PyMethodDef room_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyMemberDef room_members[] = {
+    {"next", T_PYSSIZET, offsetof(Room, next), READONLY, "The offset that the next claim gets."},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot room_slots[] = {
     {Py_tp_doc, "Room(memory, start): the slots from offset start on. A call claims one, and returns its offset."},
     {Py_tp_new, room_new},
@@ -173,6 +180,7 @@ static PyType_Slot room_slots[] = {
     {Py_tp_clear, room_clear},
     {Py_tp_call, room_call},
     {Py_tp_methods, room_methods},
+    {Py_tp_members, room_members},
     {0, NULL},
 };
 

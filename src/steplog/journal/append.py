@@ -4,7 +4,7 @@ What a call costs is one claim (``next`` of a counter) and one ``pack_into``; th
 matters is a single C call, which neither another thread nor a signal handler of the same thread can cut in two,
 so a thread that is preempted and a call that a handler interrupts are the same case:
 
-* a position is claimed once, by the counter;
+* a position is claimed once, by the counter (the iterator of a range, which also tells how far it has come);
 * a segment is closed by taking its slots away, and only then is its end taken from the same counter, so that a
   claim below the end is written, and one that finds no slots goes to the next segment;
 * the next segment is decided by ``dict.setdefault``; whoever comes second goes along with the first.
@@ -21,6 +21,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from itertools import count, islice
+from operator import length_hint
 from typing import Any
 
 from steplog.journal import slot
@@ -33,6 +34,7 @@ _pack_float, _pack_int = slot.pack_float, slot.pack_int
 _FLOAT_TO_INT = slot.key_of(0, slot.KIND_INT) - slot.key_of(0, slot.KIND_FLOAT)
 _NO_STEP = slot.NO_STEP
 _INT64 = 2**63
+_CLAIMS_MAX = 2**48  # of a segment; they only end with its memory
 
 
 class Segment:
@@ -42,7 +44,7 @@ class Segment:
     ``successor`` holds the next segment under key 0, once there is one. ``block`` is where the memory came from.
     """
 
-    __slots__ = ("_take", "block", "claim", "entries", "header", "memory", "names", "slots", "successor")
+    __slots__ = ("_places", "_take", "block", "claim", "entries", "header", "memory", "names", "slots", "successor")
 
     def __init__(self, memory: Memory, header: Header, block: Any = None) -> None:
         self.memory = memory
@@ -51,13 +53,19 @@ class Segment:
         self.names: dict[str, int] = {}
         self.entries: list[bytes] = []  # the names' entries, for the next segment
         self.slots: Any = memory
-        self.claim: Callable[[], int] = count(HEADER_BYTES + header.region, slot.SLOT_BYTES).__next__
+        first = HEADER_BYTES + header.region
+        self._places = iter(range(first, first + _CLAIMS_MAX * slot.SLOT_BYTES, slot.SLOT_BYTES))
+        self.claim: Callable[[], int] = self._places.__next__
         self.successor: dict[int, Segment] = {}
         self._take = count()
 
     def view(self) -> SegmentView:
         """A reader of this segment."""
-        return SegmentView(self.memory, self.header)
+        return SegmentView(self.memory, self.header, self.claimed)
+
+    def claimed(self) -> int:
+        """How many slots are claimed."""
+        return min(_CLAIMS_MAX - length_hint(self._places), self.header.capacity)
 
     def index_of(self, offset: int) -> int:
         """The index of the slot that was claimed at ``offset``; at or above the capacity: none."""

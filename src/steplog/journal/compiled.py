@@ -43,6 +43,10 @@ class CompiledSegment(Segment):
         self._room = _append.Room(memory, HEADER_BYTES + header.region)
         self.claim = self._room
 
+    def claimed(self) -> int:
+        """See Segment."""
+        return min(self.index_of(self._room.next), self.header.capacity)
+
     def close(self) -> int:
         """See Segment."""
         self._room.shut()

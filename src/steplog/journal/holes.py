@@ -34,34 +34,36 @@ class HoleWatch:
     def __init__(self, writer: Writer, frames: Callable[[], dict[int, FrameType]] = sys._current_frames) -> None:
         self.closed = 0
         self._segment = writer.head  # there are no holes before it
+        self._view = writer.head.view()
         self._frames = frames
-        self._suspects: list[tuple[Segment, int]] = []
+        self.suspects: list[tuple[Segment, int]] = []  # seen empty below a written one
         self._inside: set[int] = set()  # threads that have been claiming ever since the suspects were seen
 
     def look(self) -> None:
         """One look; a hole is closed by a later one."""
-        if self._suspects:
+        if self.suspects:
             self._inside &= self._claiming()
             if self._inside:
                 return
-            for segment, index in self._suspects:
+            for segment, index in self.suspects:
                 if (end := segment.end()) is None or index < end:
                     self.closed += segment.bury(segment.offset_of(index))
-        self._suspects = self._holes()
-        if self._suspects:
+        self.suspects = self._holes()
+        if self.suspects:
             self._inside = self._claiming()
 
     def _holes(self) -> list[tuple[Segment, int]]:
         found: list[tuple[Segment, int]] = []
-        segment = self._segment
+        segment, view = self._segment, self._view
         while True:
-            end, view = segment.end(), segment.view()
+            end = segment.end()
             found += [(segment, index) for index in view.holes(view.written() if end is None else end)]
             if end is None:
                 return found
             segment = segment.successor[0]
+            view = segment.view()
             if not found:
-                self._segment = segment
+                self._segment, self._view = segment, view
 
     def _claiming(self) -> set[int]:
         return {thread for thread, frame in self._frames().items() if _claims(frame)}

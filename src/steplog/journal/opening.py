@@ -62,7 +62,9 @@ class OpenWriter:
         self.orphaned: Callable[[], None] = lambda: None  # looks each second whether the run still has an agent
         journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone, spool)
         self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
+        self.calm = False  # at the last round nothing was to be done, nor will be soon
         self._said_private = False
+        self._last = writer.append.segment
         self._holes = HoleWatch(writer)
         self._watch = None if directory is None else self._watched(directory)
         self._to_agent: WorkerSpooling | None = None
@@ -99,6 +101,8 @@ class OpenWriter:
         if self.writer.is_busy():
             self.writer.prepare()
         self._holes.look()
+        segment = self.writer.append.segment
+        self.calm, self._last = segment is self._last and not self._holes.suspects, segment
 
     def _moved(self, alive: Lock | None, marks: mmap.mmap) -> None:
         old, self.opened.alive = self.opened.alive, alive

@@ -85,7 +85,7 @@ class SegmentPiece:
 
     def census(self, start: int, stop: int) -> tuple[int, int]:
         """See Piece."""
-        kinds = self.view.kinds(start - self.base)[: stop - start]
+        kinds = self.view.kinds(start - self.base, stop - self.base)
         return len(kinds.translate(None, _NO_RECORD)), kinds.count(slot.KIND_NONE)
 
     def read(self, start: int, stop: int) -> Records:

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -137,34 +138,48 @@ def granules(length: int) -> int:
 
 
 class SegmentView:
-    """Reads one segment that is in use, while its writer may still append to it."""
+    """Reads one segment that is in use, while its writer may still append to it.
 
-    def __init__(self, memory: Memory, header: Header) -> None:
+    ``claimed`` says how many slots are claimed, where that is known: the others need no look, and each look at a slot
+    takes a line of the caches from whoever computes.
+    """
+
+    def __init__(self, memory: Memory, header: Header, claimed: Callable[[], int] | None = None) -> None:
         self.memory = memory
         self.header = header
+        self._claimed = claimed or (lambda: header.capacity)
+        self._filled = 0  # all slots below are there; what is there stays
         self._slots_start = HEADER_BYTES + header.region
         self._names: dict[int, str] = {}
         self._scanned = HEADER_BYTES
 
-    def kinds(self, start: int = 0) -> bytes:
-        """The kind of each slot from index ``start`` on."""
-        first = self._slots_start + start * slot.SLOT_BYTES + slot.KIND_OFFSET
-        return bytes(self.memory[first :: slot.SLOT_BYTES])
+    def kinds(self, start: int, end: int) -> bytes:
+        """The kind of each slot in ``[start, end)``."""
+        first = self._slots_start + slot.KIND_OFFSET
+        return bytes(self.memory[first + start * slot.SLOT_BYTES : first + end * slot.SLOT_BYTES : slot.SLOT_BYTES])
 
     def readable(self, start: int, end: int) -> int:
         """The index up to which slots are there without a gap, from ``start`` on and at most ``end``."""
-        kinds = self.kinds(start)[: max(0, end - start)]
+        known, end = max(start, self._filled), max(start, min(end, self._claimed()))
+        if known >= end:
+            return end
+        kinds = self.kinds(known, end)
         gap = kinds.find(slot.KIND_NONE)
-        return start + (len(kinds) if gap < 0 else gap)
+        reached = known + (len(kinds) if gap < 0 else gap)
+        if start <= self._filled:
+            self._filled = reached
+        return reached
 
     def written(self) -> int:
         """One more than the index of the last slot that is there; gaps below it do not matter."""
-        return len(self.kinds().rstrip(b"\0"))
+        filled = self._filled
+        return filled + len(self.kinds(filled, self._claimed()).rstrip(b"\0"))
 
     def holes(self, end: int) -> list[int]:
         """The indices below ``end`` of slots that were claimed and are not there."""
-        kinds = self.kinds()[:end]
-        return [index for index, kind in enumerate(kinds) if kind == slot.KIND_NONE] if 0 in kinds else []
+        first = self.readable(self._filled, end)
+        kinds = self.kinds(first, end)
+        return [first + index for index, kind in enumerate(kinds) if kind == slot.KIND_NONE]
 
     def read(self, start: int, end: int) -> Records:
         """Copy the slots ``[start, end)``, which are ``readable``, and what they need."""

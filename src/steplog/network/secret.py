@@ -33,9 +33,9 @@ class Secret:
         """The text itself. Keep it in no variable: a traceback may show the variables of a frame."""
         return self._text
 
-    def hidden_in(self, text: str) -> str:
-        """The text with "***" for this one, also as ``repr``, JSON and URLs have it; one too short stays."""
-        if len(self._text) >= _SECRET_CHARACTERS_MIN:
+    def hidden_in(self, text: str, characters_min: int = _SECRET_CHARACTERS_MIN) -> str:
+        """The text with "***" for this one, also as ``repr``, JSON and URLs have it; one that is shorter stays."""
+        if len(self._text) >= characters_min:
             quoted = (repr(self._text)[1:-1], dumps(self._text)[1:-1], quote(self._text), quote(self._text, safe=""))
             for spelled in dict.fromkeys((self._text, *quoted)):
                 text = text.replace(spelled, "***")
