@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journal.appends import SMALL, TINY, Blocks, end_of, holes, records, segments, told, writer_of
+from steplog.journal import slot
 from steplog.journal.append import Segment
-from steplog.journal.segment import read_header
+from steplog.journal.segment import SegmentView, read_header
 from steplog.journal.writer import Writer
 
 
@@ -27,6 +28,43 @@ def test_slots_that_are_full_go_on_in_the_next_segment_without_a_gap(kind):
     assert [record.position for record in records(writer.head)] == list(range(1000))
     assert told(writer.head) == [("loss", float(step), step) for step in range(1000)]
     assert {end_of(segment) for segment in real(writer)[:-1]} == {writer.head.header.capacity}
+
+
+def test_a_segment_knows_how_many_of_its_slots_are_claimed_written_or_not(kind):
+    writer = writer_of(kind, TINY)
+    segment = writer.append.segment
+    counts = [segment.claimed()]
+    for value in (1.5, 3, "text"):
+        writer.append.log("loss", value)
+        counts.append(segment.claimed())
+    segment.claim()
+    counts.append(segment.claimed())
+    assert counts == [0, 1, 2, 3, 4]
+    assert (segment.view().written(), segment.view().holes(4)) == (3, [3])
+    while writer.append.segment is segment:
+        writer.append.log("loss", 0.5)
+    segment.claim()
+    assert segment.claimed() == segment.header.capacity
+
+
+def test_a_look_at_a_segment_touches_no_slot_that_nobody_has_claimed_nor_again_what_was_there(kind):
+    class Watched(bytearray):
+        touched: list[int]
+
+        def __getitem__(self, index):
+            if isinstance(index, slice) and index.step == slot.SLOT_BYTES:
+                self.touched += range(*index.indices(len(self)))
+            return super().__getitem__(index)
+
+    writer = writer_of(kind, SMALL)
+    segment = writer.append.segment
+    view = SegmentView(memory := Watched(segment.memory), segment.header, segment.claimed)
+    for count in (5, 3):
+        for _ in range(count):
+            writer.append.log("loss", 0.5)
+        memory[:], memory.touched = segment.memory, []
+        assert view.readable(0, segment.header.capacity) == view.written() == segment.claimed()
+        assert len(memory.touched) == count
 
 
 def test_each_segment_in_use_says_so_in_its_header(kind):
