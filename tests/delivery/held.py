@@ -6,7 +6,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from delivery.parts import Line
@@ -29,7 +28,6 @@ class Held:
         self.settled = 0
         self.looks = 0
         self.spooled = threading.Event()
-        self.written = SimpleNamespace()
 
     def look(self) -> None:
         self.looks += 1
@@ -40,7 +38,10 @@ class Held:
     def settle(self) -> None:
         self.settled += 1
 
-    def write(self, lock: Any) -> bool:
+    def wakes(self, keeper: Any) -> None:
+        pass
+
+    def write(self, lock: Any, clock: Any) -> bool:
         return False
 
     def done(self) -> bool:

@@ -7,6 +7,7 @@ when the next one is due.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from simulation.pens import Fuse, Marked, Pool, SetAside, number_in
@@ -54,7 +55,8 @@ class Line:
     def __init__(self, *books: Book, batch: bool = True, knows: bool = True, lanes: int = 1, **more: Any) -> None:
         self.server = more.pop("server", None) or MemoryServer(batch=batch)
         self.run: MemoryRun = self.server.add_run("me", "demo")
-        self.aside = SetAside(Fuse())
+        self.aside = SetAside(Fuse(), lambda write: self.disk(write))
+        self.disk: Callable[[Callable[[float], None]], None] = lambda write: write(self.now)
         self.books = books
         self.now = 1000.0
         self.round_trip_s = 0.01

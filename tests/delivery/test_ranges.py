@@ -203,16 +203,16 @@ def test_a_server_that_answers_409_for_ever_is_not_hammered(mark):
 def test_a_death_between_the_quarantine_and_the_marks_does_not_cost_the_count():
     line = Line(Book().write(5))
     line.poison(2)
-    put = line.aside.put
+    disk = line.disk
 
-    def dies(record, words):
-        put(record, words)
+    def dies(write):
+        disk(write)
         raise KeyboardInterrupt
 
-    line.aside.put = dies
+    line.disk = dies
     with pytest.raises(KeyboardInterrupt):
         line.deliver()
-    line.aside.put = put
+    line.disk = disk
     line.again()
     line.deliver()
     assert line.set_aside() == [2]

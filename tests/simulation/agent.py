@@ -72,6 +72,18 @@ class SimAgent:
             self._poll_s[lane] = POLL_MIN_S
             self._look_in(lane, self.world.random.uniform(0, NOTICE_S))
 
+    def wrote(self, write: Callable[[float], None]) -> None:
+        """The disk has taken what was owed."""
+
+        def told() -> None:
+            write(self.world.now)
+            for consignment in self.consignments.values():
+                consignment.release_waits()
+
+        if not self.dead:
+            self._guarded(told)
+            self.wake()
+
     def wake(self) -> None:
         self.sender.wake()
         for lane in range(LANES):
@@ -150,7 +162,7 @@ class SimAgent:
         self._poll_s[lane] = POLL_MIN_S
         blow = server.weather.strike(world.now, world.random)
         run = next(run for run, consignment in self.consignments.items() if consignment is due.consignment)
-        new = oracle.leaving(run, due.order.request)
+        new = oracle.leaving(world, run, due.order.request)
         box: list[Answer | None] = []
         if blow.arrives_s is not None:
             world.after(blow.arrives_s, lambda: box.append(server.arrive(due.order.request, blow.fault, due.sent_at)))

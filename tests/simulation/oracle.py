@@ -8,7 +8,8 @@
 * I6 the status is the one that was decided, came after every record that was written before, and is not sent again once
   it was confirmed;
 * I10 all of it within the time that back-off takes once the weather is calm; nothing is hammered in the meantime;
-* I11 the marks count what happened: delivered, set aside, ambiguous. Exactly the poison is set aside. Ambiguous are the
+* I11 the marks count what happened: delivered, set aside, ambiguous. Exactly the poison is set aside, and
+  none is sent while the disk has yet to take it. Ambiguous are the
   records that went to a stock server again while no answer had told what became of them. An agent that is killed right
   at a store may have stored what did not happen, or not have stored what did.
 """
@@ -59,7 +60,7 @@ def mark_heard(world: World, run: SimRun, due: Due, answer: Answer) -> None:
         run.lost |= {e.number for e in pen.entries if e.position < first and e.number in run.shaky}
 
 
-def leaving(run: SimRun, request: Request) -> set[int]:
+def leaving(world: World, run: SimRun, request: Request) -> set[int]:
     """A request leaves; the records that are in the dark from now on, until an answer says otherwise."""
     if request.method != "POST" or not request.path.endswith(("/metrics/", "/metrics/batch/")):
         return set()
@@ -71,6 +72,8 @@ def leaving(run: SimRun, request: Request) -> set[int]:
     else:
         numbers = {number_in(msgspec.json.decode(request.body)["value"])}
         run.ambiguous |= numbers & run.in_the_dark
+    if numbers & run.aside.leaving:
+        world.wrong(f"sent while they are being set aside: {sorted(numbers & run.aside.leaving)[:5]}")
     new = numbers - run.in_the_dark
     run.in_the_dark |= new
     return new

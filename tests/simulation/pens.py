@@ -82,27 +82,35 @@ class Pool:
 
 
 class SetAside:
-    """The quarantine of one run, which outlives its agents; ``full`` while the disk takes nothing."""
+    """The quarantine of one run, which outlives its agents; ``full`` while the disk takes nothing.
 
-    def __init__(self, fuse: Fuse) -> None:
+    ``later`` has the disk take what is owed, when it comes to that; ``leaving`` is what it has not taken yet.
+    """
+
+    def __init__(self, fuse: Fuse, later: Callable[[Callable[[float], None]], None]) -> None:
         self._fuse = fuse
+        self._later = later
         self.kept: dict[str, dict[int, Any]] = {}
+        self.leaving: set[int] = set()
         self.twice = 0
         self.full = False
 
     def positions(self, writer: str) -> set[int]:
         return set(self.kept.get(writer, ()))
 
-    def put(self, record: Range, words: str) -> bool:
+    def put(self, record: Range, words: str, told: Callable[[float, bool], None]) -> None:
+        self.leaving |= {number_in(value_of(item)) for item in wire.records(record)}
+        self._later(lambda now: self._write(record, told, now))
+
+    def _write(self, record: Range, told: Callable[[float, bool], None], now: float) -> None:
         self._fuse.burn()
-        if self.full:
-            return False
-        for item in wire.records(record):
+        for item in () if self.full else wire.records(record):
             of_writer = self.kept.setdefault(record.writer, {})
             self.twice += item.position in of_writer
             of_writer[item.position] = value_of(item)
         self._fuse.burn()
-        return True
+        self.leaving -= {number_in(value_of(item)) for item in wire.records(record)}
+        told(now, not self.full)
 
 
 def value_of(record: wire.Record) -> Any:

@@ -149,7 +149,7 @@ def set_aside_because_something_had_passed_before_the_trouble(patch):
 def set_aside_before_it_is_safe(patch):
     class Careless:
         def __init__(self, aside):
-            self.put = lambda record, words: True
+            self.put = lambda record, words, told: told(0.0, True)
             self.positions = aside.positions
 
     built = RangeStream.__init__
@@ -159,6 +159,12 @@ def set_aside_before_it_is_safe(patch):
         self._aside = Careless(aside)
 
     patch.setattr(RangeStream, "__init__", build)
+
+
+@planted
+def sent_again_while_it_is_set_aside(patch):
+    for stream in (RangeStream, metrics._Lane):
+        patch.setattr(stream, "leaving", property(lambda self: False, lambda self, leaving: None), raising=False)
 
 
 @planted
@@ -270,7 +276,7 @@ def a_refused_status_is_given_up(patch):
 
 @planted
 def a_range_that_may_have_arrived_is_forgotten_when_the_server_turns_stock(patch):
-    def order(self, address):
+    def order(self, address, lane=0):
         made = ordered(self, address)
         self.journal.set_marks(replace(self.journal.marks, sent=0))
         return made

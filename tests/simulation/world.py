@@ -24,6 +24,7 @@ START = 1000.0
 ANSWER_LATE_S = 3600.0  # the longest that a server may ask us to stay away
 BACKOFF_MAX_S = 60.0
 GONE_INTERVAL_S = 600.0
+DISK_S = (0.0, 0.01, 1.0, 30.0)  # until it has taken a line
 
 
 class World:
@@ -82,6 +83,7 @@ class World:
         allowed = 2 * BACKOFF_MAX_S + 60
         # A record that makes the server fail: some ten rounds of back-off; one that it refuses: one, if there are many.
         allowed += sum(600.0 if status == 500 else BACKOFF_MAX_S for status in self.poison.values())
+        allowed += max(DISK_S) * len(self.poison)
         for server in self.servers:
             allowed += ANSWER_LATE_S * server.weather.has("busy")
             allowed += GONE_INTERVAL_S * 1.1 * server.weather.has("proxy 404", "delete")
@@ -102,7 +104,7 @@ class World:
     def _draw_run(self, index: int) -> SimRun:
         server = self.random.choice(self.servers)
         made = server.memory.add_run("me", "demo")
-        run = SimRun(server, Address("me", "demo", made.uuid), made.uuid, SetAside(self.fuse))
+        run = SimRun(server, Address("me", "demo", made.uuid), made.uuid, SetAside(self.fuse, self._on_disk))
         bad = self.random.choice((0, 0, 0, 0.01, 0.05))
         length = self.random.choice((5, 60, 400))
         for number in range(self.random.choice((1, 1, 2, 3))):
@@ -194,6 +196,12 @@ class World:
             self.flushes += 1
             self.agent.flush(run, self.random.choice((1.0, 30.0, 600.0)))
 
+    def _on_disk(self, write: Callable[[float], None]) -> None:
+        """What is owed to the disk is written; not, if the agent that owes it is dead by then."""
+        agent = self.agent
+        if agent is not None:
+            self.after(self.random.choice(DISK_S), lambda: agent.wrote(write))
+
     def _fill_disk(self, run: SimRun, full: bool) -> None:
         run.aside.full = full
 
@@ -210,6 +218,8 @@ class World:
         self.kills += 1
         self.fuse.left = None
         self.agent.dead = True
+        for run in self.runs:
+            run.aside.leaving.clear()
         self.agent = None
         back = self.random.choice((0.0, 0.1, 5.0, 25.0))
         self.quiet_at = max(self.quiet_at, self.now + back)

@@ -4,13 +4,19 @@ One JSON object a line: writer, position, name, value, step, time, and what the 
 aside once its line is on the disk, under a name that is. Whoever delivers the run later reads the file first, so that a
 record is set aside once; the lines that it finds may not have reached the disk, so it begins by writing them again.
 
+The disk may stall, and whoever decides that a record is set aside must not wait for it. So a line is *owed* from then
+on; the keeper writes it, under no lock, and tells whether it is safe. What is told of other processes' lines is what
+was there when the file was opened.
+
 Lines are appended. After an error nobody knows what the file's end is, nor, if it was a sync that failed, whether the
 next one tells the truth: so the next line goes into a new file, with those before it, which then takes the name.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -36,29 +42,62 @@ class _Line(msgspec.Struct, frozen=True):
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    record: Range
+    words: str
+    told: Callable[[float, bool], None]
+
+
 class QuarantineFile:
-    """The records of one run that are set aside."""
+    """The records of one run that are set aside; ``on_owed`` is called when there is one to be written."""
 
     def __init__(self, directory: Path, files: Files | None = None) -> None:
         self.path = directory / _NAME
+        self.on_owed: Callable[[], None] = lambda: None
         self._files = files or Files()
         self._takes_more = False  # it is on the disk as it is, so that a line can be appended
+        self._safe: set[_Line] = set()
+        self._owed: list[_Owed] = []
 
-    def positions(self, writer: str) -> set[int]:
-        """What was set aside of this writer's journal; nothing where that cannot be read, or not be made safe."""
+    def open(self) -> None:
+        """See what was set aside before; nothing where that cannot be read, or not be made safe."""
         try:
             lines = self._lines()
             if lines and not self._takes_more:
                 self._replace(lines)
         except (OSError, ConfigurationError):
-            return set()
-        return {line.position for line in lines if line.writer == writer}
+            return
+        self._safe.update(lines)
 
-    def put(self, record: Range, words: str) -> bool:
-        """Keep the one record of a range, with the server's words; whether it is safe now."""
+    def positions(self, writer: str) -> set[int]:
+        """See Aside."""
+        return {line.position for line in self._safe if line.writer == writer}
+
+    def put(self, record: Range, words: str, told: Callable[[float, bool], None]) -> None:
+        """See Aside."""
+        self._owed.append(_Owed(record, words, told))
+        self.on_owed()
+
+    def write(self, lock: AbstractContextManager[object], clock: Callable[[], float]) -> bool:
+        """Have on disk what is owed there, and tell under the lock whether it is safe; whether anything was owed."""
+        with lock:
+            owed, self._owed = self._owed, []
+        if not owed:
+            return False
         found = {
-            _Line(record.writer, item.position): _text(record.writer, item, words) for item in wire.records(record)
+            _Line(one.record.writer, item.position): _text(one.record.writer, item, one.words)
+            for one in owed
+            for item in wire.records(one.record)
         }
+        safe = self._put(found)
+        with lock:
+            self._safe.update(found if safe else ())
+            for one in owed:
+                one.told(clock(), safe)
+        return True
+
+    def _put(self, found: dict[_Line, bytes]) -> bool:
         try:
             if self._takes_more:
                 self._append(b"".join(found.values()))

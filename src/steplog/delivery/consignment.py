@@ -158,9 +158,10 @@ class Consignment:
 
     def give_up(self, writer: str, end: int) -> bool:
         """Give up a journal's records below ``end``, unless something is under way; whether so. Raises OSError."""
-        if not self.under_way:
-            self._stream(writer).give_up(end)
-        return not self.under_way
+        if self.under_way or (stream := self._stream(writer)).leaving:
+            return False
+        stream.give_up(end)
+        return True
 
     def _written(self) -> dict[str, int]:
         return {writer: journal.written() for writer, journal in self.journals.items()}
@@ -173,6 +174,8 @@ class Consignment:
 
     def _stream(self, writer: str) -> RangeStream | MetricStream:
         journal = self.journals[writer]
+        if (leaving := self._ranges.get(writer)) is not None and leaving.leaving:
+            return leaving  # the server may have turned stock: no other is to send what is being set aside
         if journal.marks.stock or not self.inquiry.takes_ranges:
             if writer not in self._metrics:
                 self._metrics[writer] = MetricStream(journal, self._aside, self.terms.connections_max, self._source)
@@ -191,7 +194,6 @@ class Consignment:
         """
         if self.creation is not None or self.inquiry.question is not None:
             return self._ask() if lane == 0 and not self._rests() else None
-        hurry = bool(self.waits) or self._owes_status()
         soonest: float | None = None
         dead, living = self._by_life()
         for turn, writer in enumerate((*dead, *living)):
@@ -199,14 +201,14 @@ class Consignment:
             if isinstance(stream, MetricStream):
                 due = stream.due_at(now, lane)
             else:
-                due = stream.due_at(now, hurry or writer in dead) if lane == 0 else None
+                due = (
+                    stream.due_at(now, bool(self.waits or writer in dead) or self._owes_status()) if not lane else None
+                )
             if due is None:
                 continue
             if due <= now:
                 self._turn += max(0, turn - len(dead)) + 1
-                return (
-                    stream.order(self.address, lane) if isinstance(stream, MetricStream) else stream.order(self.address)
-                )
+                return stream.order(self.address, lane)
             soonest = due if soonest is None else min(soonest, due)
         if lane == 0 and self._owes_status() and not (self.held_back or self.refused) and self._settled(self._ends):
             return self._status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
@@ -258,8 +260,6 @@ class Consignment:
             lambda body: questions.status_of(body, run) == status,
             lambda now, judgement, body: self._status_answered(now, judgement, status),
         )
-
-    # -- answers --------------------------------------------------------------------------------------------------
 
     def answered(self, now: float, judgement: Judgement, sent_at: float) -> None:
         """What any answer, to what was sent at ``sent_at``, means for the run as a whole."""

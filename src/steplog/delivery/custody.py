@@ -55,9 +55,11 @@ class Custody:
         self._journals: dict[str, OpenJournal] = {}
         self._unchanged = Unchanged(place.directories())
         self.on_made: Callable[[Manifest], None] = lambda manifest: None  # the server has made the run
+        self._aside = QuarantineFile(place.spool, disk.files)
+        self._aside.open()
         self.consignment = Consignment(
             Address(manifest.namespace, manifest.project, manifest.run),
-            QuarantineFile(place.spool, disk.files),
+            self._aside,
             terms,
             source,
             manifest.account or None if own is None else None,
@@ -169,14 +171,25 @@ class Custody:
         """One spool interval is over; ``pressed``: memory is short."""
         with lock:
             self.written.retry()
-        self.write(lock)
+        self._write_manifest(lock)
         for opened in list(self._journals.values()):
             opened.spool(lock, pressed)
         if self.spool_bytes():
             self.written.sync()
 
-    def write(self, lock: AbstractContextManager[object]) -> bool:
-        """Have the manifest on disk, if that is owed; whether anything was held back until then."""
+    def wakes(self, keeper: Callable[[], None]) -> None:
+        """Call this from now on when something is owed to the disk."""
+        self.written.on_owed = self._aside.on_owed = keeper
+
+    def write(self, lock: AbstractContextManager[object], clock: Callable[[], float]) -> bool:
+        """Have on disk what is owed there; whether anything was held back until then."""
+        set_aside = self._aside.write(lock, clock)
+        if set_aside:
+            with lock:
+                self.consignment.release_waits()
+        return self._write_manifest(lock) or set_aside
+
+    def _write_manifest(self, lock: AbstractContextManager[object]) -> bool:
         if not self.written.owed:
             return False
         self.written.write(lock)

@@ -1,6 +1,6 @@
 """The keeper: what a process owes its runs and writers besides sending, one thread for all of them.
 
-* at once: what is decided of a run is written down on disk;
+* at once: what is decided of a run, and what is set aside of it, is written down on disk;
 * four times a second while a writer goes through its segments, else twice: each writer of this process gets its next
   one, its memory is looked after and its holes are closed;
 * each spool interval, or at once where memory is short: what stays undelivered goes to disk;
@@ -24,7 +24,7 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.pulse import Pulse
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["KEEP_INTERVAL_S", "LOOK_INTERVAL_S", "Keeper"]
+__all__ = ["CALM_INTERVAL_S", "KEEP_INTERVAL_S", "LOOK_INTERVAL_S", "Keeper"]
 
 KEEP_INTERVAL_S = 0.25
 CALM_INTERVAL_S = 0.5
@@ -68,7 +68,7 @@ class Keeper:
     def take(self, custody: Custody) -> None:
         """One more run, under the agent's lock; what is decided of it is written down from now on."""
         self._runs.custodies[custody.consignment] = custody
-        custody.written.on_owed = self._pulse.wake
+        custody.wakes(self._pulse.wake)
         self._pulse.wake()
 
     def start(self, fault: Callable[[str, BaseException], None]) -> None:
@@ -109,7 +109,7 @@ class Keeper:
             self._look_after()
 
     def _write(self, custody: Custody) -> None:
-        if custody.write(self._runs.lock):
+        if custody.write(self._runs.lock, self._clock):
             self._runs.wake()
 
     def _listen(self, custody: Custody) -> None:

@@ -9,7 +9,7 @@ was sent again so counts as ambiguous, once, however often it was. An answer tha
 bit back.
 
 A record that the server refuses, or that makes it fail (500) five times in a row, may be set aside (``doubt``). The
-probe is a PATCH of the run that changes nothing.
+probe is a PATCH of the run that changes nothing. Until the record is safe where it is put, its lane waits.
 """
 
 from __future__ import annotations
@@ -51,13 +51,14 @@ class _Named(msgspec.Struct):
 class _Lane:
     """What goes out one after the other; about the first of it there may be a doubt."""
 
-    __slots__ = ("backoff", "doubt", "faults", "queue")
+    __slots__ = ("backoff", "doubt", "faults", "leaving", "queue")
 
     def __init__(self, source: random.Random) -> None:
         self.queue: deque[_Metric] = deque()
         self.backoff = Backoff(source)
         self.doubt: Doubt | None = None
         self.faults = 0
+        self.leaving = False  # the first of it is being set aside
 
 
 class MetricStream:
@@ -78,13 +79,20 @@ class MetricStream:
     # -- what there is --------------------------------------------------------------------------------------------
 
     def due_at(self, now: float, lane: int) -> float | None:
-        """When this lane has something to send, on the monotonic clock; None while it has not."""
+        """When this lane has something to send, on the monotonic clock; None while it has not, or a record leaves."""
         of_lane = self._lanes[lane]
+        if of_lane.leaving:
+            return None
         if not of_lane.queue:
             self._fill()
         if not of_lane.queue:
             return None
         return max(now, of_lane.backoff.due, self._pace.due if of_lane.doubt is not None else 0.0)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether a record is being set aside."""
+        return any(lane.leaving for lane in self._lanes)
 
     def lanes(self) -> int:
         """How many lanes have had something to send: no more than there are names."""
@@ -211,8 +219,14 @@ class MetricStream:
 
     def _put_aside(self, now: float, lane: _Lane, doubt: Doubt) -> None:
         """Once the record is safe in the quarantine, the lane goes on without it."""
-        metric = lane.queue[0]
-        if not self._aside.put(self.journal.read(metric.position, metric.position + 1), doubt.words):
+        position = lane.queue[0].position
+        record = self.journal.read(position, position + 1)
+        lane.leaving = True
+        self._aside.put(record, doubt.words, lambda now, safe: self._left(now, lane, doubt, safe))
+
+    def _left(self, now: float, lane: _Lane, doubt: Doubt, safe: bool) -> None:
+        lane.leaving, metric = False, lane.queue[0]
+        if not safe:
             doubt.refused(doubt.fault, doubt.words)  # as before, so that it is tried again
             lane.backoff.failed(now)
             return

@@ -41,5 +41,8 @@ class Aside(Protocol):
     def positions(self, writer: str) -> set[int]:
         """What was set aside of this writer's journal."""
 
-    def put(self, record: Range, words: str) -> bool:
-        """Keep the one record of a range, with the server's words; whether it is safe now."""
+    def put(self, record: Range, words: str, told: Callable[[float, bool], None]) -> None:
+        """Have the one record of a range kept, with the server's words, which is owed from now on.
+
+        ``told``, at what time, whether it is safe now; until then it is neither sent again nor acknowledged.
+        """

@@ -14,6 +14,8 @@ somebody waits. What happens to it:
 * a server fault (500) five times in a row on the same range: the probe tells whether it is the range's; if so, it is
   halved as one that is refused, and its record is set aside after more rounds.
 
+While a record is being set aside nothing is sent: each range would cover it, and it is not safe yet.
+
 Records that are set aside one after the other, with nothing accepted in between, come at the pace of back-off.
 
 While no answer tells what became of a range, its first ``WINDOW`` positions are marked as sent, as those of a stock
@@ -68,11 +70,14 @@ class RangeStream:
         self._faults = 0
         self._marks = 0  # answers in a row that sent us elsewhere
         self._doubt: Doubt | None = None
+        self.leaving = False  # a record is being set aside
 
     # -- what there is --------------------------------------------------------------------------------------------
 
     def due_at(self, now: float, hurry: bool) -> float | None:
-        """When there is something to send, or enough may be there, on the monotonic clock; None: nothing is pending."""
+        """When there is something to send, or enough may be there, on the monotonic clock; None: nothing, for now."""
+        if self.leaving:
+            return None
         first = self._remains.first
         end = self._remains.readable(SLOTS_MAX)
         if end <= first and (gap_ends := self._remains.gap_ends(now)) is not None:
@@ -113,8 +118,8 @@ class RangeStream:
 
     # -- what is sent ---------------------------------------------------------------------------------------------
 
-    def order(self, address: Address) -> Order:
-        """The exchange that is due."""
+    def order(self, address: Address, lane: int = 0) -> Order:
+        """The exchange that is due; there is one lane."""
         first = self._remains.first
         if self._doubt is not None and first >= self._doubt.end:
             self._doubt = None
@@ -237,7 +242,12 @@ class RangeStream:
     def _put_aside(self, now: float, doubt: Doubt) -> None:
         """Once the record is safe in the quarantine, the ranges go on without it."""
         record = self.journal.read(doubt.first, doubt.end)
-        if not self._aside.put(record, doubt.words):
+        self.leaving = True
+        self._aside.put(record, doubt.words, lambda now, safe: self._left(now, doubt, record, safe))
+
+    def _left(self, now: float, doubt: Doubt, record: Range, safe: bool) -> None:
+        self.leaving = False
+        if not safe:
             doubt.refused(doubt.fault, doubt.words)  # as before, so that it is tried again
             self.backoff.failed(now)
             return

@@ -7,6 +7,9 @@ under the names that were.
 
     files = FailingFiles()
     files.fail(at=7, error=errno.ENOSPC, forever=True)
+    files.hang(only={"sync"})
+    ...
+    files.go_on()
 """
 
 from __future__ import annotations
@@ -14,13 +17,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from steplog.journal.files import Files
 
-__all__ = ["FailingFiles"]
+__all__ = ["HANG_MAX_S", "FailingFiles"]
+
+HANG_MAX_S = 60.0
 
 
 class FailingFiles(Files):
@@ -30,6 +36,7 @@ class FailingFiles(Files):
         operations: what was done, by name, in order.
         failed: how many of them failed.
         stall: called before each operation with its name; may take its time.
+        hangs: set while an operation hangs.
         synced_again: files that were synced once more after a sync of theirs had failed. There should be none.
     """
 
@@ -37,8 +44,12 @@ class FailingFiles(Files):
         self.operations: list[str] = []
         self.failed = 0
         self.stall = stall
+        self.hangs = threading.Event()
         self.synced_again: list[int] = []
         self._fail_at: int | None = None
+        self._hang_at: int | None = None
+        self._hang_only: frozenset[str] | None = None
+        self._goes_on = threading.Event()
         self._forever = False
         self._error = errno.EIO
         self._only: frozenset[str] | None = None
@@ -67,6 +78,27 @@ class FailingFiles(Files):
     def heal(self) -> None:
         """Let nothing fail from now on."""
         self._fail_at = None
+
+    def hang(self, at: int = 1, *, only: frozenset[str] | set[str] | None = None) -> None:
+        """Let the ``at``-th operation from now on, of those in ``only``, and all that come after it hang."""
+        self._goes_on.clear()
+        self.hangs.clear()
+        self._hang_only = None if only is None else frozenset(only)
+        self._hang_at = at
+
+    def go_on(self) -> None:
+        """Let nothing hang from now on, and what hangs go on."""
+        self._hang_at = None
+        self.hangs.clear()
+        self._goes_on.set()
+
+    def _hang(self, name: str) -> None:
+        if self._hang_at is None or (self._hang_only is not None and name not in self._hang_only):
+            return
+        self._hang_at -= 1
+        if self._hang_at <= 0:
+            self.hangs.set()
+            self._goes_on.wait(HANG_MAX_S)
 
     def power_cut(self, directory: Path) -> None:
         """Leave of ``directory``, whose own name is safe, what was synced; nothing is to use it meanwhile."""
@@ -110,6 +142,7 @@ class FailingFiles(Files):
     def _do(self, name: str, partly: Callable[[], Any] = lambda: None) -> None:
         self.operations.append(name)
         self.stall(name)
+        self._hang(name)
         if self._fail_at is None or (self._only is not None and name not in self._only):
             return
         self._fail_at -= 1

@@ -1,0 +1,144 @@
+"""A disk that stalls holds up nobody who does not need it: the agent's lock is not held meanwhile.
+
+Real runs on a disk that can be told to hang, and a server in memory.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from end_to_end.oracle import wait_until
+from steplog.delivery.agent import Agent
+from steplog.delivery.consignment import Terms
+from steplog.delivery.custody import Custody
+from steplog.journal.directories import Places, RunPlace, new_id
+from steplog.journal.manifest import Manifest
+from steplog.journal.opening import Disk, OpenWriter, open_writer
+from steplog.testing.failing_files import FailingFiles
+from steplog.testing.memory_server import MemoryRun, MemoryServer
+
+SPARE_S = 0.5
+DEADLINE_S = 30.0
+HOST = "0" * 16
+
+
+class Process:
+    """What a process has: places, a disk, an agent, and runs on one server."""
+
+    def __init__(self, root: Path) -> None:
+        (root / "memory").mkdir(mode=0o700)
+        self.places = Places(root / "memory", root / "spool", HOST)
+        self.files = FailingFiles()
+        self.disk = Disk(1 << 30, self.files)
+        self.terms = Terms(0.02, 1)
+        self.agent = Agent(self.terms, DEADLINE_S, 0.1, clock=lambda: 20 * time.monotonic(), source=random.Random(1))
+        self.server = MemoryServer()
+
+    def begin(self) -> Begun:
+        place, lock = self.places.claim(new_id())
+        assert lock is not None
+        own = self.write(place)
+        made = self.server.add_run("me", "demo")
+        manifest = Manifest(
+            local_id=place.local_id,
+            base_url=self.server.base_url,
+            account="me",
+            namespace="me",
+            project="demo",
+            run=made.uuid,
+            owner=own.writer.id.hex(),
+        )
+        custody = Custody(place, lock, manifest, self.disk, self.terms, random.Random(1), own)
+        own.delivered_here = True
+        custody.store(manifest)
+        self.agent.deliver(custody, self.server)
+        return Begun(self, custody, own, made)
+
+    def write(self, place: RunPlace) -> OpenWriter:
+        return open_writer(place, self.places.memory, self.disk, memory_bytes_max=1 << 22, value_bytes_max=1 << 20)
+
+
+class Begun:
+    """A run of this process."""
+
+    def __init__(self, process: Process, custody: Custody, own: OpenWriter, made: MemoryRun) -> None:
+        self.process = process
+        self.custody = custody
+        self.own = own
+        self.made = made
+
+    def log(self, *values: float) -> None:
+        for value in values:
+            self.own.writer.append.log("loss", value, None)
+
+    def flush(self, timeout_s: float = DEADLINE_S) -> bool:
+        return self.process.agent.wait(self.custody, timeout_s)
+
+    def finish(self, timeout_s: float = DEADLINE_S) -> bool:
+        """As ``Run.finish`` does."""
+        self.own.writer.end(lambda name, value, step: None)
+        done = self.process.agent.wait(self.custody, timeout_s, "COMPLETED")
+        self.own.gone = True
+        self.process.agent.dismiss(self.custody)
+        return done
+
+    def pending(self) -> int:
+        return self.process.agent.look(self.custody, lambda custody: custody.consignment.pending())
+
+    def values(self) -> list[float]:
+        return [row.value for row in self.made.rows]
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    made = Process(tmp_path)
+    yield made
+    made.files.go_on()
+    for custody in list(made.agent.custodies.values()):
+        made.agent.release(custody)
+    made.files.close_all()
+
+
+def within(seconds: float, what: Callable[[], object]) -> object:
+    """What it gives, in time."""
+    began = time.monotonic()
+    found = what()
+    assert time.monotonic() - began < seconds + SPARE_S
+    return found
+
+
+def test_a_record_that_is_set_aside_holds_up_its_own_run_alone_while_the_disk_stalls(process: Process):
+    """It was written to the disk under the agent's lock: nothing was sent, counted or waited for with a deadline."""
+    one, other = process.begin(), process.begin()
+    one.log(0.0)
+    other.log(0.0)
+    assert one.flush()
+    assert other.flush()
+    wait_until(lambda: not one.custody.written.owed and not other.custody.written.owed)
+    process.server.refuses = lambda name, value: 400 if value == 1.0 else None
+    process.files.hang()
+    one.log(1.0, 2.0)
+    assert process.files.hangs.wait(DEADLINE_S)
+    wait_until(lambda: one.custody.consignment._stream(one.own.journal.writer).leaving)
+    other.log(1.5)
+    assert within(0.0, lambda: one.pending()) == 2
+    assert within(0.3, lambda: one.flush(0.3)) is False
+    assert other.flush(DEADLINE_S)
+    assert within(1.0, lambda: process.agent.wait(other.custody, 1.0, "COMPLETED"))
+    assert other.values() == [0.0, 1.5]
+    assert other.made.status == "COMPLETED"
+    requests = len(process.server.requests)
+    assert within(0.3, lambda: one.flush(0.3)) is False
+    assert len(process.server.requests) == requests, "nothing of it is sent meanwhile"
+    assert one.values() == [0.0]
+    assert one.own.journal.marks.delivered == 1
+    assert one.own.journal.marks.rejected == 0
+    process.files.go_on()
+    assert one.flush()
+    assert one.values() == [0.0, 2.0]
+    assert one.own.journal.marks.rejected == 1
