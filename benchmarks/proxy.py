@@ -29,7 +29,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._sockets = [self._listener]
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.SelectSelector()  # whose timeouts are not rounded to milliseconds
         self._late: list[tuple[float, int, socket.socket, bytes]] = []  # bytes on their way; none: the end
         self._order = count()
         self._stop = False

@@ -110,9 +110,9 @@ class Stage:
         )
 
     @contextlib.contextmanager
-    def server(self, *arguments: str) -> Iterator[Server]:
-        """``steplog serve`` on a free port, with a database of its own."""
-        directory = self.new_directory()
+    def server(self, *arguments: str, on_disk: bool = True) -> Iterator[Server]:
+        """``steplog serve`` on a free port, with a database of its own; not ``on_disk``: no commit waits for one."""
+        directory = self.new_directory() if on_disk else Path(tempfile.mkdtemp(dir=self.memory))
         database = directory / "server.db"
         command = [sys.executable, "-m", "steplog", "serve", "--port", "0", "--db", str(database)]
         command += ["--allow-host", "127.0.0.1", *arguments]  # with any port: a proxy's too

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 
 import pytest
 
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
+from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
 from steplog.testing import HostileServer, Peer, answer
 
@@ -56,6 +58,49 @@ def test_many_threads_share_a_transport_and_no_more_connections_are_kept_than_as
             thread.join(30)
         assert bodies == [b'{"ok":true}'] * 120
         transport.close()
+
+
+def test_a_request_leaves_in_one_piece():
+    """Its head and its body were two, and a server woke up twice."""
+    pieces: list[bytes] = []
+
+    def first(peer: Peer) -> None:
+        while True:
+            pieces.append(peer.socket.recv(65536))
+            peer.send(answer(200))
+
+    with HostileServer(first) as server:
+        transport = transport_to(server.url)
+        for _ in range(3):
+            transport.exchange(POST, 5)
+        assert [piece.endswith(b"\r\n\r\n{}") for piece in pieces] == [True] * 3
+        transport.close()
+
+
+def test_requests_of_one_kind_share_nothing_that_differs():
+    bodies, keys = (
+        [b"{}", b'{"longer": 1}', b""],
+        iter(("a-first-key-01234567", "a-second-key-0123456", "a-third-key-01234567")),
+    )
+    heads: list[bytes] = []
+
+    def keep(peer: Peer) -> None:
+        while True:
+            heads.append(peer.request())
+            peer.send(answer(200))
+
+    with HostileServer(keep) as server:
+        transport = HTTPTransport(server.url, lambda: Secret(next(keys)))
+        for body in bodies:
+            transport.exchange(Request("POST", "/x/", body, {"Content-Type": "application/json"}), 5)
+        transport.close()
+    lengths = [re.findall(rb"(?i)content-length: (\d+)", head) for head in heads]
+    assert lengths == [[b"2"], [b"13"], [b"0"]]
+    assert [re.findall(rb"a-\w+-key", head) for head in heads] == [
+        [b"a-first-key"],
+        [b"a-second-key"],
+        [b"a-third-key"],
+    ]
 
 
 class TestKeptConnection:

@@ -69,6 +69,18 @@ def test_a_stock_server_gets_as_many_requests_at_once_as_it_may():
 
 
 @apart
+def test_what_is_due_on_other_lanes_does_not_wait_for_the_first_answer():
+    """The lanes came to be with the first answer, a round trip late."""
+    line = Line(Book().write(8, tuple("abcdefgh")), batch=False, lanes=8)
+    together = threading.Barrier(8)
+    passed: list[int] = []
+    line.server.script = lambda request: passed.append(together.wait(DEADLINE_S / 2))
+    agent, (held,) = started(line, lanes=8)
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    assert len(passed) == 8
+
+
+@apart
 def test_a_stock_server_gets_no_more_threads_than_there_are_names():
     line = Line(Book().write(60, tuple("abc")), batch=False, lanes=16)
     agent, (held,) = started(line, lanes=16)

@@ -94,7 +94,7 @@ class Agent:
         with self.lock:
             self._keeper.take(custody)
             self._sender.add(self._clock(), custody.consignment, transport, adopted)
-            self._start_lanes(1)
+            self._start_lanes()
         if custody.own is not None:
             self.keep(custody.own)
         else:
@@ -212,9 +212,9 @@ class Agent:
 
     # -- threads --------------------------------------------------------------------------------------------------
 
-    def _start_lanes(self, lanes: int) -> None:
+    def _start_lanes(self) -> None:
         with self.lock:
-            while len(self._pulses) < lanes:
+            while len(self._pulses) < max(1, min(self._sender.lanes(), self._lanes_max)):
                 pulse, lane = Pulse(), len(self._pulses)
                 name = f"steplog-sender-{lane}" if lane else "steplog-sender"
                 try:
@@ -266,7 +266,6 @@ class Agent:
                 due.consignment.release_waits()
                 if due.consignment in self.custodies:
                     self.custodies[due.consignment].settle()
-                self._start_lanes(min(self._sender.lanes(), self._lanes_max))
                 hurry = any(custody.consignment.waits for custody in self.custodies.values())
             if not hurry:
                 whole_s = (time.thread_time() - worked) * len(self._pulses) / self.terms.cpu_share_max
@@ -292,6 +291,7 @@ class Agent:
 
     def _exchange(self, due: Due) -> Answer | str:
         try:
+            self.attempt(self._start_lanes)  # what is due on other lanes does not wait for this answer
             return due.server.transport.exchange(due.order.request, self._exchange_timeout_s)
         except ServerUnavailableError as error:
             return str(error)

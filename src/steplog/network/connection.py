@@ -1,12 +1,13 @@
 """The connections of ``requests``, made to keep a deadline. Importing this imports ``requests``.
 
-A ``Session`` here differs from that of ``requests`` in what must never happen to a key or to a training run:
+``Connections`` is an adapter of ``requests`` without its session, which follows redirects, keeps cookies and takes a
+``~/.netrc`` entry for the key. What it does otherwise is what must never happen to a key or to a training run:
 
 - its connections take the deadline of the ``Exchange`` that the calling thread has put into ``deadline.current``:
   connecting, each send and each receive get the time that is left (``deadline`` has the reasons)
+- a request leaves in one piece, head and body: the server wakes up for it once
 - an answer's bytes are counted as they come in, head and body; more than the limit ends the exchange
-- it takes nothing from the environment by itself (a ``~/.netrc`` entry would replace the key), follows no redirect
-  (``requests`` reads and inflates a redirect's whole body even where it does not follow), keeps no cookie
+- what is the same in every request of a kind is prepared and checked once
 - its pool has no lock, so that a fork beside an exchange leaves none held in the child, and closes what is too
   many without a word
 """
@@ -17,9 +18,9 @@ import io
 import queue
 import socket
 from collections import deque
+from collections.abc import Callable, Mapping
 from http.client import HTTPResponse, IncompleteRead
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, NoReturn
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -28,10 +29,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from steplog.network import deadline
 
-__all__ = ["AnswerTooLargeError", "Session"]
+__all__ = ["AnswerTooLargeError", "Connections"]
 
 # Beyond the body: status line, headers, and the sizes of small chunks.
 _HEAD_BYTES_MAX = 1024 * 1024
+_HEADERS = {"User-Agent": "steplog", "Accept": "*/*", "Accept-Encoding": "identity"}
+_KINDS_MAX = 1024
 
 
 class AnswerTooLargeError(OSError):
@@ -87,6 +90,7 @@ class _Bounded(HTTPConnection):
     response_class = _Response
     # ``http.client.HTTPConnection.debuglevel = 1`` prints headers, the key among them: not these.
     debuglevel = 0
+    _gathered: list[Any] | None = None  # what is to leave together
 
     def _new_conn(self) -> socket.socket:
         return deadline.connect(self._dns_host, self.port, self.socket_options or (), deadline.current.get())
@@ -96,9 +100,18 @@ class _Bounded(HTTPConnection):
         if self.sock is not None:
             exchange.reused = True
             exchange.attach(self.sock)
-        super().request(*arguments, **options)
+        self._gathered = []
+        try:
+            super().request(*arguments, **options)
+            whole = b"".join(self._gathered)
+        finally:
+            self._gathered = None
+        self.send(whole)
 
     def send(self, data: Any) -> None:
+        if self._gathered is not None:
+            self._gathered.append(data)
+            return
         if self.sock is not None:
             self.sock.settimeout(deadline.current.get().remaining())
         super().send(data)
@@ -158,22 +171,39 @@ class _Adapter(HTTPAdapter):
         return pools
 
 
-class Session(requests.Session):
-    """A session that adds nothing of its own to a request, and to an answer neither."""
+class Connections:
+    """The connections of one process to one server, of which at most ``connections_max`` are kept."""
 
     def __init__(self, connections_max: int) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.headers.clear()
-        self.headers.update({"User-Agent": "steplog", "Accept": "*/*", "Accept-Encoding": "identity"})
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(pool_connections=4, pool_maxsize=connections_max)
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
+        self._adapter = _Adapter(pool_connections=4, pool_maxsize=connections_max)
+        self._kinds: dict[tuple[str, str, tuple[tuple[str, str], ...]], requests.PreparedRequest] = {}
 
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None: a redirect is an answer like any other."""
-        return None
+    def prepare(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        auth: Callable[[requests.PreparedRequest], requests.PreparedRequest],
+    ) -> requests.PreparedRequest:
+        """A request to be sent once; of what ``auth`` puts in nothing is kept."""
+        kind = method, url, tuple(headers.items())
+        first = self._kinds.get(kind)
+        if first is None:
+            first = requests.Request(method, url, headers={**_HEADERS, **headers}).prepare()
+            if len(self._kinds) >= _KINDS_MAX:
+                self._kinds.clear()
+            self._kinds[kind] = first
+        prepared = first.copy()
+        prepared.prepare_body(body, None)
+        return auth(prepared)
 
-    def __getstate__(self) -> NoReturn:
-        raise TypeError("a session belongs to one process")
+    def send(
+        self, prepared: requests.PreparedRequest, timeout_s: float, verify: str | bool, proxies: dict[str, str]
+    ) -> requests.Response:
+        """The answer, of which the body is still to be read."""
+        return self._adapter.send(prepared, stream=True, timeout=timeout_s, verify=verify, proxies=proxies)
+
+    def close(self) -> None:
+        """Close those that are idle."""
+        self._adapter.close()

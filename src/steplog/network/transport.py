@@ -1,4 +1,4 @@
-"""Sends requests over HTTP: one session a process, one deadline an exchange, one kind of failure.
+"""Sends requests over HTTP: one pool of connections a process, one deadline an exchange, one kind of failure.
 
 - The deadline bounds the whole exchange, from resolving the name to the last byte of the answer (``deadline``).
 - No redirect is followed. No compression is asked for, and what comes compressed anyway is not inflated.
@@ -15,7 +15,7 @@
   carries a range of positions. Anything else is ambiguous and the caller's to decide; of an ``Idempotency-Key``
   a stock server knows nothing.
 - Whatever goes wrong on the way is a ServerUnavailableError, "ADDRESS: reason". After a fork the child has
-  a session of its own and leaves the inherited one alone.
+  a pool of its own and leaves the inherited one alone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from steplog.network.secret import Secret
 if TYPE_CHECKING:
     import requests
 
-    from steplog.network.connection import Session
+    from steplog.network.connection import Connections
 
 __all__ = ["HTTPTransport"]
 
@@ -166,8 +166,8 @@ class HTTPTransport:
 
     def close(self) -> None:
         """Close the idle connections; the transport can go on being used."""
-        for session in self._process().sessions.values():
-            session.close()
+        for connections in self._process().connections.values():
+            connections.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a transport holds a key and connections; each process makes its own")
@@ -208,17 +208,15 @@ class HTTPTransport:
     ) -> requests.Response:
         import requests
 
-        from steplog.network.connection import Session
+        from steplog.network.connection import Connections
 
         # No lock here either, and the first that is made is everyone's.
-        session = process.sessions.get(0) or process.sessions.setdefault(0, Session(self._connections_max))
+        made = process.connections
+        connections = made.get(0) or made.setdefault(0, Connections(self._connections_max))
         url = self._base_url + request.path
         proxies = {} if is_loopback(url) else requests.utils.get_environ_proxies(url, no_proxy=None)
-        prepared = requests.PreparedRequest()  # not session.prepare_request, which costs twice as much for the same
-        prepared.prepare(request.method, url, {**session.headers, **request.headers}, data=request.body, auth=auth)
-        response = session.send(
-            prepared, stream=True, timeout=live.remaining(), verify=trust, proxies=proxies, allow_redirects=False
-        )
+        prepared = connections.prepare(request.method, url, request.headers, request.body, auth)
+        response = connections.send(prepared, live.remaining(), trust, proxies)
         response.request.headers.pop("Authorization", None)
         response._content = auth.hide_in(response, _body(response, live.body_bytes_max))
         response._content_consumed = True  # type: ignore[attr-defined]
@@ -226,10 +224,10 @@ class HTTPTransport:
 
 
 class _Process:
-    """What belongs to one process: its session, made at the first request, and its exchanges under way."""
+    """What belongs to one process: its connections, made at the first request, and its exchanges under way."""
 
     def __init__(self) -> None:
-        self.sessions: dict[int, Session] = {}
+        self.connections: dict[int, Connections] = {}
         self.live: dict[deadline.Exchange, Request] = {}
 
 
