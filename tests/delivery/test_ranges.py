@@ -12,6 +12,7 @@ from steplog.delivery.remains import GAP_S, SLOTS_MAX
 from steplog.delivery.sender import Due
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal import range as ranges
+from steplog.journal.marks import WINDOW
 from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
@@ -238,16 +239,33 @@ def test_a_range_whose_answer_was_lost_arrives_once():
     assert line.values() == [1, 2, 3, 4, 5]
 
 
-def test_a_range_that_may_have_arrived_counts_as_ambiguous_where_the_server_turns_into_a_stock_one():
-    line = Line(Book().write(5))
+@pytest.mark.parametrize("count", [5, 3 * WINDOW])
+@pytest.mark.parametrize("again", [False, True], ids=["the same agent", "another agent"])
+def test_a_range_that_may_have_arrived_counts_as_ambiguous_where_the_server_turns_into_a_stock_one(count, again):
+    """No more than its first 4,096 records were counted."""
+    line = Line(Book(size=1 << 20).write(count, tuple("abcdefgh")), lanes=8)
     line.server.faults.append(Fault.lost())
     line.step()
     line.now += 1
     line.step()
     line.server.batch = False
+    if again:
+        line.again()
+    line.books[0].write(10)
     line.deliver()
-    assert sorted(line.values()) == sorted([1, 2, 3, 4, 5] * 2)
-    assert line.books[0].journal.marks.ambiguous == 5
+    assert sorted(line.values()) == sorted([*range(1, count + 11), *range(1, count + 1)])
+    assert line.books[0].journal.marks.ambiguous == count
+
+
+@pytest.mark.parametrize("status", [429, 413])
+def test_a_range_of_which_nothing_was_stored_counts_as_sent_for_no_stock_server(status):
+    line = Line(Book().write(5))
+    line.server.faults.append(Fault(status))
+    line.step()
+    line.server.batch = False
+    line.deliver()
+    assert line.values() == [1, 2, 3, 4, 5]
+    assert line.books[0].journal.marks.ambiguous == 0
 
 
 def test_a_fault_of_the_range_level_says_nothing_of_the_run():

@@ -25,7 +25,8 @@ MARKS = st.builds(
     NUMBERS,
     sent=WINDOWS,
     settled=WINDOWS,
-    begin=st.integers(0, 2**63 - 1),
+    begin=st.integers(0, 2**47 - 1),
+    reach=st.integers(0, 2**16 - 1),
 )
 
 
@@ -144,6 +145,17 @@ def test_delivered_moves_over_everything_that_is_settled_from_below(settled):
     for position in settled:
         found = found.with_settled(100 + position)
     assert (found.delivered, found.settled) == (100 + len(settled), 0)
+
+
+def test_what_went_out_in_a_range_without_an_answer_is_ambiguous_once_it_goes_alone():
+    found = Marks(delivered=100, reach=3)
+    for position in (100, 101, 100, 103, 103):
+        found = found.with_sent([position])
+    assert found.ambiguous == 3  # 100 and 101, once each, and 103, which was sent twice
+    found = found.with_settled(100).with_settled(101)
+    assert (found.delivered, found.reach) == (102, 1)
+    found = found.with_sent([102, 104]).with_settled(102).with_settled(103).with_settled(104)
+    assert (found.delivered, found.reach, found.ambiguous) == (105, 0, 4)
 
 
 def test_the_other_fields_stay_as_they_are():

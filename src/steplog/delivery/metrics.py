@@ -128,9 +128,8 @@ class MetricStream:
                 lane.queue.popleft()
                 lane.doubt, lane.faults = None, 0
         marks, last = self.journal.marks, end - 1
-        if (step := last - marks.delivered) >= 0:
-            moved = replace(marks, delivered=last, sent=marks.sent >> step, settled=marks.settled >> step)
-            self.journal.set_marks(moved.with_settled(last))
+        if last >= marks.delivered:
+            self.journal.set_marks(marks.moved(last).with_settled(last))
 
     def _fill(self) -> None:
         """Read on, as far as the window goes, and give each record to its name's lane."""

@@ -18,8 +18,8 @@ While a record is being set aside nothing is sent: each range would cover it, an
 
 Records that are set aside one after the other, with nothing accepted in between, come at the pace of back-off.
 
-While no answer tells what became of a range, its first ``WINDOW`` positions are marked as sent, as those of a stock
-server are: should the server turn into one, they may arrive there twice.
+While no answer tells what became of a range, the marks keep how far it reached: should the server turn into a stock
+one, its records may arrive there twice, and are counted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from steplog.delivery.order import Address, Aside, Order
 from steplog.delivery.remains import SLOTS_MAX, Remains
 from steplog.delivery.verdicts import NOT_STORED, Judgement, Verdict
 from steplog.journal.journal import Journal
-from steplog.journal.marks import WINDOW
 from steplog.journal.range import Range, encode
 
 __all__ = ["STEADY_RANGES", "RangeStream"]
@@ -130,13 +129,12 @@ class RangeStream:
             most = min(most, max(1, (self._doubt.end - first) // 2))
         batch = self._remains.read(most)
         marks = self.journal.marks
-        sent = marks.sent | (1 << min(batch.end - first, WINDOW)) - 1
-        if sent != marks.sent:
-            self.journal.set_marks(replace(marks, sent=sent))
+        if batch.end - first > marks.reach:
+            self.journal.set_marks(replace(marks, reach=batch.end - first))
 
         def answered(now: float, batch: Range, judgement: Judgement) -> None:
             if judgement.verdict in NOT_STORED or judgement.declined:
-                self.journal.set_marks(replace(self.journal.marks, sent=marks.sent))
+                self.journal.set_marks(replace(self.journal.marks, reach=marks.reach))
             self._answered(now, batch, judgement)
 
         return self._order(address, batch, answered, self._doubt is not None and self._doubt.vouched)

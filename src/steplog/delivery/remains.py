@@ -128,6 +128,7 @@ class Remains:
                 abandoned=max(0, marks.abandoned - holes),
                 sent=0,
                 settled=0,
+                reach=0,
             )
         )
         return self.lost_below - mark

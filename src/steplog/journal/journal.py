@@ -82,18 +82,14 @@ class Journal:
         ``records`` of what is acknowledged were really sent. What else was claimed there (holes of a dead writer,
         damaged or lost slots) is counted as abandoned.
         """
-        step = end - self.marks.delivered
-        if step <= 0:
+        if end <= self.marks.delivered:
             return
         carrying, holes = self.census(self.marks.delivered, end)
         self.set_marks(
             replace(
-                self.marks,
-                delivered=end,
+                self.marks.moved(end),
                 records=self.marks.records + records,
                 abandoned=self.marks.abandoned + max(0, carrying + holes - records - set_aside),
-                sent=self.marks.sent >> step,
-                settled=self.marks.settled >> step,
             )
         )
         self.evict(end)

@@ -5,14 +5,16 @@ takes the newer of those whose check holds. Only the process that holds the run'
 
 ::
 
-    copy    magic b"SLM1", CRC-32 u32 of the rest, sequence u64, delivered u64, durable u64, begin and stock u64,
+    copy    magic b"SLM1", CRC-32 u32 of the rest, sequence u64, delivered u64, durable u64, begin, stock and reach u64,
             records u64, rejected u64, ambiguous u64, abandoned u64, oldest u64, sent 512 bytes, settled 512 bytes
 
 *delivered* and *durable* are positions: everything below is on the server, on the disk. *begin* is one, too: below
 it nothing is in the journal any more, delivered or given up. *stock*, the lowest bit of its number, is 1 once anything
-went to a stock server, and never turns back. For a stock server, which takes records one by one and out of order, the
-windows hold a bit each for the ``WINDOW`` positions from *delivered* on. What the two bits of a position say is stored
-before the request, so that after a death what may have arrived twice is known, and counted once::
+went to a stock server, and never turns back. *reach*, the upper 16 bits, is how many positions from *delivered* on went
+out in ranges to which no answer came: should the server turn into a stock one, they were sent before. For a stock
+server, which takes records one by one and out of order, the windows hold a bit each for the ``WINDOW`` positions from
+*delivered* on. What the two bits of a position say is stored before the request, so that after a death what may have
+arrived twice is known, and counted once::
 
     sent  settled
     0     0        waits
@@ -41,6 +43,7 @@ _FIELDS = struct.Struct(f"<QQQQQQQQ{WINDOW // 8}s{WINDOW // 8}s")
 _SEQUENCE = struct.Struct("<Q")
 COPY_BYTES = _HEAD.size + _SEQUENCE.size + _FIELDS.size
 MARKS_BYTES = 2 * COPY_BYTES
+_REACH_SHIFT = 48  # so that begin is below 2**47
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Marks:
     sent: int = 0
     settled: int = 0
     begin: int = 0
+    reach: int = 0
 
     @property
     def done(self) -> int:
@@ -67,7 +71,7 @@ class Marks:
     def with_sent(self, positions: list[int]) -> Marks:
         """The same, with these positions about to be sent; each that was sent before counts as ambiguous, once."""
         bits = sum(1 << (position - self.delivered) for position in positions) & ~self.done
-        again = self.sent & bits & ~self.settled
+        again = (self.sent | (1 << self.reach) - 1) & bits & ~self.settled
         return replace(
             self, sent=self.sent | bits, settled=self.settled | again, ambiguous=self.ambiguous + again.bit_count()
         )
@@ -83,7 +87,18 @@ class Marks:
         sent, settled = self.sent & ~bit, self.settled | bit
         done = settled & ~sent
         run = (~done & (done + 1)).bit_length() - 1  # how many of the lowest bits are set
-        return replace(self, delivered=self.delivered + run, settled=settled >> run, sent=sent >> run)
+        return replace(self, sent=sent, settled=settled).moved(self.delivered + run)
+
+    def moved(self, delivered: int) -> Marks:
+        """The same, with everything below this position delivered."""
+        step = delivered - self.delivered
+        return replace(
+            self,
+            delivered=delivered,
+            sent=self.sent >> step,
+            settled=self.settled >> step,
+            reach=max(0, self.reach - step),
+        )
 
 
 def load(memory: Memory) -> Marks:
@@ -104,7 +119,7 @@ def encode(marks: Marks, sequence: int) -> bytes:
     data = _SEQUENCE.pack(sequence) + _FIELDS.pack(
         marks.delivered,
         marks.durable,
-        2 * marks.begin + marks.stock,
+        marks.reach << _REACH_SHIFT | 2 * marks.begin | marks.stock,
         marks.records,
         marks.rejected,
         marks.ambiguous,
@@ -137,7 +152,8 @@ def decode(data: bytes) -> tuple[int, Marks] | None:
         oldest,
         int.from_bytes(sent, "little"),
         int.from_bytes(settled, "little"),
-        begin >> 1,
+        (begin & (1 << _REACH_SHIFT) - 1) >> 1,
+        begin >> _REACH_SHIFT,
     )
     return sequence, marks
 
