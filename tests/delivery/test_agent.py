@@ -46,6 +46,26 @@ def test_who_waits_is_let_go_at_the_deadline_while_an_exchange_hangs():
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
 
 
+@apart
+@pytest.mark.parametrize("batch", [True, False], ids=["batch", "stock"])
+def test_an_exchange_under_way_at_a_deadline_is_not_ended_and_its_answer_counts(batch: bool):
+    """Cut off, a stock server's record would have to go again, and be there twice."""
+    line = Line(Book().write(1), batch=batch)
+    asked, freed = [], threading.Event()
+
+    def script(request: Request) -> None:
+        asked.append(request.path)
+        freed.wait(DEADLINE_S)
+
+    line.server.script = script
+    agent, (held,) = started(line)
+    assert not agent.wait(held, 0.3)  # type: ignore[arg-type]
+    freed.set()
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    assert (len(asked), line.values()) == (1, [1])
+    assert line.books[0].journal.marks.ambiguous == 0
+
+
 class Hanging(MemoryServer):
     """It answers nothing until an exchange is ended."""
 

@@ -15,7 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_always, stop_never
 
 from steplog.delivery.news import news
 
-__all__ = ["POLL_MAX_S", "POLL_MIN_S", "Pulse", "wait_for"]
+__all__ = ["DUE_MAX_S", "POLL_MAX_S", "POLL_MIN_S", "Pulse", "wait_for"]
 
 POLL_MIN_S = 0.04
 POLL_MAX_S = 0.5
