@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from delivery.parts import Book, Line
+from steplog.delivery.exchange import Answer
 from steplog.delivery.metrics import MetricStream
 from steplog.delivery.sender import Due
 from steplog.journal import marks
@@ -282,7 +283,8 @@ def test_positions_that_an_earlier_agent_settled_are_moved_over_once():
     assert sorted(set(line.values())) == list(range(1, 13))
 
 
-def test_what_was_given_up_is_passed_over_and_what_went_out_before_its_turn_counts_once():
+@pytest.mark.parametrize("ends", ["accepted", "the connection was lost", Answer(400, b"{}"), Answer(500, b"{}")])
+def test_what_was_given_up_is_passed_over_and_what_went_out_before_its_turn_counts_once(ends):
     book = Book(size=1024).write(200, names=("loss", "lr"))
     line = Line(book, batch=False, lanes=2)
     first = line.sender.next(line.now, 0)
@@ -292,9 +294,9 @@ def test_what_was_given_up_is_passed_over_and_what_went_out_before_its_turn_coun
     before = line.values()
     assert book.journal.marks.done  # some are on the server, and some before them are not
     end = next(piece.limit for piece in book.journal.memory.pieces() if piece.limit > 120)
-    assert not line.consignment.give_up(book.journal.writer, end)
-    line.answer(first, "the connection was lost")
-    assert line.consignment.give_up(book.journal.writer, end)
+    line.consignment.give_up(book.journal.writer, end)
+    line.answer(first, line.exchange(first) if ends == "accepted" else ends)
+    before = line.values()
     line.deliver()
     marks = book.journal.marks
     assert sorted(set(line.values()) - set(before)) == [value for value in range(end + 1, 201) if value not in before]

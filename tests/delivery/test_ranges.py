@@ -7,6 +7,7 @@ import random
 import pytest
 
 from delivery.parts import Book, Line
+from steplog.delivery.exchange import Answer
 from steplog.delivery.ranges import RangeStream
 from steplog.delivery.remains import GAP_S, SLOTS_MAX
 from steplog.delivery.sender import Due
@@ -286,7 +287,7 @@ def test_what_was_given_up_is_covered_by_the_next_range_and_counted_as_that_alon
     delivered = len(line.values())
     assert (line.set_aside(), 0 < delivered < 200) == ([3], True)
     end = next(piece.limit for piece in book.journal.memory.pieces() if piece.limit > 120)
-    assert line.consignment.give_up(book.journal.writer, end)
+    line.consignment.give_up(book.journal.writer, end)
     assert line.values() == [value for value in range(1, 201) if value != 3][:delivered]
     line.again()
     line.server.script = lambda request: None
@@ -301,8 +302,10 @@ def test_what_was_given_up_is_covered_by_the_next_range_and_counted_as_that_alon
     )
 
 
-def test_nothing_is_given_up_while_it_is_under_way():
-    book = Book(size=1024).write(200)
+@pytest.mark.parametrize("ends", ["accepted", "not answered", "lost", 400, 413, 500])
+@pytest.mark.parametrize("beyond", [20, 150])
+def test_what_is_given_up_while_it_is_under_way_counts_as_delivered_once_it_is_and_does_not_go_again(ends, beyond):
+    book = Book(size=1024).write(100)
     line = Line(book)
     due = line.sender.next(line.now)
     for _ in range(9):
@@ -311,9 +314,17 @@ def test_nothing_is_given_up_while_it_is_under_way():
         line.now += 1
         due = line.sender.next(line.now)
     assert isinstance(due, Due)
-    end = next(piece.limit for piece in book.journal.memory.pieces() if piece.limit > 20)
-    assert not line.consignment.give_up(book.journal.writer, end)
-    line.answer(due, line.exchange(due))
-    assert book.journal.marks.oldest == 0
-    line.deliver()
-    assert line.values() == list(range(1, 201))
+    book.write(100)
+    end = next(piece.limit for piece in book.journal.memory.pieces() if piece.limit > beyond)
+    line.consignment.give_up(book.journal.writer, end)
+    assert book.journal.marks.oldest == end
+    stored = ends in ("accepted", "not answered")
+    answer = line.exchange(due) if stored else "the connection was lost"
+    line.answer(due, Answer(ends, b"{}") if isinstance(ends, int) else answer if ends == "accepted" else "no answer")
+    line.deliver(20)
+    marks = book.journal.marks
+    assert line.values() == [value for value in range(1, 201) if value > end or (stored and value <= 100)]
+    # Of what no answer came to it is not said that it is delivered.
+    known = len(line.values()) if ends != "not answered" else 200 - end
+    assert (marks.records, marks.oldest) == (known, 200 - known)
+    assert (marks.delivered, marks.rejected, marks.abandoned) == (200, 0, 0)

@@ -17,15 +17,21 @@ STRIDE = 1 if os.environ.get("STEPLOG_LONG") else 5
 
 
 class AtBytecode:
-    """Calls ``act`` at the ``at``-th ``event`` that the journal's own code gives; what it raises, the call raises."""
+    """Calls ``act`` at the ``at``-th ``event`` that the journal's own code gives; what it raises, the call raises.
 
-    def __init__(self, at: int, act: Callable[[], object], event: str = "opcode") -> None:
+    Only the files of the journal whose names end with one of ``files`` count.
+    """
+
+    def __init__(
+        self, at: int, act: Callable[[], object], event: str = "opcode", files: tuple[str, ...] = (".py",)
+    ) -> None:
         self.left = at
         self._act = act
         self._event = event
+        self._files = files
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        if OURS not in frame.f_code.co_filename:
+        if OURS not in frame.f_code.co_filename or not frame.f_code.co_filename.endswith(self._files):
             return None
         frame.f_trace_opcodes = self._event == "opcode"
         if event == self._event:

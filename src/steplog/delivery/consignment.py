@@ -79,7 +79,6 @@ class Consignment:
         self.status_sent = False
         self.refused: Judgement | None = None  # of the status, for those who wait for it
         self.waits: list[Wait] = []
-        self.under_way = 0  # exchanges
         self.journals: dict[str, Journal] = {}
         self._ends: dict[str, int] = {}
         self._status_at = 0.0
@@ -157,11 +156,11 @@ class Consignment:
                 wait.done()
 
     def give_up(self, writer: str, end: int) -> bool:
-        """Give up a journal's records below ``end``, unless something is under way; whether so. Raises OSError."""
-        if self.under_way or (stream := self._stream(writer)).leaving:
-            return False
-        stream.give_up(end)
-        return True
+        """Give up a journal's records below ``end``, unless one is being set aside; whether so. Raises OSError."""
+        stream = self._stream(writer)
+        if not stream.leaving:
+            stream.give_up(end)
+        return not stream.leaving
 
     def _written(self) -> dict[str, int]:
         return {writer: journal.written() for writer, journal in self.journals.items()}

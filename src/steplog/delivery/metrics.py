@@ -121,7 +121,7 @@ class MetricStream:
         return queued + (self.journal.census(start, end)[0] if start < end else 0)
 
     def give_up(self, end: int) -> None:
-        """Do without the records below ``end``, which is readable; nothing is under way."""
+        """Do without the records below ``end``, which is readable."""
         self.journal.give_up(end, self._set_aside)
         for lane in self._lanes:
             while lane.queue and lane.queue[0].position < end:
@@ -181,6 +181,11 @@ class MetricStream:
     # -- answers --------------------------------------------------------------------------------------------------
 
     def _answered(self, now: float, lane: _Lane, metric: _Metric, judgement: Judgement) -> None:
+        if metric.position < self.journal.marks.delivered:  # given up meanwhile
+            if judgement.verdict is Verdict.ACCEPTED:
+                marks = self.journal.marks
+                self.journal.set_marks(replace(marks, records=marks.records + 1, oldest=marks.oldest - 1))
+            return
         if judgement.verdict is not Verdict.FAULT:
             lane.faults = 0
         if judgement.verdict is Verdict.ACCEPTED:
@@ -201,6 +206,8 @@ class MetricStream:
             lane.doubt = Doubt(metric.position, metric.position + 1, blocked=True)
 
     def _probed(self, now: float, lane: _Lane, doubt: Doubt, judgement: Judgement) -> None:
+        if lane.doubt is not doubt:
+            return  # its metric was given up meanwhile
         if judgement.verdict in _REFUSALS:
             if self.trouble is None:
                 news.warning("steplog: the server refuses everything: %s. Everything is kept.", judgement.words)

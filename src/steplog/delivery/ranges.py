@@ -18,6 +18,9 @@ While a record is being set aside nothing is sent: each range would cover it, an
 
 Records that are set aside one after the other, with nothing accepted in between, come at the pace of back-off.
 
+What is given up for want of room (``on_full``) while it is under way is delivered if it is accepted, and does not go
+again if not.
+
 While no answer tells what became of a range, the marks keep how far it reached: should the server turn into a stock
 one, its records may arrive there twice, and are counted.
 """
@@ -110,7 +113,7 @@ class RangeStream:
         return self._remains.pending()
 
     def give_up(self, end: int) -> None:
-        """Do without the records below ``end``, which is readable; nothing is under way."""
+        """Do without the records below ``end``, which is readable."""
         self._remains.give_up(end)
         if self._doubt is not None and self._doubt.first < end:
             self._doubt, self._faults = None, 0
@@ -179,7 +182,9 @@ class RangeStream:
                 self._doubt = Doubt(batch.first, batch.end, blocked=True)
 
     def _accepted(self, batch: Range) -> None:
-        self.journal.ack(batch.end, batch.records, self._remains.aside_in(batch.first, batch.end))
+        begin, aside = self.journal.marks.begin, self._remains.aside_in(batch.first, batch.end)
+        given_up = batch.part(batch.first, min(begin, batch.end)).records if begin > batch.first else 0
+        self.journal.ack(batch.end, batch.records - given_up, aside, given_up)
         looked_at, seen = self._look
         if batch.end >= seen:
             self._taken_at = looked_at

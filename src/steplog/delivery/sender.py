@@ -171,7 +171,6 @@ class Sender:
         entry.turn = self._turn
         entry.quiet.clear()
         server = entry.server
-        entry.consignment.under_way += 1
         due = Due(server, entry.consignment, order, now)
         if server.backoff.attempt_number > 0:
             server.probe = due
@@ -182,7 +181,6 @@ class Sender:
     def answered(self, now: float, due: Due, answer: Answer | str) -> None:
         """Learn from an answer, or from why there was none."""
         server, consignment = due.server, due.consignment
-        consignment.under_way -= 1
         self._at = consignment
         if isinstance(answer, str):
             judgement, body = Judgement(Verdict.AGAIN, answer), b""

@@ -6,6 +6,7 @@ hole if nobody fills it. Once the writer is dead, its holes are calls that never
 counted as abandoned.
 
 ``give_up`` moves the journal's beginning where there is no room (``on_full``): nothing is below it, and no hole either.
+What is under way just then counts as given up until an answer says that it is delivered.
 
 ``ack`` moves the marks first and frees memory then, so that a death in between costs a duplicate request, which the
 server knows, and never a record. Positions that carry no record (tombstones, holes, a segment that vanished
@@ -76,11 +77,11 @@ class Journal:
         mark.store(memory, self.marks)
         self._marks_memory = memory
 
-    def ack(self, end: int, records: int, set_aside: int = 0) -> None:
+    def ack(self, end: int, records: int, set_aside: int = 0, given_up: int = 0) -> None:
         """Everything below ``end`` is on the server, but for what is set aside; free what is not needed any more.
 
-        ``records`` of what is acknowledged were really sent. What else was claimed there (holes of a dead writer,
-        damaged or lost slots) is counted as abandoned.
+        ``records`` of what is acknowledged were really sent, and so many more that were ``given_up`` meanwhile. What
+        else was claimed there (holes of a dead writer, damaged or lost slots) is counted as abandoned.
         """
         if end <= self.marks.delivered:
             return
@@ -88,8 +89,9 @@ class Journal:
         self.set_marks(
             replace(
                 self.marks.moved(end),
-                records=self.marks.records + records,
+                records=self.marks.records + records + given_up,
                 abandoned=self.marks.abandoned + max(0, carrying + holes - records - set_aside),
+                oldest=self.marks.oldest - given_up,
             )
         )
         self.evict(end)
@@ -97,7 +99,7 @@ class Journal:
     def give_up(self, end: int, aside: Collection[int]) -> None:
         """Have nothing below ``end`` any more, which is readable, to make room; what was not delivered is counted.
 
-        Positions ``aside`` are counted already. Nothing of it may be under way. Raises OSError where it cannot look.
+        Positions ``aside`` are counted already. Raises OSError where it cannot look.
         """
         marks = self.marks
         first = self.begin

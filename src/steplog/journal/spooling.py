@@ -10,7 +10,7 @@ on.
 
 What the disk does not take stays in memory, and once that is full ``log`` drops, which is ``on_full`` = drop_newest.
 With drop_oldest, ``excess`` says in time how much memory is to go: the oldest files, then the oldest closed segments,
-are given up for it, unless something of the run is under way to the server.
+are given up for it.
 
 The disk is slow and may fail at any call. Nobody waits for it but the thread that writes: ``lock`` guards the
 journal, and is never held across a write. After an error the next attempt is an interval away; it is said once, and
@@ -50,7 +50,7 @@ class Spooling:
         self.spool = spool
         self.trouble: str | None = None  # why the disk does not take it
         self._said = False  # since it last took something
-        self.give_up: Callable[[int], bool] = lambda end: False  # what lies below, unless it is under way; whether so
+        self.give_up: Callable[[int], bool] = lambda end: False  # what lies below, if it is ours to; whether so
         self._room = room
         self._excess = excess
         self._full = False  # the disk, when it last took nothing: not broken

@@ -70,10 +70,8 @@ class Process:
         return any(run.opened.writer.pool.is_half_full() for run in list(self.runs.values()))
 
     def _excess(self) -> int:
-        """How many bytes of memory are to be given up where the disk does not take them."""
-        used = 0 if self.usage is None else self.usage.bytes()
-        pools = [run.opened.writer.pool for run in list(self.runs.values())]
-        return max(0, used - self.memory_bytes_max * 3 // 4, *(pool.excess_bytes() for pool in pools))
+        """How many bytes of memory are to be given up where the disk does not take them: none where nobody logs."""
+        return max((run.opened.writer.pool.excess_bytes() for run in list(self.runs.values())), default=0)
 
 
 _current: Process | None = None
