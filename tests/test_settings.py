@@ -143,6 +143,12 @@ def test_what_does_not_parse_names_the_setting_and_the_variable(tmp_path, variab
     assert len(text) < 300
 
 
+@pytest.mark.parametrize(("interval_s", "age_s"), [("0.6", 0.45), ("1", 0.75), ("600", 0.75)])
+def test_whoever_shortens_the_spool_interval_alone_has_batches_that_are_younger(tmp_path, interval_s, age_s):
+    settings = resolve({"STEPLOG_SPOOL_INTERVAL_S": interval_s}, tmp_path)
+    assert settings.batch_age_s == pytest.approx(age_s)
+
+
 def test_two_ports_that_differ_are_refused(tmp_path):
     environ = {"TELLURIO_BACKEND_HTTP_BASE_URL": "http://localhost:1", "TELLURIO_BACKEND_HTTP_PORT": "2"}
     with pytest.raises(ConfigurationError, match="port 2 is given, and 1 in the address"):

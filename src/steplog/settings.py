@@ -165,7 +165,12 @@ class Settings:
     finish_timeout_s: float = _setting(_amount(0), "How long finish() and the exit wait.", 60.0)
     exchange_timeout_s: float = _setting(_amount(0.001), "One request and its whole answer.", 30.0)
     connect_timeout_s: float = _setting(_amount(0.001), "Resolving and connecting, within the exchange.", 10.0)
-    batch_age_s: float = _setting(_amount(0), "How long a record waits for others.", 0.75)
+    batch_age_s: float = _setting(
+        _amount(0),
+        "How long a record waits for others.",
+        0.75,
+        shown="0.75, or three quarters of spool_interval_s if that is less",
+    )
     spool_interval_s: float = _setting(_amount(0.001), "Undelivered for longer: copied to disk.", 1.0)
     signal_flush_s: float = _setting(_amount(0), "How long a flush after a signal takes.", 5.0)
     connections_max: int = _setting(_count(1), "Connections to a server that takes no batches.", 32)
@@ -200,6 +205,8 @@ def resolve(environ: Mapping[str, str] | None = None, directory: Path | None = N
         else:
             continue
         values[name] = _parsed(name, origins[name], field.metadata["parse"], value, base)
+    if "batch_age_s" not in values and "spool_interval_s" in values:
+        values["batch_age_s"] = min(Settings.batch_age_s, 0.75 * values["spool_interval_s"])
     settings = Settings(**values)
     if settings.batch_age_s >= settings.spool_interval_s:
         raise ConfigurationError("batch_age_s must be below spool_interval_s: what is sent in time needs no disk")
