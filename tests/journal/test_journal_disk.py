@@ -65,6 +65,19 @@ def test_when_memory_is_short_everything_goes_to_disk_and_leaves_memory(machine:
     assert read_all(machine.journal) == machine.logged
 
 
+def test_a_frame_is_sent_as_it_is_on_disk_once_it_has_left_memory(machine: Machine):
+    for _ in range(2):
+        machine.log(2000)
+        machine.spool(everything=True)
+    bodies, position = [], 0
+    while position < 4000 and (read := machine.journal.read(position, machine.journal.readable(position, 8000))):
+        bodies.append(read.deflated)
+        position = read.end
+    stored = next(machine.spool_directory.glob("*.spool")).read_bytes()
+    assert bodies[0] is not None
+    assert bodies[0] in stored
+
+
 def test_a_spool_file_goes_once_all_of_it_is_delivered(machine: Machine):
     machine.log(1000)
     machine.spool(everything=True)

@@ -66,6 +66,14 @@ def test_the_body_is_the_message_pack_map_of_the_specification(records):
     assert list(msgspec.msgpack.decode(body, strict=False)) == list(body_of(records))
 
 
+def test_what_was_read_goes_out_as_it_came_and_a_part_of_it_as_a_body_of_its_own():
+    body = zlib.compress(msgspec.msgpack.encode(body_of(SAMPLE)), 9)
+    read = ranges.decode(body)
+    assert ranges.encode(read) == body != ranges.encode(SAMPLE)
+    assert ranges.decode(ranges.encode(read.part(40, 42))) == SAMPLE.part(40, 42)
+    assert ranges.decode(ranges.encode(read.without(42))) == SAMPLE.without(42)
+
+
 @given(ENTRIES)
 def test_records_are_counted_without_the_empty_slots(entries):
     assert range_of("w", 0, entries).records == sum(entry.kind != slot.KIND_NONE for entry in entries)

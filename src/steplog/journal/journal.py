@@ -181,6 +181,8 @@ class Journal:
             if slots and (piece.alone or alone):
                 end = position  # a frame goes as it came: to take it apart and join it costs more than a request
                 break
+            if start == first and (whole := piece.whole(start, stop)) is not None:
+                return whole
             alone = piece.alone
             records = piece.read(start, stop)
             slots += [bytes((start - position) * slot.SLOT_BYTES), records.slots]

@@ -49,6 +49,9 @@ class Piece(Protocol):
     def read(self, start: int, stop: int) -> Records:
         """The slots ``[start, stop)``, with what they need."""
 
+    def whole(self, start: int, stop: int) -> Range | None:
+        """The piece itself, where it is stored as a range and is just that stretch."""
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentPiece:
@@ -91,6 +94,10 @@ class SegmentPiece:
     def read(self, start: int, stop: int) -> Records:
         """See Piece."""
         return self.view.read(start - self.base, stop - self.base)
+
+    def whole(self, start: int, stop: int) -> Range | None:
+        """See Piece."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +144,7 @@ class FramePiece:
             part = part.part(start, stop)
         payloads = [part.payloads[begin:end] for _, begin, end in part.payload_spans()]
         return Records(part.slots, part.names, payloads, 0)
+
+    def whole(self, start: int, stop: int) -> Range | None:
+        """See Piece."""
+        return self.load() if (start, stop) == (self.base, self.limit) else None

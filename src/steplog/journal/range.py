@@ -27,7 +27,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -61,7 +61,10 @@ class VersionError(FormatError):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Positions ``[first, end)`` of ``writer``, with everything needed to read them."""
+    """Positions ``[first, end)`` of ``writer``, with everything needed to read them.
+
+    ``deflated`` is the body that it came from, so that what is on disk goes to the server as it is.
+    """
 
     writer: str
     first: int
@@ -69,6 +72,7 @@ class Range:
     names: dict[int, str]
     slots: bytes
     payloads: bytes
+    deflated: bytes | None = field(default=None, compare=False, repr=False)
 
     @property
     def records(self) -> int:
@@ -134,6 +138,8 @@ _unpack_version = msgspec.msgpack.Decoder(_Version).decode
 
 def encode(records: Range) -> bytes:
     """The deflated body of a range."""
+    if records.deflated is not None:
+        return records.deflated
     body = _Body(
         VERSION,
         records.writer,
@@ -170,6 +176,7 @@ def decode(deflated: bytes) -> Range:
         fields.names,
         slot.from_planes(fields.slots),
         fields.payloads,
+        deflated,
     )
     _check_records(records)
     return records
