@@ -106,3 +106,69 @@ def test_when_memory_and_disk_are_full_what_on_full_says_goes_and_is_counted(
     else:
         assert dropped.keys() == {"memory full"}
         assert int(logged) == int(delivered) == calls - dropped["memory full"]
+
+
+EXHAUST = """
+def exhaust(leaving):
+    taken = []
+    try:
+        while True:
+            taken.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        pass
+    for descriptor in taken[:leaving]:
+        os.close(descriptor)
+    return taken[leaving:]
+
+def give_back(taken):
+    for descriptor in taken:
+        os.close(descriptor)
+
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+begin("first").finish()
+"""
+
+
+def test_a_run_that_begins_without_a_descriptor_goes_on_and_arrives_once_there_are_some(host: Host):
+    done = host.run(
+        f"""
+        {EXHAUST.replace(chr(10), chr(10) + " " * 8)}
+        for leaving in range(6):
+            taken = exhaust(leaving)
+            run = begin(f"leaving {{leaving}}")
+            for number in range(1000):
+                run.log("loss", float(number))
+            give_back(taken)
+            report = run.finish()
+            print(leaving, report.delivered, report.pending, dict(report.dropped))
+        """
+    )
+    assert done.code == 0, done.errors
+    assert done.out == "".join(f"{leaving} 1000 0 {{}}\n" for leaving in range(6)), done.errors
+    assert sum(row.points for row in host.server.runs()) == 6000
+
+
+def test_a_child_that_is_forked_without_a_descriptor_counts_what_it_drops_and_says_so(host: Host):
+    done = host.run(
+        f"""
+        {EXHAUST.replace(chr(10), chr(10) + " " * 8)}
+        run = begin()
+        taken = exhaust(0)
+        pid = os.fork()
+        if pid == 0:
+            exhaust(0)
+            for number in range(1000):
+                run.log("child", float(number))
+            give_back(taken)
+            print(run.stats().dropped, flush=True)
+            os._exit(0)
+        give_back(taken)
+        assert os.waitpid(pid, 0)[1] == 0
+        run.log("parent", 1.0)
+        run.finish()
+        """
+    )
+    assert (done.code, done.out) == (0, "{'no place': 1000}\n"), done.errors
+    assert done.errors.count("what it logs is dropped") == 1
+    assert host.server.values("run", "parent") == [1]

@@ -58,9 +58,12 @@ class Entry:
 
 
 class Frames:
-    """The frames of ``writer`` in ``directory``, which need not be there. Raises OSError when it cannot look."""
+    """The frames of ``writer`` in ``directory``, which need not be there. Raises OSError when it cannot look.
 
-    def __init__(self, directory: Path, writer: str, files: Files | None = None) -> None:
+    Where the writer is ``new`` it does not look: there are none.
+    """
+
+    def __init__(self, directory: Path, writer: str, files: Files | None = None, *, new: bool = False) -> None:
         self.directory = directory
         self._writer = writer
         self._files = files or Files()
@@ -69,7 +72,7 @@ class Frames:
         self._pieces: tuple[tuple[Entry, ...], list[FramePiece]] = ((), [])
         self._loaded: tuple[Entry, Range] | None = None
         self._waited: dict[Entry, int] = {}  # for how many rounds it could not be read
-        for name in sorted(self._names(SPOOL_SUFFIX)):
+        for name in () if new else sorted(self._names(SPOOL_SUFFIX)):
             self._scan(directory / name)
 
     def pieces(self) -> Sequence[FramePiece]:

@@ -131,9 +131,16 @@ class Disk:
         self.excess: Callable[[], int] = lambda: 0  # how much memory is to be given up where the disk is full
         self._spools: WeakSet[Spool] = WeakSet()
 
-    def spool(self, directory: Path, writer: str, kind: type[_S] = Spool) -> _S:  # type: ignore[assignment]
-        """The spool of a writer, as it is found."""
-        spool = kind(directory, writer, self.files, max(_FILE_BYTES_MIN, self.bytes_max // 8))
+    def spool(
+        self,
+        directory: Path,
+        writer: str,
+        kind: type[_S] = Spool,  # type: ignore[assignment]
+        *,
+        new: bool = False,
+    ) -> _S:
+        """The spool of a writer, as it is found; empty where that is ``new``. Raises OSError when it cannot look."""
+        spool = kind(directory, writer, self.files, max(_FILE_BYTES_MIN, self.bytes_max // 8), new=new)
         self._spools.add(spool)
         return spool
 
@@ -185,8 +192,8 @@ def open_writer(
         first_bytes=pool.first_bytes(),
     )
     if not over_disk:
-        return OpenWriter(writer, marks, directory, alive, disk.spool(place.spool / name, name), disk)
-    spool = disk.spool(place.spool / name, name, WorkerSpool)
+        return OpenWriter(writer, marks, directory, alive, disk.spool(place.spool / name, name, new=True), disk)
+    spool = disk.spool(place.spool / name, name, WorkerSpool, new=True)
     opened = OpenWriter(writer, marks, directory, alive, spool, disk)
     if alive is not None:
         opened.go_over_disk(spool, disk.interval_s)

@@ -50,16 +50,22 @@ class SyncError(OSError):
 
 
 class Spool(Frames):
-    """The spool files of ``writer`` in ``directory``, which need not be there. Raises OSError when it cannot look."""
+    """The spool files of ``writer`` in ``directory``: see Frames."""
 
     def __init__(
-        self, directory: Path, writer: str, files: Files | None = None, file_bytes_max: int = FILE_BYTES_MAX
+        self,
+        directory: Path,
+        writer: str,
+        files: Files | None = None,
+        file_bytes_max: int = FILE_BYTES_MAX,
+        *,
+        new: bool = False,
     ) -> None:
         # What is open, and its descriptor. Before all else: a spool that cannot be read is closed, too.
         self._open: tuple[SpoolFile, int] | None = None
         self._file_bytes_max = file_bytes_max
         self._resting: SpoolFile | None = None  # takes the next frame, and is closed
-        super().__init__(directory, writer, files)
+        super().__init__(directory, writer, files, new=new)
         self._fresh: list[Entry] = []  # written, not synced
         self._marks = MarksFile(directory, self._files)
         self._said: set[str] = set()

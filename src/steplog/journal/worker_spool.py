@@ -52,9 +52,15 @@ class FollowedSpool(Spool):
     """The agent's end: sees the frames that come and the files that go, until the worker is dead."""
 
     def __init__(
-        self, directory: Path, writer: str, files: Files | None = None, file_bytes_max: int = FILE_BYTES_MAX
+        self,
+        directory: Path,
+        writer: str,
+        files: Files | None = None,
+        file_bytes_max: int = FILE_BYTES_MAX,
+        *,
+        new: bool = False,
     ) -> None:
-        super().__init__(directory, writer, files, file_bytes_max)
+        super().__init__(directory, writer, files, file_bytes_max, new=new)
         self._looking = threading.Lock()
         self._alive = True
         self._kept: Marks | None = None
