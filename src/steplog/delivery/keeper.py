@@ -88,8 +88,7 @@ class Keeper:
         listens = any(custody.shared for custody in custodies)
         self._pulse.idle(None, HEARD_INTERVAL_S if listens else self._interval_s)
         for custody in custodies:
-            if custody.shared:
-                self._runs.attempt(partial(self._listen, custody))
+            self._runs.attempt(partial(self._listen, custody))
             self._runs.attempt(partial(self._write, custody))
         now = self._clock()
         if now < self._keep_at:
