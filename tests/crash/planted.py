@@ -114,7 +114,7 @@ def _segments_of_the_dead_removed_unwritten() -> None:
     def write(self: Any, lock: Any, everything: bool) -> bool:
         if isinstance(self.journal.memory, DirectorySource) and not self.journal.living:
             with suppress(OSError):
-                self.journal.memory.remove(lambda name, data: None)
+                self.journal.memory.remove()
         return original(self, lock, everything)
 
     Spooling.write = write  # type: ignore[method-assign]

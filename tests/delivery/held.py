@@ -29,8 +29,11 @@ class Held:
         self.looks = 0
         self.spooled = threading.Event()
 
-    def look(self) -> None:
+    def look(self, lock: Any) -> None:
         self.looks += 1
+
+    def follow(self) -> bool:
+        return False
 
     def decide(self, status: str) -> None:
         self.consignment.end_with(status)

@@ -20,7 +20,7 @@ from steplog.journal.directories import Places, RunPlace, new_id
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import Disk, OpenWriter, open_writer
 from steplog.testing.failing_files import FailingFiles
-from steplog.testing.memory_server import MemoryRun, MemoryServer
+from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 
 SPARE_S = 0.5
 DEADLINE_S = 30.0
@@ -59,8 +59,9 @@ class Process:
         self.agent.deliver(custody, self.server)
         return Begun(self, custody, own, made)
 
-    def write(self, place: RunPlace) -> OpenWriter:
-        return open_writer(place, self.places.memory, self.disk, memory_bytes_max=1 << 22, value_bytes_max=1 << 20)
+    def write(self, place: RunPlace, worker: bool = False) -> OpenWriter:
+        room = {"memory_bytes_max": 1 << 22, "value_bytes_max": 1 << 20}
+        return open_writer(place, self.places.memory, self.disk, worker=worker, **room)
 
 
 class Begun:
@@ -99,6 +100,7 @@ def process(tmp_path: Path) -> Iterator[Process]:
     made = Process(tmp_path)
     yield made
     made.files.go_on()
+    made.agent._keeper.do(lambda: None, DEADLINE_S)
     for custody in list(made.agent.custodies.values()):
         made.agent.release(custody)
     made.files.close_all()
@@ -129,7 +131,7 @@ def test_a_record_that_is_set_aside_holds_up_its_own_run_alone_while_the_disk_st
     assert within(0.0, lambda: one.pending()) == 2
     assert within(0.3, lambda: one.flush(0.3)) is False
     assert other.flush(DEADLINE_S)
-    assert within(1.0, lambda: process.agent.wait(other.custody, 1.0, "COMPLETED"))
+    assert within(1.0, lambda: other.finish(1.0))
     assert other.values() == [0.0, 1.5]
     assert other.made.status == "COMPLETED"
     requests = len(process.server.requests)
@@ -142,3 +144,65 @@ def test_a_record_that_is_set_aside_holds_up_its_own_run_alone_while_the_disk_st
     assert one.flush()
     assert one.values() == [0.0, 2.0]
     assert one.own.journal.marks.rejected == 1
+
+
+def test_a_directory_that_cannot_be_listed_holds_up_nobody(process: Process):
+    """Whoever waited for a run, or asked how it stands, listed its directory, under the lock of all runs."""
+    one, other = process.begin(), process.begin()
+    assert one.flush()
+    process.files.hang(only={"names"})
+    worker = process.write(one.custody.place, worker=True)
+    assert process.files.hangs.wait(DEADLINE_S)
+    one.log(1.0)
+    other.log(2.0)
+    assert within(1.0, lambda: one.flush(1.0))
+    assert within(1.0, lambda: other.flush(1.0))
+    assert within(0.0, one.pending) == 0
+    assert within(1.0, lambda: other.finish(1.0))
+    assert (one.values(), other.values()) == ([1.0], [2.0])
+    worker.writer.append.log("loss", 3.0, None)
+    process.files.go_on()
+    wait_until(lambda: one.values() == [1.0, 3.0])
+
+
+@pytest.mark.parametrize("operation", ["remove_tree", "unlink"])
+def test_a_disk_that_does_not_let_go_of_a_run_lets_go_of_who_has_finished_it(process: Process, operation: str):
+    one, other = process.begin(), process.begin()
+    process.server.script = lambda request: Fault.refused()
+    one.log(1.0)
+    wait_until(lambda: one.own.journal.marks.durable == 1)
+    process.server.script = lambda request: None
+    process.files.hang(only={operation})
+    within(1.0, lambda: one.finish(1.0))
+    assert process.files.hangs.wait(DEADLINE_S)
+    assert one.made.status == "COMPLETED"
+    other.log(2.0)
+    assert within(1.0, lambda: other.finish(1.0))
+    assert other.made.status == "COMPLETED"
+    assert one.custody.place.spool.exists()
+    process.files.go_on()
+    wait_until(lambda: not one.custody.place.spool.exists() and not other.custody.place.spool.exists())
+
+
+@pytest.mark.slow
+def test_whichever_operation_hangs_a_run_that_is_finished_is_delivered_by_its_deadline(process: Process):
+    """From the k-th operation of the disk on nothing comes back, while a record is refused and the run is finished."""
+    process.server.refuses = lambda name, value: 400 if value == 1.0 else None
+    for at in range(1, 100):
+        run, other = process.begin(), process.begin()
+        process.files.hang(at)
+        run.log(0.0)
+        other.log(2.0)
+        run.log(1.0)
+        within(0.1, lambda run=run: run.finish(0.1))
+        assert within(0.1, lambda other=other: other.flush(0.1))
+        assert within(0.0, run.pending) in (0, 1)
+        hung = process.files.hangs.is_set()
+        process.files.go_on()
+        assert other.finish()
+        wait_until(lambda run=run: run.custody not in process.agent.custodies.values())
+        assert (run.values(), other.values()) == ([0.0], [2.0])
+        assert run.own.journal.marks.rejected == 1
+        if not hung:
+            assert at > 10, "each operation has hung before"
+            return

@@ -265,7 +265,6 @@ def test_a_disk_that_stalls_holds_up_neither_log_nor_reading_nor_acknowledging(p
         machine.log(1000)
         assert read_all(machine.journal) == machine.pending()
         machine.ack(1500)
-        assert machine.own.opened.remove() is False  # not now: somebody writes there
         assert time.monotonic() - began < 2
     finally:
         gate.set()
@@ -426,7 +425,7 @@ def test_a_look_at_a_journal_of_many_frames_takes_no_look_at_each(machine: Machi
     frames.looks = 0
     for first in (0, 100, 245):
         assert journal.readable(first, 5) == first + 5
-        assert journal.census(first, first + 5) == (5, 0)
+        assert journal.census(first, first + 5) == 5
         assert journal.read(first, first + 5).records == 5
     assert journal.written() == 250
     assert frames.looks < 25

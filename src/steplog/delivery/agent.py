@@ -12,7 +12,8 @@ While somebody waits for a run, an exchange with another server, for a run that 
 after ``GIVE_WAY_S``, and tried again later. Else one server that hangs would keep the sender from all others.
 
 ``log()`` never comes here. What is shared between the threads and those who wait is the sender's state, under one
-lock that is never held across I/O with a server. Whatever is raised in a thread is counted, said once; it goes on.
+lock that is never held across I/O, with a server or with a disk. Whatever is raised in a thread is counted, said once;
+it goes on.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ from steplog.delivery.sender import Due, Sender
 from steplog.errors import ServerUnavailableError
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["GIVE_WAY_S", "Agent", "Prospect"]
+__all__ = ["DISK_S", "GIVE_WAY_S", "Agent", "Prospect"]
 
+DISK_S = 0.25  # to wait for a disk that is well
 GIVE_WAY_S = 1.0
 T = TypeVar("T")
 _log = logging.getLogger("steplog")
@@ -109,10 +111,7 @@ class Agent:
             self.keep(custody.own)
 
     def keep(self, writer: OpenWriter) -> None:
-        """Look after a writer of this process, whoever delivers it.
-
-        Raises RuntimeError where no thread can be started.
-        """
+        """Look after a writer of this process, whoever delivers it. Raises RuntimeError where no thread can start."""
         self._keeper.add(writer)
         self._keeper.start(self._fault)
 
@@ -137,16 +136,17 @@ class Agent:
 
         told: SimpleQueue[None] = SimpleQueue()
         wait = Wait(lambda: told.put(None))
+        deadline = time.monotonic() + timeout_s
         try:
+            self._keeper.do(partial(custody.look, self.lock), min(timeout_s, DISK_S))
             with self.lock:
-                custody.look()
                 if status is not None:
                     custody.decide(status)
                 wait.status = status is not None or (whole and custody.consignment.status is not None)
                 custody.consignment.wait(wait)
                 custody.consignment.release_waits()
             self.wake()
-            wait_for(told, timeout_s, waits)
+            wait_for(told, deadline - time.monotonic(), waits)
         except Empty:
             return False
         finally:
@@ -169,15 +169,15 @@ class Agent:
             custody.decide(status)
         self.wake()
 
-    def dismiss(self, custody: Custody) -> bool:
-        """Remove a run of which nothing is left, and which nobody can add to; whether it is one."""
+    def dismiss(self, custody: Custody, timeout_s: float = DISK_S) -> bool:
+        """Have a run removed, waiting no longer than so, if nothing is left and nobody can add to it; whether so."""
         with self.lock:
             done = custody.consignment in self.custodies and custody.done()
             if done:
                 self._sender.remove(custody.consignment)
                 del self.custodies[custody.consignment]
         if done:
-            custody.remove()
+            self._keeper.do(custody.remove, timeout_s)
         return done
 
     def release(self, custody: Custody) -> None:
@@ -190,7 +190,6 @@ class Agent:
     def look(self, custody: Custody, at: Callable[[Custody], T]) -> T:
         """What ``at`` sees of a run while nothing moves."""
         with self.lock:
-            custody.look()
             return at(custody)
 
     def trouble(self, custody: Custody) -> str | None:

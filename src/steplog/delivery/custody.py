@@ -4,13 +4,17 @@ Whoever holds the lock looks after every writer of the run on this host, living 
 reads the manifest, and decides one thing by itself: a run that has an owner, no status, and no living writer was
 killed, and is CRASHED. When all is delivered, the status is sent, and nobody can append any more, the directories
 go.
+
+The thread that keeps the run (``keeper``) does all that is done with its files: ``look``, ``write``, ``spool`` and
+``remove`` take the lock of whoever delivers only to decide, and never while they wait for the disk. What others call
+under that lock looks at nothing but memory.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 
 from msgspec import structs
@@ -25,7 +29,7 @@ from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPlace, Unchanged, remove_tree
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
-from steplog.journal.open_journal import REMOVE_TIMEOUT_S, OpenJournal
+from steplog.journal.open_journal import OpenJournal
 from steplog.journal.opening import Disk, OpenWriter, open_journal
 
 __all__ = ["Custody"]
@@ -67,7 +71,7 @@ class Custody:
         )
         if own is not None:
             self._add(own.opened)
-        self.look()
+        self.look(nullcontext())
         if manifest.status is not None:
             self.consignment.end_with(manifest.status)
             self.consignment.status_sent = manifest.status_sent
@@ -77,25 +81,31 @@ class Custody:
         """What is decided of the run."""
         return self.written.manifest
 
-    def look(self) -> None:
+    def look(self, lock: AbstractContextManager[object]) -> None:
         """See who else has come to write, whether memory still has the manifest, and whether the run was killed."""
-        if not self._unchanged():
-            self._look_around()
-        others = (opened for opened in self._journals.values() if opened.liveness is not None)
-        self.shared = any(opened.alive is None for opened in others)
-        if self.manifest.owner and self.manifest.status is None and not self._living():
-            self.decide("CRASHED")
+        found = [] if self._unchanged() else self._look_around()
+        self.follow()
+        with lock:
+            for opened in found:
+                self._add(opened)
+            others = (opened for opened in self._journals.values() if opened.liveness is not None)
+            self.shared = any(opened.alive is None for opened in others)
+            if self.manifest.owner and self.manifest.status is None and not self._living():
+                self.decide("CRASHED")
 
-    def _look_around(self) -> None:
+    def _look_around(self) -> list[OpenJournal]:
         if self.place.memory is not None and not (self.place.memory / "manifest").exists():
             self.written.lost()
-        for name in self.place.writers():
-            if name in self._journals:
-                continue
-            if (opened := open_journal(self.place, name, self._disk)) is not None:
-                self._add(opened)
-            else:
-                self._unchanged.forget()
+        new = [name for name in self.place.writers(self._disk.files.names) if name not in self._journals]
+        found = [open_journal(self.place, name, self._disk) for name in new]
+        if None in found:
+            self._unchanged.forget()
+        return [opened for opened in found if opened is not None]
+
+    def follow(self) -> bool:
+        """See what workers without shared memory have written since; whether there is something new."""
+        news = [opened.follow() for opened in list(self._journals.values())]
+        return any(news)
 
     def decide(self, status: str) -> None:
         """Write down which status the run is to get, and send it after the records."""
@@ -129,20 +139,16 @@ class Custody:
 
     def remove(self) -> None:
         """Remove the run from this host; all of it is on the server."""
-        with self.written.removing(REMOVE_TIMEOUT_S) as free:
-            if free:
-                self._remove()
-        self._let_go()
-
-    def _remove(self) -> None:
+        files, spool = self._disk.files, self.place.spool
+        self.written.removed = True
         clean = [opened.remove() for opened in self._journals.values()]
-        if all(opened.removed for opened in self._journals.values()):
-            remove_tree(self.place.memory)
-            if all(clean) and not kept_aside(self.place.spool):  # that is nobody's to delete
-                remove_tree(self.place.spool)
-            else:  # nobody is to deliver it once more
-                with suppress(OSError):
-                    (self.place.spool / "manifest").rename(self.place.spool / manifests.DELIVERED_NAME)
+        remove_tree(self.place.memory)
+        if all(clean) and not kept_aside(spool):  # that is nobody's to delete
+            files.remove_tree(spool)
+        else:  # nobody is to deliver it once more
+            with suppress(OSError):
+                files.rename(spool / "manifest", spool / manifests.DELIVERED_NAME)
+        self._let_go()
 
     def release(self) -> None:
         """Let somebody else deliver it."""

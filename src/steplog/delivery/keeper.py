@@ -7,21 +7,27 @@
 * each second: new writers are found, runs of the dead adopted, runs of which nothing is left removed;
 * while other processes write to a run, 20 times a second: whether somebody there waits (``bell``).
 
+It is the one thread that waits for the disk. So whoever wants something that may take the disk has it done here
+(``do``), and waits for that no longer than he likes: what needs no disk goes on meanwhile. A disk that stalls holds up
+what is on it, of all runs; what is in memory is delivered, with its status, and ``log`` makes its segments itself.
+
 What goes wrong with one of these is counted and said by the agent, and does not keep the others from their turn.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from steplog.delivery.bell import HEARD_INTERVAL_S
 from steplog.delivery.consignment import Consignment
 from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Transport
-from steplog.delivery.pulse import Pulse
+from steplog.delivery.pulse import Pulse, wait_for
 from steplog.journal.opening import OpenWriter
 
 __all__ = ["CALM_INTERVAL_S", "KEEP_INTERVAL_S", "LOOK_INTERVAL_S", "Keeper"]
@@ -64,6 +70,9 @@ class Keeper:
         self._writers: list[OpenWriter] = []
         self._keep_at = self._look_at = self._spool_at = 0.0
         self._interval_s = KEEP_INTERVAL_S
+        self._wanted: SimpleQueue[tuple[Callable[[], object], SimpleQueue[None]]] = SimpleQueue()
+        self._behind = False  # somebody has waited in vain
+        self._thread: int | None = None
 
     def take(self, custody: Custody) -> None:
         """One more run, under the agent's lock; what is decided of it is written down from now on."""
@@ -83,7 +92,33 @@ class Keeper:
             if writer not in self._writers:
                 self._writers.append(writer)
 
+    def do(self, work: Callable[[], object], timeout_s: float) -> None:
+        """Have the thread do this, and wait for it, but no longer than so, and not at all while it is behind.
+
+        Without a thread it is done here. Safe in a signal handler.
+        """
+        if not self._pulse.started or threading.get_ident() == self._thread:
+            self._runs.attempt(work)
+            return
+        done: SimpleQueue[None] = SimpleQueue()
+        self._wanted.put((work, done))
+        self._pulse.wake()
+        try:
+            wait_for(done, 0.0 if self._behind else timeout_s)
+        except Empty:
+            self._behind = True
+
+    def _do_wanted(self) -> None:
+        self._behind = False
+        with suppress(Empty):
+            while True:
+                work, done = self._wanted.get_nowait()
+                self._runs.attempt(work)
+                done.put(None)
+
     def _round(self) -> None:
+        self._thread = threading.get_ident()
+        self._do_wanted()
         custodies = list(self._runs.custodies.values())
         listens = any(custody.shared for custody in custodies)
         self._pulse.idle(None, HEARD_INTERVAL_S if listens else self._interval_s)
@@ -95,6 +130,8 @@ class Keeper:
             return
         for writer in list(self._writers):
             self._runs.attempt(writer.keep)
+        for custody in custodies:
+            self._runs.attempt(partial(self._follow, custody))
         calm = all(writer.calm for writer in self._writers)
         self._interval_s = CALM_INTERVAL_S if calm else KEEP_INTERVAL_S
         self._keep_at = now + self._interval_s * 0.9  # each time, where the thread comes no more often than that
@@ -113,9 +150,13 @@ class Keeper:
 
     def _listen(self, custody: Custody) -> None:
         if custody.bell.rung():
+            custody.look(self._runs.lock)
             with self._runs.lock:
-                custody.look()
                 custody.hurry()
+            self._runs.wake()
+
+    def _follow(self, custody: Custody) -> None:
+        if custody.follow():
             self._runs.wake()
 
     def _look_after(self) -> None:
@@ -134,8 +175,8 @@ class Keeper:
             self._runs.attempt(self._adopt_others)
 
     def _look_at_run(self, custody: Custody) -> None:
+        custody.look(self._runs.lock)
         with self._runs.lock:
-            custody.look()
             custody.settle()
             custody.consignment.release_waits()
         self._runs.dismiss(custody)

@@ -105,7 +105,7 @@ class MetricStream:
         start = max(self.journal.marks.delivered, self._filled)
         while start < end:
             stop = min(end, start + WINDOW)
-            if self.journal.census(start, stop)[0]:
+            if self.journal.census(start, stop):
                 return False
             start = stop
         return True
@@ -118,7 +118,7 @@ class MetricStream:
         """How many records are written and neither delivered nor set aside; the cost grows with their number."""
         start, end = max(self.journal.marks.delivered, self._filled), self.journal.written()
         queued = sum(len(lane.queue) for lane in self._lanes)
-        return queued + (self.journal.census(start, end)[0] if start < end else 0)
+        return queued + (self.journal.census(start, end) if start < end else 0)
 
     def give_up(self, end: int) -> None:
         """Do without the records below ``end``, which is readable."""
@@ -147,7 +147,8 @@ class MetricStream:
             if position in positions and position not in self._set_aside
         ]
         positions.difference_update(metric.position for metric in metrics)
-        empty = sum(sum(self.journal.census(position, position + 1)) for position in positions - self._set_aside)
+        none = positions - self._set_aside
+        empty = sum(self.journal.census(at, at + 1) + self.journal.missing(at, at + 1) for at in none)
         self.journal.set_marks(_settled(replace(marks, abandoned=marks.abandoned + empty), positions))
         self._filled = batch.end
         for metric in metrics:

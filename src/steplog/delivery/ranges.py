@@ -275,7 +275,7 @@ class RangeStream:
             self.backoff.failed(now)  # once is news; over and over is no way to get anywhere
         if delivered < mark <= self.journal.written():
             aside = self._remains.aside_in(delivered, mark)
-            self.journal.ack(mark, self.journal.census(delivered, mark)[0] - aside, aside)
+            self.journal.ack(mark, self.journal.census(delivered, mark) - aside, aside)
         elif mark < delivered:
             news.error(
                 "steplog: the server went back from position %d to %d of writer %s. What is still here is sent again; "

@@ -42,7 +42,7 @@ class Remains:
 
     def carries(self, first: int, end: int) -> bool:
         """Whether there is a record to send in ``[first, end)``."""
-        return self.journal.census(first, end)[0] > self.aside_in(first, end)
+        return self.journal.census(first, end) > self.aside_in(first, end)
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""
@@ -61,7 +61,7 @@ class Remains:
     def pending(self) -> int:
         """How many records are left to send; the cost grows with their number."""
         end = self.journal.written()
-        return self.journal.census(self.first, end)[0] - self.aside_in(self.first, end)
+        return max(0, self.journal.census(self.first, end) - self.aside_in(self.first, end))
 
     def aside_in(self, first: int, end: int) -> int:
         """How many records in ``[first, end)`` are set aside, of those that are in the journal."""
@@ -118,8 +118,8 @@ class Remains:
         """
         marks = self.journal.marks
         self.lost_below = min(self.begin(mark), marks.delivered)
-        held, holes = self.journal.census(self.lost_below, marks.delivered)
-        held -= self.aside_in(self.lost_below, marks.delivered)
+        held = self.journal.census(self.lost_below, marks.delivered) - self.aside_in(self.lost_below, marks.delivered)
+        holes = self.journal.missing(self.lost_below, marks.delivered)
         self.journal.set_marks(
             replace(
                 marks,

@@ -1,7 +1,7 @@
 """The manifest of a run that is ours, in both of its places.
 
 A change is decided under the agent's lock, and is in shared memory at once, which does not stall. The disk's copy is
-owed: the keeper writes it, under no lock but one that keeps the run from being removed meanwhile.
+owed: the keeper writes it, under no lock.
 
 Where shared memory does not take it, the disk's copy is the only one. Until it is written the change is not ``safe``,
 and what a later process would have to know of is not sent. A disk that refuses it holds up nothing: that is said, and
@@ -10,9 +10,8 @@ tried again at the next interval.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from steplog.delivery.news import news
@@ -34,12 +33,11 @@ class Written:
         self.manifest = manifest
         self.owed = place.on_disk  # whoever delivered it before may have been killed between the two places
         self.safe = True
+        self.removed = False  # nothing is written any more
         self.on_owed: Callable[[], None] = lambda: None
         self._place = place
         self._files = files
         self._without: set[Path] = set()  # the places that do not have it, which is said
-        self._removed = False
-        self._writing = threading.Lock()
         self._on_disk: Manifest | None = None
         self._synced: Manifest | None = None
 
@@ -65,16 +63,15 @@ class Written:
 
     def write(self, lock: AbstractContextManager[object]) -> None:
         """Have on disk what is owed there."""
-        with self._writing:
-            with lock:
-                manifest, due = self.manifest, self.owed and not self._removed
-            if not due:
-                return
-            done = self._put(self._place.spool, self._files, manifest)
-            with lock:
-                self._on_disk = manifest if done else None
-                if self.manifest is manifest:
-                    self.owed, self.safe = False, True
+        with lock:
+            manifest, due = self.manifest, self.owed and not self.removed
+        if not due:
+            return
+        done = self._put(self._place.spool, self._files, manifest)
+        with lock:
+            self._on_disk = manifest if done else None
+            if self.manifest is manifest:
+                self.owed, self.safe = False, True
 
     def sync(self) -> None:
         """Have what is on disk there after a power cut, too."""
@@ -84,18 +81,6 @@ class Written:
                 self._files.sync_file(self._place.spool / "manifest")
                 self._files.sync_directory(self._place.spool)
                 self._synced = manifest
-
-    @contextmanager
-    def removing(self, timeout_s: float) -> Iterator[bool]:
-        """Write nothing from now on; False where the disk keeps the thread waiting that writes there."""
-        if not self._writing.acquire(timeout=timeout_s):
-            yield False
-            return
-        try:
-            self._removed = True
-            yield True
-        finally:
-            self._writing.release()
 
     def _put(self, directory: Path, files: Files, manifest: Manifest) -> bool:
         try:

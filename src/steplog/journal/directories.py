@@ -105,12 +105,12 @@ class RunPlace:
         """The run's directories that can be used."""
         return [path for path in (self.memory, self.spool if self.on_disk else None) if path is not None]
 
-    def writers(self) -> list[str]:
-        """The run's writers, by what is in memory and on disk."""
+    def writers(self, names: Callable[[Path], Iterable[str]] = os.listdir) -> list[str]:
+        """The run's writers, by what is in memory and on disk, where ``names`` says what is in a directory."""
         found: set[str] = set()
         for directory in self.directories():
             with contextlib.suppress(OSError):
-                found.update(os.listdir(directory))
+                found.update(names(directory))
         return sorted(name for name in found if _WRITER.fullmatch(name))
 
     def manifest(self) -> Path:

@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from steplog.journal.directories import make_private, private_file
+from steplog.journal.directories import make_private, private_file, remove_tree
 
 __all__ = ["Files"]
 
@@ -99,6 +99,10 @@ class Files:
     def unlink(self, path: Path) -> None:
         """Remove the file; that it is gone already is fine."""
         path.unlink(missing_ok=True)
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove a directory of ours with all that is in it, as far as that goes. Raises nothing."""
+        remove_tree(path)
 
     def rename(self, path: Path, to: Path) -> None:
         """Give the file another name."""

@@ -5,6 +5,10 @@ journal can be read up to the first slot that is claimed and not yet there; the 
 hole if nobody fills it. Once the writer is dead, its holes are calls that never returned: they are passed over, and
 counted as abandoned.
 
+A dead writer's holes are counted once, where they are left behind: as they become durable (``make_durable``), since on
+disk they look like any position without a record, or as they are delivered, if that comes first. What no piece has, in
+memory or on disk, is lost, and counted as they are.
+
 ``give_up`` moves the journal's beginning where there is no room (``on_full``): nothing is below it, and no hole either.
 What is under way just then counts as given up until an answer says that it is delivered.
 
@@ -18,7 +22,7 @@ A segment leaves memory when each of its positions is delivered, or durable on d
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from heapq import merge
 from itertools import accumulate
@@ -85,16 +89,29 @@ class Journal:
         """
         if end <= self.marks.delivered:
             return
-        carrying, holes = self.census(self.marks.delivered, end)
+        first = self.marks.delivered
+        missing = self.census(first, end) + self.missing(first, end) - records - set_aside
         self.set_marks(
             replace(
                 self.marks.moved(end),
                 records=self.marks.records + records + given_up,
-                abandoned=self.marks.abandoned + max(0, carrying + holes - records - set_aside),
+                abandoned=self.marks.abandoned + max(0, missing),
                 oldest=self.marks.oldest - given_up,
             )
         )
         self.evict(end)
+
+    def make_durable(self, end: int, gaps: Iterable[tuple[int, int]] = ()) -> None:
+        """Everything below ``end`` is safe on disk; ``gaps`` were in no piece before, and look like holes there now."""
+        marks, first = self.marks, max(self.marks.durable, self.begin)
+        lost = self.holes(first, end) + sum(max(0, min(stop, end) - max(start, first)) for start, stop in gaps)
+        self.set_marks(replace(marks, durable=max(end, first), abandoned=marks.abandoned + lost))
+
+    def doubt_durable(self, end: int) -> None:
+        """What lies at ``end`` and above is not safe on disk: it is to be written, and its holes counted, once more."""
+        marks = self.marks
+        again = self.holes(max(end, self.begin), marks.durable)
+        self.set_marks(replace(marks, durable=end, abandoned=max(0, marks.abandoned - again)))
 
     def give_up(self, end: int, aside: Collection[int]) -> None:
         """Have nothing below ``end`` any more, which is readable, to make room; what was not delivered is counted.
@@ -103,11 +120,11 @@ class Journal:
         """
         marks = self.marks
         first = self.begin
-        records, holes = self.census(first, end)
+        records, holes = self.census(first, end), self.missing(first, end)
         for position in range(marks.delivered, marks.delivered + marks.done.bit_length()):
             if first <= position < end and (marks.done >> (position - marks.delivered) & 1) and position not in aside:
-                found, empty = self.census(position, position + 1)
-                records, holes = records - found, holes - empty
+                records -= self.census(position, position + 1)
+                holes -= self.missing(position, position + 1)
         records -= sum(first <= position < end for position in aside)
         self.set_marks(
             replace(marks, begin=end, oldest=marks.oldest + records, abandoned=marks.abandoned + max(0, holes))
@@ -156,16 +173,33 @@ class Journal:
         ends = [piece.written() for piece in self.memory.pieces()]
         return max((*ends, *self._on_disk()[1][-1:]), default=self.marks.delivered)
 
-    def census(self, first: int, end: int) -> tuple[int, int]:
-        """How many positions in ``[first, end)`` carry a record, and how many were claimed and are not there."""
-        records = holes = 0
-        position = max(first, self.marks.begin)
-        for piece, start, stop in self._spans(first, end):
-            found, empty = piece.census(start, stop)
-            records += found
-            holes += empty + start - position
+    def census(self, first: int, end: int) -> int:
+        """How many positions in ``[first, end)`` carry a record."""
+        return sum(piece.census(start, stop)[0] for piece, start, stop in self._spans(first, end))
+
+    def missing(self, first: int, end: int) -> int:
+        """How many positions in ``[first, end)`` were claimed and are not there, of those that nobody has counted."""
+        lost = sum(stop - start for start, stop in self.gaps(first, end))
+        return lost + self.holes(max(first, self.marks.durable), end)
+
+    def holes(self, first: int, end: int) -> int:
+        """How many positions in ``[first, end)`` were claimed and never written, as far as memory has them."""
+        holes, position = 0, max(first, self.marks.begin)
+        for piece in self.memory.pieces():
+            start, stop = max(position, piece.base), min(end, piece.limit)
+            if start < stop:
+                holes += piece.census(start, stop)[1]
+                position = stop
+        return holes
+
+    def gaps(self, first: int, end: int) -> list[tuple[int, int]]:
+        """The stretches of ``[first, end)`` that are in no piece."""
+        found, position = [], max(first, self.marks.begin)
+        for _, start, stop in self._spans(first, end):
+            if start > position:
+                found.append((position, start))
             position = stop
-        return records, holes + max(0, end - position)
+        return [*found, (position, end)] if position < end else found
 
     # -- reading ------------------------------------------------------------------------------------------------
 

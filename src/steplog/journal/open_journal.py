@@ -1,11 +1,13 @@
-"""A journal that this process delivers, or takes to disk, as long as it is here."""
+"""A journal that this process delivers, or takes to disk, as long as it is here.
+
+One thread, the keeper's, does all of this; ``lock`` guards the journal, and is never held across a file of the disk.
+"""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from steplog.journal.directories import remove_tree
@@ -17,9 +19,7 @@ from steplog.journal.sources import DirectorySource
 from steplog.journal.spooling import Spooling
 from steplog.journal.worker_spool import FollowedSpool
 
-__all__ = ["REMOVE_TIMEOUT_S", "OpenJournal"]
-
-REMOVE_TIMEOUT_S = 0.25
+__all__ = ["OpenJournal"]
 
 
 @dataclass(eq=False)
@@ -33,31 +33,37 @@ class OpenJournal:
     liveness: Liveness | None = None  # of another process's writer
     marks_inode: int | None = None  # where its marks are, if another process may make them again
     removed: bool = False
-    _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def remove(self) -> bool:
-        """Remove the journal, everything in which is delivered; whether nothing is left of it that is worth keeping.
-
-        ``removed`` stays False where the disk keeps the thread waiting that writes there.
-        """
-        if not self._writing.acquire(timeout=REMOVE_TIMEOUT_S):
-            return False
-        try:
-            self._free_memory()
-            self.removed = True
-            self.spooling.spool.tidy(2**63)
-            self.journal.evict(2**63)
-            remove_tree(self.directory)
-            self.release()
-            return not self.spooling.spool.keeps_aside()
-        finally:
-            self._writing.release()
+        """Remove the journal, everything in which is delivered; whether nothing is left of it that is worth keeping."""
+        self.removed = True
+        self._free_memory(nullcontext())
+        self.spooling.spool.tidy(2**63)
+        self.journal.evict(2**63)
+        remove_tree(self.directory)
+        self.release()
+        return not self.spooling.spool.keeps_aside()
 
     def unless_removed(self, look: Callable[[], None]) -> None:
-        """Do this while nobody removes the journal, if it is still there and its memory is ours to mend."""
-        with self._writing:
-            if not self.removed and self.journal.living:
-                look()
+        """Do this if the journal is still there and its memory is ours to mend."""
+        if not self.removed and self.journal.living:
+            look()
+
+    def follow(self) -> bool:
+        """See what a worker without shared memory has written since, and whether it lives: both are on the disk.
+
+        Whether there is something new.
+        """
+        spool = self.spooling.spool
+        if not isinstance(spool, FollowedSpool) or self.liveness is None or self.alive is not None:
+            return False
+        dead = not self.liveness.living()  # before looking: what it leaves is all there then
+        try:
+            new = spool.ended() if dead else spool.look()
+        except OSError:  # what it has left is to be seen first
+            return False
+        self.alive = self.liveness.lock
+        return new or dead
 
     def release(self) -> None:
         """Leave the journal as it is; the writer will not append again."""
@@ -66,16 +72,15 @@ class OpenJournal:
 
     def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
         """One interval is over; ``pressed``: memory is short. A dead writer's memory is freed."""
-        with self._writing:
-            with lock:
-                self._follow_marks()
-                dead = not self.journal.living
-                self._follow_spool()
-            if not dead and isinstance(self.spooling.spool, FollowedSpool):
-                self.spooling.spool.keep(self.journal.marks)
-            elif not self.removed and self.spooling.write(lock, pressed or dead) and dead:
-                with lock:
-                    self._free_memory()
+        self.follow()
+        with lock:
+            self._follow_marks()
+            dead = not self.journal.living
+            self._follow_spool()
+        if not dead and isinstance(self.spooling.spool, FollowedSpool):
+            self.spooling.spool.keep(self.journal.marks)
+        elif not self.removed and self.spooling.write(lock, pressed or dead) and dead:
+            self._free_memory(lock)
 
     def _follow_marks(self) -> None:
         """Another process's writer may have made its directory again."""
@@ -91,9 +96,15 @@ class OpenJournal:
         if isinstance(self.spooling.spool, FollowedSpool):
             durable = self.journal.on_disk()
             if durable > self.journal.marks.durable:
-                self.journal.set_marks(replace(self.journal.marks, durable=durable))
+                self.journal.make_durable(durable)
 
-    def _free_memory(self) -> None:
-        if isinstance(self.journal.memory, DirectorySource):
+    def _free_memory(self, lock: AbstractContextManager[object]) -> None:
+        memory = self.journal.memory
+        if isinstance(memory, DirectorySource):
             with suppress(OSError):  # at the next interval then
-                self.journal.memory.remove(self.spooling.spool.keep_aside)
+                with lock:
+                    damaged = memory.damaged()
+                for name, data in damaged:
+                    self.spooling.spool.keep_aside(name, data)
+                with lock:
+                    memory.remove()

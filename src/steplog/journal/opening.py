@@ -233,6 +233,7 @@ def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
     journal = Journal(name, memory, marks, lambda: _living(opened), spool)
     _recover(journal, spool)
     opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive, liveness, inode)
+    opened.follow()
     return opened
 
 
@@ -247,17 +248,14 @@ def _recover(journal: Journal, spool: Spool) -> None:
     missing = max(0, marks.durable - max(found, journal.written()))
     if missing:
         _log.error("steplog: %d positions of writer %s are neither in memory nor on disk.", missing, journal.writer)
-    journal.set_marks(replace(marks, durable=found, abandoned=marks.abandoned + missing))
+    journal.doubt_durable(found)
+    journal.set_marks(replace(journal.marks, abandoned=journal.marks.abandoned + missing))
 
 
 def _living(opened: OpenJournal) -> bool:
+    if isinstance(opened.spooling.spool, FollowedSpool):
+        return opened.alive is None  # ``follow`` sees to it
     if opened.liveness is None or opened.liveness.living():
         return opened.liveness is not None
-    spool = opened.spooling.spool
-    if isinstance(spool, FollowedSpool):
-        try:
-            spool.ended()
-        except OSError:  # what it has left is to be seen first
-            return True
     opened.alive = opened.liveness.lock
     return False

@@ -10,7 +10,7 @@ import errno
 import logging
 import mmap
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -130,17 +130,16 @@ class DirectorySource:
         """See Source."""
         return sum(len(block.memory) for _, block in self._open.values())
 
-    def remove(self, keep_aside: Callable[[str, bytes], None]) -> None:
-        """Remove every file; the writer is dead, and everything is on disk. Damaged ones are given to ``keep_aside``.
-
-        Raises OSError where that fails.
-        """
+    def damaged(self) -> list[tuple[str, bytes]]:
+        """The files that cannot be read, by name, as they are. Raises OSError."""
         self.pieces()  # whatever came since the last look
+        there = sorted(self._refused.intersection(self._names()))
+        return [(name.removesuffix(SEGMENT_SUFFIX), (self._directory / name).read_bytes()) for name in there]
+
+    def remove(self) -> None:
+        """Remove every file; the writer is dead, everything is on disk, and what is damaged kept. Raises OSError."""
         for name in self._names():
-            path = self._directory / name
-            if name in self._refused:
-                keep_aside(name.removesuffix(SEGMENT_SUFFIX), path.read_bytes())
-            path.unlink(missing_ok=True)
+            (self._directory / name).unlink(missing_ok=True)
         self._open.clear()
 
     def _names(self) -> list[str]:

@@ -23,7 +23,6 @@ import errno
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
 
 from steplog.errors import ConfigurationError
 from steplog.journal import range as ranges
@@ -56,6 +55,7 @@ class Spooling:
         self._full = False  # the disk, when it last took nothing: not broken
         self._stored: Marks | None = None  # in the spool
         self._end: int | None = None  # of the last frame
+        self._gaps: list[tuple[int, int]] = []  # that frames cover which are not durable yet
         self._delivered = journal.marks.delivered
         self._seen = journal.marks.delivered  # what was readable one interval ago
 
@@ -98,6 +98,7 @@ class Spooling:
 
     def _attempt(self, lock: AbstractContextManager[object], everything: bool) -> bool:
         self._tidy()
+        self._gaps = []
         redo_from = self.spool.lost()
         try:
             with lock:
@@ -149,7 +150,7 @@ class Spooling:
     def _lower(self, redo_from: int | None) -> None:
         marks = self.journal.marks
         if redo_from is not None and marks.durable > redo_from:
-            self.journal.set_marks(replace(marks, durable=redo_from))
+            self.journal.doubt_durable(redo_from)
 
     def _write(self, lock: AbstractContextManager[object], first: int, end: int) -> None:
         try:
@@ -169,12 +170,14 @@ class Spooling:
             marks = self.journal.marks
             first = max(first, self.journal.begin)
             records = self.journal.read(first, end) if first < end else None
+            gaps = [] if records is None else self.journal.gaps(first, records.end)
         if records is None:
             return end
         if first != self._end:
             self._store(marks, sync=True)
         self.spool.append(records, ranges.encode(records))
         self._end = records.end
+        self._gaps += gaps
         return records.end
 
     def _store_marks(self) -> None:
@@ -188,7 +191,7 @@ class Spooling:
 
     def _sync(self, lock: AbstractContextManager[object], end: int) -> None:
         self.spool.sync()
+        gaps, self._gaps = self._gaps, []
         with lock:
-            marks = self.journal.marks
-            if marks.durable < end:
-                self.journal.set_marks(replace(marks, durable=max(self.journal.begin, end)))
+            if self.journal.marks.durable < end:
+                self.journal.make_durable(end, gaps)

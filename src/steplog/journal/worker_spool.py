@@ -13,19 +13,16 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic, sleep
 
 from steplog.journal import scanning
-from steplog.journal.files import Files
 from steplog.journal.frames import SPOOL_SUFFIX, Entry, SpoolFile
 from steplog.journal.journal import Journal
 from steplog.journal.marks import Marks
-from steplog.journal.pieces import FramePiece
-from steplog.journal.spool import FILE_BYTES_MAX, Spool
+from steplog.journal.spool import Spool
 from steplog.journal.spooling import Spooling
 
 __all__ = ["FollowedSpool", "WorkerSpool", "WorkerSpooling"]
@@ -51,19 +48,7 @@ class WorkerSpool(Spool):
 class FollowedSpool(Spool):
     """The agent's end: sees the frames that come and the files that go, until the worker is dead."""
 
-    def __init__(
-        self,
-        directory: Path,
-        writer: str,
-        files: Files | None = None,
-        file_bytes_max: int = FILE_BYTES_MAX,
-        *,
-        new: bool = False,
-    ) -> None:
-        super().__init__(directory, writer, files, file_bytes_max, new=new)
-        self._looking = threading.Lock()
-        self._alive = True
-        self._kept: Marks | None = None
+    _kept: Marks | None = None
 
     def keep(self, marks: Marks) -> None:
         """Store the marks for the worker to see, where it has not; at the next interval again, if that fails."""
@@ -72,32 +57,23 @@ class FollowedSpool(Spool):
                 self.store_marks(marks)
                 self._kept = marks
 
-    def pieces(self) -> Sequence[FramePiece]:
-        """See Frames."""
-        if self._alive:
-            with suppress(OSError):  # at the next look then
-                self._look()
-        return super().pieces()
-
-    def ended(self) -> None:
+    def ended(self) -> bool:
         """The worker is dead: what it has left is all there is, and ours. Raises OSError; then nothing has changed."""
-        with self._looking:
-            if self._alive:
-                found = Spool(self.directory, self._writer, self._files)
-                self._all, self._entries, self._loaded = found._all, found._entries, None
-                self._alive = False
+        found = Spool(self.directory, self._writer, self._files)
+        self._all, self._entries, self._loaded = found._all, found._entries, None
+        return True
 
-    def _look(self) -> None:
-        with self._looking:
-            if not self._alive:
-                return
-            known = {file.path.name: file for file in self._all}
-            names = sorted(self._names(SPOOL_SUFFIX))
-            if (gone := known.keys() - set(names)) != set():
-                self._all = tuple(file for file in self._all if file.path.name not in gone)
-                self._set_entries(entry for entry in self._entries if entry.file.path.name not in gone)
-            for name in names:
-                self._follow(known.get(name) or SpoolFile(self.directory / name, full=True))
+    def look(self) -> bool:
+        """See what has come and gone; whether anything has. Raises OSError."""
+        before = self._entries
+        known = {file.path.name: file for file in self._all}
+        names = sorted(self._names(SPOOL_SUFFIX))
+        if (gone := known.keys() - set(names)) != set():
+            self._all = tuple(file for file in self._all if file.path.name not in gone)
+            self._set_entries(entry for entry in self._entries if entry.file.path.name not in gone)
+        for name in names:
+            self._follow(known.get(name) or SpoolFile(self.directory / name, full=True))
+        return self._entries is not before
 
     def _follow(self, file: SpoolFile) -> None:
         """What came to a file since; its last frame may be on its way."""

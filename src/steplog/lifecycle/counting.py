@@ -26,7 +26,7 @@ def of_writer(own: OpenWriter, faults: int) -> Stats:
     journal.load_marks()
     counts = _counts(journal.marks)
     counts["faults"] = faults
-    counts["pending"] = journal.census(journal.marks.delivered, journal.written())[0]
+    counts["pending"] = journal.census(journal.marks.delivered, journal.written())
     return _stats(counts, own, journal.memory.size_bytes(), 0, None)
 
 

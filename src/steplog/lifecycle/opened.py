@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from steplog.delivery.custody import Custody
@@ -186,7 +187,7 @@ class OpenRun:
 
         The first Ctrl-C ends the waiting, as the deadline does. Only the run's owner sends a status.
         """
-        self._finished = status
+        self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
         custody, process = self.custody, self.process
         if custody is None or process is None or not self._owns(custody, claim=True):
@@ -204,7 +205,7 @@ class OpenRun:
         self.opened.gone = True
         if custody is not None and process is not None:
             owned = self._owns(custody)
-            self._let_go(process, custody)
+            self._let_go(process, custody, deadline)
             if owned:
                 saying.ended(self)
         self._close()
@@ -220,13 +221,13 @@ class OpenRun:
                 return True
         return owner == own
 
-    def _let_go(self, process: Process, custody: Custody) -> bool:
+    def _let_go(self, process: Process, custody: Custody, deadline: float) -> bool:
         """Remove what is delivered; what has nowhere to go from here is left to somebody else."""
         if self.transport is None:
             process.agent.release(custody)
             self.opened.opened.release()
             return True
-        return process.agent.dismiss(custody) or waiting.for_manifest(custody.written)
+        return process.agent.dismiss(custody, waiting.for_removal(deadline)) or waiting.for_manifest(custody.written)
 
     def finish_in_background(self, status: str | None) -> None:
         """Take no more records, write the status down, if there is one, and have it sent after the records."""
@@ -244,14 +245,14 @@ class OpenRun:
 
     def settle(self, timeout_s: float, patience: Patience | None = None) -> bool:
         """After ``finish_in_background``, as the process ends: wait until nothing is left of the run; whether so."""
-        custody, process = self.custody, self.process
+        custody, process, deadline = self.custody, self.process, time.monotonic() + timeout_s
         if custody is None or process is None:
             # A worker's records are safe then, and the agent, which lives elsewhere, delivers them.
             return self.opened.hand_over()
         status = None if custody.consignment.status_sent else custody.manifest.status
         delivered = self._wait(timeout_s, status, patience)
         if delivered:
-            self._let_go(process, custody)
+            self._let_go(process, custody, deadline)
         return delivered
 
     def url(self) -> str | None:

@@ -30,6 +30,7 @@ from steplog.lifecycle.process import Process, current
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
 _WAIT_S = 0.25
+_REMOVE_S = 30.0  # nobody waits but for this
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _deliver(process: Process, custody: Custody, follow: bool, progress: Callabl
         if custody.consignment.gone or (so_far.why and not follow):
             break
     synced = _synced(process, custody, before)
-    if not process.agent.dismiss(custody):
+    if not process.agent.dismiss(custody, _REMOVE_S):
         process.agent.release(custody)
     return synced
 
@@ -242,7 +243,7 @@ def _pending(place: RunPlace, writer: str) -> int:
     memory = NoSource() if directory is None else DirectorySource(directory)
     journal = Journal(writer, memory, stored, lambda: True, spool)
     delivered = max(journal.marks.delivered, (spool.load_marks() or journal.marks).delivered)
-    return journal.census(delivered, max(delivered, journal.written()))[0]
+    return journal.census(delivered, max(delivered, journal.written()))
 
 
 def _began(place: RunPlace) -> float:

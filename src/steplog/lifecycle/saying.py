@@ -96,7 +96,7 @@ def _unsaved(opened: OpenRun) -> int:
     """How many records of this process are neither delivered nor on disk."""
     journal = opened.opened.journal
     done = max(journal.marks.delivered, journal.marks.durable)
-    return journal.census(done, max(done, journal.written()))[0]
+    return journal.census(done, max(done, journal.written()))
 
 
 def _records(number: int) -> str:

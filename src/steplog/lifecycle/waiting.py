@@ -8,10 +8,11 @@ from steplog.delivery.bell import RING_INTERVAL_S, Bell
 from steplog.delivery.written import Written
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["GRACE_S", "OFFLINE_FINISH_S", "for_disk", "for_manifest", "for_marks"]
+__all__ = ["GRACE_S", "OFFLINE_FINISH_S", "REMOVAL_MAX_S", "for_disk", "for_manifest", "for_marks", "for_removal"]
 
 OFFLINE_FINISH_S = 5.0  # to have an offline run on disk; its memory survives the process anyway
 GRACE_S = 0.25  # for a disk that is well to take a manifest
+REMOVAL_MAX_S = 2.0
 _INTERVAL_S = 0.02
 _SOON_S = 0.001
 
@@ -23,7 +24,7 @@ def for_marks(own: OpenWriter, timeout_s: float) -> bool:
     own.hand_over()
     while True:
         own.follow()
-        if journal.marks.delivered >= end or journal.census(journal.marks.delivered, end)[0] == 0:
+        if journal.marks.delivered >= end or journal.census(journal.marks.delivered, end) == 0:
             return True
         now = time.monotonic()
         if now >= deadline:
@@ -40,6 +41,11 @@ def for_disk(own: OpenWriter, written: Written, timeout_s: float) -> bool:
     while (own.journal.marks.durable < end or written.owed) and time.monotonic() < deadline:
         time.sleep(_INTERVAL_S)
     return False
+
+
+def for_removal(deadline: float) -> float:
+    """How long to wait until a run that is delivered is removed: it is tidy, and worth no more than that."""
+    return max(GRACE_S, min(deadline - time.monotonic(), REMOVAL_MAX_S))
 
 
 def for_manifest(written: Written, timeout_s: float = GRACE_S) -> bool:

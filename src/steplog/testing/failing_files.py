@@ -14,6 +14,7 @@ under the names that were.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -236,6 +237,12 @@ class FailingFiles(Files):
         """See Files."""
         self._do("unlink")
         super().unlink(path)
+
+    def remove_tree(self, path: Path) -> None:
+        """See Files."""
+        with contextlib.suppress(OSError):
+            self._do("remove_tree")
+            super().remove_tree(path)
 
     def rename(self, path: Path, to: Path) -> None:
         """See Files."""
