@@ -32,7 +32,7 @@ class Held:
     def look(self, lock: Any) -> None:
         self.looks += 1
 
-    def follow(self) -> bool:
+    def follow(self, lock: Any) -> bool:
         return False
 
     def decide(self, status: str) -> None:

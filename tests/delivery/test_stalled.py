@@ -206,3 +206,29 @@ def test_whichever_operation_hangs_a_run_that_is_finished_is_delivered_by_its_de
         if not hung:
             assert at > 10, "each operation has hung before"
             return
+
+
+def test_records_on_a_disk_that_cannot_be_read_hold_up_their_own_run_alone(process: Process):
+    """The sender read them itself, under the lock of all runs."""
+    one, other = process.begin(), process.begin()
+    process.server.script = lambda request: Fault.refused()
+    one.log(*map(float, range(3000)))
+    wait_until(lambda: one.own.journal.marks.durable == 3000)
+    with process.agent.lock:
+        one.own.journal.evict(3000)
+        one.own.writer._rotate(one.own.writer.append.segment, 0)
+        one.own.journal.evict(3000)
+        assert not any(piece.written() > piece.base for piece in one.own.journal.memory.pieces())
+        process.files.hang(only={"read"})
+    process.server.script = lambda request: None
+    assert process.files.hangs.wait(DEADLINE_S)
+    assert within(0.0, one.pending) == 3000
+    other.log(1.0)
+    assert within(1.0, lambda: other.flush(1.0))
+    assert within(0.3, lambda: one.flush(0.3)) is False
+    assert within(1.0, lambda: other.finish(1.0))
+    assert (other.values(), other.made.status) == ([1.0], "COMPLETED")
+    process.files.go_on()
+    assert one.flush()
+    assert one.values() == list(map(float, range(3000)))
+    assert process.agent.faults == 0

@@ -57,6 +57,7 @@ class Custody:
         self._locks = [lock, *place.show_agent(None if own is None or own.directory is None else own.directory.name)]
         self._disk = disk
         self._journals: dict[str, OpenJournal] = {}
+        self._on_wanted: Callable[[], None] = lambda: None
         self._unchanged = Unchanged(place.directories())
         self.on_made: Callable[[Manifest], None] = lambda manifest: None  # the server has made the run
         self._aside = QuarantineFile(place.spool, disk.files)
@@ -84,7 +85,7 @@ class Custody:
     def look(self, lock: AbstractContextManager[object]) -> None:
         """See who else has come to write, whether memory still has the manifest, and whether the run was killed."""
         found = [] if self._unchanged() else self._look_around()
-        self.follow()
+        self.follow(lock)
         with lock:
             for opened in found:
                 self._add(opened)
@@ -102,9 +103,9 @@ class Custody:
             self._unchanged.forget()
         return [opened for opened in found if opened is not None]
 
-    def follow(self) -> bool:
+    def follow(self, lock: AbstractContextManager[object]) -> bool:
         """See what workers without shared memory have written since; whether there is something new."""
-        news = [opened.follow() for opened in list(self._journals.values())]
+        news = [opened.follow(lock) for opened in list(self._journals.values())]
         return any(news)
 
     def decide(self, status: str) -> None:
@@ -184,16 +185,18 @@ class Custody:
             self.written.sync()
 
     def wakes(self, keeper: Callable[[], None]) -> None:
-        """Call this from now on when something is owed to the disk."""
-        self.written.on_owed = self._aside.on_owed = keeper
+        """Call this from now on when something is owed to the disk, or wanted from it."""
+        self.written.on_owed = self._aside.on_owed = self._on_wanted = keeper
 
     def write(self, lock: AbstractContextManager[object], clock: Callable[[], float]) -> bool:
-        """Have on disk what is owed there; whether anything was held back until then."""
+        """Have on disk what is owed there, and here what is wanted from there; whether anything waited for that."""
+        wanted = [o.spooling.spool for o in list(self._journals.values()) if o.spooling.spool.wanted is not None]
+        fetched = [spool.fetch(lock) for spool in wanted]
         set_aside = self._aside.write(lock, clock)
         if set_aside:
             with lock:
                 self.consignment.release_waits()
-        return self._write_manifest(lock) or set_aside
+        return self._write_manifest(lock) or set_aside or any(fetched)
 
     def _write_manifest(self, lock: AbstractContextManager[object]) -> bool:
         if not self.written.owed:
@@ -209,7 +212,11 @@ class Custody:
     def _add(self, opened: OpenJournal) -> None:
         self._journals[opened.journal.writer] = opened
         self.consignment.add(opened.journal)
+        opened.spooling.spool.on_wanted = self._wants
         opened.spooling.give_up = partial(self.consignment.give_up, opened.journal.writer)
+
+    def _wants(self) -> None:
+        self._on_wanted()
 
     def store(self, manifest: Manifest) -> None:
         """Write the manifest down: in shared memory now, on disk soon."""

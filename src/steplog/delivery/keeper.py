@@ -156,7 +156,7 @@ class Keeper:
             self._runs.wake()
 
     def _follow(self, custody: Custody) -> None:
-        if custody.follow():
+        if custody.follow(self._runs.lock):
             self._runs.wake()
 
     def _look_after(self) -> None:

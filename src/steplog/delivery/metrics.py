@@ -227,6 +227,9 @@ class MetricStream:
     def _put_aside(self, now: float, lane: _Lane, doubt: Doubt) -> None:
         """Once the record is safe in the quarantine, the lane goes on without it."""
         position = lane.queue[0].position
+        if self.journal.readable(position, 1) <= position:  # it is on disk, and not here yet
+            self._once_more(now, lane, doubt)
+            return
         record = self.journal.read(position, position + 1)
         lane.leaving = True
         self._aside.put(record, doubt.words, lambda now, safe: self._left(now, lane, doubt, safe))
@@ -234,8 +237,7 @@ class MetricStream:
     def _left(self, now: float, lane: _Lane, doubt: Doubt, safe: bool) -> None:
         lane.leaving, metric = False, lane.queue[0]
         if not safe:
-            doubt.refused(doubt.fault, doubt.words)  # as before, so that it is tried again
-            lane.backoff.failed(now)
+            self._once_more(now, lane, doubt)
             return
         self._done(lane, metric, lambda marks: replace(marks, rejected=marks.rejected + 1))
         lane.backoff.passed()
@@ -248,6 +250,10 @@ class MetricStream:
             metric.name,
             doubt.words,
         )
+
+    def _once_more(self, now: float, lane: _Lane, doubt: Doubt) -> None:
+        doubt.refused(doubt.fault, doubt.words)
+        lane.backoff.failed(now)
 
     # What is raised in the middle must leave marks and queue in step: the marks go first, all at once.
 

@@ -244,6 +244,9 @@ class RangeStream:
 
     def _put_aside(self, now: float, doubt: Doubt) -> None:
         """Once the record is safe in the quarantine, the ranges go on without it."""
+        if self.journal.readable(doubt.first, 1) <= doubt.first:  # it is on disk, and not here yet
+            self._once_more(now, doubt)
+            return
         record = self.journal.read(doubt.first, doubt.end)
         self.leaving = True
         self._aside.put(record, doubt.words, lambda now, safe: self._left(now, doubt, record, safe))
@@ -251,8 +254,7 @@ class RangeStream:
     def _left(self, now: float, doubt: Doubt, record: Range, safe: bool) -> None:
         self.leaving = False
         if not safe:
-            doubt.refused(doubt.fault, doubt.words)  # as before, so that it is tried again
-            self.backoff.failed(now)
+            self._once_more(now, doubt)
             return
         self._remains.pass_over(doubt.first)
         self._doubt, self._faults = None, 0
@@ -266,6 +268,10 @@ class RangeStream:
             ", ".join(record.names.values()),
             doubt.words,
         )
+
+    def _once_more(self, now: float, doubt: Doubt) -> None:
+        doubt.refused(doubt.fault, doubt.words)
+        self.backoff.failed(now)
 
     def _go_on_from(self, now: float, judgement: Judgement) -> None:
         mark, delivered = judgement.mark, self.journal.marks.delivered

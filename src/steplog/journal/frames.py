@@ -6,14 +6,17 @@ A file that cannot be read is tried three times at once. Where that does not hel
 as damaged; a frame of it that is needed later is waited for, and given up after thirty more rounds. Running out of
 descriptors or memory says nothing of a file, and is raised.
 
-The index is replaced as a whole, so that other threads may read while the one that owns it changes it.
+The index is replaced as a whole, so that other threads may read while the one that owns it changes it. It says which
+positions carry a record, so that only who sends them reads a frame. One is held at a time. Where ``on_wanted`` is set,
+it is another thread that reads (``fetch``), which may wait for the disk: a frame is not ready until that has it here.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,7 +57,7 @@ class Entry:
     size: int
     first: int
     end: int
-    records: int
+    empty: int  # bit set of the positions that carry no record
 
 
 class Frames:
@@ -72,6 +75,8 @@ class Frames:
         self._pieces: tuple[tuple[Entry, ...], list[FramePiece]] = ((), [])
         self._loaded: tuple[Entry, Range] | None = None
         self._waited: dict[Entry, int] = {}  # for how many rounds it could not be read
+        self.on_wanted: Callable[[], None] | None = None
+        self.wanted: Entry | None = None
         for name in () if new else sorted(self._names(SPOOL_SUFFIX)):
             self._scan(directory / name)
 
@@ -81,7 +86,7 @@ class Frames:
         if entries is not self._entries:
             entries = self._entries
             pieces = [
-                FramePiece(e.first, e.end, e.records, partial(self._load, e), partial(self._ready, e)) for e in entries
+                FramePiece(e.first, e.end, e.empty, partial(self._load, e), partial(self._ready, e)) for e in entries
             ]
             self._pieces = entries, pieces
         return pieces
@@ -89,10 +94,32 @@ class Frames:
     def _set_entries(self, entries: Iterable[Entry]) -> None:
         self._entries = tuple(sorted(entries, key=lambda entry: entry.first))
 
+    def fetch(self, lock: AbstractContextManager[object]) -> bool:
+        """Have the frame here that is wanted; whether it is here now. ``lock`` guards what is here, not the reading."""
+        entry, self.wanted = self.wanted, None
+        if entry is None:
+            return False
+        try:
+            records = self._read_frame(entry)
+        except OSError:
+            self._waited[entry] = self._waited.get(entry, 0) + 1
+            return False
+        with lock:
+            self._loaded = entry, records
+        return True
+
     def _load(self, entry: Entry) -> Range:
         loaded = self._loaded
         if loaded is not None and loaded[0] is entry:
             return loaded[1]
+        if self.on_wanted is not None:
+            self.wanted = entry
+            self.on_wanted()
+            raise BlockingIOError(errno.EAGAIN, "not read yet", str(entry.file.path))
+        self._loaded = entry, self._read_frame(entry)
+        return self._loaded[1]
+
+    def _read_frame(self, entry: Entry) -> Range:
         try:
             records = frame.decode(self._read(entry.file.path, entry.offset, entry.size))
         except (OSError, FormatError) as error:
@@ -102,12 +129,13 @@ class Frames:
             entry.file.damage = str(error)
             empty = bytes((entry.end - entry.first) * slot.SLOT_BYTES)
             records = Range(self._writer, entry.first, entry.end, {}, empty, b"")
-        self._loaded = entry, records
         return records
 
     def _ready(self, entry: Entry) -> bool:
         try:
             self._load(entry)
+        except BlockingIOError:
+            return False
         except OSError:
             self._waited[entry] = self._waited.get(entry, 0) + 1
             return False

@@ -49,7 +49,7 @@ class OpenJournal:
         if not self.removed and self.journal.living:
             look()
 
-    def follow(self) -> bool:
+    def follow(self, lock: AbstractContextManager[object]) -> bool:
         """See what a worker without shared memory has written since, and whether it lives: both are on the disk.
 
         Whether there is something new.
@@ -59,7 +59,7 @@ class OpenJournal:
             return False
         dead = not self.liveness.living()  # before looking: what it leaves is all there then
         try:
-            new = spool.ended() if dead else spool.look()
+            new = spool.ended(lock) if dead else spool.look()
         except OSError:  # what it has left is to be seen first
             return False
         self.alive = self.liveness.lock
@@ -72,7 +72,7 @@ class OpenJournal:
 
     def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
         """One interval is over; ``pressed``: memory is short. A dead writer's memory is freed."""
-        self.follow()
+        self.follow(lock)
         with lock:
             self._follow_marks()
             dead = not self.journal.living

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import mmap
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from time import time_ns
@@ -233,7 +234,7 @@ def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
     journal = Journal(name, memory, marks, lambda: _living(opened), spool)
     _recover(journal, spool)
     opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive, liveness, inode)
-    opened.follow()
+    opened.follow(nullcontext())
     return opened
 
 

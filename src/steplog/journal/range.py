@@ -59,6 +59,9 @@ class VersionError(FormatError):
     """The range is of a version that this code does not know."""
 
 
+_IS_EMPTY = bytes(ord("1") if kind == slot.KIND_NONE else ord("0") for kind in range(256))
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """Positions ``[first, end)`` of ``writer``, with everything needed to read them.
@@ -79,6 +82,12 @@ class Range:
         """How many positions carry a record."""
         kinds = slot.kinds_of(self.slots)
         return len(kinds) - kinds.count(slot.KIND_NONE)
+
+    @property
+    def empty(self) -> int:
+        """The positions that carry none, as a bit set; bit 0 is ``first``."""
+        kinds = slot.kinds_of(self.slots)
+        return int(kinds[::-1].translate(_IS_EMPTY), 2) if slot.KIND_NONE in kinds else 0
 
     def payload_spans(self) -> Iterator[tuple[int, int, int]]:
         """``(index, start, end)`` in ``payloads`` for each slot that has a payload."""

@@ -20,7 +20,7 @@ __all__ = ["Found", "scan"]
 class Found:
     """``frames`` of one file, each with its offset, its size, and what it covers; ``damage`` in words, if there is any.
 
-    A frame is ``(offset, size, first, end, records)``.
+    A frame is ``(offset, size, first, end, empty)``.
     """
 
     frames: list[tuple[int, int, int, int, int]]
@@ -38,7 +38,7 @@ def scan(data: bytes, writer: str) -> Found:
             place = end
             try:
                 records = _of(writer, data[start:end])
-                frames.append((start, end - start, records.first, records.end, records.records))
+                frames.append((start, end - start, records.first, records.end, records.empty))
             except FormatError as error:
                 damage = damage or str(error)
         if place == len(data):

@@ -84,7 +84,7 @@ class Spool(Frames):
         except OSError:
             self._cut(file, descriptor)
             raise
-        self._fresh.append(Entry(file, file.size, len(data), records.first, records.end, records.records))
+        self._fresh.append(Entry(file, file.size, len(data), records.first, records.end, records.empty))
         file.size += len(data)
 
     def _most(self) -> int:
@@ -253,7 +253,8 @@ class Spool(Frames):
         if gone:
             self._all = tuple(file for file in self._all if file not in gone)
             self._set_entries(entry for entry in self._entries if entry.file not in gone)
-            self._loaded = None
+            if self._loaded is not None and self._loaded[0].file in gone:
+                self._loaded = None
 
     def keep_aside(self, name: str, data: bytes) -> None:
         """Keep damaged bytes that were found elsewhere. Raises OSError."""

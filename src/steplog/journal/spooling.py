@@ -72,15 +72,22 @@ class Spooling:
             self._evict(lock)
         while not taken and excess > max(0, held - self.journal.memory.size_bytes()):  # it may have grown meanwhile
             durable, files = self.journal.marks.durable, self.spool.size_bytes()
-            with lock:
-                if not self._give_up_oldest():
-                    break
+            if not self._gave_up(lock):
+                break
             self._tidy()
             if self.spool.size_bytes() < files:
                 taken = self._attempt(lock, everything)
                 if self.journal.marks.durable <= durable:
                     break  # somebody else has taken the room
         return taken
+
+    def _gave_up(self, lock: AbstractContextManager[object]) -> bool:
+        with lock:
+            given_up = self._give_up_oldest()
+        if not given_up and self.spool.fetch(lock):  # what it has to look at was not here
+            with lock:
+                given_up = self._give_up_oldest()
+        return given_up
 
     def _give_up_oldest(self) -> bool:
         """Give up the oldest file or closed segment, whichever ends first; whether there was one that could be."""
@@ -104,6 +111,9 @@ class Spooling:
             with lock:
                 self._lower(redo_from)
                 first, end = self._due(everything)
+            if end <= first and self.spool.fetch(lock):  # what it has to look at was not here
+                with lock:
+                    first, end = self._due(everything)
             self._write(lock, first, end)
             self._store_marks()
         except (OSError, ConfigurationError) as error:
@@ -169,16 +179,25 @@ class Spooling:
         with lock:
             marks = self.journal.marks
             first = max(first, self.journal.begin)
-            records = self.journal.read(first, end) if first < end else None
-            gaps = [] if records is None else self.journal.gaps(first, records.end)
-        if records is None:
+        if first >= end:
             return end
+        records, gaps = self._read(lock, first, end)
         if first != self._end:
             self._store(marks, sync=True)
         self.spool.append(records, ranges.encode(records))
         self._end = records.end
         self._gaps += gaps
         return records.end
+
+    def _read(
+        self, lock: AbstractContextManager[object], first: int, end: int
+    ) -> tuple[ranges.Range, list[tuple[int, int]]]:
+        while True:
+            with lock, suppress(BlockingIOError):
+                records = self.journal.read(first, end)
+                return records, self.journal.gaps(first, records.end)
+            if not self.spool.fetch(lock):
+                raise OSError(errno.EIO, "what is on disk cannot be read")
 
     def _store_marks(self) -> None:
         if self.journal.marks is not self._stored and self.spool.size_bytes():

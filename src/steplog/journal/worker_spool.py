@@ -14,7 +14,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from time import monotonic, sleep
 
@@ -57,10 +57,11 @@ class FollowedSpool(Spool):
                 self.store_marks(marks)
                 self._kept = marks
 
-    def ended(self) -> bool:
+    def ended(self, lock: AbstractContextManager[object]) -> bool:
         """The worker is dead: what it has left is all there is, and ours. Raises OSError; then nothing has changed."""
         found = Spool(self.directory, self._writer, self._files)
-        self._all, self._entries, self._loaded = found._all, found._entries, None
+        with lock:
+            self._all, self._entries = found._all, found._entries
         return True
 
     def look(self) -> bool:
