@@ -10,6 +10,7 @@ import requests
 from pytest_httpserver import HTTPServer
 
 from steplog.client import TellurioClient
+from steplog.delivery.exchange import Request
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.network.account import Account
 from steplog.network.keys import key_path, store_key, stored_key
@@ -249,6 +250,19 @@ class TestRotation:
             assert client.get("/x/").status_code == 200
             monkeypatch.setenv("STEPLOG_API_KEY", "newer")
             assert client.refresh_key() is True
+
+    def test_what_a_refused_exchange_has_found_needs_no_file_any_more(self, httpserver, monkeypatch):
+        """The key file was read under the agent's lock: a home directory that stalls held up every run."""
+        httpserver.expect_request("/x/").respond_with_data("", status=401)
+        monkeypatch.setenv("STEPLOG_API_KEY", "old")
+        with TellurioClient(httpserver.url_for("")) as client:
+            path = key_path(client.settings.dir)
+            assert client.transport.exchange(Request("GET", "/x/"), 5.0).status == 401
+            store_key(path, client.base_url, Secret("new"))
+            assert client.transport.refresh_key() is False
+            assert client.transport.exchange(Request("GET", "/x/"), 5.0).status == 401
+            path.unlink()
+            assert client.transport.refresh_key() is True
 
     def test_a_key_that_cannot_be_sent_is_said_and_not_taken(self, client, monkeypatch, caplog):
         caplog.set_level(logging.WARNING)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json as json_text
 import logging
 import os
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -58,10 +59,12 @@ class TellurioClient:
         self.settings = _with_address(settings, base_url, port)
         self.account: Account | None = None
         self._key: Secret | None = None
+        self._looked: deque[Secret | None] = deque(maxlen=1)
         self._http = HTTPTransport(
             self.settings.url,
             self._key_to_send,
             self.refresh_key,
+            self._look_for_key,
             connect_timeout_s=self.settings.connect_timeout_s,
             connections_max=self.settings.connections_max,
             allow_http=self.settings.allow_http,
@@ -113,16 +116,23 @@ class TellurioClient:
 
         For the agent, after an answer of 401. Never raises: what is found but cannot be used is said in the log.
         """
-        try:
-            key = keys.other_key(self.settings, self._key)
-        except ConfigurationError as error:
-            _log.warning("%s", error)
-            return False
-        if key is None:
+        key = self._looked.pop() if self._looked else self._other_key()
+        if key is None or key == self._key:
             return False
         self._key = key
         self.account = None
         return True
+
+    def _look_for_key(self) -> None:
+        """Look there now, which may take the disk its time, for the next ``refresh_key`` to go by."""
+        self._looked.append(self._other_key())
+
+    def _other_key(self) -> Secret | None:
+        try:
+            return keys.other_key(self.settings, self._key)
+        except ConfigurationError as error:
+            _log.warning("%s", error)
+            return None
 
     def get(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
         """GET ``endpoint``, a path such as ``/api/v0/…``. ``timeout_s`` bounds the whole exchange (default 30 s).

@@ -83,7 +83,8 @@ class _Auth:
 class HTTPTransport:
     """The ``Transport`` of one server; ``key`` is asked at every request, so that a new key counts at once.
 
-    ``refresh`` looks for a new one, and says whether there is.
+    ``refresh`` goes over to a new one, and says whether there is. It is called under the agent's lock; ``look``, which
+    may wait for the disk, finds that out before.
 
     Times in seconds. Raises ConfigurationError for an address that cannot be used.
     """
@@ -93,6 +94,7 @@ class HTTPTransport:
         base_url: str,
         key: Callable[[], Secret | None],
         refresh: Callable[[], bool] = lambda: False,
+        look: Callable[[], None] = lambda: None,
         *,
         connect_timeout_s: float = 10.0,
         connections_max: int = 8,
@@ -108,6 +110,7 @@ class HTTPTransport:
             )
         self._key = key
         self._refresh = refresh
+        self._look = look
         self._connect_timeout_s = connect_timeout_s
         self._connections_max = connections_max
         self._processes: dict[int, _Process] = {}
@@ -123,6 +126,8 @@ class HTTPTransport:
         Raises ServerUnavailableError when no whole answer came in time.
         """
         response = self.send(request, timeout_s)
+        if response.status_code == 401:
+            self._look()
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, response.content, headers)
 
