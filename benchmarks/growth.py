@@ -1,6 +1,6 @@
-"""What grows with use: names, what is pending, processes, open runs; and the server's read of a long curve.
+"""What grows with use: names, what is pending, processes, open runs; and what many names cost the server.
 
-Each figure is the cost of the same call at the far end, in the cost at the near end: flat is 1.
+Each figure of ``log()`` is the cost of the same call at the far end, in the cost at the near end: flat is 1.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ import os
 import random
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import steplog
 from benchmarks.controls import timed
 from benchmarks.figure import Figure, over, quantile
-from benchmarks.stage import Stage
+from benchmarks.stage import KEY, Stage
 
 __all__ = ["figures"]
 
 GROUP = "growth"
 CALLS = 2000
+MANY = 10_000
 VALUES = [random.gauss(0, 1) for _ in range(4096)]
 
 
@@ -38,6 +40,35 @@ def figures(stage: Stage) -> Iterator[Figure]:
         environment = stage.environment(server, memory_bytes_max=1 << 29, finish_timeout_s=0.1)
         told = stage.child(by_pending, environment, rounds=rounds, most=pending, server=server.process.pid)
         yield _figure(f"pending 1,000 → {told['pending']:,}", "p50", told)
+    costs = {names: _server_cost(stage, stage.pick(4_000_000, 1_000_000), names) for names in (8, MANY)}
+    note = f"8 names: {costs[8]:.2f} µs; all of it read once at the end"
+    name = f"embedded server: CPU a metric, {MANY:,} names in turn"
+    yield Figure(group=GROUP, name=name, unit="µs", value=costs[MANY], must=2.0, note=note)
+
+
+def _server_cost(stage: Stage, metrics: int, names: int) -> float:
+    """Microseconds of the server's a metric, until all of it can be read."""
+    with stage.server() as server:
+        before = server.cpu_s()
+        path = stage.child(pour, stage.environment(server, memory_bytes_max=1 << 29), metrics=metrics, names=names)
+        asked = urllib.request.Request(f"{server.url}{path}series/", headers={"Authorization": f"Api-Key {KEY}"})
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            answer.read()
+        return (server.cpu_s() - before) / metrics * 1e6
+
+
+def pour(metrics: int, names: int) -> str:
+    """Log it all; where the run is on the server."""
+    run = steplog.init("bench", "growth", name="server")
+    many = [f"metric/{index}" for index in range(names)]
+    for step in range(metrics // names):
+        value = VALUES[step & 4095]
+        for name in many:
+            run.log(name, value, step)
+    report = run.finish(timeout=600)
+    if report.pending or report.dropped:
+        raise RuntimeError(f"not all of it was taken and delivered: {report}")
+    return f"/api/v0/bench/projects/growth/runs/{run.uuid}/"
 
 
 def _figure(what: str, of: str, told: dict[str, Any]) -> Figure:

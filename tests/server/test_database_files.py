@@ -22,7 +22,7 @@ def make_foreign(path: Path) -> None:
 def make_newer(path: Path) -> None:
     SqliteStore(path).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
 
 
@@ -36,7 +36,7 @@ FILES = {
     "short": (lambda path: path.write_bytes(b"SQLite format 3\0"), "is not a database"),
     "image": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(9999)), "is not a database"),
     "foreign": (make_foreign, "of something else"),
-    "newer": (make_newer, "schema version 2"),
+    "newer": (make_newer, "schema version 3"),
     "cut": (make_cut, "cannot be used"),
     "directory": (lambda path: path.mkdir(), "cannot be used"),
 }

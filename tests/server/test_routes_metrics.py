@@ -43,6 +43,16 @@ def test_any_json_value_comes_back_as_it_was(server, run):
     assert math.copysign(1, listed[2]["value"]) == -1
 
 
+def test_a_range_of_many_names_comes_back_as_it_was_and_steps_go_on_behind_it(server, run):
+    records = [(f"m{number}", number + 0.5, step) for step in range(3) for number in range(300)]
+    body = encode(range_of(records))
+    for accepted in (900, 0):
+        answer = server.ask("POST", f"{run}metrics/batch/", data=body, headers=BATCH_HEADERS)
+        assert (answer.status_code, answer.json()["accepted"]) == (200, accepted)
+    assert server.ask("POST", f"{run}metrics/", json={"name": "m7", "value": 1}).json()["step"] == 3
+    assert server.ask("GET", f"{run}metrics/").json() == [*held(records), {"name": "m7", "value": 1, "step": 3}]
+
+
 def test_the_server_numbers_steps_by_name_from_zero(server, run):
     names = ["a", "b", "a", "a", "b"]
     for name in names:

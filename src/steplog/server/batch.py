@@ -7,6 +7,8 @@ of a name keep the order of their positions. What only that thread knows is left
 - the steps that the server gives. A name whose records all lack a step is *numbered*: its chunks count from 0
   and are moved too. A name with and without steps is handed over as points, and packed when they have steps.
 
+A range of many names with few records each is not packed at all: its ``body`` is kept as it came (``waiting``).
+
 In most batches the names come around in the same order with each step of the training, so that the records of
 each name are every k-th slot: slices with a stride, without a look at a single record.
 """
@@ -34,6 +36,7 @@ __all__ = ["JSON_DEPTH_MAX", "Batch", "Part", "check_json", "chunks_of", "from_r
 JSON_DEPTH_MAX = 500
 _DIGITS_MAX = 4300  # what Python's own reader of JSON takes, sys.int_info.default_max_str_digits
 _PERIOD_TRIES = 4
+_MANY_NAMES, _FEW_POINTS = 256, 128  # of a range that is not worth packing by itself
 _PAYLOAD_BYTES_MAX = 256 * 1024  # of a chunk's payloads, unless a single one is longer
 _WORDS = slot.SLOT_BYTES // 8
 _NO_STEP_TOP = 0x80  # the highest byte of NO_STEP
@@ -53,19 +56,30 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The records of a range, by name; ``source`` is the range itself."""
+    """The records of a range, by name; ``source`` is the range itself.
+
+    ``body``, if there is one, is the range as it came: it may wait, and has no parts until it is ``packed``.
+    """
 
     source: Range
     records: int
     parts: Sequence[Part]
+    body: bytes = b""
+
+    def packed(self) -> Batch:
+        """The same batch with its parts."""
+        return from_range(self.source) if self.body else self
 
     def rest(self, mark: int) -> Batch:
         """The same batch without what lies below ``mark``, which is inside its range."""
         return from_range(self.source.part(mark, self.source.end))
 
 
-def from_range(records: Range) -> Batch:
-    """The batch of a range; FormatError where a payload is not JSON, or a bool is neither 0 nor 1."""
+def from_range(records: Range, body: bytes = b"") -> Batch:
+    """The batch of a range, which came as ``body``.
+
+    Raises FormatError where a payload is not JSON, or a bool is neither 0 nor 1.
+    """
     count = records.records
     if not count:
         return Batch(records, 0, ())
@@ -74,10 +88,12 @@ def from_range(records: Range) -> Batch:
         live = replace(records, slots=b"".join(compress(_each(records.slots), slot.kinds_of(records.slots))))
     payloads = {index: live.payloads[a:b] for index, a, b in live.payload_spans()}
     _check_values(live, payloads)
+    some_lack_steps = _NO_STEP_TOP in live.slots[7 :: slot.SLOT_BYTES]
+    if body and not some_lack_steps and len(live.names) >= _MANY_NAMES and count < _FEW_POINTS * len(live.names):
+        return Batch(records, count, (), body)
     grouped = None if payloads else _by_period(live)
     if grouped is None:
         grouped = _by_name(live, payloads)
-    some_lack_steps = _NO_STEP_TOP in live.slots[7 :: slot.SLOT_BYTES]
     return Batch(records, count, [part_of(name, points, some_lack_steps) for name, points in grouped])
 
 

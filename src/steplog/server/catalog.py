@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 
 from slugify import slugify
 
+from steplog.server import waiting
 from steplog.server.schema import SERIES_SHIFT
 from steplog.server.store import MissingError, Namespace, Project, Run, TakenError, User
 
@@ -137,6 +138,7 @@ def delete_project(connection: sqlite3.Connection, project_id: int) -> None:
             connection.execute("DELETE FROM points WHERE id >= ? AND id < ?", bounds)
         connection.execute("DELETE FROM series WHERE run = ?", (run_id,))
         connection.execute("DELETE FROM marks WHERE run = ?", (run_id,))
+        waiting.drop(connection, run_id)
     connection.execute("DELETE FROM runs WHERE project = ?", (project_id,))
     connection.execute("DELETE FROM projects WHERE id = ?", (project_id,))
 

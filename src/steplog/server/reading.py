@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from steplog.server.appending import CHUNK_COLUMNS
 from steplog.server.chunk import Chunk, Points, decode
 from steplog.server.curve import Bucket, reduce_chunks
+from steplog.server.merging import CHUNK_COLUMNS
 from steplog.server.schema import SERIES_SHIFT
 from steplog.server.store import Metric, Series
 

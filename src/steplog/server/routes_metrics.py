@@ -103,7 +103,7 @@ class SeriesResource(Resource):
 
 
 def _batch(body: bytes) -> Batch:
-    return from_range(decode(body))
+    return from_range(decode(body), body)
 
 
 def _unknown() -> Response:

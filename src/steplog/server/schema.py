@@ -11,13 +11,14 @@
     series       (run, name): a metric, with the sum of its chunks and the next step the server gives
     chunks       summaries of stretches of a series (see chunk)
     points       the data of the same chunks, apart so that a curve reads summaries alone
+    waiting      ranges as they came, which are in no chunk yet (see waiting)
 
 A chunk's id is its series' id times 2^32 plus its number in the series: the chunks of a series lie together, in
 the order of arrival, without another index.
 
 The file says what it is in its header (``application_id``, ``user_version``). A file of another kind or a newer
-version is refused before SQLite has opened it. A lock on ``<file>.lock`` keeps out a second server: two of them
-would each number steps and arrivals on their own.
+version is refused before SQLite has opened it; one of version 1, which lacks ``waiting``, gets it. A lock on
+``<file>.lock`` keeps out a second server: two of them would each number steps and arrivals on their own.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ __all__ = ["SERIES_SHIFT", "Lock", "connect", "prepare", "translated"]
 
 SERIES_SHIFT = 32
 _APPLICATION_ID = 0x7374_706C  # "stpl"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
 _MAGIC = b"SQLite format 3\0"
 _BUSY_TIMEOUT_S = 10.0
@@ -78,6 +79,13 @@ CREATE TABLE chunks (
     first_time INTEGER NOT NULL, first_word INTEGER NOT NULL, low, high, last
 );
 CREATE TABLE points (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+"""
+_SINCE_VERSION_2 = """
+CREATE TABLE waiting (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, first_arrival INTEGER NOT NULL,
+    records INTEGER NOT NULL, bytes INTEGER NOT NULL, names INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX waiting_by_run ON waiting (run, first_arrival);
 """
 
 
@@ -171,19 +179,21 @@ def _check_header(database: Path) -> None:
     _, version, application = _HEADER.unpack(header)
     if application != _APPLICATION_ID:
         raise ConfigurationError(f"{database} is a database of something else, and is left as it is")
-    if version != _SCHEMA_VERSION:
+    if not 1 <= version <= _SCHEMA_VERSION:
         raise ConfigurationError(f"{database} is of schema version {version}; this steplog knows {_SCHEMA_VERSION}")
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
     # In a rollback journal, so that the header says what the file is as soon as there is one; WAL comes after.
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+    new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if new or connection.execute("PRAGMA user_version").fetchone()[0] < _SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        for statement in _TABLES.split(";"):
+        for statement in (_TABLES + _SINCE_VERSION_2 if new else _SINCE_VERSION_2).split(";"):
             connection.execute(statement)
-        connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
+        if new:
+            connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
     # In the clear, unlike a key: it opens nothing but what is in this file.

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from steplog.server import catalog, reading
+from steplog.server import catalog, reading, waiting
 from steplog.server.appending import Appender
 from steplog.server.batch import Batch, Part
 from steplog.server.commit import Committer
@@ -92,14 +92,17 @@ class SqliteStore:
 
     def metrics(self, run: Run, first: int, end: int) -> list[Metric]:
         """The points ``[first, end)`` of a run in the order of arrival."""
+        self._packed(run, end)
         return self._read(lambda connection: reading.metrics(connection, run.id, first, end))
 
     def series(self, run: Run) -> list[Series]:
         """Each metric of a run, in the order in which the names first came."""
+        self._packed(run)
         return self._read(lambda connection: reading.series(connection, run.id))
 
     def curve(self, run: Run, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
         """One metric in at most ``points`` buckets."""
+        self._packed(run)
         return self._read(lambda connection: reading.curve(connection, run.id, name, points, low, high))
 
     def put_user(self, username: str, slug: str, email: str, key_hash: bytes) -> Future[User]:
@@ -152,6 +155,11 @@ class SqliteStore:
     def add_metric(self, run: Run, part: Part) -> Future[int]:
         """Store points that no mark guards; the step of the last of them."""
         return self._write(lambda connection: self._appender.add_part(connection, run.id, part))
+
+    def _packed(self, run: Run, below: int | None = None) -> None:
+        """Have the points of a run where they are read, or the first so many of them."""
+        if self._read(lambda connection: waiting.are_there(connection, run.id, below)):
+            self._write(lambda connection: self._appender.pack(connection, run.id)).result()
 
     def _write(self, job: Callable[[sqlite3.Connection], _T]) -> Future[_T]:
         return self._committer.submit(job)

@@ -1,0 +1,178 @@
+"""Ranges of many names with few records each: they wait, and are read as if they had been packed at once."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.batches import NONE, held, range_of
+from server.test_store import listed, new_project, new_run
+from steplog.journal.range import Range, encode
+from steplog.server.batch import from_range
+from steplog.server.sqlite import SqliteStore
+from steplog.server.store import Run, Stored
+from steplog.server.waiting import POINTS_A_NAME
+
+NAMES = [f"m{number}" for number in range(300)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "a.db")
+    yield opened
+    opened.close()
+
+
+def add(store: SqliteStore, run: Run, records: Range) -> Stored:
+    return store.add_batch(run, from_range(records, encode(records))).result()
+
+
+def range_by_a_writer_of_ours(part: list[Any], first: int) -> Range:
+    """A name has the same number in all its ranges."""
+    declared = [(name, 0.0, 0) for name in NAMES]
+    return range_of([*declared, *part], first=first - len(NAMES)).part(first, first + len(part))
+
+
+def rows(store: SqliteStore, path: Path, table: str) -> int:
+    connection = sqlite3.connect(path / "a.db")
+    try:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def round_of(step: int, seed: int | None = None) -> list[Any]:
+    """A record of each name, in their order or in any, with values of all kinds and some positions empty."""
+    if seed is None:
+        return [(name, step + 0.5, step) for name in NAMES]
+    source = random.Random(seed)
+    names = source.sample(NAMES, len(NAMES))
+    values = [0.25, -step, True, b'{"at": [%d]}' % step, float("nan")]
+    return [NONE if source.random() < 0.05 else (name, source.choice(values), step) for name in names]
+
+
+@pytest.mark.parametrize("seeded", [False, True], ids=["in turn", "in any order"])
+def test_they_wait_and_are_read_as_if_they_had_not(store, tmp_path, seeded):
+    run, records = new_run(store), []
+    for step in range(5):
+        part = round_of(step, step if seeded else None)
+        assert add(store, run, range_by_a_writer_of_ours(part, len(records))).duplicates == 0
+        records += part
+    assert (rows(store, tmp_path, "waiting"), rows(store, tmp_path, "chunks")) == (5, 0)
+    assert store.count(run) == sum(record is not NONE for record in records)
+    assert listed(store, run) == held(records)
+    assert (rows(store, tmp_path, "waiting"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
+    assert sum(series.count for series in store.series(run)) == store.count(run)
+
+
+def test_a_curve_and_the_series_have_what_waits(store):
+    run = new_run(store)
+    add(store, run, range_of(round_of(0)))
+    assert [bucket.step for bucket in store.curve(run, "m7", 10, None, None) or ()] == [0]
+    add(store, run, range_of(round_of(1), first=300))
+    assert [(series.count, series.last) for series in store.series(run)] == [(2, 1.5)] * 300
+
+
+def test_what_is_read_of_the_beginning_leaves_what_waits_where_it_is(store, tmp_path):
+    run = new_run(store)
+    add(store, run, range_of([("a", 1, 0)] * 10))
+    add(store, run, range_of(round_of(0), first=10))
+    assert len(store.metrics(run, 0, 10)) == 10
+    assert rows(store, tmp_path, "waiting") == 1
+
+
+def test_what_cannot_wait_comes_after_what_does(store):
+    """Its steps go on where those end."""
+    run = new_run(store)
+    records = [*round_of(7), *round_of(8), ("m3", 1.0), ("m4", 2.0, 4), ("m3", 3.0)]
+    add(store, run, range_of(records[:300]))
+    add(store, run, range_of(records[300:600], first=300))
+    add(store, run, range_of(records[600:], first=600))
+    assert listed(store, run) == held(records)
+    assert [metric.step for metric in store.metrics(run, 600, 603)] == [9, 4, 10]
+
+
+def test_a_range_with_a_record_that_lacks_a_step_does_not_wait(store, tmp_path):
+    run = new_run(store)
+    records = [*round_of(0)[:-1], ("m299", 1.0)]
+    add(store, run, range_of(records))
+    assert rows(store, tmp_path, "waiting") == 0
+    assert listed(store, run) == held(records)
+
+
+def test_a_reopened_store_has_what_waits_and_the_mark_behind_it(tmp_path):
+    records = [*round_of(0), *round_of(1), *round_of(2)]
+    store = SqliteStore(tmp_path / "a.db")
+    run = new_run(store)
+    add(store, run, range_of(records[:600]))
+    store.close()
+    store = SqliteStore(tmp_path / "a.db")
+    assert add(store, run, range_of(records[:600])) == Stored(0, 600)
+    assert add(store, run, range_of(records)) == Stored(300, 600)
+    assert listed(store, run) == held(records)
+    store.close()
+
+
+def test_each_writers_numbers_stand_for_its_own_names(store):
+    run, records = new_run(store), []
+    marks = {"one": 0, "two": 0}
+    for turn, writer in enumerate(("one", "one", "two", "one", "two")):
+        part = round_of(turn)
+        part = part if writer == "one" else part[::-1]
+        if turn == 3:
+            part = [part[-1], *part[:-1]]  # no writer of ours numbers its names anew
+        add(store, run, range_of(part, first=marks[writer], writer=writer))
+        marks[writer] += len(part)
+        records += part
+    assert listed(store, run) == held(records)
+
+
+def test_enough_of_it_is_packed_by_itself(store, tmp_path):
+    run, records = new_run(store), []
+    for at in range(3):
+        part = [(name, step + 0.5, step) for step in range(100 * at, 100 * at + 100) for name in NAMES]
+        add(store, run, range_of(part, first=len(records)))
+        records += part
+    assert len(records) >= POINTS_A_NAME * len(NAMES)
+    assert (rows(store, tmp_path, "waiting"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
+    assert store.count(run) == len(records)
+
+
+def test_a_database_from_before_there_were_any_goes_on(tmp_path):
+    store = SqliteStore(tmp_path / "a.db")
+    run = new_run(store)
+    add(store, run, range_of([("a", 1, 0)]))
+    store.close()
+    connection = sqlite3.connect(tmp_path / "a.db")
+    connection.executescript("DROP TABLE waiting; PRAGMA user_version = 1")
+    connection.close()
+    store = SqliteStore(tmp_path / "a.db")
+    add(store, run, range_of(round_of(0), first=1))
+    assert rows(store, tmp_path, "waiting") == 1
+    assert listed(store, run) == held([("a", 1, 0), *round_of(0)])
+    store.close()
+
+
+def test_a_project_that_is_deleted_takes_what_waits_with_it(store, tmp_path):
+    run = new_run(store, new_project(store, "gone"))
+    add(store, run, range_of(round_of(0)))
+    store.delete_project(store.project("team", "gone")).result()
+    assert rows(store, tmp_path, "waiting") == 0
+
+
+def test_hundreds_of_series_whose_turn_comes_together_are_merged_some_at_a_time(store, tmp_path):
+    """Ten thousand of them held everybody up for seventeen seconds."""
+    run, records = new_run(store), []
+    chunks = []
+    for step in range(17):
+        part = round_of(step)
+        store.add_batch(run, from_range(range_of(part, first=len(records)))).result()
+        records += part
+        chunks.append(rows(store, tmp_path, "chunks"))
+    assert chunks[14:] == [15 * 300, 256 + 16 * 44, 2 * 256 + 44]
+    assert listed(store, run) == held(records)
