@@ -20,7 +20,7 @@ class Report:
         ambiguous: sent again to a server without deduplication after an answer was lost; it may hold them twice.
         abandoned: claimed by a process that died before the call returned, or damaged in memory.
         coerced: values that were logged as their ``repr``, or cut short.
-        dropped: calls that were not taken, by reason; "oldest": taken, and given up for want of room, of all writers.
+        dropped: calls that were not taken, by reason; of all writers "memory full", and "oldest": taken and given up.
         faults: errors in steplog's own threads, which went on; the first one is in the log. Of all runs together.
     """
 

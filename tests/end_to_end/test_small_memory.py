@@ -60,7 +60,7 @@ while children:
 with os.fdopen(reading) as said:
     print(most, sum(map(int, said)), flush=True)
 sys.stdin.readline()
-run.finish()
+print(run.finish().dropped.get("memory full", 0), flush=True)
 """
 
 
@@ -93,6 +93,7 @@ def test_sixteen_workers_leave_a_neighbour_its_half_of_a_small_memory_and_lose_n
         finally:
             neighbour.kill()
     assert done.code == 0, done.errors
+    assert int(done.out) == dropped
     # Each of them may have taken one segment only to see that it is one too many.
     assert most <= SIZE // 8 + WORKERS * SEGMENT_BYTES_MIN
     assert host.server.run("run").points == WORKERS * CALLS - dropped

@@ -170,6 +170,10 @@ class Custody:
         """What they take on disk."""
         return sum(opened.spooling.spool.size_bytes() for opened in self._journals.values())
 
+    def dropped(self) -> int:
+        """How many calls other processes have dropped because there was no room."""
+        return sum(o.dropped() for o in self._journals.values() if self.own is None or o is not self.own.opened)
+
     def trouble(self) -> str | None:
         """Why the disk does not take them, if it does not."""
         return next((o.spooling.trouble for o in self._journals.values() if o.spooling.trouble is not None), None)

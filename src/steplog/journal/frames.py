@@ -70,6 +70,7 @@ class Frames:
         self.directory = directory
         self._writer = writer
         self._files = files or Files()
+        self.dropped = 0  # calls that a writer elsewhere has dropped, as it has said on disk
         self._entries: tuple[Entry, ...] = ()
         self._all: tuple[SpoolFile, ...] = ()
         self._pieces: tuple[tuple[Entry, ...], list[FramePiece]] = ((), [])

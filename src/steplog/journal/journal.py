@@ -79,7 +79,17 @@ class Journal:
     def move_marks(self, memory: Memory) -> None:
         """Keep the marks here from now on."""
         mark.store(memory, self.marks)
+        mark.store_dropped(memory, max(mark.dropped(memory), self.dropped))
         self._marks_memory = memory
+
+    @property
+    def dropped(self) -> int:
+        """How many calls the writer has dropped because there was no room, as far as it can say so in memory."""
+        return mark.dropped(self._marks_memory)
+
+    def tell_dropped(self, calls: int) -> None:
+        """So many calls were dropped; in the writer's own process."""
+        mark.store_dropped(self._marks_memory, calls)
 
     def ack(self, end: int, records: int, set_aside: int = 0, given_up: int = 0) -> None:
         """Everything below ``end`` is on the server, but for what is set aside; free what is not needed any more.

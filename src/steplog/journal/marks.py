@@ -1,12 +1,15 @@
 """The marks: how far a writer's journal is delivered and durable, and what it came to.
 
 A small memory of two copies, written in turn: whoever is killed in the middle of one leaves the other, and the reader
-takes the newer of those whose check holds. Only the process that holds the run's lock writes them.
+takes the newer of those whose check holds. Only the process that holds the run's lock writes them. Behind them stands
+how many calls found no room, which the writer counts itself, as it drops them.
 
 ::
 
     copy    magic b"SLM1", CRC-32 u32 of the rest, sequence u64, delivered u64, durable u64, begin, stock and reach u64,
             records u64, rejected u64, ambiguous u64, abandoned u64, oldest u64, sent 512 bytes, settled 512 bytes
+
+    dropped u64 behind both copies
 
 *delivered* and *durable* are positions: everything below is on the server, on the disk. *begin* is one, too: below
 it nothing is in the journal any more, delivered or given up. *stock*, the lowest bit of its number, is 1 once anything
@@ -34,7 +37,18 @@ from dataclasses import dataclass, replace
 
 from steplog.journal.segment import Memory
 
-__all__ = ["COPY_BYTES", "MARKS_BYTES", "WINDOW", "Marks", "decode", "encode", "load", "store"]
+__all__ = [
+    "COPY_BYTES",
+    "MARKS_BYTES",
+    "WINDOW",
+    "Marks",
+    "decode",
+    "dropped",
+    "encode",
+    "load",
+    "store",
+    "store_dropped",
+]
 
 WINDOW = 4096
 _MAGIC = b"SLM1"
@@ -42,7 +56,8 @@ _HEAD = struct.Struct("<4sI")
 _FIELDS = struct.Struct(f"<QQQQQQQQ{WINDOW // 8}s{WINDOW // 8}s")
 _SEQUENCE = struct.Struct("<Q")
 COPY_BYTES = _HEAD.size + _SEQUENCE.size + _FIELDS.size
-MARKS_BYTES = 2 * COPY_BYTES
+_DROPPED = slice(2 * COPY_BYTES, 2 * COPY_BYTES + 8)
+MARKS_BYTES = _DROPPED.stop
 _REACH_SHIFT = 48  # so that begin is below 2**47
 
 
@@ -112,6 +127,16 @@ def store(memory: Memory, marks: Marks) -> None:
     sequences = [copy[0] if copy is not None else 0 for copy in _copies(memory)]
     older = sequences.index(min(sequences))
     memory[older * COPY_BYTES : (older + 1) * COPY_BYTES] = encode(marks, max(sequences) + 1)
+
+
+def dropped(memory: Memory) -> int:
+    """How many calls the writer has dropped because there was no room."""
+    return int.from_bytes(memory[_DROPPED], "little")
+
+
+def store_dropped(memory: Memory, calls: int) -> None:
+    """Say it; for the writer's own process."""
+    memory[_DROPPED] = calls.to_bytes(8, "little")
 
 
 def encode(marks: Marks, sequence: int) -> bytes:

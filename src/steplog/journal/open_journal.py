@@ -65,6 +65,10 @@ class OpenJournal:
         self.alive = self.liveness.lock
         return new or dead
 
+    def dropped(self) -> int:
+        """How many calls the writer has dropped because there was no room, as far as it could say so."""
+        return max(self.journal.dropped, self.spooling.spool.dropped)
+
     def release(self) -> None:
         """Leave the journal as it is; the writer will not append again."""
         if self.alive is not None:

@@ -64,6 +64,7 @@ class OpenWriter:
         journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone, spool)
         self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
         self.calm = False  # at the last round nothing was to be done, nor will be soon
+        writer.on_full = journal.tell_dropped
         self._said_private = False
         self._last = writer.append.segment
         self._holes = HoleWatch(writer)

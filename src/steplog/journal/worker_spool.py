@@ -2,8 +2,8 @@
 
 The worker writes everything to its spool at each interval, and when it leaves. In the same directory it holds
 ``alive``; the agent finds it there, reads the frames as they come, and stores the marks, which the worker reads. While
-the worker lives only it changes its files: it removes those that are delivered. What it has not written when it is
-killed, or leaves by ``os._exit``, is lost: the last interval.
+the worker lives only it changes its files: it removes those that are delivered, and writes down in ``dropped`` how many
+calls found no room. What it has not written when it is killed, or leaves by ``os._exit``, is lost: the last interval.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from steplog.journal.spooling import Spooling
 
 __all__ = ["FollowedSpool", "WorkerSpool", "WorkerSpooling"]
 
+_DROPPED_NAME = "dropped"
+_DIGITS_MAX = 20
 _WRITE_TIMEOUT_S = 5.0
 _LOOK_INTERVAL_S = 0.02
 
@@ -35,6 +37,13 @@ class WorkerSpool(Spool):
     """The worker's end: ``follows`` says whether the marks are another process's to store."""
 
     follows: Callable[[], bool] = staticmethod(lambda: True)
+
+    def tell_dropped(self, calls: int) -> None:
+        """So many calls found no room; at the next interval again, if the disk does not take it."""
+        if calls > self.dropped:
+            with suppress(OSError):
+                self._files.replace(self.directory / _DROPPED_NAME, b"%d" % calls)
+                self.dropped = calls
 
     def store_marks(self, marks: Marks, sync: bool = False) -> None:
         """See Spool."""
@@ -60,6 +69,7 @@ class FollowedSpool(Spool):
     def ended(self, lock: AbstractContextManager[object]) -> bool:
         """The worker is dead: what it has left is all there is, and ours. Raises OSError; then nothing has changed."""
         found = Spool(self.directory, self._writer, self._files)
+        self._look_at_dropped()
         with lock:
             self._all, self._entries = found._all, found._entries
         return True
@@ -67,6 +77,7 @@ class FollowedSpool(Spool):
     def look(self) -> bool:
         """See what has come and gone; whether anything has. Raises OSError."""
         before = self._entries
+        self._look_at_dropped()
         known = {file.path.name: file for file in self._all}
         names = sorted(self._names(SPOOL_SUFFIX))
         if (gone := known.keys() - set(names)) != set():
@@ -75,6 +86,10 @@ class FollowedSpool(Spool):
         for name in names:
             self._follow(known.get(name) or SpoolFile(self.directory / name, full=True))
         return self._entries is not before
+
+    def _look_at_dropped(self) -> None:
+        with suppress(OSError, ValueError):
+            self.dropped = int(self._files.read(self.directory / _DROPPED_NAME, 0, _DIGITS_MAX))
 
     def _follow(self, file: SpoolFile) -> None:
         """What came to a file since; its last frame may be on its way."""
@@ -128,6 +143,7 @@ class WorkerSpooling:
             return None
         try:
             self._spooling.write(self._lock, everything=True)
+            self._spool.tell_dropped(self._journal.dropped)
         finally:
             self._writing.release()
         return None

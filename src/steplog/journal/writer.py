@@ -72,15 +72,14 @@ class Writer:
         self.pool = pool
         self.values = Values(value_bytes_max)
         self.dropped = {"memory full": 0, "finished": 0}  # calls that were not taken, by reason
+        self.on_full: Callable[[int], None] = lambda calls: None  # so many were dropped for want of room
         self.use_client: Callable[[Any], None] = lambda client: None
         self._numbers = count(1)
         self._room_at = 0
         self._spares: deque[Block] = deque()
         hot = append_type() if append is None else type(append)
         self._segment_type = hot.segment_type
-        self.head = self._segment(0, 0, first_bytes) or self._full(
-            0
-        )  # the first segment that is needed; its reader moves it on
+        self.head = self._segment(0, 0, first_bytes) or self._full(0)  # the first needed one; its reader moves it on
         if append is not None:  # for a call that the fork interrupted and that still has the writer before
             append.segment.successor.setdefault(0, self.head)
         self.append = append or hot(self.head, self._slow, clock)
@@ -277,6 +276,7 @@ class Writer:
                 self._rotate(segment, 0)
             return self._slow(name, value, step, None)
         self.count("memory full")
+        self.on_full(self.dropped["memory full"])
         return None
 
     def _fits_spare(self, name: str, value: Any) -> bool:

@@ -15,6 +15,7 @@ __all__ = ["of_run", "of_writer", "report"]
 def of_run(custody: Custody, own: OpenWriter, error: str | None, faults: int) -> Stats:
     """A run that this process delivers: all its writers. ``error`` is what keeps it from being delivered."""
     counts = Counter(pending=custody.consignment.pending(), faults=faults)
+    counts["memory full"] = custody.dropped()
     for journal in custody.consignment.journals.values():
         counts.update(_counts(journal.marks))
     return _stats(counts, own, custody.memory_bytes(), custody.spool_bytes(), error or custody.trouble())
@@ -48,6 +49,7 @@ def _counts(mark: Marks) -> Counter[str]:
 def _stats(counts: Counter[str], own: OpenWriter, memory_bytes: int, spool_bytes: int, error: str | None) -> Stats:
     marks = own.journal.marks
     dropped = {**own.writer.dropped, "oldest": counts["oldest"]}
+    dropped["memory full"] += counts["memory full"]
     return Stats(
         logged=counts["delivered"] + counts["pending"] + counts["rejected"] + counts["oldest"],
         delivered=counts["delivered"],

@@ -1,0 +1,186 @@
+"""A worker without shared memory goes over the disk, which fails, or loses power; the agent is at the other end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from journal.spooled import LOCK, SPOOL_BYTES, Machine, deliver_all, read_all
+from steplog.journal.directories import Places, RunPlace
+from steplog.journal.files import Files
+from steplog.journal.open_journal import OpenJournal
+from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
+from steplog.testing.failing_files import FailingFiles
+
+ERRORS = [errno.ENOSPC, errno.EIO]
+
+
+class PowerCutError(BaseException):
+    """Nothing more happens on this machine."""
+
+
+class Worker(Machine):
+    """A worker's process: ``go`` is the end of an interval there."""
+
+    def _open(self) -> OpenWriter:
+        disk = Disk(SPOOL_BYTES, self.files)
+        own = open_writer(
+            self.place, None, disk, memory_bytes_max=self.memory_bytes, value_bytes_max=1 << 20, worker=True
+        )
+        assert own._to_agent is not None
+        return own
+
+    def go(self) -> None:
+        self.own.follow()
+        self.own.hand_over()
+
+
+class Agent:
+    """The process that delivers what the worker writes down; ``look`` is the end of an interval there."""
+
+    def __init__(self, place: RunPlace, writer: str) -> None:
+        opened = open_journal(place, writer, Disk(SPOOL_BYTES, Files()))
+        assert opened is not None
+        self.opened: OpenJournal = opened
+
+    def look(self, deliver: int = 0) -> None:
+        """Deliver up to so many positions, and leave the marks where the worker sees them."""
+        journal = self.opened.journal
+        self.opened.follow(LOCK)
+        first = journal.marks.delivered
+        end = journal.readable(first, deliver)
+        if end > first:
+            read = journal.read(first, end)
+            journal.ack(read.end, read.records)
+        self.opened.spool(LOCK, False)
+
+    def leave(self) -> None:
+        self.opened.release()
+        self.opened.spooling.spool._close()
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """A host without shared memory."""
+    return Places(None, tmp_path / "spool", "0" * 16)
+
+
+@contextlib.contextmanager
+def both(places: Places, files: FailingFiles, memory_bytes: int = 1 << 20) -> Iterator[tuple[Worker, Agent]]:
+    worker = Worker(places, files, memory_bytes)
+    (worker.place.spool / "manifest").write_bytes(b"the run's")
+    agent = Agent(worker.place, worker.journal.writer)
+    yield worker, agent
+    agent.leave()
+    files.close_all()
+
+
+def life(worker: Worker, agent: Agent) -> None:
+    """Some of it is delivered while more is logged, and its files go."""
+    for turn in range(4):
+        worker.log(100)
+        worker.go()
+        agent.look(deliver=80 if turn else 150)
+        worker.go()
+
+
+def test_every_kth_operation_of_a_workers_disk_fails_once_or_for_ever_and_nothing_is_lost(places: Places):
+    for error in ERRORS:
+        for forever in (False, True):
+            for at in count(1, 2):
+                files = FailingFiles()
+                with both(places, files) as (worker, agent):
+                    files.fail(at, error, forever=forever)
+                    life(worker, agent)
+                    files.heal()
+                    worker.go()
+                    worker.go()
+                    worker.die()
+                    agent.opened.follow(LOCK)
+                    delivered = agent.opened.journal.marks.records
+                    found = deliver_all(agent.opened)
+                    marks = agent.opened.journal.marks
+                    label = error, forever, at
+                    assert found.items() >= worker.pending().items(), label
+                    assert found.items() <= worker.logged.items(), label
+                    assert (delivered + len(found), marks.abandoned) == (len(worker.logged), 0), label
+                    assert not files.synced_again, label
+                if not files.failed:
+                    break
+            assert at > 20
+
+
+def test_a_power_cut_at_any_operation_takes_nothing_that_a_worker_had_made_durable(places: Places):
+    for operation in count(1):
+        files, whole = FailingFiles(), True
+
+        def stall(name: str, files: FailingFiles = files, operation: int = operation) -> None:
+            if len(files.operations) >= operation:
+                raise PowerCutError
+
+        files.stall = stall
+        with both(places, files) as (worker, agent):
+            try:
+                life(worker, agent)
+            except PowerCutError:
+                whole = False
+            files.stall = lambda name: None
+            durable, delivered = worker.journal.marks.durable, agent.opened.journal.marks
+            worker.die()
+            agent.leave()
+            files.power_cut(places.spool)
+            promised = {at: item for at, item in worker.logged.items() if delivered.delivered <= at < durable}
+            later = Agent(worker.place, worker.journal.writer)
+            later.opened.follow(LOCK)
+            marks = later.opened.journal.marks
+            assert marks.records <= delivered.records
+            found = read_all(later.opened.journal)
+            later.leave()
+        assert found.items() >= promised.items(), operation
+        assert found.items() <= worker.logged.items(), operation
+        if whole:
+            break
+    assert operation > 40
+
+
+def test_what_a_worker_drops_while_its_disk_is_full_is_known_to_the_agent_once_it_is_not(places: Places):
+    files = FailingFiles()
+    with both(places, files, memory_bytes=64 * 1024) as (worker, agent):
+        files.fail(error=errno.ENOSPC, forever=True)
+        for _ in range(60):
+            worker.log(100)
+            worker.go()
+        dropped = worker.own.writer.dropped["memory full"]
+        assert dropped > 1000
+        files.heal()
+        worker.go()
+        agent.look()
+        assert agent.opened.dropped() == dropped
+        worker.die()
+        agent.opened.follow(LOCK)
+        assert deliver_all(agent.opened) == worker.logged
+        assert agent.opened.dropped() == dropped == 6000 - len(worker.logged)
+
+
+def test_what_a_worker_drops_before_it_dies_is_known_too(places: Places):
+    files = FailingFiles()
+    with both(places, files, memory_bytes=64 * 1024) as (worker, agent):
+        worker.log(6000)
+        worker.go()
+        worker.die()
+        agent.opened.follow(LOCK)
+        assert deliver_all(agent.opened) == worker.logged
+        assert agent.opened.dropped() == 6000 - len(worker.logged) > 1000
+
+
+def test_what_is_dropped_in_shared_memory_is_known_to_whoever_opens_the_journal(memory: Path, tmp_path: Path):
+    machine = Machine(Places(memory, tmp_path / "spool", "0" * 16), memory_bytes=64 * 1024)
+    machine.log(6000)
+    machine.die()
+    with machine.later() as opened:
+        assert opened.dropped() == 6000 - len(machine.logged) > 1000
