@@ -27,7 +27,6 @@ from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.sender import Due
 from steplog.journal import range as ranges
-from steplog.journal.marks import WINDOW
 
 if TYPE_CHECKING:
     from simulation.places import SimRun, SimServer
@@ -67,8 +66,7 @@ def leaving(world: World, run: SimRun, request: Request) -> set[int]:
     if request.path.endswith("/batch/"):
         deflated = request.headers.get("Content-Encoding") == "deflate"
         batch = ranges.decode(request.body if deflated else zlib.compress(request.body))
-        records = [record for record in wire.records(batch) if record.position < batch.first + WINDOW]
-        numbers = {number_in(_value(record)) for record in records}
+        numbers = {number_in(_value(record)) for record in wire.records(batch)}
     else:
         numbers = {number_in(msgspec.json.decode(request.body)["value"])}
         run.ambiguous |= numbers & run.in_the_dark
@@ -81,7 +79,12 @@ def leaving(world: World, run: SimRun, request: Request) -> set[int]:
 
 def marked_sent(world: World) -> dict[SimRun, int]:
     """How many records of each run the marks say were sent, with no answer that tells what became of them."""
-    return {run: sum(pen.journal().marks.sent.bit_count() for pen in run.known) for run in world.runs}
+
+    def sent(pen: Pen) -> int:
+        marks = pen.journal().marks
+        return (marks.sent | (1 << marks.reach) - 1).bit_count()
+
+    return {run: sum(sent(pen) for pen in run.known) for run in world.runs}
 
 
 def arriving(world: World, server: SimServer, request: Request, sent_at: float) -> None:

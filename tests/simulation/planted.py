@@ -278,7 +278,7 @@ def a_refused_status_is_given_up(patch):
 def a_range_that_may_have_arrived_is_forgotten_when_the_server_turns_stock(patch):
     def order(self, address, lane=0):
         made = ordered(self, address)
-        self.journal.set_marks(replace(self.journal.marks, sent=0))
+        self.journal.set_marks(replace(self.journal.marks, reach=0))
         return made
 
     ordered = RangeStream.order
