@@ -94,7 +94,7 @@ def test_sixteen_workers_leave_a_neighbour_its_half_of_a_small_memory_and_lose_n
             neighbour.kill()
     assert done.code == 0, done.errors
     assert int(done.out) == dropped
-    # Each of them may have taken one segment only to see that it is one too many.
+    # Each of them may take one segment in the instant in which another takes the last room, and give it back then.
     assert most <= SIZE // 8 + WORKERS * SEGMENT_BYTES_MIN
     assert host.server.run("run").points == WORKERS * CALLS - dropped
     assert not os.listdir(tmpfs / "steplog")

@@ -277,6 +277,17 @@ def test_processes_that_take_memory_at_the_same_time_stay_below_the_bound_togeth
     assert used_bytes(tmpfs) == 128 * 1024
 
 
+def test_a_process_that_finds_the_memory_full_takes_nothing_to_see_that(tmpfs):
+    (tmpfs / "writer").mkdir()
+    pool = MemoryPool(tmpfs / "writer", tmpfs, 128 * 1024, Usage(tmpfs, clock=lambda: 100.0))
+    (tmpfs / "others").write_bytes(bytes(120 * 1024))  # since it looked
+    touched = (tmpfs / "writer").stat().st_mtime_ns
+    assert pool.make(16 * 1024) is None
+    assert (tmpfs / "writer").stat().st_mtime_ns == touched
+    (tmpfs / "others").unlink()
+    assert pool.make(16 * 1024) is not None
+
+
 def test_what_others_take_of_the_file_system_is_not_taken_for_ours(tmpfs):
     (tmpfs / "root" / "writer").mkdir(parents=True)
     usage = Usage(tmpfs / "root", clock=lambda: 100.0)

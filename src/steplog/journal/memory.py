@@ -7,6 +7,9 @@ tmpfs would kill whoever touches it with SIGBUS. Blocks are never reused.
 ``bytes_max`` bounds everything below the root, all runs and writers, living and dead: by default the smaller of
 64 MiB (all that a container has) and an eighth of the file system. Segments are small against what is left of it,
 a 32nd, from 16 KiB to 512 KiB; a writer's first is an eighth of that, so that hundreds of runs can be open.
+No lock is shared for that: of several processes that take the last room in the same instant each sees that it is one
+too many, and gives it back. For that instant there may be a segment a process more, of 16 KiB where room is short. A
+writer's lock and marks count, and are never refused: a page a writer.
 
 Anonymous memory is what remains on a system without usable shared memory: it dies with the process.
 """
@@ -162,13 +165,15 @@ class MemoryPool:
             return None
         block = None
         fits = self._used + size <= self.bytes_max
+        if fits and self._usage is not None and self.directory is not None:
+            fits = self._usage.within(self.bytes_max - size)
         if fits:
             block = self._anonymous(size) if self.directory is None else self._shared(self.directory, size)
         if block is not None:
             self._used += size
             if self._usage is not None:
                 self._usage.change(size)
-                # Taken first, then counted: of several that come at once each sees the others' blocks.
+                # Looked at once more: of several that came at once each sees the others' blocks.
                 if block.path is not None and not self._usage.within(self.bytes_max):
                     self.give_back(block)
                     block = None
