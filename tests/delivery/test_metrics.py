@@ -9,7 +9,7 @@ import pytest
 
 from delivery.parts import Book, Line
 from steplog.delivery.exchange import Answer
-from steplog.delivery.metrics import MetricStream
+from steplog.delivery.metrics import Lanes, MetricStream
 from steplog.delivery.sender import Due
 from steplog.journal import marks
 from steplog.journal.marks import WINDOW
@@ -51,6 +51,21 @@ def test_a_name_is_always_on_the_same_lane_and_its_metrics_arrive_in_order():
     assert {lane for used in lanes.values() for lane in used} == {0, 1, 2}
     assert sorted(line.values()) == list(range(1, 201))
     assert in_order(line)
+
+
+def test_the_names_of_all_writers_of_a_run_share_its_lanes():
+    """Each writer's first name was on the first lane, and eight writers of a name each had one lane."""
+    line = stock(*(Book(number).write(20, (name,)) for number, name in enumerate("abc")), lanes=3)
+    rounds = 0
+    while not line.idle():
+        flying = [line.sender.next(line.now, lane) for lane in range(3)]
+        for due in flying:
+            if isinstance(due, Due):
+                line.answer(due, line.exchange(due))
+        line.now += 0.05
+        rounds += 1
+    assert sorted(line.values()) == sorted([*range(1, 21)] * 3)
+    assert rounds < 30
 
 
 def test_sent_is_stored_before_the_request_leaves():
@@ -248,7 +263,7 @@ def test_a_stock_server_has_eight_times_the_throughput_on_eight_lanes():
 
 def test_pending_and_settled_say_what_is_left():
     book = Book().write(10, NAMES)
-    stream = MetricStream(book.journal, Line().aside, 3, random.Random(0))
+    stream = MetricStream(book.journal, Line().aside, Lanes(3), random.Random(0))
     assert (stream.pending(), stream.empty(), stream.settled(0), stream.settled(1)) == (10, False, True, False)
     assert stream.due_at(1.0, 0) == 1.0
     assert (stream.pending(), stream.settled(1)) == (10, False)

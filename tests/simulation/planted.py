@@ -9,7 +9,7 @@ from simulation import places
 from steplog.delivery import doubt, inquiry, metrics, ranges, sender, verdicts, wire
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.consignment import Consignment
-from steplog.delivery.metrics import MetricStream
+from steplog.delivery.metrics import Lanes, MetricStream
 from steplog.delivery.ranges import RangeStream
 from steplog.delivery.remains import Remains
 from steplog.delivery.sender import Sender
@@ -63,18 +63,13 @@ def mark_moved_past_an_unanswered_lane(patch):
 
 @planted
 def one_name_on_two_lanes(patch):
-    class Anywhere(dict):
-        def setdefault(self, name, lane):
-            return self.source.choice(self.lanes)
+    source = random.Random(1)
 
-    built = MetricStream.__init__
+    def of(self, name):
+        self._of.setdefault(name, 0)
+        return source.randrange(self.count)
 
-    def build(self, journal, aside, lanes, source):
-        built(self, journal, aside, lanes, source)
-        self._lane_of = Anywhere()
-        self._lane_of.lanes, self._lane_of.source = self._lanes, random.Random(1)
-
-    patch.setattr(MetricStream, "__init__", build)
+    patch.setattr(Lanes, "of", of)
 
 
 @planted
@@ -94,7 +89,7 @@ def stock_turned_to_batch(patch):
         journal = self.journals[writer]
         if not self.inquiry.takes_ranges:
             if writer not in self._metrics:
-                self._metrics[writer] = MetricStream(journal, self._aside, self.terms.connections_max, self._source)
+                self._metrics[writer] = MetricStream(journal, self._aside, self._lanes, self._source)
             return self._metrics[writer]
         if writer not in self._ranges:
             self._ranges[writer] = RangeStream(journal, self._aside, 0.5, self._source)

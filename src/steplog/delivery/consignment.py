@@ -18,7 +18,7 @@ from steplog.delivery.backoff import Backoff
 from steplog.delivery.creation import Creation, Made
 from steplog.delivery.exchange import Request
 from steplog.delivery.inquiry import Inquiry
-from steplog.delivery.metrics import MetricStream
+from steplog.delivery.metrics import Lanes, MetricStream
 from steplog.delivery.news import news
 from steplog.delivery.order import Address, Aside, Order
 from steplog.delivery.questions import Question
@@ -85,6 +85,7 @@ class Consignment:
         self._trouble: str | None = None
         self._ranges: dict[str, RangeStream] = {}
         self._metrics: dict[str, MetricStream] = {}
+        self._lanes = Lanes(terms.connections_max)
         self._aside = aside
         self._source = source
         self._turn = 0
@@ -177,7 +178,7 @@ class Consignment:
             return leaving  # the server may have turned stock: no other is to send what is being set aside
         if journal.marks.stock or not self.inquiry.takes_ranges:
             if writer not in self._metrics:
-                self._metrics[writer] = MetricStream(journal, self._aside, self.terms.connections_max, self._source)
+                self._metrics[writer] = MetricStream(journal, self._aside, self._lanes, self._source)
             return self._metrics[writer]
         self._metrics.pop(writer, None)  # nothing was sent that way
         if writer not in self._ranges:

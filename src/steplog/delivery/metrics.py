@@ -32,7 +32,7 @@ from steplog.delivery.verdicts import NOT_STORED, Judgement, Verdict
 from steplog.journal.journal import Journal
 from steplog.journal.marks import WINDOW, Marks
 
-__all__ = ["MetricStream"]
+__all__ = ["Lanes", "MetricStream"]
 
 _HEADERS = {"Content-Type": "application/json"}
 _REFUSALS = frozenset((Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.MARK))
@@ -61,17 +61,33 @@ class _Lane:
         self.leaving = False  # the first of it is being set aside
 
 
-class MetricStream:
-    """Sends one journal record by record on ``lanes`` lanes."""
+class Lanes:
+    """Which of ``count`` lanes a name is on, whichever of a run's writers writes it."""
 
-    def __init__(self, journal: Journal, aside: Aside, lanes: int, source: random.Random) -> None:
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._of: dict[str, int] = {}
+
+    def of(self, name: str) -> int:
+        """Always the same; names take the lanes in turn as they come."""
+        return self._of.setdefault(name, len(self._of) % self.count)
+
+    def used(self) -> int:
+        """How many have had a name."""
+        return min(len(self._of), self.count)
+
+
+class MetricStream:
+    """Sends one journal record by record on lanes."""
+
+    def __init__(self, journal: Journal, aside: Aside, lanes: Lanes, source: random.Random) -> None:
         self.journal = journal
         self.trouble: str | None = None  # what is refused for as long as everything is
         self._pace = Backoff(source)  # of setting aside
         self._aside = aside
         self._set_aside = aside.positions(journal.writer)
-        self._lanes = [_Lane(source) for _ in range(lanes)]
-        self._lane_of: dict[str, _Lane] = {}
+        self._names = lanes
+        self._lanes = [_Lane(source) for _ in range(lanes.count)]
         self._filled = journal.marks.delivered
         if journal.marks.rejected < len(self._set_aside):  # a death came between the file and the count
             journal.set_marks(replace(journal.marks, rejected=len(self._set_aside)))
@@ -96,7 +112,7 @@ class MetricStream:
 
     def lanes(self) -> int:
         """How many lanes have had something to send: no more than there are names."""
-        return max(1, min(len(self._lane_of), len(self._lanes)))
+        return max(1, self._names.used())
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""
@@ -152,8 +168,7 @@ class MetricStream:
         self.journal.set_marks(_settled(replace(marks, abandoned=marks.abandoned + empty), positions))
         self._filled = batch.end
         for metric in metrics:
-            lane = self._lane_of.setdefault(metric.name, self._lanes[len(self._lane_of) % len(self._lanes)])
-            lane.queue.append(metric)
+            self._lanes[self._names.of(metric.name)].queue.append(metric)
         self.journal.evict(self.journal.marks.delivered)
 
     # -- what is sent ---------------------------------------------------------------------------------------------
