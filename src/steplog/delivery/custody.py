@@ -61,7 +61,8 @@ class Custody:
         self._unchanged = Unchanged(place.directories())
         self.on_made: Callable[[Manifest], None] = lambda manifest: None  # the server has made the run
         self._aside = QuarantineFile(place.spool, disk.files)
-        self._aside.open()
+        if place.on_disk:
+            self._aside.open()
         self.consignment = Consignment(
             Address(manifest.namespace, manifest.project, manifest.run),
             self._aside,

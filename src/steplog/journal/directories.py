@@ -34,6 +34,7 @@ import shutil
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import time_ns
 
@@ -56,6 +57,7 @@ _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
 _SETTLED_NS = 2_000_000_000
 _WRITER = re.compile(r"[0-9a-f]{32}")
+_InTime = Callable[[Callable[[], "Lock | None"]], "Lock | None"]
 _HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
 
@@ -115,7 +117,7 @@ class RunPlace:
 
     def manifest(self) -> Path:
         """The directory whose manifest counts: memory's, and after a power cut the disk's."""
-        in_memory = self.memory is not None and (self.memory / "manifest").exists()
+        in_memory = self.memory is not None and (not self.on_disk or (self.memory / "manifest").exists())
         return self.memory if in_memory and self.memory is not None else self.spool
 
 
@@ -134,10 +136,10 @@ class Places:
             raise ConfigurationError(f"{name!r} is not the name of a run's directory")
         return RunPlace(local_id, None if self.memory is None else self.memory / name, self.spool / name)
 
-    def claim(self, local_id: str) -> tuple[RunPlace, Lock | None]:
+    def claim(self, local_id: str, in_time: _InTime = lambda claim: claim()) -> tuple[RunPlace, Lock | None]:
         """The place of a run, made and checked, and its lock, if nobody else has it.
 
-        What cannot be used, memory or disk or both, is done without, and said.
+        What cannot be used, memory or disk or both, is done without, and said; or the disk, if it is not ``in_time``.
         """
         place = self.run(local_id)
         if self.memory is not None and place.memory is not None:
@@ -148,13 +150,13 @@ class Places:
                 _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", error)
                 place = replace(place, memory=None)
         try:
-            return place, self._claim_on_disk(place)
+            return place, in_time(partial(self._claim_on_disk, place))
         except (OSError, ConfigurationError) as error:
             where = "in shared memory alone" if place.memory is not None else "in this process alone"
             _log.warning("steplog goes without a disk: %s. Records are kept %s until they are sent.", error, where)
         place = replace(place, on_disk=False)
         try:
-            return place, Lock.take(place.lock) if place.memory is not None else Lock.of_nothing()
+            return place, None if place.has_agent() else Lock.take(place.lock) if place.memory else Lock.of_nothing()
         except OSError:
             return replace(place, memory=None), Lock.of_nothing()
 
@@ -241,11 +243,9 @@ def make_private(path: Path) -> None:
     for parent in reversed(path.parents):
         if not parent.exists():
             parent.mkdir(mode=0o700, exist_ok=True)  # else an open umask would let others put another `path` there
-    try:
+    with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
         path.chmod(0o700)  # whatever the umask
-    except FileExistsError:
-        pass
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise ConfigurationError(

@@ -20,7 +20,7 @@ from steplog.journal import manifest as manifests
 from steplog.journal.locks import Lock
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import OpenWriter, open_writer
-from steplog.lifecycle import counting, saying, waiting
+from steplog.lifecycle import claiming, counting, saying, waiting
 from steplog.lifecycle.adoption import succeed
 from steplog.lifecycle.pages import page_of
 from steplog.lifecycle.patience import Patience
@@ -52,7 +52,7 @@ class OpenRun:
         self.transport = transport
         self.local_id = manifest.local_id
         self.settings = process.settings
-        self.place, lock = process.places.claim(manifest.local_id)
+        self.place, lock = process.places.claim(manifest.local_id, claiming.in_time)
         self.opened = self._open_writer(worker=lock is None)
         self.custody: Custody | None = None
         self.manifest = manifest

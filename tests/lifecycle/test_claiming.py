@@ -1,0 +1,73 @@
+"""A disk that does not answer does not keep a run from beginning."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from steplog.journal.directories import Places, new_id
+from steplog.journal.locks import Lock
+from steplog.lifecycle.claiming import in_time
+
+SPARE_S = 0.5
+DEADLINE_S = 30.0
+
+
+class SlowPlaces(Places):
+    """Whose disk answers once ``answers`` is set."""
+
+    answers = threading.Event()
+    given: ClassVar[list[Lock | None]] = []
+
+    def _claim_on_disk(self, place):
+        assert self.answers.wait(DEADLINE_S)
+        lock = super()._claim_on_disk(place)
+        self.given.append(lock)
+        return lock
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> SlowPlaces:
+    (tmp_path / "memory").mkdir(mode=0o700)
+    SlowPlaces.answers.clear()
+    SlowPlaces.given.clear()
+    return SlowPlaces(tmp_path / "memory", tmp_path / "spool", "0" * 16)
+
+
+def test_a_disk_that_stalls_is_done_without_and_what_it_gives_later_is_given_back(places: SlowPlaces, caplog):
+    """``init`` waited for it without end."""
+    began = time.monotonic()
+    place, lock = places.claim(new_id(), lambda claim: in_time(claim, 0.2))
+    assert time.monotonic() - began < 0.2 + SPARE_S
+    assert (place.on_disk, lock is not None, place.lock.parent) == (False, True, place.memory)
+    assert "steplog goes without a disk: it does not answer within 0.2 s." in caplog.text
+    places.answers.set()
+    while not places.given or Lock.is_free(place.spool / "lock") is False:
+        assert time.monotonic() - began < DEADLINE_S
+        time.sleep(0.01)
+
+
+def test_who_joins_a_run_that_another_process_delivers_is_a_worker_though_the_disk_stalls(places: SlowPlaces):
+    """Memory shows it; the lock in memory, which nobody has, would have made two agents."""
+    places.answers.set()
+    place, lock = places.claim(new_id(), in_time)
+    held = place.show_agent(None)
+    assert place.on_disk
+    assert lock is not None
+    places.answers.clear()
+    joined, other = places.claim(place.local_id, lambda claim: in_time(claim, 0.1))
+    places.answers.set()
+    assert (joined.on_disk, other) == (False, None)
+    assert len(held) == 1
+
+
+def test_what_a_disk_that_is_well_gives_or_raises_is_passed_on(places: SlowPlaces, tmp_path: Path, caplog):
+    places.answers.set()
+    (tmp_path / "spool").write_text("a file")
+    place, _ = places.claim(new_id(), in_time)
+    assert not place.on_disk
+    assert "is not a directory of its own" in caplog.text
