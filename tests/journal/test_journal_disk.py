@@ -385,8 +385,8 @@ def test_with_drop_oldest_the_oldest_files_go_and_then_the_oldest_segments_if_th
     spooling.give_up = lambda end: machine.journal.give_up(end, ()) is None
     spooling._excess = machine.own.writer.pool.excess_bytes
     files.fail(error=error, forever=True, only={"write"})
-    for _ in range(400):
-        machine.log(100)
+    for _ in range(100):
+        machine.log(400)
         machine.own.writer.pool.measure()
         machine.spool(everything=True)
     marks, found = machine.journal.marks, read_all(machine.journal)
