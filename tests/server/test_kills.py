@@ -8,6 +8,7 @@ import resource
 import signal
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from steplog.journal.range import encode
 from steplog.server.chunk import POINTS_MAX
 
 NAMES = ("loss", "accuracy", "rate")
+MANY_NAMES = tuple(f"m{number}" for number in range(300))
 MIB = 1024 * 1024
 KILLS = int(os.environ.get("SERVER_KILLS", "12"))  # SERVER_KILLS=1000 is the long form
 
@@ -26,8 +28,17 @@ KILLS = int(os.environ.get("SERVER_KILLS", "12"))  # SERVER_KILLS=1000 is the lo
 class Client(threading.Thread):
     """One writer that delivers without a pause, and again what was not answered."""
 
-    def __init__(self, server: ServerProcess, run: str, writer: str, batches: int, records_max: int = 400) -> None:
+    def __init__(
+        self,
+        server: ServerProcess,
+        run: str,
+        writer: str,
+        batches: int,
+        records_max: int = 400,
+        names: Sequence[str] = NAMES,
+    ) -> None:
         super().__init__(daemon=True)
+        self.names = names
         self.server, self.run_path, self.writer, self.records_max = server, run, writer, records_max
         self.batches = batches
         self.acknowledged = 0  # every position below was answered with 200
@@ -45,7 +56,9 @@ class Client(threading.Thread):
                 self.send(session, first, end)
 
     def send(self, session: requests.Session, first: int, end: int) -> None:
-        records = [(NAMES[at % 3], at) for at in range(first, end)]
+        count = len(self.names)
+        steps = count == len(MANY_NAMES)  # what lacks one does not wait
+        records = [(self.names[at % count], at, at // count if steps else None) for at in range(first, end)]
         try:
             answer = session.post(
                 f"{self.server.url}/api/v0{self.run_path}metrics/batch/",
@@ -63,7 +76,7 @@ class Client(threading.Thread):
             self.failures.append(f"{answer.status_code} {answer.text}")
 
 
-def check(server: ServerProcess, run: str, clients: list[Client]) -> int:
+def check(server: ServerProcess, run: str, clients: list[Client], names: Sequence[str] = NAMES) -> int:
     """Each writer's records are those it sent, once and in order, and none that was answered is missing."""
     by_name = defaultdict(list)
     for entry in server.ask("GET", f"{run}metrics/").json():
@@ -73,7 +86,7 @@ def check(server: ServerProcess, run: str, clients: list[Client]) -> int:
     for name, values in by_name.items():
         counts = defaultdict(int)
         for value in values:
-            assert value == NAMES.index(name) + 3 * (value // 3)
+            assert value == names.index(name) + len(names) * (value // len(names))
             counts[value] += 1
         # Writers log the same values: value v is there once for each writer that got as far as v.
         for value, count in counts.items():
@@ -85,11 +98,12 @@ def check(server: ServerProcess, run: str, clients: list[Client]) -> int:
 
 
 @pytest.mark.slow
-def test_what_was_answered_before_a_kill_is_there_once(tmp_path):
+@pytest.mark.parametrize("names", [NAMES, MANY_NAMES], ids=["packed at once", "waiting"])
+def test_what_was_answered_before_a_kill_is_there_once(tmp_path, names):
     randomness = random.Random(7)
     with ServerProcess(tmp_path) as server:
         runs = [server.new_run() for _ in range(4)]
-        clients = [Client(server, run, f"w{at}", 10**9) for at, run in enumerate(runs)]
+        clients = [Client(server, run, f"w{at}", 10**9, 800, names) for at, run in enumerate(runs)]
         for client in clients:
             client.start()
         for _ in range(KILLS):
@@ -97,11 +111,12 @@ def test_what_was_answered_before_a_kill_is_there_once(tmp_path):
             wait_for(clients, wanted)
             assert server.end(signal.SIGKILL)[0] == -signal.SIGKILL
             server.start()
+            server.ask("GET", f"{randomness.choice(runs)}series/")  # what waits there is packed
         for client in clients:
             client.stopped.set()
             client.join(30)
         for run, client in zip(runs, clients, strict=True):
-            stored = check(server, run, [client])
+            stored = check(server, run, [client], names)
             assert stored >= client.acknowledged
             listed = server.ask("GET", f"{run}metrics/").json()
             assert [entry["value"] for entry in listed] == list(range(stored)), "lost, doubled or out of order"
