@@ -6,6 +6,7 @@ Real runs on a disk that can be told to hang, and a server in memory.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -232,3 +233,18 @@ def test_records_on_a_disk_that_cannot_be_read_hold_up_their_own_run_alone(proce
     assert one.flush()
     assert one.values() == list(map(float, range(3000)))
     assert process.agent.faults == 0
+
+
+def test_finish_waits_for_a_disk_that_is_busy_to_see_what_a_worker_has_just_begun_to_write(process: Process):
+    run = process.begin()
+    run.log(0.0)
+    assert run.flush()
+    process.files.hang()
+    with process.agent.lock:
+        run.custody.store(run.custody.manifest.but(name="renamed"))
+    assert process.files.hangs.wait(DEADLINE_S)
+    worker = process.write(run.custody.place, worker=True)
+    worker.writer.append.log("loss", 1.0, None)
+    threading.Timer(0.6, process.files.go_on).start()
+    assert run.finish()
+    assert run.values() == [0.0, 1.0]

@@ -41,6 +41,7 @@ from steplog.journal.opening import OpenWriter
 __all__ = ["DISK_S", "GIVE_WAY_S", "Agent", "Prospect"]
 
 DISK_S = 0.25  # to wait for a disk that is well
+BUSY_DISK_S = 2.0  # and for one that has much to write: what workers have begun to write is only seen after that
 GIVE_WAY_S = 1.0
 T = TypeVar("T")
 _log = logging.getLogger("steplog")
@@ -138,7 +139,7 @@ class Agent:
         wait = Wait(lambda: told.put(None))
         deadline = time.monotonic() + timeout_s
         try:
-            self._keeper.do(partial(custody.look, self.lock), min(timeout_s, DISK_S))
+            self._keeper.do(partial(custody.look, self.lock), min(timeout_s / 2, BUSY_DISK_S))
             with self.lock:
                 if status is not None:
                     custody.decide(status)
