@@ -14,7 +14,8 @@ import pytest
 from apart import apart
 from steplog.errors import ConfigurationError
 from steplog.network.secret import Secret
-from steplog.settings import Settings, documented, resolve, sources, state_directory
+from steplog.settings import Settings, documented, resolve, sources
+from steplog.user import state_directory
 
 CANARY = "canary-in-the-settings"
 

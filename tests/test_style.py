@@ -20,7 +20,7 @@ TEST_LINES_MAX = 600  # a list of cases is read from one end to the other, not h
 FUNCTION_LINES_MAX = 60
 
 # A folder, or a file at the top, and what of steplog it may import. Arrows run one way: run -> delivery -> journal.
-BASE = {"errors", "settings", "instance"}
+BASE = {"errors", "settings", "instance", "user"}
 ARROWS = {
     "journal": {"errors", "journal"},
     "delivery": {*BASE, "journal", "delivery"},
@@ -30,8 +30,9 @@ ARROWS = {
     "__main__": {"cli"},
     "errors": set(),
     "network": {"errors", "settings", "instance", "delivery.exchange", "delivery.wire", "network"},
-    "settings": {"errors", "network.address", "network.secret"},
-    "instance": {"errors", "settings"},
+    "settings": {"errors", "user", "network.address", "network.secret"},
+    "instance": {"errors", "user"},
+    "user": set(),
     "testing": {*BASE, "journal", "delivery", "server", "testing", "<public>"},
     "top": {*BASE, "journal", "delivery", "network", "<top>"},
 }

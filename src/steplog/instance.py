@@ -30,7 +30,7 @@ from pathlib import Path
 import msgspec
 
 from steplog.errors import ConfigurationError
-from steplog.settings import state_directory
+from steplog.user import state_directory
 
 __all__ = [
     "Instance",

@@ -16,7 +16,6 @@ file of a project, in no ``repr``, no pickle and no message.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib
 import logging
@@ -24,7 +23,6 @@ import math
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,8 +30,9 @@ from typing import Any, NoReturn
 from steplog.errors import ConfigurationError
 from steplog.network.address import canonical_url, with_port
 from steplog.network.secret import Quiet, Secret
+from steplog.user import memory_directory, state_directory, user_id
 
-__all__ = ["Settings", "documented", "resolve", "sources", "state_directory"]
+__all__ = ["Settings", "documented", "resolve", "sources"]
 
 _log = logging.getLogger("steplog")
 _FILE_BYTES_MAX = 1024 * 1024
@@ -103,32 +102,6 @@ def _key(value: object, _: Path) -> Secret:
     return Secret(value)
 
 
-def state_directory() -> Path:
-    """The user's state directory; where there is no home, or one that cannot be written, a private temporary one."""
-    from platformdirs import user_state_path
-
-    # Without a home there is nothing to expand "~" to: platformdirs raises, and in older versions left the "~".
-    with contextlib.suppress(RuntimeError):
-        path = user_state_path("steplog")
-        if path.is_absolute() and _can_be_written(path):
-            return path
-    return Path(tempfile.gettempdir()) / f"steplog-state-{_user_id()}"
-
-
-def _can_be_written(path: Path) -> bool:
-    """Whether this directory, or the nearest one above it that there is, takes files."""
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
-    return os.access(there, os.W_OK | os.X_OK)
-
-
-def _memory_directory() -> Path:
-    return Path(f"/dev/shm/steplog-{_user_id()}")  # noqa: S108 - made with 0700, and checked, by the journal
-
-
-def _user_id() -> int:
-    return os.getuid() if hasattr(os, "getuid") else 0
-
-
 def _setting(parse: Callable[[object, Path], Any], doc: str, default: Any, *variables: str, shown: str = "") -> Any:
     """A field of ``Settings``: how its value is read, what it is, and more names of it in the environment."""
     metadata = {"parse": parse, "doc": doc, "variables": variables, "shown": shown}
@@ -149,7 +122,7 @@ class Settings:
     name: str | None = _setting(_text, "The name of a run.", None, shown="the server's choice")
     mode: str = _setting(_one_of("online", "offline", "disabled"), "online, offline or disabled.", "online")
     dir: Path = _setting(_path, "Spool, key and state files.", state_directory, shown="the user's state directory")
-    memory_dir: Path = _setting(_path, "Shared memory.", _memory_directory, shown="a directory in /dev/shm")
+    memory_dir: Path = _setting(_path, "Shared memory.", memory_directory, shown="a directory in /dev/shm")
     memory_bytes_max: int | None = _setting(
         _count(64 * 1024), "Shared memory in use, all runs.", None, shown="64 MiB, or an eighth of it if smaller"
     )
@@ -292,7 +265,7 @@ def _table(path: Path) -> dict[str, Any] | None:
         return None
     if path.name == "pyproject.toml" and b"steplog" not in content:
         return None
-    if _user_id() not in (0, status.st_uid) and status.st_uid != 0:
+    if user_id() not in (0, status.st_uid) and status.st_uid != 0:
         _log.warning("%s is not read: it belongs to another user", path)
         return None
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
