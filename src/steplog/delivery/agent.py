@@ -38,7 +38,7 @@ from steplog.delivery.sender import Due, Sender
 from steplog.errors import ServerUnavailableError
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["DISK_S", "GIVE_WAY_S", "Agent", "Prospect"]
+__all__ = ["BUSY_DISK_S", "DISK_S", "GIVE_WAY_S", "Agent", "Prospect"]
 
 DISK_S = 0.25  # to wait for a disk that is well
 BUSY_DISK_S = 2.0  # and for one that has much to write: what workers have begun to write is only seen after that
