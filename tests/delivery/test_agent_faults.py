@@ -27,6 +27,7 @@ from steplog.testing.memory_server import Fault, MemoryServer
 DEADLINE_S = 20.0
 PARTS = 4
 SPARED = {"Agent._fault"}  # it counts the others
+THREADS = ("steplog-sender", "steplog-keeper")  # "steplog-claim" raises where it is waited for
 
 
 class Bug(Exception):
@@ -55,7 +56,7 @@ class Saboteur:
 
         @functools.wraps(method)
         def call(*arguments: Any, **options: Any) -> Any:
-            if threading.current_thread().name.startswith("steplog"):
+            if threading.current_thread().name.startswith(THREADS):
                 self.called.setdefault(name)
                 if name == self.target:
                     self.target = None
@@ -89,7 +90,7 @@ def test_wherever_something_is_raised_it_is_counted_said_once_and_everything_arr
     monkeypatch.setattr("steplog.delivery.backoff._ceiling", lambda state: 0.02)
     saboteur = Saboteur(monkeypatch)
     assert bring_it_all_about(server, "first").pending == 0
-    threads = {thread.name for thread in threading.enumerate() if thread.name.startswith("steplog")}
+    threads = {thread.name for thread in threading.enumerate() if thread.name.startswith(THREADS)}
     names = [name for name in saboteur.called if name not in SPARED]
     assert len(names) > 60
     raised = 0
@@ -103,4 +104,4 @@ def test_wherever_something_is_raised_it_is_counted_said_once_and_everything_arr
     faults = steplog.init("me", "demo", name="last").finish(timeout=DEADLINE_S).faults
     assert raised / 2 < faults == current().agent.faults
     assert caplog.text.count("a fault in its own thread") == 1
-    assert {thread.name for thread in threading.enumerate() if thread.name.startswith("steplog")} >= threads
+    assert {thread.name for thread in threading.enumerate() if thread.name.startswith(THREADS)} >= threads
