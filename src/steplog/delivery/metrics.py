@@ -162,13 +162,14 @@ class MetricStream:
             for position, name, body in wire.metric_bodies(batch)
             if position in positions and position not in self._set_aside
         ]
+        lanes = [self._lanes[self._names.of(metric.name)] for metric in metrics]  # before anything has changed
         positions.difference_update(metric.position for metric in metrics)
         none = positions - self._set_aside
         empty = sum(self.journal.census(at, at + 1) + self.journal.missing(at, at + 1) for at in none)
         self.journal.set_marks(_settled(replace(marks, abandoned=marks.abandoned + empty), positions))
         self._filled = batch.end
-        for metric in metrics:
-            self._lanes[self._names.of(metric.name)].queue.append(metric)
+        for lane, metric in zip(lanes, metrics, strict=True):
+            lane.queue.append(metric)
         self.journal.evict(self.journal.marks.delivered)
 
     # -- what is sent ---------------------------------------------------------------------------------------------
