@@ -11,7 +11,7 @@ from end_to_end import workload
 from end_to_end.oracle import wait_until
 from end_to_end.programs import Host, ended, line
 from end_to_end.workload import Ledger, check, check_steps
-from server.process import ServerProcess
+from server.process import ServerProcess, lasting_port
 
 WORKLOAD = Path(workload.__file__)
 
@@ -56,9 +56,8 @@ def test_the_route_shows_what_the_database_holds(host: Host, server: ServerProce
 def test_a_server_that_is_killed_and_started_again_holds_everything_once(tmp_path: Path):
     directory = tmp_path / "server"
     directory.mkdir()
-    with ServerProcess(directory, "--user", "team") as server:
+    with ServerProcess(directory, "--user", "team", "--port", str(lasting_port())) as server:
         host = Host(tmp_path, server)
-        port = server.url.rpartition(":")[2]
         program = host.start("""
             run = begin()
             print("ready", flush=True)
@@ -74,7 +73,6 @@ def test_a_server_that_is_killed_and_started_again_holds_everything_once(tmp_pat
         for points in (20_000, 60_000):
             wait_until(lambda points=points: host.server.run("run").points > points)
             server.end(signal.SIGKILL)
-            server._arguments = ("--user", "team", "--port", port)
             server.start()
         done = ended(program)
         assert (done.code, done.out) == (0, "120000 0 0 None\n")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +24,14 @@ KEY = "a-key-of-the-tests"
 DEADLINE_S = 30.0
 SOURCES = Path(__file__).parents[2] / "src"
 BATCH_HEADERS = {"Content-Encoding": "deflate", "Content-Type": CONTENT_TYPE_RANGE}
+
+
+def lasting_port() -> int:
+    """A free port that stays free while its server is down: below those that outgoing connections get."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class ServerProcess:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 
 from server.batches import range_of
 from server.looking import CARDS, DRAWN, address, new_run, project
-from server.process import SOURCES, ServerProcess
+from server.process import SOURCES, ServerProcess, lasting_port
 
 
 def after(ms: int) -> str:
@@ -102,9 +101,7 @@ def test_it_is_live_while_the_run_is_and_says_how_it_ended(server, browser):
 
 @pytest.mark.slow
 def test_it_says_that_the_server_is_away_and_goes_on_when_it_is_back(browser, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with ServerProcess(tmp_path, "--port", str(port)) as server:
+    with ServerProcess(tmp_path, "--port", str(lasting_port())) as server:
         run = server.new_run()
         browser.open(address(server, run))
         browser.wait("document.body.innerText.includes('No metric yet')")

@@ -130,7 +130,8 @@ class Peer:
 def _shut(connection: socket.socket) -> None:
     """End it both ways: whoever waits in ``accept`` or ``recv`` wakes up, which closing alone does not do."""
     with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+        # That of TLS takes away what a handshake in another thread is about to use.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 Script = Callable[[Peer], None]
@@ -215,5 +216,6 @@ class HostileServer:
                 self._keep(connection)
             with connection:
                 if isinstance(connection, ssl.SSLSocket):
+                    connection.getpeername()  # OSError, where the client is gone: there is no handshake then
                     connection.do_handshake()
                 script(Peer(connection, self))
