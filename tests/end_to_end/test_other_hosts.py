@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 from end_to_end.programs import Host, ended, go_on, line
@@ -58,10 +59,12 @@ def test_a_run_that_another_host_still_delivers_is_left_to_it(host: Host):
         "run = begin()\nrun.log('loss', 1.0)\nprint(1, flush=True)\nsys.stdin.readline()\nos._exit(9)"
     ) as program:
         line(program)
+        program.send_signal(signal.SIGSTOP)  # or it finds its directories gone, and makes them again
         _becomes_another_hosts(host)
         (synced,) = json.loads(host.run("-m", "steplog", "sync", "run", "--json").out)
         assert synced["why"] == "another process delivers it"
         assert host.server.run("run").status == "RUNNING"
+        program.send_signal(signal.SIGCONT)
         go_on(program)
         ended(program)
 
