@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 POLL_MIN_S = 0.02
 POLL_MAX_S = 30.0
 NOTICE_S = 0.5
-LANES = 3
+LANES = oracle.LANES
 
 
 class SimAgent:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from simulation.places import SimRun, SimServer
     from simulation.world import World
 
+LANES = 3  # to a stock server
 FAILURES_A_MINUTE_MAX = 60
 
 
@@ -120,7 +121,7 @@ def verdict(world: World) -> list[str]:
     for run in world.runs:
         wrong += _of_run(world, run)
     for server in world.servers:
-        streams = sum(len(run.pens) for run in world.runs if run.server is server) * (3 if server.stocked else 1)
+        streams = sum(len(run.pens) for run in world.runs if run.server is server) * (LANES if server.stocked else 1)
         wrong += _hammered(server, 8 * len(world.poison) + 8 * streams)
     return wrong
 
@@ -243,12 +244,15 @@ def _counted(world: World, run: SimRun, counts: dict[int, int], aside: list[int]
 
 
 def _hammered(server: SimServer, searching: int) -> list[str]:
-    """No busy loop: failures come at the pace of back-off, but where a success or a search came in between."""
-    failed = server.failed_at
+    """No busy loop: failures come at the pace of back-off, but where a success or a search came in between.
+
+    To a stock server a success lets each lane try at once.
+    """
+    failed, lanes = server.failed_at, LANES if server.stocked else 1
     for index, time in enumerate(failed):
         within = bisect_left(failed, time + 60.0) - index
         if within > FAILURES_A_MINUTE_MAX + searching:
             passed = bisect_left(server.passed_at, time + 60.0) - bisect_left(server.passed_at, time)
-            if within > FAILURES_A_MINUTE_MAX + searching + passed:
+            if within > FAILURES_A_MINUTE_MAX + searching + passed * lanes:
                 return [f"{within} exchanges in vain within a minute, and {passed} others"]
     return []
