@@ -36,7 +36,7 @@ import msgspec
 
 from steplog.delivery.exchange import Answer
 
-__all__ = ["NOT_STORED", "RETRY_AFTER_MAX_S", "Judgement", "Verdict", "judge", "retry_after_s"]
+__all__ = ["NOT_STORED", "RETRY_AFTER_MAX_S", "Judgement", "Verdict", "judge", "may_pass", "retry_after_s"]
 
 RETRY_AFTER_MAX_S = 3600.0
 _WORDS_MAX = 500
@@ -115,12 +115,17 @@ def judge(answer: Answer, echoes: Callable[[bytes], bool]) -> Judgement:
         return Judgement(Verdict.AGAIN, f"{words} (which confirms nothing)", delay, status=status)
     if status == 409 and (mark := _mark(answer.body)) is not None:
         return Judgement(Verdict.MARK, words, mark=mark, status=status)
-    if status in _AGAIN or status > 500 or status < 200:
+    if status < 200 or (may_pass(status) and status not in _BY_STATUS):
         return Judgement(Verdict.AGAIN, words, delay, declined=status in _DECLINED, status=status)
     if status < 400:
         words = f"{words} to {_shown(answer.headers.get('location', '?'))}"
         return Judgement(Verdict.REDIRECTED, words, delay, status=status)
     return Judgement(_BY_STATUS.get(status, Verdict.REFUSED), words, delay, status=status)
+
+
+def may_pass(status: int) -> bool:
+    """Whether an answer with this status is no refusal: the same request may be answered otherwise a little later."""
+    return status in _AGAIN or status >= 500
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -29,6 +29,7 @@ import msgspec
 from steplog import context, safeguard
 from steplog.config import as_config
 from steplog.delivery.creation import Made
+from steplog.delivery.verdicts import may_pass
 from steplog.delivery.wire import runs_path
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
@@ -205,12 +206,10 @@ def _asking(client: TellurioClient) -> Iterator[None]:
     """A server that is busy or in trouble (408, 425, 429, 5xx) has refused nothing: it is one that is away."""
     import requests
 
-    from steplog.network import reasons
-
     try:
         yield
     except requests.HTTPError as error:
-        if error.response is None or not reasons.may_pass(error.response.status_code):
+        if error.response is None or not may_pass(error.response.status_code):
             raise
         raise ServerUnavailableError(f"{client.base_url}: {error}") from None
 

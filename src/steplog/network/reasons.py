@@ -24,7 +24,7 @@ import urllib3.exceptions
 from steplog.network import deadline
 from steplog.network.connection import AnswerTooLargeError
 
-__all__ = ["TRANSLATED", "may_pass", "plain", "reason", "refusal", "server_words"]
+__all__ = ["TRANSLATED", "plain", "reason", "refusal", "server_words"]
 
 # Everything that requests, urllib3, http.client and the socket are known to raise for what is not a bug of ours.
 TRANSLATED = (
@@ -63,11 +63,6 @@ def refusal(response: requests.Response) -> requests.HTTPError:
     asked = f"{response.request.method} {urlsplit(response.url).path}"
     words = server_words(response.content) or http.client.responses.get(response.status_code, "")
     return requests.HTTPError(f"{response.status_code} for {asked}: {words}", response=response)
-
-
-def may_pass(status: int) -> bool:
-    """Whether an answer with this status is no refusal: the same request may be answered otherwise a little later."""
-    return status in (408, 425, 429) or status >= 500
 
 
 def server_words(body: bytes) -> str:
