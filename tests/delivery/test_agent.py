@@ -132,7 +132,14 @@ def test_the_first_ctrl_c_ends_the_waiting():
     assert line.consignment.waits == []
 
 
-@pytest.mark.parametrize("error", [ValueError, MemoryError, RecursionError, KeyError, SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(pytest.param(error, marks=pytest.mark.slow) for error in (ValueError, RecursionError, KeyError, SystemExit)),
+        MemoryError,
+        KeyboardInterrupt,
+    ],
+)
 @apart
 def test_whatever_is_raised_in_an_exchange_is_counted_and_said_once_and_the_thread_goes_on(error, caplog):
     line = Line(Book().write(10))

@@ -168,7 +168,7 @@ def test_no_byte_shows_the_key_where_the_server_takes_everything(tmp_path: Path,
     assert CANARY not in str(host.server.metrics("run_1"))
 
 
-@pytest.mark.parametrize("status", [403, 503])
+@pytest.mark.parametrize("status", [403, pytest.param(503, marks=pytest.mark.slow)])
 def test_no_byte_shows_the_key_where_the_server_refuses_and_repeats_what_it_was_sent(tmp_path: Path, status: int):
     with HostileServer(repeats(status)) as server:
         lived(Host(tmp_path, None, server.url), "code", kill=True)

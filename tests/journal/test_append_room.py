@@ -118,7 +118,7 @@ def test_no_two_segments_begin_at_the_same_position_even_if_the_first_value_does
     assert holes(writer.head) == []
 
 
-@pytest.mark.parametrize("count", [10_000, 100_000])
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_any_number_of_names_can_be_used(kind, count):
     writer = writer_of(kind, SMALL)
     for number in range(count):
