@@ -137,7 +137,8 @@ class SmallRuns(Episode):
         while time.monotonic() < end:
             with contextlib.suppress(FileNotFoundError):  # a thread that has ended; or all of them, killed already
                 threads = [Path(f"/proc/{pid}/task/{thread}/status") for thread in os.listdir(f"/proc/{pid}/task")]
-                if all("TracerPid:\t0\n" not in status.read_text() for status in threads):
+                told = [status.read_text() for status in threads]
+                if all("TracerPid:\t0\n" not in text or "State:\tZ" in text for text in told):
                     return
             time.sleep(0.005)
         raise AssertionError("strace does not attach")
