@@ -194,6 +194,7 @@ class Consignment:
         """
         if self.creation is not None or self.inquiry.question is not None:
             return self._ask() if lane == 0 and not self._rests() else None
+        hurry = bool(self.waits) or self._owes_status()
         soonest: float | None = None
         dead, living = self._by_life()
         for turn, writer in enumerate((*dead, *living)):
@@ -201,9 +202,7 @@ class Consignment:
             if isinstance(stream, MetricStream):
                 due = stream.due_at(now, lane)
             else:
-                due = (
-                    stream.due_at(now, bool(self.waits or writer in dead) or self._owes_status()) if not lane else None
-                )
+                due = stream.due_at(now, hurry or writer in dead) if lane == 0 else None
             if due is None:
                 continue
             if due <= now:

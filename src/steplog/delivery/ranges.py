@@ -89,14 +89,12 @@ class RangeStream:
         if end <= first or not (whole or self._remains.carries(first, end)):
             self._taken_at = now
             return None
-        if self._taken_at is None:
-            self._taken_at = now
+        taken_at = self._taken_at = now if self._taken_at is None else self._taken_at
         ready = hurry or whole or self._doubt is not None
-        return max(self.backoff.due, self._pace.due, now if ready else self._ready_at(now, end - first))
+        return max(self.backoff.due, self._pace.due, now if ready else self._ready_at(now, taken_at, end - first))
 
-    def _ready_at(self, now: float, count: int) -> float:
+    def _ready_at(self, now: float, taken_at: float, count: int) -> float:
         """When the records are old enough; or there are enough of them, if they come on as these ``count`` did."""
-        taken_at = now if self._taken_at is None else self._taken_at
         full_s = (now - taken_at) * (SLOTS_MAX - count) / count
         return min(taken_at + self._batch_age_s, now + max(_LOOK_INTERVAL_S, full_s))
 

@@ -23,10 +23,11 @@ _known: WeakValueDictionary[int, Secret] = WeakValueDictionary()
 class Secret:
     """A text that no ``repr``, no message and no pickle shows; ``reveal()`` gives it to whoever sends it."""
 
-    __slots__ = ("__weakref__", "_text")
+    __slots__ = ("__weakref__", "_spelled", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._spelled: tuple[str, ...] = ()  # as it is, and as others write it; made when it is looked for first
         _known[id(self)] = self
 
     def reveal(self) -> str:
@@ -35,10 +36,13 @@ class Secret:
 
     def hidden_in(self, text: str, characters_min: int = _SECRET_CHARACTERS_MIN) -> str:
         """The text with "***" for this one, also as ``repr``, JSON and URLs have it; one that is shorter stays."""
-        if len(self._text) >= characters_min:
+        if len(self._text) < characters_min:
+            return text
+        if not self._spelled:
             quoted = (repr(self._text)[1:-1], dumps(self._text)[1:-1], quote(self._text), quote(self._text, safe=""))
-            for spelled in dict.fromkeys((self._text, *quoted)):
-                text = text.replace(spelled, "***")
+            self._spelled = tuple(dict.fromkeys((self._text, *quoted)))
+        for spelled in self._spelled:
+            text = text.replace(spelled, "***")
         return text
 
     def __repr__(self) -> str:
