@@ -173,7 +173,6 @@ class Pen:
             value = {"n": number, "pad": "x" * self.source.choice((0, 10, 300))}
         self.writer.append.log(name, value, step)
         segment = self.writer.append.segment
-        # The counter of a segment cannot be read without moving it; the slots can.
         position = segment.header.base + segment.view().written() - 1
         entry = Entry(number, name, step, position)
         self.entries.append(entry)
