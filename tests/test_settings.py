@@ -144,7 +144,7 @@ def test_what_does_not_parse_names_the_setting_and_the_variable(tmp_path, variab
     assert len(text) < 300
 
 
-@pytest.mark.parametrize(("interval_s", "age_s"), [("0.6", 0.45), ("1", 0.75), ("600", 0.75)])
+@pytest.mark.parametrize(("interval_s", "age_s"), [("0.6", 0.54), ("1", 0.9), ("600", 0.9)])
 def test_whoever_shortens_the_spool_interval_alone_has_batches_that_are_younger(tmp_path, interval_s, age_s):
     settings = resolve({"STEPLOG_SPOOL_INTERVAL_S": interval_s}, tmp_path)
     assert settings.batch_age_s == pytest.approx(age_s)

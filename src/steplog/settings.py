@@ -141,8 +141,8 @@ class Settings:
     batch_age_s: float = _setting(
         _amount(0),
         "How long a record waits for others.",
-        0.75,
-        shown="0.75, or three quarters of spool_interval_s if that is less",
+        0.9,
+        shown="0.9, or nine tenths of spool_interval_s if that is less",
     )
     spool_interval_s: float = _setting(_amount(0.001), "Undelivered for longer: copied to disk.", 1.0)
     signal_flush_s: float = _setting(_amount(0), "How long a flush after a signal takes.", 5.0)
@@ -179,7 +179,7 @@ def resolve(environ: Mapping[str, str] | None = None, directory: Path | None = N
             continue
         values[name] = _parsed(name, origins[name], field.metadata["parse"], value, base)
     if "batch_age_s" not in values and "spool_interval_s" in values:
-        values["batch_age_s"] = min(Settings.batch_age_s, 0.75 * values["spool_interval_s"])
+        values["batch_age_s"] = min(Settings.batch_age_s, 0.9 * values["spool_interval_s"])
     settings = Settings(**values)
     if settings.batch_age_s >= settings.spool_interval_s:
         raise ConfigurationError("batch_age_s must be below spool_interval_s: what is sent in time needs no disk")

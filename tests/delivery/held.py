@@ -66,10 +66,9 @@ class Owned:
 
     gone = False
 
-    calm = True
-
     def __init__(self, keep: Callable[[], None]) -> None:
         self.keep = keep
+        self.use_up: Callable[[], None] = lambda: None
         self.followed = threading.Event()
         self.writer = self
         self.pool = self
@@ -79,6 +78,12 @@ class Owned:
 
     def follow(self) -> None:
         self.followed.set()
+
+    def calm(self) -> bool:
+        return True
+
+    def wakes(self, keeper: Callable[[], None]) -> None:
+        self.use_up = keeper
 
     def orphaned(self) -> None:
         pass
@@ -90,7 +95,7 @@ def fast() -> float:
 
 
 def started(*lines: Line, lanes: int = 1, **more: Any) -> tuple[Agent, list[Held]]:
-    agent = Agent(Terms(0.05, lanes), DEADLINE_S, clock=fast, source=random.Random(1), **more)
+    agent = Agent(Terms(0.05, lanes), DEADLINE_S, clock=more.pop("clock", fast), source=random.Random(1), **more)
     held = [Held(line) for line in lines]
     for line, custody in zip(lines, held, strict=True):
         agent.deliver(custody, line.server)  # type: ignore[arg-type]

@@ -75,6 +75,16 @@ class Line:
         self.sender.add(self.now, consignment, self.server, account is not None)
         return consignment
 
+    def another(self, *books: Book) -> Consignment:
+        """One more run of the same agent, to the same server."""
+        address = Address("me", "demo", self.server.add_run("me", "demo").uuid)
+        consignment = Consignment(address, self.aside, Terms(0.5, self.lanes), random.Random(4))
+        for book in books:
+            consignment.add(book.journal)
+        self.sender.add(self.now, consignment, self.server)
+        consignment.knows(self.server.batch)
+        return consignment
+
     def again(self) -> None:
         """Another agent takes over, with what the first one has stored."""
         self.sender = Sender(random.Random(3))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from queue import SimpleQueue
 
 import pytest
 
@@ -40,6 +41,21 @@ def test_the_keeper_goes_on_whatever_one_of_its_duties_raises():
         assert event.wait(DEADLINE_S)
     assert agent.faults >= 2
     assert second.looks > 0
+
+
+@apart
+def test_a_writer_that_has_used_up_a_segment_is_kept_and_delivered_at_once():
+    """It was for the keeper to look four times a second whether one was."""
+    kept: SimpleQueue[float] = SimpleQueue()
+    agent, (held,) = started(Line(Book()), clock=lambda: 0.001 * time.monotonic())  # no second interval begins
+    assert held.spooled.wait(DEADLINE_S)
+    first, second = Owned(lambda: kept.put(1)), Owned(lambda: kept.put(2))
+    agent.keep(first)  # type: ignore[arg-type]
+    agent.keep(second)  # type: ignore[arg-type]
+    for number in (1, 2, 2, 1):
+        (first if number == 1 else second).use_up()
+        assert kept.get(timeout=DEADLINE_S) == number
+    assert kept.empty()
 
 
 @apart

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import msgspec
 import pytest
 
 from delivery.parts import Book, Line
 from steplog.delivery.exchange import Answer
-from steplog.delivery.metrics import Lanes, MetricStream
+from steplog.delivery.lanes import Lanes
+from steplog.delivery.metrics import MetricStream
 from steplog.delivery.sender import Due
 from steplog.journal import marks
 from steplog.journal.marks import WINDOW
@@ -66,6 +68,37 @@ def test_the_names_of_all_writers_of_a_run_share_its_lanes():
         rounds += 1
     assert sorted(line.values()) == sorted([*range(1, 21)] * 3)
     assert rounds < 30
+
+
+def test_a_new_name_takes_the_lane_with_the_fewest_names_of_all_runs():
+    """Each run began at the first lane: several runs with a name each had one lane between them."""
+    load: Counter[int] = Counter()
+    runs = [Lanes(3) for _ in range(4)]
+    for run in runs:
+        run.share(load)
+    assert [run.of("loss") for run in runs] == [0, 1, 2, 0]
+    assert [run.used() for run in runs] == [1, 2, 3, 1]
+    runs[1].share(Counter())
+    assert [runs[0].of("lr"), runs[2].of("lr"), runs[1].of("lr")] == [1, 1, 0]
+    assert runs[1].of("loss") == 1
+
+
+def test_runs_with_a_name_each_are_sent_at_once_and_give_their_lanes_back():
+    first = stock(Book(0).write(20, ("loss",)))
+    others = [first.another(Book(number).write(20, ("loss",))) for number in (1, 2)]
+    rounds = 0
+    while not all(run.idle() for run in (first.consignment, *others)):
+        flying = [first.sender.next(first.now, lane) for lane in range(3)]
+        for due in flying:
+            if isinstance(due, Due):
+                first.answer(due, first.exchange(due))
+        first.now += 0.05
+        rounds += 1
+    assert rounds < 30
+    for run in others:
+        first.sender.remove(run)
+    assert first.sender.lanes() == 1
+    assert first.another(Book(3)).name_lanes.of("loss") == 1
 
 
 def test_sent_is_stored_before_the_request_leaves():

@@ -35,7 +35,7 @@ def test_a_run_goes_on_in_private_memory_and_says_so_once(host: Host, what: str)
         {away}
         for number in range(1, {CALLS}):
             run.log("loss", float(number))
-        time.sleep(1.0)  # twice what the keeper takes to come round
+        time.sleep(2.0)  # twice what the keeper takes to come round
         {back}
         report = run.finish()
         print(report.logged, report.delivered, dict(report.dropped))

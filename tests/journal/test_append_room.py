@@ -30,6 +30,15 @@ def test_slots_that_are_full_go_on_in_the_next_segment_without_a_gap(kind):
     assert {end_of(segment) for segment in real(writer)[:-1]} == {writer.head.header.capacity}
 
 
+def test_whoever_prepares_segments_is_told_when_one_is_used_up_once_another_is_in_its_place(kind):
+    writer = writer_of(kind, TINY)
+    seen: list[Segment] = []
+    writer.on_successor = lambda: seen.append(writer.append.segment)
+    for step in range(1000):
+        writer.append.log("loss", float(step), step)
+    assert seen == real(writer)[1:]
+
+
 def test_a_segment_knows_how_many_of_its_slots_are_claimed_written_or_not(kind):
     writer = writer_of(kind, TINY)
     segment = writer.append.segment

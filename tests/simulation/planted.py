@@ -9,7 +9,8 @@ from simulation import places
 from steplog.delivery import doubt, inquiry, metrics, ranges, sender, verdicts, wire
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.consignment import Consignment
-from steplog.delivery.metrics import Lanes, MetricStream
+from steplog.delivery.lanes import Lanes
+from steplog.delivery.metrics import MetricStream
 from steplog.delivery.ranges import RangeStream
 from steplog.delivery.remains import Remains
 from steplog.delivery.sender import Sender
@@ -66,7 +67,7 @@ def one_name_on_two_lanes(patch):
     source = random.Random(1)
 
     def of(self, name):
-        self._of.setdefault(name, 0)
+        self._of.setdefault(name, len(self._of) % self.count)
         return source.randrange(self.count)
 
     patch.setattr(Lanes, "of", of)
@@ -89,7 +90,7 @@ def stock_turned_to_batch(patch):
         journal = self.journals[writer]
         if not self.inquiry.takes_ranges:
             if writer not in self._metrics:
-                self._metrics[writer] = MetricStream(journal, self._aside, self._lanes, self._source)
+                self._metrics[writer] = MetricStream(journal, self._aside, self.name_lanes, self._source)
             return self._metrics[writer]
         if writer not in self._ranges:
             self._ranges[writer] = RangeStream(journal, self._aside, 0.5, self._source)

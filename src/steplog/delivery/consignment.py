@@ -18,7 +18,8 @@ from steplog.delivery.backoff import Backoff
 from steplog.delivery.creation import Creation, Made
 from steplog.delivery.exchange import Request
 from steplog.delivery.inquiry import Inquiry
-from steplog.delivery.metrics import Lanes, MetricStream
+from steplog.delivery.lanes import Lanes
+from steplog.delivery.metrics import MetricStream
 from steplog.delivery.news import news
 from steplog.delivery.order import Address, Aside, Order
 from steplog.delivery.questions import Question
@@ -34,14 +35,11 @@ STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuse
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How to deliver: how long records may wait for company, and how many requests at once go to a stock server.
+    """How to deliver: how long records may wait for company, and how many requests at once go to a stock server."""
 
-    ``cpu_share_max``: of a processor, for all of it, while nobody waits.
-    """
-
-    batch_age_s: float = 0.75
+    batch_age_s: float = 0.9
     connections_max: int = 8
-    cpu_share_max: float = 1.0
+    cpu_share_max: float = 1.0  # of a processor, for all of it, while nobody waits
 
 
 @dataclass(eq=False, slots=True)
@@ -85,7 +83,7 @@ class Consignment:
         self._trouble: str | None = None
         self._ranges: dict[str, RangeStream] = {}
         self._metrics: dict[str, MetricStream] = {}
-        self._lanes = Lanes(terms.connections_max)
+        self.name_lanes = Lanes(terms.connections_max)
         self._aside = aside
         self._source = source
         self._turn = 0
@@ -178,7 +176,7 @@ class Consignment:
             return leaving  # the server may have turned stock: no other is to send what is being set aside
         if journal.marks.stock or not self.inquiry.takes_ranges:
             if writer not in self._metrics:
-                self._metrics[writer] = MetricStream(journal, self._aside, self._lanes, self._source)
+                self._metrics[writer] = MetricStream(journal, self._aside, self.name_lanes, self._source)
             return self._metrics[writer]
         self._metrics.pop(writer, None)  # nothing was sent that way
         if writer not in self._ranges:
@@ -193,7 +191,8 @@ class Consignment:
         Not to be called before ``backoff`` is over. Lane 0 does everything; the others only help with single metrics.
         """
         if self.creation is not None or self.inquiry.question is not None:
-            return self._ask() if lane == 0 and not self._rests() else None
+            rests = self.creation is None and not self.waits and self.idle()
+            return None if lane or rests else self._ask()
         hurry = bool(self.waits) or self._owes_status()
         soonest: float | None = None
         dead, living = self._by_life()
@@ -220,13 +219,14 @@ class Consignment:
         dead = [writer for writer in writers if len(writers) > 1 and not self.journals[writer].living]
         return dead, [writer for writer in writers[turn:] + writers[:turn] if writer not in dead]
 
+    def look_again(self) -> None:
+        """There may be more than was to be expected."""
+        for stream in self._ranges.values():
+            stream.look_again()
+
     def lanes(self) -> int:
         """How many requests at a time are of use to a stock server; 0: it is none."""
-        return max((stream.lanes() for stream in self._metrics.values()), default=0)
-
-    def _rests(self) -> bool:
-        """Whether there is nothing to ask the server for."""
-        return self.creation is None and not self.waits and self.idle()
+        return max(1, self.name_lanes.used()) if self._metrics else 0
 
     def _ask(self) -> Order | None:
         if self.creation is None or self.inquiry.question is Question.ACCOUNT:

@@ -1,10 +1,10 @@
 """The keeper: what a process owes its runs and writers besides sending, one thread for all of them.
 
-* at once: what is decided of a run, and what is set aside of it, is written down on disk;
-* four times a second while a writer goes through its segments, else twice: each writer of this process gets its next
-  one, its memory is looked after and its holes are closed;
-* each spool interval, or at once where memory is short: what stays undelivered goes to disk;
-* each second: new writers are found, runs of the dead adopted, runs of which nothing is left removed;
+* at once: what is decided of a run, and what is set aside of it, is written down on disk; a writer of this process that
+  has used up a segment gets its next one;
+* each second: the memory of each writer is looked after, its holes are found, which are closed soon after; new writers
+  are found, runs of the dead adopted, runs of which nothing is left removed;
+* each spool interval, or four times a second where memory is short: what stays undelivered goes to disk;
 * while other processes write to a run, 20 times a second: whether somebody there waits (``bell``).
 
 It is the one thread that waits for the disk. So whoever wants something that may take the disk has it done here
@@ -17,6 +17,7 @@ What goes wrong with one of these is counted and said by the agent, and does not
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -30,11 +31,11 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.pulse import Pulse, wait_for
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["CALM_INTERVAL_S", "KEEP_INTERVAL_S", "LOOK_INTERVAL_S", "Keeper"]
+__all__ = ["HOLES_INTERVAL_S", "KEEP_INTERVAL_S", "PRESSED_INTERVAL_S", "Keeper"]
 
-KEEP_INTERVAL_S = 0.25
-CALM_INTERVAL_S = 0.5
-LOOK_INTERVAL_S = 1.0
+KEEP_INTERVAL_S = 1.0
+HOLES_INTERVAL_S = 0.25  # between two looks at slots that may be holes
+PRESSED_INTERVAL_S = 0.25  # between two writes to disk for want of memory
 
 
 class _Runs(Protocol):
@@ -68,8 +69,8 @@ class Keeper:
         self._memory_is_short = memory_is_short
         self._clock = clock
         self._writers: list[OpenWriter] = []
-        self._keep_at = self._look_at = self._spool_at = 0.0
-        self._interval_s = KEEP_INTERVAL_S
+        self._keep_at = self._spool_at = self._pressed_at = 0.0
+        self._used_up: deque[OpenWriter] = deque()  # those that have gone on to another segment
         self._wanted: SimpleQueue[tuple[Callable[[], object], SimpleQueue[None]]] = SimpleQueue()
         self._behind = False  # somebody has waited in vain
         self._thread: int | None = None
@@ -91,6 +92,12 @@ class Keeper:
         with self._runs.lock:
             if writer not in self._writers:
                 self._writers.append(writer)
+                writer.wakes(partial(self._hurry, writer))
+
+    def _hurry(self, writer: OpenWriter) -> None:
+        """It needs its next segment soon. Called in ``log``."""
+        self._used_up.append(writer)
+        self._pulse.wake()
 
     def do(self, work: Callable[[], object], timeout_s: float) -> None:
         """Have the thread do this, and wait for it, but no longer than so, and not at all while it is behind.
@@ -120,29 +127,44 @@ class Keeper:
         self._thread = threading.get_ident()
         self._do_wanted()
         custodies = list(self._runs.custodies.values())
-        listens = any(custody.shared for custody in custodies)
-        self._pulse.idle(None, HEARD_INTERVAL_S if listens else self._interval_s)
         for custody in custodies:
             self._runs.attempt(partial(self._listen, custody))
             self._runs.attempt(partial(self._write, custody))
+        if used_up := {self._used_up.popleft() for _ in range(len(self._used_up))}:
+            self._runs.wake()  # that may be more than a range holds
         now = self._clock()
-        if now < self._keep_at:
-            return
-        for writer in list(self._writers):
-            self._runs.attempt(writer.keep)
-        for custody in custodies:
-            self._runs.attempt(partial(self._follow, custody))
-        calm = all(writer.calm for writer in self._writers)
-        self._interval_s = CALM_INTERVAL_S if calm else KEEP_INTERVAL_S
-        self._keep_at = now + self._interval_s * 0.9  # each time, where the thread comes no more often than that
-        short = self._memory_is_short()
-        if short or now >= self._spool_at:
-            self._spool_at = now + self._spool_interval_s
-            for custody in list(self._runs.custodies.values()):
-                self._runs.attempt(partial(custody.spool, self._runs.lock, short))
-        if now >= self._look_at:
-            self._look_at = now + LOOK_INTERVAL_S
+        if now >= self._keep_at:
+            self._keep_at = now + KEEP_INTERVAL_S
+            self._keep(self._writers, now)
+            for custody in custodies:
+                self._runs.attempt(partial(self._follow, custody))
             self._look_after()
+        elif hasty := [writer for writer in self._writers if writer in used_up or not writer.calm()]:
+            self._keep(hasty, now)
+        if now >= self._spool_at:
+            self._spool(now, self._memory_is_short())
+        self._pulse.rest(self._rest_s(now))
+
+    def _keep(self, writers: Iterable[OpenWriter], now: float) -> None:
+        for writer in list(writers):
+            self._runs.attempt(writer.keep)
+        if self._memory_is_short():
+            self._spool_at = min(self._spool_at, max(now, self._pressed_at))
+
+    def _spool(self, now: float, pressed: bool) -> None:
+        self._pressed_at = now + PRESSED_INTERVAL_S
+        self._spool_at = self._pressed_at if pressed else now + self._spool_interval_s
+        for custody in list(self._runs.custodies.values()):
+            self._runs.attempt(partial(custody.spool, self._runs.lock, pressed))
+
+    def _rest_s(self, now: float) -> float:
+        """Until something is due, if nobody calls before."""
+        rest_s = min(self._keep_at, self._spool_at) - now
+        if any(not writer.calm() for writer in self._writers):
+            rest_s = min(rest_s, HOLES_INTERVAL_S)
+        if any(custody.shared for custody in self._runs.custodies.values()):
+            rest_s = min(rest_s, HEARD_INTERVAL_S)
+        return rest_s
 
     def _write(self, custody: Custody) -> None:
         if custody.write(self._runs.lock, self._clock):

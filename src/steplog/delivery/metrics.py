@@ -26,13 +26,14 @@ from steplog.delivery import questions, wire
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.doubt import FAULTS_MAX, Doubt
 from steplog.delivery.exchange import Request
+from steplog.delivery.lanes import Lanes
 from steplog.delivery.news import news
 from steplog.delivery.order import Address, Aside, Order
 from steplog.delivery.verdicts import NOT_STORED, Judgement, Verdict
 from steplog.journal.journal import Journal
 from steplog.journal.marks import WINDOW, Marks
 
-__all__ = ["Lanes", "MetricStream"]
+__all__ = ["MetricStream"]
 
 _HEADERS = {"Content-Type": "application/json"}
 _REFUSALS = frozenset((Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.MARK))
@@ -59,22 +60,6 @@ class _Lane:
         self.doubt: Doubt | None = None
         self.faults = 0
         self.leaving = False  # the first of it is being set aside
-
-
-class Lanes:
-    """Which of ``count`` lanes a name is on, whichever of a run's writers writes it."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._of: dict[str, int] = {}
-
-    def of(self, name: str) -> int:
-        """Always the same; names take the lanes in turn as they come."""
-        return self._of.setdefault(name, len(self._of) % self.count)
-
-    def used(self) -> int:
-        """How many have had a name."""
-        return min(len(self._of), self.count)
 
 
 class MetricStream:
@@ -109,10 +94,6 @@ class MetricStream:
     def leaving(self) -> bool:
         """Whether a record is being set aside."""
         return any(lane.leaving for lane in self._lanes)
-
-    def lanes(self) -> int:
-        """How many lanes have had something to send: no more than there are names."""
-        return max(1, self._names.used())
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""

@@ -19,7 +19,7 @@ __all__ = ["DUE_MAX_S", "POLL_MAX_S", "POLL_MIN_S", "Pulse", "wait_for"]
 
 POLL_MIN_S = 0.04
 POLL_MAX_S = 0.5
-DUE_MAX_S = 0.75  # what another lane learns may bring it forward
+DUE_MAX_S = 1.0  # what another lane learns may bring it forward
 _SLICE_S = 0.25
 
 

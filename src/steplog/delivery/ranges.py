@@ -34,6 +34,7 @@ from dataclasses import replace
 
 from steplog.delivery import wire
 from steplog.delivery.backoff import Backoff
+from steplog.delivery.company import Company
 from steplog.delivery.doubt import FAULTS_MAX, Doubt
 from steplog.delivery.exchange import Request
 from steplog.delivery.news import news
@@ -46,15 +47,11 @@ from steplog.journal.range import Range, encode
 __all__ = ["STEADY_RANGES", "RangeStream"]
 
 STEADY_RANGES = 8  # accepted ones, after one was too large, before a larger one is tried
-_LOOK_INTERVAL_S = 0.04  # at least, between two looks whether there is enough for a range
 _REFUSALS = (Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.REFUSED)
 
 
 class RangeStream:
-    """Sends one journal; ``batch_age_s`` is how long records may wait for company.
-
-    They wait from the last look at which there was none, or all were taken; none comes to wait for longer.
-    """
+    """Sends one journal; ``batch_age_s`` is how long records may wait for company."""
 
     def __init__(self, journal: Journal, aside: Aside, batch_age_s: float, source: random.Random) -> None:
         self.journal = journal
@@ -63,9 +60,7 @@ class RangeStream:
         self._remains = Remains(journal, aside)
         self._aside = aside
         self._pace = Backoff(source)  # of setting aside
-        self._batch_age_s = batch_age_s
-        self._look = (0.0, 0)  # the last one: when, and up to where there was something to read
-        self._taken_at: float | None = None  # the last look that left nothing behind; None: there was none yet
+        self._company = Company(batch_age_s, SLOTS_MAX)
         self._slots_max = SLOTS_MAX
         self._steady = 0
         self._deflated = True
@@ -80,23 +75,23 @@ class RangeStream:
         """When there is something to send, or enough may be there, on the monotonic clock; None: nothing, for now."""
         if self.leaving:
             return None
+        ready = hurry or self._doubt is not None
+        if not ready and now < self._company.look_at:
+            return self._company.look_at
         first = self._remains.first
         end = self._remains.readable(SLOTS_MAX)
         if end <= first and (gap_ends := self._remains.gap_ends(now)) is not None:
             return gap_ends if gap_ends > now else self.due_at(now, hurry)
         whole = end - first >= SLOTS_MAX
-        self._look = now, end
         if end <= first or not (whole or self._remains.carries(first, end)):
-            self._taken_at = now
+            self._company.none(now)
             return None
-        taken_at = self._taken_at = now if self._taken_at is None else self._taken_at
-        ready = hurry or whole or self._doubt is not None
-        return max(self.backoff.due, self._pace.due, now if ready else self._ready_at(now, taken_at, end - first))
+        ready_at = self._company.ready_at(now, first, end)
+        return max(self.backoff.due, self._pace.due, now if ready or whole else ready_at)
 
-    def _ready_at(self, now: float, taken_at: float, count: int) -> float:
-        """When the records are old enough; or there are enough of them, if they come on as these ``count`` did."""
-        full_s = (now - taken_at) * (SLOTS_MAX - count) / count
-        return min(taken_at + self._batch_age_s, now + max(_LOOK_INTERVAL_S, full_s))
+    def look_again(self) -> None:
+        """There may be more than was to be expected."""
+        self._company.look_at = 0.0
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""
@@ -163,7 +158,7 @@ class RangeStream:
         if judgement.verdict is not Verdict.FAULT:
             self._faults = 0
         if judgement.verdict is Verdict.ACCEPTED:
-            self._accepted(batch)
+            self._accepted(now, batch)
         elif judgement.verdict is Verdict.MARK:
             self._go_on_from(now, judgement)
         elif judgement.verdict is Verdict.TOO_LARGE and batch.end - batch.first > 1:
@@ -179,13 +174,11 @@ class RangeStream:
             elif self._faults >= FAULTS_MAX:
                 self._doubt = Doubt(batch.first, batch.end, blocked=True)
 
-    def _accepted(self, batch: Range) -> None:
+    def _accepted(self, now: float, batch: Range) -> None:
         begin, aside = self.journal.marks.begin, self._remains.aside_in(batch.first, batch.end)
         given_up = batch.part(batch.first, min(begin, batch.end)).records if begin > batch.first else 0
         self.journal.ack(batch.end, batch.records - given_up, aside, given_up)
-        looked_at, seen = self._look
-        if batch.end >= seen:
-            self._taken_at = looked_at
+        self._company.took(now, batch.first, batch.end)
         if self._steady:
             self._steady -= 1
         else:

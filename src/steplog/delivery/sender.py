@@ -15,6 +15,7 @@ once: that a server is in trouble, once it has failed twice in a row.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from steplog.delivery.backoff import Backoff
@@ -96,6 +97,7 @@ class Sender:
         self._servers: dict[Transport, Server] = {}
         self._entries: dict[Consignment, _Entry] = {}
         self._turn = 0
+        self._load: Counter[int] = Counter()  # names by lane, of all runs
         self._at: Consignment | None = None  # the one that is being looked at
         self._woken = False
 
@@ -104,11 +106,13 @@ class Sender:
         if transport not in self._servers:
             self._servers[transport] = Server(transport, self._source)
         self._entries[consignment] = _Entry(consignment, self._servers[transport], adopted)
+        consignment.name_lanes.share(self._load)
         self._drop_servers()
 
     def remove(self, consignment: Consignment) -> None:
         """Forget it."""
-        self._entries.pop(consignment, None)
+        if self._entries.pop(consignment, None) is not None:
+            consignment.name_lanes.share(Counter())
         self._drop_servers()
 
     def _drop_servers(self) -> None:
@@ -144,6 +148,7 @@ class Sender:
             self._woken = False
             for entry in self._entries.values():
                 entry.quiet.clear()
+                entry.consignment.look_again()
         soonest: float | None = None
         for entry in sorted(self._entries.values(), key=_Entry.rank):
             server = entry.server

@@ -118,13 +118,13 @@ class Marks:
 
 def load(memory: Memory) -> Marks:
     """The newer of the two copies that is whole; fresh marks where neither is."""
-    found = [copy for copy in _copies(memory) if copy is not None]
+    found = [copy for copy in map(decode, _both(memory)) if copy is not None]
     return max(found, key=lambda copy: copy[0])[1] if found else Marks()
 
 
 def store(memory: Memory, marks: Marks) -> None:
     """Write the copy that is older."""
-    sequences = [copy[0] if copy is not None else 0 for copy in _copies(memory)]
+    sequences = [_sequence(copy) or 0 for copy in _both(memory)]
     older = sequences.index(min(sequences))
     memory[older * COPY_BYTES : (older + 1) * COPY_BYTES] = encode(marks, max(sequences) + 1)
 
@@ -158,12 +158,9 @@ def encode(marks: Marks, sequence: int) -> bytes:
 
 def decode(data: bytes) -> tuple[int, Marks] | None:
     """The sequence number and the marks of one copy; None where it is not whole."""
-    if len(data) < COPY_BYTES:
+    sequence = _sequence(data)
+    if sequence is None:
         return None
-    magic, check = _HEAD.unpack_from(data)
-    if magic != _MAGIC or zlib.crc32(data[_HEAD.size :]) != check:
-        return None
-    (sequence,) = _SEQUENCE.unpack_from(data, _HEAD.size)
     fields = _FIELDS.unpack_from(data, _HEAD.size + _SEQUENCE.size)
     delivered, durable, begin, records, rejected, ambiguous, abandoned, oldest, sent, settled = fields
     marks = Marks(
@@ -183,5 +180,16 @@ def decode(data: bytes) -> tuple[int, Marks] | None:
     return sequence, marks
 
 
-def _copies(memory: Memory) -> list[tuple[int, Marks] | None]:
-    return [decode(bytes(memory[place : place + COPY_BYTES])) for place in (0, COPY_BYTES)]
+def _sequence(data: bytes) -> int | None:
+    """The sequence number of one copy; None where it is not whole."""
+    if len(data) < COPY_BYTES:
+        return None
+    magic, check = _HEAD.unpack_from(data)
+    if magic != _MAGIC or zlib.crc32(data[_HEAD.size :]) != check:
+        return None
+    (sequence,) = _SEQUENCE.unpack_from(data, _HEAD.size)
+    return int(sequence)
+
+
+def _both(memory: Memory) -> list[bytes]:
+    return [bytes(memory[place : place + COPY_BYTES]) for place in (0, COPY_BYTES)]

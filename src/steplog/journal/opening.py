@@ -63,10 +63,8 @@ class OpenWriter:
         self.orphaned: Callable[[], None] = lambda: None  # looks each second whether the run still has an agent
         journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone, spool)
         self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
-        self.calm = False  # at the last round nothing was to be done, nor will be soon
         writer.on_full = journal.tell_dropped
         self._said_private = False
-        self._last = writer.append.segment
         self._holes = HoleWatch(writer)
         self._watch = None if directory is None else self._watched(directory)
         self._to_agent: WorkerSpooling | None = None
@@ -103,8 +101,14 @@ class OpenWriter:
         if self.writer.is_busy():
             self.writer.prepare()
         self._holes.look()
-        segment = self.writer.append.segment
-        self.calm, self._last = segment is self._last and not self._holes.suspects, segment
+
+    def calm(self) -> bool:
+        """Whether there is nothing that another round would have to see to soon: no slot that may be a hole."""
+        return not self._holes.suspects
+
+    def wakes(self, keeper: Callable[[], None]) -> None:
+        """Call this from now on, in ``log``, when a segment is used up: the next one is to be prepared."""
+        self.writer.on_successor = keeper
 
     def _moved(self, alive: Lock | None, marks: mmap.mmap) -> None:
         old, self.opened.alive = self.opened.alive, alive

@@ -163,6 +163,8 @@ class Spooling:
             self.journal.doubt_durable(redo_from)
 
     def _write(self, lock: AbstractContextManager[object], first: int, end: int) -> None:
+        if first >= end:
+            return
         try:
             while first < end:
                 first = self._write_some(lock, first, end)

@@ -33,11 +33,7 @@ __all__ = ["NAMES_BYTES_MAX", "EndedSegment", "Refusal", "Writer"]
 NAMES_BYTES_MAX = 1024 * 1024  # of a segment's region for names that are carried over: some 30,000 of them
 _FULL_LOOK_INTERVAL_NS = 10_000_000  # between two looks of a full writer for memory
 Refusal = Callable[[Any, Any, Any], None]
-_PACK = {
-    slot.KIND_FLOAT: slot.pack_float,
-    slot.KIND_INT: slot.pack_int,
-    slot.KIND_BOOL: slot.pack_int,
-}
+_PACK = {slot.KIND_FLOAT: slot.pack_float, slot.KIND_INT: slot.pack_int, slot.KIND_BOOL: slot.pack_int}
 
 
 class EndedSegment(Segment):
@@ -73,6 +69,7 @@ class Writer:
         self.values = Values(value_bytes_max)
         self.dropped = {"memory full": 0, "finished": 0}  # calls that were not taken, by reason
         self.on_full: Callable[[int], None] = lambda calls: None  # so many were dropped for want of room
+        self.on_successor: Callable[[], None] = lambda: None  # a segment is used up, and another one in its place
         self.use_client: Callable[[Any], None] = lambda client: None
         self._numbers = count(1)
         self._room_at = 0
@@ -220,6 +217,7 @@ class Writer:
         if (taken := segment.end()) is not None and end < taken:
             segment.bury(segment.offset_of(end))
         self._follow(segment)
+        self.on_successor()
 
     def _follow(self, segment: Segment) -> None:
         """Go to the last segment there is. A handler may have been there before us: so look again after each step."""

@@ -1,0 +1,37 @@
+"""Lanes: which of the requests at once to stock servers a metric's name goes with. Pure.
+
+A name stays on its lane, because a stock server numbers steps as they arrive. All runs of an agent share its lanes, a
+thread each: so a new name takes the one that has the fewest names, whichever runs they are of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+__all__ = ["Lanes"]
+
+
+class Lanes:
+    """The names of one run on ``count`` lanes, whichever of its writers writes them."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._of: dict[str, int] = {}
+        self._load: Counter[int] = Counter()  # names by lane, of all runs that share them
+
+    def share(self, load: Counter[int]) -> None:
+        """Share the lanes with all runs that count their names in ``load``, and no longer with those before."""
+        self._load.subtract(self._of.values())
+        self._load = load
+        self._load.update(self._of.values())
+
+    def of(self, name: str) -> int:
+        """Always the same."""
+        if name not in self._of:
+            self._of[name] = min(range(self.count), key=self._load.__getitem__)
+            self._load[self._of[name]] += 1
+        return self._of[name]
+
+    def used(self) -> int:
+        """One more than the highest lane that has a name of this run."""
+        return max(self._of.values(), default=-1) + 1
