@@ -133,6 +133,10 @@ def test_an_answer_of_exactly_the_limit_is_whole_and_keeps_its_connection():
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n", "answer is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n", "answer is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nabc", "answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nabc", "answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc", "answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nabc", "answer is not HTTP"),
+        (b"HTTP/2 200\r\n\r\n", "answer is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "answer is not HTTP"),
     ],
 )

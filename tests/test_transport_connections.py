@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import threading
 
 import pytest
@@ -103,6 +104,95 @@ def test_requests_of_one_kind_share_nothing_that_differs():
     ]
 
 
+@pytest.mark.parametrize("headers", [{"X-Mark": "1\r\nX-Evil: 1"}, {"X-Mark": "\n"}, {"X\r\nY": "1"}, {"X-Mark": "”"}])
+def test_a_header_cannot_bring_another_one_with_it(headers):
+    with HostileServer(ok) as server:
+        transport = transport_to(server.url)
+        with pytest.raises(ServerUnavailableError, match="failed"):
+            transport.exchange(Request("POST", "/x/", b"{}", headers), 5)
+        with pytest.raises(ServerUnavailableError, match="failed"):
+            HTTPTransport(server.url, lambda: Secret("a-key\r\nX-Evil: 1")).exchange(GET, 5)
+        assert server.connections == 0
+        transport.close()
+
+
+def test_a_header_is_sent_once_however_it_is_spelled():
+    with HostileServer(ok) as server:
+        transport = HTTPTransport(server.url, lambda: Secret("the-key"))
+        given = {"USER-agent": "mine", "authorization": "none", "content-length": "7", "Transfer-Encoding": "chunked"}
+        transport.exchange(Request("POST", "/a b/é?c=d#e", b"{}", given), 5)
+        transport.close()
+    first, *lines = server.requests[0].split(b"\r\n\r\n")[0].split(b"\r\n")
+    assert first == b"POST /a%20b/%C3%A9?c=d HTTP/1.1"
+    assert sorted(lines) == [
+        b"Accept-Encoding: identity",
+        b"Accept: */*",
+        b"Authorization: Api-Key the-key",
+        b"Content-Length: 2",
+        f"Host: 127.0.0.1:{server.port}".encode(),
+        b"USER-agent: mine",
+    ]
+
+
+def test_an_answer_that_comes_before_the_request_is_read_is_taken():
+    def too_large(peer: Peer) -> None:
+        peer.socket.recv(1024)
+        peer.send(answer(413, b"{}"))
+
+    with HostileServer(too_large) as server:
+        transport = transport_to(server.url)
+        assert transport.exchange(Request("POST", "/x/", bytes(32 * 1024 * 1024)), 5).status == 413
+        transport.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "kept"),
+    [
+        ("1.1", "", True),
+        ("1.1", "Connection: close\r\n", False),
+        ("1.0", "", False),
+        ("1.0", "Connection: keep-alive\r\n", True),
+    ],
+)
+def test_the_server_says_whether_the_connection_lives_on(version, connection, kept):
+    def says(peer: Peer) -> None:
+        while True:
+            peer.request()
+            peer.send(f"HTTP/{version} 200 OK\r\n{connection}Content-Length: 2\r\n\r\n{{}}".encode())
+
+    with HostileServer(says) as server:
+        transport = transport_to(server.url)
+        for _ in range(3):
+            assert transport.exchange(POST, 5).body == b"{}"
+        assert server.connections == (1 if kept else 3)
+        transport.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\ncontent-length:2\nX: a\n folded\nno header\nContent-Length: 2\n\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;a=b\r\n}\r\n0\r\nA: b\r\n\r\n",
+    ],
+    ids=["continue", "hints", "odd", "chunked"],
+)
+def test_after_an_answer_of_several_parts_the_connection_is_used_again(data):
+    def parts(peer: Peer) -> None:
+        while True:
+            peer.request()
+            peer.send(data)
+
+    with HostileServer(parts) as server:
+        transport = transport_to(server.url)
+        for _ in range(3):
+            got = transport.exchange(POST, 5)
+            assert (got.status, got.body) == (200, b"{}")
+        assert server.connections == 1
+        transport.close()
+
+
 class TestKeptConnection:
     """A server closes a connection that it had kept, in the moment in which the next request goes out."""
 
@@ -112,6 +202,24 @@ class TestKeptConnection:
         peer.send(answer(200))
         # The next request arrives before the connection closes, so that no look beforehand can see it.
         peer.request()
+
+    def test_one_that_the_server_has_closed_is_noticed_before_anything_is_sent(self):
+        closed = threading.Event()
+
+        def once_and_closed(peer: Peer) -> None:
+            peer.request()
+            peer.send(answer(200))
+            peer.socket.shutdown(socket.SHUT_WR)
+            closed.set()
+
+        with HostileServer(once_and_closed) as server:
+            transport = transport_to(server.url)
+            for _ in range(3):
+                assert transport.exchange(POST, 5).status == 200
+                assert closed.wait(5)
+                closed.clear()
+            assert server.connections == 3
+            transport.close()
 
     @pytest.mark.parametrize("request_", [GET, PATCH, RANGE], ids=["GET", "PATCH", "range"])
     def test_what_may_be_repeated_is_tried_on_a_new_one(self, request_):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import certifi
 import pytest
+import requests
 
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
+from steplog.network.route import proxy_for
 from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
 from steplog.testing import HostileServer, Peer, answer
@@ -120,6 +126,27 @@ class TestTLS:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "empty.pem"))
         with HostileServer(ok, tls=tls) as server:
             assert "TLS: no certificate or crl found" in reason(transport_to(server.url))
+
+    def test_a_bundle_is_read_once_and_again_when_it_has_changed(self, tls, authority, monkeypatch, tmp_path):
+        made = []
+
+        def counted(*arguments, make=ssl.create_default_context, **options):
+            made.append(options)
+            return make(*arguments, **options)
+
+        monkeypatch.setattr(ssl, "create_default_context", counted)
+        bundle = tmp_path / "bundle.pem"
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+        bundle.write_bytes(Path(certifi.where()).read_bytes())
+        with HostileServer(ok, tls=tls) as server:
+            for _ in range(2):
+                assert "certificate not trusted" in reason(transport_to(server.url))
+            bundle.write_bytes((authority / "ca.pem").read_bytes())
+            for _ in range(2):
+                transport = transport_to(server.url)
+                assert transport.exchange(GET, 5).status == 200
+                transport.close()
+        assert len(made) == 2
 
     def test_a_server_without_tls_is_a_failure_of_tls(self):
         with HostileServer(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server:
@@ -243,6 +270,31 @@ class TestProxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://user:proxy-password@"))
         assert reason(transport_to(f"https://{NAME}")) == f"https://{NAME}: proxy: refused"
 
+    def test_a_password_is_for_the_proxy_alone(self, behind, monkeypatch):
+        proxy = Proxy(behind.port)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http://", "user:pass%40word@"))
+        transport = transport_to(f"https://{NAME}")
+        assert transport.exchange(GET, 5).status == 200
+        transport.close()
+        proxy.close()
+        told = b64encode(b"user:pass@word")
+        assert b"\r\nProxy-Authorization: Basic " + told + b"\r\n" in proxy.heads[0]
+        assert b"Proxy-Authorization" not in behind.requests[0]
+        assert behind.requests[0].startswith(b"GET /x/ HTTP/1.1\r\n")
+
+    def test_http_is_asked_for_by_its_whole_address(self, monkeypatch):
+        with HostileServer(ok) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.url.replace("://", "://user:word@"))
+            transport = transport_to("http://runs.example:8080/base", allow_http=True)
+            for _ in range(2):
+                assert transport.exchange(GET, 5).body == b"{}"
+            transport.close()
+            assert proxy.connections == 1
+        first, *lines = proxy.requests[1].split(b"\r\n")
+        assert first == b"GET http://runs.example:8080/base/x/ HTTP/1.1"
+        assert b"Host: runs.example:8080" in lines
+        assert b"Proxy-Authorization: Basic " + b64encode(b"user:word") in lines
+
     def test_a_proxy_that_never_answers_is_left_at_the_deadline(self, monkeypatch):
         with HostileServer(lambda peer: (peer.request(), peer.drip(b"HTTP/1.1 200 OK\r\n" * 100, 0.1))) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
@@ -263,11 +315,19 @@ class TestProxy:
             assert "timed out after 1 s" in reason(transport_to(f"https://{NAME}"), timeout_s=1.0)
             assert time.monotonic() - begun < 1.5
 
-    @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "socks5h://127.0.0.1:1", "http://", "nonsense://x"])
+    @pytest.mark.parametrize(
+        "proxy", ["socks5://127.0.0.1:1", "socks5h://127.0.0.1:1", "https://p", "http://", "nonsense://x"]
+    )
     def test_a_proxy_that_cannot_be_used_is_not_bypassed(self, behind, monkeypatch, proxy):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         assert "proxy" in reason(transport_to(f"https://localhost.example:{behind.port}"))
         assert behind.connections == 0
+
+    @pytest.mark.parametrize("listed", ["ample", "s.example", "uns.example:443", "runs.example:1"])
+    def test_an_end_of_a_name_begins_at_a_dot(self, listed, monkeypatch):
+        monkeypatch.setenv("HTTPS_PROXY", "http://p.example:1")
+        monkeypatch.setenv("NO_PROXY", listed)
+        assert proxy_for(f"https://{NAME}") == ("p.example", 1, None)
 
     def test_no_proxy_is_honoured(self, behind, monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
@@ -287,3 +347,47 @@ class TestProxy:
             assert transport.exchange(GET, 5).status == 200
             transport.close()
             assert (proxy.connections, server.connections) == (0, 1)
+
+
+@pytest.mark.parametrize("url", ["https://a.runs.example", "http://runs.example:81", "https://10.1.2.3:8443/base"])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"https_proxy": "http://p:1"},
+        {"HTTPS_PROXY": "http://p:1", "https_proxy": "http://q:2"},
+        {"HTTPS_PROXY": "http://p:1", "https_proxy": ""},
+        {"Https_Proxy": "http://p:1", "HTTP_PROXY": "http://q:2"},
+        {"ALL_PROXY": "http://p:1", "http_proxy": "http://q:2"},
+        {"HTTP_PROXY": "http://p:1", "REQUEST_METHOD": "GET"},
+        {"https://a.runs.example_proxy": "http://p:1", "https_proxy": "http://q:2"},
+        {"all://runs.example_proxy": "http://p:1", "all_proxy": "http://q:2"},
+        {"all_proxy": "10.0.0.1:3128"},
+        {"all_proxy": "//p.example:3128"},
+        {"all_proxy": "http://user:pass%2Fword@p:3128/path"},
+        *(
+            {"all_proxy": "http://p:1", name: listed}
+            for name in ("no_proxy", "NO_PROXY")
+            for listed in (
+                "*", "example", ".runs.example", "a.runs.example", "runs.example:81", "b.example, runs.example:443",
+                "10.0.0.0/8", "10.1.2.0/24,x", "10.1.3.0/24", "10.1.2.3", "10.1.2.3:8443", "10.0.0.0/0", "10.0.0.0/x",
+                "2.3", "A.RUNS.EXAMPLE", "", ",",
+            )
+        ),
+        {"all_proxy": "http://p:1", "no_proxy": "other", "NO_PROXY": "example"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_variables_mean_what_requests_takes_them_for(environment, url, monkeypatch):
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    told = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    found = proxy_for(url)
+    assert (found is None) == (not told)
+    if found is not None:
+        meant = urlsplit(requests.utils.prepend_scheme_if_needed(told, "http"))
+        assert (found.host, found.port) == (meant.hostname, meant.port)
+        user, password = requests.utils.get_auth_from_url(meant.geturl())
+        told_by_us = b"" if found.authorization is None else b64decode(found.authorization.reveal().split()[1])
+        assert told_by_us == (f"{user}:{password}".encode() if user else b"")

@@ -8,8 +8,8 @@ A request that the server answers gives the answer, whatever its status, as a ``
 read; its ``raise_for_status()`` and ``reasons.refusal`` make a ``requests.HTTPError`` of it. No answer before the
 deadline is a ServerUnavailableError. ``transport`` says what holds for every exchange.
 
-Importing this does not import ``requests``. One client serves any number of threads; a forked child may go on using
-it, over connections of its own. It cannot be pickled.
+``requests`` is imported for the first such answer. One client serves any number of threads; a forked child may go on
+using it, over connections of its own. It cannot be pickled.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from steplog.network import keys
 from steplog.network.account import VERIFY_PATH, Account, account_of
 from steplog.network.address import canonical_url, with_port
 from steplog.network.local import local_settings
+from steplog.network.reply import Reply
 from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
 from steplog.settings import Settings, resolve, sources
@@ -102,7 +103,7 @@ class TellurioClient:
         before = self._key
         self._key = given or self._key_to_send()
         try:
-            self.account = account_of(self.get(VERIFY_PATH), self.base_url)
+            self.account = account_of(self._ask("GET", VERIFY_PATH), self.base_url)
         except InvalidAPIKeyError:
             self._key = before
             raise
@@ -139,7 +140,7 @@ class TellurioClient:
 
         Raises ServerUnavailableError if no whole answer came, ConfigurationError if there is no key.
         """
-        return self._send("GET", endpoint, None, timeout_s)
+        return self._ask("GET", endpoint, timeout_s=timeout_s).response()
 
     def post(
         self,
@@ -150,15 +151,15 @@ class TellurioClient:
         timeout_s: float | None = None,
     ) -> requests.Response:
         """POST ``json`` to ``endpoint``. Raises as ``get`` does, and ValueError for what is not JSON."""
-        return self._send("POST", endpoint, json, timeout_s, headers)
+        return self._ask("POST", endpoint, json, headers=headers, timeout_s=timeout_s).response()
 
     def patch(self, endpoint: str, json: Any = None, *, timeout_s: float | None = None) -> requests.Response:
         """PATCH ``endpoint`` with ``json``. Raises as ``post`` does."""
-        return self._send("PATCH", endpoint, json, timeout_s)
+        return self._ask("PATCH", endpoint, json, timeout_s=timeout_s).response()
 
     def delete(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
         """DELETE ``endpoint``. Raises as ``get`` does."""
-        return self._send("DELETE", endpoint, None, timeout_s)
+        return self._ask("DELETE", endpoint, timeout_s=timeout_s).response()
 
     def close(self) -> None:
         """Close the idle connections; the next request opens a new one."""
@@ -178,22 +179,21 @@ class TellurioClient:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client holds a key and connections; each process makes its own")
 
-    def _send(
+    def _ask(
         self,
         method: str,
         endpoint: str,
-        json: Any,
-        timeout_s: float | None,
-        more_headers: Mapping[str, str] | None = None,
-    ) -> requests.Response:
+        json: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Reply:
+        """The answer as steplog itself reads it, without ``requests``."""
         if not endpoint.startswith("/"):
             raise ValueError(f"an endpoint is a path that begins with '/', not {endpoint!r:.80}")
-        headers, body = dict(more_headers or {}), b""
-        if json is not None:
-            headers["Content-Type"] = "application/json"
-            body = _encoded(json)
-        limit = self.settings.exchange_timeout_s if timeout_s is None else timeout_s
-        return self._http.send(Request(method, endpoint, body, headers, _DOWNLOAD_BYTES_MAX), limit)
+        kind, body = ({}, b"") if json is None else ({"Content-Type": "application/json"}, _encoded(json))
+        request = Request(method, endpoint, body, {**(headers or {}), **kind}, _DOWNLOAD_BYTES_MAX)
+        return self._http.send(request, self.settings.exchange_timeout_s if timeout_s is None else timeout_s)
 
     def _key_to_send(self) -> Secret:
         if self._key is None:

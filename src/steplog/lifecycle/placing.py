@@ -28,16 +28,15 @@ def account_of(client: TellurioClient) -> Account:
 
 def make_project(plan: Plan, client: TellurioClient) -> None:
     """Get the project, or make it; another process may be making it, too. Raises ``requests.HTTPError``."""
-    import requests
-
+    from steplog.network.reply import refusals
     from steplog.project import create_project, get_project
 
     if get_project(plan.namespace, plan.project, client) is not None:
         return
     try:
         create_project(plan.namespace, plan.project_name, "RESTRICTED", client)
-    except requests.HTTPError as error:
+    except refusals() as error:
         if get_project(plan.namespace, plan.project, client) is None:
             where = f"{plan.namespace!r} at {client.base_url}"
             words = f"the project {plan.project!r} is not in {where}, and cannot be made: {error}"
-            raise requests.HTTPError(words, response=error.response) from None
+            raise type(error)(words, response=error.response) from None

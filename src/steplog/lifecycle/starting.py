@@ -43,9 +43,8 @@ from steplog.run import Run
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
-    import requests
-
     from steplog.client import TellurioClient
+    from steplog.network.reply import Reply
 
 __all__ = ["init"]
 
@@ -166,9 +165,8 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 
 def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     """Make the run on the server now. What it is to be is written down first: a death in between loses no run."""
-    import requests
-
     from steplog.network import reasons
+    from steplog.network.reply import refusals
 
     with _asking(client):
         account = account_of(client)
@@ -178,18 +176,19 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     given = {"name": plan.name, "description": plan.description, "status": plan.status}
     try:
         with _asking(client):
-            response = client.post(
+            reply = client._ask(
+                "POST",
                 runs_path(plan.namespace, plan.project),
                 {key: value for key, value in given.items() if value is not None},
                 headers={"Idempotency-Key": f'"{plan.local_id}"'},
             )
-            if response.status_code != 201:
-                raise reasons.refusal(response)
-        told, run = _told(response, plan.namespace)
-    except (requests.HTTPError, InvalidAPIKeyError):
-        opened.discard()
-        raise
+            if reply.status != 201:
+                raise reasons.refusal(reply.response())
+        told, run = _told(reply, plan.namespace)
     except BaseException as error:
+        if isinstance(error, (*refusals(), InvalidAPIKeyError)):
+            opened.discard()
+            raise
         opened.use(client)  # it may be on the server all the same: the agent finds out
         if on_failure == "warn" and isinstance(error, ServerUnavailableError):
             return _begun(plan, opened, f"{_SENT_LATER}: {error}")
@@ -204,23 +203,23 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
 @contextmanager
 def _asking(client: TellurioClient) -> Iterator[None]:
     """A server that is busy or in trouble (408, 425, 429, 5xx) has refused nothing: it is one that is away."""
-    import requests
+    from steplog.network.reply import refusals
 
     try:
         yield
-    except requests.HTTPError as error:
+    except refusals() as error:
         if error.response is None or not may_pass(error.response.status_code):
             raise
         raise ServerUnavailableError(f"{client.base_url}: {error}") from None
 
 
-def _told(response: requests.Response, namespace: str) -> tuple[dict[str, Any], Run]:
+def _told(reply: Reply, namespace: str) -> tuple[dict[str, Any], Run]:
     """What the server says of the run that it has made; ServerUnavailableError where it says something else."""
     try:
-        told = response.json()
+        told = reply.json()
         return told, _described(told, namespace)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ServerUnavailableError(f"{response.url}: the answer describes no run") from None
+        raise ServerUnavailableError(f"{reply.url}: the answer describes no run") from None
 
 
 def _begin(plan: Plan, client: TellurioClient | None, mode: str, said: str) -> Run:

@@ -2,8 +2,11 @@
 
     address, secret, keys   what a server and a key are, and where they are kept
     deadline, connection    sockets that end in time
+    incoming, pool          an answer as it comes in; the connections that are kept
+    route                   the proxy on the way
     transport, reasons      one exchange, and why it failed, in words
+    reply                   the answer that came
     account, local          whose key it is; the embedded server of this machine
 
-``requests`` is imported when the first request is sent.
+``requests`` is imported for the answers that users get, and for refusals.
 """

@@ -9,7 +9,7 @@ from steplog.delivery.wire import API
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 
 if TYPE_CHECKING:
-    import requests
+    from steplog.network.reply import Reply
 
 __all__ = ["VERIFY_PATH", "Account", "account_of"]
 
@@ -24,7 +24,7 @@ class Account:
     email: str
 
 
-def account_of(response: requests.Response, base_url: str) -> Account:
+def account_of(reply: Reply, base_url: str) -> Account:
     """The account that the answer names.
 
     Raises InvalidAPIKeyError for a key that the server does not know, ConfigurationError for a redirect,
@@ -33,14 +33,14 @@ def account_of(response: requests.Response, base_url: str) -> Account:
     from steplog.network import reasons
 
     # 403: a REST framework without a WWW-Authenticate header says so of a wrong key.
-    if response.status_code in (401, 403):
+    if reply.status in (401, 403):
         raise InvalidAPIKeyError("Login failed due to invalid API key.")
-    if 300 <= response.status_code < 400:
+    if 300 <= reply.status < 400:
         raise ConfigurationError(f"{base_url} answers with a redirect; the address of the server is another one")
-    if response.status_code != 200:
-        raise reasons.refusal(response)
+    if reply.status != 200:
+        raise reasons.refusal(reply.response())
     try:
-        told = response.json()
+        told = reply.json()
         return Account(username=str(told["username"]), email=str(told["email"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ServerUnavailableError(f"{base_url}: not the answer of a run server") from None

@@ -1,7 +1,7 @@
 """A deadline for a whole exchange, and sockets that keep it.
 
-The timeout of ``requests`` bounds one read: a server that sends a byte now and then holds a caller for as long
-as it likes (measured: 8.5 s at a timeout of 0.5 s). Here every call that can block is given the time that is
+The timeout of a socket bounds one read: a server that sends a byte now and then holds a caller for as long as it
+likes (measured: 8.5 s at a timeout of 0.5 s). Here every call that can block is given the time that is
 left, and each of them can be ended from another thread:
 
     resolve    in a thread of its own, because ``getaddrinfo`` can be neither bounded nor ended; one a name, so
@@ -23,11 +23,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from typing import Any
 
-__all__ = ["AbortedError", "DeadlinePassedError", "Exchange", "connect", "current", "resolve_name"]
+__all__ = ["AbortedError", "DeadlinePassedError", "Exchange", "connect", "resolve_name"]
 
 _Address = tuple[int, int, int, str, Any]
 
@@ -60,13 +59,17 @@ class Exchange:
         self.bell: SimpleQueue[None] = SimpleQueue()
         # Resolving and connecting: the time for it is over sooner, and a failure has other words.
         self.connecting = False
+        # Whether it is on the way to and through a proxy, and not beyond: a failure is the proxy's then.
+        self.at_proxy = False
         # Whether the connection was used before, whether a byte of this answer came, and whether the server's end
         # of the connection did.
         self.reused = self.answered = self.ended = False
+        self.repeated = False
 
     def again(self) -> None:
-        """Begin once more, in the same time."""
+        """Begin once more, in the same time, on a new connection."""
         self.connecting = self.reused = self.answered = self.ended = False
+        self.repeated = True
 
     @property
     def aborted(self) -> bool:
@@ -123,9 +126,6 @@ def _shut(handle: socket.socket) -> None:
     # OSError: it is not connected any more, the other side was quicker.
     with contextlib.suppress(OSError):
         handle.shutdown(socket.SHUT_RDWR)
-
-
-current: ContextVar[Exchange] = ContextVar("steplog_exchange")
 
 
 def connect(host: str, port: int, options: Iterable[Any], exchange: Exchange) -> socket.socket:

@@ -4,12 +4,11 @@
 - No redirect is followed. No compression is asked for, and what comes compressed anyway is not inflated.
 - At most ``Request.answer_bytes_max`` of an answer are read; the rest is cut off and the connection given up.
   What was cut does not parse, so it acknowledges nothing.
-- The key is put in by an auth object, so that a ``~/.netrc`` entry cannot replace it, and it is in no exception, no
-  variable of a frame that an exception leaves through, and no answer: neither in its ``request``, nor where the server
-  repeats what it was sent.
+- The key is in no exception, no variable of a frame that an exception leaves through, and no answer: neither in its
+  ``request``, nor where the server repeats what it was sent. ``~/.netrc`` is not read.
 - http:// goes to this machine only, unless asked for; an address of this machine is never asked through a proxy.
-- ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured (no SOCKS: refused, not bypassed),
-  ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name who is trusted.
+- ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured (a proxy of SOCKS, or by TLS, is refused,
+  not bypassed), ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name who is trusted.
 - A kept connection that the server closed meanwhile (RFC 9112, 9.3.1) is tried once more on a new connection, in
   the same deadline, where a repetition does no harm on any server: GET, PATCH (it sets a status), and a POST that
   carries a range of positions. Anything else is ambiguous and the caller's to decide; of an ``Idempotency-Key``
@@ -24,60 +23,29 @@ import logging
 import os
 import traceback
 from collections.abc import Callable
-from functools import partial
-from http.client import IncompleteRead
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
 
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.wire import CONTENT_TYPE_RANGE
 from steplog.errors import ConfigurationError, ServerUnavailableError
 from steplog.network import deadline
 from steplog.network.address import canonical_url, is_loopback
+from steplog.network.reply import Reply
 from steplog.network.secret import Secret
 
 if TYPE_CHECKING:
-    import requests
-
-    from steplog.network.connection import Connections
+    from steplog.network.connection import Route
+    from steplog.network.pool import Connections
 
 __all__ = ["HTTPTransport"]
 
 _log = logging.getLogger("steplog")
 
-_CHUNK_BYTES = 16 * 1024
 _KEY_CHARACTERS_MIN = 16  # of a key that is looked for in answers: a shorter one may be the name of a project, too
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-
-
-class _Authorization(str):
-    """The header's value; a traceback that shows a frame's variables shows ``repr``."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'Api-Key ...'"
-
-
-class _Auth:
-    """Puts the key into a request on its way out. An auth object of ours also keeps netrc out."""
-
-    def __init__(self, key: Secret | None) -> None:
-        self._key = key
-
-    def __call__(self, request: Any) -> Any:
-        if self._key is not None:
-            request.headers["Authorization"] = _Authorization(f"Api-Key {self._key.reveal()}")
-        return request
-
-    def hide_in(self, response: requests.Response, body: bytes) -> bytes:
-        """The body without the key, which the server may have repeated; also the head, in place."""
-        if self._key is None:
-            return body
-        hidden_in = partial(self._key.hidden_in, characters_min=_KEY_CHARACTERS_MIN)
-        response.reason = hidden_in(response.reason or "")
-        for name, value in response.headers.items():
-            response.headers[name] = hidden_in(value)
-        return hidden_in(body.decode("latin-1")).encode("latin-1")
+_PORTS = {"http": 80, "https": 443}
 
 
 class HTTPTransport:
@@ -108,6 +76,9 @@ class HTTPTransport:
             raise ConfigurationError(
                 f"{self._base_url}: the key would travel in clear; use https://, or set allow_http (STEPLOG_ALLOW_HTTP)"
             )
+        parts = urlsplit(self._base_url)
+        self._place = parts.scheme == "https", parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        self._loopback = is_loopback(self._base_url)
         self._key = key
         self._refresh = refresh
         self._look = look
@@ -125,14 +96,13 @@ class HTTPTransport:
 
         Raises ServerUnavailableError when no whole answer came in time.
         """
-        response = self.send(request, timeout_s)
-        if response.status_code == 401:
+        reply = self.send(request, timeout_s)
+        if reply.status == 401:
             self._look()
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, response.content, headers)
+        return Answer(reply.status, reply.body, reply.headers)
 
-    def send(self, request: Request, timeout_s: float) -> requests.Response:
-        """The same as an answer of ``requests``: its body is read, its ``request`` is without the key.
+    def send(self, request: Request, timeout_s: float) -> Reply:
+        """The same as a ``Reply``.
 
         Raises ServerUnavailableError as ``exchange`` does.
         """
@@ -142,22 +112,18 @@ class HTTPTransport:
         live = deadline.Exchange(timeout_s, self._connect_timeout_s, request.answer_bytes_max)
         process = self._process()
         process.live[live] = request
-        token = deadline.current.set(live)
         try:
-            auth = _Auth(self._key())
-            trust = self._trusted()
-            response, failure = self._tried(process, request, auth, trust, live)
-            if response is None and live.stale and _repeatable(request):
-                # The pool is a stack: it gives back the connection that failed, closed, to be opened anew.
+            key, trust = self._key(), self._trusted()
+            reply, failure = self._tried(process, request, key, trust, live)
+            if reply is None and live.stale and _repeatable(request):
                 live.again()
-                response, failure = self._tried(process, request, auth, trust, live)
+                reply, failure = self._tried(process, request, key, trust, live)
         finally:
-            deadline.current.reset(token)
             process.live.pop(live, None)
             live.close()
-        if response is None:
+        if reply is None:
             raise ServerUnavailableError(f"{self._base_url}: {failure}")
-        return response
+        return reply
 
     def refresh_key(self) -> bool:
         """Look for the key again where it came from; whether it is another one now."""
@@ -182,24 +148,24 @@ class HTTPTransport:
         pid = os.getpid()
         return self._processes.get(pid) or self._processes.setdefault(pid, _Process())
 
-    def _trusted(self) -> str | bool:
+    def _trusted(self) -> str:
         for variable in _CA_VARIABLES:
             path = os.environ.get(variable)
             if path:
                 if not os.path.exists(path):
                     raise ServerUnavailableError(f"{self._base_url}: {variable} names no file: {path}")
                 return path
-        return True
+        return ""
 
     def _tried(
-        self, process: _Process, request: Request, auth: _Auth, trust: str | bool, live: deadline.Exchange
-    ) -> tuple[requests.Response | None, str]:
+        self, process: _Process, request: Request, key: Secret | None, trust: str, live: deadline.Exchange
+    ) -> tuple[Reply | None, str]:
         """The answer, or why there is none."""
         from steplog.network import reasons
 
         interruption: BaseException
         try:
-            return self._attempt(process, request, auth, trust, live), ""
+            return self._attempt(process, request, key, trust, live), ""
         except reasons.TRANSLATED as error:
             return None, reasons.reason(error, live)
         except BaseException as error:  # noqa: BLE001 - raised again, without the frames that hold the key
@@ -209,23 +175,25 @@ class HTTPTransport:
         raise interruption.with_traceback(None)
 
     def _attempt(
-        self, process: _Process, request: Request, auth: _Auth, trust: str | bool, live: deadline.Exchange
-    ) -> requests.Response:
-        import requests
-
-        from steplog.network.connection import Connections
+        self, process: _Process, request: Request, key: Secret | None, trust: str, live: deadline.Exchange
+    ) -> Reply:
+        from steplog.network.pool import Connections
 
         # No lock here either, and the first that is made is everyone's.
         made = process.connections
-        connections = made.get(0) or made.setdefault(0, Connections(self._connections_max))
-        url = self._base_url + request.path
-        proxies = {} if is_loopback(url) else requests.utils.get_environ_proxies(url, no_proxy=None)
-        prepared = connections.prepare(request.method, url, request.headers, request.body, auth)
-        response = connections.send(prepared, live.remaining(), trust, proxies)
-        response.request.headers.pop("Authorization", None)
-        response._content = auth.hide_in(response, _body(response, live.body_bytes_max))
-        response._content_consumed = True  # type: ignore[attr-defined]
-        return response
+        connections = made.get(0) or made.setdefault(0, Connections(self._base_url, self._connections_max))
+        reply = connections.exchange(request, self._route(trust), key, live)
+        return reply if key is None else _without(key, reply)
+
+    def _route(self, trust: str) -> Route:
+        from steplog.network.connection import Route
+
+        proxy = None
+        if not self._loopback and any(name[-6:].lower() == "_proxy" for name in os.environ):
+            from steplog.network.route import proxy_for
+
+            proxy = proxy_for(self._base_url)
+        return Route(*self._place, trust, proxy)
 
 
 class _Process:
@@ -242,23 +210,15 @@ def _repeatable(request: Request) -> bool:
     return is_range or request.method in ("GET", "PATCH")
 
 
-def _body(response: requests.Response, bytes_max: int) -> bytes:
-    """The body, or its first ``bytes_max``; the connection goes back to the pool, or is closed."""
-    body = bytearray()
-    whole = False
-    try:
-        for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
-            body += chunk
-            if len(body) > bytes_max:
-                break
-        else:
-            whole = True
-        # The older urllib3 does not look at it.
-        if whole and response.raw.length_remaining:
-            raise IncompleteRead(b"")
-    finally:
-        if whole:
-            response.raw.release_conn()
-        else:
-            response.raw.close()
-    return bytes(body[:bytes_max])
+def _without(key: Secret, reply: Reply) -> Reply:
+    """The answer without the key, which the server may have repeated."""
+
+    def hidden(text: str) -> str:
+        return key.hidden_in(text, _KEY_CHARACTERS_MIN)
+
+    body = reply.body.decode("latin-1")
+    said = "\n".join((reply.reason, *reply.headers.values(), body))
+    if hidden(said) == said:
+        return reply
+    headers = {name: hidden(value) for name, value in reply.headers.items()}
+    return replace(reply, reason=hidden(reply.reason), headers=headers, body=hidden(body).encode("latin-1"))
