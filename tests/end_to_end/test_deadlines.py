@@ -1,4 +1,7 @@
-"""Deadlines hold, to within half a second, whatever the server does; and what is left arrives later, once."""
+"""Deadlines hold, to within half a second, whatever the server does; and what is left arrives later, once.
+
+``--junit-xml FILE`` writes down by how many seconds each was overshot.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import pty
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -35,6 +38,7 @@ CALLS = {
     "flush": "assert run.flush(timeout=1.0) is False",
 }
 WAYS = ["hold", "drip", "lost", "busy"]
+Record = Callable[[str, object], None]
 
 
 @pytest.fixture
@@ -59,7 +63,9 @@ def worsen(gate: Gate, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("call", CALLS)
-def test_finish_and_flush_return_at_their_deadline(behind: Host, gate: Gate, way: str, call: str):
+def test_finish_and_flush_return_at_their_deadline(
+    behind: Host, gate: Gate, way: str, call: str, record_property: Record
+):
     program = behind.start(f"""{BEGIN}    {CALLS[call]}
     print(time.monotonic() - began, run.stats().pending, flush=True)
     os._exit(0)
@@ -68,13 +74,16 @@ def test_finish_and_flush_return_at_their_deadline(behind: Host, gate: Gate, way
     worsen(gate, way)
     go_on(program)
     took, pending = line(program).split()
+    record_property("overshoot_s", round(float(took) - LIMIT_S, 3))
     assert ended(program).code == 0
     assert LIMIT_S - 0.1 < float(took) < LIMIT_S + SPARE_S
     assert pending == "1000"
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_interpreter_leaves_at_the_deadline_and_all_runs_share_it(behind: Host, gate: Gate, way: str):
+def test_the_interpreter_leaves_at_the_deadline_and_all_runs_share_it(
+    behind: Host, gate: Gate, way: str, record_property: Record
+):
     program = behind.start(
         TWO_RUNS + '    other.log("loss", 1.0)\n    print("leaves", flush=True)', STEPLOG_FINISH_TIMEOUT_S="1"
     )
@@ -84,7 +93,9 @@ def test_the_interpreter_leaves_at_the_deadline_and_all_runs_share_it(behind: Ho
     assert line(program) == "leaves"
     began = time.monotonic()
     done = ended(program)
-    assert time.monotonic() - began < LIMIT_S + SPARE_S
+    took = time.monotonic() - began
+    record_property("overshoot_s", round(took - LIMIT_S, 3))
+    assert took < LIMIT_S + SPARE_S
     assert done.code == 0
     assert "1,000 records are kept" in done.errors
     assert "1 record is kept" in done.errors
@@ -307,7 +318,7 @@ NAMESPACE = [
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["a name that does not resolve", "a resolver that hangs"])
-def test_deadlines_hold_without_a_name_service(host: Host, hangs: bool):
+def test_deadlines_hold_without_a_name_service(host: Host, hangs: bool, record_property: Record):
     resolver = host.directory / "resolv.conf"
     resolver.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
     under = [*NAMESPACE, str(resolver)]
@@ -327,5 +338,7 @@ def test_deadlines_hold_without_a_name_service(host: Host, hangs: bool):
     assert line(program) == "leaves"
     began = time.monotonic()
     assert line(program) == "left"
-    assert time.monotonic() - began < LIMIT_S + SPARE_S
+    left = time.monotonic() - began
+    record_property("overshoot_s", round(max(float(flushed), float(finished), left) - LIMIT_S, 3))
+    assert left < LIMIT_S + SPARE_S
     assert ended(program).code == 0
