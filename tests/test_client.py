@@ -167,6 +167,22 @@ class TestRequests:
         assert json.loads(sent[2].get_data()) == {"b": 1}
         assert sent[0].get_data() == sent[3].get_data() == b""
 
+    @pytest.mark.parametrize("content_type", ["text/plain", "text/html; charset=utf-16", "application/json", ""])
+    @pytest.mark.parametrize("status", [200, 204, 302, 404])
+    def test_an_answer_is_the_one_that_requests_would_give(self, httpserver, status, content_type):
+        headers = {"Content-Type": content_type, "Location": "/y/", "X-Mark": "é", "Link": '</y/>; rel="next"'}
+        httpserver.expect_request("/x/y z").respond_with_data("é" * (status != 204), status=status, headers=headers)
+        url = httpserver.url_for("").rstrip("/")
+        theirs = requests.post(f"{url}/x/y z?a=é#b", json={}, allow_redirects=False, timeout=5)
+        with TellurioClient(url) as client:
+            ours = client.post("/x/y z?a=é#b", {})
+        for name in ("status_code", "reason", "url", "encoding", "content", "text", "ok", "is_redirect", "links"):
+            assert getattr(ours, name) == getattr(theirs, name), name
+        told = {name.lower(): value for name, value in theirs.headers.items()}
+        assert {**ours.headers, "date": ""} == {**told, "date": ""}
+        assert (ours.headers["x-MARK"], ours.request.method) == (theirs.headers["x-MARK"], "POST")
+        assert (ours.request.url, ours.request.body, ours.history) == (theirs.request.url, theirs.request.body, [])
+
     def test_a_refusal_is_an_answer_whose_error_has_the_words_of_the_server(self, httpserver):
         httpserver.expect_request("/x/").respond_with_json(
             {"visibility": ['"ALL" is not a valid choice.'], "detail": "no\x1b[31m\ngood"}, status=400
