@@ -66,10 +66,13 @@ def test_an_empty_file_becomes_a_database(tmp_path):
     store.close()
 
 
-def test_a_database_is_private(tmp_path):
-    os.umask(0)
-    store = SqliteStore(tmp_path / "a.db")
-    store.put_namespace("x").result()
+def test_a_database_is_private_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        store = SqliteStore(tmp_path / "a.db")
+        store.put_namespace("x").result()
+    finally:
+        os.umask(before)
     assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
     store.close()
 
