@@ -16,9 +16,9 @@ from typing import IO
 from crash.calls import THREADS
 
 PHASES = ["nothing", "append", "rotation", "spool", "evict", "ack", "recovery"]
-BYTES = 128 * 1024
+BYTES = 512 * 1024
 SLOTS = 64
-UNSURE_MAX = 4000
+UNSURE_MAX = 40_000
 _WORD = struct.Struct("<q")
 _MARKS_AT = 512
 _PHASES_AT = 1024

@@ -36,6 +36,10 @@ def log(run: Any, ledger: Ledger, steer: Steer | None, threads: Sequence[int]) -
         found: int = run._opened.opened.writer.dropped["memory full"]
         return found
 
+    def outlives_a_kill() -> bool:
+        """A worker that found shared memory full says that a kill loses what it has not written to disk yet."""
+        return run._opened.opened.directory is not None
+
     def work(thread: int) -> None:
         steered = steer if steer is not None and steer.phase == append and thread == 0 else None
         number = 0
@@ -48,7 +52,7 @@ def log(run: Any, ledger: Ledger, steer: Steer | None, threads: Sequence[int]) -
             else:
                 run.log(*arguments)
             ledger.enter(0)
-            if dropped() != gone:
+            if dropped() != gone or not outlives_a_kill():
                 ledger.unsure(thread, number)
             number += 1
             ledger.returned(thread, number)

@@ -59,6 +59,17 @@ def test_a_writer_that_has_used_up_a_segment_is_kept_and_delivered_at_once():
 
 
 @apart
+def test_a_writer_is_kept_each_spool_interval_where_that_is_short():
+    """A worker without shared memory writes to disk then: one that was killed had lost a second at any interval."""
+    kept: SimpleQueue[int] = SimpleQueue()
+    slow = 0.001  # so that no second is over
+    agent, _ = started(Line(Book()), clock=lambda: slow * time.monotonic(), spool_interval_s=0.1 * slow)
+    agent.keep(Owned(lambda: kept.put(1)))  # type: ignore[arg-type]
+    for _ in range(5):
+        assert kept.get(timeout=DEADLINE_S)
+
+
+@apart
 def test_a_stock_server_gets_as_many_requests_at_once_as_it_may():
     line = Line(Book().write(400, tuple("abcdefgh")), batch=False, lanes=4)
     inside, most, lock = [0], [0], threading.Lock()

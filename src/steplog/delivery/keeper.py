@@ -2,8 +2,8 @@
 
 * at once: what is decided of a run, and what is set aside of it, is written down on disk; a writer of this process that
   has used up a segment gets its next one;
-* each second: the memory of each writer is looked after, its holes are found, which are closed soon after; new writers
-  are found, runs of the dead adopted, runs of which nothing is left removed;
+* each second, or each spool interval if that is shorter: the memory of each writer is looked after, its holes found,
+  which are closed soon after; new writers are found, runs of the dead adopted, runs of which nothing is left removed;
 * each spool interval, or four times a second where memory is short: what stays undelivered goes to disk;
 * while other processes write to a run, 20 times a second: whether somebody there waits (``bell``).
 
@@ -134,7 +134,7 @@ class Keeper:
             self._runs.wake()  # that may be more than a range holds
         now = self._clock()
         if now >= self._keep_at:
-            self._keep_at = now + KEEP_INTERVAL_S
+            self._keep_at = now + min(KEEP_INTERVAL_S, self._spool_interval_s)
             self._keep(self._writers, now)
             for custody in custodies:
                 self._runs.attempt(partial(self._follow, custody))

@@ -2,7 +2,7 @@
 
 systemd does that at logout (``RemoveIPC``). The mappings stay valid, and whoever has them reads and writes on; but
 nobody else can find them, and with the process they would be gone. So each process looks whether its writer's files
-still have their names, several times a second. Where they have not:
+still have their names, each second and whenever a segment is used up. Where they have not:
 
 * the directory is made again under the same name, with a new ``alive``, taken before the old one is let go of, and the
   marks as they are;
