@@ -16,6 +16,7 @@ from delivery.held import DEADLINE_S, Held, Owned, fast, started
 from delivery.parts import Book, Line
 from steplog.delivery.agent import Agent
 from steplog.delivery.consignment import Terms
+from steplog.delivery.remains import SLOTS_MAX
 
 
 @apart
@@ -46,9 +47,14 @@ def test_the_keeper_goes_on_whatever_one_of_its_duties_raises():
 @apart
 def test_a_writer_that_has_used_up_a_segment_is_kept_and_delivered_at_once():
     """It was for the keeper to look four times a second whether one was."""
-    kept: SimpleQueue[float] = SimpleQueue()
-    agent, (held,) = started(Line(Book()), clock=lambda: 0.001 * time.monotonic())  # no second interval begins
+    kept, arrived = SimpleQueue[int](), threading.Event()
+    line = Line(Book(size=4 * 1024 * 1024))
+    agent, (held,) = started(
+        line, clock=lambda: 0.001 * time.monotonic()
+    )  # no second interval begins, nor a second look
     assert held.spooled.wait(DEADLINE_S)
+    line.server.script = lambda request: arrived.set()
+    line.books[0].write(SLOTS_MAX)
     first, second = Owned(lambda: kept.put(1)), Owned(lambda: kept.put(2))
     agent.keep(first)  # type: ignore[arg-type]
     agent.keep(second)  # type: ignore[arg-type]
@@ -56,6 +62,7 @@ def test_a_writer_that_has_used_up_a_segment_is_kept_and_delivered_at_once():
         (first if number == 1 else second).use_up()
         assert kept.get(timeout=DEADLINE_S) == number
     assert kept.empty()
+    assert arrived.wait(DEADLINE_S)
 
 
 @apart

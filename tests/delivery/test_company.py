@@ -26,6 +26,15 @@ def looks(line: Line, until_s: float) -> list[float]:
     return found
 
 
+def after_a_range(batch_age_s: float = 0.5, took_s: float = 0.0, end: int = 10, seen: int = 10) -> Company:
+    """A look at 9.0 found nothing, one at 9.5 records up to ``seen``, of which those up to ``end`` were taken."""
+    company = Company(batch_age_s, FULL)
+    company.none(9.0)
+    company.ready_at(9.5, 0, seen)
+    company.took(9.5 + took_s, 0, end)
+    return company
+
+
 def test_records_wait_from_the_last_look_at_which_there_was_none():
     company = Company(0.5, FULL)
     company.none(10.0)
@@ -33,18 +42,12 @@ def test_records_wait_from_the_last_look_at_which_there_was_none():
 
 
 def test_records_wait_from_the_look_at_which_those_before_were_taken():
-    company = Company(0.5, FULL)
-    company.none(9.0)
-    company.ready_at(9.5, 0, 10)
-    company.took(9.5, 0, 10)
+    company = after_a_range()
     assert company.ready_at(9.9, 10, 11) == 10.0
 
 
 def test_after_a_range_no_look_is_of_use_before_the_next_records_are_old_enough():
-    company = Company(0.5, FULL)
-    company.none(9.0)
-    company.ready_at(9.5, 0, 10)
-    company.took(9.5, 0, 10)
+    company = after_a_range()
     assert company.look_at == 10.0
 
 
@@ -61,20 +64,12 @@ def test_after_a_range_the_next_look_is_when_records_that_come_on_as_they_did_fi
 
 @pytest.mark.parametrize(("end", "seen"), [(FULL, FULL), (10, 20)], ids=["it was whole", "it left some behind"])
 def test_where_there_may_be_more_the_next_look_is_at_once(end, seen):
-    company = Company(0.5, FULL)
-    company.none(9.0)
-    company.ready_at(9.5, 0, seen)
-    company.took(9.5, 0, end)
-    assert company.look_at <= 9.5
+    assert after_a_range(end=end, seen=seen).look_at <= 9.5
 
 
 def test_records_wait_less_by_twice_what_an_exchange_takes_down_to_half():
     for took_s, age_s in ((0.0, 0.9), (0.1, 0.7), (0.2, 0.5), (5.0, 0.45)):
-        company = Company(0.9, FULL)
-        company.none(9.0)
-        company.ready_at(9.5, 0, 10)
-        company.took(9.5 + took_s, 0, 10)
-        assert company.look_at == pytest.approx(9.5 + age_s)
+        assert after_a_range(0.9, took_s).look_at == pytest.approx(9.5 + age_s)
 
 
 def test_an_exchange_that_took_long_once_is_forgotten():

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from delivery.parts import Book, Line
+from steplog.delivery.consignment import Consignment
 from steplog.delivery.exchange import Answer
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.metrics import MetricStream
@@ -32,6 +33,19 @@ def in_order(line: Line) -> bool:
             return False
         last[row.name] = row.value
     return True
+
+
+def round_trips(line: Line, lanes: int, *runs: Consignment) -> int:
+    """How many it takes to deliver these runs, with a request at a time on each lane."""
+    rounds = 0
+    while not all(run.idle() for run in runs):
+        flying = [line.sender.next(line.now, lane) for lane in range(lanes)]
+        for due in flying:
+            if isinstance(due, Due):
+                line.answer(due, line.exchange(due))
+        line.now += 0.05
+        rounds += 1
+    return rounds
 
 
 def test_a_name_is_always_on_the_same_lane_and_its_metrics_arrive_in_order():
@@ -58,16 +72,8 @@ def test_a_name_is_always_on_the_same_lane_and_its_metrics_arrive_in_order():
 def test_the_names_of_all_writers_of_a_run_share_its_lanes():
     """Each writer's first name was on the first lane, and eight writers of a name each had one lane."""
     line = stock(*(Book(number).write(20, (name,)) for number, name in enumerate("abc")), lanes=3)
-    rounds = 0
-    while not line.idle():
-        flying = [line.sender.next(line.now, lane) for lane in range(3)]
-        for due in flying:
-            if isinstance(due, Due):
-                line.answer(due, line.exchange(due))
-        line.now += 0.05
-        rounds += 1
+    assert round_trips(line, 3, line.consignment) < 30
     assert sorted(line.values()) == sorted([*range(1, 21)] * 3)
-    assert rounds < 30
 
 
 def test_a_new_name_takes_the_lane_with_the_fewest_names_of_all_runs():
@@ -77,7 +83,7 @@ def test_a_new_name_takes_the_lane_with_the_fewest_names_of_all_runs():
     for run in runs:
         run.share(load)
     assert [run.of("loss") for run in runs] == [0, 1, 2, 0]
-    assert [run.used() for run in runs] == [1, 2, 3, 1]
+    assert [run.used for run in runs] == [1, 2, 3, 1]
     runs[1].share(Counter())
     assert [runs[0].of("lr"), runs[2].of("lr"), runs[1].of("lr")] == [1, 1, 0]
     assert runs[1].of("loss") == 1
@@ -86,15 +92,7 @@ def test_a_new_name_takes_the_lane_with_the_fewest_names_of_all_runs():
 def test_runs_with_a_name_each_are_sent_at_once_and_give_their_lanes_back():
     first = stock(Book(0).write(20, ("loss",)))
     others = [first.another(Book(number).write(20, ("loss",))) for number in (1, 2)]
-    rounds = 0
-    while not all(run.idle() for run in (first.consignment, *others)):
-        flying = [first.sender.next(first.now, lane) for lane in range(3)]
-        for due in flying:
-            if isinstance(due, Due):
-                first.answer(due, first.exchange(due))
-        first.now += 0.05
-        rounds += 1
-    assert rounds < 30
+    assert round_trips(first, 3, first.consignment, *others) < 30
     for run in others:
         first.sender.remove(run)
     assert first.sender.lanes() == 1
@@ -282,15 +280,7 @@ def test_a_stock_server_has_eight_times_the_throughput_on_eight_lanes():
     took = {}
     for lanes in (1, 8):
         line = stock(Book().write(400, tuple("abcdefgh")), lanes=lanes)
-        rounds = 0
-        while not line.idle():
-            flying = [line.sender.next(line.now, lane) for lane in range(lanes)]
-            for due in flying:
-                if isinstance(due, Due):
-                    line.answer(due, line.exchange(due))
-            line.now += 0.05
-            rounds += 1
-        took[lanes] = rounds
+        took[lanes] = round_trips(line, lanes, line.consignment)
     assert took[1] >= 8 * (took[8] - 2)
 
 

@@ -67,7 +67,8 @@ def one_name_on_two_lanes(patch):
     source = random.Random(1)
 
     def of(self, name):
-        self._of.setdefault(name, len(self._of) % self.count)
+        self._of.setdefault(name, 0)
+        self.used = min(len(self._of), self.count)
         return source.randrange(self.count)
 
     patch.setattr(Lanes, "of", of)

@@ -226,7 +226,7 @@ class Consignment:
 
     def lanes(self) -> int:
         """How many requests at a time are of use to a stock server; 0: it is none."""
-        return max(1, self.name_lanes.used()) if self._metrics else 0
+        return max(1, self.name_lanes.used) if self._metrics else 0
 
     def _ask(self) -> Order | None:
         if self.creation is None or self.inquiry.question is Question.ACCOUNT:

@@ -16,6 +16,7 @@ class Lanes:
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.used = 0  # one more than the highest lane that has a name of this run
         self._of: dict[str, int] = {}
         self._load: Counter[int] = Counter()  # names by lane, of all runs that share them
 
@@ -28,10 +29,7 @@ class Lanes:
     def of(self, name: str) -> int:
         """Always the same."""
         if name not in self._of:
-            self._of[name] = min(range(self.count), key=self._load.__getitem__)
-            self._load[self._of[name]] += 1
+            lane = self._of[name] = min(range(self.count), key=self._load.__getitem__)
+            self._load[lane] += 1
+            self.used = max(self.used, lane + 1)
         return self._of[name]
-
-    def used(self) -> int:
-        """One more than the highest lane that has a name of this run."""
-        return max(self._of.values(), default=-1) + 1
