@@ -28,7 +28,7 @@ PROGRAM = """
 import sys
 import steplog
 steplog.init
-import steplog.lifecycle.opened, steplog.network.connection
+import steplog.lifecycle.open_run, steplog.network.connection
 from steplog.identity import slug_of
 slug_of("mnist-2")
 print(*sorted({"asyncio", "slugify", "numpy", "rich", "click", "starlette", "sqlite3", "tomllib"} & set(sys.modules)))

@@ -16,7 +16,7 @@ import steplog
 from apart import apart
 from end_to_end.fake import FakeServer
 from steplog import safeguard
-from steplog.lifecycle import ending
+from steplog.lifecycle import exit_code
 
 SIGNALS = [signal.SIGTERM, signal.SIGHUP]
 
@@ -49,7 +49,7 @@ def watched() -> bool:
 def test_a_code_is_a_failure_when_the_interpreter_makes_one_of_it(code: Any, failure: bool):
     program = f"raise SystemExit({code!r})"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], stderr=subprocess.DEVNULL, check=False)
-    assert bool(done.returncode) is ending.is_failure(code) is failure
+    assert bool(done.returncode) is exit_code.is_failure(code) is failure
 
 
 @apart

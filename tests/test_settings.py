@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from apart import apart
+from steplog.default_paths import state_directory
 from steplog.errors import ConfigurationError
 from steplog.network.secret import Secret
 from steplog.settings import Settings, documented, resolve, sources
-from steplog.user import state_directory
 
 CANARY = "canary-in-the-settings"
 

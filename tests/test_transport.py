@@ -169,12 +169,12 @@ def test_an_answer_cut_at_any_byte_is_whole_or_none():
 
 def test_whatever_bytes_come_there_is_an_answer_or_the_server_is_unavailable():
     noise = random.Random(7)
-    pieces = [b"HTTP/1.1 ", b"200", b" OK", b"\r\n", b"\n", b"Content-Length: ", b"Transfer-Encoding: chunked", b"5"]
-    pieces += [b"-1", b"ffffffff", b":", b"\xff\xfe", b"\x00", b"Location: http://[", b"Set-Cookie: a=b; Domain", b" "]
-    pieces += [b"Content-Type: text/html; charset=\xe9", b"HTTP/1.1 100 Continue\r\n\r\n", b"\r\n\r\n"]
-    scripts = [sends(b"".join(noise.choices(pieces, k=noise.randrange(1, 20)))) for _ in range(150)]
+    extents = [b"HTTP/1.1 ", b"200", b" OK", b"\r\n", b"\n", b"Content-Length: ", b"Transfer-Encoding: chunked", b"5"]
+    extents += [b"-1", b"ffffffff", b":", b"\xff\xfe", b"\x00", b"Location: http://[", b"Set-Cookie: a=b; Domain", b" "]
+    extents += [b"Content-Type: text/html; charset=\xe9", b"HTTP/1.1 100 Continue\r\n\r\n", b"\r\n\r\n"]
+    scripts = [sends(b"".join(noise.choices(extents, k=noise.randrange(1, 20)))) for _ in range(150)]
     head = b"HTTP/1.1 200 OK\r\n"
-    scripts += [sends(head + b"".join(noise.choices(pieces, k=noise.randrange(1, 12)))) for _ in range(150)]
+    scripts += [sends(head + b"".join(noise.choices(extents, k=noise.randrange(1, 12)))) for _ in range(150)]
     with HostileServer(*scripts) as server:
         transport = transport_to(server.url)
         for _ in scripts:

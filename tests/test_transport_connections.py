@@ -63,18 +63,18 @@ def test_many_threads_share_a_transport_and_no_more_connections_are_kept_than_as
 
 def test_a_request_leaves_in_one_piece():
     """Its head and its body were two, and a server woke up twice."""
-    pieces: list[bytes] = []
+    extents: list[bytes] = []
 
     def first(peer: Peer) -> None:
         while True:
-            pieces.append(peer.socket.recv(65536))
+            extents.append(peer.socket.recv(65536))
             peer.send(answer(200))
 
     with HostileServer(first) as server:
         transport = transport_to(server.url)
         for _ in range(3):
             transport.exchange(POST, 5)
-        assert [piece.endswith(b"\r\n\r\n{}") for piece in pieces] == [True] * 3
+        assert [extent.endswith(b"\r\n\r\n{}") for extent in extents] == [True] * 3
         transport.close()
 
 

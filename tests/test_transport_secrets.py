@@ -193,18 +193,18 @@ def test_a_ctrl_c_while_it_connects_does_not_show_the_key(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "ending",
+    "exit_code",
     ["\n", " ", "\r\nX-Evil: 1", "”", "\x00", "é", "x" * 5000],
     ids=["lf", "sp", "crlf", "quote", "nul", "é", "long"],
 )
-def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(ending, monkeypatch):
+def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(exit_code, monkeypatch):
     with HostileServer(read) as server, TellurioClient(server.url) as client:
         with pytest.raises(ConfigurationError) as raised:
-            client.login(f"{CANARY}{ending}")
+            client.login(f"{CANARY}{exit_code}")
         assert CANARY not in shown(raised.value)
-        if ending != "\x00":
-            monkeypatch.setenv("STEPLOG_API_KEY", f"{CANARY}{ending}")
-        monkeypatch.setattr(client, "settings", resolve({"STEPLOG_API_KEY": f"{CANARY}{ending}"}, Path("/")))
+        if exit_code != "\x00":
+            monkeypatch.setenv("STEPLOG_API_KEY", f"{CANARY}{exit_code}")
+        monkeypatch.setattr(client, "settings", resolve({"STEPLOG_API_KEY": f"{CANARY}{exit_code}"}, Path("/")))
         with pytest.raises(ConfigurationError, match="environment STEPLOG_API_KEY") as raised:
             client.get("/x/")
         assert CANARY not in shown(raised.value)

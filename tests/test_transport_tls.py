@@ -51,23 +51,23 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("the command openssl is not installed")
-    place = tmp_path_factory.mktemp("authority")
+    paths = tmp_path_factory.mktemp("authority")
 
     def run(*arguments: str) -> None:
-        subprocess.run([openssl, *arguments], cwd=place, check=True, capture_output=True)
+        subprocess.run([openssl, *arguments], cwd=paths, check=True, capture_output=True)
 
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     usage = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     run("req", "-x509", *new, "-days", "2", "-subj", "/CN=A test CA", *usage, "-keyout", "ca.key", "-out", "ca.pem")
     run("req", *new, "-subj", f"/CN={NAME}", "-keyout", "server.key", "-out", "server.csr")
-    (place / "names").write_text(
+    (paths / "names").write_text(
         f"subjectAltName=DNS:localhost,DNS:{NAME},IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n"
     )
     run(
         "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
         "-days", "2", "-extfile", "names", "-out", "server.pem",
     )  # fmt: skip
-    return place
+    return paths
 
 
 @pytest.fixture

@@ -48,11 +48,11 @@ def rows(stage: Stage, directory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             python = python_of(directory, name, install=True)
             told = {"calls": stage.pick(2000, 400)}
             for part in ("cost", "end", "kill"):
-                place = stage.new_directory()
+                paths = stage.new_directory()
                 with stage.server() as server:  # one that nothing of the part before is in
-                    told |= _part(stage, server, part, name, python, place)
+                    told |= _part(stage, server, part, name, python, paths)
                 if part == "end" and told["logged"]:  # once the server has tidied up its own
-                    stored = bytes_below([server.database.parent if PEERS[name].delivers else place / "home"])
+                    stored = bytes_below([server.database.parent if PEERS[name].delivers else paths / "home"])
                     told["bytes"] = (stored - (empty if PEERS[name].delivers else 0)) / told["logged"]
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             told = {"failed": " ".join(str(error).split())[-160:]}
@@ -80,16 +80,16 @@ def python_of(directory: Path, name: str, *, install: bool) -> str:
     return str(python)
 
 
-def _part(stage: Stage, server: Server, part: str, name: str, python: str, place: Path) -> dict[str, Any]:
+def _part(stage: Stage, server: Server, part: str, name: str, python: str, paths: Path) -> dict[str, Any]:
     calls = stage.pick(2000, 400)
-    answer, errors = place / "answer.json", place / "errors"
+    answer, errors = paths / "answer.json", paths / "errors"
     environment = stage.environment(server, pure=int(name == "steplog pure"), memory_bytes_max=1 << 28)
     if PEERS[name].requirement is not None:
         environment["PYTHONPATH"] = str(ROOT)  # its own libraries alone
-    mark = f"BENCHMARKS_PLACE={place}"
-    home = place / "home"
+    mark = f"BENCHMARKS_PLACE={paths}"
+    home = paths / "home"
     home.mkdir()
-    environment |= {"HOME": str(home), "CI": "1", "BENCHMARKS_PLACE": str(place)}
+    environment |= {"HOME": str(home), "CI": "1", "BENCHMARKS_PLACE": str(paths)}
     command = [python, "-m", "benchmarks.peers.contest", part, name, str(home), str(calls), str(answer)]
     try:
         with errors.open("wb") as said:  # not a pipe: what a peer leaves running holds it open

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
         SteplogError,
     )
     from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
-    from steplog.lifecycle.attaching import attach
+    from steplog.lifecycle.attach import attach
+    from steplog.lifecycle.init import init
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
-    from steplog.lifecycle.starting import init
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.report import Report, Stats
     from steplog.run import Run, finish, flush, log
@@ -69,7 +69,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "lifecycle.attaching": ("attach",),
+    "lifecycle.attach": ("attach",),
     "client": ("TellurioClient", "get_default_client", "login"),
     "context": ("get_active_run", "set_active_run"),
     "errors": (
@@ -82,7 +82,7 @@ _MODULES = {
     ),
     "project": ("Project", "create_project", "delete_project", "get_project"),
     "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
-    "lifecycle.starting": ("init",),
+    "lifecycle.init": ("init",),
     "report": ("Report", "Stats"),
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
     "run": ("Run", "finish", "flush", "log"),

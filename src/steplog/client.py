@@ -243,8 +243,8 @@ _clients: dict[tuple[int, Settings], TellurioClient] = {}
 
 
 def _client_of(settings: Settings) -> TellurioClient:
-    place = (os.getpid(), settings)
-    return _clients.get(place) or _clients.setdefault(place, TellurioClient(settings=settings))
+    paths = (os.getpid(), settings)
+    return _clients.get(paths) or _clients.setdefault(paths, TellurioClient(settings=settings))
 
 
 def find_local(settings: Settings | None = None) -> TellurioClient | None:

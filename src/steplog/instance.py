@@ -29,8 +29,8 @@ from pathlib import Path
 
 import msgspec
 
+from steplog.default_paths import state_directory
 from steplog.errors import ConfigurationError
-from steplog.user import state_directory
 
 __all__ = [
     "Instance",

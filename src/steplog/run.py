@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from steplog import context, safeguard
 from steplog.config import Config
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
-from steplog.lifecycle import ending, saying, traces
+from steplog.lifecycle import crash_record, exit_code, messages
 from steplog.lifecycle.disabled import DisabledRun
-from steplog.lifecycle.opened import OpenRun
-from steplog.lifecycle.patience import Patience
+from steplog.lifecycle.exit_progress import ExitProgress
+from steplog.lifecycle.open_run import OpenRun
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
@@ -171,13 +171,15 @@ class Run:
         timeout_s = opened.settings.finish_timeout_s if timeout is None else timeout
         if self._is_ours_to_finish(time.monotonic() + timeout_s):
             try:
-                self._finish(opened, status, timeout_s, Patience(whatever=timeout is not None))
+                self._finish(opened, status, timeout_s, ExitProgress(whatever=timeout is not None))
             finally:
                 self._finishing.clear()
         return opened.report() if self._report is None else self._report
 
-    def _finish(self, opened: OpenRun | DisabledRun, status: RunStatus, timeout_s: float, patience: Patience) -> None:
-        refused = opened.finish(status.value, timeout_s, patience)
+    def _finish(
+        self, opened: OpenRun | DisabledRun, status: RunStatus, timeout_s: float, exit_progress: ExitProgress
+    ) -> None:
+        refused = opened.finish(status.value, timeout_s, exit_progress)
         if refused is not None:
             import requests
 
@@ -203,7 +205,7 @@ class Run:
             words = (
                 f"run {self.name} is FAILED: init() came before its end; use `with init(...) as run:` or run.finish()"
             )
-            saying.say(self._opened.settings, logging.INFO, words)
+            messages.say(self._opened.settings, logging.INFO, words)
             self._over(self._opened, RunStatus.FAILED)
 
     def _over(self, opened: OpenRun | DisabledRun, status: RunStatus) -> None:
@@ -226,11 +228,11 @@ class Run:
         self._leave(error)
 
     def _leave(self, error: BaseException | None) -> None:
-        if error is None or (isinstance(error, SystemExit) and not ending.is_failure(error.code)):
+        if error is None or (isinstance(error, SystemExit) and not exit_code.is_failure(error.code)):
             self.finish()
             return
         if self._opened is not None and self._report is None:
-            traces.keep_exception(self._opened, error)
+            crash_record.keep_exception(self._opened, error)
         try:
             self.finish(status=RunStatus.CRASHED)
         except Exception as second:  # noqa: BLE001 - the program's own exception goes on unreplaced
@@ -252,7 +254,7 @@ class Run:
 
     def _open(self, client: TellurioClient | None) -> OpenRun | DisabledRun:
         if self._opened is None:
-            from steplog.lifecycle.attaching import open_by_hand
+            from steplog.lifecycle.attach import open_by_hand
 
             return self._opened_as(open_by_hand(self, client))
         return self._opened

@@ -31,9 +31,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from steplog.lifecycle import ending, saying, traces
-from steplog.lifecycle.opened import OpenRun
-from steplog.lifecycle.patience import Patience
+from steplog.lifecycle import crash_record, exit_code, messages
+from steplog.lifecycle.exit_progress import ExitProgress
+from steplog.lifecycle.open_run import OpenRun
 from steplog.lifecycle.process import open_runs
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def arm() -> None:
     if _hooked_in != os.getpid():
         atexit.register(_at_exit, os.getpid())
         _hooked_in = os.getpid()
-    ending.watch()
+    exit_code.watch()
     for number in _SIGNALS:
         if _is_default(number):
             with contextlib.suppress(ValueError):  # an interpreter within another
@@ -79,7 +79,7 @@ def supersede(run: Run) -> None:
     before.supersede()
     if isinstance(before._opened, OpenRun):
         _superseded.append(before._opened)
-    for opened in [it for it in _superseded if it.custody is None or it.custody.consignment.status_sent]:
+    for opened in [it for it in _superseded if it.lease is None or it.lease.outbox.status_sent]:
         opened.settle(0.0)  # nothing is left to wait for; nor is anything of it left on this machine then
         _superseded.remove(opened)
 
@@ -93,7 +93,7 @@ def _after_fork_in_child() -> None:
 
 
 def _unhook() -> None:
-    ending.unwatch()
+    exit_code.unwatch()
     for number in _SIGNALS:
         if signal.getsignal(number) is _on_signal:
             with contextlib.suppress(ValueError):  # not in the main thread: there it does what the default does
@@ -114,12 +114,12 @@ def _is_default(number: int) -> bool:
 
 def _at_exit(pid: int) -> None:
     if pid == os.getpid():
-        crash = ending.crash()
+        crash = exit_code.crash()
         if crash is not None:
             for opened in open_runs():
-                traces.keep_exception(opened, crash)
+                crash_record.keep_exception(opened, crash)
         _end("COMPLETED" if crash is None else "CRASHED", lambda settings: settings.finish_timeout_s)
-        ending.keep_code()
+        exit_code.keep_code()
         _unhook()
 
 
@@ -129,7 +129,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
     try:
         for opened in open_runs():
-            traces.keep_signal(opened, number, frame)
+            crash_record.keep_signal(opened, number, frame)
         _end("CRASHED", lambda settings: settings.signal_flush_s)
     except BaseException as error:  # noqa: BLE001 - the process dies of the signal, whatever happens
         with contextlib.suppress(Exception):
@@ -140,7 +140,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
     """End all open runs: first each gets its status, then they are waited for."""
-    began, interrupted, patience = time.monotonic(), False, Patience()
+    began, interrupted, exit_progress = time.monotonic(), False, ExitProgress()
     runs = open_runs()
     for opened in runs:
         opened.finish_in_background(status)
@@ -148,11 +148,11 @@ def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
         left_s = limit_s(opened.settings) - (time.monotonic() - began)
         delivered = False
         try:
-            delivered = opened.settle(0.0 if interrupted else left_s, patience)
+            delivered = opened.settle(0.0 if interrupted else left_s, exit_progress)
         except KeyboardInterrupt:
             interrupted = True
-        if opened.custody is not None and (opened in runs or not delivered):
-            saying.ended(opened)
+        if opened.lease is not None and (opened in runs or not delivered):
+            messages.ended(opened)
 
 
 if hasattr(os, "register_at_fork"):

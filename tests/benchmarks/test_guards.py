@@ -20,8 +20,8 @@ from delivery.parts import Book, Line
 from journal.appends import writer_of
 from journal.raw import needs_c
 from steplog.journal import range as ranges
+from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.journal import Journal
-from steplog.journal.marks import MARKS_BYTES
 from steplog.journal.sources import OwnSource
 from steplog.server import batch as batches
 
@@ -40,7 +40,7 @@ def curve(metrics: int) -> ranges.Range:
         for index in range(8):
             value = (2.5 - index / 10) * math.exp(-step / 9000) + source.gauss(0, 0.05)
             writer.append.log(f"metric/{index}", value, step)
-    journal = Journal(writer.id.hex(), OwnSource(writer), bytearray(MARKS_BYTES), lambda: True)
+    journal = Journal(writer.id.hex(), OwnSource(writer), bytearray(CURSOR_BYTES), lambda: True)
     return journal.read(0, metrics)
 
 

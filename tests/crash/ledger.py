@@ -39,12 +39,12 @@ class Ledger:
         self._local = threading.local()
         self._free = count()
 
-    def _get(self, place: int) -> int:
-        number: int = _WORD.unpack_from(self._memory, place)[0]
+    def _get(self, paths: int) -> int:
+        number: int = _WORD.unpack_from(self._memory, paths)[0]
         return number
 
-    def _set(self, place: int, number: int) -> None:
-        _WORD.pack_into(self._memory, place, number)
+    def _set(self, paths: int, number: int) -> None:
+        _WORD.pack_into(self._memory, paths, number)
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
@@ -86,21 +86,21 @@ class Ledger:
 
     def mark(self, name: str, position: int | None = None) -> int:
         """How far the run says that it is "delivered" or "durable"."""
-        place = _MARKS_AT + 8 * ("delivered", "durable").index(name)
+        paths = _MARKS_AT + 8 * ("delivered", "durable").index(name)
         if position is not None:
-            self._set(place, position)
-        return self._get(place)
+            self._set(paths, position)
+        return self._get(paths)
 
     # -- phases -----------------------------------------------------------------------------------------------------
 
     def enter(self, phase: int) -> int:
         """The calling thread is in this phase now; the one it was in."""
         try:
-            place = self._local.place
+            paths = self._local.paths
         except AttributeError:
-            place = self._local.place = _PHASES_AT + 8 * (next(self._free) % SLOTS)
-        before = self._get(place)
-        self._set(place, phase)
+            paths = self._local.paths = _PHASES_AT + 8 * (next(self._free) % SLOTS)
+        before = self._get(paths)
+        self._set(paths, phase)
         return before
 
     def forked(self) -> None:

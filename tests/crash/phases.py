@@ -56,7 +56,7 @@ class Steer:
 
 def watch(ledger: Ledger, steer: Steer | None, recovers: bool) -> None:
     """Publish the phases of everything that steplog does in this process; ``recovers`` if that is what it is for."""
-    from steplog.delivery.custody import Custody
+    from steplog.delivery.lease import Lease
     from steplog.journal import opening, sources
     from steplog.journal.journal import Journal
     from steplog.journal.memory import MemoryPool
@@ -67,7 +67,7 @@ def watch(ledger: Ledger, steer: Steer | None, recovers: bool) -> None:
         (Writer, "_succeed", "rotation"),
         (Spool, "append", "spool"),
         (Spool, "sync", "spool"),
-        (Spool, "store_marks", "spool"),
+        (Spool, "store_cursor", "spool"),
         (Spool, "tidy", "evict"),
         (sources.OwnSource, "evict", "evict"),
         (MemoryPool, "give_back", "evict"),
@@ -75,8 +75,8 @@ def watch(ledger: Ledger, steer: Steer | None, recovers: bool) -> None:
         (Journal, "ack", "ack"),
         (sources.DirectorySource, "remove", "recovery"),
         (opening, "_recover", "recovery"),
-        (Custody, "remove", "recovery"),
-        *([(Custody, "__init__", "recovery"), (Custody, "look", "recovery")] if recovers else []),
+        (Lease, "remove", "recovery"),
+        *([(Lease, "__init__", "recovery"), (Lease, "look", "recovery")] if recovers else []),
     ):
         setattr(owner, name, _watched(ledger, steer, getattr(owner, name), PHASES.index(phase)))
 

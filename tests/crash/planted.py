@@ -18,7 +18,7 @@ def _evicted_before_durable() -> None:
 
     def write(self: Any, lock: Any, everything: bool) -> bool:
         with lock:
-            self.journal.memory.evict(self.journal.readable(self.journal.marks.delivered, 2**62))
+            self.journal.memory.evict(self.journal.readable(self.journal.cursor.delivered, 2**62))
         return original(self, lock, everything)
 
     Spooling.write = write  # type: ignore[method-assign]
@@ -33,7 +33,7 @@ def _durable_before_synced() -> None:
 
     def write(self: Any, lock: Any, first: int, end: int) -> None:
         with lock:
-            self.journal.set_marks(replace(self.journal.marks, durable=end))
+            self.journal.set_cursor(replace(self.journal.cursor, durable=end))
             self.journal.memory.evict(end)
         original(self, lock, first, end)
 
@@ -77,7 +77,7 @@ def _position_reused_after_a_fork() -> None:
 def _unlocked_in_the_child() -> None:
     import fcntl
 
-    from steplog.journal.locks import Lock
+    from steplog.journal.locks import FileLock
 
     def release(self: Any) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -85,14 +85,14 @@ def _unlocked_in_the_child() -> None:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
-    Lock.release = release  # type: ignore[method-assign]
+    FileLock.release = release  # type: ignore[method-assign]
 
 
 def _living_writer_adopted() -> None:
-    from steplog.journal import gone, opening
+    from steplog.journal import memory_repair, opening
 
     opening._living = lambda opened: False
-    gone.MemoryWatch.look = lambda self: None  # type: ignore[method-assign] # which would mend it
+    memory_repair.MemoryWatch.look = lambda self: None  # type: ignore[method-assign] # which would mend it
 
 
 def _slot_taken_before_its_kind_was_seen() -> None:

@@ -24,7 +24,7 @@ from crash.calls import call, compare
 from crash.episode import Episode, Victim
 from journal.spooled import Found, read_all
 from server.process import ServerProcess
-from steplog.journal.directories import Places, host_id
+from steplog.journal.directories import JournalRoots, host_id
 from steplog.journal.files import Files
 from steplog.journal.opening import Disk, open_journal
 
@@ -131,10 +131,10 @@ class PowerCuts(Episode):
         found: Found = {}
         with mounted(image, self._directory / "cut") as disk:
             memory = self._memory / "cut"
-            places = Places(memory, disk, host_id())
-            for place in places.runs():
-                for writer in place.writers():
-                    opened = open_journal(place, writer, Disk(1 << 30, Files()))
+            roots = JournalRoots(memory, disk, host_id())
+            for paths in roots.runs():
+                for writer in paths.writers():
+                    opened = open_journal(paths, writer, Disk(1 << 30, Files()))
                     if opened is not None:
                         found |= read_all(opened.journal)
                         opened.release()

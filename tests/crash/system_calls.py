@@ -81,11 +81,11 @@ class SmallRuns(Episode):
             self._compare()
         return [(call, number) for call in sorted(most) for number in range(1, most[call] + 1)]
 
-    def kill_at(self, places: list[tuple[str, int]]) -> int:
+    def kill_at(self, roots: list[tuple[str, int]]) -> int:
         """A run for each of these; how many were killed. A run that does not come so far ends as it does."""
         killed = 0
         with self._networked() as network:
-            for index, (call, number) in enumerate(places):
+            for index, (call, number) in enumerate(roots):
                 victim = self._one(network, f"run{index}", ["-e", f"inject={call}:signal=KILL:when={number}"])
                 killed += victim.exit_status() == -signal.SIGKILL
                 victim.end()
@@ -144,32 +144,32 @@ class SmallRuns(Episode):
         raise AssertionError("strace does not attach")
 
 
-def sample(places: list[tuple[str, int]], count: int, source: random.Random) -> list[tuple[str, int]]:
+def sample(roots: list[tuple[str, int]], count: int, source: random.Random) -> list[tuple[str, int]]:
     """Some of them, of as many calls as possible."""
-    calls = source.sample(sorted({call for call, _ in places}), k=min(count, len({call for call, _ in places})))
-    return [source.choice([place for place in places if place[0] == call]) for call in calls]
+    calls = source.sample(sorted({call for call, _ in roots}), k=min(count, len({call for call, _ in roots})))
+    return [source.choice([paths for paths in roots if paths[0] == call]) for call in calls]
 
 
 def kill_at_all(
     server: ServerProcess, seed: int, jobs: int = 2, say: bool = False, keep: Path | None = None
 ) -> dict[str, Any]:
     """A kill at each call of a small run; the numbers."""
-    places = SmallRuns(server, random.Random(seed)).count()
-    batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
+    roots = SmallRuns(server, random.Random(seed)).count()
+    batches = [roots[start : start + BATCH] for start in range(0, len(roots), BATCH)]
     done: list[tuple[int, Outcome]] = []
 
     def work(number: int) -> None:
         runs = SmallRuns(server, random.Random(f"{seed}/{number}"), keep=keep)
         done.append((runs.kill_at(batches[number]), runs.outcome))
         if say:
-            print(f"{sum(killed for killed, _ in done)} of {len(places)}", file=sys.stderr, flush=True)
+            print(f"{sum(killed for killed, _ in done)} of {len(roots)}", file=sys.stderr, flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(work, range(len(batches))))
     verdicts = [verdict for _, outcome in done for verdict in outcome.verdicts]
     return {
-        "calls_of_the_run": len(places),
-        "by_call": dict(Counter(call for call, _ in places)),
+        "calls_of_the_run": len(roots),
+        "by_call": dict(Counter(call for call, _ in roots)),
         "kills": sum(killed for killed, _ in done),
         "calls": sum(verdict.returned for verdict in verdicts),
         **totals(verdicts),

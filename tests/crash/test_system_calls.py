@@ -50,12 +50,12 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 def test_kills_at_system_calls_lose_nothing(server: ServerProcess):
     counting = SmallRuns(server, random.Random(0))
-    places = counting.count()
+    roots = counting.count()
     assert not counting.outcome.wrong
-    assert len(places) > 200
+    assert len(roots) > 200
     source = random.Random()
     runs = SmallRuns(server, source)
-    killed = runs.kill_at(sample(places, KILLS, source))
+    killed = runs.kill_at(sample(roots, KILLS, source))
     assert not runs.outcome.wrong
     assert killed > KILLS / 2  # timing moves the last few out of reach
 

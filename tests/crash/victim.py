@@ -112,7 +112,7 @@ def durable(run: Any, ledger: Ledger) -> None:
         ledger.returned(0, number)
         if number % CALLS_A_NAP == 0:
             ledger.mark("durable", run.stats().durable)
-            ledger.mark("delivered", journal.marks.delivered)
+            ledger.mark("delivered", journal.cursor.delivered)
             time.sleep(NAP_S)
 
 

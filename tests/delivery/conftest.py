@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from steplog.delivery.news import news
+from steplog.delivery.deferred_log import deferred_log
 
 
 @pytest.fixture(autouse=True)
 def _no_news() -> Iterator[None]:
-    news.forget()
+    deferred_log.forget()
     yield
-    news.forget()
+    deferred_log.forget()

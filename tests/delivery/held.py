@@ -10,8 +10,8 @@ from typing import Any
 
 from delivery.parts import Line
 from steplog.delivery.agent import Agent
-from steplog.delivery.bell import Bell
-from steplog.delivery.consignment import Terms
+from steplog.delivery.doorbell import Doorbell
+from steplog.delivery.outbox import DeliveryOptions
 
 DEADLINE_S = 30.0
 
@@ -19,11 +19,11 @@ DEADLINE_S = 30.0
 class Held:
     """A run in the agent's custody, without directories: what ``Custody`` is to the agent."""
 
-    bell = Bell(None)
+    doorbell = Doorbell(None)
     shared = False
 
     def __init__(self, line: Line, own: Any = None) -> None:
-        self.consignment = line.consignment
+        self.outbox = line.outbox
         self.own = own
         self.settled = 0
         self.looks = 0
@@ -36,12 +36,12 @@ class Held:
         return False
 
     def decide(self, status: str) -> None:
-        self.consignment.end_with(status)
+        self.outbox.end_with(status)
 
     def settle(self) -> None:
         self.settled += 1
 
-    def wakes(self, keeper: Any) -> None:
+    def wakes(self, maintenance: Any) -> None:
         pass
 
     def write(self, lock: Any, clock: Any) -> bool:
@@ -54,7 +54,7 @@ class Held:
         self.spooled.set()
 
     @property
-    def place(self) -> Any:
+    def paths(self) -> Any:
         class Place:
             local_id = "x"
 
@@ -82,8 +82,8 @@ class Owned:
     def calm(self) -> bool:
         return True
 
-    def wakes(self, keeper: Callable[[], None]) -> None:
-        self.use_up = keeper
+    def wakes(self, maintenance: Callable[[], None]) -> None:
+        self.use_up = maintenance
 
     def orphaned(self) -> None:
         pass
@@ -95,8 +95,10 @@ def fast() -> float:
 
 
 def started(*lines: Line, lanes: int = 1, **more: Any) -> tuple[Agent, list[Held]]:
-    agent = Agent(Terms(0.05, lanes), DEADLINE_S, clock=more.pop("clock", fast), source=random.Random(1), **more)
+    agent = Agent(
+        DeliveryOptions(0.05, lanes), DEADLINE_S, clock=more.pop("clock", fast), source=random.Random(1), **more
+    )
     held = [Held(line) for line in lines]
-    for line, custody in zip(lines, held, strict=True):
-        agent.deliver(custody, line.server)  # type: ignore[arg-type]
+    for line, lease in zip(lines, held, strict=True):
+        agent.deliver(lease, line.server)  # type: ignore[arg-type]
     return agent, held

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from simulation.pens import Fuse, Marked, Pool, SetAside, number_in
-from steplog.delivery.consignment import Consignment, Terms
 from steplog.delivery.exchange import Answer
-from steplog.delivery.order import Address
+from steplog.delivery.order import RunAddress
+from steplog.delivery.outbox import DeliveryOptions, Outbox
 from steplog.delivery.sender import Due, Sender
 from steplog.errors import ServerUnavailableError
 from steplog.journal.journal import Journal
@@ -29,13 +29,13 @@ class Book:
 
     def __init__(self, number: int = 0, size: int = 64 * 1024) -> None:
         self.writer = Writer(Pool(size), number.to_bytes(16, "big"), value_bytes_max=1 << 20)  # type: ignore[arg-type]
-        self.marks = Marked(Fuse())
+        self.cursor = Marked(Fuse())
         self.living = True
         self.count = 0
         self.journal = self.opened()
 
     def opened(self) -> Journal:
-        return Journal(self.writer.id.hex(), OwnSource(self.writer), self.marks, lambda: self.living)
+        return Journal(self.writer.id.hex(), OwnSource(self.writer), self.cursor, lambda: self.living)
 
     def write(self, count: int = 1, names: tuple[str, ...] = ("loss",), step: bool = False) -> Book:
         for _ in range(count):
@@ -63,34 +63,34 @@ class Line:
         self.lanes = lanes
         self.sent: list[tuple[float, Due, Answer | str]] = []
         self.sender = Sender(random.Random(1))
-        self.consignment = self.opened(**more)
+        self.outbox = self.opened(**more)
         if knows:
-            self.consignment.knows(batch)
+            self.outbox.knows(batch)
 
-    def opened(self, account: str | None = None, batch_age_s: float = 0.5) -> Consignment:
-        address = Address("me", "demo", self.run.uuid)
-        consignment = Consignment(address, self.aside, Terms(batch_age_s, self.lanes), random.Random(2), account)
+    def opened(self, account: str | None = None, batch_age_s: float = 0.5) -> Outbox:
+        address = RunAddress("me", "demo", self.run.uuid)
+        outbox = Outbox(address, self.aside, DeliveryOptions(batch_age_s, self.lanes), random.Random(2), account)
         for book in self.books:
-            consignment.add(book.journal)
-        self.sender.add(self.now, consignment, self.server, account is not None)
-        return consignment
+            outbox.add(book.journal)
+        self.sender.add(self.now, outbox, self.server, account is not None)
+        return outbox
 
-    def another(self, *books: Book) -> Consignment:
+    def another(self, *books: Book) -> Outbox:
         """One more run of the same agent, to the same server."""
-        address = Address("me", "demo", self.server.add_run("me", "demo").uuid)
-        consignment = Consignment(address, self.aside, Terms(0.5, self.lanes), random.Random(4))
+        address = RunAddress("me", "demo", self.server.add_run("me", "demo").uuid)
+        outbox = Outbox(address, self.aside, DeliveryOptions(0.5, self.lanes), random.Random(4))
         for book in books:
-            consignment.add(book.journal)
-        self.sender.add(self.now, consignment, self.server)
-        consignment.knows(self.server.batch)
-        return consignment
+            outbox.add(book.journal)
+        self.sender.add(self.now, outbox, self.server)
+        outbox.knows(self.server.batch)
+        return outbox
 
     def again(self) -> None:
         """Another agent takes over, with what the first one has stored."""
         self.sender = Sender(random.Random(3))
         for book in self.books:
             book.journal = book.opened()
-        self.consignment = self.opened()
+        self.outbox = self.opened()
 
     def step(self, lane: int = 0) -> bool:
         """One exchange, if one is due by now; whether there was one."""
@@ -111,7 +111,7 @@ class Line:
     def answer(self, due: Due, answer: Answer | str) -> None:
         self.sent.append((self.now, due, answer))
         self.sender.answered(self.now, due, answer)
-        due.consignment.release_waits()
+        due.outbox.release_waits()
 
     def deliver(self, limit_s: float = 3600.0) -> int:
         """Go on until nothing is left, or for so long; how many exchanges it took."""
@@ -124,7 +124,7 @@ class Line:
         return len(self.sent) - before
 
     def idle(self) -> bool:
-        return self.consignment.idle()
+        return self.outbox.idle()
 
     def values(self) -> list[int]:
         """What arrived, in order."""

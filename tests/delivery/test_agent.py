@@ -41,7 +41,7 @@ def test_who_waits_is_let_go_at_the_deadline_while_an_exchange_hangs():
     begun = time.monotonic()
     assert not agent.wait(held, 0.3, "COMPLETED")  # type: ignore[arg-type]
     assert 0.3 <= time.monotonic() - begun < 0.8
-    assert line.consignment.waits == []
+    assert line.outbox.waits == []
     freed.set()
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
 
@@ -63,7 +63,7 @@ def test_an_exchange_under_way_at_a_deadline_is_not_ended_and_its_answer_counts(
     freed.set()
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
     assert (len(asked), line.values()) == (1, [1])
-    assert line.books[0].journal.marks.ambiguous == 0
+    assert line.books[0].journal.cursor.ambiguous == 0
 
 
 class Hanging(MemoryServer):
@@ -106,7 +106,7 @@ def test_an_exchange_for_a_run_that_somebody_waits_for_gives_way_to_none():
     assert hanging.asked.wait(DEADLINE_S)
     other = threading.Thread(target=agent.wait, args=(waited_for, 3.0))
     other.start()
-    while not held_up.consignment.waits:
+    while not held_up.outbox.waits:
         other.join(0.001)
     line.books[0].write(1)
     agent.wait(held, 1.5)  # type: ignore[arg-type]
@@ -120,7 +120,7 @@ def test_the_first_ctrl_c_ends_the_waiting():
     asked = []
 
     def script(request):
-        if line.consignment.waits and not asked:
+        if line.outbox.waits and not asked:
             asked.append(request)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         return Fault.refused()
@@ -129,7 +129,7 @@ def test_the_first_ctrl_c_ends_the_waiting():
     agent, (held,) = started(line)
     with pytest.raises(KeyboardInterrupt):
         agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
-    assert line.consignment.waits == []
+    assert line.outbox.waits == []
 
 
 @pytest.mark.parametrize(
@@ -158,12 +158,12 @@ def test_whatever_is_raised_in_an_exchange_is_counted_and_said_once_and_the_thre
     assert sum("a fault in its own thread" in record.message for record in caplog.records) == 1
 
 
-@pytest.mark.parametrize("place", ["set_marks", "ack", "read", "readable", "census", "evict"])
+@pytest.mark.parametrize("paths", ["set_cursor", "ack", "read", "readable", "census", "evict"])
 @apart
-def test_whatever_the_journal_raises_is_counted_and_the_thread_goes_on(place):
+def test_whatever_the_journal_raises_is_counted_and_the_thread_goes_on(paths):
     book = Book().write(10)
     line = Line(book)
-    real, left = getattr(book.journal, place), [1, 2]
+    real, left = getattr(book.journal, paths), [1, 2]
 
     def fails(*args):
         if left and threading.current_thread().name == "steplog-sender":
@@ -171,7 +171,7 @@ def test_whatever_the_journal_raises_is_counted_and_the_thread_goes_on(place):
             raise OSError("no such page")
         return real(*args)
 
-    setattr(book.journal, place, fails)
+    setattr(book.journal, paths, fails)
     agent, (held,) = started(line)
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
     assert line.values() == list(range(1, 11))

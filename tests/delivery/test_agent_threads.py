@@ -15,8 +15,8 @@ from apart import apart
 from delivery.held import DEADLINE_S, Held, Owned, fast, started
 from delivery.parts import Book, Line
 from steplog.delivery.agent import Agent
-from steplog.delivery.consignment import Terms
-from steplog.delivery.remains import SLOTS_MAX
+from steplog.delivery.backlog import SLOTS_MAX
+from steplog.delivery.outbox import DeliveryOptions
 
 
 @apart
@@ -153,7 +153,7 @@ def test_a_lane_that_gets_its_thread_while_the_first_one_serves_it_has_one_reque
     book.write(1, ("c",))
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
     assert sorted(line.values()) == list(range(1, book.count + 1))
-    assert (agent.faults, book.journal.marks.ambiguous) == (0, 0)
+    assert (agent.faults, book.journal.cursor.ambiguous) == (0, 0)
 
 
 @apart
@@ -179,7 +179,7 @@ def test_where_no_thread_can_be_started_yet_a_later_run_starts_it(monkeypatch):
     first, second = Line(Book().write(1)), Line(Book(1).write(1))
     start = threading.Thread.start
     monkeypatch.setattr(threading.Thread, "start", lambda thread: (_ for _ in ()).throw(RuntimeError("no")))
-    agent = Agent(Terms(0.05, 1), DEADLINE_S)
+    agent = Agent(DeliveryOptions(0.05, 1), DEADLINE_S)
     with pytest.raises(RuntimeError):
         agent.deliver(Held(first), first.server)  # type: ignore[arg-type]
     monkeypatch.setattr(threading.Thread, "start", start)
@@ -224,7 +224,7 @@ def test_the_sender_takes_its_share_of_a_processor_and_no_more_unless_somebody_w
             pass
 
     line.server.script = works
-    agent = Agent(Terms(0.05, 4, cpu_share_max=0.2), DEADLINE_S, clock=fast)
+    agent = Agent(DeliveryOptions(0.05, 4, cpu_share_max=0.2), DEADLINE_S, clock=fast)
     held = Held(line)
     begun, before = time.monotonic(), time.process_time()
     agent.deliver(held, line.server)  # type: ignore[arg-type]
@@ -232,7 +232,7 @@ def test_the_sender_takes_its_share_of_a_processor_and_no_more_unless_somebody_w
         threading.Event().wait(0.1)
     took = time.process_time() - before
     assert 0.1 < took < 0.35 * 2.0  # of it the test's own, and what was under way
-    left = line.consignment.pending()
+    left = line.outbox.pending()
     assert left > 250
     begun = time.monotonic()
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]

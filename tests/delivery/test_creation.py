@@ -8,9 +8,9 @@ import pytest
 from msgspec import structs
 
 from delivery.parts import Book, Line
-from steplog.delivery.consignment import Consignment, Terms
 from steplog.delivery.creation import Creation
-from steplog.delivery.order import Address
+from steplog.delivery.order import RunAddress
+from steplog.delivery.outbox import DeliveryOptions, Outbox
 from steplog.delivery.sender import Due, Sender
 from steplog.journal.manifest import Plan
 from steplog.testing.memory_server import Fault
@@ -27,9 +27,9 @@ class Unmade(Line):
         del self.server.runs[self.run.uuid]
         self.server.requests.clear()
 
-    def opened(self, **more) -> Consignment:
-        made = Consignment(
-            Address(self.plan.namespace, "new", ""), self.aside, Terms(0.5, 1), random.Random(2), None,
+    def opened(self, **more) -> Outbox:
+        made = Outbox(
+            RunAddress(self.plan.namespace, "new", ""), self.aside, DeliveryOptions(0.5, 1), random.Random(2), None,
             Creation(self.plan, self.posting),
         )  # fmt: skip
         for book in self.books:
@@ -62,8 +62,8 @@ def test_the_project_and_the_run_are_made_before_the_records_are_sent(batch, nam
     line.deliver()
     assert line.arrived() == [[1.0, 2.0, 3.0]]
     assert ("me", "new") in line.server.projects
-    assert line.consignment.address.namespace == "me"
-    assert line.consignment.address.run in line.server.runs
+    assert line.outbox.address.namespace == "me"
+    assert line.outbox.address.run in line.server.runs
 
 
 def test_a_project_that_somebody_else_has_made_meanwhile_is_no_refusal():
@@ -77,7 +77,7 @@ def test_a_project_that_somebody_else_has_made_meanwhile_is_no_refusal():
     due = following(line)
     line.server.projects["me", "new"] = "new"
     line.answer(due, line.exchange(due))
-    assert line.consignment.trouble is None
+    assert line.outbox.trouble is None
     line.deliver()
     assert line.arrived() == [[1.0, 2.0, 3.0]]
 

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from delivery.parts import Book, Line
-from steplog.delivery.doubt import ROUNDS
 from steplog.delivery.exchange import Answer
+from steplog.delivery.poison import ROUNDS
 from steplog.delivery.sender import Due
 from steplog.journal.range import decode
 
@@ -29,12 +29,12 @@ def answer_to(line: Line, due: Due, source: random.Random) -> Answer | str:
 
 def give_up(line: Line, book: Book, source: random.Random) -> None:
     """As the keeper does it: some of the closed segments, from the oldest on."""
-    ends = [piece.limit for piece in book.journal.memory.pieces() if not piece.is_open]
+    ends = [extent.limit for extent in book.journal.memory.extents() if not extent.is_open]
     ends = [end for end in ends if end > book.journal.begin]
     if ends:
         end = source.choice(ends[:3])
         if book.journal.readable(book.journal.begin, end - book.journal.begin) >= end:
-            line.consignment.give_up(book.journal.writer, end)
+            line.outbox.give_up(book.journal.writer, end)
 
 
 @pytest.mark.parametrize("batch", [True, False], ids=["batch", "stock"])
@@ -62,14 +62,14 @@ def test_whatever_is_given_up_whenever_each_record_counts_once_and_none_as_deliv
     for due in flying.values():
         line.answer(due, line.exchange(due))
     line.deliver(1e6)
-    values, marks = line.values(), book.journal.marks
+    values, cursor = line.values(), book.journal.cursor
     assert line.idle()
-    assert marks.records + marks.oldest + marks.rejected == book.count
-    assert marks.rejected == len(line.set_aside())
-    assert marks.abandoned == 0
-    assert marks.records <= len(set(values))
+    assert cursor.records + cursor.oldest + cursor.rejected == book.count
+    assert cursor.rejected == len(line.set_aside())
+    assert cursor.abandoned == 0
+    assert cursor.records <= len(set(values))
     assert not set(values) & set(line.set_aside())
-    assert len(values) - len(set(values)) <= (0 if batch else marks.ambiguous)
+    assert len(values) - len(set(values)) <= (0 if batch else cursor.ambiguous)
     if batch:
         assert values == sorted(values)
 
@@ -99,9 +99,9 @@ def test_what_is_given_up_while_it_is_in_doubt_is_not_set_aside_nor_is_another(b
         else:
             line.now += 1
         due = line.sender.next(line.now)
-    end = next(piece.limit for piece in book.journal.memory.pieces() if not piece.is_open)
-    line.consignment.give_up(book.journal.writer, end)
+    end = next(extent.limit for extent in book.journal.memory.extents() if not extent.is_open)
+    line.outbox.give_up(book.journal.writer, end)
     line.answer(due, line.exchange(due))
     line.deliver()
     assert line.values() == list(range(end + 1, 101))
-    assert (line.set_aside(), book.journal.marks.rejected, book.journal.marks.oldest) == ([], 0, end)
+    assert (line.set_aside(), book.journal.cursor.rejected, book.journal.cursor.oldest) == ([], 0, end)

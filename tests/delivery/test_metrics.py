@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from delivery.parts import Book, Line
-from steplog.delivery.consignment import Consignment
 from steplog.delivery.exchange import Answer
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.metrics import MetricStream
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.sender import Due
-from steplog.journal import marks
-from steplog.journal.marks import WINDOW
+from steplog.journal import cursor
+from steplog.journal.cursor import WINDOW
 from steplog.testing.memory_server import Fault
 
 NAMES = ("loss", "accuracy", "lr", "norm", "time")
@@ -35,7 +35,7 @@ def in_order(line: Line) -> bool:
     return True
 
 
-def round_trips(line: Line, lanes: int, *runs: Consignment) -> int:
+def round_trips(line: Line, lanes: int, *runs: Outbox) -> int:
     """How many it takes to deliver these runs, with a request at a time on each lane."""
     rounds = 0
     while not all(run.idle() for run in runs):
@@ -72,7 +72,7 @@ def test_a_name_is_always_on_the_same_lane_and_its_metrics_arrive_in_order():
 def test_the_names_of_all_writers_of_a_run_share_its_lanes():
     """Each writer's first name was on the first lane, and eight writers of a name each had one lane."""
     line = stock(*(Book(number).write(20, (name,)) for number, name in enumerate("abc")), lanes=3)
-    assert round_trips(line, 3, line.consignment) < 30
+    assert round_trips(line, 3, line.outbox) < 30
     assert sorted(line.values()) == sorted([*range(1, 21)] * 3)
 
 
@@ -92,7 +92,7 @@ def test_a_new_name_takes_the_lane_with_the_fewest_names_of_all_runs():
 def test_runs_with_a_name_each_are_sent_at_once_and_give_their_lanes_back():
     first = stock(Book(0).write(20, ("loss",)))
     others = [first.another(Book(number).write(20, ("loss",))) for number in (1, 2)]
-    assert round_trips(first, 3, first.consignment, *others) < 30
+    assert round_trips(first, 3, first.outbox, *others) < 30
     for run in others:
         first.sender.remove(run)
     assert first.sender.lanes() == 1
@@ -104,8 +104,8 @@ def test_sent_is_stored_before_the_request_leaves():
     line = stock(book, lanes=1)
     due = line.sender.next(line.now)
     assert isinstance(due, Due)
-    assert marks.load(book.marks).sent == 0b1
-    assert marks.load(book.marks).stock
+    assert cursor.load(book.cursor).sent == 0b1
+    assert cursor.load(book.cursor).stock
 
 
 def test_a_record_that_goes_again_after_a_lost_answer_counts_as_ambiguous_once_however_often():
@@ -115,8 +115,8 @@ def test_a_record_that_goes_again_after_a_lost_answer_counts_as_ambiguous_once_h
     line.server.faults.extend([Fault.lost(), Fault.lost(), Fault.refused()])
     line.deliver()
     assert line.values() == [1, 1, 1, 2, 3]
-    assert book.journal.marks.ambiguous == 1
-    assert book.journal.marks.records == 3
+    assert book.journal.cursor.ambiguous == 1
+    assert book.journal.cursor.records == 3
 
 
 def test_an_ambiguous_record_stays_one_across_restarts_and_refusals():
@@ -127,10 +127,10 @@ def test_an_ambiguous_record_stays_one_across_restarts_and_refusals():
         while not line.step():
             line.now += 1.0
         line.again()
-        line.consignment.knows(False)
+        line.outbox.knows(False)
     line.deliver()
     assert line.values() == [1, 1, 1, 1, 2]
-    assert book.journal.marks.ambiguous == 1
+    assert book.journal.cursor.ambiguous == 1
 
 
 def test_holes_are_counted_where_an_agent_before_had_settled_something_below_them():
@@ -143,9 +143,9 @@ def test_holes_are_counted_where_an_agent_before_had_settled_something_below_the
     book.leave_a_hole().write(1)
     book.living = False
     line.again()
-    line.consignment.knows(False)
+    line.outbox.knows(False)
     line.deliver()
-    assert book.journal.marks.abandoned == 1
+    assert book.journal.cursor.abandoned == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 415, 425, 429, 302])
@@ -155,7 +155,7 @@ def test_an_answer_that_says_that_nothing_was_stored_is_not_ambiguous(status):
     line.server.faults.append(Fault(status))
     line.deliver()
     assert line.values() == [1, 2, 3]
-    assert book.journal.marks.ambiguous == 0
+    assert book.journal.cursor.ambiguous == 0
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 200])
@@ -165,7 +165,7 @@ def test_an_answer_that_may_come_after_storing_is_ambiguous(status):
     line.server.faults.append(Fault(status, b"", stored=True))
     line.deliver()
     assert line.values() == [1, 1, 2, 3]
-    assert book.journal.marks.ambiguous == 1
+    assert book.journal.cursor.ambiguous == 1
 
 
 def test_after_a_restart_what_was_under_way_goes_again_and_counts():
@@ -175,11 +175,11 @@ def test_after_a_restart_what_was_under_way_goes_again_and_counts():
     answers = [line.exchange(due) for due in flying if isinstance(due, Due)]
     line.answer(flying[1], answers[1])  # type: ignore[arg-type]
     line.again()
-    line.consignment.knows(False)
+    line.outbox.knows(False)
     line.deliver()
     assert sorted(line.values()) == [1, 1, 2, 3, 3, 4]
-    assert book.journal.marks.ambiguous == 2
-    assert book.journal.marks.records == 4
+    assert book.journal.cursor.ambiguous == 2
+    assert book.journal.cursor.records == 4
 
 
 def test_the_mark_does_not_move_past_a_lane_that_has_no_answer():
@@ -189,11 +189,11 @@ def test_the_mark_does_not_move_past_a_lane_that_has_no_answer():
     for _ in range(20):
         for lane in range(1, 5):
             line.step(lane)
-    assert book.journal.marks.delivered == 0
+    assert book.journal.cursor.delivered == 0
     assert len(line.values()) == 24
     assert isinstance(first, Due)
     line.answer(first, line.exchange(first))
-    assert book.journal.marks.delivered > 0
+    assert book.journal.cursor.delivered > 0
     line.deliver()
     assert sorted(line.values()) == list(range(1, 31))
 
@@ -222,7 +222,7 @@ def test_a_restart_in_the_middle_of_the_window_sends_only_what_is_not_settled():
             for _ in range(source.randrange(30)):
                 line.step(source.randrange(3))
             line.again()
-            line.consignment.knows(False)
+            line.outbox.knows(False)
         line.deliver()
         assert sorted(line.values()) == list(range(1, 61))
 
@@ -234,10 +234,10 @@ def test_holes_and_tombstones_are_passed_over_and_the_holes_counted_once_however
     for _ in range(4):
         line.step()
         line.again()
-        line.consignment.knows(False)
+        line.outbox.knows(False)
     line.deliver()
     assert line.values() == [1, 2, 3, 4, 5]
-    assert (book.journal.marks.records, book.journal.marks.abandoned) == (5, 2)
+    assert (book.journal.cursor.records, book.journal.cursor.abandoned) == (5, 2)
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
@@ -249,7 +249,7 @@ def test_a_record_that_is_refused_is_set_aside_and_does_not_hold_back_the_next(s
     line.deliver()
     assert line.set_aside() == [7]
     assert sorted(line.values()) == [value for value in range(1, 31) if value != 7]
-    assert line.books[0].journal.marks.rejected == 1
+    assert line.books[0].journal.cursor.rejected == 1
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 500])
@@ -280,7 +280,7 @@ def test_a_stock_server_has_eight_times_the_throughput_on_eight_lanes():
     took = {}
     for lanes in (1, 8):
         line = stock(Book().write(400, tuple("abcdefgh")), lanes=lanes)
-        took[lanes] = round_trips(line, lanes, line.consignment)
+        took[lanes] = round_trips(line, lanes, line.outbox)
     assert took[1] >= 8 * (took[8] - 2)
 
 
@@ -295,11 +295,11 @@ def test_pending_and_settled_say_what_is_left():
 def test_nothing_is_turned_to_stock_before_something_goes_to_one():
     book = Book().write(1)
     line = stock(book)
-    assert not book.journal.marks.stock
-    line.consignment.knows(True)
+    assert not book.journal.cursor.stock
+    line.outbox.knows(True)
     line.server.batch = True
     line.deliver()
-    assert not book.journal.marks.stock
+    assert not book.journal.cursor.stock
     assert line.values() == [1]
 
 
@@ -316,7 +316,7 @@ def test_positions_that_an_earlier_agent_settled_are_moved_over_once():
         pass
     assert isinstance(first, Due)
     line.again()
-    line.consignment.knows(False)
+    line.outbox.knows(False)
     line.deliver()
     assert sorted(set(line.values())) == list(range(1, 13))
 
@@ -330,13 +330,13 @@ def test_what_was_given_up_is_passed_over_and_what_went_out_before_its_turn_coun
     for _ in range(20):
         line.step(1)
     before = line.values()
-    assert book.journal.marks.done  # some are on the server, and some before them are not
-    end = next(piece.limit for piece in book.journal.memory.pieces() if piece.limit > 120)
-    line.consignment.give_up(book.journal.writer, end)
+    assert book.journal.cursor.done  # some are on the server, and some before them are not
+    end = next(extent.limit for extent in book.journal.memory.extents() if extent.limit > 120)
+    line.outbox.give_up(book.journal.writer, end)
     line.answer(first, line.exchange(first) if ends == "accepted" else ends)
     before = line.values()
     line.deliver()
-    marks = book.journal.marks
+    cursor = book.journal.cursor
     assert sorted(set(line.values()) - set(before)) == [value for value in range(end + 1, 201) if value not in before]
-    assert (marks.records, marks.oldest, marks.abandoned) == (len(line.values()), 200 - len(line.values()), 0)
+    assert (cursor.records, cursor.oldest, cursor.abandoned) == (len(line.values()), 200 - len(line.values()), 0)
     assert len(set(line.values())) == len(line.values())

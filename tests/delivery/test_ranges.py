@@ -7,13 +7,13 @@ import random
 import pytest
 
 from delivery.parts import Book, Line
+from steplog.delivery.backlog import GAP_S, SLOTS_MAX
 from steplog.delivery.exchange import Answer
 from steplog.delivery.ranges import RangeStream
-from steplog.delivery.remains import GAP_S, SLOTS_MAX
 from steplog.delivery.sender import Due
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal import range as ranges
-from steplog.journal.marks import WINDOW
+from steplog.journal.cursor import WINDOW
 from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
@@ -91,7 +91,7 @@ def test_holes_of_a_dead_writer_are_passed_over_and_counted():
     book.living = False
     line.deliver()
     assert line.values() == [1, 2, 3, 4]
-    assert (book.journal.marks.records, book.journal.marks.abandoned) == (4, 1)
+    assert (book.journal.cursor.records, book.journal.cursor.abandoned) == (4, 1)
 
 
 def test_records_wait_for_company_for_as_long_as_a_batch_may_be_old_unless_somebody_waits():
@@ -146,7 +146,7 @@ def test_a_server_that_went_back_is_sent_again_what_is_still_here():
     book.write(10)
     line.deliver()
     assert line.values() == list(range(1, 31))
-    assert (book.journal.marks.records, book.journal.marks.abandoned) == (30, 0)
+    assert (book.journal.cursor.records, book.journal.cursor.abandoned) == (30, 0)
 
 
 def test_what_a_server_lost_and_is_not_here_any_more_is_covered_and_counted():
@@ -164,7 +164,7 @@ def test_what_a_server_lost_and_is_not_here_any_more_is_covered_and_counted():
     assert held[-1] == 101
     lost = 101 - len(held)
     assert 50 < lost < 100
-    assert book.journal.marks.abandoned == lost
+    assert book.journal.cursor.abandoned == lost
 
 
 def test_after_a_restart_too_a_stretch_that_was_lost_is_not_waited_for_for_ever():
@@ -175,7 +175,7 @@ def test_after_a_restart_too_a_stretch_that_was_lost_is_not_waited_for_for_ever(
     line.deliver()
     line.server.restore(backup)
     book.write(1)
-    while book.journal.marks.delivered:
+    while book.journal.cursor.delivered:
         if not line.step():
             line.now += 0.5
     line.again()
@@ -220,7 +220,7 @@ def test_a_death_between_the_quarantine_and_the_marks_does_not_cost_the_count():
     assert line.set_aside() == [2]
     assert line.aside.twice == 0
     assert line.values() == [1, 3, 4, 5]
-    assert line.books[0].journal.marks.rejected == 1
+    assert line.books[0].journal.cursor.rejected == 1
 
 
 def test_an_answer_that_confirms_another_range_is_no_acknowledgement():
@@ -255,7 +255,7 @@ def test_a_range_that_may_have_arrived_counts_as_ambiguous_where_the_server_turn
     line.books[0].write(10)
     line.deliver()
     assert sorted(line.values()) == sorted([*range(1, count + 11), *range(1, count + 1)])
-    assert line.books[0].journal.marks.ambiguous == count
+    assert line.books[0].journal.cursor.ambiguous == count
 
 
 @pytest.mark.parametrize("status", [429, 413])
@@ -266,12 +266,12 @@ def test_a_range_of_which_nothing_was_stored_counts_as_sent_for_no_stock_server(
     line.server.batch = False
     line.deliver()
     assert line.values() == [1, 2, 3, 4, 5]
-    assert line.books[0].journal.marks.ambiguous == 0
+    assert line.books[0].journal.cursor.ambiguous == 0
 
 
 def test_a_fault_of_the_range_level_says_nothing_of_the_run():
     stream = RangeStream(Book().write(2).journal, Line().aside, 0.5, random.Random(0))
-    order = stream.order(Line().consignment.address)
+    order = stream.order(Line().outbox.address)
     order.answered(10.0, Judgement(Verdict.REFUSED, "400"), b"")
     assert stream.due_at(10.0, hurry=False) == 10.0
 
@@ -286,17 +286,17 @@ def test_what_was_given_up_is_covered_by_the_next_range_and_counted_as_that_alon
     line.deliver(60)
     delivered = len(line.values())
     assert (line.set_aside(), 0 < delivered < 200) == ([3], True)
-    end = next(piece.limit for piece in book.journal.memory.pieces() if piece.limit > 120)
-    line.consignment.give_up(book.journal.writer, end)
+    end = next(extent.limit for extent in book.journal.memory.extents() if extent.limit > 120)
+    line.outbox.give_up(book.journal.writer, end)
     assert line.values() == [value for value in range(1, 201) if value != 3][:delivered]
     line.again()
     line.server.script = lambda request: None
     line.deliver()
-    marks = book.journal.marks
+    cursor = book.journal.cursor
     assert line.values()[delivered:] == list(range(end, 201))  # the hole is one of the positions before
-    assert (marks.records, marks.oldest, marks.rejected, marks.abandoned) == (
+    assert (cursor.records, cursor.oldest, cursor.rejected, cursor.abandoned) == (
         len(line.values()),
-        200 - 1 - marks.records,
+        200 - 1 - cursor.records,
         1,
         1,
     )
@@ -315,16 +315,16 @@ def test_what_is_given_up_while_it_is_under_way_counts_as_delivered_once_it_is_a
         due = line.sender.next(line.now)
     assert isinstance(due, Due)
     book.write(100)
-    end = next(piece.limit for piece in book.journal.memory.pieces() if piece.limit > beyond)
-    line.consignment.give_up(book.journal.writer, end)
-    assert book.journal.marks.oldest == end
+    end = next(extent.limit for extent in book.journal.memory.extents() if extent.limit > beyond)
+    line.outbox.give_up(book.journal.writer, end)
+    assert book.journal.cursor.oldest == end
     stored = ends in ("accepted", "not answered")
     answer = line.exchange(due) if stored else "the connection was lost"
     line.answer(due, Answer(ends, b"{}") if isinstance(ends, int) else answer if ends == "accepted" else "no answer")
     line.deliver(20)
-    marks = book.journal.marks
+    cursor = book.journal.cursor
     assert line.values() == [value for value in range(1, 201) if value > end or (stored and value <= 100)]
     # Of what no answer came to it is not said that it is delivered.
     known = len(line.values()) if ends != "not answered" else 200 - end
-    assert (marks.records, marks.oldest) == (known, 200 - known)
-    assert (marks.delivered, marks.rejected, marks.abandoned) == (200, 0, 0)
+    assert (cursor.records, cursor.oldest) == (known, 200 - known)
+    assert (cursor.delivered, cursor.rejected, cursor.abandoned) == (200, 0, 0)

@@ -19,8 +19,8 @@ def test_whichever_record_is_refused_exactly_that_is_set_aside(poison):
     line.deliver()
     assert line.values() == [value for value in range(1, 10) if value != poison]
     assert line.set_aside() == [poison]
-    assert line.books[0].journal.marks.rejected == 1
-    assert line.books[0].journal.marks.records == 8
+    assert line.books[0].journal.cursor.rejected == 1
+    assert line.books[0].journal.cursor.records == 8
 
 
 def test_one_record_among_ten_thousand_is_found_by_halving():

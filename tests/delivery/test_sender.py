@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 
 from delivery.parts import Book, Line
-from steplog.delivery.consignment import Wait
-from steplog.delivery.news import news
+from steplog.delivery.deferred_log import deferred_log
+from steplog.delivery.outbox import Waiter
 from steplog.delivery.sender import Due, Sender
 from steplog.testing.memory_server import Fault, MemoryServer
 
@@ -24,7 +24,7 @@ def lines(count: int, server: MemoryServer | None = None, records: int = 1) -> t
     for number in range(count):
         line = Line(Book(number).write(records), server=server or MemoryServer())
         line.sender = shared
-        shared.add(line.now, line.consignment, line.server)
+        shared.add(line.now, line.outbox, line.server)
         made.append(line)
     return shared, made
 
@@ -32,11 +32,11 @@ def lines(count: int, server: MemoryServer | None = None, records: int = 1) -> t
 def deliver(sender: Sender, made: list[Line], until: float) -> list[tuple[float, Due]]:
     """Exchange whatever is due until then; what was sent when."""
     now, sent = made[0].now, []
-    owner = {line.consignment: line for line in made}
+    owner = {line.outbox: line for line in made}
     while now < until:
         due = sender.next(now)
         if isinstance(due, Due):
-            answer = owner[due.consignment].exchange(due)
+            answer = owner[due.outbox].exchange(due)
             sent.append((now, due))
             now += 0.01
             sender.answered(now, due, answer)
@@ -98,7 +98,7 @@ def test_a_probe_of_a_run_that_is_removed_does_not_block_the_others():
     sender.answered(1001.0, first, "no")
     probe = sender.next(1003.0)
     assert isinstance(probe, Due)
-    sender.remove(probe.consignment)
+    sender.remove(probe.outbox)
     sender.answered(1004.0, probe, "no")
     assert isinstance(sender.next(1010.0), Due)
 
@@ -124,13 +124,13 @@ def test_a_run_that_fails_alone_does_not_hold_back_the_others_of_its_server(stat
         now = 1000.0 + step
         line = made[1 + step % 9]
         line.books[0].write(1)
-        begun[line.consignment] = now
+        begun[line.outbox] = now
         for _ in range(20):
             due = sender.next(now + 0.6)
             if not isinstance(due, Due):
                 break
             sender.answered(now + 0.6, due, line.exchange(due))
-        waited.append(line.consignment.pending())
+        waited.append(line.outbox.pending())
     tries = sum(bad in request.path for request, _ in server.requests)
     assert tries < 140
     assert sum(pending > 1 for pending in waited) == 0
@@ -167,18 +167,18 @@ def test_those_that_somebody_waits_for_come_first_then_own_then_adopted():
     sender = Sender(random.Random(0))
     made = [Line(Book(number).write(1), server=server) for number in range(3)]
     adopted, own, waited = made
-    sender.add(1000.0, adopted.consignment, server, adopted=True)
-    sender.add(1000.0, own.consignment, server)
-    sender.add(1000.0, waited.consignment, server)
+    sender.add(1000.0, adopted.outbox, server, adopted=True)
+    sender.add(1000.0, own.outbox, server)
+    sender.add(1000.0, waited.outbox, server)
     sender.next(1000.0)
-    waited.consignment.wait(Wait(lambda: None))
+    waited.outbox.wait(Waiter(lambda: None))
     order = []
     for _ in range(3):
         due = sender.next(1001.0)
         assert isinstance(due, Due)
-        order.append(due.consignment)
+        order.append(due.outbox)
         sender.answered(1001.0, due, server.exchange(due.order.request, 1.0))
-    assert order == [waited.consignment, own.consignment, adopted.consignment]
+    assert order == [waited.outbox, own.outbox, adopted.outbox]
 
 
 def test_runs_take_turns_however_many_lie_between_them():
@@ -186,7 +186,7 @@ def test_runs_take_turns_however_many_lie_between_them():
     server = MemoryServer(batch=False)
     sender, made = lines(300, server, records=0)
     for line in made:
-        line.consignment.knows(False)
+        line.outbox.knows(False)
     for busy in (made[0], made[200]):
         busy.books[0].write(60)
     turns = []
@@ -194,7 +194,7 @@ def test_runs_take_turns_however_many_lie_between_them():
     while len(turns) < 100:
         due = sender.next(now)
         assert isinstance(due, Due)
-        turns.append(due.consignment)
+        turns.append(due.outbox)
         sender.answered(now, due, server.exchange(due.order.request, 1.0))
         now += 0.01
     for start in range(0, 100, 10):
@@ -263,26 +263,26 @@ def test_an_outage_is_said_once_and_its_end_too(caplog):
     line = Line(Book().write(1))
     line.server.script = lambda request: Fault.refused() if line.now < 5000 else None
     line.deliver(3000)
-    assert line.sender.trouble(line.consignment) == f"{line.server.base_url}: connection refused"
+    assert line.sender.trouble(line.outbox) == f"{line.server.base_url}: connection refused"
     line.deliver(4000)
-    news.tell()
+    deferred_log.tell()
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert line.sender.trouble(line.consignment) is None
+    assert line.sender.trouble(line.outbox) is None
 
 
 def test_a_server_that_was_not_asked_is_not_silent():
     """A run that had logged nothing for a while had its exit cut short, as if the server were dead."""
     book = Book()
     line = Line(book)
-    assert line.sender.silent_s(line.consignment, line.now + 3600) == 0.0
+    assert line.sender.silent_s(line.outbox, line.now + 3600) == 0.0
     book.write(1)
     line.deliver()
-    assert line.sender.silent_s(line.consignment, line.now + 3600) == 0.0
+    assert line.sender.silent_s(line.outbox, line.now + 3600) == 0.0
     line.server.script = lambda request: Fault.refused()
     book.write(1)
     begun = line.now
     line.deliver(30)
-    assert 29 < line.sender.silent_s(line.consignment, line.now) <= line.now - begun
+    assert 29 < line.sender.silent_s(line.outbox, line.now) <= line.now - begun
 
 
 def test_a_consignment_that_raises_waits_and_the_others_go_on():
@@ -291,7 +291,7 @@ def test_a_consignment_that_raises_waits_and_the_others_go_on():
     def fails(now, lane):
         raise ZeroDivisionError
 
-    made[0].consignment.next = fails  # type: ignore[method-assign]
+    made[0].outbox.next = fails  # type: ignore[method-assign]
     raised = 0
     for step in range(600):
         try:
@@ -311,12 +311,12 @@ def test_the_cost_of_a_look_does_not_grow_with_what_is_pending():
     took = {}
     for count in (1_000, 100_000):
         line = Line(Book(size=512 * 1024).write(count))
-        line.consignment.end_with("COMPLETED")
-        line.consignment.wait(Wait(lambda: None))
+        line.outbox.end_with("COMPLETED")
+        line.outbox.wait(Waiter(lambda: None))
         begun, looks = time.process_time(), 50
         for _ in range(looks):
             line.sender.next(line.now)
-            line.consignment.release_waits()
-            line.consignment.idle()
+            line.outbox.release_waits()
+            line.outbox.idle()
         took[count] = (time.process_time() - begun) / looks
     assert took[100_000] < 40 * took[1_000]

@@ -15,9 +15,9 @@ import pytest
 
 from end_to_end.oracle import wait_until
 from steplog.delivery.agent import Agent
-from steplog.delivery.consignment import Terms
-from steplog.delivery.custody import Custody
-from steplog.journal.directories import Places, RunPlace, new_id
+from steplog.delivery.lease import Lease
+from steplog.delivery.outbox import DeliveryOptions
+from steplog.journal.directories import JournalRoots, RunPaths, new_id
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import Disk, OpenWriter, open_writer
 from steplog.testing.failing_files import FailingFiles
@@ -33,20 +33,20 @@ class Process:
 
     def __init__(self, root: Path) -> None:
         (root / "memory").mkdir(mode=0o700)
-        self.places = Places(root / "memory", root / "spool", HOST)
+        self.roots = JournalRoots(root / "memory", root / "spool", HOST)
         self.files = FailingFiles()
         self.disk = Disk(1 << 30, self.files)
-        self.terms = Terms(0.02, 1)
-        self.agent = Agent(self.terms, DEADLINE_S, 0.1, clock=lambda: 20 * time.monotonic(), source=random.Random(1))
+        self.options = DeliveryOptions(0.02, 1)
+        self.agent = Agent(self.options, DEADLINE_S, 0.1, clock=lambda: 20 * time.monotonic(), source=random.Random(1))
         self.server = MemoryServer()
 
     def begin(self) -> Begun:
-        place, lock = self.places.claim(new_id())
+        paths, lock = self.roots.claim(new_id())
         assert lock is not None
-        own = self.write(place)
+        own = self.write(paths)
         made = self.server.add_run("me", "demo")
         manifest = Manifest(
-            local_id=place.local_id,
+            local_id=paths.local_id,
             base_url=self.server.base_url,
             account="me",
             namespace="me",
@@ -54,23 +54,23 @@ class Process:
             run=made.uuid,
             owner=own.writer.id.hex(),
         )
-        custody = Custody(place, lock, manifest, self.disk, self.terms, random.Random(1), own)
+        lease = Lease(paths, lock, manifest, self.disk, self.options, random.Random(1), own)
         own.delivered_here = True
-        custody.store(manifest)
-        self.agent.deliver(custody, self.server)
-        return Begun(self, custody, own, made)
+        lease.store(manifest)
+        self.agent.deliver(lease, self.server)
+        return Begun(self, lease, own, made)
 
-    def write(self, place: RunPlace, worker: bool = False) -> OpenWriter:
+    def write(self, paths: RunPaths, worker: bool = False) -> OpenWriter:
         room = {"memory_bytes_max": 1 << 22, "value_bytes_max": 1 << 20}
-        return open_writer(place, self.places.memory, self.disk, worker=worker, **room)
+        return open_writer(paths, self.roots.memory, self.disk, worker=worker, **room)
 
 
 class Begun:
     """A run of this process."""
 
-    def __init__(self, process: Process, custody: Custody, own: OpenWriter, made: MemoryRun) -> None:
+    def __init__(self, process: Process, lease: Lease, own: OpenWriter, made: MemoryRun) -> None:
         self.process = process
-        self.custody = custody
+        self.lease = lease
         self.own = own
         self.made = made
 
@@ -79,18 +79,18 @@ class Begun:
             self.own.writer.append.log("loss", value, None)
 
     def flush(self, timeout_s: float = DEADLINE_S) -> bool:
-        return self.process.agent.wait(self.custody, timeout_s)
+        return self.process.agent.wait(self.lease, timeout_s)
 
     def finish(self, timeout_s: float = DEADLINE_S) -> bool:
         """As ``Run.finish`` does."""
         self.own.writer.end(lambda name, value, step: None)
-        done = self.process.agent.wait(self.custody, timeout_s, "COMPLETED")
+        done = self.process.agent.wait(self.lease, timeout_s, "COMPLETED")
         self.own.gone = True
-        self.process.agent.dismiss(self.custody)
+        self.process.agent.dismiss(self.lease)
         return done
 
     def pending(self) -> int:
-        return self.process.agent.look(self.custody, lambda custody: custody.consignment.pending())
+        return self.process.agent.look(self.lease, lambda lease: lease.outbox.pending())
 
     def values(self) -> list[float]:
         return [row.value for row in self.made.rows]
@@ -101,9 +101,9 @@ def process(tmp_path: Path) -> Iterator[Process]:
     made = Process(tmp_path)
     yield made
     made.files.go_on()
-    made.agent._keeper.do(lambda: None, DEADLINE_S)
-    for custody in list(made.agent.custodies.values()):
-        made.agent.release(custody)
+    made.agent._maintenance.do(lambda: None, DEADLINE_S)
+    for lease in list(made.agent.leases.values()):
+        made.agent.release(lease)
     made.files.close_all()
 
 
@@ -122,12 +122,12 @@ def test_a_record_that_is_set_aside_holds_up_its_own_run_alone_while_the_disk_st
     other.log(0.0)
     assert one.flush()
     assert other.flush()
-    wait_until(lambda: not one.custody.written.owed and not other.custody.written.owed)
+    wait_until(lambda: not one.lease.manifest_store.owed and not other.lease.manifest_store.owed)
     process.server.refuses = lambda name, value: 400 if value == 1.0 else None
     process.files.hang()
     one.log(1.0, 2.0)
     assert process.files.hangs.wait(DEADLINE_S)
-    wait_until(lambda: one.custody.consignment._stream(one.own.journal.writer).leaving)
+    wait_until(lambda: one.lease.outbox._stream(one.own.journal.writer).leaving)
     other.log(1.5)
     assert within(0.0, lambda: one.pending()) == 2
     assert within(0.3, lambda: one.flush(0.3)) is False
@@ -139,12 +139,12 @@ def test_a_record_that_is_set_aside_holds_up_its_own_run_alone_while_the_disk_st
     assert within(0.3, lambda: one.flush(0.3)) is False
     assert len(process.server.requests) == requests, "nothing of it is sent meanwhile"
     assert one.values() == [0.0]
-    assert one.own.journal.marks.delivered == 1
-    assert one.own.journal.marks.rejected == 0
+    assert one.own.journal.cursor.delivered == 1
+    assert one.own.journal.cursor.rejected == 0
     process.files.go_on()
     assert one.flush()
     assert one.values() == [0.0, 2.0]
-    assert one.own.journal.marks.rejected == 1
+    assert one.own.journal.cursor.rejected == 1
 
 
 def test_a_directory_that_cannot_be_listed_holds_up_nobody(process: Process):
@@ -152,7 +152,7 @@ def test_a_directory_that_cannot_be_listed_holds_up_nobody(process: Process):
     one, other = process.begin(), process.begin()
     assert one.flush()
     process.files.hang(only={"names"})
-    worker = process.write(one.custody.place, worker=True)
+    worker = process.write(one.lease.paths, worker=True)
     assert process.files.hangs.wait(DEADLINE_S)
     one.log(1.0)
     other.log(2.0)
@@ -171,7 +171,7 @@ def test_a_disk_that_does_not_let_go_of_a_run_lets_go_of_who_has_finished_it(pro
     one, other = process.begin(), process.begin()
     process.server.script = lambda request: Fault.refused()
     one.log(1.0)
-    wait_until(lambda: one.own.journal.marks.durable == 1)
+    wait_until(lambda: one.own.journal.cursor.durable == 1)
     process.server.script = lambda request: None
     process.files.hang(only={operation})
     within(1.0, lambda: one.finish(1.0))
@@ -180,9 +180,9 @@ def test_a_disk_that_does_not_let_go_of_a_run_lets_go_of_who_has_finished_it(pro
     other.log(2.0)
     assert within(1.0, lambda: other.finish(1.0))
     assert other.made.status == "COMPLETED"
-    assert one.custody.place.spool.exists()
+    assert one.lease.paths.spool.exists()
     process.files.go_on()
-    wait_until(lambda: not one.custody.place.spool.exists() and not other.custody.place.spool.exists())
+    wait_until(lambda: not one.lease.paths.spool.exists() and not other.lease.paths.spool.exists())
 
 
 @pytest.mark.slow
@@ -201,9 +201,9 @@ def test_whichever_operation_hangs_a_run_that_is_finished_is_delivered_by_its_de
         hung = process.files.hangs.is_set()
         process.files.go_on()
         assert other.finish()
-        wait_until(lambda run=run: run.custody not in process.agent.custodies.values())
+        wait_until(lambda run=run: run.lease not in process.agent.leases.values())
         assert (run.values(), other.values()) == ([0.0], [2.0])
-        assert run.own.journal.marks.rejected == 1
+        assert run.own.journal.cursor.rejected == 1
         if not hung:
             assert at > 10, "each operation has hung before"
             return
@@ -214,12 +214,12 @@ def test_records_on_a_disk_that_cannot_be_read_hold_up_their_own_run_alone(proce
     one, other = process.begin(), process.begin()
     process.server.script = lambda request: Fault.refused()
     one.log(*map(float, range(3000)))
-    wait_until(lambda: one.own.journal.marks.durable == 3000)
+    wait_until(lambda: one.own.journal.cursor.durable == 3000)
     with process.agent.lock:
         one.own.journal.evict(3000)
         one.own.writer._rotate(one.own.writer.append.segment, 0)
         one.own.journal.evict(3000)
-        assert not any(piece.written() > piece.base for piece in one.own.journal.memory.pieces())
+        assert not any(extent.written() > extent.base for extent in one.own.journal.memory.extents())
         process.files.hang(only={"read"})
     process.server.script = lambda request: None
     assert process.files.hangs.wait(DEADLINE_S)
@@ -241,9 +241,9 @@ def test_finish_waits_for_a_disk_that_is_busy_to_see_what_a_worker_has_just_begu
     assert run.flush()
     process.files.hang()
     with process.agent.lock:
-        run.custody.store(run.custody.manifest.but(name="renamed"))
+        run.lease.store(run.lease.manifest.but(name="renamed"))
     assert process.files.hangs.wait(DEADLINE_S)
-    worker = process.write(run.custody.place, worker=True)
+    worker = process.write(run.lease.paths, worker=True)
     worker.writer.append.log("loss", 1.0, None)
     threading.Timer(0.6, process.files.go_on).start()
     assert run.finish()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from delivery.parts import Book, Line
+from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Answer
-from steplog.delivery.news import news
 from steplog.delivery.sender import Due
 from steplog.errors import ServerUnavailableError
 from steplog.network.secret import Secret
@@ -43,7 +43,7 @@ def line_to(server: HostileServer) -> Line:
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What was to be said, whichever thread has said it."""
-    news.tell()
+    deferred_log.tell()
     return [record.getMessage() for record in caplog.records if record.name == "steplog"]
 
 
@@ -52,7 +52,7 @@ def test_a_certificate_that_nobody_vouches_for_is_said_once_and_tried_again_slow
 ):
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(variable, raising=False)
-    news.forget()
+    deferred_log.forget()
     with HostileServer(lambda peer: peer.hold(), tls=tls) as server:
         line = line_to(server)
         attempts = line.deliver(HOUR_S)
@@ -60,7 +60,7 @@ def test_a_certificate_that_nobody_vouches_for_is_said_once_and_tried_again_slow
         assert server.requests == []
     (said,) = warnings(caplog)
     assert "certificate not trusted" in said
-    assert line.consignment.pending() == 3
+    assert line.outbox.pending() == 3
 
 
 def test_the_records_go_as_soon_as_the_certificate_is_trusted(
@@ -73,7 +73,7 @@ def test_the_records_go_as_soon_as_the_certificate_is_trusted(
         assert server.requests == []
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority / "ca.pem"))
         line.deliver(120.0)
-        assert line.consignment.pending() == 0
+        assert line.outbox.pending() == 0
 
 
 def echoes(peer: Peer) -> None:
@@ -101,7 +101,7 @@ WRONG: dict[str, Callable[[Peer], object]] = {
 def test_whoever_stands_in_the_way_for_an_hour_acknowledges_nothing_and_is_not_hammered(
     wrong: str, caplog: pytest.LogCaptureFixture
 ):
-    news.forget()
+    deferred_log.forget()
 
     def script(peer: Peer) -> None:
         while True:
@@ -113,5 +113,5 @@ def test_whoever_stands_in_the_way_for_an_hour_acknowledges_nothing_and_is_not_h
         attempts = line.deliver(HOUR_S)
         assert 60 <= attempts <= 1.1 * HOUR_S / 30
     assert len(warnings(caplog)) == 1
-    assert line.consignment.pending() == 3
+    assert line.outbox.pending() == 3
     assert line.set_aside() == []

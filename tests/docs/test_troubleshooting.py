@@ -13,9 +13,9 @@ NAMELESS = {"…", "run … …", "run …: …"}  # what is put in says it
 
 
 def test_each_warning_each_error_and_each_line_about_a_run_is_explained():
-    missing = {text: place for text, place in said().items() if text not in {*EXPLAINED, *NAMELESS}}
+    missing = {text: paths for text, paths in said().items() if text not in {*EXPLAINED, *NAMELESS}}
     assert not missing, "explain in docs/troubleshooting.md (… for what is put in), or take out what is not said:\n" + (
-        "\n".join(f"{place}: {text}" for text, place in missing.items())
+        "\n".join(f"{paths}: {text}" for text, paths in missing.items())
     )
 
 

@@ -135,7 +135,7 @@ def knows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 def lived(host: Host, way: str, mode: str = "online", kill: bool = False) -> None:
     """A whole life, in which no byte shows the key."""
-    place = Place(host)
+    paths = Place(host)
     key = CANARY if way == "environment" else ""
     program = host.start(LIFE, way, mode, STEPLOG_API_KEY=key, STEPLOG_QUIET="0", **QUICK)
     if way == "code":
@@ -145,8 +145,8 @@ def lived(host: Host, way: str, mode: str = "online", kill: bool = False) -> Non
     printed = ""
     while "looked at" not in printed:
         printed += line(program)
-    assert place.files()
-    assert place.shows() == []
+    assert paths.files()
+    assert paths.shows() == []
     if kill:
         program.kill()
     else:
@@ -155,7 +155,7 @@ def lived(host: Host, way: str, mode: str = "online", kill: bool = False) -> Non
         program.stdin.flush()
     done = ended(program)
     assert done.code == (-9 if kill else 1), done.errors
-    assert place.shows() == []
+    assert paths.shows() == []
     assert "steplog" in done.errors
     assert CANARY not in printed + done.out + done.errors
 
@@ -183,14 +183,14 @@ def test_no_byte_shows_the_key_while_the_run_waits_here_and_a_crash_that_names_i
         pass
     host = Host(tmp_path, None, away.url)
     lived(host, "environment", mode)
-    place = Place(host)
-    spooled = b"".join(_plain(path, data) for path, data in place.files().items())
+    paths = Place(host)
+    spooled = b"".join(_plain(path, data) for path, data in paths.files().items())
     assert b"cannot log in with ***" in spooled
     for command in (["ls", "--here", "--json"], ["doctor"], ["sync", "--all"]) if mode == "online" else ():
         said = steplog(host, *command)
         assert said
         assert CANARY not in said
-    assert place.shows() == []
+    assert paths.shows() == []
 
 
 def test_login_keeps_the_key_in_its_own_file_and_nowhere_else(tmp_path: Path, knows: ServerProcess):

@@ -253,7 +253,7 @@ def test_the_interpreter_leaves_a_silent_server_after_five_seconds_more(behind: 
         print("ready", flush=True)
         sys.stdin.readline()
         run.log("loss", 0.5)
-        while {silent_before} and run._opened.process.agent.prospect(run._opened.custody).silent_s < 10:
+        while {silent_before} and run._opened.process.agent.progress(run._opened.lease).silent_s < 10:
             time.sleep(0.01)
         print("leaves", flush=True)
     """)

@@ -17,7 +17,7 @@ import pytest
 from end_to_end.gate import Gate
 from end_to_end.programs import Host, ended, go_on, line
 from server.process import ServerProcess
-from steplog.journal import marks
+from steplog.journal import cursor
 
 TESTS = Path(__file__).resolve().parents[1]
 VICTIMS = 3
@@ -97,7 +97,7 @@ class Victim:
     def recover(self) -> None:
         """Have the rest delivered."""
         (found,) = self.memory.glob("*/*/marks")
-        self.before = marks.load(bytearray(found.read_bytes()))
+        self.before = cursor.load(bytearray(found.read_bytes()))
         command = [sys.executable, "-m", "steplog", "sync", "--all"]
         environment = self.host.environment | self.environment
         self.sync = subprocess.Popen(

@@ -6,7 +6,7 @@ import pytest
 
 from end_to_end.programs import Host
 from steplog import Report
-from steplog.lifecycle.saying import became
+from steplog.lifecycle.messages import became
 
 LOUD = {"STEPLOG_QUIET": ""}
 LOGS = "run = begin()\nfor step in range(2000):\n    run.log('loss', step / 2, step)\n"
@@ -20,10 +20,10 @@ ENDS = {
 
 
 def lines(host: Host, name: str = "run") -> list[str]:
-    place = f"team/projects/{host.project}/runs/{name}"
+    paths = f"team/projects/{host.project}/runs/{name}"
     return [
         f"steplog: run {name} in team/{host.project}",
-        f"steplog: {host.environment['STEPLOG_URL']}/{place}/",
+        f"steplog: {host.environment['STEPLOG_URL']}/{paths}/",
     ]
 
 
@@ -66,8 +66,8 @@ def test_an_offline_run_prints_one_line_at_its_start_and_one_at_its_end(host: Ho
 )
 def test_the_line_at_the_end_says_kept_only_of_what_outlives_the_process(host: Host, memory: str, disk: str):
     """It said so of records that neither shared memory nor the disk had taken."""
-    places = {name: place for name, place in (("STEPLOG_MEMORY_DIR", memory), ("STEPLOG_DIR", disk)) if place}
-    done = host.run(LOGS.replace("begin()", "begin(mode='offline')"), **LOUD, **places)
+    roots = {name: paths for name, paths in (("STEPLOG_MEMORY_DIR", memory), ("STEPLOG_DIR", disk)) if paths}
+    done = host.run(LOGS.replace("begin()", "begin(mode='offline')"), **LOUD, **roots)
     began, ended = (line for line in done.errors.splitlines() if line.startswith("steplog: "))
     if memory and disk:
         assert began == "steplog: run run is kept in this process alone; to send it, type: steplog sync"

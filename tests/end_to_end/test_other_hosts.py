@@ -32,7 +32,7 @@ def test_what_another_host_left_on_a_shared_disk_goes_once_and_only_by_the_name_
             assert line(program) == "on disk"
             go_on(program)
             assert ended(program).code == 9
-    place = _becomes_another_hosts(host)
+    paths = _becomes_another_hosts(host)
     (shown,) = json.loads(host.run("-m", "steplog", "ls", "--here", "--json").out)["waiting"]
     assert (shown["name"], shown["other_host"]) == ("run", "1" * 16)
     assert shown["why"].startswith("other host 11111111…: ")
@@ -46,12 +46,12 @@ def test_what_another_host_left_on_a_shared_disk_goes_once_and_only_by_the_name_
         == "1\n"
     )
     assert host.server.run("run").status == "RUNNING"
-    assert place.is_dir()
+    assert paths.is_dir()
     synced = host.run("-m", "steplog", "sync", "run")
     assert synced.code == 0, synced
     assert host.server.values("run", "loss") == list(range(1000))
     assert host.server.run("run").status == "CRASHED"
-    assert not place.exists()
+    assert not paths.exists()
 
 
 def test_a_run_that_another_host_still_delivers_is_left_to_it(host: Host):
@@ -71,8 +71,8 @@ def test_a_run_that_another_host_still_delivers_is_left_to_it(host: Host):
 
 def _becomes_another_hosts(host: Host) -> Path:
     """As this machine sees it if another one has made it: under another name, and its memory is not here."""
-    (place,) = [path.parent for path in host.state.glob("*/manifest")]
-    other = place.with_name(f"{place.name.partition('.')[0]}.{'1' * 16}")
-    place.rename(other)
-    shutil.rmtree(Path(os.environ["STEPLOG_MEMORY_DIR"]) / place.name)
+    (paths,) = [path.parent for path in host.state.glob("*/manifest")]
+    other = paths.with_name(f"{paths.name.partition('.')[0]}.{'1' * 16}")
+    paths.rename(other)
+    shutil.rmtree(Path(os.environ["STEPLOG_MEMORY_DIR"]) / paths.name)
     return other

@@ -84,14 +84,14 @@ def spooled(directory: Path) -> list[Path]:
 
 
 def test_spool_interval_s_is_when_what_stays_undelivered_goes_to_disk(host: Host, tmp_path: Path):
-    places = {seconds: tmp_path / f"after {seconds} s" for seconds in ("600", "0.6")}
+    roots = {seconds: tmp_path / f"after {seconds} s" for seconds in ("600", "0.6")}
     programs = []
-    for seconds, place in places.items():
-        variables = {"STEPLOG_SPOOL_INTERVAL_S": seconds, "STEPLOG_DIR": str(place)}
+    for seconds, paths in roots.items():
+        variables = {"STEPLOG_SPOOL_INTERVAL_S": seconds, "STEPLOG_DIR": str(paths)}
         programs.append(host.start(LOGS_AND_WAITS, **variables))
         assert line(programs[-1]) == "logged"
-    wait_until(lambda: spooled(places["0.6"]))
-    assert spooled(places["600"]) == []
+    wait_until(lambda: spooled(roots["0.6"]))
+    assert spooled(roots["600"]) == []
     for program in programs:
         go_on(program)
         assert ended(program).code == 0

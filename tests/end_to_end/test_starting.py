@@ -245,8 +245,8 @@ def test_init_says_what_was_probably_meant(host: Host):
     ],
 )
 def test_a_run_goes_on_without_a_disk_and_without_shared_memory(host: Host, memory: str, disk: str, said: str):
-    places = {"STEPLOG_MEMORY_DIR": memory, "STEPLOG_DIR": disk}
-    done = host.run(logs(), **{name: place for name, place in places.items() if place})
+    roots = {"STEPLOG_MEMORY_DIR": memory, "STEPLOG_DIR": disk}
+    done = host.run(logs(), **{name: paths for name, paths in roots.items() if paths})
     assert done.code == 0
     assert said in done.errors
     assert host.server.run("run").points == 1000
@@ -285,15 +285,15 @@ print(steplog.clean(), steplog.clean("spoilt") == [run.id], steplog.journals())
 
 def test_a_run_of_which_only_what_was_set_aside_is_left_says_so_and_goes_by_name_alone(host: Host):
     host.run("begin('spoilt').finish()")  # so that its directory is one that was made by us
-    place = host.state / f"{'a' * 32}.{_host_of(host)}"
-    place.mkdir(mode=0o700)
-    (place / "quarantine").write_text("{}\n")
-    (place / "manifest.delivered").write_text(
+    paths = host.state / f"{'a' * 32}.{_host_of(host)}"
+    paths.mkdir(mode=0o700)
+    (paths / "quarantine").write_text("{}\n")
+    (paths / "manifest.delivered").write_text(
         '{"local_id": "%s", "base_url": "", "account": "", "namespace": "", "project": "p", "run": "u",'
         ' "name": "spoilt", "status_sent": true}' % ("a" * 32)
     )
     first, last = host.run(SET_ASIDE).out.splitlines()
-    assert first == f"spoilt 0 True delivered, but for what was set aside in {place / 'quarantine'}"
+    assert first == f"spoilt 0 True delivered, but for what was set aside in {paths / 'quarantine'}"
     assert last == "[] True []"
 
 

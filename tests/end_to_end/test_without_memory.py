@@ -199,7 +199,7 @@ def test_without_shared_memory_a_child_that_has_become_the_agent_leaves_nothing_
             run.log("child", 0)
             os.close(writing)
             os.read(reading, 1)  # until the parent is dead
-            while run._opened.custody is None:
+            while run._opened.lease is None:
                 time.sleep(0.02)
             for number in range(1, 1000):
                 run.log("child", number)

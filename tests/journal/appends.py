@@ -14,9 +14,9 @@ import pytest
 
 from steplog.journal import compiled, slot
 from steplog.journal.append import Segment
+from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.holes import HoleWatch
 from steplog.journal.journal import Journal
-from steplog.journal.marks import MARKS_BYTES
 from steplog.journal.memory import MemoryPool
 from steplog.journal.range import Range
 from steplog.journal.sources import OwnSource
@@ -147,14 +147,14 @@ class Reader:
 
     @classmethod
     def of(cls, writer: Writer) -> Reader:
-        return cls(Journal(writer.id.hex(), OwnSource(writer), bytearray(MARKS_BYTES), lambda: True))
+        return cls(Journal(writer.id.hex(), OwnSource(writer), bytearray(CURSOR_BYTES), lambda: True))
 
     def read(self, most: int = 1 << 20) -> int:
         """Read what there is; how many positions."""
-        first = self.journal.marks.delivered
+        first = self.journal.cursor.delivered
         end = self.journal.readable(first, most)
         if end > first:
             part = self.journal.read(first, end)
             self.found += records_of(part)
             self.journal.ack(part.end, part.records)
-        return self.journal.marks.delivered - first
+        return self.journal.cursor.delivered - first

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from journal.appends import KINDS
-from steplog.journal.directories import Places, make_private
+from steplog.journal.directories import JournalRoots, make_private
 
 
 @pytest.fixture(params=KINDS)
@@ -26,5 +26,5 @@ def memory() -> Path:
 
 
 @pytest.fixture
-def places(memory: Path, tmp_path: Path) -> Places:
-    return Places(memory, tmp_path / "spool", "0" * 16)
+def roots(memory: Path, tmp_path: Path) -> JournalRoots:
+    return JournalRoots(memory, tmp_path / "spool", "0" * 16)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from journal.appends import Reader, Record
 from journal.storm import call_of, number_in
-from steplog.journal.directories import Places, RunPlace
+from steplog.journal.directories import JournalRoots, RunPaths
 from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
 
 MEMORY_BYTES_MAX = 64 * 1024 * 1024
@@ -36,11 +36,11 @@ class Ledger:
         return sum(self.returned(thread) for thread in range(self.threads))
 
 
-def opened(place: RunPlace, places: Places, append: object = None) -> OpenWriter:
+def opened(paths: RunPaths, roots: JournalRoots, append: object = None) -> OpenWriter:
     """A writer that goes on in small segments after its first one."""
     writer = open_writer(
-        place,
-        places.memory,
+        paths,
+        roots.memory,
         Disk(1 << 30),
         memory_bytes_max=MEMORY_BYTES_MAX,
         value_bytes_max=1000,
@@ -79,29 +79,29 @@ def keep(writer: OpenWriter, over: threading.Event) -> None:
 class LoggingProcess:
     """A process of its own that logs from several threads as fast as it can, until it is done or killed."""
 
-    def __init__(self, place: RunPlace, places: Places, threads: int, most: int) -> None:
+    def __init__(self, paths: RunPaths, roots: JournalRoots, threads: int, most: int) -> None:
         self.ledger = Ledger(threads)
         self.pid = os.fork()
         if self.pid == 0:
             code = 1
             try:
-                self._log(place, places, threads, most)
+                self._log(paths, roots, threads, most)
                 code = 0
             finally:
                 os._exit(code)
 
-    def _log(self, place: RunPlace, places: Places, threads: int, most: int) -> None:
-        writer, over = opened(place, places), threading.Event()
+    def _log(self, paths: RunPaths, roots: JournalRoots, threads: int, most: int) -> None:
+        writer, over = opened(paths, roots), threading.Event()
         log = writer.writer.append.log
         arguments = [(log, self.ledger, thread, most, over) for thread in range(threads)]
         working = [threading.Thread(target=log_calls, args=each) for each in arguments]
-        keeper = threading.Thread(target=keep, args=(writer, over))
-        for thread in (*working, keeper):
+        maintenance = threading.Thread(target=keep, args=(writer, over))
+        for thread in (*working, maintenance):
             thread.start()
         for thread in working:
             thread.join()
         over.set()
-        keeper.join()
+        maintenance.join()
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
@@ -118,9 +118,9 @@ def until(happens: Callable[[], object]) -> None:
         assert time.monotonic() < deadline, "that took too long"
 
 
-def readers_of(place: RunPlace) -> list[Reader]:
+def readers_of(paths: RunPaths) -> list[Reader]:
     """A reader of each writer's journal of the run."""
-    journals = [open_journal(place, name, Disk(1 << 30)) for name in place.writers()]
+    journals = [open_journal(paths, name, Disk(1 << 30)) for name in paths.writers()]
     return [Reader(one.journal) for one in journals if one is not None]
 
 
@@ -129,7 +129,7 @@ def read_all(reader: Reader) -> list[Record]:
     assert not reader.journal.living
     while reader.read():
         pass
-    assert reader.journal.marks.delivered == reader.journal.written()
+    assert reader.journal.cursor.delivered == reader.journal.written()
     return reader.found
 
 

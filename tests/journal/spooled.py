@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from steplog.journal import slot
-from steplog.journal.directories import Places, RunPlace, make_private, new_id
+from steplog.journal.directories import JournalRoots, RunPaths, make_private, new_id
 from steplog.journal.files import Files
 from steplog.journal.journal import Journal
 from steplog.journal.open_journal import OpenJournal
@@ -29,10 +29,10 @@ Found = dict[int, tuple[str, Any, int | None]]
 class Machine:
     """``log`` notes at which position each call is; one thread, so that no two calls mix."""
 
-    def __init__(self, places: Places, files: Files | None = None, memory_bytes: int = MEMORY_BYTES) -> None:
-        self.places = places
+    def __init__(self, roots: JournalRoots, files: Files | None = None, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.roots = roots
         self.files = files or Files()
-        self.place: RunPlace = places.claim(new_id())[0]
+        self.paths: RunPaths = roots.claim(new_id())[0]
         self.memory_bytes = memory_bytes
         self.own: OpenWriter = self._open()
         self.logged: Found = {}
@@ -40,8 +40,8 @@ class Machine:
 
     def _open(self) -> OpenWriter:
         return open_writer(
-            self.place,
-            self.places.memory,
+            self.paths,
+            self.roots.memory,
             Disk(SPOOL_BYTES, self.files),
             memory_bytes_max=self.memory_bytes,
             value_bytes_max=VALUE_BYTES,
@@ -53,7 +53,7 @@ class Machine:
 
     @property
     def spool_directory(self) -> Path:
-        return self.place.spool / self.journal.writer
+        return self.paths.spool / self.journal.writer
 
     def log(self, calls: int = 1) -> None:
         """Floats, integers, texts and new names, each with a value of its own."""
@@ -73,7 +73,7 @@ class Machine:
 
     def ack(self, end: int) -> None:
         """The server has confirmed everything below."""
-        first = self.journal.marks.delivered
+        first = self.journal.cursor.delivered
         end = min(end, self.journal.readable(first, end - first))
         if end > first:
             read = self.journal.read(first, end)
@@ -81,7 +81,7 @@ class Machine:
 
     def pending(self) -> Found:
         """What was logged and not delivered."""
-        return {at: item for at, item in self.logged.items() if at >= self.journal.marks.delivered}
+        return {at: item for at, item in self.logged.items() if at >= self.journal.cursor.delivered}
 
     def die(self) -> None:
         """The process is killed."""
@@ -92,15 +92,15 @@ class Machine:
     def lose_memory(self) -> None:
         """The power is cut, as far as memory goes."""
         self.die()
-        assert self.place.memory is not None
-        shutil.rmtree(self.place.memory)
+        assert self.paths.memory is not None
+        shutil.rmtree(self.paths.memory)
 
     @contextmanager
     def later(self, files: Files | None = None) -> Iterator[OpenJournal]:
         """The journal, as a later process opens it."""
-        assert self.place.memory is not None
-        make_private(self.place.memory)
-        opened = open_journal(self.place, self.journal.writer, Disk(SPOOL_BYTES, files or Files()))
+        assert self.paths.memory is not None
+        make_private(self.paths.memory)
+        opened = open_journal(self.paths, self.journal.writer, Disk(SPOOL_BYTES, files or Files()))
         assert opened is not None
         try:
             yield opened
@@ -112,7 +112,7 @@ class Machine:
 def read_all(journal: Journal) -> Found:
     """Every record that is not delivered, by its position; the way the sender reads."""
     found: Found = {}
-    first = journal.marks.delivered
+    first = journal.cursor.delivered
     while (end := journal.readable(first, 10_000)) > first:
         records = journal.read(first, end)
         payloads = {index: records.payloads[start:stop] for index, start, stop in records.payload_spans()}
@@ -130,7 +130,7 @@ def read_all(journal: Journal) -> Found:
 def deliver_all(opened: OpenJournal) -> Found:
     """Read everything as the sender does, and acknowledge it."""
     found = read_all(opened.journal)
-    first = opened.journal.marks.delivered
+    first = opened.journal.cursor.delivered
     while (end := opened.journal.readable(first, 10_000)) > first:
         records = opened.journal.read(first, end)
         opened.journal.ack(records.end, records.records)

@@ -122,14 +122,14 @@ class Storm:
         for _ in range(1000):  # a look sees the holes of one segment, the next one closes them
             self.writer.append.log("end", -1.0)
             self.round()
-            if journal.marks.delivered == journal.written():
+            if journal.cursor.delivered == journal.written():
                 break
 
     def check(self) -> None:
         """Raises AssertionError."""
         journal, found = self.reader.journal, self.reader.found
-        assert journal.marks.delivered == journal.written(), "what is left cannot be read"
-        assert journal.marks.abandoned == 0
+        assert journal.cursor.delivered == journal.written(), "what is left cannot be read"
+        assert journal.cursor.abandoned == 0
         assert self.writer.dropped == {"memory full": 0, "finished": 0}
         positions = [record.position for record in found]
         assert positions == sorted(set(positions))

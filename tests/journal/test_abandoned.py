@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from journal.spooled import LOCK, SPOOL_BYTES, Machine
-from steplog.journal.directories import Places
+from steplog.journal.directories import JournalRoots
 from steplog.journal.files import Files
 from steplog.journal.open_journal import OpenJournal
 from steplog.journal.opening import Disk, open_journal
@@ -20,9 +20,9 @@ HOLES = 7
 
 
 @pytest.fixture
-def dead(places: Places) -> Machine:
+def dead(roots: JournalRoots) -> Machine:
     """A writer that died with holes below, between and above its segments."""
-    machine = Machine(places, memory_bytes=1 << 20)
+    machine = Machine(roots, memory_bytes=1 << 20)
     for _ in range(HOLES):
         machine.log(700)
         machine.own.writer.append.segment.claim()
@@ -34,7 +34,7 @@ def dead(places: Places) -> Machine:
 @contextmanager
 def adopted(machine: Machine, files: Files | None = None) -> Iterator[OpenJournal]:
     """The journal as the next agent has it, until that dies."""
-    opened = open_journal(machine.place, machine.journal.writer, Disk(SPOOL_BYTES, files))
+    opened = open_journal(machine.paths, machine.journal.writer, Disk(SPOOL_BYTES, files))
     assert opened is not None
     yield opened
     opened.release()
@@ -44,14 +44,14 @@ def adopted(machine: Machine, files: Files | None = None) -> Iterator[OpenJourna
 def deliver(opened: OpenJournal, most: int = 1 << 62) -> None:
     journal = opened.journal
     end = min(journal.written(), most)
-    while journal.marks.delivered < end:
-        first = journal.marks.delivered
+    while journal.cursor.delivered < end:
+        first = journal.cursor.delivered
         batch = journal.read(first, min(end, journal.readable(first, end - first)))
         journal.ack(batch.end, batch.records)
 
 
 def told(opened: OpenJournal) -> tuple[int, int]:
-    return opened.journal.marks.records, opened.journal.marks.abandoned
+    return opened.journal.cursor.records, opened.journal.cursor.abandoned
 
 
 WAYS: dict[str, Callable[[OpenJournal], None]] = {
@@ -127,7 +127,7 @@ def test_a_spool_file_that_is_lost_while_memory_has_it_counts_them_once(dead: Ma
         for path in dead.spool_directory.glob("*.spool"):
             path.unlink()
         opened.spool(LOCK, False)
-        assert opened.journal.marks.durable == opened.journal.written()
+        assert opened.journal.cursor.durable == opened.journal.written()
         assert told(opened) == (0, HOLES)
         deliver(opened)
         assert told(opened) == (dead.calls, HOLES)

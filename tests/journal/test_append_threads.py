@@ -106,11 +106,11 @@ def test_spares_and_full_memory_and_threads(kind):
             writer.prepare(2)
             writer.pool.bytes_max += 1
 
-    keeper = threading.Thread(target=prepare)
-    keeper.start()
+    maintenance = threading.Thread(target=prepare)
+    maintenance.start()
     together(*(logging(writer, thread, 2000) for thread in range(THREADS)))
     done.set()
-    keeper.join()
+    maintenance.join()
     found = records(writer.head)
     assert len(found) + writer.dropped["memory full"] == THREADS * 2000
     assert len({(record.name, record.step) for record in found}) == len(found)
@@ -182,9 +182,9 @@ def test_holes_are_watched_while_threads_log_and_no_record_is_buried(kind):
         while not done.is_set():
             watch.look()
 
-    keeper = threading.Thread(target=look)
-    keeper.start()
+    maintenance = threading.Thread(target=look)
+    maintenance.start()
     together(*(logging(writer, thread, 2000) for thread in range(THREADS)))
     done.set()
-    keeper.join()
+    maintenance.join()
     check(writer, 2000)

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 
 from steplog.journal.directories import new_id
-from steplog.journal.locks import Lock
+from steplog.journal.locks import FileLock
 
 
 def racing(processes: int, race: Callable[[int], int]) -> list[int]:
@@ -37,35 +37,35 @@ def racing(processes: int, race: Callable[[int], int]) -> list[int]:
     return found
 
 
-def test_of_8_processes_that_claim_a_run_at_once_exactly_one_has_it(places):
+def test_of_8_processes_that_claim_a_run_at_once_exactly_one_has_it(roots):
     for _ in range(12):
         local_id = new_id()
-        held: list[Lock | None] = []  # in each process its own, until it is killed
+        held: list[FileLock | None] = []  # in each process its own, until it is killed
 
-        def race(number: int, local_id: str = local_id, held: list[Lock | None] = held) -> int:
-            place, lock = places.claim(local_id)
+        def race(number: int, local_id: str = local_id, held: list[FileLock | None] = held) -> int:
+            paths, lock = roots.claim(local_id)
             held.append(lock)
-            return int(lock is not None) + 2 * (place.memory is None or not place.on_disk)
+            return int(lock is not None) + 2 * (paths.memory is None or not paths.on_disk)
 
         assert sorted(racing(8, race)) == [0] * 7 + [1]
-        assert not [path for path in places.spool.iterdir() if path.name.endswith(".new")]
-        place, lock = places.claim(local_id)  # all of them are dead
+        assert not [path for path in roots.spool.iterdir() if path.name.endswith(".new")]
+        paths, lock = roots.claim(local_id)  # all of them are dead
         assert lock is not None
         lock.release()
 
 
-def test_a_run_appears_with_its_lock_taken(places):
+def test_a_run_appears_with_its_lock_taken(roots):
     """An agent that saw the directory before would adopt the run."""
     for _ in range(10):
         local_id = new_id()
-        held: list[Lock | None] = []  # in each process its own, until it is killed
+        held: list[FileLock | None] = []  # in each process its own, until it is killed
 
-        def race(number: int, local_id: str = local_id, held: list[Lock | None] = held) -> int:
+        def race(number: int, local_id: str = local_id, held: list[FileLock | None] = held) -> int:
             if number == 0:
-                held.append(places.claim(local_id)[1])
+                held.append(roots.claim(local_id)[1])
                 return 1 if held[0] is not None else 9
-            while not (found := [place for place in places.runs() if place.local_id == local_id]):
+            while not (found := [paths for paths in roots.runs() if paths.local_id == local_id]):
                 pass
-            return 0 if Lock.take(found[0].lock) is None else 9
+            return 0 if FileLock.take(found[0].lock) is None else 9
 
         assert sorted(racing(3, race)) == [0, 0, 1]

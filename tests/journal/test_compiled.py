@@ -191,14 +191,14 @@ SLACK_NS = 100_000  # of the compiled one, which looks at the processor's counte
 
 def test_time_comes_from_the_wall_clock(kind):
     writer = writer_of(kind, segment_bytes=1 << 25)
-    marks = [time.time_ns()]
-    while marks[-1] < marks[0] + 300_000_000:  # long enough for it to have measured the counter, and measured it again
+    cursor = [time.time_ns()]
+    while cursor[-1] < cursor[0] + 300_000_000:  # long enough to measure the counter twice
         for step in range(100):
             writer.append.log("a", 0.5, step)
-        marks.append(time.time_ns())
+        cursor.append(time.time_ns())
     stamps = [record[4] for record in records(writer.head)]
     slack = SLACK_NS if kind == "c" else 0
-    for index, (before, after) in enumerate(pairwise(marks)):
+    for index, (before, after) in enumerate(pairwise(cursor)):
         for stamp in stamps[100 * index : 100 * index + 100]:
             assert before - slack <= stamp <= after + slack
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from steplog.errors import ConfigurationError
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import (
-    Places,
+    JournalRoots,
     Unchanged,
     derived_local_id,
     host_id,
@@ -26,7 +26,7 @@ from steplog.journal.directories import (
     private_file,
     remove_tree,
 )
-from steplog.journal.locks import Lock
+from steplog.journal.locks import FileLock
 from steplog.journal.opening import Disk, open_writer
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
@@ -43,17 +43,17 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def test_every_directory_and_file_of_a_run_is_private_whatever_the_umask(places, umask):
+def test_every_directory_and_file_of_a_run_is_private_whatever_the_umask(roots, umask):
     local_id = new_id()
-    place, lock = places.claim(local_id)
+    paths, lock = roots.claim(local_id)
     assert lock is not None
-    opened = open_writer(place, places.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
+    opened = open_writer(paths, roots.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
     opened.writer.append.log("loss", 1.0)
-    agent = place.show_agent(None)
-    for directory in place.directories():
+    agent = paths.show_agent(None)
+    for directory in paths.directories():
         manifests.store(directory, MANIFEST)
-    found = [places.memory, places.spool]
-    for root in (places.memory, places.spool):
+    found = [roots.memory, roots.spool]
+    for root in (roots.memory, roots.spool):
         found += root.rglob("*")
     assert len(found) > 8
     for path in found:
@@ -139,34 +139,34 @@ def test_a_run_does_without_a_place_that_is_not_ours_alone_and_says_so(
     hostile, where, room, tmp_path, elsewhere, memory, caplog
 ):
     """Also a directory of the run, or a link there, that somebody put into a root which was open for a while."""
-    places = Places(memory, tmp_path / "spool", "0" * 16)
+    roots = JournalRoots(memory, tmp_path / "spool", "0" * 16)
     local_id = new_id()
-    root = getattr(places, room)
+    root = getattr(roots, room)
     if where == "root":
         if room == "memory":
             root.rmdir()
         hostile(root, elsewhere)
     else:
         make_private(root)
-        hostile(root / f"{local_id}.{places.host}", elsewhere)
+        hostile(root / f"{local_id}.{roots.host}", elsewhere)
     with caplog.at_level(logging.WARNING, "steplog"):
-        place, lock = places.claim(local_id)
+        paths, lock = roots.claim(local_id)
     assert lock is not None
     lock.release()
     assert [record.message.split(":")[0] for record in caplog.records] == [
         "steplog goes without shared memory" if room == "memory" else "steplog goes without a disk"
     ]
-    assert (place.memory is None, place.on_disk) == (room == "memory", room == "memory")
+    assert (paths.memory is None, paths.on_disk) == (room == "memory", room == "memory")
     assert list(elsewhere.iterdir()) == []
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_a_writers_directory_is_always_a_new_one(hostile, places, elsewhere, monkeypatch):
+def test_a_writers_directory_is_always_a_new_one(hostile, roots, elsewhere, monkeypatch):
     name = "a" * 32
     monkeypatch.setattr("steplog.journal.opening.new_id", lambda: name)
-    place, lock = places.claim(new_id())
-    hostile(place.memory / f"{name}.new", elsewhere)
-    opened = open_writer(place, places.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
+    paths, lock = roots.claim(new_id())
+    hostile(paths.memory / f"{name}.new", elsewhere)
+    opened = open_writer(paths, roots.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
     opened.writer.append.log("loss", 1.0)
     assert opened.directory is None  # anonymous memory
     assert list(elsewhere.iterdir()) == []
@@ -189,19 +189,19 @@ def test_a_writers_directory_is_always_a_new_one(hostile, places, elsewhere, mon
         "\0" * 32,
     ],
 )
-def test_only_a_local_id_names_a_runs_directory(places, name):
+def test_only_a_local_id_names_a_runs_directory(roots, name):
     with pytest.raises(ConfigurationError):
-        places.run(name)
+        roots.run(name)
 
 
 @given(st.text(max_size=40))
 def test_whatever_a_run_is_called_it_stays_below_the_root(name):
-    places = Places(Path("/memory"), Path("/spool"), "0" * 16)
+    roots = JournalRoots(Path("/memory"), Path("/spool"), "0" * 16)
     try:
-        place = places.run(name)
+        paths = roots.run(name)
     except ConfigurationError:
         return
-    assert place.spool.parent == Path("/spool")
+    assert paths.spool.parent == Path("/spool")
 
 
 def test_ids_are_128_bits_and_those_of_joined_runs_depend_on_everything_that_names_the_run():
@@ -212,33 +212,33 @@ def test_ids_are_128_bits_and_those_of_joined_runs_depend_on_everything_that_nam
     assert len(ids) == 6
     assert derived_local_id(*parts) == derived_local_id(*parts)
     for one in (*ids, new_id()):
-        Places(None, Path("/spool"), host_id()).run(one)
+        JournalRoots(None, Path("/spool"), host_id()).run(one)
 
 
-def test_runs_and_writers_are_those_whose_names_are_ours(places):
+def test_runs_and_writers_are_those_whose_names_are_ours(roots):
     mine = [new_id() for _ in range(3)]
     for local_id in mine:
-        place, lock = places.claim(local_id)
+        paths, lock = roots.claim(local_id)
         lock.release()
-        (place.spool / ("b" * 32)).mkdir()
-        (place.memory / ("c" * 32)).mkdir()
+        (paths.spool / ("b" * 32)).mkdir()
+        (paths.memory / ("c" * 32)).mkdir()
         for other in ("d" * 31, "d" * 33, "D" * 32, "d" * 32 + ".new", "..d"):
-            (place.spool / other).mkdir()
+            (paths.spool / other).mkdir()
     for other in ("junk", "e" * 32, f"{new_id()}.{'1' * 16}", f"{new_id()}.{'0' * 16}.12345678.new"):
-        make_private(places.spool / other)
-    found = list(places.runs())
-    assert sorted(place.local_id for place in found) == sorted(mine)
-    assert all(place.writers() == ["b" * 32, "c" * 32] for place in found)
+        make_private(roots.spool / other)
+    found = list(roots.runs())
+    assert sorted(paths.local_id for paths in found) == sorted(mine)
+    assert all(paths.writers() == ["b" * 32, "c" * 32] for paths in found)
 
 
-def test_what_another_host_has_on_the_same_disk_is_its_own_and_is_seen_without_its_memory(places):
-    there = replace(places, host="1" * 16)
-    taken = [one.claim(new_id()) for one in (places, there)]
-    assert [place.local_id for place in places.runs()] == [taken[0][0].local_id]
-    (other,) = places.of_other_hosts()
+def test_what_another_host_has_on_the_same_disk_is_its_own_and_is_seen_without_its_memory(roots):
+    there = replace(roots, host="1" * 16)
+    taken = [one.claim(new_id()) for one in (roots, there)]
+    assert [paths.local_id for paths in roots.runs()] == [taken[0][0].local_id]
+    (other,) = roots.of_other_hosts()
     assert (other.local_id, other.other_host) == (taken[1][0].local_id, "1" * 16)
     assert (other.memory, other.spool) == (None, taken[1][0].spool)
-    assert Lock.take(other.lock) is None
+    assert FileLock.take(other.lock) is None
     (mine,) = there.of_other_hosts()
     assert (mine.local_id, mine.other_host) == (taken[0][0].local_id, "0" * 16)
 
@@ -287,17 +287,17 @@ def test_a_directory_counts_as_unchanged_only_when_its_last_change_is_long_over(
     assert not unchanged()
 
 
-def test_memory_shows_whether_a_run_has_an_agent_be_it_a_writer_or_not(places):
-    place, lock = places.claim(new_id())
-    assert not place.has_agent()
-    opened = open_writer(place, places.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
-    assert place.show_agent(opened.journal.writer) == []
-    assert place.has_agent()
+def test_memory_shows_whether_a_run_has_an_agent_be_it_a_writer_or_not(roots):
+    paths, lock = roots.claim(new_id())
+    assert not paths.has_agent()
+    opened = open_writer(paths, roots.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
+    assert paths.show_agent(opened.journal.writer) == []
+    assert paths.has_agent()
     opened.opened.release()
-    assert not place.has_agent()
-    (agent,) = place.show_agent(None)
-    assert place.has_agent()
+    assert not paths.has_agent()
+    (agent,) = paths.show_agent(None)
+    assert paths.has_agent()
     agent.release()
-    assert not place.has_agent()
+    assert not paths.has_agent()
     assert lock is not None
     lock.release()

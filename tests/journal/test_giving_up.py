@@ -18,7 +18,7 @@ import pytest
 
 from journal.spooled import SPOOL_BYTES, Found, Machine, deliver_all
 from journal.tracing import AtBytecode, moments
-from steplog.journal.directories import Places
+from steplog.journal.directories import JournalRoots
 from steplog.journal.open_journal import OpenJournal
 from steplog.journal.opening import Disk, open_journal
 from steplog.testing.failing_files import FailingFiles
@@ -34,10 +34,10 @@ class PowerCutError(BaseException):
     """Nothing more happens on this machine."""
 
 
-def filled(places: Places) -> Machine:
+def filled(roots: JournalRoots) -> Machine:
     """Some of it delivered, some on a disk that takes no more, and the rest in memory."""
     files = FailingFiles()
-    machine = Machine(places, files, memory_bytes=MEMORY_BYTES)
+    machine = Machine(roots, files, memory_bytes=MEMORY_BYTES)
     machine.log(200)
     machine.spool(everything=True)
     machine.ack(DELIVERED)
@@ -55,15 +55,15 @@ def gives_up(machine: Machine) -> None:
         machine.spool(everything=True)
 
 
-def dies(places: Places, at: int) -> tuple[bool, str, str, Found]:
+def dies(roots: JournalRoots, at: int) -> tuple[bool, str, str, Found]:
     """Whether it died there; its run, its writer, and what it had logged."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
-            machine = filled(places)
+            machine = filled(roots)
             with os.fdopen(writing, "wb") as told:
-                pickle.dump((machine.place.local_id, machine.journal.writer, machine.logged), told)
+                pickle.dump((machine.paths.local_id, machine.journal.writer, machine.logged), told)
             AtBytecode(at, lambda: os._exit(1), "line", WHERE).during(lambda: gives_up(machine))
             os._exit(0)
         os._exit(2)
@@ -76,26 +76,26 @@ def dies(places: Places, at: int) -> tuple[bool, str, str, Found]:
 
 
 @contextlib.contextmanager
-def later(places: Places, local_id: str, writer: str) -> Iterator[OpenJournal]:
-    place, lock = places.claim(local_id)
+def later(roots: JournalRoots, local_id: str, writer: str) -> Iterator[OpenJournal]:
+    paths, lock = roots.claim(local_id)
     assert lock is not None
-    opened = open_journal(place, writer, Disk(SPOOL_BYTES))
+    opened = open_journal(paths, writer, Disk(SPOOL_BYTES))
     assert opened is not None
     yield opened
     opened.release()
     lock.release()
-    for directory in place.directories():
+    for directory in paths.directories():
         shutil.rmtree(directory)
 
 
-def test_a_kill_at_any_step_of_giving_up_leaves_all_that_is_above_and_the_exact_count_of_what_is_not(places: Places):
+def test_a_kill_while_giving_up_keeps_what_is_above_and_counts_the_rest(roots: JournalRoots):
     begins = []
     for at in moments("giving up", STEPS):
-        died, local_id, writer, logged = dies(places, at)
-        with later(places, local_id, writer) as opened:
+        died, local_id, writer, logged = dies(roots, at)
+        with later(roots, local_id, writer) as opened:
             begins.append(opened.journal.begin)
             assert deliver_all(opened) == {at: item for at, item in logged.items() if at >= begins[-1]}
-            counted = opened.journal.marks
+            counted = opened.journal.cursor
         assert counted.oldest == sum(DELIVERED <= at < begins[-1] for at in logged)
         assert counted.records + counted.oldest == len(logged)
         assert (counted.abandoned, counted.delivered) == (0, max(logged) + 1)
@@ -108,11 +108,11 @@ def test_a_kill_at_any_step_of_giving_up_leaves_all_that_is_above_and_the_exact_
 
 @pytest.mark.parametrize("full", [{"create", "write"}, {"write"}], ids=["no file", "no byte"])
 def test_a_power_cut_at_any_operation_of_giving_up_takes_nothing_that_was_durable_and_not_given_up(
-    places: Places, full: set[str]
+    roots: JournalRoots, full: set[str]
 ):
     begins = []
     for operation in count(1):
-        machine, whole = filled(places), True
+        machine, whole = filled(roots), True
         files = machine.files
         assert isinstance(files, FailingFiles)
         files.fail(error=errno.ENOSPC, forever=True, only=full)
@@ -122,15 +122,17 @@ def test_a_power_cut_at_any_operation_of_giving_up_takes_nothing_that_was_durabl
         except PowerCutError:
             whole = False
         files.stall = lambda name: None
-        marks, begin = machine.journal.marks, machine.journal.begin
+        cursor, begin = machine.journal.cursor, machine.journal.begin
         begins.append(begin)
         machine.lose_memory()
-        files.power_cut(places.spool)
+        files.power_cut(roots.spool)
         files.close_all()
         with machine.later() as opened:
-            assert opened.journal.marks.records <= DELIVERED
+            assert opened.journal.cursor.records <= DELIVERED
             found = deliver_all(opened)
-        assert found.items() >= {at: item for at, item in machine.logged.items() if begin <= at < marks.durable}.items()
+        assert (
+            found.items() >= {at: item for at, item in machine.logged.items() if begin <= at < cursor.durable}.items()
+        )
         assert found.items() <= machine.logged.items()
         if whole:
             break

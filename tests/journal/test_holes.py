@@ -103,13 +103,13 @@ def test_the_slot_that_a_thread_holds_while_others_come_and_go_keeps_the_reader_
         writer.append.log("probe", float(number))
         watch.look()
         reader.read()
-    assert reader.journal.marks.delivered == hole
+    assert reader.journal.cursor.delivered == hole
     parked.go_on()
     while reader.read():
         pass
     # Its segment is gone meanwhile: a tombstone in the slot that it has, and the record at the end.
     assert [record.value for record in reader.found if record.step == 7] == [1.5]
-    assert reader.journal.marks.delivered == reader.journal.written()
+    assert reader.journal.cursor.delivered == reader.journal.written()
 
 
 def test_holes_in_many_segments_are_closed_together(kind):

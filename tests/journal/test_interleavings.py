@@ -141,7 +141,7 @@ def test_a_reader_that_frees_what_it_has_read_in_the_middle_of_a_call(before, na
         close_holes(writer)
         while reader.read():
             pass
-        assert reader.journal.marks.delivered == reader.journal.written()
+        assert reader.journal.cursor.delivered == reader.journal.written()
         positions = [record.position for record in reader.found]
         assert positions == sorted(set(positions))
         mine = [(record.name, record.value, record.step) for record in reader.found]

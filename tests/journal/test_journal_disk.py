@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from journal.spooled import Machine, read_all
-from steplog.journal.directories import Places
+from steplog.journal.directories import JournalRoots
 from steplog.journal.files import Files
 from steplog.testing.failing_files import FailingFiles
 
@@ -23,17 +23,17 @@ ERRORS = [errno.ENOSPC, errno.EIO]
 
 
 @pytest.fixture
-def machine(places: Places) -> Machine:
-    return Machine(places)
+def machine(roots: JournalRoots) -> Machine:
+    return Machine(roots)
 
 
 def kinds(directory: Path) -> list[str]:
     return sorted({path.suffix or path.name for path in directory.rglob("*") if path.is_file()})
 
 
-def test_what_is_delivered_within_an_interval_never_touches_the_disk(places: Places):
+def test_what_is_delivered_within_an_interval_never_touches_the_disk(roots: JournalRoots):
     files = FailingFiles()
-    machine = Machine(places, files)
+    machine = Machine(roots, files)
     for _ in range(20):
         machine.log(50)
         machine.ack(machine.journal.written())
@@ -46,10 +46,10 @@ def test_what_is_delivered_within_an_interval_never_touches_the_disk(places: Pla
 def test_what_waits_for_an_interval_is_durable_after_the_next(machine: Machine):
     machine.log(100)
     machine.spool()
-    assert machine.journal.marks.durable == 0
+    assert machine.journal.cursor.durable == 0
     machine.log(10)
     machine.spool()
-    assert machine.journal.marks.durable == 100
+    assert machine.journal.cursor.durable == 100
     machine.lose_memory()
     with machine.later() as opened:
         assert read_all(opened.journal) == {at: machine.logged[at] for at in range(100)}
@@ -60,7 +60,7 @@ def test_when_memory_is_short_everything_goes_to_disk_and_leaves_memory(machine:
     machine.journal.written()
     before = machine.journal.memory.size_bytes()
     machine.spool(everything=True)
-    assert machine.journal.marks.durable == machine.journal.written()
+    assert machine.journal.cursor.durable == machine.journal.written()
     assert machine.journal.memory.size_bytes() < before / 4
     assert read_all(machine.journal) == machine.logged
 
@@ -91,14 +91,14 @@ def test_a_spool_file_goes_once_all_of_it_is_delivered(machine: Machine):
     machine.spool(everything=True)
     machine.lose_memory()
     with machine.later() as opened:
-        assert opened.journal.marks.delivered == 1000
-        assert opened.journal.marks.abandoned == 0
+        assert opened.journal.cursor.delivered == 1000
+        assert opened.journal.cursor.abandoned == 0
         assert read_all(opened.journal) == machine.pending()
 
 
-def test_a_value_is_kept_as_far_as_it_can_be_read_again(places: Places):
+def test_a_value_is_kept_as_far_as_it_can_be_read_again(roots: JournalRoots):
     """The setting may say more; what was accepted then was lost on its way through the disk."""
-    machine = Machine(places)
+    machine = Machine(roots)
     text = random.Random(1).randbytes(512 * 1024 - 8).hex()
     machine.own.writer.append.log("text", text, 1)
     machine.own.writer.append.log("text", text * 2, 2)
@@ -119,22 +119,22 @@ def scenario(machine: Machine) -> None:
         machine.log(20)
         machine.spool(everything=turn % 2 == 1)
         if turn == 2:
-            machine.ack(machine.journal.marks.delivered + 700)
+            machine.ack(machine.journal.cursor.delivered + 700)
 
 
-def count_operations(places: Places) -> int:
+def count_operations(roots: JournalRoots) -> int:
     files = FailingFiles()
-    scenario(Machine(places, files))
+    scenario(Machine(roots, files))
     return len(files.operations)
 
 
 @pytest.mark.parametrize("short", [False, True], ids=["whole", "short"])
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
-def test_the_kth_operation_fails_once_for_every_k(places: Places, error: int, short: bool):
+def test_the_kth_operation_fails_once_for_every_k(roots: JournalRoots, error: int, short: bool):
     """Nothing is lost, in memory or on disk, and two intervals later all of it is durable again."""
     for k in range(1, OPERATIONS_MAX):
         files = FailingFiles()
-        machine = Machine(places, files)
+        machine = Machine(roots, files)
         files.fail(at=k, error=error, short=short)
         scenario(machine)
         failed = files.failed
@@ -142,7 +142,7 @@ def test_the_kth_operation_fails_once_for_every_k(places: Places, error: int, sh
         assert read_all(machine.journal) == machine.pending(), k
         machine.spool(everything=True)
         machine.spool(everything=True)
-        assert machine.journal.marks.durable == machine.journal.written(), k
+        assert machine.journal.cursor.durable == machine.journal.written(), k
         assert not machine.own.opened.spooling.trouble
         assert not files.synced_again, k
         machine.lose_memory()
@@ -161,12 +161,12 @@ def test_the_kth_operation_fails_once_for_every_k(places: Places, error: int, sh
 @pytest.mark.parametrize("short", [False, True], ids=["whole", "short"])
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 def test_every_operation_from_the_kth_on_fails_for_every_k(
-    places: Places, error: int, short: bool, caplog: pytest.LogCaptureFixture
+    roots: JournalRoots, error: int, short: bool, caplog: pytest.LogCaptureFixture
 ):
     """log() goes on, memory keeps everything, it is said once, and is durable an interval after the disk is well."""
     for k in range(1, OPERATIONS_MAX):
         files = FailingFiles()
-        machine = Machine(places, files)
+        machine = Machine(roots, files)
         caplog.clear()
         files.fail(at=k, error=error, short=short, forever=True)
         with caplog.at_level(logging.INFO, logger="steplog"):
@@ -178,7 +178,7 @@ def test_every_operation_from_the_kth_on_fails_for_every_k(
         assert read_all(machine.journal) == machine.pending(), k
         with caplog.at_level(logging.INFO, logger="steplog"):
             machine.spool(everything=True)
-        assert machine.journal.marks.durable == machine.journal.written(), k
+        assert machine.journal.cursor.durable == machine.journal.written(), k
         assert not files.synced_again, k
         machine.lose_memory()
         with machine.later() as opened:
@@ -190,9 +190,9 @@ def test_every_operation_from_the_kth_on_fails_for_every_k(
     pytest.fail("the scenario has no end")
 
 
-def test_writes_that_are_cut_short_again_and_again_leave_no_damage(places: Places):
+def test_writes_that_are_cut_short_again_and_again_leave_no_damage(roots: JournalRoots):
     files = FailingFiles()
-    machine = Machine(places, files)
+    machine = Machine(roots, files)
     machine.log(20)
     machine.spool(everything=True)
     files.fail(forever=True, short=True, error=errno.ENOSPC, only={"write", "size"})
@@ -208,9 +208,9 @@ def test_writes_that_are_cut_short_again_and_again_leave_no_damage(places: Place
     files.close_all()
 
 
-def test_trouble_with_the_disk_is_said_once_and_so_is_its_end(places: Places, caplog: pytest.LogCaptureFixture):
+def test_trouble_with_the_disk_is_said_once_and_so_is_its_end(roots: JournalRoots, caplog: pytest.LogCaptureFixture):
     files = FailingFiles()
-    machine = Machine(places, files)
+    machine = Machine(roots, files)
     files.fail(forever=True, error=errno.ENOSPC)
     with caplog.at_level(logging.INFO, logger="steplog"):
         for _ in range(5):
@@ -227,9 +227,9 @@ def test_trouble_with_the_disk_is_said_once_and_so_is_its_end(places: Places, ca
     assert "No space left" in said[0]
 
 
-def test_memory_that_is_full_beside_a_disk_that_is_full_drops_the_newest_and_counts_them(places: Places):
+def test_memory_that_is_full_beside_a_disk_that_is_full_drops_the_newest_and_counts_them(roots: JournalRoots):
     files = FailingFiles()
-    machine = Machine(places, files, memory_bytes=256 * 1024)
+    machine = Machine(roots, files, memory_bytes=256 * 1024)
     files.fail(forever=True, error=errno.ENOSPC)
     for _ in range(10):
         machine.log(1000)
@@ -247,7 +247,7 @@ def test_memory_that_is_full_beside_a_disk_that_is_full_drops_the_newest_and_cou
         assert read_all(opened.journal) == machine.logged
 
 
-def test_a_disk_that_stalls_holds_up_neither_log_nor_reading_nor_acknowledging(places: Places):
+def test_a_disk_that_stalls_holds_up_neither_log_nor_reading_nor_acknowledging(roots: JournalRoots):
     gate, inside = threading.Event(), threading.Event()
 
     def stall(name: str) -> None:
@@ -255,7 +255,7 @@ def test_a_disk_that_stalls_holds_up_neither_log_nor_reading_nor_acknowledging(p
             inside.set()
             assert gate.wait(30)
 
-    machine = Machine(places, FailingFiles(stall))
+    machine = Machine(roots, FailingFiles(stall))
     machine.log(1000)
     writing = threading.Thread(target=machine.spool, args=(True,))
     writing.start()
@@ -275,19 +275,19 @@ def test_a_disk_that_stalls_holds_up_neither_log_nor_reading_nor_acknowledging(p
         assert read_all(opened.journal).items() >= machine.pending().items()
 
 
-def test_what_is_acknowledged_while_its_file_is_being_written_takes_no_file(places: Places):
+def test_what_is_acknowledged_while_its_file_is_being_written_takes_no_file(roots: JournalRoots):
     """An acknowledgement closed and removed the new file between its creation and its first frame; what was written
     then went to a descriptor that was somebody else's, and counted as durable."""
     machine: Any = None
 
     def acknowledge(name: str) -> None:
         if name == "write" and machine is not None:
-            machine.ack(machine.journal.marks.delivered + 40)
+            machine.ack(machine.journal.cursor.delivered + 40)
 
-    machine = Machine(places, FailingFiles(acknowledge))
+    machine = Machine(roots, FailingFiles(acknowledge))
     machine.log(200)
     machine.spool(everything=True)
-    assert machine.journal.marks.durable == 200
+    assert machine.journal.cursor.durable == 200
     machine.lose_memory()
     with machine.later() as opened:
         assert read_all(opened.journal).items() >= machine.pending().items()
@@ -319,7 +319,7 @@ def test_a_file_that_somebody_touches_while_the_run_goes_on_is_written_again_fro
     machine.log(100)
     machine.spool(everything=True)
     assert victim.read_bytes() == b"mine"
-    assert machine.journal.marks.durable == machine.journal.written()
+    assert machine.journal.cursor.durable == machine.journal.written()
     machine.lose_memory()
     with machine.later() as opened:
         assert read_all(opened.journal) == machine.logged
@@ -333,7 +333,7 @@ def test_after_the_server_went_back_what_it_lost_is_not_taken_for_durable(machin
             machine.ack(delivered)
         machine.spool()
         machine.spool()
-    machine.journal.set_marks(replace(machine.journal.marks, delivered=450))
+    machine.journal.set_cursor(replace(machine.journal.cursor, delivered=450))
     assert read_all(machine.journal) == machine.pending()
     machine.spool(everything=True)
     machine.lose_memory()
@@ -341,10 +341,10 @@ def test_after_the_server_went_back_what_it_lost_is_not_taken_for_durable(machin
         assert read_all(opened.journal).items() >= machine.pending().items()
 
 
-def test_the_directories_of_a_new_file_and_the_manifest_are_synced_before_its_first_frame(places: Places):
+def test_the_directories_of_a_new_file_and_the_manifest_are_synced_before_its_first_frame(roots: JournalRoots):
     files = FailingFiles()
-    machine = Machine(places, files)
-    (machine.place.spool / "manifest").write_bytes(b"{}")
+    machine = Machine(roots, files)
+    (machine.paths.spool / "manifest").write_bytes(b"{}")
     machine.log(10)
     machine.spool(everything=True)
     done = [name for name in files.operations if name not in ("names", "size")]
@@ -374,13 +374,13 @@ def test_the_real_files_are_private_and_follow_no_link(tmp_path: Path):
 
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 def test_with_drop_oldest_the_oldest_files_go_and_then_the_oldest_segments_if_the_disk_is_full(
-    places: Places, error: int
+    roots: JournalRoots, error: int
 ):
     files = FailingFiles()
-    machine = Machine(places, files, memory_bytes=1 << 20)
+    machine = Machine(roots, files, memory_bytes=1 << 20)
     machine.log(2000)
     machine.spool(everything=True)
-    on_disk = machine.journal.marks.durable
+    on_disk = machine.journal.cursor.durable
     spooling = machine.own.opened.spooling
     spooling.give_up = lambda end: machine.journal.give_up(end, ()) is None
     spooling._excess = machine.own.writer.pool.excess_bytes
@@ -389,16 +389,16 @@ def test_with_drop_oldest_the_oldest_files_go_and_then_the_oldest_segments_if_th
         machine.log(400)
         machine.own.writer.pool.measure()
         machine.spool(everything=True)
-    marks, found = machine.journal.marks, read_all(machine.journal)
+    cursor, found = machine.journal.cursor, read_all(machine.journal)
     if error == errno.EIO:  # it is broken: what it has is not to be parted with
-        assert marks.oldest == 0
+        assert cursor.oldest == 0
         assert machine.own.writer.dropped["memory full"]
     else:
         assert machine.own.writer.dropped["memory full"] == 0
-        assert marks.begin > on_disk
+        assert cursor.begin > on_disk
         assert not list(machine.spool_directory.glob("*.spool"))
-    assert found == {at: item for at, item in machine.logged.items() if at >= marks.begin}
-    assert marks.oldest == len(machine.logged) - len(found)
+    assert found == {at: item for at, item in machine.logged.items() if at >= cursor.begin}
+    assert cursor.oldest == len(machine.logged) - len(found)
 
 
 class Looked(list[Any]):
@@ -419,8 +419,8 @@ def test_a_look_at_a_journal_of_many_frames_takes_no_look_at_each(machine: Machi
     for _ in range(50):
         machine.log(5)
         machine.spool(everything=True)
-    journal, frames = machine.journal, Looked(machine.own.opened.spooling.spool.pieces())
-    journal.disk = type("Disk", (), {"pieces": lambda self: frames})()
+    journal, frames = machine.journal, Looked(machine.own.opened.spooling.spool.extents())
+    journal.disk = type("Disk", (), {"extents": lambda self: frames})()
     assert journal.written() == 250
     frames.looks = 0
     for first in (0, 100, 245):

@@ -12,25 +12,25 @@ from pathlib import Path
 import pytest
 
 from journal.spooled import LOCK, Machine, deliver_all, read_all
-from steplog.journal.directories import Places
-from steplog.journal.gone import Liveness
-from steplog.journal.locks import Lock
+from steplog.journal.directories import JournalRoots
+from steplog.journal.locks import FileLock
+from steplog.journal.memory_repair import Liveness
 from steplog.journal.opening import Disk, open_journal
 
 
 @pytest.fixture
-def machine(places: Places) -> Machine:
-    return Machine(places, memory_bytes=1 << 20)
+def machine(roots: JournalRoots) -> Machine:
+    return Machine(roots, memory_bytes=1 << 20)
 
 
 def the_root(machine: Machine) -> None:
-    assert machine.places.memory is not None
-    shutil.rmtree(machine.places.memory)
+    assert machine.roots.memory is not None
+    shutil.rmtree(machine.roots.memory)
 
 
 def the_run(machine: Machine) -> None:
-    assert machine.place.memory is not None
-    shutil.rmtree(machine.place.memory)
+    assert machine.paths.memory is not None
+    shutil.rmtree(machine.paths.memory)
 
 
 def the_writer(machine: Machine) -> None:
@@ -71,12 +71,12 @@ def test_what_was_in_it_is_there_again_under_its_name(
     assert len([record for record in caplog.records if "shared memory was removed" in record.message]) == 1
     machine.die()
     with machine.later() as opened:
-        assert opened.journal.marks.delivered == 100
+        assert opened.journal.cursor.delivered == 100
         assert read_all(opened.journal) == machine.pending()
         opened.spool(LOCK, False)
-        assert opened.journal.marks.durable == 2550
+        assert opened.journal.cursor.durable == 2550
         assert deliver_all(opened) == machine.pending()
-        assert opened.journal.marks.abandoned == 0
+        assert opened.journal.cursor.abandoned == 0
 
 
 def test_a_healthy_directory_is_left_alone(machine: Machine, caplog: pytest.LogCaptureFixture):
@@ -99,7 +99,7 @@ def test_the_agent_in_another_process_takes_the_writer_for_living_all_the_time(m
     """And follows its marks to the new place. ``machine`` is the worker; the agent opens its journal here too, since a
     lock is one of an open file, not of a process."""
     machine.log(100)
-    agent = open_journal(machine.place, machine.journal.writer, Disk(1 << 30))
+    agent = open_journal(machine.paths, machine.journal.writer, Disk(1 << 30))
     assert agent is not None
     assert agent.journal.living
     assert read_all(agent.journal) == machine.logged
@@ -113,7 +113,7 @@ def test_the_agent_in_another_process_takes_the_writer_for_living_all_the_time(m
     agent.spool(LOCK, False)
     assert deliver_all(agent) == machine.logged
     machine.own.follow()
-    assert machine.journal.marks.delivered == machine.journal.written()
+    assert machine.journal.cursor.delivered == machine.journal.written()
     machine.log(5)
     machine.die()
     assert not agent.journal.living
@@ -155,15 +155,15 @@ def test_where_it_cannot_be_made_again_the_run_goes_on_and_the_disk_has_it(
 ):
     machine.log(100)
     the_root(machine)
-    assert machine.places.memory is not None
-    machine.places.memory.write_text("somebody else's")
+    assert machine.roots.memory is not None
+    machine.roots.memory.write_text("somebody else's")
     for _ in range(3):
         machine.own.keep()
         machine.log(100)
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
     machine.spool(everything=True)
-    assert machine.journal.marks.durable == 400
-    machine.places.memory.unlink()
+    assert machine.journal.cursor.durable == 400
+    machine.roots.memory.unlink()
     machine.log(5)
     machine.own.keep()
     machine.die()
@@ -174,14 +174,14 @@ def test_where_it_cannot_be_made_again_the_run_goes_on_and_the_disk_has_it(
 def test_liveness_is_a_lock_and_neither_a_name_nor_a_directory(tmp_path: Path):
     directory = tmp_path / "writer"
     directory.mkdir()
-    held = Lock.take(directory / "alive")
+    held = FileLock.take(directory / "alive")
     assert held is not None
     seen = Liveness(directory)
     assert seen.living()
     shutil.rmtree(directory)
     assert seen.living()
     directory.mkdir()
-    again = Lock.take(directory / "alive")
+    again = FileLock.take(directory / "alive")
     assert again is not None
     assert seen.living()
     held.release()
@@ -189,7 +189,7 @@ def test_liveness_is_a_lock_and_neither_a_name_nor_a_directory(tmp_path: Path):
     again.release()
     assert not seen.living()
     assert seen.lock is not None
-    assert Lock.take(directory / "alive") is None
+    assert FileLock.take(directory / "alive") is None
     seen.lock.release()
 
 
@@ -197,7 +197,7 @@ def test_a_forked_child_keeps_nothing_open_that_liveness_has_seen(tmp_path: Path
     """Else the lock that its parent takes later would outlive the parent."""
     from steplog.journal.locks import close_inherited
 
-    held = Lock.take(tmp_path / "alive")
+    held = FileLock.take(tmp_path / "alive")
     assert held is not None
     seen = Liveness(tmp_path)
     assert seen.living()
@@ -230,7 +230,7 @@ def test_what_the_agent_has_removed_of_a_worker_is_not_written_again(
 ):
     """A worker took each delivered segment for one that somebody had removed, said so, and made it again."""
     assert machine.own.directory is not None
-    opened = open_journal(machine.place, machine.journal.writer, Disk(1 << 30))
+    opened = open_journal(machine.paths, machine.journal.writer, Disk(1 << 30))
     assert opened is not None
     for _ in range(3):
         machine.log(1000)
@@ -244,7 +244,7 @@ def test_what_the_agent_has_removed_of_a_worker_is_not_written_again(
 
 
 def test_an_agent_that_sees_a_worker_first_after_its_memory_was_made_again_finds_its_marks(machine: Machine):
-    opened = open_journal(machine.place, machine.journal.writer, Disk(1 << 30))
+    opened = open_journal(machine.paths, machine.journal.writer, Disk(1 << 30))
     assert opened is not None
     the_root(machine)
     machine.own.keep()
@@ -252,4 +252,4 @@ def test_an_agent_that_sees_a_worker_first_after_its_memory_was_made_again_finds
     opened.spool(LOCK, False)  # the first round since
     deliver_all(opened)
     machine.own.follow()
-    assert machine.journal.marks.delivered == machine.journal.written() > 100
+    assert machine.journal.cursor.delivered == machine.journal.written() > 100

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from steplog.journal.locks import Lock, close_inherited
+from steplog.journal.locks import FileLock, close_inherited
 
 
 @pytest.fixture
@@ -56,17 +56,17 @@ class Child:
 
 def taken(path: Path) -> bool:
     """Whether somebody holds it."""
-    lock = Lock.take(path)
+    lock = FileLock.take(path)
     if lock is not None:
         lock.release()
     return lock is None
 
 
 def test_a_lock_has_one_holder_within_a_process_and_between_processes(path):
-    lock = Lock.take(path)
+    lock = FileLock.take(path)
     assert lock is not None
-    assert Lock.take(path) is None
-    other = Child(lambda: close_inherited() or int(Lock.take(path) is None))
+    assert FileLock.take(path) is None
+    other = Child(lambda: close_inherited() or int(FileLock.take(path) is None))
     assert other.said == 1
     other.leave()
     lock.release()
@@ -74,10 +74,10 @@ def test_a_lock_has_one_holder_within_a_process_and_between_processes(path):
 
 
 def test_releasing_twice_is_harmless_also_when_somebody_else_has_the_descriptor_by_then(path):
-    lock = Lock.take(path)
+    lock = FileLock.take(path)
     assert lock is not None
     lock.release()
-    again = Lock.take(path)
+    again = FileLock.take(path)
     lock.release()
     assert taken(path)
     assert again is not None
@@ -86,8 +86,8 @@ def test_releasing_twice_is_harmless_also_when_somebody_else_has_the_descriptor_
 
 
 def test_a_killed_holder_has_let_go(path):
-    held: list[Lock | None] = []
-    other = Child(lambda: held.append(Lock.take(path)) or int(held[0] is not None))
+    held: list[FileLock | None] = []
+    other = Child(lambda: held.append(FileLock.take(path)) or int(held[0] is not None))
     assert other.said == 1
     assert taken(path)
     other.kill()
@@ -96,7 +96,7 @@ def test_a_killed_holder_has_let_go(path):
 
 @pytest.mark.parametrize("how", ["close_inherited", "release"])
 def test_a_forked_child_that_closes_its_copy_does_not_free_the_parents_lock(path, how):
-    lock = Lock.take(path)
+    lock = FileLock.take(path)
     assert lock is not None
 
     def close() -> int:
@@ -119,7 +119,7 @@ def test_a_child_that_outlives_its_parent_does_not_hold_the_lock_once_it_has_clo
     keeping: list[object] = []
 
     def parent() -> int:
-        lock = Lock.take(path)
+        lock = FileLock.take(path)
         assert lock is not None
         keeping.extend([lock] if closes else [lock, os.dup(lock._descriptor or 0)])
         if os.fork() == 0:
@@ -167,7 +167,7 @@ def replaced(path: Path) -> None:
 @pytest.mark.parametrize("meddle", [replaced, Path.unlink])
 def test_a_lock_on_a_file_that_is_not_there_any_more_is_none(path, meddle):
     descriptors = len(os.listdir("/proc/self/fd"))
-    assert Lock.take(Meddled(path, lambda: meddle(path))) is None  # type: ignore[arg-type]
+    assert FileLock.take(Meddled(path, lambda: meddle(path))) is None  # type: ignore[arg-type]
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert not taken(path)
 
@@ -176,20 +176,20 @@ def test_failures_leave_no_descriptor_behind(path, tmp_path):
     descriptors = len(os.listdir("/proc/self/fd"))
     link = tmp_path / "link"
     link.symlink_to(path)
-    lock = Lock.take(path)
+    lock = FileLock.take(path)
     assert lock is not None
-    assert Lock.take(path) is None
+    assert FileLock.take(path) is None
     lock.release()
     for wrong in (link, tmp_path / "not there" / "lock", tmp_path):
         with pytest.raises(OSError):  # noqa: PT011 - of several kinds
-            Lock.take(wrong)
+            FileLock.take(wrong)
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_a_lock_file_is_private_whatever_the_umask(path):
     before = os.umask(0)
     try:
-        lock = Lock.take(path)
+        lock = FileLock.take(path)
     finally:
         os.umask(before)
     assert lock is not None
@@ -198,7 +198,7 @@ def test_a_lock_file_is_private_whatever_the_umask(path):
 
 
 def test_a_program_that_is_started_inherits_no_lock(path):
-    lock = Lock.take(path)
+    lock = FileLock.take(path)
     assert lock is not None
     program = (
         "import os, sys; print(sorted(os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')[:-1]))"
@@ -213,15 +213,15 @@ def test_a_program_that_is_started_inherits_no_lock(path):
 
 
 def test_the_lock_on_nothing_can_be_released():
-    lock = Lock.of_nothing()
+    lock = FileLock.of_nothing()
     lock.release()
     lock.release()
 
 
 def test_a_lock_that_nobody_holds_any_more_is_free(tmp_path):
-    lost = Lock.take(tmp_path / "lock")
+    lost = FileLock.take(tmp_path / "lock")
     assert lost is not None
     del lost
-    found = Lock.take(tmp_path / "lock")
+    found = FileLock.take(tmp_path / "lock")
     assert found is not None
     found.release()

@@ -23,7 +23,7 @@ from journal.processes import (
     until,
 )
 from journal.storm import call_of
-from steplog.journal.directories import Places, RunPlace, new_id, remove_tree
+from steplog.journal.directories import JournalRoots, RunPaths, new_id, remove_tree
 from steplog.journal.locks import close_inherited
 
 KILLS = int(os.environ.get("STEPLOG_KILLS", "30"))
@@ -31,16 +31,16 @@ FORKS = int(os.environ.get("STEPLOG_FORKS", "60"))
 
 
 @pytest.fixture
-def place(places: Places) -> RunPlace:
-    place, lock = places.claim(new_id())
+def paths(roots: JournalRoots) -> RunPaths:
+    paths, lock = roots.claim(new_id())
     assert lock is not None
-    return place
+    return paths
 
 
-def test_what_another_process_logs_arrives_in_order_and_once_while_it_logs(place, places):
-    process = LoggingProcess(place, places, threads=3, most=15_000)
-    until(place.writers)
-    (reader,) = readers_of(place)
+def test_what_another_process_logs_arrives_in_order_and_once_while_it_logs(paths, roots):
+    process = LoggingProcess(paths, roots, threads=3, most=15_000)
+    until(paths.writers)
+    (reader,) = readers_of(paths)
     assert reader.journal.living
     until(lambda: reader.read() and len(reader.found) > 1000)
     while reader.journal.living:
@@ -50,17 +50,17 @@ def test_what_another_process_logs_arrives_in_order_and_once_while_it_logs(place
     check_records(found)
     for thread in range(3):
         assert check_calls(found, f"thread {thread}", 15_000) == 15_000
-    assert len([path for path in (place.memory / place.writers()[0]).iterdir() if path.suffix == ".segment"]) <= 3
+    assert len([path for path in (paths.memory / paths.writers()[0]).iterdir() if path.suffix == ".segment"]) <= 3
 
 
 @pytest.mark.slow
-def test_calls_that_returned_before_a_kill_are_all_there_and_holes_are_counted(place, places):
+def test_calls_that_returned_before_a_kill_are_all_there_and_holes_are_counted(paths, roots):
     """Killed while it is opened, at its first calls, in rotations, with a reader beside it and without."""
     source = random.Random(os.environ.get("STEPLOG_SEED", 1))
     sizes, abandoned = [], 0
     for kill in range(KILLS):
-        episode, lock = places.claim(new_id())
-        process = LoggingProcess(episode, places, threads=2, most=12_000)
+        episode, lock = roots.claim(new_id())
+        process = LoggingProcess(episode, roots, threads=2, most=12_000)
         target = source.choice([0, source.randrange(10), source.randrange(500), source.randrange(20_000)])
         reader: Reader | None = None
         if kill % 2:
@@ -82,21 +82,21 @@ def test_calls_that_returned_before_a_kill_are_all_there_and_holes_are_counted(p
         check_records(found)
         calls = [check_calls(found, f"thread {thread}", process.ledger.returned(thread)) for thread in range(2)]
         sizes.append(sum(calls))
-        marks = readers[0].journal.marks
-        assert marks.records == len(found)
-        assert marks.abandoned <= 3  # a call of each thread, and what the keeper closes a segment with
-        abandoned += marks.abandoned
+        cursor = readers[0].journal.cursor
+        assert cursor.records == len(found)
+        assert cursor.abandoned <= 3  # a call of each thread, and what the keeper closes a segment with
+        abandoned += cursor.abandoned
         lock.release()
     print(f"{KILLS} kills, {sum(sizes)} records, {abandoned} abandoned")
     assert max(sizes) > 1000
 
 
 @pytest.mark.slow
-def test_forks_in_the_middle_of_logging_from_eight_threads(kind, place, places, monkeypatch):
+def test_forks_in_the_middle_of_logging_from_eight_threads(kind, paths, roots, monkeypatch):
     """Each child has a writer of its own; no deadlock, and no call lost or twice, in the parent or in a child."""
     monkeypatch.setenv("STEPLOG_PURE", "1" if kind == "pure" else "0")
     threads, children, per_child = 8, FORKS, 40
-    parent, over = opened(place, places), threading.Event()
+    parent, over = opened(paths, roots), threading.Event()
     ledger, forked = Ledger(threads), Ledger(children)
     append = parent.writer.append
     reader = Reader(parent.journal)
@@ -115,10 +115,10 @@ def test_forks_in_the_middle_of_logging_from_eight_threads(kind, place, places, 
             until(lambda child=child: _round(parent, reader) and ledger.total() > 100 * (child + 1))
             pid = os.fork()
             if pid == 0:
-                _child(parent, place, places, forked, child, per_child)
+                _child(parent, paths, roots, forked, child, per_child)
             pids.append(pid)
             if child % 5 == 4:
-                _look(place, others, parent.writer.id.hex())
+                _look(paths, others, parent.writer.id.hex())
         for pid in pids:
             until(lambda pid=pid: _round(parent, reader) and os.waitpid(pid, os.WNOHANG) != (0, 0))
     finally:
@@ -131,7 +131,7 @@ def test_forks_in_the_middle_of_logging_from_eight_threads(kind, place, places, 
     assert sum(
         check_calls(found, f"thread {n}", ledger.returned(n), ledger.returned(n)) for n in range(threads)
     ) == len(found)
-    _look(place, others, parent.writer.id.hex())
+    _look(paths, others, parent.writer.id.hex())
     by_children = [record for other in others.values() for record in other.found]
     assert len(by_children) == children * per_child
     for child in range(children):
@@ -147,18 +147,18 @@ def _round(parent, reader) -> bool:
     return True
 
 
-def _look(place: RunPlace, others: dict[str, Reader], own: str) -> None:
+def _look(paths: RunPaths, others: dict[str, Reader], own: str) -> None:
     """What the agent does: read what there is of the children, and remove those that are gone."""
-    for reader in readers_of(place):
+    for reader in readers_of(paths):
         if reader.journal.writer != own:
             others.setdefault(reader.journal.writer, reader)
     for name, reader in others.items():
-        if (place.memory / name).exists() and not reader.journal.living:
+        if (paths.memory / name).exists() and not reader.journal.living:
             read_all(reader)
-            remove_tree(place.memory / name)
+            remove_tree(paths.memory / name)
 
 
-def _child(parent, place, places, forked: Ledger, child: int, calls: int) -> None:
+def _child(parent, paths, roots, forked: Ledger, child: int, calls: int) -> None:
     """What a forked worker does: it drops what is the parent's, and gets a writer of its own with its first call."""
     code = 1
     try:
@@ -167,7 +167,7 @@ def _child(parent, place, places, forked: Ledger, child: int, calls: int) -> Non
 
         def reopen(*call) -> None:
             if not made:
-                made.append(opened(place, places, append))
+                made.append(opened(paths, roots, append))
             append.log(*call)
 
         parent.writer.forked(reopen)
@@ -179,11 +179,11 @@ def _child(parent, place, places, forked: Ledger, child: int, calls: int) -> Non
         os._exit(code)
 
 
-def test_a_writer_that_cannot_be_looked_at_is_not_taken_for_dead(place, places):
+def test_a_writer_that_cannot_be_looked_at_is_not_taken_for_dead(paths, roots):
     """Without a descriptor to be had its holes were given up, and what it still wrote there was lost."""
-    mine = opened(place, places)
+    mine = opened(paths, roots)
     mine.writer.append.log("loss", 1.0)
-    (other,) = readers_of(place)
+    (other,) = readers_of(paths)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
@@ -196,24 +196,24 @@ def test_a_writer_that_cannot_be_looked_at_is_not_taken_for_dead(place, places):
     assert other.journal.living
 
 
-def test_a_writer_whose_memory_cannot_be_made_leaves_no_lock_behind(place, places):
+def test_a_writer_whose_memory_cannot_be_made_leaves_no_lock_behind(paths, roots):
     descriptors = len(os.listdir("/proc/self/fd"))
     free = os.dup(0)
     os.close(free)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))  # enough for the lock, and not for the marks
     try:
-        writers = [opened(place, places)]
+        writers = [opened(paths, roots)]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert writers[0].directory is None
     assert len(os.listdir("/proc/self/fd")) == descriptors
-    assert place.writers() == []
+    assert paths.writers() == []
 
 
-def test_a_value_that_forks_goes_on_in_both(place, places):
+def test_a_value_that_forks_goes_on_in_both(paths, roots):
     """In the child the call went on with the parent's journal, at the parent's position."""
-    parent = opened(place, places)
+    parent = opened(paths, roots)
     parent.writer.append.log("loss", 0.0)
     pids = []
 
@@ -227,7 +227,7 @@ def test_a_value_that_forks_goes_on_in_both(place, places):
 
                 def reopen(*call) -> None:
                     if not made:
-                        made.append(opened(place, places, append))
+                        made.append(opened(paths, roots, append))
                     append.log(*call)
 
                 parent.writer.forked(reopen)
@@ -243,5 +243,5 @@ def test_a_value_that_forks_goes_on_in_both(place, places):
     reader = Reader(parent.journal)
     reader.read()
     assert [(record.value, record.step) for record in reader.found] == [(0.0, None), (0.0, 7), (2.0, None)]
-    (child,) = [one for one in readers_of(place) if one.journal.writer != parent.writer.id.hex()]
+    (child,) = [one for one in readers_of(paths) if one.journal.writer != parent.writer.id.hex()]
     assert [(record.value, record.step) for record in read_all(child)] == [(1.0, 7), (2.0, None)]

@@ -168,12 +168,12 @@ def test_an_entry_that_is_no_name_declares_none(text):
 
 def test_payloads_come_in_the_order_of_their_slots():
     entries = [entry(1, b"note"), entry(PAYLOAD, b'"a"'), entry(PAYLOAD, b'"bb"'), entry(PAYLOAD, b"null")]
-    places = [len(b"".join(entries[:index])) for index in range(4)]
+    roots = [len(b"".join(entries[:index])) for index in range(4)]
     slots = [
-        json_slot(b"null", places[3]),
+        json_slot(b"null", roots[3]),
         float_slot(1.0),
-        json_slot(b'"a"', places[1]),
-        json_slot(b'"bb"', places[2]),
+        json_slot(b'"a"', roots[1]),
+        json_slot(b'"bb"', roots[2]),
     ]
     records = fill(memory_of(), entries, slots).read(0, 4)
     assert (records.payloads, records.unreadable) == ([b"null", b'"a"', b'"bb"'], 0)
@@ -219,14 +219,14 @@ def test_a_record_without_a_name_beside_an_empty_slot_is_unreadable():
 
 
 @pytest.mark.parametrize(
-    "place",
+    "paths",
     [0, 8, 16, 17, 32, 33, 240, 256, 512, 2**31, 2**32 - 64, 2**32 - 1],
 )
-def test_a_payload_that_is_not_where_the_slot_says_is_unreadable(place):
+def test_a_payload_that_is_not_where_the_slot_says_is_unreadable(paths):
     entries = [entry(1, b"note"), entry(PAYLOAD, b'"text"')]
     assert len(entries[0]) == 16
-    read = fill(memory_of(), entries, [float_slot(1.0), json_slot(b'"text"', place)]).read(0, 2)
-    if place == 16:
+    read = fill(memory_of(), entries, [float_slot(1.0), json_slot(b'"text"', paths)]).read(0, 2)
+    if paths == 16:
         assert (read.payloads, read.unreadable) == ([b'"text"'], 0)
     else:
         assert (read.payloads, read.unreadable, read.slots[32:]) == ([], 1, bytes(32))

@@ -27,18 +27,18 @@ TEXTS = [b'"a text that is longer than a granule"', b"[1,2]", b"null"]
 
 def sample() -> tuple[bytearray, Header]:
     entries = [entry(number, name.encode()) for number, name in NAMES.items()]
-    places = []
+    roots = []
     for text in TEXTS:
-        places.append(len(b"".join(entries)))
+        roots.append(len(b"".join(entries)))
         entries.append(entry(PAYLOAD, text))
     slots = [
         slot_of(Logged(slot.KIND_FLOAT, 0.25, 1, 10), 1),
         slot_of(Logged(slot.KIND_INT, 7, 2, 11), 2),
-        slot_of(Logged(slot.KIND_JSON, TEXTS[0], 3, 12), 3, places[0]),
+        slot_of(Logged(slot.KIND_JSON, TEXTS[0], 3, 12), 3, roots[0]),
         slot.TOMBSTONE,
         slot_of(Logged(slot.KIND_BOOL, True, None, 13), 2),
-        slot_of(Logged(slot.KIND_JSON, TEXTS[1], 4, 14), 3, places[1]),
-        slot_of(Logged(slot.KIND_JSON, TEXTS[2], 5, 15), 1, places[2]),
+        slot_of(Logged(slot.KIND_JSON, TEXTS[1], 4, 14), 3, roots[1]),
+        slot_of(Logged(slot.KIND_JSON, TEXTS[2], 5, 15), 1, roots[2]),
         slot_of(Logged(slot.KIND_FLOAT, -1.5, 6, 16), 1),
     ]
     header = Header(WRITER, 100, len(slots) + 2, 320)

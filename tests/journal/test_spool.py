@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from journal.spooled import LOCK, Found, Machine, deliver_all, read_all
 from steplog.journal import frame
-from steplog.journal.directories import Places
+from steplog.journal.directories import JournalRoots
 from steplog.journal.spool import Spool
 from steplog.testing.failing_files import FailingFiles
 
@@ -27,9 +27,9 @@ CALLS = 6  # a frame
 
 
 @pytest.fixture
-def machine(places: Places) -> Machine:
+def machine(roots: JournalRoots) -> Machine:
     """A run of which nothing but its spool is left: four small frames in one file."""
-    machine = Machine(places)
+    machine = Machine(roots)
     for _ in range(FRAMES):
         machine.log(CALLS)
         machine.spool(everything=True)
@@ -45,7 +45,7 @@ def file_of(machine: Machine) -> Path:
 def recovered(machine: Machine) -> Found:
     with machine.later() as opened:
         found = read_all(opened.journal)
-    shutil.rmtree(machine.place.memory)  # type: ignore[arg-type]
+    shutil.rmtree(machine.paths.memory)  # type: ignore[arg-type]
     return found
 
 
@@ -85,10 +85,10 @@ def test_of_a_torn_end_that_was_durable_it_is_said_how_much_is_gone_and_the_file
     path = file_of(machine)
     path.write_bytes(path.read_bytes()[:-1])
     with machine.later() as opened:
-        assert opened.journal.marks.durable == (FRAMES - 1) * CALLS
-        assert opened.journal.marks.abandoned == CALLS
+        assert opened.journal.cursor.durable == (FRAMES - 1) * CALLS
+        assert opened.journal.cursor.abandoned == CALLS
         assert deliver_all(opened) == of_frames(machine, *range(FRAMES - 1))
-        assert opened.journal.marks.abandoned == CALLS
+        assert opened.journal.cursor.abandoned == CALLS
         assert opened.remove() is False
     assert [file.suffix for file in machine.spool_directory.iterdir() if file.name != "marks"] == [".damaged"]
     assert path.name in caplog.text
@@ -106,13 +106,13 @@ def test_a_page_of_zeros_costs_the_frames_that_it_covers_and_no_other(machine: M
 
 def test_a_flipped_bit_anywhere_costs_one_frame_and_is_said(machine: Machine, caplog: pytest.LogCaptureFixture):
     path, data = file_of(machine), file_of(machine).read_bytes()
-    for place in range(len(data)):
+    for paths in range(len(data)):
         caplog.clear()
-        bit = 1 << place % 8
-        path.write_bytes(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
-        hit = next(index for index, (start, end) in enumerate(spans(data)) if start <= place < end)
-        assert recovered(machine) == of_frames(machine, *({0, 1, 2, 3} - {hit})), place
-        assert path.name in caplog.text, place
+        bit = 1 << paths % 8
+        path.write_bytes(data[:paths] + bytes([data[paths] ^ bit]) + data[paths + 1 :])
+        hit = next(index for index, (start, end) in enumerate(spans(data)) if start <= paths < end)
+        assert recovered(machine) == of_frames(machine, *({0, 1, 2, 3} - {hit})), paths
+        assert path.name in caplog.text, paths
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -126,8 +126,8 @@ def test_whatever_is_done_to_the_bytes_no_record_is_wrong(machine: Machine, chan
     path, original = file_of(machine), file_of(machine).read_bytes()
     data = original
     for where, put, removed in changes:
-        place = int(where * (len(data) + 1))
-        data = data[:place] + put + data[place + removed :]
+        paths = int(where * (len(data) + 1))
+        data = data[:paths] + put + data[paths + removed :]
     path.write_bytes(data)
     try:
         found = recovered(machine)
@@ -142,7 +142,7 @@ def test_a_doubled_file_gives_each_record_once(machine: Machine):
     shutil.copy(path, path.with_name("copy of it.spool"))
     with machine.later() as opened:
         assert deliver_all(opened) == machine.logged
-        assert (opened.journal.marks.records, opened.journal.marks.abandoned) == (FRAMES * CALLS, 0)
+        assert (opened.journal.cursor.records, opened.journal.cursor.abandoned) == (FRAMES * CALLS, 0)
 
 
 def test_frames_that_were_swapped_come_in_the_order_of_their_positions(machine: Machine):
@@ -153,8 +153,8 @@ def test_frames_that_were_swapped_come_in_the_order_of_their_positions(machine: 
     assert found == machine.logged
 
 
-def test_a_frame_of_another_writer_is_never_delivered_as_ours(machine: Machine, places: Places):
-    other = Machine(places)
+def test_a_frame_of_another_writer_is_never_delivered_as_ours(machine: Machine, roots: JournalRoots):
+    other = Machine(roots)
     other.log(100)
     other.spool(everything=True)
     shutil.copy(file_of(other), machine.spool_directory / "00000000000000000099-0.spool")
@@ -178,8 +178,8 @@ def test_a_foreign_file_is_kept_as_it_is(machine: Machine, content: bytes):
         assert foreign.with_suffix(".damaged").read_bytes() == content
 
 
-def test_a_missing_file_in_the_middle_is_counted_and_the_rest_delivered(places: Places):
-    machine = Machine(places)
+def test_a_missing_file_in_the_middle_is_counted_and_the_rest_delivered(roots: JournalRoots):
+    machine = Machine(roots)
     for _ in range(3):
         machine.log(CALLS)
         machine.spool(everything=True)
@@ -189,13 +189,13 @@ def test_a_missing_file_in_the_middle_is_counted_and_the_rest_delivered(places: 
     second.unlink()
     with machine.later() as opened:
         assert deliver_all(opened) == of_frames(machine, 0, 2)
-        assert opened.journal.marks.abandoned == CALLS
+        assert opened.journal.cursor.abandoned == CALLS
     assert first.exists()
     assert third.exists()
 
 
-def test_a_missing_last_file_is_counted_too(places: Places, caplog: pytest.LogCaptureFixture):
-    machine = Machine(places)
+def test_a_missing_last_file_is_counted_too(roots: JournalRoots, caplog: pytest.LogCaptureFixture):
+    machine = Machine(roots)
     for _ in range(2):
         machine.log(CALLS)
         machine.spool(everything=True)
@@ -204,21 +204,21 @@ def test_a_missing_last_file_is_counted_too(places: Places, caplog: pytest.LogCa
     sorted(machine.spool_directory.glob("*.spool"))[1].unlink()
     for _ in range(2):  # and once, however often it is opened
         with machine.later() as opened:
-            assert opened.journal.marks.abandoned == CALLS
+            assert opened.journal.cursor.abandoned == CALLS
             assert read_all(opened.journal) == of_frames(machine, 0)
     assert f"{CALLS} positions" in caplog.text
 
 
-def test_files_that_vanished_are_written_again_from_memory_by_whoever_recovers(places: Places):
-    machine = Machine(places)
+def test_files_that_vanished_are_written_again_from_memory_by_whoever_recovers(roots: JournalRoots):
+    machine = Machine(roots)
     machine.log(50)
     machine.spool(everything=True)
     machine.die()
     shutil.rmtree(machine.spool_directory)
     with machine.later() as opened:
         opened.spool(LOCK, False)
-        assert opened.journal.marks.durable == 50
-    shutil.rmtree(machine.place.memory)  # type: ignore[arg-type]
+        assert opened.journal.cursor.durable == 50
+    shutil.rmtree(machine.paths.memory)  # type: ignore[arg-type]
     assert recovered(machine) == machine.logged
 
 
@@ -237,7 +237,7 @@ def test_frames_of_a_newer_version_are_kept_and_the_others_delivered(
     path.write_bytes(changed)
     with machine.later() as opened:
         assert deliver_all(opened) == of_frames(machine, 0, 2, 3)
-        assert opened.journal.marks.abandoned == CALLS
+        assert opened.journal.cursor.abandoned == CALLS
         assert opened.remove() is False
     assert path.with_suffix(".damaged").read_bytes() == changed
     assert "version 2" in caplog.text
@@ -249,7 +249,7 @@ def test_a_file_of_a_newer_layout_is_kept(machine: Machine):
     path.write_bytes(changed)
     with machine.later() as opened:
         assert deliver_all(opened) == {}
-        assert opened.journal.marks.abandoned == FRAMES * CALLS
+        assert opened.journal.cursor.abandoned == FRAMES * CALLS
         assert opened.remove() is False
     assert path.with_suffix(".damaged").read_bytes() == changed
 
@@ -260,7 +260,7 @@ def test_a_read_that_fails_once_costs_nothing(machine: Machine):
         files.fail(at=k, only={"read"})
         with machine.later(files) as opened:
             assert read_all(opened.journal) == machine.logged, k
-        shutil.rmtree(machine.place.memory)  # type: ignore[arg-type]
+        shutil.rmtree(machine.paths.memory)  # type: ignore[arg-type]
 
 
 def test_a_frame_that_cannot_be_read_for_a_while_is_waited_for(machine: Machine):
@@ -280,8 +280,8 @@ def test_a_frame_that_cannot_be_read_for_ever_is_given_up_counted_and_kept(
         files.fail(forever=True, only={"read"})
         for _ in range(FRAMES * 40):
             deliver_all(opened)
-        assert opened.journal.marks.delivered == FRAMES * CALLS
-        assert opened.journal.marks.abandoned == FRAMES * CALLS
+        assert opened.journal.cursor.delivered == FRAMES * CALLS
+        assert opened.journal.cursor.abandoned == FRAMES * CALLS
         assert opened.remove() is False
     assert "can no longer be read" in caplog.text
     assert list(machine.spool_directory.glob("*.damaged"))
@@ -296,9 +296,9 @@ def test_running_out_of_descriptors_says_nothing_of_a_file(machine: Machine, err
     assert recovered(machine) == machine.logged
 
 
-def test_a_file_is_full_at_its_bound_and_the_next_begins(places: Places, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_is_full_at_its_bound_and_the_next_begins(roots: JournalRoots, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("steplog.journal.spool.FILE_BYTES_MAX", 2000)
-    machine = Machine(places)
+    machine = Machine(roots)
     for _ in range(20):
         machine.log(20)
         machine.spool(everything=True)
@@ -312,8 +312,8 @@ def test_a_file_is_full_at_its_bound_and_the_next_begins(places: Places, monkeyp
     assert recovered(machine).items() >= machine.pending().items()
 
 
-def test_spool_bytes_max_keeps_the_rest_in_memory_and_is_said(places: Places, caplog: pytest.LogCaptureFixture):
-    machine = Machine(places)
+def test_spool_bytes_max_keeps_the_rest_in_memory_and_is_said(roots: JournalRoots, caplog: pytest.LogCaptureFixture):
+    machine = Machine(roots)
     machine.own.opened.spooling._room = lambda: 0
     machine.log(20)
     with caplog.at_level(logging.WARNING, logger="steplog"):

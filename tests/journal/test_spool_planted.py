@@ -9,10 +9,10 @@ import pytest
 
 from journal import test_journal_disk, test_spool_power
 from steplog.journal import spool as spools
-from steplog.journal.directories import Places
+from steplog.journal.cursor_file import CursorFile
+from steplog.journal.directories import JournalRoots
 from steplog.journal.files import Files
 from steplog.journal.journal import Journal
-from steplog.journal.marks_file import MarksFile
 from steplog.journal.spool import Spool
 from steplog.journal.spooling import Spooling
 
@@ -67,8 +67,8 @@ def short_write_not_cut_back(patch: Patch) -> None:
 
 
 def first_marks_not_synced(patch: Patch) -> None:
-    original = MarksFile._write
-    patch.setattr(MarksFile, "_write", lambda self, descriptor, data, sync: original(self, descriptor, data, False))
+    original = CursorFile._write
+    patch.setattr(CursorFile, "_write", lambda self, descriptor, data, sync: original(self, descriptor, data, False))
 
 
 def failed_frames_count(patch: Patch) -> None:
@@ -93,7 +93,7 @@ def evicted_by_acknowledgement(patch: Patch) -> None:
 
     def ack(self: Any, end: int, records: int, set_aside: int = 0) -> None:
         original(self, end, records, set_aside)
-        self.disk.tidy(self.marks.delivered)
+        self.disk.tidy(self.cursor.delivered)
 
     patch.setattr(Journal, "ack", ack)
 
@@ -120,17 +120,17 @@ BUGS: list[Callable[[Patch], None]] = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
-def test_a_planted_bug_is_found(places: Places, bug: Callable[[Patch], None], caplog: Any, monkeypatch: Patch):
+def test_a_planted_bug_is_found(roots: JournalRoots, bug: Callable[[Patch], None], caplog: Any, monkeypatch: Patch):
     bug(monkeypatch)
     assert spools.Spool is Spool
     for test in (
-        lambda: test_journal_disk.test_the_kth_operation_fails_once_for_every_k(places, 5, True),
-        lambda: test_journal_disk.test_every_operation_from_the_kth_on_fails_for_every_k(places, 5, True, caplog),
-        lambda: test_journal_disk.test_writes_that_are_cut_short_again_and_again_leave_no_damage(places),
-        lambda: test_spool_power.test_after_a_power_cut_at_every_operation_nothing_that_was_durable_is_missing(places),
-        lambda: test_journal_disk.test_what_is_acknowledged_while_its_file_is_being_written_takes_no_file(places),
+        lambda: test_journal_disk.test_the_kth_operation_fails_once_for_every_k(roots, 5, True),
+        lambda: test_journal_disk.test_every_operation_from_the_kth_on_fails_for_every_k(roots, 5, True, caplog),
+        lambda: test_journal_disk.test_writes_that_are_cut_short_again_and_again_leave_no_damage(roots),
+        lambda: test_spool_power.test_after_a_power_cut_at_every_operation_nothing_that_was_durable_is_missing(roots),
+        lambda: test_journal_disk.test_what_is_acknowledged_while_its_file_is_being_written_takes_no_file(roots),
         *(
-            lambda seed=seed: test_spool_power.test_after_a_power_cut_nothing_that_was_durable_is_missing(places, seed)
+            lambda seed=seed: test_spool_power.test_after_a_power_cut_nothing_that_was_durable_is_missing(roots, seed)
             for seed in range(40)
         ),
     ):

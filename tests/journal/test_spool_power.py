@@ -14,7 +14,7 @@ import shutil
 import pytest
 
 from journal.spooled import Machine, deliver_all, read_all
-from steplog.journal.directories import Places
+from steplog.journal.directories import JournalRoots
 from steplog.testing.failing_files import FailingFiles
 
 LIVES = 80
@@ -29,7 +29,7 @@ def life(machine: Machine, source: random.Random) -> None:
     for _ in range(source.randint(3, 25)):
         machine.log(source.randint(1, 150))
         if source.random() < 0.3:
-            machine.ack(machine.journal.marks.delivered + source.randint(1, 300))
+            machine.ack(machine.journal.cursor.delivered + source.randint(1, 300))
         if source.random() < 0.15:
             assert isinstance(machine.files, FailingFiles)
             only = source.choice((None, {"sync"}, {"write"}))
@@ -47,39 +47,39 @@ def cut_at(files: FailingFiles, operation: int) -> None:
 
 
 def check(machine: Machine, files: FailingFiles, label: object) -> None:
-    marks = machine.journal.marks
+    cursor = machine.journal.cursor
     files.stall = lambda name: None
     machine.lose_memory()
-    files.power_cut(machine.places.spool)
+    files.power_cut(machine.roots.spool)
     files.close_all()
-    promised = {at: item for at, item in machine.logged.items() if marks.delivered <= at < marks.durable}
+    promised = {at: item for at, item in machine.logged.items() if cursor.delivered <= at < cursor.durable}
     if not promised:
         return
-    assert (machine.place.spool / "manifest").read_bytes() == b"the run's", label
+    assert (machine.paths.spool / "manifest").read_bytes() == b"the run's", label
     with machine.later() as opened:
         found = deliver_all(opened)
         # The promise is of what is not delivered; of what is, nothing is counted as lost either.
-        assert opened.journal.marks.abandoned == 0, label
+        assert opened.journal.cursor.abandoned == 0, label
     assert found.items() >= promised.items(), (label, len(found), len(promised))
     assert found.items() <= machine.logged.items(), label
 
 
 @pytest.mark.parametrize("seed", range(LIVES))
-def test_after_a_power_cut_nothing_that_was_durable_is_missing(places: Places, seed: int):
+def test_after_a_power_cut_nothing_that_was_durable_is_missing(roots: JournalRoots, seed: int):
     source, files = random.Random(seed), FailingFiles()
-    machine = Machine(places, files)
-    (machine.place.spool / "manifest").write_bytes(b"the run's")
+    machine = Machine(roots, files)
+    (machine.paths.spool / "manifest").write_bytes(b"the run's")
     cut_at(files, source.randint(5, 250))
     with contextlib.suppress(PowerCutError):
         life(machine, source)
     check(machine, files, seed)
 
 
-def test_after_a_power_cut_at_every_operation_nothing_that_was_durable_is_missing(places: Places):
+def test_after_a_power_cut_at_every_operation_nothing_that_was_durable_is_missing(roots: JournalRoots):
     for operation in range(1, 300):
         files = FailingFiles()
-        machine = Machine(places, files)
-        (machine.place.spool / "manifest").write_bytes(b"the run's")
+        machine = Machine(roots, files)
+        (machine.paths.spool / "manifest").write_bytes(b"the run's")
         cut_at(files, operation)
         whole = True
         try:
@@ -98,27 +98,27 @@ def test_after_a_power_cut_at_every_operation_nothing_that_was_durable_is_missin
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_a_disk_keeps_beyond_that_is_no_danger(places: Places, seed: int):
+def test_what_a_disk_keeps_beyond_that_is_no_danger(roots: JournalRoots, seed: int):
     """The contents are cut anywhere behind what was synced, or zero there."""
     source, files = random.Random(seed), FailingFiles()
-    machine = Machine(places, files)
-    (machine.place.spool / "manifest").write_bytes(b"the run's")
+    machine = Machine(roots, files)
+    (machine.paths.spool / "manifest").write_bytes(b"the run's")
     cut_at(files, source.randint(20, 200))
     with contextlib.suppress(PowerCutError):
         life(machine, source)
     files.stall = lambda name: None
-    marks = machine.journal.marks
-    kept = files.contents(machine.place.spool)
+    cursor = machine.journal.cursor
+    kept = files.contents(machine.paths.spool)
     machine.lose_memory()
     for path in machine.spool_directory.glob("*.spool"):
         data = path.read_bytes()
         safe = len(kept.get(path, b""))
-        place = source.randint(min(safe, len(data)), len(data))
-        path.write_bytes(data[:place] + bytes(source.choice((0, len(data) - place))))
+        paths = source.randint(min(safe, len(data)), len(data))
+        path.write_bytes(data[:paths] + bytes(source.choice((0, len(data) - paths))))
     files.close_all()
-    promised = {at: item for at, item in machine.logged.items() if marks.delivered <= at < marks.durable}
+    promised = {at: item for at, item in machine.logged.items() if cursor.delivered <= at < cursor.durable}
     with machine.later() as opened:
         found = read_all(opened.journal)
     assert found.items() >= promised.items()
     assert found.items() <= machine.logged.items()
-    shutil.rmtree(machine.place.spool)
+    shutil.rmtree(machine.paths.spool)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from journal.spooled import LOCK, SPOOL_BYTES, Machine, deliver_all, read_all
-from steplog.journal.directories import Places, RunPlace
+from steplog.journal.directories import JournalRoots, RunPaths
 from steplog.journal.files import Files
 from steplog.journal.open_journal import OpenJournal
 from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
@@ -30,7 +30,7 @@ class Worker(Machine):
     def _open(self) -> OpenWriter:
         disk = Disk(SPOOL_BYTES, self.files)
         own = open_writer(
-            self.place, None, disk, memory_bytes_max=self.memory_bytes, value_bytes_max=1 << 20, worker=True
+            self.paths, None, disk, memory_bytes_max=self.memory_bytes, value_bytes_max=1 << 20, worker=True
         )
         assert own._to_agent is not None
         return own
@@ -43,8 +43,8 @@ class Worker(Machine):
 class Agent:
     """The process that delivers what the worker writes down; ``look`` is the end of an interval there."""
 
-    def __init__(self, place: RunPlace, writer: str) -> None:
-        opened = open_journal(place, writer, Disk(SPOOL_BYTES, Files()))
+    def __init__(self, paths: RunPaths, writer: str) -> None:
+        opened = open_journal(paths, writer, Disk(SPOOL_BYTES, Files()))
         assert opened is not None
         self.opened: OpenJournal = opened
 
@@ -52,7 +52,7 @@ class Agent:
         """Deliver up to so many positions, and leave the marks where the worker sees them."""
         journal = self.opened.journal
         self.opened.follow(LOCK)
-        first = journal.marks.delivered
+        first = journal.cursor.delivered
         end = journal.readable(first, deliver)
         if end > first:
             read = journal.read(first, end)
@@ -65,16 +65,16 @@ class Agent:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def roots(tmp_path: Path) -> JournalRoots:
     """A host without shared memory."""
-    return Places(None, tmp_path / "spool", "0" * 16)
+    return JournalRoots(None, tmp_path / "spool", "0" * 16)
 
 
 @contextlib.contextmanager
-def both(places: Places, files: FailingFiles, memory_bytes: int = 1 << 20) -> Iterator[tuple[Worker, Agent]]:
-    worker = Worker(places, files, memory_bytes)
-    (worker.place.spool / "manifest").write_bytes(b"the run's")
-    agent = Agent(worker.place, worker.journal.writer)
+def both(roots: JournalRoots, files: FailingFiles, memory_bytes: int = 1 << 20) -> Iterator[tuple[Worker, Agent]]:
+    worker = Worker(roots, files, memory_bytes)
+    (worker.paths.spool / "manifest").write_bytes(b"the run's")
+    agent = Agent(worker.paths, worker.journal.writer)
     yield worker, agent
     agent.leave()
     files.close_all()
@@ -89,12 +89,12 @@ def life(worker: Worker, agent: Agent) -> None:
         worker.go()
 
 
-def test_every_kth_operation_of_a_workers_disk_fails_once_or_for_ever_and_nothing_is_lost(places: Places):
+def test_every_kth_operation_of_a_workers_disk_fails_once_or_for_ever_and_nothing_is_lost(roots: JournalRoots):
     for error in ERRORS:
         for forever in (False, True):
             for at in count(1, 2):
                 files = FailingFiles()
-                with both(places, files) as (worker, agent):
+                with both(roots, files) as (worker, agent):
                     files.fail(at, error, forever=forever)
                     life(worker, agent)
                     files.heal()
@@ -102,20 +102,20 @@ def test_every_kth_operation_of_a_workers_disk_fails_once_or_for_ever_and_nothin
                     worker.go()
                     worker.die()
                     agent.opened.follow(LOCK)
-                    delivered = agent.opened.journal.marks.records
+                    delivered = agent.opened.journal.cursor.records
                     found = deliver_all(agent.opened)
-                    marks = agent.opened.journal.marks
+                    cursor = agent.opened.journal.cursor
                     label = error, forever, at
                     assert found.items() >= worker.pending().items(), label
                     assert found.items() <= worker.logged.items(), label
-                    assert (delivered + len(found), marks.abandoned) == (len(worker.logged), 0), label
+                    assert (delivered + len(found), cursor.abandoned) == (len(worker.logged), 0), label
                     assert not files.synced_again, label
                 if not files.failed:
                     break
             assert at > 20
 
 
-def test_a_power_cut_at_any_operation_takes_nothing_that_a_worker_had_made_durable(places: Places):
+def test_a_power_cut_at_any_operation_takes_nothing_that_a_worker_had_made_durable(roots: JournalRoots):
     for operation in count(1):
         files, whole = FailingFiles(), True
 
@@ -124,21 +124,21 @@ def test_a_power_cut_at_any_operation_takes_nothing_that_a_worker_had_made_durab
                 raise PowerCutError
 
         files.stall = stall
-        with both(places, files) as (worker, agent):
+        with both(roots, files) as (worker, agent):
             try:
                 life(worker, agent)
             except PowerCutError:
                 whole = False
             files.stall = lambda name: None
-            durable, delivered = worker.journal.marks.durable, agent.opened.journal.marks
+            durable, delivered = worker.journal.cursor.durable, agent.opened.journal.cursor
             worker.die()
             agent.leave()
-            files.power_cut(places.spool)
+            files.power_cut(roots.spool)
             promised = {at: item for at, item in worker.logged.items() if delivered.delivered <= at < durable}
-            later = Agent(worker.place, worker.journal.writer)
+            later = Agent(worker.paths, worker.journal.writer)
             later.opened.follow(LOCK)
-            marks = later.opened.journal.marks
-            assert marks.records <= delivered.records
+            cursor = later.opened.journal.cursor
+            assert cursor.records <= delivered.records
             found = read_all(later.opened.journal)
             later.leave()
         assert found.items() >= promised.items(), operation
@@ -148,9 +148,9 @@ def test_a_power_cut_at_any_operation_takes_nothing_that_a_worker_had_made_durab
     assert operation > 40
 
 
-def test_what_a_worker_drops_while_its_disk_is_full_is_known_to_the_agent_once_it_is_not(places: Places):
+def test_what_a_worker_drops_while_its_disk_is_full_is_known_to_the_agent_once_it_is_not(roots: JournalRoots):
     files = FailingFiles()
-    with both(places, files, memory_bytes=64 * 1024) as (worker, agent):
+    with both(roots, files, memory_bytes=64 * 1024) as (worker, agent):
         files.fail(error=errno.ENOSPC, forever=True)
         for _ in range(60):
             worker.log(100)
@@ -167,9 +167,9 @@ def test_what_a_worker_drops_while_its_disk_is_full_is_known_to_the_agent_once_i
         assert agent.opened.dropped() == dropped == 6000 - len(worker.logged)
 
 
-def test_what_a_worker_drops_before_it_dies_is_known_too(places: Places):
+def test_what_a_worker_drops_before_it_dies_is_known_too(roots: JournalRoots):
     files = FailingFiles()
-    with both(places, files, memory_bytes=64 * 1024) as (worker, agent):
+    with both(roots, files, memory_bytes=64 * 1024) as (worker, agent):
         worker.log(6000)
         worker.go()
         worker.die()
@@ -179,7 +179,7 @@ def test_what_a_worker_drops_before_it_dies_is_known_too(places: Places):
 
 
 def test_what_is_dropped_in_shared_memory_is_known_to_whoever_opens_the_journal(memory: Path, tmp_path: Path):
-    machine = Machine(Places(memory, tmp_path / "spool", "0" * 16), memory_bytes=64 * 1024)
+    machine = Machine(JournalRoots(memory, tmp_path / "spool", "0" * 16), memory_bytes=64 * 1024)
     machine.log(6000)
     machine.die()
     with machine.later() as opened:

@@ -9,65 +9,65 @@ from typing import ClassVar
 
 import pytest
 
-from steplog.journal.directories import Places, new_id
-from steplog.journal.locks import Lock
+from steplog.journal.directories import JournalRoots, new_id
+from steplog.journal.locks import FileLock
 from steplog.lifecycle.claiming import in_time
 
 SPARE_S = 0.5
 DEADLINE_S = 30.0
 
 
-class SlowPlaces(Places):
+class SlowPlaces(JournalRoots):
     """Whose disk answers once ``answers`` is set."""
 
     answers = threading.Event()
-    given: ClassVar[list[Lock | None]] = []
+    given: ClassVar[list[FileLock | None]] = []
 
-    def _claim_on_disk(self, place):
+    def _claim_on_disk(self, paths):
         assert self.answers.wait(DEADLINE_S)
-        lock = super()._claim_on_disk(place)
+        lock = super()._claim_on_disk(paths)
         self.given.append(lock)
         return lock
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> SlowPlaces:
+def roots(tmp_path: Path) -> SlowPlaces:
     (tmp_path / "memory").mkdir(mode=0o700)
     SlowPlaces.answers.clear()
     SlowPlaces.given.clear()
     return SlowPlaces(tmp_path / "memory", tmp_path / "spool", "0" * 16)
 
 
-def test_a_disk_that_stalls_is_done_without_and_what_it_gives_later_is_given_back(places: SlowPlaces, caplog):
+def test_a_disk_that_stalls_is_done_without_and_what_it_gives_later_is_given_back(roots: SlowPlaces, caplog):
     """``init`` waited for it without end."""
     began = time.monotonic()
-    place, lock = places.claim(new_id(), lambda claim: in_time(claim, 0.2))
+    paths, lock = roots.claim(new_id(), lambda claim: in_time(claim, 0.2))
     assert time.monotonic() - began < 0.2 + SPARE_S
-    assert (place.on_disk, lock is not None, place.lock.parent) == (False, True, place.memory)
+    assert (paths.on_disk, lock is not None, paths.lock.parent) == (False, True, paths.memory)
     assert "steplog goes without a disk: it does not answer within 0.2 s." in caplog.text
-    places.answers.set()
-    while not places.given or Lock.is_free(place.spool / "lock") is False:
+    roots.answers.set()
+    while not roots.given or FileLock.is_free(paths.spool / "lock") is False:
         assert time.monotonic() - began < DEADLINE_S
         time.sleep(0.01)
 
 
-def test_who_joins_a_run_that_another_process_delivers_is_a_worker_though_the_disk_stalls(places: SlowPlaces):
+def test_who_joins_a_run_that_another_process_delivers_is_a_worker_though_the_disk_stalls(roots: SlowPlaces):
     """Memory shows it; the lock in memory, which nobody has, would have made two agents."""
-    places.answers.set()
-    place, lock = places.claim(new_id(), in_time)
-    held = place.show_agent(None)
-    assert place.on_disk
+    roots.answers.set()
+    paths, lock = roots.claim(new_id(), in_time)
+    held = paths.show_agent(None)
+    assert paths.on_disk
     assert lock is not None
-    places.answers.clear()
-    joined, other = places.claim(place.local_id, lambda claim: in_time(claim, 0.1))
-    places.answers.set()
+    roots.answers.clear()
+    joined, other = roots.claim(paths.local_id, lambda claim: in_time(claim, 0.1))
+    roots.answers.set()
     assert (joined.on_disk, other) == (False, None)
     assert len(held) == 1
 
 
-def test_what_a_disk_that_is_well_gives_or_raises_is_passed_on(places: SlowPlaces, tmp_path: Path, caplog):
-    places.answers.set()
+def test_what_a_disk_that_is_well_gives_or_raises_is_passed_on(roots: SlowPlaces, tmp_path: Path, caplog):
+    roots.answers.set()
     (tmp_path / "spool").write_text("a file")
-    place, _ = places.claim(new_id(), in_time)
-    assert not place.on_disk
+    paths, _ = roots.claim(new_id(), in_time)
+    assert not paths.on_disk
     assert "is not a directory of its own" in caplog.text

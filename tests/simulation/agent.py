@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from simulation import oracle
 from simulation.pens import Killed, Pen
 from simulation.weather import TIMEOUT_S
-from steplog.delivery.consignment import Consignment, Terms, Wait
 from steplog.delivery.exchange import Answer
+from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.sender import Due, Sender
 from steplog.delivery.verdicts import NOT_STORED, Verdict, judge
 
@@ -35,34 +35,34 @@ class SimAgent:
         self.world = world
         self.dead = False
         self.sender = Sender(random.Random(world.random.getrandbits(32)), POLL_MAX_S)
-        self.consignments: dict[SimRun, Consignment] = {}
+        self.outboxes: dict[SimRun, Outbox] = {}
         self._busy = [False] * LANES
         self._look_at = [0.0] * LANES
         self._poll_s = [POLL_MIN_S] * LANES
         for run in world.runs:
-            consignment = Consignment(
+            outbox = Outbox(
                 run.address,
                 run.aside,
-                Terms(0.5, LANES),
+                DeliveryOptions(0.5, LANES),
                 random.Random(world.random.getrandbits(32)),
                 "me" if adopted else None,
             )
-            self.consignments[run] = consignment
+            self.outboxes[run] = outbox
             for pen in run.known:
-                consignment.add(pen.journal())
+                outbox.add(pen.journal())
             if run.status is not None:
-                consignment.end_with(run.status)
-                consignment.status_sent = run.status_sent
+                outbox.end_with(run.status)
+                outbox.status_sent = run.status_sent
             elif not adopted and world.random.random() < 0.5:
-                consignment.knows(run.server.memory.batch)
-            self.sender.add(world.now, consignment, run.server, adopted)
+                outbox.knows(run.server.memory.batch)
+            self.sender.add(world.now, outbox, run.server, adopted)
         for lane in range(LANES):
             self._look_in(lane, 0.0)
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
     def add(self, run: SimRun, pen: Pen) -> None:
-        self.consignments[run].add(pen.journal())
+        self.outboxes[run].add(pen.journal())
         self.notice()
 
     def notice(self) -> None:
@@ -77,8 +77,8 @@ class SimAgent:
 
         def told() -> None:
             write(self.world.now)
-            for consignment in self.consignments.values():
-                consignment.release_waits()
+            for outbox in self.outboxes.values():
+                outbox.release_waits()
 
         if not self.dead:
             self._guarded(told)
@@ -91,23 +91,23 @@ class SimAgent:
 
     def decide(self, run: SimRun) -> None:
         if run.status is not None:
-            self.consignments[run].end_with(run.status)
+            self.outboxes[run].end_with(run.status)
             self.wake()
 
     def flush(self, run: SimRun, timeout_s: float) -> None:
         """Somebody waits, and when he is told that it is done, it must be."""
-        consignment = self.consignments[run]
+        outbox = self.outboxes[run]
         numbers = {entry.number for pen in run.known for entry in pen.entries}
 
         def done() -> None:
             missing = self.world_missing(run, numbers) - run.shaky
-            if missing and not run.deleted and not consignment.gone:
+            if missing and not run.deleted and not outbox.gone:
                 self.world.wrong(f"a flush ended while {len(missing)} records were not there: {sorted(missing)[:5]}")
 
-        wait = Wait(done)
-        consignment.wait(wait)
-        self.world.after(timeout_s, lambda: wait in consignment.waits and consignment.waits.remove(wait))  # type: ignore[func-returns-value]
-        self._guarded(consignment.release_waits)
+        wait = Waiter(done)
+        outbox.wait(wait)
+        self.world.after(timeout_s, lambda: wait in outbox.waits and outbox.waits.remove(wait))  # type: ignore[func-returns-value]
+        self._guarded(outbox.release_waits)
         self.wake()
 
     def world_missing(self, run: SimRun, numbers: set[int]) -> set[int]:
@@ -115,9 +115,9 @@ class SimAgent:
 
     def idle(self) -> bool:
         """Whether everything is delivered, as far as it can be."""
-        return all(
-            consignment.idle() or (run.deleted and consignment.gone) for run, consignment in self.consignments.items()
-        ) and not any(self._busy)
+        return all(outbox.idle() or (run.deleted and outbox.gone) for run, outbox in self.outboxes.items()) and not any(
+            self._busy
+        )
 
     # -- its threads ----------------------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class SimAgent:
         self._busy[lane] = True
         self._poll_s[lane] = POLL_MIN_S
         blow = server.weather.strike(world.now, world.random)
-        run = next(run for run, consignment in self.consignments.items() if consignment is due.consignment)
+        run = next(run for run, outbox in self.outboxes.items() if outbox is due.outbox)
         new = oracle.leaving(world, run, due.order.request)
         box: list[Answer | None] = []
         if blow.arrives_s is not None:
@@ -184,7 +184,7 @@ class SimAgent:
         judged = judge(answer, due.order.echoes) if isinstance(answer, Answer) else None
         accepted = judged is not None and judged.verdict is Verdict.ACCEPTED
         (server.passed_at if accepted else server.failed_at).append(world.now)
-        run = next(run for run, consignment in self.consignments.items() if consignment is due.consignment)
+        run = next(run for run, outbox in self.outboxes.items() if outbox is due.outbox)
         if isinstance(answer, Answer) and answer.status == 409:
             oracle.mark_heard(world, run, due, answer)
         told = new if judged is not None and (judged.verdict in NOT_STORED or judged.declined) else set()
@@ -192,8 +192,8 @@ class SimAgent:
         self.sender.answered(world.now, due, answer)
         run.half_told -= told
         run.in_the_dark -= told
-        due.consignment.release_waits()
-        if due.consignment.status_sent and not run.status_sent:
+        due.outbox.release_waits()
+        if due.outbox.status_sent and not run.status_sent:
             world.fuse.burn()
             run.status_sent, run.confirmed_at = True, world.now
             world.fuse.burn()

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from steplog.delivery.news import news
+from steplog.delivery.deferred_log import deferred_log
 
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logging.getLogger("steplog"), "disabled", True)
     yield
-    news.forget()
+    deferred_log.forget()

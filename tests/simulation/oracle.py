@@ -56,7 +56,7 @@ def restored(world: World, server: SimServer) -> None:
 def mark_heard(world: World, run: SimRun, due: Due, answer: Answer) -> None:
     """The agent hears that the server went back: of what that lost, the journal may have let go what was delivered."""
     for pen in run.known:
-        first = due.consignment.journals[pen.name].memory.pieces()[0].base
+        first = due.outbox.journals[pen.name].memory.extents()[0].base
         run.lost |= {e.number for e in pen.entries if e.position < first and e.number in run.shaky}
 
 
@@ -82,8 +82,8 @@ def marked_sent(world: World) -> dict[SimRun, int]:
     """How many records of each run the marks say were sent, with no answer that tells what became of them."""
 
     def sent(pen: Pen) -> int:
-        marks = pen.journal().marks
-        return (marks.sent | (1 << marks.reach) - 1).bit_count()
+        cursor = pen.journal().cursor
+        return (cursor.sent | (1 << cursor.reach) - 1).bit_count()
 
     return {run: sum(sent(pen) for pen in run.known) for run in world.runs}
 
@@ -131,9 +131,9 @@ def _left(world: World) -> str:
     if agent is None:
         return "no agent"
     return "; ".join(
-        f"{consignment.pending()} records, question {consignment.inquiry.question}, status {consignment.status} "
-        f"{consignment.status_sent}, trouble {agent.sender.trouble(consignment)}"
-        for consignment in agent.consignments.values()
+        f"{outbox.pending()} records, question {outbox.probe.question}, status {outbox.status} "
+        f"{outbox.status_sent}, trouble {agent.sender.trouble(outbox)}"
+        for outbox in agent.outboxes.values()
     )
 
 
@@ -175,11 +175,11 @@ def _kept(world: World, run: SimRun) -> list[str]:
     for pen in run.known:
         journal = pen.journal()
         end = journal.written()
-        there = {number_in(_value(record)) for record in wire.records(journal.read(journal.marks.delivered, end))}
+        there = {number_in(_value(record)) for record in wire.records(journal.read(journal.cursor.delivered, end))}
         aside = set(run.aside.kept.get(pen.name, ()))
         for entry in pen.entries:
-            if entry.position >= journal.marks.delivered and entry.number not in there and entry.position not in aside:
-                settled = journal.marks.done >> (entry.position - journal.marks.delivered) & 1
+            if entry.position >= journal.cursor.delivered and entry.number not in there and entry.position not in aside:
+                settled = journal.cursor.done >> (entry.position - journal.cursor.delivered) & 1
                 if not settled:
                     wrong.append(f"of a deleted run, record {entry.number} is gone")
                     break
@@ -224,19 +224,19 @@ def _counted(world: World, run: SimRun, counts: dict[int, int], aside: list[int]
     """The marks say what happened."""
     wrong = []
     extras = sum(count - 1 for count in counts.values())
-    marks = [pen.journal().marks for pen in run.known]
-    ambiguous = sum(mark.ambiguous for mark in marks)
+    cursor = [pen.journal().cursor for pen in run.known]
+    ambiguous = sum(mark.ambiguous for mark in cursor)
     if any(count > 1 and number not in run.ambiguous for number, count in counts.items()):
         wrong.append(f"{extras} records too many on the server; ambiguous: {ambiguous}")
     certain = len(run.ambiguous - run.half_told) - world.fuse.burnt
     if run.restored is None and not certain <= ambiguous <= len(run.ambiguous) + run.half_sent + world.fuse.burnt:
         wrong.append(f"{len(run.ambiguous)} records are ambiguous, and the marks say {ambiguous}")
-    rejected = sum(mark.rejected for mark in marks)
+    rejected = sum(mark.rejected for mark in cursor)
     if rejected != len(aside):
         wrong.append(f"{len(aside)} records are set aside, and the marks say {rejected}")
     if world.agent is None or not world.agent.idle() or run.restored is not None:
         return wrong
-    delivered = sum(mark.records for mark in marks)
+    delivered = sum(mark.records for mark in cursor)
     logged = sum(len(pen.entries) for pen in run.known)
     if delivered + rejected != logged:
         wrong.append(f"{logged} logged, but {delivered} delivered and {rejected} refused by the marks")

@@ -12,8 +12,8 @@ from typing import Any
 
 from steplog.delivery import wire
 from steplog.journal.append import Segment
+from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.journal import Journal
-from steplog.journal.marks import MARKS_BYTES
 from steplog.journal.memory import Block
 from steplog.journal.range import Range
 from steplog.journal.sources import OwnSource
@@ -44,7 +44,7 @@ class Marked:
     """Memory for marks, with a fuse at each store."""
 
     def __init__(self, fuse: Fuse) -> None:
-        self._bytes = bytearray(MARKS_BYTES)
+        self._bytes = bytearray(CURSOR_BYTES)
         self._fuse = fuse
 
     def __len__(self) -> int:
@@ -150,7 +150,7 @@ class Pen:
 
     def __post_init__(self) -> None:
         self.writer = Writer(Pool(self.size), self.id, value_bytes_max=1 << 20, clock=self.clock)  # type: ignore[arg-type]
-        self.marks = Marked(self.fuse)
+        self.cursor = Marked(self.fuse)
         self.names = [f"m{index}" for index in range(self.source.choice((1, 1, 2, 5, 9)))]
         self.with_step = self.source.random() < 0.5
         self._position = 0
@@ -161,7 +161,7 @@ class Pen:
 
     def journal(self) -> Journal:
         """The journal as a new agent opens it."""
-        return Journal(self.name, OwnSource(self.writer), self.marks, lambda: self.living)
+        return Journal(self.name, OwnSource(self.writer), self.cursor, lambda: self.living)
 
     def write(self, number: int) -> Entry:
         """One call of ``log``; the number can be read from the value."""

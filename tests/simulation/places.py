@@ -9,7 +9,7 @@ from simulation import oracle
 from simulation.pens import Pen, SetAside, number_in
 from simulation.weather import Weather
 from steplog.delivery.exchange import Answer, Request
-from steplog.delivery.order import Address
+from steplog.delivery.order import RunAddress
 from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class SimRun:
     """One run: its writers, where it goes, and what has been decided about it."""
 
     server: SimServer
-    address: Address
+    address: RunAddress
     memory_run: str
     aside: SetAside
     pens: list[Pen] = field(default_factory=list)

@@ -6,16 +6,16 @@ import random
 from dataclasses import replace
 
 from simulation import places
-from steplog.delivery import doubt, inquiry, metrics, ranges, sender, verdicts, wire
+from steplog.delivery import metrics, poison, probe, ranges, sender, verdicts, wire
+from steplog.delivery.backlog import Backlog
 from steplog.delivery.backoff import Backoff
-from steplog.delivery.consignment import Consignment
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.metrics import MetricStream
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.ranges import RangeStream
-from steplog.delivery.remains import Remains
 from steplog.delivery.sender import Sender
 from steplog.delivery.verdicts import Verdict
-from steplog.journal.marks import Marks
+from steplog.journal.cursor import Cursor
 
 PLANTED = {}
 
@@ -59,7 +59,7 @@ def mark_moved_past_an_unanswered_lane(patch):
         step = position + 1 - self.delivered
         return replace(self, delivered=position + 1, settled=self.settled >> step, sent=self.sent >> step)
 
-    patch.setattr(Marks, "with_settled", with_settled)
+    patch.setattr(Cursor, "with_settled", with_settled)
 
 
 @planted
@@ -76,20 +76,20 @@ def one_name_on_two_lanes(patch):
 
 @planted
 def status_sent_before_the_last_acknowledgement(patch):
-    patch.setattr(Consignment, "_settled", lambda self, ends: True)
+    patch.setattr(Outbox, "_settled", lambda self, ends: True)
 
 
 @planted
 def status_sent_before_the_other_writers_are_through(patch):
-    settled = Consignment._settled
-    patch.setattr(Consignment, "_settled", lambda self, ends: settled(self, dict(list(ends.items())[:1])))
+    settled = Outbox._settled
+    patch.setattr(Outbox, "_settled", lambda self, ends: settled(self, dict(list(ends.items())[:1])))
 
 
 @planted
 def stock_turned_to_batch(patch):
     def stream(self, writer):
         journal = self.journals[writer]
-        if not self.inquiry.takes_ranges:
+        if not self.probe.takes_ranges:
             if writer not in self._metrics:
                 self._metrics[writer] = MetricStream(journal, self._aside, self.name_lanes, self._source)
             return self._metrics[writer]
@@ -97,33 +97,33 @@ def stock_turned_to_batch(patch):
             self._ranges[writer] = RangeStream(journal, self._aside, 0.5, self._source)
         return self._ranges[writer]
 
-    patch.setattr(Consignment, "_stream", stream)
+    patch.setattr(Outbox, "_stream", stream)
 
 
 @planted
 def stock_after_a_single_404(patch):
-    told = inquiry.Inquiry._told_run
+    told = probe.CapabilityProbe._told_run
 
     def told_run(self, now, judgement, body):
         self._listed = True
         told(self, now, judgement, body)
 
-    patch.setattr(inquiry.Inquiry, "_told_run", told_run)
+    patch.setattr(probe.CapabilityProbe, "_told_run", told_run)
 
 
 @planted
 def set_aside_while_everything_is_refused(patch):
     def blocked(self, now, judgement):
-        if self._doubt is not None:
-            self._put_aside(now, self._doubt)
+        if self._poison_test is not None:
+            self._put_aside(now, self._poison_test)
 
     patch.setattr(RangeStream, "_blocked", blocked)
 
 
 @planted
 def set_aside_at_the_first_refusal(patch):
-    patch.setattr(doubt, "ROUNDS", 0)
-    patch.setattr(doubt.Doubt, "block", lambda self: None)
+    patch.setattr(poison, "ROUNDS", 0)
+    patch.setattr(poison.PoisonTest, "block", lambda self: None)
 
 
 @planted
@@ -133,11 +133,11 @@ def set_aside_because_something_had_passed_before_the_trouble(patch):
     def refuse(self, now, batch, judgement):
         refused(self, now, batch, judgement)
         if (
-            self._doubt is not None
-            and self._doubt.end - self._doubt.first == 1
+            self._poison_test is not None
+            and self._poison_test.end - self._poison_test.first == 1
             and judgement.verdict is Verdict.REFUSED
         ):
-            self._put_aside(now, self._doubt)
+            self._put_aside(now, self._poison_test)
 
     patch.setattr(RangeStream, "_refused", refuse)
 
@@ -166,7 +166,7 @@ def sent_again_while_it_is_set_aside(patch):
 
 @planted
 def a_fault_at_every_other_request_is_the_records_own(patch):
-    patch.setattr(doubt, "FAULT_ROUNDS", 1)
+    patch.setattr(poison, "FAULT_ROUNDS", 1)
     patch.setattr(ranges, "FAULTS_MAX", 1)
     patch.setattr(metrics, "FAULTS_MAX", 1)
 
@@ -195,7 +195,7 @@ def a_probe_that_is_never_answered_for(patch):
 
 @planted
 def sent_is_not_stored_before_the_request(patch):
-    patch.setattr(Marks, "with_sent", lambda self, positions: self)
+    patch.setattr(Cursor, "with_sent", lambda self, positions: self)
 
 
 @planted
@@ -203,7 +203,7 @@ def settled_bits_are_forgotten_at_a_restart(patch):
     built = MetricStream.__init__
 
     def build(self, journal, aside, lanes, source):
-        journal.set_marks(replace(journal.marks, settled=0))
+        journal.set_cursor(replace(journal.cursor, settled=0))
         built(self, journal, aside, lanes, source)
 
     patch.setattr(MetricStream, "__init__", build)
@@ -216,13 +216,13 @@ def an_older_backup_is_not_noticed(patch):
 
 @planted
 def what_went_with_an_older_backup_is_waited_for(patch):
-    patch.setattr(Remains, "begin", lambda self, first: first)
+    patch.setattr(Backlog, "begin", lambda self, first: first)
 
 
 @planted
 def a_run_that_is_gone_is_never_asked_for_again(patch):
-    following = Consignment.next
-    patch.setattr(Consignment, "next", lambda self, now, lane: None if self.gone else following(self, now, lane))
+    following = Outbox.next
+    patch.setattr(Outbox, "next", lambda self, now, lane: None if self.gone else following(self, now, lane))
 
 
 @planted
@@ -232,50 +232,50 @@ def the_key_is_not_read_again(patch):
 
 @planted
 def the_status_is_sent_by_each_agent_anew(patch):
-    ended = Consignment.end_with
+    ended = Outbox.end_with
 
     def end_with(self, status):
         ended(self, status)
         self.__class__ = Again
 
-    class Again(Consignment):
+    class Again(Outbox):
         status_sent = property(lambda self: self.__dict__.get("told", False), lambda self, sent: None)
 
         def _status_answered(self, now, judgement, status):
             self.__dict__["told"] = judgement.verdict is Verdict.ACCEPTED
 
-    patch.setattr(Consignment, "end_with", end_with)
+    patch.setattr(Outbox, "end_with", end_with)
 
 
 @planted
 def refused_records_are_not_counted(patch):
-    passed_over = Remains.pass_over
+    passed_over = Backlog.pass_over
 
     def silently(self, position):
-        rejected = self.journal.marks.rejected
+        rejected = self.journal.cursor.rejected
         passed_over(self, position)
-        self.journal.set_marks(replace(self.journal.marks, rejected=rejected))
+        self.journal.set_cursor(replace(self.journal.cursor, rejected=rejected))
 
-    patch.setattr(Remains, "pass_over", silently)
+    patch.setattr(Backlog, "pass_over", silently)
 
 
 @planted
 def a_refused_status_is_given_up(patch):
-    answered = Consignment._status_answered
+    answered = Outbox._status_answered
 
     def give_up(self, now, judgement, status):
         answered(self, now, judgement, status)
         if judgement.verdict is Verdict.REFUSED:
             self.refused = judgement
 
-    patch.setattr(Consignment, "_status_answered", give_up)
+    patch.setattr(Outbox, "_status_answered", give_up)
 
 
 @planted
 def a_range_that_may_have_arrived_is_forgotten_when_the_server_turns_stock(patch):
     def order(self, address, lane=0):
         made = ordered(self, address)
-        self.journal.set_marks(replace(self.journal.marks, reach=0))
+        self.journal.set_cursor(replace(self.journal.cursor, reach=0))
         return made
 
     ordered = RangeStream.order
@@ -284,11 +284,11 @@ def a_range_that_may_have_arrived_is_forgotten_when_the_server_turns_stock(patch
 
 @planted
 def a_record_is_ambiguous_each_time_that_it_goes_again(patch):
-    sent = Marks.with_sent
+    sent = Cursor.with_sent
 
     def with_sent(self, positions):
         bits = sum(1 << (position - self.delivered) for position in positions)
         made = sent(self, positions)
         return replace(made, ambiguous=self.ambiguous + (self.sent & bits).bit_count())
 
-    patch.setattr(Marks, "with_sent", with_sent)
+    patch.setattr(Cursor, "with_sent", with_sent)

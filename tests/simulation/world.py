@@ -18,7 +18,7 @@ from simulation.pens import Entry, Fuse, Pen, SetAside
 from simulation.places import SimRun, SimServer
 from simulation.weather import Weather
 from steplog.delivery.exchange import Request
-from steplog.delivery.order import Address
+from steplog.delivery.order import RunAddress
 
 START = 1000.0
 ANSWER_LATE_S = 3600.0  # the longest that a server may ask us to stay away
@@ -104,7 +104,7 @@ class World:
     def _draw_run(self, index: int) -> SimRun:
         server = self.random.choice(self.servers)
         made = server.memory.add_run("me", "demo")
-        run = SimRun(server, Address("me", "demo", made.uuid), made.uuid, SetAside(self.fuse, self._on_disk))
+        run = SimRun(server, RunAddress("me", "demo", made.uuid), made.uuid, SetAside(self.fuse, self._on_disk))
         bad = self.random.choice((0, 0, 0, 0.01, 0.05))
         length = self.random.choice((5, 60, 400))
         for number in range(self.random.choice((1, 1, 2, 3))):

@@ -28,17 +28,17 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
 
-from steplog.delivery.consignment import Consignment, Terms, Wait
-from steplog.delivery.custody import Custody
+from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Answer, Transport
-from steplog.delivery.keeper import Keeper
-from steplog.delivery.news import news
-from steplog.delivery.pulse import Pulse, wait_for
+from steplog.delivery.lease import Lease
+from steplog.delivery.loop import Loop, wait_for
+from steplog.delivery.maintenance import Maintenance
+from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.sender import Due, Sender
 from steplog.errors import ServerUnavailableError
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["BUSY_DISK_S", "DISK_S", "GIVE_WAY_S", "Agent", "Prospect"]
+__all__ = ["BUSY_DISK_S", "DISK_S", "GIVE_WAY_S", "Agent", "Progress"]
 
 DISK_S = 0.25  # to wait for a disk that is well
 BUSY_DISK_S = 2.0  # and for one that has much to write: what workers have begun to write is only seen after that
@@ -47,7 +47,7 @@ T = TypeVar("T")
 _log = logging.getLogger("steplog")
 
 
-class Prospect(NamedTuple):
+class Progress(NamedTuple):
     """About so many records are left; what keeps them, if anything does; for how long the server has not answered."""
 
     left: int
@@ -68,57 +68,57 @@ class Agent:
 
     def __init__(
         self,
-        terms: Terms,
+        options: DeliveryOptions,
         exchange_timeout_s: float,
         spool_interval_s: float = 1.0,
-        adopt: Callable[[set[str]], Iterable[tuple[Custody, Transport]]] = lambda held: (),
+        adopt: Callable[[set[str]], Iterable[tuple[Lease, Transport]]] = lambda held: (),
         memory_is_short: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         source: random.Random | None = None,
     ) -> None:
         self.random = source or random.Random()
-        self.terms = terms
+        self.options = options
         self.faults = 0  # exceptions that no thread should have seen
         self._exchange_timeout_s = exchange_timeout_s
         self._clock = clock
         self._sender = Sender(self.random)
         self.lock = threading.RLock()
-        self.custodies: dict[Consignment, Custody] = {}
-        self._pulses: list[Pulse] = []
+        self.leases: dict[Outbox, Lease] = {}
+        self._loops: list[Loop] = []
         self._under_way: dict[int, _Flight] = {}  # by lane
-        self._keeper = Keeper(self, spool_interval_s, adopt, memory_is_short, clock)
-        self._lanes_max = terms.connections_max
-        news.forget()
+        self._maintenance = Maintenance(self, spool_interval_s, adopt, memory_is_short, clock)
+        self._lanes_max = options.connections_max
+        deferred_log.forget()
 
     # -- runs -----------------------------------------------------------------------------------------------------
 
-    def deliver(self, custody: Custody, transport: Transport, adopted: bool = False) -> None:
+    def deliver(self, lease: Lease, transport: Transport, adopted: bool = False) -> None:
         """Deliver a run from now on; or one that is delivered already, over this transport from now on."""
         with self.lock:
-            self._keeper.take(custody)
-            self._sender.add(self._clock(), custody.consignment, transport, adopted)
+            self._maintenance.take(lease)
+            self._sender.add(self._clock(), lease.outbox, transport, adopted)
             self._start_lanes()
-        if custody.own is not None:
-            self.keep(custody.own)
+        if lease.own is not None:
+            self.keep(lease.own)
         else:
-            self._keeper.start(self._fault)
+            self._maintenance.start(self._fault)
         self.wake()
 
-    def hold(self, custody: Custody) -> None:
+    def hold(self, lease: Lease) -> None:
         """Look after a run of this process that goes nowhere yet: to disk, and no further."""
         with self.lock:
-            self._keeper.take(custody)
-        if custody.own is not None:
-            self.keep(custody.own)
+            self._maintenance.take(lease)
+        if lease.own is not None:
+            self.keep(lease.own)
 
     def keep(self, writer: OpenWriter) -> None:
         """Look after a writer of this process, whoever delivers it. Raises RuntimeError where no thread can start."""
-        self._keeper.add(writer)
-        self._keeper.start(self._fault)
+        self._maintenance.add(writer)
+        self._maintenance.start(self._fault)
 
     def wait(
         self,
-        custody: Custody,
+        lease: Lease,
         timeout_s: float,
         status: str | None = None,
         *,
@@ -132,99 +132,99 @@ class Agent:
         """
 
         def waits() -> bool:
-            self._give_way(custody)
+            self._give_way(lease)
             return goes_on()
 
         told: SimpleQueue[None] = SimpleQueue()
-        wait = Wait(lambda: told.put(None))
+        wait = Waiter(lambda: told.put(None))
         deadline = time.monotonic() + timeout_s
         try:
-            self._keeper.do(partial(custody.look, self.lock), min(timeout_s / 2, BUSY_DISK_S))
+            self._maintenance.do(partial(lease.look, self.lock), min(timeout_s / 2, BUSY_DISK_S))
             with self.lock:
                 if status is not None:
-                    custody.decide(status)
-                wait.status = status is not None or (whole and custody.consignment.status is not None)
-                custody.consignment.wait(wait)
-                custody.consignment.release_waits()
+                    lease.decide(status)
+                wait.status = status is not None or (whole and lease.outbox.status is not None)
+                lease.outbox.wait(wait)
+                lease.outbox.release_waits()
             self.wake()
             wait_for(told, deadline - time.monotonic(), waits)
         except Empty:
             return False
         finally:
             with self.lock, contextlib.suppress(ValueError):
-                custody.consignment.waits.remove(wait)
+                lease.outbox.waits.remove(wait)
         with self.lock:
-            return custody.consignment.settled(wait)
+            return lease.outbox.settled(wait)
 
-    def _give_way(self, custody: Custody) -> None:
+    def _give_way(self, lease: Lease) -> None:
         with self.lock:
             now = time.monotonic()
             long = [flight.due for flight in self._under_way.values() if now - flight.since >= GIVE_WAY_S]
-            held_up = [due for due in long if self._sender.gives_way(due, custody.consignment)]
+            held_up = [due for due in long if self._sender.gives_way(due, lease.outbox)]
         for due in held_up:
             due.server.transport.abort(due.order.request)
 
-    def decide(self, custody: Custody, status: str) -> None:
+    def decide(self, lease: Lease, status: str) -> None:
         """Give a run its status, in the background."""
         with self.lock:
-            custody.decide(status)
+            lease.decide(status)
         self.wake()
 
-    def dismiss(self, custody: Custody, timeout_s: float = DISK_S) -> bool:
+    def dismiss(self, lease: Lease, timeout_s: float = DISK_S) -> bool:
         """Have a run removed, waiting no longer than so, if nothing is left and nobody can add to it; whether so."""
         with self.lock:
-            done = custody.consignment in self.custodies and custody.done()
+            done = lease.outbox in self.leases and lease.done()
             if done:
-                self._sender.remove(custody.consignment)
-                del self.custodies[custody.consignment]
+                self._sender.remove(lease.outbox)
+                del self.leases[lease.outbox]
         if done:
-            self._keeper.do(custody.remove, timeout_s)
+            self._maintenance.do(lease.remove, timeout_s)
         return done
 
-    def release(self, custody: Custody) -> None:
+    def release(self, lease: Lease) -> None:
         """Leave a run to somebody else, as it is."""
         with self.lock:
-            if self.custodies.pop(custody.consignment, None) is not None:
-                self._sender.remove(custody.consignment)
-        custody.release()
+            if self.leases.pop(lease.outbox, None) is not None:
+                self._sender.remove(lease.outbox)
+        lease.release()
 
-    def look(self, custody: Custody, at: Callable[[Custody], T]) -> T:
+    def look(self, lease: Lease, at: Callable[[Lease], T]) -> T:
         """What ``at`` sees of a run while nothing moves."""
         with self.lock:
-            return at(custody)
+            return at(lease)
 
-    def trouble(self, custody: Custody) -> str | None:
+    def trouble(self, lease: Lease) -> str | None:
         """What keeps the run from being delivered, if anything does."""
         with self.lock:
-            return self._sender.trouble(custody.consignment)
+            return self._sender.trouble(lease.outbox)
 
-    def prospect(self, custody: Custody) -> Prospect:
+    def progress(self, lease: Lease) -> Progress:
         """How it stands with a run, for those who wait for it."""
         with self.lock:
-            run = custody.consignment
-            return Prospect(run.left(), self._sender.trouble(run), self._sender.silent_s(run, self._clock()))
+            run = lease.outbox
+            return Progress(run.left(), self._sender.trouble(run), self._sender.silent_s(run, self._clock()))
 
     def wake(self) -> None:
         """Have the sender and its lanes look now. Safe in a signal handler."""
         self._sender.wake()
-        for pulse in self._pulses:
-            pulse.wake()
+        for loop in self._loops:
+            loop.wake()
 
     # -- threads --------------------------------------------------------------------------------------------------
 
     def _start_lanes(self) -> None:
         with self.lock:
-            while len(self._pulses) < max(1, min(self._sender.lanes(), self._lanes_max)):
-                pulse, lane = Pulse(), len(self._pulses)
+            while len(self._loops) < max(1, min(self._sender.lanes(), self._lanes_max)):
+                loop, lane = Loop(), len(self._loops)
                 name = f"steplog-sender-{lane}" if lane else "steplog-sender"
                 try:
-                    pulse.start(partial(self._send, pulse, lane), name, self._fault)
+                    loop.start(partial(self._send, loop, lane), name, self._fault)
                 except RuntimeError:
                     if not lane:
                         raise
                     self._lanes_max = lane  # no more threads here: the first one serves the other lanes
                     return
-                self._pulses.append(pulse)
+                self._loops.append(loop)
 
     def _fault(self, thread: str, error: BaseException) -> None:
         self.faults += 1
@@ -249,27 +249,27 @@ class Agent:
                 self._sender.stumbled(self._clock())
                 raise
 
-    def _send(self, pulse: Pulse, lane: int) -> None:
+    def _send(self, loop: Loop, lane: int) -> None:
         """One attempt of a sender thread: the exchange that is due, if one is."""
         begun, worked = time.monotonic(), time.thread_time()
         with self._deciding():
             found = self._next(lane)
         if not isinstance(found, _Flight):
-            pulse.idle(None if found is None else found - self._clock())
+            loop.idle(None if found is None else found - self._clock())
             return
         try:  # from here on nothing comes before the answer: whatever is raised, the sender learns how it ended
             due, answer = found.due, self._exchange(found.due)
             with self._deciding():
                 del self._under_way[found.lane]
                 self._sender.answered(self._clock(), due, answer)
-                pulse.busy()
-                due.consignment.release_waits()
-                if due.consignment in self.custodies:
-                    self.custodies[due.consignment].settle()
-                hurry = any(custody.consignment.waits for custody in self.custodies.values())
+                loop.busy()
+                due.outbox.release_waits()
+                if due.outbox in self.leases:
+                    self.leases[due.outbox].settle()
+                hurry = any(lease.outbox.waits for lease in self.leases.values())
             if not hurry:
-                whole_s = (time.thread_time() - worked) * len(self._pulses) / self.terms.cpu_share_max
-                pulse.rest(whole_s - (time.monotonic() - begun))
+                whole_s = (time.thread_time() - worked) * len(self._loops) / self.options.cpu_share_max
+                loop.rest(whole_s - (time.monotonic() - begun))
         finally:
             if self._under_way.get(found.lane) is found:
                 del self._under_way[found.lane]
@@ -279,7 +279,7 @@ class Agent:
 
         A lane that the first thread serves may get one of its own meanwhile; still it has one request at a time.
         """
-        alone = () if lane else range(len(self._pulses), self._sender.lanes())
+        alone = () if lane else range(len(self._loops), self._sender.lanes())
         soonest: float | None = None
         for one in (lane, *alone):
             due = None if one in self._under_way else self._sender.next(self._clock(), one)

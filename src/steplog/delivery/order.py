@@ -10,11 +10,11 @@ from steplog.delivery.exchange import Request
 from steplog.delivery.verdicts import Judgement
 from steplog.journal.range import Range
 
-__all__ = ["Address", "Aside", "Order"]
+__all__ = ["Aside", "Order", "RunAddress"]
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class RunAddress:
     """Where a run is on its server."""
 
     namespace: str

@@ -9,7 +9,7 @@ import msgspec
 
 from steplog.delivery import wire
 from steplog.delivery.exchange import Request
-from steplog.delivery.order import Address
+from steplog.delivery.order import RunAddress
 
 __all__ = ["LIST_BYTES_MAX", "Question", "ask", "lists", "status_of", "takes_ranges", "username"]
 
@@ -35,7 +35,7 @@ class _Run(msgspec.Struct):
     batch: int = 0
 
 
-def ask(question: Question, address: Address) -> Request:
+def ask(question: Question, address: RunAddress) -> Request:
     """The request that asks it."""
     if question is Question.ACCOUNT:
         return Request("GET", f"{wire.API}/verify-api-key/")

@@ -33,13 +33,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from steplog.delivery import wire
+from steplog.delivery.backlog import SLOTS_MAX, Backlog
 from steplog.delivery.backoff import Backoff
-from steplog.delivery.company import Company
-from steplog.delivery.doubt import FAULTS_MAX, Doubt
+from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
-from steplog.delivery.news import news
-from steplog.delivery.order import Address, Aside, Order
-from steplog.delivery.remains import SLOTS_MAX, Remains
+from steplog.delivery.linger import Linger
+from steplog.delivery.order import Aside, Order, RunAddress
+from steplog.delivery.poison import FAULTS_MAX, PoisonTest
 from steplog.delivery.verdicts import NOT_STORED, Judgement, Verdict
 from steplog.journal.journal import Journal
 from steplog.journal.range import Range, encode
@@ -57,16 +57,16 @@ class RangeStream:
         self.journal = journal
         self.backoff = Backoff(source)  # of the range that the server refuses
         self.trouble: str | None = None  # what is refused for as long as everything is
-        self._remains = Remains(journal, aside)
+        self._backlog = Backlog(journal, aside)
         self._aside = aside
         self._pace = Backoff(source)  # of setting aside
-        self._company = Company(batch_age_s, SLOTS_MAX)
+        self._linger = Linger(batch_age_s, SLOTS_MAX)
         self._slots_max = SLOTS_MAX
         self._steady = 0
         self._deflated = True
         self._faults = 0
-        self._marks = 0  # answers in a row that sent us elsewhere
-        self._doubt: Doubt | None = None
+        self._conflicts = 0  # answers in a row that sent us elsewhere
+        self._poison_test: PoisonTest | None = None
         self.leaving = False  # a record is being set aside
 
     # -- what there is --------------------------------------------------------------------------------------------
@@ -75,69 +75,69 @@ class RangeStream:
         """When there is something to send, or enough may be there, on the monotonic clock; None: nothing, for now."""
         if self.leaving:
             return None
-        ready = hurry or self._doubt is not None
-        if not ready and now < self._company.look_at:
-            return self._company.look_at
-        first = self._remains.first
-        end = self._remains.readable(SLOTS_MAX)
-        if end <= first and (gap_ends := self._remains.gap_ends(now)) is not None:
+        ready = hurry or self._poison_test is not None
+        if not ready and now < self._linger.look_at:
+            return self._linger.look_at
+        first = self._backlog.first
+        end = self._backlog.readable(SLOTS_MAX)
+        if end <= first and (gap_ends := self._backlog.gap_ends(now)) is not None:
             return gap_ends if gap_ends > now else self.due_at(now, hurry)
         whole = end - first >= SLOTS_MAX
-        if end <= first or not (whole or self._remains.carries(first, end)):
-            self._company.none(now)
+        if end <= first or not (whole or self._backlog.carries(first, end)):
+            self._linger.none(now)
             return None
-        ready_at = self._company.ready_at(now, first, end)
+        ready_at = self._linger.ready_at(now, first, end)
         return max(self.backoff.due, self._pace.due, now if ready or whole else ready_at)
 
     def look_again(self) -> None:
         """There may be more than was to be expected."""
-        self._company.look_at = 0.0
+        self._linger.look_at = 0.0
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""
-        return self._remains.settled(end)
+        return self._backlog.settled(end)
 
     def empty(self) -> bool:
         """Whether no record at all is left to send."""
-        return self._remains.empty()
+        return self._backlog.empty()
 
     def pending(self) -> int:
         """How many records are written and neither delivered nor set aside; the cost grows with their number."""
-        return self._remains.pending()
+        return self._backlog.pending()
 
     def give_up(self, end: int) -> None:
         """Do without the records below ``end``, which is readable."""
-        self._remains.give_up(end)
-        if self._doubt is not None and self._doubt.first < end:
-            self._doubt, self._faults = None, 0
+        self._backlog.give_up(end)
+        if self._poison_test is not None and self._poison_test.first < end:
+            self._poison_test, self._faults = None, 0
 
     # -- what is sent ---------------------------------------------------------------------------------------------
 
-    def order(self, address: Address, lane: int = 0) -> Order:
+    def order(self, address: RunAddress, lane: int = 0) -> Order:
         """The exchange that is due; there is one lane."""
-        first = self._remains.first
-        if self._doubt is not None and first >= self._doubt.end:
-            self._doubt = None
-        if self._doubt is not None and self._doubt.probes:
+        first = self._backlog.first
+        if self._poison_test is not None and first >= self._poison_test.end:
+            self._poison_test = None
+        if self._poison_test is not None and self._poison_test.needs_control:
             return self._order(address, Range(self.journal.writer, first, first, {}, b"", b""), self._probed)
         most = self._slots_max
-        if self._doubt is not None:
-            most = min(most, max(1, (self._doubt.end - first) // 2))
-        batch = self._remains.read(most)
-        marks = self.journal.marks
-        if batch.end - first > marks.reach:
-            self.journal.set_marks(replace(marks, reach=batch.end - first))
+        if self._poison_test is not None:
+            most = min(most, max(1, (self._poison_test.end - first) // 2))
+        batch = self._backlog.read(most)
+        cursor = self.journal.cursor
+        if batch.end - first > cursor.reach:
+            self.journal.set_cursor(replace(cursor, reach=batch.end - first))
 
         def answered(now: float, batch: Range, judgement: Judgement) -> None:
             if judgement.verdict in NOT_STORED or judgement.declined:
-                self.journal.set_marks(replace(self.journal.marks, reach=marks.reach))
+                self.journal.set_cursor(replace(self.journal.cursor, reach=cursor.reach))
             self._answered(now, batch, judgement)
 
-        return self._order(address, batch, answered, self._doubt is not None and self._doubt.vouched)
+        return self._order(address, batch, answered, self._poison_test is not None and self._poison_test.vouched)
 
     def _order(
         self,
-        address: Address,
+        address: RunAddress,
         batch: Range,
         answered: Callable[[float, Range, Judgement], None],
         suspect: bool = False,
@@ -169,38 +169,38 @@ class RangeStream:
             self._refused(now, batch, judgement)
         elif judgement.verdict is Verdict.FAULT:
             self._faults += 1
-            if self._doubt is not None and self._doubt.vouched:
+            if self._poison_test is not None and self._poison_test.vouched:
                 self._refused(now, batch, judgement)
             elif self._faults >= FAULTS_MAX:
-                self._doubt = Doubt(batch.first, batch.end, blocked=True)
+                self._poison_test = PoisonTest(batch.first, batch.end, blocked=True)
 
     def _accepted(self, now: float, batch: Range) -> None:
-        begin, aside = self.journal.marks.begin, self._remains.aside_in(batch.first, batch.end)
+        begin, aside = self.journal.cursor.begin, self._backlog.aside_in(batch.first, batch.end)
         given_up = batch.part(batch.first, min(begin, batch.end)).records if begin > batch.first else 0
         self.journal.ack(batch.end, batch.records - given_up, aside, given_up)
-        self._company.took(now, batch.first, batch.end)
+        self._linger.took(now, batch.first, batch.end)
         if self._steady:
             self._steady -= 1
         else:
             self._slots_max = min(SLOTS_MAX, 2 * self._slots_max)
-        self._marks, self.trouble = 0, None
+        self._conflicts, self.trouble = 0, None
         self.backoff.passed()
         if batch.records:
             self._pace.passed()
 
     def _refused(self, now: float, batch: Range, judgement: Judgement) -> None:
-        doubt, count = self._doubt, batch.end - batch.first
-        vouched = doubt is not None and doubt.vouched  # of the run at large
+        poison_test, count = self._poison_test, batch.end - batch.first
+        vouched = poison_test is not None and poison_test.vouched  # of the run at large
         if count > 1:
-            self._doubt = Doubt(batch.first, batch.end, vouched=vouched)
+            self._poison_test = PoisonTest(batch.first, batch.end, vouched=vouched)
             self._slots_max = count // 2
             return
         if not batch.records:
             self.backoff.failed(now)  # nothing that could be at fault
             return
-        if doubt is None or (doubt.first, doubt.end) != (batch.first, batch.end):
-            self._doubt = doubt = Doubt(batch.first, batch.end, vouched=vouched)
-        doubt.refused(judgement.verdict is Verdict.FAULT, judgement.words)
+        if poison_test is None or (poison_test.first, poison_test.end) != (batch.first, batch.end):
+            self._poison_test = poison_test = PoisonTest(batch.first, batch.end, vouched=vouched)
+        poison_test.refused(judgement.verdict is Verdict.FAULT, judgement.words)
 
     def _refused_encoding(self, now: float, judgement: Judgement) -> None:
         self._deflated = not self._deflated
@@ -208,18 +208,18 @@ class RangeStream:
             self._blocked(now, judgement)
 
     def _probed(self, now: float, batch: Range, judgement: Judgement) -> None:
-        doubt = self._doubt
+        poison_test = self._poison_test
         if judgement.verdict is Verdict.MARK:
             self._go_on_from(now, judgement)
         elif judgement.verdict is Verdict.UNSUPPORTED:
             self._refused_encoding(now, judgement)
         elif judgement.verdict in _REFUSALS:
             self._blocked(now, judgement)
-        elif doubt is not None and judgement.verdict is not Verdict.ACCEPTED:
-            doubt.blurred()
-        elif doubt is not None and doubt.passed():
-            self._put_aside(now, doubt)
-        elif doubt is not None and doubt.fault and doubt.rounds:
+        elif poison_test is not None and judgement.verdict is not Verdict.ACCEPTED:
+            poison_test.blurred()
+        elif poison_test is not None and poison_test.passed():
+            self._put_aside(now, poison_test)
+        elif poison_test is not None and poison_test.fault and poison_test.rounds:
             self.backoff.failed(now)
         else:
             self.backoff.try_again()
@@ -227,58 +227,58 @@ class RangeStream:
     def _blocked(self, now: float, judgement: Judgement) -> None:
         """Everything is refused."""
         if self.trouble is None:
-            news.warning("steplog: the server refuses everything: %s. Everything is kept.", judgement.words)
+            deferred_log.warning("steplog: the server refuses everything: %s. Everything is kept.", judgement.words)
         self.trouble = judgement.words
-        if self._doubt is not None:
-            self._doubt.block()
+        if self._poison_test is not None:
+            self._poison_test.block()
         self.backoff.failed(now, judgement.retry_after_s)
 
-    def _put_aside(self, now: float, doubt: Doubt) -> None:
+    def _put_aside(self, now: float, poison_test: PoisonTest) -> None:
         """Once the record is safe in the quarantine, the ranges go on without it."""
-        if self.journal.readable(doubt.first, 1) <= doubt.first:  # it is on disk, and not here yet
-            self._once_more(now, doubt)
+        if self.journal.readable(poison_test.first, 1) <= poison_test.first:  # it is on disk, and not here yet
+            self._once_more(now, poison_test)
             return
-        record = self.journal.read(doubt.first, doubt.end)
+        record = self.journal.read(poison_test.first, poison_test.end)
         self.leaving = True
-        self._aside.put(record, doubt.words, lambda now, safe: self._left(now, doubt, record, safe))
+        self._aside.put(record, poison_test.words, lambda now, safe: self._left(now, poison_test, record, safe))
 
-    def _left(self, now: float, doubt: Doubt, record: Range, safe: bool) -> None:
+    def _left(self, now: float, poison_test: PoisonTest, record: Range, safe: bool) -> None:
         self.leaving = False
         if not safe:
-            self._once_more(now, doubt)
+            self._once_more(now, poison_test)
             return
-        self._remains.pass_over(doubt.first)
-        self._doubt, self._faults = None, 0
+        self._backlog.pass_over(poison_test.first)
+        self._poison_test, self._faults = None, 0
         self.backoff.passed()
         self._pace.failed(now)
         if self._pace.attempt_number == 1:
             self._pace.try_again()  # one alone is no reason to wait
-        news.error(
+        deferred_log.error(
             "steplog: the server refuses the record at position %d (%s): %s. It is set aside; the others go on.",
-            doubt.first,
+            poison_test.first,
             ", ".join(record.names.values()),
-            doubt.words,
+            poison_test.words,
         )
 
-    def _once_more(self, now: float, doubt: Doubt) -> None:
-        doubt.refused(doubt.fault, doubt.words)
+    def _once_more(self, now: float, poison_test: PoisonTest) -> None:
+        poison_test.refused(poison_test.fault, poison_test.words)
         self.backoff.failed(now)
 
     def _go_on_from(self, now: float, judgement: Judgement) -> None:
-        mark, delivered = judgement.mark, self.journal.marks.delivered
-        self._doubt = None
-        self._marks += 1
-        if self._marks > 1 or not 0 <= mark <= self.journal.written() or mark == delivered:
+        mark, delivered = judgement.mark, self.journal.cursor.delivered
+        self._poison_test = None
+        self._conflicts += 1
+        if self._conflicts > 1 or not 0 <= mark <= self.journal.written() or mark == delivered:
             self.backoff.failed(now)  # once is news; over and over is no way to get anywhere
         if delivered < mark <= self.journal.written():
-            aside = self._remains.aside_in(delivered, mark)
+            aside = self._backlog.aside_in(delivered, mark)
             self.journal.ack(mark, self.journal.census(delivered, mark) - aside, aside)
         elif mark < delivered:
-            news.error(
+            deferred_log.error(
                 "steplog: the server went back from position %d to %d of writer %s. What is still here is sent again; "
                 "%d positions are not.",
                 delivered,
                 mark,
                 self.journal.writer,
-                self._remains.go_back_to(mark),
+                self._backlog.go_back_to(mark),
             )

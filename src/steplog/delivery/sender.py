@@ -19,16 +19,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from steplog.delivery.backoff import Backoff
-from steplog.delivery.consignment import Consignment
+from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Answer, Transport
-from steplog.delivery.news import news
 from steplog.delivery.order import Order
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.verdicts import Judgement, Verdict, judge
 
 if TYPE_CHECKING:
     import random
 
-__all__ = ["Due", "Sender", "Server"]
+__all__ = ["Due", "Sender", "ServerState"]
 
 _KEY_INTERVAL_S = 5.0
 _QUIET_MIN_S, _QUIET_MAX_S = 0.02, 0.5  # between two looks at a run that has nothing to send
@@ -36,7 +36,7 @@ _KEYS_AT_ONCE_MAX = 2  # other keys that are tried at once, one after the other
 _SERVER_TROUBLE = frozenset((Verdict.AGAIN, Verdict.FAULT, Verdict.KEY_REFUSED))
 
 
-class Server:
+class ServerState:
     """A server as the sender knows it: how to reach it, and how it is."""
 
     def __init__(self, transport: Transport, source: random.Random) -> None:
@@ -45,8 +45,8 @@ class Server:
         self.trouble: str | None = None  # the last error, while there is one
         self.told = False  # of the trouble, in the log
         self.asked_at: float | None = None  # the first request since it last answered
-        self.failed: Consignment | None = None  # the one that failed last, since it was last well
-        self.probe: Due | None = None  # it is down, and this is under way to see whether it still is
+        self.failed: Outbox | None = None  # the one that failed last, since it was last well
+        self.trial: Due | None = None  # it is down, and this is under way to see whether it still is
         self.rekeyed_at = 0.0
         self.keys_tried = 0
 
@@ -54,11 +54,11 @@ class Server:
 class Due:
     """An order with what it belongs to, sent at ``sent_at``."""
 
-    __slots__ = ("consignment", "order", "sent_at", "server")
+    __slots__ = ("order", "outbox", "sent_at", "server")
 
-    def __init__(self, server: Server, consignment: Consignment, order: Order, sent_at: float) -> None:
+    def __init__(self, server: ServerState, outbox: Outbox, order: Order, sent_at: float) -> None:
         self.server = server
-        self.consignment = consignment
+        self.outbox = outbox
         self.order = order
         self.sent_at = sent_at
 
@@ -69,10 +69,10 @@ class _Entry:
     ``quiet``: where nothing was found on a lane, until when it is not looked at there again, and for how long then.
     """
 
-    __slots__ = ("adopted", "consignment", "quiet", "server", "turn")
+    __slots__ = ("adopted", "outbox", "quiet", "server", "turn")
 
-    def __init__(self, consignment: Consignment, server: Server, adopted: bool) -> None:
-        self.consignment = consignment
+    def __init__(self, outbox: Outbox, server: ServerState, adopted: bool) -> None:
+        self.outbox = outbox
         self.server = server
         self.adopted = adopted
         self.turn = 0
@@ -85,7 +85,7 @@ class _Entry:
         return now + seconds
 
     def rank(self) -> tuple[bool, bool, int]:
-        return not self.consignment.waits, self.adopted, self.turn
+        return not self.outbox.waits, self.adopted, self.turn
 
 
 class Sender:
@@ -94,45 +94,45 @@ class Sender:
     def __init__(self, source: random.Random, quiet_max_s: float = _QUIET_MAX_S) -> None:
         self._source = source
         self._quiet_max_s = quiet_max_s
-        self._servers: dict[Transport, Server] = {}
-        self._entries: dict[Consignment, _Entry] = {}
+        self._servers: dict[Transport, ServerState] = {}
+        self._entries: dict[Outbox, _Entry] = {}
         self._turn = 0
         self._load: Counter[int] = Counter()  # names by lane, of all runs
-        self._at: Consignment | None = None  # the one that is being looked at
+        self._at: Outbox | None = None  # the one that is being looked at
         self._woken = False
 
-    def add(self, now: float, consignment: Consignment, transport: Transport, adopted: bool = False) -> None:
+    def add(self, now: float, outbox: Outbox, transport: Transport, adopted: bool = False) -> None:
         """Deliver this from now on; or, if it is known, over this transport from now on."""
         if transport not in self._servers:
-            self._servers[transport] = Server(transport, self._source)
-        self._entries[consignment] = _Entry(consignment, self._servers[transport], adopted)
-        consignment.name_lanes.share(self._load)
+            self._servers[transport] = ServerState(transport, self._source)
+        self._entries[outbox] = _Entry(outbox, self._servers[transport], adopted)
+        outbox.name_lanes.share(self._load)
         self._drop_servers()
 
-    def remove(self, consignment: Consignment) -> None:
+    def remove(self, outbox: Outbox) -> None:
         """Forget it."""
-        if self._entries.pop(consignment, None) is not None:
-            consignment.name_lanes.share(Counter())
+        if self._entries.pop(outbox, None) is not None:
+            outbox.name_lanes.share(Counter())
         self._drop_servers()
 
     def _drop_servers(self) -> None:
         used = {entry.server for entry in self._entries.values()}
         self._servers = {transport: server for transport, server in self._servers.items() if server in used}
 
-    def trouble(self, consignment: Consignment) -> str | None:
+    def trouble(self, outbox: Outbox) -> str | None:
         """What keeps a consignment from being delivered, if anything does."""
-        entry = self._entries.get(consignment)
-        return consignment.trouble or (entry.server.trouble if entry is not None else None)
+        entry = self._entries.get(outbox)
+        return outbox.trouble or (entry.server.trouble if entry is not None else None)
 
-    def silent_s(self, consignment: Consignment, now: float) -> float:
+    def silent_s(self, outbox: Outbox, now: float) -> float:
         """For how long its server has been asked and has not answered, in seconds."""
-        entry = self._entries.get(consignment)
+        entry = self._entries.get(outbox)
         return 0.0 if entry is None or entry.server.asked_at is None else now - entry.server.asked_at
 
-    def gives_way(self, due: Due, consignment: Consignment) -> bool:
+    def gives_way(self, due: Due, outbox: Outbox) -> bool:
         """Whether an exchange keeps a consignment that somebody waits for from another server, for nobody's sake."""
-        entry = self._entries.get(consignment)
-        return entry is not None and entry.server is not due.server and not due.consignment.waits
+        entry = self._entries.get(outbox)
+        return entry is not None and entry.server is not due.server and not due.outbox.waits
 
     def wake(self) -> None:
         """Look at each again, however quiet it was. Safe in a signal handler."""
@@ -140,7 +140,7 @@ class Sender:
 
     def lanes(self) -> int:
         """How many requests at a time are of use to stock servers; 0: there is none."""
-        return max((consignment.lanes() for consignment in self._entries), default=0)
+        return max((outbox.lanes() for outbox in self._entries), default=0)
 
     def next(self, now: float, lane: int = 0) -> Due | float | None:
         """What is due on this lane now, or when something will be, or when to look again; None: nothing is here."""
@@ -148,20 +148,20 @@ class Sender:
             self._woken = False
             for entry in self._entries.values():
                 entry.quiet.clear()
-                entry.consignment.look_again()
+                entry.outbox.look_again()
         soonest: float | None = None
         for entry in sorted(self._entries.values(), key=_Entry.rank):
             server = entry.server
             found: Order | float | None
-            if server.probe is not None:
+            if server.trial is not None:
                 found = None
-            elif max(server.backoff.due, entry.consignment.backoff.due) > now:
-                found = max(server.backoff.due, entry.consignment.backoff.due)
-            elif not entry.consignment.waits and lane in entry.quiet and entry.quiet[lane][0] > now:
+            elif max(server.backoff.due, entry.outbox.backoff.due) > now:
+                found = max(server.backoff.due, entry.outbox.backoff.due)
+            elif not entry.outbox.waits and lane in entry.quiet and entry.quiet[lane][0] > now:
                 found = entry.quiet[lane][0]
             else:
-                self._at = entry.consignment
-                found = entry.consignment.next(now, lane)
+                self._at = entry.outbox
+                found = entry.outbox.next(now, lane)
                 self._at = None
                 if found is None:
                     found = entry.rest(now, lane, self._quiet_max_s)
@@ -176,54 +176,54 @@ class Sender:
         entry.turn = self._turn
         entry.quiet.clear()
         server = entry.server
-        due = Due(server, entry.consignment, order, now)
+        due = Due(server, entry.outbox, order, now)
         if server.backoff.attempt_number > 0:
-            server.probe = due
+            server.trial = due
         if server.asked_at is None:
             server.asked_at = now
         return due
 
     def answered(self, now: float, due: Due, answer: Answer | str) -> None:
         """Learn from an answer, or from why there was none."""
-        server, consignment = due.server, due.consignment
-        self._at = consignment
+        server, outbox = due.server, due.outbox
+        self._at = outbox
         if isinstance(answer, str):
             judgement, body = Judgement(Verdict.AGAIN, answer), b""
         else:
             judgement, body = judge(answer, due.order.echoes), answer.body
             server.asked_at = None
-        if server.probe is due:
-            server.probe = None
+        if server.trial is due:
+            server.trial = None
         if judgement.verdict not in _SERVER_TROUBLE or (judgement.verdict is Verdict.FAULT and due.order.suspect):
             self._server_well(server)
         else:
-            alone = judgement.verdict is not Verdict.KEY_REFUSED and server.failed in (None, consignment)
+            alone = judgement.verdict is not Verdict.KEY_REFUSED and server.failed in (None, outbox)
             if alone and server.backoff.attempt_number == 0:
-                consignment.failed_alone(now, judgement, due.sent_at)
+                outbox.failed_alone(now, judgement, due.sent_at)
             if alone:
-                consignment.backoff.rest(now, judgement.retry_after_s)
+                outbox.backoff.rest(now, judgement.retry_after_s)
             self._server_troubled(now, due, judgement, None if alone else judgement.retry_after_s)
-        consignment.answered(now, judgement, due.sent_at)
+        outbox.answered(now, judgement, due.sent_at)
         due.order.answered(now, judgement, body)
         self._at = None
 
     def stumbled(self, now: float) -> None:
         """Something was raised in the middle of a consignment: let it wait, and the others go on."""
-        consignment, self._at = self._at, None
-        if consignment is not None:
-            consignment.backoff.failed(now)
+        outbox, self._at = self._at, None
+        if outbox is not None:
+            outbox.backoff.failed(now)
 
-    def _server_well(self, server: Server) -> None:
+    def _server_well(self, server: ServerState) -> None:
         server.backoff.passed()
         server.failed = None
         server.keys_tried = 0
         server.trouble = None
         if server.told:
             server.told = False
-            news.info("steplog: %s answers again.", server.transport.base_url)
+            deferred_log.info("steplog: %s answers again.", server.transport.base_url)
 
     def _server_troubled(self, now: float, due: Due, judgement: Judgement, at_least: float | None) -> None:
-        server, due.server.failed = due.server, due.consignment
+        server, due.server.failed = due.server, due.outbox
         if judgement.verdict is Verdict.KEY_REFUSED:
             if due.sent_at < server.rekeyed_at or self._other_key(now, server):
                 server.backoff.try_again()  # with another key
@@ -235,9 +235,9 @@ class Sender:
             server.told = True
             where = server.transport.base_url
             words = judgement.words if judgement.words.startswith(where) else f"{where}: {judgement.words}"
-            news.warning("steplog: %s. Records are kept and will be sent; this is said once.", words)
+            deferred_log.warning("steplog: %s. Records are kept and will be sent; this is said once.", words)
 
-    def _other_key(self, now: float, server: Server) -> bool:
+    def _other_key(self, now: float, server: ServerState) -> bool:
         if server.keys_tried >= _KEYS_AT_ONCE_MAX:
             server.keys_tried = 0
             return False
@@ -247,5 +247,5 @@ class Sender:
         server.rekeyed_at = now
         for entry in self._entries.values():
             if entry.server is server:
-                entry.consignment.inquiry.rekeyed()
+                entry.outbox.probe.rekeyed()
         return True

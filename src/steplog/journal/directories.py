@@ -39,11 +39,11 @@ from pathlib import Path
 from time import time_ns
 
 from steplog.errors import ConfigurationError
-from steplog.journal.locks import Lock
+from steplog.journal.locks import FileLock
 
 __all__ = [
-    "Places",
-    "RunPlace",
+    "JournalRoots",
+    "RunPaths",
     "Unchanged",
     "derived_local_id",
     "host_id",
@@ -57,12 +57,12 @@ _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
 _SETTLED_NS = 2_000_000_000
 _WRITER = re.compile(r"[0-9a-f]{32}")
-_InTime = Callable[[Callable[[], "Lock | None"]], "Lock | None"]
+_InTime = Callable[[Callable[[], "FileLock | None"]], "FileLock | None"]
 _HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
-class RunPlace:
+class RunPaths:
     """Where one run is. ``memory`` is None where there is no usable shared memory; ``on_disk``: the spool is usable.
 
     ``other_host`` is the host that the directory belongs to, where that is not this one; its memory is not to be seen.
@@ -79,7 +79,7 @@ class RunPlace:
         """The file whose lock makes its holder the run's agent: on disk, or in memory where the disk is unusable."""
         return (self.spool if self.on_disk or self.memory is None else self.memory) / "lock"
 
-    def show_agent(self, writer: str | None) -> list[Lock]:
+    def show_agent(self, writer: str | None) -> list[FileLock]:
         """Show workers that there is an agent without their touching the disk; what is to be held for that.
 
         An agent that is a ``writer`` here holds the ``alive`` of that one anyway.
@@ -87,7 +87,7 @@ class RunPlace:
         with contextlib.suppress(OSError):
             if self.memory is not None and writer is not None:
                 private_file(self.memory / "agent", writer.encode())
-            elif self.memory is not None and (lock := Lock.take(self.memory / "agent")) is not None:
+            elif self.memory is not None and (lock := FileLock.take(self.memory / "agent")) is not None:
                 os.truncate(self.memory / "agent", 0)
                 return [lock]
         return []
@@ -99,7 +99,7 @@ class RunPlace:
         try:
             shown = (self.memory / "agent").read_text(encoding="ascii")
             path = self.memory / shown / "alive" if _WRITER.fullmatch(shown) else self.memory / "agent"
-            return path.exists() and not Lock.is_free(path)
+            return path.exists() and not FileLock.is_free(path)
         except (OSError, ValueError):
             return False
 
@@ -122,61 +122,63 @@ class RunPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class JournalRoots:
     """The two roots. ``memory`` is None where there is no usable shared memory."""
 
     memory: Path | None
     spool: Path
     host: str
 
-    def run(self, local_id: str) -> RunPlace:
+    def run(self, local_id: str) -> RunPaths:
         """The place of a run, made or not."""
         name = f"{local_id}.{self.host}"
         if not _RUN.fullmatch(name):
             raise ConfigurationError(f"{name!r} is not the name of a run's directory")
-        return RunPlace(local_id, None if self.memory is None else self.memory / name, self.spool / name)
+        return RunPaths(local_id, None if self.memory is None else self.memory / name, self.spool / name)
 
-    def claim(self, local_id: str, in_time: _InTime = lambda claim: claim()) -> tuple[RunPlace, Lock | None]:
+    def claim(self, local_id: str, in_time: _InTime = lambda claim: claim()) -> tuple[RunPaths, FileLock | None]:
         """The place of a run, made and checked, and its lock, if nobody else has it.
 
         What cannot be used, memory or disk or both, is done without, and said; or the disk, if it is not ``in_time``.
         """
-        place = self.run(local_id)
-        if self.memory is not None and place.memory is not None:
+        paths = self.run(local_id)
+        if self.memory is not None and paths.memory is not None:
             try:
                 make_private(self.memory)
-                make_private(place.memory)
+                make_private(paths.memory)
             except (OSError, ConfigurationError) as error:
                 _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", error)
-                place = replace(place, memory=None)
+                paths = replace(paths, memory=None)
         try:
-            return place, in_time(partial(self._claim_on_disk, place))
+            return paths, in_time(partial(self._claim_on_disk, paths))
         except (OSError, ConfigurationError) as error:
-            where = "in shared memory alone" if place.memory is not None else "in this process alone"
+            where = "in shared memory alone" if paths.memory is not None else "in this process alone"
             _log.warning("steplog goes without a disk: %s. Records are kept %s until they are sent.", error, where)
-        place = replace(place, on_disk=False)
+        paths = replace(paths, on_disk=False)
         try:
-            return place, None if place.has_agent() else Lock.take(place.lock) if place.memory else Lock.of_nothing()
+            return paths, None if paths.has_agent() else FileLock.take(
+                paths.lock
+            ) if paths.memory else FileLock.of_nothing()
         except OSError:
-            return replace(place, memory=None), Lock.of_nothing()
+            return replace(paths, memory=None), FileLock.of_nothing()
 
-    def _claim_on_disk(self, place: RunPlace) -> Lock | None:
+    def _claim_on_disk(self, paths: RunPaths) -> FileLock | None:
         make_private(self.spool)
         # A new directory appears with its lock taken: an agent that saw it without would adopt the run.
-        making = self.spool / f"{place.spool.name}.{secrets.token_hex(4)}.new"
+        making = self.spool / f"{paths.spool.name}.{secrets.token_hex(4)}.new"
         make_private(making)
-        lock = Lock.take(making / "lock")
+        lock = FileLock.take(making / "lock")
         try:
-            making.rename(place.spool)
+            making.rename(paths.spool)
         except OSError:  # it is there: join
             if lock is not None:
                 lock.release()
             remove_tree(making)
-            make_private(place.spool)
-            lock = Lock.take(place.lock)
+            make_private(paths.spool)
+            lock = FileLock.take(paths.lock)
         return lock
 
-    def runs(self, but: Collection[str] = ()) -> Iterator[RunPlace]:
+    def runs(self, but: Collection[str] = ()) -> Iterator[RunPaths]:
         """The runs of this host whose lock is visible here: on disk, or in memory where there was no disk for it.
 
         Those with an id in ``but`` are left out.
@@ -188,14 +190,14 @@ class Places:
         for name in sorted(names):
             match = _RUN.fullmatch(name)
             if match and match[2] == self.host and match[1] not in but:
-                place = self.run(match[1])
-                without_disk = replace(place, on_disk=False)
-                if place.memory is not None and without_disk.lock.exists():
+                paths = self.run(match[1])
+                without_disk = replace(paths, on_disk=False)
+                if paths.memory is not None and without_disk.lock.exists():
                     yield without_disk
-                elif place.spool.is_dir():
-                    yield place
+                elif paths.spool.is_dir():
+                    yield paths
 
-    def of_other_hosts(self) -> Iterator[RunPlace]:
+    def of_other_hosts(self) -> Iterator[RunPaths]:
         """The runs that other hosts have on this disk."""
         names: list[str] = []
         with contextlib.suppress(OSError):
@@ -203,7 +205,7 @@ class Places:
         for name in names:
             match = _RUN.fullmatch(name)
             if match and match[2] != self.host and (self.spool / name).is_dir():
-                yield RunPlace(match[1], None, self.spool / name, other_host=match[2])
+                yield RunPaths(match[1], None, self.spool / name, other_host=match[2])
 
 
 class Unchanged:

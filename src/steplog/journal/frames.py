@@ -23,8 +23,8 @@ from pathlib import Path
 
 from steplog.errors import FormatError
 from steplog.journal import frame, scanning, slot
+from steplog.journal.extents import FrameExtent
 from steplog.journal.files import Files
-from steplog.journal.pieces import FramePiece
 from steplog.journal.range import Range
 
 __all__ = ["SPOOL_SUFFIX", "Entry", "Frames", "SpoolFile"]
@@ -73,7 +73,7 @@ class Frames:
         self.dropped = 0  # calls that a writer elsewhere has dropped, as it has said on disk
         self._entries: tuple[Entry, ...] = ()
         self._all: tuple[SpoolFile, ...] = ()
-        self._pieces: tuple[tuple[Entry, ...], list[FramePiece]] = ((), [])
+        self._extents: tuple[tuple[Entry, ...], list[FrameExtent]] = ((), [])
         self._loaded: tuple[Entry, Range] | None = None
         self._waited: dict[Entry, int] = {}  # for how many rounds it could not be read
         self.on_wanted: Callable[[], None] | None = None
@@ -81,16 +81,16 @@ class Frames:
         for name in () if new else sorted(self._names(SPOOL_SUFFIX)):
             self._scan(directory / name)
 
-    def pieces(self) -> Sequence[FramePiece]:
+    def extents(self) -> Sequence[FrameExtent]:
         """The frames that are durable, in the order of their positions."""
-        entries, pieces = self._pieces
+        entries, extents = self._extents
         if entries is not self._entries:
             entries = self._entries
-            pieces = [
-                FramePiece(e.first, e.end, e.empty, partial(self._load, e), partial(self._ready, e)) for e in entries
+            extents = [
+                FrameExtent(e.first, e.end, e.empty, partial(self._load, e), partial(self._ready, e)) for e in entries
             ]
-            self._pieces = entries, pieces
-        return pieces
+            self._extents = entries, extents
+        return extents
 
     def _set_entries(self, entries: Iterable[Entry]) -> None:
         self._entries = tuple(sorted(entries, key=lambda entry: entry.first))

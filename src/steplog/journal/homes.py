@@ -9,35 +9,35 @@ from pathlib import Path
 from typing import TypeVar
 
 from steplog.errors import ConfigurationError
+from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.directories import make_private, remove_tree
-from steplog.journal.locks import Lock
+from steplog.journal.locks import FileLock
 from steplog.journal.mapping import map_file
-from steplog.journal.marks import MARKS_BYTES
 
-__all__ = ["make_in_memory", "make_on_disk", "map_marks"]
+__all__ = ["make_in_memory", "make_on_disk", "map_cursor"]
 
 _T = TypeVar("_T")
 
 
-def make_in_memory(directory: Path) -> tuple[Lock | None, mmap.mmap] | None:
+def make_in_memory(directory: Path) -> tuple[FileLock | None, mmap.mmap] | None:
     """A writer's directory in memory, with its lock taken, and its marks; None where there is none to be had."""
-    return _made(directory, map_marks)
+    return _made(directory, map_cursor)
 
 
-def make_on_disk(directory: Path) -> Lock | None:
+def make_on_disk(directory: Path) -> FileLock | None:
     """The lock of a writer that has no shared memory, in its spool; None where the disk does not take it."""
     made = _made(directory, lambda making: None)
     return None if made is None else made[0]
 
 
-def _made(directory: Path, furnish: Callable[[Path], _T]) -> tuple[Lock | None, _T] | None:
+def _made(directory: Path, furnish: Callable[[Path], _T]) -> tuple[FileLock | None, _T] | None:
     """The directory, with its lock taken and what ``furnish`` puts there; None, and nothing left, where that fails."""
     # Under another name first: an agent that saw the directory without its lock would take the writer for dead.
     making = directory.with_name(f"{directory.name}.new")
     alive = None
     try:
         make_private(making)
-        alive = Lock.take(making / "alive")
+        alive = FileLock.take(making / "alive")
         furnished = furnish(making)
         making.rename(directory)
     except (OSError, ConfigurationError):
@@ -48,12 +48,12 @@ def _made(directory: Path, furnish: Callable[[Path], _T]) -> tuple[Lock | None, 
     return alive, furnished
 
 
-def map_marks(directory: Path) -> mmap.mmap:
+def map_cursor(directory: Path) -> mmap.mmap:
     """The marks in a writer's directory in memory, made if they are not there. Raises OSError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(directory / "marks", flags, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, MARKS_BYTES)
-        return map_file(descriptor, MARKS_BYTES)
+        os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
+        return map_file(descriptor, CURSOR_BYTES)
     finally:
         os.close(descriptor)

@@ -27,12 +27,12 @@ from dataclasses import replace
 from heapq import merge
 from itertools import accumulate
 
-from steplog.journal import marks as mark
+from steplog.journal import cursor as mark
 from steplog.journal import slot
-from steplog.journal.pieces import Piece
+from steplog.journal.extents import Extent
 from steplog.journal.range import RANGE_BYTES_MAX, Range
 from steplog.journal.segment import Memory
-from steplog.journal.sources import Pieces, Source
+from steplog.journal.sources import Extents, Source
 
 __all__ = ["Journal"]
 
@@ -46,15 +46,15 @@ class Journal:
         memory: Source,
         marks_memory: Memory,
         living: Callable[[], bool],
-        disk: Pieces | None = None,
+        disk: Extents | None = None,
     ) -> None:
         self.writer = writer
         self.memory = memory
         self.disk = disk
-        self.marks = mark.load(marks_memory)
+        self.cursor = mark.load(marks_memory)
         self._marks_memory = marks_memory
         self._living = living
-        self._known: tuple[Sequence[Piece], list[int]] = ((), [])
+        self._known: tuple[Sequence[Extent], list[int]] = ((), [])
 
     @property
     def living(self) -> bool:
@@ -66,19 +66,19 @@ class Journal:
 
     # -- marks --------------------------------------------------------------------------------------------------
 
-    def load_marks(self) -> None:
+    def load_cursor(self) -> None:
         """Take over the marks that another process has stored, and free what is not needed any more."""
-        self.marks = mark.load(self._marks_memory)
-        self.memory.evict(max(self.marks.delivered, self.marks.durable))
+        self.cursor = mark.load(self._marks_memory)
+        self.memory.evict(max(self.cursor.delivered, self.cursor.durable))
 
-    def set_marks(self, marks: mark.Marks) -> None:
+    def set_cursor(self, cursor: mark.Cursor) -> None:
         """Store the marks, and keep them."""
-        mark.store(self._marks_memory, marks)
-        self.marks = marks
+        mark.store(self._marks_memory, cursor)
+        self.cursor = cursor
 
-    def move_marks(self, memory: Memory) -> None:
+    def move_cursor(self, memory: Memory) -> None:
         """Keep the marks here from now on."""
-        mark.store(memory, self.marks)
+        mark.store(memory, self.cursor)
         mark.store_dropped(memory, max(mark.dropped(memory), self.dropped))
         self._marks_memory = memory
 
@@ -97,54 +97,54 @@ class Journal:
         ``records`` of what is acknowledged were really sent, and so many more that were ``given_up`` meanwhile. What
         else was claimed there (holes of a dead writer, damaged or lost slots) is counted as abandoned.
         """
-        if end <= self.marks.delivered:
+        if end <= self.cursor.delivered:
             return
-        first = self.marks.delivered
+        first = self.cursor.delivered
         missing = self.census(first, end) + self.missing(first, end) - records - set_aside
-        self.set_marks(
+        self.set_cursor(
             replace(
-                self.marks.moved(end),
-                records=self.marks.records + records + given_up,
-                abandoned=self.marks.abandoned + max(0, missing),
-                oldest=self.marks.oldest - given_up,
+                self.cursor.moved(end),
+                records=self.cursor.records + records + given_up,
+                abandoned=self.cursor.abandoned + max(0, missing),
+                oldest=self.cursor.oldest - given_up,
             )
         )
         self.evict(end)
 
     def make_durable(self, end: int, gaps: Iterable[tuple[int, int]] = ()) -> None:
         """Everything below ``end`` is safe on disk; ``gaps`` were in no piece before, and look like holes there now."""
-        marks, first = self.marks, max(self.marks.durable, self.begin)
+        cursor, first = self.cursor, max(self.cursor.durable, self.begin)
         lost = self.holes(first, end) + sum(max(0, min(stop, end) - max(start, first)) for start, stop in gaps)
-        self.set_marks(replace(marks, durable=max(end, first), abandoned=marks.abandoned + lost))
+        self.set_cursor(replace(cursor, durable=max(end, first), abandoned=cursor.abandoned + lost))
 
     def doubt_durable(self, end: int) -> None:
         """What lies at ``end`` and above is not safe on disk: it is to be written, and its holes counted, once more."""
-        marks = self.marks
-        again = self.holes(max(end, self.begin), marks.durable)
-        self.set_marks(replace(marks, durable=end, abandoned=max(0, marks.abandoned - again)))
+        cursor = self.cursor
+        again = self.holes(max(end, self.begin), cursor.durable)
+        self.set_cursor(replace(cursor, durable=end, abandoned=max(0, cursor.abandoned - again)))
 
     def give_up(self, end: int, aside: Collection[int]) -> None:
         """Have nothing below ``end`` any more, which is readable, to make room; what was not delivered is counted.
 
         Positions ``aside`` are counted already. Raises OSError where it cannot look.
         """
-        marks = self.marks
+        cursor = self.cursor
         first = self.begin
         records, holes = self.census(first, end), self.missing(first, end)
-        for position in range(marks.delivered, marks.delivered + marks.done.bit_length()):
-            if first <= position < end and (marks.done >> (position - marks.delivered) & 1) and position not in aside:
+        for position in range(cursor.delivered, cursor.delivered + cursor.done.bit_length()):
+            if first <= position < end and (cursor.done >> (position - cursor.delivered) & 1) and position not in aside:
                 records -= self.census(position, position + 1)
                 holes -= self.missing(position, position + 1)
         records -= sum(first <= position < end for position in aside)
-        self.set_marks(
-            replace(marks, begin=end, oldest=marks.oldest + records, abandoned=marks.abandoned + max(0, holes))
+        self.set_cursor(
+            replace(cursor, begin=end, oldest=cursor.oldest + records, abandoned=cursor.abandoned + max(0, holes))
         )
         self.evict(end)
 
     @property
     def begin(self) -> int:
         """Where the journal begins: everything below is delivered, or given up."""
-        return max(self.marks.delivered, self.marks.begin)
+        return max(self.cursor.delivered, self.cursor.begin)
 
     def evict(self, below: int) -> None:
         """Free the memory below this position, which is delivered; on disk, the thread that writes there tidies up."""
@@ -155,56 +155,56 @@ class Journal:
     def readable(self, first: int, most: int) -> int:
         """The position up to which records can be read from ``first`` on, at most ``most`` of them."""
         living = self.living  # before looking: what a writer leaves behind is all there once it is dead
-        position = max(first, self.marks.begin)
-        for piece in self._pieces(position):
-            if piece.limit <= position:
+        position = max(first, self.cursor.begin)
+        for extent in self._extents(position):
+            if extent.limit <= position:
                 continue
-            if living and piece.base > position:
+            if living and extent.base > position:
                 break  # a segment in between that the listing of the directory did not show yet
             # Of several frames one is read at a time; that the next can be is seen when it is the next.
-            later = piece.alone and position > first
-            end = piece.limit if later else piece.readable(max(position, piece.base), living)
+            later = extent.alone and position > first
+            end = extent.limit if later else extent.readable(max(position, extent.base), living)
             position = max(position, end)
-            if position - first >= most or (piece.is_open and living) or (end < piece.limit and not piece.is_open):
+            if position - first >= most or (extent.is_open and living) or (end < extent.limit and not extent.is_open):
                 break
         return min(position, first + most)
 
     def on_disk(self) -> int:
         """The position up to which everything that is not delivered is on disk, and can be found there."""
         position = self.begin
-        for piece in self.disk.pieces() if self.disk is not None else ():
-            if piece.base > position:
+        for extent in self.disk.extents() if self.disk is not None else ():
+            if extent.base > position:
                 break
-            position = max(position, piece.limit)
+            position = max(position, extent.limit)
         return position
 
     def written(self) -> int:
         """One after the last position that carries something, holes below it or not."""
-        ends = [piece.written() for piece in self.memory.pieces()]
-        return max((*ends, *self._on_disk()[1][-1:]), default=self.marks.delivered)
+        ends = [extent.written() for extent in self.memory.extents()]
+        return max((*ends, *self._on_disk()[1][-1:]), default=self.cursor.delivered)
 
     def census(self, first: int, end: int) -> int:
         """How many positions in ``[first, end)`` carry a record."""
-        return sum(piece.census(start, stop)[0] for piece, start, stop in self._spans(first, end))
+        return sum(extent.census(start, stop)[0] for extent, start, stop in self._spans(first, end))
 
     def missing(self, first: int, end: int) -> int:
         """How many positions in ``[first, end)`` were claimed and are not there, of those that nobody has counted."""
         lost = sum(stop - start for start, stop in self.gaps(first, end))
-        return lost + self.holes(max(first, self.marks.durable), end)
+        return lost + self.holes(max(first, self.cursor.durable), end)
 
     def holes(self, first: int, end: int) -> int:
         """How many positions in ``[first, end)`` were claimed and never written, as far as memory has them."""
-        holes, position = 0, max(first, self.marks.begin)
-        for piece in self.memory.pieces():
-            start, stop = max(position, piece.base), min(end, piece.limit)
+        holes, position = 0, max(first, self.cursor.begin)
+        for extent in self.memory.extents():
+            start, stop = max(position, extent.base), min(end, extent.limit)
             if start < stop:
-                holes += piece.census(start, stop)[1]
+                holes += extent.census(start, stop)[1]
                 position = stop
         return holes
 
     def gaps(self, first: int, end: int) -> list[tuple[int, int]]:
         """The stretches of ``[first, end)`` that are in no piece."""
-        found, position = [], max(first, self.marks.begin)
+        found, position = [], max(first, self.cursor.begin)
         for _, start, stop in self._spans(first, end):
             if start > position:
                 found.append((position, start))
@@ -221,14 +221,14 @@ class Journal:
         payloads: list[bytes] = []
         end = min(end, first + RANGE_BYTES_MAX // slot.SLOT_BYTES)
         alone = False
-        for piece, start, stop in self._spans(first, end):
-            if slots and (piece.alone or alone):
+        for extent, start, stop in self._spans(first, end):
+            if slots and (extent.alone or alone):
                 end = position  # a frame goes as it came: to take it apart and join it costs more than a request
                 break
-            if start == first and (whole := piece.whole(start, stop)) is not None:
+            if start == first and (whole := extent.whole(start, stop)) is not None:
                 return whole
-            alone = piece.alone
-            records = piece.read(start, stop)
+            alone = extent.alone
+            records = extent.read(start, stop)
             slots += [bytes((start - position) * slot.SLOT_BYTES), records.slots]
             payloads += records.payloads
             names.update(records.names)
@@ -236,28 +236,28 @@ class Journal:
         slots.append(bytes((end - position) * slot.SLOT_BYTES))
         return _fitting(Range(self.writer, first, end, names, b"".join(slots), b"".join(payloads)))
 
-    def _pieces(self, first: int) -> Iterator[Piece]:
+    def _extents(self, first: int) -> Iterator[Extent]:
         """Those that reach beyond ``first``, in order, looked at no further than they are taken."""
         on_disk, reach = self._on_disk()
         later = (on_disk[index] for index in range(bisect_right(reach, first), len(reach)))
-        return merge(self.memory.pieces(), later, key=lambda piece: piece.base)
+        return merge(self.memory.extents(), later, key=lambda extent: extent.base)
 
-    def _on_disk(self) -> tuple[Sequence[Piece], list[int]]:
+    def _on_disk(self) -> tuple[Sequence[Extent], list[int]]:
         """The pieces on disk, and how far each reaches with those before it; made anew where frames came or went."""
-        pieces = () if self.disk is None else self.disk.pieces()
-        if pieces is not self._known[0]:
-            self._known = pieces, list(accumulate((piece.limit for piece in pieces), max))
+        extents = () if self.disk is None else self.disk.extents()
+        if extents is not self._known[0]:
+            self._known = extents, list(accumulate((extent.limit for extent in extents), max))
         return self._known
 
-    def _spans(self, first: int, end: int) -> Iterator[tuple[Piece, int, int]]:
+    def _spans(self, first: int, end: int) -> Iterator[tuple[Extent, int, int]]:
         """The pieces that cover ``[first, end)``, each with the stretch to take from it, without overlap."""
-        position = max(first, self.marks.begin)
-        for piece in self._pieces(position):
-            if piece.base >= end:
+        position = max(first, self.cursor.begin)
+        for extent in self._extents(position):
+            if extent.base >= end:
                 break
-            start, stop = max(position, piece.base), min(end, piece.limit)
+            start, stop = max(position, extent.base), min(end, extent.limit)
             if start < stop:
-                yield piece, start, stop
+                yield extent, start, stop
                 position = stop
 
 

@@ -15,13 +15,13 @@ import os
 from pathlib import Path
 from weakref import WeakSet
 
-__all__ = ["Lock", "close_inherited"]
+__all__ = ["FileLock", "close_inherited"]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-_held: WeakSet[Lock] = WeakSet()
+_held: WeakSet[FileLock] = WeakSet()
 
 
-class Lock:
+class FileLock:
     """A lock that this process holds; made by ``take``."""
 
     def __init__(self, descriptor: int | None) -> None:
@@ -30,12 +30,12 @@ class Lock:
         _held.add(self)
 
     @classmethod
-    def of_nothing(cls) -> Lock:
+    def of_nothing(cls) -> FileLock:
         """The lock on what no other process can see."""
         return cls(None)
 
     @classmethod
-    def take(cls, path: Path) -> Lock | None:
+    def take(cls, path: Path) -> FileLock | None:
         """The lock at ``path``, made if it is not there; None when somebody else holds it. Raises OSError."""
         descriptor = os.open(path, _FLAGS, 0o600)
         try:

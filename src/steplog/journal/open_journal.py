@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steplog.journal.directories import remove_tree
-from steplog.journal.gone import Liveness
-from steplog.journal.homes import map_marks
+from steplog.journal.homes import map_cursor
 from steplog.journal.journal import Journal
-from steplog.journal.locks import Lock
+from steplog.journal.locks import FileLock
+from steplog.journal.memory_repair import Liveness
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spooling import Spooling
 from steplog.journal.worker_spool import FollowedSpool
@@ -29,7 +29,7 @@ class OpenJournal:
     journal: Journal
     spooling: Spooling
     directory: Path | None
-    alive: Lock | None = None
+    alive: FileLock | None = None
     liveness: Liveness | None = None  # of another process's writer
     marks_inode: int | None = None  # where its marks are, if another process may make them again
     removed: bool = False
@@ -78,28 +78,28 @@ class OpenJournal:
         """One interval is over; ``pressed``: memory is short. A dead writer's memory is freed."""
         self.follow(lock)
         with lock:
-            self._follow_marks()
+            self._follow_cursor()
             dead = not self.journal.living
             self._follow_spool()
         if not dead and isinstance(self.spooling.spool, FollowedSpool):
-            self.spooling.spool.keep(self.journal.marks)
+            self.spooling.spool.keep(self.journal.cursor)
         elif not self.removed and self.spooling.write(lock, pressed or dead) and dead:
             self._free_memory(lock)
 
-    def _follow_marks(self) -> None:
+    def _follow_cursor(self) -> None:
         """Another process's writer may have made its directory again."""
         if self.liveness is not None and self.directory is not None:
             with suppress(OSError):
                 inode = (self.directory / "marks").stat().st_ino
                 if self.marks_inode != inode:
-                    self.journal.move_marks(map_marks(self.directory))
+                    self.journal.move_cursor(map_cursor(self.directory))
                 self.marks_inode = inode
 
     def _follow_spool(self) -> None:
         """A worker without shared memory has written more of it."""
         if isinstance(self.spooling.spool, FollowedSpool):
             durable = self.journal.on_disk()
-            if durable > self.journal.marks.durable:
+            if durable > self.journal.cursor.durable:
                 self.journal.make_durable(durable)
 
     def _free_memory(self, lock: AbstractContextManager[object]) -> None:

@@ -18,15 +18,15 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from steplog.journal.append import Append
-from steplog.journal.directories import RunPlace, new_id
+from steplog.journal.cursor import CURSOR_BYTES, Cursor
+from steplog.journal.directories import RunPaths, new_id
 from steplog.journal.files import Files
-from steplog.journal.gone import Liveness, MemoryWatch
 from steplog.journal.holes import HoleWatch
-from steplog.journal.homes import make_in_memory, make_on_disk, map_marks
+from steplog.journal.homes import make_in_memory, make_on_disk, map_cursor
 from steplog.journal.journal import Journal
-from steplog.journal.locks import Lock
-from steplog.journal.marks import MARKS_BYTES, Marks
+from steplog.journal.locks import FileLock
 from steplog.journal.memory import MemoryPool, Usage
+from steplog.journal.memory_repair import Liveness, MemoryWatch
 from steplog.journal.open_journal import OpenJournal
 from steplog.journal.range import RANGE_BYTES_MAX
 from steplog.journal.sources import DirectorySource, NoSource, OwnSource, Source
@@ -54,14 +54,20 @@ class OpenWriter:
     """
 
     def __init__(
-        self, writer: Writer, marks: mmap.mmap, directory: Path | None, alive: Lock | None, spool: Spool, disk: Disk
+        self,
+        writer: Writer,
+        cursor: mmap.mmap,
+        directory: Path | None,
+        alive: FileLock | None,
+        spool: Spool,
+        disk: Disk,
     ) -> None:
         self.writer = writer
         self.directory = directory
         self.gone = False  # it will not append again
         self.delivered_here = False
         self.orphaned: Callable[[], None] = lambda: None  # looks each second whether the run still has an agent
-        journal = Journal(writer.id.hex(), OwnSource(writer), marks, lambda: not self.gone, spool)
+        journal = Journal(writer.id.hex(), OwnSource(writer), cursor, lambda: not self.gone, spool)
         self.opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive)
         writer.on_full = journal.tell_dropped
         self._said_private = False
@@ -110,9 +116,9 @@ class OpenWriter:
         """Call this from now on, in ``log``, when a segment is used up: the next one is to be prepared."""
         self.writer.on_successor = keeper
 
-    def _moved(self, alive: Lock | None, marks: mmap.mmap) -> None:
+    def _moved(self, alive: FileLock | None, cursor: mmap.mmap) -> None:
         old, self.opened.alive = self.opened.alive, alive
-        self.journal.move_marks(marks)
+        self.journal.move_cursor(cursor)
         if old is not None:
             old.release()
 
@@ -121,7 +127,7 @@ class OpenWriter:
         if self._to_agent is not None and not self.delivered_here:
             self._to_agent.follow()
         elif not self.delivered_here:
-            self.journal.load_marks()
+            self.journal.load_cursor()
 
 
 class Disk:
@@ -159,7 +165,7 @@ class Disk:
 
 
 def open_writer(
-    place: RunPlace,
+    paths: RunPaths,
     root: Path | None,
     disk: Disk,
     *,
@@ -176,7 +182,7 @@ def open_writer(
     counted as dropped.
     """
     name = new_id()
-    directory = None if place.memory is None else place.memory / name
+    directory = None if paths.memory is None else paths.memory / name
     pool = MemoryPool(directory, None if directory is None else root, memory_bytes_max, usage)
     if full := directory is not None and pool.is_full():
         _log.warning("steplog goes without shared memory, which other runs have filled. A kill loses the last second.")
@@ -184,10 +190,10 @@ def open_writer(
     directory = None if found is None else directory
     if full or directory is None:
         pool = MemoryPool(None, None, memory_bytes_max, None if full else usage)
-    alive, marks = found or (None, mmap.mmap(-1, MARKS_BYTES))
+    alive, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
     over_disk = worker and directory is None
-    if over_disk and place.on_disk:
-        alive = make_on_disk(place.spool / name)
+    if over_disk and paths.on_disk:
+        alive = make_on_disk(paths.spool / name)
     value_bytes_max = min(value_bytes_max, RANGE_BYTES_MAX)  # neither disk nor wire takes a larger one back
     writer = Writer(
         pool,
@@ -198,9 +204,9 @@ def open_writer(
         first_bytes=pool.first_bytes(),
     )
     if not over_disk:
-        return OpenWriter(writer, marks, directory, alive, disk.spool(place.spool / name, name, new=True), disk)
-    spool = disk.spool(place.spool / name, name, WorkerSpool, new=True)
-    opened = OpenWriter(writer, marks, directory, alive, spool, disk)
+        return OpenWriter(writer, cursor, directory, alive, disk.spool(paths.spool / name, name, new=True), disk)
+    spool = disk.spool(paths.spool / name, name, WorkerSpool, new=True)
+    opened = OpenWriter(writer, cursor, directory, alive, spool, disk)
     if alive is not None:
         opened.go_over_disk(spool, disk.interval_s)
     else:
@@ -210,33 +216,33 @@ def open_writer(
     return opened
 
 
-def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
+def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
     """The journal of a writer that is not this process's, from memory and disk; None where it is not whole yet.
 
     Where memory is gone, as after a power cut, it is made again with the marks that the disk has.
     """
-    directory = None if place.memory is None else place.memory / name
-    alive: Lock | None = None
+    directory = None if paths.memory is None else paths.memory / name
+    alive: FileLock | None = None
     inode: int | None = None
-    over_disk = (directory is None or not directory.is_dir()) and (place.spool / name / "alive").exists()
+    over_disk = (directory is None or not directory.is_dir()) and (paths.spool / name / "alive").exists()
     if over_disk:
-        directory, marks = None, mmap.mmap(-1, MARKS_BYTES)
+        directory, cursor = None, mmap.mmap(-1, CURSOR_BYTES)
     elif directory is not None and directory.is_dir():
         try:
-            marks = map_marks(directory)
+            cursor = map_cursor(directory)
             inode = (directory / "marks").stat().st_ino
         except OSError:
             return None
     else:
         found = None if directory is None else make_in_memory(directory)
         directory = None if found is None else directory
-        alive, marks = found or (None, mmap.mmap(-1, MARKS_BYTES))
+        alive, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
     memory: Source = NoSource() if directory is None else DirectorySource(directory)
-    spool = disk.spool(place.spool / name, name, FollowedSpool if over_disk else Spool)
-    liveness = Liveness(place.spool / name) if over_disk else None
+    spool = disk.spool(paths.spool / name, name, FollowedSpool if over_disk else Spool)
+    liveness = Liveness(paths.spool / name) if over_disk else None
     if directory is not None and alive is None:
         liveness = Liveness(directory)
-    journal = Journal(name, memory, marks, lambda: _living(opened), spool)
+    journal = Journal(name, memory, cursor, lambda: _living(opened), spool)
     _recover(journal, spool)
     opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive, liveness, inode)
     opened.follow(nullcontext())
@@ -245,17 +251,17 @@ def open_journal(place: RunPlace, name: str, disk: Disk) -> OpenJournal | None:
 
 def _recover(journal: Journal, spool: Spool) -> None:
     """Take the marks for what they are worth: what is not to be found on disk is not durable."""
-    if journal.marks == Marks():  # memory is gone; where it is not, it knows better than the disk
-        journal.set_marks(spool.load_marks() or journal.marks)
-    marks, found = journal.marks, journal.on_disk()
-    if found >= marks.durable:
+    if journal.cursor == Cursor():  # memory is gone; where it is not, it knows better than the disk
+        journal.set_cursor(spool.load_cursor() or journal.cursor)
+    cursor, found = journal.cursor, journal.on_disk()
+    if found >= cursor.durable:
         return
     spool.doubt()
-    missing = max(0, marks.durable - max(found, journal.written()))
+    missing = max(0, cursor.durable - max(found, journal.written()))
     if missing:
         _log.error("steplog: %d positions of writer %s are neither in memory nor on disk.", missing, journal.writer)
     journal.doubt_durable(found)
-    journal.set_marks(replace(journal.marks, abandoned=journal.marks.abandoned + missing))
+    journal.set_cursor(replace(journal.cursor, abandoned=journal.cursor.abandoned + missing))
 
 
 def _living(opened: OpenJournal) -> bool:

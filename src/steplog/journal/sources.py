@@ -16,25 +16,25 @@ from typing import Protocol
 
 from steplog.errors import FormatError
 from steplog.journal.append import Segment
+from steplog.journal.extents import Extent, SegmentExtent
 from steplog.journal.mapping import map_file
 from steplog.journal.memory import SEGMENT_SUFFIX, Block
-from steplog.journal.pieces import Piece, SegmentPiece
 from steplog.journal.segment import SegmentView, read_header
 from steplog.journal.writer import Writer
 
-__all__ = ["DirectorySource", "NoSource", "OwnSource", "Pieces", "Source"]
+__all__ = ["DirectorySource", "Extents", "NoSource", "OwnSource", "Source"]
 
 _log = logging.getLogger("steplog")
 
 
-class Pieces(Protocol):
+class Extents(Protocol):
     """Gives a journal's pieces."""
 
-    def pieces(self) -> Sequence[Piece]:
+    def extents(self) -> Sequence[Extent]:
         """What is there now, in order."""
 
 
-class Source(Pieces, Protocol):
+class Source(Extents, Protocol):
     """Pieces in memory; removes those that are not needed any more."""
 
     def evict(self, below: int) -> None:
@@ -47,7 +47,7 @@ class Source(Pieces, Protocol):
 class NoSource:
     """Nothing, and never anything."""
 
-    def pieces(self) -> Sequence[Piece]:
+    def extents(self) -> Sequence[Extent]:
         """See Source."""
         return ()
 
@@ -67,7 +67,7 @@ class OwnSource:
         self._views: list[tuple[Segment, SegmentView]] = []
         self._next: Segment | None = writer.head
 
-    def pieces(self) -> Sequence[Piece]:
+    def extents(self) -> Sequence[Extent]:
         """See Source."""
         while self._next is not None:
             segment = self._next
@@ -78,13 +78,13 @@ class OwnSource:
             self._next = successor
         ends = [segment.header.base for segment, _ in self._views[1:]]
         return [
-            SegmentPiece(view, segment.header.base, ends[index] if index < len(ends) else None)
+            SegmentExtent(view, segment.header.base, ends[index] if index < len(ends) else None)
             for index, (segment, view) in enumerate(self._views)
         ]
 
     def evict(self, below: int) -> None:
         """See Source."""
-        self.pieces()
+        self.extents()
         while len(self._views) > 1 and self._views[1][0].header.base <= below:
             block = self._views.pop(0)[0].block
             self._writer.head = self._views[0][0]  # first: who misses the file then knows that it is not needed
@@ -104,23 +104,23 @@ class DirectorySource:
         self._open: dict[str, tuple[SegmentView, Block]] = {}
         self._refused: set[str] = set()
 
-    def pieces(self) -> Sequence[SegmentPiece]:
+    def extents(self) -> Sequence[SegmentExtent]:
         """See Source."""
         for name in self._names():
             if name not in self._open and name not in self._refused:
                 self._add(name)
         views = sorted((view for view, _ in self._open.values()), key=lambda view: view.header.base)
-        pieces = []
+        extents = []
         for index, view in enumerate(views):
             base, end = view.header.base, None
             if index + 1 < len(views):
                 end = max(base, min(views[index + 1].header.base, base + view.header.capacity))
-            pieces.append(SegmentPiece(view, base, end))
-        return pieces
+            extents.append(SegmentExtent(view, base, end))
+        return extents
 
     def evict(self, below: int) -> None:
         """See Source."""
-        done = {piece.view for piece in self.pieces() if not piece.is_open and piece.limit <= below}
+        done = {extent.view for extent in self.extents() if not extent.is_open and extent.limit <= below}
         for name, (view, block) in list(self._open.items()):
             if view in done and block.path is not None:
                 block.path.unlink(missing_ok=True)
@@ -132,7 +132,7 @@ class DirectorySource:
 
     def damaged(self) -> list[tuple[str, bytes]]:
         """The files that cannot be read, by name, as they are. Raises OSError."""
-        self.pieces()  # whatever came since the last look
+        self.extents()  # whatever came since the last look
         there = sorted(self._refused.intersection(self._names()))
         return [(name.removesuffix(SEGMENT_SUFFIX), (self._directory / name).read_bytes()) for name in there]
 

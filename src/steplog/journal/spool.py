@@ -28,10 +28,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from steplog.journal import frame
+from steplog.journal.cursor import Cursor
+from steplog.journal.cursor_file import CursorFile
 from steplog.journal.files import Files
 from steplog.journal.frames import SPOOL_SUFFIX, Entry, Frames, SpoolFile
-from steplog.journal.marks import Marks
-from steplog.journal.marks_file import MarksFile
 from steplog.journal.range import Range
 
 __all__ = ["DAMAGED_SUFFIX", "FILE_BYTES_MAX", "Spool", "SyncError"]
@@ -67,7 +67,7 @@ class Spool(Frames):
         self._resting: SpoolFile | None = None  # takes the next frame, and is closed
         super().__init__(directory, writer, files, new=new)
         self._fresh: list[Entry] = []  # written, not synced
-        self._marks = MarksFile(directory, self._files)
+        self._cursor = CursorFile(directory, self._files)
         self._said: set[str] = set()
 
     # -- writing --------------------------------------------------------------------------------------------------
@@ -175,13 +175,13 @@ class Spool(Frames):
             return False
         return True
 
-    def store_marks(self, marks: Marks, sync: bool = False) -> None:
+    def store_cursor(self, cursor: Cursor, sync: bool = False) -> None:
         """Write down how far it is delivered, for whoever finds the disk and no memory. Raises OSError."""
-        self._marks.store(marks, sync)
+        self._cursor.store(cursor, sync)
 
-    def load_marks(self) -> Marks | None:
+    def load_cursor(self) -> Cursor | None:
         """What ``store_marks`` wrote last, of what is whole."""
-        return self._marks.load()
+        return self._cursor.load()
 
     # -- keeping order --------------------------------------------------------------------------------------------
 

@@ -26,8 +26,8 @@ from contextlib import AbstractContextManager, suppress
 
 from steplog.errors import ConfigurationError
 from steplog.journal import range as ranges
+from steplog.journal.cursor import Cursor
 from steplog.journal.journal import Journal
-from steplog.journal.marks import Marks
 from steplog.journal.spool import Spool, SyncError
 
 __all__ = ["Spooling"]
@@ -53,11 +53,11 @@ class Spooling:
         self._room = room
         self._excess = excess
         self._full = False  # the disk, when it last took nothing: not broken
-        self._stored: Marks | None = None  # in the spool
+        self._stored: Cursor | None = None  # in the spool
         self._end: int | None = None  # of the last frame
         self._gaps: list[tuple[int, int]] = []  # that frames cover which are not durable yet
-        self._delivered = journal.marks.delivered
-        self._seen = journal.marks.delivered  # what was readable one interval ago
+        self._delivered = journal.cursor.delivered
+        self._seen = journal.cursor.delivered  # what was readable one interval ago
 
     def write(self, lock: AbstractContextManager[object], everything: bool) -> bool:
         """One interval is over: write what has waited for it, or ``everything``; whether all of that is durable.
@@ -71,13 +71,13 @@ class Spooling:
         if excess > 0:
             self._evict(lock)
         while not taken and excess > max(0, held - self.journal.memory.size_bytes()):  # it may have grown meanwhile
-            durable, files = self.journal.marks.durable, self.spool.size_bytes()
+            durable, files = self.journal.cursor.durable, self.spool.size_bytes()
             if not self._gave_up(lock):
                 break
             self._tidy()
             if self.spool.size_bytes() < files:
                 taken = self._attempt(lock, everything)
-                if self.journal.marks.durable <= durable:
+                if self.journal.cursor.durable <= durable:
                     break  # somebody else has taken the room
         return taken
 
@@ -95,7 +95,7 @@ class Spooling:
         on_disk = self.spool.first_end(begin)
         if on_disk is not None and not self._full:
             return False  # a disk that is broken is no reason to part with what it has
-        closed = (piece.limit for piece in self.journal.memory.pieces() if not piece.is_open)
+        closed = (extent.limit for extent in self.journal.memory.extents() if not extent.is_open)
         ends = [end for end in (on_disk, next((end for end in closed if end > begin), None)) if end is not None]
         if not ends or self.journal.readable(begin, min(ends) - begin) < min(ends):
             return False
@@ -115,7 +115,7 @@ class Spooling:
                 with lock:
                     first, end = self._due(everything)
             self._write(lock, first, end)
-            self._store_marks()
+            self._store_cursor()
         except (OSError, ConfigurationError) as error:
             if isinstance(error, SyncError):
                 with lock:
@@ -138,28 +138,28 @@ class Spooling:
     def _evict(self, lock: AbstractContextManager[object]) -> None:
         """What is durable leaves memory."""
         with lock:
-            self.journal.memory.evict(max(self.journal.marks.durable, self.journal.begin))
+            self.journal.memory.evict(max(self.journal.cursor.durable, self.journal.begin))
 
     def _tidy(self) -> None:
-        marks, begin = self.journal.marks, self.journal.begin
-        if self.spool.spare(begin, marks.durable):
+        cursor, begin = self.journal.cursor, self.journal.begin
+        if self.spool.spare(begin, cursor.durable):
             with suppress(OSError):  # the room that the files take is worth more than a count
-                self._store(marks, sync=True)
-            self.spool.tidy(begin, marks.durable)
+                self._store(cursor, sync=True)
+            self.spool.tidy(begin, cursor.durable)
 
     def _due(self, everything: bool) -> tuple[int, int]:
-        marks = self.journal.marks
-        if marks.delivered < self._delivered:  # the server went back; what it had confirmed need not be on disk
-            self._lower(marks.delivered)
-        self._delivered = marks.delivered
-        first = max(self.journal.marks.durable, self.journal.begin)
+        cursor = self.journal.cursor
+        if cursor.delivered < self._delivered:  # the server went back; what it had confirmed need not be on disk
+            self._lower(cursor.delivered)
+        self._delivered = cursor.delivered
+        first = max(self.journal.cursor.durable, self.journal.begin)
         seen = self.journal.readable(first, 2**62)
         end, self._seen = (seen if everything else min(self._seen, seen)), seen
         return first, end
 
     def _lower(self, redo_from: int | None) -> None:
-        marks = self.journal.marks
-        if redo_from is not None and marks.durable > redo_from:
+        cursor = self.journal.cursor
+        if redo_from is not None and cursor.durable > redo_from:
             self.journal.doubt_durable(redo_from)
 
     def _write(self, lock: AbstractContextManager[object], first: int, end: int) -> None:
@@ -179,13 +179,13 @@ class Spooling:
         if self._room() <= 0:
             raise OSError(errno.EDQUOT, "spool_bytes_max is reached")
         with lock:
-            marks = self.journal.marks
+            cursor = self.journal.cursor
             first = max(first, self.journal.begin)
         if first >= end:
             return end
         records, gaps = self._read(lock, first, end)
         if first != self._end:
-            self._store(marks, sync=True)
+            self._store(cursor, sync=True)
         self.spool.append(records, ranges.encode(records))
         self._end = records.end
         self._gaps += gaps
@@ -201,18 +201,18 @@ class Spooling:
             if not self.spool.fetch(lock):
                 raise OSError(errno.EIO, "what is on disk cannot be read")
 
-    def _store_marks(self) -> None:
-        if self.journal.marks is not self._stored and self.spool.size_bytes():
-            self._store(self.journal.marks)
+    def _store_cursor(self) -> None:
+        if self.journal.cursor is not self._stored and self.spool.size_bytes():
+            self._store(self.journal.cursor)
 
-    def _store(self, marks: Marks, sync: bool = False) -> None:
+    def _store(self, cursor: Cursor, sync: bool = False) -> None:
         self._stored = None
-        self.spool.store_marks(marks, sync)
-        self._stored = marks
+        self.spool.store_cursor(cursor, sync)
+        self._stored = cursor
 
     def _sync(self, lock: AbstractContextManager[object], end: int) -> None:
         self.spool.sync()
         gaps, self._gaps = self._gaps, []
         with lock:
-            if self.journal.marks.durable < end:
+            if self.journal.cursor.durable < end:
                 self.journal.make_durable(end, gaps)

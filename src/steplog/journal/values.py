@@ -22,7 +22,7 @@ import logging
 from typing import Any
 
 from steplog.journal import slot
-from steplog.journal.plain import DEPTH_MAX, INT64, Copy, TooLargeError, described, element
+from steplog.journal.jsonable import DEPTH_MAX, INT64, Copy, TooLargeError, described, element
 
 __all__ = ["Scalar", "Values", "restored"]
 

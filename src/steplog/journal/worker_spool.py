@@ -19,9 +19,9 @@ from dataclasses import replace
 from time import monotonic, sleep
 
 from steplog.journal import scanning
+from steplog.journal.cursor import Cursor
 from steplog.journal.frames import SPOOL_SUFFIX, Entry, SpoolFile
 from steplog.journal.journal import Journal
-from steplog.journal.marks import Marks
 from steplog.journal.spool import Spool
 from steplog.journal.spooling import Spooling
 
@@ -45,10 +45,10 @@ class WorkerSpool(Spool):
                 self._files.replace(self.directory / _DROPPED_NAME, b"%d" % calls)
                 self.dropped = calls
 
-    def store_marks(self, marks: Marks, sync: bool = False) -> None:
+    def store_cursor(self, cursor: Cursor, sync: bool = False) -> None:
         """See Spool."""
         if not self.follows():
-            super().store_marks(marks, sync)
+            super().store_cursor(cursor, sync)
         elif sync:
             with suppress(FileNotFoundError):  # the agent has stored none yet
                 self._files.sync_file(self.directory / "marks")
@@ -57,14 +57,14 @@ class WorkerSpool(Spool):
 class FollowedSpool(Spool):
     """The agent's end: sees the frames that come and the files that go, until the worker is dead."""
 
-    _kept: Marks | None = None
+    _kept: Cursor | None = None
 
-    def keep(self, marks: Marks) -> None:
+    def keep(self, cursor: Cursor) -> None:
         """Store the marks for the worker to see, where it has not; at the next interval again, if that fails."""
-        if marks is not self._kept and self.size_bytes():
+        if cursor is not self._kept and self.size_bytes():
             with suppress(OSError):
-                self.store_marks(marks)
-                self._kept = marks
+                self.store_cursor(cursor)
+                self._kept = cursor
 
     def ended(self, lock: AbstractContextManager[object]) -> bool:
         """The worker is dead: what it has left is all there is, and ours. Raises OSError; then nothing has changed."""
@@ -150,17 +150,17 @@ class WorkerSpooling:
 
     def _wait(self) -> None:
         end, deadline = self._journal.written(), monotonic() + _WRITE_TIMEOUT_S
-        while max(self._journal.marks.durable, self._journal.marks.delivered) < end and monotonic() < deadline:
+        while max(self._journal.cursor.durable, self._journal.cursor.delivered) < end and monotonic() < deadline:
             sleep(_LOOK_INTERVAL_S)
 
     def follow(self) -> None:
         """See how far the agent has delivered it."""
-        found = self._spool.load_marks()
+        found = self._spool.load_cursor()
         if found is not None:
             with self._lock:
-                marks = self._journal.marks
-                if found.delivered != marks.delivered:
-                    self._journal.set_marks(replace(found, durable=max(marks.durable, found.delivered)))
+                cursor = self._journal.cursor
+                if found.delivered != cursor.delivered:
+                    self._journal.set_cursor(replace(found, durable=max(cursor.durable, found.delivered)))
 
 
 def _at_exit(write: Callable[[], None]) -> None:

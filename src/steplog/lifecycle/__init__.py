@@ -4,5 +4,5 @@ starting, placing     init(), and the project that a run goes to     attaching  
 process               what this process has: settings, agent, runs   opened, disabled   a run while it is open
 ending, traces        how the program goes down, and on what         adoption    taking over the dead's runs
 saying                the lines at a run's start and end             recovery    journals(), sync(), clean()
-counting, waiting, pages   its numbers, its deadlines, its address in a browser
+run_stats, waiting, web_address  its numbers, its deadlines, its address in a browser
 """

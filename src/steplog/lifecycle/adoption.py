@@ -12,68 +12,68 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Transport
+from steplog.delivery.lease import Lease
 from steplog.errors import ConfigurationError, FormatError
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import RunPlace
-from steplog.journal.locks import Lock
+from steplog.journal.directories import RunPaths
+from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
 
 if TYPE_CHECKING:
     from steplog.lifecycle.process import Process
 
-__all__ = ["Kept", "adopt", "adopt_all", "succeed", "transport_for"]
+__all__ = ["NotAdopted", "adopt", "adopt_all", "succeed", "transport_for"]
 
 _log = logging.getLogger("steplog")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class NotAdopted:
     """Why a run stays where it is, in words."""
 
     why: str
 
 
-def adopt(process: Process, place: RunPlace, *, by_hand: bool) -> tuple[Custody, Transport] | Kept:
+def adopt(process: Process, paths: RunPaths, *, by_hand: bool) -> tuple[Lease, Transport] | NotAdopted:
     """Take a run over, if it can be delivered from here; or why not."""
-    lock: Lock | None = None
+    lock: FileLock | None = None
     try:
-        manifest = manifests.load(place.manifest())
+        manifest = manifests.load(paths.manifest())
         if manifest is None:
-            return Kept("it has no manifest")
+            return NotAdopted("it has no manifest")
         if manifest.mode == "offline" and not by_hand:
-            return Kept("it was started offline: steplog sync")
+            return NotAdopted("it was started offline: steplog sync")
         transport = transport_for(process, manifest)
         if transport is None:
             where = f"no API key for {manifest.base_url}: " if manifest.base_url else "no server: steplog serve, or "
-            return Kept(f"there is {where}steplog login")
-        lock = Lock.take(place.lock)
+            return NotAdopted(f"there is {where}steplog login")
+        lock = FileLock.take(paths.lock)
         if lock is None:
-            return Kept("another process delivers it")
-        manifest = manifests.load(place.manifest()) or manifest  # as its last agent left it
-        return Custody(place, lock, manifest, process.disk, process.terms, process.agent.random), transport
+            return NotAdopted("another process delivers it")
+        manifest = manifests.load(paths.manifest()) or manifest  # as its last agent left it
+        return Lease(paths, lock, manifest, process.disk, process.options, process.agent.random), transport
     except (OSError, FormatError) as error:
         if lock is not None:
             lock.release()
-        return Kept(str(error))
+        return NotAdopted(str(error))
 
 
-def adopt_all(process: Process, held: set[str]) -> Iterator[tuple[Custody, Transport]]:
+def adopt_all(process: Process, held: set[str]) -> Iterator[tuple[Lease, Transport]]:
     """Take over every run of this host that can be delivered from here; what is wrong with another is said once."""
-    for place in process.places.runs(but=held):
-        found = adopt(process, place, by_hand=False)
-        if not isinstance(found, Kept):
+    for paths in process.roots.runs(but=held):
+        found = adopt(process, paths, by_hand=False)
+        if not isinstance(found, NotAdopted):
             yield found
 
 
-def succeed(process: Process, place: RunPlace) -> tuple[Lock, Transport | None] | None:
+def succeed(process: Process, paths: RunPaths) -> tuple[FileLock, Transport | None] | None:
     """For a worker: the lock of a run whose agent is gone, and the way to its server; None while it has an agent."""
-    unseen = place.memory is None and not place.on_disk
-    lock = None if unseen or place.has_agent() else Lock.take(place.lock)
+    unseen = paths.memory is None and not paths.on_disk
+    lock = None if unseen or paths.has_agent() else FileLock.take(paths.lock)
     if lock is None:
         return None
-    manifest = manifests.load(place.manifest())
+    manifest = manifests.load(paths.manifest())
     return lock, None if manifest is None or manifest.mode == "offline" else transport_for(process, manifest)
 
 

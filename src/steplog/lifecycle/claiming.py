@@ -10,15 +10,15 @@ import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from steplog.delivery.pulse import wait_for
-from steplog.journal.locks import Lock
+from steplog.delivery.loop import wait_for
+from steplog.journal.locks import FileLock
 
 __all__ = ["CLAIM_S", "in_time"]
 
 CLAIM_S = 5.0
 
 
-def in_time(claim: Callable[[], Lock | None], timeout_s: float = CLAIM_S) -> Lock | None:
+def in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM_S) -> FileLock | None:
     """What ``claim`` gives or raises. Raises TimeoutError where it takes longer than ``timeout_s``."""
     done = _Claim(claim)
     try:
@@ -38,9 +38,9 @@ def in_time(claim: Callable[[], Lock | None], timeout_s: float = CLAIM_S) -> Loc
 class _Claim:
     """A claim under way, until whoever wants it has it or has left."""
 
-    def __init__(self, claim: Callable[[], Lock | None]) -> None:
+    def __init__(self, claim: Callable[[], FileLock | None]) -> None:
         self.told: SimpleQueue[None] = SimpleQueue()
-        self.lock: Lock | None = None
+        self.lock: FileLock | None = None
         self.error: BaseException | None = None
         self._claim = claim
         self._ended = threading.Lock()  # taken by who comes first: the disk, or who does not wait any longer

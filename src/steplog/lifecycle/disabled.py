@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from steplog.delivery.verdicts import Judgement
-from steplog.lifecycle.patience import Patience
+from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.report import Report, Stats
 from steplog.settings import Settings
 
@@ -32,7 +32,7 @@ class DisabledRun:
         """Nothing is left to deliver."""
         return True
 
-    def finish(self, status: str, timeout_s: float, patience: Patience | None = None) -> Judgement | None:
+    def finish(self, status: str, timeout_s: float, exit_progress: ExitProgress | None = None) -> Judgement | None:
         """Nothing."""
         return None
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steplog.delivery.agent import Agent
-from steplog.delivery.consignment import Terms
-from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Transport
+from steplog.delivery.lease import Lease
+from steplog.delivery.outbox import DeliveryOptions
 from steplog.journal import compiled
-from steplog.journal.directories import Places, host_id
+from steplog.journal.directories import JournalRoots, host_id
 from steplog.journal.files import Files
 from steplog.journal.locks import close_inherited
 from steplog.journal.memory import Usage, default_bytes_max
@@ -26,7 +26,7 @@ from steplog.lifecycle.adoption import adopt_all  # not late, in a thread: see e
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
-    from steplog.lifecycle.opened import OpenRun
+    from steplog.lifecycle.open_run import OpenRun
 
 __all__ = ["SPOOL_BYTES_MAX", "Process", "current", "open_runs"]
 
@@ -41,10 +41,10 @@ class Process:
         self.pid = os.getpid()
         self.settings = settings
         compiled.prefer(pure=settings.pure)
-        self.places = Places(_usable(settings), settings.dir, host_id())
-        self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(self.places.memory)
-        self.usage = None if self.places.memory is None else Usage(self.places.memory, self.memory_bytes_max // 2)
-        self.terms = Terms(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
+        self.roots = JournalRoots(_usable(settings), settings.dir, host_id())
+        self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(self.roots.memory)
+        self.usage = None if self.roots.memory is None else Usage(self.roots.memory, self.memory_bytes_max // 2)
+        self.options = DeliveryOptions(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
         bytes_max = settings.spool_bytes_max or _spool_bytes_max(settings.dir)
         self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s)
         if settings.on_full == "drop_oldest":
@@ -52,10 +52,10 @@ class Process:
         self._adopt_at = 0.0
         self.runs: dict[int, OpenRun] = {}
         self.agent = Agent(
-            self.terms, settings.exchange_timeout_s, settings.spool_interval_s, self._adopt, self._memory_is_short
+            self.options, settings.exchange_timeout_s, settings.spool_interval_s, self._adopt, self._memory_is_short
         )
 
-    def _adopt(self, held: set[str]) -> Iterator[tuple[Custody, Transport]]:
+    def _adopt(self, held: set[str]) -> Iterator[tuple[Lease, Transport]]:
         began = time.monotonic()
         if began < self._adopt_at:
             return

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from steplog.delivery.aside import kept_aside
-from steplog.delivery.custody import Custody
+from steplog.delivery.lease import Lease
+from steplog.delivery.quarantine import kept_aside
 from steplog.errors import FormatError
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import RunPlace, remove_tree
+from steplog.journal.cursor import CURSOR_BYTES
+from steplog.journal.directories import RunPaths, remove_tree
 from steplog.journal.journal import Journal
-from steplog.journal.locks import Lock
+from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
-from steplog.journal.marks import MARKS_BYTES
 from steplog.journal.memory import used_bytes
 from steplog.journal.sources import DirectorySource, NoSource
 from steplog.journal.spool import Spool
-from steplog.lifecycle.adoption import Kept, adopt
+from steplog.lifecycle.adoption import NotAdopted, adopt
 from steplog.lifecycle.process import Process, current
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
@@ -81,9 +81,9 @@ def journals() -> list[WaitingRun]:
 
     Those that other hosts have left on the same disk are among them: ``other_host``.
     """
-    places = current().places
-    found = [*places.runs(), *places.of_other_hosts()]
-    return sorted((_waiting(place) for place in found), key=lambda run: run.since)
+    roots = current().roots
+    found = [*roots.runs(), *roots.of_other_hosts()]
+    return sorted((_waiting(paths) for paths in found), key=lambda run: run.since)
 
 
 def sync(
@@ -103,15 +103,15 @@ def sync(
     Raises ValueError when no run is so called.
     """
     process = current()
-    for place in _chosen(process, run, of_others=offline):
-        found = adopt(process, place, by_hand=offline)
-        if isinstance(found, Kept):
-            waiting = _waiting(place)
+    for paths in _chosen(process, run, of_others=offline):
+        found = adopt(process, paths, by_hand=offline)
+        if isinstance(found, NotAdopted):
+            waiting = _waiting(paths)
             yield Synced(waiting.id, waiting.name, 0, waiting.pending, found.why)
             continue
-        custody, transport = found
-        process.agent.deliver(custody, transport, adopted=True)
-        yield _deliver(process, custody, follow, progress)
+        lease, transport = found
+        process.agent.deliver(lease, transport, adopted=True)
+        yield _deliver(process, lease, follow, progress)
 
 
 def clean(run: str | None = None) -> list[str]:
@@ -122,80 +122,80 @@ def clean(run: str | None = None) -> list[str]:
     run is so called.
     """
     removed = []
-    for place in _chosen(current(), run):
-        if run is None and (_waiting(place).pending or _open_end(place) or kept_aside(place.spool)):
+    for paths in _chosen(current(), run):
+        if run is None and (_waiting(paths).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
-        lock = Lock.take(place.lock)
+        lock = FileLock.take(paths.lock)
         if lock is not None:
-            remove_tree(place.memory)
-            remove_tree(place.spool)
+            remove_tree(paths.memory)
+            remove_tree(paths.spool)
             lock.release()
-            removed.append(place.local_id)
+            removed.append(paths.local_id)
     return removed
 
 
-def _deliver(process: Process, custody: Custody, follow: bool, progress: Callable[[Synced], None] | None) -> Synced:
-    before = _synced(process, custody, 0).pending
-    while not process.agent.wait(custody, _WAIT_S, whole=True):
-        so_far = _synced(process, custody, before)
+def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[Synced], None] | None) -> Synced:
+    before = _synced(process, lease, 0).pending
+    while not process.agent.wait(lease, _WAIT_S, whole=True):
+        so_far = _synced(process, lease, before)
         if progress is not None:
             progress(so_far)
-        if custody.consignment.gone or (so_far.why and not follow):
+        if lease.outbox.gone or (so_far.why and not follow):
             break
-    synced = _synced(process, custody, before)
-    if not process.agent.dismiss(custody, _REMOVE_S):
-        process.agent.release(custody)
+    synced = _synced(process, lease, before)
+    if not process.agent.dismiss(lease, _REMOVE_S):
+        process.agent.release(lease)
     return synced
 
 
-def _synced(process: Process, custody: Custody, before: int) -> Synced:
-    pending = process.agent.look(custody, lambda it: it.consignment.pending())
-    gone = "the run is not on the server any more" if custody.consignment.gone else ""
-    why = process.agent.trouble(custody) or gone
-    return Synced(custody.place.local_id, custody.manifest.name, max(0, before - pending), pending, why)
+def _synced(process: Process, lease: Lease, before: int) -> Synced:
+    pending = process.agent.look(lease, lambda it: it.outbox.pending())
+    gone = "the run is not on the server any more" if lease.outbox.gone else ""
+    why = process.agent.trouble(lease) or gone
+    return Synced(lease.paths.local_id, lease.manifest.name, max(0, before - pending), pending, why)
 
 
-def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[RunPlace]:
-    places = list(process.places.runs())
+def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[RunPaths]:
+    roots = list(process.roots.runs())
     if run is None:
-        return places
+        return roots
     if of_others:
-        places += process.places.of_other_hosts()
+        roots += process.roots.of_other_hosts()
     chosen = []
-    for place in places:
+    for paths in roots:
         with contextlib.suppress(FormatError):
-            manifest = _known(place)
-            if run == place.local_id or (manifest is not None and run in (manifest.run, manifest.name)):
-                chosen.append(place)
+            manifest = _known(paths)
+            if run == paths.local_id or (manifest is not None and run in (manifest.run, manifest.name)):
+                chosen.append(paths)
     if not chosen:
         raise ValueError(f"no run on this host is called {run!r}; `steplog ls` shows what there is")
     return chosen
 
 
-def _open_end(place: RunPlace) -> bool:
+def _open_end(paths: RunPaths) -> bool:
     """Whether a status is still to be sent."""
     with contextlib.suppress(FormatError):
-        manifest = manifests.load(place.manifest())
+        manifest = manifests.load(paths.manifest())
         return manifest is not None and bool(manifest.owner) and not manifest.status_sent
     return True
 
 
-def _known(place: RunPlace) -> Manifest | None:
+def _known(paths: RunPaths) -> Manifest | None:
     """The manifest, also of a run of which all but what was set aside is delivered. Raises FormatError."""
-    return manifests.load(place.manifest()) or manifests.load(place.spool, manifests.DELIVERED_NAME)
+    return manifests.load(paths.manifest()) or manifests.load(paths.spool, manifests.DELIVERED_NAME)
 
 
-def _why(place: RunPlace, manifest: Manifest | None, pending: int) -> str:
+def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
     """What keeps a run here that nobody delivers at the moment."""
-    aside = kept_aside(place.spool)
+    aside = kept_aside(paths.spool)
     if aside and not pending and (manifest is None or manifest.status_sent):
         return f"delivered, but for what was set aside in {aside[0]}"
     if manifest is None:
         return "it has no manifest"
     if not pending and manifest.status_sent:
         return "delivered: steplog clean"
-    if place.other_host is not None:
-        return f"other host {place.other_host[:8]}…: that one delivers it, or steplog sync RUN if it is gone for good"
+    if paths.other_host is not None:
+        return f"other host {paths.other_host[:8]}…: that one delivers it, or steplog sync RUN if it is gone for good"
     if manifest.mode == "offline":
         return "it was started offline: steplog sync"
     if manifest.mode == "unconfigured":
@@ -203,20 +203,20 @@ def _why(place: RunPlace, manifest: Manifest | None, pending: int) -> str:
     return "the next init() or steplog sync"
 
 
-def _waiting(place: RunPlace) -> WaitingRun:
-    pending = sum(_pending(place, writer) for writer in place.writers())
+def _waiting(paths: RunPaths) -> WaitingRun:
+    pending = sum(_pending(paths, writer) for writer in paths.writers())
     try:
-        manifest = _known(place)
-        why = _why(place, manifest, pending)
+        manifest = _known(paths)
+        why = _why(paths, manifest, pending)
     except FormatError as error:
         manifest, why = None, str(error)
-    lock = Lock.take(place.lock)
+    lock = FileLock.take(paths.lock)
     if lock is None:
         why = "it is being delivered"
     else:
         lock.release()
     return WaitingRun(
-        id=place.local_id,
+        id=paths.local_id,
         run=manifest.run if manifest is not None else "",
         name=manifest.name if manifest is not None else "",
         namespace=manifest.namespace if manifest is not None else "",
@@ -224,30 +224,30 @@ def _waiting(place: RunPlace) -> WaitingRun:
         url=manifest.base_url if manifest is not None else "",
         status=manifest.status if manifest is not None else None,
         pending=pending,
-        size_bytes=sum(used_bytes(directory) for directory in place.directories()),
-        since=datetime.fromtimestamp(_began(place), timezone.utc),
+        size_bytes=sum(used_bytes(directory) for directory in paths.directories()),
+        since=datetime.fromtimestamp(_began(paths), timezone.utc),
         why=why,
-        path=place.spool,
-        other_host=place.other_host,
+        path=paths.spool,
+        other_host=paths.other_host,
     )
 
 
-def _pending(place: RunPlace, writer: str) -> int:
+def _pending(paths: RunPaths, writer: str) -> int:
     """What is written and not delivered of a journal, read without touching it."""
-    directory = None if place.memory is None else place.memory / writer
-    stored = bytearray(MARKS_BYTES)
+    directory = None if paths.memory is None else paths.memory / writer
+    stored = bytearray(CURSOR_BYTES)
     if directory is not None:
         with contextlib.suppress(OSError):
-            stored[:] = (directory / "marks").read_bytes().ljust(MARKS_BYTES, b"\0")[:MARKS_BYTES]
-    spool = Spool(place.spool / writer, writer)
+            stored[:] = (directory / "marks").read_bytes().ljust(CURSOR_BYTES, b"\0")[:CURSOR_BYTES]
+    spool = Spool(paths.spool / writer, writer)
     memory = NoSource() if directory is None else DirectorySource(directory)
     journal = Journal(writer, memory, stored, lambda: True, spool)
-    delivered = max(journal.marks.delivered, (spool.load_marks() or journal.marks).delivered)
+    delivered = max(journal.cursor.delivered, (spool.load_cursor() or journal.cursor).delivered)
     return journal.census(delivered, max(delivered, journal.written()))
 
 
-def _began(place: RunPlace) -> float:
+def _began(paths: RunPaths) -> float:
     try:
-        return place.lock.stat().st_mtime
+        return paths.lock.stat().st_mtime
     except OSError:
         return time.time()

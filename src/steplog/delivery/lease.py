@@ -19,54 +19,54 @@ from functools import partial
 
 from msgspec import structs
 
-from steplog.delivery.aside import QuarantineFile, kept_aside
-from steplog.delivery.bell import Bell
-from steplog.delivery.consignment import Consignment, Terms, Wait
 from steplog.delivery.creation import Creation
-from steplog.delivery.order import Address
-from steplog.delivery.written import Written
+from steplog.delivery.doorbell import Doorbell
+from steplog.delivery.manifest_store import ManifestStore
+from steplog.delivery.order import RunAddress
+from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
+from steplog.delivery.quarantine import QuarantineFile, kept_aside
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import RunPlace, Unchanged, remove_tree
-from steplog.journal.locks import Lock
+from steplog.journal.directories import RunPaths, Unchanged, remove_tree
+from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
 from steplog.journal.open_journal import OpenJournal
 from steplog.journal.opening import Disk, OpenWriter, open_journal
 
-__all__ = ["Custody"]
+__all__ = ["Lease"]
 
 
-class Custody:
+class Lease:
     """A run that is ours to deliver; ``own`` is this process's writer, None for an adopted run."""
 
     def __init__(
         self,
-        place: RunPlace,
-        lock: Lock,
+        paths: RunPaths,
+        lock: FileLock,
         manifest: Manifest,
         disk: Disk,
-        terms: Terms,
+        options: DeliveryOptions,
         source: random.Random,
         own: OpenWriter | None = None,
     ) -> None:
-        self.place = place
-        self.written = Written(place, manifest, disk.files)
+        self.paths = paths
+        self.manifest_store = ManifestStore(paths, manifest, disk.files)
         self.own = own
-        self.bell = Bell(place.memory)
+        self.doorbell = Doorbell(paths.memory)
         self.shared = False  # another process writes to it, too
-        self._visitor = Wait(lambda: None)
-        self._locks = [lock, *place.show_agent(None if own is None or own.directory is None else own.directory.name)]
+        self._visitor = Waiter(lambda: None)
+        self._locks = [lock, *paths.show_agent(None if own is None or own.directory is None else own.directory.name)]
         self._disk = disk
         self._journals: dict[str, OpenJournal] = {}
         self._on_wanted: Callable[[], None] = lambda: None
-        self._unchanged = Unchanged(place.directories())
+        self._unchanged = Unchanged(paths.directories())
         self.on_made: Callable[[Manifest], None] = lambda manifest: None  # the server has made the run
-        self._aside = QuarantineFile(place.spool, disk.files)
-        if place.on_disk:
+        self._aside = QuarantineFile(paths.spool, disk.files)
+        if paths.on_disk:
             self._aside.open()
-        self.consignment = Consignment(
-            Address(manifest.namespace, manifest.project, manifest.run),
+        self.outbox = Outbox(
+            RunAddress(manifest.namespace, manifest.project, manifest.run),
             self._aside,
-            terms,
+            options,
             source,
             manifest.account or None if own is None else None,
             Creation(manifest.plan, self._creating) if manifest.plan is not None and not manifest.run else None,
@@ -75,13 +75,13 @@ class Custody:
             self._add(own.opened)
         self.look(nullcontext())
         if manifest.status is not None:
-            self.consignment.end_with(manifest.status)
-            self.consignment.status_sent = manifest.status_sent
+            self.outbox.end_with(manifest.status)
+            self.outbox.status_sent = manifest.status_sent
 
     @property
     def manifest(self) -> Manifest:
         """What is decided of the run."""
-        return self.written.manifest
+        return self.manifest_store.manifest
 
     def look(self, lock: AbstractContextManager[object]) -> None:
         """See who else has come to write, whether memory still has the manifest, and whether the run was killed."""
@@ -96,24 +96,24 @@ class Custody:
                 self.decide("CRASHED")
 
     def _look_around(self) -> list[OpenJournal]:
-        if self.place.memory is not None and not (self.place.memory / "manifest").exists():
-            self.written.lost()
-        new = [name for name in self.place.writers(self._disk.files.names) if name not in self._journals]
-        found = [open_journal(self.place, name, self._disk) for name in new]
+        if self.paths.memory is not None and not (self.paths.memory / "manifest").exists():
+            self.manifest_store.lost()
+        new = [name for name in self.paths.writers(self._disk.files.names) if name not in self._journals]
+        found = [open_journal(self.paths, name, self._disk) for name in new]
         if None in found:
             self._unchanged.forget()
         return [opened for opened in found if opened is not None]
 
     def follow(self, lock: AbstractContextManager[object]) -> bool:
         """See what workers without shared memory have written since; whether there is something new."""
-        news = [opened.follow(lock) for opened in list(self._journals.values())]
-        return any(news)
+        found = [opened.follow(lock) for opened in list(self._journals.values())]
+        return any(found)
 
     def decide(self, status: str) -> None:
         """Write down which status the run is to get, and send it after the records."""
         self.store(self.manifest.but(status=status, status_sent=False))
-        self.consignment.end_with(status)
-        self.consignment.status_sent = False
+        self.outbox.end_with(status)
+        self.outbox.status_sent = False
 
     def _creating(self) -> None:
         """Write down that the run may be on the server from now on."""
@@ -122,29 +122,29 @@ class Custody:
 
     def hurry(self) -> None:
         """Somebody in another process waits for what is written by now."""
-        self.consignment.wait(self._visitor)
-        self.consignment.release_waits()
+        self.outbox.wait(self._visitor)
+        self.outbox.release_waits()
 
     def settle(self) -> None:
         """Write down what has been achieved."""
-        address = self.consignment.address
+        address = self.outbox.address
         if address.run != self.manifest.run:
-            self.store(self.manifest.but(run=address.run, namespace=address.namespace, name=self.consignment.name))
+            self.store(self.manifest.but(run=address.run, namespace=address.namespace, name=self.outbox.name))
             self.on_made(self.manifest)
-        if self.consignment.status_sent and not self.manifest.status_sent:
+        if self.outbox.status_sent and not self.manifest.status_sent:
             self.store(self.manifest.but(status_sent=True))
 
     def done(self) -> bool:
         """Whether nothing is left, and nobody can add to it."""
         open_end = self.manifest.owner and not self.manifest.status_sent
-        return not open_end and not self._living() and self.consignment.idle()
+        return not open_end and not self._living() and self.outbox.idle()
 
     def remove(self) -> None:
         """Remove the run from this host; all of it is on the server."""
-        files, spool = self._disk.files, self.place.spool
-        self.written.removed = True
+        files, spool = self._disk.files, self.paths.spool
+        self.manifest_store.removed = True
         clean = [opened.remove() for opened in self._journals.values()]
-        remove_tree(self.place.memory)
+        remove_tree(self.paths.memory)
         if all(clean) and not kept_aside(spool):  # that is nobody's to delete
             files.remove_tree(spool)
         else:  # nobody is to deliver it once more
@@ -182,16 +182,16 @@ class Custody:
     def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
         """One spool interval is over; ``pressed``: memory is short."""
         with lock:
-            self.written.retry()
+            self.manifest_store.retry()
         self._write_manifest(lock)
         for opened in list(self._journals.values()):
             opened.spool(lock, pressed)
         if self.spool_bytes():
-            self.written.sync()
+            self.manifest_store.sync()
 
-    def wakes(self, keeper: Callable[[], None]) -> None:
+    def wakes(self, maintenance: Callable[[], None]) -> None:
         """Call this from now on when something is owed to the disk, or wanted from it."""
-        self.written.on_owed = self._aside.on_owed = self._on_wanted = keeper
+        self.manifest_store.on_owed = self._aside.on_owed = self._on_wanted = maintenance
 
     def write(self, lock: AbstractContextManager[object], clock: Callable[[], float]) -> bool:
         """Have on disk what is owed there, and here what is wanted from there; whether anything waited for that."""
@@ -200,15 +200,15 @@ class Custody:
         set_aside = self._aside.write(lock, clock)
         if set_aside:
             with lock:
-                self.consignment.release_waits()
+                self.outbox.release_waits()
         return self._write_manifest(lock) or set_aside or any(fetched)
 
     def _write_manifest(self, lock: AbstractContextManager[object]) -> bool:
-        if not self.written.owed:
+        if not self.manifest_store.owed:
             return False
-        self.written.write(lock)
+        self.manifest_store.write(lock)
         with lock:
-            held_back, self.consignment.held_back = self.consignment.held_back, not self.written.safe
+            held_back, self.outbox.held_back = self.outbox.held_back, not self.manifest_store.safe
         return held_back
 
     def _living(self) -> bool:
@@ -216,14 +216,14 @@ class Custody:
 
     def _add(self, opened: OpenJournal) -> None:
         self._journals[opened.journal.writer] = opened
-        self.consignment.add(opened.journal)
+        self.outbox.add(opened.journal)
         opened.spooling.spool.on_wanted = self._wants
-        opened.spooling.give_up = partial(self.consignment.give_up, opened.journal.writer)
+        opened.spooling.give_up = partial(self.outbox.give_up, opened.journal.writer)
 
     def _wants(self) -> None:
         self._on_wanted()
 
     def store(self, manifest: Manifest) -> None:
         """Write the manifest down: in shared memory now, on disk soon."""
-        self.written.change(manifest)
-        self.consignment.held_back = not self.written.safe
+        self.manifest_store.change(manifest)
+        self.outbox.held_back = not self.manifest_store.safe

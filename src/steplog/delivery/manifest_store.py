@@ -14,28 +14,28 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from steplog.delivery.news import news
+from steplog.delivery.deferred_log import deferred_log
 from steplog.errors import ConfigurationError
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import RunPlace
+from steplog.journal.directories import RunPaths
 from steplog.journal.files import Files
 from steplog.journal.manifest import Manifest
 
-__all__ = ["Written"]
+__all__ = ["ManifestStore"]
 
 _MEMORY = Files()
 
 
-class Written:
+class ManifestStore:
     """``manifest`` is the last one; ``owed``: the disk does not have it yet."""
 
-    def __init__(self, place: RunPlace, manifest: Manifest, files: Files) -> None:
+    def __init__(self, paths: RunPaths, manifest: Manifest, files: Files) -> None:
         self.manifest = manifest
-        self.owed = place.on_disk  # whoever delivered it before may have been killed between the two places
+        self.owed = paths.on_disk  # whoever delivered it before may have been killed between the two places
         self.safe = True
         self.removed = False  # nothing is written any more
         self.on_owed: Callable[[], None] = lambda: None
-        self._place = place
+        self._paths = paths
         self._files = files
         self._without: set[Path] = set()  # the places that do not have it, which is said
         self._on_disk: Manifest | None = None
@@ -44,22 +44,22 @@ class Written:
     def change(self, manifest: Manifest) -> None:
         """From now on it is this one."""
         self.manifest = manifest
-        memory = self._place.memory
+        memory = self._paths.memory
         in_memory = memory is not None and self._put(memory, _MEMORY, manifest)
-        self.owed = self._place.on_disk
+        self.owed = self._paths.on_disk
         self.safe = in_memory or not self.owed
         self.on_owed()
 
     def lost(self) -> None:
         """Memory does not have it any more."""
-        if self._place.memory is not None:
-            self._without.add(self._place.memory)
+        if self._paths.memory is not None:
+            self._without.add(self._paths.memory)
 
     def retry(self) -> None:
         """An interval is over: what did not go into one of the two places goes again."""
-        if self._place.memory in self._without and self._place.memory is not None:
-            self._put(self._place.memory, _MEMORY, self.manifest)
-        self.owed |= self._place.spool in self._without
+        if self._paths.memory in self._without and self._paths.memory is not None:
+            self._put(self._paths.memory, _MEMORY, self.manifest)
+        self.owed |= self._paths.spool in self._without
 
     def write(self, lock: AbstractContextManager[object]) -> None:
         """Have on disk what is owed there."""
@@ -67,7 +67,7 @@ class Written:
             manifest, due = self.manifest, self.owed and not self.removed
         if not due:
             return
-        done = self._put(self._place.spool, self._files, manifest)
+        done = self._put(self._paths.spool, self._files, manifest)
         with lock:
             self._on_disk = manifest if done else None
             if self.manifest is manifest:
@@ -78,8 +78,8 @@ class Written:
         manifest = self._on_disk
         if manifest is not None and manifest is not self._synced:
             with suppress(OSError):  # at the next interval then
-                self._files.sync_file(self._place.spool / "manifest")
-                self._files.sync_directory(self._place.spool)
+                self._files.sync_file(self._paths.spool / "manifest")
+                self._files.sync_directory(self._paths.spool)
                 self._synced = manifest
 
     def _put(self, directory: Path, files: Files, manifest: Manifest) -> bool:
@@ -88,7 +88,7 @@ class Written:
             manifests.store(directory, manifest, files)
         except (OSError, ConfigurationError) as error:
             if directory not in self._without:
-                news.warning("steplog cannot write the manifest in %s: %s", directory, error)
+                deferred_log.warning("steplog cannot write the manifest in %s: %s", directory, error)
             self._without.add(directory)
             return False
         self._without.discard(directory)

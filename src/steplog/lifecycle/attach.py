@@ -11,8 +11,8 @@ from steplog.identity import RunOrg, RunProject, RunStatus
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import derived_local_id
 from steplog.journal.manifest import Manifest
-from steplog.lifecycle import saying
-from steplog.lifecycle.opened import OpenRun
+from steplog.lifecycle import messages
+from steplog.lifecycle.open_run import OpenRun
 from steplog.lifecycle.process import current
 from steplog.run import Run
 
@@ -50,7 +50,7 @@ def attach(
     opened = _open(run, client, found, owner)
     run._opened_as(opened)
     if owner:
-        saying.began(opened)
+        messages.began(opened)
     return run
 
 
@@ -83,6 +83,6 @@ def _open(run: Run, client: TellurioClient | None, found: Manifest | None, owner
 
 
 def _manifests() -> list[Manifest]:
-    places = current().places
-    found = [manifests.load(place.manifest()) for place in places.runs()]
+    roots = current().roots
+    found = [manifests.load(paths.manifest()) for paths in roots.runs()]
     return [manifest for manifest in found if manifest is not None]

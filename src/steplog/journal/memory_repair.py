@@ -29,7 +29,7 @@ from pathlib import Path
 from steplog.errors import ConfigurationError
 from steplog.journal.append import Segment
 from steplog.journal.directories import Unchanged, make_private
-from steplog.journal.locks import Lock
+from steplog.journal.locks import FileLock
 from steplog.journal.writer import EndedSegment, Writer
 
 __all__ = ["Liveness", "MemoryWatch"]
@@ -43,9 +43,9 @@ class Liveness:
     """Whether the writer whose ``alive`` is in ``directory`` lives; ``lock`` is that file, locked, once it does not."""
 
     def __init__(self, directory: Path) -> None:
-        self.lock: Lock | None = None
+        self.lock: FileLock | None = None
         self._path = directory / "alive"
-        self._seen: tuple[Lock, int] | None = None  # not locked; a Lock, so that a forked child closes it
+        self._seen: tuple[FileLock, int] | None = None  # not locked; a Lock, so that a forked child closes it
 
     def living(self) -> bool:
         """Look. What keeps us from looking says nothing of the writer."""
@@ -61,7 +61,7 @@ class Liveness:
     def _look(self) -> bool:
         if self._seen is None:
             descriptor = os.open(self._path, _ALIVE, 0o600)
-            self._seen = Lock(descriptor), descriptor
+            self._seen = FileLock(descriptor), descriptor
         seen, descriptor = self._seen
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,8 +87,8 @@ class MemoryWatch:
         self,
         writer: Writer,
         directory: Path,
-        make: Callable[[Path], tuple[Lock | None, mmap.mmap] | None],
-        moved: Callable[[Lock | None, mmap.mmap], None],
+        make: Callable[[Path], tuple[FileLock | None, mmap.mmap] | None],
+        moved: Callable[[FileLock | None, mmap.mmap], None],
         follow: Callable[[], None],
     ) -> None:
         self._writer = writer

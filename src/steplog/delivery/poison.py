@@ -13,14 +13,14 @@ have them too: ``FAULT_ROUNDS`` rounds.
 
 from __future__ import annotations
 
-__all__ = ["FAULTS_MAX", "FAULT_ROUNDS", "ROUNDS", "Doubt"]
+__all__ = ["FAULTS_MAX", "FAULT_ROUNDS", "ROUNDS", "PoisonTest"]
 
 FAULTS_MAX = 5  # faults in a row of one request before it is suspected
 FAULT_ROUNDS = 5
 ROUNDS = 2
 
 
-class Doubt:
+class PoisonTest:
     """About the positions ``[first, end)``.
 
     ``vouched``: a probe was accepted since it began; ``blocked``: not since it was refused. ``fault``: the refusals are
@@ -40,7 +40,7 @@ class Doubt:
         self._open = False  # refused, and nothing since
 
     @property
-    def probes(self) -> bool:
+    def needs_control(self) -> bool:
         """Whether the probe is next, and not the record."""
         return self._open or self.blocked
 

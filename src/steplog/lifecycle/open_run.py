@@ -12,19 +12,19 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from steplog.delivery.custody import Custody
 from steplog.delivery.exchange import Transport
+from steplog.delivery.lease import Lease
 from steplog.delivery.verdicts import Judgement
 from steplog.errors import RunFinishedError
 from steplog.journal import manifest as manifests
-from steplog.journal.locks import Lock
+from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import OpenWriter, open_writer
-from steplog.lifecycle import claiming, counting, saying, waiting
+from steplog.lifecycle import claiming, messages, run_stats, waiting
 from steplog.lifecycle.adoption import succeed
-from steplog.lifecycle.pages import page_of
-from steplog.lifecycle.patience import Patience
+from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, current
+from steplog.lifecycle.web_address import page_of
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ class OpenRun:
         self.transport = transport
         self.local_id = manifest.local_id
         self.settings = process.settings
-        self.place, lock = process.places.claim(manifest.local_id, claiming.in_time)
+        self.paths, lock = process.roots.claim(manifest.local_id, claiming.in_time)
         self.opened = self._open_writer(worker=lock is None)
-        self.custody: Custody | None = None
+        self.lease: Lease | None = None
         self.manifest = manifest
         self._finished: str | None = None
         if lock is not None:
@@ -65,8 +65,8 @@ class OpenRun:
 
     def _open_writer(self, append: Any = None, *, worker: bool) -> OpenWriter:
         opened = open_writer(
-            self.place,
-            current().places.memory,
+            self.paths,
+            current().roots.memory,
             current().disk,
             memory_bytes_max=self.settings.memory_bytes_max,
             value_bytes_max=self.settings.value_bytes_max,
@@ -81,42 +81,42 @@ class OpenRun:
 
     def _take_over(self) -> None:
         """A worker whose run's agent is gone becomes the agent."""
-        if self.custody is None and self.process is not None and not self.opened.gone:
-            found = succeed(self.process, self.place)
+        if self.lease is None and self.process is not None and not self.opened.gone:
+            found = succeed(self.process, self.paths)
             if found is not None:
                 lock, self.transport = found
                 self.opened.follow()
                 self._deliver(self.process, lock, self.transport, owner=False)
 
-    def _deliver(self, process: Process, lock: Lock, transport: Transport | None, owner: bool) -> None:
-        manifest = manifests.load(self.place.manifest()) or self.manifest
+    def _deliver(self, process: Process, lock: FileLock, transport: Transport | None, owner: bool) -> None:
+        manifest = manifests.load(self.paths.manifest()) or self.manifest
         if owner:
             manifest = manifest.but(owner=self.opened.writer.id.hex(), status=None, status_sent=False)
         self.manifest = manifest
         source = process.agent.random
-        self.custody = Custody(self.place, lock, manifest, process.disk, process.terms, source, self.opened)
-        self.custody.on_made = self._made
+        self.lease = Lease(self.paths, lock, manifest, process.disk, process.options, source, self.opened)
+        self.lease.on_made = self._made
         self.opened.delivered_here = self.opened.writer.pool.may_go_private = True
-        self.custody.store(manifest)
+        self.lease.store(manifest)
         if transport is None:
-            process.agent.hold(self.custody)
+            process.agent.hold(self.lease)
         else:
-            process.agent.deliver(self.custody, transport)
-        waiting.for_manifest(self.custody.written, waiting.GRACE_S if owner else 0.0)
+            process.agent.deliver(self.lease, transport)
+        waiting.for_manifest(self.lease.manifest_store, waiting.GRACE_S if owner else 0.0)
 
     def made(self, client: TellurioClient, made: Made, namespace: str, takes_ranges: bool) -> None:
         """The server has made the run that was opened as a plan: deliver it from now on."""
-        if self.custody is not None:
-            self.custody.consignment.made(made, namespace, takes_ranges)
-            self.custody.settle()
+        if self.lease is not None:
+            self.lease.outbox.made(made, namespace, takes_ranges)
+            self.lease.settle()
         self._use_client(client)
 
     def discard(self) -> None:
         """The server will not have the run that was opened as a plan: leave nothing of it."""
         self.finish_in_background(None)
-        if self.custody is not None and self.process is not None:
-            self.custody.store(self.custody.manifest.but(owner=""))
-            self.process.agent.dismiss(self.custody)
+        if self.lease is not None and self.process is not None:
+            self.lease.store(self.lease.manifest.but(owner=""))
+            self.process.agent.dismiss(self.lease)
 
     def _made(self, manifest: Manifest) -> None:
         """The server has made the run that was begun without it."""
@@ -132,9 +132,9 @@ class OpenRun:
         return self.opened.writer.append.log
 
     def _use_client(self, client: Any) -> None:
-        if self.custody is not None and self.process is not None and client.transport is not self.transport:
+        if self.lease is not None and self.process is not None and client.transport is not self.transport:
             self.transport = client.transport
-            self.process.agent.deliver(self.custody, client.transport)
+            self.process.agent.deliver(self.lease, client.transport)
 
     def use(self, client: Any) -> None:
         """Deliver over this client from now on; None: as before."""
@@ -145,7 +145,7 @@ class OpenRun:
         """In a forked child: what was the parent's is not ours."""
         global _opening
         _opening = threading.RLock()
-        self.process = self.custody = self.transport = None
+        self.process = self.lease = self.transport = None
         self.opened.writer.forked(self._reopen)
 
     def _reopen(self, name: Any, value: Any, step: Any) -> None:
@@ -166,93 +166,88 @@ class OpenRun:
         """Wait until what is written by now is delivered; whether it is."""
         return self._wait(timeout_s)
 
-    def _wait(self, timeout_s: float, status: str | None = None, patience: Patience | None = None) -> bool:
-        custody, process = self.custody, self.process
-        if custody is None or process is None:
-            return self.process is None or waiting.for_marks(self.opened, timeout_s)
+    def _wait(self, timeout_s: float, status: str | None = None, exit_progress: ExitProgress | None = None) -> bool:
+        lease, process = self.lease, self.process
+        if lease is None or process is None:
+            return self.process is None or waiting.for_cursor(self.opened, timeout_s)
         if self.transport is not None:
-            if patience is None:
-                return process.agent.wait(custody, timeout_s, status)
-            goes_on = patience.watch(self, lambda: process.agent.prospect(custody))
+            if exit_progress is None:
+                return process.agent.wait(lease, timeout_s, status)
+            goes_on = exit_progress.watch(self, lambda: process.agent.progress(lease))
             try:
-                return process.agent.wait(custody, timeout_s, status, goes_on=goes_on)
+                return process.agent.wait(lease, timeout_s, status, goes_on=goes_on)
             finally:
-                patience.clear()
+                exit_progress.clear()
         if status is not None:
-            process.agent.decide(custody, status)
-        return waiting.for_disk(self.opened, custody.written, timeout_s)
+            process.agent.decide(lease, status)
+        return waiting.for_disk(self.opened, lease.manifest_store, timeout_s)
 
-    def finish(self, status: str, timeout_s: float, patience: Patience | None = None) -> Judgement | None:
+    def finish(self, status: str, timeout_s: float, exit_progress: ExitProgress | None = None) -> Judgement | None:
         """Take no more records, deliver those there are, then send the status; the judgement if that is refused.
 
         The first Ctrl-C ends the waiting, as the deadline does. Only the run's owner sends a status.
         """
         self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
-        custody, process = self.custody, self.process
-        if custody is None or process is None or not self._owns(custody, claim=True):
+        lease, process = self.lease, self.process
+        if lease is None or process is None or not self._owns(lease, claim=True):
             _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.name())
             with contextlib.suppress(KeyboardInterrupt):
                 self._wait(timeout_s)
         else:
             with contextlib.suppress(KeyboardInterrupt):
-                self._wait(timeout_s, status, patience)
-            refused = process.agent.look(custody, _taken_back)
+                self._wait(timeout_s, status, exit_progress)
+            refused = process.agent.look(lease, _taken_back)
             if refused is not None:
                 self._finished = None
                 self.opened.writer.reopen()
                 return refused
         self.opened.gone = True
-        if custody is not None and process is not None:
-            owned = self._owns(custody)
-            self._let_go(process, custody, deadline)
+        if lease is not None and process is not None:
+            owned = self._owns(lease)
+            self._let_go(process, lease, deadline)
             if owned:
-                saying.ended(self)
+                messages.ended(self)
         self._close()
         return None
 
-    def _owns(self, custody: Custody, claim: bool = False) -> bool:
+    def _owns(self, lease: Lease, claim: bool = False) -> bool:
         """Whether this process decides the status; with ``claim`` also in the place of an owner that is dead."""
-        owner, own = custody.manifest.owner, self.opened.writer.id.hex()
+        owner, own = lease.manifest.owner, self.opened.writer.id.hex()
         if claim and owner and owner != own:
-            journal = custody.consignment.journals.get(owner)
+            journal = lease.outbox.journals.get(owner)
             if journal is None or not journal.living:
-                custody.store(custody.manifest.but(owner=own))
+                lease.store(lease.manifest.but(owner=own))
                 return True
         return owner == own
 
-    def _let_go(self, process: Process, custody: Custody, deadline: float) -> bool:
+    def _let_go(self, process: Process, lease: Lease, deadline: float) -> bool:
         """Remove what is delivered; what has nowhere to go from here is left to somebody else."""
         if self.transport is None:
-            process.agent.release(custody)
+            process.agent.release(lease)
             self.opened.opened.release()
             return True
-        return process.agent.dismiss(custody, waiting.for_removal(deadline)) or waiting.for_manifest(custody.written)
+        return process.agent.dismiss(lease, waiting.for_removal(deadline)) or waiting.for_manifest(lease.manifest_store)
 
     def finish_in_background(self, status: str | None) -> None:
         """Take no more records, write the status down, if there is one, and have it sent after the records."""
         if self._finished is None:  # else finish() is under way, and has decided
             self.opened.writer.end(self._count)
-            if (
-                status is not None
-                and self.custody is not None
-                and self.process is not None
-                and self._owns(self.custody)
-            ):
-                self.process.agent.decide(self.custody, status)
+            if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
+                self.process.agent.decide(self.lease, status)
         self.opened.gone = True
         self._close()
 
-    def settle(self, timeout_s: float, patience: Patience | None = None) -> bool:
+    def settle(self, timeout_s: float, exit_progress: ExitProgress | None = None) -> bool:
         """After ``finish_in_background``, as the process ends: wait until nothing is left of the run; whether so."""
-        custody, process, deadline = self.custody, self.process, time.monotonic() + timeout_s
-        if custody is None or process is None:
+        lease, process, deadline = self.lease, self.process, time.monotonic() + timeout_s
+        if lease is None or process is None:
             # A worker's records are safe then, and the agent, which lives elsewhere, delivers them.
             return self.opened.hand_over()
-        status = None if custody.consignment.status_sent else custody.manifest.status
-        delivered = self._wait(timeout_s, status, patience)
+        status = None if lease.outbox.status_sent else lease.manifest.status
+        delivered = self._wait(timeout_s, status, exit_progress)
         if delivered:
-            self._let_go(process, custody, deadline)
+            self._let_go(process, lease, deadline)
         return delivered
 
     def url(self) -> str | None:
@@ -281,20 +276,20 @@ class OpenRun:
         if self.process is None:
             return Stats()
         agent = self.process.agent
-        if self.custody is None:
-            return counting.of_writer(self.opened, agent.faults)
-        error = agent.trouble(self.custody)
-        return agent.look(self.custody, lambda custody: counting.of_run(custody, self.opened, error, agent.faults))
+        if self.lease is None:
+            return run_stats.of_writer(self.opened, agent.faults)
+        error = agent.trouble(self.lease)
+        return agent.look(self.lease, lambda lease: run_stats.of_run(lease, self.opened, error, agent.faults))
 
     def report(self) -> Report:
         """The counts alone."""
-        return counting.report(self.stats())
+        return run_stats.report(self.stats())
 
 
-def _taken_back(custody: Custody) -> Judgement | None:
+def _taken_back(lease: Lease) -> Judgement | None:
     """The server's refusal of the status, if it has refused it; then none is decided any more."""
-    refused, custody.consignment.refused = custody.consignment.refused, None
+    refused, lease.outbox.refused = lease.outbox.refused, None
     if refused is not None:
-        custody.consignment.status = None
-        custody.store(custody.manifest.but(status=None))
+        lease.outbox.status = None
+        lease.store(lease.manifest.but(status=None))
     return refused

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 
-__all__ = ["KEPT_MAX", "news"]
+__all__ = ["KEPT_MAX", "deferred_log"]
 
 KEPT_MAX = 1000
 _log = logging.getLogger("steplog")
 
 
-class _News:
+class _DeferredLog:
     """Takes messages as a logger does."""
 
     def __init__(self) -> None:
@@ -47,4 +47,4 @@ class _News:
         self._kept.clear()
 
 
-news = _News()
+deferred_log = _DeferredLog()

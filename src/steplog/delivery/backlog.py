@@ -18,13 +18,13 @@ from steplog.journal import range as ranges
 from steplog.journal import slot
 from steplog.journal.journal import Journal
 
-__all__ = ["GAP_S", "SLOTS_MAX", "Remains"]
+__all__ = ["GAP_S", "SLOTS_MAX", "Backlog"]
 
 SLOTS_MAX = ranges.RANGE_BYTES_MAX // slot.SLOT_BYTES
 GAP_S = 10.0
 
 
-class Remains:
+class Backlog:
     """Of one journal; what is in ``aside`` does not count."""
 
     def __init__(self, journal: Journal, aside: Aside) -> None:
@@ -32,13 +32,13 @@ class Remains:
         self.lost_below = 0  # what is not in the journal below this position will not come any more
         self._set_aside = sorted(aside.positions(journal.writer))
         self._gap_since: float | None = None
-        if journal.marks.rejected < len(self._set_aside):  # a death came between the file and the count
-            journal.set_marks(replace(journal.marks, rejected=len(self._set_aside)))
+        if journal.cursor.rejected < len(self._set_aside):  # a death came between the file and the count
+            journal.set_cursor(replace(journal.cursor, rejected=len(self._set_aside)))
 
     @property
     def first(self) -> int:
         """Everything below is on the server."""
-        return self.journal.marks.delivered
+        return self.journal.cursor.delivered
 
     def carries(self, first: int, end: int) -> bool:
         """Whether there is a record to send in ``[first, end)``."""
@@ -65,14 +65,14 @@ class Remains:
 
     def aside_in(self, first: int, end: int) -> int:
         """How many records in ``[first, end)`` are set aside, of those that are in the journal."""
-        first = max(first, self.journal.marks.begin)
+        first = max(first, self.journal.cursor.begin)
         return max(0, bisect_left(self._set_aside, end) - bisect_left(self._set_aside, first))
 
     def pass_over(self, position: int) -> None:
         """One more is set aside."""
         insort(self._set_aside, position)
-        marks = self.journal.marks
-        self.journal.set_marks(replace(marks, rejected=marks.rejected + 1))
+        cursor = self.journal.cursor
+        self.journal.set_cursor(replace(cursor, rejected=cursor.rejected + 1))
 
     def give_up(self, end: int) -> None:
         """Do without the records below ``end``."""
@@ -108,7 +108,7 @@ class Remains:
     def begin(self, first: int) -> int:
         """Where the journal has its first position from ``first`` on; ``first`` itself where it has none."""
         sources = (self.journal.memory, self.journal.disk)
-        bases = [max(first, p.base) for s in sources if s is not None for p in s.pieces() if p.written() > first]
+        bases = [max(first, p.base) for s in sources if s is not None for p in s.extents() if p.written() > first]
         return min(bases, default=first)
 
     def go_back_to(self, mark: int) -> int:
@@ -116,16 +116,16 @@ class Remains:
 
         What is still here is sent, and counted, again.
         """
-        marks = self.journal.marks
-        self.lost_below = min(self.begin(mark), marks.delivered)
-        held = self.journal.census(self.lost_below, marks.delivered) - self.aside_in(self.lost_below, marks.delivered)
-        holes = self.journal.missing(self.lost_below, marks.delivered)
-        self.journal.set_marks(
+        cursor = self.journal.cursor
+        self.lost_below = min(self.begin(mark), cursor.delivered)
+        held = self.journal.census(self.lost_below, cursor.delivered) - self.aside_in(self.lost_below, cursor.delivered)
+        holes = self.journal.missing(self.lost_below, cursor.delivered)
+        self.journal.set_cursor(
             replace(
-                marks,
+                cursor,
                 delivered=mark,
-                records=max(0, marks.records - held),
-                abandoned=max(0, marks.abandoned - holes),
+                records=max(0, cursor.records - held),
+                abandoned=max(0, cursor.abandoned - holes),
                 sent=0,
                 settled=0,
                 reach=0,

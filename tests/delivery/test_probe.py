@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from delivery.parts import Book, Line, asked
-from steplog.delivery.consignment import Wait
-from steplog.delivery.inquiry import GONE_INTERVAL_S
+from steplog.delivery.outbox import Waiter
+from steplog.delivery.probe import GONE_INTERVAL_S
 from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
@@ -33,7 +33,7 @@ def test_one_404_of_a_proxy_does_not_turn_a_writer_to_stock_for_good():
     line = Line(Book().write(1), knows=False)
     line.server.faults.append(Fault(404))
     line.deliver()
-    assert not line.books[0].journal.marks.stock
+    assert not line.books[0].journal.cursor.stock
     assert asked(line)[-1] == "POST batch"
 
 
@@ -42,7 +42,7 @@ def test_a_proxy_that_answers_400_to_the_question_does_not_make_it_a_stock_serve
     line = Line(Book().write(1), knows=False)
     line.server.script = lambda request: Fault(400) if line.now < 1000 + HOUR else None
     line.deliver(2 * HOUR)
-    assert not line.books[0].journal.marks.stock
+    assert not line.books[0].journal.cursor.stock
     assert line.values() == [1]
     assert len(line.sent) < 250
 
@@ -70,11 +70,11 @@ def test_an_adopted_run_waits_for_a_key_of_its_account_and_says_so():
     assert line.values() == []
     assert set(asked(line)) == {"GET verify-api-key"}
     assert len(line.sent) < 62
-    assert line.consignment.trouble == "needs an API key of somebody"
+    assert line.outbox.trouble == "needs an API key of somebody"
     line.server.username = "somebody"
     line.deliver()
     assert line.values() == [1]
-    assert line.consignment.trouble is None
+    assert line.outbox.trouble is None
 
 
 def test_another_key_has_the_account_asked_again():
@@ -86,7 +86,7 @@ def test_another_key_has_the_account_asked_again():
     book.write(1)
     line.deliver(HOUR)
     assert line.values() == [1]
-    assert "somebody" not in line.consignment.trouble or line.consignment.trouble == "needs an API key of me"
+    assert "somebody" not in line.outbox.trouble or line.outbox.trouble == "needs an API key of me"
 
 
 @pytest.mark.parametrize("batch", [True, False])
@@ -97,14 +97,14 @@ def test_of_a_run_that_was_deleted_nothing_more_is_sent_and_everything_is_kept(b
     del line.server.runs[line.run.uuid]
     book.write(3)
     told: list[int] = []
-    line.consignment.wait(Wait(lambda: told.append(1)))
+    line.outbox.wait(Waiter(lambda: told.append(1)))
     line.deliver(10)
-    assert line.consignment.gone
+    assert line.outbox.gone
     assert told == [1]
     posts = sum(request == "POST batch" or request == "POST metrics" for request in asked(line))
     line.deliver(3 * HOUR)
     assert sum(request == "POST batch" or request == "POST metrics" for request in asked(line)) == posts
-    assert line.consignment.pending() == 3
+    assert line.outbox.pending() == 3
     assert len(line.sent) < 100
 
 
@@ -114,16 +114,16 @@ def test_a_run_that_seemed_gone_goes_on_when_it_is_there_again():
     line = Line(book)
     line.server.script = lambda request: Fault(404) if line.now < 1000 + HOUR else None
     line.deliver(HOUR - 60)
-    assert line.consignment.gone
+    assert line.outbox.gone
     line.deliver(2 * GONE_INTERVAL_S)
     assert line.values() == [1, 2, 3]
-    assert not line.consignment.gone
+    assert not line.outbox.gone
 
 
 def test_a_404_of_one_route_alone_is_not_asked_about_at_once_each_time():
     line = Line(Book().write(1))
     line.server.script = lambda request: Fault(404) if request.path.endswith("/batch/") else None
     line.deliver(HOUR)
-    assert not line.consignment.gone
-    assert not line.books[0].journal.marks.stock
+    assert not line.outbox.gone
+    assert not line.books[0].journal.cursor.stock
     assert len(line.sent) < 300

@@ -9,16 +9,16 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from steplog.journal.cursor import COPY_BYTES, Cursor, decode, encode
 from steplog.journal.files import Files
-from steplog.journal.marks import COPY_BYTES, Marks, decode, encode
 
-__all__ = ["COPIES", "MarksFile"]
+__all__ = ["COPIES", "CursorFile"]
 
 COPIES = 64
 _NAME = "marks"
 
 
-class MarksFile:
+class CursorFile:
     """The marks of the spool in ``directory``, which is made if it is not there."""
 
     def __init__(self, directory: Path, files: Files) -> None:
@@ -27,10 +27,10 @@ class MarksFile:
         self._sequence = 0
         self._left = 0  # copies that the file may still take
 
-    def store(self, marks: Marks, sync: bool) -> None:
+    def store(self, cursor: Cursor, sync: bool) -> None:
         """Append a copy. Raises OSError; the next one begins a new file then."""
         left, self._left = self._left, 0
-        data = encode(marks, self._sequence + 1)
+        data = encode(cursor, self._sequence + 1)
         if left == 0:
             self._begin(data)
             left = COPIES
@@ -39,7 +39,7 @@ class MarksFile:
         self._sequence += 1
         self._left = left - 1
 
-    def load(self) -> Marks | None:
+    def load(self) -> Cursor | None:
         """The newest copy that is whole."""
         try:
             data = self._files.read(self._path)

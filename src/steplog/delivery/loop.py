@@ -13,9 +13,9 @@ from queue import Empty, SimpleQueue
 
 from tenacity import RetryCallState, Retrying, retry_always, stop_never
 
-from steplog.delivery.news import news
+from steplog.delivery.deferred_log import deferred_log
 
-__all__ = ["DUE_MAX_S", "POLL_MAX_S", "POLL_MIN_S", "Pulse", "wait_for"]
+__all__ = ["DUE_MAX_S", "POLL_MAX_S", "POLL_MIN_S", "Loop", "wait_for"]
 
 POLL_MIN_S = 0.04
 POLL_MAX_S = 0.5
@@ -23,7 +23,7 @@ DUE_MAX_S = 1.0  # what another lane learns may bring it forward
 _SLICE_S = 0.25
 
 
-class Pulse:
+class Loop:
     """When a thread runs next: when something is due, or sooner when it is woken.
 
     Where nothing is known to be due, it looks again soon after something was done. Each look costs a training loop more
@@ -68,7 +68,7 @@ class Pulse:
         def attempt() -> None:
             try:
                 work()
-                news.tell()
+                deferred_log.tell()
             except BaseException as error:  # noqa: BLE001 - a thread of ours that ends would stop delivery silently
                 self.idle(None)
                 fault(name, error)

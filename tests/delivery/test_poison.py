@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from steplog.delivery.doubt import FAULT_ROUNDS, ROUNDS, Doubt
+from steplog.delivery.poison import FAULT_ROUNDS, ROUNDS, PoisonTest
 
 
 def judged(events: str, fault: bool = False) -> bool:
     """r: the record is refused; p: the probe passes; b: it is refused too; -: no answer to it."""
-    doubt, verdict = Doubt(0, 1), False
+    poison_test, verdict = PoisonTest(0, 1), False
     for event in events:
         if event == "r":
-            doubt.refused(fault, "no")
+            poison_test.refused(fault, "no")
         elif event == "p":
-            verdict = doubt.passed()
+            verdict = poison_test.passed()
         elif event == "b":
-            doubt.block()
+            poison_test.block()
         else:
-            doubt.blurred()
+            poison_test.blurred()
     return verdict
 
 
@@ -48,7 +48,7 @@ def test_faults_take_more_rounds():
 
 
 def test_refusals_and_faults_do_not_add_up():
-    doubt = Doubt(0, 1)
+    poison_test = PoisonTest(0, 1)
     for fault in (True, True, False):
-        doubt.refused(fault, "")
-        assert not doubt.passed()
+        poison_test.refused(fault, "")
+        assert not poison_test.passed()

@@ -35,9 +35,9 @@ from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavail
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Manifest, Plan
-from steplog.lifecycle import saying
+from steplog.lifecycle import messages
 from steplog.lifecycle.disabled import DisabledRun
-from steplog.lifecycle.opened import OpenRun
+from steplog.lifecycle.open_run import OpenRun
 from steplog.lifecycle.placing import account_of, make_project
 from steplog.run import Run
 from steplog.settings import Settings, resolve
@@ -196,7 +196,7 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
         raise
     opened.made(client, Made(str(run.uuid), run.name or ""), plan.namespace, takes_ranges=told.get("batch", 0) >= 1)
     run._opened_as(opened)
-    saying.began(opened)
+    messages.began(opened)
     return run
 
 
@@ -231,7 +231,7 @@ def _begun(plan: Plan, opened: OpenRun, said: str) -> Run:
     run = _unmade(plan)
     run._opened_as(opened)
     level = logging.INFO if opened.manifest.mode == "offline" else logging.WARNING
-    saying.kept_from_the_start(opened, level, said)
+    messages.kept_from_the_start(opened, level, said)
     return run
 
 

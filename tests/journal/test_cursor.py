@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steplog.journal import marks
-from steplog.journal.marks import MARKS_BYTES, WINDOW, Marks
+from steplog.journal import cursor
+from steplog.journal.cursor import CURSOR_BYTES, WINDOW, Cursor
 
 NUMBERS = st.integers(0, 2**64 - 1)
 WINDOWS = st.integers(0, 2**WINDOW - 1) | st.sampled_from([1, 1 << (WINDOW - 1), 2**WINDOW - 1])
 MARKS = st.builds(
-    Marks,
+    Cursor,
     NUMBERS,
     NUMBERS,
     st.booleans(),
@@ -32,47 +32,47 @@ MARKS = st.builds(
 
 @given(st.lists(MARKS, min_size=1, max_size=5))
 def test_what_was_stored_last_is_loaded(stored):
-    memory = bytearray(MARKS_BYTES)
+    memory = bytearray(CURSOR_BYTES)
     for one in stored:
-        marks.store(memory, one)
-        assert marks.load(memory) == one
+        cursor.store(memory, one)
+        assert cursor.load(memory) == one
 
 
 def test_fresh_memory_holds_fresh_marks():
-    assert marks.load(bytearray(MARKS_BYTES)) == Marks()
-    assert marks.load(bytearray(10)) == Marks()
+    assert cursor.load(bytearray(CURSOR_BYTES)) == Cursor()
+    assert cursor.load(bytearray(10)) == Cursor()
 
 
 @pytest.mark.parametrize("stores", [0, 1, 2, 3])
 def test_a_death_at_any_byte_of_a_store_leaves_the_marks_before_it(stores):
     """Whatever of the store is there, in whatever order the bytes went."""
-    memory = bytearray(MARKS_BYTES)
+    memory = bytearray(CURSOR_BYTES)
     for number in range(stores):
-        marks.store(memory, Marks(delivered=number + 1, sent=1 << number))
-    before = Marks(delivered=stores, sent=1 << (stores - 1)) if stores else Marks()
-    after = Marks(delivered=2**40, records=2**50, sent=2**WINDOW - 1, settled=3)
+        cursor.store(memory, Cursor(delivered=number + 1, sent=1 << number))
+    before = Cursor(delivered=stores, sent=1 << (stores - 1)) if stores else Cursor()
+    after = Cursor(delivered=2**40, records=2**50, sent=2**WINDOW - 1, settled=3)
     done = bytearray(memory)
-    marks.store(done, after)
-    changed = [index for index in range(MARKS_BYTES) if done[index] != memory[index]]
-    for cut in range(MARKS_BYTES):
-        assert marks.load(done[:cut] + memory[cut:]) == (before if changed[-1] >= cut else after)
-        assert marks.load(memory[:cut] + done[cut:]) == (before if changed[0] < cut else after)
+    cursor.store(done, after)
+    changed = [index for index in range(CURSOR_BYTES) if done[index] != memory[index]]
+    for cut in range(CURSOR_BYTES):
+        assert cursor.load(done[:cut] + memory[cut:]) == (before if changed[-1] >= cut else after)
+        assert cursor.load(memory[:cut] + done[cut:]) == (before if changed[0] < cut else after)
 
 
-@given(MARKS, MARKS, st.integers(0, MARKS_BYTES * 8 - 1))
+@given(MARKS, MARKS, st.integers(0, CURSOR_BYTES * 8 - 1))
 def test_a_flipped_bit_leaves_one_of_the_two_last_marks(first, second, bit):
-    memory = bytearray(MARKS_BYTES)
-    marks.store(memory, first)
-    marks.store(memory, second)
+    memory = bytearray(CURSOR_BYTES)
+    cursor.store(memory, first)
+    cursor.store(memory, second)
     memory[bit // 8] ^= 1 << bit % 8
-    assert marks.load(memory) in (first, second)
+    assert cursor.load(memory) in (first, second)
 
 
-@given(MARKS, st.binary(min_size=MARKS_BYTES, max_size=MARKS_BYTES))
+@given(MARKS, st.binary(min_size=CURSOR_BYTES, max_size=CURSOR_BYTES))
 def test_whatever_was_there_what_is_stored_is_loaded(one, junk):
     memory = bytearray(junk)
-    marks.store(memory, one)
-    assert marks.load(memory) == one
+    cursor.store(memory, one)
+    assert cursor.load(memory) == one
 
 
 class Model:
@@ -98,7 +98,7 @@ class Model:
         while self.delivered in self.settled:
             self.delivered += 1
 
-    def matches(self, found: Marks) -> bool:
+    def matches(self, found: Cursor) -> bool:
         def bits(positions: set[int]) -> int:
             return sum(1 << position - self.delivered for position in positions if position >= self.delivered)
 
@@ -119,9 +119,9 @@ STEPS = st.lists(
 
 @given(STEPS, st.integers(0, 1000))
 def test_the_windows_behave_as_sets_of_positions(steps, start):
-    found, model = Marks(delivered=start), Model()
+    found, model = Cursor(delivered=start), Model()
     model.delivered = start
-    memory = bytearray(MARKS_BYTES)
+    memory = bytearray(CURSOR_BYTES)
     for what, argument in steps:
         base = model.delivered
         if what == "send":
@@ -135,20 +135,20 @@ def test_the_windows_behave_as_sets_of_positions(steps, start):
             found = found.with_settled(base + argument)
             model.settle(base + argument)
         assert model.matches(found)
-        marks.store(memory, found)
-        assert marks.load(memory) == found
+        cursor.store(memory, found)
+        assert cursor.load(memory) == found
 
 
 @pytest.mark.parametrize("settled", [[0], [3, 1, 0, 2], list(range(WINDOW)), list(reversed(range(WINDOW)))], ids=len)
 def test_delivered_moves_over_everything_that_is_settled_from_below(settled):
-    found = Marks(delivered=100)
+    found = Cursor(delivered=100)
     for position in settled:
         found = found.with_settled(100 + position)
     assert (found.delivered, found.settled) == (100 + len(settled), 0)
 
 
 def test_what_went_out_in_a_range_without_an_answer_is_ambiguous_once_it_goes_alone():
-    found = Marks(delivered=100, reach=3)
+    found = Cursor(delivered=100, reach=3)
     for position in (100, 101, 100, 103, 103):
         found = found.with_sent([position])
     assert found.ambiguous == 3  # 100 and 101, once each, and 103, which was sent twice
@@ -159,6 +159,6 @@ def test_what_went_out_in_a_range_without_an_answer_is_ambiguous_once_it_goes_al
 
 
 def test_the_other_fields_stay_as_they_are():
-    before = Marks(5, 6, True, 7, 8, 9, 10)
+    before = Cursor(5, 6, True, 7, 8, 9, 10)
     assert replace(before.with_settled(9), settled=0) == before
     assert replace(before.with_sent([9]), sent=0) == before

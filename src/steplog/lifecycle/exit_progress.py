@@ -17,12 +17,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
-from steplog.delivery.agent import Prospect
+from steplog.delivery.agent import Progress
 
 if TYPE_CHECKING:
-    from steplog.lifecycle.opened import OpenRun
+    from steplog.lifecycle.open_run import OpenRun
 
-__all__ = ["LOG_INTERVAL_S", "SHOW_AFTER_S", "SILENT_EXIT_S", "SILENT_S", "Patience"]
+__all__ = ["LOG_INTERVAL_S", "SHOW_AFTER_S", "SILENT_EXIT_S", "SILENT_S", "ExitProgress"]
 
 SHOW_AFTER_S = 1.0
 LOG_INTERVAL_S = 10.0
@@ -32,7 +32,7 @@ _CLEAR = "\r\x1b[K"
 _log = logging.getLogger("steplog")
 
 
-class Patience:
+class ExitProgress:
     """Of those who wait one after the other. ``whatever``: silent servers are waited for, too.
 
     ``clock`` is monotonic, in seconds; ``screen`` is where a terminal may be.
@@ -54,7 +54,7 @@ class Patience:
         self._shown = False
         self._leave_at: dict[str, float] = {}  # by server
 
-    def watch(self, run: OpenRun, look: Callable[[], Prospect]) -> Callable[[], bool]:
+    def watch(self, run: OpenRun, look: Callable[[], Progress]) -> Callable[[], bool]:
         """For one of them: what is to be asked a few times a second, whether to wait on."""
         name, server, quiet = run.name(), run.manifest.base_url, run.settings.quiet
         begun, first = self._clock(), look().left
@@ -74,7 +74,7 @@ class Patience:
             return False
         return now >= self._leave_at.setdefault(server, now + SILENT_EXIT_S)
 
-    def _tell(self, now: float, run: str, seen: Prospect, rate: float) -> None:
+    def _tell(self, now: float, run: str, seen: Progress, rate: float) -> None:
         trouble = "" if seen.trouble is None else f"; {seen.trouble}"
         words = f"steplog: run {run}: {seen.left:,} records left, {rate:,.0f} a second{trouble}"
         words = "".join(char if char.isprintable() else " " for char in words)

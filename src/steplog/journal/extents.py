@@ -13,12 +13,12 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.journal.segment import Records, SegmentView
 
-__all__ = ["FramePiece", "Piece", "SegmentPiece"]
+__all__ = ["Extent", "FrameExtent", "SegmentExtent"]
 
 _NO_RECORD = bytes((slot.KIND_NONE, slot.KIND_TOMBSTONE))
 
 
-class Piece(Protocol):
+class Extent(Protocol):
     """Positions from ``base`` to ``limit``."""
 
     @property
@@ -54,7 +54,7 @@ class Piece(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentPiece:
+class SegmentExtent:
     """One segment, which ends at ``end`` (None: not known yet)."""
 
     view: SegmentView
@@ -101,7 +101,7 @@ class SegmentPiece:
 
 
 @dataclass(frozen=True, slots=True)
-class FramePiece:
+class FrameExtent:
     """One frame of a spool file. What was no record when it was written is none now, and no hole.
 
     ``empty`` are the positions that carry none, as a bit set: to count takes no look at the disk. ``load`` reads it,

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 
-from steplog.delivery.custody import Custody
-from steplog.journal.marks import Marks
+from steplog.delivery.lease import Lease
+from steplog.journal.cursor import Cursor
 from steplog.journal.opening import OpenWriter
 from steplog.report import Report, Stats
 
 __all__ = ["of_run", "of_writer", "report"]
 
 
-def of_run(custody: Custody, own: OpenWriter, error: str | None, faults: int) -> Stats:
+def of_run(lease: Lease, own: OpenWriter, error: str | None, faults: int) -> Stats:
     """A run that this process delivers: all its writers. ``error`` is what keeps it from being delivered."""
-    counts = Counter(pending=custody.consignment.pending(), faults=faults)
-    counts["memory full"] = custody.dropped()
-    for journal in custody.consignment.journals.values():
-        counts.update(_counts(journal.marks))
-    return _stats(counts, own, custody.memory_bytes(), custody.spool_bytes(), error or custody.trouble())
+    counts = Counter(pending=lease.outbox.pending(), faults=faults)
+    counts["memory full"] = lease.dropped()
+    for journal in lease.outbox.journals.values():
+        counts.update(_counts(journal.cursor))
+    return _stats(counts, own, lease.memory_bytes(), lease.spool_bytes(), error or lease.trouble())
 
 
 def of_writer(own: OpenWriter, faults: int) -> Stats:
     """A run that another process delivers: what this one has written of it."""
     journal = own.journal
-    journal.load_marks()
-    counts = _counts(journal.marks)
+    journal.load_cursor()
+    counts = _counts(journal.cursor)
     counts["faults"] = faults
-    counts["pending"] = journal.census(journal.marks.delivered, journal.written())
+    counts["pending"] = journal.census(journal.cursor.delivered, journal.written())
     return _stats(counts, own, journal.memory.size_bytes(), 0, None)
 
 
@@ -36,7 +36,7 @@ def report(stats: Stats) -> Report:
     return Report(**{field: getattr(stats, field) for field in Report.__dataclass_fields__})
 
 
-def _counts(mark: Marks) -> Counter[str]:
+def _counts(mark: Cursor) -> Counter[str]:
     return Counter(
         delivered=mark.records,
         rejected=mark.rejected,
@@ -47,7 +47,7 @@ def _counts(mark: Marks) -> Counter[str]:
 
 
 def _stats(counts: Counter[str], own: OpenWriter, memory_bytes: int, spool_bytes: int, error: str | None) -> Stats:
-    marks = own.journal.marks
+    cursor = own.journal.cursor
     dropped = {**own.writer.dropped, "oldest": counts["oldest"]}
     dropped["memory full"] += counts["memory full"]
     return Stats(
@@ -60,7 +60,7 @@ def _stats(counts: Counter[str], own: OpenWriter, memory_bytes: int, spool_bytes
         abandoned=counts["abandoned"],
         dropped={reason: calls for reason, calls in dropped.items() if calls},
         faults=counts["faults"],
-        durable=max(marks.durable, marks.delivered),
+        durable=max(cursor.durable, cursor.delivered),
         memory_bytes=memory_bytes,
         spool_bytes=spool_bytes,
         last_error=error,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from steplog.delivery.agent import Prospect
-from steplog.lifecycle.patience import LOG_INTERVAL_S, SILENT_EXIT_S, SILENT_S, Patience
+from steplog.delivery.agent import Progress
+from steplog.lifecycle.exit_progress import LOG_INTERVAL_S, SILENT_EXIT_S, SILENT_S, ExitProgress
 
 
 class Screen(io.StringIO):
@@ -26,8 +26,8 @@ class Watched:
 
     def __init__(self, screen: io.StringIO | None = None, *, whatever: bool = False, quiet: bool = False) -> None:
         self.now = 1000.0
-        self.prospect = Prospect(1000, None, 0.0)
-        self.patience = Patience(whatever=whatever, clock=lambda: self.now, screen=screen or io.StringIO())
+        self.progress = Progress(1000, None, 0.0)
+        self.exit_progress = ExitProgress(whatever=whatever, clock=lambda: self.now, screen=screen or io.StringIO())
         self.goes_on = self.watch("http://127.0.0.1:9", quiet)
 
     def watch(self, server: str, quiet: bool = False) -> Any:
@@ -36,11 +36,11 @@ class Watched:
             manifest=SimpleNamespace(base_url=server),
             settings=SimpleNamespace(quiet=quiet),
         )
-        return self.patience.watch(run, lambda: self.prospect)  # type: ignore[arg-type]
+        return self.exit_progress.watch(run, lambda: self.progress)  # type: ignore[arg-type]
 
     def after(self, seconds: float, left: int, trouble: str | None = None, silent_s: float = 0.0) -> bool:
         self.now += seconds
-        self.prospect = Prospect(left, trouble, silent_s)
+        self.progress = Progress(left, trouble, silent_s)
         return bool(self.goes_on())
 
 
@@ -54,8 +54,8 @@ def test_a_terminal_shows_one_line_with_what_is_left_the_speed_and_the_last_erro
     assert screen.getvalue() == (
         "\r\x1b[Ksteplog: run brave  [2Jpasta: 400 records left, 300 a second; connection refused"
     )
-    watched.patience.clear()
-    watched.patience.clear()
+    watched.exit_progress.clear()
+    watched.exit_progress.clear()
     assert screen.getvalue().endswith("refused\r\x1b[K")
     assert "\n" not in screen.getvalue()
     assert caplog.text == ""
@@ -125,4 +125,4 @@ def test_a_screen_that_is_gone_stops_nothing(close):
     else:
         screen.write = lambda text: (_ for _ in ()).throw(BrokenPipeError())  # type: ignore[assignment,method-assign]
     assert watched.after(2, 10)
-    watched.patience.clear()
+    watched.exit_progress.clear()

@@ -10,13 +10,13 @@ come on as those of the range did are old enough, or fill the next one: one look
 
 from __future__ import annotations
 
-__all__ = ["Company"]
+__all__ = ["Linger"]
 
 _LOOK_INTERVAL_S = 0.04  # at least, between two looks whether there is enough for a range
 _FORGOTTEN = 0.8  # of the longest exchange, what is left of it at the next
 
 
-class Company:
+class Linger:
     """Of one journal, whose ranges hold ``slots_max`` positions at most."""
 
     def __init__(self, batch_age_s: float, slots_max: int) -> None:

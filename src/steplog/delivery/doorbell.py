@@ -12,14 +12,14 @@ import os
 import time
 from pathlib import Path
 
-__all__ = ["HEARD_INTERVAL_S", "RING_INTERVAL_S", "Bell"]
+__all__ = ["HEARD_INTERVAL_S", "RING_INTERVAL_S", "Doorbell"]
 
 HEARD_INTERVAL_S = 0.05  # between two looks of the agent, while another process writes
 RING_INTERVAL_S = 0.25
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Bell:
+class Doorbell:
     """Of the run whose directory in shared memory this is; None where there is none: it stays silent."""
 
     def __init__(self, directory: Path | None) -> None:

@@ -24,14 +24,14 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from steplog.delivery.bell import HEARD_INTERVAL_S
-from steplog.delivery.consignment import Consignment
-from steplog.delivery.custody import Custody
+from steplog.delivery.doorbell import HEARD_INTERVAL_S
 from steplog.delivery.exchange import Transport
-from steplog.delivery.pulse import Pulse, wait_for
+from steplog.delivery.lease import Lease
+from steplog.delivery.loop import Loop, wait_for
+from steplog.delivery.outbox import Outbox
 from steplog.journal.opening import OpenWriter
 
-__all__ = ["HOLES_INTERVAL_S", "KEEP_INTERVAL_S", "PRESSED_INTERVAL_S", "Keeper"]
+__all__ = ["HOLES_INTERVAL_S", "KEEP_INTERVAL_S", "PRESSED_INTERVAL_S", "Maintenance"]
 
 KEEP_INTERVAL_S = 1.0
 HOLES_INTERVAL_S = 0.25  # between two looks at slots that may be holes
@@ -41,28 +41,28 @@ PRESSED_INTERVAL_S = 0.25  # between two writes to disk for want of memory
 class _Runs(Protocol):
     """The agent, as the keeper knows it; ``lock`` guards ``custodies`` and what is in them."""
 
-    custodies: dict[Consignment, Custody]
+    leases: dict[Outbox, Lease]
 
     @property
     def lock(self) -> AbstractContextManager[object]: ...
-    def deliver(self, custody: Custody, transport: Transport, adopted: bool = False) -> None: ...
-    def dismiss(self, custody: Custody) -> bool: ...
+    def deliver(self, lease: Lease, transport: Transport, adopted: bool = False) -> None: ...
+    def dismiss(self, lease: Lease) -> bool: ...
     def wake(self) -> None: ...
     def attempt(self, work: Callable[[], object]) -> None: ...
 
 
-class Keeper:
+class Maintenance:
     """Of the runs of an agent; ``clock`` is monotonic, in seconds."""
 
     def __init__(
         self,
         runs: _Runs,
         spool_interval_s: float,
-        adopt: Callable[[set[str]], Iterable[tuple[Custody, Transport]]],
+        adopt: Callable[[set[str]], Iterable[tuple[Lease, Transport]]],
         memory_is_short: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
-        self._pulse = Pulse()
+        self._loop = Loop()
         self._runs = runs
         self._spool_interval_s = spool_interval_s
         self._adopt = adopt
@@ -75,17 +75,17 @@ class Keeper:
         self._behind = False  # somebody has waited in vain
         self._thread: int | None = None
 
-    def take(self, custody: Custody) -> None:
+    def take(self, lease: Lease) -> None:
         """One more run, under the agent's lock; what is decided of it is written down from now on."""
-        self._runs.custodies[custody.consignment] = custody
-        custody.wakes(self._pulse.wake)
-        self._pulse.wake()
+        self._runs.leases[lease.outbox] = lease
+        lease.wakes(self._loop.wake)
+        self._loop.wake()
 
     def start(self, fault: Callable[[str, BaseException], None]) -> None:
         """Start the thread, once. Raises RuntimeError where none can be started."""
         with self._runs.lock:
-            if not self._pulse.started:
-                self._pulse.start(self._round, "steplog-keeper", fault)
+            if not self._loop.started:
+                self._loop.start(self._round, "steplog-keeper", fault)
 
     def add(self, writer: OpenWriter) -> None:
         """One more writer of this process."""
@@ -97,19 +97,19 @@ class Keeper:
     def _hurry(self, writer: OpenWriter) -> None:
         """It needs its next segment soon. Called in ``log``."""
         self._used_up.append(writer)
-        self._pulse.wake()
+        self._loop.wake()
 
     def do(self, work: Callable[[], object], timeout_s: float) -> None:
         """Have the thread do this, and wait for it, but no longer than so, and not at all while it is behind.
 
         Without a thread it is done here. Safe in a signal handler.
         """
-        if not self._pulse.started or threading.get_ident() == self._thread:
+        if not self._loop.started or threading.get_ident() == self._thread:
             self._runs.attempt(work)
             return
         done: SimpleQueue[None] = SimpleQueue()
         self._wanted.put((work, done))
-        self._pulse.wake()
+        self._loop.wake()
         try:
             wait_for(done, 0.0 if self._behind else timeout_s)
         except Empty:
@@ -126,24 +126,24 @@ class Keeper:
     def _round(self) -> None:
         self._thread = threading.get_ident()
         self._do_wanted()
-        custodies = list(self._runs.custodies.values())
-        for custody in custodies:
-            self._runs.attempt(partial(self._listen, custody))
-            self._runs.attempt(partial(self._write, custody))
+        leases = list(self._runs.leases.values())
+        for lease in leases:
+            self._runs.attempt(partial(self._listen, lease))
+            self._runs.attempt(partial(self._write, lease))
         if used_up := {self._used_up.popleft() for _ in range(len(self._used_up))}:
             self._runs.wake()  # that may be more than a range holds
         now = self._clock()
         if now >= self._keep_at:
             self._keep_at = now + min(KEEP_INTERVAL_S, self._spool_interval_s)
             self._keep(self._writers, now)
-            for custody in custodies:
-                self._runs.attempt(partial(self._follow, custody))
+            for lease in leases:
+                self._runs.attempt(partial(self._follow, lease))
             self._look_after()
         elif hasty := [writer for writer in self._writers if writer in used_up or not writer.calm()]:
             self._keep(hasty, now)
         if now >= self._spool_at:
             self._spool(now, self._memory_is_short())
-        self._pulse.rest(self._rest_s(now))
+        self._loop.rest(self._rest_s(now))
 
     def _keep(self, writers: Iterable[OpenWriter], now: float) -> None:
         for writer in list(writers):
@@ -154,57 +154,57 @@ class Keeper:
     def _spool(self, now: float, pressed: bool) -> None:
         self._pressed_at = now + PRESSED_INTERVAL_S
         self._spool_at = self._pressed_at if pressed else now + self._spool_interval_s
-        for custody in list(self._runs.custodies.values()):
-            self._runs.attempt(partial(custody.spool, self._runs.lock, pressed))
+        for lease in list(self._runs.leases.values()):
+            self._runs.attempt(partial(lease.spool, self._runs.lock, pressed))
 
     def _rest_s(self, now: float) -> float:
         """Until something is due, if nobody calls before."""
         rest_s = min(self._keep_at, self._spool_at) - now
         if any(not writer.calm() for writer in self._writers):
             rest_s = min(rest_s, HOLES_INTERVAL_S)
-        if any(custody.shared for custody in self._runs.custodies.values()):
+        if any(lease.shared for lease in self._runs.leases.values()):
             rest_s = min(rest_s, HEARD_INTERVAL_S)
         return rest_s
 
-    def _write(self, custody: Custody) -> None:
-        if custody.write(self._runs.lock, self._clock):
+    def _write(self, lease: Lease) -> None:
+        if lease.write(self._runs.lock, self._clock):
             self._runs.wake()
 
-    def _listen(self, custody: Custody) -> None:
-        if custody.bell.rung():
-            custody.look(self._runs.lock)
+    def _listen(self, lease: Lease) -> None:
+        if lease.doorbell.rung():
+            lease.look(self._runs.lock)
             with self._runs.lock:
-                custody.hurry()
+                lease.hurry()
             self._runs.wake()
 
-    def _follow(self, custody: Custody) -> None:
-        if custody.follow(self._runs.lock):
+    def _follow(self, lease: Lease) -> None:
+        if lease.follow(self._runs.lock):
             self._runs.wake()
 
     def _look_after(self) -> None:
         with self._runs.lock:
             writers = [writer for writer in self._writers if not writer.gone]
             self._writers = writers
-            custodies = list(self._runs.custodies.values())
-            delivered = {custody.own for custody in custodies}
+            leases = list(self._runs.leases.values())
+            delivered = {lease.own for lease in leases}
         for writer in writers:
             if writer not in delivered:
                 self._runs.attempt(writer.follow)
                 self._runs.attempt(writer.orphaned)
-        for custody in custodies:
-            self._runs.attempt(partial(self._look_at_run, custody))
-        if custodies:
+        for lease in leases:
+            self._runs.attempt(partial(self._look_at_run, lease))
+        if leases:
             self._runs.attempt(self._adopt_others)
 
-    def _look_at_run(self, custody: Custody) -> None:
-        custody.look(self._runs.lock)
+    def _look_at_run(self, lease: Lease) -> None:
+        lease.look(self._runs.lock)
         with self._runs.lock:
-            custody.settle()
-            custody.consignment.release_waits()
-        self._runs.dismiss(custody)
+            lease.settle()
+            lease.outbox.release_waits()
+        self._runs.dismiss(lease)
 
     def _adopt_others(self) -> None:
         with self._runs.lock:
-            held = {custody.place.local_id for custody in self._runs.custodies.values()}
-        for custody, transport in self._adopt(held):
-            self._runs.deliver(custody, transport, adopted=True)
+            held = {lease.paths.local_id for lease in self._runs.leases.values()}
+        for lease, transport in self._adopt(held):
+            self._runs.deliver(lease, transport, adopted=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from delivery.parts import Book, Line
-from steplog.delivery.company import Company
-from steplog.delivery.remains import SLOTS_MAX
+from steplog.delivery.backlog import SLOTS_MAX
+from steplog.delivery.linger import Linger
 from steplog.delivery.sender import Due
 
 FULL = 1000
@@ -26,40 +26,40 @@ def looks(line: Line, until_s: float) -> list[float]:
     return found
 
 
-def after_a_range(batch_age_s: float = 0.5, took_s: float = 0.0, end: int = 10, seen: int = 10) -> Company:
+def after_a_range(batch_age_s: float = 0.5, took_s: float = 0.0, end: int = 10, seen: int = 10) -> Linger:
     """A look at 9.0 found nothing, one at 9.5 records up to ``seen``, of which those up to ``end`` were taken."""
-    company = Company(batch_age_s, FULL)
-    company.none(9.0)
-    company.ready_at(9.5, 0, seen)
-    company.took(9.5 + took_s, 0, end)
-    return company
+    linger = Linger(batch_age_s, FULL)
+    linger.none(9.0)
+    linger.ready_at(9.5, 0, seen)
+    linger.took(9.5 + took_s, 0, end)
+    return linger
 
 
 def test_records_wait_from_the_last_look_at_which_there_was_none():
-    company = Company(0.5, FULL)
-    company.none(10.0)
-    assert company.ready_at(10.4, 0, 1) == 10.5
+    linger = Linger(0.5, FULL)
+    linger.none(10.0)
+    assert linger.ready_at(10.4, 0, 1) == 10.5
 
 
 def test_records_wait_from_the_look_at_which_those_before_were_taken():
-    company = after_a_range()
-    assert company.ready_at(9.9, 10, 11) == 10.0
+    linger = after_a_range()
+    assert linger.ready_at(9.9, 10, 11) == 10.0
 
 
 def test_after_a_range_no_look_is_of_use_before_the_next_records_are_old_enough():
-    company = after_a_range()
-    assert company.look_at == 10.0
+    linger = after_a_range()
+    assert linger.look_at == 10.0
 
 
 def test_after_a_range_the_next_look_is_when_records_that_come_on_as_they_did_fill_one():
-    company = Company(0.5, FULL)
-    company.none(9.0)
-    company.ready_at(9.25, 0, FULL // 2)
-    company.took(9.25, 0, FULL // 2)
-    assert company.look_at == pytest.approx(9.75)
-    company.ready_at(9.5, FULL // 2, FULL // 2 + 625)
-    company.took(9.5, FULL // 2, FULL // 2 + 625)
-    assert company.look_at == pytest.approx(9.9)
+    linger = Linger(0.5, FULL)
+    linger.none(9.0)
+    linger.ready_at(9.25, 0, FULL // 2)
+    linger.took(9.25, 0, FULL // 2)
+    assert linger.look_at == pytest.approx(9.75)
+    linger.ready_at(9.5, FULL // 2, FULL // 2 + 625)
+    linger.took(9.5, FULL // 2, FULL // 2 + 625)
+    assert linger.look_at == pytest.approx(9.9)
 
 
 @pytest.mark.parametrize(("end", "seen"), [(FULL, FULL), (10, 20)], ids=["it was whole", "it left some behind"])
@@ -73,14 +73,14 @@ def test_records_wait_less_by_twice_what_an_exchange_takes_down_to_half():
 
 
 def test_an_exchange_that_took_long_once_is_forgotten():
-    company, now = Company(0.9, FULL), 10.0
-    company.none(9.0)
+    linger, now = Linger(0.9, FULL), 10.0
+    linger.none(9.0)
     waits = []
     for number in range(20):
-        company.ready_at(now, number, number + 1)
-        company.took(now + (0.2 if number == 0 else 0.0), number, number + 1)
-        waits.append(company.look_at - now)
-        now = company.look_at
+        linger.ready_at(now, number, number + 1)
+        linger.took(now + (0.2 if number == 0 else 0.0), number, number + 1)
+        waits.append(linger.look_at - now)
+        now = linger.look_at
     assert waits[0] == pytest.approx(0.5)
     assert waits == sorted(waits)
     assert waits[-1] > 0.89
@@ -107,7 +107,7 @@ def test_while_somebody_waits_no_look_is_too_early():
     line.deliver()
     line.books[0].write(10)
     begun = line.now
-    line.consignment.end_with("COMPLETED")
+    line.outbox.end_with("COMPLETED")
     line.deliver()
     assert line.now - begun < 1
     assert len(line.values()) == 20

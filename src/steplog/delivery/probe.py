@@ -17,22 +17,22 @@ from collections.abc import Callable
 
 from steplog.delivery import questions
 from steplog.delivery.backoff import Backoff
-from steplog.delivery.news import news
-from steplog.delivery.order import Address, Order
+from steplog.delivery.deferred_log import deferred_log
+from steplog.delivery.order import Order, RunAddress
 from steplog.delivery.questions import Question
 from steplog.delivery.verdicts import Judgement, Verdict
 
-__all__ = ["ACCOUNT_INTERVAL_S", "GONE_INTERVAL_S", "Inquiry"]
+__all__ = ["ACCOUNT_INTERVAL_S", "GONE_INTERVAL_S", "CapabilityProbe"]
 
 ACCOUNT_INTERVAL_S = 60.0
 GONE_INTERVAL_S = 600.0
 _NO_ROUTE = 405
 
 
-class Inquiry:
+class CapabilityProbe:
     """About one run; ``account``: whose key it takes (None: whoever made it is here). ``backoff`` is the run's."""
 
-    def __init__(self, address: Address, account: str | None, backoff: Backoff) -> None:
+    def __init__(self, address: RunAddress, account: str | None, backoff: Backoff) -> None:
         self.address = address
         self.question: Question | None = Question.RUN if account is None else Question.ACCOUNT
         self.takes_ranges = True
@@ -46,7 +46,7 @@ class Inquiry:
     def knows(self, takes_ranges: bool) -> None:
         """The server has the run, and has said whether it takes ranges."""
         if self.gone:
-            news.info("steplog: the server has the run %s again.", self.address.run)
+            deferred_log.info("steplog: the server has the run %s again.", self.address.run)
         self.question, self.takes_ranges, self.gone, self._listed = None, takes_ranges, False, False
 
     def rekeyed(self) -> None:
@@ -87,7 +87,7 @@ class Inquiry:
             self.question, self.trouble = Question.RUN, None
             return
         if self.trouble is None:
-            news.warning(
+            deferred_log.warning(
                 "steplog: run %s waits here for an API key of %r; the one that is used belongs to %r.",
                 self.address.run,
                 self._account,
@@ -117,7 +117,7 @@ class Inquiry:
 
     def _lost(self, now: float) -> None:
         if not self.gone:
-            news.error(
+            deferred_log.error(
                 "steplog: the server does not have the run %s any more. Nothing more is sent; its records are kept.",
                 self.address.run,
             )
@@ -135,6 +135,6 @@ class Inquiry:
             Verdict.MARK,
         ):
             if self.trouble is None:
-                news.warning("steplog: run %s: %s. Everything is kept.", self.address.run, judgement.words)
+                deferred_log.warning("steplog: run %s: %s. Everything is kept.", self.address.run, judgement.words)
             self.trouble = judgement.words
             self._backoff.failed(now, judgement.retry_after_s)

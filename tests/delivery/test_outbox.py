@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from delivery.parts import Book, Line, asked
-from steplog.delivery.consignment import Wait
+from steplog.delivery.outbox import Waiter
 from steplog.testing.memory_server import Fault, MemoryServer
 
 HOUR = 3600.0
@@ -15,7 +15,7 @@ HOUR = 3600.0
 def test_the_status_comes_after_the_records_of_all_writers_that_were_written_before_the_end():
     books = [Book(number).write(20) for number in range(3)]
     line = Line(*books)
-    line.consignment.end_with("COMPLETED")
+    line.outbox.end_with("COMPLETED")
     for book in books:
         book.write(5)
     seen = []
@@ -35,7 +35,7 @@ def test_the_status_comes_after_the_records_of_all_writers_that_were_written_bef
 def test_what_is_logged_after_the_end_is_delivered_and_does_not_change_the_status():
     book = Book().write(3)
     line = Line(book)
-    line.consignment.end_with("CRASHED")
+    line.outbox.end_with("CRASHED")
     line.deliver()
     book.write(3)
     line.deliver()
@@ -45,18 +45,18 @@ def test_what_is_logged_after_the_end_is_delivered_and_does_not_change_the_statu
 
 def test_a_status_whose_answer_was_lost_is_sent_again_until_it_is_confirmed():
     line = Line(Book())
-    line.consignment.end_with("COMPLETED")
+    line.outbox.end_with("COMPLETED")
     line.server.faults.extend([Fault.lost(), Fault(200, b"<html>"), Fault(200, b'{"uuid": "x", "status": "RUNNING"}')])
     line.deliver()
     assert line.run.statuses == ["COMPLETED", "COMPLETED"]
-    assert line.consignment.status_sent
+    assert line.outbox.status_sent
 
 
 def test_a_status_that_is_refused_lets_those_go_who_wait_for_it():
     line = Line(Book().write(1))
-    line.consignment.end_with("DONE")
+    line.outbox.end_with("DONE")
     told = []
-    line.consignment.wait(Wait(lambda: told.append(line.consignment.refused), status=True))
+    line.outbox.wait(Waiter(lambda: told.append(line.outbox.refused), status=True))
     line.deliver(10)
     assert len(told) == 1
     assert told[0].status == 400
@@ -65,7 +65,7 @@ def test_a_status_that_is_refused_lets_those_go_who_wait_for_it():
 
 def test_a_status_that_is_refused_and_that_nobody_waits_for_is_tried_again_slowly():
     line = Line(Book())
-    line.consignment.end_with("COMPLETED")
+    line.outbox.end_with("COMPLETED")
     line.server.script = lambda request: Fault(400, b"no") if line.now < 1000 + HOUR else None
     line.deliver(2 * HOUR)
     assert line.run.statuses == ["COMPLETED"]
@@ -76,11 +76,11 @@ def test_those_who_wait_are_let_go_when_everything_before_their_call_is_there():
     book = Book().write(5)
     line = Line(book)
     told: list[int] = []
-    line.consignment.wait(Wait(lambda: told.append(len(line.values()))))
+    line.outbox.wait(Waiter(lambda: told.append(len(line.values()))))
     line.deliver()
     book.write(1)
-    line.consignment.wait(Wait(lambda: told.append(len(line.values()))))
-    line.consignment.release_waits()
+    line.outbox.wait(Waiter(lambda: told.append(len(line.values()))))
+    line.outbox.release_waits()
     assert told == [5]
     line.deliver()
     assert told == [5, 6]
@@ -90,14 +90,14 @@ def test_records_that_are_set_aside_do_not_keep_anybody_waiting():
     line = Line(Book().write(3))
     line.poison(3)
     told: list[int] = []
-    line.consignment.wait(Wait(lambda: told.append(1)))
+    line.outbox.wait(Waiter(lambda: told.append(1)))
     line.deliver()
     assert told == [1]
 
 
 def test_while_somebody_waits_a_record_does_not_wait_for_company():
     line = Line(Book().write(1), batch_age_s=100.0)
-    line.consignment.wait(Wait(lambda: None))
+    line.outbox.wait(Waiter(lambda: None))
     assert line.step()
     line.books[0].write(1)
     assert not line.step()
@@ -112,21 +112,21 @@ def test_a_server_that_turns_into_a_stock_one_is_served_one_by_one_from_the_mark
     line.deliver()
     assert line.values() == [1, 2, 3, 4, 5, 6]
     assert asked(line)[-3:] == ["POST metrics"] * 3
-    assert book.journal.marks.stock
+    assert book.journal.cursor.stock
 
 
 def test_a_writer_that_delivered_to_a_stock_server_never_turns_back_but_a_new_one_may():
     old, new = Book(0).write(3), Book(1).write(3)
     line = Line(old, new, batch=False, lanes=1)
-    while old.journal.marks.records < 2:
+    while old.journal.cursor.records < 2:
         line.step()
     line.server.batch = True
     line.books = (old, Book(2).write(2))
     line.again()
     line.deliver()
-    assert old.journal.marks.stock
-    assert not line.books[1].journal.marks.stock
-    assert old.journal.marks.records == 3
+    assert old.journal.cursor.stock
+    assert not line.books[1].journal.cursor.stock
+    assert old.journal.cursor.records == 3
 
 
 @pytest.mark.parametrize("status", [403, 301, 302, 307, 308])
@@ -135,14 +135,14 @@ def test_a_run_that_is_refused_as_a_whole_is_probed_slowly_and_said_once(status,
     line.server.script = lambda request: Fault(status, b"no") if line.now < 1000 + HOUR else None
     line.deliver(HOUR)
     assert len(line.sent) < 200
-    assert str(status) in line.consignment.trouble
-    from steplog.delivery.news import news
+    assert str(status) in line.outbox.trouble
+    from steplog.delivery.deferred_log import deferred_log
 
-    news.tell()
+    deferred_log.tell()
     assert sum("Everything is kept" in record.message for record in caplog.records) == 1
     line.deliver()
     assert line.values() == [1, 2, 3]
-    assert line.consignment.trouble is None
+    assert line.outbox.trouble is None
 
 
 def test_writers_take_turns():
@@ -150,7 +150,7 @@ def test_writers_take_turns():
     line = Line(*books, batch=False, lanes=1)
     for _ in range(30):
         line.step()
-    assert {book.journal.marks.delivered for book in books} == {10}
+    assert {book.journal.cursor.delivered for book in books} == {10}
 
 
 def test_a_server_in_memory_answers_as_the_contract_says():

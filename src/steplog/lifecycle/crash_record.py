@@ -21,7 +21,7 @@ from steplog.network.secret import scrubbed
 
 if TYPE_CHECKING:
     from steplog.lifecycle.disabled import DisabledRun
-    from steplog.lifecycle.opened import OpenRun
+    from steplog.lifecycle.open_run import OpenRun
 
 __all__ = ["EXCEPTION_NAME", "MESSAGE_CHARACTERS_MAX", "TRACEBACK_CHARACTERS_MAX", "keep_exception", "keep_signal"]
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
-    from steplog.lifecycle.opened import OpenRun
+    from steplog.lifecycle.open_run import OpenRun
     from steplog.settings import Settings
 
 __all__ = ["became", "began", "ended", "kept_from_the_start", "say"]
@@ -58,7 +58,7 @@ def began(opened: OpenRun) -> None:
 
 def kept_from_the_start(opened: OpenRun, level: int, why: str) -> None:
     """The run is on no server yet: where it is until then."""
-    where = "on this machine" if _survives(opened) or opened.place.on_disk else "in this process alone"
+    where = "on this machine" if _survives(opened) or opened.paths.on_disk else "in this process alone"
     say(opened.settings, level, f"run {opened.name()} is kept {where}{why}")
 
 
@@ -73,7 +73,7 @@ def ended(opened: OpenRun) -> None:
 
 def _kept(opened: OpenRun, stats: Stats) -> str:
     """What is left of the run, and where, and what sends it; "" where nothing is."""
-    if not stats.pending and (opened.custody is None or opened.custody.consignment.status_sent):
+    if not stats.pending and (opened.lease is None or opened.lease.outbox.status_sent):
         return ""
     why = f" ({stats.last_error})" if stats.last_error else ""
     lost = 0 if _survives(opened) else min(stats.pending, _unsaved(opened))
@@ -83,8 +83,8 @@ def _kept(opened: OpenRun, stats: Stats) -> str:
     if lost and lost == stats.pending:
         return losing
     kept = _records(stats.pending - lost) if stats.pending else "it is"
-    place = opened.place.memory or opened.place.spool
-    return f"{kept} kept in {place}{why}; {_SENT_BY[opened.manifest.mode]}{f'; {losing}' if lost else ''}"
+    paths = opened.paths.memory or opened.paths.spool
+    return f"{kept} kept in {paths}{why}; {_SENT_BY[opened.manifest.mode]}{f'; {losing}' if lost else ''}"
 
 
 def _survives(opened: OpenRun) -> bool:
@@ -95,7 +95,7 @@ def _survives(opened: OpenRun) -> bool:
 def _unsaved(opened: OpenRun) -> int:
     """How many records of this process are neither delivered nor on disk."""
     journal = opened.opened.journal
-    done = max(journal.marks.delivered, journal.marks.durable)
+    done = max(journal.cursor.delivered, journal.cursor.durable)
     return journal.census(done, max(done, journal.written()))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from delivery.parts import Book
-from steplog.delivery.aside import QuarantineFile
+from steplog.delivery.quarantine import QuarantineFile
 from steplog.journal.range import Range
 from steplog.testing.failing_files import FailingFiles
 

@@ -16,25 +16,25 @@ import msgspec
 from steplog.delivery import questions, wire
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.creation import Creation, Made
+from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
-from steplog.delivery.inquiry import Inquiry
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.metrics import MetricStream
-from steplog.delivery.news import news
-from steplog.delivery.order import Address, Aside, Order
+from steplog.delivery.order import Aside, Order, RunAddress
+from steplog.delivery.probe import CapabilityProbe
 from steplog.delivery.questions import Question
 from steplog.delivery.ranges import RangeStream
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal.journal import Journal
 
-__all__ = ["STATUS_INTERVAL_S", "Consignment", "Terms", "Wait"]
+__all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Waiter"]
 
 _REFUSALS = (Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.MARK)
 STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class DeliveryOptions:
     """How to deliver: how long records may wait for company, and how many requests at once go to a stock server."""
 
     batch_age_s: float = 0.9
@@ -43,7 +43,7 @@ class Terms:
 
 
 @dataclass(eq=False, slots=True)
-class Wait:
+class Waiter:
     """Somebody who waits until what was written by now is delivered, and with ``status`` until that is set."""
 
     done: Callable[[], None]
@@ -51,7 +51,7 @@ class Wait:
     ends: dict[str, int] = field(default_factory=dict)
 
 
-class Consignment:
+class Outbox:
     """One run's journals on their way to one address; ``account``: whose key it takes, None for a run made here.
 
     ``creation`` makes the run, if it is not on the server yet; the address is whole once that is done.
@@ -59,31 +59,31 @@ class Consignment:
 
     def __init__(
         self,
-        address: Address,
+        address: RunAddress,
         aside: Aside,
-        terms: Terms,
+        options: DeliveryOptions,
         source: random.Random,
         account: str | None = None,
         creation: Creation | None = None,
     ) -> None:
         self.address = address
-        self.terms = terms
+        self.options = options
         self.backoff = Backoff(source)
         self.creation = creation
         self.name = ""  # as the server gave it to a run that was made here
         self.held_back = False  # what is decided is not written down: nothing that a later process must know of goes
-        self.inquiry = Inquiry(address, account, self.backoff)
+        self.probe = CapabilityProbe(address, account, self.backoff)
         self.status: str | None = None  # to be sent, after the records below ``ends``
         self.status_sent = False
         self.refused: Judgement | None = None  # of the status, for those who wait for it
-        self.waits: list[Wait] = []
+        self.waits: list[Waiter] = []
         self.journals: dict[str, Journal] = {}
         self._ends: dict[str, int] = {}
         self._status_at = 0.0
         self._trouble: str | None = None
         self._ranges: dict[str, RangeStream] = {}
         self._metrics: dict[str, MetricStream] = {}
-        self.name_lanes = Lanes(terms.connections_max)
+        self.name_lanes = Lanes(options.connections_max)
         self._aside = aside
         self._source = source
         self._turn = 0
@@ -91,26 +91,26 @@ class Consignment:
     @property
     def gone(self) -> bool:
         """Whether the server does not have the run any more."""
-        return self.inquiry.gone
+        return self.probe.gone
 
     @property
     def trouble(self) -> str | None:
         """What keeps this run from being delivered, if anything does."""
         streams: list[RangeStream | MetricStream] = [*self._ranges.values(), *self._metrics.values()]
-        return self._trouble or self.inquiry.trouble or next((s.trouble for s in streams if s.trouble), None)
+        return self._trouble or self.probe.trouble or next((s.trouble for s in streams if s.trouble), None)
 
     def knows(self, takes_ranges: bool) -> None:
         """The server has just made the run, and said whether it takes ranges."""
-        self.inquiry.knows(takes_ranges)
+        self.probe.knows(takes_ranges)
 
     def made(self, made: Made, namespace: str, takes_ranges: bool | None) -> None:
         """The server has made the run; ``takes_ranges`` is what it said of itself, None: it is to be asked."""
         self.creation = None
         self.address = replace(self.address, namespace=namespace, run=made.uuid)
-        self.inquiry.address = self.address
+        self.probe.address = self.address
         self.name = made.name
         if takes_ranges is None:
-            self.inquiry.question = Question.RUN
+            self.probe.question = Question.RUN
         else:
             self.knows(takes_ranges)
 
@@ -125,7 +125,7 @@ class Consignment:
         self.status, self.refused, self._status_at = status, None, 0.0
         self._ends = self._written()
 
-    def wait(self, wait: Wait) -> None:
+    def wait(self, wait: Waiter) -> None:
         """Call ``wait.done`` once everything that is written by now is delivered."""
         wait.ends = self._written()
         if wait not in self.waits:
@@ -137,13 +137,13 @@ class Consignment:
 
     def left(self) -> int:
         """How many positions are written and not delivered: about as many records, at hardly any cost."""
-        return sum(max(0, journal.written() - journal.marks.delivered) for journal in self.journals.values())
+        return sum(max(0, journal.written() - journal.cursor.delivered) for journal in self.journals.values())
 
     def idle(self) -> bool:
         """Whether nothing is left: no record, and no status."""
         return not self._owes_status() and all(self._stream(writer).empty() for writer in self.journals)
 
-    def settled(self, wait: Wait) -> bool:
+    def settled(self, wait: Waiter) -> bool:
         """Whether everything that was waited for is there."""
         return self._settled(wait.ends) and (not wait.status or self.status_sent)
 
@@ -174,13 +174,13 @@ class Consignment:
         journal = self.journals[writer]
         if (leaving := self._ranges.get(writer)) is not None and leaving.leaving:
             return leaving  # the server may have turned stock: no other is to send what is being set aside
-        if journal.marks.stock or not self.inquiry.takes_ranges:
+        if journal.cursor.stock or not self.probe.takes_ranges:
             if writer not in self._metrics:
                 self._metrics[writer] = MetricStream(journal, self._aside, self.name_lanes, self._source)
             return self._metrics[writer]
         self._metrics.pop(writer, None)  # nothing was sent that way
         if writer not in self._ranges:
-            self._ranges[writer] = RangeStream(journal, self._aside, self.terms.batch_age_s, self._source)
+            self._ranges[writer] = RangeStream(journal, self._aside, self.options.batch_age_s, self._source)
         return self._ranges[writer]
 
     # -- what is due ----------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ class Consignment:
 
         Not to be called before ``backoff`` is over. Lane 0 does everything; the others only help with single metrics.
         """
-        if self.creation is not None or self.inquiry.question is not None:
+        if self.creation is not None or self.probe.question is not None:
             rests = self.creation is None and not self.waits and self.idle()
             return None if lane or rests else self._ask()
         hurry = bool(self.waits) or self._owes_status()
@@ -229,8 +229,8 @@ class Consignment:
         return max(1, self.name_lanes.used) if self._metrics else 0
 
     def _ask(self) -> Order | None:
-        if self.creation is None or self.inquiry.question is Question.ACCOUNT:
-            return self.inquiry.order(self.inquiry.question or Question.RUN)
+        if self.creation is None or self.probe.question is Question.ACCOUNT:
+            return self.probe.order(self.probe.question or Question.RUN)
         order = self.creation.order()
         if self.held_back:
             return None
@@ -243,7 +243,7 @@ class Consignment:
             self.made(creation.made, creation.namespace, True if creation.made.batch else None)
         elif creation is not None and creation.refused is not None:
             if self._trouble is None:
-                news.warning("steplog: the run %s cannot be made: %s", creation.name, creation.refused.words)
+                deferred_log.warning("steplog: the run %s cannot be made: %s", creation.name, creation.refused.words)
             self._trouble = creation.refused.words
         if judgement.verdict is Verdict.ACCEPTED:
             self.backoff.passed()
@@ -268,11 +268,11 @@ class Consignment:
         elif self.creation is not None:
             return  # it knows by itself what to make of an answer
         elif judgement.verdict is Verdict.MISSING:
-            self.inquiry.missing(now)
+            self.probe.missing(now)
         elif judgement.verdict is Verdict.ACCEPTED:
             self._trouble = None
-            if self.inquiry.question is None:
-                self.inquiry.found()
+            if self.probe.question is None:
+                self.probe.found()
                 self.backoff.passed()
 
     def failed_alone(self, now: float, judgement: Judgement, sent_at: float) -> None:
@@ -283,7 +283,7 @@ class Consignment:
 
     def _say(self, judgement: Judgement) -> None:
         if self._trouble is None:
-            news.warning("steplog: run %s: %s. Everything is kept.", self.address.run, judgement.words)
+            deferred_log.warning("steplog: run %s: %s. Everything is kept.", self.address.run, judgement.words)
         self._trouble = judgement.words
 
     def _status_answered(self, now: float, judgement: Judgement, status: str | None) -> None:
@@ -293,7 +293,7 @@ class Consignment:
             self.status_sent = True
         elif judgement.verdict in _REFUSALS:
             if self._status_at == 0.0:
-                news.error("steplog: the server refuses the status %s of the run: %s", status, judgement.words)
+                deferred_log.error("steplog: the server refuses the status %s of the run: %s", status, judgement.words)
             self._status_at = now + STATUS_INTERVAL_S
             if any(wait.status for wait in self.waits):
                 self.refused = judgement

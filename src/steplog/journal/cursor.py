@@ -39,9 +39,9 @@ from steplog.journal.segment import Memory
 
 __all__ = [
     "COPY_BYTES",
-    "MARKS_BYTES",
+    "CURSOR_BYTES",
     "WINDOW",
-    "Marks",
+    "Cursor",
     "decode",
     "dropped",
     "encode",
@@ -57,12 +57,12 @@ _FIELDS = struct.Struct(f"<QQQQQQQQ{WINDOW // 8}s{WINDOW // 8}s")
 _SEQUENCE = struct.Struct("<Q")
 COPY_BYTES = _HEAD.size + _SEQUENCE.size + _FIELDS.size
 _DROPPED = slice(2 * COPY_BYTES, 2 * COPY_BYTES + 8)
-MARKS_BYTES = _DROPPED.stop
+CURSOR_BYTES = _DROPPED.stop
 _REACH_SHIFT = 48  # so that begin is below 2**47
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class Cursor:
     """What is known of a writer's journal; ``sent`` and ``settled`` are bit sets, bit 0 is position ``delivered``."""
 
     delivered: int = 0
@@ -83,7 +83,7 @@ class Marks:
         """The positions that need no more sending, as a bit set."""
         return self.settled & ~self.sent
 
-    def with_sent(self, positions: list[int]) -> Marks:
+    def with_sent(self, positions: list[int]) -> Cursor:
         """The same, with these positions about to be sent; each that was sent before counts as ambiguous, once."""
         bits = sum(1 << (position - self.delivered) for position in positions) & ~self.done
         again = (self.sent | (1 << self.reach) - 1) & bits & ~self.settled
@@ -91,12 +91,12 @@ class Marks:
             self, sent=self.sent | bits, settled=self.settled | again, ambiguous=self.ambiguous + again.bit_count()
         )
 
-    def not_stored(self, position: int) -> Marks:
+    def not_stored(self, position: int) -> Cursor:
         """The same, with an answer that says that the request with this position has changed nothing."""
         bit = 1 << (position - self.delivered)
         return self if self.settled & bit else replace(self, sent=self.sent & ~bit)
 
-    def with_settled(self, position: int) -> Marks:
+    def with_settled(self, position: int) -> Cursor:
         """The same, with one more position that needs no more sending; delivered moves over what is settled."""
         bit = 1 << (position - self.delivered)
         sent, settled = self.sent & ~bit, self.settled | bit
@@ -104,7 +104,7 @@ class Marks:
         run = (~done & (done + 1)).bit_length() - 1  # how many of the lowest bits are set
         return replace(self, sent=sent, settled=settled).moved(self.delivered + run)
 
-    def moved(self, delivered: int) -> Marks:
+    def moved(self, delivered: int) -> Cursor:
         """The same, with everything below this position delivered."""
         step = delivered - self.delivered
         return replace(
@@ -116,17 +116,17 @@ class Marks:
         )
 
 
-def load(memory: Memory) -> Marks:
+def load(memory: Memory) -> Cursor:
     """The newer of the two copies that is whole; fresh marks where neither is."""
     found = [copy for copy in map(decode, _both(memory)) if copy is not None]
-    return max(found, key=lambda copy: copy[0])[1] if found else Marks()
+    return max(found, key=lambda copy: copy[0])[1] if found else Cursor()
 
 
-def store(memory: Memory, marks: Marks) -> None:
+def store(memory: Memory, cursor: Cursor) -> None:
     """Write the copy that is older."""
     sequences = [_sequence(copy) or 0 for copy in _both(memory)]
     older = sequences.index(min(sequences))
-    memory[older * COPY_BYTES : (older + 1) * COPY_BYTES] = encode(marks, max(sequences) + 1)
+    memory[older * COPY_BYTES : (older + 1) * COPY_BYTES] = encode(cursor, max(sequences) + 1)
 
 
 def dropped(memory: Memory) -> int:
@@ -139,31 +139,31 @@ def store_dropped(memory: Memory, calls: int) -> None:
     memory[_DROPPED] = calls.to_bytes(8, "little")
 
 
-def encode(marks: Marks, sequence: int) -> bytes:
+def encode(cursor: Cursor, sequence: int) -> bytes:
     """One copy of the marks."""
     data = _SEQUENCE.pack(sequence) + _FIELDS.pack(
-        marks.delivered,
-        marks.durable,
-        marks.reach << _REACH_SHIFT | 2 * marks.begin | marks.stock,
-        marks.records,
-        marks.rejected,
-        marks.ambiguous,
-        marks.abandoned,
-        marks.oldest,
-        marks.sent.to_bytes(WINDOW // 8, "little"),
-        marks.settled.to_bytes(WINDOW // 8, "little"),
+        cursor.delivered,
+        cursor.durable,
+        cursor.reach << _REACH_SHIFT | 2 * cursor.begin | cursor.stock,
+        cursor.records,
+        cursor.rejected,
+        cursor.ambiguous,
+        cursor.abandoned,
+        cursor.oldest,
+        cursor.sent.to_bytes(WINDOW // 8, "little"),
+        cursor.settled.to_bytes(WINDOW // 8, "little"),
     )
     return _HEAD.pack(_MAGIC, zlib.crc32(data)) + data
 
 
-def decode(data: bytes) -> tuple[int, Marks] | None:
+def decode(data: bytes) -> tuple[int, Cursor] | None:
     """The sequence number and the marks of one copy; None where it is not whole."""
     sequence = _sequence(data)
     if sequence is None:
         return None
     fields = _FIELDS.unpack_from(data, _HEAD.size + _SEQUENCE.size)
     delivered, durable, begin, records, rejected, ambiguous, abandoned, oldest, sent, settled = fields
-    marks = Marks(
+    cursor = Cursor(
         delivered,
         durable,
         bool(begin & 1),
@@ -177,7 +177,7 @@ def decode(data: bytes) -> tuple[int, Marks] | None:
         (begin & (1 << _REACH_SHIFT) - 1) >> 1,
         begin >> _REACH_SHIFT,
     )
-    return sequence, marks
+    return sequence, cursor
 
 
 def _sequence(data: bytes) -> int | None:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from steplog.delivery.bell import Bell
+from steplog.delivery.doorbell import Doorbell
 
 
 def test_a_ring_is_heard_once(tmp_path: Path):
-    agent, worker = Bell(tmp_path), Bell(tmp_path)
+    agent, worker = Doorbell(tmp_path), Doorbell(tmp_path)
     assert not agent.rung()
     worker.ring()
     assert agent.rung()
     assert not agent.rung()
     worker.ring()
-    Bell(tmp_path).ring()
+    Doorbell(tmp_path).ring()
     assert agent.rung()
     assert not agent.rung()
 
 
 def test_it_is_heard_after_it_was_removed_and_rung_again(tmp_path: Path):
-    agent, worker = Bell(tmp_path), Bell(tmp_path)
+    agent, worker = Doorbell(tmp_path), Doorbell(tmp_path)
     worker.ring()
     assert agent.rung()
     (tmp_path / "bell").unlink()
@@ -31,16 +31,16 @@ def test_it_is_heard_after_it_was_removed_and_rung_again(tmp_path: Path):
 
 
 def test_it_is_private_and_follows_no_link(tmp_path: Path):
-    Bell(tmp_path).ring()
+    Doorbell(tmp_path).ring()
     assert stat.S_IMODE((tmp_path / "bell").stat().st_mode) == 0o600
     other = tmp_path / "other"
     other.mkdir()
     (other / "bell").symlink_to(tmp_path / "elsewhere")
-    Bell(other).ring()
+    Doorbell(other).ring()
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_without_a_directory_it_stays_silent(tmp_path: Path):
-    for bell in (Bell(None), Bell(tmp_path / "not there")):
-        bell.ring()
-        assert not bell.rung()
+    for doorbell in (Doorbell(None), Doorbell(tmp_path / "not there")):
+        doorbell.ring()
+        assert not doorbell.rung()
