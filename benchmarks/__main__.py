@@ -25,6 +25,7 @@ GROUPS = (
     "log_cost",
     "tails",
     "slices",
+    "range_path",
     "loop_tax",
     "throughput",
     "stock",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import multiprocessing
 import pprint
@@ -16,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
-from simulation.world import describe, live  # noqa: E402
+from simulation.world import describe, live, trace  # noqa: E402
 
 
 def main() -> int:
@@ -26,9 +27,16 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--trace", type=int, metavar="SEEDS", help="write the golden trace of so many seeds anew")
     given = parser.parse_args()
     logging.getLogger("steplog").addHandler(logging.NullHandler())
     logging.getLogger("steplog").propagate = False
+    if given.trace is not None:
+        requests, traced = trace(range(given.trace))
+        golden = {"seeds": given.trace, "requests": requests, "sha256": traced}
+        (Path(__file__).parent / "trace.json").write_text(json.dumps(golden) + "\n")
+        print(golden)
+        return 0
     if given.seed is not None:
         told = describe(given.seed)
         pprint.pp(told, width=120)

@@ -160,6 +160,7 @@ class SimAgent:
         assert hasattr(server, "weather")
         self._busy[lane] = True
         self._poll_s[lane] = POLL_MIN_S
+        world.sent(due.order.request)
         blow = server.weather.strike(world.now, world.random)
         run = next(run for run, outbox in self.outboxes.items() if outbox is due.outbox)
         new = oracle.leaving(world, run, due.order.request)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from simulation import world
 
+GOLDEN = Path(__file__).parent / "trace.json"
 SEEDS, GROUPS = 1000, 20
 
 
@@ -15,6 +19,13 @@ def test_whatever_happens_every_record_arrives_once_and_in_order(group):
     for seed in range(group * SEEDS // GROUPS, (group + 1) * SEEDS // GROUPS):
         violations = world.live(seed)
         assert not violations, f"{violations[0]}\nreplay: python -m tests.simulation --seed {seed}"
+
+
+def test_the_requests_of_many_lives_are_those_of_the_golden_trace():
+    """A change of structure changes no request. After a change of behaviour: ``python -m tests.simulation --trace``."""
+    golden = msgspec.json.decode(GOLDEN.read_bytes(), type=dict[str, int | str])
+    requests, traced = world.trace(range(int(golden["seeds"])))
+    assert {"seeds": golden["seeds"], "requests": requests, "sha256": traced} == golden
 
 
 def test_a_seed_is_always_the_same_life():

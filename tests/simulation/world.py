@@ -7,9 +7,11 @@ seed. The same seed gives the same life. After it, ``oracle.verdict`` says what 
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import random
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from simulation import oracle
@@ -41,6 +43,8 @@ class World:
         self.fuse = Fuse()
         self.kills = 0
         self.flushes = 0
+        self.requests = 0
+        self.trace = hashlib.sha256()  # of all requests that leave, each with its time
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         self._numbers = 0
@@ -248,6 +252,14 @@ class World:
                 server.memory.batch = False
                 server.stocked = True
 
+    def sent(self, request: Request) -> None:
+        """A request leaves the agent for the network."""
+        deflated = request.headers.get("Content-Encoding") == "deflate"
+        body = zlib.decompress(request.body) if deflated else request.body  # another zlib packs otherwise
+        sent = (round(self.now, 6), request.method, request.path, body, sorted(request.headers.items()))
+        self.requests += 1
+        self.trace.update(repr(sent).encode())
+
     def run_of(self, server: SimServer, request: Request) -> SimRun | None:
         return next((run for run in self.runs if run.server is server and f"/{run.memory_run}/" in request.path), None)
 
@@ -259,6 +271,17 @@ class World:
 def live(seed: int) -> list[str]:
     """What was wrong with the life of this seed; nothing, if all is well."""
     return World(seed).run()
+
+
+def trace(seeds: Iterable[int]) -> tuple[int, str]:
+    """How many requests these lives send, and a hash of all of them."""
+    requests, traced = 0, hashlib.sha256()
+    for seed in seeds:
+        world = World(seed)
+        world.run()
+        requests += world.requests
+        traced.update(world.trace.digest())
+    return requests, traced.hexdigest()[:16]
 
 
 def describe(seed: int) -> dict[str, Any]:
