@@ -1,4 +1,4 @@
-"""What the agent takes into custody, without directories, and an agent whose clock has back-off over soon."""
+"""What the agent has on lease, without directories, and an agent whose clock has back-off over soon."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ DEADLINE_S = 30.0
 
 
 class Held:
-    """A run in the agent's custody, without directories: what ``Custody`` is to the agent."""
+    """A run that the agent delivers, without directories: what ``Lease`` is to the agent."""
 
     doorbell = Doorbell(None)
     shared = False
 
     def __init__(self, line: Line, own: Any = None) -> None:
+        self.line = line
         self.outbox = line.outbox
         self.own = own
         self.settled = 0
@@ -41,8 +42,8 @@ class Held:
     def settle(self) -> None:
         self.settled += 1
 
-    def wakes(self, maintenance: Any) -> None:
-        pass
+    def act(self, action: Any) -> None:
+        self.line.act(self.outbox, action)
 
     def write(self, lock: Any, clock: Any) -> bool:
         return False

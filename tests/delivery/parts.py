@@ -10,11 +10,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from simulation.pens import Fuse, Marked, Pool, SetAside, number_in
+from simulation.pens import FakeQuarantine, Fuse, Marked, Pool, number_in
 from steplog.delivery.exchange import Answer
-from steplog.delivery.order import RunAddress
 from steplog.delivery.outbox import DeliveryOptions, Outbox
-from steplog.delivery.sender import Due, Sender
+from steplog.delivery.sender import InFlight, Sender, StoreFirst
+from steplog.delivery.tickets import Action, Quarantine, RunAddress
 from steplog.errors import ServerUnavailableError
 from steplog.journal.journal import Journal
 from steplog.journal.sources import OwnSource
@@ -55,13 +55,14 @@ class Line:
     def __init__(self, *books: Book, batch: bool = True, knows: bool = True, lanes: int = 1, **more: Any) -> None:
         self.server = more.pop("server", None) or MemoryServer(batch=batch)
         self.run: MemoryRun = self.server.add_run("me", "demo")
-        self.aside = SetAside(Fuse(), lambda write: self.disk(write))
+        self.quarantine = FakeQuarantine(Fuse())
         self.disk: Callable[[Callable[[float], None]], None] = lambda write: write(self.now)
         self.books = books
         self.now = 1000.0
         self.round_trip_s = 0.01
         self.lanes = lanes
-        self.sent: list[tuple[float, Due, Answer | str]] = []
+        self.stored = 0  # times that a manifest was to be stored before a request
+        self.sent: list[tuple[float, InFlight, Answer | str]] = []
         self.sender = Sender(random.Random(1))
         self.outbox = self.opened(**more)
         if knows:
@@ -69,7 +70,7 @@ class Line:
 
     def opened(self, account: str | None = None, batch_age_s: float = 0.5) -> Outbox:
         address = RunAddress("me", "demo", self.run.uuid)
-        outbox = Outbox(address, self.aside, DeliveryOptions(batch_age_s, self.lanes), random.Random(2), account)
+        outbox = Outbox(address, self.quarantine, DeliveryOptions(batch_age_s, self.lanes), random.Random(2), account)
         for book in self.books:
             outbox.add(book.journal)
         self.sender.add(self.now, outbox, self.server, account is not None)
@@ -78,7 +79,7 @@ class Line:
     def another(self, *books: Book) -> Outbox:
         """One more run of the same agent, to the same server."""
         address = RunAddress("me", "demo", self.server.add_run("me", "demo").uuid)
-        outbox = Outbox(address, self.aside, DeliveryOptions(0.5, self.lanes), random.Random(4))
+        outbox = Outbox(address, self.quarantine, DeliveryOptions(0.5, self.lanes), random.Random(4))
         for book in books:
             outbox.add(book.journal)
         self.sender.add(self.now, outbox, self.server)
@@ -94,24 +95,37 @@ class Line:
 
     def step(self, lane: int = 0) -> bool:
         """One exchange, if one is due by now; whether there was one."""
-        due = self.sender.next(self.now, lane)
-        if not isinstance(due, Due):
+        flight = self.next(lane)
+        if not isinstance(flight, InFlight):
             return False
-        answer = self.exchange(due)
+        answer = self.exchange(flight)
         self.now += self.round_trip_s
-        self.answer(due, answer)
+        self.answer(flight, answer)
         return True
 
-    def exchange(self, due: Due) -> Answer | str:
+    def next(self, lane: int = 0) -> InFlight | float | None:
+        """What is due; what is to be stored first is."""
+        while isinstance(found := self.sender.next(self.now, lane), StoreFirst):
+            self.stored += 1
+        return found
+
+    def exchange(self, flight: InFlight) -> Answer | str:
         try:
-            return self.server.exchange(due.order.request, 30.0)
+            return self.server.exchange(flight.request, 30.0)
         except ServerUnavailableError as error:
             return str(error)
 
-    def answer(self, due: Due, answer: Answer | str) -> None:
-        self.sent.append((self.now, due, answer))
-        self.sender.answered(self.now, due, answer)
-        due.outbox.release_waits()
+    def answer(self, flight: InFlight, answer: Answer | str) -> None:
+        self.sent.append((self.now, flight, answer))
+        for action in self.sender.answered(self.now, flight, answer):
+            self.act(flight.outbox, action)
+        flight.outbox.release_waiters()
+
+    def act(self, outbox: Outbox, action: Action) -> None:
+        """What a lease does."""
+        if isinstance(action, Quarantine):
+            self.quarantine.put(action)
+            self.disk(lambda now: outbox.quarantined(now, self.quarantine.write(action)))
 
     def deliver(self, limit_s: float = 3600.0) -> int:
         """Go on until nothing is left, or for so long; how many exchanges it took."""
@@ -119,7 +133,7 @@ class Line:
         while self.now < end and not self.idle():
             if sum(self.step(lane) for lane in range(self.lanes)):
                 continue
-            dues = [due for lane in range(self.lanes) if isinstance(due := self.sender.next(self.now, lane), float)]
+            dues = [due for lane in range(self.lanes) if isinstance(due := self.next(lane), float)]
             self.now = min([self.now + 3600.0 if dues else self.now + POLL_S, *(max(due, self.now) for due in dues)])
         return len(self.sent) - before
 
@@ -131,7 +145,7 @@ class Line:
         return [number_in(row.value) for row in self.server.runs[self.run.uuid].rows]
 
     def set_aside(self) -> list[int]:
-        return sorted(number_in(value) for kept in self.aside.kept.values() for value in kept.values())
+        return sorted(number_in(value) for kept in self.quarantine.kept.values() for value in kept.values())
 
     def poison(self, *values: int, status: int = 400) -> None:
         self.server.refuses = lambda name, value: status if number_in(value) in values else None
@@ -139,6 +153,4 @@ class Line:
 
 def asked(line: Line) -> list[str]:
     """Method and the last part of the path of each request."""
-    return [
-        f"{due.order.request.method} {due.order.request.path.rstrip('/').split('/')[-1]}" for _, due, _ in line.sent
-    ]
+    return [f"{due.request.method} {due.request.path.rstrip('/').split('/')[-1]}" for _, due, _ in line.sent]

@@ -41,7 +41,7 @@ def test_who_waits_is_let_go_at_the_deadline_while_an_exchange_hangs():
     begun = time.monotonic()
     assert not agent.wait(held, 0.3, "COMPLETED")  # type: ignore[arg-type]
     assert 0.3 <= time.monotonic() - begun < 0.8
-    assert line.outbox.waits == []
+    assert line.outbox.waiters == []
     freed.set()
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
 
@@ -106,7 +106,7 @@ def test_an_exchange_for_a_run_that_somebody_waits_for_gives_way_to_none():
     assert hanging.asked.wait(DEADLINE_S)
     other = threading.Thread(target=agent.wait, args=(waited_for, 3.0))
     other.start()
-    while not held_up.outbox.waits:
+    while not held_up.outbox.waiters:
         other.join(0.001)
     line.books[0].write(1)
     agent.wait(held, 1.5)  # type: ignore[arg-type]
@@ -120,7 +120,7 @@ def test_the_first_ctrl_c_ends_the_waiting():
     asked = []
 
     def script(request):
-        if line.outbox.waits and not asked:
+        if line.outbox.waiters and not asked:
             asked.append(request)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         return Fault.refused()
@@ -129,7 +129,7 @@ def test_the_first_ctrl_c_ends_the_waiting():
     agent, (held,) = started(line)
     with pytest.raises(KeyboardInterrupt):
         agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
-    assert line.outbox.waits == []
+    assert line.outbox.waiters == []
 
 
 @pytest.mark.parametrize(

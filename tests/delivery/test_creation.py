@@ -9,9 +9,9 @@ from msgspec import structs
 
 from delivery.parts import Book, Line
 from steplog.delivery.creation import Creation
-from steplog.delivery.order import RunAddress
 from steplog.delivery.outbox import DeliveryOptions, Outbox
-from steplog.delivery.sender import Due, Sender
+from steplog.delivery.sender import InFlight, Sender
+from steplog.delivery.tickets import RunAddress
 from steplog.journal.manifest import Plan
 from steplog.testing.memory_server import Fault
 
@@ -29,27 +29,34 @@ class Unmade(Line):
 
     def opened(self, **more) -> Outbox:
         made = Outbox(
-            RunAddress(self.plan.namespace, "new", ""), self.aside, DeliveryOptions(0.5, 1), random.Random(2), None,
-            Creation(self.plan, self.posting),
-        )  # fmt: skip
+            RunAddress(self.plan.namespace, "new", ""),
+            self.quarantine,
+            DeliveryOptions(0.5, 1),
+            random.Random(2),
+            creation=Creation(self.plan),
+        )
         for book in self.books:
             made.add(book.journal)
         self.sender = Sender(random.Random(1))
         self.sender.add(self.now, made, self.server)
         return made
 
-    def posting(self) -> None:
-        self.plan = structs.replace(self.plan, creating=True)
+    def next(self, lane: int = 0) -> InFlight | float | None:
+        stored = self.stored
+        found = super().next(lane)
+        if self.stored > stored:
+            self.plan = structs.replace(self.plan, creating=True)
+        return found
 
     def arrived(self) -> list[list[float]]:
         """The records of each run that there is."""
         return [[row.value for row in run.rows] for run in self.server.runs.values()]
 
 
-def following(line: Unmade) -> Due:
+def following(line: Unmade) -> InFlight:
     """The exchange that comes next."""
     for _ in range(100):
-        if isinstance(due := line.sender.next(line.now), Due):
+        if isinstance(due := line.next(), InFlight):
             return due
         line.now += 0.5
     raise AssertionError("nothing is due")
@@ -110,7 +117,7 @@ def test_a_death_between_a_request_and_its_answer_makes_no_second_run(batch, nam
 
 def test_that_a_run_is_about_to_be_made_is_written_down_before_the_request_leaves():
     line = Unmade()
-    while not (due := following(line)).order.request.path.endswith("/runs/"):
+    while not (due := following(line)).request.path.endswith("/runs/"):
         assert not line.plan.creating
         line.answer(due, line.exchange(due))
     assert line.plan.creating

@@ -9,14 +9,14 @@ import pytest
 from delivery.parts import Book, Line
 from steplog.delivery.exchange import Answer
 from steplog.delivery.poison import ROUNDS
-from steplog.delivery.sender import Due
+from steplog.delivery.sender import InFlight
 from steplog.journal.range import decode
 
 TURNS = 300
 LANES = 2
 
 
-def answer_to(line: Line, due: Due, source: random.Random) -> Answer | str:
+def answer_to(line: Line, due: InFlight, source: random.Random) -> Answer | str:
     """What the sender hears: the server's answer, none to what the server has done, none, or a fault."""
     chance = source.random()
     if chance < 0.7:
@@ -44,7 +44,7 @@ def test_whatever_is_given_up_whenever_each_record_counts_once_and_none_as_deliv
     book = Book(size=1024).write(100, ("loss", "lr"))
     line = Line(book, batch=batch, lanes=LANES)
     line.poison(*source.sample(range(1, 400), source.choice((0, 3, 30))))
-    flying: dict[int, Due] = {}
+    flying: dict[int, InFlight] = {}
     for _ in range(TURNS):
         chance, lane = source.random(), source.randrange(LANES)
         if chance < 0.1:
@@ -55,7 +55,7 @@ def test_whatever_is_given_up_whenever_each_record_counts_once_and_none_as_deliv
             due = flying.pop(lane)
             line.now += line.round_trip_s
             line.answer(due, answer_to(line, due, source))
-        elif isinstance(due := line.sender.next(line.now, lane), Due):
+        elif isinstance(due := line.sender.next(line.now, lane), InFlight):
             flying[lane] = due
         elif due is not None:
             line.now = max(due, line.now)
@@ -74,14 +74,14 @@ def test_whatever_is_given_up_whenever_each_record_counts_once_and_none_as_deliv
         assert values == sorted(values)
 
 
-def is_probe(due: Due, batch: bool) -> bool:
+def is_probe(due: InFlight, batch: bool) -> bool:
     """Whether it asks if the server takes anything at all."""
-    return decode(due.order.request.body).end == 0 if batch else due.order.request.method == "PATCH"
+    return decode(due.request.body).end == 0 if batch else due.request.method == "PATCH"
 
 
-def is_alone(due: Due, batch: bool) -> bool:
+def is_alone(due: InFlight, batch: bool) -> bool:
     """Whether it carries one record."""
-    return not batch or decode(due.order.request.body).records == 1
+    return not batch or decode(due.request.body).records == 1
 
 
 @pytest.mark.parametrize("batch", [True, False], ids=["batch", "stock"])
@@ -92,8 +92,8 @@ def test_what_is_given_up_while_it_is_in_doubt_is_not_set_aside_nor_is_another(b
     line = Line(book, batch=batch)
     line.poison(1)
     due = line.sender.next(line.now)
-    while not (isinstance(due, Due) and doubtful(due, batch) and times == 1):
-        if isinstance(due, Due):
+    while not (isinstance(due, InFlight) and doubtful(due, batch) and times == 1):
+        if isinstance(due, InFlight):
             times -= doubtful(due, batch)
             line.answer(due, line.exchange(due))
         else:

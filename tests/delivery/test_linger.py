@@ -7,7 +7,7 @@ import pytest
 from delivery.parts import Book, Line
 from steplog.delivery.backlog import SLOTS_MAX
 from steplog.delivery.linger import Linger
-from steplog.delivery.sender import Due
+from steplog.delivery.sender import InFlight
 
 FULL = 1000
 
@@ -29,15 +29,15 @@ def looks(line: Line, until_s: float) -> list[float]:
 def after_a_range(batch_age_s: float = 0.5, took_s: float = 0.0, end: int = 10, seen: int = 10) -> Linger:
     """A look at 9.0 found nothing, one at 9.5 records up to ``seen``, of which those up to ``end`` were taken."""
     linger = Linger(batch_age_s, FULL)
-    linger.none(9.0)
+    linger.found_none(9.0)
     linger.ready_at(9.5, 0, seen)
-    linger.took(9.5 + took_s, 0, end)
+    linger.delivered(9.5 + took_s, 0, end)
     return linger
 
 
 def test_records_wait_from_the_last_look_at_which_there_was_none():
     linger = Linger(0.5, FULL)
-    linger.none(10.0)
+    linger.found_none(10.0)
     assert linger.ready_at(10.4, 0, 1) == 10.5
 
 
@@ -53,12 +53,12 @@ def test_after_a_range_no_look_is_of_use_before_the_next_records_are_old_enough(
 
 def test_after_a_range_the_next_look_is_when_records_that_come_on_as_they_did_fill_one():
     linger = Linger(0.5, FULL)
-    linger.none(9.0)
+    linger.found_none(9.0)
     linger.ready_at(9.25, 0, FULL // 2)
-    linger.took(9.25, 0, FULL // 2)
+    linger.delivered(9.25, 0, FULL // 2)
     assert linger.look_at == pytest.approx(9.75)
     linger.ready_at(9.5, FULL // 2, FULL // 2 + 625)
-    linger.took(9.5, FULL // 2, FULL // 2 + 625)
+    linger.delivered(9.5, FULL // 2, FULL // 2 + 625)
     assert linger.look_at == pytest.approx(9.9)
 
 
@@ -74,11 +74,11 @@ def test_records_wait_less_by_twice_what_an_exchange_takes_down_to_half():
 
 def test_an_exchange_that_took_long_once_is_forgotten():
     linger, now = Linger(0.9, FULL), 10.0
-    linger.none(9.0)
+    linger.found_none(9.0)
     waits = []
     for number in range(20):
         linger.ready_at(now, number, number + 1)
-        linger.took(now + (0.2 if number == 0 else 0.0), number, number + 1)
+        linger.delivered(now + (0.2 if number == 0 else 0.0), number, number + 1)
         waits.append(linger.look_at - now)
         now = linger.look_at
     assert waits[0] == pytest.approx(0.5)
@@ -99,7 +99,7 @@ def test_a_sender_that_is_woken_since_there_is_more_than_was_to_be_expected_look
     line.books[0].write(SLOTS_MAX)
     assert isinstance(line.sender.next(line.now), float)
     line.sender.wake()
-    assert isinstance(line.sender.next(line.now), Due)
+    assert isinstance(line.sender.next(line.now), InFlight)
 
 
 def test_while_somebody_waits_no_look_is_too_early():

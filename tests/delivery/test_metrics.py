@@ -13,7 +13,7 @@ from steplog.delivery.exchange import Answer
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.metrics import MetricStream
 from steplog.delivery.outbox import Outbox
-from steplog.delivery.sender import Due
+from steplog.delivery.sender import InFlight
 from steplog.journal import cursor
 from steplog.journal.cursor import WINDOW
 from steplog.testing.memory_server import Fault
@@ -41,7 +41,7 @@ def round_trips(line: Line, lanes: int, *runs: Outbox) -> int:
     while not all(run.idle() for run in runs):
         flying = [line.sender.next(line.now, lane) for lane in range(lanes)]
         for due in flying:
-            if isinstance(due, Due):
+            if isinstance(due, InFlight):
                 line.answer(due, line.exchange(due))
         line.now += 0.05
         rounds += 1
@@ -51,16 +51,16 @@ def round_trips(line: Line, lanes: int, *runs: Outbox) -> int:
 def test_a_name_is_always_on_the_same_lane_and_its_metrics_arrive_in_order():
     line = stock(Book().write(200, NAMES))
     lanes: dict[str, set[int]] = {}
-    flying: dict[int, Due] = {}
+    flying: dict[int, InFlight] = {}
     source = random.Random(4)
     while not line.idle():
         lane = source.randrange(3)
         if lane in flying:
             line.answer(flying[lane], line.exchange(flying.pop(lane)))
-        elif isinstance(due := line.sender.next(line.now, lane), Due):
-            name = msgspec.json.decode(due.order.request.body)["name"]
+        elif isinstance(due := line.sender.next(line.now, lane), InFlight):
+            name = msgspec.json.decode(due.request.body)["name"]
             lanes.setdefault(name, set()).add(lane)
-            assert name not in {msgspec.json.decode(other.order.request.body)["name"] for other in flying.values()}
+            assert name not in {msgspec.json.decode(other.request.body)["name"] for other in flying.values()}
             flying[lane] = due
         line.now += 0.01
     assert all(len(used) == 1 for used in lanes.values())
@@ -103,7 +103,7 @@ def test_sent_is_stored_before_the_request_leaves():
     book = Book().write(2)
     line = stock(book, lanes=1)
     due = line.sender.next(line.now)
-    assert isinstance(due, Due)
+    assert isinstance(due, InFlight)
     assert cursor.load(book.cursor).sent == 0b1
     assert cursor.load(book.cursor).stock
 
@@ -138,7 +138,7 @@ def test_holes_are_counted_where_an_agent_before_had_settled_something_below_the
     book = Book().write(2, NAMES)
     line = stock(book, lanes=2)
     slow = line.sender.next(line.now, 0)
-    assert isinstance(slow, Due)
+    assert isinstance(slow, InFlight)
     assert line.step(1)
     book.leave_a_hole().write(1)
     book.living = False
@@ -172,7 +172,7 @@ def test_after_a_restart_what_was_under_way_goes_again_and_counts():
     book = Book().write(4, NAMES)
     line = stock(book)
     flying = [line.sender.next(line.now, lane) for lane in range(3)]
-    answers = [line.exchange(due) for due in flying if isinstance(due, Due)]
+    answers = [line.exchange(due) for due in flying if isinstance(due, InFlight)]
     line.answer(flying[1], answers[1])  # type: ignore[arg-type]
     line.again()
     line.outbox.knows(False)
@@ -191,7 +191,7 @@ def test_the_mark_does_not_move_past_a_lane_that_has_no_answer():
             line.step(lane)
     assert book.journal.cursor.delivered == 0
     assert len(line.values()) == 24
-    assert isinstance(first, Due)
+    assert isinstance(first, InFlight)
     line.answer(first, line.exchange(first))
     assert book.journal.cursor.delivered > 0
     line.deliver()
@@ -207,7 +207,7 @@ def test_lanes_work_within_the_window_and_no_further():
     while line.step(1):
         pass
     assert len(line.values()) == WINDOW - 1
-    assert isinstance(slow, Due)
+    assert isinstance(slow, InFlight)
     line.answer(slow, line.exchange(slow))
     line.deliver()
     assert sorted(line.values()) == list(range(1, WINDOW + 102))
@@ -267,10 +267,10 @@ def test_while_everything_is_refused_nothing_is_set_aside(status):
 def test_a_record_that_cannot_be_kept_safe_stays_where_it_is():
     line = stock(Book().write(5), lanes=1)
     line.poison(3)
-    line.aside.full = True
+    line.quarantine.full = True
     line.deliver(300)
     assert line.values() == [1, 2]
-    line.aside.full = False
+    line.quarantine.full = False
     line.deliver()
     assert line.values() == [1, 2, 4, 5]
 
@@ -286,7 +286,7 @@ def test_a_stock_server_has_eight_times_the_throughput_on_eight_lanes():
 
 def test_pending_and_settled_say_what_is_left():
     book = Book().write(10, NAMES)
-    stream = MetricStream(book.journal, Line().aside, Lanes(3), random.Random(0))
+    stream = MetricStream(book.journal, (), Lanes(3), random.Random(0))
     assert (stream.pending(), stream.empty(), stream.settled(0), stream.settled(1)) == (10, False, True, False)
     assert stream.due_at(1.0, 0) == 1.0
     assert (stream.pending(), stream.settled(1)) == (10, False)
@@ -314,7 +314,7 @@ def test_positions_that_an_earlier_agent_settled_are_moved_over_once():
     first = line.sender.next(line.now, 0)
     while line.step(1) or line.step(2):
         pass
-    assert isinstance(first, Due)
+    assert isinstance(first, InFlight)
     line.again()
     line.outbox.knows(False)
     line.deliver()
@@ -326,7 +326,7 @@ def test_what_was_given_up_is_passed_over_and_what_went_out_before_its_turn_coun
     book = Book(size=1024).write(200, names=("loss", "lr"))
     line = Line(book, batch=False, lanes=2)
     first = line.sender.next(line.now, 0)
-    assert isinstance(first, Due)
+    assert isinstance(first, InFlight)
     for _ in range(20):
         line.step(1)
     before = line.values()

@@ -80,7 +80,7 @@ def test_those_who_wait_are_let_go_when_everything_before_their_call_is_there():
     line.deliver()
     book.write(1)
     line.outbox.wait(Waiter(lambda: told.append(len(line.values()))))
-    line.outbox.release_waits()
+    line.outbox.release_waiters()
     assert told == [5]
     line.deliver()
     assert told == [5, 6]

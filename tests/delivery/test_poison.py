@@ -12,11 +12,11 @@ def judged(events: str, fault: bool = False) -> bool:
         if event == "r":
             poison_test.refused(fault, "no")
         elif event == "p":
-            verdict = poison_test.passed()
+            verdict = poison_test.control_accepted()
         elif event == "b":
-            poison_test.block()
+            poison_test.control_refused()
         else:
-            poison_test.blurred()
+            poison_test.control_unanswered()
     return verdict
 
 
@@ -51,4 +51,4 @@ def test_refusals_and_faults_do_not_add_up():
     poison_test = PoisonTest(0, 1)
     for fault in (True, True, False):
         poison_test.refused(fault, "")
-        assert not poison_test.passed()
+        assert not poison_test.control_accepted()

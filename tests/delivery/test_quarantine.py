@@ -13,6 +13,7 @@ import pytest
 
 from delivery.parts import Book
 from steplog.delivery.quarantine import QuarantineFile
+from steplog.delivery.tickets import Quarantine
 from steplog.journal.range import Range
 from steplog.testing.failing_files import FailingFiles
 
@@ -39,13 +40,12 @@ def opened(directory: Path, files: FailingFiles | None = None) -> QuarantineFile
 
 def put(file: QuarantineFile, record: Range) -> bool:
     """Whether the record is safe, once the disk has taken what is owed or has not."""
-    told: list[bool] = []
-    file.put(record, "no", lambda now, safe: told.append(safe))
-    assert not told
+    file.put(Quarantine(record, "no"))
     assert record.first not in file.positions(WRITER)
-    file.write(nullcontext(), lambda: 0.0)
-    assert (record.first in file.positions(WRITER)) is told[0]
-    return told[0]
+    (written,) = file.write(nullcontext())
+    assert written.record is record
+    assert (record.first in file.positions(WRITER)) is written.safe
+    return written.safe
 
 
 def lines(root: Path) -> list[int]:

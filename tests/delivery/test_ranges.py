@@ -10,7 +10,7 @@ from delivery.parts import Book, Line
 from steplog.delivery.backlog import GAP_S, SLOTS_MAX
 from steplog.delivery.exchange import Answer
 from steplog.delivery.ranges import RangeStream
-from steplog.delivery.sender import Due
+from steplog.delivery.sender import InFlight
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal import range as ranges
 from steplog.journal.cursor import WINDOW
@@ -21,7 +21,7 @@ HOUR = 3600.0
 
 def bodies(line: Line) -> list[ranges.Range]:
     """The ranges that were sent."""
-    sent = [due.order.request for _, due, _ in line.sent if due.order.request.path.endswith("/batch/")]
+    sent = [due.request for _, due, _ in line.sent if due.request.path.endswith("/batch/")]
     return [ranges.decode(request.body) for request in sent if "Content-Encoding" in request.headers]
 
 
@@ -96,7 +96,7 @@ def test_holes_of_a_dead_writer_are_passed_over_and_counted():
 
 def test_records_wait_for_company_for_as_long_as_a_batch_may_be_old_unless_somebody_waits():
     book = Book().write(1)
-    stream = RangeStream(book.journal, Line(book).aside, 0.5, random.Random(0))
+    stream = RangeStream(book.journal, (), 0.5, random.Random(0))
     assert stream.due_at(10.0, hurry=False) == 10.04  # how fast they come is not known yet
     assert stream.due_at(10.04, hurry=False) == 10.5
     assert stream.due_at(10.4, hurry=False) == 10.5
@@ -106,7 +106,7 @@ def test_records_wait_for_company_for_as_long_as_a_batch_may_be_old_unless_someb
 
 def test_a_record_waits_from_the_last_look_at_which_there_was_none_and_not_from_when_it_was_found():
     book = Book()
-    stream = RangeStream(book.journal, Line(book).aside, 0.5, random.Random(0))
+    stream = RangeStream(book.journal, (), 0.5, random.Random(0))
     assert stream.due_at(10.0, hurry=False) is None
     book.write(1)
     assert stream.due_at(10.4, hurry=False) == 10.5
@@ -114,7 +114,7 @@ def test_a_record_waits_from_the_last_look_at_which_there_was_none_and_not_from_
 
 def test_for_a_writer_that_logs_fast_the_next_look_is_when_a_range_is_full():
     book = Book(size=4 * 1024 * 1024)
-    stream = RangeStream(book.journal, Line(book).aside, 0.5, random.Random(0))
+    stream = RangeStream(book.journal, (), 0.5, random.Random(0))
     assert stream.due_at(10.0, hurry=False) is None
     book.write(SLOTS_MAX // 4)
     assert stream.due_at(10.0625, hurry=False) == 10.25
@@ -218,7 +218,7 @@ def test_a_death_between_the_quarantine_and_the_marks_does_not_cost_the_count():
     line.again()
     line.deliver()
     assert line.set_aside() == [2]
-    assert line.aside.twice == 0
+    assert line.quarantine.twice == 0
     assert line.values() == [1, 3, 4, 5]
     assert line.books[0].journal.cursor.rejected == 1
 
@@ -270,9 +270,9 @@ def test_a_range_of_which_nothing_was_stored_counts_as_sent_for_no_stock_server(
 
 
 def test_a_fault_of_the_range_level_says_nothing_of_the_run():
-    stream = RangeStream(Book().write(2).journal, Line().aside, 0.5, random.Random(0))
-    order = stream.order(Line().outbox.address)
-    order.answered(10.0, Judgement(Verdict.REFUSED, "400"), b"")
+    stream = RangeStream(Book().write(2).journal, (), 0.5, random.Random(0))
+    sent = stream.send(Line().outbox.address)
+    stream.answered(10.0, sent.ticket, Judgement(Verdict.REFUSED, "400"))
     assert stream.due_at(10.0, hurry=False) == 10.0
 
 
@@ -309,11 +309,11 @@ def test_what_is_given_up_while_it_is_under_way_counts_as_delivered_once_it_is_a
     line = Line(book)
     due = line.sender.next(line.now)
     for _ in range(9):
-        if isinstance(due, Due):
+        if isinstance(due, InFlight):
             break
         line.now += 1
         due = line.sender.next(line.now)
-    assert isinstance(due, Due)
+    assert isinstance(due, InFlight)
     book.write(100)
     end = next(extent.limit for extent in book.journal.memory.extents() if extent.limit > beyond)
     line.outbox.give_up(book.journal.writer, end)

@@ -93,10 +93,10 @@ def test_records_that_are_all_refused_are_set_aside_at_the_pace_of_back_off():
 def test_a_record_is_sent_again_for_as_long_as_the_quarantine_cannot_be_written():
     line = Line(Book().write(5))
     line.poison(3)
-    line.aside.full = True
+    line.quarantine.full = True
     line.deliver(600)
     assert line.values() == [1, 2]
-    line.aside.full = False
+    line.quarantine.full = False
     line.deliver()
     assert line.values() == [1, 2, 4, 5]
     assert line.set_aside() == [3]

@@ -11,7 +11,7 @@ import pytest
 from delivery.parts import Book, Line
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.outbox import Waiter
-from steplog.delivery.sender import Due, Sender
+from steplog.delivery.sender import InFlight, Sender
 from steplog.testing.memory_server import Fault, MemoryServer
 
 DAY = 24 * 3600.0
@@ -29,13 +29,13 @@ def lines(count: int, server: MemoryServer | None = None, records: int = 1) -> t
     return shared, made
 
 
-def deliver(sender: Sender, made: list[Line], until: float) -> list[tuple[float, Due]]:
+def deliver(sender: Sender, made: list[Line], until: float) -> list[tuple[float, InFlight]]:
     """Exchange whatever is due until then; what was sent when."""
     now, sent = made[0].now, []
     owner = {line.outbox: line for line in made}
     while now < until:
         due = sender.next(now)
-        if isinstance(due, Due):
+        if isinstance(due, InFlight):
             answer = owner[due.outbox].exchange(due)
             sent.append((now, due))
             now += 0.01
@@ -80,13 +80,13 @@ def test_while_a_server_is_down_only_one_exchange_is_under_way():
     sender, made = lines(5, server)
     sender.next(1000.0)
     first = sender.next(1001.0)
-    assert isinstance(first, Due)
+    assert isinstance(first, InFlight)
     sender.answered(1001.0, first, "connection refused")
     probe = sender.next(1003.0)
-    assert isinstance(probe, Due)
-    assert not isinstance(sender.next(1003.0), Due)
+    assert isinstance(probe, InFlight)
+    assert not isinstance(sender.next(1003.0), InFlight)
     sender.answered(1004.0, probe, made[0].exchange(probe))
-    assert isinstance(sender.next(1004.0), Due)
+    assert isinstance(sender.next(1004.0), InFlight)
 
 
 def test_a_probe_of_a_run_that_is_removed_does_not_block_the_others():
@@ -94,13 +94,13 @@ def test_a_probe_of_a_run_that_is_removed_does_not_block_the_others():
     sender, _ = lines(2, server)
     sender.next(1000.0)
     first = sender.next(1001.0)
-    assert isinstance(first, Due)
+    assert isinstance(first, InFlight)
     sender.answered(1001.0, first, "no")
     probe = sender.next(1003.0)
-    assert isinstance(probe, Due)
+    assert isinstance(probe, InFlight)
     sender.remove(probe.outbox)
     sender.answered(1004.0, probe, "no")
-    assert isinstance(sender.next(1010.0), Due)
+    assert isinstance(sender.next(1010.0), InFlight)
 
 
 def test_a_server_that_is_down_does_not_hold_back_another():
@@ -127,7 +127,7 @@ def test_a_run_that_fails_alone_does_not_hold_back_the_others_of_its_server(stat
         begun[line.outbox] = now
         for _ in range(20):
             due = sender.next(now + 0.6)
-            if not isinstance(due, Due):
+            if not isinstance(due, InFlight):
                 break
             sender.answered(now + 0.6, due, line.exchange(due))
         waited.append(line.outbox.pending())
@@ -175,9 +175,9 @@ def test_those_that_somebody_waits_for_come_first_then_own_then_adopted():
     order = []
     for _ in range(3):
         due = sender.next(1001.0)
-        assert isinstance(due, Due)
+        assert isinstance(due, InFlight)
         order.append(due.outbox)
-        sender.answered(1001.0, due, server.exchange(due.order.request, 1.0))
+        sender.answered(1001.0, due, server.exchange(due.request, 1.0))
     assert order == [waited.outbox, own.outbox, adopted.outbox]
 
 
@@ -193,9 +193,9 @@ def test_runs_take_turns_however_many_lie_between_them():
     now = 1000.0
     while len(turns) < 100:
         due = sender.next(now)
-        assert isinstance(due, Due)
+        assert isinstance(due, InFlight)
         turns.append(due.outbox)
-        sender.answered(now, due, server.exchange(due.order.request, 1.0))
+        sender.answered(now, due, server.exchange(due.request, 1.0))
         now += 0.01
     for start in range(0, 100, 10):
         assert set(Counter(turns[start : start + 10]).values()) == {5}
@@ -242,7 +242,7 @@ def test_a_401_to_what_was_sent_with_the_old_key_says_nothing_of_the_new_one():
     line = Line(Book().write(6, ("a", "b", "c")), batch=False, lanes=3)
     line.server.key = "new"
     flying = [line.sender.next(line.now, lane) for lane in range(3)]
-    answers = [line.exchange(due) for due in flying if isinstance(due, Due)]
+    answers = [line.exchange(due) for due in flying if isinstance(due, InFlight)]
     line.server.found_key = "new"
     looked = []
     refresh = line.server.refresh_key
@@ -300,7 +300,7 @@ def test_a_consignment_that_raises_waits_and_the_others_go_on():
             sender.stumbled(1000.0 + step)
             raised += 1
             continue
-        if isinstance(due, Due):
+        if isinstance(due, InFlight):
             sender.answered(1000.0 + step, due, made[1].exchange(due))
     assert made[1].values() == [1]
     assert 10 < raised < 60
@@ -316,7 +316,7 @@ def test_the_cost_of_a_look_does_not_grow_with_what_is_pending():
         begun, looks = time.process_time(), 50
         for _ in range(looks):
             line.sender.next(line.now)
-            line.outbox.release_waits()
+            line.outbox.release_waiters()
             line.outbox.idle()
         took[count] = (time.process_time() - begun) / looks
     assert took[100_000] < 40 * took[1_000]

@@ -127,7 +127,7 @@ def test_a_record_that_is_set_aside_holds_up_its_own_run_alone_while_the_disk_st
     process.files.hang()
     one.log(1.0, 2.0)
     assert process.files.hangs.wait(DEADLINE_S)
-    wait_until(lambda: one.lease.outbox._stream(one.own.journal.writer).leaving)
+    wait_until(lambda: one.lease.outbox._stream(one.own.journal).quarantining)
     other.log(1.5)
     assert within(0.0, lambda: one.pending()) == 2
     assert within(0.3, lambda: one.flush(0.3)) is False

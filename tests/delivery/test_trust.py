@@ -14,7 +14,7 @@ import pytest
 from delivery.parts import Book, Line
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Answer
-from steplog.delivery.sender import Due
+from steplog.delivery.sender import InFlight
 from steplog.errors import ServerUnavailableError
 from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
@@ -32,9 +32,9 @@ def line_to(server: HostileServer) -> Line:
     transport = HTTPTransport(server.url, lambda: Secret("key"))
 
     class Through(Line):
-        def exchange(self, due: Due) -> Answer | str:
+        def exchange(self, due: InFlight) -> Answer | str:
             try:
-                return transport.exchange(due.order.request, 5.0)
+                return transport.exchange(due.request, 5.0)
             except ServerUnavailableError as error:
                 return str(error)
 

@@ -44,7 +44,7 @@ def test_each_status_has_its_verdict_whatever_the_body(status, expected):
 
 def test_a_409_is_a_mark_only_if_it_says_one_that_can_be():
     judgement = judge(Answer(409, b'{"mark": 12}'), lambda body: False)
-    assert (judgement.verdict, judgement.mark, judgement.status) == (Verdict.MARK, 12, 409)
+    assert (judgement.verdict, judgement.mark, judgement.status) == (Verdict.CONFLICT, 12, 409)
     for body in (b"", b"{}", b'{"mark": -1}', b'{"mark": "12"}', b'{"mark": 1.5}', b'{"mark": null}', b"[" * 100_000):
         assert verdict(409, body) is Verdict.REFUSED
 

@@ -15,7 +15,8 @@ from simulation.pens import Killed, Pen
 from simulation.weather import TIMEOUT_S
 from steplog.delivery.exchange import Answer
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
-from steplog.delivery.sender import Due, Sender
+from steplog.delivery.sender import InFlight, Sender
+from steplog.delivery.tickets import Quarantine
 from steplog.delivery.verdicts import NOT_STORED, Verdict, judge
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ POLL_MIN_S = 0.02
 POLL_MAX_S = 30.0
 NOTICE_S = 0.5
 LANES = oracle.LANES
+DISK_S = (0.0, 0.01, 1.0, 30.0)  # until the disk has taken a line
 
 
 class SimAgent:
@@ -42,7 +44,7 @@ class SimAgent:
         for run in world.runs:
             outbox = Outbox(
                 run.address,
-                run.aside,
+                run.quarantine,
                 DeliveryOptions(0.5, LANES),
                 random.Random(world.random.getrandbits(32)),
                 "me" if adopted else None,
@@ -72,16 +74,16 @@ class SimAgent:
             self._poll_s[lane] = POLL_MIN_S
             self._look_in(lane, self.world.random.uniform(0, NOTICE_S))
 
-    def wrote(self, write: Callable[[float], None]) -> None:
-        """The disk has taken what was owed."""
+    def wrote(self, run: SimRun, action: Quarantine) -> None:
+        """The disk has taken what goes to quarantine, or has refused it."""
 
-        def told() -> None:
-            write(self.world.now)
+        def written() -> None:
+            self.outboxes[run].quarantined(self.world.now, run.quarantine.write(action))
             for outbox in self.outboxes.values():
-                outbox.release_waits()
+                outbox.release_waiters()
 
         if not self.dead:
-            self._guarded(told)
+            self._guarded(written)
             self.wake()
 
     def wake(self) -> None:
@@ -106,8 +108,8 @@ class SimAgent:
 
         wait = Waiter(done)
         outbox.wait(wait)
-        self.world.after(timeout_s, lambda: wait in outbox.waits and outbox.waits.remove(wait))  # type: ignore[func-returns-value]
-        self._guarded(outbox.release_waits)
+        self.world.after(timeout_s, lambda: wait in outbox.waiters and outbox.waiters.remove(wait))  # type: ignore[func-returns-value]
+        self._guarded(outbox.release_waiters)
         self.wake()
 
     def world_missing(self, run: SimRun, numbers: set[int]) -> set[int]:
@@ -143,58 +145,61 @@ class SimAgent:
         now = self.world.now
         before = oracle.marked_sent(self.world) if self.world.fuse.left is not None else {}
         try:
-            due = self.sender.next(now, lane)
+            found = self.sender.next(now, lane)
         except Killed:
             for run, bits in oracle.marked_sent(self.world).items():
                 run.half_sent += max(0, bits - before[run])
             raise
-        if isinstance(due, Due):
-            self._exchange(lane, due)
+        if isinstance(found, InFlight):
+            self._exchange(lane, found)
             return
         self._poll_s[lane] = min(self._poll_s[lane] * 1.5, POLL_MAX_S if not self.sender.lanes() else 2.0)
-        wait = self._poll_s[lane] if due is None else min(max(due - now, 0.0), POLL_MAX_S)
+        wait = self._poll_s[lane] if found is None else min(max(found - now, 0.0), POLL_MAX_S)
         self._look_in(lane, wait)
 
-    def _exchange(self, lane: int, due: Due) -> None:
-        world, server = self.world, due.server.transport
+    def _exchange(self, lane: int, flight: InFlight) -> None:
+        world, server = self.world, flight.server.transport
         assert hasattr(server, "weather")
         self._busy[lane] = True
         self._poll_s[lane] = POLL_MIN_S
-        world.sent(due.order.request)
+        world.sent(flight.request)
         blow = server.weather.strike(world.now, world.random)
-        run = next(run for run, outbox in self.outboxes.items() if outbox is due.outbox)
-        new = oracle.leaving(world, run, due.order.request)
+        run = next(run for run, outbox in self.outboxes.items() if outbox is flight.outbox)
+        new = oracle.leaving(world, run, flight.request)
         box: list[Answer | None] = []
         if blow.arrives_s is not None:
-            world.after(blow.arrives_s, lambda: box.append(server.arrive(due.order.request, blow.fault, due.sent_at)))
+            world.after(blow.arrives_s, lambda: box.append(server.arrive(flight.request, blow.fault, flight.sent_at)))
         world.after(
             min(blow.answers_s, TIMEOUT_S),
-            lambda: self._answered(lane, due, new, box[0] if box and blow.answered and box[0] else "no answer"),
+            lambda: self._answered(lane, flight, new, box[0] if box and blow.answered and box[0] else "no answer"),
         )
 
-    def _answered(self, lane: int, due: Due, new: set[int], answer: Answer | str) -> None:
+    def _answered(self, lane: int, flight: InFlight, new: set[int], answer: Answer | str) -> None:
         if self.dead:
             return
-        self._guarded(lambda: self._take(lane, due, new, answer))
+        self._guarded(lambda: self._take(lane, flight, new, answer))
 
-    def _take(self, lane: int, due: Due, new: set[int], answer: Answer | str) -> None:
+    def _take(self, lane: int, flight: InFlight, new: set[int], answer: Answer | str) -> None:
         world = self.world
         self._busy[lane] = False
-        server = due.server.transport
+        server = flight.server.transport
         assert hasattr(server, "weather")
-        judged = judge(answer, due.order.echoes) if isinstance(answer, Answer) else None
+        judged = judge(answer, flight.ticket.confirms) if isinstance(answer, Answer) else None
         accepted = judged is not None and judged.verdict is Verdict.ACCEPTED
         (server.passed_at if accepted else server.failed_at).append(world.now)
-        run = next(run for run, outbox in self.outboxes.items() if outbox is due.outbox)
+        run = next(run for run, outbox in self.outboxes.items() if outbox is flight.outbox)
         if isinstance(answer, Answer) and answer.status == 409:
-            oracle.mark_heard(world, run, due, answer)
+            oracle.mark_heard(world, run, flight, answer)
         told = new if judged is not None and (judged.verdict in NOT_STORED or judged.declined) else set()
         run.half_told |= told
-        self.sender.answered(world.now, due, answer)
+        for action in self.sender.answered(world.now, flight, answer):
+            if isinstance(action, Quarantine):
+                run.quarantine.put(action)
+                world.after(world.random.choice(DISK_S), lambda action=action: self.wrote(run, action))  # type: ignore[misc]
         run.half_told -= told
         run.in_the_dark -= told
-        due.outbox.release_waits()
-        if due.outbox.status_sent and not run.status_sent:
+        flight.outbox.release_waiters()
+        if flight.outbox.status_sent and not run.status_sent:
             world.fuse.burn()
             run.status_sent, run.confirmed_at = True, world.now
             world.fuse.burn()

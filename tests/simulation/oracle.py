@@ -25,7 +25,7 @@ import msgspec
 from simulation.pens import Pen, number_in
 from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
-from steplog.delivery.sender import Due
+from steplog.delivery.sender import InFlight
 from steplog.journal import range as ranges
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ FAILURES_A_MINUTE_MAX = 60
 def missing(run: SimRun, numbers: set[int]) -> set[int]:
     """Which of these records are neither on the server nor set aside nor lost by the server itself."""
     there = set() if run.on_server is None else {number_in(row.value) for row in run.on_server.rows}
-    aside = {number_in(value) for kept in run.aside.kept.values() for value in kept.values()}
+    aside = {number_in(value) for kept in run.quarantine.kept.values() for value in kept.values()}
     return numbers - there - aside - run.lost
 
 
@@ -53,7 +53,7 @@ def restored(world: World, server: SimServer) -> None:
             run.shaky |= {number_in(row.value) for row in run.on_server.rows} - kept
 
 
-def mark_heard(world: World, run: SimRun, due: Due, answer: Answer) -> None:
+def mark_heard(world: World, run: SimRun, due: InFlight, answer: Answer) -> None:
     """The agent hears that the server went back: of what that lost, the journal may have let go what was delivered."""
     for pen in run.known:
         first = due.outbox.journals[pen.name].memory.extents()[0].base
@@ -71,8 +71,8 @@ def leaving(world: World, run: SimRun, request: Request) -> set[int]:
     else:
         numbers = {number_in(msgspec.json.decode(request.body)["value"])}
         run.ambiguous |= numbers & run.in_the_dark
-    if numbers & run.aside.leaving:
-        world.wrong(f"sent while they are being set aside: {sorted(numbers & run.aside.leaving)[:5]}")
+    if numbers & run.quarantine.leaving:
+        world.wrong(f"sent while they are being set aside: {sorted(numbers & run.quarantine.leaving)[:5]}")
     new = numbers - run.in_the_dark
     run.in_the_dark |= new
     return new
@@ -140,10 +140,10 @@ def _left(world: World) -> str:
 def _of_run(world: World, run: SimRun) -> list[str]:
     wrong = []
     mine = {number: (pen, entry) for number, (owner, pen, entry) in world.logged.items() if owner is run}
-    aside = sorted(number_in(value) for kept in run.aside.kept.values() for value in kept.values())
+    aside = sorted(number_in(value) for kept in run.quarantine.kept.values() for value in kept.values())
     good = [number for number in aside if number not in world.poison]
-    if good or run.aside.twice:
-        wrong.append(f"set aside although the server takes them: {good[:5]}; twice: {run.aside.twice}")
+    if good or run.quarantine.twice:
+        wrong.append(f"set aside although the server takes them: {good[:5]}; twice: {run.quarantine.twice}")
     if run.deleted or run.on_server is None:
         return wrong + _kept(world, run)
     # Nobody has asked the server about these writers since it went back, so nobody can know.
@@ -176,7 +176,7 @@ def _kept(world: World, run: SimRun) -> list[str]:
         journal = pen.journal()
         end = journal.written()
         there = {number_in(_value(record)) for record in wire.records(journal.read(journal.cursor.delivered, end))}
-        aside = set(run.aside.kept.get(pen.name, ()))
+        aside = set(run.quarantine.kept.get(pen.name, ()))
         for entry in pen.entries:
             if entry.position >= journal.cursor.delivered and entry.number not in there and entry.position not in aside:
                 settled = journal.cursor.done >> (entry.position - journal.cursor.delivered) & 1

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steplog.delivery import wire
+from steplog.delivery.tickets import Quarantine, Quarantined
 from steplog.journal.append import Segment
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.journal import Journal
 from steplog.journal.memory import Block
-from steplog.journal.range import Range
 from steplog.journal.sources import OwnSource
 from steplog.journal.writer import Writer
 
@@ -81,15 +81,14 @@ class Pool:
         pass
 
 
-class SetAside:
+class FakeQuarantine:
     """The quarantine of one run, which outlives its agents; ``full`` while the disk takes nothing.
 
-    ``later`` has the disk take what is owed, when it comes to that; ``leaving`` is what it has not taken yet.
+    ``leaving`` is what the disk has not taken yet.
     """
 
-    def __init__(self, fuse: Fuse, later: Callable[[Callable[[float], None]], None]) -> None:
+    def __init__(self, fuse: Fuse) -> None:
         self._fuse = fuse
-        self._later = later
         self.kept: dict[str, dict[int, Any]] = {}
         self.leaving: set[int] = set()
         self.twice = 0
@@ -98,11 +97,11 @@ class SetAside:
     def positions(self, writer: str) -> set[int]:
         return set(self.kept.get(writer, ()))
 
-    def put(self, record: Range, words: str, told: Callable[[float, bool], None]) -> None:
-        self.leaving |= {number_in(value_of(item)) for item in wire.records(record)}
-        self._later(lambda now: self._write(record, told, now))
+    def put(self, action: Quarantine) -> None:
+        self.leaving |= {number_in(value_of(item)) for item in wire.records(action.record)}
 
-    def _write(self, record: Range, told: Callable[[float, bool], None], now: float) -> None:
+    def write(self, action: Quarantine) -> Quarantined:
+        record = action.record
         self._fuse.burn()
         for item in () if self.full else wire.records(record):
             of_writer = self.kept.setdefault(record.writer, {})
@@ -110,7 +109,7 @@ class SetAside:
             of_writer[item.position] = value_of(item)
         self._fuse.burn()
         self.leaving -= {number_in(value_of(item)) for item in wire.records(record)}
-        told(now, not self.full)
+        return Quarantined(record, not self.full)
 
 
 def value_of(record: wire.Record) -> Any:

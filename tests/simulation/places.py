@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulation import oracle
-from simulation.pens import Pen, SetAside, number_in
+from simulation.pens import FakeQuarantine, Pen, number_in
 from simulation.weather import Weather
 from steplog.delivery.exchange import Answer, Request
-from steplog.delivery.order import RunAddress
+from steplog.delivery.tickets import RunAddress
 from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SimRun:
     server: SimServer
     address: RunAddress
     memory_run: str
-    aside: SetAside
+    quarantine: FakeQuarantine
     pens: list[Pen] = field(default_factory=list)
     known: list[Pen] = field(default_factory=list)  # those that an agent can find
     status: str | None = None

@@ -1,21 +1,29 @@
-"""Bugs to plant: each a change of the real code, as small as it would be in real life."""
+"""Bugs to plant: each a fault on a ticket, on what comes of one, or in pure code, as small as it would be in real life.
+
+``on_sent`` changes what leaves the outbox, a request with its ticket; ``on_answered`` what it makes of an answer.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 from simulation import places
-from steplog.delivery import metrics, poison, probe, ranges, sender, verdicts, wire
+from steplog.delivery import metrics, poison, ranges, sender, verdicts, wire
 from steplog.delivery.backlog import Backlog
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.metrics import MetricStream
 from steplog.delivery.outbox import Outbox
+from steplog.delivery.probe import CapabilityProbe, Question
 from steplog.delivery.ranges import RangeStream
 from steplog.delivery.sender import Sender
-from steplog.delivery.verdicts import Verdict
+from steplog.delivery.stream import Head, Stream
+from steplog.delivery.tickets import Action, Batch, Quarantine, Quarantined, Send, Status, Ticket
+from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal.cursor import Cursor
+from steplog.journal.range import encode
 
 PLANTED = {}
 
@@ -25,32 +33,54 @@ def planted(plant):
     return plant
 
 
+def on_sent(patch, fault: Callable[[Outbox, Send], Send]) -> None:
+    """Have ``fault`` change each request that is due, with its ticket."""
+    following = Outbox.next
+
+    def due(self, now, lane):
+        found = following(self, now, lane)
+        return fault(self, found) if isinstance(found, Send) else found
+
+    patch.setattr(Outbox, "next", due)
+
+
+def on_answered(patch, fault: Callable[[Outbox, float, Ticket, Judgement, list[Action]], list[Action]]) -> None:
+    """Have ``fault`` change what is to be done after each answer."""
+    answered = Outbox.answered
+
+    def learn(self, now, ticket, judgement, body, sent_at):
+        return fault(self, now, ticket, judgement, answered(self, now, ticket, judgement, body, sent_at))
+
+    patch.setattr(Outbox, "answered", learn)
+
+
 @planted
 def ack_on_a_bare_200(patch):
-    patch.setattr(sender, "judge", lambda answer, echoes: verdicts.judge(answer, lambda body: True))
+    patch.setattr(sender, "judge", lambda answer, confirms: verdicts.judge(answer, lambda body: True))
 
 
 @planted
 def ack_before_the_rows_are_stored(patch):
-    sent = RangeStream._order
+    def acknowledge(outbox, send):
+        if isinstance(send.ticket, Batch):
+            batch = send.ticket.range
+            outbox.journals[batch.writer].ack(batch.end, batch.records)
+        return send
 
-    def order(self, address, batch, answered, suspect=False):
-        made = sent(self, address, batch, answered, suspect)
-        self.journal.ack(batch.end, batch.records)
-        return made
-
-    patch.setattr(RangeStream, "_order", order)
+    on_sent(patch, acknowledge)
 
 
 @planted
 def range_begun_at_the_first_record_instead_of_the_last_end(patch):
-    sent = RangeStream._order
-
-    def order(self, address, batch, answered, suspect=False):
+    def cut(outbox, send):
+        if not isinstance(send.ticket, Batch):
+            return send
+        batch = send.ticket.range
         begin = next((record.position for record in wire.records(batch)), batch.first)
-        return sent(self, address, batch.part(begin, batch.end), answered, suspect)
+        batch = batch.part(begin, batch.end)
+        return Send(replace(send.request, body=encode(batch)), replace(send.ticket, range=batch))
 
-    patch.setattr(RangeStream, "_order", order)
+    on_sent(patch, cut)
 
 
 @planted
@@ -87,81 +117,72 @@ def status_sent_before_the_other_writers_are_through(patch):
 
 @planted
 def stock_turned_to_batch(patch):
-    def stream(self, writer):
-        journal = self.journals[writer]
+    chosen = Outbox._stream
+
+    def stream(self, journal):
         if not self.probe.takes_ranges:
-            if writer not in self._metrics:
-                self._metrics[writer] = MetricStream(journal, self._aside, self.name_lanes, self._source)
-            return self._metrics[writer]
-        if writer not in self._ranges:
-            self._ranges[writer] = RangeStream(journal, self._aside, 0.5, self._source)
-        return self._ranges[writer]
+            return chosen(self, journal)
+        return self._ranges.setdefault(journal.writer, RangeStream(journal, (), 0.5, self._source))
 
     patch.setattr(Outbox, "_stream", stream)
 
 
 @planted
 def stock_after_a_single_404(patch):
-    told = probe.CapabilityProbe._told_run
+    answered = CapabilityProbe.answered
 
-    def told_run(self, now, judgement, body):
-        self._listed = True
-        told(self, now, judgement, body)
+    def believe(self, now, ticket, judgement, body):
+        self._listed |= ticket.question is Question.RUN
+        answered(self, now, ticket, judgement, body)
 
-    patch.setattr(probe.CapabilityProbe, "_told_run", told_run)
-
-
-@planted
-def set_aside_while_everything_is_refused(patch):
-    def blocked(self, now, judgement):
-        if self._poison_test is not None:
-            self._put_aside(now, self._poison_test)
-
-    patch.setattr(RangeStream, "_blocked", blocked)
+    patch.setattr(CapabilityProbe, "answered", believe)
 
 
 @planted
-def set_aside_at_the_first_refusal(patch):
+def quarantined_while_everything_is_refused(patch):
+    blocked = Stream.control_answered
+
+    def quarantine(self, now, head, judgement):
+        if judgement.verdict in verdicts.REFUSALS and head.poison_test is not None:
+            return self._quarantine(now, head, head.poison_test)
+        return blocked(self, now, head, judgement)
+
+    patch.setattr(Stream, "control_answered", quarantine)
+
+
+@planted
+def quarantined_at_the_first_refusal(patch):
     patch.setattr(poison, "ROUNDS", 0)
-    patch.setattr(poison.PoisonTest, "block", lambda self: None)
+    patch.setattr(poison.PoisonTest, "control_refused", lambda self: None)
 
 
 @planted
-def set_aside_because_something_had_passed_before_the_trouble(patch):
-    refused = RangeStream._refused
+def quarantined_because_something_had_been_accepted_before_the_trouble(patch):
+    def quarantine(outbox, now, ticket, judgement, actions):
+        if isinstance(ticket, Batch) and judgement.verdict is Verdict.REFUSED:
+            stream = outbox._ranges[ticket.range.writer]
+            test = stream.head.poison_test
+            if test is not None and test.end - test.first == 1:
+                return actions + stream._quarantine(now, stream.head, test)
+        return actions
 
-    def refuse(self, now, batch, judgement):
-        refused(self, now, batch, judgement)
-        if (
-            self._poison_test is not None
-            and self._poison_test.end - self._poison_test.first == 1
-            and judgement.verdict is Verdict.REFUSED
-        ):
-            self._put_aside(now, self._poison_test)
-
-    patch.setattr(RangeStream, "_refused", refuse)
+    on_answered(patch, quarantine)
 
 
 @planted
-def set_aside_before_it_is_safe(patch):
-    class Careless:
-        def __init__(self, aside):
-            self.put = lambda record, words, told: told(0.0, True)
-            self.positions = aside.positions
+def passed_over_before_it_is_safe_in_quarantine(patch):
+    def pass_over(outbox, now, ticket, judgement, actions):
+        for action in actions:
+            if isinstance(action, Quarantine):
+                outbox.quarantined(now, Quarantined(action.record, True))
+        return actions
 
-    built = RangeStream.__init__
-
-    def build(self, journal, aside, batch_age_s, source):
-        built(self, journal, aside, batch_age_s, source)
-        self._aside = Careless(aside)
-
-    patch.setattr(RangeStream, "__init__", build)
+    on_answered(patch, pass_over)
 
 
 @planted
-def sent_again_while_it_is_set_aside(patch):
-    for stream in (RangeStream, metrics._Lane):
-        patch.setattr(stream, "leaving", property(lambda self: False, lambda self, leaving: None), raising=False)
+def sent_again_while_it_goes_to_quarantine(patch):
+    patch.setattr(Head, "quarantining", property(lambda self: False, lambda self, leaving: None))
 
 
 @planted
@@ -183,12 +204,12 @@ def tries_again_without_a_delay(patch):
 
 
 @planted
-def a_probe_that_is_never_answered_for(patch):
+def a_trial_that_is_never_answered_for(patch):
     answered = Sender.answered
 
-    def forget(self, now, due, answer):
-        if due.server.probe is not due or not isinstance(answer, str):
-            answered(self, now, due, answer)
+    def forget(self, now, flight, answer):
+        lost = flight.server.trial is flight and isinstance(answer, str)
+        return [] if lost else answered(self, now, flight, answer)
 
     patch.setattr(Sender, "answered", forget)
 
@@ -202,16 +223,16 @@ def sent_is_not_stored_before_the_request(patch):
 def settled_bits_are_forgotten_at_a_restart(patch):
     built = MetricStream.__init__
 
-    def build(self, journal, aside, lanes, source):
+    def build(self, journal, *more):
         journal.set_cursor(replace(journal.cursor, settled=0))
-        built(self, journal, aside, lanes, source)
+        built(self, journal, *more)
 
     patch.setattr(MetricStream, "__init__", build)
 
 
 @planted
 def an_older_backup_is_not_noticed(patch):
-    patch.setattr(RangeStream, "_go_on_from", lambda self, now, judgement: self.backoff.failed(now))
+    patch.setattr(RangeStream, "_go_on_from", lambda self, now, mark: self.head.backoff.failed(now))
 
 
 @planted
@@ -232,19 +253,15 @@ def the_key_is_not_read_again(patch):
 
 @planted
 def the_status_is_sent_by_each_agent_anew(patch):
-    ended = Outbox.end_with
+    sent = property(lambda self: self.__dict__.get("told", False), lambda self, sent: None)
+    patch.setattr(Outbox, "status_sent", sent, raising=False)
 
-    def end_with(self, status):
-        ended(self, status)
-        self.__class__ = Again
+    def note(outbox, now, ticket, judgement, actions):
+        if isinstance(ticket, Status):
+            outbox.__dict__["told"] = judgement.verdict is Verdict.ACCEPTED
+        return actions
 
-    class Again(Outbox):
-        status_sent = property(lambda self: self.__dict__.get("told", False), lambda self, sent: None)
-
-        def _status_answered(self, now, judgement, status):
-            self.__dict__["told"] = judgement.verdict is Verdict.ACCEPTED
-
-    patch.setattr(Outbox, "end_with", end_with)
+    on_answered(patch, note)
 
 
 @planted
@@ -261,25 +278,23 @@ def refused_records_are_not_counted(patch):
 
 @planted
 def a_refused_status_is_given_up(patch):
-    answered = Outbox._status_answered
+    def give_up(outbox, now, ticket, judgement, actions):
+        if isinstance(ticket, Status) and judgement.verdict is Verdict.REFUSED:
+            outbox.refused = judgement
+        return actions
 
-    def give_up(self, now, judgement, status):
-        answered(self, now, judgement, status)
-        if judgement.verdict is Verdict.REFUSED:
-            self.refused = judgement
-
-    patch.setattr(Outbox, "_status_answered", give_up)
+    on_answered(patch, give_up)
 
 
 @planted
 def a_range_that_may_have_arrived_is_forgotten_when_the_server_turns_stock(patch):
-    def order(self, address, lane=0):
-        made = ordered(self, address)
-        self.journal.set_cursor(replace(self.journal.cursor, reach=0))
-        return made
+    def forget(outbox, send):
+        if isinstance(send.ticket, Batch):
+            journal = outbox.journals[send.ticket.range.writer]
+            journal.set_cursor(replace(journal.cursor, reach=0))
+        return send
 
-    ordered = RangeStream.order
-    patch.setattr(RangeStream, "order", order)
+    on_sent(patch, forget)
 
 
 @planted

@@ -14,19 +14,18 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from simulation import oracle
+from simulation import agent, oracle
 from simulation.agent import SimAgent
-from simulation.pens import Entry, Fuse, Pen, SetAside
+from simulation.pens import Entry, FakeQuarantine, Fuse, Pen
 from simulation.places import SimRun, SimServer
 from simulation.weather import Weather
 from steplog.delivery.exchange import Request
-from steplog.delivery.order import RunAddress
+from steplog.delivery.tickets import RunAddress
 
 START = 1000.0
 ANSWER_LATE_S = 3600.0  # the longest that a server may ask us to stay away
 BACKOFF_MAX_S = 60.0
 GONE_INTERVAL_S = 600.0
-DISK_S = (0.0, 0.01, 1.0, 30.0)  # until it has taken a line
 
 
 class World:
@@ -87,7 +86,7 @@ class World:
         allowed = 2 * BACKOFF_MAX_S + 60
         # A record that makes the server fail: some ten rounds of back-off; one that it refuses: one, if there are many.
         allowed += sum(600.0 if status == 500 else BACKOFF_MAX_S for status in self.poison.values())
-        allowed += max(DISK_S) * len(self.poison)
+        allowed += max(agent.DISK_S) * len(self.poison)
         for server in self.servers:
             allowed += ANSWER_LATE_S * server.weather.has("busy")
             allowed += GONE_INTERVAL_S * 1.1 * server.weather.has("proxy 404", "delete")
@@ -108,7 +107,7 @@ class World:
     def _draw_run(self, index: int) -> SimRun:
         server = self.random.choice(self.servers)
         made = server.memory.add_run("me", "demo")
-        run = SimRun(server, RunAddress("me", "demo", made.uuid), made.uuid, SetAside(self.fuse, self._on_disk))
+        run = SimRun(server, RunAddress("me", "demo", made.uuid), made.uuid, FakeQuarantine(self.fuse))
         bad = self.random.choice((0, 0, 0, 0.01, 0.05))
         length = self.random.choice((5, 60, 400))
         for number in range(self.random.choice((1, 1, 2, 3))):
@@ -200,14 +199,8 @@ class World:
             self.flushes += 1
             self.agent.flush(run, self.random.choice((1.0, 30.0, 600.0)))
 
-    def _on_disk(self, write: Callable[[float], None]) -> None:
-        """What is owed to the disk is written; not, if the agent that owes it is dead by then."""
-        agent = self.agent
-        if agent is not None:
-            self.after(self.random.choice(DISK_S), lambda: agent.wrote(write))
-
     def _fill_disk(self, run: SimRun, full: bool) -> None:
-        run.aside.full = full
+        run.quarantine.full = full
 
     def _kill(self, after: int | None) -> None:
         """Kill the agent now, or at one of its next stores."""
@@ -223,7 +216,7 @@ class World:
         self.fuse.left = None
         self.agent.dead = True
         for run in self.runs:
-            run.aside.leaving.clear()
+            run.quarantine.leaving.clear()
         self.agent = None
         back = self.random.choice((0.0, 0.1, 5.0, 25.0))
         self.quiet_at = max(self.quiet_at, self.now + back)

@@ -23,7 +23,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
@@ -34,7 +34,7 @@ from steplog.delivery.lease import Lease
 from steplog.delivery.loop import Loop, wait_for
 from steplog.delivery.maintenance import Maintenance
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
-from steplog.delivery.sender import Due, Sender
+from steplog.delivery.sender import InFlight, Sender, StoreFirst
 from steplog.errors import ServerUnavailableError
 from steplog.journal.opening import OpenWriter
 
@@ -53,14 +53,6 @@ class Progress(NamedTuple):
     left: int
     trouble: str | None
     silent_s: float
-
-
-class _Flight(NamedTuple):
-    """An exchange under way on a lane, since when on the monotonic clock."""
-
-    lane: int
-    due: Due
-    since: float
 
 
 class Agent:
@@ -85,7 +77,7 @@ class Agent:
         self.lock = threading.RLock()
         self.leases: dict[Outbox, Lease] = {}
         self._loops: list[Loop] = []
-        self._under_way: dict[int, _Flight] = {}  # by lane
+        self._under_way: dict[int, InFlight] = {}  # by lane
         self._maintenance = Maintenance(self, spool_interval_s, adopt, memory_is_short, clock)
         self._lanes_max = options.connections_max
         deferred_log.forget()
@@ -136,33 +128,33 @@ class Agent:
             return goes_on()
 
         told: SimpleQueue[None] = SimpleQueue()
-        wait = Waiter(lambda: told.put(None))
+        waiter = Waiter(lambda: told.put(None))
         deadline = time.monotonic() + timeout_s
         try:
             self._maintenance.do(partial(lease.look, self.lock), min(timeout_s / 2, BUSY_DISK_S))
             with self.lock:
                 if status is not None:
                     lease.decide(status)
-                wait.status = status is not None or (whole and lease.outbox.status is not None)
-                lease.outbox.wait(wait)
-                lease.outbox.release_waits()
+                waiter.status = status is not None or (whole and lease.outbox.status is not None)
+                lease.outbox.wait(waiter)
+                lease.outbox.release_waiters()
             self.wake()
             wait_for(told, deadline - time.monotonic(), waits)
         except Empty:
             return False
         finally:
             with self.lock, contextlib.suppress(ValueError):
-                lease.outbox.waits.remove(wait)
+                lease.outbox.waiters.remove(waiter)
         with self.lock:
-            return lease.outbox.settled(wait)
+            return lease.outbox.settled(waiter)
 
     def _give_way(self, lease: Lease) -> None:
         with self.lock:
-            now = time.monotonic()
-            long = [flight.due for flight in self._under_way.values() if now - flight.since >= GIVE_WAY_S]
-            held_up = [due for due in long if self._sender.gives_way(due, lease.outbox)]
-        for due in held_up:
-            due.server.transport.abort(due.order.request)
+            begun_by = self._clock() - GIVE_WAY_S
+            long = [flight for flight in self._under_way.values() if flight.sent_at <= begun_by]
+            held_up = [flight for flight in long if self._sender.gives_way(flight, lease.outbox)]
+        for flight in held_up:
+            flight.server.transport.abort(flight.request)
 
     def decide(self, lease: Lease, status: str) -> None:
         """Give a run its status, in the background."""
@@ -204,6 +196,10 @@ class Agent:
             run = lease.outbox
             return Progress(run.left(), self._sender.trouble(run), self._sender.silent_s(run, self._clock()))
 
+    def wake_maintenance(self) -> None:
+        """Have the maintenance thread look now: something is owed to the disk. Safe in a signal handler."""
+        self._maintenance.wake()
+
     def wake(self) -> None:
         """Have the sender and its lanes look now. Safe in a signal handler."""
         self._sender.wake()
@@ -239,34 +235,16 @@ class Agent:
         except BaseException as error:  # noqa: BLE001 - counted and said; the thread goes on
             self._fault(threading.current_thread().name, error)
 
-    @contextlib.contextmanager
-    def _deciding(self) -> Iterator[None]:
-        """The sender's state is ours; what is raised in the middle of a run is held against that run."""
-        with self.lock:
-            try:
-                yield
-            except BaseException:
-                self._sender.stumbled(self._clock())
-                raise
-
     def _send(self, loop: Loop, lane: int) -> None:
         """One attempt of a sender thread: the exchange that is due, if one is."""
         begun, worked = time.monotonic(), time.thread_time()
-        with self._deciding():
-            found = self._next(lane)
-        if not isinstance(found, _Flight):
+        found = self._next(lane)
+        if not isinstance(found, InFlight):
             loop.idle(None if found is None else found - self._clock())
             return
         try:  # from here on nothing comes before the answer: whatever is raised, the sender learns how it ended
-            due, answer = found.due, self._exchange(found.due)
-            with self._deciding():
-                del self._under_way[found.lane]
-                self._sender.answered(self._clock(), due, answer)
-                loop.busy()
-                due.outbox.release_waits()
-                if due.outbox in self.leases:
-                    self.leases[due.outbox].settle()
-                hurry = any(lease.outbox.waits for lease in self.leases.values())
+            hurry = self._answered(found, self._exchange(found))
+            loop.busy()
             if not hurry:
                 whole_s = (time.thread_time() - worked) * len(self._loops) / self.options.cpu_share_max
                 loop.rest(whole_s - (time.monotonic() - begun))
@@ -274,27 +252,53 @@ class Agent:
             if self._under_way.get(found.lane) is found:
                 del self._under_way[found.lane]
 
-    def _next(self, lane: int) -> _Flight | float | None:
+    def _next(self, lane: int) -> InFlight | float | None:
         """What is due on this lane; on the first one also for all that have no thread.
 
         A lane that the first thread serves may get one of its own meanwhile; still it has one request at a time.
         """
-        alone = () if lane else range(len(self._loops), self._sender.lanes())
         soonest: float | None = None
-        for one in (lane, *alone):
-            due = None if one in self._under_way else self._sender.next(self._clock(), one)
-            if isinstance(due, Due):
-                self._under_way[one] = _Flight(one, due, time.monotonic())
-                return self._under_way[one]
-            soonest = min(soonest or due, due) if due is not None else soonest
+        with self.lock:
+            try:
+                alone = () if lane else range(len(self._loops), self._sender.lanes())
+                for one in (lane, *alone):
+                    if one in self._under_way:
+                        continue
+                    while isinstance(found := self._sender.next(self._clock(), one), StoreFirst):
+                        self.leases[found.outbox].settle()
+                    if isinstance(found, InFlight):
+                        self._under_way[one] = found
+                        return found
+                    if found is not None and (soonest is None or found < soonest):
+                        soonest = found
+            except BaseException:
+                self._sender.stumbled(self._clock())
+                raise
         return soonest
 
-    def _exchange(self, due: Due) -> Answer | str:
+    def _exchange(self, flight: InFlight) -> Answer | str:
         try:
             self.attempt(self._start_lanes)  # what is due on other lanes does not wait for this answer
-            return due.server.transport.exchange(due.order.request, self._exchange_timeout_s)
+            return flight.server.transport.exchange(flight.request, self._exchange_timeout_s)
         except ServerUnavailableError as error:
             return str(error)
         except BaseException as error:  # noqa: BLE001 - the sender must learn of every exchange how it ended
             self._fault(threading.current_thread().name, error)
             return f"{type(error).__name__} on the way"
+
+    def _answered(self, flight: InFlight, answer: Answer | str) -> bool:
+        """Take in an answer and do what it leads to; whether somebody waits."""
+        outbox = flight.outbox
+        with self.lock:
+            del self._under_way[flight.lane]
+            try:
+                actions = self._sender.answered(self._clock(), flight, answer)
+                lease = self.leases.get(outbox)
+                if lease is not None:
+                    for action in actions:
+                        lease.act(action)
+                outbox.release_waiters()
+            except BaseException:
+                self._sender.stumbled(self._clock())
+                raise
+            return any(lease.outbox.waiters for lease in self.leases.values())

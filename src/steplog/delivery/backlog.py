@@ -1,4 +1,4 @@
-"""What remains of a journal: what is still to be sent, as far as it can be read, without what was set aside. Pure.
+"""What remains of a journal: what is still to be sent, as far as it can be read, without what is in quarantine. Pure.
 
 A journal may lack a stretch: a segment was lost, or the server went back to an older backup, and what it had confirmed
 once was freed here. While its writer lives, such a gap may also be a segment that the listing of a directory does not
@@ -11,9 +11,9 @@ covered by the ranges around it.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Collection
 from dataclasses import replace
 
-from steplog.delivery.order import Aside
 from steplog.journal import range as ranges
 from steplog.journal import slot
 from steplog.journal.journal import Journal
@@ -25,28 +25,23 @@ GAP_S = 10.0
 
 
 class Backlog:
-    """Of one journal; what is in ``aside`` does not count."""
+    """Of one journal, without the records at the positions ``quarantined``."""
 
-    def __init__(self, journal: Journal, aside: Aside) -> None:
+    def __init__(self, journal: Journal, quarantined: Collection[int]) -> None:
         self.journal = journal
         self.lost_below = 0  # what is not in the journal below this position will not come any more
-        self._set_aside = sorted(aside.positions(journal.writer))
+        self.quarantined = sorted(quarantined)
         self._gap_since: float | None = None
-        if journal.cursor.rejected < len(self._set_aside):  # a death came between the file and the count
-            journal.set_cursor(replace(journal.cursor, rejected=len(self._set_aside)))
-
-    @property
-    def first(self) -> int:
-        """Everything below is on the server."""
-        return self.journal.cursor.delivered
+        if journal.cursor.rejected < len(self.quarantined):  # a death came between the file and the count
+            journal.set_cursor(replace(journal.cursor, rejected=len(self.quarantined)))
 
     def carries(self, first: int, end: int) -> bool:
         """Whether there is a record to send in ``[first, end)``."""
-        return self.journal.census(first, end) > self.aside_in(first, end)
+        return self.journal.census(first, end) > self.quarantined_in(first, end)
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""
-        first = self.first
+        first = self.journal.cursor.delivered
         while first < end:
             stop = min(end, first + SLOTS_MAX)
             if self.carries(first, stop):
@@ -56,46 +51,55 @@ class Backlog:
 
     def empty(self) -> bool:
         """Whether no record at all is left to send."""
-        return not self.carries(self.first, self.first + SLOTS_MAX) and self.settled(self.journal.written())
+        first = self.journal.cursor.delivered
+        return not self.carries(first, first + SLOTS_MAX) and self.settled(self.journal.written())
 
     def pending(self) -> int:
         """How many records are left to send; the cost grows with their number."""
-        end = self.journal.written()
-        return max(0, self.journal.census(self.first, end) - self.aside_in(self.first, end))
+        first, end = self.journal.cursor.delivered, self.journal.written()
+        return max(0, self.journal.census(first, end) - self.quarantined_in(first, end))
 
-    def aside_in(self, first: int, end: int) -> int:
-        """How many records in ``[first, end)`` are set aside, of those that are in the journal."""
+    def quarantined_in(self, first: int, end: int) -> int:
+        """How many records in ``[first, end)`` are in quarantine, of those that are in the journal."""
+        if not self.quarantined:
+            return 0
         first = max(first, self.journal.cursor.begin)
-        return max(0, bisect_left(self._set_aside, end) - bisect_left(self._set_aside, first))
+        return max(0, bisect_left(self.quarantined, end) - bisect_left(self.quarantined, first))
 
     def pass_over(self, position: int) -> None:
-        """One more is set aside."""
-        insort(self._set_aside, position)
+        """One more is in quarantine."""
+        insort(self.quarantined, position)
         cursor = self.journal.cursor
         self.journal.set_cursor(replace(cursor, rejected=cursor.rejected + 1))
 
     def give_up(self, end: int) -> None:
         """Do without the records below ``end``."""
-        self.journal.give_up(end, self._set_aside)
+        self.journal.give_up(end, self.quarantined)
 
-    def readable(self, most: int) -> int:
-        """The position up to which it can be read, at most ``most`` of them."""
-        start = max(self.first, min(self.lost_below, self.first + most))
-        return start if start - self.first >= most else self.journal.readable(start, most - (start - self.first))
+    def readable(self, first: int, most: int) -> int:
+        """The position up to which it can be read from ``first`` on, at most ``most`` of them."""
+        start = max(first, min(self.lost_below, first + most))
+        return start if start - first >= most else self.journal.readable(start, most - (start - first))
 
-    def read(self, most: int) -> ranges.Range:
-        """The next range, of at most ``most`` positions."""
-        batch = self.journal.read(self.first, self.readable(most))
-        for position in self._set_aside[
-            bisect_left(self._set_aside, batch.first) : bisect_left(self._set_aside, batch.end)
-        ]:
-            batch = batch.without(position)
+    def read(self, first: int, end: int) -> ranges.Range:
+        """The range ``[first, end)``, which is readable, without what is in quarantine."""
+        batch = self.journal.read(first, end)
+        if self.quarantined:
+            for position in self.quarantined[bisect_left(self.quarantined, first) : bisect_left(self.quarantined, end)]:
+                batch = batch.without(position)
         return batch
+
+    def record(self, position: int) -> ranges.Range | None:
+        """The one record at ``position``; None while it is on disk and not read yet."""
+        if self.journal.readable(position, 1) <= position:
+            return None
+        return self.journal.read(position, position + 1)
 
     def gap_ends(self, now: float) -> float | None:
         """Where nothing is readable: when the gap that it begins with is taken as lost; None if there is none."""
-        begin = self.begin(self.first)
-        if begin <= self.first:
+        first = self.journal.cursor.delivered
+        begin = self.begin(first)
+        if begin <= first:
             self._gap_since = None
             return None
         if self._gap_since is None:
@@ -118,7 +122,9 @@ class Backlog:
         """
         cursor = self.journal.cursor
         self.lost_below = min(self.begin(mark), cursor.delivered)
-        held = self.journal.census(self.lost_below, cursor.delivered) - self.aside_in(self.lost_below, cursor.delivered)
+        held = self.journal.census(self.lost_below, cursor.delivered) - self.quarantined_in(
+            self.lost_below, cursor.delivered
+        )
         holes = self.journal.missing(self.lost_below, cursor.delivered)
         self.journal.set_cursor(
             replace(

@@ -22,9 +22,9 @@ from msgspec import structs
 from steplog.delivery.creation import Creation
 from steplog.delivery.doorbell import Doorbell
 from steplog.delivery.manifest_store import ManifestStore
-from steplog.delivery.order import RunAddress
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
+from steplog.delivery.tickets import Action, Quarantine, RunAddress, Store
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, Unchanged, remove_tree
 from steplog.journal.locks import FileLock
@@ -36,7 +36,11 @@ __all__ = ["Lease"]
 
 
 class Lease:
-    """A run that is ours to deliver; ``own`` is this process's writer, None for an adopted run."""
+    """A run that is ours to deliver; ``own`` is this process's writer, None for an adopted run.
+
+    ``wake`` is called when something is owed to the disk, or wanted from it, ``on_made`` once the server has made the
+    run.
+    """
 
     def __init__(
         self,
@@ -47,29 +51,32 @@ class Lease:
         options: DeliveryOptions,
         source: random.Random,
         own: OpenWriter | None = None,
+        *,
+        wake: Callable[[], None] = lambda: None,
+        on_made: Callable[[Manifest], None] = lambda manifest: None,
     ) -> None:
         self.paths = paths
         self.manifest_store = ManifestStore(paths, manifest, disk.files)
         self.own = own
         self.doorbell = Doorbell(paths.memory)
         self.shared = False  # another process writes to it, too
-        self._visitor = Waiter(lambda: None)
+        self._remote_waiter = Waiter(lambda: None)
         self._locks = [lock, *paths.show_agent(None if own is None or own.directory is None else own.directory.name)]
         self._disk = disk
         self._journals: dict[str, OpenJournal] = {}
-        self._on_wanted: Callable[[], None] = lambda: None
+        self._wake = wake
+        self._on_made = on_made
         self._unchanged = Unchanged(paths.directories())
-        self.on_made: Callable[[Manifest], None] = lambda manifest: None  # the server has made the run
-        self._aside = QuarantineFile(paths.spool, disk.files)
+        self._quarantine = QuarantineFile(paths.spool, disk.files)
         if paths.on_disk:
-            self._aside.open()
+            self._quarantine.open()
         self.outbox = Outbox(
             RunAddress(manifest.namespace, manifest.project, manifest.run),
-            self._aside,
+            self._quarantine,
             options,
             source,
             manifest.account or None if own is None else None,
-            Creation(manifest.plan, self._creating) if manifest.plan is not None and not manifest.run else None,
+            Creation(manifest.plan) if manifest.plan is not None and not manifest.run else None,
         )
         if own is not None:
             self._add(own.opened)
@@ -115,23 +122,31 @@ class Lease:
         self.outbox.end_with(status)
         self.outbox.status_sent = False
 
-    def _creating(self) -> None:
-        """Write down that the run may be on the server from now on."""
-        if self.manifest.plan is not None:
-            self.store(self.manifest.but(plan=structs.replace(self.manifest.plan, creating=True)))
-
-    def hurry(self) -> None:
+    def ring_answered(self) -> None:
         """Somebody in another process waits for what is written by now."""
-        self.outbox.wait(self._visitor)
-        self.outbox.release_waits()
+        self.outbox.wait(self._remote_waiter)
+        self.outbox.release_waiters()
+
+    def act(self, action: Action) -> None:
+        """Do what the outbox wants done. Under the agent's lock."""
+        match action:
+            case Store():
+                self.settle()
+            case Quarantine():
+                self._quarantine.put(action)
+                self._wake()
 
     def settle(self) -> None:
-        """Write down what has been achieved."""
-        address = self.outbox.address
-        if address.run != self.manifest.run:
-            self.store(self.manifest.but(run=address.run, namespace=address.namespace, name=self.outbox.name))
-            self.on_made(self.manifest)
-        if self.outbox.status_sent and not self.manifest.status_sent:
+        """Have the manifest say what has become of the run."""
+        outbox, manifest = self.outbox, self.manifest
+        creation, plan = outbox.creation, manifest.plan
+        if creation is not None and plan is not None and creation.posted and not plan.creating:
+            self.store(manifest.but(plan=structs.replace(plan, creating=True)))
+        if outbox.address.run != manifest.run:
+            address = outbox.address
+            self.store(manifest.but(run=address.run, namespace=address.namespace, name=outbox.name))
+            self._on_made(self.manifest)
+        if outbox.status_sent and not manifest.status_sent:
             self.store(self.manifest.but(status_sent=True))
 
     def done(self) -> bool:
@@ -189,19 +204,17 @@ class Lease:
         if self.spool_bytes():
             self.manifest_store.sync()
 
-    def wakes(self, maintenance: Callable[[], None]) -> None:
-        """Call this from now on when something is owed to the disk, or wanted from it."""
-        self.manifest_store.on_owed = self._aside.on_owed = self._on_wanted = maintenance
-
     def write(self, lock: AbstractContextManager[object], clock: Callable[[], float]) -> bool:
         """Have on disk what is owed there, and here what is wanted from there; whether anything waited for that."""
         wanted = [o.spooling.spool for o in list(self._journals.values()) if o.spooling.spool.wanted is not None]
         fetched = [spool.fetch(lock) for spool in wanted]
-        set_aside = self._aside.write(lock, clock)
-        if set_aside:
+        events = self._quarantine.write(lock)
+        if events:
             with lock:
-                self.outbox.release_waits()
-        return self._write_manifest(lock) or set_aside or any(fetched)
+                for event in events:
+                    self.outbox.quarantined(clock(), event)
+                self.outbox.release_waiters()
+        return self._write_manifest(lock) or bool(events) or any(fetched)
 
     def _write_manifest(self, lock: AbstractContextManager[object]) -> bool:
         if not self.manifest_store.owed:
@@ -217,13 +230,11 @@ class Lease:
     def _add(self, opened: OpenJournal) -> None:
         self._journals[opened.journal.writer] = opened
         self.outbox.add(opened.journal)
-        opened.spooling.spool.on_wanted = self._wants
+        opened.spooling.spool.on_wanted = self._wake
         opened.spooling.give_up = partial(self.outbox.give_up, opened.journal.writer)
-
-    def _wants(self) -> None:
-        self._on_wanted()
 
     def store(self, manifest: Manifest) -> None:
         """Write the manifest down: in shared memory now, on disk soon."""
         self.manifest_store.change(manifest)
         self.outbox.held_back = not self.manifest_store.safe
+        self._wake()

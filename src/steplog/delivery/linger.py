@@ -27,7 +27,7 @@ class Linger:
         self._taken_at: float | None = None  # the last look that left nothing behind; None: there was none yet
         self.look_at = 0.0  # before this, and while nobody waits, no look is of use
 
-    def none(self, now: float) -> None:
+    def found_none(self, now: float) -> None:
         """A look has found nothing to send."""
         self._taken_at = now
 
@@ -38,7 +38,7 @@ class Linger:
         full_s = (now - taken_at) * (self._slots_max - (end - first)) / (end - first)
         return min(taken_at + self._age_s(), now + max(_LOOK_INTERVAL_S, full_s))
 
-    def took(self, now: float, first: int, end: int) -> None:
+    def delivered(self, now: float, first: int, end: int) -> None:
         """The range ``[first, end)`` has arrived."""
         looked_at, seen = self._look
         self._exchange_s = max(now - looked_at, _FORGOTTEN * self._exchange_s)

@@ -78,7 +78,10 @@ class Maintenance:
     def take(self, lease: Lease) -> None:
         """One more run, under the agent's lock; what is decided of it is written down from now on."""
         self._runs.leases[lease.outbox] = lease
-        lease.wakes(self._loop.wake)
+        self._loop.wake()
+
+    def wake(self) -> None:
+        """Have the thread look now. Safe in a signal handler."""
         self._loop.wake()
 
     def start(self, fault: Callable[[str, BaseException], None]) -> None:
@@ -174,7 +177,7 @@ class Maintenance:
         if lease.doorbell.rung():
             lease.look(self._runs.lock)
             with self._runs.lock:
-                lease.hurry()
+                lease.ring_answered()
             self._runs.wake()
 
     def _follow(self, lease: Lease) -> None:
@@ -200,7 +203,7 @@ class Maintenance:
         lease.look(self._runs.lock)
         with self._runs.lock:
             lease.settle()
-            lease.outbox.release_waits()
+            lease.outbox.release_waiters()
         self._runs.dismiss(lease)
 
     def _adopt_others(self) -> None:

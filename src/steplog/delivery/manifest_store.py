@@ -10,7 +10,6 @@ tried again at the next interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -34,7 +33,6 @@ class ManifestStore:
         self.owed = paths.on_disk  # whoever delivered it before may have been killed between the two places
         self.safe = True
         self.removed = False  # nothing is written any more
-        self.on_owed: Callable[[], None] = lambda: None
         self._paths = paths
         self._files = files
         self._without: set[Path] = set()  # the places that do not have it, which is said
@@ -48,7 +46,6 @@ class ManifestStore:
         in_memory = memory is not None and self._put(memory, _MEMORY, manifest)
         self.owed = self._paths.on_disk
         self.safe = in_memory or not self.owed
-        self.on_owed()
 
     def lost(self) -> None:
         """Memory does not have it any more."""

@@ -1,45 +1,65 @@
-"""A consignment: everything of one run that is still to be delivered, and in what order. Pure.
+"""The outbox: everything of one run that is still to be delivered, and in what order. Pure.
 
-First the run is made, if it was begun without the server (``creation``), then what is to be asked (``inquiry``), then
-the records of every writer, and last, once nothing that was written before the end is left, the status. Of a run that
-the server does not know any more nothing is sent, and everything is kept.
+First the run is made, if it was begun without the server (``creation``), then the server is asked what it knows
+(``probe``), then come the records of every writer, and last, once nothing that was written before the end is left, the
+status. Of a run that the server does not know any more nothing is sent, and everything is kept.
+
+``next`` says what to do now, ``answered`` and ``quarantined`` take in what came of it; see ``tickets``.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
-from steplog.delivery import questions, wire
 from steplog.delivery.backoff import Backoff
-from steplog.delivery.creation import Creation, Made
+from steplog.delivery.creation import Create, Creation, Made
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.metrics import MetricStream
-from steplog.delivery.order import Aside, Order, RunAddress
-from steplog.delivery.probe import CapabilityProbe
-from steplog.delivery.questions import Question
+from steplog.delivery.probe import CapabilityProbe, Probe, Question
 from steplog.delivery.ranges import RangeStream
-from steplog.delivery.verdicts import Judgement, Verdict
+from steplog.delivery.tickets import (
+    Action,
+    Batch,
+    EmptyBatch,
+    EmptyPatch,
+    Metric,
+    Quarantined,
+    RunAddress,
+    Send,
+    Status,
+    Store,
+    Ticket,
+)
+from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
 
-__all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Waiter"]
+__all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Positions", "Waiter"]
 
-_REFUSALS = (Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.MARK)
 STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for
+_JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOptions:
-    """How to deliver: how long records may wait for company, and how many requests at once go to a stock server."""
+    """How to deliver: how long records may linger, and how many requests at once go to a stock server."""
 
     batch_age_s: float = 0.9
     connections_max: int = 8
     cpu_share_max: float = 1.0  # of a processor, for all of it, while nobody waits
+
+
+class Positions(Protocol):
+    """What is in quarantine, by writer."""
+
+    def positions(self, writer: str) -> set[int]:
+        """The positions of this writer's records."""
 
 
 @dataclass(eq=False, slots=True)
@@ -48,7 +68,7 @@ class Waiter:
 
     done: Callable[[], None]
     status: bool = False
-    ends: dict[str, int] = field(default_factory=dict)
+    ends: Mapping[str, int] = field(default_factory=dict)
 
 
 class Outbox:
@@ -60,7 +80,7 @@ class Outbox:
     def __init__(
         self,
         address: RunAddress,
-        aside: Aside,
+        quarantine: Positions,
         options: DeliveryOptions,
         source: random.Random,
         account: str | None = None,
@@ -76,15 +96,15 @@ class Outbox:
         self.status: str | None = None  # to be sent, after the records below ``ends``
         self.status_sent = False
         self.refused: Judgement | None = None  # of the status, for those who wait for it
-        self.waits: list[Waiter] = []
+        self.waiters: list[Waiter] = []
         self.journals: dict[str, Journal] = {}
-        self._ends: dict[str, int] = {}
+        self._ends: Mapping[str, int] = {}
         self._status_at = 0.0
         self._trouble: str | None = None
         self._ranges: dict[str, RangeStream] = {}
         self._metrics: dict[str, MetricStream] = {}
         self.name_lanes = Lanes(options.connections_max)
-        self._aside = aside
+        self._quarantine = quarantine
         self._source = source
         self._turn = 0
 
@@ -106,7 +126,7 @@ class Outbox:
     def made(self, made: Made, namespace: str, takes_ranges: bool | None) -> None:
         """The server has made the run; ``takes_ranges`` is what it said of itself, None: it is to be asked."""
         self.creation = None
-        self.address = replace(self.address, namespace=namespace, run=made.uuid)
+        self.address = RunAddress(namespace, self.address.project, made.uuid)
         self.probe.address = self.address
         self.name = made.name
         if takes_ranges is None:
@@ -125,15 +145,15 @@ class Outbox:
         self.status, self.refused, self._status_at = status, None, 0.0
         self._ends = self._written()
 
-    def wait(self, wait: Waiter) -> None:
-        """Call ``wait.done`` once everything that is written by now is delivered."""
-        wait.ends = self._written()
-        if wait not in self.waits:
-            self.waits.append(wait)
+    def wait(self, waiter: Waiter) -> None:
+        """Call ``waiter.done`` once everything that is written by now is delivered."""
+        waiter.ends = self._written()
+        if waiter not in self.waiters:
+            self.waiters.append(waiter)
 
     def pending(self) -> int:
-        """How many records are written and neither delivered nor set aside; the cost grows with their number."""
-        return sum(self._stream(writer).pending() for writer in self.journals)
+        """How many records are written and neither delivered nor in quarantine; the cost grows with their number."""
+        return sum(self._stream(journal).pending() for journal in self.journals.values())
 
     def left(self) -> int:
         """How many positions are written and not delivered: about as many records, at hardly any cost."""
@@ -141,83 +161,97 @@ class Outbox:
 
     def idle(self) -> bool:
         """Whether nothing is left: no record, and no status."""
-        return not self._owes_status() and all(self._stream(writer).empty() for writer in self.journals)
+        return not self._owes_status() and all(self._stream(journal).empty() for journal in self.journals.values())
 
-    def settled(self, wait: Waiter) -> bool:
+    def settled(self, waiter: Waiter) -> bool:
         """Whether everything that was waited for is there."""
-        return self._settled(wait.ends) and (not wait.status or self.status_sent)
+        return self._settled(waiter.ends) and (not waiter.status or self.status_sent)
 
-    def release_waits(self) -> None:
+    def release_waiters(self) -> None:
         """Let go those who waited for what is done by now, or cannot be done."""
-        for wait in list(self.waits):
-            if self.settled(wait) or self.gone or (wait.status and self.refused is not None):
-                self.waits.remove(wait)
-                wait.done()
+        for waiter in list(self.waiters):
+            if self.settled(waiter) or self.gone or (waiter.status and self.refused is not None):
+                self.waiters.remove(waiter)
+                waiter.done()
 
     def give_up(self, writer: str, end: int) -> bool:
-        """Give up a journal's records below ``end``, unless one is being set aside; whether so. Raises OSError."""
-        stream = self._stream(writer)
-        if not stream.leaving:
+        """Give up a journal's records below ``end``, unless one is on its way to quarantine; whether so.
+
+        Raises OSError.
+        """
+        stream = self._stream(self.journals[writer])
+        if not stream.quarantining:
             stream.give_up(end)
-        return not stream.leaving
+        return not stream.quarantining
 
     def _written(self) -> dict[str, int]:
         return {writer: journal.written() for writer, journal in self.journals.items()}
 
-    def _settled(self, ends: dict[str, int]) -> bool:
-        return all(self._stream(writer).settled(end) for writer, end in ends.items() if writer in self.journals)
+    def _settled(self, ends: Mapping[str, int]) -> bool:
+        journals = self.journals
+        return all(self._stream(journals[writer]).settled(end) for writer, end in ends.items() if writer in journals)
 
     def _owes_status(self) -> bool:
         return self.status is not None and not self.status_sent
 
-    def _stream(self, writer: str) -> RangeStream | MetricStream:
-        journal = self.journals[writer]
-        if (leaving := self._ranges.get(writer)) is not None and leaving.leaving:
-            return leaving  # the server may have turned stock: no other is to send what is being set aside
+    def _stream(self, journal: Journal) -> RangeStream | MetricStream:
+        writer = journal.writer
+        ranges = self._ranges.get(writer)
+        if ranges is not None and ranges.quarantining:
+            return ranges  # the server may have turned stock: no other is to send what goes to quarantine
         if journal.cursor.stock or not self.probe.takes_ranges:
-            if writer not in self._metrics:
-                self._metrics[writer] = MetricStream(journal, self._aside, self.name_lanes, self._source)
-            return self._metrics[writer]
+            metrics = self._metrics.get(writer)
+            if metrics is None:
+                quarantined = self._quarantine.positions(writer)
+                metrics = self._metrics[writer] = MetricStream(journal, quarantined, self.name_lanes, self._source)
+            return metrics
         self._metrics.pop(writer, None)  # nothing was sent that way
-        if writer not in self._ranges:
-            self._ranges[writer] = RangeStream(journal, self._aside, self.options.batch_age_s, self._source)
-        return self._ranges[writer]
+        if ranges is None:
+            quarantined = self._quarantine.positions(writer)
+            ranges = RangeStream(journal, quarantined, self.options.batch_age_s, self._source)
+            self._ranges[writer] = ranges
+        return ranges
 
     # -- what is due ----------------------------------------------------------------------------------------------
 
-    def next(self, now: float, lane: int) -> Order | float | None:
-        """The exchange that is due on this lane, or when one will be, or None: nothing is left to do for now.
+    def next(self, now: float, lane: int) -> Send | Store | float | None:
+        """What to do on this lane now, or when something will be due, or None: nothing is left to do for now.
 
         Not to be called before ``backoff`` is over. Lane 0 does everything; the others only help with single metrics.
         """
         if self.creation is not None or self.probe.question is not None:
-            rests = self.creation is None and not self.waits and self.idle()
+            rests = self.creation is None and not self.waiters and self.idle()
             return None if lane or rests else self._ask()
-        hurry = bool(self.waits) or self._owes_status()
+        owes_status = self.status is not None and not self.status_sent
+        hurry = owes_status or bool(self.waiters)
         soonest: float | None = None
         dead, living = self._by_life()
-        for turn, writer in enumerate((*dead, *living)):
-            stream = self._stream(writer)
+        for turn, journal in enumerate((*dead, *living)):
+            stream = self._stream(journal)
             if isinstance(stream, MetricStream):
                 due = stream.due_at(now, lane)
             else:
-                due = stream.due_at(now, hurry or writer in dead) if lane == 0 else None
+                due = stream.due_at(now, hurry or journal in dead) if lane == 0 else None
             if due is None:
                 continue
             if due <= now:
                 self._turn += max(0, turn - len(dead)) + 1
-                return stream.order(self.address, lane)
+                if isinstance(stream, MetricStream):
+                    return stream.send(self.address, lane)
+                return stream.send(self.address)
             soonest = due if soonest is None else min(soonest, due)
-        if lane == 0 and self._owes_status() and not (self.held_back or self.refused) and self._settled(self._ends):
-            return self._status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
+        if lane == 0 and owes_status and not (self.held_back or self.refused) and self._settled(self._ends):
+            return self._send_status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
         return soonest
 
-    def _by_life(self) -> tuple[list[str], list[str]]:
+    def _by_life(self) -> tuple[list[Journal], list[Journal]]:
         """The dead writers, whose records come before what a later one has logged, and the others in their turn."""
-        writers = list(self.journals)
-        turn = self._turn % max(1, len(writers))
-        dead = [writer for writer in writers if len(writers) > 1 and not self.journals[writer].living]
-        return dead, [writer for writer in writers[turn:] + writers[:turn] if writer not in dead]
+        journals = list(self.journals.values())
+        if len(journals) == 1:
+            return [], journals
+        turn = self._turn % max(1, len(journals))
+        dead = [journal for journal in journals if not journal.living]
+        return dead, [journal for journal in journals[turn:] + journals[:turn] if journal not in dead]
 
     def look_again(self) -> None:
         """There may be more than was to be expected."""
@@ -228,48 +262,63 @@ class Outbox:
         """How many requests at a time are of use to a stock server; 0: it is none."""
         return max(1, self.name_lanes.used) if self._metrics else 0
 
-    def _ask(self) -> Order | None:
+    def _ask(self) -> Send | Store | None:
         if self.creation is None or self.probe.question is Question.ACCOUNT:
-            return self.probe.order(self.probe.question or Question.RUN)
-        order = self.creation.order()
-        if self.held_back:
-            return None
-        return replace(order, answered=lambda now, judgement, body: self._created(now, order, judgement, body))
+            return self.probe.send(self.probe.question or Question.RUN)
+        found = self.creation.send()
+        return None if self.held_back and isinstance(found, Send) else found
 
-    def _created(self, now: float, order: Order, judgement: Judgement, body: bytes) -> None:
-        order.answered(now, judgement, body)
-        creation = self.creation
-        if creation is not None and creation.made is not None:
-            self.made(creation.made, creation.namespace, True if creation.made.batch else None)
-        elif creation is not None and creation.refused is not None:
-            if self._trouble is None:
-                deferred_log.warning("steplog: the run %s cannot be made: %s", creation.name, creation.refused.words)
-            self._trouble = creation.refused.words
-        if judgement.verdict is Verdict.ACCEPTED:
-            self.backoff.passed()
-        elif judgement.verdict in (*_REFUSALS, Verdict.MISSING):
-            self.backoff.failed(now, judgement.retry_after_s)
+    def _send_status(self) -> Send:
+        status = self.status or ""
+        request = Request("PATCH", self.address.run_path, msgspec.json.encode({"status": status}), _JSON)
+        return Send(request, Status(self.address.run, status))
 
-    def _status(self) -> Order:
-        status, run = self.status, self.address.run
-        path = wire.run_path(self.address.namespace, self.address.project, run)
-        request = Request("PATCH", path, msgspec.json.encode({"status": status}), {"Content-Type": "application/json"})
-        return Order(
-            request,
-            lambda body: questions.status_of(body, run) == status,
-            lambda now, judgement, body: self._status_answered(now, judgement, status),
-        )
+    # -- what came of it ------------------------------------------------------------------------------------------
 
-    def answered(self, now: float, judgement: Judgement, sent_at: float) -> None:
-        """What any answer, to what was sent at ``sent_at``, means for the run as a whole."""
-        if judgement.verdict in (Verdict.FORBIDDEN, Verdict.REDIRECTED):
+    def answered(self, now: float, ticket: Ticket, judgement: Judgement, body: bytes, sent_at: float) -> list[Action]:
+        """Learn from any answer, to what was sent at ``sent_at``."""
+        self._run_answered(now, judgement, sent_at)
+        match ticket:
+            case Batch():
+                self._ranges[ticket.range.writer].answered(now, ticket, judgement)
+            case Metric():
+                self._metrics[ticket.writer].answered(now, ticket, judgement)
+            case EmptyBatch():
+                ranges = self._ranges[ticket.writer]
+                return ranges.control_answered(now, ranges.head, judgement)
+            case EmptyPatch():
+                metrics = self._metrics[ticket.writer]
+                lane = metrics.lanes[ticket.lane]
+                if lane.poison_test is not None and lane.poison_test.first == ticket.position:  # else it is given up
+                    return metrics.control_answered(now, lane, judgement)
+            case Probe():
+                self.probe.answered(now, ticket, judgement, body)
+            case Create():
+                return self._creation_answered(now, ticket, judgement, body)
+            case Status():
+                return self._status_answered(now, ticket, judgement)
+        return []
+
+    def quarantined(self, now: float, event: Quarantined) -> None:
+        """A record has reached quarantine, or could not."""
+        writer = event.record.writer
+        streams = (self._ranges.get(writer), self._metrics.get(writer))
+        for stream in streams:
+            if stream is not None and stream.quarantining:
+                stream.quarantined(now, event)
+                return
+
+    def _run_answered(self, now: float, judgement: Judgement, sent_at: float) -> None:
+        """What an answer means for the run as a whole."""
+        verdict = judgement.verdict
+        if verdict is Verdict.FORBIDDEN or verdict is Verdict.REDIRECTED:
             self._say(judgement)
             self.backoff.failed(now, judgement.retry_after_s, sent_at)
         elif self.creation is not None:
             return  # it knows by itself what to make of an answer
-        elif judgement.verdict is Verdict.MISSING:
+        elif verdict is Verdict.MISSING:
             self.probe.missing(now)
-        elif judgement.verdict is Verdict.ACCEPTED:
+        elif verdict is Verdict.ACCEPTED:
             self._trouble = None
             if self.probe.question is None:
                 self.probe.found()
@@ -286,14 +335,36 @@ class Outbox:
             deferred_log.warning("steplog: run %s: %s. Everything is kept.", self.address.run, judgement.words)
         self._trouble = judgement.words
 
-    def _status_answered(self, now: float, judgement: Judgement, status: str | None) -> None:
-        if status != self.status:
-            return  # another one was decided meanwhile
+    def _creation_answered(self, now: float, ticket: Create, judgement: Judgement, body: bytes) -> list[Action]:
+        creation, actions = self.creation, list[Action]()
+        if creation is None:
+            return actions
+        creation.answered(ticket, judgement, body)
+        if creation.made is not None:
+            self.made(creation.made, creation.namespace, True if creation.made.batch else None)
+            actions.append(Store())
+        elif creation.refused is not None:
+            if self._trouble is None:
+                deferred_log.warning("steplog: the run %s cannot be made: %s", creation.name, creation.refused.words)
+            self._trouble = creation.refused.words
+        if judgement.verdict is Verdict.ACCEPTED:
+            self.backoff.passed()
+        elif judgement.verdict is Verdict.MISSING or judgement.verdict in REFUSALS:
+            self.backoff.failed(now, judgement.retry_after_s)
+        return actions
+
+    def _status_answered(self, now: float, ticket: Status, judgement: Judgement) -> list[Action]:
+        if ticket.status != self.status:
+            return []  # another one was decided meanwhile
         if judgement.verdict is Verdict.ACCEPTED:
             self.status_sent = True
-        elif judgement.verdict in _REFUSALS:
+            return [Store()]
+        if judgement.verdict in REFUSALS:
             if self._status_at == 0.0:
-                deferred_log.error("steplog: the server refuses the status %s of the run: %s", status, judgement.words)
+                deferred_log.error(
+                    "steplog: the server refuses the status %s of the run: %s", ticket.status, judgement.words
+                )
             self._status_at = now + STATUS_INTERVAL_S
-            if any(wait.status for wait in self.waits):
+            if any(waiter.status for waiter in self.waiters):
                 self.refused = judgement
+        return []

@@ -1,13 +1,14 @@
-"""Doubt: the server refuses something. Is it that, or does it refuse everything? Pure.
+"""The poison test: does the server refuse this record, or everything? Pure.
 
-A record may be set aside only if the server, in the same episode, takes anything else of the run. So a refusal alone
-proves nothing, nor does something that passed before it, or long after. What counts is a *round*: the record is
-refused, and the very next request, a harmless *probe*, is accepted. One round may be an accident (a proxy that refused
-everything stopped just then), two are not. A server fault (500) is worse evidence than a refusal, since healthy servers
-have them too: ``FAULT_ROUNDS`` rounds.
+A poison record is one that can never be delivered, and would hold back all that comes after it. It goes to quarantine
+only if the server, in the same episode, takes anything else of the run. So a refusal alone proves nothing, nor does
+something that was accepted before it, or long after. What counts is a *round*: the record is refused, and the very next
+request, a harmless *control*, is accepted. One round may be an accident (a proxy that refused everything stopped just
+then), two are not. A server fault (500) is worse evidence than a refusal, since healthy servers have them too:
+``FAULT_ROUNDS`` rounds.
 
-    refused ──▶ probe accepted: a round    (and the record again, or enough rounds)
-            ──▶ probe refused: blocked, everything is; probe on, slowly, and count from none
+    refused ──▶ control accepted: a round    (and the record again, or enough rounds: poison)
+            ──▶ control refused: blocked, everything is; the control again, slowly, and count from none
             ──▶ no answer: no round; the record again
 """
 
@@ -21,10 +22,10 @@ ROUNDS = 2
 
 
 class PoisonTest:
-    """About the positions ``[first, end)``.
+    """Of the positions ``[first, end)``.
 
-    ``vouched``: a probe was accepted since it began; ``blocked``: not since it was refused. ``fault``: the refusals are
-    faults; ``words`` are the server's.
+    ``vouched``: a control was accepted since it began; ``blocked``: none since one was refused. ``fault``: the refusals
+    are faults; ``words`` are the server's.
     """
 
     __slots__ = ("_open", "blocked", "end", "fault", "first", "rounds", "vouched", "words")
@@ -41,7 +42,7 @@ class PoisonTest:
 
     @property
     def needs_control(self) -> bool:
-        """Whether the probe is next, and not the record."""
+        """Whether the control is next, and not the record."""
         return self._open or self.blocked
 
     def refused(self, fault: bool, words: str) -> None:
@@ -50,16 +51,16 @@ class PoisonTest:
             self.rounds = 0
         self.fault, self.words, self._open = fault, words, True
 
-    def passed(self) -> bool:
-        """The probe is accepted; whether it is certain by now that the record itself is refused."""
+    def control_accepted(self) -> bool:
+        """The control is accepted; whether the record itself is certainly refused."""
         self.rounds += self._open
         self.vouched, self.blocked, self._open = True, False, False
         return self.rounds >= (FAULT_ROUNDS if self.fault else ROUNDS)
 
-    def blurred(self) -> None:
-        """No answer to the probe that says anything."""
+    def control_unanswered(self) -> None:
+        """The control got no answer that says anything."""
         self._open = False
 
-    def block(self) -> None:
-        """The probe is refused too."""
+    def control_refused(self) -> None:
+        """The control is refused too."""
         self.vouched, self.blocked, self._open, self.rounds = False, True, False, 0

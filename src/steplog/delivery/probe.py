@@ -1,36 +1,62 @@
-"""The inquiry: what is known of a run at its server, and what is to be asked. Pure.
+"""The capability probe: is the run on the server, whose key is it, and does the server take ranges? Pure.
 
 Before anything is sent of an adopted run, the server must say that the key belongs to the run's account. Then it is
-asked for the run, unless its creation has just told what the server is: one that takes ranges, or a stock one. A 404
-on any of the run's routes has it asked again.
+asked for the run, unless its creation has just said what the server is. A 404 on any of the run's routes has it asked
+again.
 
-A stock server has no such route (404, 405). So the project's runs are listed: not among them means that the run is
+A stock server has no such route (404, 405), so the project's runs are listed: not among them means that the run is
 *gone*. Listed means stock, if the run is then asked for once more with the same answer: a writer that has turned to a
-stock server's ways never turns back, and that is not to hang on one answer of somebody in between.
+stock server's ways never turns back, and one answer of a proxy must not decide that.
 
-A run that is gone is asked for at long intervals: who says 404 may have been a proxy, and nothing is lost meanwhile.
+A run that is gone is asked for at long intervals: a proxy may have said 404, and nothing is lost meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 
-from steplog.delivery import questions
+from steplog.delivery import wire
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.deferred_log import deferred_log
-from steplog.delivery.order import Order, RunAddress
-from steplog.delivery.questions import Question
-from steplog.delivery.verdicts import Judgement, Verdict
+from steplog.delivery.exchange import Request
+from steplog.delivery.tickets import RunAddress, Send
+from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 
-__all__ = ["ACCOUNT_INTERVAL_S", "GONE_INTERVAL_S", "CapabilityProbe"]
+__all__ = ["ACCOUNT_INTERVAL_S", "GONE_INTERVAL_S", "CapabilityProbe", "Probe", "Question"]
 
 ACCOUNT_INTERVAL_S = 60.0
 GONE_INTERVAL_S = 600.0
 _NO_ROUTE = 405
 
 
+class Question(Enum):
+    """What is asked before anything is sent."""
+
+    ACCOUNT = "whose key is it"
+    RUN = "is the run there"
+    LIST = "is the run among the project's"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The ticket of a question about a run."""
+
+    question: Question
+    run: str
+    suspect: bool = False
+
+    def confirms(self, body: bytes) -> bool:
+        """Whether the body answers the question."""
+        if self.question is Question.ACCOUNT:
+            return wire.username(body) is not None
+        if self.question is Question.RUN:
+            return wire.takes_ranges(body, self.run) is not None
+        return wire.lists(body, self.run) is not None
+
+
 class CapabilityProbe:
-    """About one run; ``account``: whose key it takes (None: whoever made it is here). ``backoff`` is the run's."""
+    """Of one run; ``account``: whose key it takes (None: whoever made it is here). ``backoff`` is the run's."""
 
     def __init__(self, address: RunAddress, account: str | None, backoff: Backoff) -> None:
         self.address = address
@@ -40,8 +66,8 @@ class CapabilityProbe:
         self.trouble: str | None = None
         self._account = account
         self._backoff = backoff
-        self._listed = False  # the last list had it, since it could not be asked for
-        self._misses = 0  # answers in a row that could not find the run, while questions could
+        self._listed = False  # the last list had it, though its route was missing
+        self._misses = 0  # times that a route of the run was missing though the probe found the run
 
     def knows(self, takes_ranges: bool) -> None:
         """The server has the run, and has said whether it takes ranges."""
@@ -66,23 +92,32 @@ class CapabilityProbe:
         """Something of the run was accepted."""
         self._misses, self.trouble = 0, None
 
-    def order(self, question: Question) -> Order:
-        """The request that asks."""
-        run = self.address.run
-        echoes: Callable[[bytes], bool]
+    def send(self, question: Question) -> Send:
+        """The request that asks it."""
+        address = self.address
         if question is Question.ACCOUNT:
-            echoes, answered = (lambda body: questions.username(body) is not None), self._told_account
+            request = Request("GET", wire.ACCOUNT_PATH)
         elif question is Question.RUN:
-            echoes, answered = (lambda body: questions.takes_ranges(body, run) is not None), self._told_run
+            request = Request("GET", address.run_path)
         else:
-            echoes, answered = (lambda body: questions.lists(body, run) is not None), self._told_list
-        return Order(questions.ask(question, self.address), echoes, answered)
+            path = wire.runs_path(address.namespace, address.project)
+            request = Request("GET", path, answer_bytes_max=wire.LIST_BYTES_MAX)
+        return Send(request, Probe(question, address.run))
 
-    def _told_account(self, now: float, judgement: Judgement, body: bytes) -> None:
+    def answered(self, now: float, ticket: Probe, judgement: Judgement, body: bytes) -> None:
+        """Learn from an answer to a question."""
+        if ticket.question is Question.ACCOUNT:
+            self._account_answered(now, judgement, body)
+        elif ticket.question is Question.RUN:
+            self._run_answered(now, judgement, body)
+        else:
+            self._list_answered(now, judgement, body)
+
+    def _account_answered(self, now: float, judgement: Judgement, body: bytes) -> None:
         if judgement.verdict is not Verdict.ACCEPTED:
             self._refused(now, judgement)
             return
-        username = questions.username(body)
+        username = wire.username(body)
         if username == self._account:
             self.question, self.trouble = Question.RUN, None
             return
@@ -96,9 +131,9 @@ class CapabilityProbe:
         self.trouble = f"needs an API key of {self._account}"
         self._backoff.failed(now, ACCOUNT_INTERVAL_S)
 
-    def _told_run(self, now: float, judgement: Judgement, body: bytes) -> None:
+    def _run_answered(self, now: float, judgement: Judgement, body: bytes) -> None:
         if judgement.verdict is Verdict.ACCEPTED:
-            self.knows(bool(questions.takes_ranges(body, self.address.run)))
+            self.knows(bool(wire.takes_ranges(body, self.address.run)))
         elif judgement.verdict is not Verdict.MISSING and judgement.status != _NO_ROUTE:
             self._refused(now, judgement)
         elif self._listed:
@@ -106,9 +141,9 @@ class CapabilityProbe:
         else:
             self.question = Question.LIST
 
-    def _told_list(self, now: float, judgement: Judgement, body: bytes) -> None:
+    def _list_answered(self, now: float, judgement: Judgement, body: bytes) -> None:
         self.question = Question.RUN
-        if judgement.verdict is Verdict.ACCEPTED and questions.lists(body, self.address.run):
+        if judgement.verdict is Verdict.ACCEPTED and wire.lists(body, self.address.run):
             self._listed = True
         elif judgement.verdict in (Verdict.ACCEPTED, Verdict.MISSING):  # MISSING: the project is not there either
             self._lost(now)
@@ -125,15 +160,9 @@ class CapabilityProbe:
         self._backoff.failed(now, GONE_INTERVAL_S)
 
     def _refused(self, now: float, judgement: Judgement) -> None:
-        """The question itself gets no answer to learn from."""
+        """The question itself is refused."""
         self._listed = False
-        if judgement.verdict in (
-            Verdict.MISSING,
-            Verdict.REFUSED,
-            Verdict.TOO_LARGE,
-            Verdict.UNSUPPORTED,
-            Verdict.MARK,
-        ):
+        if judgement.verdict is Verdict.MISSING or judgement.verdict in REFUSALS:
             if self.trouble is None:
                 deferred_log.warning("steplog: run %s: %s. Everything is kept.", self.address.run, judgement.words)
             self.trouble = judgement.words

@@ -14,17 +14,15 @@ next one tells the truth: so the next line goes into a new file, with those befo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from steplog.delivery import wire
+from steplog.delivery.tickets import Quarantine, Quarantined
 from steplog.errors import ConfigurationError
 from steplog.journal.files import Files
-from steplog.journal.range import Range
 from steplog.journal.spool import DAMAGED_SUFFIX
 
 __all__ = ["QuarantineFile", "kept_aside"]
@@ -42,23 +40,15 @@ class _Line(msgspec.Struct, frozen=True):
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Owed:
-    record: Range
-    words: str
-    told: Callable[[float, bool], None]
-
-
 class QuarantineFile:
-    """The records of one run that are set aside; ``on_owed`` is called when there is one to be written."""
+    """The records of one run that are in quarantine."""
 
     def __init__(self, directory: Path, files: Files | None = None) -> None:
         self.path = directory / _NAME
-        self.on_owed: Callable[[], None] = lambda: None
         self._files = files or Files()
         self._takes_more = False  # it is on the disk as it is, so that a line can be appended
         self._safe: set[_Line] = set()
-        self._owed: list[_Owed] = []
+        self._owed: list[Quarantine] = []
 
     def open(self) -> None:
         """See what was set aside before; nothing where that cannot be read, or not be made safe."""
@@ -71,20 +61,19 @@ class QuarantineFile:
         self._safe.update(lines)
 
     def positions(self, writer: str) -> set[int]:
-        """See Aside."""
+        """The positions of this writer's records that are in quarantine."""
         return {line.position for line in self._safe if line.writer == writer}
 
-    def put(self, record: Range, words: str, told: Callable[[float, bool], None]) -> None:
-        """See Aside."""
-        self._owed.append(_Owed(record, words, told))
-        self.on_owed()
+    def put(self, action: Quarantine) -> None:
+        """Have the record kept, at the next ``write``."""
+        self._owed.append(action)
 
-    def write(self, lock: AbstractContextManager[object], clock: Callable[[], float]) -> bool:
-        """Have on disk what is owed there, and tell under the lock whether it is safe; whether anything was owed."""
+    def write(self, lock: AbstractContextManager[object]) -> list[Quarantined]:
+        """Have on disk what is owed there; for each record, whether it is safe."""
         with lock:
             owed, self._owed = self._owed, []
         if not owed:
-            return False
+            return []
         found = {
             _Line(one.record.writer, item.position): _text(one.record.writer, item, one.words)
             for one in owed
@@ -93,9 +82,7 @@ class QuarantineFile:
         safe = self._put(found)
         with lock:
             self._safe.update(found if safe else ())
-            for one in owed:
-                one.told(clock(), safe)
-        return True
+        return [Quarantined(one.record, safe) for one in owed]
 
     def _put(self, found: dict[_Line, bytes]) -> bool:
         try:

@@ -8,20 +8,19 @@ somebody waits. What happens to it:
   restored), what is still in the journal is sent again, and what is not is covered by empty ranges, and counted;
 * too large: the first half of it, and so on down to one record;
 * in the wrong encoding: once more, without compression or with it again;
-* refused: the first half of it, and so on down to one record. About that there is ``doubt`` then; the probe is an
-  empty range at the same place. If the record is found to be refused by itself, it is set aside. If the probe is
-  refused too, nothing is set aside: everything is kept, said once, and the probe goes out again, slowly;
-* a server fault (500) five times in a row on the same range: the probe tells whether it is the range's; if so, it is
-  halved as one that is refused, and its record is set aside after more rounds.
+* refused: the first half of it, and so on down to one record, which gets a poison test; the control is an empty range
+  at the same place. A poison record goes to quarantine. If the control is refused too, everything is kept, said once,
+  and the control goes out again, slowly;
+* a server fault (500) five times in a row on the same range: the control tells whether it is the range's; if so, it is
+  halved as one that is refused, and its record is found to be poison after more rounds.
 
-While a record is being set aside nothing is sent: each range would cover it, and it is not safe yet.
+While a record is on its way to quarantine nothing is sent: each range would cover it, and it is not safe yet. Records
+that go there one after the other, with nothing accepted in between, come at the pace of back-off.
 
-Records that are set aside one after the other, with nothing accepted in between, come at the pace of back-off.
-
-What is given up for want of room (``on_full``) while it is under way is delivered if it is accepted, and does not go
+What is given up for want of room (``on_full``) while it is under way is delivered if it is accepted, and is not sent
 again if not.
 
-While no answer tells what became of a range, the marks keep how far it reached: should the server turn into a stock
+While no answer tells what became of a range, the cursor keeps how far it reached: should the server turn into a stock
 one, its records may arrive there twice, and are counted.
 """
 
@@ -29,17 +28,17 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import replace
 
 from steplog.delivery import wire
-from steplog.delivery.backlog import SLOTS_MAX, Backlog
-from steplog.delivery.backoff import Backoff
+from steplog.delivery.backlog import SLOTS_MAX
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
 from steplog.delivery.linger import Linger
-from steplog.delivery.order import Aside, Order, RunAddress
 from steplog.delivery.poison import FAULTS_MAX, PoisonTest
+from steplog.delivery.stream import Head, Stream
+from steplog.delivery.tickets import Action, Batch, EmptyBatch, RunAddress, Send
 from steplog.delivery.verdicts import NOT_STORED, Judgement, Verdict
 from steplog.journal.journal import Journal
 from steplog.journal.range import Range, encode
@@ -47,47 +46,49 @@ from steplog.journal.range import Range, encode
 __all__ = ["STEADY_RANGES", "RangeStream"]
 
 STEADY_RANGES = 8  # accepted ones, after one was too large, before a larger one is tried
-_REFUSALS = (Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.REFUSED)
+_DEFLATED = {"Content-Type": wire.CONTENT_TYPE_RANGE, "Content-Encoding": "deflate"}
+_PLAIN = {"Content-Type": wire.CONTENT_TYPE_RANGE}
 
 
-class RangeStream:
-    """Sends one journal; ``batch_age_s`` is how long records may wait for company."""
+class RangeStream(Stream):
+    """Sends one journal; ``batch_age_s`` is how long records may linger."""
 
-    def __init__(self, journal: Journal, aside: Aside, batch_age_s: float, source: random.Random) -> None:
-        self.journal = journal
-        self.backoff = Backoff(source)  # of the range that the server refuses
-        self.trouble: str | None = None  # what is refused for as long as everything is
-        self._backlog = Backlog(journal, aside)
-        self._aside = aside
-        self._pace = Backoff(source)  # of setting aside
+    def __init__(
+        self, journal: Journal, quarantined: Collection[int], batch_age_s: float, source: random.Random
+    ) -> None:
+        super().__init__(journal, quarantined, source)
+        self.head = Head(source)
         self._linger = Linger(batch_age_s, SLOTS_MAX)
         self._slots_max = SLOTS_MAX
         self._steady = 0
-        self._deflated = True
-        self._faults = 0
-        self._conflicts = 0  # answers in a row that sent us elsewhere
-        self._poison_test: PoisonTest | None = None
-        self.leaving = False  # a record is being set aside
+        self._deflates = True
+        self._conflicts = 0  # in a row
 
     # -- what there is --------------------------------------------------------------------------------------------
 
+    @property
+    def quarantining(self) -> bool:
+        """Whether a record is on its way to quarantine."""
+        return self.head.quarantining
+
     def due_at(self, now: float, hurry: bool) -> float | None:
         """When there is something to send, or enough may be there, on the monotonic clock; None: nothing, for now."""
-        if self.leaving:
+        head, linger = self.head, self._linger
+        if head.quarantining:
             return None
-        ready = hurry or self._poison_test is not None
-        if not ready and now < self._linger.look_at:
-            return self._linger.look_at
-        first = self._backlog.first
-        end = self._backlog.readable(SLOTS_MAX)
-        if end <= first and (gap_ends := self._backlog.gap_ends(now)) is not None:
+        ready = hurry or head.poison_test is not None
+        if not ready and now < linger.look_at:
+            return linger.look_at
+        first = self.journal.cursor.delivered
+        end = self.backlog.readable(first, SLOTS_MAX)
+        if end <= first and (gap_ends := self.backlog.gap_ends(now)) is not None:
             return gap_ends if gap_ends > now else self.due_at(now, hurry)
         whole = end - first >= SLOTS_MAX
-        if end <= first or not (whole or self._backlog.carries(first, end)):
-            self._linger.none(now)
+        if end <= first or not (whole or self.backlog.carries(first, end)):
+            linger.found_none(now)
             return None
-        ready_at = self._linger.ready_at(now, first, end)
-        return max(self.backoff.due, self._pace.due, now if ready or whole else ready_at)
+        ready_at = linger.ready_at(now, first, end)
+        return max(head.backoff.due, self._pace.due, now if ready or whole else ready_at)
 
     def look_again(self) -> None:
         """There may be more than was to be expected."""
@@ -95,184 +96,140 @@ class RangeStream:
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left to send."""
-        return self._backlog.settled(end)
+        return self.backlog.settled(end)
 
     def empty(self) -> bool:
         """Whether no record at all is left to send."""
-        return self._backlog.empty()
+        return self.backlog.empty()
 
     def pending(self) -> int:
-        """How many records are written and neither delivered nor set aside; the cost grows with their number."""
-        return self._backlog.pending()
+        """How many records are written and neither delivered nor in quarantine; the cost grows with their number."""
+        return self.backlog.pending()
 
     def give_up(self, end: int) -> None:
         """Do without the records below ``end``, which is readable."""
-        self._backlog.give_up(end)
-        if self._poison_test is not None and self._poison_test.first < end:
-            self._poison_test, self._faults = None, 0
+        self.backlog.give_up(end)
+        test = self.head.poison_test
+        if test is not None and test.first < end:
+            self.head.clear()
 
     # -- what is sent ---------------------------------------------------------------------------------------------
 
-    def order(self, address: RunAddress, lane: int = 0) -> Order:
-        """The exchange that is due; there is one lane."""
-        first = self._backlog.first
-        if self._poison_test is not None and first >= self._poison_test.end:
-            self._poison_test = None
-        if self._poison_test is not None and self._poison_test.needs_control:
-            return self._order(address, Range(self.journal.writer, first, first, {}, b"", b""), self._probed)
+    def send(self, address: RunAddress) -> Send:
+        """The range, or the control, that is due."""
+        first, test = self.journal.cursor.delivered, self.head.poison_test
+        if test is not None and first >= test.end:
+            test = self.head.poison_test = None
+        if test is not None and test.needs_control:
+            empty = Range(self.journal.writer, first, first, {}, b"", b"")
+            return Send(self._request(address, empty), EmptyBatch(self.journal.writer, first))
         most = self._slots_max
-        if self._poison_test is not None:
-            most = min(most, max(1, (self._poison_test.end - first) // 2))
-        batch = self._backlog.read(most)
+        if test is not None:
+            most = min(most, max(1, (test.end - first) // 2))
+        batch = self.backlog.read(first, self.backlog.readable(first, most))
         cursor = self.journal.cursor
         if batch.end - first > cursor.reach:
             self.journal.set_cursor(replace(cursor, reach=batch.end - first))
+        ticket = Batch(batch, cursor.reach, test is not None and test.vouched)
+        return Send(self._request(address, batch), ticket)
 
-        def answered(now: float, batch: Range, judgement: Judgement) -> None:
-            if judgement.verdict in NOT_STORED or judgement.declined:
-                self.journal.set_cursor(replace(self.journal.cursor, reach=cursor.reach))
-            self._answered(now, batch, judgement)
-
-        return self._order(address, batch, answered, self._poison_test is not None and self._poison_test.vouched)
-
-    def _order(
-        self,
-        address: RunAddress,
-        batch: Range,
-        answered: Callable[[float, Range, Judgement], None],
-        suspect: bool = False,
-    ) -> Order:
-        body, headers = encode(batch), {"Content-Type": wire.CONTENT_TYPE_RANGE, "Content-Encoding": "deflate"}
-        if not self._deflated:
-            body, headers = zlib.decompress(body), {"Content-Type": wire.CONTENT_TYPE_RANGE}
-        return Order(
-            Request("POST", wire.batch_path(address.namespace, address.project, address.run), body, headers),
-            lambda body: wire.acknowledges(body, batch.writer, batch.first, batch.end),
-            lambda now, judgement, body: answered(now, batch, judgement),
-            suspect,
-        )
+    def _request(self, address: RunAddress, batch: Range) -> Request:
+        body = encode(batch)
+        if self._deflates:
+            return Request("POST", address.batch_path, body, _DEFLATED)
+        return Request("POST", address.batch_path, zlib.decompress(body), _PLAIN)
 
     # -- answers --------------------------------------------------------------------------------------------------
 
-    def _answered(self, now: float, batch: Range, judgement: Judgement) -> None:
-        if judgement.verdict is not Verdict.FAULT:
-            self._faults = 0
-        if judgement.verdict is Verdict.ACCEPTED:
-            self._accepted(now, batch)
-        elif judgement.verdict is Verdict.MARK:
-            self._go_on_from(now, judgement)
-        elif judgement.verdict is Verdict.TOO_LARGE and batch.end - batch.first > 1:
-            self._slots_max, self._steady = (batch.end - batch.first) // 2, STEADY_RANGES
-        elif judgement.verdict is Verdict.UNSUPPORTED:
-            self._refused_encoding(now, judgement)
-        elif judgement.verdict in _REFUSALS:
-            self._refused(now, batch, judgement)
-        elif judgement.verdict is Verdict.FAULT:
-            self._faults += 1
-            if self._poison_test is not None and self._poison_test.vouched:
+    def answered(self, now: float, ticket: Batch, judgement: Judgement) -> None:
+        """Learn from the answer to a range."""
+        batch, head, verdict = ticket.range, self.head, judgement.verdict
+        if verdict in NOT_STORED or judgement.declined:
+            self.journal.set_cursor(replace(self.journal.cursor, reach=ticket.reach))
+        if verdict is not Verdict.FAULT:
+            head.faults = 0
+        match verdict:
+            case Verdict.ACCEPTED:
+                self._accepted(now, batch)
+            case Verdict.CONFLICT:
+                self._go_on_from(now, judgement.mark)
+            case Verdict.TOO_LARGE if batch.end - batch.first > 1:
+                self._slots_max, self._steady = (batch.end - batch.first) // 2, STEADY_RANGES
+            case Verdict.UNSUPPORTED:
+                self._encoding_refused(now, judgement)
+            case Verdict.TOO_LARGE | Verdict.REFUSED:
                 self._refused(now, batch, judgement)
-            elif self._faults >= FAULTS_MAX:
-                self._poison_test = PoisonTest(batch.first, batch.end, blocked=True)
+            case Verdict.FAULT:
+                head.faults += 1
+                if head.poison_test is not None and head.poison_test.vouched:
+                    self._refused(now, batch, judgement)
+                elif head.faults >= FAULTS_MAX:
+                    head.poison_test = PoisonTest(batch.first, batch.end, blocked=True)
+
+    def control_answered(self, now: float, head: Head, judgement: Judgement) -> list[Action]:
+        """Learn from the answer to an empty range."""
+        if judgement.verdict is Verdict.CONFLICT:
+            self._go_on_from(now, judgement.mark)
+        elif judgement.verdict is Verdict.UNSUPPORTED:
+            self._encoding_refused(now, judgement)
+        else:
+            return super().control_answered(now, head, judgement)
+        return []
 
     def _accepted(self, now: float, batch: Range) -> None:
-        begin, aside = self.journal.cursor.begin, self._backlog.aside_in(batch.first, batch.end)
+        begin = self.journal.cursor.begin
+        quarantined = self.backlog.quarantined_in(batch.first, batch.end)
         given_up = batch.part(batch.first, min(begin, batch.end)).records if begin > batch.first else 0
-        self.journal.ack(batch.end, batch.records - given_up, aside, given_up)
-        self._linger.took(now, batch.first, batch.end)
+        records = batch.records
+        self.journal.ack(batch.end, records - given_up, quarantined, given_up)
+        self._linger.delivered(now, batch.first, batch.end)
         if self._steady:
             self._steady -= 1
         else:
             self._slots_max = min(SLOTS_MAX, 2 * self._slots_max)
         self._conflicts, self.trouble = 0, None
-        self.backoff.passed()
-        if batch.records:
+        self.head.backoff.passed()
+        if records:
             self._pace.passed()
 
     def _refused(self, now: float, batch: Range, judgement: Judgement) -> None:
-        poison_test, count = self._poison_test, batch.end - batch.first
-        vouched = poison_test is not None and poison_test.vouched  # of the run at large
+        head, count = self.head, batch.end - batch.first
+        test = head.poison_test
+        vouched = test is not None and test.vouched  # of the run at large
         if count > 1:
-            self._poison_test = PoisonTest(batch.first, batch.end, vouched=vouched)
+            head.poison_test = PoisonTest(batch.first, batch.end, vouched=vouched)
             self._slots_max = count // 2
             return
         if not batch.records:
-            self.backoff.failed(now)  # nothing that could be at fault
+            head.backoff.failed(now)  # nothing that could be at fault
             return
-        if poison_test is None or (poison_test.first, poison_test.end) != (batch.first, batch.end):
-            self._poison_test = poison_test = PoisonTest(batch.first, batch.end, vouched=vouched)
-        poison_test.refused(judgement.verdict is Verdict.FAULT, judgement.words)
+        if test is None or (test.first, test.end) != (batch.first, batch.end):
+            head.poison_test = test = PoisonTest(batch.first, batch.end, vouched=vouched)
+        test.refused(judgement.verdict is Verdict.FAULT, judgement.words)
 
-    def _refused_encoding(self, now: float, judgement: Judgement) -> None:
-        self._deflated = not self._deflated
-        if self._deflated:  # so it was refused both ways
-            self._blocked(now, judgement)
+    def _encoding_refused(self, now: float, judgement: Judgement) -> None:
+        self._deflates = not self._deflates
+        if self._deflates:  # so it was refused both ways
+            self.blocked(now, self.head, judgement)
 
-    def _probed(self, now: float, batch: Range, judgement: Judgement) -> None:
-        poison_test = self._poison_test
-        if judgement.verdict is Verdict.MARK:
-            self._go_on_from(now, judgement)
-        elif judgement.verdict is Verdict.UNSUPPORTED:
-            self._refused_encoding(now, judgement)
-        elif judgement.verdict in _REFUSALS:
-            self._blocked(now, judgement)
-        elif poison_test is not None and judgement.verdict is not Verdict.ACCEPTED:
-            poison_test.blurred()
-        elif poison_test is not None and poison_test.passed():
-            self._put_aside(now, poison_test)
-        elif poison_test is not None and poison_test.fault and poison_test.rounds:
-            self.backoff.failed(now)
-        else:
-            self.backoff.try_again()
+    def head_at(self, position: int) -> Head:
+        """There is one."""
+        return self.head
 
-    def _blocked(self, now: float, judgement: Judgement) -> None:
-        """Everything is refused."""
-        if self.trouble is None:
-            deferred_log.warning("steplog: the server refuses everything: %s. Everything is kept.", judgement.words)
-        self.trouble = judgement.words
-        if self._poison_test is not None:
-            self._poison_test.block()
-        self.backoff.failed(now, judgement.retry_after_s)
+    def pass_over(self, position: int) -> None:
+        """The ranges cover it from now on."""
+        self.backlog.pass_over(position)
 
-    def _put_aside(self, now: float, poison_test: PoisonTest) -> None:
-        """Once the record is safe in the quarantine, the ranges go on without it."""
-        if self.journal.readable(poison_test.first, 1) <= poison_test.first:  # it is on disk, and not here yet
-            self._once_more(now, poison_test)
-            return
-        record = self.journal.read(poison_test.first, poison_test.end)
-        self.leaving = True
-        self._aside.put(record, poison_test.words, lambda now, safe: self._left(now, poison_test, record, safe))
-
-    def _left(self, now: float, poison_test: PoisonTest, record: Range, safe: bool) -> None:
-        self.leaving = False
-        if not safe:
-            self._once_more(now, poison_test)
-            return
-        self._backlog.pass_over(poison_test.first)
-        self._poison_test, self._faults = None, 0
-        self.backoff.passed()
-        self._pace.failed(now)
-        if self._pace.attempt_number == 1:
-            self._pace.try_again()  # one alone is no reason to wait
-        deferred_log.error(
-            "steplog: the server refuses the record at position %d (%s): %s. It is set aside; the others go on.",
-            poison_test.first,
-            ", ".join(record.names.values()),
-            poison_test.words,
-        )
-
-    def _once_more(self, now: float, poison_test: PoisonTest) -> None:
-        poison_test.refused(poison_test.fault, poison_test.words)
-        self.backoff.failed(now)
-
-    def _go_on_from(self, now: float, judgement: Judgement) -> None:
-        mark, delivered = judgement.mark, self.journal.cursor.delivered
-        self._poison_test = None
+    def _go_on_from(self, now: float, mark: int) -> None:
+        """The server's mark is not where the range began."""
+        delivered, written = self.journal.cursor.delivered, self.journal.written()
+        self.head.poison_test = None
         self._conflicts += 1
-        if self._conflicts > 1 or not 0 <= mark <= self.journal.written() or mark == delivered:
-            self.backoff.failed(now)  # once is news; over and over is no way to get anywhere
-        if delivered < mark <= self.journal.written():
-            aside = self._backlog.aside_in(delivered, mark)
-            self.journal.ack(mark, self.journal.census(delivered, mark) - aside, aside)
+        if self._conflicts > 1 or not 0 <= mark <= written or mark == delivered:
+            self.head.backoff.failed(now)  # a second conflict in a row leads nowhere
+        if delivered < mark <= written:
+            quarantined = self.backlog.quarantined_in(delivered, mark)
+            self.journal.ack(mark, self.journal.census(delivered, mark) - quarantined, quarantined)
         elif mark < delivered:
             deferred_log.error(
                 "steplog: the server went back from position %d to %d of writer %s. What is still here is sent again; "
@@ -280,5 +237,5 @@ class RangeStream:
                 delivered,
                 mark,
                 self.journal.writer,
-                self._backlog.go_back_to(mark),
+                self.backlog.go_back_to(mark),
             )

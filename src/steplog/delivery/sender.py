@@ -1,34 +1,34 @@
 """The sender: which exchange is due next, over all runs of a process and all their servers. Pure.
 
 A failure sets a due time at one of three levels: the *server* (its address and key: no answer, 5xx, 429, 401), the
-*run* (403, 404, 3xx) or the *range* (what the server refuses in particular). While a server is down, one probe
-speaks for all its runs. Those that somebody waits for come first, then the process's own, then adopted ones; of these
-the one that has waited longest.
+*run* (403, 404, 3xx) or the *range* (what the server refuses in particular). While a server is down, one *trial* at a
+time speaks for all its runs, as in a half-open circuit breaker. Runs that somebody waits for come first, then the
+process's own, then adopted ones; of these the one that has waited longest.
 
 A run whose request fails while its server is well (it answers 500 to that alone, or never confirms it) waits by itself
 as well, or it would spoil the server for the others again and again. So it does where it alone is asked to wait
 (``Retry-After``): that holds for the whole server only once a second run has failed, too.
 
-``next`` decides, the caller exchanges, ``answered`` learns; ``stumbled`` if either raised. A change of state is said
-once: that a server is in trouble, once it has failed twice in a row.
+``next`` decides, the caller exchanges, ``answered`` learns and says what to do; ``stumbled`` if either raised. A change
+of state is said once: that a server is in trouble, once it has failed twice in a row.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.deferred_log import deferred_log
-from steplog.delivery.exchange import Answer, Transport
-from steplog.delivery.order import Order
+from steplog.delivery.exchange import Answer, Request, Transport
 from steplog.delivery.outbox import Outbox
+from steplog.delivery.tickets import Action, Send, Store, Ticket
 from steplog.delivery.verdicts import Judgement, Verdict, judge
 
 if TYPE_CHECKING:
     import random
 
-__all__ = ["Due", "Sender", "ServerState"]
+__all__ = ["InFlight", "Sender", "ServerState", "StoreFirst"]
 
 _KEY_INTERVAL_S = 5.0
 _QUIET_MIN_S, _QUIET_MAX_S = 0.02, 0.5  # between two looks at a run that has nothing to send
@@ -46,25 +46,33 @@ class ServerState:
         self.told = False  # of the trouble, in the log
         self.asked_at: float | None = None  # the first request since it last answered
         self.failed: Outbox | None = None  # the one that failed last, since it was last well
-        self.trial: Due | None = None  # it is down, and this is under way to see whether it still is
+        self.trial: InFlight | None = None  # it is down, and this is under way to see whether it still is
         self.rekeyed_at = 0.0
         self.keys_tried = 0
 
 
-class Due:
-    """An order with what it belongs to, sent at ``sent_at``."""
+class InFlight:
+    """A request under way: for whom, over which server and lane, and sent when, on the monotonic clock."""
 
-    __slots__ = ("order", "outbox", "sent_at", "server")
+    __slots__ = ("lane", "outbox", "request", "sent_at", "server", "ticket")
 
-    def __init__(self, server: ServerState, outbox: Outbox, order: Order, sent_at: float) -> None:
+    def __init__(self, server: ServerState, outbox: Outbox, lane: int, send: Send, sent_at: float) -> None:
         self.server = server
         self.outbox = outbox
-        self.order = order
+        self.lane = lane
+        self.request: Request = send.request
+        self.ticket: Ticket = send.ticket
         self.sent_at = sent_at
 
 
+class StoreFirst(NamedTuple):
+    """Have this run's manifest stored, then ask again."""
+
+    outbox: Outbox
+
+
 class _Entry:
-    """A consignment among the others; ``turn`` is when it had its last one.
+    """A run among the others; ``turn`` is when it had its last one.
 
     ``quiet``: where nothing was found on a lane, until when it is not looked at there again, and for how long then.
     """
@@ -85,11 +93,11 @@ class _Entry:
         return now + seconds
 
     def rank(self) -> tuple[bool, bool, int]:
-        return not self.outbox.waits, self.adopted, self.turn
+        return not self.outbox.waiters, self.adopted, self.turn
 
 
 class Sender:
-    """All consignments of a process; one that is quiet is looked at every ``quiet_max_s``, unless it is woken."""
+    """All runs of a process; one that is quiet is looked at every ``quiet_max_s``, unless it is woken."""
 
     def __init__(self, source: random.Random, quiet_max_s: float = _QUIET_MAX_S) -> None:
         self._source = source
@@ -120,7 +128,7 @@ class Sender:
         self._servers = {transport: server for transport, server in self._servers.items() if server in used}
 
     def trouble(self, outbox: Outbox) -> str | None:
-        """What keeps a consignment from being delivered, if anything does."""
+        """What keeps a run from being delivered, if anything does."""
         entry = self._entries.get(outbox)
         return outbox.trouble or (entry.server.trouble if entry is not None else None)
 
@@ -129,10 +137,10 @@ class Sender:
         entry = self._entries.get(outbox)
         return 0.0 if entry is None or entry.server.asked_at is None else now - entry.server.asked_at
 
-    def gives_way(self, due: Due, outbox: Outbox) -> bool:
-        """Whether an exchange keeps a consignment that somebody waits for from another server, for nobody's sake."""
+    def gives_way(self, flight: InFlight, outbox: Outbox) -> bool:
+        """Whether a request that nobody waits for keeps a run that somebody waits for from another server."""
         entry = self._entries.get(outbox)
-        return entry is not None and entry.server is not due.server and not due.outbox.waits
+        return entry is not None and entry.server is not flight.server and not flight.outbox.waiters
 
     def wake(self) -> None:
         """Look at each again, however quiet it was. Safe in a signal handler."""
@@ -140,9 +148,9 @@ class Sender:
 
     def lanes(self) -> int:
         """How many requests at a time are of use to stock servers; 0: there is none."""
-        return max((outbox.lanes() for outbox in self._entries), default=0)
+        return max(map(Outbox.lanes, self._entries), default=0)
 
-    def next(self, now: float, lane: int = 0) -> Due | float | None:
+    def next(self, now: float, lane: int = 0) -> InFlight | StoreFirst | float | None:
         """What is due on this lane now, or when something will be, or when to look again; None: nothing is here."""
         if self._woken:
             self._woken = False
@@ -151,64 +159,67 @@ class Sender:
                 entry.outbox.look_again()
         soonest: float | None = None
         for entry in sorted(self._entries.values(), key=_Entry.rank):
-            server = entry.server
-            found: Order | float | None
+            server, outbox = entry.server, entry.outbox
+            found: Send | Store | float | None
             if server.trial is not None:
                 found = None
-            elif max(server.backoff.due, entry.outbox.backoff.due) > now:
-                found = max(server.backoff.due, entry.outbox.backoff.due)
-            elif not entry.outbox.waits and lane in entry.quiet and entry.quiet[lane][0] > now:
+            elif (due := max(server.backoff.due, outbox.backoff.due)) > now:
+                found = due
+            elif not outbox.waiters and lane in entry.quiet and entry.quiet[lane][0] > now:
                 found = entry.quiet[lane][0]
             else:
-                self._at = entry.outbox
-                found = entry.outbox.next(now, lane)
+                self._at = outbox
+                found = outbox.next(now, lane)
                 self._at = None
                 if found is None:
                     found = entry.rest(now, lane, self._quiet_max_s)
-            if isinstance(found, Order):
-                return self._send(now, entry, found)
+            if isinstance(found, Send):
+                return self._send(now, entry, lane, found)
+            if isinstance(found, Store):
+                return StoreFirst(outbox)
             if found is not None and (soonest is None or found < soonest):
                 soonest = found
         return soonest
 
-    def _send(self, now: float, entry: _Entry, order: Order) -> Due:
+    def _send(self, now: float, entry: _Entry, lane: int, send: Send) -> InFlight:
         self._turn += 1
         entry.turn = self._turn
         entry.quiet.clear()
         server = entry.server
-        due = Due(server, entry.outbox, order, now)
+        flight = InFlight(server, entry.outbox, lane, send, now)
         if server.backoff.attempt_number > 0:
-            server.trial = due
+            server.trial = flight
         if server.asked_at is None:
             server.asked_at = now
-        return due
+        return flight
 
-    def answered(self, now: float, due: Due, answer: Answer | str) -> None:
-        """Learn from an answer, or from why there was none."""
-        server, outbox = due.server, due.outbox
+    def answered(self, now: float, flight: InFlight, answer: Answer | str) -> list[Action]:
+        """Learn from an answer, or from why there was none; what is to be done about the run now."""
+        server, outbox, ticket = flight.server, flight.outbox, flight.ticket
         self._at = outbox
         if isinstance(answer, str):
             judgement, body = Judgement(Verdict.AGAIN, answer), b""
         else:
-            judgement, body = judge(answer, due.order.echoes), answer.body
+            judgement, body = judge(answer, ticket.confirms), answer.body
             server.asked_at = None
-        if server.trial is due:
+        verdict = judgement.verdict
+        if server.trial is flight:
             server.trial = None
-        if judgement.verdict not in _SERVER_TROUBLE or (judgement.verdict is Verdict.FAULT and due.order.suspect):
+        if verdict not in _SERVER_TROUBLE or (verdict is Verdict.FAULT and ticket.suspect):
             self._server_well(server)
         else:
-            alone = judgement.verdict is not Verdict.KEY_REFUSED and server.failed in (None, outbox)
+            alone = verdict is not Verdict.KEY_REFUSED and server.failed in (None, outbox)
             if alone and server.backoff.attempt_number == 0:
-                outbox.failed_alone(now, judgement, due.sent_at)
+                outbox.failed_alone(now, judgement, flight.sent_at)
             if alone:
                 outbox.backoff.rest(now, judgement.retry_after_s)
-            self._server_troubled(now, due, judgement, None if alone else judgement.retry_after_s)
-        outbox.answered(now, judgement, due.sent_at)
-        due.order.answered(now, judgement, body)
+            self._server_troubled(now, flight, judgement, None if alone else judgement.retry_after_s)
+        actions = outbox.answered(now, ticket, judgement, body, flight.sent_at)
         self._at = None
+        return actions
 
     def stumbled(self, now: float) -> None:
-        """Something was raised in the middle of a consignment: let it wait, and the others go on."""
+        """Something was raised in the middle of a run: let it wait, and the others go on."""
         outbox, self._at = self._at, None
         if outbox is not None:
             outbox.backoff.failed(now)
@@ -222,14 +233,14 @@ class Sender:
             server.told = False
             deferred_log.info("steplog: %s answers again.", server.transport.base_url)
 
-    def _server_troubled(self, now: float, due: Due, judgement: Judgement, at_least: float | None) -> None:
-        server, due.server.failed = due.server, due.outbox
+    def _server_troubled(self, now: float, flight: InFlight, judgement: Judgement, at_least: float | None) -> None:
+        server, flight.server.failed = flight.server, flight.outbox
         if judgement.verdict is Verdict.KEY_REFUSED:
-            if due.sent_at < server.rekeyed_at or self._other_key(now, server):
+            if flight.sent_at < server.rekeyed_at or self._other_key(now, server):
                 server.backoff.try_again()  # with another key
                 return
             at_least = max(at_least or 0.0, _KEY_INTERVAL_S)
-        server.backoff.failed(now, at_least, due.sent_at)
+        server.backoff.failed(now, at_least, flight.sent_at)
         server.trouble = judgement.words
         if not server.told and (server.backoff.attempt_number > 1 or judgement.verdict is Verdict.KEY_REFUSED):
             server.told = True

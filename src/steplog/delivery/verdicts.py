@@ -10,7 +10,7 @@ answer                                verdict         what the sender does
 none, 408, 425, 429, 501 and up,      AGAIN           the same again, later; all runs of the server wait
 2xx that does not echo
 500                                   FAULT           the same again; if it keeps to one range, halves it
-409 with a mark                       MARK            goes on from there
+409 with a mark                       CONFLICT        goes on from there
 413                                   TOO_LARGE       halves the batch
 415                                   UNSUPPORTED     sends it in another encoding or version
 401                                   KEY_REFUSED     keeps everything, reads the key again at intervals
@@ -36,7 +36,7 @@ import msgspec
 
 from steplog.delivery.exchange import Answer
 
-__all__ = ["NOT_STORED", "RETRY_AFTER_MAX_S", "Judgement", "Verdict", "judge", "may_pass", "retry_after_s"]
+__all__ = ["NOT_STORED", "REFUSALS", "RETRY_AFTER_MAX_S", "Judgement", "Verdict", "judge", "may_pass", "retry_after_s"]
 
 RETRY_AFTER_MAX_S = 3600.0
 _WORDS_MAX = 500
@@ -50,7 +50,7 @@ class Verdict(Enum):
     ACCEPTED = "accepted"
     AGAIN = "again"
     FAULT = "fault"
-    MARK = "mark"
+    CONFLICT = "conflict"
     TOO_LARGE = "too large"
     UNSUPPORTED = "unsupported"
     KEY_REFUSED = "key refused"
@@ -71,23 +71,14 @@ _BY_STATUS = {
 }
 
 
-NOT_STORED = frozenset(
-    (
-        Verdict.KEY_REFUSED,
-        Verdict.FORBIDDEN,
-        Verdict.MISSING,
-        Verdict.REDIRECTED,
-        Verdict.REFUSED,
-        Verdict.TOO_LARGE,
-        Verdict.UNSUPPORTED,
-        Verdict.MARK,
-    )
-)
+# The server refuses what was sent in particular; and all answers that say that nothing was stored.
+REFUSALS = frozenset((Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, Verdict.CONFLICT))
+NOT_STORED = REFUSALS | {Verdict.KEY_REFUSED, Verdict.FORBIDDEN, Verdict.MISSING, Verdict.REDIRECTED}
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict with the server's words, the delay it asks for, its mark (MARK only), and the status it came with.
+    """A verdict with the server's words, the delay it asks for, its mark (CONFLICT only), and the status it came with.
 
     ``declined``: an AGAIN by which the server says that it did not even look (425, 429). ``status`` 0: no answer.
     """
@@ -114,7 +105,7 @@ def judge(answer: Answer, echoes: Callable[[bytes], bool]) -> Judgement:
     if 200 <= status < 300:
         return Judgement(Verdict.AGAIN, f"{words} (which confirms nothing)", delay, status=status)
     if status == 409 and (mark := _mark(answer.body)) is not None:
-        return Judgement(Verdict.MARK, words, mark=mark, status=status)
+        return Judgement(Verdict.CONFLICT, words, mark=mark, status=status)
     if status < 200 or (may_pass(status) and status not in _BY_STATUS):
         return Judgement(Verdict.AGAIN, words, delay, declined=status in _DECLINED, status=status)
     if status < 400:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -23,26 +23,36 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 
 __all__ = [
+    "ACCOUNT_PATH",
     "API",
     "CONTENT_TYPE_RANGE",
+    "LIST_BYTES_MAX",
     "Acknowledgement",
     "Record",
     "acknowledges",
     "batch_path",
     "json_value",
+    "lists",
     "metric_bodies",
     "metrics_path",
     "project_path",
     "projects_path",
+    "read",
     "records",
     "run_path",
     "runs_path",
+    "status_of",
+    "takes_ranges",
+    "username",
     "web_path",
 ]
 
 API = "/api/v0"
+ACCOUNT_PATH = f"{API}/verify-api-key/"
+LIST_BYTES_MAX = 64 * 1024 * 1024  # of a list of runs
 CONTENT_TYPE_RANGE = "application/msgpack"
 
+_T = TypeVar("_T")
 _FIELDS = {
     slot.KIND_FLOAT: struct.Struct("<qdqI"),
     slot.KIND_INT: struct.Struct("<qqqI"),
@@ -70,6 +80,16 @@ class Acknowledgement(msgspec.Struct, frozen=True):
     end: int
     accepted: int
     duplicates: int
+
+
+class _Account(msgspec.Struct):
+    username: str
+
+
+class _Run(msgspec.Struct):
+    uuid: str
+    status: str = ""
+    batch: int = 0
 
 
 def projects_path(namespace: str) -> str:
@@ -160,3 +180,35 @@ def acknowledges(body: bytes, writer: str, first: int, end: int) -> bool:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return False
     return (answer.writer, answer.first, answer.end) == (writer, first, end)
+
+
+def username(body: bytes) -> str | None:
+    """The account's name in the answer of ``ACCOUNT_PATH``; None where it is no such answer."""
+    account = read(body, _Account)
+    return None if account is None else account.username
+
+
+def takes_ranges(body: bytes, run: str) -> bool | None:
+    """Whether the server takes ranges, by its description of this run; None where it does not describe it."""
+    told = read(body, _Run)
+    return None if told is None or told.uuid != run else told.batch >= 1
+
+
+def status_of(body: bytes, run: str) -> str | None:
+    """The status that an answer gives to this run; None where it does not describe it."""
+    told = read(body, _Run)
+    return None if told is None or told.uuid != run else told.status
+
+
+def lists(body: bytes, run: str) -> bool | None:
+    """Whether this run is in a list of runs; None where it is no such list."""
+    told = read(body, list[_Run])
+    return None if told is None else any(item.uuid == run for item in told)
+
+
+def read(body: bytes, kind: type[_T]) -> _T | None:
+    """The JSON of an answer as a value of this type; None where it is none."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None

@@ -52,7 +52,9 @@ def adopt(process: Process, paths: RunPaths, *, by_hand: bool) -> tuple[Lease, T
         if lock is None:
             return NotAdopted("another process delivers it")
         manifest = manifests.load(paths.manifest()) or manifest  # as its last agent left it
-        return Lease(paths, lock, manifest, process.disk, process.options, process.agent.random), transport
+        agent = process.agent
+        lease = Lease(paths, lock, manifest, process.disk, process.options, agent.random, wake=agent.wake_maintenance)
+        return lease, transport
     except (OSError, FormatError) as error:
         if lock is not None:
             lock.release()

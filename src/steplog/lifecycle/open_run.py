@@ -93,9 +93,17 @@ class OpenRun:
         if owner:
             manifest = manifest.but(owner=self.opened.writer.id.hex(), status=None, status_sent=False)
         self.manifest = manifest
-        source = process.agent.random
-        self.lease = Lease(self.paths, lock, manifest, process.disk, process.options, source, self.opened)
-        self.lease.on_made = self._made
+        self.lease = Lease(
+            self.paths,
+            lock,
+            manifest,
+            process.disk,
+            process.options,
+            process.agent.random,
+            self.opened,
+            wake=process.agent.wake_maintenance,
+            on_made=self._made,
+        )
         self.opened.delivered_here = self.opened.writer.pool.may_go_private = True
         self.lease.store(manifest)
         if transport is None:

@@ -1,0 +1,167 @@
+"""What goes between the outbox and whoever exchanges: tickets, which say what is asked, and actions. Pure.
+
+The outbox is a core in h11's way. ``next`` gives a ``Send``: a request, and a *ticket*, the value that says what the
+request is for. The answer comes back with that ticket, and gives *actions* for the one that drives the outbox.
+No function waits in between, so the state of a run is all in the outbox, and a test can replay any order of events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from steplog.delivery import wire
+from steplog.delivery.exchange import Request
+from steplog.journal.range import Range
+
+__all__ = [
+    "Action",
+    "Batch",
+    "EmptyBatch",
+    "EmptyPatch",
+    "Metric",
+    "Quarantine",
+    "Quarantined",
+    "RunAddress",
+    "Send",
+    "Status",
+    "Store",
+    "Ticket",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunAddress:
+    """Where a run is on its server, and the paths of its routes."""
+
+    namespace: str
+    project: str
+    run: str
+    run_path: str = field(init=False, repr=False, compare=False)
+    metrics_path: str = field(init=False, repr=False, compare=False)
+    batch_path: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("run_path", "metrics_path", "batch_path"):  # made once: quoting took a tenth of a request
+            path = getattr(wire, name)(self.namespace, self.project, self.run)
+            object.__setattr__(self, name, path)
+
+
+class Ticket(Protocol):
+    """What a request is for."""
+
+    def confirms(self, body: bytes) -> bool:
+        """Whether the body of a success confirms what was asked."""
+
+    @property
+    def suspect(self) -> bool:
+        """Whether a server fault (500) is expected to be the record's own, and says nothing of the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A range of a writer's records. ``reach``: how far earlier ranges reached whose answers were lost."""
+
+    range: Range
+    reach: int
+    suspect: bool = False
+
+    def confirms(self, body: bytes) -> bool:
+        """An acknowledgement repeats the range."""
+        return wire.acknowledges(body, self.range.writer, self.range.first, self.range.end)
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyBatch:
+    """The control request of a poison test: an empty range where the suspect one begins."""
+
+    writer: str
+    position: int
+    suspect: bool = False
+
+    def confirms(self, body: bytes) -> bool:
+        """An acknowledgement repeats the range."""
+        return wire.acknowledges(body, self.writer, self.position, self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One record, to a stock server, on a lane."""
+
+    writer: str
+    lane: int
+    position: int
+    name: str
+    suspect: bool = False
+
+    def confirms(self, body: bytes) -> bool:
+        """A stock server answers with a JSON object that names no other metric."""
+        try:
+            return msgspec.json.decode(body, type=_Named).name in (self.name, None)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyPatch:
+    """The control request of a poison test on a stock server: a PATCH of the run that changes nothing."""
+
+    writer: str
+    lane: int
+    position: int
+    run: str
+    suspect: bool = False
+
+    def confirms(self, body: bytes) -> bool:
+        """The answer describes the run."""
+        return wire.status_of(body, self.run) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The status of the run, after all records."""
+
+    run: str
+    status: str
+    suspect: bool = False
+
+    def confirms(self, body: bytes) -> bool:
+        """The answer repeats the status."""
+        return wire.status_of(body, self.run) == self.status
+
+
+class Send(NamedTuple):
+    """Exchange this now."""
+
+    request: Request
+    ticket: Ticket
+
+
+class Store(NamedTuple):
+    """Have the manifest say what has become of the run, before anything else of it is sent."""
+
+
+class Quarantine(NamedTuple):
+    """Have the one record of a range kept, with the server's words; ``Quarantined`` tells when that is done.
+
+    Until then it is neither sent again nor acknowledged.
+    """
+
+    record: Range
+    words: str
+
+
+class Quarantined(NamedTuple):
+    """Whether the record of a range is safe in the quarantine now."""
+
+    record: Range
+    safe: bool
+
+
+Action = Store | Quarantine
+
+
+class _Named(msgspec.Struct):
+    name: str | None = None
