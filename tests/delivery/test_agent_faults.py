@@ -27,7 +27,7 @@ from steplog.testing.memory_server import Fault, MemoryServer
 DEADLINE_S = 20.0
 PARTS = 4
 SPARED = {"Agent._fault"}  # it counts the others
-THREADS = ("steplog-sender", "steplog-keeper")  # "steplog-claim" raises where it is waited for
+THREADS = ("steplog-sender", "steplog-maintenance")  # "steplog-claim" raises where it is waited for
 
 
 class Bug(Exception):

@@ -94,7 +94,7 @@ def test_three_hundred_runs_are_served_by_one_agent_and_those_in_trouble_hold_ba
     for number, run in enumerate(runs):
         run.log("loss", float(number))
     threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("steplog")]
-    assert sorted(threads) == ["steplog-keeper", "steplog-sender"]
+    assert sorted(threads) == ["steplog-maintenance", "steplog-sender"]
     for run in runs[2:]:
         report = run.finish(timeout=DEADLINE_S)
         assert (report.delivered, report.pending) == (1, 0)

@@ -243,11 +243,9 @@ class Agent:
             loop.idle(None if found is None else found - self._clock())
             return
         try:  # from here on nothing comes before the answer: whatever is raised, the sender learns how it ended
-            hurry = self._answered(found, self._exchange(found))
-            loop.busy()
-            if not hurry:
-                whole_s = (time.thread_time() - worked) * len(self._loops) / self.options.cpu_share_max
-                loop.rest(whole_s - (time.monotonic() - begun))
+            somebody_waits = self._answered(found, self._exchange(found))
+            whole_s = (time.thread_time() - worked) * len(self._loops) / self.options.cpu_share_max
+            loop.rest(0.0 if somebody_waits else whole_s - (time.monotonic() - begun))
         finally:
             if self._under_way.get(found.lane) is found:
                 del self._under_way[found.lane]
@@ -268,6 +266,8 @@ class Agent:
                         self.leases[found.outbox].settle()
                     if isinstance(found, InFlight):
                         self._under_way[one] = found
+                        if self._sender.lanes() > len(self._loops):  # what is due there does not wait for this answer
+                            self.attempt(self._start_lanes)
                         return found
                     if found is not None and (soonest is None or found < soonest):
                         soonest = found
@@ -278,7 +278,6 @@ class Agent:
 
     def _exchange(self, flight: InFlight) -> Answer | str:
         try:
-            self.attempt(self._start_lanes)  # what is due on other lanes does not wait for this answer
             return flight.server.transport.exchange(flight.request, self._exchange_timeout_s)
         except ServerUnavailableError as error:
             return str(error)

@@ -12,17 +12,14 @@ one was known does not count again.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, cast
 
-from tenacity import wait_exponential
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
+from tenacity import RetryCallState, Retrying, wait_exponential
 
 __all__ = ["DELAY_MAX_S", "Backoff"]
 
 DELAY_MAX_S = 60.0
 _ceiling = wait_exponential(multiplier=1, max=DELAY_MAX_S)
+_RETRYING = Retrying()
 
 
 class Backoff:
@@ -33,7 +30,7 @@ class Backoff:
     def __init__(self, source: random.Random) -> None:
         self._random = source
         self._failed_at = 0.0
-        self.attempt_number = 0  # under tenacity's name for it: failures in a row
+        self.attempt_number = 0  # failures in a row, as tenacity counts them
         self.due = 0.0  # on the monotonic clock, in seconds
 
     def failed(self, now: float, at_least_s: float | None = None, sent_at: float | None = None) -> None:
@@ -43,8 +40,9 @@ class Backoff:
             return
         self.attempt_number += 1
         self._failed_at = now
-        ceiling = _ceiling(cast("RetryCallState", self))
-        self.due = now + max(self._random.uniform(0.0, ceiling), at_least_s or 0.0)
+        state = RetryCallState(_RETRYING, None, (), {})
+        state.attempt_number = self.attempt_number
+        self.due = now + max(self._random.uniform(0.0, _ceiling(state)), at_least_s or 0.0)
 
     def rest(self, now: float, seconds: float | None) -> None:
         """It asked to be left alone for so long."""

@@ -1,7 +1,7 @@
-"""The pulse of a thread of the agent: when it runs next, and that it never ends.
+"""The loop of a thread of the agent: when it runs next, and that it never ends.
 
 One tenacity loop drives a thread for its life: an attempt is one piece of work, the wait is until the next one is due,
-and the sleep can be interrupted. Whatever is raised in an attempt is handed to ``fault``, and the thread goes on.
+and the sleep can be interrupted. What is raised in an attempt is handed to ``fault``, and the thread goes on.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _SLICE_S = 0.25
 class Loop:
     """When a thread runs next: when something is due, or sooner when it is woken.
 
-    Where nothing is known to be due, it looks again soon after something was done. Each look costs a training loop more
-    than it would by itself, as the loop has the caches.
+    Where nothing is known to be due, it looks again soon after something was done, then less often: each look takes the
+    caches from a training loop.
     """
 
     def __init__(self) -> None:
@@ -36,17 +36,13 @@ class Loop:
         self.started = False
         self._poll_s = POLL_MIN_S
 
-    def busy(self) -> None:
-        """Something was done: come back at once."""
-        self.wait_s, self._poll_s = 0.0, POLL_MIN_S
-
     def rest(self, seconds: float) -> None:
         """Something was done: come back after so long."""
         self.wait_s, self._poll_s = max(0.0, seconds), POLL_MIN_S
 
-    def idle(self, until_s: float | None, poll_max_s: float = POLL_MAX_S) -> None:
+    def idle(self, until_s: float | None) -> None:
         """Nothing was done; something is due in ``until_s``, as far as is known now."""
-        wait_s, self._poll_s = min(self._poll_s, poll_max_s), poll_max_s
+        wait_s, self._poll_s = self._poll_s, POLL_MAX_S
         self.wait_s = wait_s if until_s is None else min(max(until_s, 0.0), DUE_MAX_S)
 
     def wake(self) -> None:

@@ -88,7 +88,7 @@ class Maintenance:
         """Start the thread, once. Raises RuntimeError where none can be started."""
         with self._runs.lock:
             if not self._loop.started:
-                self._loop.start(self._round, "steplog-keeper", fault)
+                self._loop.start(self._round, "steplog-maintenance", fault)
 
     def add(self, writer: OpenWriter) -> None:
         """One more writer of this process."""
