@@ -1,11 +1,15 @@
 """Delivery: from the journals of a process's runs to their servers, each record once.
 
-    wire, exchange   the format of requests and answers          verdicts   what an answer means
-    ranges, metrics  one journal, to a server that takes ranges, to a stock server
-    company          for how long records wait for others        lanes      which request a name goes with
-    consignment      one run                                     custody    a run whose lock this process holds
-    sender           all runs: which exchange is due             backoff    when to try again
-    agent            the threads                                 aside      what the server refuses for good
+    agent, loop, maintenance     the threads
+    sender                       all runs and servers: which request is due
+    outbox, tickets              one run: what is asked, what came of it, what to do
+    creation, probe              making the run; asking the server what it has and can do
+    ranges, metrics, stream      one journal, to a server that takes ranges, to a stock server
+    backlog, linger, lanes       what is left to send, how long records wait, which request a name goes with
+    poison, quarantine           which record is refused for good, and where it goes
+    lease, manifest_store        a run whose lock this process holds, and its files
+    wire, exchange, verdicts     requests and answers, and what an answer means
+    backoff, doorbell, deferred_log
 
-Only ``agent`` and ``custody`` touch threads, clocks and files; the others are functions of their arguments.
+Only agent, loop, maintenance, lease, quarantine, manifest_store and doorbell touch threads, clocks and files.
 """

@@ -1,19 +1,15 @@
 """The agent: the threads that deliver, one agent a process for all its runs.
 
-* The *sender* thread exchanges with servers, one exchange at a time. One tenacity loop drives it for its life: an
-  attempt is the exchange that is due, the wait is until the next one is, and the sleep can be interrupted.
-* *Lanes*, for a stock server alone: threads that help the sender with single metrics.
-* The *keeper* thread does everything else that runs and writers need (``keeper``).
+* *sender*: exchanges with servers, one request at a time;
+* *lanes*, for a stock server alone: more threads like it, for single metrics;
+* *maintenance*: all else that runs and writers need (``maintenance``).
 
-While nobody waits, sender and lanes together take no more of a processor than ``Terms.cpu_share_max``: after an
-exchange a thread rests until its work is that share of the time. It matters with a stock server: a request a record.
+While nobody waits, sender and lanes take at most ``DeliveryOptions.cpu_share_max`` of a processor: a thread rests after
+an exchange. While somebody waits for a run, a request to another server that nobody waits for is aborted after
+``GIVE_WAY_S``, or one server that hangs would keep the sender from all others.
 
-While somebody waits for a run, an exchange with another server, for a run that nobody waits for, gives way: it is ended
-after ``GIVE_WAY_S``, and tried again later. Else one server that hangs would keep the sender from all others.
-
-``log()`` never comes here. What is shared between the threads and those who wait is the sender's state, under one
-lock that is never held across I/O, with a server or with a disk. Whatever is raised in a thread is counted, said once;
-it goes on.
+``log()`` never comes here. One lock guards the state, and is never held across I/O. What is raised in a thread is
+counted and logged once; the thread goes on.
 """
 
 from __future__ import annotations
@@ -48,7 +44,7 @@ _log = logging.getLogger("steplog")
 
 
 class Progress(NamedTuple):
-    """About so many records are left; what keeps them, if anything does; for how long the server has not answered."""
+    """Roughly how many records are left, what keeps them, and for how many seconds the server has not answered."""
 
     left: int
     trouble: str | None
@@ -85,7 +81,7 @@ class Agent:
     # -- runs -----------------------------------------------------------------------------------------------------
 
     def deliver(self, lease: Lease, transport: Transport, adopted: bool = False) -> None:
-        """Deliver a run from now on; or one that is delivered already, over this transport from now on."""
+        """Deliver a run from now on, or use this transport for it from now on."""
         with self.lock:
             self._maintenance.take(lease)
             self._sender.add(self._clock(), lease.outbox, transport, adopted)
@@ -97,14 +93,14 @@ class Agent:
         self.wake()
 
     def hold(self, lease: Lease) -> None:
-        """Look after a run of this process that goes nowhere yet: to disk, and no further."""
+        """Write a run to disk, and send it nowhere yet."""
         with self.lock:
             self._maintenance.take(lease)
         if lease.own is not None:
             self.keep(lease.own)
 
     def keep(self, writer: OpenWriter) -> None:
-        """Look after a writer of this process, whoever delivers it. Raises RuntimeError where no thread can start."""
+        """Maintain a writer of this process. Raises RuntimeError where no thread can start."""
         self._maintenance.add(writer)
         self._maintenance.start(self._fault)
 
@@ -119,8 +115,8 @@ class Agent:
     ) -> bool:
         """Wait until what is written by now is delivered, and with ``status`` until that is set; whether it is.
 
-        ``whole``: until a status that was decided before is set, too. Ends after ``timeout_s`` whatever the server
-        does, or when ``goes_on``, which is asked a few times a second, says no. Passes KeyboardInterrupt on.
+        ``whole``: also until a status that was decided before is set. Ends after ``timeout_s``, or when ``goes_on``, asked
+        a few times a second, says no. Lets KeyboardInterrupt through.
         """
 
         def waits() -> bool:
@@ -157,13 +153,13 @@ class Agent:
             flight.server.transport.abort(flight.request)
 
     def decide(self, lease: Lease, status: str) -> None:
-        """Give a run its status, in the background."""
+        """Set a run's status, in the background."""
         with self.lock:
             lease.decide(status)
         self.wake()
 
     def dismiss(self, lease: Lease, timeout_s: float = DISK_S) -> bool:
-        """Have a run removed, waiting no longer than so, if nothing is left and nobody can add to it; whether so."""
+        """Remove a run, within ``timeout_s``, if nothing is left and nobody can add to it; whether it is removed."""
         with self.lock:
             done = lease.outbox in self.leases and lease.done()
             if done:
@@ -174,14 +170,14 @@ class Agent:
         return done
 
     def release(self, lease: Lease) -> None:
-        """Leave a run to somebody else, as it is."""
+        """Leave a run to another process, as it is."""
         with self.lock:
             if self.leases.pop(lease.outbox, None) is not None:
                 self._sender.remove(lease.outbox)
         lease.release()
 
     def look(self, lease: Lease, at: Callable[[Lease], T]) -> T:
-        """What ``at`` sees of a run while nothing moves."""
+        """What ``at`` sees of a run under the lock."""
         with self.lock:
             return at(lease)
 
@@ -191,13 +187,13 @@ class Agent:
             return self._sender.trouble(lease.outbox)
 
     def progress(self, lease: Lease) -> Progress:
-        """How it stands with a run, for those who wait for it."""
+        """How a run's delivery stands."""
         with self.lock:
             run = lease.outbox
             return Progress(run.left(), self._sender.trouble(run), self._sender.silent_s(run, self._clock()))
 
     def wake_maintenance(self) -> None:
-        """Have the maintenance thread look now: something is owed to the disk. Safe in a signal handler."""
+        """Have maintenance run now. Safe in a signal handler."""
         self._maintenance.wake()
 
     def wake(self) -> None:
@@ -229,14 +225,14 @@ class Agent:
                 _log.error("steplog: a fault in its own thread %s; it goes on.", thread, exc_info=error)
 
     def attempt(self, work: Callable[[], object]) -> None:
-        """One of several things to do: what goes wrong with it is not to keep the others from their turn."""
+        """Do one of several things; a failure does not keep the others from their turn."""
         try:
             work()
         except BaseException as error:  # noqa: BLE001 - counted and said; the thread goes on
             self._fault(threading.current_thread().name, error)
 
     def _send(self, loop: Loop, lane: int) -> None:
-        """One attempt of a sender thread: the exchange that is due, if one is."""
+        """One turn of a sender thread."""
         begun, worked = time.monotonic(), time.thread_time()
         found = self._next(lane)
         if not isinstance(found, InFlight):
@@ -251,10 +247,7 @@ class Agent:
                 del self._under_way[found.lane]
 
     def _next(self, lane: int) -> InFlight | float | None:
-        """What is due on this lane; on the first one also for all that have no thread.
-
-        A lane that the first thread serves may get one of its own meanwhile; still it has one request at a time.
-        """
+        """What is due on this lane; on lane 0 also on all lanes without a thread."""
         soonest: float | None = None
         with self.lock:
             try:
@@ -286,7 +279,7 @@ class Agent:
             return f"{type(error).__name__} on the way"
 
     def _answered(self, flight: InFlight, answer: Answer | str) -> bool:
-        """Take in an answer and do what it leads to; whether somebody waits."""
+        """Take in an answer and act on it; whether somebody waits."""
         outbox = flight.outbox
         with self.lock:
             del self._under_way[flight.lane]

@@ -1,11 +1,8 @@
-"""What remains of a journal: what is still to be sent, as far as it can be read, without what is in quarantine. Pure.
+"""The backlog: what is left of a journal to be sent, less what is in quarantine. Pure.
 
-A journal may lack a stretch: a segment was lost, or the server went back to an older backup, and what it had confirmed
-once was freed here. While its writer lives, such a gap may also be a segment that the listing of a directory does not
-show yet. So a gap counts as lost after ``GAP_S``, or at once where it is known to be one (``lost_below``); then it is
-covered by the ranges around it.
-
-``settled`` and ``empty`` look at no more than they must; ``pending`` counts everything.
+A journal may lack a stretch: a segment was lost, or the server went back to an older backup after it was freed here.
+While the writer lives, a gap may also be a segment that the listing of a directory does not show yet. So a gap counts
+as lost after ``GAP_S``, or at once below ``lost_below``; the ranges around it cover it.
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ GAP_S = 10.0
 
 
 class Backlog:
-    """Of one journal, without the records at the positions ``quarantined``."""
+    """Of one journal, less the records at the positions ``quarantined``."""
 
     def __init__(self, journal: Journal, quarantined: Collection[int]) -> None:
         self.journal = journal
@@ -40,7 +37,7 @@ class Backlog:
         return self.journal.census(first, end) > self.quarantined_in(first, end)
 
     def settled(self, end: int) -> bool:
-        """Whether no record below ``end`` is left to send."""
+        """Whether no record below ``end`` is left."""
         first = self.journal.cursor.delivered
         while first < end:
             stop = min(end, first + SLOTS_MAX)
@@ -50,12 +47,12 @@ class Backlog:
         return True
 
     def empty(self) -> bool:
-        """Whether no record at all is left to send."""
+        """Whether no record is left."""
         first = self.journal.cursor.delivered
         return not self.carries(first, first + SLOTS_MAX) and self.settled(self.journal.written())
 
     def pending(self) -> int:
-        """How many records are left to send; the cost grows with their number."""
+        """How many records are left; the cost grows with their number."""
         first, end = self.journal.cursor.delivered, self.journal.written()
         return max(0, self.journal.census(first, end) - self.quarantined_in(first, end))
 
@@ -73,16 +70,16 @@ class Backlog:
         self.journal.set_cursor(replace(cursor, rejected=cursor.rejected + 1))
 
     def give_up(self, end: int) -> None:
-        """Do without the records below ``end``."""
+        """Give up the records below ``end``."""
         self.journal.give_up(end, self.quarantined)
 
     def readable(self, first: int, most: int) -> int:
-        """The position up to which it can be read from ``first`` on, at most ``most`` of them."""
+        """The position up to which it can be read from ``first``, at most ``most`` of them."""
         start = max(first, min(self.lost_below, first + most))
         return start if start - first >= most else self.journal.readable(start, most - (start - first))
 
     def read(self, first: int, end: int) -> ranges.Range:
-        """The range ``[first, end)``, which is readable, without what is in quarantine."""
+        """The range ``[first, end)``, which is readable."""
         batch = self.journal.read(first, end)
         if self.quarantined:
             for position in self.quarantined[bisect_left(self.quarantined, first) : bisect_left(self.quarantined, end)]:
@@ -96,7 +93,7 @@ class Backlog:
         return self.journal.read(position, position + 1)
 
     def gap_ends(self, now: float) -> float | None:
-        """Where nothing is readable: when the gap that it begins with is taken as lost; None if there is none."""
+        """Where nothing is readable: when the gap there counts as lost; None: there is no gap."""
         first = self.journal.cursor.delivered
         begin = self.begin(first)
         if begin <= first:
@@ -110,15 +107,15 @@ class Backlog:
         return self._gap_since + GAP_S
 
     def begin(self, first: int) -> int:
-        """Where the journal has its first position from ``first`` on; ``first`` itself where it has none."""
+        """The journal's first position from ``first`` on; ``first`` where it has none."""
         sources = (self.journal.memory, self.journal.disk)
         bases = [max(first, p.base) for s in sources if s is not None for p in s.extents() if p.written() > first]
         return min(bases, default=first)
 
     def go_back_to(self, mark: int) -> int:
-        """The server has forgotten everything from ``mark`` on; how many positions of that are not here any more.
+        """The server has lost everything from ``mark`` on; how many positions of that are lost here, too.
 
-        What is still here is sent, and counted, again.
+        The rest is sent, and counted, again.
         """
         cursor = self.journal.cursor
         self.lost_below = min(self.begin(mark), cursor.delivered)

@@ -1,12 +1,8 @@
-"""When to try again after a failure. Pure: the clock's reading and the random source are arguments.
+"""When to try again after a failure. Pure.
 
-The delay is tenacity's exponential (1 s, doubling to 60 s) with full jitter: anything between nothing and that, so
-that many clients of one server do not come back together
-(https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A server's ``Retry-After`` is a lower
-bound.
-
-Where several requests are under way at once, they fail together, and that is one failure: what was sent before the last
-one was known does not count again.
+The delay is tenacity's exponential (1 s, doubling to 60 s) with full jitter, so that many clients of one server do not
+come back together (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). ``Retry-After`` is a
+lower bound. Requests that were under way together fail together, and that is one failure.
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ _RETRYING = Retrying()
 
 
 class Backoff:
-    """The due time of something that may fail: a server, a run, a range."""
+    """When to try a server, a run or a range again; times are on the monotonic clock, in seconds."""
 
     __slots__ = ("_failed_at", "_random", "attempt_number", "due")
 
@@ -49,7 +45,7 @@ class Backoff:
         self.due = max(self.due, now + (seconds or 0.0))
 
     def try_again(self) -> None:
-        """It is worth another try at once, whose failure still is one more in a row."""
+        """Try at once; if that fails too, it is one more failure in a row."""
         self.due = 0.0
 
     def passed(self) -> None:

@@ -1,21 +1,18 @@
 """Making a run on the server that was begun without it. Pure.
 
-A run that was started offline, or while its server was away, has records before it has an identity. Its first delivery
-makes the project, if it is not there, and then the run::
+The first delivery makes the project, if it is not there, and then the run::
 
     ACCOUNT ──▶ PROJECT ──▶ RUN ◀──▶ LOOK ──▶ done
     (namespace     │ 404      ▲
      not known)    ▼          │
              MAKE_PROJECT ────┘   (400: somebody else has just made it, so PROJECT again)
 
-The POST that makes the run carries an ``Idempotency-Key``: where its answer is lost, the second one gives the same
-run. A stock server knows no such key; there the run bears a name of ours that nobody else gives, and before a second
-POST, LOOK searches the list of runs for it: neither a lost answer nor a death before it makes a second run there.
-That a POST is about to leave is stored before (``Store``; the plan's ``creating``), so that an agent that takes over
-after a death looks first.
+The POST that makes the run carries an ``Idempotency-Key``: a second one gives the same run. A stock server knows no
+such key. There the run gets a name of ours that nobody else gives, and LOOK searches the list of runs for it before a
+second POST. The manifest says before a POST that it may leave (``Store``), so that an agent after a death looks first.
 
-A run to which its user gave a name cannot be told from another of that name. On a stock server its POST goes again, and
-what the first one made, if it made anything, stays there without a record.
+A run that its user named cannot be told from another of that name: on a stock server its POST is sent again, and a run
+that the first one made stays there without a record.
 """
 
 from __future__ import annotations
@@ -55,13 +52,13 @@ class _Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """The ticket of a step on the way to the run."""
+    """The ticket of a step."""
 
     step: _Step
     suspect: bool = False
 
     def confirms(self, body: bytes) -> bool:
-        """Whether the body is what this step is answered with."""
+        """Whether the body answers this step."""
         match self.step:
             case _Step.ACCOUNT:
                 return wire.username(body) is not None
@@ -74,7 +71,7 @@ class Create:
 
 
 class Creation:
-    """One run's way onto the server; ``made`` is the run, once it is there, and ``refused`` why it never will be."""
+    """``made`` is the run, once the server has it, ``refused`` why it never will."""
 
     def __init__(self, plan: Plan) -> None:
         self.namespace = plan.namespace

@@ -1,7 +1,7 @@
-"""News: what there is to say, kept until no lock is held.
+"""Log messages that wait until no lock is held.
 
-What decides runs under the agent's lock, and a handler of the user's may take any time, raise, or wait for a thread
-that waits for us. So decisions leave a message here, and the agent's threads tell it outside of the lock.
+Decisions are made under the agent's lock, and a logging handler of the user's may take any time, raise, or wait for a
+thread that waits for us. So messages wait here, and the agent's threads log them outside of the lock.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class _DeferredLog:
         self._kept.append((logging.WARNING, text, values))
 
     def error(self, text: str, *values: object) -> None:
-        """Something takes somebody to look at it."""
+        """Something needs a person."""
         self._kept.append((logging.ERROR, text, values))
 
     def tell(self) -> None:
-        """Say all of it, in order; each message once, whatever a handler of the log does."""
+        """Log all of them, each once."""
         while self._kept:
             try:
                 level, text, values = self._kept.popleft()
@@ -43,7 +43,7 @@ class _DeferredLog:
             _log.log(level, text, *values)
 
     def forget(self) -> None:
-        """In a new process: what is not said yet, its parent says."""
+        """Drop them: after a fork they are the parent's."""
         self._kept.clear()
 
 

@@ -1,8 +1,7 @@
-"""The bell: somebody waits for a run in a process that does not deliver it, and the agent is to know at once.
+"""The doorbell: a process that does not deliver a run tells the agent that it waits.
 
-A file in the run's directory in shared memory. To ring is to set its time of change; the agent looks at that time, 20
-times a second while other processes write. Neither keeps it open, so that it may be removed and made again. A ring may
-be missed, in the same moment as another one or while the file is away: whoever waits goes on ringing.
+A file in the run's directory in shared memory. Ringing sets its modification time, which the agent looks at 20 times a
+second while other processes write. Nobody keeps it open. A ring may be missed: whoever waits rings again.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Doorbell:
-    """Of the run whose directory in shared memory this is; None where there is none: it stays silent."""
+    """Of the run with this directory in shared memory; None: there is none, and it never rings."""
 
     def __init__(self, directory: Path | None) -> None:
         self._path = None if directory is None else directory / "bell"
         self._heard = 0
 
     def ring(self) -> None:
-        """Somebody waits. Raises nothing."""
+        """Tell the agent. Never raises."""
         if self._path is None:
             return
         with contextlib.suppress(OSError):
@@ -38,7 +37,7 @@ class Doorbell:
                 os.close(descriptor)
 
     def rung(self) -> bool:
-        """Whether it was rung since this was asked last."""
+        """Whether it was rung since the last call."""
         if self._path is None:
             return False
         try:

@@ -1,7 +1,6 @@
-"""One exchange with the server, as values: what is asked, what is answered.
+"""One exchange with the server, as values. Pure.
 
-Pure. The sender decides on these alone; the network behind ``Transport`` is an argument, so that tests and
-the simulator put a server of their own there.
+The network behind ``Transport`` is an argument: tests and the simulator put a server of their own there.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Answer:
 
 
 class Transport(Protocol):
-    """Sends requests to one server with one key; any number of threads may use it at once."""
+    """Sends requests to one server with one key; safe from any thread."""
 
     @property
     def base_url(self) -> str:
@@ -45,13 +44,12 @@ class Transport(Protocol):
     def exchange(self, request: Request, timeout_s: float) -> Answer:
         """Send a request and return the whole answer within ``timeout_s``.
 
-        Follows no redirect, asks for no compression and reads at most
-        ``request.answer_bytes_max``.
-        Raises ServerUnavailableError when no whole answer came in time.
+        Follows no redirect, asks for no compression, reads at most ``request.answer_bytes_max``.
+        Raises ServerUnavailableError where no whole answer came in time.
         """
 
     def refresh_key(self) -> bool:
-        """Look for the key again where it came from; whether it is another one now."""
+        """Look for the key again where it came from; whether it has changed."""
 
     def abort(self, request: Request) -> None:
-        """End the exchange of this request, if it is under way in another thread: ServerUnavailableError is raised."""
+        """End the exchange of this request, under way in another thread, with ServerUnavailableError."""

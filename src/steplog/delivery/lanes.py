@@ -1,7 +1,6 @@
 """Lanes: which of the requests at once to stock servers a metric's name goes with. Pure.
 
-A name stays on its lane, because a stock server numbers steps as they arrive. All runs of an agent share its lanes, a
-thread each: so a new name takes the one that has the fewest names, whichever runs they are of.
+A name stays on its lane. All runs of an agent share its lanes: a new name takes the one with the fewest names.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ __all__ = ["Lanes"]
 
 
 class Lanes:
-    """The names of one run on ``count`` lanes, whichever of its writers writes them."""
+    """The names of one run on ``count`` lanes."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -21,13 +20,13 @@ class Lanes:
         self._load: Counter[int] = Counter()  # names by lane, of all runs that share them
 
     def share(self, load: Counter[int]) -> None:
-        """Share the lanes with all runs that count their names in ``load``, and no longer with those before."""
+        """Share the lanes with all runs that count their names in ``load``."""
         self._load.subtract(self._of.values())
         self._load = load
         self._load.update(self._of.values())
 
     def of(self, name: str) -> int:
-        """Always the same."""
+        """The lane of a name."""
         if name not in self._of:
             lane = self._of[name] = min(range(self.count), key=self._load.__getitem__)
             self._load[lane] += 1

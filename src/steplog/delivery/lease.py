@@ -1,13 +1,11 @@
-"""Custody: a run whose lock this process holds, and which it therefore delivers.
+"""A lease: a run whose lock this process holds, and which it therefore delivers.
 
-Whoever holds the lock looks after every writer of the run on this host, living or dead. It finds the journals,
-reads the manifest, and decides one thing by itself: a run that has an owner, no status, and no living writer was
-killed, and is CRASHED. When all is delivered, the status is sent, and nobody can append any more, the directories
-go.
+The holder looks after every writer of the run on this host, living or dead: it finds the journals and stores the
+manifest. A run that has an owner, no status, and no living writer was killed: the holder decides that it is CRASHED.
+Once all is delivered, the status is sent, and nobody can append, the directories are removed.
 
-The thread that keeps the run (``keeper``) does all that is done with its files: ``look``, ``write``, ``spool`` and
-``remove`` take the lock of whoever delivers only to decide, and never while they wait for the disk. What others call
-under that lock looks at nothing but memory.
+``look``, ``follow``, ``write``, ``spool`` and ``remove`` touch files: maintenance alone calls them, and they take the
+agent's lock only to decide. The rest is called under that lock and looks at memory alone.
 """
 
 from __future__ import annotations
@@ -36,10 +34,9 @@ __all__ = ["Lease"]
 
 
 class Lease:
-    """A run that is ours to deliver; ``own`` is this process's writer, None for an adopted run.
+    """``own`` is this process's writer, None for an adopted run.
 
-    ``wake`` is called when something is owed to the disk, or wanted from it, ``on_made`` once the server has made the
-    run.
+    ``wake`` is called when something is owed to the disk or wanted from it, ``on_made`` once the server has the run.
     """
 
     def __init__(
@@ -91,7 +88,7 @@ class Lease:
         return self.manifest_store.manifest
 
     def look(self, lock: AbstractContextManager[object]) -> None:
-        """See who else has come to write, whether memory still has the manifest, and whether the run was killed."""
+        """Find new writers, a manifest that memory has lost, and a run that was killed."""
         found = [] if self._unchanged() else self._look_around()
         self.follow(lock)
         with lock:
@@ -112,23 +109,23 @@ class Lease:
         return [opened for opened in found if opened is not None]
 
     def follow(self, lock: AbstractContextManager[object]) -> bool:
-        """See what workers without shared memory have written since; whether there is something new."""
+        """Read what workers without shared memory have written since; whether there is anything."""
         found = [opened.follow(lock) for opened in list(self._journals.values())]
         return any(found)
 
     def decide(self, status: str) -> None:
-        """Write down which status the run is to get, and send it after the records."""
+        """Store which status the run gets, and send it after the records."""
         self.store(self.manifest.but(status=status, status_sent=False))
         self.outbox.end_with(status)
         self.outbox.status_sent = False
 
     def ring_answered(self) -> None:
-        """Somebody in another process waits for what is written by now."""
+        """Another process waits for what is written by now."""
         self.outbox.wait(self._remote_waiter)
         self.outbox.release_waiters()
 
     def act(self, action: Action) -> None:
-        """Do what the outbox wants done. Under the agent's lock."""
+        """Do what the outbox asks for."""
         match action:
             case Store():
                 self.settle()
@@ -137,7 +134,7 @@ class Lease:
                 self._wake()
 
     def settle(self) -> None:
-        """Have the manifest say what has become of the run."""
+        """Store in the manifest what has become of the run."""
         outbox, manifest = self.outbox, self.manifest
         creation, plan = outbox.creation, manifest.plan
         if creation is not None and plan is not None and creation.posted and not plan.creating:
@@ -150,7 +147,7 @@ class Lease:
             self.store(self.manifest.but(status_sent=True))
 
     def done(self) -> bool:
-        """Whether nothing is left, and nobody can add to it."""
+        """Whether nothing is left and nobody can append."""
         open_end = self.manifest.owner and not self.manifest.status_sent
         return not open_end and not self._living() and self.outbox.idle()
 
@@ -168,7 +165,7 @@ class Lease:
         self._let_go()
 
     def release(self) -> None:
-        """Let somebody else deliver it."""
+        """Let another process deliver it."""
         for opened in self._journals.values():
             if opened.alive is not None and (self.own is None or opened.directory != self.own.directory):
                 opened.alive.release()
@@ -179,23 +176,23 @@ class Lease:
             lock.release()
 
     def memory_bytes(self) -> int:
-        """What the journals take in memory."""
+        """Memory that the journals take."""
         return sum(opened.journal.memory.size_bytes() for opened in self._journals.values())
 
     def spool_bytes(self) -> int:
-        """What they take on disk."""
+        """Disk that the journals take."""
         return sum(opened.spooling.spool.size_bytes() for opened in self._journals.values())
 
     def dropped(self) -> int:
-        """How many calls other processes have dropped because there was no room."""
+        """Calls that other processes dropped for lack of room."""
         return sum(o.dropped() for o in self._journals.values() if self.own is None or o is not self.own.opened)
 
     def trouble(self) -> str | None:
-        """Why the disk does not take them, if it does not."""
+        """Why the disk refuses the journals; None while it does not."""
         return next((o.spooling.trouble for o in self._journals.values() if o.spooling.trouble is not None), None)
 
     def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
-        """One spool interval is over; ``pressed``: memory is short."""
+        """Write to disk what is due after an interval; ``pressed``: memory is short."""
         with lock:
             self.manifest_store.retry()
         self._write_manifest(lock)
@@ -205,7 +202,7 @@ class Lease:
             self.manifest_store.sync()
 
     def write(self, lock: AbstractContextManager[object], clock: Callable[[], float]) -> bool:
-        """Have on disk what is owed there, and here what is wanted from there; whether anything waited for that."""
+        """Write what is owed to the disk, read what is wanted from it; whether anything waited for that."""
         wanted = [o.spooling.spool for o in list(self._journals.values()) if o.spooling.spool.wanted is not None]
         fetched = [spool.fetch(lock) for spool in wanted]
         events = self._quarantine.write(lock)
@@ -234,7 +231,7 @@ class Lease:
         opened.spooling.give_up = partial(self.outbox.give_up, opened.journal.writer)
 
     def store(self, manifest: Manifest) -> None:
-        """Write the manifest down: in shared memory now, on disk soon."""
+        """Store the manifest: in shared memory now, on disk soon."""
         self.manifest_store.change(manifest)
         self.outbox.held_back = not self.manifest_store.safe
         self._wake()

@@ -1,11 +1,10 @@
-"""Company: for how long records wait for others, so that one request carries many. Pure.
+"""Linger: how long records wait for others, so that one request carries many. Pure. (The word is Kafka's.)
 
-They wait for ``batch_age_s`` at most, counted from the last look that left none behind, so that none waits longer: what
-is not delivered within a spool interval goes to disk. For the same reason they wait the less the longer an exchange
-takes: less by twice the longest of late, down to half.
+At most ``batch_age_s``, counted from the last look that left none behind; less by twice the longest exchange of late,
+down to half, so that a record is delivered before a spool interval is over.
 
-A look costs a training loop its caches. So after a range that left nothing behind there is none before the records that
-come on as those of the range did are old enough, or fill the next one: one look for each request.
+A look takes the caches from a training loop. So after a range that left nothing behind there is none before the next
+records are old enough, or fill a range at the rate of the last ones: one look for each request.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Linger:
         self._taken_at = now
 
     def ready_at(self, now: float, first: int, end: int) -> float:
-        """A look has found ``[first, end)``: when that is old enough, or enough if it comes on as it did."""
+        """A look has found ``[first, end)``: when that is old enough, or may be enough."""
         self._look = now, end
         taken_at = self._taken_at = now if self._taken_at is None else self._taken_at
         full_s = (now - taken_at) * (self._slots_max - (end - first)) / (end - first)

@@ -26,8 +26,8 @@ _SLICE_S = 0.25
 class Loop:
     """When a thread runs next: when something is due, or sooner when it is woken.
 
-    Where nothing is known to be due, it looks again soon after something was done, then less often: each look takes the
-    caches from a training loop.
+    Where nothing is known to be due, it polls, soon after work was done, then less often: each look takes the caches from
+    a training loop.
     """
 
     def __init__(self) -> None:
@@ -37,20 +37,20 @@ class Loop:
         self._poll_s = POLL_MIN_S
 
     def rest(self, seconds: float) -> None:
-        """Something was done: come back after so long."""
+        """Work was done: run again after ``seconds``."""
         self.wait_s, self._poll_s = max(0.0, seconds), POLL_MIN_S
 
     def idle(self, until_s: float | None) -> None:
-        """Nothing was done; something is due in ``until_s``, as far as is known now."""
+        """There was no work; some is due in ``until_s``, None: not known."""
         wait_s, self._poll_s = self._poll_s, POLL_MAX_S
         self.wait_s = wait_s if until_s is None else min(max(until_s, 0.0), DUE_MAX_S)
 
     def wake(self) -> None:
-        """Have the thread run now."""
+        """Run now. Safe in a signal handler."""
         self._wakes.put(None)
 
     def sleep(self, seconds: float) -> None:
-        """What the thread sleeps with."""
+        """Sleep, until woken."""
         try:
             self._wakes.get(timeout=seconds) if seconds > 0 else self._wakes.get_nowait()
             while True:
@@ -86,9 +86,9 @@ class Loop:
 
 
 def wait_for(told: SimpleQueue[None], timeout_s: float, goes_on: Callable[[], bool] = lambda: True) -> None:
-    """Wait until something is put there; Empty after ``timeout_s``, or when ``goes_on``, asked at each slice, says no.
+    """Wait until something is put there. Raises Empty after ``timeout_s``, or when ``goes_on`` says no.
 
-    In slices: a signal that comes just before CPython begins to wait on a lock is only handled after the wait.
+    In slices: CPython handles a signal that comes just before it waits on a lock only after the wait.
     """
     deadline = time.monotonic() + timeout_s
     while True:

@@ -1,17 +1,14 @@
-"""The keeper: what a process owes its runs and writers besides sending, one thread for all of them.
+"""Maintenance: all that a process owes its runs and writers besides sending. One thread.
 
-* at once: what is decided of a run, and what is set aside of it, is written down on disk; a writer of this process that
-  has used up a segment gets its next one;
-* each second, or each spool interval if that is shorter: the memory of each writer is looked after, its holes found,
-  which are closed soon after; new writers are found, runs of the dead adopted, runs of which nothing is left removed;
-* each spool interval, or four times a second where memory is short: what stays undelivered goes to disk;
-* while other processes write to a run, 20 times a second: whether somebody there waits (``bell``).
+* at once: stores manifests and quarantined records; makes the next segment of a writer that has used one up;
+* each second, or each spool interval if that is shorter: finds holes and new writers, adopts runs of the dead, removes
+  runs that are done;
+* each spool interval, or four times a second where memory is short: writes to disk what stays undelivered;
+* while other processes write to a run, 20 times a second: looks whether one of them waits (``doorbell``).
 
-It is the one thread that waits for the disk. So whoever wants something that may take the disk has it done here
-(``do``), and waits for that no longer than he likes: what needs no disk goes on meanwhile. A disk that stalls holds up
-what is on it, of all runs; what is in memory is delivered, with its status, and ``log`` makes its segments itself.
-
-What goes wrong with one of these is counted and said by the agent, and does not keep the others from their turn.
+It is the one thread that waits for the disk. Whoever wants something of the disk has it done here (``do``) and waits
+for that within a deadline. A disk that stalls holds up what is on it, of all runs; what is in memory is delivered, and
+``log`` makes its segments itself.
 """
 
 from __future__ import annotations
@@ -39,7 +36,7 @@ PRESSED_INTERVAL_S = 0.25  # between two writes to disk for want of memory
 
 
 class _Runs(Protocol):
-    """The agent, as the keeper knows it; ``lock`` guards ``custodies`` and what is in them."""
+    """The agent, as maintenance knows it; ``lock`` guards ``leases`` and their state."""
 
     leases: dict[Outbox, Lease]
 
@@ -76,12 +73,12 @@ class Maintenance:
         self._thread: int | None = None
 
     def take(self, lease: Lease) -> None:
-        """One more run, under the agent's lock; what is decided of it is written down from now on."""
+        """Maintain one more run. Under the agent's lock."""
         self._runs.leases[lease.outbox] = lease
         self._loop.wake()
 
     def wake(self) -> None:
-        """Have the thread look now. Safe in a signal handler."""
+        """Run now. Safe in a signal handler."""
         self._loop.wake()
 
     def start(self, fault: Callable[[str, BaseException], None]) -> None:
@@ -91,19 +88,19 @@ class Maintenance:
                 self._loop.start(self._round, "steplog-maintenance", fault)
 
     def add(self, writer: OpenWriter) -> None:
-        """One more writer of this process."""
+        """Maintain one more writer of this process."""
         with self._runs.lock:
             if writer not in self._writers:
                 self._writers.append(writer)
                 writer.wakes(partial(self._hurry, writer))
 
     def _hurry(self, writer: OpenWriter) -> None:
-        """It needs its next segment soon. Called in ``log``."""
+        """A writer needs its next segment soon. Called in ``log``."""
         self._used_up.append(writer)
         self._loop.wake()
 
     def do(self, work: Callable[[], object], timeout_s: float) -> None:
-        """Have the thread do this, and wait for it, but no longer than so, and not at all while it is behind.
+        """Have the thread do this, and wait for it within ``timeout_s``; not at all while the thread is behind.
 
         Without a thread it is done here. Safe in a signal handler.
         """
@@ -161,7 +158,7 @@ class Maintenance:
             self._runs.attempt(partial(lease.spool, self._runs.lock, pressed))
 
     def _rest_s(self, now: float) -> float:
-        """Until something is due, if nobody calls before."""
+        """Seconds until something is due."""
         rest_s = min(self._keep_at, self._spool_at) - now
         if any(not writer.calm() for writer in self._writers):
             rest_s = min(rest_s, HOLES_INTERVAL_S)

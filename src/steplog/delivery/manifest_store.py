@@ -1,11 +1,8 @@
-"""The manifest of a run that is ours, in both of its places.
+"""The manifest of a run on lease, in shared memory and on disk.
 
-A change is decided under the agent's lock, and is in shared memory at once, which does not stall. The disk's copy is
-owed: the keeper writes it, under no lock.
-
-Where shared memory does not take it, the disk's copy is the only one. Until it is written the change is not ``safe``,
-and what a later process would have to know of is not sent. A disk that refuses it holds up nothing: that is said, and
-tried again at the next interval.
+A change is in shared memory at once. The disk's copy is owed: maintenance writes it, under no lock. Where there is no
+shared memory, the change is not ``safe`` until the disk has it, and nothing is sent that a later process must know of.
+A disk that refuses it holds up nothing: that is logged, and tried again at the next interval.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ class ManifestStore:
         self._synced: Manifest | None = None
 
     def change(self, manifest: Manifest) -> None:
-        """From now on it is this one."""
+        """Store this one."""
         self.manifest = manifest
         memory = self._paths.memory
         in_memory = memory is not None and self._put(memory, _MEMORY, manifest)
@@ -48,18 +45,18 @@ class ManifestStore:
         self.safe = in_memory or not self.owed
 
     def lost(self) -> None:
-        """Memory does not have it any more."""
+        """Shared memory has lost it."""
         if self._paths.memory is not None:
             self._without.add(self._paths.memory)
 
     def retry(self) -> None:
-        """An interval is over: what did not go into one of the two places goes again."""
+        """Store again what one of the two places refused."""
         if self._paths.memory in self._without and self._paths.memory is not None:
             self._put(self._paths.memory, _MEMORY, self.manifest)
         self.owed |= self._paths.spool in self._without
 
     def write(self, lock: AbstractContextManager[object]) -> None:
-        """Have on disk what is owed there."""
+        """Write to disk what is owed."""
         with lock:
             manifest, due = self.manifest, self.owed and not self.removed
         if not due:
@@ -71,7 +68,7 @@ class ManifestStore:
                 self.owed, self.safe = False, True
 
     def sync(self) -> None:
-        """Have what is on disk there after a power cut, too."""
+        """Make the disk's copy survive a power cut."""
         manifest = self._on_disk
         if manifest is not None and manifest is not self._synced:
             with suppress(OSError):  # at the next interval then

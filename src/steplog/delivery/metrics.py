@@ -1,15 +1,14 @@
 """A journal on its way to a stock server, which takes one metric a request and knows no positions. Pure.
 
-Several requests are under way at once, one a *lane*; a metric's name is always on the same lane, because the server
-numbers steps on arrival. All lanes work inside a window of positions from the last acknowledged one on, with two bits a
+Several requests are under way at once, one a *lane*. A metric's name stays on its lane, because the server numbers
+steps on arrival. All lanes work inside a window of positions from the last acknowledged one on, with two bits a
 position in the cursor: *sent*, stored before the request, and *settled*.
 
-Where an answer is lost, the record may be there already and is sent again all the same: at least once. A record that
-was sent again so counts as ambiguous, once, however often it was. An answer that says that nothing was stored takes the
-bit back.
+Where an answer is lost the record is sent again, and counts as ambiguous, once. An answer that says that nothing was
+stored takes the *sent* bit back.
 
-A record that the server refuses, or that makes it fail (500) five times in a row, gets a poison test; the control is a
-PATCH of the run that changes nothing. Until the record is safe in quarantine, its lane waits.
+A record that is refused, or that makes the server fail (500) five times in a row, gets a poison test; the control is a
+PATCH of the run that changes nothing. Its lane waits until the record is safe in quarantine.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class _Queued(NamedTuple):
 
 
 class _Lane(Head):
-    """What goes out one after the other."""
+    """Records that are sent one after the other."""
 
     __slots__ = ("queue",)
 
@@ -52,7 +51,7 @@ class _Lane(Head):
 
 
 class MetricStream(Stream):
-    """Sends one journal record by record on lanes."""
+    """``names`` gives each name its lane."""
 
     def __init__(self, journal: Journal, quarantined: Collection[int], names: Lanes, source: random.Random) -> None:
         super().__init__(journal, quarantined, source)
@@ -65,11 +64,11 @@ class MetricStream(Stream):
 
     @property
     def quarantining(self) -> bool:
-        """Whether a record is on its way to quarantine."""
+        """Whether a record is going to quarantine."""
         return any(lane.quarantining for lane in self.lanes)
 
     def due_at(self, now: float, lane: int) -> float | None:
-        """When this lane has something to send, on the monotonic clock; None while it has not, or is in quarantine."""
+        """When this lane has something to send, on the monotonic clock; None: nothing, or its record goes to quarantine."""
         of_lane = self.lanes[lane]
         if of_lane.quarantining:
             return None
@@ -80,7 +79,7 @@ class MetricStream(Stream):
         return max(now, of_lane.backoff.due, self._pace.due if of_lane.poison_test is not None else 0.0)
 
     def settled(self, end: int) -> bool:
-        """Whether no record below ``end`` is left to send."""
+        """Whether no record below ``end`` is left."""
         if any(lane.queue and lane.queue[0].position < end for lane in self.lanes):
             return False
         start = max(self.journal.cursor.delivered, self._filled)
@@ -92,17 +91,17 @@ class MetricStream(Stream):
         return True
 
     def empty(self) -> bool:
-        """Whether no record at all is left to send."""
+        """Whether no record is left."""
         return self.settled(self._filled + WINDOW) and self.settled(self.journal.written())
 
     def pending(self) -> int:
-        """How many records are written and neither delivered nor in quarantine; the cost grows with their number."""
+        """How many records are left."""
         start, end = max(self.journal.cursor.delivered, self._filled), self.journal.written()
         queued = sum(len(lane.queue) for lane in self.lanes)
         return queued + (self.journal.census(start, end) if start < end else 0)
 
     def give_up(self, end: int) -> None:
-        """Do without the records below ``end``, which is readable."""
+        """Give up the records below ``end``, which is readable."""
         self.journal.give_up(end, self._quarantined)
         for lane in self.lanes:
             while lane.queue and lane.queue[0].position < end:
@@ -113,7 +112,7 @@ class MetricStream(Stream):
             self.journal.set_cursor(cursor.moved(last).with_settled(last))
 
     def _fill(self) -> None:
-        """Read on, as far as the window goes, and give each record to its name's lane."""
+        """Read on, as far as the window goes, and put each record on its name's lane."""
         delivered = self.journal.cursor.delivered
         limit = delivered + WINDOW
         self._filled = max(self._filled, delivered)  # it moves over what another agent settled
@@ -141,7 +140,7 @@ class MetricStream(Stream):
     # -- what is sent ---------------------------------------------------------------------------------------------
 
     def send(self, address: RunAddress, lane: int) -> Send:
-        """The record, or the control, that is due on a lane; only one at a time a lane."""
+        """The record, or the control, that is due on a lane; one at a time."""
         head, writer = self.lanes[lane], self.journal.writer
         metric, test = head.queue[0], head.poison_test
         if test is not None and test.needs_control:
@@ -184,11 +183,11 @@ class MetricStream(Stream):
             lane.poison_test = PoisonTest(position, position + 1, blocked=True)
 
     def head_at(self, position: int) -> Head:
-        """The lane that has this record first."""
+        """The lane that this record is first on."""
         return next(lane for lane in self.lanes if lane.queue and lane.queue[0].position == position)
 
     def pass_over(self, position: int) -> None:
-        """The record is settled."""
+        """Settle the record."""
         lane = next(lane for lane in self.lanes if lane.queue and lane.queue[0].position == position)
         self._done(lane, position, lambda cursor: replace(cursor, rejected=cursor.rejected + 1))
 

@@ -1,8 +1,8 @@
-"""The outbox: everything of one run that is still to be delivered, and in what order. Pure.
+"""The outbox: all of one run that is still to be delivered, and in what order. Pure.
 
-First the run is made, if it was begun without the server (``creation``), then the server is asked what it knows
-(``probe``), then come the records of every writer, and last, once nothing that was written before the end is left, the
-status. Of a run that the server does not know any more nothing is sent, and everything is kept.
+The run is made, if it was begun without the server (``creation``); the server is asked what it has (``probe``); then
+come the records of every writer, and last the status. Of a run that is gone from the server nothing is sent, and
+everything is kept.
 
 ``next`` says what to do now, ``answered`` and ``quarantined`` take in what came of it; see ``tickets``.
 """
@@ -48,7 +48,7 @@ _JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOptions:
-    """How to deliver: how long records may linger, and how many requests at once go to a stock server."""
+    """How long records may linger, how many requests at once go to a stock server, and the share of a processor."""
 
     batch_age_s: float = 0.9
     connections_max: int = 8
@@ -64,7 +64,7 @@ class Positions(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """Somebody who waits until what was written by now is delivered, and with ``status`` until that is set."""
+    """Waits until what was written by now is delivered, and with ``status`` until that is set."""
 
     done: Callable[[], None]
     status: bool = False
@@ -72,10 +72,7 @@ class Waiter:
 
 
 class Outbox:
-    """One run's journals on their way to one address; ``account``: whose key it takes, None for a run made here.
-
-    ``creation`` makes the run, if it is not on the server yet; the address is whole once that is done.
-    """
+    """One run; ``account``: whose key it takes, None for a run made here. ``creation`` makes the run, if need be."""
 
     def __init__(
         self,
@@ -115,16 +112,16 @@ class Outbox:
 
     @property
     def trouble(self) -> str | None:
-        """What keeps this run from being delivered, if anything does."""
+        """What keeps this run from being delivered; None while nothing does."""
         streams: list[RangeStream | MetricStream] = [*self._ranges.values(), *self._metrics.values()]
         return self._trouble or self.probe.trouble or next((s.trouble for s in streams if s.trouble), None)
 
     def knows(self, takes_ranges: bool) -> None:
-        """The server has just made the run, and said whether it takes ranges."""
+        """The server has the run, and has said whether it takes ranges."""
         self.probe.knows(takes_ranges)
 
     def made(self, made: Made, namespace: str, takes_ranges: bool | None) -> None:
-        """The server has made the run; ``takes_ranges`` is what it said of itself, None: it is to be asked."""
+        """The server has made the run; ``takes_ranges`` None: it is to be asked."""
         self.creation = None
         self.address = RunAddress(namespace, self.address.project, made.uuid)
         self.probe.address = self.address
@@ -137,11 +134,11 @@ class Outbox:
     # -- what is to be delivered ----------------------------------------------------------------------------------
 
     def add(self, journal: Journal) -> None:
-        """One more writer."""
+        """Deliver one more writer's journal."""
         self.journals[journal.writer] = journal
 
     def end_with(self, status: str) -> None:
-        """Send this status once everything that is written by now is delivered."""
+        """Send this status after everything that is written by now."""
         self.status, self.refused, self._status_at = status, None, 0.0
         self._ends = self._written()
 
@@ -152,15 +149,15 @@ class Outbox:
             self.waiters.append(waiter)
 
     def pending(self) -> int:
-        """How many records are written and neither delivered nor in quarantine; the cost grows with their number."""
+        """Records written and neither delivered nor in quarantine; the cost grows with their number."""
         return sum(self._stream(journal).pending() for journal in self.journals.values())
 
     def left(self) -> int:
-        """How many positions are written and not delivered: about as many records, at hardly any cost."""
+        """Positions written and not delivered: about as many records, at little cost."""
         return sum(max(0, journal.written() - journal.cursor.delivered) for journal in self.journals.values())
 
     def idle(self) -> bool:
-        """Whether nothing is left: no record, and no status."""
+        """Whether neither a record nor a status is left."""
         return not self._owes_status() and all(self._stream(journal).empty() for journal in self.journals.values())
 
     def settled(self, waiter: Waiter) -> bool:
@@ -168,17 +165,14 @@ class Outbox:
         return self._settled(waiter.ends) and (not waiter.status or self.status_sent)
 
     def release_waiters(self) -> None:
-        """Let go those who waited for what is done by now, or cannot be done."""
+        """Release those who waited for what is done, or cannot be done."""
         for waiter in list(self.waiters):
             if self.settled(waiter) or self.gone or (waiter.status and self.refused is not None):
                 self.waiters.remove(waiter)
                 waiter.done()
 
     def give_up(self, writer: str, end: int) -> bool:
-        """Give up a journal's records below ``end``, unless one is on its way to quarantine; whether so.
-
-        Raises OSError.
-        """
+        """Give up a journal's records below ``end``, unless one is going to quarantine; whether so. Raises OSError."""
         stream = self._stream(self.journals[writer])
         if not stream.quarantining:
             stream.give_up(end)
@@ -215,9 +209,9 @@ class Outbox:
     # -- what is due ----------------------------------------------------------------------------------------------
 
     def next(self, now: float, lane: int) -> Send | Store | float | None:
-        """What to do on this lane now, or when something will be due, or None: nothing is left to do for now.
+        """What to do on this lane, or when something is due; None: nothing is left for now.
 
-        Not to be called before ``backoff`` is over. Lane 0 does everything; the others only help with single metrics.
+        Not to be called before ``backoff`` is over. Lane 0 does everything; the others send single metrics.
         """
         if self.creation is not None or self.probe.question is not None:
             rests = self.creation is None and not self.waiters and self.idle()
@@ -245,7 +239,7 @@ class Outbox:
         return soonest
 
     def _by_life(self) -> tuple[list[Journal], list[Journal]]:
-        """The dead writers, whose records come before what a later one has logged, and the others in their turn."""
+        """The dead writers, whose records come before those of later ones, and the living in turn."""
         journals = list(self.journals.values())
         if len(journals) == 1:
             return [], journals
@@ -254,12 +248,12 @@ class Outbox:
         return dead, [journal for journal in journals[turn:] + journals[:turn] if journal not in dead]
 
     def look_again(self) -> None:
-        """There may be more than was to be expected."""
+        """There may be more to send than expected."""
         for stream in self._ranges.values():
             stream.look_again()
 
     def lanes(self) -> int:
-        """How many requests at a time are of use to a stock server; 0: it is none."""
+        """How many requests at a time a stock server can use; 0: it is none."""
         return max(1, self.name_lanes.used) if self._metrics else 0
 
     def _ask(self) -> Send | Store | None:
@@ -276,7 +270,7 @@ class Outbox:
     # -- what came of it ------------------------------------------------------------------------------------------
 
     def answered(self, now: float, ticket: Ticket, judgement: Judgement, body: bytes, sent_at: float) -> list[Action]:
-        """Learn from any answer, to what was sent at ``sent_at``."""
+        """Learn from the answer to a ticket; what to do about it."""
         self._run_answered(now, judgement, sent_at)
         match ticket:
             case Batch():
@@ -325,7 +319,7 @@ class Outbox:
                 self.backoff.passed()
 
     def failed_alone(self, now: float, judgement: Judgement, sent_at: float) -> None:
-        """There was no good answer to this run, while its server is well: more than once, and it is the run's."""
+        """This run got no good answer though its server is well."""
         self.backoff.failed(now, sent_at=sent_at)
         if self.backoff.attempt_number > 1:
             self._say(judgement)

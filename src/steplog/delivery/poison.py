@@ -1,11 +1,9 @@
 """The poison test: does the server refuse this record, or everything? Pure.
 
-A poison record is one that can never be delivered, and would hold back all that comes after it. It goes to quarantine
-only if the server, in the same episode, takes anything else of the run. So a refusal alone proves nothing, nor does
-something that was accepted before it, or long after. What counts is a *round*: the record is refused, and the very next
-request, a harmless *control*, is accepted. One round may be an accident (a proxy that refused everything stopped just
-then), two are not. A server fault (500) is worse evidence than a refusal, since healthy servers have them too:
-``FAULT_ROUNDS`` rounds.
+A poison record (as in poison message) can never be delivered, and would hold back all after it. It goes to quarantine
+only if the server takes anything else of the run in the same episode. What counts is a *round*: the record is refused,
+and the very next request, a harmless *control*, is accepted. One round may be an accident, two are not. A server fault
+(500) is weaker evidence than a refusal: ``FAULT_ROUNDS`` rounds.
 
     refused ──▶ control accepted: a round    (and the record again, or enough rounds: poison)
             ──▶ control refused: blocked, everything is; the control again, slowly, and count from none
@@ -24,8 +22,8 @@ ROUNDS = 2
 class PoisonTest:
     """Of the positions ``[first, end)``.
 
-    ``vouched``: a control was accepted since it began; ``blocked``: none since one was refused. ``fault``: the refusals
-    are faults; ``words`` are the server's.
+    ``vouched``: a control was accepted since it began; ``blocked``: none since one was refused. ``fault``: the refusals are
+    faults; ``words`` are the server's.
     """
 
     __slots__ = ("_open", "blocked", "end", "fault", "first", "rounds", "vouched", "words")
@@ -52,7 +50,7 @@ class PoisonTest:
         self.fault, self.words, self._open = fault, words, True
 
     def control_accepted(self) -> bool:
-        """The control is accepted; whether the record itself is certainly refused."""
+        """The control is accepted; whether the record is poison."""
         self.rounds += self._open
         self.vouched, self.blocked, self._open = True, False, False
         return self.rounds >= (FAULT_ROUNDS if self.fault else ROUNDS)

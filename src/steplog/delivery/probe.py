@@ -1,14 +1,11 @@
 """The capability probe: is the run on the server, whose key is it, and does the server take ranges? Pure.
 
-Before anything is sent of an adopted run, the server must say that the key belongs to the run's account. Then it is
-asked for the run, unless its creation has just said what the server is. A 404 on any of the run's routes has it asked
-again.
+Of an adopted run nothing is sent until the server says that the key belongs to the run's account. Then the server is
+asked for the run, and again after a 404 on any of the run's routes.
 
 A stock server has no such route (404, 405), so the project's runs are listed: not among them means that the run is
-*gone*. Listed means stock, if the run is then asked for once more with the same answer: a writer that has turned to a
-stock server's ways never turns back, and one answer of a proxy must not decide that.
-
-A run that is gone is asked for at long intervals: a proxy may have said 404, and nothing is lost meanwhile.
+*gone*. Listed means stock, if a second question for the run gets the same answer: turning to stock is for ever, and one
+answer of a proxy must not decide it. A run that is gone is asked for at long intervals.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ class Question(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The ticket of a question about a run."""
+    """The ticket of a question."""
 
     question: Question
     run: str
@@ -56,7 +53,7 @@ class Probe:
 
 
 class CapabilityProbe:
-    """Of one run; ``account``: whose key it takes (None: whoever made it is here). ``backoff`` is the run's."""
+    """Of one run; ``account``: whose key it takes, None: that of this process. ``backoff`` is the run's."""
 
     def __init__(self, address: RunAddress, account: str | None, backoff: Backoff) -> None:
         self.address = address
@@ -76,7 +73,7 @@ class CapabilityProbe:
         self.question, self.takes_ranges, self.gone, self._listed = None, takes_ranges, False, False
 
     def rekeyed(self) -> None:
-        """Another key is used from now on."""
+        """The key has changed."""
         if self._account is not None:
             self.question = Question.ACCOUNT
 
@@ -105,7 +102,7 @@ class CapabilityProbe:
         return Send(request, Probe(question, address.run))
 
     def answered(self, now: float, ticket: Probe, judgement: Judgement, body: bytes) -> None:
-        """Learn from an answer to a question."""
+        """Learn from the answer to a question."""
         if ticket.question is Question.ACCOUNT:
             self._account_answered(now, judgement, body)
         elif ticket.question is Question.RUN:

@@ -1,15 +1,11 @@
-"""Where records go that the server refuses for good: a file ``quarantine`` in the run's spool directory.
+"""The quarantine: records that the server refuses for good, in a file ``quarantine`` in the run's spool directory.
 
-One JSON object a line: writer, position, name, value, step, time, and what the server said. A record counts as set
-aside once its line is on the disk, under a name that is. Whoever delivers the run later reads the file first, so that a
-record is set aside once; the lines that it finds may not have reached the disk, so it begins by writing them again.
+One JSON object a line: writer, position, name, value, step, time, and what the server said. A record counts as
+quarantined once its line is synced. Whoever delivers the run later reads the file first. Lines that it finds may not
+have been synced, so it writes them again.
 
-The disk may stall, and whoever decides that a record is set aside must not wait for it. So a line is *owed* from then
-on; the keeper writes it, under no lock, and tells whether it is safe. What is told of other processes' lines is what
-was there when the file was opened.
-
-Lines are appended. After an error nobody knows what the file's end is, nor, if it was a sync that failed, whether the
-next one tells the truth: so the next line goes into a new file, with those before it, which then takes the name.
+The disk may stall, so a line is *owed* until maintenance has written it, under no lock. After a failed write or sync
+the end of the file is not known, so the next line goes into a new file, with those before it, which replaces the old.
 """
 
 from __future__ import annotations
@@ -31,7 +27,7 @@ _NAME = "quarantine"
 
 
 def kept_aside(spool: Path) -> list[Path]:
-    """The files of a run that hold what cannot be delivered: what a server refused, and what is damaged."""
+    """The files of a run that hold what cannot be delivered: refused by the server, or damaged."""
     return [*spool.glob(_NAME), *spool.glob(f"*/*{DAMAGED_SUFFIX}")]
 
 
@@ -51,7 +47,7 @@ class QuarantineFile:
         self._owed: list[Quarantine] = []
 
     def open(self) -> None:
-        """See what was set aside before; nothing where that cannot be read, or not be made safe."""
+        """Read what is in quarantine; nothing where that cannot be read, or not be synced."""
         try:
             lines = self._lines()
             if lines and not self._takes_more:
@@ -65,11 +61,11 @@ class QuarantineFile:
         return {line.position for line in self._safe if line.writer == writer}
 
     def put(self, action: Quarantine) -> None:
-        """Have the record kept, at the next ``write``."""
+        """Keep the record, at the next ``write``."""
         self._owed.append(action)
 
     def write(self, lock: AbstractContextManager[object]) -> list[Quarantined]:
-        """Have on disk what is owed there; for each record, whether it is safe."""
+        """Write what is owed; for each record, whether it is safe."""
         with lock:
             owed, self._owed = self._owed, []
         if not owed:
@@ -96,7 +92,7 @@ class QuarantineFile:
         return True
 
     def _lines(self) -> dict[_Line, bytes]:
-        """The whole lines; one that was cut short is of a record that is still in the journal."""
+        """The whole lines; a line that was cut short is of a record that is still in the journal."""
         try:
             data = self._files.read(self.path)
         except FileNotFoundError:

@@ -1,27 +1,21 @@
 """A journal on its way to a server that takes ranges. Pure.
 
-A range begins at the last acknowledged end, and one is under way at a time. It is ready by size, by age, or because
-somebody waits. What happens to it:
+A range begins at the last acknowledged end, and one is under way at a time. It is due by size, by age, or because
+somebody waits. The answers:
 
-* accepted: the journal is acknowledged to its end, and the next may be twice as large again;
-* the server's mark (409) lies elsewhere: the journal goes on from there. If that is backwards (an older backup was
-  restored), what is still in the journal is sent again, and what is not is covered by empty ranges, and counted;
-* too large: the first half of it, and so on down to one record;
-* in the wrong encoding: once more, without compression or with it again;
-* refused: the first half of it, and so on down to one record, which gets a poison test; the control is an empty range
-  at the same place. A poison record goes to quarantine. If the control is refused too, everything is kept, said once,
-  and the control goes out again, slowly;
-* a server fault (500) five times in a row on the same range: the control tells whether it is the range's; if so, it is
-  halved as one that is refused, and its record is found to be poison after more rounds.
+* accepted: the journal is acknowledged to its end, and the next may be twice as large;
+* conflict (409): the journal goes on from the server's mark. If that is backwards (an older backup was restored), what
+  is still in the journal is sent again, and what is not is covered by empty ranges, and counted;
+* too large: half of it next, down to one record;
+* wrong encoding: without compression, or with it again;
+* refused: half of it next, down to one record, which gets a poison test; the control is an empty range;
+* a server fault (500), five times in a row: a control tells whether it is the range's own; if so, as refused.
 
-While a record is on its way to quarantine nothing is sent: each range would cover it, and it is not safe yet. Records
-that go there one after the other, with nothing accepted in between, come at the pace of back-off.
+While a record goes to quarantine nothing is sent, since each range would cover it. Several in a row, with nothing
+accepted in between, go there at the pace of back-off.
 
-What is given up for want of room (``on_full``) while it is under way is delivered if it is accepted, and is not sent
-again if not.
-
-While no answer tells what became of a range, the cursor keeps how far it reached: should the server turn into a stock
-one, its records may arrive there twice, and are counted.
+While the answers to ranges are lost, the cursor keeps how far they reached: should the server turn into a stock one,
+their records may arrive twice, and are counted.
 """
 
 from __future__ import annotations
@@ -51,7 +45,7 @@ _PLAIN = {"Content-Type": wire.CONTENT_TYPE_RANGE}
 
 
 class RangeStream(Stream):
-    """Sends one journal; ``batch_age_s`` is how long records may linger."""
+    """``batch_age_s`` is how long records may linger."""
 
     def __init__(
         self, journal: Journal, quarantined: Collection[int], batch_age_s: float, source: random.Random
@@ -68,11 +62,11 @@ class RangeStream(Stream):
 
     @property
     def quarantining(self) -> bool:
-        """Whether a record is on its way to quarantine."""
+        """Whether a record is going to quarantine."""
         return self.head.quarantining
 
     def due_at(self, now: float, hurry: bool) -> float | None:
-        """When there is something to send, or enough may be there, on the monotonic clock; None: nothing, for now."""
+        """When to send, or to look again, on the monotonic clock; None: nothing to send."""
         head, linger = self.head, self._linger
         if head.quarantining:
             return None
@@ -91,23 +85,23 @@ class RangeStream(Stream):
         return max(head.backoff.due, self._pace.due, now if ready or whole else ready_at)
 
     def look_again(self) -> None:
-        """There may be more than was to be expected."""
+        """There may be more to send than expected."""
         self._linger.look_at = 0.0
 
     def settled(self, end: int) -> bool:
-        """Whether no record below ``end`` is left to send."""
+        """Whether no record below ``end`` is left."""
         return self.backlog.settled(end)
 
     def empty(self) -> bool:
-        """Whether no record at all is left to send."""
+        """Whether no record is left."""
         return self.backlog.empty()
 
     def pending(self) -> int:
-        """How many records are written and neither delivered nor in quarantine; the cost grows with their number."""
+        """How many records are left."""
         return self.backlog.pending()
 
     def give_up(self, end: int) -> None:
-        """Do without the records below ``end``, which is readable."""
+        """Give up the records below ``end``, which is readable."""
         self.backlog.give_up(end)
         test = self.head.poison_test
         if test is not None and test.first < end:
@@ -217,11 +211,11 @@ class RangeStream(Stream):
         return self.head
 
     def pass_over(self, position: int) -> None:
-        """The ranges cover it from now on."""
+        """Cover it in the ranges from now on."""
         self.backlog.pass_over(position)
 
     def _go_on_from(self, now: float, mark: int) -> None:
-        """The server's mark is not where the range began."""
+        """Take the server's mark for the beginning."""
         delivered, written = self.journal.cursor.delivered, self.journal.written()
         self.head.poison_test = None
         self._conflicts += 1

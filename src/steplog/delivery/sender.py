@@ -1,16 +1,15 @@
-"""The sender: which exchange is due next, over all runs of a process and all their servers. Pure.
+"""The sender: which request is due next, over all runs of a process and all their servers. Pure.
 
-A failure sets a due time at one of three levels: the *server* (its address and key: no answer, 5xx, 429, 401), the
-*run* (403, 404, 3xx) or the *range* (what the server refuses in particular). While a server is down, one *trial* at a
-time speaks for all its runs, as in a half-open circuit breaker. Runs that somebody waits for come first, then the
-process's own, then adopted ones; of these the one that has waited longest.
+A failure delays one of three: the *server* (its address and key: no answer, 5xx, 429, 401), the *run* (403, 404, 3xx)
+or the *range* (what is refused in particular). While a server is down, one *trial* at a time speaks for all its runs,
+as in a half-open circuit breaker. Runs that somebody waits for come first, then the process's own, then adopted ones;
+of these the one that has waited longest.
 
-A run whose request fails while its server is well (it answers 500 to that alone, or never confirms it) waits by itself
-as well, or it would spoil the server for the others again and again. So it does where it alone is asked to wait
-(``Retry-After``): that holds for the whole server only once a second run has failed, too.
+One failure proves little: a run that alone fails or is asked to wait (``Retry-After``) waits alone. Once a second run
+has failed too, it is the server.
 
-``next`` decides, the caller exchanges, ``answered`` learns and says what to do; ``stumbled`` if either raised. A change
-of state is said once: that a server is in trouble, once it has failed twice in a row.
+``next`` decides, the caller exchanges, ``answered`` learns and says what to do; ``stumbled`` if either raised. Trouble
+with a server is logged once, at its second failure in a row.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _SERVER_TROUBLE = frozenset((Verdict.AGAIN, Verdict.FAULT, Verdict.KEY_REFUSED))
 
 
 class ServerState:
-    """A server as the sender knows it: how to reach it, and how it is."""
+    """A server, how to reach it, and how it is."""
 
     def __init__(self, transport: Transport, source: random.Random) -> None:
         self.transport = transport
@@ -52,7 +51,7 @@ class ServerState:
 
 
 class InFlight:
-    """A request under way: for whom, over which server and lane, and sent when, on the monotonic clock."""
+    """A request under way; ``sent_at`` is on the monotonic clock, in seconds."""
 
     __slots__ = ("lane", "outbox", "request", "sent_at", "server", "ticket")
 
@@ -66,15 +65,15 @@ class InFlight:
 
 
 class StoreFirst(NamedTuple):
-    """Have this run's manifest stored, then ask again."""
+    """Store this run's manifest, then ask again."""
 
     outbox: Outbox
 
 
 class _Entry:
-    """A run among the others; ``turn`` is when it had its last one.
+    """A run among the others; ``turn`` is that of its last request.
 
-    ``quiet``: where nothing was found on a lane, until when it is not looked at there again, and for how long then.
+    ``quiet``: by lane, until when it is not looked at, and for how many seconds.
     """
 
     __slots__ = ("adopted", "outbox", "quiet", "server", "turn")
@@ -87,7 +86,7 @@ class _Entry:
         self.quiet: dict[int, tuple[float, float]] = {}
 
     def rest(self, now: float, lane: int, most_s: float) -> float:
-        """Nothing is there; when to look again."""
+        """Look again later, each time later still; when."""
         seconds = min(self.quiet.get(lane, (0.0, _QUIET_MIN_S))[1] * 2, most_s)
         self.quiet[lane] = now + seconds, seconds
         return now + seconds
@@ -97,7 +96,7 @@ class _Entry:
 
 
 class Sender:
-    """All runs of a process; one that is quiet is looked at every ``quiet_max_s``, unless it is woken."""
+    """All runs of a process; a quiet one is looked at every ``quiet_max_s``, or when woken."""
 
     def __init__(self, source: random.Random, quiet_max_s: float = _QUIET_MAX_S) -> None:
         self._source = source
@@ -110,7 +109,7 @@ class Sender:
         self._woken = False
 
     def add(self, now: float, outbox: Outbox, transport: Transport, adopted: bool = False) -> None:
-        """Deliver this from now on; or, if it is known, over this transport from now on."""
+        """Deliver a run from now on, or use this transport for it from now on."""
         if transport not in self._servers:
             self._servers[transport] = ServerState(transport, self._source)
         self._entries[outbox] = _Entry(outbox, self._servers[transport], adopted)
@@ -118,7 +117,7 @@ class Sender:
         self._drop_servers()
 
     def remove(self, outbox: Outbox) -> None:
-        """Forget it."""
+        """Forget a run."""
         if self._entries.pop(outbox, None) is not None:
             outbox.name_lanes.share(Counter())
         self._drop_servers()
@@ -128,30 +127,30 @@ class Sender:
         self._servers = {transport: server for transport, server in self._servers.items() if server in used}
 
     def trouble(self, outbox: Outbox) -> str | None:
-        """What keeps a run from being delivered, if anything does."""
+        """What keeps a run from being delivered; None while nothing does."""
         entry = self._entries.get(outbox)
         return outbox.trouble or (entry.server.trouble if entry is not None else None)
 
     def silent_s(self, outbox: Outbox, now: float) -> float:
-        """For how long its server has been asked and has not answered, in seconds."""
+        """Seconds since its server was first asked without an answer."""
         entry = self._entries.get(outbox)
         return 0.0 if entry is None or entry.server.asked_at is None else now - entry.server.asked_at
 
     def gives_way(self, flight: InFlight, outbox: Outbox) -> bool:
-        """Whether a request that nobody waits for keeps a run that somebody waits for from another server."""
+        """Whether this request, which nobody waits for, keeps a run that somebody waits for from another server."""
         entry = self._entries.get(outbox)
         return entry is not None and entry.server is not flight.server and not flight.outbox.waiters
 
     def wake(self) -> None:
-        """Look at each again, however quiet it was. Safe in a signal handler."""
+        """Look at all runs at the next call. Safe in a signal handler."""
         self._woken = True
 
     def lanes(self) -> int:
-        """How many requests at a time are of use to stock servers; 0: there is none."""
+        """How many requests at a time stock servers can use; 0: there is no stock server."""
         return max(map(Outbox.lanes, self._entries), default=0)
 
     def next(self, now: float, lane: int = 0) -> InFlight | StoreFirst | float | None:
-        """What is due on this lane now, or when something will be, or when to look again; None: nothing is here."""
+        """What is due on this lane, or when to ask again; None: there are no runs."""
         if self._woken:
             self._woken = False
             for entry in self._entries.values():
@@ -194,7 +193,7 @@ class Sender:
         return flight
 
     def answered(self, now: float, flight: InFlight, answer: Answer | str) -> list[Action]:
-        """Learn from an answer, or from why there was none; what is to be done about the run now."""
+        """Learn from an answer, or from why there was none; what to do about the run."""
         server, outbox, ticket = flight.server, flight.outbox, flight.ticket
         self._at = outbox
         if isinstance(answer, str):
@@ -219,7 +218,7 @@ class Sender:
         return actions
 
     def stumbled(self, now: float) -> None:
-        """Something was raised in the middle of a run: let it wait, and the others go on."""
+        """An exception came out of a run: it waits, and the others go on."""
         outbox, self._at = self._at, None
         if outbox is not None:
             outbox.backoff.failed(now)

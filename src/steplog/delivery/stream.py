@@ -1,6 +1,6 @@
-"""A stream: one writer's journal on its way to a server, and the poison test of what is next. Pure.
+"""A stream: one writer's journal on its way to a server, and the poison test of what is sent next. Pure.
 
-``ranges`` and ``metrics`` are the two kinds: to a server that takes ranges, and to a stock one.
+There are two kinds: ``ranges``, to a server that takes ranges, and ``metrics``, to a stock one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Head", "Stream"]
 
 
 class Head:
-    """What is sent next of a queue in order, and what is known of it."""
+    """What is sent next, and what is known of it."""
 
     __slots__ = ("backoff", "faults", "poison_test", "quarantining")
 
@@ -36,7 +36,7 @@ class Head:
 
 
 class Stream:
-    """One writer's journal on its way to a server."""
+    """``quarantined``: the positions that are in quarantine."""
 
     def __init__(self, journal: Journal, quarantined: Collection[int], source: random.Random) -> None:
         self.journal = journal
@@ -79,7 +79,7 @@ class Stream:
         return [Quarantine(record, test.words)]
 
     def quarantined(self, now: float, event: Quarantined) -> None:
-        """Go on without the record, if it is safe in quarantine."""
+        """Go on without the record, if it is safe."""
         position = event.record.first
         head = self.head_at(position)
         test, head.quarantining = head.poison_test, False

@@ -1,8 +1,8 @@
-"""What goes between the outbox and whoever exchanges: tickets, which say what is asked, and actions. Pure.
+"""What goes between the outbox and whoever drives it: tickets, events and actions. Pure.
 
-The outbox is a core in h11's way. ``next`` gives a ``Send``: a request, and a *ticket*, the value that says what the
-request is for. The answer comes back with that ticket, and gives *actions* for the one that drives the outbox.
-No function waits in between, so the state of a run is all in the outbox, and a test can replay any order of events.
+The outbox is a core as h11's connection is: ``next`` gives a ``Send``, a request with a *ticket* that says what it is
+for; the answer comes back with that ticket and gives *actions*. No closure waits in between, so all state is in the
+outbox, and a test can replay any order of events.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ class Ticket(Protocol):
 
     @property
     def suspect(self) -> bool:
-        """Whether a server fault (500) is expected to be the record's own, and says nothing of the server."""
+        """Whether a server fault (500) would be the record's own, and say nothing of the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A range of a writer's records. ``reach``: how far earlier ranges reached whose answers were lost."""
+    """A range of records. ``reach``: how far earlier ranges reached whose answers were lost."""
 
     range: Range
     reach: int
@@ -75,7 +75,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class EmptyBatch:
-    """The control request of a poison test: an empty range where the suspect one begins."""
+    """The control of a poison test: an empty range where the suspect one begins."""
 
     writer: str
     position: int
@@ -97,7 +97,7 @@ class Metric:
     suspect: bool = False
 
     def confirms(self, body: bytes) -> bool:
-        """A stock server answers with a JSON object that names no other metric."""
+        """The answer is a JSON object that names no other metric."""
         try:
             return msgspec.json.decode(body, type=_Named).name in (self.name, None)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -106,7 +106,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class EmptyPatch:
-    """The control request of a poison test on a stock server: a PATCH of the run that changes nothing."""
+    """The control of a poison test on a stock server: a PATCH of the run that changes nothing."""
 
     writer: str
     lane: int
@@ -140,21 +140,18 @@ class Send(NamedTuple):
 
 
 class Store(NamedTuple):
-    """Have the manifest say what has become of the run, before anything else of it is sent."""
+    """Store in the manifest what has become of the run."""
 
 
 class Quarantine(NamedTuple):
-    """Have the one record of a range kept, with the server's words; ``Quarantined`` tells when that is done.
-
-    Until then it is neither sent again nor acknowledged.
-    """
+    """Keep the one record of a range, with the server's words; until ``Quarantined`` says so it is not sent again."""
 
     record: Range
     words: str
 
 
 class Quarantined(NamedTuple):
-    """Whether the record of a range is safe in the quarantine now."""
+    """Whether the record of a range is safe in quarantine."""
 
     record: Range
     safe: bool

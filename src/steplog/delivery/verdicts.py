@@ -6,7 +6,7 @@ repeats the metric's name). A bare 200, as from a captive portal, is none.
 ====================================  ==============  ================================================================
 answer                                verdict         what the sender does
 ====================================  ==============  ================================================================
-2xx that echoes                       ACCEPTED        goes on
+2xx that confirms                     ACCEPTED        goes on
 none, 408, 425, 429, 501 and up,      AGAIN           the same again, later; all runs of the server wait
 2xx that does not echo
 500                                   FAULT           the same again; if it keeps to one range, halves it
@@ -45,7 +45,7 @@ _DECLINED = frozenset((425, 429))
 
 
 class Verdict(Enum):
-    """What an answer means for the sender; see the table above."""
+    """What an answer means; see the table above."""
 
     ACCEPTED = "accepted"
     AGAIN = "again"
@@ -78,9 +78,9 @@ NOT_STORED = REFUSALS | {Verdict.KEY_REFUSED, Verdict.FORBIDDEN, Verdict.MISSING
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict with the server's words, the delay it asks for, its mark (CONFLICT only), and the status it came with.
+    """A verdict with the server's words, the delay it asks for, its mark (CONFLICT only), and the status; 0: no answer.
 
-    ``declined``: an AGAIN by which the server says that it did not even look (425, 429). ``status`` 0: no answer.
+    ``declined``: an AGAIN by which the server says that it did not even look (425, 429).
     """
 
     verdict: Verdict
@@ -95,10 +95,10 @@ class _Mark(msgspec.Struct):
     mark: int
 
 
-def judge(answer: Answer, echoes: Callable[[bytes], bool]) -> Judgement:
-    """What an answer means; ``echoes`` says whether the body of a success confirms what was sent."""
+def judge(answer: Answer, confirms: Callable[[bytes], bool]) -> Judgement:
+    """What an answer means; ``confirms`` says whether the body of a success confirms what was sent."""
     status = answer.status
-    if 200 <= status < 300 and echoes(answer.body):
+    if 200 <= status < 300 and confirms(answer.body):
         return Judgement(Verdict.ACCEPTED, status=status)
     words = f"{status} {_words(answer.body)}".strip()
     delay = retry_after_s(answer.headers)
@@ -115,12 +115,12 @@ def judge(answer: Answer, echoes: Callable[[bytes], bool]) -> Judgement:
 
 
 def may_pass(status: int) -> bool:
-    """Whether an answer with this status is no refusal: the same request may be answered otherwise a little later."""
+    """Whether the same request may be answered otherwise a little later."""
     return status in _AGAIN or status >= 500
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """The delay that the server asks for, in seconds within [0, 1 h]; None when it asks for none that makes sense."""
+    """The delay that the server asks for, in seconds within [0, 1 h]; None: none that makes sense."""
     text = headers.get("retry-after", "").strip()
     if not text:
         return None

@@ -1,8 +1,7 @@
-"""The wire format: the server's paths, and records and answers as they travel.
+"""The wire format: the server's paths, and records and answers as they travel. Pure; shared with the server.
 
-Pure, and shared with the embedded server. The API is described in ``docs/api.md``. A range travels as the
-body that ``journal.range`` specifies; this module adds what is JSON: the paths, a single metric for a
-stock server, and the acknowledgement of a range.
+``docs/api.md`` describes the API, ``journal.range`` the body of a range. This module adds what is JSON: the paths, a
+single metric for a stock server, and answers.
 
 JSON has no NaN or infinity. Where a value must be JSON they are the strings ``"NaN"``, ``"Infinity"`` and
 ``"-Infinity"``, as in the proto3 JSON mapping (https://protobuf.dev/programming-guides/json/).
@@ -174,7 +173,7 @@ def metric_bodies(batch: Range) -> Iterator[tuple[int, str, bytes]]:
 
 
 def acknowledges(body: bytes, writer: str, first: int, end: int) -> bool:
-    """Whether an answer's body parses and repeats the range that was sent; nothing less is an acknowledgement."""
+    """Whether an answer's body repeats the range that was sent; nothing less is an acknowledgement."""
     try:
         answer = msgspec.json.decode(body, type=Acknowledgement)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
