@@ -103,6 +103,25 @@ def test_a_probe_of_a_run_that_is_removed_does_not_block_the_others():
     assert isinstance(sender.next(1010.0), InFlight)
 
 
+def test_a_trial_whose_answer_raises_does_not_block_the_others(monkeypatch):
+    """The trial stayed under way for ever, and the server's runs waited for its answer."""
+    server = MemoryServer()
+    sender, made = lines(2, server)
+    sender.next(1000.0)
+    first = sender.next(1001.0)
+    assert isinstance(first, InFlight)
+    sender.answered(1001.0, first, "no")
+    trial = sender.next(1003.0)
+    assert isinstance(trial, InFlight)
+    answer = made[0].exchange(trial)
+    with monkeypatch.context() as patch:
+        patch.setattr("steplog.delivery.sender.judge", lambda answer, confirms: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            sender.answered(1004.0, trial, answer)
+    sender.stumbled(1004.0)
+    assert isinstance(sender.next(1010.0), InFlight)
+
+
 def test_a_server_that_is_down_does_not_hold_back_another():
     sender, made = lines(2)
     made[0].server.script = lambda request: Fault.refused()

@@ -115,8 +115,8 @@ class Agent:
     ) -> bool:
         """Wait until what is written by now is delivered, and with ``status`` until that is set; whether it is.
 
-        ``whole``: also until a status that was decided before is set. Ends after ``timeout_s``, or when ``goes_on``, asked
-        a few times a second, says no. Lets KeyboardInterrupt through.
+        ``whole``: also until a status that was decided before is set. Ends after ``timeout_s``, or when ``goes_on``,
+        asked a few times a second, says no. Lets KeyboardInterrupt through.
         """
 
         def waits() -> bool:

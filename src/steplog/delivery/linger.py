@@ -1,4 +1,4 @@
-"""Linger: how long records wait for others, so that one request carries many. Pure. (The word is Kafka's.)
+"""Linger: how long records wait for others, so that one request carries many (Kafka's word). Pure.
 
 At most ``batch_age_s``, counted from the last look that left none behind; less by twice the longest exchange of late,
 down to half, so that a record is delivered before a spool interval is over.

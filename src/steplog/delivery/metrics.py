@@ -68,7 +68,7 @@ class MetricStream(Stream):
         return any(lane.quarantining for lane in self.lanes)
 
     def due_at(self, now: float, lane: int) -> float | None:
-        """When this lane has something to send, on the monotonic clock; None: nothing, or its record goes to quarantine."""
+        """When this lane has something to send, on the monotonic clock; None: nothing for now."""
         of_lane = self.lanes[lane]
         if of_lane.quarantining:
             return None

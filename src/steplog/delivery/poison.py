@@ -22,8 +22,8 @@ ROUNDS = 2
 class PoisonTest:
     """Of the positions ``[first, end)``.
 
-    ``vouched``: a control was accepted since it began; ``blocked``: none since one was refused. ``fault``: the refusals are
-    faults; ``words`` are the server's.
+    ``vouched``: a control was accepted since it began; ``blocked``: none since one was refused. ``fault``: the refusals
+    are faults; ``words`` are the server's.
     """
 
     __slots__ = ("_open", "blocked", "end", "fault", "first", "rounds", "vouched", "words")

@@ -196,14 +196,14 @@ class Sender:
         """Learn from an answer, or from why there was none; what to do about the run."""
         server, outbox, ticket = flight.server, flight.outbox, flight.ticket
         self._at = outbox
+        if server.trial is flight:  # first of all: whatever is raised below, another trial may follow
+            server.trial = None
         if isinstance(answer, str):
             judgement, body = Judgement(Verdict.AGAIN, answer), b""
         else:
             judgement, body = judge(answer, ticket.confirms), answer.body
             server.asked_at = None
         verdict = judgement.verdict
-        if server.trial is flight:
-            server.trial = None
         if verdict not in _SERVER_TROUBLE or (verdict is Verdict.FAULT and ticket.suspect):
             self._server_well(server)
         else:

@@ -8,7 +8,7 @@ answer                                verdict         what the sender does
 ====================================  ==============  ================================================================
 2xx that confirms                     ACCEPTED        goes on
 none, 408, 425, 429, 501 and up,      AGAIN           the same again, later; all runs of the server wait
-2xx that does not echo
+2xx that does not
 500                                   FAULT           the same again; if it keeps to one range, halves it
 409 with a mark                       CONFLICT        goes on from there
 413                                   TOO_LARGE       halves the batch
