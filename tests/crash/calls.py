@@ -61,6 +61,7 @@ class Verdict:
     returned: int = 0
     stored: int = 0
     in_flight: int = 0  # stored, and had not returned
+    excluded: int = 0  # returned and not stored, but counted as dropped or made without shared memory: not in ``lost``
     lost: list[tuple[int, int]] = field(default_factory=list)
     twice: list[tuple[int, int]] = field(default_factory=list)
     wrong: list[tuple[str, Any, int]] = field(default_factory=list)
@@ -93,7 +94,8 @@ def compare(
 ) -> Verdict:
     """What the server holds of a run, in the order of arrival, against the calls that returned.
 
-    A call that was in flight may be there or not, and so may those that the run may have counted as dropped.
+    A call that was in flight may be there or not, and so may those that are ``unsure``: the run may have counted them
+    as dropped, or they were made without shared memory.
     """
     verdict = Verdict(returned=sum(returned), stored=len(stored))
     seen: list[set[int]] = [set() for _ in range(THREADS)]
@@ -114,7 +116,9 @@ def compare(
         seen[thread].add(number)
         last[name, thread] = number
     for thread in range(THREADS):
-        missing = set(range(returned[thread])) - seen[thread] - set(unsure[thread])
+        absent = set(range(returned[thread])) - seen[thread]
+        missing = absent - set(unsure[thread])
+        verdict.excluded += len(absent) - len(missing)
         verdict.lost += [(thread, number) for number in sorted(missing)]
     return verdict
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import random
 import subprocess
@@ -15,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from benchmarks.machine import kernel, processor
 
 from crash.calls import Verdict, totals
 from crash.episode import Episode, Kill, Outcome
@@ -95,6 +96,7 @@ class Series:
             "runs": len(self.verdicts),
             "calls": sum(verdict.returned for verdict in self.verdicts),
             "in_flight": sum(verdict.in_flight for verdict in self.verdicts),
+            "excluded": sum(verdict.excluded for verdict in self.verdicts),
             **totals(self.verdicts),
             "other": len(self.wrong) - sum(not verdict.good for verdict in self.verdicts),
             "by_state": dict(Counter(kill.state for kill in counted)),
@@ -129,8 +131,8 @@ def circumstances(directory: Path) -> dict[str, Any]:
         "commit": commit + ("+" if changed.strip() else ""),
         "format": {"segment": segment.VERSION, "range": ranges.VERSION},
         "append": ["pure", "c"] if _built else ["pure"],
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_memory_gib()} GiB",
-        "kernel": platform.release(),
+        "machine": processor(),
+        "kernel": kernel(platform.release()),
         "file_system": _file_system(directory),
         "python": platform.python_version(),
     }
@@ -141,10 +143,6 @@ def write_down(kind: str, seed: int, summary: dict[str, Any], directory: Path, s
     line = {"kind": kind, **circumstances(directory), "seed": seed, "seconds": round(seconds), **summary}
     with RESULTS.open("a") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def _memory_gib() -> int:
-    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
 
 
 def _file_system(directory: Path) -> str:

@@ -167,11 +167,14 @@ def kill_at_all(
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(work, range(len(batches))))
     verdicts = [verdict for _, outcome in done for verdict in outcome.verdicts]
+    amiss = [text for _, outcome in done for text in outcome.wrong]
     return {
         "calls_of_the_run": len(roots),
         "by_call": dict(Counter(call for call, _ in roots)),
         "kills": sum(killed for killed, _ in done),
         "calls": sum(verdict.returned for verdict in verdicts),
+        "excluded": sum(verdict.excluded for verdict in verdicts),
         **totals(verdicts),
-        "amiss": [text for _, outcome in done for text in outcome.wrong],
+        "other": len(amiss) - sum(not verdict.good for verdict in verdicts),
+        "amiss": amiss,
     }

@@ -1,4 +1,4 @@
-"""The tables of settings and commands in the docs, and the page of names, made from the code that they are about.
+"""The tables of settings, commands and crash tests in the docs, and the page of names, made from what they are about.
 
 A page has them between ``<!-- begin: NAME -->`` and ``<!-- end -->``; what stands there is written anew by
 
@@ -9,7 +9,6 @@ and a test says where a page is not as that would leave it.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -19,17 +18,16 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a program of its own
 
+from crash.published import published
 from docs import names
 from steplog.cli import main
-from steplog.journal import range as ranges
-from steplog.journal import segment
 from steplog.settings import documented
 
 __all__ = ["PAGES", "rewritten", "tables"]
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", DOCS / "settings.md", DOCS / "commands.md", DOCS / "python.md"]
+PAGES = [DOCS / name for name in ("guarantees.md", "settings.md", "commands.md", "python.md")]
 RESULTS = ROOT / "tests" / "crash" / "results.jsonl"
 _PART = re.compile(r"(<!-- begin: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BOUNDS = re.compile(r"; [\d<=]*x[<>]=\d+")  # the range of a number, which its error says
@@ -37,7 +35,12 @@ _BOUNDS = re.compile(r"; [\d<=]*x[<>]=\d+")  # the range of a number, which its 
 
 def tables() -> dict[str, str]:
     """Each by its name: ``settings``, ``commands``, ``names``, ``crashes``, and each command that has options."""
-    made = {"settings": _settings(), "commands": _commands(), "names": names.page(), "crashes": crashes(RESULTS)}
+    made = {
+        "settings": _settings(),
+        "commands": _commands(),
+        "names": names.page(),
+        "crashes": published(RESULTS.read_text("utf-8")),
+    }
     for name, command in _each_command():
         if rows := list(_options(command)):
             made[name] = _table(("option", "what"), rows)
@@ -48,25 +51,6 @@ def rewritten(text: str) -> str:
     """A page with its tables as they should be. Raises KeyError for a table of no such name."""
     known = tables()
     return _PART.sub(lambda part: f"{part[1]}{known[part[2]]}{part[3]}", text)
-
-
-def crashes(results: Path) -> str:
-    """The long runs of the crash tests with the present formats, summed."""
-    present = {"segment": segment.VERSION, "range": ranges.VERSION}
-    runs = [run for run in map(json.loads, results.read_text("utf-8").splitlines()) if run["format"] == present]
-
-    def total(name: str, *kinds: str) -> int:
-        return sum(run[name] for run in runs if run["kind"] in kinds)
-
-    both = ("kills", "system calls")
-    faults = {name: total(name, *both) for name in ("lost", "twice", "wrong", "out_of_order")}
-    found = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in faults.items())
-    return (
-        f"{total('kills', 'kills'):,} kills at random moments and {total('kills', 'system calls'):,} at system calls,\n"
-        f"{total('calls', *both):,} calls: {found}.\n"
-        f"{total('cuts', 'power cuts'):,} power cuts, {total('promised', 'power cuts'):,} records below `durable`:"
-        f" missing {total('missing', 'power cuts'):,}.\n"
-    )
 
 
 def _settings() -> str:

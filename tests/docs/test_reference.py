@@ -9,11 +9,10 @@ import pytest
 from starlette.routing import Route
 
 import steplog
+from crash.published import published
 from docs.names import GROUPS
-from docs.reference import DOCS, PAGES, crashes, rewritten, tables
+from docs.reference import DOCS, PAGES, RESULTS, rewritten, tables
 from steplog.delivery.wire import API
-from steplog.journal import range as ranges
-from steplog.journal import segment
 from steplog.server.access import Hosts
 from steplog.server.app import create_app
 from steplog.server.sqlite import SqliteStore
@@ -37,12 +36,61 @@ def test_a_table_that_was_changed_by_hand_is_found():
     assert rewritten(text) != text
 
 
-def test_the_crashes_of_another_format_are_not_summed(tmp_path):
-    run = {"kind": "kills", "kills": 7, "calls": 9, "lost": 1, "twice": 0, "wrong": 0, "out_of_order": 0}
-    present, other = {"segment": segment.VERSION, "range": ranges.VERSION}, {"segment": 0, "range": 0}
-    results = tmp_path / "results.jsonl"
-    results.write_text("".join(json.dumps(run | {"format": each}) + "\n" for each in (present, other, present)))
-    assert crashes(results).startswith("14 kills at random moments and 0 at system calls,\n18 calls: lost 2, twice 0")
+def test_every_crash_series_is_on_the_page_and_in_its_sums():
+    runs = [json.loads(line) for line in RESULTS.read_text("utf-8").splitlines()]
+    text = (DOCS / "guarantees.md").read_text("utf-8").split("<!-- begin: crashes -->")[1].split("<!-- end -->")[0]
+    rows = [row.strip("| ").split(" | ") for row in text.splitlines() if row.startswith("| 20")]
+    assert len(rows) == len(runs)
+    for run in runs:
+        cells = {run["time"][:10], *(f"{run[name]:,}" for name in ("calls", "lost", "cuts", "promised") if name in run)}
+        assert any(cells <= set(row) for row in rows), f"not on the page: {run}"
+    for versions in {json.dumps(run["format"]) for run in runs}:
+        kills, calls, cuts = (
+            [run for run in runs if run["kind"] == kind and json.dumps(run["format"]) == versions]
+            for kind in ("kills", "system calls", "power cuts")
+        )
+
+        def total(name: str, chosen: list[dict[str, int]]) -> str:
+            return f"{sum(run[name] for run in chosen):,}"
+
+        both = kills + calls
+        for part in (
+            f"{total('kills', kills)} kills at random moments",
+            f"{total('kills', calls)} kills at system calls",
+            f"{total('calls', both)} calls: lost {total('lost', both)}, twice {total('twice', both)},"
+            f" wrong {total('wrong', both)}, out of order {total('out_of_order', both)}",
+            f"{total('cuts', cuts)} power cuts, {total('promised', cuts)} records below `durable`:"
+            f" missing {total('missing', cuts)}, wrong {total('wrong', cuts)}",
+        ):
+            assert part in text
+
+
+def series(**fields) -> str:
+    run = {
+        "kind": "kills",
+        "time": "2030-01-01T00:00:00+00:00",
+        "commit": 40 * "a",
+        "seed": 1,
+        "machine": "m",
+        "kernel": "k",
+    }
+    zeros = {"twice": 0, "wrong": 0, "out_of_order": 0}
+    counts = {"format": {"segment": 1}, "python": "p", "kills": 7, "calls": 9, "lost": 0, **zeros}
+    return json.dumps(run | counts | fields) + "\n"
+
+
+def test_crash_series_of_different_formats_are_summed_apart():
+    text = published(series() + series(format={"segment": 2}, kills=5, calls=8) + series(lost=1, why="A bug"))
+    one, other = text.split("Formats: segment 2.")[0].split("Formats: segment 1.")
+    assert one.startswith("14 kills at random moments; 18 calls: lost 1, twice 0")
+    assert "1. A bug." in other
+    assert "5 kills at random moments; 8 calls: lost 0, twice 0" in other
+
+
+@pytest.mark.parametrize("fields", [{"lost": 1}, {"twice": 1}, {"other": 1}, {"amiss": 1}, {"kind": "kills, other"}])
+def test_a_crash_series_that_went_wrong_says_why_and_one_of_an_unknown_kind_is_refused(fields):
+    with pytest.raises(ValueError, match=r"why|kind"):
+        published(series(**fields))
 
 
 def test_every_public_name_is_on_the_page_of_names():
