@@ -11,7 +11,7 @@ from starlette.routing import Route
 import steplog
 from crash.published import published
 from docs.names import GROUPS
-from docs.reference import DOCS, PAGES, RESULTS, rewritten, tables
+from docs.reference import DOCS, PAGES, RESULTS, ROOT, rewritten, tables
 from steplog.delivery.wire import API
 from steplog.server.access import Hosts
 from steplog.server.app import create_app
@@ -95,6 +95,13 @@ def test_a_crash_series_that_went_wrong_says_why_and_one_of_an_unknown_kind_is_r
 
 def test_every_public_name_is_on_the_page_of_names():
     assert sorted(name for names in GROUPS.values() for name in names) == sorted(steplog.__all__)
+
+
+def test_every_file_that_the_pages_for_contributors_name_is_there():
+    for page in (DOCS / "contributing").glob("*.md"):
+        named = re.findall(r"`((?:\w+/)+\w+\.\w+)`", page.read_text("utf-8"))
+        missing = [name for name in named if not ((ROOT / name).exists() or (ROOT / "src" / "steplog" / name).exists())]
+        assert not missing, f"{page.name} names {missing}"
 
 
 def test_the_page_of_the_api_has_every_request_that_the_server_takes_and_no_other(tmp_path):
