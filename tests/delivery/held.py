@@ -30,10 +30,8 @@ class Held:
         self.looks = 0
         self.spooled = threading.Event()
 
-    def look(self, lock: Any) -> None:
+    def look(self, lock: Any) -> bool:
         self.looks += 1
-
-    def follow(self, lock: Any) -> bool:
         return False
 
     def decide(self, status: str) -> None:

@@ -4,8 +4,8 @@ The holder looks after every writer of the run on this host, living or dead: it 
 manifest. A run that has an owner, no status, and no living writer was killed: the holder decides that it is CRASHED.
 Once all is delivered, the status is sent, and nobody can append, the directories are removed.
 
-``look``, ``follow``, ``write``, ``spool`` and ``remove`` touch files: maintenance alone calls them, and they take the
-agent's lock only to decide. The rest is called under that lock and looks at memory alone.
+``look``, ``write``, ``spool`` and ``remove`` touch files: maintenance alone calls them, and they take the agent's lock
+only to decide. The rest is called under that lock and looks at memory alone.
 """
 
 from __future__ import annotations
@@ -87,10 +87,13 @@ class Lease:
         """What is decided of the run."""
         return self.manifest_store.manifest
 
-    def look(self, lock: AbstractContextManager[object]) -> None:
-        """Find new writers, a manifest that memory has lost, and a run that was killed."""
+    def look(self, lock: AbstractContextManager[object]) -> bool:
+        """Find new writers, a manifest that memory has lost, and a run that was killed; whether there is more to send.
+
+        Also reads what workers without shared memory have written since.
+        """
         found = [] if self._unchanged() else self._look_around()
-        self.follow(lock)
+        followed = [opened.follow(lock) for opened in list(self._journals.values())]
         with lock:
             for opened in found:
                 self._add(opened)
@@ -98,6 +101,7 @@ class Lease:
             self.shared = any(opened.alive is None for opened in others)
             if self.manifest.owner and self.manifest.status is None and not self._living():
                 self.decide("CRASHED")
+        return bool(found) or any(followed)
 
     def _look_around(self) -> list[OpenJournal]:
         if self.paths.memory is not None and not (self.paths.memory / "manifest").exists():
@@ -107,11 +111,6 @@ class Lease:
         if None in found:
             self._unchanged.forget()
         return [opened for opened in found if opened is not None]
-
-    def follow(self, lock: AbstractContextManager[object]) -> bool:
-        """Read what workers without shared memory have written since; whether there is anything."""
-        found = [opened.follow(lock) for opened in list(self._journals.values())]
-        return any(found)
 
     def decide(self, status: str) -> None:
         """Store which status the run gets, and send it after the records."""
@@ -195,7 +194,8 @@ class Lease:
         """Write to disk what is due after an interval; ``pressed``: memory is short."""
         with lock:
             self.manifest_store.retry()
-        self._write_manifest(lock)
+        if self.manifest_store.owed:
+            self._write_manifest(lock)
         for opened in list(self._journals.values()):
             opened.spool(lock, pressed)
         if self.spool_bytes():
@@ -205,17 +205,16 @@ class Lease:
         """Write what is owed to the disk, read what is wanted from it; whether anything waited for that."""
         wanted = [o.spooling.spool for o in list(self._journals.values()) if o.spooling.spool.wanted is not None]
         fetched = [spool.fetch(lock) for spool in wanted]
-        events = self._quarantine.write(lock)
+        events = self._quarantine.write(lock) if self._quarantine.owed else []
         if events:
             with lock:
                 for event in events:
                     self.outbox.quarantined(clock(), event)
                 self.outbox.release_waiters()
-        return self._write_manifest(lock) or bool(events) or any(fetched)
+        stored = self.manifest_store.owed and self._write_manifest(lock)
+        return stored or bool(events) or any(fetched)
 
     def _write_manifest(self, lock: AbstractContextManager[object]) -> bool:
-        if not self.manifest_store.owed:
-            return False
         self.manifest_store.write(lock)
         with lock:
             held_back, self.outbox.held_back = self.outbox.held_back, not self.manifest_store.safe

@@ -136,8 +136,6 @@ class Maintenance:
         if now >= self._keep_at:
             self._keep_at = now + min(KEEP_INTERVAL_S, self._spool_interval_s)
             self._keep(self._writers, now)
-            for lease in leases:
-                self._runs.attempt(partial(self._follow, lease))
             self._look_after()
         elif hasty := [writer for writer in self._writers if writer in used_up or not writer.calm()]:
             self._keep(hasty, now)
@@ -177,10 +175,6 @@ class Maintenance:
                 lease.ring_answered()
             self._runs.wake()
 
-    def _follow(self, lease: Lease) -> None:
-        if lease.follow(self._runs.lock):
-            self._runs.wake()
-
     def _look_after(self) -> None:
         with self._runs.lock:
             writers = [writer for writer in self._writers if not writer.gone]
@@ -197,7 +191,8 @@ class Maintenance:
             self._runs.attempt(self._adopt_others)
 
     def _look_at_run(self, lease: Lease) -> None:
-        lease.look(self._runs.lock)
+        if lease.look(self._runs.lock):
+            self._runs.wake()
         with self._runs.lock:
             lease.settle()
             lease.outbox.release_waiters()

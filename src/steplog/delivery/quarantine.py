@@ -44,7 +44,7 @@ class QuarantineFile:
         self._files = files or Files()
         self._takes_more = False  # it is on the disk as it is, so that a line can be appended
         self._safe: set[_Line] = set()
-        self._owed: list[Quarantine] = []
+        self.owed: list[Quarantine] = []
 
     def open(self) -> None:
         """Read what is in quarantine; nothing where that cannot be read, or not be synced."""
@@ -62,12 +62,12 @@ class QuarantineFile:
 
     def put(self, action: Quarantine) -> None:
         """Keep the record, at the next ``write``."""
-        self._owed.append(action)
+        self.owed.append(action)
 
     def write(self, lock: AbstractContextManager[object]) -> list[Quarantined]:
         """Write what is owed; for each record, whether it is safe."""
         with lock:
-            owed, self._owed = self._owed, []
+            owed, self.owed = self.owed, []
         if not owed:
             return []
         found = {
