@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient, get_default_client, login
-    from steplog.context import get_active_run, set_active_run
     from steplog.errors import (
         ConfigurationError,
         FormatError,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.report import Report, Stats
-    from steplog.run import Run, finish, flush, log
+    from steplog.run import Run, finish, flush, get_active_run, log, set_active_run
 
 __all__ = [
     "ConfigurationError",
@@ -71,7 +70,6 @@ __all__ = [
 _MODULES = {
     "lifecycle.attach": ("attach",),
     "client": ("TellurioClient", "get_default_client", "login"),
-    "context": ("get_active_run", "set_active_run"),
     "errors": (
         "ConfigurationError",
         "FormatError",
@@ -85,7 +83,7 @@ _MODULES = {
     "lifecycle.init": ("init",),
     "report": ("Report", "Stats"),
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
-    "run": ("Run", "finish", "flush", "log"),
+    "run": ("Run", "finish", "flush", "get_active_run", "log", "set_active_run"),
 }
 _module_of = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -15,19 +15,20 @@ from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from steplog import context, safeguard
+from steplog import safeguard
 from steplog.config import Config
+from steplog.context import ActiveRun
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
 from steplog.lifecycle import crash_record, exit_code, messages
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.exit_progress import ExitProgress
-from steplog.lifecycle.open_run import OpenRun
+from steplog.lifecycle.open_run import OpenRun, find_manifest, join, open_runs
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
 
-__all__ = ["FINISHING_INTERVAL_S", "Run", "finish", "flush", "log"]
+__all__ = ["FINISHING_INTERVAL_S", "Run", "finish", "flush", "get_active_run", "log", "set_active_run"]
 
 FINISHING_INTERVAL_S = 0.02
 _log = logging.getLogger("steplog")
@@ -177,9 +178,9 @@ class Run:
         return opened.report() if self._report is None else self._report
 
     def _finish(
-        self, opened: OpenRun | DisabledRun, status: RunStatus, timeout_s: float, exit_progress: ExitProgress
+        self, opened: OpenRun | DisabledRun, status: RunStatus, timeout_s: float, progress: ExitProgress
     ) -> None:
-        refused = opened.finish(status.value, timeout_s, exit_progress)
+        refused = opened.finish(status.value, timeout_s, progress)
         if refused is not None:
             import requests
 
@@ -202,29 +203,32 @@ class Run:
         """Mark the run FAILED, in the background: another one took its place. Not one that was entered."""
         if self._opened is not None and self._report is None and not self._entered:
             self._opened.finish_in_background(RunStatus.FAILED.value)
-            words = (
-                f"run {self.name} is FAILED: init() came before its end; use `with init(...) as run:` or run.finish()"
+            messages.say(
+                self._opened.settings.quiet,
+                logging.INFO,
+                f"run {self.name} is FAILED: init() came before its end; use `with init(...) as run:` or run.finish()",
             )
-            messages.say(self._opened.settings, logging.INFO, words)
+            if isinstance(self._opened, OpenRun):
+                safeguard.settle_later(self._opened)
             self._over(self._opened, RunStatus.FAILED)
 
     def _over(self, opened: OpenRun | DisabledRun, status: RunStatus) -> None:
         self._report = opened.report()
         self.status = status
-        context.forget(self)
+        _active.forget(self)
         safeguard.disarm(self)
 
     def __enter__(self) -> Run:
         self._open(None)
         self._entered = True  # whoever enters a run takes care of it
         safeguard.arm()
-        self._tokens.append(context.enter(self))
+        self._tokens.append(_active.enter(self))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        context.leave(self._tokens.pop())
+        _active.leave(self._tokens.pop())
         self._leave(error)
 
     def _leave(self, error: BaseException | None) -> None:
@@ -232,7 +236,7 @@ class Run:
             self.finish()
             return
         if self._opened is not None and self._report is None:
-            crash_record.keep_exception(self._opened, error)
+            crash_record.keep_exception(self._opened.log, self._opened.settings, error)
         try:
             self.finish(status=RunStatus.CRASHED)
         except Exception as second:  # noqa: BLE001 - the program's own exception goes on unreplaced
@@ -247,20 +251,23 @@ class Run:
         """As ``__exit__``, in a thread, so that the event loop goes on."""
         import asyncio  # a tenth of what an init() imports, for those who have imported it already
 
-        context.leave(self._tokens.pop())
+        _active.leave(self._tokens.pop())
         await asyncio.to_thread(self._leave, error)
 
     # -- opening ----------------------------------------------------------------------------------------------------
 
     def _open(self, client: TellurioClient | None) -> OpenRun | DisabledRun:
         if self._opened is None:
-            from steplog.lifecycle.attach import open_by_hand
-
-            return self._opened_as(open_by_hand(self, client))
+            if not self.uuid or self.project is None or self.organization is None:
+                raise ValueError("Run object is missing required identifiers.")
+            found = find_manifest(self.uuid)
+            owner = found is None or not found.owner
+            names = self.organization.slug, self.project.slug, self.name
+            return self._opened_as(join(self.uuid, *names, client, found=found, owner=owner))
         return self._opened
 
     def _opened_as(self, opened: OpenRun | DisabledRun) -> OpenRun | DisabledRun:
-        opened.run = self
+        opened.holder = self
         self._opened = opened
         self.__dict__["log"] = opened.log
         safeguard.arm()
@@ -272,18 +279,31 @@ class Run:
         return kept | {"_opened": None, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
 
 
+_active: ActiveRun[Run] = ActiveRun(lambda: [opened.holder for opened in open_runs() if isinstance(opened.holder, Run)])
+
+
+def set_active_run(run: Run | None) -> None:
+    """Make ``run`` the process's default; None: there is none."""
+    _active.default = run
+
+
+def get_active_run() -> Run:
+    """The active run. Raises ValueError when there is none, or when there are several and none is named."""
+    return _active.get()
+
+
 def log(
     name: str | Mapping[str, Any], value: Any = ..., step: int | None = None, client: TellurioClient | None = None
 ) -> None:
     """Record one metric of the active run; see ``Run.log`` and ``get_active_run``."""
-    context.get_active_run().log(name, value, step, client)
+    _active.get().log(name, value, step, client)
 
 
 def flush(timeout: float | None = None) -> bool:
     """Wait until what the active run has logged by now is delivered; see ``Run.flush``."""
-    return context.get_active_run().flush(timeout)
+    return _active.get().flush(timeout)
 
 
 def finish(status: RunStatus | str = RunStatus.COMPLETED, *, timeout: float | None = None) -> Report:
     """Finish the active run; see ``Run.finish``."""
-    return context.get_active_run().finish(status=status, timeout=timeout)
+    return _active.get().finish(status=status, timeout=timeout)

@@ -29,24 +29,27 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from steplog.lifecycle import crash_record, exit_code, messages
+from steplog.lifecycle import crash_record, exit_code
 from steplog.lifecycle.exit_progress import ExitProgress
-from steplog.lifecycle.open_run import OpenRun
-from steplog.lifecycle.process import open_runs
+from steplog.lifecycle.open_run import OpenRun, open_runs
+from steplog.settings import Settings
 
-if TYPE_CHECKING:
-    from steplog.run import Run
-    from steplog.settings import Settings
-
-__all__ = ["arm", "disarm", "supersede"]
+__all__ = ["Supersedable", "arm", "disarm", "settle_later", "supersede"]
 
 _log = logging.getLogger("steplog")
 _thread = threading.local()
 _superseded: list[OpenRun] = []  # their status is on its way
 _hooked_in: int | None = None  # the process whose atexit calls us
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Supersedable(Protocol):
+    """A run, as far as another one takes its place."""
+
+    def supersede(self) -> None:
+        """Mark it FAILED, in the background, if it is still open."""
 
 
 def arm() -> None:
@@ -62,26 +65,28 @@ def arm() -> None:
                 signal.signal(number, _on_signal)
 
 
-def disarm(run: Run) -> None:
-    """This run is taken care of; and if none is open any more, nothing of ours stays in the program's way."""
+def disarm(run: Supersedable) -> None:
+    """A run is over; if none is open any more, remove what ``arm`` installed."""
     if getattr(_thread, "bare", None) is run:
         _thread.bare = None
     if not open_runs():
         _unhook()
 
 
-def supersede(run: Run) -> None:
-    """A bare ``init`` has made this run: the one that the same thread made so before is FAILED, if it is still open."""
-    before: Run | None = getattr(_thread, "bare", None)
+def supersede(run: Supersedable) -> None:
+    """A bare ``init`` has made this run: it takes the place of the last one that this thread made so."""
+    before: Supersedable | None = getattr(_thread, "bare", None)
     _thread.bare = run
-    if before is None:
-        return
-    before.supersede()
-    if isinstance(before._opened, OpenRun):
-        _superseded.append(before._opened)
+    if before is not None:
+        before.supersede()
     for opened in [it for it in _superseded if it.lease is None or it.lease.outbox.status_sent]:
-        opened.settle(0.0)  # nothing is left to wait for; nor is anything of it left on this machine then
+        opened.settle(0.0)  # nothing is left to wait for, nor on this machine then
         _superseded.remove(opened)
+
+
+def settle_later(opened: OpenRun) -> None:
+    """Wait for a superseded run's status at the end of the process, unless it is sent before."""
+    _superseded.append(opened)
 
 
 def _after_fork_in_child() -> None:
@@ -117,7 +122,7 @@ def _at_exit(pid: int) -> None:
         crash = exit_code.crash()
         if crash is not None:
             for opened in open_runs():
-                crash_record.keep_exception(opened, crash)
+                crash_record.keep_exception(opened.log, opened.settings, crash)
         _end("COMPLETED" if crash is None else "CRASHED", lambda settings: settings.finish_timeout_s)
         exit_code.keep_code()
         _unhook()
@@ -129,7 +134,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
     try:
         for opened in open_runs():
-            crash_record.keep_signal(opened, number, frame)
+            crash_record.keep_signal(opened.log, opened.settings, number, frame)
         _end("CRASHED", lambda settings: settings.signal_flush_s)
     except BaseException as error:  # noqa: BLE001 - the process dies of the signal, whatever happens
         with contextlib.suppress(Exception):
@@ -140,7 +145,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
     """End all open runs: first each gets its status, then they are waited for."""
-    began, interrupted, exit_progress = time.monotonic(), False, ExitProgress()
+    began, interrupted, progress = time.monotonic(), False, ExitProgress()
     runs = open_runs()
     for opened in runs:
         opened.finish_in_background(status)
@@ -148,11 +153,11 @@ def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
         left_s = limit_s(opened.settings) - (time.monotonic() - began)
         delivered = False
         try:
-            delivered = opened.settle(0.0 if interrupted else left_s, exit_progress)
+            delivered = opened.settle(0.0 if interrupted else left_s, progress)
         except KeyboardInterrupt:
             interrupted = True
         if opened.lease is not None and (opened in runs or not delivered):
-            messages.ended(opened)
+            opened.say_ended()
 
 
 if hasattr(os, "register_at_fork"):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SRC = Path(__file__).parents[2] / "src" / "steplog"
-_LOGGERS = {"_log", "news"}
+_LOGGERS = {"_log", "deferred_log"}
 _LEVELS = {"warning", "error"}
 _HOLE = re.compile(r"%(?:[.\d]*[sdrgf])")
 
@@ -49,12 +49,12 @@ def plain(text: str) -> str:
 
 
 def _text_of(call: ast.Call) -> str | None:
-    """What a call says, if that is what it is for: the text of a logger's, or the third argument of ``saying.say``."""
+    """The template of what a call says: the text of a logger's, or the third argument of ``messages.say``."""
     called = call.func
     if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
         if called.value.id in _LOGGERS and called.attr in _LEVELS:
             return template(call.args[0])
-        if (called.value.id, called.attr) == ("saying", "say"):
+        if (called.value.id, called.attr) == ("messages", "say"):
             return template(call.args[2])
     return template(call.args[2]) if isinstance(called, ast.Name) and called.id == "say" else None
 

@@ -29,7 +29,7 @@ import base64, mmap, random, struct
 sys.path.insert(0, {str(TESTS)!r})
 from journal.tracing import AtBytecode
 from steplog.journal.spooling import Spooling
-from steplog.lifecycle.process import open_runs
+from steplog.lifecycle.open_run import open_runs
 
 entries, bytecodes = int(sys.argv[2]), int(sys.argv[3])
 give_up, said = Spooling._give_up_oldest, []

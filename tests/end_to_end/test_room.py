@@ -58,7 +58,7 @@ def test_when_memory_and_disk_are_full_what_on_full_says_goes_and_is_counted(
         program = host.start(
             """
             import random
-            from steplog.lifecycle.process import open_runs
+            from steplog.lifecycle.open_run import open_runs
             run = begin()
             pool = open_runs()[0].opened.writer.pool
             run.log("loss", 0.5, 0)

@@ -11,7 +11,7 @@ import pytest
 
 from steplog.journal.directories import JournalRoots, new_id
 from steplog.journal.locks import FileLock
-from steplog.lifecycle.claiming import in_time
+from steplog.lifecycle.process import claim_in_time
 
 SPARE_S = 0.5
 DEADLINE_S = 30.0
@@ -41,7 +41,7 @@ def roots(tmp_path: Path) -> SlowPlaces:
 def test_a_disk_that_stalls_is_done_without_and_what_it_gives_later_is_given_back(roots: SlowPlaces, caplog):
     """``init`` waited for it without end."""
     began = time.monotonic()
-    paths, lock = roots.claim(new_id(), lambda claim: in_time(claim, 0.2))
+    paths, lock = roots.claim(new_id(), lambda claim: claim_in_time(claim, 0.2))
     assert time.monotonic() - began < 0.2 + SPARE_S
     assert (paths.on_disk, lock is not None, paths.lock.parent) == (False, True, paths.memory)
     assert "steplog goes without a disk: it does not answer within 0.2 s." in caplog.text
@@ -54,12 +54,12 @@ def test_a_disk_that_stalls_is_done_without_and_what_it_gives_later_is_given_bac
 def test_who_joins_a_run_that_another_process_delivers_is_a_worker_though_the_disk_stalls(roots: SlowPlaces):
     """Memory shows it; the lock in memory, which nobody has, would have made two agents."""
     roots.answers.set()
-    paths, lock = roots.claim(new_id(), in_time)
+    paths, lock = roots.claim(new_id(), claim_in_time)
     held = paths.show_agent(None)
     assert paths.on_disk
     assert lock is not None
     roots.answers.clear()
-    joined, other = roots.claim(paths.local_id, lambda claim: in_time(claim, 0.1))
+    joined, other = roots.claim(paths.local_id, lambda claim: claim_in_time(claim, 0.1))
     roots.answers.set()
     assert (joined.on_disk, other) == (False, None)
     assert len(held) == 1
@@ -68,6 +68,6 @@ def test_who_joins_a_run_that_another_process_delivers_is_a_worker_though_the_di
 def test_what_a_disk_that_is_well_gives_or_raises_is_passed_on(roots: SlowPlaces, tmp_path: Path, caplog):
     roots.answers.set()
     (tmp_path / "spool").write_text("a file")
-    paths, _ = roots.claim(new_id(), in_time)
+    paths, _ = roots.claim(new_id(), claim_in_time)
     assert not paths.on_disk
     assert "is not a directory of its own" in caplog.text

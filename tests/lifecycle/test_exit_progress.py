@@ -1,11 +1,10 @@
-"""Patience: what is shown while somebody waits, and when a silent server is not waited for any longer."""
+"""What is shown while somebody waits, and when a silent server is not waited for any longer."""
 
 from __future__ import annotations
 
 import io
 import logging
 import os
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,12 +30,7 @@ class Watched:
         self.goes_on = self.watch("http://127.0.0.1:9", quiet)
 
     def watch(self, server: str, quiet: bool = False) -> Any:
-        run = SimpleNamespace(
-            name=lambda: "brave\n\x1b[2Jpasta",
-            manifest=SimpleNamespace(base_url=server),
-            settings=SimpleNamespace(quiet=quiet),
-        )
-        return self.exit_progress.watch(run, lambda: self.progress)  # type: ignore[arg-type]
+        return self.exit_progress.watch("brave\n\x1b[2Jpasta", server, quiet, lambda: self.progress)
 
     def after(self, seconds: float, left: int, trouble: str | None = None, silent_s: float = 0.0) -> bool:
         self.now += seconds

@@ -14,46 +14,51 @@ import contextlib
 import os
 import signal
 import traceback
+from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from steplog.network.secret import scrubbed
+from steplog.settings import Settings
 
-if TYPE_CHECKING:
-    from steplog.lifecycle.disabled import DisabledRun
-    from steplog.lifecycle.open_run import OpenRun
-
-__all__ = ["EXCEPTION_NAME", "MESSAGE_CHARACTERS_MAX", "TRACEBACK_CHARACTERS_MAX", "keep_exception", "keep_signal"]
+__all__ = [
+    "EXCEPTION_NAME",
+    "MESSAGE_CHARACTERS_MAX",
+    "TRACEBACK_CHARACTERS_MAX",
+    "Log",
+    "keep_exception",
+    "keep_signal",
+]
 
 EXCEPTION_NAME = "steplog/exception"
+Log = Callable[[str, dict[str, str]], object]
 MESSAGE_CHARACTERS_MAX = 2_000
 TRACEBACK_CHARACTERS_MAX = 16_000
 
 
-def keep_exception(opened: OpenRun | DisabledRun, error: BaseException) -> None:
+def keep_exception(log: Log, settings: Settings, error: BaseException) -> None:
     """Record the exception that ends the run, unless the setting ``exceptions`` is off."""
-    if opened.settings.exceptions:
+    if settings.exceptions:
         with contextlib.suppress(Exception):
             lines = traceback.format_exception(error) if error.__traceback__ is not None else []
-            _keep(opened, _name_of(type(error)), _message_of(error), "".join(lines))
+            _keep(log, settings, _name_of(type(error)), _message_of(error), "".join(lines))
 
 
-def keep_signal(opened: OpenRun | DisabledRun, number: int, frame: FrameType | None) -> None:
+def keep_signal(log: Log, settings: Settings, number: int, frame: FrameType | None) -> None:
     """Record the signal that ends the run, unless the setting ``exceptions`` is off."""
-    if opened.settings.exceptions:
+    if settings.exceptions:
         with contextlib.suppress(Exception):
             meaning = signal.strsignal(number) or ""
-            _keep(opened, signal.Signals(number).name, meaning, "".join(traceback.format_stack(frame)))
+            _keep(log, settings, signal.Signals(number).name, meaning, "".join(traceback.format_stack(frame)))
 
 
-def _keep(opened: OpenRun | DisabledRun, name: str, message: str, lines: str) -> None:
-    most = max(1, opened.settings.value_bytes_max // 16)  # of which each may take six bytes as JSON
+def _keep(log: Log, settings: Settings, name: str, message: str, lines: str) -> None:
+    most = max(1, settings.value_bytes_max // 16)  # of which each may take six bytes as JSON
     told = {
         "type": name[:MESSAGE_CHARACTERS_MAX],
         "message": _beginning(scrubbed(message, os.environ), min(MESSAGE_CHARACTERS_MAX, most)),
         "traceback": _end(scrubbed(lines, os.environ), min(TRACEBACK_CHARACTERS_MAX, most)),
     }
-    opened.log(EXCEPTION_NAME, told)
+    log(EXCEPTION_NAME, told)
 
 
 def _name_of(made: type) -> str:

@@ -15,12 +15,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from steplog.delivery.agent import Progress
-
-if TYPE_CHECKING:
-    from steplog.lifecycle.open_run import OpenRun
 
 __all__ = ["LOG_INTERVAL_S", "SHOW_AFTER_S", "SILENT_EXIT_S", "SILENT_S", "ExitProgress"]
 
@@ -54,9 +51,8 @@ class ExitProgress:
         self._shown = False
         self._leave_at: dict[str, float] = {}  # by server
 
-    def watch(self, run: OpenRun, look: Callable[[], Progress]) -> Callable[[], bool]:
-        """For one of them: what is to be asked a few times a second, whether to wait on."""
-        name, server, quiet = run.name(), run.manifest.base_url, run.settings.quiet
+    def watch(self, name: str, server: str, quiet: bool, look: Callable[[], Progress]) -> Callable[[], bool]:
+        """What a waiter calls a few times a second: show how far the run is, and say whether to wait on."""
         begun, first = self._clock(), look().left
 
         def goes_on() -> bool:

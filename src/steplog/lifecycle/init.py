@@ -19,14 +19,13 @@ which dies of anything before it has the answer leaves a run that is found, and 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from steplog import context, safeguard
+from steplog import safeguard
 from steplog.config import as_config
 from steplog.delivery.creation import Made
 from steplog.delivery.verdicts import may_pass
@@ -35,15 +34,14 @@ from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavail
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Manifest, Plan
-from steplog.lifecycle import messages
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.open_run import OpenRun
-from steplog.lifecycle.placing import account_of, make_project
-from steplog.run import Run
+from steplog.run import Run, set_active_run
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
+    from steplog.network.account import Account
     from steplog.network.reply import Reply
 
 __all__ = ["init"]
@@ -104,7 +102,7 @@ def init(
         run.config.update(begins_with)
     if activate:
         safeguard.supersede(run)
-        context.set_active_run(run)
+        set_active_run(run)
     return run
 
 
@@ -169,9 +167,9 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     from steplog.network.reply import refusals
 
     with _asking(client):
-        account = account_of(client)
+        account = _login(client)
         plan = msgspec.structs.replace(plan, namespace=plan.namespace or slug_of(account.username))
-        make_project(plan, client)
+        _make_project(plan, client)
     opened = OpenRun(_planned(plan, client, "online"), None)
     given = {"name": plan.name, "description": plan.description, "status": plan.status}
     try:
@@ -196,8 +194,33 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
         raise
     opened.made(client, Made(str(run.uuid), run.name or ""), plan.namespace, takes_ranges=told.get("batch", 0) >= 1)
     run._opened_as(opened)
-    messages.began(opened)
+    opened.say_began()
     return run
+
+
+def _login(client: TellurioClient) -> Account:
+    """The account of the key. Raises as ``TellurioClient.login`` does."""
+    try:
+        return client.login()
+    except InvalidAPIKeyError as error:
+        words = f"{error} {client.base_url} does not know it; type: steplog login"
+    raise InvalidAPIKeyError(words)
+
+
+def _make_project(plan: Plan, client: TellurioClient) -> None:
+    """Make the project if it is missing; another process may be making it, too. Raises ``requests.HTTPError``."""
+    from steplog.network.reply import refusals
+    from steplog.project import create_project, get_project
+
+    if get_project(plan.namespace, plan.project, client) is not None:
+        return
+    try:
+        create_project(plan.namespace, plan.project_name, "RESTRICTED", client)
+    except refusals() as error:
+        if get_project(plan.namespace, plan.project, client) is None:
+            where = f"{plan.namespace!r} at {client.base_url}"
+            words = f"the project {plan.project!r} is not in {where}, and cannot be made: {error}"
+            raise type(error)(words, response=error.response) from None
 
 
 @contextmanager
@@ -230,8 +253,7 @@ def _begin(plan: Plan, client: TellurioClient | None, mode: str, said: str) -> R
 def _begun(plan: Plan, opened: OpenRun, said: str) -> Run:
     run = _unmade(plan)
     run._opened_as(opened)
-    level = logging.INFO if opened.manifest.mode == "offline" else logging.WARNING
-    messages.kept_from_the_start(opened, level, said)
+    opened.say_kept(said)
     return run
 
 

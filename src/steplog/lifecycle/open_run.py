@@ -1,45 +1,61 @@
-"""A run that is open in this process: what ``Run`` does its work with.
+"""A run that is open in this process: what ``Run`` works with.
 
-The process that holds the run's lock delivers it (``custody``); any other is a worker, which only appends, and
-waits for the other one's marks. A forked child is a worker with a writer of its own, made at its first ``log``.
+The process that holds the run's lock delivers it, under a ``Lease``. Any other is a worker: it appends, and waits for
+that process's marks. A forked child is a worker, whose writer is made at its first ``log``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from steplog import instance
+from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
+from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.verdicts import Judgement
+from steplog.delivery.wire import web_path
 from steplog.errors import RunFinishedError
+from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
+from steplog.journal.directories import derived_local_id
 from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import OpenWriter, open_writer
-from steplog.lifecycle import claiming, messages, run_stats, waiting
-from steplog.lifecycle.adoption import succeed
+from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, current
-from steplog.lifecycle.web_address import page_of
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
     from steplog.delivery.creation import Made
-    from steplog.run import Run
 
-__all__ = ["OpenRun"]
+__all__ = ["Holder", "OpenRun", "find_manifest", "join", "open_runs"]
 
+_OFFLINE_FINISH_S = 5.0  # for an offline run to reach the disk; its memory survives the process anyway
+_GRACE_S = 0.25  # for the disk to take a manifest, unless it stalls
+_REMOVAL_MAX_S = 2.0
+_CURSOR_INTERVAL_S = 0.02
+_MANIFEST_INTERVAL_S = 0.001
 _log = logging.getLogger("steplog")
 _opening = threading.RLock()
 
 
+class Holder(Protocol):
+    """What the user has of a run, which learns its uuid and name from the server."""
+
+    uuid: str | None
+    name: str | None
+
+
 class OpenRun:
-    """Opens the run that ``manifest`` names, in this process; as its owner, if it has no living one here.
+    """Opens the run of ``manifest`` in this process; with ``owner`` as its owner, if it has no living one here.
 
     Without a ``transport`` it stays in the journal.
     Raises OSError or ConfigurationError when there is no place for the journal.
@@ -47,12 +63,12 @@ class OpenRun:
 
     def __init__(self, manifest: Manifest, transport: Transport | None, *, owner: bool = True) -> None:
         process = current()
-        self.run: Run | None = None
-        self.process: Process | None = process
+        self.holder: Holder | None = None
+        self.process: Process | None = process  # None in a forked child, until it logs
         self.transport = transport
         self.local_id = manifest.local_id
         self.settings = process.settings
-        self.paths, lock = process.roots.claim(manifest.local_id, claiming.in_time)
+        self.paths, lock = process.claim(manifest.local_id)
         self.opened = self._open_writer(worker=lock is None)
         self.lease: Lease | None = None
         self.manifest = manifest
@@ -61,7 +77,11 @@ class OpenRun:
             self._deliver(process, lock, transport, owner)
         else:
             process.agent.keep(self.opened)
-        process.runs[id(self)] = self
+        self._register(process)
+
+    def _register(self, process: Process) -> None:
+        process.writers[id(self)] = self.opened
+        _open[id(self)] = self
 
     def _open_writer(self, append: Any = None, *, worker: bool) -> OpenWriter:
         opened = open_writer(
@@ -80,9 +100,9 @@ class OpenRun:
         return opened
 
     def _take_over(self) -> None:
-        """A worker whose run's agent is gone becomes the agent."""
+        """Become the agent of a run whose agent is gone."""
         if self.lease is None and self.process is not None and not self.opened.gone:
-            found = succeed(self.process, self.paths)
+            found = self.process.adopter.succeed(self.paths)
             if found is not None:
                 lock, self.transport = found
                 self.opened.follow()
@@ -93,44 +113,33 @@ class OpenRun:
         if owner:
             manifest = manifest.but(owner=self.opened.writer.id.hex(), status=None, status_sent=False)
         self.manifest = manifest
-        self.lease = Lease(
-            self.paths,
-            lock,
-            manifest,
-            process.disk,
-            process.options,
-            process.agent.random,
-            self.opened,
-            wake=process.agent.wake_maintenance,
-            on_made=self._made,
-        )
+        self.lease = process.lease(self.paths, lock, manifest, self.opened, self._made)
         self.opened.delivered_here = self.opened.writer.pool.may_go_private = True
         self.lease.store(manifest)
         if transport is None:
             process.agent.hold(self.lease)
         else:
             process.agent.deliver(self.lease, transport)
-        waiting.for_manifest(self.lease.manifest_store, waiting.GRACE_S if owner else 0.0)
+        _wait_for_manifest(self.lease.manifest_store, _GRACE_S if owner else 0.0)
 
     def made(self, client: TellurioClient, made: Made, namespace: str, takes_ranges: bool) -> None:
-        """The server has made the run that was opened as a plan: deliver it from now on."""
+        """The server has made the run, which was opened before: deliver it from now on."""
         if self.lease is not None:
             self.lease.outbox.made(made, namespace, takes_ranges)
             self.lease.settle()
         self._use_client(client)
 
     def discard(self) -> None:
-        """The server will not have the run that was opened as a plan: leave nothing of it."""
+        """The server refuses to make the run, which was opened before: leave nothing of it."""
         self.finish_in_background(None)
         if self.lease is not None and self.process is not None:
             self.lease.store(self.lease.manifest.but(owner=""))
             self.process.agent.dismiss(self.lease)
 
     def _made(self, manifest: Manifest) -> None:
-        """The server has made the run that was begun without it."""
         self.manifest = manifest
-        if self.run is not None:
-            self.run.uuid, self.run.name = manifest.run, manifest.name
+        if self.holder is not None:
+            self.holder.uuid, self.holder.name = manifest.run, manifest.name
 
     # -- logging --------------------------------------------------------------------------------------------------
 
@@ -145,14 +154,12 @@ class OpenRun:
             self.process.agent.deliver(self.lease, client.transport)
 
     def use(self, client: Any) -> None:
-        """Deliver over this client from now on; None: as before."""
+        """Deliver over this client from now on; None: no change."""
         if client is not None:
             self._use_client(client)
 
     def forked(self) -> None:
-        """In a forked child: what was the parent's is not ours."""
-        global _opening
-        _opening = threading.RLock()
+        """In a forked child: give up what is the parent's."""
         self.process = self.lease = self.transport = None
         self.opened.writer.forked(self._reopen)
 
@@ -162,36 +169,37 @@ class OpenRun:
             if self.process is None:
                 self.process = current()
                 self.opened = self._open_writer(append, worker=True)
-                self.process.runs[id(self)] = self
+                self._register(self.process)
                 # Without a thread, as in an exit hook, log() makes its segments itself.
                 with contextlib.suppress(RuntimeError):
                     self.process.agent.keep(self.opened)
         append.log(name, value, step)
 
-    # -- waiting --------------------------------------------------------------------------------------------------
+    # -- the end --------------------------------------------------------------------------------------------------
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until what is written by now is delivered; whether it is."""
+        """Wait until what is written by now is delivered; return whether it is."""
         return self._wait(timeout_s)
 
-    def _wait(self, timeout_s: float, status: str | None = None, exit_progress: ExitProgress | None = None) -> bool:
+    def _wait(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
         lease, process = self.lease, self.process
         if lease is None or process is None:
-            return self.process is None or waiting.for_cursor(self.opened, timeout_s)
+            return self.process is None or _wait_for_cursor(self.opened, timeout_s)
         if self.transport is not None:
-            if exit_progress is None:
+            if progress is None:
                 return process.agent.wait(lease, timeout_s, status)
-            goes_on = exit_progress.watch(self, lambda: process.agent.progress(lease))
+            server, quiet = self.manifest.base_url, self.settings.quiet
+            goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
             try:
                 return process.agent.wait(lease, timeout_s, status, goes_on=goes_on)
             finally:
-                exit_progress.clear()
+                progress.clear()
         if status is not None:
             process.agent.decide(lease, status)
-        return waiting.for_disk(self.opened, lease.manifest_store, timeout_s)
+        return _wait_for_disk(self.opened, lease.manifest_store, timeout_s)
 
-    def finish(self, status: str, timeout_s: float, exit_progress: ExitProgress | None = None) -> Judgement | None:
-        """Take no more records, deliver those there are, then send the status; the judgement if that is refused.
+    def finish(self, status: str, timeout_s: float, progress: ExitProgress | None = None) -> Judgement | None:
+        """Take no more records, deliver those there are, then send the status; return the judgement of a refusal.
 
         The first Ctrl-C ends the waiting, as the deadline does. Only the run's owner sends a status.
         """
@@ -204,7 +212,7 @@ class OpenRun:
                 self._wait(timeout_s)
         else:
             with contextlib.suppress(KeyboardInterrupt):
-                self._wait(timeout_s, status, exit_progress)
+                self._wait(timeout_s, status, progress)
             refused = process.agent.look(lease, _taken_back)
             if refused is not None:
                 self._finished = None
@@ -215,7 +223,7 @@ class OpenRun:
             owned = self._owns(lease)
             self._let_go(process, lease, deadline)
             if owned:
-                messages.ended(self)
+                self.say_ended()
         self._close()
         return None
 
@@ -230,15 +238,16 @@ class OpenRun:
         return owner == own
 
     def _let_go(self, process: Process, lease: Lease, deadline: float) -> bool:
-        """Remove what is delivered; what has nowhere to go from here is left to somebody else."""
+        """Remove what is delivered; release a run without a transport."""
         if self.transport is None:
             process.agent.release(lease)
             self.opened.opened.release()
             return True
-        return process.agent.dismiss(lease, waiting.for_removal(deadline)) or waiting.for_manifest(lease.manifest_store)
+        removal_s = max(_GRACE_S, min(deadline - time.monotonic(), _REMOVAL_MAX_S))
+        return process.agent.dismiss(lease, removal_s) or _wait_for_manifest(lease.manifest_store)
 
     def finish_in_background(self, status: str | None) -> None:
-        """Take no more records, write the status down, if there is one, and have it sent after the records."""
+        """Take no more records; have the status, if there is one, sent after them."""
         if self._finished is None:  # else finish() is under way, and has decided
             self.opened.writer.end(self._count)
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
@@ -246,29 +255,21 @@ class OpenRun:
         self.opened.gone = True
         self._close()
 
-    def settle(self, timeout_s: float, exit_progress: ExitProgress | None = None) -> bool:
-        """After ``finish_in_background``, as the process ends: wait until nothing is left of the run; whether so."""
+    def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
+        """After ``finish_in_background``, wait until nothing is left of the run; return whether so."""
         lease, process, deadline = self.lease, self.process, time.monotonic() + timeout_s
         if lease is None or process is None:
-            # A worker's records are safe then, and the agent, which lives elsewhere, delivers them.
-            return self.opened.hand_over()
+            return self.opened.hand_over()  # a worker's records are safe then; the agent, elsewhere, delivers them
         status = None if lease.outbox.status_sent else lease.manifest.status
-        delivered = self._wait(timeout_s, status, exit_progress)
+        delivered = self._wait(timeout_s, status, progress)
         if delivered:
             self._let_go(process, lease, deadline)
         return delivered
 
-    def url(self) -> str | None:
-        """The web address of the run, which a browser on this machine can open; None while it has none."""
-        return page_of(self.manifest, self.settings)
-
-    def name(self) -> str:
-        """What to call it in a message."""
-        return self.manifest.name or self.local_id[:8]
-
     def _close(self) -> None:
+        _open.pop(id(self), None)
         if self.process is not None:
-            self.process.runs.pop(id(self), None)
+            self.process.writers.pop(id(self), None)
 
     def _refuse(self, name: Any, value: Any, step: Any) -> None:
         raise RunFinishedError(
@@ -278,6 +279,23 @@ class OpenRun:
 
     def _count(self, name: Any, value: Any, step: Any) -> None:
         self.opened.writer.count("finished")
+
+    # -- what it tells --------------------------------------------------------------------------------------------
+
+    def name(self) -> str:
+        """What to call it in a message."""
+        return self.manifest.name or self.local_id[:8]
+
+    def url(self) -> str | None:
+        """The address of the run's page; with a fragment that lets a browser read it on this machine's server."""
+        manifest = self.manifest
+        if not manifest.run or not manifest.base_url:
+            return None
+        path = web_path(manifest.namespace, manifest.project, slug_of(manifest.name or "") or manifest.run)
+        local = instance.read(instance.state_path(self.settings.dir))
+        if local is not None and local.base_url == manifest.base_url:
+            return instance.page_url(local, path)
+        return manifest.base_url + path
 
     def stats(self) -> Stats:
         """The counts, now."""
@@ -293,6 +311,76 @@ class OpenRun:
         """The counts alone."""
         return run_stats.report(self.stats())
 
+    def say_began(self) -> None:
+        """Print that the run is on the server."""
+        namespace, project = self.manifest.namespace, self.manifest.project
+        messages.began(self.settings.quiet, self.name(), namespace, project, self.url() or "")
+
+    def say_kept(self, why: str) -> None:
+        """Print that the run is on no server yet."""
+        where = "on this machine" if self._survives() or self.paths.on_disk else "in this process alone"
+        level = logging.INFO if self.manifest.mode == "offline" else logging.WARNING
+        messages.kept_from_the_start(self.settings.quiet, level, self.name(), where, why)
+
+    def say_ended(self) -> None:
+        """Print what became of the run's records."""
+        stats, left = self.stats(), None
+        if stats.pending or (self.lease is not None and not self.lease.outbox.status_sent):
+            unsaved = 0 if self._survives() else run_stats.unsaved(self.opened)
+            path = self.paths.memory or self.paths.spool
+            left = messages.Left(unsaved, path, self.manifest.mode, self.transport is not None)
+        messages.ended(self.settings.quiet, self.name(), stats, left)
+
+    def _survives(self) -> bool:
+        """Whether the writer's memory outlives the process."""
+        return self.opened.directory is not None
+
+
+_open: dict[int, OpenRun] = {}
+
+
+def open_runs() -> list[OpenRun]:
+    """The runs that are open in this process."""
+    pid = os.getpid()
+    return [run for run in list(_open.values()) if run.process is not None and run.process.pid == pid]
+
+
+def find_manifest(uuid: str) -> Manifest | None:
+    """The manifest of a run with a journal on this host."""
+    found = (manifests.load(paths.manifest()) for paths in current().roots.runs())
+    return next((manifest for manifest in list(found) if manifest is not None and manifest.run == uuid), None)
+
+
+def join(
+    uuid: str,
+    namespace: str,
+    project: str,
+    name: str | None,
+    client: TellurioClient | None,
+    *,
+    found: Manifest | None,
+    owner: bool,
+) -> OpenRun:
+    """Open a run that is on the server: from what this host has of it (``found``), else from these names.
+
+    Raises ValueError without a uuid.
+    """
+    from steplog.client import get_default_client
+
+    if not uuid:
+        raise ValueError("Run object is missing required identifiers.")
+    client = client or get_default_client()
+    manifest = found or Manifest(
+        local_id=derived_local_id(client.base_url, namespace, project, uuid),
+        base_url=client.base_url,
+        account=client.account.username if client.account is not None else "",
+        namespace=namespace,
+        project=project,
+        run=uuid,
+        name=name or "",
+    )
+    return OpenRun(manifest, client.transport, owner=owner)
+
 
 def _taken_back(lease: Lease) -> Judgement | None:
     """The server's refusal of the status, if it has refused it; then none is decided any more."""
@@ -301,3 +389,50 @@ def _taken_back(lease: Lease) -> Judgement | None:
         lease.outbox.status = None
         lease.store(lease.manifest.but(status=None))
     return refused
+
+
+def _wait_for_cursor(own: OpenWriter, timeout_s: float) -> bool:
+    """A worker's ``flush``: follow the cursor, which the run's agent in another process moves."""
+    journal, doorbell = own.journal, Doorbell(None if own.directory is None else own.directory.parent)
+    end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
+    own.hand_over()
+    while True:
+        own.follow()
+        if journal.cursor.delivered >= end or journal.census(journal.cursor.delivered, end) == 0:
+            return True
+        now = time.monotonic()
+        if now >= deadline:
+            return False
+        if now >= ring_at:
+            ring_at = now + RING_INTERVAL_S
+            doorbell.ring()
+        time.sleep(_CURSOR_INTERVAL_S)
+
+
+def _wait_for_disk(own: OpenWriter, store: ManifestStore, timeout_s: float) -> bool:
+    """Wait until an offline run is on disk. Returns False: nothing is delivered."""
+    end, deadline = own.journal.written(), time.monotonic() + min(timeout_s, _OFFLINE_FINISH_S)
+    while (own.journal.cursor.durable < end or store.owed) and time.monotonic() < deadline:
+        time.sleep(_CURSOR_INTERVAL_S)
+    return False
+
+
+def _wait_for_manifest(store: ManifestStore, timeout_s: float = _GRACE_S) -> bool:
+    """Wait until the disk has the manifest. Returns False: nothing is removed."""
+    deadline = time.monotonic() + timeout_s
+    while store.owed and time.monotonic() < deadline:
+        time.sleep(_MANIFEST_INTERVAL_S)
+    return False
+
+
+def _after_fork_in_child() -> None:
+    global _opening
+    _opening = threading.RLock()
+    runs = list(_open.values())
+    _open.clear()
+    for run in runs:
+        run.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,37 +1,38 @@
-"""What one process has of steplog: its settings, its places, its agent, and its open runs.
+"""What a process has of steplog: its settings, directories, writers and agent.
 
-A forked child inherits none of it. It closes the locks that it got with the fork, forgets the agent (whose threads it
-does not have), and each open run gets a writer of its own at its first ``log``.
+A forked child inherits none of it: it closes the locks that came with the fork, and forgets the agent, whose threads it
+does not have. ``open_run`` then gives each open run a writer of its own.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from queue import Empty, SimpleQueue
 
 from steplog.delivery.agent import Agent
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
+from steplog.delivery.loop import wait_for
 from steplog.delivery.outbox import DeliveryOptions
 from steplog.journal import compiled
-from steplog.journal.directories import JournalRoots, host_id
+from steplog.journal.directories import JournalRoots, RunPaths, host_id
 from steplog.journal.files import Files
-from steplog.journal.locks import close_inherited
+from steplog.journal.locks import FileLock, close_inherited
+from steplog.journal.manifest import Manifest
 from steplog.journal.memory import Usage, default_bytes_max
-from steplog.journal.opening import Disk
-from steplog.lifecycle.adoption import adopt_all  # not late, in a thread: see ending, on KeyboardInterrupt
+from steplog.journal.opening import Disk, OpenWriter
+from steplog.lifecycle.adoption import Adopter
 from steplog.settings import Settings, resolve
 
-if TYPE_CHECKING:
-    from steplog.lifecycle.open_run import OpenRun
+__all__ = ["CLAIM_S", "SPOOL_BYTES_MAX", "Process", "claim_in_time", "current"]
 
-__all__ = ["SPOOL_BYTES_MAX", "Process", "current", "open_runs"]
-
+CLAIM_S = 5.0
 SPOOL_BYTES_MAX = 8 * 1024 * 1024 * 1024
-_ADOPTION_SHARE = 100  # of the time, at most a 100th goes into looking at what others have left
+_ADOPTION_SHARE = 100  # adoption takes at most a 100th of the time
 
 
 class Process:
@@ -50,44 +51,110 @@ class Process:
         if settings.on_full == "drop_oldest":
             self.disk.excess = self._excess
         self._adopt_at = 0.0
-        self.runs: dict[int, OpenRun] = {}
+        self.writers: dict[int, OpenWriter] = {}  # by the id of the open run
         self.agent = Agent(
             self.options, settings.exchange_timeout_s, settings.spool_interval_s, self._adopt, self._memory_is_short
+        )
+        wake = self.agent.wake_maintenance
+        self.adopter = Adopter(settings, self.disk, self.options, self.agent.random, wake)
+
+    def claim(self, local_id: str) -> tuple[RunPaths, FileLock | None]:
+        """The directories of a run, and its lock if no other process has it. Waits ``CLAIM_S`` for the disk."""
+        return self.roots.claim(local_id, claim_in_time)
+
+    def lease(
+        self,
+        paths: RunPaths,
+        lock: FileLock,
+        manifest: Manifest,
+        own: OpenWriter,
+        on_made: Callable[[Manifest], None],
+    ) -> Lease:
+        """The lease of a run that this process writes."""
+        return Lease(
+            paths,
+            lock,
+            manifest,
+            self.disk,
+            self.options,
+            self.agent.random,
+            own,
+            wake=self.agent.wake_maintenance,
+            on_made=on_made,
         )
 
     def _adopt(self, held: set[str]) -> Iterator[tuple[Lease, Transport]]:
         began = time.monotonic()
         if began < self._adopt_at:
             return
-        yield from adopt_all(self, held)
+        yield from self.adopter.adopt_all(self.roots.runs(but=held))
         ended = time.monotonic()
         self._adopt_at = ended + _ADOPTION_SHARE * (ended - began)
 
     def _memory_is_short(self) -> bool:
-        """Whether half of what memory may take is in use."""
+        """Whether more than half of the shared memory that may be used is in use."""
         if self.usage is not None and 2 * self.usage.bytes() > self.memory_bytes_max:
             return True
-        return any(run.opened.writer.pool.is_half_full() for run in list(self.runs.values()))
+        return any(own.writer.pool.is_half_full() for own in list(self.writers.values()))
 
     def _excess(self) -> int:
-        """How many bytes of memory are to be given up where the disk does not take them: none where nobody logs."""
-        return max((run.opened.writer.pool.excess_bytes() for run in list(self.runs.values())), default=0)
+        """How many bytes of memory to give up where the disk does not take them; 0 in a process that does not log."""
+        return max((own.writer.pool.excess_bytes() for own in list(self.writers.values())), default=0)
 
 
 _current: Process | None = None
 
 
 def current() -> Process:
-    """This process, made at the first call: settings are resolved then. Raises ConfigurationError."""
+    """This process; the first call resolves the settings. Raises ConfigurationError."""
     global _current
     if _current is None or _current.pid != os.getpid():
         _current = Process(resolve())
     return _current
 
 
-def open_runs() -> list[OpenRun]:
-    """The runs that are open in this process."""
-    return [] if _current is None or _current.pid != os.getpid() else list(_current.runs.values())
+def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM_S) -> FileLock | None:
+    """Return or raise what ``claim``, run in a thread of its own, does. A lock that comes later is released.
+
+    Raises TimeoutError after ``timeout_s``: the disk does not answer, and the run begins in shared memory alone.
+    """
+    claiming = _Claim(claim)
+    try:
+        threading.Thread(target=claiming.work, name="steplog-claim", daemon=True).start()
+    except RuntimeError:  # no thread can be started here
+        return claim()
+    try:
+        wait_for(claiming.done, timeout_s)
+    except Empty:
+        if claiming.end():
+            raise TimeoutError(f"it does not answer within {timeout_s:g} s") from None
+    if claiming.error is not None:
+        raise claiming.error
+    return claiming.lock
+
+
+class _Claim:
+    """A claim under way. The first to ``end`` it decides who has the lock: the thread, or who gave up waiting."""
+
+    def __init__(self, claim: Callable[[], FileLock | None]) -> None:
+        self.done: SimpleQueue[None] = SimpleQueue()
+        self.lock: FileLock | None = None
+        self.error: BaseException | None = None
+        self._claim = claim
+        self._ended = threading.Lock()
+
+    def work(self) -> None:
+        try:
+            self.lock = self._claim()
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            self.error = error
+        if self.end():
+            self.done.put(None)
+        elif self.lock is not None:
+            self.lock.release()
+
+    def end(self) -> bool:
+        return self._ended.acquire(blocking=False)
 
 
 def _usable(settings: Settings) -> Path | None:
@@ -95,7 +162,7 @@ def _usable(settings: Settings) -> Path | None:
 
 
 def _spool_bytes_max(directory: Path) -> int:
-    """8 GiB, or a tenth of what is free, if that is less."""
+    """8 GiB, or a tenth of the free space, if that is less."""
     while not directory.exists() and directory != directory.parent:
         directory = directory.parent
     try:
@@ -106,11 +173,8 @@ def _spool_bytes_max(directory: Path) -> int:
 
 def _after_fork_in_child() -> None:
     global _current
-    process, _current = _current, None
+    _current = None
     close_inherited()
-    if process is not None:
-        for run in process.runs.values():
-            run.forked()
 
 
 if hasattr(os, "register_at_fork"):

@@ -24,7 +24,7 @@ from steplog.journal.manifest import Manifest
 from steplog.journal.memory import used_bytes
 from steplog.journal.sources import DirectorySource, NoSource
 from steplog.journal.spool import Spool
-from steplog.lifecycle.adoption import NotAdopted, adopt
+from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
@@ -104,7 +104,7 @@ def sync(
     """
     process = current()
     for paths in _chosen(process, run, of_others=offline):
-        found = adopt(process, paths, by_hand=offline)
+        found = process.adopter.adopt(paths, by_hand=offline)
         if isinstance(found, NotAdopted):
             waiting = _waiting(paths)
             yield Synced(waiting.id, waiting.name, 0, waiting.pending, found.why)

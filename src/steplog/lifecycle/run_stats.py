@@ -9,7 +9,7 @@ from steplog.journal.cursor import Cursor
 from steplog.journal.opening import OpenWriter
 from steplog.report import Report, Stats
 
-__all__ = ["of_run", "of_writer", "report"]
+__all__ = ["of_run", "of_writer", "report", "unsaved"]
 
 
 def of_run(lease: Lease, own: OpenWriter, error: str | None, faults: int) -> Stats:
@@ -29,6 +29,13 @@ def of_writer(own: OpenWriter, faults: int) -> Stats:
     counts["faults"] = faults
     counts["pending"] = journal.census(journal.cursor.delivered, journal.written())
     return _stats(counts, own, journal.memory.size_bytes(), 0, None)
+
+
+def unsaved(own: OpenWriter) -> int:
+    """How many records of this process are neither delivered nor on disk."""
+    journal = own.journal
+    done = max(journal.cursor.delivered, journal.cursor.durable)
+    return journal.census(done, max(done, journal.written()))
 
 
 def report(stats: Stats) -> Report:
