@@ -1,4 +1,4 @@
-"""The frame: a range as it stands in a spool file.
+"""The frame: a range as it stands in a spool file. Pure.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The range: records ``[first, end)`` of one writer, the unit of disk and wire.
+"""The range: records ``[first, end)`` of one writer, the unit of disk and wire. Pure.
 
 A record's identity is (run, writer, position), and a range is a stretch of positions. Positions that
 carry no record (dropped, abandoned, set aside) are covered by it with an empty slot of kind zero.

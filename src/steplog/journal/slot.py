@@ -1,4 +1,4 @@
-"""The slot: one record in 32 bytes, the same in memory, on disk and on the wire.
+"""The slot: one record in 32 bytes, the same in memory, on disk and on the wire. Pure.
 
 Little-endian::
 
