@@ -6,7 +6,7 @@
     run.log("loss", 0.31, step=7)
     run.finish()
 
-A name is imported from its module when it is first used (PEP 562), so that ``import steplog`` costs next to nothing.
+Names are imported at first use (PEP 562).
 """
 
 from __future__ import annotations

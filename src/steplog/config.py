@@ -1,8 +1,4 @@
-"""A run's configuration: what it was made with, kept beside its metrics.
-
-A mapping of JSON values. Each change is logged as the reserved metric ``steplog/config``, the whole of it each time, so
-that it survives a kill and reaches servers that know nothing of it; the last one counts.
-"""
+"""A run's configuration, logged whole at each change, as the metric ``steplog/config``."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ CONFIG_NAME = "steplog/config"
 
 
 def as_config(given: Any) -> dict[str, Any]:
-    """A mapping as a dict, or the attributes of an object: an ``argparse.Namespace``, a dataclass. Else TypeError."""
+    """A mapping as a dict, or the attributes of an object such as an ``argparse.Namespace``. Raises TypeError."""
     if isinstance(given, Mapping):
         return dict(given)
     if isinstance(given, type) or not hasattr(given, "__dict__"):
@@ -24,7 +20,7 @@ def as_config(given: Any) -> dict[str, Any]:
 
 
 class Config(MutableMapping[str, Any]):
-    """``log`` records a metric. Values that cannot be logged raise as ``Run.log`` does, and nothing is changed."""
+    """Changes are logged; a value that cannot be logged raises as ``Run.log`` does, and changes nothing."""
 
     def __init__(self, log: Callable[[str, Any], None]) -> None:
         self._log = log
@@ -46,7 +42,7 @@ class Config(MutableMapping[str, Any]):
         self._change(values)
 
     def update(self, *others: Any, **values: Any) -> None:
-        """Change several values at once, in one record."""
+        """Change several values in one record."""
         self._change(self._values | dict(*others, **values))
 
     def __iter__(self) -> Iterator[str]:

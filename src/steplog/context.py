@@ -1,9 +1,6 @@
-"""Which run is the active one, the run that ``steplog.log`` means.
+"""The active run: of the innermost ``with run:``, else the process's default, else the only open run.
 
-1. The run of the innermost ``with run:`` around the caller, which is kept in a context variable: it nests, and follows
-   asyncio tasks.
-2. Else the process's default, set by a bare ``init`` or ``set_active_run``.
-3. Else the only open run.
+``with run:`` sets a context variable, which asyncio tasks inherit; a bare ``init`` or ``set_active_run`` the default.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ R = TypeVar("R")
 
 
 class ActiveRun(Generic[R]):
-    """The active one of a process's runs; ``open_runs`` tells which are open."""
+    """The active run of a process; ``open_runs`` lists the candidates."""
 
     def __init__(self, open_runs: Callable[[], list[R]]) -> None:
         self.default: R | None = None
@@ -27,7 +24,7 @@ class ActiveRun(Generic[R]):
         self._open_runs = open_runs
 
     def get(self) -> R:
-        """Raises ValueError when there is none, or when several are open and none is named."""
+        """Raises ValueError if there is none, or if several are open and none is named."""
         entered = self._entered.get()
         run = entered[-1] if entered else self.default
         if run is not None:
@@ -40,16 +37,16 @@ class ActiveRun(Generic[R]):
         raise ValueError("no active run: call steplog.init() first, or set_active_run()")
 
     def enter(self, run: R) -> Token[tuple[R, ...]]:
-        """Make ``run`` the active one of this context, until ``leave``."""
+        """Make ``run`` active in this context, until ``leave``."""
         return self._entered.set((*self._entered.get(), run))
 
     def leave(self, token: Token[tuple[R, ...]]) -> None:
-        """Undo ``enter``; in another context than that of ``enter``, do nothing."""
+        """Undo ``enter``; in another context, do nothing."""
         with contextlib.suppress(ValueError):
             self._entered.reset(token)
 
     def forget(self, run: R) -> None:
-        """Make a run that is over active no more."""
+        """``run`` is over and active no more."""
         if self.default is run:
             self.default = None
         if run in self._entered.get():

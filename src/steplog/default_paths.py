@@ -1,4 +1,4 @@
-"""Where the files of this user are, where no setting says otherwise."""
+"""The default directories of this user."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["memory_directory", "state_directory", "user_id"]
 
 
 def state_directory() -> Path:
-    """The user's state directory; where there is no home, or one that cannot be written, a private temporary one."""
+    """The user's state directory; a temporary one without a writable home."""
     from platformdirs import user_state_path
 
-    # Without a home there is nothing to expand "~" to: platformdirs raises, and in older versions left the "~".
+    # Without a home platformdirs raises; older versions leave the "~".
     with contextlib.suppress(RuntimeError):
         path = user_state_path("steplog")
         if path.is_absolute() and _can_be_written(path):
@@ -23,16 +23,16 @@ def state_directory() -> Path:
 
 
 def _can_be_written(path: Path) -> bool:
-    """Whether this directory, or the nearest one above it that there is, takes files."""
+    """Whether ``path``, or the nearest directory above it, is writable."""
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     return os.access(there, os.W_OK | os.X_OK)
 
 
 def memory_directory() -> Path:
-    """Where shared memory is."""
-    return Path(f"/dev/shm/steplog-{user_id()}")  # noqa: S108 - made with 0700, and checked, by the journal
+    """In shared memory."""
+    return Path(f"/dev/shm/steplog-{user_id()}")  # noqa: S108 - the journal makes it 0700, and checks it
 
 
 def user_id() -> int:
-    """Who this process runs for; 0 where the system has no users."""
+    """0 where the system has no users."""
     return os.getuid() if hasattr(os, "getuid") else 0

@@ -1,14 +1,13 @@
-"""Everything that steplog raises on its own account.
+"""Every exception that steplog defines.
 
     SteplogError
-    ├── InvalidAPIKeyError        the server does not know the key
-    ├── RunFinishedError          log() after an explicit finish()      (also a RuntimeError)
-    ├── ServerUnavailableError    no usable answer before the deadline  (also a ConnectionError)
-    ├── ConfigurationError        a setting or an address is unusable   (also a ValueError)
-    └── FormatError               bytes that are not what they should be (also a ValueError)
+    ├── InvalidAPIKeyError
+    ├── RunFinishedError          (also a RuntimeError)
+    ├── ServerUnavailableError    (also a ConnectionError)
+    ├── ConfigurationError        (also a ValueError)
+    └── FormatError               (also a ValueError)
 
-Two others are promised to users of the original client: ``requests.HTTPError`` for an answer that
-is not a success, and the built-in ``TypeError`` and ``ValueError`` for a wrong argument.
+A refusal by the server is a ``requests.HTTPError``, as in the original client.
 """
 
 from __future__ import annotations
@@ -24,23 +23,23 @@ __all__ = [
 
 
 class SteplogError(Exception):
-    """The root of the tree."""
+    """The base class."""
 
 
 class InvalidAPIKeyError(SteplogError):
-    """The server answered that the API key is missing or wrong."""
+    """The server rejects the API key."""
 
 
 class RunFinishedError(SteplogError, RuntimeError):
-    """``log()`` was called on a run after its ``finish()``."""
+    """``log()`` was called on a run that is finished."""
 
 
 class ServerUnavailableError(SteplogError, ConnectionError):
-    """No usable answer came: nobody there, cut short, too late, or not the server's words."""
+    """No usable answer: no server, cut short, too late, or in no known format."""
 
 
 class ConfigurationError(SteplogError, ValueError):
-    """A setting, an address or a key cannot be used as it is."""
+    """A setting, an address or a key cannot be used."""
 
 
 class FormatError(SteplogError, ValueError):

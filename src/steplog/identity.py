@@ -1,4 +1,4 @@
-"""Who a run is: its status, its organization, its project, its user; and what names look like in addresses."""
+"""Who a run is: status, organization, project, user."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ __all__ = ["RunOrg", "RunProject", "RunStatus", "RunUser", "slug_of"]
 
 
 def slug_of(name: str) -> str:
-    """What a server makes of a name for its addresses; empty where it has no letter and no digit."""
+    """What a server makes of a name for its addresses; "" without a letter or digit."""
     if name.isascii() and name == name.lower() and all(part.isalnum() for part in name.split("-")):
-        return name  # as it is: slugify takes as long to import as a request to the server does
+        return name  # importing slugify takes as long as a request
     from slugify import slugify
 
     return slugify(name)
 
 
 class RunStatus(Enum):
-    """How a run is."""
+    """The status of a run."""
 
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
@@ -26,7 +26,7 @@ class RunStatus(Enum):
 
 
 class RunOrg:
-    """The organization, or namespace, that a run belongs to."""
+    """The organization, or namespace, of a run."""
 
     def __init__(self, slug: str) -> None:
         self.slug = slug
@@ -36,7 +36,7 @@ class RunOrg:
 
 
 class RunProject:
-    """The project that a run belongs to."""
+    """The project of a run."""
 
     def __init__(self, uuid: str, display_name: str, slug: str) -> None:
         self.uuid = uuid
@@ -48,7 +48,7 @@ class RunProject:
 
 
 class RunUser:
-    """The user who made a run."""
+    """The user who created a run."""
 
     def __init__(self, uuid: str, username: str, slug: str) -> None:
         self.uuid = uuid

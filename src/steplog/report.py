@@ -1,4 +1,4 @@
-"""What became of the records of a run, in numbers."""
+"""The counts of a run's records."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["Report", "Stats"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Counts of records, over all writers of the run on this host; the last three are this process's.
+    """Counts of records over all writers of the run on this host; the last three are of this process.
 
     Attributes:
-        logged: calls of ``log`` that were taken.
-        delivered: of these, on the server by its own word.
-        pending: neither delivered nor given up; still in the journal.
+        logged: calls of ``log`` that were accepted.
+        delivered: acknowledged by the server.
+        pending: still in the journal.
         rejected: refused by the server for good, and set aside in a file.
-        ambiguous: sent again to a server without deduplication after an answer was lost; it may hold them twice.
-        abandoned: claimed by a process that died before the call returned, or damaged in memory.
-        coerced: values that were logged as their ``repr``, or cut short.
-        dropped: calls that were not taken, by reason; of all writers "memory full", and "oldest": taken and given up.
-        faults: errors in steplog's own threads, which went on; the first one is in the log. Of all runs together.
+        ambiguous: sent again to a server without deduplication, after a lost answer; perhaps stored twice.
+        abandoned: lost when a process died during the call, or damaged in memory.
+        coerced: values logged as their ``repr``, or cut short.
+        dropped: calls not accepted, by reason; of all writers "memory full", and "oldest": given up later.
+        faults: errors in steplog's own threads, over all runs; the first is in the log.
     """
 
     logged: int = 0
@@ -41,9 +41,9 @@ class Stats(Report):
 
     Attributes:
         durable: the position of this process's writer below which a power cut loses nothing.
-        memory_bytes: what the run's journals take in memory.
-        spool_bytes: what they take on disk.
-        last_error: what keeps the run from being delivered, in words; None while nothing does.
+        memory_bytes: the run's journals in memory.
+        spool_bytes: its journals on disk.
+        last_error: why the run is not being delivered; None if it is.
         append: how ``log`` is implemented here, "c" or "pure".
     """
 

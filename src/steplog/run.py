@@ -1,8 +1,4 @@
-"""Runs: what the user holds. ``init`` makes one, ``attach`` joins one, ``log`` records, ``finish`` ends it.
-
-``Run.log`` is the hot path. The class has a method of this name, which opens a run that was built by hand; from then on
-the instance has one of its own, which is the journal's append itself, with nothing in between.
-"""
+"""``Run``, what the user holds. Once it is open, its ``log`` is the journal's append, with nothing in between."""
 
 from __future__ import annotations
 
@@ -35,10 +31,10 @@ _log = logging.getLogger("steplog")
 
 
 class Run:
-    """A run on the server. ``init`` makes it; one that is built by hand logs and finishes too.
+    """A run on the server.
 
-    ``status`` is a ``RunStatus`` or its value; dates are datetimes or ISO 8601 texts, as they come.
-    A run built by hand is opened at its first ``log``, ``flush`` or ``finish``; that one call may touch the disk.
+    ``status`` is a ``RunStatus`` or its value; dates are datetimes or ISO 8601 texts.
+    A run built by hand is opened by its first ``log``, ``flush`` or ``finish``, which may touch the disk.
     """
 
     def __init__(
@@ -67,14 +63,13 @@ class Run:
         self._report: Report | None = None
         self._tokens: list[Token[tuple[Run, ...]]] = []
         self._entered = False
-        self._finishing: dict[int, int] = {}  # under 0: the thread that finishes the run
+        self._finishing: dict[int, int] = {}  # 0: the thread that finishes the run
 
     def __repr__(self) -> str:
         project = self.project.display_name if self.project is not None else None
         return f"<Run uuid={self.uuid} name={self.name!r} status={self.status.value} project={project!r}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the name, which leads to the run's page where it has one."""
         name, status = html.escape(str(self.name or self.uuid)), html.escape(self.status.value)
         url = self.url or ""
         if not url.startswith(("http://", "https://")):
@@ -83,23 +78,23 @@ class Run:
 
     @property
     def id(self) -> str | None:
-        """The run's uuid; until a server has made it, its local id."""
+        """The uuid; until a server has created the run, its local id."""
         return self.uuid
 
     @property
     def url(self) -> str | None:
-        """The run's web address; None while it has none."""
+        """The address of the run's page, if it has one."""
         return self._opened.url() if self._opened is not None else None
 
     @property
     def config(self) -> Config:
-        """What the run was made with: a mapping of JSON values, each change of which is logged."""
+        """A mapping of JSON values, each change of which is logged."""
         if self._config is None:
             self._config = Config(self._log_config)
         return self._config
 
     def _log_config(self, name: str, value: dict[str, Any]) -> None:
-        self.log(name, value)  # looked up now: the run may have been opened since
+        self.log(name, value)  # looked up late: opening the run replaces it
 
     # -- logging ----------------------------------------------------------------------------------------------------
 
@@ -110,36 +105,34 @@ class Run:
         step: int | None = None,
         client: TellurioClient | None = None,
     ) -> None:
-        """Record one metric, or with a mapping several with one time.
-
-        Returns at once, whatever the server, the network and the disk do.
+        """Record one metric, or several with one time. Never waits for the server, the network or the disk.
 
         Args:
-            name: 1 to 256 bytes of UTF-8; or a mapping of names to values, and no value.
-            value: any JSON value, or a number of NumPy's or a tensor library's; NaN and infinities are values.
-            step: an int64 other than its minimum; None: the server gives the next one of this name.
+            name: 1 to 256 bytes of UTF-8; or a mapping of names to values, without ``value``.
+            value: any JSON value, NaN, an infinity, or a number of NumPy or a tensor library.
+            step: an int64 except its minimum; None: the server's next one of this name.
             client: deliver over this client from now on.
 
         Raises:
-            TypeError, ValueError: name, step or value is wrong; nothing is recorded then.
+            TypeError, ValueError: name, step or value is wrong; nothing is recorded.
             RunFinishedError: the run is finished.
         """
         self._open(client).log(name, value, step, client)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Record several metrics at once, with one time. Raises as ``log`` does."""
+        """Record several metrics with one time. Raises as ``log`` does."""
         self.log(metrics, step=step)
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until what has been logged by now, by any process of this host, is delivered; whether it is.
+        """Wait until what all processes of this host have logged by now is delivered; return whether it is.
 
-        ``timeout`` is in seconds; None: the setting ``finish_timeout_s``. The run goes on.
+        ``timeout`` is in seconds; None: ``finish_timeout_s``.
         """
         opened = self._open(None)
         return opened.flush(opened.settings.finish_timeout_s if timeout is None else timeout)
 
     def stats(self) -> Stats:
-        """The counts of this run, now."""
+        """The counts."""
         return self._opened.stats() if self._opened is not None else Stats()
 
     # -- the end ----------------------------------------------------------------------------------------------------
@@ -151,17 +144,16 @@ class Run:
         *,
         timeout: float | None = None,
     ) -> Report:
-        """Deliver everything, then send the status. A second call does nothing, and returns the same report.
+        """Deliver everything, then send the status. A second call returns the same report.
 
         Args:
             client: deliver over this client from now on.
             status: how the run ended.
-            timeout: in seconds; None: the setting ``finish_timeout_s``, and 5 s for a server that has not answered for
-                10 s. A deadline that passes is no exception: the report says how many records are ``pending``, and they
-                stay in the journal with the status.
+            timeout: in seconds; None: the setting ``finish_timeout_s``, and 5 s if the server has been silent for 10 s.
+                What is ``pending`` then stays in the journal, with the status.
 
         Raises:
-            requests.HTTPError: the server refuses the status; the run stays open then.
+            requests.HTTPError: the server refuses the status; the run stays open.
             ValueError: the run was built without uuid, project or organization.
         """
         status = RunStatus(status)
@@ -188,9 +180,9 @@ class Run:
         self._over(opened, status)
 
     def _is_ours_to_finish(self, deadline: float) -> bool:
-        """False once another thread has done it, or is still at it at the deadline.
+        """False once another thread has finished the run, or is at it at the deadline.
 
-        A signal handler that has interrupted ``finish`` is the same thread and must not wait for itself.
+        A signal handler that interrupts ``finish`` is the same thread, and must not wait.
         """
         thread = threading.get_ident()
         while self._report is None and self._finishing.setdefault(0, thread) != thread:
@@ -200,7 +192,7 @@ class Run:
         return self._report is None
 
     def supersede(self) -> None:
-        """Mark the run FAILED, in the background: another one took its place. Not one that was entered."""
+        """Mark the run FAILED, in the background, unless it was entered."""
         if self._opened is not None and self._report is None and not self._entered:
             self._opened.finish_in_background(RunStatus.FAILED.value)
             messages.say(
@@ -220,7 +212,7 @@ class Run:
 
     def __enter__(self) -> Run:
         self._open(None)
-        self._entered = True  # whoever enters a run takes care of it
+        self._entered = True  # the block finishes it
         safeguard.arm()
         self._tokens.append(_active.enter(self))
         return self
@@ -239,7 +231,7 @@ class Run:
             crash_record.keep_exception(self._opened.log, self._opened.settings, error)
         try:
             self.finish(status=RunStatus.CRASHED)
-        except Exception as second:  # noqa: BLE001 - the program's own exception goes on unreplaced
+        except Exception as second:  # noqa: BLE001 - the program's own exception is the one to raise
             _log.warning("steplog: the status of run %s could not be sent: %s", self.name, second)
 
     async def __aenter__(self) -> Run:
@@ -248,11 +240,10 @@ class Run:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """As ``__exit__``, in a thread, so that the event loop goes on."""
-        import asyncio  # a tenth of what an init() imports, for those who have imported it already
+        import asyncio  # late: a tenth of what init() imports
 
         _active.leave(self._tokens.pop())
-        await asyncio.to_thread(self._leave, error)
+        await asyncio.to_thread(self._leave, error)  # the event loop goes on
 
     # -- opening ----------------------------------------------------------------------------------------------------
 
@@ -274,7 +265,7 @@ class Run:
         return opened
 
     def __getstate__(self) -> dict[str, Any]:
-        """What travels into another process: who the run is. There it is opened anew."""
+        """The identity; another process opens the run anew."""
         kept = {name: value for name, value in self.__dict__.items() if name != "log"}
         return kept | {"_opened": None, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
 
@@ -283,24 +274,24 @@ _active: ActiveRun[Run] = ActiveRun(lambda: [opened.holder for opened in open_ru
 
 
 def set_active_run(run: Run | None) -> None:
-    """Make ``run`` the process's default; None: there is none."""
+    """Make ``run`` the process's default; None: no default."""
     _active.default = run
 
 
 def get_active_run() -> Run:
-    """The active run. Raises ValueError when there is none, or when there are several and none is named."""
+    """The active run. Raises ValueError if there is none, or if several are open and none is named."""
     return _active.get()
 
 
 def log(
     name: str | Mapping[str, Any], value: Any = ..., step: int | None = None, client: TellurioClient | None = None
 ) -> None:
-    """Record one metric of the active run; see ``Run.log`` and ``get_active_run``."""
+    """Log to the active run; see ``Run.log``."""
     _active.get().log(name, value, step, client)
 
 
 def flush(timeout: float | None = None) -> bool:
-    """Wait until what the active run has logged by now is delivered; see ``Run.flush``."""
+    """Flush the active run; see ``Run.flush``."""
     return _active.get().flush(timeout)
 
 

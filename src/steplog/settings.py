@@ -1,17 +1,11 @@
-"""Every setting of steplog: argument > environment > file > default, resolved once.
+"""Settings: argument > environment > file > default, resolved once.
 
-argument      what the caller passed; None means not given
-environment   ``STEPLOG_`` and the name in capitals, and for address and key the names of the original client;
-              an empty variable means not given
-file          the table ``[tool.steplog]`` of ``pyproject.toml``, or ``steplog.toml`` (which wins where both are),
-              in the first directory that has one, from the current one upwards. A file of another user is not
-              read: who can put a file above the current directory could send the key elsewhere.
-default       below
+environment   ``STEPLOG_`` and the name in capitals; for address and key also the original client's. Empty: not given.
+file          ``steplog.toml``, else ``[tool.steplog]`` in ``pyproject.toml``, in the nearest directory upwards that
+              has either. A file of another user is not read: it could send the key elsewhere.
 
-The fields of ``Settings`` are the only list there is: names, defaults, kinds and meaning, from which the docs
-and ``steplog doctor`` are made. A name ends in its unit: ``_s`` seconds, ``_bytes`` and ``_bytes_max`` bytes.
-What does not parse is a ConfigurationError that names the setting and where it was found. The API key is in no
-file of a project, in no ``repr``, no pickle and no message.
+Docs and ``steplog doctor`` are made from the fields of ``Settings``. Units: ``_s`` seconds, ``_bytes_max`` bytes. The
+API key is in no ``repr``, pickle or message.
 """
 
 from __future__ import annotations
@@ -94,7 +88,7 @@ def _amount(
 
 
 def _key(value: object, _: Path) -> Secret:
-    # Whether its characters can be sent is looked at where it is sent, without the text in a frame.
+    # Its characters are checked where it is sent, so that no traceback shows them.
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str):
@@ -103,7 +97,7 @@ def _key(value: object, _: Path) -> Secret:
 
 
 def _setting(parse: Callable[[object, Path], Any], doc: str, default: Any, *variables: str, shown: str = "") -> Any:
-    """A field of ``Settings``: how its value is read, what it is, and more names of it in the environment."""
+    """A field of ``Settings``."""
     metadata = {"parse": parse, "doc": doc, "variables": variables, "shown": shown}
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
@@ -113,7 +107,7 @@ def _setting(parse: Callable[[object, Path], Any], doc: str, default: Any, *vari
 # ruff: noqa: RUF009 - _setting makes a dataclass field
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What was resolved. ``resolve`` makes it; nothing looks at the environment again but for a rotated key."""
+    """The resolved settings; made by ``resolve``."""
 
     url: str = _setting(_url, "The server.", "https://platform.tellurio.ai", *_URL_VARIABLES)
     api_key: Secret | None = _setting(_key, "The key; never in a file of a project.", None, "TELLURIO_API_KEY")
@@ -152,10 +146,9 @@ class Settings:
 
 
 def resolve(environ: Mapping[str, str] | None = None, directory: Path | None = None, **arguments: Any) -> Settings:
-    """The settings for these arguments, this environment and the files above this directory.
+    """Resolve the settings for these arguments, ``os.environ`` and the current directory.
 
-    ``environ`` is ``os.environ`` and ``directory`` the current directory if not given.
-    Raises ConfigurationError for a value or a file that cannot be used, TypeError for an unknown argument.
+    Raises ConfigurationError for a value or file that cannot be used, TypeError for an unknown argument.
     """
     environ = Quiet(os.environ if environ is None else environ)
     if isinstance(arguments.get("api_key"), str):
@@ -183,19 +176,19 @@ def resolve(environ: Mapping[str, str] | None = None, directory: Path | None = N
     settings = Settings(**values)
     if settings.batch_age_s >= settings.spool_interval_s:
         raise ConfigurationError("batch_age_s must be below spool_interval_s: what is sent in time needs no disk")
-    # Not a field: it says where the settings came from and is none itself.
+    # Not a field: it is no setting.
     object.__setattr__(settings, "_origins", origins)
     return settings
 
 
 def sources(settings: Settings) -> Mapping[str, str]:
-    """Where each setting came from: "argument", "environment NAME", "file PATH" or "default"."""
+    """The origin of each setting: "argument", "environment NAME", "file PATH" or "default"."""
     everything = dict.fromkeys((field.name for field in dataclasses.fields(Settings)), "argument")
     return everything | getattr(settings, "_origins", {})
 
 
 def documented() -> list[tuple[str, str, str, str]]:
-    """``(name, environment variables, default, meaning)`` of each setting, as texts for the docs."""
+    """``(name, environment variables, default, meaning)`` of each, for the docs."""
     rows = []
     for field in dataclasses.fields(Settings):
         variables = ", ".join((f"STEPLOG_{field.name.upper()}", *field.metadata["variables"]))
@@ -215,7 +208,7 @@ def _parsed(name: str, origin: str, parse: Callable[[object, Path], Any], value:
         return parse(value, base)
     except ValueError as error:
         fault = str(error)
-    # Outside the except block: the frames of the parser hold the value.
+    # Outside the except block: the parser's frames hold the value.
     raise ConfigurationError(f"{name} ({origin}): {fault}")
 
 
@@ -230,7 +223,6 @@ def _variable(name: str, variables: tuple[str, ...], environ: Mapping[str, str])
 
 
 def _original_url(environ: Mapping[str, str]) -> tuple[object, str] | None:
-    """The two variables of the original client."""
     base, port = (environ.get(variable, "") for variable in _URL_VARIABLES)
     if not base and not port:
         return None
@@ -241,7 +233,7 @@ def _original_url(environ: Mapping[str, str]) -> tuple[object, str] | None:
 
 
 def _file(directory: Path, known: Collection[str]) -> tuple[Path, Mapping[str, Any]]:
-    """The first file above ``directory`` that holds settings, and its table."""
+    """The nearest file with settings, and its table."""
     for folder in (directory, *directory.parents):
         for path in (folder / "steplog.toml", folder / "pyproject.toml"):
             table = _table(path)

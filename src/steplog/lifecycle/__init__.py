@@ -1,8 +1,9 @@
-"""The life of a run in a process: how it begins, who delivers it, how it ends, and what waits afterwards.
+"""A run's life in a process.
 
-starting, placing     init(), and the project that a run goes to     attaching   attach(), and runs built by hand
-process               what this process has: settings, agent, runs   opened, disabled   a run while it is open
-ending, traces        how the program goes down, and on what         adoption    taking over the dead's runs
-saying                the lines at a run's start and end             recovery    journals(), sync(), clean()
-run_stats, waiting, web_address  its numbers, its deadlines, its address in a browser
+init, attach, process       create or join a run; what all runs share
+open_run, disabled          while it is open
+exit_code, exit_progress    how the program ends, and what it shows
+crash_record, messages      what is recorded and printed then
+run_stats                   its counts
+adoption, recovery          what dead processes left
 """

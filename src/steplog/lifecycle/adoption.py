@@ -1,8 +1,7 @@
-"""Adopting the runs of this host that no process delivers any more.
+"""Adoption of runs of this host that no process delivers.
 
-A run can be adopted when its lock is free, its manifest can be read, and there is a key for its server. One that was
-started with ``mode="offline"`` is left to ``steplog sync``; one that began with nothing configured goes to whatever
-server comes next.
+A run is adopted if its lock is free, its manifest is readable, and there is a key for its server; one with
+``mode="offline"`` only by hand.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ __all__ = ["Adopter", "NotAdopted"]
 
 @dataclass(frozen=True, slots=True)
 class NotAdopted:
-    """Why a run stays where it is, in words."""
+    """Why a run is not adopted."""
 
     why: str
 
 
 class Adopter:
-    """Takes over runs, with what their leases need."""
+    """Takes over runs."""
 
     def __init__(
         self,
@@ -50,7 +49,7 @@ class Adopter:
         self._wake = wake
 
     def adopt(self, paths: RunPaths, *, by_hand: bool) -> tuple[Lease, Transport] | NotAdopted:
-        """Take a run over; ``by_hand``: also one that was started offline."""
+        """Take over a run."""
         lock: FileLock | None = None
         try:
             manifest = manifests.load(paths.manifest())
@@ -83,7 +82,7 @@ class Adopter:
                 yield found
 
     def succeed(self, paths: RunPaths) -> tuple[FileLock, Transport | None] | None:
-        """The lock of a worker's run and the transport to its server; None while the run has an agent."""
+        """For a worker, the lock and transport of its run; None while that has an agent."""
         unseen = paths.memory is None and not paths.on_disk
         lock = None if unseen or paths.has_agent() else FileLock.take(paths.lock)
         if lock is None:
@@ -92,7 +91,6 @@ class Adopter:
         return lock, None if manifest is None or manifest.mode == "offline" else self._transport_for(manifest)
 
     def _transport_for(self, manifest: Manifest) -> Transport | None:
-        """To the run's server, if there is a key for it; to the default server for a run without one."""
         from steplog.client import client_for, get_default_client
 
         if manifest.base_url:

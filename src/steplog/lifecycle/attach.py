@@ -1,7 +1,4 @@
-"""``attach``: joining a run that exists.
-
-A manifest on this host says what the run is, or else the caller; the agent asks the server.
-"""
+"""``attach``: joining a run that exists."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ def attach(
     owner: bool = False,
     client: TellurioClient | None = None,
 ) -> Run:
-    """Join a run that exists, from another process or host; with ``owner`` this process decides its status.
+    """Join a run from another process or host; with ``owner`` this process decides its status.
 
-    Both slugs are needed where no manifest of the run is on this host. Raises ValueError where they are missing.
+    Raises ValueError if a slug is missing and no manifest of the run is on this host.
     """
     found = find_manifest(uuid)
     namespace = namespace_slug or (found.namespace if found is not None else None)

@@ -1,11 +1,7 @@
-"""What a run went down on, kept as its last record: the reserved metric ``steplog/exception``.
+"""The metric ``steplog/exception``, the last record of a run that crashes.
 
-A JSON object of three texts: ``type``, ``message`` and ``traceback``, as Python prints it, chained exceptions and notes
-included, variables not. For a signal: its name, what it means, and where the program was. Each text is bounded, of the
-traceback the end is kept. API keys are taken out, in whatever text they stand: those that this process knows, and those
-in its environment.
-
-Nothing here raises: the exception of the program is the one that counts.
+A JSON object: ``type``, ``message``, ``traceback``; for a signal its name, its meaning, the stack. Texts are bounded; a
+traceback keeps its end. Known API keys are removed. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -36,7 +32,7 @@ TRACEBACK_CHARACTERS_MAX = 16_000
 
 
 def keep_exception(log: Log, settings: Settings, error: BaseException) -> None:
-    """Record the exception that ends the run, unless the setting ``exceptions`` is off."""
+    """Record ``error``, if the setting ``exceptions`` is on."""
     if settings.exceptions:
         with contextlib.suppress(Exception):
             lines = traceback.format_exception(error) if error.__traceback__ is not None else []
@@ -44,7 +40,7 @@ def keep_exception(log: Log, settings: Settings, error: BaseException) -> None:
 
 
 def keep_signal(log: Log, settings: Settings, number: int, frame: FrameType | None) -> None:
-    """Record the signal that ends the run, unless the setting ``exceptions`` is off."""
+    """Record the signal, if the setting ``exceptions`` is on."""
     if settings.exceptions:
         with contextlib.suppress(Exception):
             meaning = signal.strsignal(number) or ""
@@ -52,7 +48,7 @@ def keep_signal(log: Log, settings: Settings, number: int, frame: FrameType | No
 
 
 def _keep(log: Log, settings: Settings, name: str, message: str, lines: str) -> None:
-    most = max(1, settings.value_bytes_max // 16)  # of which each may take six bytes as JSON
+    most = max(1, settings.value_bytes_max // 16)  # a character takes up to six bytes in JSON
     told = {
         "type": name[:MESSAGE_CHARACTERS_MAX],
         "message": _beginning(scrubbed(message, os.environ), min(MESSAGE_CHARACTERS_MAX, most)),
@@ -70,7 +66,7 @@ def _name_of(made: type) -> str:
 def _message_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - the program's code, and its exception is what counts
+    except Exception:  # noqa: BLE001 - a __str__ of the program's
         return "(its text cannot be had)"
 
 

@@ -1,4 +1,4 @@
-"""A run that does nothing, at almost no cost: ``mode="disabled"``."""
+"""``mode="disabled"``: a run that does nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["DisabledRun"]
 
 
 class DisabledRun:
-    """Stands in for ``OpenRun`` where ``mode="disabled"``, and does nothing."""
+    """Stands in for ``OpenRun``."""
 
     def __init__(self, settings: Settings) -> None:
         self.holder: Holder | None = None
@@ -27,7 +27,7 @@ class DisabledRun:
         """Nothing."""
 
     def flush(self, timeout_s: float) -> bool:
-        """Nothing is left to deliver."""
+        """True."""
         return True
 
     def finish(self, status: str, timeout_s: float, progress: ExitProgress | None = None) -> Judgement | None:
@@ -38,13 +38,13 @@ class DisabledRun:
         """Nothing."""
 
     def stats(self) -> Stats:
-        """No counts."""
+        """Zeros."""
         return Stats(append="disabled")
 
     def report(self) -> Report:
-        """No counts."""
+        """Zeros."""
         return Report()
 
     def url(self) -> str | None:
-        """It has none."""
+        """None."""
         return None

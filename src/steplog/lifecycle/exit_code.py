@@ -1,23 +1,17 @@
-"""How the program goes down: by itself, with an exit code, or on an exception that nobody caught.
+"""How the program ends: normally, with an exit code, or on an uncaught exception.
 
-An ``atexit`` function is told nothing: ``sys.exc_info()`` is empty there, always. What can be known:
+``sys.exc_info()`` is empty in ``atexit``. What can be known:
 
 ============================  ======================================================================================
-an exception nobody caught    ``sys.last_exc`` (3.12), ``sys.last_value``; also KeyboardInterrupt, never SystemExit.
-                              In a session of its user (a prompt, a notebook) a *handled* error sets it too, so there
-                              it says nothing.
-SystemExit, from 3.12 on      ``sys.monitoring`` shows each exception that leaves a frame; one that leaves the main
-                              thread's outermost frame ends the program. 0.08 µs for each raised exception.
-``sys.exit()``, before 3.12   it is wrapped. Whether its exception was caught is seen at the end: then the outermost
-                              frame has come to its ``return``. A bare ``raise SystemExit(3)`` is not seen.
+uncaught exception            ``sys.last_exc`` (3.12), ``sys.last_value``; never SystemExit. Ignored at a prompt and
+                              in a notebook, where a handled error sets it too.
+SystemExit, from 3.12 on      ``sys.monitoring``: it leaves the main thread's outermost frame. 0.08 µs a raise.
+``sys.exit()``, before 3.12   is wrapped: caught if the outermost frame is at its ``return`` at the end. A bare
+                              ``raise SystemExit(3)`` is not seen.
 ============================  ======================================================================================
 
-A KeyboardInterrupt that nobody caught makes the exit code that of a death by SIGINT (130 in a shell). The interpreter
-keeps a mark for that, and forgets it when any thread, ours too, runs a text: ``exec``, ``eval``, each ``dataclass``. So
-our last act is to raise it once more where the interpreter takes note (``keep_code``).
-
-Nothing is watched but between ``watch`` and ``unwatch``. What the program raises, catches and returns is unchanged;
-where ``sys.exit`` is wrapped, the traceback of a SystemExit has one frame more.
+A KeyboardInterrupt makes the exit code that of SIGINT. The interpreter's mark for that is lost when any thread runs
+``exec``, ``eval`` or makes a ``dataclass``; ``keep_code`` sets it again.
 """
 
 from __future__ import annotations
@@ -31,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn
 
 __all__ = ["crash", "is_failure", "keep_code", "unwatch", "watch"]
 
-_TOOL_IDS = (3, 4, 5, 2, 1, 0)  # those that sys.monitoring gives no meaning come first
+_TOOL_IDS = (3, 4, 5, 2, 1, 0)  # first those without a meaning in sys.monitoring
 _exit = sys.exit
 _noted: _Exit | None = None
 _tool_id: int | None = None
@@ -41,18 +35,18 @@ class _Exit(NamedTuple):
     """The last SystemExit that may end the program."""
 
     code: Any
-    frame: FrameType | None  # the outermost one, where it may yet be caught
-    error: BaseException | None  # what had been shown by then
+    frame: FrameType | None  # the outermost, if it may still be caught
+    error: BaseException | None  # the last error before it
 
 
 def watch() -> None:
-    """Look out for exit codes, until ``unwatch``."""
+    """Watch for exit codes, until ``unwatch``."""
     if _tool_id is None and not _watch_frames():
         sys.exit = _noting_exit
 
 
 def unwatch() -> None:
-    """Leave the interpreter as it was found."""
+    """Restore the interpreter."""
     global _tool_id, _noted
     _noted = None
     if sys.exit is _noting_exit:
@@ -65,7 +59,7 @@ def unwatch() -> None:
 
 
 def crash() -> BaseException | None:
-    """The exception that the program has gone down on, or a SystemExit whose code is not zero; asked at its end."""
+    """At exit, the exception that ended the program, or a SystemExit whose code is not 0."""
     error = _last_error()
     if _noted is not None and _noted.error is error and not (_noted.frame is not None and _has_returned(_noted.frame)):
         return SystemExit(_noted.code) if is_failure(_noted.code) else None
@@ -73,7 +67,7 @@ def crash() -> BaseException | None:
 
 
 def keep_code() -> None:
-    """At the end, after all of our work: let the exit code be what it would be without us."""
+    """The last act at exit: restore the exit code of a KeyboardInterrupt."""
     error = _last_error()
     if type(error) is KeyboardInterrupt and (_noted is None or _noted.error is not error) and not _is_session():
         # CPython's run_eval_code_obj clears unhandled_keyboard_interrupt, and sets it on this exception alone.
@@ -82,7 +76,7 @@ def keep_code() -> None:
 
 
 def is_failure(code: Any) -> bool:
-    """Whether the code of a SystemExit ends the process with another code than 0."""
+    """Whether SystemExit with this code ends the process with another code than 0."""
     if code is None:
         return False
     return bool(code & 0xFF) if isinstance(code, int) else True
@@ -132,6 +126,5 @@ def _has_returned(frame: FrameType) -> bool:
 
 
 def _is_session() -> bool:
-    """Whether somebody sits at a prompt, or in a notebook."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return shell is not None or hasattr(sys, "ps1")

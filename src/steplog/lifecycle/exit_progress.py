@@ -1,10 +1,7 @@
-"""Patience: what the end of a run, or of the program, shows while it waits, and when it does not wait any longer.
+"""What is shown while a run or the program ends, and how long a silent server is waited for.
 
-On a terminal one line changes in place, from ``SHOW_AFTER_S`` on: what is left, how fast it goes, and the last error.
-Elsewhere the log has one line in ``LOG_INTERVAL_S``.
-
-A server that has not answered for ``SILENT_S`` is waited for ``SILENT_EXIT_S`` more and no longer: the data is safe.
-That does not hold where the caller said how long to wait.
+A terminal shows one line, from ``SHOW_AFTER_S`` on; the log gets one every ``LOG_INTERVAL_S``. A server that has been
+silent for ``SILENT_S`` is waited for ``SILENT_EXIT_S`` more.
 """
 
 from __future__ import annotations
@@ -30,9 +27,9 @@ _log = logging.getLogger("steplog")
 
 
 class ExitProgress:
-    """Of those who wait one after the other. ``whatever``: silent servers are waited for, too.
+    """For waits one after the other; ``whatever``: silent servers are waited for, too.
 
-    ``clock`` is monotonic, in seconds; ``screen`` is where a terminal may be.
+    ``clock`` is monotonic, in seconds; ``screen`` may be a terminal.
     """
 
     def __init__(
@@ -52,7 +49,7 @@ class ExitProgress:
         self._leave_at: dict[str, float] = {}  # by server
 
     def watch(self, name: str, server: str, quiet: bool, look: Callable[[], Progress]) -> Callable[[], bool]:
-        """What a waiter calls a few times a second: show how far the run is, and say whether to wait on."""
+        """Return a function for the waiter: call it often, and wait on while it returns True."""
         begun, first = self._clock(), look().left
 
         def goes_on() -> bool:
@@ -84,13 +81,13 @@ class ExitProgress:
 
     def _write(self, text: str) -> None:
         self._shown = True
-        with contextlib.suppress(OSError, ValueError, RuntimeError):  # closed, or in the middle of a write
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # closed, or reentered
             if self._screen is not None:
                 self._screen.write(text)
                 self._screen.flush()
 
     def clear(self) -> None:
-        """Nobody waits any more, for now: remove what is shown."""
+        """Remove the line."""
         if self._shown:
             self._write(_CLEAR)
             self._shown = False

@@ -1,20 +1,17 @@
-"""``init``: a new run, on the server at once where that answers, in the journal in any case.
+"""``init``: a new run, created on the server if that answers, in the journal in any case.
 
 ::
 
-    mode        what happens                                                             goes to the server
-    online      the run is made on the server; where that does not answer in time,       by itself
-                in the journal, and on the server as soon as it does
-    offline     in the journal; no socket is opened                                      by ``steplog sync``
-    disabled    nothing at all                                                           never
+    mode        the run is                                                sent
+    online      on the server; in the journal until it answers            by itself
+    offline     in the journal; no socket is opened                       by ``steplog sync``
+    disabled    nowhere                                                   never
 
-With nothing configured at all (no address, no key), an embedded server that runs on this machine is used; without one
-the run is kept offline, and goes with whatever is configured later: the next ``init``, ``steplog sync`` or ``steplog
-serve``.
+With no address and no key, the embedded server of this machine is used; without one the run is kept offline until a
+later ``init``, ``steplog sync`` or ``steplog serve`` finds one.
 
-A refusal by the server (4xx) always raises. The POST that makes the run carries an ``Idempotency-Key``, so that a lost
-answer does not make a second run; and the manifest holds what the run is to be before it is sent, so that a process
-which dies of anything before it has the answer leaves a run that is found, and CRASHED.
+The manifest is written before the POST, which has an ``Idempotency-Key``: a process that dies in between leaves a run
+that is found, and CRASHED.
 """
 
 from __future__ import annotations
@@ -64,28 +61,27 @@ def init(
     on_failure: str = "warn",
     activate: bool = True,
 ) -> Run:
-    """Make a run, and open it here.
+    """Create a run and open it.
 
     Args:
         namespace_slug: whose project it is. None: the key's own user.
-        project_display_name: its slug names the project, which is made, RESTRICTED, if it is not there.
-        name: what the run is called; None: the server finds a name.
+        project_display_name: the project, found by its slug, or created RESTRICTED.
+        name: of the run; None: the server chooses one.
         description: free text.
-        status: what the run begins with.
-        client: the client to use; None: the default one.
-        project: the same as ``project_display_name``; without either, the setting of this name.
-        namespace: the same as ``namespace_slug``; without either, the setting of this name.
-        config: what the run is made with: a mapping, or an object as an ``argparse.Namespace``; see ``Run.config``.
-        mode: "online", "offline" or "disabled"; see above.
-        on_failure: "raise" has no answer from the server raise, as a refusal always does; "warn" keeps the run in the
-            journal, and says so.
-        activate: whether it becomes the active run. It then takes the place of the last run that this thread made
-            so and neither finished nor entered; that one is FAILED.
+        status: the first status.
+        client: None: the default client.
+        project: as ``project_display_name``; without either, the setting ``project``.
+        namespace: as ``namespace_slug``; without either, the setting ``namespace``.
+        config: a mapping, or an object such as an ``argparse.Namespace``; see ``Run.config``.
+        mode: "online", "offline" or "disabled".
+        on_failure: without an answer from the server, "warn" keeps the run in the journal, "raise" raises.
+        activate: make it the active run. The last run that this thread activated so is FAILED, unless it was finished
+            or entered.
 
     Raises:
-        TypeError, ValueError: the project is missing, or something is given twice.
-        requests.HTTPError: the server refuses something.
-        InvalidAPIKeyError, ServerUnavailableError: the key is wrong; no usable answer came (``on_failure="raise"``).
+        TypeError, ValueError: the project is missing, or an argument is given twice.
+        requests.HTTPError: the server refuses.
+        InvalidAPIKeyError, ServerUnavailableError: the key is wrong; no usable answer (``on_failure="raise"``).
     """
     if on_failure not in ("warn", "raise"):
         raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
@@ -96,7 +92,7 @@ def init(
         mode=mode,
     )
     plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value)
-    begins_with = None if config is None else as_config(config)  # now: a mistake in it makes no run
+    begins_with = None if config is None else as_config(config)  # first: may raise TypeError
     run = _start(settings, plan, client, on_failure)
     if begins_with is not None:
         run.config.update(begins_with)
@@ -162,7 +158,6 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 
 
 def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
-    """Make the run on the server now. What it is to be is written down first: a death in between loses no run."""
     from steplog.network import reasons
     from steplog.network.reply import refusals
 
@@ -187,7 +182,7 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
         if isinstance(error, (*refusals(), InvalidAPIKeyError)):
             opened.discard()
             raise
-        opened.use(client)  # it may be on the server all the same: the agent finds out
+        opened.use(client)  # it may be on the server: the agent finds out
         if on_failure == "warn" and isinstance(error, ServerUnavailableError):
             return _begun(plan, opened, f"{_SENT_LATER}: {error}")
         opened.finish_in_background("CRASHED")
@@ -199,7 +194,7 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
 
 
 def _login(client: TellurioClient) -> Account:
-    """The account of the key. Raises as ``TellurioClient.login`` does."""
+    """As ``TellurioClient.login``."""
     try:
         return client.login()
     except InvalidAPIKeyError as error:
@@ -208,7 +203,7 @@ def _login(client: TellurioClient) -> Account:
 
 
 def _make_project(plan: Plan, client: TellurioClient) -> None:
-    """Make the project if it is missing; another process may be making it, too. Raises ``requests.HTTPError``."""
+    """Create the project if it is missing; another process may do so, too."""
     from steplog.network.reply import refusals
     from steplog.project import create_project, get_project
 
@@ -225,7 +220,7 @@ def _make_project(plan: Plan, client: TellurioClient) -> None:
 
 @contextmanager
 def _asking(client: TellurioClient) -> Iterator[None]:
-    """A server that is busy or in trouble (408, 425, 429, 5xx) has refused nothing: it is one that is away."""
+    """Raise ServerUnavailableError for a 408, 425, 429 or 5xx, which refuses nothing."""
     from steplog.network.reply import refusals
 
     try:
@@ -237,7 +232,6 @@ def _asking(client: TellurioClient) -> Iterator[None]:
 
 
 def _told(reply: Reply, namespace: str) -> tuple[dict[str, Any], Run]:
-    """What the server says of the run that it has made; ServerUnavailableError where it says something else."""
     try:
         told = reply.json()
         return told, _described(told, namespace)
@@ -246,7 +240,6 @@ def _told(reply: Reply, namespace: str) -> tuple[dict[str, Any], Run]:
 
 
 def _begin(plan: Plan, client: TellurioClient | None, mode: str, said: str) -> Run:
-    """Begin the run in the journal; the server gets it later."""
     return _begun(plan, OpenRun(_planned(plan, client, mode), None if client is None else client.transport), said)
 
 
@@ -258,7 +251,7 @@ def _begun(plan: Plan, opened: OpenRun, said: str) -> Run:
 
 
 def _planned(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
-    """The manifest of a run that no server has made yet."""
+    """For a run that no server has created."""
     return Manifest(
         local_id=plan.local_id,
         base_url="" if client is None else client.base_url,
@@ -273,7 +266,7 @@ def _planned(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
 
 
 def _unmade(plan: Plan) -> Run:
-    """The run as it is before a server has made it: its uuid is the local id."""
+    """The run before a server has created it; its uuid is the local id."""
     return Run(
         plan.local_id,
         plan.name,
@@ -285,7 +278,6 @@ def _unmade(plan: Plan) -> Run:
 
 
 def _described(told: dict[str, Any], namespace: str) -> Run:
-    """The run that the server describes."""
     project, user = told.get("project") or {}, told.get("user") or {}
     return Run(
         told["uuid"],

@@ -1,4 +1,4 @@
-"""What is printed about a run: at most two lines when it begins, one when it ends.
+"""What is printed about a run.
 
 ::
 
@@ -6,8 +6,7 @@
     steplog: http://127.0.0.1:8787/me/projects/mnist/runs/brave-pasta-123/
     steplog: run brave_pasta_123: 2,001 delivered
 
-A line goes to the logger ``steplog`` if the program has set up ``logging``, else to standard error. The setting
-``quiet`` turns them off. What goes wrong in between goes to the logger alone.
+To the logger ``steplog`` if the program has set up ``logging``, else to standard error.
 """
 
 from __future__ import annotations
@@ -31,10 +30,9 @@ _SENT_BY = {  # by the run's mode
 
 
 class Left(NamedTuple):
-    """What is left of a run that is over.
+    """What is left of a run that is over: ``unsaved`` records are lost, the others in ``path``.
 
-    ``unsaved`` is how many records end with the process, ``path`` where the others are; ``delivers`` is whether this
-    process was to send them.
+    ``delivers``: this process was to send them.
     """
 
     unsaved: int
@@ -50,13 +48,13 @@ def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
     if _log.hasHandlers():
         _log.log(level, "steplog: %s", text)
         return
-    with contextlib.suppress(Exception):  # closed, full, none, or in the middle of a write that a signal interrupted
+    with contextlib.suppress(Exception):  # closed, full, None, or reentered from a signal
         sys.stderr.write(f"steplog: {shown if shown and sys.stderr.isatty() else text}\n")
         sys.stderr.flush()
 
 
 def began(quiet: bool, name: str, namespace: str, project: str, url: str) -> None:
-    """The run is on the server. What a browser needs to read there, after "#", is shown on a terminal alone."""
+    """The run is on the server; the fragment of ``url`` is for terminals alone."""
     say(quiet, logging.INFO, f"run {name} in {namespace}/{project}")
     say(quiet, logging.INFO, url.partition("#")[0], url)
 
@@ -67,7 +65,7 @@ def kept_from_the_start(quiet: bool, level: int, name: str, where: str, why: str
 
 
 def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
-    """The run is over here: what became of its records, and what sends those that are left."""
+    """The run is over."""
     parts = (became(stats), "" if left is None else _kept(stats, left))
     level = logging.WARNING if left is not None and left.delivers else logging.INFO
     say(quiet, level, f"run {name}: {'; '.join(part for part in parts if part)}")
@@ -90,7 +88,7 @@ def _records(number: int) -> str:
 
 
 def became(report: Report) -> str:
-    """The counts that are not zero, in words, but for those that are pending."""
+    """The counts, without ``pending``."""
     counts = [
         (report.rejected, "refused by the server and set aside"),
         (report.ambiguous, "sent twice, perhaps"),

@@ -1,7 +1,7 @@
-"""A run that is open in this process: what ``Run`` works with.
+"""A run that is open in this process.
 
-The process that holds the run's lock delivers it, under a ``Lease``. Any other is a worker: it appends, and waits for
-that process's marks. A forked child is a worker, whose writer is made at its first ``log``.
+The process that holds the run's lock delivers it. Any other is a worker, as is a forked child from its first ``log``
+on: it appends, and follows the cursor.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Holder", "OpenRun", "find_manifest", "join", "open_runs"]
 
-_OFFLINE_FINISH_S = 5.0  # for an offline run to reach the disk; its memory survives the process anyway
-_GRACE_S = 0.25  # for the disk to take a manifest, unless it stalls
+_OFFLINE_FINISH_S = 5.0  # an offline run may survive in memory
+_GRACE_S = 0.25
 _REMOVAL_MAX_S = 2.0
 _CURSOR_INTERVAL_S = 0.02
 _MANIFEST_INTERVAL_S = 0.001
@@ -48,17 +48,16 @@ _opening = threading.RLock()
 
 
 class Holder(Protocol):
-    """What the user has of a run, which learns its uuid and name from the server."""
+    """The user's ``Run``."""
 
     uuid: str | None
     name: str | None
 
 
 class OpenRun:
-    """Opens the run of ``manifest`` in this process; with ``owner`` as its owner, if it has no living one here.
+    """Opens the run of ``manifest``; with ``owner`` as its owner, if it has no living one here.
 
-    Without a ``transport`` it stays in the journal.
-    Raises OSError or ConfigurationError when there is no place for the journal.
+    Without a ``transport`` it stays in the journal. Raises OSError or ConfigurationError without a place for that.
     """
 
     def __init__(self, manifest: Manifest, transport: Transport | None, *, owner: bool = True) -> None:
@@ -100,7 +99,6 @@ class OpenRun:
         return opened
 
     def _take_over(self) -> None:
-        """Become the agent of a run whose agent is gone."""
         if self.lease is None and self.process is not None and not self.opened.gone:
             found = self.process.adopter.succeed(self.paths)
             if found is not None:
@@ -123,14 +121,14 @@ class OpenRun:
         _wait_for_manifest(self.lease.manifest_store, _GRACE_S if owner else 0.0)
 
     def made(self, client: TellurioClient, made: Made, namespace: str, takes_ranges: bool) -> None:
-        """The server has made the run, which was opened before: deliver it from now on."""
+        """The server has created the run: deliver it."""
         if self.lease is not None:
             self.lease.outbox.made(made, namespace, takes_ranges)
             self.lease.settle()
         self._use_client(client)
 
     def discard(self) -> None:
-        """The server refuses to make the run, which was opened before: leave nothing of it."""
+        """The server refuses to create the run: remove it."""
         self.finish_in_background(None)
         if self.lease is not None and self.process is not None:
             self.lease.store(self.lease.manifest.but(owner=""))
@@ -154,7 +152,7 @@ class OpenRun:
             self.process.agent.deliver(self.lease, client.transport)
 
     def use(self, client: Any) -> None:
-        """Deliver over this client from now on; None: no change."""
+        """Deliver over ``client`` from now on, if given."""
         if client is not None:
             self._use_client(client)
 
@@ -199,9 +197,9 @@ class OpenRun:
         return _wait_for_disk(self.opened, lease.manifest_store, timeout_s)
 
     def finish(self, status: str, timeout_s: float, progress: ExitProgress | None = None) -> Judgement | None:
-        """Take no more records, deliver those there are, then send the status; return the judgement of a refusal.
+        """End the writer, deliver, and send the status if this is the owner; return the judgement of a refusal.
 
-        The first Ctrl-C ends the waiting, as the deadline does. Only the run's owner sends a status.
+        Ctrl-C ends the waiting, as the deadline does.
         """
         self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
@@ -228,7 +226,7 @@ class OpenRun:
         return None
 
     def _owns(self, lease: Lease, claim: bool = False) -> bool:
-        """Whether this process decides the status; with ``claim`` also in the place of an owner that is dead."""
+        """Whether this process decides the status; ``claim``: also for a dead owner."""
         owner, own = lease.manifest.owner, self.opened.writer.id.hex()
         if claim and owner and owner != own:
             journal = lease.outbox.journals.get(owner)
@@ -238,7 +236,6 @@ class OpenRun:
         return owner == own
 
     def _let_go(self, process: Process, lease: Lease, deadline: float) -> bool:
-        """Remove what is delivered; release a run without a transport."""
         if self.transport is None:
             process.agent.release(lease)
             self.opened.opened.release()
@@ -247,7 +244,7 @@ class OpenRun:
         return process.agent.dismiss(lease, removal_s) or _wait_for_manifest(lease.manifest_store)
 
     def finish_in_background(self, status: str | None) -> None:
-        """Take no more records; have the status, if there is one, sent after them."""
+        """End the writer, and send the status, if given, after the records."""
         if self._finished is None:  # else finish() is under way, and has decided
             self.opened.writer.end(self._count)
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
@@ -256,10 +253,10 @@ class OpenRun:
         self._close()
 
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
-        """After ``finish_in_background``, wait until nothing is left of the run; return whether so."""
+        """After ``finish_in_background``: wait until nothing is left here, and return whether so."""
         lease, process, deadline = self.lease, self.process, time.monotonic() + timeout_s
         if lease is None or process is None:
-            return self.opened.hand_over()  # a worker's records are safe then; the agent, elsewhere, delivers them
+            return self.opened.hand_over()
         status = None if lease.outbox.status_sent else lease.manifest.status
         delivered = self._wait(timeout_s, status, progress)
         if delivered:
@@ -280,14 +277,14 @@ class OpenRun:
     def _count(self, name: Any, value: Any, step: Any) -> None:
         self.opened.writer.count("finished")
 
-    # -- what it tells --------------------------------------------------------------------------------------------
+    # -- reporting ------------------------------------------------------------------------------------------------
 
     def name(self) -> str:
-        """What to call it in a message."""
+        """For messages."""
         return self.manifest.name or self.local_id[:8]
 
     def url(self) -> str | None:
-        """The address of the run's page; with a fragment that lets a browser read it on this machine's server."""
+        """The address of the run's page."""
         manifest = self.manifest
         if not manifest.run or not manifest.base_url:
             return None
@@ -298,7 +295,7 @@ class OpenRun:
         return manifest.base_url + path
 
     def stats(self) -> Stats:
-        """The counts, now."""
+        """The counts."""
         if self.process is None:
             return Stats()
         agent = self.process.agent
@@ -308,22 +305,22 @@ class OpenRun:
         return agent.look(self.lease, lambda lease: run_stats.of_run(lease, self.opened, error, agent.faults))
 
     def report(self) -> Report:
-        """The counts alone."""
+        """The counts."""
         return run_stats.report(self.stats())
 
     def say_began(self) -> None:
-        """Print that the run is on the server."""
+        """Print it."""
         namespace, project = self.manifest.namespace, self.manifest.project
         messages.began(self.settings.quiet, self.name(), namespace, project, self.url() or "")
 
     def say_kept(self, why: str) -> None:
-        """Print that the run is on no server yet."""
+        """Print it."""
         where = "on this machine" if self._survives() or self.paths.on_disk else "in this process alone"
         level = logging.INFO if self.manifest.mode == "offline" else logging.WARNING
         messages.kept_from_the_start(self.settings.quiet, level, self.name(), where, why)
 
     def say_ended(self) -> None:
-        """Print what became of the run's records."""
+        """Print it."""
         stats, left = self.stats(), None
         if stats.pending or (self.lease is not None and not self.lease.outbox.status_sent):
             unsaved = 0 if self._survives() else run_stats.unsaved(self.opened)
@@ -332,7 +329,6 @@ class OpenRun:
         messages.ended(self.settings.quiet, self.name(), stats, left)
 
     def _survives(self) -> bool:
-        """Whether the writer's memory outlives the process."""
         return self.opened.directory is not None
 
 
@@ -346,7 +342,7 @@ def open_runs() -> list[OpenRun]:
 
 
 def find_manifest(uuid: str) -> Manifest | None:
-    """The manifest of a run with a journal on this host."""
+    """The manifest of a run that has a journal on this host."""
     found = (manifests.load(paths.manifest()) for paths in current().roots.runs())
     return next((manifest for manifest in list(found) if manifest is not None and manifest.run == uuid), None)
 
@@ -361,10 +357,7 @@ def join(
     found: Manifest | None,
     owner: bool,
 ) -> OpenRun:
-    """Open a run that is on the server: from what this host has of it (``found``), else from these names.
-
-    Raises ValueError without a uuid.
-    """
+    """Open a run that is on the server, by its manifest on this host, ``found``, or by these names."""
     from steplog.client import get_default_client
 
     if not uuid:
@@ -383,7 +376,7 @@ def join(
 
 
 def _taken_back(lease: Lease) -> Judgement | None:
-    """The server's refusal of the status, if it has refused it; then none is decided any more."""
+    """The server's refusal; the status is undecided again."""
     refused, lease.outbox.refused = lease.outbox.refused, None
     if refused is not None:
         lease.outbox.status = None
@@ -392,7 +385,6 @@ def _taken_back(lease: Lease) -> Judgement | None:
 
 
 def _wait_for_cursor(own: OpenWriter, timeout_s: float) -> bool:
-    """A worker's ``flush``: follow the cursor, which the run's agent in another process moves."""
     journal, doorbell = own.journal, Doorbell(None if own.directory is None else own.directory.parent)
     end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
     own.hand_over()
@@ -410,7 +402,7 @@ def _wait_for_cursor(own: OpenWriter, timeout_s: float) -> bool:
 
 
 def _wait_for_disk(own: OpenWriter, store: ManifestStore, timeout_s: float) -> bool:
-    """Wait until an offline run is on disk. Returns False: nothing is delivered."""
+    """Wait until an offline run is on disk. False: nothing is delivered."""
     end, deadline = own.journal.written(), time.monotonic() + min(timeout_s, _OFFLINE_FINISH_S)
     while (own.journal.cursor.durable < end or store.owed) and time.monotonic() < deadline:
         time.sleep(_CURSOR_INTERVAL_S)
@@ -418,7 +410,7 @@ def _wait_for_disk(own: OpenWriter, store: ManifestStore, timeout_s: float) -> b
 
 
 def _wait_for_manifest(store: ManifestStore, timeout_s: float = _GRACE_S) -> bool:
-    """Wait until the disk has the manifest. Returns False: nothing is removed."""
+    """Wait until the disk has the manifest. False: nothing is removed."""
     deadline = time.monotonic() + timeout_s
     while store.owed and time.monotonic() < deadline:
         time.sleep(_MANIFEST_INTERVAL_S)

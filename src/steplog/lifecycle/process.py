@@ -1,8 +1,4 @@
-"""What a process has of steplog: its settings, directories, writers and agent.
-
-A forked child inherits none of it: it closes the locks that came with the fork, and forgets the agent, whose threads it
-does not have. ``open_run`` then gives each open run a writer of its own.
-"""
+"""What all runs of a process share: settings, directories, the agent. A forked child makes its own."""
 
 from __future__ import annotations
 
@@ -32,11 +28,11 @@ __all__ = ["CLAIM_S", "SPOOL_BYTES_MAX", "Process", "claim_in_time", "current"]
 
 CLAIM_S = 5.0
 SPOOL_BYTES_MAX = 8 * 1024 * 1024 * 1024
-_ADOPTION_SHARE = 100  # adoption takes at most a 100th of the time
+_ADOPTION_SHARE = 100  # adoption takes a 100th of the time at most
 
 
 class Process:
-    """This process; made by ``current``."""
+    """Made by ``current``."""
 
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
@@ -59,7 +55,7 @@ class Process:
         self.adopter = Adopter(settings, self.disk, self.options, self.agent.random, wake)
 
     def claim(self, local_id: str) -> tuple[RunPaths, FileLock | None]:
-        """The directories of a run, and its lock if no other process has it. Waits ``CLAIM_S`` for the disk."""
+        """A run's directories, and its lock if that is free. Waits ``CLAIM_S`` for the disk."""
         return self.roots.claim(local_id, claim_in_time)
 
     def lease(
@@ -70,7 +66,7 @@ class Process:
         own: OpenWriter,
         on_made: Callable[[Manifest], None],
     ) -> Lease:
-        """The lease of a run that this process writes."""
+        """For a run that this process writes."""
         return Lease(
             paths,
             lock,
@@ -92,13 +88,12 @@ class Process:
         self._adopt_at = ended + _ADOPTION_SHARE * (ended - began)
 
     def _memory_is_short(self) -> bool:
-        """Whether more than half of the shared memory that may be used is in use."""
         if self.usage is not None and 2 * self.usage.bytes() > self.memory_bytes_max:
             return True
         return any(own.writer.pool.is_half_full() for own in list(self.writers.values()))
 
     def _excess(self) -> int:
-        """How many bytes of memory to give up where the disk does not take them; 0 in a process that does not log."""
+        """Bytes to free where the disk takes nothing."""
         return max((own.writer.pool.excess_bytes() for own in list(self.writers.values())), default=0)
 
 
@@ -114,9 +109,9 @@ def current() -> Process:
 
 
 def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM_S) -> FileLock | None:
-    """Return or raise what ``claim``, run in a thread of its own, does. A lock that comes later is released.
+    """Run ``claim`` in a thread; release a lock that comes too late.
 
-    Raises TimeoutError after ``timeout_s``: the disk does not answer, and the run begins in shared memory alone.
+    Raises TimeoutError after ``timeout_s``, and what ``claim`` raises.
     """
     claiming = _Claim(claim)
     try:
@@ -134,7 +129,7 @@ def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM
 
 
 class _Claim:
-    """A claim under way. The first to ``end`` it decides who has the lock: the thread, or who gave up waiting."""
+    """A claim under way; what ends it first, the thread or its waiter, decides who has the lock."""
 
     def __init__(self, claim: Callable[[], FileLock | None]) -> None:
         self.done: SimpleQueue[None] = SimpleQueue()
@@ -162,7 +157,6 @@ def _usable(settings: Settings) -> Path | None:
 
 
 def _spool_bytes_max(directory: Path) -> int:
-    """8 GiB, or a tenth of the free space, if that is less."""
     while not directory.exists() and directory != directory.parent:
         directory = directory.parent
     try:

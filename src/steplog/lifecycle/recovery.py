@@ -1,7 +1,4 @@
-"""What waits on this machine, and what to do about it: ``journals``, ``sync``, ``clean``.
-
-The next ``init`` adopts what the dead have left, by itself and in the background. These do it by hand.
-"""
+"""``journals``, ``sync``, ``clean``: what waits on this machine, delivered or removed by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ from steplog.lifecycle.process import Process, current
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
 _WAIT_S = 0.25
-_REMOVE_S = 30.0  # nobody waits but for this
+_REMOVE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -38,16 +35,16 @@ class WaitingRun:
     """A run with a journal on this host, or another host's on the same disk.
 
     Attributes:
-        id: its local id, which ``sync`` and ``clean`` take.
-        run: its uuid on the server; "" while it is not made there.
-        name, namespace, project, url: who it is, and where it goes.
-        status: what is to be sent; None while it goes on, or nobody has decided.
-        pending: records that are written and not delivered.
-        size_bytes: what its journal takes, in memory and on disk.
+        id: the local id, for ``sync`` and ``clean``.
+        run: the uuid; "" until the server has created it.
+        name, namespace, project, url: its names, and its server.
+        status: to be sent; None if undecided.
+        pending: records written and not delivered.
+        size_bytes: of the journal, in memory and on disk.
         since: when it began.
-        why: what keeps it here.
-        path: where its journal is on disk.
-        other_host: the host whose it is, by a hash, where that is not this one.
+        why: what keeps it here, or is damaged.
+        path: the journal on disk.
+        other_host: a hash of its host, if not this one.
     """
 
     id: str
@@ -67,7 +64,7 @@ class WaitingRun:
 
 @dataclass(frozen=True)
 class Synced:
-    """What ``sync`` did with a run: how many records it delivered, how many are left, and why."""
+    """Records that ``sync`` delivered, records left, and why."""
 
     id: str
     name: str
@@ -77,10 +74,7 @@ class Synced:
 
 
 def journals() -> list[WaitingRun]:
-    """The runs that have a journal on this host, the oldest first; what is damaged about one is told in ``why``.
-
-    Those that other hosts have left on the same disk are among them: ``other_host``.
-    """
+    """The runs with a journal on this host or its disk, oldest first."""
     roots = current().roots
     found = [*roots.runs(), *roots.of_other_hosts()]
     return sorted((_waiting(paths) for paths in found), key=lambda run: run.since)
@@ -93,14 +87,18 @@ def sync(
     offline: bool = True,
     progress: Callable[[Synced], None] | None = None,
 ) -> Iterator[Synced]:
-    """Deliver what waits here, a run at a time: all of it, or the one with this id, uuid or name.
+    """Deliver what waits here, a run at a time; or one run, by id, uuid or name.
 
-    A run that another process delivers is left to it. With ``follow``, a server that is away is waited for; without,
-    a run is given up as soon as something keeps it here. Without ``offline``, runs that were started with
-    ``mode="offline"`` are left alone, and those of other hosts. What another host has left on the same disk is taken
-    only where ``run`` names it, and what that host has in its shared memory is not in it.
-    ``progress`` is called four times a second with how far a run is by now.
-    Raises ValueError when no run is so called.
+    A run that another process delivers is skipped. Another host's is taken only by name, without its shared memory.
+
+    Args:
+        run: None: all runs of this host.
+        follow: wait for a server that is away, instead of giving the run up.
+        offline: include runs with ``mode="offline"``, and other hosts'.
+        progress: called four times a second.
+
+    Raises:
+        ValueError: there is no such run.
     """
     process = current()
     for paths in _chosen(process, run, of_others=offline):
@@ -115,11 +113,10 @@ def sync(
 
 
 def clean(run: str | None = None) -> list[str]:
-    """Remove from this host what is delivered; or the run with this id, uuid or name, whatever is in it.
+    """Remove delivered runs from this host; or one run, by id, uuid or name, delivered or not. Returns their ids.
 
-    What was set aside, because a server refused it or because it was damaged, goes only with a run that is named.
-    Returns the ids of what was removed. A run that a process still delivers is never touched. Raises ValueError when no
-    run is so called.
+    Records that were set aside go only with a run that is named. A run that a process delivers stays.
+    Raises ValueError if there is no such run.
     """
     removed = []
     for paths in _chosen(current(), run):
@@ -173,7 +170,6 @@ def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[
 
 
 def _open_end(paths: RunPaths) -> bool:
-    """Whether a status is still to be sent."""
     with contextlib.suppress(FormatError):
         manifest = manifests.load(paths.manifest())
         return manifest is not None and bool(manifest.owner) and not manifest.status_sent
@@ -181,12 +177,11 @@ def _open_end(paths: RunPaths) -> bool:
 
 
 def _known(paths: RunPaths) -> Manifest | None:
-    """The manifest, also of a run of which all but what was set aside is delivered. Raises FormatError."""
+    """The manifest; also where only records set aside are left. Raises FormatError."""
     return manifests.load(paths.manifest()) or manifests.load(paths.spool, manifests.DELIVERED_NAME)
 
 
 def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
-    """What keeps a run here that nobody delivers at the moment."""
     aside = kept_aside(paths.spool)
     if aside and not pending and (manifest is None or manifest.status_sent):
         return f"delivered, but for what was set aside in {aside[0]}"
@@ -233,7 +228,7 @@ def _waiting(paths: RunPaths) -> WaitingRun:
 
 
 def _pending(paths: RunPaths, writer: str) -> int:
-    """What is written and not delivered of a journal, read without touching it."""
+    """The undelivered records of a journal, which is not changed."""
     directory = None if paths.memory is None else paths.memory / writer
     stored = bytearray(CURSOR_BYTES)
     if directory is not None:

@@ -1,4 +1,4 @@
-"""Counting: a run's ``Stats`` and ``Report``, from the marks and the journals."""
+"""Counting for ``Stats`` and ``Report``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["of_run", "of_writer", "report", "unsaved"]
 
 
 def of_run(lease: Lease, own: OpenWriter, error: str | None, faults: int) -> Stats:
-    """A run that this process delivers: all its writers. ``error`` is what keeps it from being delivered."""
+    """A run that this process delivers, over all writers. ``error`` is the delivery's."""
     counts = Counter(pending=lease.outbox.pending(), faults=faults)
     counts["memory full"] = lease.dropped()
     for journal in lease.outbox.journals.values():
@@ -22,7 +22,7 @@ def of_run(lease: Lease, own: OpenWriter, error: str | None, faults: int) -> Sta
 
 
 def of_writer(own: OpenWriter, faults: int) -> Stats:
-    """A run that another process delivers: what this one has written of it."""
+    """What this process has written of a run that another one delivers."""
     journal = own.journal
     journal.load_cursor()
     counts = _counts(journal.cursor)
@@ -32,7 +32,7 @@ def of_writer(own: OpenWriter, faults: int) -> Stats:
 
 
 def unsaved(own: OpenWriter) -> int:
-    """How many records of this process are neither delivered nor on disk."""
+    """The records of this process that are neither delivered nor on disk."""
     journal = own.journal
     done = max(journal.cursor.delivered, journal.cursor.durable)
     return journal.census(done, max(done, journal.written()))
