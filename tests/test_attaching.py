@@ -83,7 +83,7 @@ def test_init_sends_only_what_it_was_given(monkeypatch: pytest.MonkeyPatch):
 
 
 @apart
-def test_init_names_each_run_by_a_key_of_its_own_so_that_a_second_request_makes_no_second_run(
+def test_init_sends_a_key_for_each_run_so_that_a_retry_makes_no_second_one(
     monkeypatch: pytest.MonkeyPatch,
 ):
     fake = FakeServer()

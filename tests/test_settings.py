@@ -274,7 +274,7 @@ def test_the_docs_can_be_made_from_the_fields():
     assert by_name["finish_timeout_s"] == ("STEPLOG_FINISH_TIMEOUT_S", "60.0")
 
 
-def test_a_home_that_cannot_be_written_has_its_state_in_a_private_temporary_directory(tmp_path, monkeypatch):
+def test_without_a_writable_home_state_is_in_a_private_temporary_directory(tmp_path, monkeypatch):
     """Until a restart of the machine nothing is lost so; in a place that is not there everything was."""
     monkeypatch.setenv("HOME", str(tmp_path))
     assert state_directory() == resolve().dir == tmp_path / ".local" / "state" / "steplog"
@@ -285,7 +285,7 @@ def test_a_home_that_cannot_be_written_has_its_state_in_a_private_temporary_dire
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without a home")
 @apart
-def test_a_user_whom_this_machine_does_not_know_has_its_state_in_a_temporary_directory(monkeypatch: pytest.MonkeyPatch):
+def test_the_state_of_an_unknown_user_is_in_a_temporary_directory(monkeypatch: pytest.MonkeyPatch):
     """As in a container that runs under a number: each command and each run ended in a RuntimeError of platformdirs."""
     state_directory()  # all that it imports can be read by root alone
     monkeypatch.delenv("HOME")

@@ -70,7 +70,7 @@ def supersede(run: Supersedable) -> None:
     _thread.bare = run
     if before is not None:
         before.supersede()
-    for opened in [it for it in _superseded if it.lease is None or it.lease.outbox.status_sent]:
+    for opened in [it for it in _superseded if it.is_status_sent()]:
         opened.settle(0.0)  # removes it from this machine
         _superseded.remove(opened)
 

@@ -51,7 +51,7 @@ def test_a_disk_that_stalls_is_done_without_and_what_it_gives_later_is_given_bac
         time.sleep(0.01)
 
 
-def test_who_joins_a_run_that_another_process_delivers_is_a_worker_though_the_disk_stalls(roots: SlowPlaces):
+def test_attach_joins_as_worker_while_the_disk_stalls(roots: SlowPlaces):
     """Memory shows it; the lock in memory, which nobody has, would have made two agents."""
     roots.answers.set()
     paths, lock = roots.claim(new_id(), claim_in_time)

@@ -129,21 +129,21 @@ def _plan(settings: Settings, namespace_slug: str | None, description: str | Non
 
 def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_failure: str) -> Run:
     if settings.mode == "disabled":
-        run = _unmade(plan)
+        run = _local_run(plan)
         run._opened_as(DisabledRun(settings))
         return run
     if settings.mode == "offline":
-        return _begin(plan, None, "offline", "; to send it, type: steplog sync")
+        return _keep(plan, None, "offline", "; to send it, type: steplog sync")
     client = client or _default_client(settings)
     if client is None:
-        said = ": no server is configured; type: steplog serve, or: steplog login"
-        return _begin(plan, None, "unconfigured", said)
+        hint = ": no server is configured; type: steplog serve, or: steplog login"
+        return _keep(plan, None, "unconfigured", hint)
     try:
         return _make(plan, client, on_failure)
     except ServerUnavailableError as error:
         if on_failure == "raise":
             raise
-        return _begin(plan, client, "online", f"{_SENT_LATER}: {error}")
+        return _keep(plan, client, "online", f"{_SENT_LATER}: {error}")
 
 
 def _default_client(settings: Settings) -> TellurioClient | None:
@@ -165,7 +165,7 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
         account = _login(client)
         plan = msgspec.structs.replace(plan, namespace=plan.namespace or slug_of(account.username))
         _make_project(plan, client)
-    opened = OpenRun(_planned(plan, client, "online"), None)
+    opened = OpenRun(_manifest(plan, client, "online"), None)
     given = {"name": plan.name, "description": plan.description, "status": plan.status}
     try:
         with _asking(client):
@@ -184,7 +184,7 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
             raise
         opened.use(client)  # it may be on the server: the agent finds out
         if on_failure == "warn" and isinstance(error, ServerUnavailableError):
-            return _begun(plan, opened, f"{_SENT_LATER}: {error}")
+            return _kept(plan, opened, f"{_SENT_LATER}: {error}")
         opened.finish_in_background("CRASHED")
         raise
     opened.made(client, Made(str(run.uuid), run.name or ""), plan.namespace, takes_ranges=told.get("batch", 0) >= 1)
@@ -234,23 +234,23 @@ def _asking(client: TellurioClient) -> Iterator[None]:
 def _told(reply: Reply, namespace: str) -> tuple[dict[str, Any], Run]:
     try:
         told = reply.json()
-        return told, _described(told, namespace)
+        return told, _remote_run(told, namespace)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ServerUnavailableError(f"{reply.url}: the answer describes no run") from None
 
 
-def _begin(plan: Plan, client: TellurioClient | None, mode: str, said: str) -> Run:
-    return _begun(plan, OpenRun(_planned(plan, client, mode), None if client is None else client.transport), said)
+def _keep(plan: Plan, client: TellurioClient | None, mode: str, hint: str) -> Run:
+    return _kept(plan, OpenRun(_manifest(plan, client, mode), None if client is None else client.transport), hint)
 
 
-def _begun(plan: Plan, opened: OpenRun, said: str) -> Run:
-    run = _unmade(plan)
+def _kept(plan: Plan, opened: OpenRun, hint: str) -> Run:
+    run = _local_run(plan)
     run._opened_as(opened)
-    opened.say_kept(said)
+    opened.say_kept(hint)
     return run
 
 
-def _planned(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
+def _manifest(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
     """For a run that no server has created."""
     return Manifest(
         local_id=plan.local_id,
@@ -265,7 +265,7 @@ def _planned(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
     )
 
 
-def _unmade(plan: Plan) -> Run:
+def _local_run(plan: Plan) -> Run:
     """The run before a server has created it; its uuid is the local id."""
     return Run(
         plan.local_id,
@@ -277,7 +277,7 @@ def _unmade(plan: Plan) -> Run:
     )
 
 
-def _described(told: dict[str, Any], namespace: str) -> Run:
+def _remote_run(told: dict[str, Any], namespace: str) -> Run:
     project, user = told.get("project") or {}, told.get("user") or {}
     return Run(
         told["uuid"],

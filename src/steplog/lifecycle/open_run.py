@@ -257,11 +257,15 @@ class OpenRun:
         lease, process, deadline = self.lease, self.process, time.monotonic() + timeout_s
         if lease is None or process is None:
             return self.opened.hand_over()
-        status = None if lease.outbox.status_sent else lease.manifest.status
+        status = None if self.is_status_sent() else lease.manifest.status
         delivered = self._wait(timeout_s, status, progress)
         if delivered:
             self._let_go(process, lease, deadline)
         return delivered
+
+    def is_status_sent(self) -> bool:
+        """Whether this process has no status to send, any more."""
+        return self.lease is None or self.lease.outbox.status_sent
 
     def _close(self) -> None:
         _open.pop(id(self), None)
@@ -322,7 +326,7 @@ class OpenRun:
     def say_ended(self) -> None:
         """Print it."""
         stats, left = self.stats(), None
-        if stats.pending or (self.lease is not None and not self.lease.outbox.status_sent):
+        if stats.pending or not self.is_status_sent():
             unsaved = 0 if self._survives() else run_stats.unsaved(self.opened)
             path = self.paths.memory or self.paths.spool
             left = messages.Left(unsaved, path, self.manifest.mode, self.transport is not None)

@@ -109,7 +109,7 @@ def current() -> Process:
 
 
 def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM_S) -> FileLock | None:
-    """Run ``claim`` in a thread; release a lock that comes too late.
+    """Run ``claim`` in a thread, since the disk may stall; release a lock that comes too late.
 
     Raises TimeoutError after ``timeout_s``, and what ``claim`` raises.
     """

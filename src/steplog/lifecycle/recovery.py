@@ -77,7 +77,7 @@ def journals() -> list[WaitingRun]:
     """The runs with a journal on this host or its disk, oldest first."""
     roots = current().roots
     found = [*roots.runs(), *roots.of_other_hosts()]
-    return sorted((_waiting(paths) for paths in found), key=lambda run: run.since)
+    return sorted((_described(paths) for paths in found), key=lambda run: run.since)
 
 
 def sync(
@@ -104,8 +104,8 @@ def sync(
     for paths in _chosen(process, run, of_others=offline):
         found = process.adopter.adopt(paths, by_hand=offline)
         if isinstance(found, NotAdopted):
-            waiting = _waiting(paths)
-            yield Synced(waiting.id, waiting.name, 0, waiting.pending, found.why)
+            described = _described(paths)
+            yield Synced(described.id, described.name, 0, described.pending, found.why)
             continue
         lease, transport = found
         process.agent.deliver(lease, transport, adopted=True)
@@ -120,7 +120,7 @@ def clean(run: str | None = None) -> list[str]:
     """
     removed = []
     for paths in _chosen(current(), run):
-        if run is None and (_waiting(paths).pending or _open_end(paths) or kept_aside(paths.spool)):
+        if run is None and (_described(paths).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
         lock = FileLock.take(paths.lock)
         if lock is not None:
@@ -198,7 +198,7 @@ def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
     return "the next init() or steplog sync"
 
 
-def _waiting(paths: RunPaths) -> WaitingRun:
+def _described(paths: RunPaths) -> WaitingRun:
     pending = sum(_pending(paths, writer) for writer in paths.writers())
     try:
         manifest = _known(paths)
