@@ -265,7 +265,7 @@ class Run:
         return opened
 
     def __getstate__(self) -> dict[str, Any]:
-        """The identity; another process opens the run anew."""
+        """The identity alone."""
         kept = {name: value for name, value in self.__dict__.items() if name != "log"}
         return kept | {"_opened": None, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
 

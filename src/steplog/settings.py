@@ -233,7 +233,6 @@ def _original_url(environ: Mapping[str, str]) -> tuple[object, str] | None:
 
 
 def _file(directory: Path, known: Collection[str]) -> tuple[Path, Mapping[str, Any]]:
-    """The nearest file with settings, and its table."""
     for folder in (directory, *directory.parents):
         for path in (folder / "steplog.toml", folder / "pyproject.toml"):
             table = _table(path)

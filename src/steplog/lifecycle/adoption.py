@@ -75,7 +75,7 @@ class Adopter:
             return NotAdopted(str(error))
 
     def adopt_all(self, runs: Iterable[RunPaths]) -> Iterator[tuple[Lease, Transport]]:
-        """Take over those of these runs that can be delivered from here."""
+        """Take over those that can be delivered from here."""
         for paths in runs:
             found = self.adopt(paths, by_hand=False)
             if not isinstance(found, NotAdopted):

@@ -1,4 +1,4 @@
-"""``attach``: joining a run that exists."""
+"""``attach``: join a run that exists."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def keep_exception(log: Log, settings: Settings, error: BaseException) -> None:
 
 
 def keep_signal(log: Log, settings: Settings, number: int, frame: FrameType | None) -> None:
-    """Record the signal, if the setting ``exceptions`` is on."""
+    """Likewise for a signal."""
     if settings.exceptions:
         with contextlib.suppress(Exception):
             meaning = signal.strsignal(number) or ""

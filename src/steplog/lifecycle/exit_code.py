@@ -76,7 +76,7 @@ def keep_code() -> None:
 
 
 def is_failure(code: Any) -> bool:
-    """Whether SystemExit with this code ends the process with another code than 0."""
+    """Whether this code of a SystemExit makes a non-zero exit code."""
     if code is None:
         return False
     return bool(code & 0xFF) if isinstance(code, int) else True

@@ -264,7 +264,7 @@ class OpenRun:
         return delivered
 
     def is_status_sent(self) -> bool:
-        """Whether this process has no status to send, any more."""
+        """Whether no status is left to send."""
         return self.lease is None or self.lease.outbox.status_sent
 
     def _close(self) -> None:

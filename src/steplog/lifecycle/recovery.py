@@ -228,7 +228,7 @@ def _described(paths: RunPaths) -> WaitingRun:
 
 
 def _pending(paths: RunPaths, writer: str) -> int:
-    """The undelivered records of a journal, which is not changed."""
+    """Undelivered records of a journal, which is not changed."""
     directory = None if paths.memory is None else paths.memory / writer
     stored = bytearray(CURSOR_BYTES)
     if directory is not None:
