@@ -1,4 +1,4 @@
-"""The wire format: the server's paths, and records and answers as they travel. Pure; shared with the server.
+"""The wire format: the server's paths, and records and answers as they travel. Pure, and shared with the server.
 
 ``docs/api.md`` describes the API, ``journal.range`` the body of a range. This module adds what is JSON: the paths, a
 single metric for a stock server, and answers.
