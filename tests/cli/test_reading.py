@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
 
 from cli.conftest import EVIL, named_run
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
+from steplog.cli import main
 from steplog.cli.show import sparkline
 
 
@@ -82,7 +84,6 @@ def test_a_server_without_curves_is_shown_from_its_metrics(tmp_path, steplog):
     ("arguments", "words"),
     [
         (("show", "nothing"), "has no run 'nothing' in me. Type: steplog ls"),
-        (("show", "a/b/c/d"), "is no run"),
         (("ls", "me/nothing"), "has no project me/nothing"),
         (("ls", "nobody"), "has no namespace nobody"),
     ],
@@ -156,7 +157,7 @@ def test_what_a_run_went_down_on_is_shown_below_its_metrics(server, steplog):
 
 def test_with_nothing_configured_ls_says_how_to_get_a_server(steplog):
     result = steplog("ls")
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert result.output == (
         "steplog: no server is configured, and none runs on this machine; type: steplog serve, or: steplog login\n"
     )
@@ -167,7 +168,9 @@ def test_with_nothing_configured_ls_says_how_to_get_a_server(steplog):
     [
         (("nonsense",), "steplog: No such command 'nonsense'. Type: steplog --help"),
         (("show",), "steplog: Missing argument 'RUN'. Type: steplog show --help"),
+        (("show", "a/b/c/d"), "steplog: Invalid value for 'RUN': 'a/b/c/d' is not a run"),
         (("serve", "--port", "x"), "steplog: Invalid value for '--port'"),
+        (("ls", "--nonsense"), "steplog: No such option"),
     ],
 )
 def test_what_is_mistyped_is_one_line_that_says_what_to_type(steplog, arguments, words):
@@ -176,6 +179,21 @@ def test_what_is_mistyped_is_one_line_that_says_what_to_type(steplog, arguments,
     assert result.output.startswith(words)
     assert result.output.endswith("--help\n")
     assert result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", main.list_commands(click.Context(main)))
+def test_an_unknown_option_of_any_command_is_a_usage_error(steplog, command):
+    assert steplog(command, "--nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [("ls",), ("show", "first"), ("login",)])
+def test_without_a_server_each_command_that_needs_one_fails(steplog, arguments):
+    assert steplog(*arguments, typed="a-key\n").exit_code == 1
+
+
+@pytest.mark.parametrize("arguments", [("ls", "--here"), ("doctor",), ("version",)])
+def test_with_nothing_here_and_no_server_these_succeed(steplog, arguments):
+    assert steplog(*arguments).exit_code == 0
 
 
 def test_without_a_command_the_commands_are_listed(steplog):
@@ -188,7 +206,7 @@ def test_a_directory_that_cannot_be_used_is_one_line_that_says_which_setting(pla
     environment = dict(os.environ) | {"PYTHONPATH": str(SOURCES), "STEPLOG_DIR": place}
     command = [sys.executable, "-m", "steplog", "serve", "--port", "0"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "What was logged is kept. Set STEPLOG_DIR to a directory that can be written" in done.stderr
 
 

@@ -1,8 +1,7 @@
 """The command line: one module a command, imported when that command is called.
 
-A module exposes ``command``, a click command, and has a line in ``_MODULES``. What goes wrong is said in one line on
-stderr; ``--debug`` adds the traceback. Exit codes: 0 done, 1 it did not work out, 2 it could not begin (usage,
-settings, files, ports), 130 Ctrl-C while waiting.
+A module exposes ``command``, a click command, and has a line in ``_MODULES``. An error is one line on stderr;
+``--debug`` adds the traceback. Exit codes: 0 success, 1 failure, 2 usage, 130 Ctrl-C in ``demo`` or ``sync``.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 import click
 
-from steplog.errors import ConfigurationError, SteplogError
+from steplog.errors import SteplogError
 
 __all__ = ["main"]
 
@@ -70,7 +69,7 @@ class _Commands(click.Group):
             if ctx.params["debug"]:
                 traceback.print_exc()
             click.echo(f"steplog: {' '.join(_words(error).split())}", err=True)
-            return ctx.exit(2 if isinstance(error, (ConfigurationError, OSError)) else 1)
+            return ctx.exit(1)
 
 
 def _show(error: click.ClickException) -> None:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+import click
 from slugify import slugify
 
 import steplog
 from steplog.errors import InvalidAPIKeyError, ServerUnavailableError, SteplogError
 
-__all__ = ["AskingError", "Found", "Server"]
+__all__ = ["AskingError", "Found", "Server", "parse_run"]
 
 _API = "/api/v0"
 _SHOWN_MAX = 5
@@ -99,7 +100,7 @@ class Server:
 
     def find(self, text: str) -> Found:
         """The run that ``text`` means: a name, a uuid or its beginning, ``[NAMESPACE/]PROJECT/RUN``, or an address."""
-        *place, wanted = _parts(text)
+        *place, wanted = parse_run(text)
         namespace = place[-2] if len(place) > 1 else self.namespace()
         projects = place[-1:] or self.projects(namespace)
         runs = [run for project in projects for run in self.runs(namespace, project)]
@@ -113,13 +114,14 @@ class Server:
         raise AskingError(f"{self.base_url} has no run {text!r} in {namespace}. Type: steplog ls")
 
 
-def _parts(text: str) -> list[str]:
+def parse_run(text: str) -> list[str]:
+    """The parts of ``text``, the run last. Raises click.BadParameter."""
     path = urlsplit(text).path if "://" in text else text
     parts = [unquote(part) for part in path.split("/") if part]
     if len(parts) == 5 and parts[1::2] == ["projects", "runs"]:  # the address of a run
         parts = parts[::2]
     if not 1 <= len(parts) <= 3:
-        raise AskingError(f"{text!r} is no run: a name, a uuid, [NAMESPACE/]PROJECT/RUN, or an address is")
+        raise click.BadParameter(f"{text!r} is not a run: give a name, a uuid, [NAMESPACE/]PROJECT/RUN, or an address.")
     return parts
 
 

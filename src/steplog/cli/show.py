@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from steplog.cli.asking import Found, Server
+from steplog.cli.asking import Found, Server, parse_run
 
 __all__ = ["command", "sparkline"]
 
@@ -24,7 +24,7 @@ _VALUE_CHARACTERS = 28
 
 
 @click.command("show")
-@click.argument("run")
+@click.argument("run", callback=lambda _context, _parameter, text: text if parse_run(text) else "")
 @click.option("--json", "in_json", is_flag=True, help="Print JSON.")
 def command(run: str, in_json: bool) -> None:
     """Show a run: its status, its config, its metrics, and what it went down on.

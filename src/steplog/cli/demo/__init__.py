@@ -4,8 +4,8 @@ A server of its own, three processes that each train a small network and log to 
 seconds, one of the processes killed meanwhile; then what became of every call, counted in the server's database.
 Everything is in directories of its own, which are removed at the end.
 
-Exit codes: 0 every call is in the database once; 1 it is not, or a process did not do its part; 2 there is no room to
-begin; 130 Ctrl-C.
+Exit codes: 0 every call is in the database once; 1 it is not, a process did not do its part, or
+there is no room to begin; 130 Ctrl-C.
 """
 
 from __future__ import annotations
