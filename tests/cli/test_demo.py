@@ -86,7 +86,7 @@ def test_its_processes_end_with_it_however_it_ends(tmp_path, number):
         shutil.rmtree(memory)  # nobody else could
     else:
         assert process.returncode == 130
-        assert errors == "steplog: the demo was stopped; nothing is left behind\n"
+        assert errors == "steplog: demo interrupted; nothing is left on this machine\n"
         assert list(tmp_path.iterdir()) == []
         assert not memory.exists()
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from steplog.cli.demo.child import NAMESPACE, PROJECT
-from steplog.cli.demo.counting import Counted, Database, count, latency
-from steplog.cli.demo.ledger import Calls, Ledger, fingerprint
-from steplog.cli.demo.model import Model
-from steplog.cli.demo.room import Room
+from steplog.cli.demo.output import Output
+from steplog.cli.demo.scenario import Scenario
+from steplog.cli.demo.verify import NAMESPACE, PROJECT, Calls, Counts, Database, Ledger, count, fingerprint, latency
+from steplog.cli.demo.worker import Model
 from steplog.journal import slot
 from steplog.server.batch import part_of
 from steplog.server.chunk import Chunk, Points, decode, encode, joined
@@ -49,10 +48,10 @@ def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
     return ledger, tmp_path / "server.db", run.uuid
 
 
-def counted(ledger: Ledger | Calls, path: Path, uuid: str) -> Counted:
+def counted(ledger: Ledger | Calls, path: Path, uuid: str) -> Counts:
     database = Database(path)
     try:
-        return count(ledger.calls() if isinstance(ledger, Ledger) else ledger, database, uuid)
+        return count(ledger.calls() if isinstance(ledger, Ledger) else ledger, database.fingerprints(uuid))
     finally:
         database.close()
 
@@ -86,7 +85,7 @@ def with_the_fourth_twice(points: Points) -> Points:
 
 def test_where_all_arrived_nothing_is_lost_twice_or_wrong(performed):
     found = counted(*performed)
-    assert found == Counted(calls=CALLS, delivered=CALLS)
+    assert found == Counts(calls=CALLS, delivered=CALLS)
     assert found.good
 
 
@@ -94,16 +93,16 @@ def test_one_row_removed_and_one_doubled_are_lost_1_and_twice_1(performed):
     ledger, path, uuid = performed
     doctor(path, lambda points: without_the_second(with_the_fourth_twice(points)))
     found = counted(ledger, path, uuid)
-    assert found == Counted(calls=CALLS, delivered=CALLS - 1, lost=1, twice=1)
+    assert found == Counts(calls=CALLS, delivered=CALLS - 1, lost=1, twice=1)
     assert not found.good
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (without_the_second, Counted(CALLS, CALLS - 1, lost=1)),
-        (with_the_fourth_twice, Counted(CALLS, CALLS, twice=1)),
-        (lambda points: joined([points.part(0, 1)] * 3 + [points]), Counted(CALLS, CALLS, twice=3)),
+        (without_the_second, Counts(CALLS, CALLS - 1, lost=1)),
+        (with_the_fourth_twice, Counts(CALLS, CALLS, twice=1)),
+        (lambda points: joined([points.part(0, 1)] * 3 + [points]), Counts(CALLS, CALLS, twice=3)),
     ],
 )
 def test_each_fault_is_counted_alone(performed, change, expected):
@@ -120,42 +119,49 @@ def test_a_changed_value_is_lost_and_wrong(performed):
         return points
 
     doctor(path, change)
-    assert counted(ledger, path, uuid) == Counted(CALLS, CALLS - 1, lost=1, wrong=1)
+    assert counted(ledger, path, uuid) == Counts(CALLS, CALLS - 1, lost=1, wrong=1)
 
 
 def test_a_run_that_the_database_does_not_have_is_lost_as_a_whole(performed):
     ledger, path, _ = performed
-    assert counted(ledger, path, "no such run") == Counted(CALLS, 0, lost=CALLS)
+    assert counted(ledger, path, "no such run") == Counts(CALLS, 0, lost=CALLS)
 
 
-def test_the_call_under_way_when_a_worker_was_killed_may_be_there_or_not_but_not_twice(performed):
+def test_the_call_in_flight_when_a_worker_was_killed_may_be_there_or_not_but_not_twice(performed):
     ledger, path, uuid = performed
     calls = ledger.calls()
     last = calls.fingerprints[-1]
-    killed = Calls(calls.fingerprints[:-1], calls.starts[:-1], calls.took[:-1], under_way=last)
-    assert counted(killed, path, uuid) == Counted(CALLS - 1, CALLS - 1)
-    elsewhere = Calls(calls.fingerprints, calls.starts, calls.took, under_way=12345)
-    assert counted(elsewhere, path, uuid) == Counted(CALLS, CALLS)
+    killed = Calls(calls.fingerprints[:-1], calls.starts[:-1], calls.durations[:-1], in_flight=last)
+    assert counted(killed, path, uuid) == Counts(CALLS - 1, CALLS - 1)
+    elsewhere = Calls(calls.fingerprints, calls.starts, calls.durations, in_flight=12345)
+    assert counted(elsewhere, path, uuid) == Counts(CALLS, CALLS)
     first = calls.fingerprints[0]  # a "loss", of which the chunk has the first one twice in the end
     doctor(path, lambda points: joined([points.part(0, 1), points]))
-    twice = Calls(calls.fingerprints[1:], calls.starts[1:], calls.took[1:], under_way=first)
-    assert counted(twice, path, uuid) == Counted(CALLS - 1, CALLS - 1, twice=1)
+    twice = Calls(calls.fingerprints[1:], calls.starts[1:], calls.durations[1:], in_flight=first)
+    assert counted(twice, path, uuid) == Counts(CALLS - 1, CALLS - 1, twice=1)
 
 
 def test_a_ledger_is_read_by_another_process_as_it_was_written(tmp_path):
     ledger = Ledger(tmp_path / "ledger", 10)
     other = Ledger(tmp_path / "ledger")
-    assert (other.calls_max, other.returned, other.stopped) == (10, 0, False)
+    assert (other.calls_max, other.returned) == (10, 0)
     log = ledger.timed(lambda name, value, step: None)
     log("loss", 0.5, 1)
-    ledger.show(7, 0.25)
-    other.stop()
     calls = other.calls()
-    assert (list(calls.fingerprints), calls.under_way) == ([fingerprint("loss", 1, 0.5)], 0)
-    assert (other.returned, other.shown, ledger.stopped) == (1, (7, 0.25), True)
+    assert (list(calls.fingerprints), calls.in_flight) == ([fingerprint("loss", 1, 0.5)], 0)
+    assert other.returned == 1
 
 
-def test_a_call_that_did_not_return_is_under_way(tmp_path):
+def test_a_ledger_has_room_for_as_many_calls_as_it_says(tmp_path):
+    log = Ledger(tmp_path / "ledger", 10).timed(lambda name, value, step: None)
+    for step in range(10):
+        log("loss", 0.5, step)
+    calls = Ledger(tmp_path / "ledger").calls()
+    assert list(calls.fingerprints) == [fingerprint("loss", step, 0.5) for step in range(10)]
+    assert all(start > 0 for start in calls.starts)
+
+
+def test_a_call_that_did_not_return_is_in_flight(tmp_path):
     ledger = Ledger(tmp_path / "ledger", 10)
 
     def killed(name: str, value: object, step: int | None) -> None:
@@ -163,7 +169,7 @@ def test_a_call_that_did_not_return_is_under_way(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         ledger.timed(killed)("loss", 0.5, 1)
-    assert (ledger.returned, ledger.calls().under_way) == (0, fingerprint("loss", 1, 0.5))
+    assert (ledger.returned, ledger.calls().in_flight) == (0, fingerprint("loss", 1, 0.5))
 
 
 def test_a_fingerprint_tells_names_steps_values_and_their_types_apart():
@@ -177,7 +183,7 @@ def test_a_fingerprint_tells_names_steps_values_and_their_types_apart():
         ("a", 1, [1.0]),
     ]
     assert len({fingerprint(*record) for record in records}) == len(records)
-    assert fingerprint("probe", None, {"x": 1, "y": 2}) == fingerprint("probe", 5, json.loads('{"y": 2, "x": 1}'))
+    assert fingerprint("summary", None, {"x": 1, "y": 2}) == fingerprint("summary", 5, json.loads('{"y": 2, "x": 1}'))
 
 
 def test_latencies_are_of_the_calls_that_began_in_the_interval(tmp_path):
@@ -188,26 +194,26 @@ def test_latencies_are_of_the_calls_that_began_in_the_interval(tmp_path):
     calls = ledger.calls()
     middle = calls.starts[50]
     first, second = latency([calls], 0, middle), latency([calls], middle, calls.starts[-1] + 1)
-    assert (first.calls, second.calls) == (50, 50)
-    assert first.p50 <= first.p99 <= first.max == max(calls.took[:50])
-    assert latency([], 0, 1).calls == 0
+    assert (first["calls"], second["calls"]) == (50, 50)
+    assert first["p50"] <= first["p99"] <= first["max"] == max(calls.durations[:50])
+    assert latency([], 0, 1) == {"calls": 0, "p50": 0, "p99": 0, "max": 0}
 
 
 def test_the_model_learns():
-    model = Model(0, 0.5)
-    before = model.wrong()
-    losses = [model.step().loss for _ in range(600)]
-    assert sum(losses[-50:]) < sum(losses[:50]) / 2
-    assert model.wrong() < before
+    model = Model(0.5)
+    steps = [model.step() for _ in range(600)]
+    first, last = steps[:50], steps[-50:]
+    assert sum(step["loss"] for step in last) < sum(step["loss"] for step in first) / 2
+    assert sum(step["accuracy"] for step in last) > sum(step["accuracy"] for step in first)
 
 
-def test_a_room_is_gone_when_it_is_cleared_but_for_a_database_that_is_kept(tmp_path, monkeypatch):
+def test_the_directories_are_removed_except_for_a_database_that_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for shared, keep in ((tmp_path, False), (tmp_path / "none", False), (tmp_path, True)):
-        room = Room(shared)
-        assert room.has_shared_memory == (shared == tmp_path)
-        (room.home / "state").mkdir()
-        (room.home / "worker.err").touch()
-        room.database.touch()
-        room.clear(keep)
+        with Scenario(2.0, keep, Output(as_json=True), shared) as scenario:
+            made = {path for path in tmp_path.rglob("*") if path.is_dir()}
+            assert len(made) == (3 if shared == tmp_path else 2)  # one in shared memory, where there is some
+            for path in made - {scenario.database.parent}:
+                (path / "file").touch()
+            scenario.database.touch()
         assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == (["server.db"] if keep else [])

@@ -1,0 +1,145 @@
+"""Compare the calls of ``log()`` with the records in the server's database.
+
+A worker notes its calls in a ledger, a mapped file of 64-bit words that outlives the process. The first word counts the
+calls that returned; then come three a call: the fingerprint of (name, step, value), start and duration in ns.
+
+1. The fingerprint is stored before a call, the rest after it. So a killed worker leaves at most one call *in flight*:
+   it may or may not be in the database, and counts as neither lost nor wrong.
+2. No worker logs the same fingerprint twice. Where the server assigns the step, the value alone is unique.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from steplog.server import catalog, reading
+
+__all__ = ["NAMESPACE", "PROJECT", "Calls", "Counts", "Database", "Ledger", "count", "fingerprint", "latency"]
+
+NAMESPACE = "demo"
+PROJECT = "classifier"
+_STEPLESS = frozenset(("examples", "summary"))  # logged without a step
+
+
+def fingerprint(name: str, step: int | None, value: Any) -> int:
+    """Eight bytes that stand for one record; never 0."""
+    text = json.dumps((name, None if name in _STEPLESS else step, value), sort_keys=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") or 1
+
+
+class Calls(NamedTuple):
+    """The calls of a worker that returned."""
+
+    fingerprints: Sequence[int]
+    starts: Sequence[int]
+    durations: Sequence[int]
+    in_flight: int  # the fingerprint of a call that may have returned, or 0
+
+
+class Ledger:
+    """One worker's calls. ``calls_max`` makes the file, else it has to exist. Raises OSError."""
+
+    def __init__(self, path: Path, calls_max: int | None = None) -> None:
+        if calls_max is not None:  # zeros, not a hole: a full disk raises here and does not kill the worker later
+            path.write_bytes(bytes(8 * (1 + 3 * (calls_max + 1))))
+        with open(path, "r+b") as file:
+            self._words = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
+        self.calls_max = (len(self._words) - 1) // 3 - 1
+
+    def timed(self, log: Callable[[str, Any, int | None], object]) -> Callable[[str, Any, int | None], None]:
+        """``log``, noted and timed, for one thread."""
+        words, clock, returned = self._words, time.perf_counter_ns, 0
+
+        def timed_log(name: str, value: Any, step: int | None = None) -> None:
+            nonlocal returned
+            entry = 1 + 3 * returned
+            words[entry] = fingerprint(name, step, value)
+            start = clock()
+            log(name, value, step)
+            words[entry + 2] = clock() - start
+            words[entry + 1] = start
+            returned += 1
+            words[0] = returned
+
+        return timed_log
+
+    @property
+    def returned(self) -> int:
+        """How many calls have returned."""
+        return self._words[0]
+
+    def calls(self) -> Calls:
+        """Every call that returned."""
+        *words, in_flight = self._words[1 : 2 + 3 * self.returned].tolist()
+        return Calls(words[0::3], words[1::3], words[2::3], in_flight)
+
+
+class Database:
+    """The server's database, also while the server runs. Raises sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        # Read and write: the last connection to close leaves no log beside the database.
+        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+
+    def run(self, uuid: str) -> tuple[str, int]:
+        """A run's status and the number of its records; MISSING and 0 where there is no such run."""
+        run = catalog.run(self._connection, NAMESPACE, PROJECT, uuid)
+        return ("MISSING", 0) if run is None else (run.status, reading.count(self._connection, run.id))
+
+    def fingerprints(self, uuid: str) -> Iterable[int]:
+        """Of every record of a run, except those that steplog itself logs."""
+        run = catalog.run(self._connection, NAMESPACE, PROJECT, uuid)
+        for metric in [] if run is None else reading.metrics(self._connection, run.id, 0, 1 << 62):
+            if not metric.name.startswith("steplog/"):
+                value = metric.value if isinstance(metric.value, (int, float)) else json.loads(bytes(metric.value))
+                yield fingerprint(metric.name, metric.step, value)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the calls of one run, or of several."""
+
+    calls: int = 0  # that returned
+    delivered: int = 0  # of these, in the database
+    lost: int = 0  # of these, not in the database
+    twice: int = 0  # records that are there once too often
+    wrong: int = 0  # records that nobody logged
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    @property
+    def good(self) -> bool:
+        """Whether the database holds each call once and nothing else."""
+        return not (self.lost or self.twice or self.wrong)
+
+
+def count(calls: Calls, stored: Iterable[int]) -> Counts:
+    """Match calls with the fingerprints in the database. A changed value is lost and wrong."""
+    found = Counter(stored)
+    twice = found.pop(calls.in_flight, 1) - 1
+    copies = [found.pop(each, 0) for each in calls.fingerprints]
+    lost = copies.count(0)
+    delivered = len(copies) - lost
+    return Counts(len(copies), delivered, lost, twice + sum(copies) - delivered, wrong=sum(found.values()))
+
+
+def latency(workers: Iterable[Calls], begin_ns: int, end_ns: int) -> dict[str, int]:
+    """How long the calls took that began in ``[begin_ns, end_ns)``, in ns, the timer included."""
+    pairs = (pair for calls in workers for pair in zip(calls.starts, calls.durations, strict=True))
+    took = sorted(duration for start, duration in pairs if begin_ns <= start < end_ns)
+    number, took = len(took), took or [0]
+    return {"calls": number, "p50": took[number // 2], "p99": took[number * 99 // 100], "max": took[-1]}
