@@ -56,7 +56,7 @@ def test_a_server_on_this_machine_is_found_where_nothing_is_configured(tmp_path,
     with ServerProcess(tmp_path) as here:
         found = checks(steplog("doctor", "--json"))
     assert found["server"]["words"].startswith(here.url)
-    assert "was found" in found["key"]["words"]
+    assert "found on this machine" in found["key"]["words"]
 
 
 def test_a_spool_that_cannot_be_written_is_wrong_and_memory_that_cannot_be_used_is_a_note(server, steplog, monkeypatch):

@@ -31,7 +31,7 @@ def test_a_good_key_is_stored_and_used_from_then_on(server, steplog):
 def test_a_wrong_key_changes_nothing_and_is_not_repeated(server, steplog, tmp_path):
     result = steplog("login", "--url", server.url, typed="not-the-key\n")
     assert result.exit_code == 1
-    assert "does not know this key; nothing is changed" in result.output
+    assert "rejects this key; nothing is changed" in result.output
     assert "not-the-key" not in result.output
     assert not (tmp_path / "keys.json").exists()
 

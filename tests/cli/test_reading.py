@@ -114,7 +114,7 @@ def test_a_server_that_is_away_is_one_line_that_says_what_is_safe_and_what_to_ty
 def test_a_wrong_key_is_one_line_that_says_what_to_type(server, steplog):
     result = steplog("ls", url=server.url, key="wrong")
     assert (result.exit_code, result.output.count("\n")) == (1, 1)
-    assert "does not take the API key. Type: steplog login" in result.output
+    assert "rejects the API key. Type: steplog login" in result.output
 
 
 def test_debug_adds_the_traceback_and_nothing_else_does(steplog):
@@ -194,6 +194,30 @@ def test_without_a_server_each_command_that_needs_one_fails(steplog, arguments):
 @pytest.mark.parametrize("arguments", [("ls", "--here"), ("doctor",), ("version",)])
 def test_with_nothing_here_and_no_server_these_succeed(steplog, arguments):
     assert steplog(*arguments).exit_code == 0
+
+
+@pytest.mark.parametrize("name", main.list_commands(click.Context(main)))
+def test_the_list_of_commands_has_the_first_line_of_each_help(name):
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert main.commands[name].get_short_help_str(80) == (command.help or "").split("\n\n")[0].strip()
+
+
+@pytest.mark.parametrize("arguments", [("ls",), ("show", "first"), ("show", "twin")])
+def test_what_a_server_says_cannot_move_the_cursor(httpserver, steplog, arguments):
+    run = {"name": "first", "uuid": "1\x1b[2J", "status": "RUNNING\x1b[2J", "date_created": "today\x1b[2J"}
+    runs = [run, run | {"name": "twin"}, run | {"name": "twin"}]
+    answers = {
+        "verify-api-key": {"username": "me", "id": "\x1b[2J", "email": ""},
+        "me/projects": [{"slug": "mnist\x1b[2J"}],
+        "me/projects/mnist\x1b[2J/runs": runs,
+        "me/projects/mnist\x1b[2J/runs/1\x1b[2J/series": [],
+    }
+    for path, answer in answers.items():
+        httpserver.expect_request(f"/api/v0/{path}/").respond_with_json(answer)
+    result = steplog(*arguments, url=httpserver.url_for("").rstrip("/"))
+    assert "mnist\ufffd[2J" in result.output
+    assert "\x1b" not in result.output
 
 
 def test_without_a_command_the_commands_are_listed(steplog):

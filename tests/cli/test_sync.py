@@ -13,7 +13,7 @@ from rich.console import Console
 import steplog
 from apart import apart
 from steplog.cli import main
-from steplog.cli.sync import _Bar
+from steplog.cli.sync import _ProgressBar
 
 
 def typed(*arguments: str, answer: str = "") -> Result:
@@ -66,9 +66,9 @@ def test_clean_asks_before_it_removes_what_is_not_delivered(tmp_path: Path):
 def test_the_bar_on_a_terminal_is_gone_before_a_line_is_printed_and_comes_again_for_the_next_run():
     """It took the line that was printed below it along."""
     terminal = io.StringIO()
-    bar = _Bar(Console(file=terminal, force_terminal=True, width=80))
+    bar = _ProgressBar(Console(file=terminal, force_terminal=True, width=80))
     for name in ("first\x1b[2J", "second"):
-        bar.draw(steplog.Synced("a" * 32, name, 1000, 2000, "away"))
+        bar.show(steplog.Synced("a" * 32, name, 1000, 2000, "away"))
         shown = terminal.getvalue()
         assert f"{name.replace(chr(27), chr(0xFFFD))} " in shown
         assert "1,000 of 3,000  away" in shown
@@ -81,7 +81,7 @@ def test_the_bar_on_a_terminal_is_gone_before_a_line_is_printed_and_comes_again_
 
 def test_where_nobody_looks_there_is_no_bar():
     file = io.StringIO()
-    bar = _Bar(Console(file=file))
-    bar.draw(steplog.Synced("a" * 32, "run", 1, 2, ""))
+    bar = _ProgressBar(Console(file=file))
+    bar.show(steplog.Synced("a" * 32, "run", 1, 2, ""))
     bar.clear()
     assert file.getvalue() == ""

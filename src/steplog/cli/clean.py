@@ -1,4 +1,4 @@
-"""``steplog clean``: remove from this machine what is delivered, or a run by name."""
+"""``steplog clean``: remove delivered runs from this machine, or one run by name."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ __all__ = ["command"]
 
 @click.command("clean")
 @click.argument("run", required=False)
-@click.option("--yes", is_flag=True, help="Do not ask before records that are not delivered are removed.")
+@click.option("--yes", is_flag=True, help="Remove records that are not delivered without asking.")
 def command(run: str | None, yes: bool) -> None:
-    """Remove from this machine what is delivered; or the run with this id, uuid or name, whatever is in it."""
+    """Remove delivered runs from this machine.
+
+    With RUN, an id, a uuid or a name: remove that run, delivered or not. A run that a process still delivers is never
+    removed.
+    """
     if run is not None and not yes:
-        here = [known for known in steplog.journals() if known.other_host is None]
-        waiting = sum(known.pending for known in here if run in (known.id, known.run, known.name))
-        if waiting:
-            click.confirm(f"{waiting:,} records of {run} are not delivered. Remove them for good?", abort=True)
+        here = [waiting for waiting in steplog.journals() if waiting.other_host is None]
+        pending = sum(waiting.pending for waiting in here if run in (waiting.id, waiting.run, waiting.name))
+        if pending:
+            click.confirm(
+                f"{pending:,} records of {printing.printable(run)} are not delivered. Remove them?", abort=True
+            )
     try:
         removed = steplog.clean(run)
     except ValueError as error:
-        raise steplog.ConfigurationError(str(error)) from error
-    click.echo(f"{printing.number(len(removed), 'run')} removed")
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{printing.plural(len(removed), 'run')} removed")

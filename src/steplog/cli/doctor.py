@@ -1,7 +1,7 @@
-"""``steplog doctor``: what is set and where it came from, what works, and what keeps a run from being delivered.
+"""``steplog doctor``: the settings and their sources, and what keeps a run from being delivered.
 
-Each check is good, a note (it works, with less), or bad, and says what to type. Exit code 1 if one is bad. Nothing is
-changed, but that the spool directory is made where it is missing, and in it, for a moment, a file to lock.
+A check is good, a note (it works, with less) or bad, and says what to type. Changes nothing, but creates the spool
+directory if it is missing, and in it, for a moment, a file to lock.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 import steplog
-from steplog.cli import asking, printing
-from steplog.errors import ConfigurationError
+from steplog import ConfigurationError
+from steplog.cli import printing
+from steplog.cli.api import Api, ApiError
 from steplog.settings import Settings, documented, resolve, sources
 
 __all__ = ["command"]
@@ -41,56 +42,51 @@ class _Check:
 
 
 @click.command("doctor")
-@click.option("--json", "in_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(context: click.Context, in_json: bool) -> None:
-    """Say what is set, what works, and what does not."""
+def command(context: click.Context, as_json: bool) -> None:
+    """Check the settings, this machine, the server and the key.
+
+    The exit code is 1 if something is wrong.
+    """
     settings = resolve()
     checks = [_python(settings), _memory(settings), _spool(settings), _waiting(), *_server(settings)]
-    table = _settings(settings)
-    if in_json:
-        told = [{"name": check.name, "state": check.state, "words": check.words} for check in checks]
-        printing.print_json({"checks": told, "settings": table})
+    values = _settings(settings)
+    if as_json:
+        printing.print_json({"checks": [asdict(check) for check in checks], "settings": values})
     else:
-        _print(checks, table)
+        _print(checks, values)
     context.exit(1 if any(check.state == _BAD for check in checks) else 0)
 
 
-def _print(checks: list[_Check], table: dict[str, dict[str, Any]]) -> None:
-    from rich.text import Text
-
-    shown = printing.console()
-    listed = printing.table("", "", "")
-    listed.show_header = False
+def _print(checks: list[_Check], settings: dict[str, dict[str, Any]]) -> None:
+    console = printing.console()
+    table = printing.table("", "", "")
+    table.show_header = False
     for check in checks:
-        printing.row(listed, Text(*_SIGNS[check.state]), check.name, Text(printing.plain(check.words, 400)))
-    printing.show(shown, listed)
-    printing.show(shown, Text())
-    told = printing.table("setting", "value", "from")
-    for name, entry in table.items():
-        printing.row(told, name, printing.value(entry["value"]), entry["from"], style=_style(entry["from"]))
-    printing.show(shown, told)
-
-
-def _style(origin: str) -> str | None:
-    return "dim" if origin == "default" else None
+        words = printing.text(check.words, characters_max=400)
+        printing.add_row(table, printing.text(*_SIGNS[check.state]), check.name, words)
+    printing.write(console, table)
+    printing.write(console, "")
+    table = printing.table("setting", "value", "from")
+    for name, entry in settings.items():
+        style = "dim" if entry["from"] == "default" else None
+        printing.add_row(table, name, printing.value(entry["value"]), entry["from"], style=style)
+    printing.write(console, table)
 
 
 def _settings(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Every setting: its value, and where it came from. The key is only said to be there."""
+    """Each setting with its source; of the key only whether it is set."""
     origins = sources(settings)
-    told: dict[str, dict[str, Any]] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for name, _, default, _ in documented():
         value = getattr(settings, name)
         if name == "api_key":
             value = "set" if value is not None else None
         elif value is None:
             value = default
-        told[name] = {"value": str(value) if isinstance(value, Path) else value, "from": origins[name]}
-    return told
-
-
-# -- checks ---------------------------------------------------------------------------------------------------------
+        entries[name] = {"value": str(value) if isinstance(value, Path) else value, "from": origins[name]}
+    return entries
 
 
 def _python(settings: Settings) -> _Check:
@@ -101,32 +97,31 @@ def _python(settings: Settings) -> _Check:
 
 
 def _memory(settings: Settings) -> _Check:
-    place = settings.memory_dir
+    directory = settings.memory_dir
+    existing = directory if directory.exists() else directory.parent
     try:
-        room = os.statvfs(place if place.exists() else place.parent)
-        usable = os.access(place if place.exists() else place.parent, os.W_OK | os.X_OK)
+        usable, free = os.access(existing, os.W_OK | os.X_OK), shutil.disk_usage(existing).free
     except OSError:
-        usable = False
+        usable, free = False, 0
     if not usable:
-        words = f"{place} cannot be used: records wait in the process and on disk, and a kill loses the last second"
+        words = f"{directory} cannot be used: records wait in the process and on disk, and a kill loses the last second"
         return _Check("shared memory", _NOTE, words)
-    free = room.f_bavail * room.f_frsize
-    words = f"{place}, {printing.size(_held(place))} in use, {printing.size(free)} free"
+    words = f"{directory}, {printing.size(_used_bytes(directory))} in use, {printing.size(free)} free"
     return _Check("shared memory", _GOOD if free >= _SHARED_BYTES_MIN else _NOTE, words)
 
 
 def _spool(settings: Settings) -> _Check:
-    place = settings.dir
+    directory = settings.dir
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        free = shutil.disk_usage(place).free
-        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as scratch:
-            locks = _locks(Path(scratch) / "lock")
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        free = shutil.disk_usage(directory).free
+        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=directory) as scratch:
+            locks = _can_lock(Path(scratch) / "lock")
     except OSError as error:
-        words = f"{place}: {error.strerror}. What is not delivered cannot be kept on disk. Set STEPLOG_DIR"
+        words = f"{directory}: {error.strerror}. Undelivered records cannot be kept on disk. Set STEPLOG_DIR"
         return _Check("spool", _BAD, words)
-    words = f"{place}, {printing.size(_held(place))} in use, {printing.size(free)} free, "
-    words += "locks work" if locks else "its file system cannot lock. Set STEPLOG_DIR to one on a local disk"
+    words = f"{directory}, {printing.size(_used_bytes(directory))} in use, {printing.size(free)} free, "
+    words += "locks work" if locks else "its file system cannot lock. Set STEPLOG_DIR to a local disk"
     return _Check("spool", _BAD if not locks else _GOOD if free >= _DISK_BYTES_MIN else _NOTE, words)
 
 
@@ -134,15 +129,12 @@ def _waiting() -> _Check:
     runs = [run for run in steplog.journals() if run.pending]
     if not runs:
         return _Check("waiting", _GOOD, "no records")
-    return _Check(
-        "waiting",
-        _NOTE,
-        f"{sum(run.pending for run in runs):,} records of {printing.number(len(runs), 'run')}: steplog ls --here",
-    )
+    records = printing.plural(sum(run.pending for run in runs), "record")
+    return _Check("waiting", _NOTE, f"{records} of {printing.plural(len(runs), 'run')}: steplog ls --here")
 
 
-def _locks(path: Path) -> bool:
-    """Whether a lock that is taken here keeps out a second one."""
+def _can_lock(path: Path) -> bool:
+    """Whether a lock that is held keeps out a second one."""
     with open(path, "wb") as first, open(path, "wb") as second:
         try:
             fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,32 +152,32 @@ def _server(settings: Settings) -> Iterator[_Check]:
         client = steplog.get_default_client(settings)
     except ConfigurationError as error:
         if sources(settings)["url"] == "default" and settings.api_key is None and "no server" in str(error):
-            words = "none is configured, and none runs here: runs are kept. Type: steplog serve, or steplog login"
+            words = "none is configured and none runs here; runs are kept. Type: steplog serve, or steplog login"
             yield _Check("server", _NOTE, words)
         else:
             yield _Check("server", _BAD, str(error))
         return
-    server = asking.Server(client)
+    api = Api(client)
     origin = sources(settings)["api_key"]
     if client.settings is not settings and client.settings != settings:
-        origin = "the server on this machine, which was found"
+        origin = "the server found on this machine"
     elif origin == "default":
-        origin = f"stored in {settings.dir} by steplog login"
+        origin = f"{settings.dir}, where steplog login stored it"
     try:
-        username = server.username()
-    except (asking.AskingError, ConfigurationError) as error:
+        username = api.username()
+    except (ApiError, ConfigurationError) as error:
         yield _Check("server", _BAD, str(error))
         return
-    kind = "takes batches" if server.takes_batches() else "a stock server: one request a metric"
-    yield _Check("server", _GOOD, f"{server.base_url}, {kind}")
+    kind = "takes batches" if api.takes_batches() else "a stock server: one request a metric"
+    yield _Check("server", _GOOD, f"{api.base_url}, {kind}")
     yield _Check("key", _GOOD, f"belongs to {username}, from {origin}")
 
 
-def _held(place: Path) -> int:
-    """How many bytes the journals below a directory take; files that lie in itself are other things."""
+def _used_bytes(directory: Path) -> int:
+    """What the journals in a directory take; files directly in it are none."""
     total = 0
-    for folder, _, names in os.walk(place):
-        if Path(folder) == place:
+    for folder, _, names in os.walk(directory):
+        if Path(folder) == directory:
             continue
         for name in names:
             with contextlib.suppress(OSError):

@@ -1,7 +1,6 @@
-"""``steplog login``: ask for the API key, have the server say whose it is, and keep it for the next time.
+"""``steplog login``: store an API key that the server accepts.
 
-The key is asked for without echo, or read as the first line of standard input where that is no terminal. It is never an
-argument, which the process list and the shell's history would show.
+The key is never an argument, which the process list and the shell's history would show.
 """
 
 from __future__ import annotations
@@ -13,41 +12,37 @@ import click
 
 __all__ = ["command"]
 
-_BEFORE_IT = ("STEPLOG_API_KEY", "TELLURIO_API_KEY")
+_STRONGER = ("STEPLOG_API_KEY", "TELLURIO_API_KEY")  # used before a stored key
 
 
 @click.command("login")
 @click.option("--url", help="The server.  [default: the configured one]")
 def command(url: str | None) -> None:
-    """Store an API key, after the server has said whose it is.
+    """Store an API key.
 
-    Asks for the key. Where standard input is no terminal, its first line is the key.
+    Asks for the key and stores it if the server accepts it. If standard input is no terminal, its first line is the
+    key.
     """
     import steplog
-    from steplog.cli import printing
-    from steplog.cli.asking import AskingError
-    from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
+    from steplog.cli.printing import printable
 
     client = steplog.TellurioClient(url)
-    given = _key(client.base_url)
-    if not given:
-        raise ConfigurationError("no key was given; nothing is changed")
+    if sys.stdin.isatty():
+        prompt = f"API key for {client.base_url}"
+        key = click.prompt(prompt, hide_input=True, default="", show_default=False, err=True).strip()
+    else:
+        key = sys.stdin.readline().strip()
+    if not key:
+        raise click.ClickException("no key was given; nothing is changed")
     try:
-        account = client.login(given)
-    except InvalidAPIKeyError:
-        raise AskingError(f"{client.base_url} does not know this key; nothing is changed") from None
-    except ServerUnavailableError as error:
-        raise AskingError(f"{error}; nothing is changed") from None
-    click.echo(f"logged in as {printing.plain(account.username)} at {client.base_url}")
-    for name in _BEFORE_IT:
+        account = client.login(key)
+    except steplog.InvalidAPIKeyError:
+        raise click.ClickException(f"{client.base_url} rejects this key; nothing is changed") from None
+    except steplog.ServerUnavailableError as error:
+        raise click.ClickException(f"{error}; nothing is changed") from None
+    click.echo(f"logged in as {printable(account.username)} at {client.base_url}")
+    for name in _STRONGER:
         if os.environ.get(name):
-            click.echo(f"{name} is set, and goes before the key that was stored now", err=True)
+            click.echo(f"{name} is set and used instead of the stored key", err=True)
     if url is not None and client.base_url != steplog.TellurioClient().base_url:
         click.echo(f"to log to it: export STEPLOG_URL={client.base_url}")
-
-
-def _key(base_url: str) -> str:
-    if sys.stdin.isatty():
-        answer: str = click.prompt(f"API key for {base_url}", hide_input=True, default="", show_default=False, err=True)
-        return answer.strip()
-    return sys.stdin.readline().strip()

@@ -1,10 +1,8 @@
 """``steplog serve``: the embedded server in the foreground.
 
-The first line that it prints is ``steplog serve: <address>``, when connections are accepted; a program that starts
-it may wait for that line. The key is never printed.
-
-A server that programs on this machine find by itself also takes in what waits here for it, or for no server in
-particular: at its start, and every ``ADOPT_INTERVAL_S`` after that. What was started offline on purpose waits on.
+1. The first line printed is ``steplog serve: <address>``, once connections are accepted. The key is never printed.
+2. At its start and every ``ADOPT_INTERVAL_S`` it takes in the runs that wait on this machine for it or for no server in
+   particular, except those that were started offline.
 """
 
 from __future__ import annotations
@@ -24,32 +22,31 @@ if TYPE_CHECKING:
 __all__ = ["ADOPT_INTERVAL_S", "command"]
 
 ADOPT_INTERVAL_S = 5.0
-_PORT = 8787
 
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=_PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="The port; 0: a free one.")
 @click.option(
-    "--db", "database", type=click.Path(path_type=Path), help="The database, made where missing.  [default: yours]"
+    "--db", "database", type=click.Path(path_type=Path), help="The database; created if missing.  [default: yours]"
 )
-@click.option("--api-key", help="The key that clients need. It shows in the process list; the next two do not.")
-@click.option("--api-key-file", type=click.Path(path_type=Path), help="A file with it; or set STEPLOG_SERVE_API_KEY.")
-@click.option("--user", "username", metavar="NAME", help="Whose key it is.  [default: you]")
-@click.option("--email", metavar="ADDRESS", help="That user's address.")
+@click.option("--api-key", help="The key that clients need. Visible in the process list; prefer the next option.")
+@click.option("--api-key-file", type=click.Path(path_type=Path), help="A file with the key; or STEPLOG_SERVE_API_KEY.")
+@click.option("--user", "username", metavar="NAME", help="The user whose key it is.  [default: you]")
+@click.option("--email", metavar="ADDRESS", help="The user's address.")
 @click.option(
     "--namespace",
     "namespaces",
     metavar="SLUG",
     multiple=True,
-    help="A namespace to have. Without any, each is made on first use.",
+    help="A namespace to create. Without any, each is created on first use.",
 )
 @click.option("--allow-host", "hosts", multiple=True, help="A Host header to answer besides loopback names.")
 @click.option("--stock", is_flag=True, hidden=True, help="Answer like a server without steplog's additions.")
 def command(**options: Any) -> None:
-    """Run a server on this machine, until Ctrl-C.
+    """Run a server on this machine.
 
-    Programs on this machine that are configured for no other server find it by themselves.
+    It runs until Ctrl-C. Programs on this machine that are not configured for another server find it by themselves.
     """
     from steplog.server.embedded import Options, run_server
 
@@ -57,16 +54,23 @@ def command(**options: Any) -> None:
 
 
 def _started(address: Address) -> None:
-    _say(address)
+    base, _, port = address.base_url.rpartition(":")
+    click.echo(f"steplog serve: {address.base_url}")
+    click.echo(f"  database  {address.database}")
+    click.echo(f"  key       in {address.key_source}")
+    if address.page_url is not None:
+        click.echo(f"  page      {address.page_url}")
+    if address.state:
+        click.echo("  here      nothing to set: a run that is configured for no server finds this one")
+    client = f"TELLURIO_BACKEND_HTTP_BASE_URL={base} TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…"
+    click.echo(f"  elsewhere {client}")
+    click.echo("  stop      Ctrl-C")
     if address.state:
         threading.Thread(target=_adopt, args=(address.base_url,), name="steplog-adopt", daemon=True).start()
 
 
 def _adopt(base_url: str) -> None:
-    """Deliver what waits here to this server, unless this machine is configured for another one.
-
-    Whatever keeps a run here is said by ``steplog ls``.
-    """
+    """Deliver what waits here, unless this machine is configured for another server. ``steplog ls`` says what stays."""
     import steplog
 
     while True:
@@ -76,18 +80,3 @@ def _adopt(base_url: str) -> None:
                     if run.other_host is None and run.url in ("", base_url):
                         deque(steplog.sync(run.id, offline=False), maxlen=0)
         time.sleep(ADOPT_INTERVAL_S)
-
-
-def _say(address: Address) -> None:
-    base, _, port = address.base_url.rpartition(":")
-    click.echo(f"steplog serve: {address.base_url}")
-    click.echo(f"  database  {address.database}")
-    click.echo(f"  key       in {address.key_source}")
-    if address.page_url is not None:
-        click.echo(f"  page      {address.page_url}")
-    if address.state:
-        click.echo("  here      nothing to set: a run that is configured for no server finds this one")
-    click.echo(
-        f"  elsewhere TELLURIO_BACKEND_HTTP_BASE_URL={base} TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…"
-    )
-    click.echo("  stop      Ctrl-C")

@@ -1,7 +1,6 @@
-"""``steplog show RUN``: a run's status, its config, and a row a metric with its curve in one line.
+"""``steplog show RUN``: status, config, and a row a metric with its curve.
 
-Summaries and curves come from the server's ``series/``; from a server without it they are made here, of all of the
-run's metrics.
+Summaries and curves are the server's ``series/``; for a stock server they are computed here from all metrics.
 """
 
 from __future__ import annotations
@@ -11,132 +10,99 @@ from typing import Any
 
 import click
 
-from steplog.cli.asking import Found, Server, parse_run
+from steplog.cli.api import Api, RemoteRun, parse_run
 
 __all__ = ["command", "sparkline"]
 
-_POINTS = 32
+_POINTS_MAX = 32
 _BARS = "▁▂▃▄▅▆▇█"
-_OURS = "steplog/"
-_CONFIG = "steplog/config"
-_EXCEPTION = "steplog/exception"
-_VALUE_CHARACTERS = 28
 
 
 @click.command("show")
-@click.argument("run", callback=lambda _context, _parameter, text: text if parse_run(text) else "")
-@click.option("--json", "in_json", is_flag=True, help="Print JSON.")
-def command(run: str, in_json: bool) -> None:
-    """Show a run: its status, its config, its metrics, and what it went down on.
+@click.argument("run", callback=parse_run)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(run: list[str], as_json: bool) -> None:
+    """Show a run: status, config, metrics, and the exception that ended it.
 
-    RUN is a name, a uuid or its beginning, [NAMESPACE/]PROJECT/RUN, or the run's web address.
+    RUN is a name, a uuid or its first characters, [NAMESPACE/]PROJECT/RUN, or the run's web address.
     """
     from steplog.cli import printing
 
-    server = Server()
-    found = server.find(run)
-    metrics = _series(server, found)
-    config, exception = (_last(metrics, name) for name in (_CONFIG, _EXCEPTION))
-    metrics = [metric for metric in metrics if not metric["name"].startswith(_OURS)]
+    api = Api()
+    found = api.find(run)
+    path = (found.namespace, "projects", found.project, "runs", str(found.data["uuid"]))
+    series = api.get(*path, "series")
+    metrics = _summaries(api.get(*path, "metrics") or []) if series is None else list(series)
+    own = {metric["name"]: metric["last"] for metric in metrics if metric["name"].startswith("steplog/")}
+    config, exception = own.get("steplog/config"), own.get("steplog/exception")
+    metrics = [metric for metric in metrics if metric["name"] not in own]
     for metric in metrics:
-        metric["curve"] = metric.get("curve") or _curve(server, found, metric)
-    if in_json:
-        told = {"config": config, "exception": exception, "metrics": metrics}
-        printing.print_json({"namespace": found.namespace} | found.run | told)
-        return
-    _print(server, found, config, metrics)
-    _print_exception(exception)
+        if metric["min"] is not None and not metric.get("curve"):
+            metric["curve"] = api.get(*path, "series", name=metric["name"], points=_POINTS_MAX)
+        metric["curve"] = metric.get("curve") or []
+    if as_json:
+        shown = {"config": config, "exception": exception, "metrics": metrics}
+        printing.print_json({"namespace": found.namespace} | found.data | shown)
+    else:
+        _print(api.base_url, found, config, metrics, exception)
 
 
-def _print(server: Server, found: Found, config: Any, metrics: list[dict[str, Any]]) -> None:
+def _print(base_url: str, run: RemoteRun, config: Any, metrics: list[dict[str, Any]], exception: Any) -> None:
     from rich.text import Text
 
     from steplog.cli import printing
 
-    shown, run = printing.console(), found.run
-    printing.show(shown, Text.assemble((printing.plain(run["name"]), "bold"), "  ", printing.status(run["status"])))
-    printing.show(shown, Text(f"{found.namespace}/{found.project}  {run['uuid']}  at {server.base_url}", "dim"))
-    printing.show(shown, Text(f"started {printing.when(run['date_created'])}", "dim"))
+    console, data = printing.console(), run.data
+    title = Text.assemble(printing.text(data["name"], "bold"), "  ", printing.status(data["status"]))
+    printing.write(console, title)
+    printing.write(console, printing.text(f"{run.namespace}/{run.project}  {data['uuid']}  at {base_url}", "dim", 400))
+    printing.write(console, printing.text(f"started {printing.local_time(data['date_created'])}", "dim"))
     if config:
-        pairs = config.items() if isinstance(config, dict) else [("config", config)]
-        told = printing.table("config", "")
-        for name, value in pairs:
-            printing.row(told, name, printing.value(value))
-        printing.show(shown, Text())
-        printing.show(shown, told)
-    listed = printing.table("metric", "count", "last", "min", "max", "curve", right=("count",))
+        table = printing.table("config", "")
+        for name, value in config.items() if isinstance(config, dict) else [("config", config)]:
+            printing.add_row(table, name, printing.value(value))
+        printing.write(console, "")
+        printing.write(console, table)
+    table = printing.table("metric", "count", "last", "min", "max", "curve", right=("count",))
     for metric in metrics:
-        numbers = (printing.value(metric[key], _VALUE_CHARACTERS) for key in ("last", "min", "max"))
+        numbers = (printing.value(metric[key], 28) for key in ("last", "min", "max"))
         bars = sparkline([bucket["last"] for bucket in metric["curve"]])
-        printing.row(listed, metric["name"], f"{metric['count']:,}", *numbers, bars)
-    printing.show(shown, Text())
-    printing.show(shown, listed if metrics else Text("no metrics yet"))
-
-
-def _print_exception(exception: Any) -> None:
-    from rich.text import Text
-
-    from steplog.cli import printing
-
+        printing.add_row(table, metric["name"], f"{metric['count']:,}", *numbers, bars)
+    printing.write(console, "")
+    printing.write(console, table if metrics else "no metrics yet")
     if isinstance(exception, dict):
-        shown = printing.console()
-        printing.show(shown, Text())
+        printing.write(console, "")
         lines = str(exception.get("traceback") or "").splitlines()
-        ended = ": ".join(str(exception[part]) for part in ("type", "message") if exception.get(part))
-        for line in (*lines, *([] if lines and lines[-1] == ended else [ended])):
-            printing.show(shown, Text(printing.plain(line, 400)))
+        summary = ": ".join(str(exception[part]) for part in ("type", "message") if exception.get(part))
+        for line in lines if lines and lines[-1] == summary else [*lines, summary]:
+            printing.write(console, printing.text(line, characters_max=400))
 
 
 def sparkline(values: list[Any]) -> str:
-    """Values as bars between their least and their greatest; what is no finite number is a blank."""
-    numbers = [v if isinstance(v, (int, float)) and math.isfinite(v) else None for v in values]
-    real = [number for number in numbers if number is not None]
-    if not real:
+    """Values as bars between their minimum and maximum; blank where there is no finite number."""
+    numbers = [value if isinstance(value, (int, float)) and math.isfinite(value) else None for value in values]
+    finite = [number for number in numbers if number is not None]
+    if not finite:
         return ""
-    low, high = min(real), max(real)
-    # Halved, so that the range of two huge numbers is still finite.
-    size = high / 2 - low / 2
+    low, height = min(finite) / 2, max(finite) / 2 - min(finite) / 2  # halved, or the range of huge numbers overflows
     steps = len(_BARS) - 1
     return "".join(
-        " " if number is None else _BARS[round((number / 2 - low / 2) / size * steps) if size > 0 else 0]
+        " " if number is None else _BARS[round((number / 2 - low) / height * steps) if height > 0 else 0]
         for number in numbers
     )
 
 
-def _at(found: Found, last: str) -> tuple[str, ...]:
-    return (found.namespace, "projects", found.project, "runs", str(found.run["uuid"]), last)
-
-
-def _series(server: Server, found: Found) -> list[dict[str, Any]]:
-    series = server.ask(*_at(found, "series"))
-    if series is None:
-        return _summed_up(server.ask(*_at(found, "metrics")) or [])
-    return list(series)
-
-
-def _last(metrics: list[dict[str, Any]], name: str) -> Any:
-    """The value of this name that was sent last."""
-    return next((metric["last"] for metric in metrics if metric["name"] == name), None)
-
-
-def _curve(server: Server, found: Found, metric: dict[str, Any]) -> list[dict[str, Any]]:
-    if metric["min"] is None:
-        return []
-    return list(server.ask(*_at(found, "series"), name=metric["name"], points=_POINTS) or [])
-
-
-def _summed_up(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What ``series/`` would say of these metrics."""
-    names: dict[str, list[dict[str, Any]]] = {}
+def _summaries(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What ``series/`` answers for these metrics."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
     for point in points:
-        names.setdefault(point["name"], []).append(point)
-    return [_row(name, mine) for name, mine in names.items()]
+        by_name.setdefault(point["name"], []).append(point)
+    return [_summary(name, points) for name, points in by_name.items()]
 
 
-def _row(name: str, points: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(name: str, points: list[dict[str, Any]]) -> dict[str, Any]:
     numbers = [point["value"] for point in points if isinstance(point["value"], (int, float))]
-    width = math.ceil(len(points) / _POINTS)
-    ends = points[width - 1 :: width]
+    width = math.ceil(len(points) / _POINTS_MAX)
     return {
         "name": name,
         "count": len(points),
@@ -145,5 +111,5 @@ def _row(name: str, points: list[dict[str, Any]]) -> dict[str, Any]:
         "last": points[-1]["value"],
         "min": min(numbers, default=None),
         "max": max(numbers, default=None),
-        "curve": [{"step": point["step"], "last": point["value"]} for point in ends] if numbers else [],
+        "curve": [{"step": p["step"], "last": p["value"]} for p in points[width - 1 :: width]] if numbers else [],
     }

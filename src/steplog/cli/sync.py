@@ -1,4 +1,4 @@
-"""``steplog sync``: deliver what waits on this machine, a line a run, and on a terminal how far it is."""
+"""``steplog sync``: deliver what waits on this machine; a line a run, and on a terminal a progress bar."""
 
 from __future__ import annotations
 
@@ -20,69 +20,75 @@ _INTERRUPTED = 130
 
 @click.command("sync")
 @click.argument("run", required=False)
-@click.option("--all", "everything", is_flag=True, help="All that wait here; so it is without RUN, too.")
+@click.option("--all", "everything", is_flag=True, help="All runs; the default without RUN.")
 @click.option("--follow", is_flag=True, help="Wait for a server that is away.")
-@click.option("--json", "in_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(ctx: click.Context, run: str | None, everything: bool, follow: bool, in_json: bool) -> None:
-    """Deliver the runs that wait on this machine, or the one with this id, uuid or name.
+def command(context: click.Context, run: str | None, everything: bool, follow: bool, as_json: bool) -> None:
+    """Deliver the runs that wait on this machine.
 
-    A run that another process delivers is left to it. What another host has left on the same disk is taken only where
-    RUN names it.
+    With RUN, an id, a uuid or a name: only that run. A run that another process delivers is left to it. A run that
+    another host left on the same disk is delivered only if RUN names it.
     """
     if everything and run is not None:
-        raise click.UsageError("RUN or --all, not both")
-    done, bar = [], _Bar()
+        raise click.UsageError("RUN or --all, not both.")
+    done, bar = [], _ProgressBar()
     try:
-        for synced in steplog.sync(run, follow=follow, progress=bar.draw):
+        for synced in steplog.sync(run, follow=follow, progress=bar.show):
             done.append(synced)
             bar.clear()
-            if not in_json:
+            if not as_json:
                 click.echo(_line(synced))
     except KeyboardInterrupt:
         bar.clear()
         click.echo("steplog: interrupted; what is not delivered is kept. Type: steplog sync", err=True)
-        ctx.exit(_INTERRUPTED)
+        context.exit(_INTERRUPTED)
     except ValueError as error:
-        raise steplog.ConfigurationError(str(error)) from error
-    if in_json:
+        raise click.ClickException(str(error)) from error
+    if as_json:
         printing.print_json([dataclasses.asdict(synced) for synced in done])
     elif not done:
         click.echo("nothing waits on this machine")
     if any(synced.pending for synced in done):
-        ctx.exit(1)
+        context.exit(1)
 
 
-class _Bar:
-    """How far a run is, on a terminal; ``clear`` before a line is printed. Nothing where standard error is none."""
+class _ProgressBar:
+    """A run's progress, on a terminal only. ``clear`` it before printing a line."""
 
-    def __init__(self, where: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        where = where or Console(stderr=True, highlight=False)
+        console = console or Console(stderr=True, highlight=False)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
-        told = TextColumn("{task.fields[told]}", markup=False)
-        self._bars = Progress(*columns, told, console=where, transient=True, disable=not where.is_terminal)
-        self._task = self._bars.add_task("", told="")
+        state = TextColumn("{task.fields[state]}", markup=False)
+        self._progress = Progress(*columns, state, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("", state="")
 
-    def draw(self, so_far: steplog.Synced) -> None:
-        """Show how far this run is."""
-        self._bars.start()  # nothing, where it is there
-        total = so_far.delivered + so_far.pending
-        told = f"{so_far.delivered:,} of {total:,}" + (f"  {printing.plain(so_far.why, 80)}" if so_far.why else "")
-        name = printing.plain(so_far.name or so_far.id[:8])
-        self._bars.update(
-            self._task, description=name, total=total, completed=so_far.delivered, told=told, refresh=True
+    def show(self, synced: steplog.Synced) -> None:
+        """Draw the bar."""
+        self._progress.start()
+        total = synced.delivered + synced.pending
+        why = f"  {printing.printable(synced.why, 80)}" if synced.why else ""
+        self._progress.update(
+            self._task,
+            description=_name(synced),
+            total=total,
+            completed=synced.delivered,
+            state=f"{synced.delivered:,} of {total:,}{why}",
+            refresh=True,
         )
 
     def clear(self) -> None:
-        """Take it off the terminal."""
-        self._bars.stop()
+        """Remove the bar."""
+        self._progress.stop()
+
+
+def _name(synced: steplog.Synced) -> str:
+    return printing.printable(synced.name or synced.id[:8])
 
 
 def _line(synced: steplog.Synced) -> str:
-    name = printing.plain(synced.name or synced.id[:8])
-    if synced.pending:
-        return f"{name}: {synced.delivered:,} delivered, {synced.pending:,} kept here: {printing.plain(synced.why)}"
-    return f"{name}: {synced.delivered:,} delivered"
+    kept = f", {synced.pending:,} kept here: {printing.printable(synced.why)}" if synced.pending else ""
+    return f"{_name(synced)}: {synced.delivered:,} delivered{kept}"

@@ -36,7 +36,7 @@ class Output:
         """Print a line with the seconds since the start."""
         if not self._as_json:
             seconds = f"{time.monotonic() - self._begin:5.1f} s  "
-            printing.show(self._console, Text.assemble((seconds, "dim"), printing.plain(text)))
+            printing.write(self._console, Text.assemble((seconds, "dim"), printing.printable(text)))
 
     def progress(self, up: bool, stored: int, waiting: int) -> None:
         """Show how many calls are in the database, and how many are not yet."""
@@ -51,7 +51,7 @@ class Output:
             printing.print_json(document | {"database": None if kept is None else str(kept)})
             return
         parts = (_calls(document), Text(), _runs(document), Text(), _verdict(document), Text(), _next(kept))
-        printing.show(self._console, Padding(Group(*parts), (1, 0, 0, 2)))
+        printing.write(self._console, Padding(Group(*parts), (1, 0, 0, 2)))
 
 
 def duration(nanoseconds: int) -> str:
@@ -65,7 +65,7 @@ def duration(nanoseconds: int) -> str:
 def _calls(document: dict[str, Any]) -> Table:
     table = printing.table("log()", "calls", *_TIMES, right=("calls", *_TIMES))
     for phase, latency in document["log"].items():
-        printing.row(table, _PHASES[phase], f"{latency['calls']:,}", *(duration(latency[name]) for name in _TIMES))
+        printing.add_row(table, _PHASES[phase], f"{latency['calls']:,}", *(duration(latency[name]) for name in _TIMES))
     return table
 
 
@@ -74,7 +74,7 @@ def _runs(document: dict[str, Any]) -> Table:
     for run in (*document["runs"], {"name": "all", "killed": False, "status": "", **document["total"]}):
         styles = ["", "", *("bold red" if run[name] else "green" for name in _COUNTS[2:])]
         cells = [Text(f"{run[name]:,}", style) for name, style in zip(_COUNTS, styles, strict=True)]
-        printing.row(table, run["name"] + (" (killed)" if run["killed"] else ""), run["status"], *cells)
+        printing.add_row(table, run["name"] + (" (killed)" if run["killed"] else ""), run["status"], *cells)
     return table
 
 

@@ -1,0 +1,142 @@
+"""The server's API as the commands read it.
+
+A path that the server lacks reads as None: a *stock* server lists no projects and has no curves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+import click
+from slugify import slugify
+
+import steplog
+from steplog import InvalidAPIKeyError, ServerUnavailableError, SteplogError
+
+__all__ = ["Api", "ApiError", "RemoteRun", "parse_run"]
+
+_PREFIX = "/api/v0"
+_MATCHES_MAX = 5
+_UUID_CHARACTERS_MIN = 4  # of a uuid's beginning
+
+
+class ApiError(SteplogError):
+    """The server did not answer what was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRun:
+    """A run on the server; ``data`` is its JSON."""
+
+    namespace: str
+    project: str
+    data: dict[str, Any]
+
+
+class Api:
+    """The server of a client, the default one if none is given. Raises ConfigurationError if there is no server."""
+
+    def __init__(self, client: steplog.TellurioClient | None = None) -> None:
+        self._client = client or steplog.get_default_client()
+        self.base_url = self._client.base_url
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except InvalidAPIKeyError:
+            raise ApiError(f"{self.base_url} rejects the API key. Type: steplog login") from None
+        except ServerUnavailableError as error:
+            raise ApiError(f"{error}. What was logged is kept. Type: steplog doctor") from None
+
+    def get(self, *parts: str, **query: object) -> Any:
+        """The JSON at a path, or None. Raises ApiError."""
+        path = "/".join([_PREFIX, *(quote(part, safe="") for part in parts), ""])
+        with self._translated():
+            response = self._client.get(f"{path}?{urlencode(query)}" if query else path)
+            if response.status_code in (401, 403):
+                raise InvalidAPIKeyError
+        if response.status_code in (404, 405):
+            return None
+        try:
+            response.raise_for_status()
+            return response.json()
+        except (OSError, ValueError):
+            status = response.status_code
+            raise ApiError(
+                f"{self.base_url} answered {status} without what was asked for. Type: steplog doctor"
+            ) from None
+
+    def username(self) -> str:
+        """The user whose key it is. Raises ApiError."""
+        with self._translated():
+            return self._client.login().username
+
+    def takes_batches(self) -> bool:
+        """Whether it takes many metrics in one request, as far as can be told without a run."""
+        return self.get("instance", nonce="doctor") is not None
+
+    def default_namespace(self) -> str:
+        """The setting ``namespace``, or the key's user."""
+        return self._client.settings.namespace or slugify(self.username())
+
+    def projects(self, namespace: str) -> list[str]:
+        """The slugs of a namespace's projects. Raises ApiError."""
+        found = self.get(namespace, "projects")
+        if found is not None:
+            return [project["slug"] for project in found]
+        if project := self._client.settings.project:
+            return [slugify(project)]
+        words = f"has no namespace {namespace}, or does not list projects. Name a project: {namespace}/PROJECT"
+        raise ApiError(f"{self.base_url} {words}")
+
+    def runs(self, namespace: str, project: str = "") -> list[RemoteRun]:
+        """The runs of a project, oldest first; without one, of each project of the namespace. Raises ApiError."""
+        runs = []
+        for name in [project] if project else self.projects(namespace):
+            found = self.get(namespace, "projects", name, "runs")
+            if found is None:
+                raise ApiError(f"{self.base_url} has no project {namespace}/{name}. Type: steplog ls")
+            runs += [RemoteRun(namespace, name, data) for data in found]
+        return runs
+
+    def find(self, path: list[str]) -> RemoteRun:
+        """The run that a path (see ``parse_run``) names. Raises ApiError if none or several are."""
+        *place, name = path
+        namespace = place[-2] if len(place) > 1 else self.default_namespace()
+        runs = self.runs(namespace, place[-1] if place else "")
+        for matches in (_is_named, _has_slug, _has_uuid_prefix):
+            found = [run for run in runs if matches(run.data, name)]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                latest = ", ".join(f"{run.project}/{run.data['uuid']}" for run in found[-_MATCHES_MAX:])
+                raise ApiError(f"{name!r} names {len(found)} runs; the latest: {latest}")
+        raise ApiError(f"{self.base_url} has no run {name!r} in {namespace}. Type: steplog ls")
+
+
+def parse_run(_context: click.Context, _parameter: click.Parameter, text: str) -> list[str]:
+    """``[NAMESPACE/]PROJECT/RUN``, ``RUN``, or the address of a run, in parts. Raises click.BadParameter."""
+    path = urlsplit(text).path if "://" in text else text
+    parts = [unquote(part) for part in path.split("/") if part]
+    if len(parts) == 5 and parts[1::2] == ["projects", "runs"]:  # an address
+        parts = parts[::2]
+    if not 1 <= len(parts) <= 3:
+        raise click.BadParameter(f"{text!r} is not a run: give a name, a uuid, [NAMESPACE/]PROJECT/RUN or an address.")
+    return parts
+
+
+def _is_named(run: dict[str, Any], name: str) -> bool:
+    return name in (run["uuid"], run["name"])
+
+
+def _has_slug(run: dict[str, Any], name: str) -> bool:
+    return slugify(run["name"]) == name
+
+
+def _has_uuid_prefix(run: dict[str, Any], name: str) -> bool:
+    return len(name) >= _UUID_CHARACTERS_MIN and str(run["uuid"]).startswith(name)
