@@ -1,7 +1,7 @@
 """The command line: one module a command, imported when the command is called.
 
-The module of a command has a click command named ``command`` and a line in ``_COMMANDS``. An error is one line on
-stderr; ``--debug`` adds the traceback. Exit codes: 0 success, 1 failure, 2 usage, 130 Ctrl-C in ``demo`` or ``sync``.
+Its module has a click command named ``command`` and a line in ``_COMMANDS``. Errors are one line on stderr; ``--debug``
+adds the traceback. Exit codes: 0 success, 1 failure, 2 usage, 130 Ctrl-C in ``demo`` or ``sync``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "login": "Store an API key.",
     "ls": "List the runs on the server and those that wait on this machine.",
     "serve": "Run a server on this machine.",
-    "show": "Show a run: status, config, metrics, and the exception that ended it.",
+    "show": "Show the status, config, metrics and exception of a run.",
     "sync": "Deliver the runs that wait on this machine.",
 }
 _UNWRITABLE = (errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
@@ -47,7 +47,7 @@ class _Commands(click.Group):
             formatter.write_dl([(name, self.commands[name].get_short_help_str(80)) for name in self.list_commands(ctx)])
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """As click's, but each error is one line."""
+        """Each error is one line."""
         run: Callable[..., Any] = super().main
         if not standalone_mode:
             return run(*args, standalone_mode=False, **extra)

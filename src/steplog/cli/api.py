@@ -1,6 +1,6 @@
 """The server's API as the commands read it.
 
-A path that the server lacks reads as None: a *stock* server lists no projects and has no curves.
+A missing path reads as None: a *stock* server lists no projects and has no curves.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class RemoteRun:
 
 
 class Api:
-    """The server of a client, the default one if none is given. Raises ConfigurationError if there is no server."""
+    """The server of ``client``, by default the configured one. Raises ConfigurationError."""
 
     def __init__(self, client: steplog.TellurioClient | None = None) -> None:
         self._client = client or steplog.get_default_client()
@@ -72,12 +72,12 @@ class Api:
             ) from None
 
     def username(self) -> str:
-        """The user whose key it is. Raises ApiError."""
+        """The key's user. Raises ApiError."""
         with self._translated():
             return self._client.login().username
 
     def takes_batches(self) -> bool:
-        """Whether it takes many metrics in one request, as far as can be told without a run."""
+        """Whether the server is likely to take batches; a run would tell for sure."""
         return self.get("instance", nonce="doctor") is not None
 
     def default_namespace(self) -> str:
@@ -85,7 +85,7 @@ class Api:
         return self._client.settings.namespace or slugify(self.username())
 
     def projects(self, namespace: str) -> list[str]:
-        """The slugs of a namespace's projects. Raises ApiError."""
+        """The slugs of the projects. Raises ApiError."""
         found = self.get(namespace, "projects")
         if found is not None:
             return [project["slug"] for project in found]
@@ -95,7 +95,7 @@ class Api:
         raise ApiError(f"{self.base_url} {words}")
 
     def runs(self, namespace: str, project: str = "") -> list[RemoteRun]:
-        """The runs of a project, oldest first; without one, of each project of the namespace. Raises ApiError."""
+        """The runs of a project, or of all, each project's oldest first. Raises ApiError."""
         runs = []
         for name in [project] if project else self.projects(namespace):
             found = self.get(namespace, "projects", name, "runs")
@@ -105,7 +105,7 @@ class Api:
         return runs
 
     def find(self, path: list[str]) -> RemoteRun:
-        """The run that a path (see ``parse_run``) names. Raises ApiError if none or several are."""
+        """The run that a path of ``parse_run`` names. Raises ApiError unless there is exactly one."""
         *place, name = path
         namespace = place[-2] if len(place) > 1 else self.default_namespace()
         runs = self.runs(namespace, place[-1] if place else "")
@@ -120,7 +120,7 @@ class Api:
 
 
 def parse_run(_context: click.Context, _parameter: click.Parameter, text: str) -> list[str]:
-    """``[NAMESPACE/]PROJECT/RUN``, ``RUN``, or the address of a run, in parts. Raises click.BadParameter."""
+    """Split ``RUN``, ``[NAMESPACE/]PROJECT/RUN`` or an address. Raises click.BadParameter."""
     path = urlsplit(text).path if "://" in text else text
     parts = [unquote(part) for part in path.split("/") if part]
     if len(parts) == 5 and parts[1::2] == ["projects", "runs"]:  # an address

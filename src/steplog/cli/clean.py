@@ -12,12 +12,11 @@ __all__ = ["command"]
 
 @click.command("clean")
 @click.argument("run", required=False)
-@click.option("--yes", is_flag=True, help="Remove records that are not delivered without asking.")
+@click.option("--yes", is_flag=True, help="Remove undelivered records without asking.")
 def command(run: str | None, yes: bool) -> None:
     """Remove delivered runs from this machine.
 
-    With RUN, an id, a uuid or a name: remove that run, delivered or not. A run that a process still delivers is never
-    removed.
+    With RUN, an id, a uuid or a name: remove that run, delivered or not, unless a process still delivers it.
     """
     if run is not None and not yes:
         here = [waiting for waiting in steplog.journals() if waiting.other_host is None]

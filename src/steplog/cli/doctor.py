@@ -1,7 +1,7 @@
-"""``steplog doctor``: the settings and their sources, and what keeps a run from being delivered.
+"""``steplog doctor``: check what a run needs to be delivered, and list the settings with their sources.
 
-A check is good, a note (it works, with less) or bad, and says what to type. Changes nothing, but creates the spool
-directory if it is missing, and in it, for a moment, a file to lock.
+A check is good, a note (works, with less) or bad, and says what to type. Creates the spool directory if missing, and
+briefly a file in it to lock; changes nothing else.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _print(checks: list[_Check], settings: dict[str, dict[str, Any]]) -> None:
 
 
 def _settings(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Each setting with its source; of the key only whether it is set."""
+    """Value and source of each setting; of the key only whether it is set."""
     origins = sources(settings)
     entries: dict[str, dict[str, Any]] = {}
     for name, _, default, _ in documented():
@@ -134,7 +134,7 @@ def _waiting() -> _Check:
 
 
 def _can_lock(path: Path) -> bool:
-    """Whether a lock that is held keeps out a second one."""
+    """Whether a lock keeps out a second one."""
     with open(path, "wb") as first, open(path, "wb") as second:
         try:
             fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,7 +174,7 @@ def _server(settings: Settings) -> Iterator[_Check]:
 
 
 def _used_bytes(directory: Path) -> int:
-    """What the journals in a directory take; files directly in it are none."""
+    """The size of the journals below a directory; files directly in it are none."""
     total = 0
     for folder, _, names in os.walk(directory):
         if Path(folder) == directory:

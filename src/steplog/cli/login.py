@@ -20,8 +20,8 @@ _STRONGER = ("STEPLOG_API_KEY", "TELLURIO_API_KEY")  # used before a stored key
 def command(url: str | None) -> None:
     """Store an API key.
 
-    Asks for the key and stores it if the server accepts it. If standard input is no terminal, its first line is the
-    key.
+    Asks for the key and stores it if the server accepts it. If standard input is not a terminal, its first line is
+    the key.
     """
     import steplog
     from steplog.cli.printing import printable

@@ -1,6 +1,6 @@
 """``steplog ls``: the runs on the server, and those that wait on this machine.
 
-If the server does not answer, what waits here is printed all the same, and the exit code is 1.
+If the server does not answer, what waits here is printed anyway; the exit code is 1.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ __all__ = ["command"]
 
 @click.command("ls")
 @click.argument("place", metavar="[NAMESPACE][/PROJECT]", required=False, default="")
-@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1), help="List the latest N runs.")
+@click.option(
+    "-n", "--limit", default=20, show_default=True, type=click.IntRange(1), metavar="N", help="List the latest N runs."
+)
 @click.option("--here", is_flag=True, help="List only what waits on this machine; ask no server.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(place: str, limit: int, here: bool, as_json: bool) -> None:
     """List the runs on the server and those that wait on this machine.
 
-    The latest come last. Without NAMESPACE: the runs of the key's user.
+    The latest come last. NAMESPACE defaults to the setting, or to the key's user.
     """
     waiting = steplog.journals()
     runs: list[RemoteRun] | None = None
@@ -52,7 +54,7 @@ def command(place: str, limit: int, here: bool, as_json: bool) -> None:
 
 
 def _runs(place: str, limit: int) -> tuple[str, list[RemoteRun]]:
-    """Where the runs are, in words, and the latest of them."""
+    """Return where the runs are, in words, and the latest of them."""
     api = Api()
     namespace, _, project = place.strip("/").partition("/")
     namespace = namespace or api.default_namespace()

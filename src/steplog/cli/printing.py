@@ -1,6 +1,6 @@
-"""How the commands print: plainly if stdout is no terminal, and never what a terminal would obey.
+"""Printing: plain lines if stdout is not a terminal, and never what a terminal would obey.
 
-Names, values and messages come from servers and other programs; each passes ``printable``.
+What comes from a server or another program passes ``printable``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CONTROL = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
 
 
 def console() -> Console:
-    """Standard output; without colours and of a fixed width if it is no terminal."""
+    """Standard output; without colours and of fixed width if not a terminal."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         with contextlib.suppress(io.UnsupportedOperation, ValueError):
             sys.stdout.reconfigure(errors="replace")
@@ -48,7 +48,7 @@ def console() -> Console:
 
 
 def write(to: Console, renderable: RenderableType) -> None:
-    """Print; without padding at the end of a line if it is no terminal."""
+    """Print; without trailing blanks if not a terminal."""
     if to.is_terminal:
         to.print(renderable)
         return
@@ -58,18 +58,18 @@ def write(to: Console, renderable: RenderableType) -> None:
 
 
 def printable(value: object, characters_max: int = 200) -> str:
-    """Replace control characters and those that turn the direction of text (https://trojansource.codes)."""
+    """Replace control characters and those that change text direction (https://trojansource.codes)."""
     kept = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _CONTROL else c for c in str(value))
     return kept if len(kept) <= characters_max else kept[: characters_max - 1] + "…"
 
 
 def text(value: object, style: str = "", characters_max: int = 200) -> Text:
-    """What is printable of a value, taken for no markup."""
+    """A printable value, without markup."""
     return Text(printable(value, characters_max), style)
 
 
 def print_json(document: Any) -> None:
-    """One document in ASCII, of which a terminal obeys nothing."""
+    """Print as ASCII, which needs no ``printable``."""
     click.echo(json.dumps(document, indent=2))
 
 
@@ -79,7 +79,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def size(size_bytes: int) -> str:
-    """A number of bytes with its unit."""
+    """Bytes, in a fitting unit."""
     for unit, unit_bytes in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if size_bytes >= unit_bytes:
             return f"{size_bytes / unit_bytes:.1f} {unit}"
@@ -87,7 +87,7 @@ def size(size_bytes: int) -> str:
 
 
 def value(value: Any, characters_max: int = 60) -> str:
-    """The value of a metric or a setting, short."""
+    """A short form of a metric's or setting's value."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if value is None:
@@ -97,7 +97,7 @@ def value(value: Any, characters_max: int = 60) -> str:
 
 
 def local_time(date: object) -> str:
-    """A date from the server in local time."""
+    """An ISO date in local time."""
     try:
         parsed = datetime.fromisoformat(str(date).replace("Z", "+00:00"))
     except ValueError:
@@ -106,12 +106,12 @@ def local_time(date: object) -> str:
 
 
 def status(name: object) -> Text:
-    """The status of a run, coloured."""
+    """A run's status, coloured."""
     return text(name, _STATUS_STYLES.get(str(name), ""))
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table without lines; the columns in ``right`` are numbers."""
+    """A table without lines; ``right`` names the number columns."""
     made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left", overflow="fold")

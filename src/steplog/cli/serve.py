@@ -1,8 +1,8 @@
 """``steplog serve``: the embedded server in the foreground.
 
 1. The first line printed is ``steplog serve: <address>``, once connections are accepted. The key is never printed.
-2. At its start and every ``ADOPT_INTERVAL_S`` it takes in the runs that wait on this machine for it or for no server in
-   particular, except those that were started offline.
+2. Every ``ADOPT_INTERVAL_S`` it takes in what waits on this machine for it or for no server in particular, except runs
+   that were started offline.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ADOPT_INTERVAL_S = 5.0
 def command(**options: Any) -> None:
     """Run a server on this machine.
 
-    It runs until Ctrl-C. Programs on this machine that are not configured for another server find it by themselves.
+    Runs until Ctrl-C. Programs on this machine that are not configured for another server find it by themselves.
     """
     from steplog.server.embedded import Options, run_server
 
@@ -70,7 +70,7 @@ def _started(address: Address) -> None:
 
 
 def _adopt(base_url: str) -> None:
-    """Deliver what waits here, unless this machine is configured for another server. ``steplog ls`` says what stays."""
+    """Deliver what waits here, unless this machine is configured for another server."""
     import steplog
 
     while True:

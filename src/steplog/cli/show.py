@@ -1,6 +1,6 @@
-"""``steplog show RUN``: status, config, and a row a metric with its curve.
+"""``steplog show RUN``: status, config, and a row with a curve for each metric.
 
-Summaries and curves are the server's ``series/``; for a stock server they are computed here from all metrics.
+Summaries and curves come from the server's ``series/``; for a stock server they are computed here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 @click.argument("run", callback=parse_run)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run: list[str], as_json: bool) -> None:
-    """Show a run: status, config, metrics, and the exception that ended it.
+    """Show the status, config, metrics and exception of a run.
 
     RUN is a name, a uuid or its first characters, [NAMESPACE/]PROJECT/RUN, or the run's web address.
     """
@@ -79,7 +79,7 @@ def _print(base_url: str, run: RemoteRun, config: Any, metrics: list[dict[str, A
 
 
 def sparkline(values: list[Any]) -> str:
-    """Values as bars between their minimum and maximum; blank where there is no finite number."""
+    """Draw values as bars between their minimum and maximum; blank: not a finite number."""
     numbers = [value if isinstance(value, (int, float)) and math.isfinite(value) else None for value in values]
     finite = [number for number in numbers if number is not None]
     if not finite:
@@ -93,7 +93,7 @@ def sparkline(values: list[Any]) -> str:
 
 
 def _summaries(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What ``series/`` answers for these metrics."""
+    """Compute what ``series/`` would answer."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for point in points:
         by_name.setdefault(point["name"], []).append(point)

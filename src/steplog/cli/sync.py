@@ -1,4 +1,4 @@
-"""``steplog sync``: deliver what waits on this machine; a line a run, and on a terminal a progress bar."""
+"""``steplog sync``: deliver what waits on this machine, with one line per run and a progress bar on terminals."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _INTERRUPTED = 130
 def command(context: click.Context, run: str | None, everything: bool, follow: bool, as_json: bool) -> None:
     """Deliver the runs that wait on this machine.
 
-    With RUN, an id, a uuid or a name: only that run. A run that another process delivers is left to it. A run that
-    another host left on the same disk is delivered only if RUN names it.
+    With RUN, an id, a uuid or a name: only that run. Runs that another process delivers are skipped, and so are those
+    of other hosts on the same disk, unless RUN names one.
     """
     if everything and run is not None:
         raise click.UsageError("RUN or --all, not both.")
@@ -54,7 +54,7 @@ def command(context: click.Context, run: str | None, everything: bool, follow: b
 
 
 class _ProgressBar:
-    """A run's progress, on a terminal only. ``clear`` it before printing a line."""
+    """Progress of one run; draws nothing if stderr is not a terminal. ``clear`` before printing a line."""
 
     def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console

@@ -1,7 +1,6 @@
-"""``steplog demo``: kill a server and a worker, then count what became of every call of ``log()``.
+"""``steplog demo``: kill a server and a worker, then count what became of every ``log()``.
 
-Needs no configuration; works in directories of its own and removes them. Exit codes: 0 every call is in the database
-once, 1 it is not or the demo failed, 130 Ctrl-C, SIGTERM or SIGHUP.
+Exit codes: 0 every call is in the database once, 1 it is not or the demo failed, 130 Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _INTERRUPTED = 130
 def command(context: click.Context, keep: bool, as_json: bool, seconds: float) -> None:
     """Kill a server and a training process, and count what is lost.
 
-    Takes 20 seconds. Needs no account and no network, and leaves nothing behind.
+    Takes 20 seconds, needs no account and no network, and leaves nothing behind.
     """
     from steplog.cli.demo.output import Output
     from steplog.cli.demo.scenario import DemoError, Scenario

@@ -1,4 +1,4 @@
-"""What the demo prints: its events, on a terminal a line of progress below them, and the result."""
+"""What the demo prints: events, progress on terminals, and the result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COUNTS = ("calls", "delivered", "lost", "twice", "wrong")
 
 
 class Output:
-    """``as_json``: one document at the end, nothing before it. Progress shows within ``live``."""
+    """``as_json``: only one document, at the end. ``live`` is the context in which progress shows."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json, self._console, self._begin = as_json, printing.console(), time.monotonic()
@@ -33,20 +33,20 @@ class Output:
         self.live = Live(console=self._console, transient=True) if shows else contextlib.nullcontext()
 
     def event(self, text: str) -> None:
-        """Print a line with the seconds since the start."""
+        """Print a line with its time."""
         if not self._as_json:
             seconds = f"{time.monotonic() - self._begin:5.1f} s  "
             printing.write(self._console, Text.assemble((seconds, "dim"), printing.printable(text)))
 
     def progress(self, up: bool, stored: int, waiting: int) -> None:
-        """Show how many calls are in the database, and how many are not yet."""
+        """Show how many calls are stored, and how many are not yet."""
         text = ("server up", "green") if up else ("server down", "red")
         if isinstance(self.live, Live):
             line = Text.assemble(text, f": {stored:,} delivered, {max(0, waiting):,} waiting")
             self.live.update(Padding(Spinner("dots", line), (0, 0, 0, 2)))
 
     def result(self, document: dict[str, Any], kept: Path | None) -> None:
-        """Print the tables and what to type next. In JSON, times are in ns, except ``seconds``."""
+        """Print the outcome. Times in ns, except ``seconds``."""
         if self._as_json:
             printing.print_json(document | {"database": None if kept is None else str(kept)})
             return
@@ -55,7 +55,7 @@ class Output:
 
 
 def duration(nanoseconds: int) -> str:
-    """With the unit that suits it."""
+    """Nanoseconds, in a fitting unit."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if nanoseconds >= size:
             return f"{nanoseconds / size:.3g} {unit}"

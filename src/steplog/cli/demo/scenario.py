@@ -1,9 +1,9 @@
-"""The demo's scenario, with its processes and directories.
+"""The demo's scenario, processes and directories.
 
 before     the server is up, the workers train
-during     the server was killed; half-way, so is one worker
+during     the server is down; half-way, a worker is killed
 after      the server is back, on the same database and port
-finish     the workers finish; the agent of one delivers the killed worker's run
+finish     the workers finish; one delivers the killed worker's run
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ main(*sys.argv[2:])
 
 
 class DemoError(SteplogError):
-    """The demo cannot run here, or a process of it failed."""
+    """There is no room, or a process failed."""
 
 
 class _Child:
-    """A process, in its own session so that Ctrl-C reaches the demo alone; see ``worker``."""
+    """A process (see ``worker``), in its own session: Ctrl-C reaches the demo alone."""
 
     def __init__(self, name: str, role: str, arguments: dict[str, Any], home: Path, environ: dict[str, str]) -> None:
         self.name, self._errors = name, home / f"{name}.err"
@@ -65,7 +65,7 @@ class _Child:
             )
 
     def receive(self, timeout_s: float) -> Any:
-        """Its next message. Raises DemoError."""
+        """Wait for a message. Raises DemoError."""
         out = self._process.stdout
         if out is not None and select.select([out], [], [], timeout_s)[0] and (line := out.readline()):
             return json.loads(line)
@@ -79,7 +79,7 @@ class _Child:
                 self._process.stdin.write(b"\n")
 
     def end(self, number: int = 0) -> None:
-        """Send a signal (0: none) and wait; SIGKILL if that takes long."""
+        """Send a signal (0: none) and wait; SIGKILL after ``_EXIT_S``."""
         with self._process as process:  # closes the pipes
             process.send_signal(number)
             try:
@@ -99,7 +99,7 @@ class _Worker:
 
 
 class Scenario(contextlib.ExitStack):
-    """One run of the demo, with so many seconds of training. Its exit ends the processes and removes the files."""
+    """One run of the demo. Its exit ends the processes and removes the directories."""
 
     def __init__(self, seconds: float, keep_database: bool, output: Output, shared: Path = _SHARED) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Scenario(contextlib.ExitStack):
         self._environ |= {"STEPLOG_QUIET": "1", "NO_PROXY": "127.0.0.1"}
 
     def run(self) -> dict[str, Any]:
-        """All of it. Returns what ``--json`` prints. Raises DemoError and OSError."""
+        """Return the document of ``--json``. Raises DemoError, OSError."""
         if self._memory == self._scratch:
             self._output.event(f"no room in shared memory: the journals are in {self._memory}")
         before, during, after = (share * self._seconds for share in _SHARES.values())
@@ -187,7 +187,7 @@ class Scenario(contextlib.ExitStack):
         self._server.end(signal.SIGTERM)
 
     def _watch(self, seconds: float, up: bool = True, until: Callable[[], bool] = lambda: False) -> None:
-        """Show the progress for so long, or until a condition holds."""
+        """Show progress for ``seconds``, or until a condition holds."""
         end = time.monotonic() + seconds
         while not until() and (left := end - time.monotonic()) > 0:
             for worker in self._workers:

@@ -1,11 +1,11 @@
 """Compare the calls of ``log()`` with the records in the server's database.
 
-A worker notes its calls in a ledger, a mapped file of 64-bit words that outlives the process. The first word counts the
-calls that returned; then come three a call: the fingerprint of (name, step, value), start and duration in ns.
+A worker notes its calls in a ledger, a mapped file that outlives the process, of 64-bit words: the number of calls that
+returned, then for each its fingerprint, start and duration (ns).
 
-1. The fingerprint is stored before a call, the rest after it. So a killed worker leaves at most one call *in flight*:
-   it may or may not be in the database, and counts as neither lost nor wrong.
-2. No worker logs the same fingerprint twice. Where the server assigns the step, the value alone is unique.
+1. The fingerprint is stored before the call, the rest after it. So a killed worker leaves at most one call *in flight*,
+   which may be in the database or not, and is neither lost nor wrong.
+2. No worker logs the same fingerprint twice; where the server assigns the step, the value is unique.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _STEPLESS = frozenset(("examples", "summary"))  # logged without a step
 
 
 def fingerprint(name: str, step: int | None, value: Any) -> int:
-    """Eight bytes that stand for one record; never 0."""
+    """A 64-bit hash of a record; never 0."""
     text = json.dumps((name, None if name in _STEPLESS else step, value), sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") or 1
 
 
 class Calls(NamedTuple):
-    """The calls of a worker that returned."""
+    """One worker's calls that returned."""
 
     fingerprints: Sequence[int]
     starts: Sequence[int]
@@ -46,7 +46,7 @@ class Calls(NamedTuple):
 
 
 class Ledger:
-    """One worker's calls. ``calls_max`` makes the file, else it has to exist. Raises OSError."""
+    """One worker's calls. ``calls_max`` creates the file. Raises OSError."""
 
     def __init__(self, path: Path, calls_max: int | None = None) -> None:
         if calls_max is not None:  # zeros, not a hole: a full disk raises here and does not kill the worker later
@@ -56,7 +56,7 @@ class Ledger:
         self.calls_max = (len(self._words) - 1) // 3 - 1
 
     def timed(self, log: Callable[[str, Any, int | None], object]) -> Callable[[str, Any, int | None], None]:
-        """``log``, noted and timed, for one thread."""
+        """Wrap ``log``. For one thread."""
         words, clock, returned = self._words, time.perf_counter_ns, 0
 
         def timed_log(name: str, value: Any, step: int | None = None) -> None:
@@ -78,7 +78,7 @@ class Ledger:
         return self._words[0]
 
     def calls(self) -> Calls:
-        """Every call that returned."""
+        """Read the calls that returned."""
         *words, in_flight = self._words[1 : 2 + 3 * self.returned].tolist()
         return Calls(words[0::3], words[1::3], words[2::3], in_flight)
 
@@ -91,12 +91,12 @@ class Database:
         self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
 
     def run(self, uuid: str) -> tuple[str, int]:
-        """A run's status and the number of its records; MISSING and 0 where there is no such run."""
+        """A run's status and number of records; of no such run, MISSING and 0."""
         run = catalog.run(self._connection, NAMESPACE, PROJECT, uuid)
         return ("MISSING", 0) if run is None else (run.status, reading.count(self._connection, run.id))
 
     def fingerprints(self, uuid: str) -> Iterable[int]:
-        """Of every record of a run, except those that steplog itself logs."""
+        """Of a run's records, except steplog's own."""
         run = catalog.run(self._connection, NAMESPACE, PROJECT, uuid)
         for metric in [] if run is None else reading.metrics(self._connection, run.id, 0, 1 << 62):
             if not metric.name.startswith("steplog/"):
@@ -110,7 +110,7 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of the calls of one run, or of several."""
+    """What became of the calls."""
 
     calls: int = 0  # that returned
     delivered: int = 0  # of these, in the database
@@ -123,12 +123,12 @@ class Counts:
 
     @property
     def good(self) -> bool:
-        """Whether the database holds each call once and nothing else."""
+        """Whether each call is stored once and nothing else is."""
         return not (self.lost or self.twice or self.wrong)
 
 
 def count(calls: Calls, stored: Iterable[int]) -> Counts:
-    """Match calls with the fingerprints in the database. A changed value is lost and wrong."""
+    """Match calls with stored fingerprints. A changed value is lost and wrong."""
     found = Counter(stored)
     twice = found.pop(calls.in_flight, 1) - 1
     copies = [found.pop(each, 0) for each in calls.fingerprints]
@@ -138,7 +138,7 @@ def count(calls: Calls, stored: Iterable[int]) -> Counts:
 
 
 def latency(workers: Iterable[Calls], begin_ns: int, end_ns: int) -> dict[str, int]:
-    """How long the calls took that began in ``[begin_ns, end_ns)``, in ns, the timer included."""
+    """Of the calls that began in ``[begin_ns, end_ns)``, in ns, timer included."""
     pairs = (pair for calls in workers for pair in zip(calls.starts, calls.durations, strict=True))
     took = sorted(duration for start, duration in pairs if begin_ns <= start < end_ns)
     number, took = len(took), took or [0]

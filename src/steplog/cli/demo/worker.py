@@ -1,7 +1,7 @@
 """The demo's child processes.
 
-A child sends the demo one JSON object a line on its standard output. Standard input binds it to the demo: the first
-byte means stop, the second exit, and the end of the pipe, however the demo ends, kills it.
+A child writes JSON lines to stdout. On stdin, the first byte means stop, the second exit; at the end of file, which
+comes however the demo ends, it kills itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FINISH_TIMEOUT_S = 30.0
 
 
 def main(role: str, arguments: str) -> None:
-    """Run as the child that the demo started; ``arguments`` are JSON."""
+    """Serve or train, with ``arguments`` in JSON."""
     stop, leave = threading.Event(), threading.Event()
     threading.Thread(target=_follow_demo, args=(stop, leave), name="demo", daemon=True).start()
     if role == "serve":
@@ -80,7 +80,7 @@ def _train(
 
 
 class Model:
-    """Logistic regression on points that a random plane separates, trained by minibatch gradient descent."""
+    """Logistic regression on points that a random plane separates."""
 
     def __init__(self, rate: float) -> None:
         self._random, self._rate, self.steps = random.Random(0), rate, 0
@@ -90,7 +90,7 @@ class Model:
         self._points = [(point, sum(map(float.__mul__, point, plane)) > 0) for point in points]
 
     def step(self) -> dict[str, float]:
-        """Train on one minibatch. Returns what there is to log."""
+        """Train on a minibatch. Return what to log."""
         loss, accuracy, gradient = 0.0, 0.0, [0.0] * _FEATURES
         for point, label in self._random.sample(self._points, _BATCH):
             guess = 1 / (1 + math.exp(-sum(map(float.__mul__, point, self._weights))))
