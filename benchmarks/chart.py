@@ -1,4 +1,4 @@
-"""A picture for the README: how long one ``log()`` takes, ours and the peers', on a logarithmic scale. Plain SVG."""
+"""The README's chart: duration of one ``log()``, ours and the peers', logarithmic, as SVG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDTH, ROW, LEFT, RIGHT, TOP = 760, 26, 190, 90, 44
 
 
 def bars(title: str, unit: str, rows: Sequence[tuple[str, float, bool]]) -> str:
-    """One bar a row, shortest first: its label, its value, and whether it is one of ours."""
+    """Draw rows of label, value and whether it is ours, shortest first."""
     rows = sorted((row for row in rows if row[1] > 0), key=lambda row: row[1])
     low = 10 ** math.floor(math.log10(min(value for _, value, _ in rows)))
     high = 10 ** math.ceil(math.log10(max(value for _, value, _ in rows)) + 1e-9)

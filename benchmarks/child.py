@@ -1,6 +1,6 @@
-"""Runs one function in this process: ``python -m benchmarks.child MODULE:FUNCTION ARGUMENTS ANSWER``.
+"""Run one function: ``python -m benchmarks.child MODULE:FUNCTION ARGUMENTS ANSWER``.
 
-Arguments are JSON; what the function returns is written to the file ANSWER, as JSON.
+ARGUMENTS are JSON; the result is written as JSON to the file ANSWER.
 """
 
 from __future__ import annotations

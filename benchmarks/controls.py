@@ -1,4 +1,4 @@
-"""What ``log`` is compared with: the deque that would lose everything, and a call that does nothing."""
+"""The controls for ``log``: appending to a deque, and an empty function."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Floor", "Noop", "timed"]
 
 
 class Floor:
-    """The cheapest way to keep a record at all."""
+    """The cheapest way to keep a record."""
 
     def __init__(self) -> None:
         self.records: deque[tuple[Any, ...]] = deque()
@@ -28,7 +28,7 @@ class Noop:
 
 
 def timed(run: Any, names: list[str], steps: range, values: list[float]) -> list[int]:
-    """How long each step takes that logs one value under each name, in ns, the timer included."""
+    """The duration in ns, timer included, of each step that logs one value under each name."""
     took = []
     if len(names) == 1:
         (name,) = names

@@ -1,4 +1,4 @@
-"""A figure: what was measured, beside what, and how it stands against what it should be."""
+"""A figure: what was measured, beside what, and its target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Figure", "as_json", "as_table", "over", "quantile", "short"]
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One line of the table; ``value`` None: not measured, and ``note`` says why."""
+    """One line of the table; ``value`` None: not measured, ``note`` says why."""
 
     group: str
     name: str
@@ -28,7 +28,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """``reach``, ``must``, ``short`` of both, or nothing where there is no line to meet."""
+        """``reach``, ``must``, ``short`` of both, or nothing without a target."""
         if self.value is None:
             return "not measured"
         for word, line in (("reach", self.reach), ("must", self.must)):
@@ -38,7 +38,7 @@ class Figure:
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """The smallest value that at least the share ``q`` of all does not exceed."""
+    """The smallest value that at least the share ``q`` does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, math.ceil(q * len(ordered)) - 1))]
 
@@ -55,7 +55,7 @@ def over(
     note: str = "",
     beside: dict[str, float] | None = None,
 ) -> Figure:
-    """The figure of what several rounds gave: their median, with their quartiles."""
+    """The median and quartiles of several rounds."""
     return Figure(
         group=group,
         name=name,
@@ -72,12 +72,12 @@ def over(
 
 
 def as_json(figures: Iterable[Figure], machine: dict[str, str]) -> dict[str, Any]:
-    """All of it, for a file."""
+    """For a file."""
     return {"machine": machine, "figures": [asdict(figure) | {"verdict": figure.verdict} for figure in figures]}
 
 
 def as_table(figures: Sequence[Figure]) -> str:
-    """All of it, for the eye; a Markdown table too."""
+    """As a Markdown table."""
     rows = [("group", "figure", "value", "quartiles", "must", "reach", "verdict", "beside")]
     for each in figures:
         sign = "≥ " if each.more_is_better else "≤ "
@@ -102,7 +102,7 @@ def as_table(figures: Sequence[Figure]) -> str:
 
 
 def short(value: float | None) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     if value is None:
         return ""
     if abs(value) >= 1000:

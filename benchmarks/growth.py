@@ -1,6 +1,6 @@
-"""What grows with use: names, what is pending, processes, open runs; and what many names cost the server.
+"""Cost against use: names, pending records, processes, open runs; and the server's cost of many names.
 
-Each figure of ``log()`` is the cost of the same call at the far end, in the cost at the near end: flat is 1.
+A figure of ``log()`` is the cost at the far end divided by that at the near end: flat is 1.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 
 
 def _server_cost(stage: Stage, metrics: int, names: int) -> float:
-    """Microseconds of the server's a metric, until all of it can be read."""
+    """Server µs a metric, until all can be read."""
     with stage.server() as server:
         before = server.cpu_s()
         path = stage.child(pour, stage.environment(server, memory_bytes_max=1 << 29), metrics=metrics, names=names)
@@ -58,7 +58,7 @@ def _server_cost(stage: Stage, metrics: int, names: int) -> float:
 
 
 def pour(metrics: int, names: int) -> str:
-    """Log it all; where the run is on the server."""
+    """Log all; return the run's path on the server."""
     run = steplog.init("bench", "growth", name="server")
     many = [f"metric/{index}" for index in range(names)]
     for step in range(metrics // names):
@@ -89,7 +89,7 @@ def _p50(run: Any, names: list[str], calls: int = CALLS) -> float:
 
 
 def by_names(rounds: int) -> dict[str, list[float]]:
-    """One name beside ten thousand, in one run; both loops hand over a fresh name each time."""
+    """One name against ten thousand in one run; each loop passes fresh strings."""
     run = steplog.init("bench", "growth", name="names")
     many = [f"metric/{index}" for index in range(10_000)]
     for name in many:
@@ -104,7 +104,7 @@ def by_names(rounds: int) -> dict[str, list[float]]:
 
 
 def by_processes(rounds: int) -> dict[str, list[float]]:
-    """CPU of a call in one child, and in sixteen at once; a run shared by all."""
+    """CPU of a call in one child and in sixteen that share a run."""
     run = steplog.init("bench", "growth", name="processes")
     told = {name: [_forked(run, processes) for _ in range(rounds)] for name, processes in (("near", 1), ("far", 16))}
     run.finish()
@@ -132,7 +132,7 @@ def _forked(run: steplog.Run, processes: int) -> float:
 
 
 def by_runs(rounds: int, runs: int) -> dict[str, list[float]]:
-    """One open run, then hundreds of them that log in turn."""
+    """One open run against hundreds that take turns."""
     first = steplog.init("bench", "growth", name="first", activate=False)
     near = [_p50(first, ["loss"]) for _ in range(rounds)]
     more = [steplog.init("bench", "growth", name=f"run {index}", activate=False) for index in range(runs - 1)]
@@ -151,7 +151,7 @@ def by_runs(rounds: int, runs: int) -> dict[str, list[float]]:
 
 
 def by_pending(rounds: int, most: int, server: int) -> dict[str, Any]:
-    """A run with a thousand records waiting, and with millions."""
+    """A thousand pending records against millions."""
     run = steplog.init("bench", "growth", name="pending")
     run.flush()
     os.kill(server, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""What one call of ``log`` costs while the sender delivers: pure and compiled, beside the floor and a no-op."""
+"""The cost of one ``log`` while the sender delivers: pure, compiled, deque and no-op."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINES = {"c": (1.0, None), "pure": (4.0, 2.5)}  # must and reach, in floors
 
 
 def figures(stage: Stage, pythons: tuple[str, ...] = ()) -> Iterator[Figure]:
-    """One server delivers for all rounds."""
+    """One server for all rounds."""
     for python in pythons or (sys.executable,):
         with stage.server() as server:
             told = stage.child(
@@ -63,7 +63,7 @@ def _figures(told: dict[str, Any]) -> Iterator[Figure]:
 
 
 def compare(rounds: int, calls: int) -> dict[str, Any]:
-    """p50s in ns of each contestant, round by round, by the number of keys a step."""
+    """p50 in ns of each contestant by number of keys a step, round by round."""
     contestants: dict[str, Any] = {"floor": Floor(), "noop": Noop()}
     for kind, pure in (("c", "0"), ("pure", "1")):
         os.environ["STEPLOG_PURE"] = pure
@@ -89,7 +89,7 @@ def compare(rounds: int, calls: int) -> dict[str, Any]:
 
 
 def _clock_ns() -> float:
-    """What ``time.time_ns`` takes more than an empty loop."""
+    """The cost of ``time.time_ns`` above an empty loop."""
     calls = 20_000
     clock = min(repeat("f()", "from time import time_ns as f", number=calls))
     return 1e9 * (clock - min(repeat("f", "f = 1", number=calls))) / calls

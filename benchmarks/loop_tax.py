@@ -1,9 +1,8 @@
-"""What logging one metric a step adds to a training loop of 200 µs and of 1 ms steps.
+"""What one metric a step adds to a training loop of 200 µs and 1 ms steps.
 
-The step computes with the GIL released, as a tensor library does. Blocks of steps with and without logging take turns;
-without, no run is open. The tax of the processors is what the whole process used, with everything delivered before
-the block ends, so that no work of the agent's is left out. It is reported twice: as the ratio of the blocks, which the
-machine's own noise blurs, and as what all our threads and the calls used, which it does not.
+A step computes with the GIL released, as a tensor library does. Blocks with and without logging take turns; without, no
+run is open. CPU is what the whole process used until everything was delivered. It is reported twice: as the ratio of
+the blocks, which the machine's noise blurs, and as what our threads and calls used, which it does not.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ LINES = {200: (2.0, 0.5, 3000, 5), 1000: (0.5, 0.1, 6000, 3)}  # step in µs: mu
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
-    """For each kind of server and length of step."""
+    """By kind of server and length of step."""
     for kind, arguments in (("batch", ()), ("stock", ("--stock",))):
         for step_us, (must, reach, full_ms, full_rounds) in LINES.items():
             block_ms, rounds = stage.pick(full_ms, 1000), stage.pick(full_rounds, 2)
@@ -55,7 +54,7 @@ def _figures(where: str, told: list[dict[str, float]], counts: bool, must: float
 
 
 def taxed(step_us: int, steps: int, rounds: int) -> list[dict[str, float]]:
-    """CPU and wall time in s of each pair of blocks."""
+    """CPU and wall seconds of each pair of blocks."""
     work = work_of(step_us)
     return [_round(work, steps, index) for index in range(rounds)]
 
@@ -81,7 +80,7 @@ def _round(work: memoryview, steps: int, index: int) -> dict[str, float]:
 
 
 def _block(work: memoryview, steps: int, run: steplog.Run | None) -> dict[str, float]:
-    """Seconds of one block; the processors' with everything delivered."""
+    """Wall seconds of a block, and CPU seconds until all is delivered."""
     cpu, main, wall = time.process_time(), time.thread_time(), time.perf_counter()
     if run is None:
         for _ in range(steps):
@@ -98,7 +97,7 @@ def _block(work: memoryview, steps: int, run: steplog.Run | None) -> dict[str, f
 
 
 def _call_s(work: memoryview, steps: int, run: steplog.Run) -> float:
-    """What a call takes between two steps, whose data has pushed ours out of the caches; the timer is taken off."""
+    """Seconds of a call between two steps, with cold caches; timer subtracted."""
     timer, took = [], []
     for step in range(steps):
         compute(work)

@@ -1,4 +1,4 @@
-"""A training step: it computes with the GIL released, as a tensor library does, for as long as it is told."""
+"""A training step: computes with the GIL released for a given time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BLOCK = bytes(8 << 20)
 
 
 def work_of(step_us: float) -> memoryview:
-    """As many bytes as take a processor this long to hash; by its own clock, whoever else there is."""
+    """The number of bytes that take a processor this long to hash."""
     best = 1e9
     for _ in range(5):
         begun = time.thread_time()
@@ -28,7 +28,7 @@ def step(work: memoryview) -> None:
 
 
 def worked(work: memoryview, steps: int, after: Callable[[int], object]) -> float:
-    """Seconds for so many steps, with ``after`` called after each."""
+    """Seconds of so many steps, with ``after`` called after each."""
     begun = time.perf_counter()
     for index in range(steps):
         step(work)

@@ -1,7 +1,6 @@
-"""Private memory, at rest and with much pending: above an interpreter that has requests imported.
+"""Private memory at rest and with many pending records, above an interpreter with requests imported.
 
-Private is what the kernel counts as this process's alone, without the segments: those are shared memory, which other
-processes map too, and have a bound of their own.
+Private is what the kernel counts as this process's alone; segments are shared memory, and bounded separately.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ PER_SLICE = 200_000
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
-    """At rest, and with as much pending as the full form asks for, as long as memory and disk take it."""
+    """At rest, and with as much pending as memory and disk take."""
     base = _interpreter()
     pending = stage.pick(10_000_000, 1_000_000)
     with stage.server() as server:
@@ -46,7 +45,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 
 
 def private_bytes(pid: int | str = "self") -> int:
-    """What ``smaps_rollup`` counts as private, shared memory aside."""
+    """Private in ``smaps_rollup``, shared memory aside."""
     fields = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, _, rest_of = line.partition(":")
@@ -63,7 +62,7 @@ def _interpreter() -> int:
 
 
 def rest(pending: int, server: int) -> dict[str, int]:
-    """Private bytes of this process, with an open run; then with records that a stopped server does not take."""
+    """Private bytes with an open run; then with records that a stopped server does not take."""
     run = steplog.init("bench", "memory", name="rest")
     run.log("loss", 0.5, 0)
     run.flush()

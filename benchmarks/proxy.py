@@ -1,4 +1,4 @@
-"""A way to a server through this process: it counts what passes, and can make every byte come late."""
+"""A proxy that counts bytes and can delay each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 256 * 1024
 
 
 class Proxy:
-    """A context manager; ``delay_s`` is added each way. ``bytes_sent`` goes to the server, with ``requests`` in it."""
+    """A context manager. ``delay_s`` is one way; ``bytes_sent`` to the server, in ``requests``."""
 
     def __init__(self, url: str, delay_s: float = 0.0) -> None:
         parts = urlsplit(url)

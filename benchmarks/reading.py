@@ -1,4 +1,4 @@
-"""The embedded server's read of one metric's curve: 1,000 points wanted of 10³ to 10⁷ there are."""
+"""Read a curve of 1,000 points out of 10³ to 10⁷ from the embedded server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLICE = 200_000
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
-    """One run grows; after each power of ten its curve is read a few times."""
+    """One run grows; its curve is read at each power of ten."""
     powers = range(3, 8) if not stage.quick else range(3, 7)
     with stage.server() as server:
         environment = stage.environment(server, memory_bytes_max=1 << 28)
@@ -33,7 +33,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 
 
 def fill(points: int, name: str) -> str:
-    """A run with one metric; the path of its series."""
+    """Fill a run with one metric; return the path of its series."""
     run = steplog.init("bench", "reading", name=name)
     source = random.Random(2)
     for first in range(0, points, SLICE):

@@ -1,4 +1,4 @@
-"""Bytes a metric on the wire, in the spool and in the server's database: a training curve of 8 names with its noise."""
+"""Bytes a metric on the wire, in the spool and in the database: 8 noisy curves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = 8
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
-    """What goes through a proxy that counts, both ways; then what lies on disk while the server hangs."""
+    """Through a counting proxy; then on disk while the server hangs."""
     metrics = stage.pick(1_000_000, 200_000)
     with stage.server() as server, Proxy(server.url) as proxy:
         stage.child(curve, stage.environment(server, url=proxy.url, memory_bytes_max=1 << 28), metrics=metrics)
@@ -49,14 +49,14 @@ def _in_the_spool(stage: Stage, metrics: int) -> Figure:
 
 
 def curve(metrics: int) -> None:
-    """Log a curve, and have it delivered."""
+    """Log a curve and deliver it."""
     run = steplog.init("bench", "size", name="curve")
     _log(run, metrics)
     run.finish(timeout=600)
 
 
 def spooled(metrics: int, server: int) -> int:
-    """Log a curve while the process ``server`` is stopped, and leave; how many records are on disk."""
+    """Log a curve while the process ``server`` is stopped; return the number of records on disk."""
     run = steplog.init("bench", "size", name="spooled")
     os.kill(server, signal.SIGSTOP)
     _log(run, metrics)

@@ -1,9 +1,8 @@
-"""How long the agent keeps the interpreter to itself: what a training thread has to wait for the GIL.
+"""How long a training thread waits for the GIL because of the agent.
 
-The thread does nothing but look at the clock and log, at a steady rate. Where it finds that time has passed without it,
-it either waited for the GIL, which is a voluntary switch in the kernel's count, or was put aside by the machine, which
-is not. A slice is what the agent's threads used of a processor during one such wait: the wait itself is longer where
-other processes keep the agent from running. The same loop without a run open shows that there are no waits then.
+The thread only looks at the clock and logs, at a steady rate. If time passed without it, it either waited for the GIL,
+a voluntary switch in the kernel's count, or was preempted, an involuntary one. A slice is the CPU time of the agent's
+threads during such a wait, which other processes can lengthen. The control is the same loop without a run.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ RATES = (1_000, 100_000)  # metrics a second
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
-    """A slow and a fast producer; the histogram is in the note: waits a second that are that long or longer."""
+    """A slow and a fast producer; the note has the histogram: waits a second at least that long."""
     for rate in RATES:
         with stage.server() as server:
             environment = stage.environment(server)
@@ -49,7 +48,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 
 
 def watched(rate: int, seconds: int, rounds: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The waits with a run and without, round by round."""
+    """Waits with and without a run, round by round."""
     found = []
     for index in range(rounds):
         control = _waits(Noop(), rate, seconds)

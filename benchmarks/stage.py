@@ -1,7 +1,7 @@
-"""Where measurements take place: fresh processes, servers of their own, and directories that are removed.
+"""Fresh processes, servers and directories to measure in.
 
-``Stage.child`` runs a function of a module of this package in a fresh interpreter and gives back what it returns.
-What a child needs to know of a server is in its environment, as for any program.
+``Stage.child`` runs a function of this package in a fresh interpreter and returns its result. The environment tells a
+child of its server.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Server:
-    """The embedded server in a process of its own."""
+    """The embedded server in its own process."""
 
     process: subprocess.Popen[str]
     url: str
     database: Path
 
     def cpu_s(self) -> float:
-        """What it has used of the processors."""
+        """CPU seconds used."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
     def points(self, name: str | None = None) -> int:
-        """How many records are committed in its database; of all metrics, or of one."""
+        """Records committed, of all metrics or of one."""
         query = "SELECT coalesce(sum(points), 0) FROM runs"
         if name is not None:
             query = "SELECT coalesce(sum(count), 0) FROM series WHERE name = ?"
@@ -54,7 +54,7 @@ class Server:
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
-        """Accepts connections and answers nothing."""
+        """Accept connections and never answer."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -63,7 +63,7 @@ class Server:
 
 
 class Stage:
-    """A context manager; ``quick`` asks for less of everything, ``peers`` is where the peers are installed."""
+    """A context manager; ``quick``: less of everything; ``peers``: where they are installed."""
 
     def __init__(self, quick: bool, peers: Path) -> None:
         self.quick = quick
@@ -83,17 +83,17 @@ class Stage:
         shutil.rmtree(self.memory, ignore_errors=True)
 
     def pick(self, full: int, quick: int) -> int:
-        """A number of rounds, calls or records."""
+        """Choose a number of rounds, calls or records."""
         return quick if self.quick else full
 
     def new_directory(self) -> Path:
-        """One that is empty, on disk."""
+        """An empty directory on disk."""
         path = self.directory / f"{next(self._names)}"
         path.mkdir(mode=0o700)
         return path
 
     def environment(self, server: Server | None = None, **settings: object) -> dict[str, str]:
-        """A child's: nothing of ours is set but what is needed, and ``settings`` of steplog."""
+        """For a child: only what it needs and ``settings`` of steplog."""
         dropped = ("STEPLOG_", "TELLURIO_", "PYTHONDONTWRITEBYTECODE")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         kept["PYTHONPYCACHEPREFIX"] = str(self.directory / "compiled")  # as where steplog has been used before
@@ -111,7 +111,7 @@ class Stage:
 
     @contextlib.contextmanager
     def server(self, *arguments: str, on_disk: bool = True) -> Iterator[Server]:
-        """``steplog serve`` on a free port, with a database of its own; not ``on_disk``: no commit waits for one."""
+        """``steplog serve`` on a free port and a new database; not ``on_disk``: commits do not wait for a disk."""
         directory = self.new_directory() if on_disk else Path(tempfile.mkdtemp(dir=self.memory))
         database = directory / "server.db"
         command = [sys.executable, "-m", "steplog", "serve", "--port", "0", "--db", str(database)]
@@ -139,7 +139,7 @@ class Stage:
         timeout_s: float = 1800,
         **arguments: Any,
     ) -> Any:
-        """What ``function`` returns in a fresh process; ``before`` is put before the command, ``strace`` say."""
+        """Return what ``function`` returns in a fresh process; ``before`` precedes the command (strace)."""
         answer = self.directory / f"{next(self._names)}.json"
         target = f"{function.__module__}:{function.__name__}"
         command = [*before, python, "-m", "benchmarks.child", target, json.dumps(arguments), str(answer)]

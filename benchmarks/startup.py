@@ -1,4 +1,4 @@
-"""``import steplog``, ``init`` against a local server, ``finish()`` with nothing pending; in fresh processes."""
+"""``import steplog``, ``init`` against a local server, ``finish()`` with nothing pending."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GROUP = "startup"
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
-    """Fresh processes, taking turns with ones that import requests."""
+    """Fresh processes, alternating with ones that import requests."""
     requests, ours = [], []
     with stage.server() as server:
         environment = stage.environment(server)
@@ -42,7 +42,7 @@ def import_requests() -> float:
 
 
 def open_and_finish() -> dict[str, float]:
-    """Milliseconds of each step of a program's life, but for the training."""
+    """Milliseconds of each step of a program without training."""
     begun = time.perf_counter()
     import steplog
 

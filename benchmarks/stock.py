@@ -1,9 +1,7 @@
-"""A server that takes one metric a request, 50 ms away: as many connections as are the default, beside one, and beside
-the synchronous client.
+"""A stock server 50 ms away: the default number of connections against one and against the synchronous client.
 
-A name is always on one connection, because the server numbers steps as they arrive: 8 names gain 8 times at the very
-most, and that less what clients, proxy and server take of each other's processors. No commit of the server waits for a
-disk, which would make another round trip of it for each.
+A name stays on one connection, since the server numbers steps as they arrive: 8 names gain at most a factor of 8, less
+what clients, proxy and server take from each other. The server's commits do not wait for a disk.
 """
 
 from __future__ import annotations
@@ -80,7 +78,7 @@ def pour(metrics: int, names: int) -> float:
 
 
 def _afnio(stage: Stage, metrics: int) -> float:
-    """Metrics a second of the client that waits for each."""
+    """Metrics a second of the synchronous client."""
     python = python_of(stage.peers, AFNIO, install=False)
     with stage.server("--stock", on_disk=False) as server, Proxy(server.url, ROUND_TRIP_S / 2) as proxy:
         environment = stage.environment(server, url=proxy.url) | {"PYTHONPATH": str(ROOT)}

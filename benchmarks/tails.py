@@ -1,7 +1,7 @@
-"""The slowest calls of ``log``: idle, beside a busy thread, with a server that hangs, a disk that stalls or is full.
+"""The slowest calls of ``log``: idle, beside a busy thread, with a hanging server, a stalled or full disk.
 
-A call and an empty function are timed in the same turns of one paced loop, now one first, now the other, so that what
-the machine does to the one it does to the other. The figure is the difference of their p99.9.
+A call and an empty function alternate in one paced loop, so that the machine treats both alike. The figure is the
+difference of their p99.9.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FULL_BYTES = 256 * 1024
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
-    """Each trouble in a process of its own, against a server of its own."""
+    """Each fault in its own process with its own server."""
     for pure in (False, True):
         for trouble in ("idle", "busy thread", "server hanging", "disk stalled", "disk full"):
             if trouble == "idle" or not (pure and stage.quick):
@@ -64,7 +64,7 @@ def _figure(stage: Stage, trouble: str, pure: bool) -> Figure:
 
 
 def _trouble(trouble: str, stall_s: int) -> list[str] | None:
-    """What is put before the program; None: it cannot be brought about here."""
+    """The command prefix that causes the fault; None: impossible here."""
     if trouble == "disk stalled":
         inject = f"inject=fdatasync:delay_enter={1_000_000 * stall_s}"
         options = ["-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
@@ -76,7 +76,7 @@ def _trouble(trouble: str, stall_s: int) -> list[str] | None:
 
 
 def paced(busy: bool, server: int | None, rounds: int, calls: int) -> dict[str, Any]:
-    """p99.9 and maximum in ns of the timed call, of ``log`` and of a no-op; ``server`` is a process to stop."""
+    """p99.9 and maximum in ns of the call, ``log`` and a no-op; ``server`` is a process to stop."""
     run, noop = steplog.init("bench", "tails", name="paced"), Noop()
     stop = threading.Event()
     if busy:

@@ -1,4 +1,4 @@
-"""Metrics a second from the first ``log()`` to the end of ``finish()``, all in the embedded server's database."""
+"""Metrics a second from the first ``log()`` to the end of ``finish()``, stored by the embedded server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEMORY_BYTES_MAX = 256 << 20  # two million records wait in 61 MiB; the default 
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
-    """The same number of metrics by one process, and by four that share the run."""
+    """The same number of metrics from one process, and from four that share the run."""
     metrics = stage.pick(2_000_000, 1_000_000)
     for processes in (1, 4):
         rounds = []
@@ -58,7 +58,7 @@ def _figures(what: str, rounds: list[dict[str, float]]) -> Iterator[Figure]:
 
 
 def pour(metrics: int, processes: int) -> dict[str, float]:
-    """Log as fast as it goes; seconds, and CPU seconds a metric besides the loops that log."""
+    """Log at full speed; seconds, and CPU seconds a metric outside the logging loops."""
     run = steplog.init("bench", "throughput", name="pour")
     run.flush()
     own = run.stats().delivered  # what steplog itself has logged
@@ -83,7 +83,7 @@ def pour(metrics: int, processes: int) -> dict[str, float]:
 
 
 def _fork(run: steplog.Run, metrics: int, processes: int) -> float:
-    """Children that log their share each; what their loops used of the processors."""
+    """Children that log their share; the CPU of their loops."""
     reading, writing = os.pipe()
     pids = []
     for _ in range(processes):

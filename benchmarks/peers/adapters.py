@@ -1,6 +1,6 @@
-"""The peers, each as its documentation says: opened, given one step's values, finished. Ours beside them.
+"""The peers, each opened, given one step's values and finished as its documentation shows; and ours.
 
-An adapter imports its library when it is opened: that is timed, and only its own environment has it.
+An adapter imports its library when opened: that is timed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["PEERS", "Open", "Peer"]
 
 @dataclass
 class Open:
-    """A run of a peer's: how a step is logged, and how it ends."""
+    """An open run: how to log a step, and how to finish."""
 
     log: Callable[[dict[str, float], int], Any]
     finish: Callable[[], Any]
@@ -28,7 +28,7 @@ class Open:
 
 @dataclass(frozen=True)
 class Peer:
-    """``requirement`` is what to install; ``delivers``: to the embedded server, not into files."""
+    """``requirement``: what to install; ``delivers``: to the embedded server, not to files."""
 
     open: Callable[[str], Open]
     requirement: str | None

@@ -1,7 +1,7 @@
-"""One peer's measurements: ``python -m benchmarks.peers.contest PART NAME DIRECTORY CALLS ANSWER``, in its environment.
+"""Measure one peer: ``python -m benchmarks.peers.contest PART NAME DIRECTORY CALLS ANSWER``, in its environment.
 
-The parts are processes of their own: ``cost`` times calls; ``end`` logs ten times as many as CALLS and times
-``finish``; ``kill`` logs CALLS values at a pace of 2,000 a second and kills itself in the very next instruction.
+Each part is a process: ``cost`` times calls; ``end`` logs ten times CALLS and times ``finish``; ``kill`` logs CALLS
+values at 2,000 a second and kills itself in the next instruction.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EXIT_S = 30.0
 
 
 def cost(run: Open, calls: int) -> dict[str, Any]:
-    """Times in µs; ``floor`` is measured in the same turns."""
+    """Times in µs; ``floor`` in the same turns."""
     told: dict[str, Any] = {}
     floor, steps = Floor(), count(1)
     for keys in KEYS:
@@ -81,7 +81,7 @@ def _paced(run: Open, steps: count[int], calls: int, name: str) -> dict[str, flo
 
 
 def _tax(run: Open, steps: count[int]) -> float:
-    """How much longer steps of 200 µs take with one metric each, in percent; blocks take turns."""
+    """Percent that one metric adds to steps of 200 µs; blocks take turns."""
     size, deadline = work_of(STEP_US), time.perf_counter() + BUDGET_S
     ratios: list[float] = []
     while not ratios or (len(ratios) < 9 and time.perf_counter() < deadline):
@@ -92,7 +92,7 @@ def _tax(run: Open, steps: count[int]) -> float:
 
 
 def end(run: Open, calls: int) -> dict[str, Any]:
-    """Seconds of ``finish`` after ten times ``calls``; None: it does not end in ninety."""
+    """Seconds of ``finish`` after ten times ``calls``; None: more than ninety."""
     deadline, logged = time.perf_counter() + BUDGET_S, 0
     for value in values_to_keep(10 * calls):
         run.log({"loss": value}, logged + 1)
@@ -116,7 +116,7 @@ def kill(run: Open, calls: int) -> dict[str, Any]:
 
 
 def values_to_keep(calls: int) -> list[float]:
-    """Values that are found again in what a peer has written, as text or as the bytes of a float."""
+    """Values that can be found in a peer's files, as text or as a float's bytes."""
     source = random.Random(7)
     return [source.random() for _ in range(calls)]
 
@@ -125,7 +125,7 @@ PARTS = {"cost": cost, "end": end, "kill": kill}
 
 
 def main(part: str, name: str, directory: str, calls: str, answer: str) -> None:
-    """Open the peer, do the part, write what it told."""
+    """Open the peer, run the part, write the result."""
     begun = time.perf_counter()
     run = PEERS[name].open(directory)
     told: dict[str, Any] = {"init_s": time.perf_counter() - begun}

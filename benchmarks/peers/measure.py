@@ -1,4 +1,4 @@
-"""Installs the peers, has each measured in its own environment, and puts ours beside the best of them."""
+"""Install and measure each peer in its environment; compare ours with the best."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS = {
 
 
 def rows(stage: Stage, directory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What each peer's contest told, or ``{"failed": why}``."""
+    """Each peer's results, or ``{"failed": why}``."""
     with stage.server() as server:
         pass
     empty = bytes_below([server.database.parent])
@@ -61,7 +61,7 @@ def rows(stage: Stage, directory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def python_of(directory: Path, name: str, *, install: bool) -> str:
-    """The interpreter of a peer's environment, which is made if it is not there. Raises RuntimeError."""
+    """The interpreter of a peer's environment, created if missing. Raises RuntimeError."""
     requirement = PEERS[name].requirement
     if requirement is None:
         return sys.executable
@@ -127,7 +127,7 @@ def _kept(server: Server, name: str, environment: dict[str, str], home: Path, va
 
 
 def figures(found: dict[str, dict[str, Any]]) -> Iterator[Figure]:
-    """Ours against the fastest, and against the fastest that keeps everything when it is killed."""
+    """Ours against the fastest, and the fastest that keeps everything when killed."""
     ours = found.get("steplog c", {})
     ours = found["steplog pure"] if "failed" in ours or not ours else ours
     peers = {name: told for name, told in found.items() if PEERS[name].requirement and "failed" not in told}
@@ -174,7 +174,7 @@ def _cell(told: dict[str, Any], field: str) -> str:
 
 
 def directory_of(chosen: Path | None, out: Path) -> Path:
-    """Where the environments are kept."""
+    """The directory of the environments."""
     path = chosen or out / "peers"
     path.mkdir(parents=True, exist_ok=True)
     return Path(os.path.abspath(path))

@@ -1,4 +1,4 @@
-"""What the synchronous client does in a time that others are compared with; only its own environment has it."""
+"""The synchronous client's throughput; only its own environment has it."""
 
 from __future__ import annotations
 

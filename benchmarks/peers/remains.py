@@ -1,4 +1,4 @@
-"""What of a number of values is found again in the files that a killed process has left."""
+"""Which values are in the files that a killed process left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILE_BYTES_MAX = 256 << 20
 
 
 def found_below(directories: Iterable[Path], values: list[float]) -> int:
-    """How many of ``values`` are somewhere in a file, as text, as a float64 of either byte order, or as a float32."""
+    """How many of ``values`` are in a file: as text, float64 of either byte order, or float32."""
     contents = [path.read_bytes() for path in _files(directories) if path.stat().st_size <= _FILE_BYTES_MAX]
     return sum(any(form in content for form in _forms(value) for content in contents) for value in values)
 
@@ -24,7 +24,7 @@ def _forms(value: float) -> tuple[bytes, ...]:
 
 
 def bytes_below(directories: Iterable[Path]) -> int:
-    """What the files take."""
+    """The size of the files."""
     return sum(path.stat().st_size for path in _files(directories))
 
 
@@ -34,7 +34,7 @@ def _files(directories: Iterable[Path]) -> Iterator[Path]:
 
 
 def processes_with(mark: str) -> list[int]:
-    """The processes that were started with this in their environment: what a peer leaves running."""
+    """Processes started with this in their environment: what a peer leaves running."""
     found = []
     for entry in Path("/proc").iterdir():
         try:

@@ -1,6 +1,6 @@
-"""A server that says yes to everything, for a peer that does not begin without one. Prints its address first.
+"""A server that accepts everything, for a peer that needs one to start. Prints its address first.
 
-It ends with whoever holds the other end of its standard input.
+It ends with the other end of its standard input.
 """
 
 from __future__ import annotations
