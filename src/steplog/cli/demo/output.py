@@ -95,6 +95,6 @@ def _next(kept: Path | None) -> Text:
         (f"  {serve:30} ", "bold"),
         "a server on this machine\n",
         ('  steplog.init(project="mnist")  ', "bold"),
-        "a run on it, from your program; nothing to configure\n\n",
+        "a run on it, from your program\n\n",
         (left, "dim"),
     )
