@@ -16,10 +16,10 @@ from steplog.cli.demo.scenario import Scenario
 from steplog.cli.demo.verify import NAMESPACE, PROJECT, Calls, Counts, Database, Ledger, count, fingerprint, latency
 from steplog.cli.demo.worker import Model
 from steplog.journal import slot
-from steplog.server.batch import part_of
-from steplog.server.chunk import Chunk, Points, decode, encode, joined
-from steplog.server.fields import point
-from steplog.server.sqlite import SqliteStore
+from steplog.server.batch import metric_batch
+from steplog.server.chunk import Chunk, Points, concatenate, decode, encode
+from steplog.server.store import SqliteStore
+from steplog.server.validation import point
 
 STEPS = 60
 CALLS = 3 * STEPS
@@ -37,7 +37,7 @@ def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
 
     def arrive(name: str, value: object, step: int | None) -> None:
         given = slot.NO_STEP if step is None else step
-        store.add_metric(run, part_of(name, point(msgspec.json.encode(value), given, time.time_ns())))
+        store.add_metric(run, metric_batch(name, point(msgspec.json.encode(value), given, time.time_ns())))
 
     log = ledger.timed(arrive)
     for step in range(STEPS):
@@ -76,11 +76,11 @@ def size(points: Points) -> int:
 
 
 def without_the_second(points: Points) -> Points:
-    return joined([points.part(0, 1), points.part(2, size(points))])
+    return concatenate([points.part(0, 1), points.part(2, size(points))])
 
 
 def with_the_fourth_twice(points: Points) -> Points:
-    return joined([points.part(0, 4), points.part(3, size(points))])
+    return concatenate([points.part(0, 4), points.part(3, size(points))])
 
 
 def test_where_all_arrived_nothing_is_lost_twice_or_wrong(performed):
@@ -102,7 +102,7 @@ def test_one_row_removed_and_one_doubled_are_lost_1_and_twice_1(performed):
     [
         (without_the_second, Counts(CALLS, CALLS - 1, lost=1)),
         (with_the_fourth_twice, Counts(CALLS, CALLS, twice=1)),
-        (lambda points: joined([points.part(0, 1)] * 3 + [points]), Counts(CALLS, CALLS, twice=3)),
+        (lambda points: concatenate([points.part(0, 1)] * 3 + [points]), Counts(CALLS, CALLS, twice=3)),
     ],
 )
 def test_each_fault_is_counted_alone(performed, change, expected):
@@ -136,7 +136,7 @@ def test_the_call_in_flight_when_a_worker_was_killed_may_be_there_or_not_but_not
     elsewhere = Calls(calls.fingerprints, calls.starts, calls.durations, in_flight=12345)
     assert counted(elsewhere, path, uuid) == Counts(CALLS, CALLS)
     first = calls.fingerprints[0]  # a "loss", of which the chunk has the first one twice in the end
-    doctor(path, lambda points: joined([points.part(0, 1), points]))
+    doctor(path, lambda points: concatenate([points.part(0, 1), points]))
     twice = Calls(calls.fingerprints[1:], calls.starts[1:], calls.durations[1:], in_flight=first)
     assert counted(twice, path, uuid) == Counts(CALLS - 1, CALLS - 1, twice=1)
 

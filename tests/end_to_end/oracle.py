@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from steplog.server import reading
+from steplog.server import queries
 
 DEADLINE_S = 20.0
 POLL_S = 0.02
@@ -63,7 +63,7 @@ class Oracle:
         try:
             rows = connection.execute(f"SELECT r.id, r.points, r.name {_RUNS}", (self._project,)).fetchall()
             ((run_id, points),) = [row[:2] for row in rows if row[2] == name]
-            found = reading.metrics(connection, run_id, 0, points)
+            found = queries.metrics(connection, run_id, 0, points)
         finally:
             connection.close()
         assert len(found) == points

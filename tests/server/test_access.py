@@ -10,7 +10,7 @@ import pytest
 
 from server.process import KEY, ServerProcess
 from steplog import instance
-from steplog.server.access import Hosts
+from steplog.server.access import AllowedHosts
 
 GOOD = ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}", "[::1]:{port}"]
 BAD = [
@@ -70,7 +70,7 @@ def test_a_request_with_two_hosts_or_none_is_refused(server):
 
 
 def test_configured_hosts_are_answered_with_their_port_or_any():
-    hosts = Hosts(80, ["box.lan:8080", "127.0.0.1"])
+    hosts = AllowedHosts(80, ["box.lan:8080", "127.0.0.1"])
     for host in ("localhost", "localhost:80", "[::1]", "box.lan:8080", "BOX.lan:8080", "127.0.0.1:1234"):
         assert host in hosts
     for host in ("box.lan", "box.lan:8081", "localhost:8080", "[::1]:x", None, "127.0.0.1:", "127.0.0.1:x"):

@@ -15,7 +15,7 @@ from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.batch import Batch, check_json, from_range
-from steplog.server.chunk import decode, joined
+from steplog.server.chunk import concatenate, decode
 from strategies import RANGES
 
 
@@ -30,9 +30,9 @@ def expected(records: Range) -> dict[str, list[tuple[int, object, int | None, in
 def found(batch: Batch) -> dict[str, list[tuple[int, object, int | None, int]]]:
     by_name = {}
     for part in batch.parts:
-        points = part.mixed or joined([decode(chunk) for chunk in part.chunks])
+        points = part.mixed or concatenate([decode(chunk) for chunk in part.chunks])
         values = [repr(bytes(value) if isinstance(value, msgspec.Raw) else value) for value in points.values()]
-        steps = [None if part.numbered or step == slot.NO_STEP else step for step in points.steps]
+        steps = [None if part.stepless or step == slot.NO_STEP else step for step in points.steps]
         assert part.name not in by_name
         by_name[part.name] = list(zip(points.arrivals, values, steps, points.times, strict=True))
     return by_name

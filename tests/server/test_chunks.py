@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steplog.journal import slot
-from steplog.server.chunk import Points, decode, encode, joined, number_range
+from steplog.server.chunk import Points, concatenate, decode, encode, number_range
 from strategies import INT64, JSON_TEXTS
 
 FLOATS = st.floats(width=64)
@@ -82,7 +82,7 @@ def test_columns_of_every_form_come_back(count, kind):
 @given(ROWS, st.integers(0, 2**40), st.integers(0, 2**20))
 def test_a_chunk_that_is_moved_holds_the_same_points_further_on(rows, arrivals, steps):
     points = replace(points_of(rows), steps=range(len(rows)))
-    moved = decode(encode(points).moved(arrivals, steps))
+    moved = decode(encode(points).shifted(arrivals, steps))
     assert list(moved.arrivals) == [arrivals + place for place in range(len(rows))]
     assert list(moved.steps) == [steps + place for place in range(len(rows))]
     assert [row[:2] for row in as_rows(moved)] == [row[:2] for row in as_rows(points)]
@@ -91,7 +91,7 @@ def test_a_chunk_that_is_moved_holds_the_same_points_further_on(rows, arrivals, 
 @given(ROWS, ROWS)
 def test_chunks_that_are_merged_hold_what_both_held(rows, others):
     one, other = points_of(rows), points_of(others)
-    merged = joined([decode(encode(one)), decode(encode(other).moved(len(rows)))])
+    merged = concatenate([decode(encode(one)), decode(encode(other).shifted(len(rows)))])
     assert [row[:4] for row in as_rows(merged)] == [row[:4] for row in [*as_rows(one), *as_rows(other)]]
 
 

@@ -18,7 +18,7 @@ def chunks_of(values: list[Any], steps: list[int], size: int) -> list[Chunk]:
     chunks, first = [], 0
     while first < len(values):
         records = [("a", v, s) for v, s in zip(values[first : first + size], steps[first : first + size], strict=True)]
-        chunks += [chunk.moved(first) for part in from_range(range_of(records)).parts for chunk in part.chunks]
+        chunks += [chunk.shifted(first) for part in from_range(range_of(records)).parts for chunk in part.chunks]
         first += size
     return chunks
 

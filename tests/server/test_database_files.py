@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from steplog.errors import ConfigurationError
-from steplog.server.sqlite import SqliteStore
+from steplog.server.store import SqliteStore
 
 
 def make_foreign(path: Path) -> None:

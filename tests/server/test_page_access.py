@@ -56,7 +56,7 @@ def test_the_files_need_no_key_and_say_what_they_are(server, name):
 
 @pytest.mark.parametrize(
     "path",
-    ["/page/", "/page/index.html", "/page/../pages.py", "/page/%2e%2e/pages.py", "/page//etc/passwd", "/page/x.js"],
+    ["/page/", "/page/index.html", "/page/../app.py", "/page/%2e%2e/app.py", "/page//etc/passwd", "/page/x.js"],
 )
 def test_nothing_else_is_served_beside_them(server, path):
     session = requests.Session()

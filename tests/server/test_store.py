@@ -17,8 +17,8 @@ from server.batches import NONE, held, range_of, shown
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
 from steplog.server.batch import from_range
-from steplog.server.sqlite import SqliteStore
-from steplog.server.store import GapError, MissingError, Project, Run, Stored, TakenError
+from steplog.server.store import SqliteStore
+from steplog.server.store_types import BatchResult, GapError, MissingError, ProjectRow, RunRow, TakenError
 
 
 @pytest.fixture
@@ -28,21 +28,21 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
-def new_project(store: SqliteStore, slug: str = "mnist") -> Project:
+def new_project(store: SqliteStore, slug: str = "mnist") -> ProjectRow:
     return store.add_project(store.put_namespace("team").result(), slug, slug, "TEAM").result()
 
 
-def new_run(store: SqliteStore, project: Project | None = None) -> Run:
+def new_run(store: SqliteStore, project: ProjectRow | None = None) -> RunRow:
     user = store.put_user("ann", "ann", "ann@example.org", b"hash").result()
     where = project or store.project("team", "mnist") or new_project(store)
     return store.add_run(where, user, None, None, "RUNNING", None).result()
 
 
-def add(store: SqliteStore, run: Run, records: Range) -> Stored:
+def add(store: SqliteStore, run: RunRow, records: Range) -> BatchResult:
     return store.add_batch(run, from_range(records)).result()
 
 
-def listed(store: SqliteStore, run: Run) -> list[dict[str, Any]]:
+def listed(store: SqliteStore, run: RunRow) -> list[dict[str, Any]]:
     metrics = store.metrics(run, 0, store.count(run))
     values = [bytes(m.value) if isinstance(m.value, msgspec.Raw) else shown(m.value) for m in metrics]
     return [{"name": m.name, "value": v, "step": m.step} for m, v in zip(metrics, values, strict=True)]
@@ -50,15 +50,15 @@ def listed(store: SqliteStore, run: Run) -> list[dict[str, Any]]:
 
 def test_the_same_batch_again_is_answered_as_duplicates_and_stored_once(store):
     run, records = new_run(store), [("a", 0.5), NONE, ("b", 1)]
-    assert add(store, run, range_of(records)) == Stored(2, 0)
-    assert add(store, run, range_of(records)) == Stored(0, 2)
+    assert add(store, run, range_of(records)) == BatchResult(2, 0)
+    assert add(store, run, range_of(records)) == BatchResult(0, 2)
     assert listed(store, run) == held(records)
 
 
 def test_of_a_batch_that_reaches_below_the_mark_only_the_rest_is_stored(store):
     run, records = new_run(store), [("a", 0.5), ("b", b'"x"'), ("a", 1.5), ("b", b"[1]"), ("a", 2.5)]
     add(store, run, range_of(records[:3]))
-    assert add(store, run, range_of(records)) == Stored(2, 3)
+    assert add(store, run, range_of(records)) == BatchResult(2, 3)
     assert listed(store, run) == held(records)
 
 
@@ -80,9 +80,9 @@ def test_writers_of_a_run_have_a_mark_each(store):
 
 def test_positions_without_a_record_are_covered(store):
     run = new_run(store)
-    assert add(store, run, range_of([NONE] * 5)) == Stored(0, 0)
-    assert add(store, run, range_of([("a", 1)], first=5)) == Stored(1, 0)
-    assert add(store, run, range_of([], first=6)) == Stored(0, 0)
+    assert add(store, run, range_of([NONE] * 5)) == BatchResult(0, 0)
+    assert add(store, run, range_of([("a", 1)], first=5)) == BatchResult(1, 0)
+    assert add(store, run, range_of([], first=6)) == BatchResult(0, 0)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -156,7 +156,7 @@ def test_a_reopened_store_goes_on_where_it_was(tmp_path):
     add(store, run, range_of(records[:200]))
     store.close()
     store = SqliteStore(tmp_path / "a.db")
-    assert add(store, run, range_of(records)) == Stored(100, 200)
+    assert add(store, run, range_of(records)) == BatchResult(100, 200)
     assert (listed(store, run), store.instance) == (held(records), instance)
     store.close()
 
@@ -197,7 +197,7 @@ def test_a_job_that_fails_takes_no_other_with_it(store):
     store.delete_project(store.project("team", "gone")).result()
     records = [from_range(range_of([("a", at)], first=at)) for at in range(50)]
     futures = [(store.add_batch(run, batch), store.add_batch(gone, batch)) for batch in records]
-    assert all(good.result() == Stored(1, 0) for good, _ in futures)
+    assert all(good.result() == BatchResult(1, 0) for good, _ in futures)
     assert all(isinstance(bad.exception(), MissingError) for _, bad in futures)
 
 
@@ -205,7 +205,7 @@ def test_a_refusal_is_answered_once_what_it_was_refused_for_is_there(store: Sqli
     namespace = store.put_namespace("team").result()
     for number in range(20):
         slug = f"p{number}"
-        seen: list[Project | None] = []
+        seen: list[ProjectRow | None] = []
         asked = [store.add_project(namespace, slug, slug, "TEAM") for _ in range(8)]
         for future in asked:
             future.add_done_callback(lambda _, slug=slug, seen=seen: seen.append(store.project("team", slug)))

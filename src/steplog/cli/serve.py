@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from steplog.server.embedded import Address
+    from steplog.server.launch import RunningServer
 
 __all__ = ["ADOPT_INTERVAL_S", "command"]
 
@@ -48,12 +48,12 @@ def command(**options: Any) -> None:
 
     Runs until Ctrl-C. Programs on this machine that are not configured for another server find it by themselves.
     """
-    from steplog.server.embedded import Options, run_server
+    from steplog.server.launch import ServerOptions, run_server
 
-    run_server(Options(**options), _started)
+    run_server(ServerOptions(**options), _started)
 
 
-def _started(address: Address) -> None:
+def _started(address: RunningServer) -> None:
     base, _, port = address.base_url.rpartition(":")
     click.echo(f"steplog serve: {address.base_url}")
     click.echo(f"  database  {address.database}")

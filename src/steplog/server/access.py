@@ -24,10 +24,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steplog.delivery.wire import API
-from steplog.server.body import drain
-from steplog.server.store import User
+from steplog.server.request_body import drain
+from steplog.server.store_types import UserRow
 
-__all__ = ["Gate", "Hosts", "hash_key"]
+__all__ = ["AccessMiddleware", "AllowedHosts", "hash_key"]
 
 _OPEN_PATH = f"{API}/instance/"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -55,7 +55,7 @@ def hash_key(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
-class Hosts:
+class AllowedHosts:
     """The Host headers that are answered: loopback names with the server's port, and those configured.
 
     A configured name with a port is taken as it is; one without stands for that name with any port.
@@ -75,10 +75,10 @@ class Hosts:
         return host in self._exact or _PORT.sub("", host) in self._any_port
 
 
-class Gate:
+class AccessMiddleware:
     """Lets a request through to the application, or answers it here."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts, users: Sequence[User], page_token: str | None) -> None:
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, users: Sequence[UserRow], page_token: str | None) -> None:
         self._app = app
         self._hosts = hosts
         self._users = users

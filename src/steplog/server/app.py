@@ -18,9 +18,9 @@ from starlette.routing import Route
 
 from steplog.delivery.wire import API
 from steplog.server import pages, routes_catalog, routes_metrics
-from steplog.server.access import Gate, Hosts
-from steplog.server.resource import ERRORS, Service
-from steplog.server.store import Store
+from steplog.server.access import AccessMiddleware, AllowedHosts
+from steplog.server.endpoint import ERROR_RESPONSES, AppState
+from steplog.server.store_types import Store
 
 __all__ = ["create_app"]
 
@@ -32,7 +32,7 @@ _RUN = f"{_RUNS}{{run}}/"
 
 
 def create_app(
-    store: Store, *, hosts: Hosts, secret: str = "", open_namespaces: bool = True, stock: bool = False
+    store: Store, *, hosts: AllowedHosts, secret: str = "", open_namespaces: bool = True, stock: bool = False
 ) -> Starlette:
     """The application over a store, which the caller closes after it.
 
@@ -43,17 +43,17 @@ def create_app(
     routes = [
         Route(f"{API}/verify-api-key/", routes_catalog.KeyCheck),
         Route(_NAMESPACE, routes_catalog.ProjectList),
-        Route(_PROJECT, routes_catalog.ProjectResource),
+        Route(_PROJECT, routes_catalog.ProjectDetail),
         Route(_RUNS, routes_catalog.RunList),
-        Route(_RUN, routes_catalog.RunResource),
+        Route(_RUN, routes_catalog.RunDetail),
         Route(f"{_RUN}metrics/", routes_metrics.MetricList),
     ]
     if not stock:
         routes += [
             Route(f"{API}/instance/", routes_catalog.InstanceProof),
             Route(f"{API}/namespaces/", routes_catalog.NamespaceList),
-            Route(f"{_RUN}metrics/batch/", routes_metrics.BatchResource),
-            Route(f"{_RUN}series/", routes_metrics.SeriesResource),
+            Route(f"{_RUN}metrics/batch/", routes_metrics.BatchUpload),
+            Route(f"{_RUN}series/", routes_metrics.SeriesList),
             *pages.routes(),
         ]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
@@ -65,10 +65,14 @@ def create_app(
 
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Gate, hosts=hosts, users=store.users(), page_token=None if stock else store.page_token)],
-        exception_handlers=ERRORS,
+        middleware=[
+            Middleware(
+                AccessMiddleware, hosts=hosts, users=store.users(), page_token=None if stock else store.page_token
+            )
+        ],
+        exception_handlers=ERROR_RESPONSES,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.service = Service(store, decoders, secret, open_namespaces, stock)
+    app.state.service = AppState(store, decoders, secret, open_namespaces, stock)
     return app

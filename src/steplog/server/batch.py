@@ -7,7 +7,7 @@ of a name keep the order of their positions. What only that thread knows is left
 - the steps that the server gives. A name whose records all lack a step is *numbered*: its chunks count from 0
   and are moved too. A name with and without steps is handed over as points, and packed when they have steps.
 
-A range of many names with few records each is not packed at all: its ``body`` is kept as it came (``waiting``).
+A range of many names with few records each is not packed at all: its ``body`` is kept as it came (``unpacked``).
 
 In most batches the names come around in the same order with each step of the training, so that the records of
 each name are every k-th slot: slices with a stride, without a look at a single record.
@@ -31,7 +31,7 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.chunk import POINTS_MAX, Chunk, Points, encode
 
-__all__ = ["JSON_DEPTH_MAX", "Batch", "Part", "check_json", "chunks_of", "from_range", "part_of"]
+__all__ = ["JSON_DEPTH_MAX", "Batch", "MetricBatch", "check_json", "from_range", "metric_batch", "pack"]
 
 JSON_DEPTH_MAX = 500
 _DIGITS_MAX = 4300  # what Python's own reader of JSON takes, sys.int_info.default_max_str_digits
@@ -45,12 +45,12 @@ _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DIGITS_MAX + 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MetricBatch:
     """The records of one name: chunks, or points whose steps are not all known yet."""
 
     name: str
     chunks: Sequence[Chunk]
-    numbered: bool = False
+    stepless: bool = False
     mixed: Points | None = None
 
 
@@ -63,7 +63,7 @@ class Batch:
 
     source: Range
     records: int
-    parts: Sequence[Part]
+    parts: Sequence[MetricBatch]
     body: bytes = b""
 
     def packed(self) -> Batch:
@@ -94,7 +94,7 @@ def from_range(records: Range, body: bytes = b"") -> Batch:
     grouped = None if payloads else _by_period(live)
     if grouped is None:
         grouped = _by_name(live, payloads)
-    return Batch(records, count, [part_of(name, points, some_lack_steps) for name, points in grouped])
+    return Batch(records, count, [metric_batch(name, points, some_lack_steps) for name, points in grouped])
 
 
 def _check_values(live: Range, payloads: dict[int, bytes]) -> None:
@@ -110,17 +110,17 @@ def _check_values(live: Range, payloads: dict[int, bytes]) -> None:
             raise FormatError("a bool that is neither 0 nor 1")
 
 
-def part_of(name: str, points: Points, some_lack_steps: bool = True) -> Part:
+def metric_batch(name: str, points: Points, some_lack_steps: bool = True) -> MetricBatch:
     """The part of one name; ``some_lack_steps`` may be False where each point is known to have a step."""
     missing = points.steps.count(slot.NO_STEP) if some_lack_steps else 0
     if not missing:
-        return Part(name, chunks_of(points))
+        return MetricBatch(name, pack(points))
     if missing < len(points.steps):
-        return Part(name, (), mixed=points)
-    return Part(name, chunks_of(replace(points, steps=range(missing))), numbered=True)
+        return MetricBatch(name, (), mixed=points)
+    return MetricBatch(name, pack(replace(points, steps=range(missing))), stepless=True)
 
 
-def chunks_of(points: Points) -> list[Chunk]:
+def pack(points: Points) -> list[Chunk]:
     """The chunks of points, of about the same size each."""
     count = len(points.kinds)
     pieces = max(-(-count // POINTS_MAX), min(count, -(-len(points.payloads) // _PAYLOAD_BYTES_MAX)))

@@ -12,9 +12,9 @@ from datetime import datetime, timezone
 
 from slugify import slugify
 
-from steplog.server import waiting
+from steplog.server import unpacked
 from steplog.server.schema import SERIES_SHIFT
-from steplog.server.store import MissingError, Namespace, Project, Run, TakenError, User
+from steplog.server.store_types import MissingError, NamespaceRow, ProjectRow, RunRow, TakenError, UserRow
 
 __all__ = [
     "add_project",
@@ -64,56 +64,56 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def users(connection: sqlite3.Connection) -> list[User]:
+def users(connection: sqlite3.Connection) -> list[UserRow]:
     """Every user."""
-    return [User(*row) for row in connection.execute(f"{_USER} ORDER BY id")]
+    return [UserRow(*row) for row in connection.execute(f"{_USER} ORDER BY id")]
 
 
-def put_user(connection: sqlite3.Connection, username: str, slug: str, email: str, key_hash: bytes) -> User:
+def put_user(connection: sqlite3.Connection, username: str, slug: str, email: str, key_hash: bytes) -> UserRow:
     """The user of that name with that email and key."""
     connection.execute(
         "INSERT INTO users (uuid, username, slug, email, key_hash) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (username) DO UPDATE SET email = excluded.email, key_hash = excluded.key_hash",
         (str(uuid.uuid4()), username, slug, email, key_hash),
     )
-    return User(*connection.execute(f"{_USER} WHERE username = ?", (username,)).fetchone())
+    return UserRow(*connection.execute(f"{_USER} WHERE username = ?", (username,)).fetchone())
 
 
-def namespace(connection: sqlite3.Connection, slug: str) -> Namespace | None:
+def namespace(connection: sqlite3.Connection, slug: str) -> NamespaceRow | None:
     """The namespace of that slug."""
     row = connection.execute(f"{_NAMESPACE} WHERE slug = ?", (slug,)).fetchone()
-    return Namespace(*row) if row else None
+    return NamespaceRow(*row) if row else None
 
 
-def namespaces(connection: sqlite3.Connection) -> list[Namespace]:
+def namespaces(connection: sqlite3.Connection) -> list[NamespaceRow]:
     """Every namespace, oldest first."""
-    return [Namespace(*row) for row in connection.execute(f"{_NAMESPACE} ORDER BY id")]
+    return [NamespaceRow(*row) for row in connection.execute(f"{_NAMESPACE} ORDER BY id")]
 
 
-def put_namespace(connection: sqlite3.Connection, slug: str) -> Namespace:
+def put_namespace(connection: sqlite3.Connection, slug: str) -> NamespaceRow:
     """The namespace of that slug, made where missing."""
     connection.execute(
         "INSERT INTO namespaces (uuid, slug, display_name) VALUES (?, ?, ?) ON CONFLICT (slug) DO NOTHING",
         (str(uuid.uuid4()), slug, slug),
     )
-    return Namespace(*connection.execute(f"{_NAMESPACE} WHERE slug = ?", (slug,)).fetchone())
+    return NamespaceRow(*connection.execute(f"{_NAMESPACE} WHERE slug = ?", (slug,)).fetchone())
 
 
-def projects(connection: sqlite3.Connection, namespace_id: int) -> list[Project]:
+def projects(connection: sqlite3.Connection, namespace_id: int) -> list[ProjectRow]:
     """The projects of a namespace, oldest first."""
     rows = connection.execute(f"{_PROJECT} WHERE p.namespace = ? ORDER BY p.id", (namespace_id,))
-    return [Project(*(*row[:7], Namespace(*row[7:]))) for row in rows]
+    return [ProjectRow(*(*row[:7], NamespaceRow(*row[7:]))) for row in rows]
 
 
-def project(connection: sqlite3.Connection, namespace_slug: str, slug: str) -> Project | None:
+def project(connection: sqlite3.Connection, namespace_slug: str, slug: str) -> ProjectRow | None:
     """One project, by the slugs of its namespace and its own."""
     row = connection.execute(f"{_PROJECT} WHERE n.slug = ? AND p.slug = ?", (namespace_slug, slug)).fetchone()
-    return Project(*(*row[:7], Namespace(*row[7:]))) if row else None
+    return ProjectRow(*(*row[:7], NamespaceRow(*row[7:]))) if row else None
 
 
 def add_project(
-    connection: sqlite3.Connection, place: Namespace, slug: str, display_name: str, visibility: str
-) -> Project:
+    connection: sqlite3.Connection, place: NamespaceRow, slug: str, display_name: str, visibility: str
+) -> ProjectRow:
     """Make a project."""
     if project(connection, place.slug, slug) is not None:
         raise TakenError(f"a project {slug} exists in {place.slug}")
@@ -138,33 +138,33 @@ def delete_project(connection: sqlite3.Connection, project_id: int) -> None:
             connection.execute("DELETE FROM points WHERE id >= ? AND id < ?", bounds)
         connection.execute("DELETE FROM series WHERE run = ?", (run_id,))
         connection.execute("DELETE FROM marks WHERE run = ?", (run_id,))
-        waiting.drop(connection, run_id)
+        unpacked.delete(connection, run_id)
     connection.execute("DELETE FROM runs WHERE project = ?", (project_id,))
     connection.execute("DELETE FROM projects WHERE id = ?", (project_id,))
 
 
-def runs(connection: sqlite3.Connection, project_id: int, after: int, limit: int | None) -> list[Run]:
+def runs(connection: sqlite3.Connection, project_id: int, after: int, limit: int | None) -> list[RunRow]:
     """Runs of a project, oldest first, without the first ``after``."""
     rows = connection.execute(
         f"{_RUN} WHERE r.project = ? ORDER BY r.id LIMIT ? OFFSET ?",
         (project_id, -1 if limit is None else limit, after),
     )
-    return [Run(*row) for row in rows]
+    return [RunRow(*row) for row in rows]
 
 
-def runs_of_slug(connection: sqlite3.Connection, project_id: int, slug: str) -> list[Run]:
+def runs_of_slug(connection: sqlite3.Connection, project_id: int, slug: str) -> list[RunRow]:
     """Runs of a project whose name makes that slug, oldest first: names are unique, their slugs need not be."""
     rows = connection.execute("SELECT id, name FROM runs WHERE project = ? ORDER BY id", (project_id,)).fetchall()
     return [_run_by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
 
 
-def run(connection: sqlite3.Connection, namespace_slug: str, project_slug: str, run_uuid: str) -> Run | None:
+def run(connection: sqlite3.Connection, namespace_slug: str, project_slug: str, run_uuid: str) -> RunRow | None:
     """One run."""
     row = connection.execute(
         f"{_RUN} JOIN namespaces n ON n.id = p.namespace WHERE r.uuid = ? AND p.slug = ? AND n.slug = ?",
         (run_uuid, project_slug, namespace_slug),
     ).fetchone()
-    return Run(*row) if row else None
+    return RunRow(*row) if row else None
 
 
 def add_run(
@@ -175,14 +175,14 @@ def add_run(
     description: str | None,
     status: str,
     idempotency_key: str | None,
-) -> Run:
+) -> RunRow:
     """Make a run, or find the one that the same key made."""
     if idempotency_key is not None:
         row = connection.execute(
             f"{_RUN} WHERE r.project = ? AND r.idempotency_key = ?", (project_id, idempotency_key)
         ).fetchone()
         if row:
-            return Run(*row)
+            return RunRow(*row)
     if connection.execute("SELECT 1 FROM projects WHERE id = ?", (project_id,)).fetchone() is None:
         raise MissingError("the project is gone")
     if name is None:
@@ -206,7 +206,7 @@ def add_run(
     return _run_by_id(connection, made.lastrowid)
 
 
-def set_status(connection: sqlite3.Connection, run_id: int, status: str | None) -> Run:
+def set_status(connection: sqlite3.Connection, run_id: int, status: str | None) -> RunRow:
     """Set a run's status, if one is given, and its date of change."""
     connection.execute(
         "UPDATE runs SET status = coalesce(?, status), date_updated = ? WHERE id = ?", (status, now(), run_id)
@@ -214,11 +214,11 @@ def set_status(connection: sqlite3.Connection, run_id: int, status: str | None) 
     return _run_by_id(connection, run_id)
 
 
-def _run_by_id(connection: sqlite3.Connection, run_id: int | None) -> Run:
+def _run_by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
     row = connection.execute(f"{_RUN} WHERE r.id = ?", (run_id,)).fetchone()
     if row is None:
         raise MissingError("the run is gone")
-    return Run(*row)
+    return RunRow(*row)
 
 
 def _free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str:

@@ -45,9 +45,9 @@ __all__ = [
     "Chunk",
     "Number",
     "Points",
+    "concatenate",
     "decode",
     "encode",
-    "joined",
     "number_range",
 ]
 
@@ -159,7 +159,7 @@ class Chunk:
     last: Number | str | None
     data: bytes
 
-    def moved(self, arrivals: int, steps: int = 0) -> Chunk:
+    def shifted(self, arrivals: int, steps: int = 0) -> Chunk:
         """The same points, ``arrivals`` later in their run and with ``steps`` added to each step."""
         # Not dataclasses.replace, which takes five times as long; a batch of many names moves as many chunks.
         return Chunk(
@@ -246,7 +246,7 @@ def decode(chunk: Chunk, *, values_only: bool = False) -> Points:
     return Points(kinds, array("q", words), steps, times, arrivals, payloads)
 
 
-def joined(parts: Sequence[Points]) -> Points:
+def concatenate(parts: Sequence[Points]) -> Points:
     """Points one after the other."""
     words, steps, times, arrivals = array("q"), array("q"), array("q"), array("q")
     for part in parts:

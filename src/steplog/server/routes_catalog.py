@@ -11,19 +11,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog import instance
-from steplog.server.body import InvalidError, read_json
-from steplog.server.fields import DESCRIPTION_CHARACTERS_MAX, Fields
-from steplog.server.resource import Json, Resource
-from steplog.server.store import Namespace, Project, Run, TakenError
+from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.request_body import ValidationError, read_json
+from steplog.server.store_types import NamespaceRow, ProjectRow, RunRow, TakenError
+from steplog.server.validation import DESCRIPTION_CHARACTERS_MAX, Fields
 
 __all__ = [
     "InstanceProof",
     "KeyCheck",
     "NamespaceList",
+    "ProjectDetail",
     "ProjectList",
-    "ProjectResource",
+    "RunDetail",
     "RunList",
-    "RunResource",
     "page",
 ]
 
@@ -36,15 +36,15 @@ _IDEMPOTENCY_KEY = re.compile(r'"?([\x20\x21\x23-\x7e]{1,255})"?')
 _NONCE_CHARACTERS_MAX = 256
 
 
-class KeyCheck(Resource):
+class KeyCheck(Endpoint):
     """``/verify-api-key/``."""
 
     async def get(self, request: Request) -> Response:
         """Whose key it is."""
-        return Json({"email": self.user.email, "username": self.user.username, "message": "API key is valid."})
+        return JsonResponse({"email": self.user.email, "username": self.user.username, "message": "API key is valid."})
 
 
-class InstanceProof(Resource):
+class InstanceProof(Endpoint):
     """``/instance/``, the one path that needs no key."""
 
     async def get(self, request: Request) -> Response:
@@ -52,21 +52,21 @@ class InstanceProof(Resource):
         fields = Fields(request.query_params)
         nonce = fields.text("nonce", required=True, characters_max=_NONCE_CHARACTERS_MAX)
         fields.check()
-        return Json(
+        return JsonResponse(
             {"instance": self.service.store.instance, "proof": instance.proof(self.service.secret, nonce or "")}
         )
 
 
-class NamespaceList(Resource):
+class NamespaceList(Endpoint):
     """``/namespaces/``."""
 
     async def get(self, request: Request) -> Response:
         """Every namespace."""
         found = await self.read(self.service.store.namespaces)
-        return Json([{"slug": namespace.slug, "display_name": namespace.display_name} for namespace in found])
+        return JsonResponse([{"slug": namespace.slug, "display_name": namespace.display_name} for namespace in found])
 
 
-class ProjectList(Resource):
+class ProjectList(Endpoint):
     """``/{namespace}/projects/``."""
 
     async def get(self, request: Request) -> Response:
@@ -74,7 +74,7 @@ class ProjectList(Resource):
         namespace = await self.read(self.service.store.namespace, self.part("namespace"))
         if namespace is None:
             raise HTTPException(404)
-        return Json([_project(project) for project in await self.read(self.service.store.projects, namespace)])
+        return JsonResponse([_project(project) for project in await self.read(self.service.store.projects, namespace)])
 
     async def post(self, request: Request) -> Response:
         """Make a project."""
@@ -89,16 +89,16 @@ class ProjectList(Resource):
         try:
             project = await self.written(self.service.store.add_project(namespace, slug, display_name, visibility))
         except TakenError:
-            raise InvalidError({"display_name": ["A project with this name already exists."]}) from None
+            raise ValidationError({"display_name": ["A project with this name already exists."]}) from None
         organization = {
             "role": "OWNER",
             "org_uuid": namespace.uuid,
             "org_display_name": namespace.display_name,
             "org_slug": namespace.slug,
         }
-        return Json(_project(project) | organization, 201)
+        return JsonResponse(_project(project) | organization, 201)
 
-    async def _namespace(self) -> Namespace:
+    async def _namespace(self) -> NamespaceRow:
         slug = self.part("namespace")
         namespace = await self.read(self.service.store.namespace, slug)
         if namespace is None and self.service.open_namespaces and _SLUG.fullmatch(slug):
@@ -108,12 +108,12 @@ class ProjectList(Resource):
         return namespace
 
 
-class ProjectResource(Resource):
+class ProjectDetail(Endpoint):
     """``/{namespace}/projects/{project}/``."""
 
     async def get(self, request: Request) -> Response:
         """One project."""
-        return Json(_project(await self.project()))
+        return JsonResponse(_project(await self.project()))
 
     async def delete(self, request: Request) -> Response:
         """Remove it, its runs and their metrics."""
@@ -121,7 +121,7 @@ class ProjectResource(Resource):
         return Response(status_code=204)
 
 
-class RunList(Resource):
+class RunList(Endpoint):
     """``/{namespace}/projects/{project}/runs/``."""
 
     async def get(self, request: Request) -> Response:
@@ -133,7 +133,7 @@ class RunList(Resource):
             runs = (await self.read(store.runs_of_slug, project, slug))[after:][:limit]
         else:
             runs = await self.read(store.runs, project, after, limit)
-        return Json([_run(run) for run in runs])
+        return JsonResponse([_run(run) for run in runs])
 
     async def post(self, request: Request) -> Response:
         """Make a run."""
@@ -145,20 +145,20 @@ class RunList(Resource):
         fields.check()
         key = None if self.service.stock else _idempotency_key(request)
         run = await self.written(self.service.store.add_run(project, self.user, name, description, status, key))
-        return Json(_run(run) | self._batch(), 201)
+        return JsonResponse(_run(run) | self._batch(), 201)
 
     def _batch(self) -> dict[str, int]:
         return {} if self.service.stock else {"batch": _BATCH_VERSION}
 
 
-class RunResource(Resource):
+class RunDetail(Endpoint):
     """``/{namespace}/projects/{project}/runs/{run}/``."""
 
     async def get(self, request: Request) -> Response:
         """One run."""
         if self.service.stock:
             raise HTTPException(405, headers={"Allow": "PATCH"})
-        return Json(_run(await self.run()) | {"batch": _BATCH_VERSION})
+        return JsonResponse(_run(await self.run()) | {"batch": _BATCH_VERSION})
 
     async def patch(self, request: Request) -> Response:
         """Set its status."""
@@ -166,7 +166,7 @@ class RunResource(Resource):
         run = await self.run()
         status = fields.choice("status", _STATUSES)
         fields.check()
-        return Json(_run(await self.written(self.service.store.set_status(run, status))))
+        return JsonResponse(_run(await self.written(self.service.store.set_status(run, status))))
 
 
 def page(request: Request) -> tuple[int, int | None]:
@@ -188,7 +188,7 @@ def _idempotency_key(request: Request) -> str | None:
     return match[1]
 
 
-def _project(project: Project) -> dict[str, Any]:
+def _project(project: ProjectRow) -> dict[str, Any]:
     return {
         "uuid": project.uuid,
         "display_name": project.display_name,
@@ -199,7 +199,7 @@ def _project(project: Project) -> dict[str, Any]:
     }
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _run(run: RunRow) -> dict[str, Any]:
     return {
         "uuid": run.uuid,
         "name": run.name,

@@ -15,21 +15,21 @@ from starlette.responses import Response, StreamingResponse
 from steplog.delivery.wire import CONTENT_TYPE_RANGE, Acknowledgement
 from steplog.journal import slot
 from steplog.journal.range import VERSION, VersionError, decode
-from steplog.server.batch import Batch, from_range, part_of
-from steplog.server.body import read_body, read_json
-from steplog.server.fields import Fields, point, shown
-from steplog.server.resource import Json, Resource
+from steplog.server.batch import Batch, from_range, metric_batch
+from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.request_body import read_body, read_json
 from steplog.server.routes_catalog import page
-from steplog.server.store import Metric, Run, Store
+from steplog.server.store_types import MetricPoint, RunRow, Store
+from steplog.server.validation import Fields, point, shown
 
-__all__ = ["BatchResource", "MetricList", "SeriesResource"]
+__all__ = ["BatchUpload", "MetricList", "SeriesList"]
 
 _PIECE = 16_384  # metrics read at once; a longer list is sent in pieces
 _POINTS_DEFAULT = 1000
 _POINTS_MAX = 100_000
 
 
-class MetricList(Resource):
+class MetricList(Endpoint):
     """``…/runs/{run}/metrics/``."""
 
     async def get(self, request: Request) -> Response:
@@ -42,7 +42,7 @@ class MetricList(Resource):
             end = min(end, after + limit)
         return StreamingResponse(self._pieces(run, after, end), media_type="application/json")
 
-    async def _pieces(self, run: Run, first: int, end: int) -> AsyncIterator[bytes]:
+    async def _pieces(self, run: RunRow, first: int, end: int) -> AsyncIterator[bytes]:
         opening = b"["
         for start in range(first, end, _PIECE):
             yield opening + await self.read(_piece, self.service.store, run, start, min(start + _PIECE, end))
@@ -57,12 +57,12 @@ class MetricList(Resource):
         value = fields.json("value") or b""
         step = fields.integer("step", slot.NO_STEP + 1, slot.STEP_MAX)
         fields.check()
-        part = part_of(name, point(value, step, time.time_ns()))
+        part = metric_batch(name, point(value, step, time.time_ns()))
         given = await self.written(self.service.store.add_metric(run, part))
-        return Json({"name": name, "value": msgspec.Raw(value), "step": given}, 201)
+        return JsonResponse({"name": name, "value": msgspec.Raw(value), "step": given}, 201)
 
 
-class BatchResource(Resource):
+class BatchUpload(Endpoint):
     """``…/runs/{run}/metrics/batch/``."""
 
     async def post(self, request: Request) -> Response:
@@ -79,10 +79,12 @@ class BatchResource(Resource):
             return _unknown()
         stored = await self.written(self.service.store.add_batch(run, batch))
         source = batch.source
-        return Json(Acknowledgement(source.writer, source.first, source.end, stored.accepted, stored.duplicates))
+        return JsonResponse(
+            Acknowledgement(source.writer, source.first, source.end, stored.accepted, stored.duplicates)
+        )
 
 
-class SeriesResource(Resource):
+class SeriesList(Endpoint):
     """``…/runs/{run}/series/``."""
 
     async def get(self, request: Request) -> Response:
@@ -95,11 +97,11 @@ class SeriesResource(Resource):
         fields.check()
         run = await self.run()
         if "name" not in query:
-            return Json(await self.read(_series, self.service.store, run))
+            return JsonResponse(await self.read(_series, self.service.store, run))
         buckets = await self.read(_curve, self.service.store, run, query["name"], points or _POINTS_DEFAULT, low, high)
         if buckets is None:
             raise HTTPException(404)
-        return Json(buckets)
+        return JsonResponse(buckets)
 
 
 def _batch(body: bytes) -> Batch:
@@ -107,19 +109,19 @@ def _batch(body: bytes) -> Batch:
 
 
 def _unknown() -> Response:
-    return Json({"v": [VERSION]}, 415)
+    return JsonResponse({"v": [VERSION]}, 415)
 
 
-def _piece(store: Store, run: Run, first: int, end: int) -> bytes:
+def _piece(store: Store, run: RunRow, first: int, end: int) -> bytes:
     """Metrics as JSON, without the brackets around them."""
     return msgspec.json.encode([_metric(metric) for metric in store.metrics(run, first, end)])[1:-1]
 
 
-def _metric(metric: Metric) -> dict[str, Any]:
+def _metric(metric: MetricPoint) -> dict[str, Any]:
     return {"name": metric.name, "value": shown(metric.value), "step": metric.step}
 
 
-def _series(store: Store, run: Run) -> list[dict[str, Any]]:
+def _series(store: Store, run: RunRow) -> list[dict[str, Any]]:
     return [
         {
             "name": series.name,
@@ -135,7 +137,7 @@ def _series(store: Store, run: Run) -> list[dict[str, Any]]:
 
 
 def _curve(
-    store: Store, run: Run, name: str, points: int, low: int | None, high: int | None
+    store: Store, run: RunRow, name: str, points: int, low: int | None, high: int | None
 ) -> list[dict[str, Any]] | None:
     buckets = store.curve(run, name, points, low, high)
     if buckets is None:

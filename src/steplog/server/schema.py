@@ -11,7 +11,7 @@
     series       (run, name): a metric, with the sum of its chunks and the next step the server gives
     chunks       summaries of stretches of a series (see chunk)
     points       the data of the same chunks, apart so that a curve reads summaries alone
-    waiting      ranges as they came, which are in no chunk yet (see waiting)
+    waiting      ranges as they came, which are in no chunk yet (see unpacked)
 
 A chunk's id is its series' id times 2^32 plus its number in the series: the chunks of a series lie together, in
 the order of arrival, without another index.
@@ -32,9 +32,9 @@ import uuid
 from pathlib import Path
 
 from steplog.errors import ConfigurationError
-from steplog.server.store import StoreBusyError, StoreError, StoreFullError
+from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
-__all__ = ["SERIES_SHIFT", "Lock", "connect", "prepare", "translated"]
+__all__ = ["SERIES_SHIFT", "DatabaseLock", "connect", "prepare", "store_error"]
 
 SERIES_SHIFT = 32
 _APPLICATION_ID = 0x7374_706C  # "stpl"
@@ -89,7 +89,7 @@ CREATE INDEX waiting_by_run ON waiting (run, first_arrival);
 """
 
 
-class Lock:
+class DatabaseLock:
     """The right to write to a database, held until ``release`` or the end of the process."""
 
     def __init__(self, database: Path) -> None:
@@ -113,13 +113,13 @@ class Lock:
         os.close(self._descriptor)
 
 
-def prepare(database: Path) -> Lock:
+def prepare(database: Path) -> DatabaseLock:
     """Check that the file is a steplog database, make one where there is none, and lock it.
 
     Raises ConfigurationError where the file is something else, which is left as it is, or in use.
     """
     _check_header(database)
-    lock = Lock(database)
+    lock = DatabaseLock(database)
     try:
         _check_header(database)  # it may have been made meanwhile
         _prepare(database)
@@ -142,7 +142,7 @@ def _prepare(database: Path) -> None:
         raise ConfigurationError(f"{database} cannot be used: {error}") from None
 
 
-def translated(error: sqlite3.Error) -> StoreError:
+def store_error(error: sqlite3.Error) -> StoreError:
     """A failure of the database as the store's callers know it."""
     # The numeric code is there from Python 3.11 on; the words have been the same since SQLite 3.7. A quota or a limit
     # on the size of files shows as an I/O error.

@@ -21,7 +21,7 @@ _KEEP_ALIVE_S = 120
 _GRACE_S = 5
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     """Tells when it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
@@ -71,7 +71,7 @@ def serve(app: ASGIApp, listening: socket.socket, started: Callable[[], None]) -
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    server = _Server(config, started)
+    server = _UvicornServer(config, started)
 
     def stop(*_: object) -> None:
         server.should_exit = True

@@ -1,249 +1,195 @@
-"""The store: what the routes ask of a database, and the plain values that they exchange with it.
+"""The store in SQLite: one thread writes (``commit``), any number read, each on a connection of its own.
 
-Reads block and may be called from any thread. Writes return a future at once; it is done after the commit
-that made the write durable, and many writes share one commit. What a write refuses it raises from the future:
-
-    RefusedError
-    ├── MissingError          the namespace, project or run is not there (any more)
-    ├── TakenError            a project of that name exists in the namespace
-    ├── GapError              a range begins beyond the mark, which the exception holds
-    └── StoreError            nothing was stored
-        ├── StoreFullError    the disk is full; goes on when there is room
-        └── StoreBusyError    the database failed in another way
-
-SQLite is what there is (``sqlite``). A store for PostgreSQL has the same tables and keeps the same chunks.
+WAL, so that readers and the writer do not wait for each other; ``synchronous=FULL``, so that a commit that was
+answered survives a power cut. The rows are specified in ``schema``, the points in ``chunk``.
 """
 
 from __future__ import annotations
 
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Protocol
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
 
-from steplog.errors import SteplogError
-from steplog.server.batch import Batch, Part
+from steplog.server import catalog, queries, unpacked
+from steplog.server.batch import Batch, MetricBatch
 from steplog.server.curve import Bucket
+from steplog.server.group_commit import Committer
+from steplog.server.ingest import Ingester
+from steplog.server.schema import connect, prepare, store_error
+from steplog.server.store_types import (
+    BatchResult,
+    MetricPoint,
+    NamespaceRow,
+    ProjectRow,
+    RunRow,
+    SeriesSummary,
+    UserRow,
+)
 
-__all__ = [
-    "GapError",
-    "Metric",
-    "MissingError",
-    "Namespace",
-    "Project",
-    "RefusedError",
-    "Run",
-    "Series",
-    "Store",
-    "StoreBusyError",
-    "StoreError",
-    "StoreFullError",
-    "Stored",
-    "TakenError",
-    "User",
-]
+__all__ = ["SqliteStore"]
+
+_T = TypeVar("_T")
 
 
-class RefusedError(SteplogError):
-    """The store does not do what it was asked, and has changed nothing."""
+class SqliteStore:
+    """A ``Store`` in one SQLite file."""
 
+    def __init__(self, database: Path) -> None:
+        """Open the database, or make it.
 
-class MissingError(RefusedError):
-    """The namespace, project or run does not exist."""
-
-
-class TakenError(RefusedError):
-    """A project with this slug exists in the namespace."""
-
-
-class GapError(RefusedError):
-    """A range that begins beyond what the writer has delivered."""
-
-    def __init__(self, mark: int) -> None:
-        super().__init__(f"the range begins beyond the mark {mark}")
-        self.mark = mark
-
-
-class StoreError(RefusedError):
-    """The database failed."""
-
-
-class StoreFullError(StoreError):
-    """There is no room on the disk."""
-
-
-class StoreBusyError(StoreError):
-    """The database cannot do it now."""
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Who a key belongs to; of the key only its SHA-256 is kept."""
-
-    id: int
-    uuid: str
-    username: str
-    slug: str
-    email: str
-    key_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Namespace:
-    """An organization, or a user's own place."""
-
-    id: int
-    uuid: str
-    slug: str
-    display_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """A project; dates are ISO 8601 in UTC with a Z, here and below."""
-
-    id: int
-    uuid: str
-    slug: str
-    display_name: str
-    visibility: str
-    date_created: str
-    last_run_date: str | None
-    namespace: Namespace
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run with what its JSON shows of its project and its user."""
-
-    id: int
-    uuid: str
-    name: str
-    description: str | None
-    status: str
-    date_created: str
-    date_updated: str
-    project_uuid: str
-    project_display_name: str
-    project_slug: str
-    user_uuid: str
-    username: str
-    user_slug: str
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One point as the reading routes give it; ``value`` may be ``msgspec.Raw`` with JSON text."""
-
-    name: str
-    value: Any
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One metric of a run in a row: ``last`` as ``Metric.value``, ``low`` and ``high`` as in ``chunk``."""
-
-    name: str
-    count: int
-    first_step: int
-    last_step: int
-    last: Any
-    low: int | float | None
-    high: int | float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What became of a batch."""
-
-    accepted: int
-    duplicates: int
-
-
-class Store(Protocol):
-    """A database of runs and their metrics."""
-
-    @property
-    def instance(self) -> str:
-        """The id of the database, made with it."""
-
-    @property
-    def page_token(self) -> str:
-        """What the page reads with, made with the database."""
-
-    def users(self) -> list[User]:
-        """Every user."""
-
-    def namespace(self, slug: str) -> Namespace | None:
-        """The namespace of that slug."""
-
-    def namespaces(self) -> list[Namespace]:
-        """Every namespace, oldest first."""
-
-    def projects(self, namespace: Namespace) -> list[Project]:
-        """The projects of a namespace, oldest first."""
-
-    def project(self, namespace: str, slug: str) -> Project | None:
-        """One project, by the slugs of its namespace and its own."""
-
-    def runs(self, project: Project, after: int, limit: int | None) -> list[Run]:
-        """Runs of a project, oldest first, without the first ``after``."""
-
-    def runs_of_slug(self, project: Project, slug: str) -> list[Run]:
-        """Runs of a project whose name makes that slug, oldest first."""
-
-    def run(self, namespace: str, project: str, uuid: str) -> Run | None:
-        """One run."""
-
-    def count(self, run: Run) -> int:
-        """How many points a run has."""
-
-    def metrics(self, run: Run, first: int, end: int) -> list[Metric]:
-        """The points ``[first, end)`` of a run in the order of arrival; fewer where it has fewer."""
-
-    def series(self, run: Run) -> list[Series]:
-        """Each metric of a run, in the order in which the names first came."""
-
-    def curve(self, run: Run, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        """One metric, those of its points with a step in [low, high], in at most ``points`` buckets.
-
-        None where the run has no such metric.
+        Raises ConfigurationError where the file is not a steplog database, or another server uses it.
         """
+        self._lock = prepare(database)
+        self._database = database
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._ingester = Ingester()
+        self._writing = connect(database)
+        self._committer = Committer(self._writing, self._ingester.forget)
+        with self._reading() as connection:
+            about = dict(connection.execute("SELECT name, value FROM about"))
+        self.instance: str = about["instance"]
+        self.page_token: str = about["page_token"]
 
-    def put_user(self, username: str, slug: str, email: str, key_hash: bytes) -> Future[User]:
+    def close(self) -> None:
+        """Finish what was asked and close the database."""
+        self._committer.close()
+        while self._idle:
+            self._idle.pop().close()
+        self._writing.close()
+        self._lock.release()
+
+    def users(self) -> list[UserRow]:
+        """Every user."""
+        return self._read(catalog.users)
+
+    def namespace(self, slug: str) -> NamespaceRow | None:
+        """The namespace of that slug."""
+        return self._read(lambda connection: catalog.namespace(connection, slug))
+
+    def namespaces(self) -> list[NamespaceRow]:
+        """Every namespace, oldest first."""
+        return self._read(catalog.namespaces)
+
+    def projects(self, namespace: NamespaceRow) -> list[ProjectRow]:
+        """The projects of a namespace, oldest first."""
+        return self._read(lambda connection: catalog.projects(connection, namespace.id))
+
+    def project(self, namespace: str, slug: str) -> ProjectRow | None:
+        """One project, by the slugs of its namespace and its own."""
+        return self._read(lambda connection: catalog.project(connection, namespace, slug))
+
+    def runs(self, project: ProjectRow, after: int, limit: int | None) -> list[RunRow]:
+        """Runs of a project, oldest first, without the first ``after``."""
+        return self._read(lambda connection: catalog.runs(connection, project.id, after, limit))
+
+    def runs_of_slug(self, project: ProjectRow, slug: str) -> list[RunRow]:
+        """Runs of a project whose name makes that slug, oldest first."""
+        return self._read(lambda connection: catalog.runs_of_slug(connection, project.id, slug))
+
+    def run(self, namespace: str, project: str, uuid: str) -> RunRow | None:
+        """One run."""
+        return self._read(lambda connection: catalog.run(connection, namespace, project, uuid))
+
+    def count(self, run: RunRow) -> int:
+        """How many points a run has."""
+        return self._read(lambda connection: queries.count(connection, run.id))
+
+    def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
+        """The points ``[first, end)`` of a run in the order of arrival."""
+        self._packed(run, end)
+        return self._read(lambda connection: queries.metrics(connection, run.id, first, end))
+
+    def series(self, run: RunRow) -> list[SeriesSummary]:
+        """Each metric of a run, in the order in which the names first came."""
+        self._packed(run)
+        return self._read(lambda connection: queries.series(connection, run.id))
+
+    def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
+        """One metric in at most ``points`` buckets."""
+        self._packed(run)
+        return self._read(lambda connection: queries.curve(connection, run.id, name, points, low, high))
+
+    def put_user(self, username: str, slug: str, email: str, key_hash: bytes) -> Future[UserRow]:
         """The user of that name with that email and key, made where missing."""
+        return self._write(lambda connection: catalog.put_user(connection, username, slug, email, key_hash))
 
-    def put_namespace(self, slug: str) -> Future[Namespace]:
+    def put_namespace(self, slug: str) -> Future[NamespaceRow]:
         """The namespace of that slug, made where missing."""
+        return self._write(lambda connection: catalog.put_namespace(connection, slug))
 
-    def add_project(self, namespace: Namespace, slug: str, display_name: str, visibility: str) -> Future[Project]:
-        """Make a project; TakenError where there is one of that slug."""
+    def add_project(self, namespace: NamespaceRow, slug: str, display_name: str, visibility: str) -> Future[ProjectRow]:
+        """Make a project."""
+        return self._write(
+            lambda connection: catalog.add_project(connection, namespace, slug, display_name, visibility)
+        )
 
-    def delete_project(self, project: Project) -> Future[None]:
+    def delete_project(self, project: ProjectRow) -> Future[None]:
         """Remove a project, its runs and their metrics."""
+
+        def delete(connection: sqlite3.Connection) -> None:
+            self._ingester.forget()
+            catalog.delete_project(connection, project.id)
+
+        return self._write(delete)
 
     def add_run(
         self,
-        project: Project,
-        user: User,
+        project: ProjectRow,
+        user: UserRow,
         name: str | None,
         description: str | None,
         status: str,
         idempotency_key: str | None,
-    ) -> Future[Run]:
-        """Make a run, or find the one that the same key made.
+    ) -> Future[RunRow]:
+        """Make a run, or find the one that the same key made."""
+        return self._write(
+            lambda connection: catalog.add_run(
+                connection, project.id, user.id, name, description, status, idempotency_key
+            )
+        )
 
-        A name that is taken gets ``_1``, ``_2``, …; without one a random name is given.
-        """
-
-    def set_status(self, run: Run, status: str | None) -> Future[Run]:
+    def set_status(self, run: RunRow, status: str | None) -> Future[RunRow]:
         """Set a run's status, if one is given, and its date of change."""
+        return self._write(lambda connection: catalog.set_status(connection, run.id, status))
 
-    def add_batch(self, run: Run, batch: Batch) -> Future[Stored]:
-        """Store what of a batch is not below its writer's mark, and move the mark to the batch's end."""
+    def add_batch(self, run: RunRow, batch: Batch) -> Future[BatchResult]:
+        """Store what of a batch is not below its writer's mark, and move the mark."""
+        return self._write(lambda connection: self._ingester.add_batch(connection, run.id, batch))
 
-    def add_metric(self, run: Run, part: Part) -> Future[int]:
+    def add_metric(self, run: RunRow, part: MetricBatch) -> Future[int]:
         """Store points that no mark guards; the step of the last of them."""
+        return self._write(lambda connection: self._ingester.add_part(connection, run.id, part))
 
-    def close(self) -> None:
-        """Finish what was asked and close the database."""
+    def _packed(self, run: RunRow, below: int | None = None) -> None:
+        """Have the points of a run where they are read, or the first so many of them."""
+        if self._read(lambda connection: unpacked.any_left(connection, run.id, below)):
+            self._write(lambda connection: self._ingester.pack(connection, run.id)).result()
+
+    def _write(self, job: Callable[[sqlite3.Connection], _T]) -> Future[_T]:
+        return self._committer.submit(job)
+
+    def _read(self, question: Callable[[sqlite3.Connection], _T]) -> _T:
+        with self._reading() as connection:
+            return question(connection)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one question, whose reads all see the same state."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = connect(self._database)
+        try:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException as error:
+            connection.close()  # whatever state it is in
+            if isinstance(error, sqlite3.Error):
+                raise store_error(error) from error
+            raise
+        self._idle.append(connection)

@@ -17,17 +17,26 @@ from starlette.responses import RedirectResponse, Response
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
-from steplog.server.body import InvalidError
-from steplog.server.store import GapError, MissingError, Project, Run, Store, StoreBusyError, StoreFullError, User
+from steplog.server.request_body import ValidationError
+from steplog.server.store_types import (
+    GapError,
+    MissingError,
+    ProjectRow,
+    RunRow,
+    Store,
+    StoreBusyError,
+    StoreFullError,
+    UserRow,
+)
 
-__all__ = ["ERRORS", "Json", "Resource", "Service"]
+__all__ = ["ERROR_RESPONSES", "AppState", "Endpoint", "JsonResponse"]
 
 _T = TypeVar("_T")
 _BUSY_RETRY_S = 1
 
 
 @dataclass(frozen=True)
-class Service:
+class AppState:
     """What every request is answered from."""
 
     store: Store
@@ -37,7 +46,7 @@ class Service:
     stock: bool  # whether to be a server without any of steplog's additions
 
 
-class Json(Response):
+class JsonResponse(Response):
     """An answer in JSON."""
 
     media_type = "application/json"
@@ -47,7 +56,7 @@ class Json(Response):
         return msgspec.json.encode(content)
 
 
-class Resource(HTTPEndpoint):
+class Endpoint(HTTPEndpoint):
     """A path of the API; a subclass has a method for each HTTP method."""
 
     @property
@@ -56,15 +65,15 @@ class Resource(HTTPEndpoint):
         return Request(self.scope)
 
     @property
-    def service(self) -> Service:
+    def service(self) -> AppState:
         """What the request is answered from."""
-        service: Service = self.scope["app"].state.service
+        service: AppState = self.scope["app"].state.service
         return service
 
     @property
-    def user(self) -> User:
+    def user(self) -> UserRow:
         """Whose key came with the request."""
-        user: User = self.scope["state"]["user"]
+        user: UserRow = self.scope["state"]["user"]
         return user
 
     def part(self, name: str) -> str:
@@ -80,14 +89,14 @@ class Resource(HTTPEndpoint):
         """Wait for the commit."""
         return await asyncio.wrap_future(future)
 
-    async def project(self) -> Project:
+    async def project(self) -> ProjectRow:
         """The project that the path names; 404 where there is none."""
         project = await self.read(self.service.store.project, self.part("namespace"), self.part("project"))
         if project is None:
             raise HTTPException(404)
         return project
 
-    async def run(self) -> Run:
+    async def run(self) -> RunRow:
         """The run that the path names; 404 where there is none."""
         names = [self.part(name) for name in ("namespace", "project", "run")]
         run = await self.read(self.service.store.run, *names)
@@ -106,41 +115,41 @@ async def _http(request: Request, error: HTTPException) -> Response:
         detail = "Not found."
     elif error.status_code == 405:
         detail = f'Method "{request.method}" not allowed.'
-    return Json({"detail": detail}, error.status_code, error.headers)
+    return JsonResponse({"detail": detail}, error.status_code, error.headers)
 
 
 async def _missing(_request: Request, _error: MissingError) -> Response:
-    return Json({"detail": "Not found."}, 404)
+    return JsonResponse({"detail": "Not found."}, 404)
 
 
-async def _invalid(_request: Request, error: InvalidError) -> Response:
-    return Json(error.errors, 400)
+async def _invalid(_request: Request, error: ValidationError) -> Response:
+    return JsonResponse(error.errors, 400)
 
 
 async def _malformed(_request: Request, error: FormatError) -> Response:
-    return Json({"detail": str(error)}, 400)
+    return JsonResponse({"detail": str(error)}, 400)
 
 
 async def _gap(_request: Request, error: GapError) -> Response:
-    return Json({"mark": error.mark}, 409)
+    return JsonResponse({"mark": error.mark}, 409)
 
 
 async def _full(_request: Request, error: StoreFullError) -> Response:
-    return Json({"detail": str(error)}, 507)
+    return JsonResponse({"detail": str(error)}, 507)
 
 
 async def _busy(_request: Request, error: StoreBusyError) -> Response:
-    return Json({"detail": str(error)}, 503, {"Retry-After": str(_BUSY_RETRY_S)})
+    return JsonResponse({"detail": str(error)}, 503, {"Retry-After": str(_BUSY_RETRY_S)})
 
 
 async def _broken(_request: Request, _error: Exception) -> Response:
-    return Json({"detail": "Internal server error."}, 500)
+    return JsonResponse({"detail": "Internal server error."}, 500)
 
 
-ERRORS: dict[Any, Any] = {
+ERROR_RESPONSES: dict[Any, Any] = {
     HTTPException: _http,
     MissingError: _missing,
-    InvalidError: _invalid,
+    ValidationError: _invalid,
     FormatError: _malformed,
     GapError: _gap,
     StoreFullError: _full,

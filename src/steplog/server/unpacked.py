@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from steplog.journal.range import Range, decode
 from steplog.server.batch import Batch
 
-__all__ = ["BYTES_MAX", "POINTS_A_NAME", "Waiting", "are_there", "drop", "taken"]
+__all__ = ["BYTES_MAX", "POINTS_A_NAME", "Unpacked", "any_left", "delete", "take"]
 
 BYTES_MAX = 16 * 1024 * 1024  # of slots and payloads
 POINTS_A_NAME = 256
 
 
 @dataclass(slots=True)
-class Waiting:
+class Unpacked:
     """What waits of one run: how many records, in how many bytes, and of how many names a range has at most."""
 
     records: int = 0
@@ -37,7 +37,7 @@ class Waiting:
         return self.size_bytes >= BYTES_MAX or self.records >= POINTS_A_NAME * self.names > 0
 
     @classmethod
-    def read(cls, connection: sqlite3.Connection, run_id: int) -> Waiting:
+    def read(cls, connection: sqlite3.Connection, run_id: int) -> Unpacked:
         """As the database has it."""
         return cls(
             *connection.execute(
@@ -60,16 +60,16 @@ class Waiting:
         self.names = max(self.names, names)
 
 
-def are_there(connection: sqlite3.Connection, run_id: int, below: int | None = None) -> bool:
+def any_left(connection: sqlite3.Connection, run_id: int, below: int | None = None) -> bool:
     """Whether anything waits of a run; with ``below``, of its first so many points."""
     query = "SELECT 1 FROM waiting WHERE run = ? AND first_arrival < ? LIMIT 1"
     return connection.execute(query, (run_id, 2**63 - 1 if below is None else below)).fetchone() is not None
 
 
-def taken(connection: sqlite3.Connection, run_id: int) -> Iterator[Range]:
+def take(connection: sqlite3.Connection, run_id: int) -> Iterator[Range]:
     """All that waits of a run, in the order of arrival, as few ranges; it waits no more."""
     rows = connection.execute("SELECT body FROM waiting WHERE run = ? ORDER BY id", (run_id,)).fetchall()
-    drop(connection, run_id)
+    delete(connection, run_id)
     group: list[Range] = []
     names: dict[int, str] = {}
     for (body,) in rows:
@@ -87,7 +87,7 @@ def taken(connection: sqlite3.Connection, run_id: int) -> Iterator[Range]:
         yield _joined(group, names)
 
 
-def drop(connection: sqlite3.Connection, run_id: int) -> None:
+def delete(connection: sqlite3.Connection, run_id: int) -> None:
     """Nothing of a run is to wait any more."""
     connection.execute("DELETE FROM waiting WHERE run = ?", (run_id,))
 

@@ -16,14 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Receive
 
-__all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "InvalidError", "drain", "read_body", "read_json"]
+__all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "ValidationError", "drain", "read_body", "read_json"]
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
 BODY_TIMEOUT_S = 30.0
 _DRAINED_BYTES_MAX = 4 * BODY_BYTES_MAX
 
 
-class InvalidError(Exception):
+class ValidationError(Exception):
     """A body that does not say what it must; ``errors`` is the answer, by field."""
 
     def __init__(self, errors: Mapping[str, Any]) -> None:
@@ -58,7 +58,7 @@ async def read_json(request: Request) -> dict[str, msgspec.Raw]:
         body.decode()
         return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError as error:
-        raise InvalidError({"non_field_errors": [f"Invalid data. {error}"]}) from None
+        raise ValidationError({"non_field_errors": [f"Invalid data. {error}"]}) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise HTTPException(400, f"JSON parse error - {error}") from None
 

@@ -17,8 +17,8 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from steplog.server.schema import translated
-from steplog.server.store import RefusedError, StoreBusyError
+from steplog.server.schema import store_error
+from steplog.server.store_types import RefusedError, StoreBusyError
 
 __all__ = ["Committer"]
 
@@ -87,7 +87,7 @@ class Committer:
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the one place of this thread: each job hears of it, and it goes on
             self._roll_back()
-            reason = translated(error) if isinstance(error, sqlite3.Error) else StoreBusyError(repr(error))
+            reason = store_error(error) if isinstance(error, sqlite3.Error) else StoreBusyError(repr(error))
             for future, _ in group:
                 if not future.done():
                     future.set_exception(reason)

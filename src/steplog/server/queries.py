@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from steplog.server.chunk import Chunk, Points, decode
+from steplog.server.compaction import CHUNK_COLUMNS
 from steplog.server.curve import Bucket, reduce_chunks
-from steplog.server.merging import CHUNK_COLUMNS
 from steplog.server.schema import SERIES_SHIFT
-from steplog.server.store import Metric, Series
+from steplog.server.store_types import MetricPoint, SeriesSummary
 
 __all__ = ["count", "curve", "metrics", "series"]
 
@@ -38,22 +38,24 @@ def count(connection: sqlite3.Connection, run_id: int) -> int:
     return row[0] if row else 0
 
 
-def metrics(connection: sqlite3.Connection, run_id: int, first: int, end: int) -> list[Metric]:
+def metrics(connection: sqlite3.Connection, run_id: int, first: int, end: int) -> list[MetricPoint]:
     """The points of a run whose arrival is in ``[first, end)``, in that order."""
-    found: list[tuple[int, Metric]] = []
+    found: list[tuple[int, MetricPoint]] = []
     for name, *row in connection.execute(_OVERLAPPING, (run_id, end, first)):
         points = decode(Chunk(*row))
         entries = zip(points.arrivals, points.values(), points.steps, strict=True)
-        found.extend((arrival, Metric(name, value, step)) for arrival, value, step in entries if first <= arrival < end)
+        found.extend(
+            (arrival, MetricPoint(name, value, step)) for arrival, value, step in entries if first <= arrival < end
+        )
     found.sort(key=lambda entry: entry[0])
     return [metric for _, metric in found]
 
 
-def series(connection: sqlite3.Connection, run_id: int) -> list[Series]:
+def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
     """Each metric of a run, in the order in which the names first came."""
     rows = connection.execute(_SERIES, (run_id,)).fetchall()
     return [
-        Series(name, number, first_step, last_step, _last(connection, chunk_id), low, high)
+        SeriesSummary(name, number, first_step, last_step, _last(connection, chunk_id), low, high)
         for _, name, number, first_step, last_step, low, high, chunk_id in rows
     ]
 

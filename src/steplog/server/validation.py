@@ -17,8 +17,8 @@ from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import NAME_BYTES_MAX
 from steplog.server.batch import check_json
-from steplog.server.body import InvalidError
 from steplog.server.chunk import Points
+from steplog.server.request_body import ValidationError
 
 __all__ = ["DESCRIPTION_CHARACTERS_MAX", "TEXT_CHARACTERS_MAX", "Fields", "point", "shown"]
 
@@ -41,7 +41,7 @@ class Fields:
     def check(self) -> None:
         """Raise InvalidError if anything was wrong."""
         if self._errors:
-            raise InvalidError(self._errors)
+            raise ValidationError(self._errors)
 
     def text(self, field: str, *, required: bool = False, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
         """A string that is not blank; None where it is missing or null."""

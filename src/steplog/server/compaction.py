@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
-from steplog.server.batch import chunks_of
-from steplog.server.chunk import Chunk, Number, decode, joined
+from steplog.server.batch import pack
+from steplog.server.chunk import Chunk, Number, concatenate, decode
 from steplog.server.schema import SERIES_SHIFT
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "FANOUT",
     "INSERT_CHUNK",
     "INSERT_POINTS",
-    "Series",
+    "SeriesState",
     "due",
     "is_full",
     "merge",
@@ -42,7 +42,7 @@ INSERT_POINTS = "INSERT INTO points VALUES (?, ?)"
 
 
 @dataclass(slots=True)
-class Series:
+class SeriesState:
     """What is needed of a series to append to it."""
 
     id: int
@@ -67,7 +67,7 @@ def is_full(count: int, data_bytes: int) -> bool:
     return count >= _FULL or data_bytes >= _FULL_BYTES
 
 
-def read_tail(connection: sqlite3.Connection, series: Series) -> None:
+def read_tail(connection: sqlite3.Connection, series: SeriesState) -> None:
     """Find the chunks at the end of a series that may still be merged."""
     newest = connection.execute(
         "SELECT chunks.id, count, length(data) FROM chunks JOIN points USING (id)"
@@ -96,7 +96,7 @@ def due(tail: Sequence[tuple[int, int]]) -> int:
     return 0
 
 
-def merge(connection: sqlite3.Connection, series: Series, count: int) -> None:
+def merge(connection: sqlite3.Connection, series: SeriesState, count: int) -> None:
     """Put the last ``count`` chunks together; the new ones take the numbers of the first of them."""
     first = series.tail[-count][0]
     bounds = (series.id << SERIES_SHIFT | first, series.id + 1 << SERIES_SHIFT)
@@ -105,7 +105,7 @@ def merge(connection: sqlite3.Connection, series: Series, count: int) -> None:
         " WHERE chunks.id >= ? AND chunks.id < ? ORDER BY chunks.id",
         bounds,
     ).fetchall()
-    merged = chunks_of(joined([decode(Chunk(*found)) for found in rows]))
+    merged = pack(concatenate([decode(Chunk(*found)) for found in rows]))
     connection.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", bounds)
     connection.execute("DELETE FROM points WHERE id >= ? AND id < ?", bounds)
     ids = [bounds[0] + place for place in range(len(merged))]

@@ -21,19 +21,19 @@ from slugify import slugify
 
 from steplog import instance
 from steplog.errors import ConfigurationError
-from steplog.server.access import Hosts, hash_key
+from steplog.server.access import AllowedHosts, hash_key
 from steplog.server.app import create_app
 from steplog.server.serving import bind, serve
-from steplog.server.sqlite import SqliteStore
+from steplog.server.store import SqliteStore
 
-__all__ = ["KEY_VARIABLE", "Address", "Options", "run_server"]
+__all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
 
 
 @dataclass(frozen=True)
-class Options:
+class ServerOptions:
     """What a server is started with."""
 
     host: str = "127.0.0.1"
@@ -49,7 +49,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Address:
+class RunningServer:
     """Where a server that has started is to be found."""
 
     base_url: str
@@ -59,7 +59,7 @@ class Address:
     page_url: str | None  # the page that lists everything, with the token to read it; None: a stock server has none
 
 
-def run_server(options: Options, started: Callable[[Address], None]) -> None:
+def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
     """Serve until SIGINT or SIGTERM; ``started`` is called when connections are accepted.
 
     Raises ConfigurationError, before anything is changed, where the port is taken or the database is not one.
@@ -81,12 +81,12 @@ def run_server(options: Options, started: Callable[[Address], None]) -> None:
 
 
 def _run(
-    options: Options,
+    options: ServerOptions,
     listening: socket.socket,
     store: SqliteStore,
     database: Path,
     state: Path,
-    started: Callable[[Address], None],
+    started: Callable[[RunningServer], None],
 ) -> None:
     key, key_source = _api_key(options, database)
     username = options.username or _login_name()
@@ -95,7 +95,7 @@ def _run(
     secret = secrets.token_hex(32)
     app = create_app(
         store,
-        hosts=Hosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}"]),
+        hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}"]),
         secret=secret,
         open_namespaces=not options.namespaces,
         stock=options.stock,
@@ -111,7 +111,7 @@ def _run(
             with suppress(OSError, ConfigurationError):
                 instance.write(state, here)
                 written = state
-        started(Address(base_url, database, key_source, written, page_url))
+        started(RunningServer(base_url, database, key_source, written, page_url))
 
     try:
         serve(app, listening, tell)
@@ -119,7 +119,7 @@ def _run(
         instance.remove(state, store.instance)
 
 
-def _put_user(store: SqliteStore, options: Options, username: str, key: str) -> None:
+def _put_user(store: SqliteStore, options: ServerOptions, username: str, key: str) -> None:
     slug = slugify(username)
     if not slug:
         raise ConfigurationError("a user's name needs a letter or a digit")
@@ -128,7 +128,7 @@ def _put_user(store: SqliteStore, options: Options, username: str, key: str) -> 
         store.put_namespace(namespace).result()
 
 
-def _api_key(options: Options, database: Path) -> tuple[str, str]:
+def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
     """The key, and words for where it is from."""
     if options.api_key is not None:
         return _checked(options.api_key, "--api-key")

@@ -14,9 +14,9 @@ from server.batches import NONE, held, range_of
 from server.test_store import listed, new_project, new_run
 from steplog.journal.range import Range, encode
 from steplog.server.batch import from_range
-from steplog.server.sqlite import SqliteStore
-from steplog.server.store import Run, Stored
-from steplog.server.waiting import POINTS_A_NAME
+from steplog.server.store import SqliteStore
+from steplog.server.store_types import BatchResult, RunRow
+from steplog.server.unpacked import POINTS_A_NAME
 
 NAMES = [f"m{number}" for number in range(300)]
 
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
-def add(store: SqliteStore, run: Run, records: Range) -> Stored:
+def add(store: SqliteStore, run: RunRow, records: Range) -> BatchResult:
     return store.add_batch(run, from_range(records, encode(records))).result()
 
 
@@ -112,8 +112,8 @@ def test_a_reopened_store_has_what_waits_and_the_mark_behind_it(tmp_path):
     add(store, run, range_of(records[:600]))
     store.close()
     store = SqliteStore(tmp_path / "a.db")
-    assert add(store, run, range_of(records[:600])) == Stored(0, 600)
-    assert add(store, run, range_of(records)) == Stored(300, 600)
+    assert add(store, run, range_of(records[:600])) == BatchResult(0, 600)
+    assert add(store, run, range_of(records)) == BatchResult(300, 600)
     assert listed(store, run) == held(records)
     store.close()
 

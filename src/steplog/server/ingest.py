@@ -8,7 +8,7 @@ is right after anything was rolled back.
 (``merging``): no more than ``_MERGES_MAX`` series at a time, so that thousands whose turn comes together hold nobody
 up. The others are merged with their next points.
 
-**Waiting.** A batch that is not packed is kept as it is (``waiting``), and packed with others later, or at once before
+**Waiting.** A batch that is not packed is kept as it is (``unpacked``), and packed with others later, or at once before
 something that is.
 
 **Steps.** A record without a step gets the series' next one: 0 at first, then one above the largest step that the
@@ -26,14 +26,24 @@ from itertools import islice
 
 from steplog.errors import FormatError
 from steplog.journal import slot
-from steplog.server.batch import Batch, Part, chunks_of, from_range
+from steplog.server.batch import Batch, MetricBatch, from_range, pack
 from steplog.server.chunk import Chunk
-from steplog.server.merging import FANOUT, INSERT_CHUNK, INSERT_POINTS, Series, due, is_full, merge, read_tail, row
+from steplog.server.compaction import (
+    FANOUT,
+    INSERT_CHUNK,
+    INSERT_POINTS,
+    SeriesState,
+    due,
+    is_full,
+    merge,
+    read_tail,
+    row,
+)
 from steplog.server.schema import SERIES_SHIFT
-from steplog.server.store import GapError, MissingError, Stored
-from steplog.server.waiting import Waiting, taken
+from steplog.server.store_types import BatchResult, GapError, MissingError
+from steplog.server.unpacked import Unpacked, take
 
-__all__ = ["Appender"]
+__all__ = ["Ingester"]
 
 _SERIES_KEPT_MAX = 100_000
 _MERGES_MAX = 256
@@ -44,35 +54,35 @@ _UPDATE_SERIES = (
 
 
 @dataclass(slots=True)
-class _Run:
+class _RunState:
     id: int
     points: int
     marks: dict[str, int]
-    series: dict[str, Series]
-    waiting: Waiting
+    series: dict[str, SeriesState]
+    unpacked: Unpacked
 
 
 @dataclass(slots=True)
-class _Rows:
+class _NewRows:
     """What one batch writes, gathered so that each statement runs once."""
 
     chunks: list[tuple[object, ...]] = field(default_factory=list)
     data: list[tuple[int, bytes]] = field(default_factory=list)
     series: list[tuple[object, ...]] = field(default_factory=list)
-    to_merge: dict[int, Series] = field(default_factory=dict)
+    to_merge: dict[int, SeriesState] = field(default_factory=dict)
 
 
-class Appender:
+class Ingester:
     """Appends to runs; used by one thread."""
 
     def __init__(self) -> None:
-        self._runs: OrderedDict[int, _Run] = OrderedDict()
+        self._runs: OrderedDict[int, _RunState] = OrderedDict()
 
     def forget(self) -> None:
         """Read everything anew from the database."""
         self._runs.clear()
 
-    def add_batch(self, connection: sqlite3.Connection, run_id: int, batch: Batch) -> Stored:
+    def add_batch(self, connection: sqlite3.Connection, run_id: int, batch: Batch) -> BatchResult:
         """Store what of a batch is not below its writer's mark, and move the mark."""
         run = self._run(connection, run_id)
         source = batch.source
@@ -80,7 +90,7 @@ class Appender:
         if source.first > mark:
             raise GapError(mark)
         if source.end <= mark:
-            return Stored(0, batch.records)
+            return BatchResult(0, batch.records)
         rest = batch if source.first == mark else batch.rest(mark)
         if rest.body:
             self._keep(connection, run, rest)
@@ -92,9 +102,9 @@ class Appender:
             (run.id, source.writer, source.end),
         )
         run.marks[source.writer] = source.end
-        return Stored(rest.records, batch.records - rest.records)
+        return BatchResult(rest.records, batch.records - rest.records)
 
-    def add_part(self, connection: sqlite3.Connection, run_id: int, part: Part) -> int:
+    def add_part(self, connection: sqlite3.Connection, run_id: int, part: MetricBatch) -> int:
         """Store points that no mark guards; the step of the last of them."""
         count = len(part.mixed.kinds) if part.mixed else sum(chunk.count for chunk in part.chunks)
         run = self._run(connection, run_id)
@@ -106,23 +116,25 @@ class Appender:
         """Let nothing of a run wait any more: somebody reads it."""
         self._pack(connection, self._run(connection, run_id))
 
-    def _keep(self, connection: sqlite3.Connection, run: _Run, batch: Batch) -> None:
-        run.waiting.keep(connection, run.id, batch, run.points)
+    def _keep(self, connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
+        run.unpacked.keep(connection, run.id, batch, run.points)
         run.points += batch.records
         connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
-        if run.waiting.enough:
+        if run.unpacked.enough:
             self._pack(connection, run)
 
-    def _pack(self, connection: sqlite3.Connection, run: _Run) -> None:
-        if run.waiting.records:
-            run.points -= run.waiting.records
-            run.waiting = Waiting()
-            for records in taken(connection, run.id):
+    def _pack(self, connection: sqlite3.Connection, run: _RunState) -> None:
+        if run.unpacked.records:
+            run.points -= run.unpacked.records
+            run.unpacked = Unpacked()
+            for records in take(connection, run.id):
                 batch = from_range(records)
                 self._append(connection, run, batch.parts, batch.records)
 
-    def _append(self, connection: sqlite3.Connection, run: _Run, parts: Sequence[Part], records: int) -> None:
-        rows = _Rows()
+    def _append(
+        self, connection: sqlite3.Connection, run: _RunState, parts: Sequence[MetricBatch], records: int
+    ) -> None:
+        rows = _NewRows()
         for part in parts:
             series = self._series(connection, run, part.name)
             for chunk in _placed(part, series, run.points):
@@ -147,7 +159,7 @@ class Appender:
         run.points += records
         connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
 
-    def _take(self, connection: sqlite3.Connection, series: Series, chunk: Chunk, rows: _Rows) -> None:
+    def _take(self, connection: sqlite3.Connection, series: SeriesState, chunk: Chunk, rows: _NewRows) -> None:
         if not series.tail_known:
             read_tail(connection, series)
         if series.count == 0:
@@ -171,7 +183,7 @@ class Appender:
         if len(series.tail) >= FANOUT:
             rows.to_merge[series.id] = series
 
-    def _run(self, connection: sqlite3.Connection, run_id: int) -> _Run:
+    def _run(self, connection: sqlite3.Connection, run_id: int) -> _RunState:
         run = self._runs.get(run_id)
         if run is not None:
             self._runs.move_to_end(run_id)
@@ -183,35 +195,35 @@ class Appender:
         rows = connection.execute(
             "SELECT name, id, count, next_step, first_step, last_step, low, high FROM series WHERE run = ?", (run_id,)
         )
-        run = _Run(run_id, row[0], marks, {name: Series(*values) for name, *values in rows}, Waiting())
-        run.waiting = Waiting.read(connection, run_id)
+        run = _RunState(run_id, row[0], marks, {name: SeriesState(*values) for name, *values in rows}, Unpacked())
+        run.unpacked = Unpacked.read(connection, run_id)
         self._runs[run_id] = run
         while len(self._runs) > 1 and sum(1 + len(kept.series) for kept in self._runs.values()) > _SERIES_KEPT_MAX:
             self._runs.popitem(last=False)
         return run
 
-    def _series(self, connection: sqlite3.Connection, run: _Run, name: str) -> Series:
+    def _series(self, connection: sqlite3.Connection, run: _RunState, name: str) -> SeriesState:
         series = run.series.get(name)
         if series is None:
             made = connection.execute(
                 "INSERT INTO series (run, name, count, next_step, first_step, last_step) VALUES (?, ?, 0, 0, 0, 0)",
                 (run.id, name),
             )
-            series = run.series[name] = Series(made.lastrowid or 0, tail_known=True)
+            series = run.series[name] = SeriesState(made.lastrowid or 0, tail_known=True)
         return series
 
 
-def _placed(part: Part, series: Series, arrivals: int) -> Iterable[Chunk]:
+def _placed(part: MetricBatch, series: SeriesState, arrivals: int) -> Iterable[Chunk]:
     """The chunks of a part with their place in the run, and the steps that the server gives."""
     if part.mixed is not None:
         steps = _given(part.mixed.steps, series.next_step)
-        return [chunk.moved(arrivals) for chunk in chunks_of(replace(part.mixed, steps=steps))]
-    if part.numbered:
+        return [chunk.shifted(arrivals) for chunk in pack(replace(part.mixed, steps=steps))]
+    if part.stepless:
         count = sum(chunk.count for chunk in part.chunks)
         if series.next_step > slot.STEP_MAX - count:
             raise FormatError(_NO_STEP_LEFT)
-        return [chunk.moved(arrivals, series.next_step) for chunk in part.chunks]
-    return [chunk.moved(arrivals) for chunk in part.chunks]
+        return [chunk.shifted(arrivals, series.next_step) for chunk in part.chunks]
+    return [chunk.shifted(arrivals) for chunk in part.chunks]
 
 
 def _given(steps: Sequence[int], next_step: int) -> array[int]:
