@@ -59,8 +59,8 @@ def test_a_request_carries_a_whole_range_of_metrics():
 
 def test_a_batch_is_a_few_rows_of_the_database():
     batch = batches.from_range(curve(32_000))
-    assert len(batch.parts) == 8
-    assert sum(len(part.chunks) for part in batch.parts) <= 16
+    assert len(batch.metrics) == 8
+    assert sum(len(part.chunks) for part in batch.metrics) <= 16
 
 
 CALLS = 10_000

@@ -16,10 +16,9 @@ from steplog.cli.demo.scenario import Scenario
 from steplog.cli.demo.verify import NAMESPACE, PROJECT, Calls, Counts, Database, Ledger, count, fingerprint, latency
 from steplog.cli.demo.worker import Model
 from steplog.journal import slot
-from steplog.server.batch import metric_batch
+from steplog.server.batch import metric_batch, point_from_json
 from steplog.server.chunk import Chunk, Points, concatenate, decode, encode
 from steplog.server.store import SqliteStore
-from steplog.server.validation import point
 
 STEPS = 60
 CALLS = 3 * STEPS
@@ -37,7 +36,7 @@ def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
 
     def arrive(name: str, value: object, step: int | None) -> None:
         given = slot.NO_STEP if step is None else step
-        store.add_metric(run, metric_batch(name, point(msgspec.json.encode(value), given, time.time_ns())))
+        store.add_metric(run, metric_batch(name, point_from_json(msgspec.json.encode(value), given, time.time_ns())))
 
     log = ledger.timed(arrive)
     for step in range(STEPS):

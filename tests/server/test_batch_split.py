@@ -29,7 +29,7 @@ def expected(records: Range) -> dict[str, list[tuple[int, object, int | None, in
 
 def found(batch: Batch) -> dict[str, list[tuple[int, object, int | None, int]]]:
     by_name = {}
-    for part in batch.parts:
+    for part in batch.metrics:
         points = part.mixed or concatenate([decode(chunk) for chunk in part.chunks])
         values = [repr(bytes(value) if isinstance(value, msgspec.Raw) else value) for value in points.values()]
         steps = [None if part.stepless or step == slot.NO_STEP else step for step in points.steps]
@@ -66,7 +66,7 @@ def test_arrivals_count_records_not_positions():
 
 def test_a_long_metric_is_cut_into_chunks_of_about_one_size():
     batch = from_range(range_of([("a", float(at), at) for at in range(10_000)]))
-    assert [chunk.count for chunk in batch.parts[0].chunks] == [3333, 3333, 3334]
+    assert [chunk.count for chunk in batch.metrics[0].chunks] == [3333, 3333, 3334]
 
 
 @pytest.mark.parametrize(
@@ -105,5 +105,5 @@ def test_a_bool_that_is_neither_true_nor_false_is_refused():
 
 
 def test_nan_and_infinities_are_plain_numbers_in_a_batch():
-    (part,) = from_range(range_of([("a", math.nan), ("a", math.inf), ("a", -1.0)])).parts
+    (part,) = from_range(range_of([("a", math.nan), ("a", math.inf), ("a", -1.0)])).metrics
     assert (part.chunks[0].low, part.chunks[0].high) == (-1.0, math.inf)

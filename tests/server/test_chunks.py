@@ -102,7 +102,7 @@ def test_parts_and_choices_of_points_keep_their_payloads(rows, data):
     wanted = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
     assert as_rows(points.part(first, len(rows))) == as_rows(points)[first:]
     kept = [row for row, want in zip(as_rows(points), wanted, strict=True) if want]
-    assert as_rows(points.only(wanted)) == kept
+    assert as_rows(points.select(wanted)) == kept
 
 
 @given(st.lists(FLOATS, min_size=1))

@@ -11,14 +11,14 @@ import pytest
 from server.batches import range_of
 from steplog.server.batch import from_range
 from steplog.server.chunk import Chunk, decode
-from steplog.server.curve import Bucket, reduce_chunks
+from steplog.server.curve import Bucket, downsample
 
 
 def chunks_of(values: list[Any], steps: list[int], size: int) -> list[Chunk]:
     chunks, first = [], 0
     while first < len(values):
         records = [("a", v, s) for v, s in zip(values[first : first + size], steps[first : first + size], strict=True)]
-        chunks += [chunk.shifted(first) for part in from_range(range_of(records)).parts for chunk in part.chunks]
+        chunks += [chunk.shifted(first) for part in from_range(range_of(records)).metrics for chunk in part.chunks]
         first += size
     return chunks
 
@@ -27,7 +27,7 @@ def reduced(chunks: list[Chunk], points: int, low: int | None = None, high: int 
     def last(chunk: Chunk) -> Any:
         return decode(chunk).values()[-1]
 
-    return reduce_chunks(chunks, points, low, high, decode, last)
+    return downsample(chunks, points, low, high, decode, last)
 
 
 def check(buckets: list[Bucket], values: list[float], steps: list[int], points: int) -> None:
@@ -93,7 +93,7 @@ def test_many_chunks_are_drawn_from_their_summaries_alone():
     def never(_: Chunk) -> Any:
         raise AssertionError("a point was read")
 
-    buckets = reduce_chunks(chunks, 1000, None, None, never, lambda chunk: chunk.last)
+    buckets = downsample(chunks, 1000, None, None, never, lambda chunk: chunk.last)
     check(buckets, [float(at) for at in range(3000)], list(range(3000)), 1000)
 
 

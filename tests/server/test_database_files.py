@@ -35,7 +35,7 @@ FILES = {
     "text": (lambda path: path.write_text("notes, not a database\n" * 99), "is not a database"),
     "short": (lambda path: path.write_bytes(b"SQLite format 3\0"), "is not a database"),
     "image": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(9999)), "is not a database"),
-    "foreign": (make_foreign, "of something else"),
+    "foreign": (make_foreign, "of another program"),
     "newer": (make_newer, "schema version 3"),
     "cut": (make_cut, "cannot be used"),
     "directory": (lambda path: path.mkdir(), "cannot be used"),

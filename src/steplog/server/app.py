@@ -1,26 +1,31 @@
-"""The application: the paths of the API, and the gate before them.
+"""The ASGI application: access control, API routes, and the page's static files.
 
 ::
 
-    request ─▶ Gate (Host, key or token) ─▶ route ─▶ fields, decoders ─▶ Store ─▶ answer
-                                           └─▶ the page's files (pages), which need neither
+    request ─▶ AccessMiddleware ─▶ endpoint ─▶ validation, decoders ─▶ SqliteStore ─▶ response
+                                └─▶ static file of the page: public, holds no data
+
+The page's files are read once, so a request path never reaches the file system.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from steplog.delivery.wire import API
-from steplog.server import pages, routes_catalog, routes_metrics
+from steplog.server import routes_catalog, routes_metrics
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
-from steplog.server.store_types import Store
+from steplog.server.store import SqliteStore
 
 __all__ = ["create_app"]
 
@@ -29,16 +34,24 @@ _NAMESPACE = f"{API}/{{namespace}}/projects/"
 _PROJECT = f"{_NAMESPACE}{{project}}/"
 _RUNS = f"{_PROJECT}runs/"
 _RUN = f"{_RUNS}{{run}}/"
+_PAGE = Path(__file__).with_name("page")
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_PROJECT_PAGE = "/{namespace}/projects/{project}"
+_RUN_PAGE = f"{_PROJECT_PAGE}/runs/{{run}}"
+_INDEX_PATHS = ("/", _PROJECT_PAGE, f"{_PROJECT_PAGE}/", _RUN_PAGE, f"{_RUN_PAGE}/")
 
 
 def create_app(
-    store: Store, *, hosts: AllowedHosts, secret: str = "", open_namespaces: bool = True, stock: bool = False
+    store: SqliteStore, *, hosts: AllowedHosts, secret: str = "", open_namespaces: bool = True, stock: bool = False
 ) -> Starlette:
-    """The application over a store, which the caller closes after it.
+    """Build the application; the caller closes ``store`` afterwards.
 
-    ``hosts`` are the Host headers that are answered, ``secret`` is that of the state file. With
-    ``open_namespaces`` a namespace is made when a project is first made in it. With ``stock`` it is a server
-    without any of steplog's additions, for tests of the client.
+    Args:
+        store: the database.
+        hosts: the accepted Host headers.
+        secret: from the state file, for the instance proof.
+        open_namespaces: create a namespace with its first project.
+        stock: serve only the original API, for tests of the client.
     """
     routes = [
         Route(f"{API}/verify-api-key/", routes_catalog.KeyCheck),
@@ -54,7 +67,7 @@ def create_app(
             Route(f"{API}/namespaces/", routes_catalog.NamespaceList),
             Route(f"{_RUN}metrics/batch/", routes_metrics.BatchUpload),
             Route(f"{_RUN}series/", routes_metrics.SeriesList),
-            *pages.routes(),
+            *_page_routes(),
         ]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
 
@@ -63,16 +76,31 @@ def create_app(
         yield
         decoders.shutdown()
 
+    page_token = None if stock else store.page_token
     app = Starlette(
         routes=routes,
-        middleware=[
-            Middleware(
-                AccessMiddleware, hosts=hosts, users=store.users(), page_token=None if stock else store.page_token
-            )
-        ],
+        middleware=[Middleware(AccessMiddleware, hosts=hosts, users=store.users(), page_token=page_token)],
         exception_handlers=ERROR_RESPONSES,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.service = AppState(store, decoders, secret, open_namespaces, stock)
+    app.state.steplog = AppState(store, decoders, secret, open_namespaces, stock)
     return app
+
+
+def _page_routes() -> list[Route]:
+    files = sorted(file for file in _PAGE.rglob("*") if file.suffix in _MEDIA_TYPES)
+    endpoints = {file.relative_to(_PAGE).as_posix(): _static(file) for file in files}
+    index = endpoints.pop("index.html")
+    return [Route(f"/page/{name}", endpoint) for name, endpoint in endpoints.items()] + [
+        Route(path, index) for path in _INDEX_PATHS
+    ]
+
+
+def _static(file: Path) -> Callable[[Request], Awaitable[Response]]:
+    content, media_type = file.read_bytes(), _MEDIA_TYPES[file.suffix]
+
+    async def respond(_request: Request) -> Response:
+        return Response(content, media_type=media_type)
+
+    return respond

@@ -1,20 +1,20 @@
-"""A batch: the records of a range, by metric name, packed and ready to be stored.
+"""A batch: the records of a range, grouped by metric and packed into chunks.
 
-Pure, and all that costs processor time happens here, before the one thread that writes is asked. The records
-of a name keep the order of their positions. What only that thread knows is left open, and cheap to add:
+Pure. The CPU-bound work is done here, in parallel, before the single writing thread takes over. What only that thread
+knows is added later:
 
-- where in its run the batch lands: arrivals count from 0 at the batch's first record (``Chunk.moved``);
-- the steps that the server gives. A name whose records all lack a step is *numbered*: its chunks count from 0
-  and are moved too. A name with and without steps is handed over as points, and packed when they have steps.
+- Arrivals count from 0; ``Chunk.shifted`` moves them to their place in the run.
+- A metric without any step counts from 0 and is shifted likewise (``stepless``). One with some steps stays ``mixed``
+  points, packed once the others are assigned.
 
-A range of many names with few records each is not packed at all: its ``body`` is kept as it came (``unpacked``).
+A range of many names with few records each is not packed but stored as it came (``body``, see ``unpacked``).
 
-In most batches the names come around in the same order with each step of the training, so that the records of
-each name are every k-th slot: slices with a stride, without a look at a single record.
+Usually the names repeat in the same order with each training step, so the records of one name are a strided slice.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from array import array
@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, pairwise
 from operator import itemgetter
+from typing import Any
 
 import msgspec
 
@@ -31,22 +32,32 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.chunk import POINTS_MAX, Chunk, Points, encode
 
-__all__ = ["JSON_DEPTH_MAX", "Batch", "MetricBatch", "check_json", "from_range", "metric_batch", "pack"]
+__all__ = [
+    "JSON_DEPTH_MAX",
+    "Batch",
+    "MetricBatch",
+    "check_json",
+    "from_range",
+    "metric_batch",
+    "pack",
+    "point_from_json",
+]
 
 JSON_DEPTH_MAX = 500
-_DIGITS_MAX = 4300  # what Python's own reader of JSON takes, sys.int_info.default_max_str_digits
+_DIGITS_MAX = 4300  # of Python's json: sys.int_info.default_max_str_digits
 _PERIOD_TRIES = 4
-_MANY_NAMES, _FEW_POINTS = 256, 128  # of a range that is not worth packing by itself
-_PAYLOAD_BYTES_MAX = 256 * 1024  # of a chunk's payloads, unless a single one is longer
+_MANY_NAMES, _FEW_POINTS = 256, 128  # at least this many names, fewer points each: not packed
+_PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
 _WORDS = slot.SLOT_BYTES // 8
 _NO_STEP_TOP = 0x80  # the highest byte of NO_STEP
+_NON_FINITE = {b'"NaN"': math.nan, b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DIGITS_MAX + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class MetricBatch:
-    """The records of one name: chunks, or points whose steps are not all known yet."""
+    """The records of one metric: chunks, or ``mixed`` points of which only some have a step."""
 
     name: str
     chunks: Sequence[Chunk]
@@ -56,36 +67,29 @@ class MetricBatch:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The records of a range, by name; ``source`` is the range itself.
-
-    ``body``, if there is one, is the range as it came: it may wait, and has no parts until it is ``packed``.
-    """
+    """The records of the range ``source``: packed in ``metrics``, or unpacked in ``body``."""
 
     source: Range
     records: int
-    parts: Sequence[MetricBatch]
+    metrics: Sequence[MetricBatch]
     body: bytes = b""
 
-    def packed(self) -> Batch:
-        """The same batch with its parts."""
-        return from_range(self.source) if self.body else self
-
-    def rest(self, mark: int) -> Batch:
-        """The same batch without what lies below ``mark``, which is inside its range."""
+    def above(self, mark: int) -> Batch:
+        """The records from position ``mark`` on, which is inside the range."""
         return from_range(self.source.part(mark, self.source.end))
 
 
 def from_range(records: Range, body: bytes = b"") -> Batch:
-    """The batch of a range, which came as ``body``.
+    """The batch of a range; given its encoded ``body``, it may stay unpacked.
 
-    Raises FormatError where a payload is not JSON, or a bool is neither 0 nor 1.
+    Raises FormatError for a payload that is not JSON or a bool other than 0 and 1.
     """
     count = records.records
     if not count:
         return Batch(records, 0, ())
     live = records
     if count < records.end - records.first:
-        live = replace(records, slots=b"".join(compress(_each(records.slots), slot.kinds_of(records.slots))))
+        live = replace(records, slots=b"".join(compress(_split(records.slots), slot.kinds_of(records.slots))))
     payloads = {index: live.payloads[a:b] for index, a, b in live.payload_spans()}
     _check_values(live, payloads)
     some_lack_steps = _NO_STEP_TOP in live.slots[7 :: slot.SLOT_BYTES]
@@ -107,11 +111,11 @@ def _check_values(live: Range, payloads: dict[int, bytes]) -> None:
     if slot.KIND_BOOL in kinds:
         bools = compress(_words(live.slots)[1::_WORDS], [kind == slot.KIND_BOOL for kind in kinds])
         if any(word not in (0, 1) for word in bools):
-            raise FormatError("a bool that is neither 0 nor 1")
+            raise FormatError("a bool must be 0 or 1")
 
 
 def metric_batch(name: str, points: Points, some_lack_steps: bool = True) -> MetricBatch:
-    """The part of one name; ``some_lack_steps`` may be False where each point is known to have a step."""
+    """The batch of one metric; ``some_lack_steps=False`` skips the check for missing steps."""
     missing = points.steps.count(slot.NO_STEP) if some_lack_steps else 0
     if not missing:
         return MetricBatch(name, pack(points))
@@ -121,7 +125,7 @@ def metric_batch(name: str, points: Points, some_lack_steps: bool = True) -> Met
 
 
 def pack(points: Points) -> list[Chunk]:
-    """The chunks of points, of about the same size each."""
+    """Encode points as chunks of about equal size."""
     count = len(points.kinds)
     pieces = max(-(-count // POINTS_MAX), min(count, -(-len(points.payloads) // _PAYLOAD_BYTES_MAX)))
     if pieces == 1:
@@ -131,7 +135,7 @@ def pack(points: Points) -> list[Chunk]:
 
 
 def _by_period(live: Range) -> Iterator[tuple[str, Points]] | None:
-    """The points of each name where the names repeat with a period; None where they do not."""
+    """The points of each name, if the names repeat with a period."""
     words = _words(live.slots)
     keys = words[3::_WORDS]  # name and kind
     count, first, period = len(keys), keys[0], 0
@@ -146,7 +150,7 @@ def _by_period(live: Range) -> Iterator[tuple[str, Points]] | None:
             return None
     else:
         return None
-    # Two numbers may stand for one name, when a writer declared it twice.
+    # A writer may have declared a name twice.
     names = [live.names[key & 0xFFFF_FFFF] for key in keys[:period]]
     if len(set(names)) < period:
         return None
@@ -171,7 +175,7 @@ def _by_period(live: Range) -> Iterator[tuple[str, Points]] | None:
 
 
 def _by_name(live: Range, payloads: dict[int, bytes]) -> Iterator[tuple[str, Points]]:
-    """The points of each name, whatever their order."""
+    """The points of each name, in any order."""
     numbers = array("I")
     numbers.frombytes(live.slots)
     if sys.byteorder == "big":
@@ -180,7 +184,7 @@ def _by_name(live: Range, payloads: dict[int, bytes]) -> Iterator[tuple[str, Poi
     by_number = {number: places[name] for number, name in live.names.items()}
     for place, number in enumerate(numbers[6 :: slot.SLOT_BYTES // 4]):
         by_number[number].append(place)
-    slots = list(_each(live.slots))
+    slots = list(_split(live.slots))
     for name, indices in places.items():
         if not indices:
             continue
@@ -206,22 +210,48 @@ def _words(slots: bytes) -> array[int]:
     return words
 
 
-def _each(slots: bytes) -> Iterator[bytes]:
+def _split(slots: bytes) -> Iterator[bytes]:
     return (slots[at : at + slot.SLOT_BYTES] for at in range(0, len(slots), slot.SLOT_BYTES))
 
 
-def check_json(text: bytes) -> None:
-    """Raise FormatError unless ``text`` is one JSON value that any reader of JSON can take.
+def point_from_json(text: bytes, step: int | None, time_ns: int) -> Points:
+    """One point with the value ``text``, valid JSON."""
+    kind, word, payload = _word(text)
+    steps = array("q", [slot.NO_STEP if step is None else step])
+    return Points(bytes((kind,)), word, steps, array("q", [time_ns]), range(1), payload)
 
-    Nested at most ``JSON_DEPTH_MAX`` deep, no number of more than 4,300 digits, valid UTF-8: one value that
-    is not would make the whole list of a run's metrics unreadable.
+
+def _word(text: bytes) -> tuple[int, array[int], bytes]:
+    """The kind, the 64-bit word and the payload of a value."""
+    if text in (b"true", b"false"):
+        return slot.KIND_BOOL, array("q", [text == b"true"]), b""
+    value: Any = _NON_FINITE.get(text)
+    if value is None and text[:1] in b"-0123456789":
+        try:
+            value = msgspec.json.decode(text)
+        except msgspec.MsgspecError:
+            value = None  # beyond a float's range: kept as text
+    if isinstance(value, float):
+        word = array("q")
+        word.frombytes(array("d", [value]).tobytes())
+        return slot.KIND_FLOAT, word, b""
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return slot.KIND_INT, array("q", [value]), b""
+    return slot.KIND_JSON, array("q", [len(text)]), text
+
+
+def check_json(text: bytes) -> None:
+    """Raise FormatError unless ``text`` is a JSON value that any parser accepts.
+
+    UTF-8, nested at most ``JSON_DEPTH_MAX`` deep, numbers of at most 4,300 digits. One bad value would make the whole
+    list of a run's metrics unreadable.
     """
     try:
         text.decode()
         msgspec.json.decode(text, type=msgspec.Raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise FormatError(f"not JSON: {error}") from None
-    # From here on each quote has its partner.
+    # Quotes are balanced from here on.
     if text.count(b"[") + text.count(b"{") > JSON_DEPTH_MAX and _depth(text) > JSON_DEPTH_MAX:
         raise FormatError(f"JSON nested deeper than {JSON_DEPTH_MAX}")
     if len(text) > _DIGITS_MAX and _LONG_NUMBER.search(_STRINGS.sub(b"", text)):

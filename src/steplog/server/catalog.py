@@ -1,6 +1,6 @@
-"""Users, namespaces, projects and runs: the statements that read and write them.
+"""The statements for users, namespaces, projects and runs.
 
-Each function takes a connection; those that change something are called inside a transaction.
+Functions that write are called inside a transaction.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _SECOND_WORDS = (  # noqa: SIM905
 
 
 def now() -> str:
-    """The time in ISO 8601, UTC, to the microsecond."""
+    """The current time in ISO 8601, UTC, with microseconds."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -70,7 +70,7 @@ def users(connection: sqlite3.Connection) -> list[UserRow]:
 
 
 def put_user(connection: sqlite3.Connection, username: str, slug: str, email: str, key_hash: bytes) -> UserRow:
-    """The user of that name with that email and key."""
+    """Create the user, or set its email and key."""
     connection.execute(
         "INSERT INTO users (uuid, username, slug, email, key_hash) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (username) DO UPDATE SET email = excluded.email, key_hash = excluded.key_hash",
@@ -80,7 +80,7 @@ def put_user(connection: sqlite3.Connection, username: str, slug: str, email: st
 
 
 def namespace(connection: sqlite3.Connection, slug: str) -> NamespaceRow | None:
-    """The namespace of that slug."""
+    """The namespace with this slug."""
     row = connection.execute(f"{_NAMESPACE} WHERE slug = ?", (slug,)).fetchone()
     return NamespaceRow(*row) if row else None
 
@@ -91,7 +91,7 @@ def namespaces(connection: sqlite3.Connection) -> list[NamespaceRow]:
 
 
 def put_namespace(connection: sqlite3.Connection, slug: str) -> NamespaceRow:
-    """The namespace of that slug, made where missing."""
+    """The namespace with this slug, created if missing."""
     connection.execute(
         "INSERT INTO namespaces (uuid, slug, display_name) VALUES (?, ?, ?) ON CONFLICT (slug) DO NOTHING",
         (str(uuid.uuid4()), slug, slug),
@@ -106,30 +106,30 @@ def projects(connection: sqlite3.Connection, namespace_id: int) -> list[ProjectR
 
 
 def project(connection: sqlite3.Connection, namespace_slug: str, slug: str) -> ProjectRow | None:
-    """One project, by the slugs of its namespace and its own."""
+    """The project with these slugs."""
     row = connection.execute(f"{_PROJECT} WHERE n.slug = ? AND p.slug = ?", (namespace_slug, slug)).fetchone()
     return ProjectRow(*(*row[:7], NamespaceRow(*row[7:]))) if row else None
 
 
 def add_project(
-    connection: sqlite3.Connection, place: NamespaceRow, slug: str, display_name: str, visibility: str
+    connection: sqlite3.Connection, namespace_row: NamespaceRow, slug: str, display_name: str, visibility: str
 ) -> ProjectRow:
-    """Make a project."""
-    if project(connection, place.slug, slug) is not None:
-        raise TakenError(f"a project {slug} exists in {place.slug}")
+    """Create a project; TakenError if the slug is in use."""
+    if project(connection, namespace_row.slug, slug) is not None:
+        raise TakenError(f"{namespace_row.slug} already has a project {slug}")
     connection.execute(
         "INSERT INTO projects (uuid, namespace, slug, display_name, visibility, date_created)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (str(uuid.uuid4()), place.id, slug, display_name, visibility, now()),
+        (str(uuid.uuid4()), namespace_row.id, slug, display_name, visibility, now()),
     )
-    made = project(connection, place.slug, slug)
-    if made is None:
-        raise MissingError("the namespace is gone")
-    return made
+    created = project(connection, namespace_row.slug, slug)
+    if created is None:
+        raise MissingError("the namespace does not exist")
+    return created
 
 
 def delete_project(connection: sqlite3.Connection, project_id: int) -> None:
-    """Remove a project, its runs and their metrics."""
+    """Delete a project, its runs and their metrics."""
     run_ids = connection.execute("SELECT id FROM runs WHERE project = ?", (project_id,)).fetchall()
     for (run_id,) in run_ids:
         for (series_id,) in connection.execute("SELECT id FROM series WHERE run = ?", (run_id,)).fetchall():
@@ -143,23 +143,23 @@ def delete_project(connection: sqlite3.Connection, project_id: int) -> None:
     connection.execute("DELETE FROM projects WHERE id = ?", (project_id,))
 
 
-def runs(connection: sqlite3.Connection, project_id: int, after: int, limit: int | None) -> list[RunRow]:
-    """Runs of a project, oldest first, without the first ``after``."""
+def runs(connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None) -> list[RunRow]:
+    """Runs of a project, oldest first."""
     rows = connection.execute(
         f"{_RUN} WHERE r.project = ? ORDER BY r.id LIMIT ? OFFSET ?",
-        (project_id, -1 if limit is None else limit, after),
+        (project_id, -1 if limit is None else limit, offset),
     )
     return [RunRow(*row) for row in rows]
 
 
 def runs_of_slug(connection: sqlite3.Connection, project_id: int, slug: str) -> list[RunRow]:
-    """Runs of a project whose name makes that slug, oldest first: names are unique, their slugs need not be."""
+    """The runs whose name has this slug, oldest first; unlike names, slugs are not unique."""
     rows = connection.execute("SELECT id, name FROM runs WHERE project = ? ORDER BY id", (project_id,)).fetchall()
     return [_run_by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
 
 
 def run(connection: sqlite3.Connection, namespace_slug: str, project_slug: str, run_uuid: str) -> RunRow | None:
-    """One run."""
+    """The run with this uuid."""
     row = connection.execute(
         f"{_RUN} JOIN namespaces n ON n.id = p.namespace WHERE r.uuid = ? AND p.slug = ? AND n.slug = ?",
         (run_uuid, project_slug, namespace_slug),
@@ -176,7 +176,7 @@ def add_run(
     status: str,
     idempotency_key: str | None,
 ) -> RunRow:
-    """Make a run, or find the one that the same key made."""
+    """Create a run, or return the one created with this key."""
     if idempotency_key is not None:
         row = connection.execute(
             f"{_RUN} WHERE r.project = ? AND r.idempotency_key = ?", (project_id, idempotency_key)
@@ -184,11 +184,11 @@ def add_run(
         if row:
             return RunRow(*row)
     if connection.execute("SELECT 1 FROM projects WHERE id = ?", (project_id,)).fetchone() is None:
-        raise MissingError("the project is gone")
+        raise MissingError("the project does not exist")
     if name is None:
         name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}_{random.randint(100, 999)}"
-    moment = now()
-    made = connection.execute(
+    created = now()
+    inserted = connection.execute(
         "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated,"
         " idempotency_key, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         (
@@ -198,16 +198,16 @@ def add_run(
             _free_name(connection, project_id, name),
             description,
             status,
-            moment,
-            moment,
+            created,
+            created,
             idempotency_key,
         ),
     )
-    return _run_by_id(connection, made.lastrowid)
+    return _run_by_id(connection, inserted.lastrowid)
 
 
 def set_status(connection: sqlite3.Connection, run_id: int, status: str | None) -> RunRow:
-    """Set a run's status, if one is given, and its date of change."""
+    """Set a run's status, unless None, and its date of change."""
     connection.execute(
         "UPDATE runs SET status = coalesce(?, status), date_updated = ? WHERE id = ?", (status, now(), run_id)
     )
@@ -217,7 +217,7 @@ def set_status(connection: sqlite3.Connection, run_id: int, status: str | None) 
 def _run_by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
     row = connection.execute(f"{_RUN} WHERE r.id = ?", (run_id,)).fetchone()
     if row is None:
-        raise MissingError("the run is gone")
+        raise MissingError("the run does not exist")
     return RunRow(*row)
 
 

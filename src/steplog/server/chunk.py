@@ -1,27 +1,23 @@
-"""Chunks: some thousand points of one metric of one run, in one row.
+"""Chunks: up to ``POINTS_MAX`` points of one metric in one row.
 
-A chunk is a *summary*, which is all that a curve of many points needs, and *data*, which gives every point
-back exactly. The data is one MessagePack array::
+A chunk has a *summary*, enough for a long curve, and *data*, which restores every point exactly: a MessagePack array ::
 
     kinds      the kind of all points (slot.KIND_*), or one byte a point
-    words      ┐ the eight bytes of each value: float64, int64, 0 or 1, or the length of its JSON text
+    words      ┐ the 64 bits of each value: float64, int64, 0 or 1, or the length of its JSON text
     steps      │
     times      │ columns (see columns)
     arrivals   ┘
-    deflated   ┐ the streams that hold the planes of the columns, in this order
+    deflated   ┐ the streams with the planes of the columns, in this order
     noise      ┘
-    payloads   the JSON texts one after the other, deflated
+    payloads   the JSON texts, concatenated and deflated
 
-The first arrival, step, time and word are in the row, which is why a chunk can be packed before it is known
-where in its run it lands: ``moved`` gives it its place.
+The first word, step, time and arrival are in the row, so a chunk can be packed before its place in the run is known:
+``shifted`` sets it. *Arrival* is a point's index among all points of its run, in order of storage.
 
-*Arrival* is a point's number among all points of its run, in the order in which the server stored them,
-without a gap.
+A summary's ``low`` and ``high`` cover numbers alone: booleans as 0 and 1, no NaN; None without any. ``last`` is the last
+value: a number, or JSON text up to ``LAST_BYTES_MAX``, else None.
 
-In a summary ``low`` and ``high`` are over the numbers alone: NaN, text and the like are passed over, booleans
-count as 0 and 1, and both are None where there is no number. ``last`` is the last value as the database keeps
-it: an int or a finite or infinite float as itself, anything else as its JSON text, and None where that is longer
-than ``LAST_BYTES_MAX`` and has to be read from the data.
+Pure.
 """
 
 from __future__ import annotations
@@ -59,7 +55,7 @@ Number = int | float
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Points of one metric, unpacked: one entry each in every field but ``payloads``."""
+    """Decoded points of one metric: one entry each in every field but ``payloads``."""
 
     kinds: bytes
     words: array[int]
@@ -70,7 +66,7 @@ class Points:
 
     @property
     def kind(self) -> int | None:
-        """The one kind of all points; None where they differ or there is none."""
+        """The kind of all points; None if they differ or there are none."""
         kinds = self.kinds
         return kinds[0] if kinds and kinds.count(kinds[0]) == len(kinds) else None
 
@@ -87,7 +83,7 @@ class Points:
             self.payloads[before : before + inside],
         )
 
-    def only(self, wanted: Sequence[bool]) -> Points:
+    def select(self, wanted: Sequence[bool]) -> Points:
         """The points for which ``wanted`` is true."""
         texts = [value for value in self.values() if isinstance(value, msgspec.Raw)] if self.payloads else []
         kept = compress(texts, [want for want, kind in zip(wanted, self.kinds, strict=True) if kind == slot.KIND_JSON])
@@ -105,13 +101,13 @@ class Points:
         return sum(word for kind, word in pairs if kind == slot.KIND_JSON)
 
     def floats(self) -> array[float]:
-        """The words read as float64, whatever their kind."""
+        """The words as float64, whatever their kind."""
         values = array("d")
         values.frombytes(self.words.tobytes())
         return values
 
     def values(self) -> list[Any]:
-        """Each value as a float, an int, a bool, or ``msgspec.Raw`` with JSON text."""
+        """The values: float, int, bool, or ``msgspec.Raw`` with JSON text."""
         kind = self.kind
         if kind == slot.KIND_FLOAT:
             return self.floats().tolist()
@@ -132,7 +128,7 @@ class Points:
         return values
 
     def numbers(self) -> Sequence[Number | None]:
-        """Each value as a number; None, or NaN, where it is none."""
+        """The values as numbers; None for JSON text."""
         kind = self.kind
         if kind == slot.KIND_FLOAT:
             return self.floats()
@@ -143,7 +139,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk's row: its summary, the first entries of its columns, and its data."""
+    """A chunk: its summary, the first entries of its columns, and its data."""
 
     count: int
     first_arrival: int
@@ -160,8 +156,8 @@ class Chunk:
     data: bytes
 
     def shifted(self, arrivals: int, steps: int = 0) -> Chunk:
-        """The same points, ``arrivals`` later in their run and with ``steps`` added to each step."""
-        # Not dataclasses.replace, which takes five times as long; a batch of many names moves as many chunks.
+        """The chunk with ``arrivals`` and ``steps`` added."""
+        # dataclasses.replace is five times slower; this runs once a name and batch.
         return Chunk(
             self.count,
             self.first_arrival + arrivals,
@@ -195,7 +191,7 @@ _unpack = msgspec.msgpack.Decoder(_Data).decode
 
 
 def encode(points: Points) -> Chunk:
-    """The chunk of at least one point."""
+    """Encode at least one point."""
     columns = ColumnWriter()
     kind = points.kind
     data = _Data(
@@ -231,7 +227,7 @@ def encode(points: Points) -> Chunk:
 
 
 def decode(chunk: Chunk, *, values_only: bool = False) -> Points:
-    """Every point of a chunk, as it was; with ``values_only`` times and arrivals are left out."""
+    """Decode a chunk; ``values_only`` leaves out times and arrivals."""
     data = _unpack(chunk.data)
     columns = ColumnReader(chunk.count, data.deflated, data.noise)
     words = columns.take(data.words, chunk.first_word)
@@ -247,7 +243,7 @@ def decode(chunk: Chunk, *, values_only: bool = False) -> Points:
 
 
 def concatenate(parts: Sequence[Points]) -> Points:
-    """Points one after the other."""
+    """Concatenate points."""
     words, steps, times, arrivals = array("q"), array("q"), array("q"), array("q")
     for part in parts:
         words.extend(part.words)
@@ -259,17 +255,16 @@ def concatenate(parts: Sequence[Points]) -> Points:
 
 
 def number_range(numbers: Sequence[Number | None]) -> tuple[Number | None, Number | None]:
-    """The least and the greatest of the numbers; NaN and None are passed over."""
+    """The minimum and maximum, ignoring NaN and None."""
     if isinstance(numbers, array) and not _holds_nan(numbers):
         return min(numbers), max(numbers)
-    # A NaN is the only number that differs from itself.
+    # Only NaN differs from itself.
     real = [number for number in numbers if number is not None and number == number]
     return (min(real), max(real)) if real else (None, None)
 
 
 def _holds_nan(numbers: array[float] | array[int]) -> bool:
-    """Whether NaN may be among the numbers."""
-    # Infinities that cancel give NaN too; the caller's slow way is right for them as well.
+    """Whether there may be a NaN; opposite infinities are a harmless false positive."""
     return numbers.typecode == "d" and math.isnan(sum(numbers))
 
 
@@ -280,5 +275,5 @@ def _last(points: Points, number: Number | None) -> Number | str | None:
         return text.decode() if len(text) <= LAST_BYTES_MAX else None
     if kind == slot.KIND_BOOL:
         return "true" if number else "false"
-    # The database reads NaN as NULL.
+    # SQLite stores NaN as NULL.
     return '"NaN"' if isinstance(number, float) and math.isnan(number) else number

@@ -1,8 +1,8 @@
-"""Merging: small chunks of a series become large ones.
+"""Compaction: small chunks of a series are merged into larger ones.
 
-Chunks below ``_FULL`` points are merged when ``FANOUT`` of about one size have gathered at the end of the series
-(sizes of 1, 16 and 256 points up), so a point is written anew at most three times, and a series has at most 45 chunks
-that are not full, or as many more as wait for their turn.
+``FANOUT`` chunks of one tier (1, 16, 256 points up) at the end of a series are merged into one, until it is full
+(``_FULL`` points or ``_FULL_BYTES``). So a point is rewritten at most three times, and a series has at most 45 chunks
+that are not full, plus those whose merge was deferred.
 """
 
 from __future__ import annotations
@@ -12,22 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
+from steplog.journal import slot
 from steplog.server.batch import pack
 from steplog.server.chunk import Chunk, Number, concatenate, decode
 from steplog.server.schema import SERIES_SHIFT
 
-__all__ = [
-    "CHUNK_COLUMNS",
-    "FANOUT",
-    "INSERT_CHUNK",
-    "INSERT_POINTS",
-    "SeriesState",
-    "due",
-    "is_full",
-    "merge",
-    "read_tail",
-    "row",
-]
+__all__ = ["CHUNK_COLUMNS", "FANOUT", "SeriesState", "insert_chunks", "merge", "merge_size", "read_tail"]
 
 FANOUT = 16
 _TIERS = (16, 256, 1024)
@@ -37,13 +27,12 @@ _TAIL_MAX = 1024
 _SUMMARY = [entry.name for entry in fields(Chunk) if entry.name != "data"]
 _summary_of = attrgetter(*_SUMMARY)
 CHUNK_COLUMNS = ", ".join(_SUMMARY)
-INSERT_CHUNK = f"INSERT INTO chunks (id, {CHUNK_COLUMNS}) VALUES (?{', ?' * len(_SUMMARY)})"  # noqa: S608 - constants
-INSERT_POINTS = "INSERT INTO points VALUES (?, ?)"
+_INSERT_CHUNK = f"INSERT INTO chunks (id, {CHUNK_COLUMNS}) VALUES (?{', ?' * len(_SUMMARY)})"  # noqa: S608 - constants
 
 
 @dataclass(slots=True)
 class SeriesState:
-    """What is needed of a series to append to it."""
+    """The state needed to append to a series."""
 
     id: int
     count: int = 0
@@ -52,23 +41,42 @@ class SeriesState:
     last_step: int = 0
     low: Number | None = None
     high: Number | None = None
-    chunks: int = 0  # how many numbers of chunks have been used
-    tail: list[tuple[int, int]] = field(default_factory=list)  # number and size of the chunks that may be merged
+    chunks: int = 0  # the next chunk's number
+    tail: list[tuple[int, int]] = field(default_factory=list)  # (number, count) of the last chunks that are not full
     tail_known: bool = False
 
+    def add(self, chunk: Chunk) -> int:
+        """Add a chunk to the totals and the tail; returns its id."""
+        if self.count == 0:
+            self.first_step = chunk.first_step
+        self.count += chunk.count
+        self.last_step = chunk.last_step
+        self.next_step = max(self.next_step, min(chunk.max_step + 1, slot.STEP_MAX))
+        if chunk.low is not None and (self.low is None or chunk.low < self.low):
+            self.low = chunk.low
+        if chunk.high is not None and (self.high is None or chunk.high > self.high):
+            self.high = chunk.high
+        number = self.chunks
+        self.chunks += 1
+        if _is_full(chunk.count, len(chunk.data)):
+            self.tail.clear()
+        else:
+            self.tail.append((number, chunk.count))
+        return self.id << SERIES_SHIFT | number
 
-def row(chunk_id: int, chunk: Chunk) -> tuple[object, ...]:
-    """A row of ``chunks``."""
-    return (chunk_id, *_summary_of(chunk))
+    def totals(self) -> tuple[object, ...]:
+        """The columns of the ``series`` row, the id last."""
+        return self.count, self.next_step, self.first_step, self.last_step, self.low, self.high, self.id
 
 
-def is_full(count: int, data_bytes: int) -> bool:
-    """Whether a chunk is merged no more."""
-    return count >= _FULL or data_bytes >= _FULL_BYTES
+def insert_chunks(connection: sqlite3.Connection, chunks: Sequence[tuple[int, Chunk]]) -> None:
+    """Insert chunks with these ids."""
+    connection.executemany(_INSERT_CHUNK, [(chunk_id, *_summary_of(chunk)) for chunk_id, chunk in chunks])
+    connection.executemany("INSERT INTO points VALUES (?, ?)", [(chunk_id, chunk.data) for chunk_id, chunk in chunks])
 
 
 def read_tail(connection: sqlite3.Connection, series: SeriesState) -> None:
-    """Find the chunks at the end of a series that may still be merged."""
+    """Read the chunks at the end of a series that are not full."""
     newest = connection.execute(
         "SELECT chunks.id, count, length(data) FROM chunks JOIN points USING (id)"
         " WHERE chunks.id >= ? AND chunks.id < ? ORDER BY chunks.id DESC LIMIT ?",
@@ -78,15 +86,15 @@ def read_tail(connection: sqlite3.Connection, series: SeriesState) -> None:
         series.chunks = (newest[0][0] & (1 << SERIES_SHIFT) - 1) + 1
     tail = []
     for chunk_id, count, data_bytes in newest:
-        if is_full(count, data_bytes):
+        if _is_full(count, data_bytes):
             break
         tail.append((chunk_id & (1 << SERIES_SHIFT) - 1, count))
     series.tail = tail[::-1]
     series.tail_known = True
 
 
-def due(tail: Sequence[tuple[int, int]]) -> int:
-    """How many of the last chunks are to be merged into one."""
+def merge_size(tail: Sequence[tuple[int, int]]) -> int:
+    """How many chunks at the end are due for merging."""
     for limit in _TIERS:
         small = 0
         while small < len(tail) and tail[-1 - small][1] < limit:
@@ -97,7 +105,7 @@ def due(tail: Sequence[tuple[int, int]]) -> int:
 
 
 def merge(connection: sqlite3.Connection, series: SeriesState, count: int) -> None:
-    """Put the last ``count`` chunks together; the new ones take the numbers of the first of them."""
+    """Merge the last ``count`` chunks; the result is numbered from the first of them."""
     first = series.tail[-count][0]
     bounds = (series.id << SERIES_SHIFT | first, series.id + 1 << SERIES_SHIFT)
     rows = connection.execute(
@@ -105,16 +113,18 @@ def merge(connection: sqlite3.Connection, series: SeriesState, count: int) -> No
         " WHERE chunks.id >= ? AND chunks.id < ? ORDER BY chunks.id",
         bounds,
     ).fetchall()
-    merged = pack(concatenate([decode(Chunk(*found)) for found in rows]))
+    merged = pack(concatenate([decode(Chunk(*row)) for row in rows]))
     connection.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", bounds)
     connection.execute("DELETE FROM points WHERE id >= ? AND id < ?", bounds)
-    ids = [bounds[0] + place for place in range(len(merged))]
-    connection.executemany(INSERT_CHUNK, [row(*pair) for pair in zip(ids, merged, strict=True)])
-    connection.executemany(INSERT_POINTS, [(at, chunk.data) for at, chunk in zip(ids, merged, strict=True)])
+    insert_chunks(connection, [(bounds[0] + place, chunk) for place, chunk in enumerate(merged)])
     del series.tail[-count:]
-    # Payloads can keep chunks from becoming fewer; then they are left as they are.
-    if len(merged) > count // 2 or any(is_full(chunk.count, len(chunk.data)) for chunk in merged):
+    # Large payloads can keep the number of chunks up; such chunks count as full.
+    if len(merged) > count // 2 or any(_is_full(chunk.count, len(chunk.data)) for chunk in merged):
         series.tail.clear()
     else:
         series.tail.extend((first + place, chunk.count) for place, chunk in enumerate(merged))
     series.chunks = first + len(merged)
+
+
+def _is_full(count: int, data_bytes: int) -> bool:
+    return count >= _FULL or data_bytes >= _FULL_BYTES

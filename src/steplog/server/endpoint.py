@@ -1,4 +1,4 @@
-"""What the routes have in common: the service behind them, and the way from an error to an answer."""
+"""What the endpoints share: application state, JSON responses, lookup by path, and the response to each error."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from starlette.responses import RedirectResponse, Response
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
 from steplog.server.request_body import ValidationError
+from steplog.server.store import SqliteStore
 from steplog.server.store_types import (
     GapError,
     MissingError,
     ProjectRow,
     RunRow,
-    Store,
     StoreBusyError,
     StoreFullError,
     UserRow,
@@ -37,69 +37,70 @@ _BUSY_RETRY_S = 1
 
 @dataclass(frozen=True)
 class AppState:
-    """What every request is answered from."""
+    """The state of the application; see ``create_app``."""
 
-    store: Store
-    decoders: Executor  # a few threads, so that decoding neither holds up the event loop nor takes all memory
+    store: SqliteStore
+    decoders: Executor  # few threads: bounds the memory of decoding, off the event loop
     secret: str
-    open_namespaces: bool  # whether a namespace is made on first use
-    stock: bool  # whether to be a server without any of steplog's additions
+    open_namespaces: bool
+    stock: bool
 
 
 class JsonResponse(Response):
-    """An answer in JSON."""
+    """A JSON response; encodes ``msgspec.Raw`` as it is."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """The body."""
+        """Encode the body."""
         return msgspec.json.encode(content)
 
 
 class Endpoint(HTTPEndpoint):
-    """A path of the API; a subclass has a method for each HTTP method."""
+    """A path of the API, with a method for each HTTP method."""
 
     @property
-    def request(self) -> Request:
-        """The request, with its path and headers; the body is read from the one that a method is given."""
-        return Request(self.scope)
+    def state(self) -> AppState:
+        """The state of the application."""
+        state: AppState = self.scope["app"].state.steplog
+        return state
 
     @property
-    def service(self) -> AppState:
-        """What the request is answered from."""
-        service: AppState = self.scope["app"].state.service
-        return service
+    def store(self) -> SqliteStore:
+        """The database."""
+        return self.state.store
 
     @property
     def user(self) -> UserRow:
-        """Whose key came with the request."""
+        """The owner of the request's key."""
         user: UserRow = self.scope["state"]["user"]
         return user
 
-    def part(self, name: str) -> str:
-        """A part of the path."""
-        part: str = self.scope["path_params"][name]
-        return part
+    def path_param(self, name: str) -> str:
+        """A parameter of the path."""
+        value: str = self.scope["path_params"][name]
+        return value
 
-    async def read(self, question: Callable[..., _T], *arguments: Any) -> _T:
-        """Ask the store, in a thread."""
-        return await run_in_threadpool(question, *arguments)
+    async def in_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """Call a blocking function in a thread."""
+        return await run_in_threadpool(function, *arguments)
 
-    async def written(self, future: Future[_T]) -> _T:
+    async def committed(self, future: Future[_T]) -> _T:
         """Wait for the commit."""
         return await asyncio.wrap_future(future)
 
     async def project(self) -> ProjectRow:
-        """The project that the path names; 404 where there is none."""
-        project = await self.read(self.service.store.project, self.part("namespace"), self.part("project"))
+        """The project of the path, or 404."""
+        names = [self.path_param(name) for name in ("namespace", "project")]
+        project = await self.in_thread(self.store.project, *names)
         if project is None:
             raise HTTPException(404)
         return project
 
     async def run(self) -> RunRow:
-        """The run that the path names; 404 where there is none."""
-        names = [self.part(name) for name in ("namespace", "project", "run")]
-        run = await self.read(self.service.store.run, *names)
+        """The run of the path, or 404."""
+        names = [self.path_param(name) for name in ("namespace", "project", "run")]
+        run = await self.in_thread(self.store.run, *names)
         if run is None:
             raise HTTPException(404)
         return run
@@ -109,7 +110,7 @@ async def _http(request: Request, error: HTTPException) -> Response:
     detail = error.detail
     path = request.url.path
     if error.status_code == 404:
-        # As Django does; only paths of the API, so that no path can lead to another host.
+        # As Django does. API paths only: no path may redirect to another host.
         if request.method in ("GET", "HEAD") and path.startswith(f"{API}/") and not path.endswith("/"):
             return RedirectResponse(request.url.replace(path=path + "/"), 301)
         detail = "Not found."

@@ -1,10 +1,9 @@
-"""The one thread that writes: it takes what has been asked since its last commit, and commits it together.
+"""Group commit: the single writing thread commits all jobs submitted since its last commit together.
 
-A commit waits for the disk, some milliseconds, whether it holds one batch or fifty. While it waits the next
-requests gather, so under load a commit serves many clients, and alone a client waits for no one.
+An fsync takes milliseconds for one batch or for fifty; jobs that arrive meanwhile share the next.
 
-Each job runs in a savepoint: one that is refused leaves no trace, and the others go on. A job is answered only
-after the commit. When the commit fails, none of its jobs is stored and each is told so.
+Each job runs in a savepoint, so a refused one leaves no trace. Every future is done after the commit, a refused job's
+too, since an earlier job of the transaction may be the cause. If the commit fails, all its jobs fail.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ _Job = tuple["Future[Any]", Callable[[sqlite3.Connection], Any]]
 
 
 class Committer:
-    """Runs jobs on one connection, in one thread, in the order in which they were submitted."""
+    """Runs jobs on one connection, in one thread, in order of submission."""
 
     def __init__(self, connection: sqlite3.Connection, forget: Callable[[], None]) -> None:
-        """``forget`` is called when something was rolled back: what jobs remember of the database is void."""
+        """``forget`` is called after a rollback, to drop state that jobs cache."""
         self._connection = connection
         self._forget = forget
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -42,7 +41,7 @@ class Committer:
         self._thread.start()
 
     def submit(self, job: Callable[[sqlite3.Connection], _T]) -> Future[_T]:
-        """The future of a job's result, done when the result is durable."""
+        """Queue a job; the future is done once its result is durable."""
         future: Future[_T] = Future()
         with self._lock:
             if self._closed:
@@ -52,7 +51,7 @@ class Committer:
         return future
 
     def close(self) -> None:
-        """Do what was submitted, then stop."""
+        """Finish the queue, then stop."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -78,48 +77,39 @@ class Committer:
                 self._commit(group)
 
     def _commit(self, group: list[_Job]) -> None:
-        done: list[tuple[Future[Any], Any]] = []
-        refused: list[tuple[Future[Any], Exception]] = []
+        outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for future, job in group:
-                self._run(future, job, done, refused)
+            outcomes = [(future, *self._run(job)) for future, job in group]
             self._connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - the one place of this thread: each job hears of it, and it goes on
+        except Exception as error:  # noqa: BLE001 - the thread must survive; every job gets the error
             self._roll_back()
             reason = store_error(error) if isinstance(error, sqlite3.Error) else StoreBusyError(repr(error))
-            for future, _ in group:
-                if not future.done():
-                    future.set_exception(reason)
-            return
-        for future, result in done:
-            future.set_result(result)
-        for future, refusal in refused:
-            future.set_exception(refusal)
+            outcomes = [(future, None, reason) for future, _ in group]
+        for future, result, refusal in outcomes:
+            if refusal is None:
+                future.set_result(result)
+            else:
+                future.set_exception(refusal)
 
-    def _run(
-        self,
-        future: Future[Any],
-        job: Callable[[sqlite3.Connection], Any],
-        done: list[tuple[Future[Any], Any]],
-        refused: list[tuple[Future[Any], Exception]],
-    ) -> None:
-        execute = self._connection.execute
-        execute("SAVEPOINT job")
+    def _run(self, job: Callable[[sqlite3.Connection], Any]) -> tuple[Any, Exception | None]:
+        """Run a job in a savepoint; returns its result, or why it was refused."""
+        result, refusal = None, None
+        self._connection.execute("SAVEPOINT job")
         try:
-            done.append((future, job(self._connection)))
+            result = job(self._connection)
         except Exception as error:
             if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
-                raise  # a full or failing disk: the whole transaction may be gone already
-            execute("ROLLBACK TO job")
+                raise  # a full or failing disk: SQLite may have rolled back the whole transaction
+            self._connection.execute("ROLLBACK TO job")
             if not isinstance(error, RefusedError):
                 self._forget()
-            # Answered after the commit, too: what it was refused for may have been done in this very transaction.
-            refused.append((future, error))
-        execute("RELEASE job")
+            refusal = error
+        self._connection.execute("RELEASE job")
+        return result, refusal
 
     def _roll_back(self) -> None:
         self._forget()
-        with suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+        with suppress(sqlite3.Error):  # SQLite may have rolled back already
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

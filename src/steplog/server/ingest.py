@@ -1,18 +1,12 @@
-"""Appending: how batches become rows, in the one thread that writes.
+"""Appending batches to runs, in the single writing thread.
 
-What is needed of a run to append to it (its marks, how many points it has, and for each series the sums, the
-next step, and the chunks that may still be merged) is read once and remembered. ``forget`` drops it all, which
-is right after anything was rolled back.
+The state needed to append (marks, point count, series) is cached per run; ``forget`` drops it, and must be called after
+any rollback.
 
-**Merging.** A batch adds at least one chunk to each series it holds, however small, and small ones are merged
-(``merging``): no more than ``_MERGES_MAX`` series at a time, so that thousands whose turn comes together hold nobody
-up. The others are merged with their next points.
-
-**Waiting.** A batch that is not packed is kept as it is (``unpacked``), and packed with others later, or at once before
-something that is.
-
-**Steps.** A record without a step gets the series' next one: 0 at first, then one above the largest step that the
-series has had, given by the server or by the client.
+- Each batch adds at least one chunk to each of its series; small chunks are merged (``compaction``), at most
+  ``_MERGES_MAX`` series a batch, the others with their next points.
+- An unpacked batch is stored as it came (``unpacked``), and packed before anything that is not.
+- A record without a step gets its series' next one: 0, then one above the largest step so far.
 """
 
 from __future__ import annotations
@@ -21,33 +15,22 @@ import sqlite3
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from steplog.errors import FormatError
 from steplog.journal import slot
+from steplog.server import unpacked
 from steplog.server.batch import Batch, MetricBatch, from_range, pack
 from steplog.server.chunk import Chunk
-from steplog.server.compaction import (
-    FANOUT,
-    INSERT_CHUNK,
-    INSERT_POINTS,
-    SeriesState,
-    due,
-    is_full,
-    merge,
-    read_tail,
-    row,
-)
-from steplog.server.schema import SERIES_SHIFT
+from steplog.server.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
 from steplog.server.store_types import BatchResult, GapError, MissingError
-from steplog.server.unpacked import Unpacked, take
 
 __all__ = ["Ingester"]
 
-_SERIES_KEPT_MAX = 100_000
+_SERIES_CACHED_MAX = 100_000
 _MERGES_MAX = 256
-_NO_STEP_LEFT = "a metric without a step, after one with the largest step there is"
+_STEPS_EXHAUSTED = "a metric without a step after one with the largest step"
 _UPDATE_SERIES = (
     "UPDATE series SET count = ?, next_step = ?, first_step = ?, last_step = ?, low = ?, high = ? WHERE id = ?"
 )
@@ -59,31 +42,21 @@ class _RunState:
     points: int
     marks: dict[str, int]
     series: dict[str, SeriesState]
-    unpacked: Unpacked
-
-
-@dataclass(slots=True)
-class _NewRows:
-    """What one batch writes, gathered so that each statement runs once."""
-
-    chunks: list[tuple[object, ...]] = field(default_factory=list)
-    data: list[tuple[int, bytes]] = field(default_factory=list)
-    series: list[tuple[object, ...]] = field(default_factory=list)
-    to_merge: dict[int, SeriesState] = field(default_factory=dict)
+    unpacked: unpacked.UnpackedTotals
 
 
 class Ingester:
-    """Appends to runs; used by one thread."""
+    """Appends to runs; for one thread. Every method runs in the caller's transaction."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[int, _RunState] = OrderedDict()
 
     def forget(self) -> None:
-        """Read everything anew from the database."""
+        """Drop the cached state."""
         self._runs.clear()
 
     def add_batch(self, connection: sqlite3.Connection, run_id: int, batch: Batch) -> BatchResult:
-        """Store what of a batch is not below its writer's mark, and move the mark."""
+        """See ``SqliteStore.add_batch``."""
         run = self._run(connection, run_id)
         source = batch.source
         mark = run.marks.get(source.writer, 0)
@@ -91,97 +64,67 @@ class Ingester:
             raise GapError(mark)
         if source.end <= mark:
             return BatchResult(0, batch.records)
-        rest = batch if source.first == mark else batch.rest(mark)
-        if rest.body:
-            self._keep(connection, run, rest)
+        new = batch if source.first == mark else batch.above(mark)
+        if new.body:
+            self._add_unpacked(connection, run, new)
         else:
             self._pack(connection, run)
-            self._append(connection, run, rest.parts, rest.records)
+            self._append(connection, run, new.metrics, new.records)
         connection.execute(
             "INSERT INTO marks VALUES (?, ?, ?) ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark",
             (run.id, source.writer, source.end),
         )
         run.marks[source.writer] = source.end
-        return BatchResult(rest.records, batch.records - rest.records)
+        return BatchResult(new.records, batch.records - new.records)
 
-    def add_part(self, connection: sqlite3.Connection, run_id: int, part: MetricBatch) -> int:
-        """Store points that no mark guards; the step of the last of them."""
-        count = len(part.mixed.kinds) if part.mixed else sum(chunk.count for chunk in part.chunks)
+    def add_metric(self, connection: sqlite3.Connection, run_id: int, metric: MetricBatch) -> int:
+        """See ``SqliteStore.add_metric``."""
+        count = len(metric.mixed.kinds) if metric.mixed else sum(chunk.count for chunk in metric.chunks)
         run = self._run(connection, run_id)
         self._pack(connection, run)
-        self._append(connection, run, (part,), count)
-        return run.series[part.name].last_step
+        self._append(connection, run, (metric,), count)
+        return run.series[metric.name].last_step
 
     def pack(self, connection: sqlite3.Connection, run_id: int) -> None:
-        """Let nothing of a run wait any more: somebody reads it."""
+        """Pack every unpacked range of a run."""
         self._pack(connection, self._run(connection, run_id))
 
-    def _keep(self, connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
-        run.unpacked.keep(connection, run.id, batch, run.points)
+    def _add_unpacked(self, connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
+        run.unpacked.add(connection, run.id, batch, run.points)
         run.points += batch.records
         connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
-        if run.unpacked.enough:
+        if run.unpacked.is_due:
             self._pack(connection, run)
 
     def _pack(self, connection: sqlite3.Connection, run: _RunState) -> None:
         if run.unpacked.records:
             run.points -= run.unpacked.records
-            run.unpacked = Unpacked()
-            for records in take(connection, run.id):
+            run.unpacked = unpacked.UnpackedTotals()
+            for records in unpacked.take(connection, run.id):
                 batch = from_range(records)
-                self._append(connection, run, batch.parts, batch.records)
+                self._append(connection, run, batch.metrics, batch.records)
 
     def _append(
-        self, connection: sqlite3.Connection, run: _RunState, parts: Sequence[MetricBatch], records: int
+        self, connection: sqlite3.Connection, run: _RunState, metrics: Sequence[MetricBatch], records: int
     ) -> None:
-        rows = _NewRows()
-        for part in parts:
-            series = self._series(connection, run, part.name)
-            for chunk in _placed(part, series, run.points):
-                self._take(connection, series, chunk, rows)
-            rows.series.append(
-                (
-                    series.count,
-                    series.next_step,
-                    series.first_step,
-                    series.last_step,
-                    series.low,
-                    series.high,
-                    series.id,
-                )
-            )
-        connection.executemany(INSERT_CHUNK, rows.chunks)
-        connection.executemany(INSERT_POINTS, rows.data)
-        connection.executemany(_UPDATE_SERIES, rows.series)
-        for series in islice(rows.to_merge.values(), _MERGES_MAX):
-            while count := due(series.tail):
+        chunks: list[tuple[int, Chunk]] = []
+        totals: list[tuple[object, ...]] = []
+        to_merge: list[SeriesState] = []
+        for metric in metrics:
+            series = self._series(connection, run, metric.name)
+            if not series.tail_known:
+                read_tail(connection, series)
+            chunks.extend([(series.add(chunk), chunk) for chunk in _placed(metric, series, run.points)])
+            totals.append(series.totals())
+            if len(series.tail) >= FANOUT:
+                to_merge.append(series)
+        insert_chunks(connection, chunks)
+        connection.executemany(_UPDATE_SERIES, totals)
+        for series in islice(to_merge, _MERGES_MAX):
+            while count := merge_size(series.tail):
                 merge(connection, series, count)
         run.points += records
         connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
-
-    def _take(self, connection: sqlite3.Connection, series: SeriesState, chunk: Chunk, rows: _NewRows) -> None:
-        if not series.tail_known:
-            read_tail(connection, series)
-        if series.count == 0:
-            series.first_step = chunk.first_step
-        series.count += chunk.count
-        series.last_step = chunk.last_step
-        series.next_step = max(series.next_step, min(chunk.max_step + 1, slot.STEP_MAX))
-        if chunk.low is not None and (series.low is None or chunk.low < series.low):
-            series.low = chunk.low
-        if chunk.high is not None and (series.high is None or chunk.high > series.high):
-            series.high = chunk.high
-        number = series.chunks
-        series.chunks += 1
-        chunk_id = series.id << SERIES_SHIFT | number
-        rows.chunks.append(row(chunk_id, chunk))
-        rows.data.append((chunk_id, chunk.data))
-        if is_full(chunk.count, len(chunk.data)):
-            series.tail.clear()
-            return
-        series.tail.append((number, chunk.count))
-        if len(series.tail) >= FANOUT:
-            rows.to_merge[series.id] = series
 
     def _run(self, connection: sqlite3.Connection, run_id: int) -> _RunState:
         run = self._runs.get(run_id)
@@ -190,48 +133,49 @@ class Ingester:
             return run
         row = connection.execute("SELECT points FROM runs WHERE id = ?", (run_id,)).fetchone()
         if row is None:
-            raise MissingError("the run is gone")
+            raise MissingError("the run does not exist")
         marks = dict(connection.execute("SELECT writer, mark FROM marks WHERE run = ?", (run_id,)).fetchall())
         rows = connection.execute(
             "SELECT name, id, count, next_step, first_step, last_step, low, high FROM series WHERE run = ?", (run_id,)
         )
-        run = _RunState(run_id, row[0], marks, {name: SeriesState(*values) for name, *values in rows}, Unpacked())
-        run.unpacked = Unpacked.read(connection, run_id)
-        self._runs[run_id] = run
-        while len(self._runs) > 1 and sum(1 + len(kept.series) for kept in self._runs.values()) > _SERIES_KEPT_MAX:
+        series = {name: SeriesState(*values) for name, *values in rows}
+        run = self._runs[run_id] = _RunState(
+            run_id, row[0], marks, series, unpacked.UnpackedTotals.read(connection, run_id)
+        )
+        while len(self._runs) > 1 and sum(1 + len(kept.series) for kept in self._runs.values()) > _SERIES_CACHED_MAX:
             self._runs.popitem(last=False)
         return run
 
     def _series(self, connection: sqlite3.Connection, run: _RunState, name: str) -> SeriesState:
         series = run.series.get(name)
         if series is None:
-            made = connection.execute(
+            added = connection.execute(
                 "INSERT INTO series (run, name, count, next_step, first_step, last_step) VALUES (?, ?, 0, 0, 0, 0)",
                 (run.id, name),
             )
-            series = run.series[name] = SeriesState(made.lastrowid or 0, tail_known=True)
+            series = run.series[name] = SeriesState(added.lastrowid or 0, tail_known=True)
         return series
 
 
-def _placed(part: MetricBatch, series: SeriesState, arrivals: int) -> Iterable[Chunk]:
-    """The chunks of a part with their place in the run, and the steps that the server gives."""
-    if part.mixed is not None:
-        steps = _given(part.mixed.steps, series.next_step)
-        return [chunk.shifted(arrivals) for chunk in pack(replace(part.mixed, steps=steps))]
-    if part.stepless:
-        count = sum(chunk.count for chunk in part.chunks)
+def _placed(metric: MetricBatch, series: SeriesState, arrivals: int) -> Iterable[Chunk]:
+    """The chunks with their arrivals in the run and their assigned steps."""
+    if metric.mixed is not None:
+        steps = _assigned(metric.mixed.steps, series.next_step)
+        return [chunk.shifted(arrivals) for chunk in pack(replace(metric.mixed, steps=steps))]
+    if metric.stepless:
+        count = sum(chunk.count for chunk in metric.chunks)
         if series.next_step > slot.STEP_MAX - count:
-            raise FormatError(_NO_STEP_LEFT)
-        return [chunk.shifted(arrivals, series.next_step) for chunk in part.chunks]
-    return [chunk.shifted(arrivals) for chunk in part.chunks]
+            raise FormatError(_STEPS_EXHAUSTED)
+        return [chunk.shifted(arrivals, series.next_step) for chunk in metric.chunks]
+    return [chunk.shifted(arrivals) for chunk in metric.chunks]
 
 
-def _given(steps: Sequence[int], next_step: int) -> array[int]:
-    """The steps, with one above the largest so far where there is none."""
-    given = array("q")
+def _assigned(steps: Sequence[int], next_step: int) -> array[int]:
+    """The steps, with the missing ones assigned."""
+    assigned = array("q")
     for step in steps:
         if step == slot.NO_STEP and next_step == slot.STEP_MAX:
-            raise FormatError(_NO_STEP_LEFT)
-        given.append(next_step if step == slot.NO_STEP else step)
-        next_step = max(next_step, min(given[-1] + 1, slot.STEP_MAX))
-    return given
+            raise FormatError(_STEPS_EXHAUSTED)
+        assigned.append(next_step if step == slot.NO_STEP else step)
+        next_step = max(next_step, min(assigned[-1] + 1, slot.STEP_MAX))
+    return assigned

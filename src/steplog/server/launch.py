@@ -1,15 +1,17 @@
-"""The embedded server as a whole: a database, its key, its state file, and the application on a socket.
+"""Starting the embedded server: database, key, state file, and uvicorn on a socket.
 
-The key is the first of: what the caller gives, a file, ``STEPLOG_SERVE_API_KEY``, or one that is made up once and
-kept beside the database in ``<database>.key``, 0600, so that a database has the same key at every start.
+The key is the first of: the option, a file, ``STEPLOG_SERVE_API_KEY``, or one generated once and kept beside the
+database in ``<database>.key`` (0600), so that it stays the same at every start.
 """
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import ipaddress
 import os
 import secrets
+import signal
 import socket
 import stat
 from collections.abc import Callable
@@ -17,72 +19,78 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvicorn
 from slugify import slugify
+from starlette.types import ASGIApp
 
 from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.server.access import AllowedHosts, hash_key
 from steplog.server.app import create_app
-from steplog.server.serving import bind, serve
+from steplog.server.protocol import patient_protocol
 from steplog.server.store import SqliteStore
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
+_CONNECTIONS_MAX = 512
+_BACKLOG = 1024
+_KEEP_ALIVE_S = 120
+_SHUTDOWN_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """What a server is started with."""
+    """How to start a server."""
 
     host: str = "127.0.0.1"
-    port: int = 0  # 0: a free one
+    port: int = 0  # 0: any free one
     database: Path | None = None  # None: server.db beside the state file
     api_key: str | None = None
     api_key_file: Path | None = None
-    username: str | None = None  # None: whoever runs it
+    username: str | None = None  # None: the login name
     email: str | None = None
-    namespaces: tuple[str, ...] = ()  # none: each is made on first use
-    hosts: tuple[str, ...] = ()  # Host headers to answer besides loopback names
-    stock: bool = False  # without steplog's additions and without a state file
+    namespaces: tuple[str, ...] = ()  # empty: created on first use
+    hosts: tuple[str, ...] = ()  # accepted Host headers, besides loopback names
+    stock: bool = False  # only the original API, and no state file
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """Where a server that has started is to be found."""
+    """A server that accepts connections."""
 
     base_url: str
     database: Path
     key_source: str
-    state: Path | None  # None: clients do not find it by themselves, since no state file could be written
-    page_url: str | None  # the page that lists everything, with the token to read it; None: a stock server has none
+    state: Path | None  # None: no state file, so clients cannot discover the server
+    page_url: str | None  # with the page token; None: a stock server
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
-    """Serve until SIGINT or SIGTERM; ``started`` is called when connections are accepted.
+    """Serve until SIGINT or SIGTERM; calls ``started`` once connections are accepted.
 
-    Raises ConfigurationError, before anything is changed, where the port is taken or the database is not one.
+    Raises ConfigurationError, before changing anything, if the port is in use or the database is not one.
     """
     state = instance.state_path()
     database = options.database
     if database is None:
         instance.private_directory(state.parent)
         database = state.with_name("server.db")
-    listening = bind(options.host, options.port)
+    listener = _listen(options.host, options.port)
     try:
         store = SqliteStore(database)
         try:
-            _run(options, listening, store, database, state, started)
+            _run(options, listener, store, database, state, started)
         finally:
             store.close()
     finally:
-        listening.close()
+        listener.close()
 
 
 def _run(
     options: ServerOptions,
-    listening: socket.socket,
+    listener: socket.socket,
     store: SqliteStore,
     database: Path,
     state: Path,
@@ -91,7 +99,7 @@ def _run(
     key, key_source = _api_key(options, database)
     username = options.username or _login_name()
     _put_user(store, options, username, key)
-    port = listening.getsockname()[1]
+    port = listener.getsockname()[1]
     secret = secrets.token_hex(32)
     app = create_app(
         store,
@@ -102,19 +110,18 @@ def _run(
     )
     base_url = f"http://{_bracketed(_reachable(options.host))}:{port}"
 
-    def tell() -> None:
+    def announce() -> None:
         written, page_url = None, None
         if not options.stock:
-            here = instance.Instance(store.instance, base_url, secret, key, username, store.page_token)
-            page_url = instance.page_url(here, "/")
-            # Without it a server is as good, only not found.
-            with suppress(OSError, ConfigurationError):
-                instance.write(state, here)
+            this = instance.Instance(store.instance, base_url, secret, key, username, store.page_token)
+            page_url = instance.page_url(this, "/")
+            with suppress(OSError, ConfigurationError):  # without a state file only discovery is lost
+                instance.write(state, this)
                 written = state
         started(RunningServer(base_url, database, key_source, written, page_url))
 
     try:
-        serve(app, listening, tell)
+        _serve(app, listener, announce)
     finally:
         instance.remove(state, store.instance)
 
@@ -122,14 +129,14 @@ def _run(
 def _put_user(store: SqliteStore, options: ServerOptions, username: str, key: str) -> None:
     slug = slugify(username)
     if not slug:
-        raise ConfigurationError("a user's name needs a letter or a digit")
+        raise ConfigurationError("a user name needs a letter or a digit")
     store.put_user(username, slug, options.email or f"{slug}@localhost", hash_key(key)).result()
     for namespace in (slug, *options.namespaces):
         store.put_namespace(namespace).result()
 
 
 def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
-    """The key, and words for where it is from."""
+    """The key, and where it is from."""
     if options.api_key is not None:
         return _checked(options.api_key, "--api-key")
     if options.api_key_file is not None:
@@ -140,7 +147,7 @@ def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
     if not kept.exists():
         instance.write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode())
     if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigurationError(f"others can read {kept}: make it 0600, or remove it for a new key")
+        raise ConfigurationError(f"{kept} is accessible to other users: chmod 600 it, or remove it to get a new key")
     return _checked(_first_line(kept), str(kept))
 
 
@@ -149,13 +156,13 @@ def _first_line(path: Path) -> str:
         with open(path, "rb") as file:
             return file.read(_KEY_FILE_BYTES_MAX).partition(b"\n")[0].decode("utf-8", "replace").strip()
     except OSError as error:
-        raise ConfigurationError(f"no key in {path}: {error.strerror}") from None
+        raise ConfigurationError(f"cannot read a key from {path}: {error.strerror}") from None
 
 
 def _checked(key: str, source: str) -> tuple[str, str]:
-    # The message must not hold the key.
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(f"the key from {source} is empty or has characters that a header cannot carry")
+        # The message must not contain the key.
+        raise ConfigurationError(f"the key from {source} is empty, or has characters not allowed in an HTTP header")
     return key, source
 
 
@@ -163,11 +170,11 @@ def _login_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        return "user"  # a container may have no name for its user id
+        return "user"  # in a container the user id may have no name
 
 
 def _reachable(host: str) -> str:
-    """The address under which this machine reaches a server on ``host``."""
+    """The address that reaches ``host`` from this machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -179,3 +186,63 @@ def _reachable(host: str) -> str:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        # asyncio disables Nagle's algorithm only if the socket's protocol is IPPROTO_TCP; otherwise responses are 40 ms
+        # late.
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}: {error.strerror}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        return listener
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port}: {error.strerror}. To use any free port: steplog serve --port 0"
+        ) from None
+
+
+class _UvicornServer(uvicorn.Server):
+    """Calls ``started`` once it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+
+def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM, then finish the requests in progress."""
+    config = uvicorn.Config(
+        app,
+        http=patient_protocol(),
+        ws="none",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS_MAX,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
+    )
+    server = _UvicornServer(config, started)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn re-raises the signals it caught when it ends, for the handlers installed before: without these, the signal
+    # would end the process.
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    asyncio.run(server.serve([listener]))

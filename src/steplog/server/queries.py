@@ -1,7 +1,4 @@
-"""Reading points back: a run's metrics in the order of arrival, its series, its curves.
-
-Each function takes a connection that is not used by another thread meanwhile.
-"""
+"""Queries for the points of a run: in order of arrival, as series, as a curve."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import msgspec
 
 from steplog.server.chunk import Chunk, Points, decode
 from steplog.server.compaction import CHUNK_COLUMNS
-from steplog.server.curve import Bucket, reduce_chunks
+from steplog.server.curve import Bucket, downsample
 from steplog.server.schema import SERIES_SHIFT
 from steplog.server.store_types import MetricPoint, SeriesSummary
 
@@ -33,13 +30,13 @@ FROM series s WHERE s.run = ? AND s.count > 0 ORDER BY s.id
 
 
 def count(connection: sqlite3.Connection, run_id: int) -> int:
-    """How many points a run has."""
+    """The number of points of a run."""
     row = connection.execute("SELECT points FROM runs WHERE id = ?", (run_id,)).fetchone()
     return row[0] if row else 0
 
 
 def metrics(connection: sqlite3.Connection, run_id: int, first: int, end: int) -> list[MetricPoint]:
-    """The points of a run whose arrival is in ``[first, end)``, in that order."""
+    """The points whose arrival is in ``[first, end)``, in order."""
     found: list[tuple[int, MetricPoint]] = []
     for name, *row in connection.execute(_OVERLAPPING, (run_id, end, first)):
         points = decode(Chunk(*row))
@@ -52,7 +49,7 @@ def metrics(connection: sqlite3.Connection, run_id: int, first: int, end: int) -
 
 
 def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
-    """Each metric of a run, in the order in which the names first came."""
+    """The metrics of a run, in order of first arrival."""
     rows = connection.execute(_SERIES, (run_id,)).fetchall()
     return [
         SeriesSummary(name, number, first_step, last_step, _last(connection, chunk_id), low, high)
@@ -63,7 +60,7 @@ def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
 def curve(
     connection: sqlite3.Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
 ) -> list[Bucket] | None:
-    """One metric in at most ``points`` buckets; None where the run does not have it."""
+    """One metric as at most ``points`` buckets; None if the run does not have it."""
     row = connection.execute("SELECT id FROM series WHERE run = ? AND name = ?", (run_id, name)).fetchone()
     if row is None:
         return None
@@ -81,7 +78,7 @@ def curve(
     def last(chunk: Chunk) -> Any:
         return _last_value(connection, ids[chunk], chunk.last)
 
-    return reduce_chunks(chunks, points, low, high, read, last)
+    return downsample(chunks, points, low, high, read, last)
 
 
 def _points(connection: sqlite3.Connection, chunk_id: int) -> Points:
@@ -98,7 +95,7 @@ def _last(connection: sqlite3.Connection, chunk_id: int) -> Any:
 
 
 def _last_value(connection: sqlite3.Connection, chunk_id: int, kept: int | float | str | None) -> Any:
-    """The last value of a chunk, of which the summary keeps ``kept``."""
+    """The last value of a chunk whose summary has ``kept``."""
     if kept is None:
         points = _points(connection, chunk_id)
         return points.part(len(points.kinds) - 1, len(points.kinds)).values()[0]

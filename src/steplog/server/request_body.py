@@ -1,7 +1,7 @@
-"""Reading what a client sends: bounded in size, in time and in depth.
+"""Reading a request body, bounded in size and time.
 
-A body is read to its end before it is refused, as far as the bound goes: an answer that is sent while the client
-still writes is lost when the connection closes under it, and with it the reason.
+A refused body is still read, up to four times ``BODY_BYTES_MAX``: a client that is writing when the connection closes
+may never see the response.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Receive
 
-__all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "ValidationError", "drain", "read_body", "read_json"]
+__all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "ValidationError", "drain", "media_type", "read_body", "read_json"]
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
 BODY_TIMEOUT_S = 30.0
@@ -24,7 +24,7 @@ _DRAINED_BYTES_MAX = 4 * BODY_BYTES_MAX
 
 
 class ValidationError(Exception):
-    """A body that does not say what it must; ``errors`` is the answer, by field."""
+    """Invalid input; ``errors`` by field is the response."""
 
     def __init__(self, errors: Mapping[str, Any]) -> None:
         super().__init__(errors)
@@ -32,24 +32,23 @@ class ValidationError(Exception):
 
 
 async def read_body(request: Request) -> bytes:
-    """The body; 413 when it is longer than ``BODY_BYTES_MAX``, 408 when it takes longer than ``BODY_TIMEOUT_S``."""
+    """The body; 413 beyond ``BODY_BYTES_MAX``, 408 after ``BODY_TIMEOUT_S``."""
     try:
         return await asyncio.wait_for(_read(request.receive), BODY_TIMEOUT_S)
     except asyncio.TimeoutError:
-        raise HTTPException(408, "The request took too long.", {"Connection": "close"}) from None
+        raise HTTPException(408, "Timed out reading the request body.", {"Connection": "close"}) from None
 
 
 async def drain(receive: Receive) -> None:
-    """Read a body that nobody wants, within the same bounds."""
-    # Whatever is wrong with the body, the client hears the reason that it is refused for.
-    with suppress(HTTPException, asyncio.TimeoutError):
+    """Read and discard a body, within the same bounds."""
+    with suppress(HTTPException, asyncio.TimeoutError):  # the response gives the reason for the refusal instead
         await asyncio.wait_for(_read(receive, keep=False), BODY_TIMEOUT_S)
 
 
 async def read_json(request: Request) -> dict[str, msgspec.Raw]:
-    """The fields of a JSON object, each still as JSON text."""
+    """The fields of a JSON object, undecoded; 400 or 415 for anything else."""
     body = await read_body(request)
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = media_type(request)
     if not body and not content_type:
         return {}
     if content_type != "application/json":
@@ -63,13 +62,18 @@ async def read_json(request: Request) -> dict[str, msgspec.Raw]:
         raise HTTPException(400, f"JSON parse error - {error}") from None
 
 
+def media_type(request: Request) -> str:
+    """The Content-Type without parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def _read(receive: Receive, keep: bool = True) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise HTTPException(400, "The request was cut.")
+            raise HTTPException(400, "The client disconnected before the end of the body.")
         part: bytes = message.get("body", b"")
         size += len(part)
         if size <= BODY_BYTES_MAX and keep:

@@ -1,4 +1,4 @@
-"""The routes of keys, projects and runs; ``docs/api.md`` specifies them."""
+"""The endpoints of keys, namespaces, projects and runs; ``docs/api.md`` specifies them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from steplog import instance
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import ValidationError, read_json
 from steplog.server.store_types import NamespaceRow, ProjectRow, RunRow, TakenError
-from steplog.server.validation import DESCRIPTION_CHARACTERS_MAX, Fields
+from steplog.server.validation import DESCRIPTION_CHARACTERS_MAX, Fields, pagination
 
 __all__ = [
     "InstanceProof",
@@ -24,11 +24,9 @@ __all__ = [
     "ProjectList",
     "RunDetail",
     "RunList",
-    "page",
 ]
 
 _BATCH_VERSION = 1
-_PAGE_MAX = 100_000
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -39,55 +37,52 @@ _NONCE_CHARACTERS_MAX = 256
 class KeyCheck(Endpoint):
     """``/verify-api-key/``."""
 
-    async def get(self, request: Request) -> Response:
-        """Whose key it is."""
-        return JsonResponse({"email": self.user.email, "username": self.user.username, "message": "API key is valid."})
+    async def get(self, _request: Request) -> Response:
+        """The owner of the key."""
+        user = self.user
+        return JsonResponse({"email": user.email, "username": user.username, "message": "API key is valid."})
 
 
 class InstanceProof(Endpoint):
-    """``/instance/``, the one path that needs no key."""
+    """``/instance/``, which needs no key."""
 
     async def get(self, request: Request) -> Response:
-        """The proof that this server wrote the state file."""
+        """Proof that this server wrote the state file."""
         fields = Fields(request.query_params)
-        nonce = fields.text("nonce", required=True, characters_max=_NONCE_CHARACTERS_MAX)
+        nonce = fields.text("nonce", required=True, characters_max=_NONCE_CHARACTERS_MAX) or ""
         fields.check()
-        return JsonResponse(
-            {"instance": self.service.store.instance, "proof": instance.proof(self.service.secret, nonce or "")}
-        )
+        return JsonResponse({"instance": self.store.instance, "proof": instance.proof(self.state.secret, nonce)})
 
 
 class NamespaceList(Endpoint):
     """``/namespaces/``."""
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, _request: Request) -> Response:
         """Every namespace."""
-        found = await self.read(self.service.store.namespaces)
+        found = await self.in_thread(self.store.namespaces)
         return JsonResponse([{"slug": namespace.slug, "display_name": namespace.display_name} for namespace in found])
 
 
 class ProjectList(Endpoint):
     """``/{namespace}/projects/``."""
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, _request: Request) -> Response:
         """The projects of a namespace."""
-        namespace = await self.read(self.service.store.namespace, self.part("namespace"))
-        if namespace is None:
-            raise HTTPException(404)
-        return JsonResponse([_project(project) for project in await self.read(self.service.store.projects, namespace)])
+        namespace = await self._namespace(create=False)
+        return JsonResponse([_project(project) for project in await self.in_thread(self.store.projects, namespace)])
 
     async def post(self, request: Request) -> Response:
-        """Make a project."""
+        """Create a project."""
         fields = Fields(await read_json(request))
-        namespace = await self._namespace()
+        namespace = await self._namespace(create=self.state.open_namespaces)
         display_name = fields.text("display_name", required=True) or ""
         visibility = fields.choice("visibility", _VISIBILITIES, required=True) or ""
         slug = slugify(display_name)
         if display_name and not slug:
-            fields.refuse("display_name", "A name needs a letter or a digit.")
+            fields.add_error("display_name", "A name needs a letter or a digit.")
         fields.check()
         try:
-            project = await self.written(self.service.store.add_project(namespace, slug, display_name, visibility))
+            project = await self.committed(self.store.add_project(namespace, slug, display_name, visibility))
         except TakenError:
             raise ValidationError({"display_name": ["A project with this name already exists."]}) from None
         organization = {
@@ -98,11 +93,11 @@ class ProjectList(Endpoint):
         }
         return JsonResponse(_project(project) | organization, 201)
 
-    async def _namespace(self) -> NamespaceRow:
-        slug = self.part("namespace")
-        namespace = await self.read(self.service.store.namespace, slug)
-        if namespace is None and self.service.open_namespaces and _SLUG.fullmatch(slug):
-            namespace = await self.written(self.service.store.put_namespace(slug))
+    async def _namespace(self, create: bool) -> NamespaceRow:
+        slug = self.path_param("namespace")
+        namespace = await self.in_thread(self.store.namespace, slug)
+        if namespace is None and create and _SLUG.fullmatch(slug):
+            namespace = await self.committed(self.store.put_namespace(slug))
         if namespace is None:
             raise HTTPException(404)
         return namespace
@@ -111,13 +106,13 @@ class ProjectList(Endpoint):
 class ProjectDetail(Endpoint):
     """``/{namespace}/projects/{project}/``."""
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, _request: Request) -> Response:
         """One project."""
         return JsonResponse(_project(await self.project()))
 
-    async def delete(self, request: Request) -> Response:
-        """Remove it, its runs and their metrics."""
-        await self.written(self.service.store.delete_project(await self.project()))
+    async def delete(self, _request: Request) -> Response:
+        """Delete it, its runs and their metrics."""
+        await self.committed(self.store.delete_project(await self.project()))
         return Response(status_code=204)
 
 
@@ -125,38 +120,36 @@ class RunList(Endpoint):
     """``/{namespace}/projects/{project}/runs/``."""
 
     async def get(self, request: Request) -> Response:
-        """The runs of a project, oldest first; or with ``?slug=`` those at that web address."""
-        after, limit = page(request)
-        project, store = await self.project(), self.service.store
-        slug = None if self.service.stock else request.query_params.get("slug")
+        """The runs of a project, oldest first; with ``?slug=`` those with this slug."""
+        offset, limit = pagination(request.query_params)
+        project = await self.project()
+        slug = None if self.state.stock else request.query_params.get("slug")
         if slug is not None:
-            runs = (await self.read(store.runs_of_slug, project, slug))[after:][:limit]
+            runs = (await self.in_thread(self.store.runs_of_slug, project, slug))[offset:][:limit]
         else:
-            runs = await self.read(store.runs, project, after, limit)
+            runs = await self.in_thread(self.store.runs, project, offset, limit)
         return JsonResponse([_run(run) for run in runs])
 
     async def post(self, request: Request) -> Response:
-        """Make a run."""
+        """Create a run."""
         fields = Fields(await read_json(request))
         project = await self.project()
         name = fields.text("name")
         description = fields.text("description", characters_max=DESCRIPTION_CHARACTERS_MAX)
         status = fields.choice("status", _STATUSES) or "RUNNING"
         fields.check()
-        key = None if self.service.stock else _idempotency_key(request)
-        run = await self.written(self.service.store.add_run(project, self.user, name, description, status, key))
-        return JsonResponse(_run(run) | self._batch(), 201)
-
-    def _batch(self) -> dict[str, int]:
-        return {} if self.service.stock else {"batch": _BATCH_VERSION}
+        stock = self.state.stock
+        key = None if stock else _idempotency_key(request)
+        run = await self.committed(self.store.add_run(project, self.user, name, description, status, key))
+        return JsonResponse(_run(run) | ({} if stock else {"batch": _BATCH_VERSION}), 201)
 
 
 class RunDetail(Endpoint):
     """``/{namespace}/projects/{project}/runs/{run}/``."""
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, _request: Request) -> Response:
         """One run."""
-        if self.service.stock:
+        if self.state.stock:
             raise HTTPException(405, headers={"Allow": "PATCH"})
         return JsonResponse(_run(await self.run()) | {"batch": _BATCH_VERSION})
 
@@ -166,16 +159,7 @@ class RunDetail(Endpoint):
         run = await self.run()
         status = fields.choice("status", _STATUSES)
         fields.check()
-        return JsonResponse(_run(await self.written(self.service.store.set_status(run, status))))
-
-
-def page(request: Request) -> tuple[int, int | None]:
-    """``?after=`` and ``?limit=``: how many entries to leave out, and how many to give (None: all)."""
-    fields = Fields(request.query_params)
-    after = fields.integer("after", 0, 2**62) or 0
-    limit = fields.integer("limit", 1, _PAGE_MAX)
-    fields.check()
-    return after, limit
+        return JsonResponse(_run(await self.committed(self.store.set_status(run, status))))
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -184,7 +168,7 @@ def _idempotency_key(request: Request) -> str | None:
         return None
     match = _IDEMPOTENCY_KEY.fullmatch(header.strip())
     if match is None:
-        raise HTTPException(400, "Idempotency-Key is not a quoted string of at most 255 characters.")
+        raise HTTPException(400, "Idempotency-Key must be a quoted string of at most 255 characters.")
     return match[1]
 
 
@@ -207,10 +191,6 @@ def _run(run: RunRow) -> dict[str, Any]:
         "status": run.status,
         "date_created": run.date_created,
         "date_updated": run.date_updated,
-        "project": {
-            "uuid": run.project_uuid,
-            "display_name": run.project_display_name,
-            "slug": run.project_slug,
-        },
+        "project": {"uuid": run.project_uuid, "display_name": run.project_display_name, "slug": run.project_slug},
         "user": {"uuid": run.user_uuid, "username": run.username, "slug": run.user_slug},
     }

@@ -1,24 +1,24 @@
-"""The database file: its tables, and how it is opened without ever harming a file that is not ours.
+"""The database file: its tables, and opening it without touching a file of another kind.
 
 ::
 
-    about        the instance id; the token that the page reads with
-    users        who a key belongs to; of the key its SHA-256
-    namespaces   organizations and users' own places
+    about        the instance id; the page token
+    users        the owner of a key; SHA-256 of the key
+    namespaces   organizations, and users' own
     projects     in a namespace, unique by slug
-    runs         in a project, unique by name and by idempotency key; points: how many it has
-    marks        (run, writer): the first position of that writer's journal that is not stored
-    series       (run, name): a metric, with the sum of its chunks and the next step the server gives
-    chunks       summaries of stretches of a series (see chunk)
-    points       the data of the same chunks, apart so that a curve reads summaries alone
-    waiting      ranges as they came, which are in no chunk yet (see unpacked)
+    runs         in a project, unique by name and by idempotency key; points: their number
+    marks        by (run, writer): its high-water mark, the first journal position that is not stored
+    series       by (run, name): a metric, with the totals of its chunks and the next step to assign
+    chunks       the summaries of a series' chunks (see chunk)
+    points       the data of the same chunks, apart so that a curve can read summaries alone
+    waiting      ranges stored as they came (see unpacked)
 
-A chunk's id is its series' id times 2^32 plus its number in the series: the chunks of a series lie together, in
-the order of arrival, without another index.
+A chunk's id is its series' id × 2^32 + its number in the series, so a series' chunks are stored together, in order of
+arrival.
 
-The file says what it is in its header (``application_id``, ``user_version``). A file of another kind or a newer
-version is refused before SQLite has opened it; one of version 1, which lacks ``waiting``, gets it. A lock on
-``<file>.lock`` keeps out a second server: two of them would each number steps and arrivals on their own.
+The file's header (``application_id``, ``user_version``) identifies it: a file of another kind or a newer version is
+refused before SQLite opens it; version 1, without ``waiting``, is upgraded. ``<file>.lock`` keeps out a second server,
+which would assign the same steps and arrivals.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ CREATE INDEX waiting_by_run ON waiting (run, first_arrival);
 
 
 class DatabaseLock:
-    """The right to write to a database, held until ``release`` or the end of the process."""
+    """An exclusive lock on a database, held until ``release`` or the end of the process."""
 
     def __init__(self, database: Path) -> None:
-        """Raises ConfigurationError where another process holds it."""
+        """Raises ConfigurationError if another process holds it."""
         path = database.with_name(database.name + ".lock")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -109,19 +109,19 @@ class DatabaseLock:
             raise ConfigurationError(f"{path} cannot be locked: {error.strerror}") from None
 
     def release(self) -> None:
-        """Give it back."""
+        """Release it."""
         os.close(self._descriptor)
 
 
 def prepare(database: Path) -> DatabaseLock:
-    """Check that the file is a steplog database, make one where there is none, and lock it.
+    """Lock a steplog database, created if missing.
 
-    Raises ConfigurationError where the file is something else, which is left as it is, or in use.
+    Raises ConfigurationError for a file of another kind, which stays unchanged, or one in use.
     """
     _check_header(database)
     lock = DatabaseLock(database)
     try:
-        _check_header(database)  # it may have been made meanwhile
+        _check_header(database)  # it may have been created meanwhile
         _prepare(database)
     except BaseException:
         lock.release()
@@ -143,17 +143,17 @@ def _prepare(database: Path) -> None:
 
 
 def store_error(error: sqlite3.Error) -> StoreError:
-    """A failure of the database as the store's callers know it."""
-    # The numeric code is there from Python 3.11 on; the words have been the same since SQLite 3.7. A quota or a limit
-    # on the size of files shows as an I/O error.
-    words = str(error)
-    if "full" in words or "disk I/O error" in words:
-        return StoreFullError(words)
-    return StoreBusyError(words)
+    """Translate an SQLite error."""
+    # sqlite_errorcode needs Python 3.11; the texts are stable since SQLite 3.7. A quota or a limit on the size of files
+    # shows as an I/O error.
+    text = str(error)
+    if "full" in text or "disk I/O error" in text:
+        return StoreFullError(text)
+    return StoreBusyError(text)
 
 
 def connect(database: Path) -> sqlite3.Connection:
-    """A connection in which transactions are begun and ended by hand, for use by one thread at a time."""
+    """A connection in autocommit mode, for one thread at a time."""
     connection = sqlite3.connect(database, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA synchronous = FULL")
@@ -175,16 +175,16 @@ def _check_header(database: Path) -> None:
     if not header:
         return
     if len(header) < _HEADER.size or not header.startswith(_MAGIC):
-        raise ConfigurationError(f"{database} is not a database, and is left as it is")
+        raise ConfigurationError(f"{database} is not a database; it was not changed")
     _, version, application = _HEADER.unpack(header)
     if application != _APPLICATION_ID:
-        raise ConfigurationError(f"{database} is a database of something else, and is left as it is")
+        raise ConfigurationError(f"{database} is a database of another program; it was not changed")
     if not 1 <= version <= _SCHEMA_VERSION:
-        raise ConfigurationError(f"{database} is of schema version {version}; this steplog knows {_SCHEMA_VERSION}")
+        raise ConfigurationError(f"{database} has schema version {version}; this steplog supports {_SCHEMA_VERSION}")
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    # In a rollback journal, so that the header says what the file is as soon as there is one; WAL comes after.
+    # Before WAL, so that the header identifies the file as soon as it exists.
     new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if new or connection.execute("PRAGMA user_version").fetchone()[0] < _SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
@@ -196,5 +196,5 @@ def _make_tables(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
-    # In the clear, unlike a key: it opens nothing but what is in this file.
+    # Plain text, unlike a key: it grants no more than reading this file does.
     connection.execute("INSERT OR IGNORE INTO about VALUES ('page_token', ?)", (secrets.token_urlsafe(32),))

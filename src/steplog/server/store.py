@@ -1,7 +1,10 @@
-"""The store in SQLite: one thread writes (``commit``), any number read, each on a connection of its own.
+"""The store: one SQLite file, one thread that writes (``group_commit``), any number that read.
 
-WAL, so that readers and the writer do not wait for each other; ``synchronous=FULL``, so that a commit that was
-answered survives a power cut. The rows are specified in ``schema``, the points in ``chunk``.
+Reads block and may be called from any thread. Writes return a future, done once the commit is durable; it raises a
+``RefusedError`` (see ``store_types``).
+
+WAL, so that readers and the writer do not block each other; ``synchronous=FULL``, so that commits survive a power cut.
+``schema`` specifies the rows, ``chunk`` the points.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from steplog.server import catalog, queries, unpacked
 from steplog.server.batch import Batch, MetricBatch
@@ -32,34 +35,40 @@ from steplog.server.store_types import (
 
 __all__ = ["SqliteStore"]
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class SqliteStore:
-    """A ``Store`` in one SQLite file."""
+    """Runs and their metrics in one SQLite file.
+
+    Attributes:
+        instance: the id of the database.
+        page_token: the token the page reads with.
+    """
 
     def __init__(self, database: Path) -> None:
-        """Open the database, or make it.
+        """Open or create the database.
 
-        Raises ConfigurationError where the file is not a steplog database, or another server uses it.
+        Raises ConfigurationError for a file that is not a steplog database or is in use by another server.
         """
         self._lock = prepare(database)
         self._database = database
         self._idle: deque[sqlite3.Connection] = deque()
         self._ingester = Ingester()
-        self._writing = connect(database)
-        self._committer = Committer(self._writing, self._ingester.forget)
-        with self._reading() as connection:
+        self._write_connection = connect(database)
+        self._committer = Committer(self._write_connection, self._ingester.forget)
+        with self._snapshot() as connection:
             about = dict(connection.execute("SELECT name, value FROM about"))
         self.instance: str = about["instance"]
         self.page_token: str = about["page_token"]
 
     def close(self) -> None:
-        """Finish what was asked and close the database."""
+        """Finish pending writes and close the database."""
         self._committer.close()
         while self._idle:
             self._idle.pop().close()
-        self._writing.close()
+        self._write_connection.close()
         self._lock.release()
 
     def users(self) -> list[UserRow]:
@@ -67,8 +76,8 @@ class SqliteStore:
         return self._read(catalog.users)
 
     def namespace(self, slug: str) -> NamespaceRow | None:
-        """The namespace of that slug."""
-        return self._read(lambda connection: catalog.namespace(connection, slug))
+        """The namespace with this slug."""
+        return self._read(catalog.namespace, slug)
 
     def namespaces(self) -> list[NamespaceRow]:
         """Every namespace, oldest first."""
@@ -76,59 +85,57 @@ class SqliteStore:
 
     def projects(self, namespace: NamespaceRow) -> list[ProjectRow]:
         """The projects of a namespace, oldest first."""
-        return self._read(lambda connection: catalog.projects(connection, namespace.id))
+        return self._read(catalog.projects, namespace.id)
 
     def project(self, namespace: str, slug: str) -> ProjectRow | None:
-        """One project, by the slugs of its namespace and its own."""
-        return self._read(lambda connection: catalog.project(connection, namespace, slug))
+        """The project with these slugs."""
+        return self._read(catalog.project, namespace, slug)
 
-    def runs(self, project: ProjectRow, after: int, limit: int | None) -> list[RunRow]:
-        """Runs of a project, oldest first, without the first ``after``."""
-        return self._read(lambda connection: catalog.runs(connection, project.id, after, limit))
+    def runs(self, project: ProjectRow, offset: int, limit: int | None) -> list[RunRow]:
+        """Runs of a project, oldest first."""
+        return self._read(catalog.runs, project.id, offset, limit)
 
     def runs_of_slug(self, project: ProjectRow, slug: str) -> list[RunRow]:
-        """Runs of a project whose name makes that slug, oldest first."""
-        return self._read(lambda connection: catalog.runs_of_slug(connection, project.id, slug))
+        """The runs whose name has this slug, oldest first."""
+        return self._read(catalog.runs_of_slug, project.id, slug)
 
     def run(self, namespace: str, project: str, uuid: str) -> RunRow | None:
-        """One run."""
-        return self._read(lambda connection: catalog.run(connection, namespace, project, uuid))
+        """The run with this uuid."""
+        return self._read(catalog.run, namespace, project, uuid)
 
     def count(self, run: RunRow) -> int:
-        """How many points a run has."""
-        return self._read(lambda connection: queries.count(connection, run.id))
+        """The number of points of a run."""
+        return self._read(queries.count, run.id)
 
     def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
-        """The points ``[first, end)`` of a run in the order of arrival."""
-        self._packed(run, end)
-        return self._read(lambda connection: queries.metrics(connection, run.id, first, end))
+        """The points ``[first, end)`` of a run, in order of arrival."""
+        self._pack(run, end)
+        return self._read(queries.metrics, run.id, first, end)
 
     def series(self, run: RunRow) -> list[SeriesSummary]:
-        """Each metric of a run, in the order in which the names first came."""
-        self._packed(run)
-        return self._read(lambda connection: queries.series(connection, run.id))
+        """The metrics of a run, in order of first arrival."""
+        self._pack(run)
+        return self._read(queries.series, run.id)
 
     def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        """One metric in at most ``points`` buckets."""
-        self._packed(run)
-        return self._read(lambda connection: queries.curve(connection, run.id, name, points, low, high))
+        """A metric's points with a step in [low, high], as at most ``points`` buckets; None without such a metric."""
+        self._pack(run)
+        return self._read(queries.curve, run.id, name, points, low, high)
 
     def put_user(self, username: str, slug: str, email: str, key_hash: bytes) -> Future[UserRow]:
-        """The user of that name with that email and key, made where missing."""
-        return self._write(lambda connection: catalog.put_user(connection, username, slug, email, key_hash))
+        """Create the user, or set its email and key."""
+        return self._write(catalog.put_user, username, slug, email, key_hash)
 
     def put_namespace(self, slug: str) -> Future[NamespaceRow]:
-        """The namespace of that slug, made where missing."""
-        return self._write(lambda connection: catalog.put_namespace(connection, slug))
+        """The namespace with this slug, created if missing."""
+        return self._write(catalog.put_namespace, slug)
 
     def add_project(self, namespace: NamespaceRow, slug: str, display_name: str, visibility: str) -> Future[ProjectRow]:
-        """Make a project."""
-        return self._write(
-            lambda connection: catalog.add_project(connection, namespace, slug, display_name, visibility)
-        )
+        """Create a project; TakenError if the slug is in use."""
+        return self._write(catalog.add_project, namespace, slug, display_name, visibility)
 
     def delete_project(self, project: ProjectRow) -> Future[None]:
-        """Remove a project, its runs and their metrics."""
+        """Delete a project, its runs and their metrics."""
 
         def delete(connection: sqlite3.Connection) -> None:
             self._ingester.forget()
@@ -145,40 +152,43 @@ class SqliteStore:
         status: str,
         idempotency_key: str | None,
     ) -> Future[RunRow]:
-        """Make a run, or find the one that the same key made."""
-        return self._write(
-            lambda connection: catalog.add_run(
-                connection, project.id, user.id, name, description, status, idempotency_key
-            )
-        )
+        """Create a run, or return the one created with this key.
+
+        A name in use gets a suffix ``_1``, ``_2``, …; None gets a random name.
+        """
+        return self._write(catalog.add_run, project.id, user.id, name, description, status, idempotency_key)
 
     def set_status(self, run: RunRow, status: str | None) -> Future[RunRow]:
-        """Set a run's status, if one is given, and its date of change."""
-        return self._write(lambda connection: catalog.set_status(connection, run.id, status))
+        """Set the status, unless None, and the date of change."""
+        return self._write(catalog.set_status, run.id, status)
 
     def add_batch(self, run: RunRow, batch: Batch) -> Future[BatchResult]:
-        """Store what of a batch is not below its writer's mark, and move the mark."""
-        return self._write(lambda connection: self._ingester.add_batch(connection, run.id, batch))
+        """Store a batch from its writer's mark on, and advance the mark to its end; GapError if it begins beyond."""
+        return self._write(self._ingester.add_batch, run.id, batch)
 
-    def add_metric(self, run: RunRow, part: MetricBatch) -> Future[int]:
-        """Store points that no mark guards; the step of the last of them."""
-        return self._write(lambda connection: self._ingester.add_part(connection, run.id, part))
+    def add_metric(self, run: RunRow, metric: MetricBatch) -> Future[int]:
+        """Store points without a mark; returns the last one's step."""
+        return self._write(self._ingester.add_metric, run.id, metric)
 
-    def _packed(self, run: RunRow, below: int | None = None) -> None:
-        """Have the points of a run where they are read, or the first so many of them."""
-        if self._read(lambda connection: unpacked.any_left(connection, run.id, below)):
-            self._write(lambda connection: self._ingester.pack(connection, run.id)).result()
+    def _pack(self, run: RunRow, below: int | None = None) -> None:
+        """Pack the run's unpacked ranges, if any begins below arrival ``below``."""
+        if self._read(unpacked.any_left, run.id, below):
+            self._write(self._ingester.pack, run.id).result()
 
-    def _write(self, job: Callable[[sqlite3.Connection], _T]) -> Future[_T]:
-        return self._committer.submit(job)
+    def _write(
+        self, job: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> Future[_T]:
+        return self._committer.submit(lambda connection: job(connection, *args, **kwargs))
 
-    def _read(self, question: Callable[[sqlite3.Connection], _T]) -> _T:
-        with self._reading() as connection:
-            return question(connection)
+    def _read(
+        self, query: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        with self._snapshot() as connection:
+            return query(connection, *args, **kwargs)
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one question, whose reads all see the same state."""
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose reads all see the same state."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -188,7 +198,7 @@ class SqliteStore:
             yield connection
             connection.execute("COMMIT")
         except BaseException as error:
-            connection.close()  # whatever state it is in
+            connection.close()  # its state is unknown
             if isinstance(error, sqlite3.Error):
                 raise store_error(error) from error
             raise
