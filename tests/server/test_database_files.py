@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from steplog.errors import ConfigurationError
+from steplog.server import catalog
 from steplog.server.store import SqliteStore
 
 
@@ -70,7 +71,7 @@ def test_a_database_is_private_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:
         store = SqliteStore(tmp_path / "a.db")
-        store.put_namespace("x").result()
+        store.write(catalog.put_namespace, "x").result()
     finally:
         os.umask(before)
     assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}

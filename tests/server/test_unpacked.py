@@ -13,6 +13,7 @@ import pytest
 from server.batches import NONE, held, range_of
 from server.test_store import listed, new_project, new_run
 from steplog.journal.range import Range, encode
+from steplog.server import catalog, queries
 from steplog.server.batch import from_range
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import BatchResult, RunRow
@@ -64,10 +65,10 @@ def test_they_wait_and_are_read_as_if_they_had_not(store, tmp_path, seeded):
         assert add(store, run, range_by_a_writer_of_ours(part, len(records))).duplicates == 0
         records += part
     assert (rows(store, tmp_path, "waiting"), rows(store, tmp_path, "chunks")) == (5, 0)
-    assert store.count(run) == sum(record is not NONE for record in records)
+    assert store.read(queries.count, run.id) == sum(record is not NONE for record in records)
     assert listed(store, run) == held(records)
     assert (rows(store, tmp_path, "waiting"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
-    assert sum(series.count for series in store.series(run)) == store.count(run)
+    assert sum(series.count for series in store.series(run)) == store.read(queries.count, run.id)
 
 
 def test_a_curve_and_the_series_have_what_waits(store):
@@ -140,7 +141,7 @@ def test_enough_of_it_is_packed_by_itself(store, tmp_path):
         records += part
     assert len(records) >= POINTS_A_NAME * len(NAMES)
     assert (rows(store, tmp_path, "waiting"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
-    assert store.count(run) == len(records)
+    assert store.read(queries.count, run.id) == len(records)
 
 
 def test_a_database_from_before_there_were_any_goes_on(tmp_path):
@@ -161,7 +162,7 @@ def test_a_database_from_before_there_were_any_goes_on(tmp_path):
 def test_a_project_that_is_deleted_takes_what_waits_with_it(store, tmp_path):
     run = new_run(store, new_project(store, "gone"))
     add(store, run, range_of(round_of(0)))
-    store.delete_project(store.project("team", "gone")).result()
+    store.delete_project(store.read(catalog.project, "team", "gone")).result()
     assert rows(store, tmp_path, "waiting") == 0
 
 

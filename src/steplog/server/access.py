@@ -1,10 +1,10 @@
 """Access control before any route: host check, authentication, security headers.
 
 - The ``Host`` header must be a known name, which stops DNS rebinding.
-- Every API path needs ``Authorization: Api-Key …``, except the instance proof.
+- Every API path but the instance proof needs ``Authorization: Api-Key …``.
 - The page reads with ``Page-Token …``: GET and HEAD on namespaces, projects and below, from the same origin
-  (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/, which only browsers send).
-- No CORS, no cookies. Credentials are compared by SHA-256, in constant time.
+  (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/, sent by browsers alone).
+- No CORS, no cookies.
 """
 
 from __future__ import annotations

@@ -2,10 +2,8 @@
 
 ::
 
-    request ─▶ AccessMiddleware ─▶ endpoint ─▶ validation, decoders ─▶ SqliteStore ─▶ response
-                                └─▶ static file of the page: public, holds no data
-
-The page's files are read once, so a request path never reaches the file system.
+    request ─▶ AccessMiddleware ─▶ Endpoint ─▶ SqliteStore
+                                └─▶ static file: public, without data, read once at start
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from steplog.delivery.wire import API
-from steplog.server import routes_catalog, routes_metrics
+from steplog.server import catalog, routes_catalog, routes_metrics
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
 from steplog.server.store import SqliteStore
@@ -44,15 +42,7 @@ _INDEX_PATHS = ("/", _PROJECT_PAGE, f"{_PROJECT_PAGE}/", _RUN_PAGE, f"{_RUN_PAGE
 def create_app(
     store: SqliteStore, *, hosts: AllowedHosts, secret: str = "", open_namespaces: bool = True, stock: bool = False
 ) -> Starlette:
-    """Build the application; the caller closes ``store`` afterwards.
-
-    Args:
-        store: the database.
-        hosts: the accepted Host headers.
-        secret: from the state file, for the instance proof.
-        open_namespaces: create a namespace with its first project.
-        stock: serve only the original API, for tests of the client.
-    """
+    """Build the application; see ``AppState``. The caller closes ``store`` afterwards."""
     routes = [
         Route(f"{API}/verify-api-key/", routes_catalog.KeyCheck),
         Route(_NAMESPACE, routes_catalog.ProjectList),
@@ -79,7 +69,7 @@ def create_app(
     page_token = None if stock else store.page_token
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(AccessMiddleware, hosts=hosts, users=store.users(), page_token=page_token)],
+        middleware=[Middleware(AccessMiddleware, hosts=hosts, users=store.read(catalog.users), page_token=page_token)],
         exception_handlers=ERROR_RESPONSES,
         lifespan=lifespan,
     )

@@ -1,15 +1,14 @@
 """A batch: the records of a range, grouped by metric and packed into chunks.
 
-Pure. The CPU-bound work is done here, in parallel, before the single writing thread takes over. What only that thread
-knows is added later:
+Pure. The CPU-bound work is done here, in parallel, before the single writing thread, which adds what it alone knows:
 
-- Arrivals count from 0; ``Chunk.shifted`` moves them to their place in the run.
-- A metric without any step counts from 0 and is shifted likewise (``stepless``). One with some steps stays ``mixed``
-  points, packed once the others are assigned.
+- the place in the run: arrivals count from 0 and are shifted (``Chunk.shifted``);
+- missing steps: a metric with none counts from 0 and is shifted too (``stepless``); one with some stays points
+  (``mixed``).
 
-A range of many names with few records each is not packed but stored as it came (``body``, see ``unpacked``).
+A range of many names with few records each stays as it came (``body``, see ``unpacked``).
 
-Usually the names repeat in the same order with each training step, so the records of one name are a strided slice.
+Usually the names repeat in the same order each training step, so the records of a name are a strided slice.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DIGITS_MAX + 1))
 
 @dataclass(frozen=True, slots=True)
 class MetricBatch:
-    """The records of one metric: chunks, or ``mixed`` points of which only some have a step."""
+    """The records of one metric: chunks, or ``mixed`` points with some steps missing."""
 
     name: str
     chunks: Sequence[Chunk]
@@ -75,14 +74,14 @@ class Batch:
     body: bytes = b""
 
     def above(self, mark: int) -> Batch:
-        """The records from position ``mark`` on, which is inside the range."""
+        """The records from position ``mark`` on."""
         return from_range(self.source.part(mark, self.source.end))
 
 
 def from_range(records: Range, body: bytes = b"") -> Batch:
-    """The batch of a range; given its encoded ``body``, it may stay unpacked.
+    """The batch of a range, left unpacked where that pays and its encoded ``body`` is given.
 
-    Raises FormatError for a payload that is not JSON or a bool other than 0 and 1.
+    Raises FormatError for invalid JSON, or a bool other than 0 and 1.
     """
     count = records.records
     if not count:
@@ -158,24 +157,14 @@ def _by_period(live: Range) -> Iterator[tuple[str, Points]] | None:
     def slices() -> Iterator[tuple[str, Points]]:
         stride = _WORDS * period
         for place, name in enumerate(names):
-            steps = words[_WORDS * place :: stride]
-            kind = keys[place] >> 48
-            yield (
-                name,
-                Points(
-                    bytes((kind,)) * len(steps),
-                    words[_WORDS * place + 1 :: stride],
-                    steps,
-                    words[_WORDS * place + 2 :: stride],
-                    range(place, count, period),
-                ),
-            )
+            steps, values, times = (words[_WORDS * place + column :: stride] for column in range(3))
+            kinds = bytes((keys[place] >> 48,)) * len(steps)
+            yield name, Points(kinds, values, steps, times, range(place, count, period))
 
     return slices()
 
 
 def _by_name(live: Range, payloads: dict[int, bytes]) -> Iterator[tuple[str, Points]]:
-    """The points of each name, in any order."""
     numbers = array("I")
     numbers.frombytes(live.slots)
     if sys.byteorder == "big":
@@ -222,7 +211,7 @@ def point_from_json(text: bytes, step: int | None, time_ns: int) -> Points:
 
 
 def _word(text: bytes) -> tuple[int, array[int], bytes]:
-    """The kind, the 64-bit word and the payload of a value."""
+    """Kind, 64-bit word and payload of a value."""
     if text in (b"true", b"false"):
         return slot.KIND_BOOL, array("q", [text == b"true"]), b""
     value: Any = _NON_FINITE.get(text)
@@ -243,8 +232,7 @@ def _word(text: bytes) -> tuple[int, array[int], bytes]:
 def check_json(text: bytes) -> None:
     """Raise FormatError unless ``text`` is a JSON value that any parser accepts.
 
-    UTF-8, nested at most ``JSON_DEPTH_MAX`` deep, numbers of at most 4,300 digits. One bad value would make the whole
-    list of a run's metrics unreadable.
+    UTF-8, at most ``JSON_DEPTH_MAX`` deep, numbers of at most 4,300 digits: one bad value would make a run unreadable.
     """
     try:
         text.decode()

@@ -22,7 +22,6 @@ __all__ = [
     "delete_project",
     "namespace",
     "namespaces",
-    "now",
     "project",
     "projects",
     "put_namespace",
@@ -57,11 +56,6 @@ _SECOND_WORDS = (  # noqa: SIM905
     "ginger granola gravy hazelnut honey kiwi lemon lentil mango maple melon muffin noodle nutmeg olive onion "
     "pancake pasta peach pepper pickle pizza pretzel pumpkin radish ramen rice saffron sorbet soup taco toffee waffle"
 ).split()
-
-
-def now() -> str:
-    """The current time in ISO 8601, UTC, with microseconds."""
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def users(connection: sqlite3.Connection) -> list[UserRow]:
@@ -120,7 +114,7 @@ def add_project(
     connection.execute(
         "INSERT INTO projects (uuid, namespace, slug, display_name, visibility, date_created)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (str(uuid.uuid4()), namespace_row.id, slug, display_name, visibility, now()),
+        (str(uuid.uuid4()), namespace_row.id, slug, display_name, visibility, _now()),
     )
     created = project(connection, namespace_row.slug, slug)
     if created is None:
@@ -187,21 +181,11 @@ def add_run(
         raise MissingError("the project does not exist")
     if name is None:
         name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}_{random.randint(100, 999)}"
-    created = now()
+    name, created = _free_name(connection, project_id, name), _now()
     inserted = connection.execute(
         "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated,"
         " idempotency_key, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-        (
-            str(uuid.uuid4()),
-            project_id,
-            user_id,
-            _free_name(connection, project_id, name),
-            description,
-            status,
-            created,
-            created,
-            idempotency_key,
-        ),
+        (str(uuid.uuid4()), project_id, user_id, name, description, status, created, created, idempotency_key),
     )
     return _run_by_id(connection, inserted.lastrowid)
 
@@ -209,7 +193,7 @@ def add_run(
 def set_status(connection: sqlite3.Connection, run_id: int, status: str | None) -> RunRow:
     """Set a run's status, unless None, and its date of change."""
     connection.execute(
-        "UPDATE runs SET status = coalesce(?, status), date_updated = ? WHERE id = ?", (status, now(), run_id)
+        "UPDATE runs SET status = coalesce(?, status), date_updated = ? WHERE id = ?", (status, _now(), run_id)
     )
     return _run_by_id(connection, run_id)
 
@@ -227,3 +211,7 @@ def _free_name(connection: sqlite3.Connection, project_id: int, name: str) -> st
         number += 1
         candidate = f"{name}_{number}"
     return candidate
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,6 +1,6 @@
 """Chunks: up to ``POINTS_MAX`` points of one metric in one row.
 
-A chunk has a *summary*, enough for a long curve, and *data*, which restores every point exactly: a MessagePack array ::
+Pure. A *summary* is all that a long curve needs; the *data* restores every point exactly, as a MessagePack array::
 
     kinds      the kind of all points (slot.KIND_*), or one byte a point
     words      ┐ the 64 bits of each value: float64, int64, 0 or 1, or the length of its JSON text
@@ -11,13 +11,11 @@ A chunk has a *summary*, enough for a long curve, and *data*, which restores eve
     noise      ┘
     payloads   the JSON texts, concatenated and deflated
 
-The first word, step, time and arrival are in the row, so a chunk can be packed before its place in the run is known:
-``shifted`` sets it. *Arrival* is a point's index among all points of its run, in order of storage.
+The columns' first entries are in the row, so a chunk is packed before its place in the run is known. *Arrival* is a
+point's index in its run, in order of storage.
 
-A summary's ``low`` and ``high`` cover numbers alone: booleans as 0 and 1, no NaN; None without any. ``last`` is the last
-value: a number, or JSON text up to ``LAST_BYTES_MAX``, else None.
-
-Pure.
+``low`` and ``high`` cover numbers (booleans as 0 and 1, no NaN); None without any. ``last`` is the last value: a number
+or JSON text up to ``LAST_BYTES_MAX``, else None.
 """
 
 from __future__ import annotations
@@ -74,27 +72,18 @@ class Points:
         """The points ``[first, end)``."""
         kinds = self.kinds[first:end]
         before, inside = (self._payload_bytes(a, b) if self.payloads else 0 for a, b in ((0, first), (first, end)))
-        return Points(
-            kinds,
-            self.words[first:end],
-            self.steps[first:end],
-            self.times[first:end],
-            self.arrivals[first:end],
-            self.payloads[before : before + inside],
-        )
+        steps, times, arrivals = (column[first:end] for column in (self.steps, self.times, self.arrivals))
+        return Points(kinds, self.words[first:end], steps, times, arrivals, self.payloads[before : before + inside])
 
     def select(self, wanted: Sequence[bool]) -> Points:
         """The points for which ``wanted`` is true."""
         texts = [value for value in self.values() if isinstance(value, msgspec.Raw)] if self.payloads else []
         kept = compress(texts, [want for want, kind in zip(wanted, self.kinds, strict=True) if kind == slot.KIND_JSON])
-        return Points(
-            bytes(compress(self.kinds, wanted)),
-            array("q", compress(self.words, wanted)),
-            array("q", compress(self.steps, wanted)),
-            array("q", compress(self.times, wanted)),
-            array("q", compress(self.arrivals, wanted)),
-            b"".join(bytes(text) for text in kept),
+        words, steps, times, arrivals = (
+            array("q", compress(column, wanted)) for column in (self.words, self.steps, self.times, self.arrivals)
         )
+        payloads = b"".join(bytes(text) for text in kept)
+        return Points(bytes(compress(self.kinds, wanted)), words, steps, times, arrivals, payloads)
 
     def _payload_bytes(self, first: int, end: int) -> int:
         pairs = zip(self.kinds[first:end], self.words[first:end], strict=True)
@@ -139,7 +128,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk: its summary, the first entries of its columns, and its data."""
+    """A summary, the first entries of the columns, and the data."""
 
     count: int
     first_arrival: int

@@ -1,18 +1,14 @@
 """Columns: 64-bit integers packed into few bytes, without Python code per number.
 
-A column has one of three forms::
+Pure. A column has one of three forms::
 
     RAMP    base, base + stride, …: nothing is stored
     DELTA   differences to the previous number, as planes: times, most steps and arrivals
     PLAIN   the numbers, as planes: values, and differences beyond 63 bits
 
-*Planes* are byte 0 of every number, then byte 1, up to byte 7. A compressible plane (signs, exponents, high bytes of
-small differences) goes to the deflated stream, any other to the noise stream: deflating the mantissas of a loss curve
-takes most of the time and gains nothing. A column's *mask* has a bit for each deflated plane.
-
-The base, a column's first number, is kept in the chunk's row.
-
-Pure.
+*Planes* are byte 0 of every number, then byte 1, up to byte 7. A compressible plane (signs, exponents) goes to the
+deflated stream, any other to the noise stream: deflating mantissas takes most of the time and gains nothing. A *mask*
+has a bit for each deflated plane. The base, a column's first number, is kept in the chunk's row.
 """
 
 from __future__ import annotations
@@ -46,7 +42,7 @@ class Column(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def is_ramp(self) -> bool:
-        """Whether the numbers are evenly spaced, so the first and last are the extremes."""
+        """Whether the first and last numbers are the extremes."""
         return self.form == _RAMP
 
 
@@ -100,7 +96,7 @@ class ColumnWriter:
 
 
 class ColumnReader:
-    """Unpacks columns of ``count`` numbers each, in the order they were packed."""
+    """Unpacks columns of ``count`` numbers, in the order of packing."""
 
     def __init__(self, count: int, deflated: bytes, noise: bytes) -> None:
         self._count = count
@@ -155,10 +151,10 @@ def _stride(numbers: Sequence[int]) -> int | None:
 
 
 def _differences(numbers: Sequence[int]) -> bytes | None:
-    """The differences between neighbours, as little-endian int64s; None if one is out of range.
+    """Differences between neighbours, as little-endian int64s; None if one overflows.
 
-    Non-negative numbers that never decrease are subtracted as two long integers of 64-bit lanes, since no lane borrows
-    from the next: five times faster than a loop in C.
+    Non-negative numbers that never decrease are subtracted as long integers of 64-bit lanes, as no lane borrows: five
+    times faster than a loop in C.
     """
     content = _little(numbers if isinstance(numbers, array) else array("q", numbers))
     if content[7::8].isascii():  # no sign bit

@@ -1,8 +1,7 @@
 """Compaction: small chunks of a series are merged into larger ones.
 
-``FANOUT`` chunks of one tier (1, 16, 256 points up) at the end of a series are merged into one, until it is full
-(``_FULL`` points or ``_FULL_BYTES``). So a point is rewritten at most three times, and a series has at most 45 chunks
-that are not full, plus those whose merge was deferred.
+``FANOUT`` chunks of one tier (1, 16, 256 points up) at the end of a series are merged, until full (``_FULL`` points or
+``_FULL_BYTES``). A point is rewritten at most three times; at most 45 chunks, besides deferred merges, are not full.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def insert_chunks(connection: sqlite3.Connection, chunks: Sequence[tuple[int, Ch
 
 
 def read_tail(connection: sqlite3.Connection, series: SeriesState) -> None:
-    """Read the chunks at the end of a series that are not full."""
+    """Read a series' last chunks that are not full."""
     newest = connection.execute(
         "SELECT chunks.id, count, length(data) FROM chunks JOIN points USING (id)"
         " WHERE chunks.id >= ? AND chunks.id < ? ORDER BY chunks.id DESC LIMIT ?",
@@ -105,7 +104,7 @@ def merge_size(tail: Sequence[tuple[int, int]]) -> int:
 
 
 def merge(connection: sqlite3.Connection, series: SeriesState, count: int) -> None:
-    """Merge the last ``count`` chunks; the result is numbered from the first of them."""
+    """Merge the last ``count`` chunks."""
     first = series.tail[-count][0]
     bounds = (series.id << SERIES_SHIFT | first, series.id + 1 << SERIES_SHIFT)
     rows = connection.execute(

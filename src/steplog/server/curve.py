@@ -1,10 +1,9 @@
 """A curve: one metric, downsampled to buckets for drawing.
 
-Pure. Consecutive points, in order of arrival, make a bucket: last step, minimum, maximum, last value, count. A curve
-that fits has one bucket a point.
+Pure. A bucket is a stretch of points in order of arrival. A curve that fits has one point a bucket.
 
-With at least ``_CHUNKS_A_BUCKET`` chunks a bucket, buckets are made from chunk summaries alone. With fewer, the points
-are read: at most 820,000 for 1,000 buckets. A chunk partly outside the range of steps is always read.
+With ``_CHUNKS_A_BUCKET`` chunks a bucket, summaries alone are used. With fewer, points are read: at most 820,000 for
+1,000 buckets. A chunk partly outside the range of steps is always read.
 """
 
 from __future__ import annotations
@@ -88,7 +87,6 @@ def _summaries(
 
 
 def _cut(points: Points, size: int) -> Iterator[Bucket]:
-    """Buckets of ``size`` points; the last may be smaller."""
     numbers, count = points.numbers(), len(points.kinds)
     values = numbers if points.kind in (slot.KIND_FLOAT, slot.KIND_INT) else points.values()
     for first in range(0, count, size):
@@ -105,15 +103,7 @@ def _merged(buckets: Sequence[Bucket], points: int) -> list[Bucket]:
     source = iter(buckets)
     merged = []
     while group := list(islice(source, size)):
-        lows = [bucket.low for bucket in group if bucket.low is not None]
-        highs = [bucket.high for bucket in group if bucket.high is not None]
-        merged.append(
-            Bucket(
-                group[-1].step,
-                min(lows, default=None),
-                max(highs, default=None),
-                group[-1].last,
-                sum(bucket.count for bucket in group),
-            )
-        )
+        low = min((bucket.low for bucket in group if bucket.low is not None), default=None)
+        high = max((bucket.high for bucket in group if bucket.high is not None), default=None)
+        merged.append(Bucket(group[-1].step, low, high, group[-1].last, sum(bucket.count for bucket in group)))
     return merged

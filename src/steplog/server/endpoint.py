@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +18,7 @@ from starlette.responses import RedirectResponse, Response
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
+from steplog.server import catalog
 from steplog.server.request_body import ValidationError
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import (
@@ -31,19 +33,20 @@ from steplog.server.store_types import (
 
 __all__ = ["ERROR_RESPONSES", "AppState", "Endpoint", "JsonResponse"]
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 _BUSY_RETRY_S = 1
 
 
 @dataclass(frozen=True)
 class AppState:
-    """The state of the application; see ``create_app``."""
+    """The state of the application."""
 
     store: SqliteStore
     decoders: Executor  # few threads: bounds the memory of decoding, off the event loop
-    secret: str
-    open_namespaces: bool
-    stock: bool
+    secret: str  # of the state file, for the instance proof
+    open_namespaces: bool  # a namespace is created with its first project
+    stock: bool  # serve only the original API, for tests of the client
 
 
 class JsonResponse(Response):
@@ -81,6 +84,18 @@ class Endpoint(HTTPEndpoint):
         value: str = self.scope["path_params"][name]
         return value
 
+    async def read(
+        self, query: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """See ``SqliteStore.read``."""
+        return await run_in_threadpool(lambda: self.store.read(query, *args, **kwargs))
+
+    async def write(
+        self, job: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """See ``SqliteStore.write``; waits for the commit."""
+        return await self.committed(self.store.write(job, *args, **kwargs))
+
     async def in_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:
         """Call a blocking function in a thread."""
         return await run_in_threadpool(function, *arguments)
@@ -91,22 +106,21 @@ class Endpoint(HTTPEndpoint):
 
     async def project(self) -> ProjectRow:
         """The project of the path, or 404."""
-        names = [self.path_param(name) for name in ("namespace", "project")]
-        project = await self.in_thread(self.store.project, *names)
+        project = await self.read(catalog.project, self.path_param("namespace"), self.path_param("project"))
         if project is None:
             raise HTTPException(404)
         return project
 
     async def run(self) -> RunRow:
         """The run of the path, or 404."""
-        names = [self.path_param(name) for name in ("namespace", "project", "run")]
-        run = await self.in_thread(self.store.run, *names)
+        namespace, project, uuid = (self.path_param(name) for name in ("namespace", "project", "run"))
+        run = await self.read(catalog.run, namespace, project, uuid)
         if run is None:
             raise HTTPException(404)
         return run
 
 
-async def _http(request: Request, error: HTTPException) -> Response:
+async def _http_error(request: Request, error: HTTPException) -> Response:
     detail = error.detail
     path = request.url.path
     if error.status_code == 404:
@@ -119,41 +133,26 @@ async def _http(request: Request, error: HTTPException) -> Response:
     return JsonResponse({"detail": detail}, error.status_code, error.headers)
 
 
-async def _missing(_request: Request, _error: MissingError) -> Response:
-    return JsonResponse({"detail": "Not found."}, 404)
+def _error(
+    status: int, content: Callable[[Any], Any], headers: Mapping[str, str] | None = None
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def respond(_request: Request, error: Exception) -> Response:
+        return JsonResponse(content(error), status, headers)
+
+    return respond
 
 
-async def _invalid(_request: Request, error: ValidationError) -> Response:
-    return JsonResponse(error.errors, 400)
-
-
-async def _malformed(_request: Request, error: FormatError) -> Response:
-    return JsonResponse({"detail": str(error)}, 400)
-
-
-async def _gap(_request: Request, error: GapError) -> Response:
-    return JsonResponse({"mark": error.mark}, 409)
-
-
-async def _full(_request: Request, error: StoreFullError) -> Response:
-    return JsonResponse({"detail": str(error)}, 507)
-
-
-async def _busy(_request: Request, error: StoreBusyError) -> Response:
-    return JsonResponse({"detail": str(error)}, 503, {"Retry-After": str(_BUSY_RETRY_S)})
-
-
-async def _broken(_request: Request, _error: Exception) -> Response:
-    return JsonResponse({"detail": "Internal server error."}, 500)
+def _detail(error: Exception) -> dict[str, str]:
+    return {"detail": str(error)}
 
 
 ERROR_RESPONSES: dict[Any, Any] = {
-    HTTPException: _http,
-    MissingError: _missing,
-    ValidationError: _invalid,
-    FormatError: _malformed,
-    GapError: _gap,
-    StoreFullError: _full,
-    StoreBusyError: _busy,
-    Exception: _broken,
+    HTTPException: _http_error,
+    MissingError: _error(404, lambda _: {"detail": "Not found."}),
+    ValidationError: _error(400, lambda error: error.errors),
+    FormatError: _error(400, _detail),
+    GapError: _error(409, lambda error: {"mark": error.mark}),
+    StoreFullError: _error(507, _detail),
+    StoreBusyError: _error(503, _detail, {"Retry-After": str(_BUSY_RETRY_S)}),
+    Exception: _error(500, lambda _: {"detail": "Internal server error."}),
 }

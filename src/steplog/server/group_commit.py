@@ -1,9 +1,7 @@
-"""Group commit: the single writing thread commits all jobs submitted since its last commit together.
+"""Group commit: one thread commits all jobs submitted since its last commit together.
 
-An fsync takes milliseconds for one batch or for fifty; jobs that arrive meanwhile share the next.
-
-Each job runs in a savepoint, so a refused one leaves no trace. Every future is done after the commit, a refused job's
-too, since an earlier job of the transaction may be the cause. If the commit fails, all its jobs fail.
+An fsync takes milliseconds for one batch or for fifty. Each job runs in a savepoint, so a refused one leaves no trace.
+Futures are done after the commit, a refused job's too, since an earlier job of the transaction may be the cause.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from steplog.server.schema import store_error
@@ -28,10 +26,10 @@ _Job = tuple["Future[Any]", Callable[[sqlite3.Connection], Any]]
 
 
 class Committer:
-    """Runs jobs on one connection, in one thread, in order of submission."""
+    """Runs jobs on one connection, in one thread, in order."""
 
     def __init__(self, connection: sqlite3.Connection, forget: Callable[[], None]) -> None:
-        """``forget`` is called after a rollback, to drop state that jobs cache."""
+        """``forget`` is called after a rollback, to drop cached state."""
         self._connection = connection
         self._forget = forget
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -41,7 +39,7 @@ class Committer:
         self._thread.start()
 
     def submit(self, job: Callable[[sqlite3.Connection], _T]) -> Future[_T]:
-        """Queue a job; the future is done once its result is durable."""
+        """Queue a job; the future is done once it is durable."""
         future: Future[_T] = Future()
         with self._lock:
             if self._closed:
@@ -61,18 +59,11 @@ class Committer:
     def _work(self) -> None:
         going = True
         while going:
-            group: list[_Job] = []
-            item = self._jobs.get()
-            while item is not None:
-                group.append(item)
-                if len(group) == _GROUP_MAX:
-                    break
-                try:
-                    item = self._jobs.get_nowait()
-                except Empty:
-                    break
-            going = item is not None
-            group = [job for job in group if job[0].set_running_or_notify_cancel()]
+            items = [self._jobs.get()]
+            while len(items) < _GROUP_MAX and not self._jobs.empty():
+                items.append(self._jobs.get())
+            going = items[-1] is not None  # the last of all
+            group = [job for job in items if job is not None and job[0].set_running_or_notify_cancel()]
             if group:
                 self._commit(group)
 
@@ -93,7 +84,7 @@ class Committer:
                 future.set_exception(refusal)
 
     def _run(self, job: Callable[[sqlite3.Connection], Any]) -> tuple[Any, Exception | None]:
-        """Run a job in a savepoint; returns its result, or why it was refused."""
+        """The job's result, or why it was refused."""
         result, refusal = None, None
         self._connection.execute("SAVEPOINT job")
         try:

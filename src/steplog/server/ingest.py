@@ -1,12 +1,11 @@
 """Appending batches to runs, in the single writing thread.
 
-The state needed to append (marks, point count, series) is cached per run; ``forget`` drops it, and must be called after
-any rollback.
+A run's state (marks, point count, series) is cached; any rollback must be followed by ``forget``.
 
-- Each batch adds at least one chunk to each of its series; small chunks are merged (``compaction``), at most
-  ``_MERGES_MAX`` series a batch, the others with their next points.
-- An unpacked batch is stored as it came (``unpacked``), and packed before anything that is not.
-- A record without a step gets its series' next one: 0, then one above the largest step so far.
+- Each batch adds at least one chunk to each of its series. At most ``_MERGES_MAX`` series are compacted a batch, the
+  others with their next points.
+- An unpacked batch is stored as it came, and packed before anything that is not.
+- A record without a step gets the next one: 0, then one above the largest so far.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from itertools import islice
 
 from steplog.errors import FormatError
 from steplog.journal import slot
-from steplog.server import unpacked
 from steplog.server.batch import Batch, MetricBatch, from_range, pack
 from steplog.server.chunk import Chunk
 from steplog.server.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
 from steplog.server.store_types import BatchResult, GapError, MissingError
+from steplog.server.unpacked import UnpackedTotals, take
 
 __all__ = ["Ingester"]
 
@@ -42,11 +41,11 @@ class _RunState:
     points: int
     marks: dict[str, int]
     series: dict[str, SeriesState]
-    unpacked: unpacked.UnpackedTotals
+    unpacked: UnpackedTotals
 
 
 class Ingester:
-    """Appends to runs; for one thread. Every method runs in the caller's transaction."""
+    """Appends to runs, in the caller's transaction and one thread."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[int, _RunState] = OrderedDict()
@@ -99,8 +98,8 @@ class Ingester:
     def _pack(self, connection: sqlite3.Connection, run: _RunState) -> None:
         if run.unpacked.records:
             run.points -= run.unpacked.records
-            run.unpacked = unpacked.UnpackedTotals()
-            for records in unpacked.take(connection, run.id):
+            run.unpacked = UnpackedTotals()
+            for records in take(connection, run.id):
                 batch = from_range(records)
                 self._append(connection, run, batch.metrics, batch.records)
 
@@ -131,17 +130,15 @@ class Ingester:
         if run is not None:
             self._runs.move_to_end(run_id)
             return run
-        row = connection.execute("SELECT points FROM runs WHERE id = ?", (run_id,)).fetchone()
-        if row is None:
+        found = connection.execute("SELECT points FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if found is None:
             raise MissingError("the run does not exist")
         marks = dict(connection.execute("SELECT writer, mark FROM marks WHERE run = ?", (run_id,)).fetchall())
         rows = connection.execute(
             "SELECT name, id, count, next_step, first_step, last_step, low, high FROM series WHERE run = ?", (run_id,)
         )
         series = {name: SeriesState(*values) for name, *values in rows}
-        run = self._runs[run_id] = _RunState(
-            run_id, row[0], marks, series, unpacked.UnpackedTotals.read(connection, run_id)
-        )
+        run = self._runs[run_id] = _RunState(run_id, found[0], marks, series, UnpackedTotals.read(connection, run_id))
         while len(self._runs) > 1 and sum(1 + len(kept.series) for kept in self._runs.values()) > _SERIES_CACHED_MAX:
             self._runs.popitem(last=False)
         return run
@@ -158,7 +155,7 @@ class Ingester:
 
 
 def _placed(metric: MetricBatch, series: SeriesState, arrivals: int) -> Iterable[Chunk]:
-    """The chunks with their arrivals in the run and their assigned steps."""
+    """The chunks, with arrivals in the run and steps assigned."""
     if metric.mixed is not None:
         steps = _assigned(metric.mixed.steps, series.next_step)
         return [chunk.shifted(arrivals) for chunk in pack(replace(metric.mixed, steps=steps))]
@@ -171,7 +168,6 @@ def _placed(metric: MetricBatch, series: SeriesState, arrivals: int) -> Iterable
 
 
 def _assigned(steps: Sequence[int], next_step: int) -> array[int]:
-    """The steps, with the missing ones assigned."""
     assigned = array("q")
     for step in steps:
         if step == slot.NO_STEP and next_step == slot.STEP_MAX:

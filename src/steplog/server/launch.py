@@ -1,7 +1,6 @@
-"""Starting the embedded server: database, key, state file, and uvicorn on a socket.
+"""Starting the embedded server: database, key, state file, uvicorn.
 
-The key is the first of: the option, a file, ``STEPLOG_SERVE_API_KEY``, or one generated once and kept beside the
-database in ``<database>.key`` (0600), so that it stays the same at every start.
+The key is the option, a file's first line, ``STEPLOG_SERVE_API_KEY``, or generated once into ``<database>.key`` (0600).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import signal
 import socket
 import stat
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from starlette.types import ASGIApp
 
 from steplog import instance
 from steplog.errors import ConfigurationError
+from steplog.server import catalog
 from steplog.server.access import AllowedHosts, hash_key
 from steplog.server.app import create_app
 from steplog.server.protocol import patient_protocol
@@ -70,69 +70,51 @@ class RunningServer:
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
     """Serve until SIGINT or SIGTERM; calls ``started`` once connections are accepted.
 
-    Raises ConfigurationError, before changing anything, if the port is in use or the database is not one.
+    Raises ConfigurationError, before any change, if the port is in use or the database is not one.
     """
     state = instance.state_path()
     database = options.database
     if database is None:
         instance.private_directory(state.parent)
         database = state.with_name("server.db")
-    listener = _listen(options.host, options.port)
-    try:
-        store = SqliteStore(database)
+    with closing(_listen(options.host, options.port)) as listener, closing(SqliteStore(database)) as store:
+        key, key_source = _api_key(options, database)
+        username = options.username or _login_name()
+        _put_user(store, options, username, key)
+        port = listener.getsockname()[1]
+        base_url = f"http://{_bracketed(_reachable(options.host))}:{port}"
+        secret = secrets.token_hex(32)
+        app = create_app(
+            store,
+            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}"]),
+            secret=secret,
+            open_namespaces=not options.namespaces,
+            stock=options.stock,
+        )
+
+        def announce() -> None:
+            written, page_url = None, None
+            if not options.stock:
+                this = instance.Instance(store.instance, base_url, secret, key, username, store.page_token)
+                page_url = instance.page_url(this, "/")
+                with suppress(OSError, ConfigurationError):  # without a state file only discovery is lost
+                    instance.write(state, this)
+                    written = state
+            started(RunningServer(base_url, database, key_source, written, page_url))
+
         try:
-            _run(options, listener, store, database, state, started)
+            _serve(app, listener, announce)
         finally:
-            store.close()
-    finally:
-        listener.close()
-
-
-def _run(
-    options: ServerOptions,
-    listener: socket.socket,
-    store: SqliteStore,
-    database: Path,
-    state: Path,
-    started: Callable[[RunningServer], None],
-) -> None:
-    key, key_source = _api_key(options, database)
-    username = options.username or _login_name()
-    _put_user(store, options, username, key)
-    port = listener.getsockname()[1]
-    secret = secrets.token_hex(32)
-    app = create_app(
-        store,
-        hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}"]),
-        secret=secret,
-        open_namespaces=not options.namespaces,
-        stock=options.stock,
-    )
-    base_url = f"http://{_bracketed(_reachable(options.host))}:{port}"
-
-    def announce() -> None:
-        written, page_url = None, None
-        if not options.stock:
-            this = instance.Instance(store.instance, base_url, secret, key, username, store.page_token)
-            page_url = instance.page_url(this, "/")
-            with suppress(OSError, ConfigurationError):  # without a state file only discovery is lost
-                instance.write(state, this)
-                written = state
-        started(RunningServer(base_url, database, key_source, written, page_url))
-
-    try:
-        _serve(app, listener, announce)
-    finally:
-        instance.remove(state, store.instance)
+            instance.remove(state, store.instance)
 
 
 def _put_user(store: SqliteStore, options: ServerOptions, username: str, key: str) -> None:
     slug = slugify(username)
     if not slug:
         raise ConfigurationError("a user name needs a letter or a digit")
-    store.put_user(username, slug, options.email or f"{slug}@localhost", hash_key(key)).result()
+    store.write(catalog.put_user, username, slug, options.email or f"{slug}@localhost", hash_key(key)).result()
     for namespace in (slug, *options.namespaces):
-        store.put_namespace(namespace).result()
+        store.write(catalog.put_namespace, namespace).result()
 
 
 def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
@@ -174,7 +156,7 @@ def _login_name() -> str:
 
 
 def _reachable(host: str) -> str:
-    """The address that reaches ``host`` from this machine."""
+    """The address to reach ``host`` from here."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -190,8 +172,7 @@ def _bracketed(host: str) -> str:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        # asyncio disables Nagle's algorithm only if the socket's protocol is IPPROTO_TCP; otherwise responses are 40 ms
-        # late.
+        # asyncio disables Nagle's algorithm only with IPPROTO_TCP set; otherwise responses are 40 ms late.
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )[0]
@@ -223,7 +204,6 @@ class _UvicornServer(uvicorn.Server):
 
 
 def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM, then finish the requests in progress."""
     config = uvicorn.Config(
         app,
         http=patient_protocol(),

@@ -23,9 +23,10 @@ JOIN points p ON p.id = c.id
 WHERE s.run = ? AND c.first_arrival < ? AND c.last_arrival >= ?
 """  # noqa: S608 - constants, here and below
 _SERIES = f"""
-SELECT s.id, s.name, s.count, s.first_step, s.last_step, s.low, s.high,
-       (SELECT max(id) FROM chunks WHERE id >= s.id << {SERIES_SHIFT} AND id < s.id + 1 << {SERIES_SHIFT})
-FROM series s WHERE s.run = ? AND s.count > 0 ORDER BY s.id
+SELECT s.name, s.count, s.first_step, s.last_step, s.low, s.high, c.id, c.last
+FROM series s CROSS JOIN chunks c
+    ON c.id = (SELECT max(id) FROM chunks WHERE id >= s.id << {SERIES_SHIFT} AND id < s.id + 1 << {SERIES_SHIFT})
+WHERE s.run = ? AND s.count > 0 ORDER BY s.id
 """  # noqa: S608
 
 
@@ -50,27 +51,22 @@ def metrics(connection: sqlite3.Connection, run_id: int, first: int, end: int) -
 
 def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
     """The metrics of a run, in order of first arrival."""
-    rows = connection.execute(_SERIES, (run_id,)).fetchall()
     return [
-        SeriesSummary(name, number, first_step, last_step, _last(connection, chunk_id), low, high)
-        for _, name, number, first_step, last_step, low, high, chunk_id in rows
+        SeriesSummary(name, number, first_step, last_step, _last_value(connection, chunk_id, last), low, high)
+        for name, number, first_step, last_step, low, high, chunk_id, last in connection.execute(_SERIES, (run_id,))
     ]
 
 
 def curve(
     connection: sqlite3.Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
 ) -> list[Bucket] | None:
-    """One metric as at most ``points`` buckets; None if the run does not have it."""
+    """One metric in at most ``points`` buckets; None if missing."""
     row = connection.execute("SELECT id FROM series WHERE run = ? AND name = ?", (run_id, name)).fetchone()
     if row is None:
         return None
     bounds = (row[0] << SERIES_SHIFT, row[0] + 1 << SERIES_SHIFT)
-    ids: dict[Chunk, int] = {}
     rows = connection.execute(f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id", bounds)  # noqa: S608
-    chunks = []
-    for chunk_id, *summary in rows:
-        chunks.append(Chunk(*(*summary, b"")))
-        ids[chunks[-1]] = chunk_id
+    ids = {Chunk(*(*summary, b"")): chunk_id for chunk_id, *summary in rows}
 
     def read(chunk: Chunk) -> Points:
         return _points(connection, ids[chunk])
@@ -78,7 +74,7 @@ def curve(
     def last(chunk: Chunk) -> Any:
         return _last_value(connection, ids[chunk], chunk.last)
 
-    return downsample(chunks, points, low, high, read, last)
+    return downsample(list(ids), points, low, high, read, last)
 
 
 def _points(connection: sqlite3.Connection, chunk_id: int) -> Points:
@@ -89,13 +85,7 @@ def _points(connection: sqlite3.Connection, chunk_id: int) -> Points:
     return decode(Chunk(*row), values_only=True)
 
 
-def _last(connection: sqlite3.Connection, chunk_id: int) -> Any:
-    kept = connection.execute("SELECT last FROM chunks WHERE id = ?", (chunk_id,)).fetchone()[0]
-    return _last_value(connection, chunk_id, kept)
-
-
 def _last_value(connection: sqlite3.Connection, chunk_id: int, kept: int | float | str | None) -> Any:
-    """The last value of a chunk whose summary has ``kept``."""
     if kept is None:
         points = _points(connection, chunk_id)
         return points.part(len(points.kinds) - 1, len(points.kinds)).values()[0]

@@ -1,7 +1,6 @@
 """Reading a request body, bounded in size and time.
 
-A refused body is still read, up to four times ``BODY_BYTES_MAX``: a client that is writing when the connection closes
-may never see the response.
+A refused body is still read, up to a bound: a client that is writing when the connection closes may miss the response.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ async def drain(receive: Receive) -> None:
 
 
 async def read_json(request: Request) -> dict[str, msgspec.Raw]:
-    """The fields of a JSON object, undecoded; 400 or 415 for anything else."""
+    """The fields of a JSON object, undecoded; else 400 or 415."""
     body = await read_body(request)
     content_type = media_type(request)
     if not body and not content_type:

@@ -11,20 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog import instance
+from steplog.server import catalog
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import ValidationError, read_json
 from steplog.server.store_types import NamespaceRow, ProjectRow, RunRow, TakenError
 from steplog.server.validation import DESCRIPTION_CHARACTERS_MAX, Fields, pagination
 
-__all__ = [
-    "InstanceProof",
-    "KeyCheck",
-    "NamespaceList",
-    "ProjectDetail",
-    "ProjectList",
-    "RunDetail",
-    "RunList",
-]
+__all__ = ["InstanceProof", "KeyCheck", "NamespaceList", "ProjectDetail", "ProjectList", "RunDetail", "RunList"]
 
 _BATCH_VERSION = 1
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
@@ -59,7 +52,7 @@ class NamespaceList(Endpoint):
 
     async def get(self, _request: Request) -> Response:
         """Every namespace."""
-        found = await self.in_thread(self.store.namespaces)
+        found = await self.read(catalog.namespaces)
         return JsonResponse([{"slug": namespace.slug, "display_name": namespace.display_name} for namespace in found])
 
 
@@ -69,7 +62,7 @@ class ProjectList(Endpoint):
     async def get(self, _request: Request) -> Response:
         """The projects of a namespace."""
         namespace = await self._namespace(create=False)
-        return JsonResponse([_project(project) for project in await self.in_thread(self.store.projects, namespace)])
+        return JsonResponse([_project(project) for project in await self.read(catalog.projects, namespace.id)])
 
     async def post(self, request: Request) -> Response:
         """Create a project."""
@@ -82,7 +75,7 @@ class ProjectList(Endpoint):
             fields.add_error("display_name", "A name needs a letter or a digit.")
         fields.check()
         try:
-            project = await self.committed(self.store.add_project(namespace, slug, display_name, visibility))
+            project = await self.write(catalog.add_project, namespace, slug, display_name, visibility)
         except TakenError:
             raise ValidationError({"display_name": ["A project with this name already exists."]}) from None
         organization = {
@@ -95,9 +88,9 @@ class ProjectList(Endpoint):
 
     async def _namespace(self, create: bool) -> NamespaceRow:
         slug = self.path_param("namespace")
-        namespace = await self.in_thread(self.store.namespace, slug)
+        namespace = await self.read(catalog.namespace, slug)
         if namespace is None and create and _SLUG.fullmatch(slug):
-            namespace = await self.committed(self.store.put_namespace(slug))
+            namespace = await self.write(catalog.put_namespace, slug)
         if namespace is None:
             raise HTTPException(404)
         return namespace
@@ -125,9 +118,9 @@ class RunList(Endpoint):
         project = await self.project()
         slug = None if self.state.stock else request.query_params.get("slug")
         if slug is not None:
-            runs = (await self.in_thread(self.store.runs_of_slug, project, slug))[offset:][:limit]
+            runs = (await self.read(catalog.runs_of_slug, project.id, slug))[offset:][:limit]
         else:
-            runs = await self.in_thread(self.store.runs, project, offset, limit)
+            runs = await self.read(catalog.runs, project.id, offset, limit)
         return JsonResponse([_run(run) for run in runs])
 
     async def post(self, request: Request) -> Response:
@@ -140,7 +133,7 @@ class RunList(Endpoint):
         fields.check()
         stock = self.state.stock
         key = None if stock else _idempotency_key(request)
-        run = await self.committed(self.store.add_run(project, self.user, name, description, status, key))
+        run = await self.write(catalog.add_run, project.id, self.user.id, name, description, status, key)
         return JsonResponse(_run(run) | ({} if stock else {"batch": _BATCH_VERSION}), 201)
 
 
@@ -159,7 +152,7 @@ class RunDetail(Endpoint):
         run = await self.run()
         status = fields.choice("status", _STATUSES)
         fields.check()
-        return JsonResponse(_run(await self.committed(self.store.set_status(run, status))))
+        return JsonResponse(_run(await self.write(catalog.set_status, run.id, status)))
 
 
 def _idempotency_key(request: Request) -> str | None:

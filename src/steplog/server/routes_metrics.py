@@ -16,7 +16,8 @@ from starlette.responses import Response, StreamingResponse
 from steplog.delivery.wire import CONTENT_TYPE_RANGE, Acknowledgement
 from steplog.journal import slot
 from steplog.journal.range import VERSION, VersionError, decode
-from steplog.server.batch import Batch, from_range, metric_batch, point_from_json
+from steplog.server import queries
+from steplog.server.batch import from_range, metric_batch, point_from_json
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import media_type, read_body, read_json
 from steplog.server.store import SqliteStore
@@ -34,10 +35,10 @@ class MetricList(Endpoint):
     """``…/runs/{run}/metrics/``."""
 
     async def get(self, request: Request) -> Response:
-        """The points of a run in order of arrival, as of the time of the request."""
+        """The points of a run in order of arrival, as of now."""
         offset, limit = pagination(request.query_params)
         run = await self.run()
-        end = await self.in_thread(self.store.count, run)
+        end = await self.read(queries.count, run.id)
         if limit is not None:
             end = min(end, offset + limit)
         return StreamingResponse(self._stream(run, offset, end), media_type="application/json")
@@ -73,7 +74,9 @@ class BatchUpload(Endpoint):
         if encoding != "deflate" or media_type(request) != CONTENT_TYPE_RANGE:
             return _unsupported()
         try:
-            batch = await asyncio.get_running_loop().run_in_executor(self.state.decoders, _decode, body)
+            batch = await asyncio.get_running_loop().run_in_executor(
+                self.state.decoders, lambda: from_range(decode(body), body)
+            )
         except VersionError:
             return _unsupported()
         result = await self.committed(self.store.add_batch(run, batch))
@@ -99,10 +102,6 @@ class SeriesList(Endpoint):
         if buckets is None:
             raise HTTPException(404)
         return JsonResponse(buckets)
-
-
-def _decode(body: bytes) -> Batch:
-    return from_range(decode(body), body)
 
 
 def _unsupported() -> Response:

@@ -7,18 +7,16 @@
     namespaces   organizations, and users' own
     projects     in a namespace, unique by slug
     runs         in a project, unique by name and by idempotency key; points: their number
-    marks        by (run, writer): its high-water mark, the first journal position that is not stored
+    marks        by (run, writer): the first journal position that is not stored
     series       by (run, name): a metric, with the totals of its chunks and the next step to assign
-    chunks       the summaries of a series' chunks (see chunk)
+    chunks       summaries (see chunk)
     points       the data of the same chunks, apart so that a curve can read summaries alone
     waiting      ranges stored as they came (see unpacked)
 
-A chunk's id is its series' id × 2^32 + its number in the series, so a series' chunks are stored together, in order of
-arrival.
+A chunk's id is its series' id × 2^32 + its number in the series, which stores a series' chunks together, in order.
 
-The file's header (``application_id``, ``user_version``) identifies it: a file of another kind or a newer version is
-refused before SQLite opens it; version 1, without ``waiting``, is upgraded. ``<file>.lock`` keeps out a second server,
-which would assign the same steps and arrivals.
+The header (``application_id``, ``user_version``) identifies the file: another kind or a newer version is refused before
+SQLite opens it, version 1 is upgraded. ``<file>.lock`` keeps out a second server, which would assign the same arrivals.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ import secrets
 import sqlite3
 import struct
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 from steplog.errors import ConfigurationError
@@ -90,7 +89,7 @@ CREATE INDEX waiting_by_run ON waiting (run, first_arrival);
 
 
 class DatabaseLock:
-    """An exclusive lock on a database, held until ``release`` or the end of the process."""
+    """An exclusive lock, held until ``release`` or the end of the process."""
 
     def __init__(self, database: Path) -> None:
         """Raises ConfigurationError if another process holds it."""
@@ -114,32 +113,24 @@ class DatabaseLock:
 
 
 def prepare(database: Path) -> DatabaseLock:
-    """Lock a steplog database, created if missing.
+    """Lock a database, created if missing.
 
-    Raises ConfigurationError for a file of another kind, which stays unchanged, or one in use.
+    Raises ConfigurationError if it is in use or of another kind, which stays unchanged.
     """
     _check_header(database)
     lock = DatabaseLock(database)
     try:
         _check_header(database)  # it may have been created meanwhile
-        _prepare(database)
-    except BaseException:
-        lock.release()
-        raise
-    return lock
-
-
-def _prepare(database: Path) -> None:
-    try:
         if not database.exists():
             os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        connection = connect(database)
-        try:
+        with closing(connect(database)) as connection:
             _make_tables(connection)
-        finally:
-            connection.close()
-    except (sqlite3.Error, OSError) as error:
-        raise ConfigurationError(f"{database} cannot be used: {error}") from None
+    except BaseException as error:
+        lock.release()
+        if isinstance(error, (sqlite3.Error, OSError)):
+            raise ConfigurationError(f"{database} cannot be used: {error}") from None
+        raise
+    return lock
 
 
 def store_error(error: sqlite3.Error) -> StoreError:

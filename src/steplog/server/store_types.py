@@ -1,17 +1,16 @@
-"""What the store returns and raises.
+"""The rows of the store and its exceptions.
 
-A write is refused through its future::
+::
 
-    RefusedError              nothing was changed
-    ├── MissingError          the namespace, project or run does not exist
-    ├── TakenError            the namespace has a project with this slug
-    ├── GapError              a range begins beyond the mark
-    └── StoreError            the database failed
-        ├── StoreFullError    the disk is full
-        └── StoreBusyError    any other failure
+    RefusedError
+    ├── MissingError
+    ├── TakenError
+    ├── GapError
+    └── StoreError
+        ├── StoreFullError
+        └── StoreBusyError
 
-The *mark* of a (run, writer) is its high-water mark: the first journal position that is not stored. Dates are ISO 8601
-in UTC, with a ``Z``.
+The *mark* of a (run, writer) is its high-water mark: the first journal position that is not stored. Dates are ISO 8601.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ __all__ = [
 
 
 class RefusedError(SteplogError):
-    """The store refused a write and changed nothing."""
+    """The write was refused; nothing changed."""
 
 
 class MissingError(RefusedError):
@@ -150,7 +149,7 @@ class SeriesSummary:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """How many records of a batch were stored, and how many had been before."""
+    """How many records were stored, and how many already had been."""
 
     accepted: int
     duplicates: int

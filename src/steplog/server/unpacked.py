@@ -1,11 +1,8 @@
 """Unpacked ranges: stored as they came, in table ``waiting``, and packed later.
 
-A chunk costs some 30 µs whatever its size, and a range of 10,000 names holds about three records of each. Such a range
-is stored whole, in the transaction that advances the mark. A run's ranges are packed together at ``BYTES_MAX``, or once
-each name has ``POINTS_A_NAME`` records on average, or before the next read or packed write, so that arrivals and steps
-stay in order.
-
-Every record of an unpacked range has a step, so packing it cannot fail.
+A chunk costs some 30 µs whatever its size, and a range of 10,000 names has three records of each. Such ranges are
+packed together at ``BYTES_MAX``, at ``POINTS_A_NAME`` records a name, or before a read or a packed write, so that
+arrivals and steps stay in order. Each record has a step, so packing cannot fail.
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ POINTS_A_NAME = 256
 
 @dataclass(slots=True)
 class UnpackedTotals:
-    """How much of a run is unpacked; ``names`` is the most that any range has."""
+    """Totals of a run's unpacked ranges; ``names`` is the maximum."""
 
     records: int = 0
     size_bytes: int = 0
@@ -61,13 +58,13 @@ class UnpackedTotals:
 
 
 def any_left(connection: sqlite3.Connection, run_id: int, below: int | None = None) -> bool:
-    """Whether a run has unpacked ranges, or any that begins below arrival ``below``."""
+    """Whether an unpacked range begins below arrival ``below`` (None: at all)."""
     query = "SELECT 1 FROM waiting WHERE run = ? AND first_arrival < ? LIMIT 1"
     return connection.execute(query, (run_id, 2**63 - 1 if below is None else below)).fetchone() is not None
 
 
 def take(connection: sqlite3.Connection, run_id: int) -> Iterator[Range]:
-    """Delete a run's unpacked ranges and yield them in order of arrival, joined by writer."""
+    """Delete a run's unpacked ranges and yield them in order, joined by writer."""
     rows = connection.execute("SELECT body FROM waiting WHERE run = ? ORDER BY id", (run_id,)).fetchall()
     delete(connection, run_id)
     group: list[Range] = []

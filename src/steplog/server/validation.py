@@ -1,11 +1,12 @@
-"""Validation of JSON bodies and query parameters, with the messages of Django REST framework.
+"""Validation of JSON bodies and query strings, with the messages of Django REST framework.
 
-``Fields`` collects every error, so that a client sees all at once: 400 ``{"field": ["reason", …]}``.
+``Fields`` collects all errors: 400 ``{"field": ["reason", …]}``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ _LIMIT_MAX = 100_000
 
 
 class Fields:
-    """The fields of a JSON object or query string. A getter returns None for a missing, null or invalid field."""
+    """The fields of a request. A getter returns None for a missing, null or invalid one."""
 
     def __init__(self, raw: Mapping[str, msgspec.Raw | str]) -> None:
         self._raw = raw
@@ -41,24 +42,20 @@ class Fields:
     def text(self, field: str, *, required: bool = False, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
         """A string that is not empty."""
         value = self._value(field, required)
-        if value is None:
-            return None
+        if value is None or (isinstance(value, str) and 0 < len(value) <= characters_max):
+            return value
         if not isinstance(value, str):
             self.add_error(field, "Not a valid string.")
         elif not value:
             self.add_error(field, "This field may not be blank.")
-        elif len(value) > characters_max:
-            self.add_error(field, f"Ensure this field has no more than {characters_max} characters.")
         else:
-            return value
+            self.add_error(field, f"Ensure this field has no more than {characters_max} characters.")
         return None
 
     def choice(self, field: str, choices: Sequence[str], *, required: bool = False) -> str | None:
         """One of ``choices``."""
         value = self._value(field, required)
-        if value is None:
-            return None
-        if isinstance(value, str) and value in choices:
+        if value is None or (isinstance(value, str) and value in choices):
             return value
         self.add_error(field, f'"{value}" is not a valid choice.')
         return None
@@ -66,13 +63,9 @@ class Fields:
     def integer(self, field: str, low: int, high: int) -> int | None:
         """An integer in [low, high]."""
         value = self._value(field, False)
-        if isinstance(value, str):
-            try:
-                value = int(value) if len(value) <= 20 and value.isascii() else None
-            except ValueError:
-                value = None
-            if value is None:
-                self.add_error(field, "A valid integer is required.")
+        if isinstance(value, str) and len(value) <= 20 and value.isascii():
+            with suppress(ValueError):
+                value = int(value)
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool):
