@@ -19,7 +19,6 @@ from starlette.responses import RedirectResponse, Response
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
 from steplog.server import catalog
-from steplog.server.request_body import ValidationError
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import (
     GapError,
@@ -30,6 +29,7 @@ from steplog.server.store_types import (
     StoreFullError,
     UserRow,
 )
+from steplog.server.validation import ValidationError
 
 __all__ = ["ERROR_RESPONSES", "AppState", "Endpoint", "JsonResponse"]
 

@@ -6,28 +6,20 @@ A refused body is still read, up to a bound: a client that is writing when the c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Receive
 
-__all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "ValidationError", "drain", "media_type", "read_body", "read_json"]
+from steplog.server.validation import ValidationError
+
+__all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "drain", "media_type", "read_body", "read_json"]
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
 BODY_TIMEOUT_S = 30.0
 _DRAINED_BYTES_MAX = 4 * BODY_BYTES_MAX
-
-
-class ValidationError(Exception):
-    """Invalid input; ``errors`` by field is the response."""
-
-    def __init__(self, errors: Mapping[str, Any]) -> None:
-        super().__init__(errors)
-        self.errors = errors
 
 
 async def read_body(request: Request) -> bytes:

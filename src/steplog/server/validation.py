@@ -14,13 +14,20 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal.range import NAME_BYTES_MAX
 from steplog.server.batch import check_json
-from steplog.server.request_body import ValidationError
 
-__all__ = ["DESCRIPTION_CHARACTERS_MAX", "TEXT_CHARACTERS_MAX", "Fields", "pagination"]
+__all__ = ["DESCRIPTION_CHARACTERS_MAX", "TEXT_CHARACTERS_MAX", "Fields", "ValidationError", "pagination"]
 
 TEXT_CHARACTERS_MAX = 256
 DESCRIPTION_CHARACTERS_MAX = 64 * 1024
 _LIMIT_MAX = 100_000
+
+
+class ValidationError(Exception):
+    """Invalid input; ``errors`` by field is the response."""
+
+    def __init__(self, errors: Mapping[str, Any]) -> None:
+        super().__init__(errors)
+        self.errors = errors
 
 
 class Fields:

@@ -1,9 +1,6 @@
-"""A file system that fails, for tests of what is written to disk.
+"""A file system that fails, stalls and loses power on demand.
 
-``FailingFiles`` is the real one until it is told otherwise. It numbers its operations; one of them, or each from one
-on, can fail; a write that fails may have written a part first. It can stall. And it keeps book of what was synced,
-which takes no time here, so that ``power_cut`` leaves of a directory what a disk would: the contents that were synced,
-under the names that were.
+``power_cut`` leaves what was synced: contents under names. A sync costs no time::
 
     files = FailingFiles()
     files.fail(at=7, error=errno.ENOSPC, forever=True)
@@ -21,24 +18,34 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from steplog.journal.files import Files
 
 __all__ = ["HANG_MAX_S", "FailingFiles"]
 
 HANG_MAX_S = 60.0
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _faulty(operation: Callable[Concatenate[Files, _P], _T]) -> Callable[Concatenate[FailingFiles, _P], _T]:
+    def faulty(self: FailingFiles, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        self._do(operation.__name__)
+        return operation(self, *args, **kwargs)
+
+    return faulty
 
 
 class FailingFiles(Files):
-    """Fails, stalls and is cut off when it is told to.
+    """``Files`` with faults.
 
     Attributes:
-        operations: what was done, by name, in order.
-        failed: how many of them failed.
-        stall: called before each operation with its name; may take its time.
+        operations: the names of all operations, in order.
+        failed: how many failed.
+        stall: called before each operation with its name; may block.
         hangs: set while an operation hangs.
-        synced_again: files that were synced once more after a sync of theirs had failed. There should be none.
+        synced_again: inodes synced after a failed sync; must stay empty.
     """
 
     def __init__(self, stall: Callable[[str], None] = lambda name: None) -> None:
@@ -55,10 +62,10 @@ class FailingFiles(Files):
         self._error = errno.EIO
         self._only: frozenset[str] | None = None
         self._short = False
-        self._refused: set[int] = set()  # inodes whose sync failed
-        self._contents: dict[int, bytes] = {}  # what is on the disk, by inode
-        self._names: dict[Path, dict[str, int]] = {}  # the entries of a directory that are
-        self._held: dict[int, int] = {}  # a descriptor each, so that no inode is used twice
+        self._refused: set[int] = set()  # inodes with a failed sync
+        self._contents: dict[int, bytes] = {}  # synced contents by inode
+        self._names: dict[Path, dict[str, int]] = {}  # synced entries by directory
+        self._held: dict[int, int] = {}  # open descriptors: no inode number is reused
 
     def fail(
         self,
@@ -69,26 +76,26 @@ class FailingFiles(Files):
         only: frozenset[str] | set[str] | None = None,
         short: bool = False,
     ) -> None:
-        """Let the ``at``-th operation from now on fail, and with ``forever`` every one after it.
+        """Make the ``at``-th operation from now fail, and with ``forever`` all after it.
 
-        Only operations named in ``only`` count, if it is given. With ``short``, a write leaves half of its data first.
+        ``only`` restricts this to operations with these names; ``short`` makes a write leave half of its data.
         """
         self._fail_at, self._forever, self._error, self._short = at, forever, error, short
         self._only = None if only is None else frozenset(only)
 
     def heal(self) -> None:
-        """Let nothing fail from now on."""
+        """Stop failing."""
         self._fail_at = None
 
     def hang(self, at: int = 1, *, only: frozenset[str] | set[str] | None = None) -> None:
-        """Let the ``at``-th operation from now on, of those in ``only``, and all that come after it hang."""
+        """Make the ``at``-th operation from now hang, and all after it; see ``fail`` for ``only``."""
         self._goes_on.clear()
         self.hangs.clear()
         self._hang_only = None if only is None else frozenset(only)
         self._hang_at = at
 
     def go_on(self) -> None:
-        """Let nothing hang from now on, and what hangs go on."""
+        """Release what hangs, and stop hanging."""
         self._hang_at = None
         self.hangs.clear()
         self._goes_on.set()
@@ -102,7 +109,7 @@ class FailingFiles(Files):
             self._goes_on.wait(HANG_MAX_S)
 
     def power_cut(self, directory: Path) -> None:
-        """Leave of ``directory``, whose own name is safe, what was synced; nothing is to use it meanwhile."""
+        """Reset ``directory``, which must not be in use, to what was synced."""
         found = self._on_disk(directory)
         shutil.rmtree(directory)
         directory.mkdir(mode=0o700)
@@ -114,7 +121,7 @@ class FailingFiles(Files):
                 path.chmod(0o600)
 
     def contents(self, directory: Path) -> dict[Path, bytes]:
-        """What is synced of the files that are below ``directory`` now."""
+        """The synced contents of the files now below ``directory``."""
         inodes = {path: path.stat().st_ino for path in directory.rglob("*") if path.is_file()}
         return {path: self._contents.get(inode, b"") for path, inode in inodes.items()}
 
@@ -133,12 +140,10 @@ class FailingFiles(Files):
         return {inode for inode, descriptor in self._held.items() if os.path.isdir(f"/proc/self/fd/{descriptor}")}
 
     def close_all(self) -> None:
-        """Let go of what the book is kept with."""
+        """Close the descriptors that are held."""
         for descriptor in self._held.values():
             os.close(descriptor)
         self._held.clear()
-
-    # -- the operations ---------------------------------------------------------------------------------------------
 
     def _do(self, name: str, partly: Callable[[], Any] = lambda: None) -> None:
         self.operations.append(name)
@@ -156,30 +161,21 @@ class FailingFiles(Files):
             partly()
         raise OSError(self._error, os.strerror(self._error))
 
-    def create(self, path: Path) -> int:
-        """See Files."""
-        self._do("create")
-        return super().create(path)
-
-    def open(self, path: Path) -> int:
-        """See Files."""
-        self._do("open")
-        return super().open(path)
-
-    def make_private(self, path: Path) -> None:
-        """See Files."""
-        self._do("make_private")
-        super().make_private(path)
+    create = _faulty(Files.create)
+    open = _faulty(Files.open)
+    make_private = _faulty(Files.make_private)
+    truncate = _faulty(Files.truncate)
+    size = _faulty(Files.size)
+    read = _faulty(Files.read)
+    unlink = _faulty(Files.unlink)
+    rename = _faulty(Files.rename)
+    replace = _faulty(Files.replace)
+    names = _faulty(Files.names)
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
         """See Files."""
         self._do("write", lambda: os.write(descriptor, bytes(data[: len(data) // 2])))
         return super().write(descriptor, data)
-
-    def truncate(self, descriptor: int, size: int) -> None:
-        """See Files."""
-        self._do("truncate")
-        super().truncate(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
         """See Files."""
@@ -211,7 +207,7 @@ class FailingFiles(Files):
             self._held[inode] = descriptor
 
     def close(self, descriptor: int) -> None:
-        """See Files. The descriptor is gone even where that fails."""
+        """See Files; closes the descriptor even when it fails."""
         super().close(descriptor)
         self._do("close")
 
@@ -223,38 +219,8 @@ class FailingFiles(Files):
             self._hold(inode, os.open(path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         self._names[path] = entries
 
-    def size(self, path: Path) -> int:
-        """See Files."""
-        self._do("size")
-        return super().size(path)
-
-    def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
-        """See Files."""
-        self._do("read")
-        return super().read(path, offset, size)
-
-    def unlink(self, path: Path) -> None:
-        """See Files."""
-        self._do("unlink")
-        super().unlink(path)
-
     def remove_tree(self, path: Path) -> None:
         """See Files."""
         with contextlib.suppress(OSError):
             self._do("remove_tree")
             super().remove_tree(path)
-
-    def rename(self, path: Path, to: Path) -> None:
-        """See Files."""
-        self._do("rename")
-        super().rename(path, to)
-
-    def replace(self, path: Path, data: bytes) -> None:
-        """See Files."""
-        self._do("replace")
-        super().replace(path, data)
-
-    def names(self, directory: Path) -> list[str]:
-        """See Files."""
-        self._do("names")
-        return super().names(directory)

@@ -1,8 +1,6 @@
-"""Fakes for tests of programs that log: a clock that goes when it is told to, and a server that misbehaves.
+"""A TCP server on loopback that runs a script on each connection: drip, cut, reset, never answer.
 
-``FakeClock``       monotonic and wall time as arguments of what waits; a ``sleep`` takes no time
-``HostileServer``   a TCP server on loopback that does to each connection what a script says: answers byte by
-                    byte, cuts an answer, resets, never answers. It speaks no HTTP of its own; ``answer`` writes one.
+It speaks no HTTP itself; ``answer`` formats a response::
 
     def drip(peer: Peer) -> None:
         peer.request()
@@ -20,49 +18,15 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable
-from types import TracebackType
 
-__all__ = ["FakeClock", "HostileServer", "Peer", "Script", "answer"]
+__all__ = ["HostileServer", "Peer", "Script", "answer"]
 
 _POLL_S = 0.02
 _RECEIVE_BYTES = 64 * 1024
 
 
-class FakeClock:
-    """Two clocks that stand still: ``monotonic()`` in seconds, ``time_ns()`` in nanoseconds since the epoch."""
-
-    def __init__(self, monotonic_s: float = 1000.0, time_ns: int = 1_700_000_000_000_000_000) -> None:
-        self._monotonic_s = monotonic_s
-        self._time_ns = time_ns
-        self.slept: list[float] = []
-
-    def monotonic(self) -> float:
-        """Seconds of a clock that only goes forward."""
-        return self._monotonic_s
-
-    def time_ns(self) -> int:
-        """Nanoseconds of the wall clock."""
-        return self._time_ns
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass on both clocks."""
-        if seconds < 0:
-            raise ValueError("time does not go back; see step_wall")
-        self._monotonic_s += seconds
-        self._time_ns += round(seconds * 1e9)
-
-    def step_wall(self, seconds: float) -> None:
-        """Set the wall clock forward or back, as NTP or a user does."""
-        self._time_ns += round(seconds * 1e9)
-
-    def sleep(self, seconds: float) -> None:
-        """Advance by ``seconds`` and note it in ``slept``."""
-        self.slept.append(seconds)
-        self.advance(seconds)
-
-
 def answer(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
-    """The bytes of an HTTP answer with a Content-Length, unless ``headers`` has its own framing."""
+    """Format an HTTP response, with a Content-Length unless ``headers`` has other framing."""
     lines = {"Content-Type": "application/json", **(headers or {})}
     if not {"content-length", "transfer-encoding"} & {name.lower() for name in lines}:
         lines["Content-Length"] = str(len(body))
@@ -71,9 +35,11 @@ def answer(status: int, body: bytes = b"", headers: dict[str, str] | None = None
 
 
 class Peer:
-    """The server's end of one connection, in the hands of a script. A client that is gone ends the script.
+    """The server's end of a connection. OSError, once the client is gone, ends the script.
 
-    ``socket`` is the connection; ``stopped`` is set when the server is closed.
+    Attributes:
+        socket: the connection.
+        stopped: set when the server is closed.
     """
 
     def __init__(self, connection: socket.socket, server: HostileServer) -> None:
@@ -83,7 +49,7 @@ class Peer:
         self._received = b""
 
     def request(self) -> bytes:
-        """The next whole request, head and body, as it came; also kept in ``HostileServer.requests``."""
+        """Read one request, head and body; also appended to ``HostileServer.requests``."""
         while b"\r\n\r\n" not in self._received:
             self._receive()
         head, _, rest = self._received.partition(b"\r\n\r\n")
@@ -100,37 +66,37 @@ class Peer:
         return whole
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of ``data``."""
         self.socket.sendall(data)
 
     def drip(self, data: bytes, interval_s: float) -> None:
-        """Send one byte every ``interval_s`` seconds, until the client or the server goes."""
+        """Send one byte every ``interval_s`` seconds."""
         for index in range(len(data)):
             self.send(data[index : index + 1])
             if self.stopped.wait(interval_s):
                 return
 
     def hold(self) -> None:
-        """Neither send nor read, until the server is closed."""
+        """Do nothing until the server is closed."""
         self.stopped.wait()
 
     def reset(self) -> None:
-        """End the connection with a RST instead of a FIN."""
+        """Close with a RST instead of a FIN."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
     def _receive(self) -> bytes:
         data = self.socket.recv(_RECEIVE_BYTES)
         if not data:
-            raise ConnectionError("the client is gone")
+            raise ConnectionError("the client disconnected")
         self._received += data
         return data
 
 
 def _shut(connection: socket.socket) -> None:
-    """End it both ways: whoever waits in ``accept`` or ``recv`` wakes up, which closing alone does not do."""
+    """Shut down both ways, which wakes a blocked ``accept`` or ``recv``; closing does not."""
     with contextlib.suppress(OSError):
-        # That of TLS takes away what a handshake in another thread is about to use.
+        # Not SSLSocket.shutdown, which breaks a handshake in another thread.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
@@ -138,11 +104,13 @@ Script = Callable[[Peer], None]
 
 
 class HostileServer:
-    """A server on 127.0.0.1 that plays one script a connection, the last one for all that follow.
+    """A server on 127.0.0.1; each connection runs the next script in a thread, further ones the last.
 
-    Each connection has a thread; ``tls`` is the context of a server with a certificate. Use it in a ``with``
-    block: leaving it closes every connection and waits for the threads, up to ``close_timeout_s`` seconds each.
-    ``requests`` holds what ``Peer.request`` read, ``connections`` counts the connections that were accepted.
+    Leaving the ``with`` block closes every connection and joins the threads, up to ``close_timeout_s`` each.
+
+    Attributes:
+        requests: what ``Peer.request`` read.
+        connections: how many were accepted.
     """
 
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, close_timeout_s: float = 5.0) -> None:
@@ -163,12 +131,12 @@ class HostileServer:
 
     @property
     def url(self) -> str:
-        """The server's address."""
+        """The base URL."""
         return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
 
     def close(self) -> None:
-        """End every script and every connection."""
-        self.stopped.set()  # before the sockets are gone through: see _keep
+        """Close every connection."""
+        self.stopped.set()  # first: see _keep
         for connection in (self._listener, *self._sockets):
             _shut(connection)
         for thread in self._threads:
@@ -179,9 +147,7 @@ class HostileServer:
     def __enter__(self) -> HostileServer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _start(self, target: Callable[[], None]) -> None:
@@ -190,7 +156,7 @@ class HostileServer:
         thread.start()
 
     def _keep(self, connection: socket.socket) -> None:
-        """Have it closed with the server; one that comes while the server closes is shut at once."""
+        """Close it with the server."""
         self._sockets.append(connection)
         if self.stopped.is_set():
             _shut(connection)
@@ -216,6 +182,6 @@ class HostileServer:
                 self._keep(connection)
             with connection:
                 if isinstance(connection, ssl.SSLSocket):
-                    connection.getpeername()  # OSError, where the client is gone: there is no handshake then
+                    connection.getpeername()  # OSError if the client is gone
                     connection.do_handshake()
                 script(Peer(connection, self))

@@ -1,27 +1,26 @@
-"""A run server in memory, for tests of programs that log: a ``Transport`` that needs no network.
+"""The run server in memory: a ``Transport`` without a network.
 
-It answers as a server that takes ranges, or with ``batch=False`` as a stock one, and keeps what it was sent where a
-test can look: ``runs``, each with its rows in the order of arrival, its marks and the statuses it was given.
-What goes wrong is said by a script: a ``Fault`` for the next requests (``faults``), a function of each request
-(``script``, which may also block, or raise what a network raises), and a judgement of each record (``refuses``).
+It serves batches, or with ``batch=False`` the original API. ``faults`` apply to the next requests; ``script`` sees each
+request, and may block or raise; ``refuses`` sees each record::
 
     server = MemoryServer()
     run = server.add_run("me", "demo")
-    server.faults.append(Fault.lost())       # stored, and the answer is lost
+    server.faults.append(Fault.lost())
     server.faults.append(Fault(429, headers={"retry-after": "5"}))
     server.refuses = lambda name, value: 400 if name == "bad" else None
 
-Any number of threads may use it at once. Times in seconds; it never waits by itself.
+Thread-safe; never waits.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -31,20 +30,17 @@ from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
 from steplog.errors import FormatError, ServerUnavailableError
 from steplog.journal import range as ranges
-from steplog.testing.memory_runs import MemoryRun, shown_project, shown_row, shown_run
 
-__all__ = ["Fault", "MemoryServer"]
+__all__ = ["Fault", "MemoryRun", "MemoryServer", "Row"]
 
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
+_DATE = "2026-01-01T00:00:00Z"
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a request instead of its answer; ``status`` None: no answer comes.
-
-    ``stored``: it is carried out all the same.
-    """
+    """The response to a request, or None; with ``stored`` the request is carried out all the same."""
 
     status: int | None = None
     body: bytes = b""
@@ -54,13 +50,57 @@ class Fault:
 
     @classmethod
     def refused(cls) -> Fault:
-        """The connection is refused."""
+        """Connection refused."""
         return cls(reason="connection refused")
 
     @classmethod
     def lost(cls) -> Fault:
-        """The request is carried out, and its answer lost."""
+        """The request is carried out, the response lost."""
         return cls(stored=True, reason="connection reset")
+
+
+class Row(NamedTuple):
+    """One metric; ``writer`` and ``position`` for those from a batch."""
+
+    name: str
+    value: Any
+    step: int
+    writer: str = ""
+    position: int = -1
+
+
+@dataclass
+class MemoryRun:
+    """A run; ``statuses`` lists those set by PATCH."""
+
+    uuid: str
+    name: str
+    namespace: str
+    project: str
+    description: str = ""
+    status: str = "RUNNING"
+    rows: list[Row] = field(default_factory=list)
+    marks: dict[str, int] = field(default_factory=dict)
+    statuses: list[str] = field(default_factory=list)
+    next_steps: dict[str, int] = field(default_factory=dict)
+
+    def copy(self) -> MemoryRun:
+        """A snapshot."""
+        return replace(
+            self,
+            rows=list(self.rows),
+            marks=dict(self.marks),
+            statuses=list(self.statuses),
+            next_steps=dict(self.next_steps),
+        )
+
+    def add(self, name: str, value: Any, step: int | None, writer: str = "", position: int = -1) -> Row:
+        """Store one metric; None as the step takes the next one."""
+        number = self.next_steps.get(name, 0) if step is None else step
+        self.next_steps[name] = max(self.next_steps.get(name, 0), number + 1)
+        row = Row(name, value, number, writer, position)
+        self.rows.append(row)
+        return row
 
 
 class _Metric(msgspec.Struct):
@@ -70,10 +110,12 @@ class _Metric(msgspec.Struct):
 
 
 class MemoryServer:
-    """The server, and the way to it; ``key`` is what it accepts, ``sent_key`` what is sent.
+    """The server and the ``Transport`` to it.
 
-    ``body_bytes_max`` answers 413 to longer bodies; ``found_key`` is what ``refresh_key`` finds.
-    ``requests`` is everything that arrived, with what was answered (None: nothing).
+    Attributes:
+        key: the key that is accepted; ``sent_key`` the one that is sent, ``found_key`` what ``refresh_key`` finds.
+        body_bytes_max: longer bodies get 413.
+        requests: every request with its response (None: none).
     """
 
     def __init__(self, *, batch: bool = True, base_url: str = "http://127.0.0.1:9", username: str = "me") -> None:
@@ -92,10 +134,8 @@ class MemoryServer:
         self._made: dict[str, str] = {}  # idempotency key: run
         self._lock = threading.RLock()
 
-    # -- for the test -------------------------------------------------------------------------------------------
-
     def add_run(self, namespace: str, project: str, name: str = "") -> MemoryRun:
-        """Make a run, and its project if need be."""
+        """Create a run, and its project if missing."""
         with self._lock:
             self.projects.setdefault((namespace, project), project)
             uuid = f"00000000-0000-4000-8000-{len(self.runs) + len(self._made):012x}"
@@ -104,16 +144,14 @@ class MemoryServer:
             return run
 
     def backup(self) -> dict[str, MemoryRun]:
-        """A copy of all runs, for ``restore``."""
+        """A copy of all runs."""
         with self._lock:
             return {uuid: run.copy() for uuid, run in self.runs.items()}
 
     def restore(self, runs: dict[str, MemoryRun]) -> None:
-        """Go back to a backup, rows and marks."""
+        """Restore a backup."""
         with self._lock:
             self.runs = {uuid: run.copy() for uuid, run in runs.items()}
-
-    # -- Transport ----------------------------------------------------------------------------------------------
 
     @property
     def base_url(self) -> str:
@@ -143,15 +181,13 @@ class MemoryServer:
             return True
 
     def abort(self, request: Request) -> None:
-        """See Transport; nothing is ever under way here."""
-
-    # -- routes -------------------------------------------------------------------------------------------------
+        """See Transport; does nothing."""
 
     def _carry_out(self, request: Request) -> Answer:
         if self.sent_key != self.key:
-            return _refusal(401, "Invalid API key.")
+            return _detail(401, "Invalid API key.")
         if self.body_bytes_max is not None and len(request.body) > self.body_bytes_max:
-            return _refusal(413, "Too large.")
+            return _detail(413, "Too large.")
         parts = [unquote(part) for part in urlsplit(request.path).path.removeprefix(wire.API).strip("/").split("/")]
         match request.method, parts:
             case "GET", ["verify-api-key"]:
@@ -160,26 +196,26 @@ class MemoryServer:
                 return self._projects(request, namespace)
             case _, [namespace, "projects", project, *rest] if (namespace, project) in self.projects:
                 return self._project(request, namespace, project, rest)
-        return _refusal(404, "Not found.")
+        return _detail(404, "Not found.")
 
     def _projects(self, request: Request, namespace: str) -> Answer:
         if request.method != "POST":
             found = [(*project, name) for project, name in sorted(self.projects.items()) if project[0] == namespace]
-            return _json(200, [shown_project(*project) for project in found])
-        fields = _fields(request.body)
+            return _json(200, [_project_json(*project) for project in found])
+        fields = _json_fields(request.body)
         name = fields.get("display_name")
         if not isinstance(name, str) or not name or fields.get("visibility") not in _VISIBILITIES:
-            return _refusal(400, "display_name and visibility are needed.")
+            return _detail(400, "display_name and visibility are needed.")
         slug = slugify(name)
         if not slug:
-            return _refusal(400, "display_name has no letter or digit.")
+            return _detail(400, "display_name has no letter or digit.")
         self.projects[namespace, slug] = name
-        return _json(201, shown_project(namespace, slug, name) | {"role": "OWNER", "org_slug": namespace})
+        return _json(201, _project_json(namespace, slug, name) | {"role": "OWNER", "org_slug": namespace})
 
     def _project(self, request: Request, namespace: str, project: str, rest: list[str]) -> Answer:
         match request.method, rest:
             case "GET", []:
-                return _json(200, shown_project(namespace, project, self.projects[namespace, project]))
+                return _json(200, _project_json(namespace, project, self.projects[namespace, project]))
             case "DELETE", []:
                 del self.projects[namespace, project]
                 self.runs = {run.uuid: run for run in self.runs.values() if (run.namespace, run.project) != (
@@ -187,26 +223,26 @@ class MemoryServer:
                 return Answer(204)
             case "GET", ["runs"]:
                 found = [run for run in self.runs.values() if (run.namespace, run.project) == (namespace, project)]
-                return _json(200, [shown_run(run) for run in found])
+                return _json(200, [_run_json(run) for run in found])
             case "POST", ["runs"]:
                 return self._make_run(request, namespace, project)
             case _, ["runs", uuid, *tail] if uuid in self.runs:
                 return self._on_run(request, self.runs[uuid], tail)
-        return _refusal(404, "Not found.")
+        return _detail(404, "Not found.")
 
     def _make_run(self, request: Request, namespace: str, project: str) -> Answer:
         key = request.headers.get("Idempotency-Key", "").strip('"') if self.batch else ""
         run = self.runs.get(self._made.get(key, ""))
         if run is None:
-            fields = _fields(request.body)
+            fields = _json_fields(request.body)
             run = self.add_run(namespace, project, self._free_name(namespace, project, str(fields.get("name") or "")))
             run.description, run.status = str(fields.get("description") or ""), str(fields.get("status") or "RUNNING")
             if key:
                 self._made[key] = run.uuid
-        return _json(201, shown_run(run) | self._shows_batch())
+        return _json(201, _run_json(run) | self._batch_json())
 
     def _free_name(self, namespace: str, project: str, name: str) -> str:
-        """The name, or where the project has a run of it already, the name with _1, _2, … behind it."""
+        """The name, with a suffix _1, _2, … if it is in use."""
         runs = (run for run in self.runs.values() if (run.namespace, run.project) == (namespace, project))
         taken = {run.name for run in runs}
         names = (f"{name}_{number}" if number else name for number in count())
@@ -215,38 +251,38 @@ class MemoryServer:
     def _on_run(self, request: Request, run: MemoryRun, tail: list[str]) -> Answer:
         match request.method, tail:
             case "GET", []:
-                return _json(200, shown_run(run) | self._shows_batch()) if self.batch else _refusal(405, "Not allowed.")
+                return _json(200, _run_json(run) | self._batch_json()) if self.batch else _detail(405, "Not allowed.")
             case "PATCH", []:
-                return self._set_status(run, _fields(request.body))
+                return self._set_status(run, _json_fields(request.body))
             case "GET", ["metrics"]:
-                return _json(200, [shown_row(row) for row in run.rows])
+                return _json(200, [_row_json(row) for row in run.rows])
             case "POST", ["metrics"]:
                 return self._add_metric(run, request.body)
             case "POST", ["metrics", "batch"] if self.batch:
                 return self._add_range(run, request)
-        return _refusal(404, "Not found.")
+        return _detail(404, "Not found.")
 
-    def _shows_batch(self) -> dict[str, int]:
+    def _batch_json(self) -> dict[str, int]:
         return {"batch": 1} if self.batch else {}
 
     def _set_status(self, run: MemoryRun, fields: dict[str, Any]) -> Answer:
         status = fields.get("status")
         if status is not None:
             if status not in _STATUSES:
-                return _refusal(400, f"{status!r} is not a valid choice.")
+                return _detail(400, f"{status!r} is not a valid choice.")
             run.status = status
             run.statuses.append(status)
-        return _json(200, shown_run(run))
+        return _json(200, _run_json(run))
 
     def _add_metric(self, run: MemoryRun, body: bytes) -> Answer:
         try:
             metric = msgspec.json.decode(body, type=_Metric)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            return _refusal(400, str(error))
+            return _detail(400, str(error))
         if (status := self.refuses(metric.name, metric.value)) is not None:
-            return _refusal(status, "This metric is refused.")
+            return _detail(status, "This metric is refused.")
         row = run.add(metric.name, metric.value, metric.step)
-        return _json(201, shown_row(row))
+        return _json(201, _row_json(row))
 
     def _add_range(self, run: MemoryRun, request: Request) -> Answer:
         if request.headers.get("Content-Encoding") != "deflate":
@@ -256,7 +292,7 @@ class MemoryServer:
         except ranges.VersionError:
             return _json(415, {"v": [ranges.VERSION]})
         except FormatError as error:
-            return _refusal(400, str(error))
+            return _detail(400, str(error))
         mark = run.marks.get(batch.writer, 0)
         if batch.first > mark:
             return _json(409, {"mark": mark})
@@ -264,7 +300,7 @@ class MemoryServer:
         new = [item for item in records if item[0].position >= mark]
         for record, value in new:
             if (status := self.refuses(record.name, value)) is not None:
-                return _refusal(status, f"The record at position {record.position} is refused.")
+                return _detail(status, f"The record at position {record.position} is refused.")
         for record, value in new:
             run.add(record.name, value, record.step, batch.writer, record.position)
         run.marks[batch.writer] = max(mark, batch.end)
@@ -275,7 +311,7 @@ def _value(record: wire.Record) -> Any:
     return msgspec.json.decode(record.value) if isinstance(record.value, bytes) else record.value
 
 
-def _fields(body: bytes) -> dict[str, Any]:
+def _json_fields(body: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -286,5 +322,36 @@ def _json(status: int, value: Any) -> Answer:
     return Answer(status, msgspec.json.encode(value), {"content-type": "application/json"})
 
 
-def _refusal(status: int, words: str) -> Answer:
+def _detail(status: int, words: str) -> Answer:
     return _json(status, {"detail": words})
+
+
+def _project_json(namespace: str, slug: str, name: str) -> dict[str, Any]:
+    return {
+        "uuid": f"{namespace}/{slug}",
+        "display_name": name,
+        "slug": slug,
+        "date_created": _DATE,
+        "last_run_date": None,
+        "visibility": "RESTRICTED",
+    }
+
+
+def _run_json(run: MemoryRun) -> dict[str, Any]:
+    return {
+        "uuid": run.uuid,
+        "name": run.name,
+        "description": run.description,
+        "status": run.status,
+        "date_created": _DATE,
+        "date_updated": _DATE,
+        "project": {"uuid": run.project, "display_name": run.project, "slug": run.project},
+        "user": {"uuid": "1", "username": run.namespace, "slug": run.namespace},
+    }
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    value = row.value
+    if isinstance(value, float) and not math.isfinite(value):
+        value = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return {"name": row.name, "value": value, "step": row.step}
