@@ -1,8 +1,8 @@
-// Addresses: which part of the server this one is about, and the ways from here to the API and to other pages.
+// URLs: what the current one refers to, and those of the API and of other pages.
 
 const PATH = /^\/([^/]+)\/projects\/([^/]+)(?:\/runs\/([^/]+))?\/?$/;
 
-/** `{kind: "home" | "project" | "run", namespace, project, run}` of a path. */
+/** Parse a path: `{kind: "home" | "project" | "run", namespace, project, run}`. */
 export function place(path) {
   const match = PATH.exec(path);
   if (!match) return { kind: "home" };
@@ -19,14 +19,14 @@ export const api = {
   series: ({ namespace, project }, uuid) => path("api", "v0", namespace, "projects", project, "runs", uuid, "series"),
 };
 
-/** A run's page is reached by its uuid as well as by its slug; a uuid is never that of two runs. */
+/** A run's page has its uuid or its slug in the path; only the uuid is unique. */
 export const web = {
   home: () => "/",
   project: ({ namespace, project }) => path(namespace, "projects", project),
   run: ({ namespace, project }, uuid) => path(namespace, "projects", project, "runs", uuid),
 };
 
-/** `?name=value&…` of what has a value. */
+/** `?name=value&…`, without empty values. */
 export function query(fields) {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null && value !== "");
   return given.length ? `?${given.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&")}` : "";

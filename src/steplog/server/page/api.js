@@ -1,20 +1,20 @@
-// Questions to the server, each with the token in a header, and what can become of them.
+// Requests to the API, with the page token, and their errors.
 
 import { currentToken } from "./token.js";
 
 const TIMEOUT_MS = 20_000;
 const LONG_INTEGER = /\d{16}/;
 
-/** The server does not answer, or not sensibly: the same question may be asked again. */
+/** No usable response; try again. */
 export class Away extends Error {}
 
-/** There is no such thing on the server. */
+/** Not found. */
 export class Missing extends Error {}
 
 /** The token is missing or wrong. */
 export class Refused extends Error {}
 
-/** The JSON that a path of the API answers. Integers beyond 2^53 come as BigInt where the browser can tell them. */
+/** GET a path of the API as JSON. Integers beyond 2^53 are BigInt, where the browser supports it. */
 export async function read(path) {
   let response, text;
   try {

@@ -1,4 +1,4 @@
-// A card: one metric with its name, its last value, and its curve, or its last text where it has no numbers.
+// A card: one metric's name, last value and curve, or its last text if it has no numbers.
 
 import { Chart } from "./chart.js";
 import { el, setText } from "./dom.js";
@@ -7,12 +7,12 @@ import { many, number, numeric, shown, visible } from "./values.js";
 const TEXT_MAX = 2000;
 
 export class Card {
-  /** `zoomed` hears the steps that are drawn over, `resized` that more or fewer points are wanted. */
+  /** Calls `zoomed` with a selected range of steps, `resized` when the number of points changes. */
   constructor(entry, zoomed, resized) {
     this.entry = entry;
     this.zoomed = zoomed;
     this.near = false;
-    this.asked = null; // what the curve that is shown, or asked for, was asked with
+    this.asked = null; // the parameters of the current request
     this.buckets = null;
     this.value = el("span", { class: "last" });
     this.readout = el("p", { class: "readout" });
@@ -34,7 +34,7 @@ export class Card {
     }).observe(this.plot);
   }
 
-  /** Take what the server now says of the metric. */
+  /** Update the summary. */
   update(entry) {
     this.entry = entry;
     const drawable = numeric(entry.min) !== undefined || numeric(entry.last) !== undefined;
@@ -47,19 +47,19 @@ export class Card {
     if (!this.pointed) setText(this.readout, this.#summary());
   }
 
-  /** Whether the curve that is shown is not the one of the metric as it is, in these steps. */
+  /** Whether the curve must be requested again for these steps. */
   stale(from, to) {
     const asked = this.asked;
     if (!this.drawable) return false;
     return !asked || asked.count !== this.entry.count || asked.from !== from || asked.to !== to || asked.points < this.points();
   }
 
-  /** How many points the curve has room for: one a pixel, in hundreds so that a small change asks for nothing. */
+  /** The number of points that fit, one a pixel, rounded to hundreds so that small changes request nothing. */
   points() {
     return Math.max(200, Math.min(1600, Math.ceil(this.plot.clientWidth / 100) * 100));
   }
 
-  /** Show a curve that was asked for; a later question has made an earlier answer void. */
+  /** Show the response to a request, unless it is outdated. */
   draw(buckets, asked) {
     if (asked !== this.asked) return;
     this.buckets = buckets;
@@ -75,7 +75,7 @@ export class Card {
     else this.chart = new Chart(this.plot, this.buckets, this.zoomed, (bucket) => this.#read(bucket));
   }
 
-  /** Have a canvas, or give it back. */
+  /** Create or release the canvas. */
   setNear(near) {
     this.near = near;
     if (near) {

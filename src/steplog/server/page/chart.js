@@ -1,8 +1,7 @@
-// A chart: one curve drawn by uPlot, as a line of last values in a band from the least to the greatest.
+// A chart: one curve drawn by uPlot, a line of last values in a band from minimum to maximum.
 //
-// What cannot be drawn is marked: a triangle at the edge where a value was infinite or beyond 1e300, a cross at the
-// bottom where it was no number. uPlot counts along its axes in steps that have to be representable, so both axes
-// are kept at least a billionth of their numbers wide.
+// Values that cannot be drawn get a marker: a triangle at the edge for infinities and beyond 1e300, a cross at the
+// bottom for NaN. Axes span at least a billionth of their values, as uPlot needs representable tick increments.
 
 import { numeric, ticks } from "./values.js";
 
@@ -20,11 +19,11 @@ export class Chart {
     this.set(buckets);
   }
 
-  /** Draw other buckets; their steps need not be in order. */
+  /** Draw buckets, in any order of steps. */
   set(buckets) {
     this.buckets = buckets.toSorted((a, b) => Number(a.step) - Number(b.step));
     const key = [this.buckets.some(({ count }) => count > 1), buckets.length <= POINTS_SHOWN_MAX, colour("--line")].join();
-    if (key !== this.key) this.destroy(); // another kind of curve, or other colours
+    if (key !== this.key) this.destroy(); // another kind of curve, or another colour scheme
     this.key = key;
     const data = columns(this.buckets);
     if (this.plot) this.plot.setData(data);
@@ -41,13 +40,13 @@ export class Chart {
     if (this.plot && width && (this.plot.width !== width || this.plot.height !== height)) this.plot.setSize({ width, height });
   }
 
-  /** Point at a bucket by its place, null for none. */
+  /** Move the cursor to a bucket by index, null for none. */
   point(at) {
     const left = at === null ? -10 : this.plot.valToPos(this.plot.data[STEP][at], "x");
     this.plot?.setCursor({ left, top: at === null ? -10 : 1 });
   }
 
-  /** Point that many buckets further. */
+  /** Move the cursor by that many buckets. */
   move(by) {
     const end = this.buckets.length - 1;
     const at = this.plot?.cursor.idx ?? (by > 0 ? -1 : end + 1);
@@ -80,7 +79,7 @@ export class Chart {
         y: false,
         drag: { x: true, y: false, setScale: false },
         points: { size: (_plot, at) => (at === LAST ? 7 : 0), fill: line },
-        // The pointer is shown in every curve at its step; what is drawn over belongs to one alone.
+        // The cursor is synchronized across charts, the selection is not.
         sync: { key: "steps", filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
       },
       hooks: { setCursor: [() => this.#pointing()], setSelect: [() => this.#selected()], draw: [(plot) => this.#marks(plot)] },
@@ -125,7 +124,7 @@ export class Chart {
   }
 }
 
-/** What of a bucket cannot be drawn: 1 and -1 for too large, 0 for no number. */
+/** The markers of a bucket: 1 and -1 for too large, 0 for NaN. */
 function signs({ min, max, last }) {
   const found = new Set();
   for (const value of [min, max, last].map(numeric)) {
@@ -144,7 +143,7 @@ function columns(buckets) {
   return [STEP, LAST, LOW, HIGH].map((column) => rows.map((row) => row[column]));
 }
 
-/** The two ends of an axis for these values, with room beyond them. */
+/** The range of an axis for these values, with padding. */
 function span(low, high, room) {
   if (low === null || low === undefined || high === null || high === undefined) return [0, 1];
   const least = Math.max(Math.abs(low), Math.abs(high)) * WIDTH_MIN;

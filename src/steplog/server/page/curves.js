@@ -1,6 +1,5 @@
-// Curves: a card for each metric. A card asks for its curve when it comes into view and when its metric has grown,
-// holds a canvas only while it is near the view, and no more than a few ask at once: a thousand metrics cost what
-// can be seen of them.
+// Curves: a card for each metric. A card requests its curve when in view and outdated, a few at a time, and has a canvas
+// only near the viewport: a thousand metrics cost what is visible.
 
 import { api, query } from "./address.js";
 import { Away, Missing, Refused, read } from "./api.js";
@@ -12,7 +11,7 @@ const QUESTIONS_MAX = 4;
 const NEAR = "300px";
 
 export class Curves {
-  /** `zoomed` is called with the steps that were drawn over in one of the curves. */
+  /** Calls `zoomed` with a range of steps selected in a chart. */
   constructor(here, uuid, zoomed) {
     this.address = api.series(here, uuid);
     this.zoomed = zoomed;
@@ -40,7 +39,7 @@ export class Curves {
     for (const card of cards) this.#want(card);
   }
 
-  /** Show the steps from `from` to `to`, each null for no bound. */
+  /** Show the steps `from` to `to`; null for no bound. */
   zoom(from, to) {
     this.from = from;
     this.to = to;
@@ -91,7 +90,7 @@ export class Curves {
       card.draw(await read(this.address + query({ name: card.entry.name, points: asked.points, from, to })), asked);
     } catch (error) {
       card.asked = null;
-      // The questions about the run as a whole say what is the matter, and lead to this one again.
+      // The requests for the run as a whole show the error, and retry this one.
       if (![Away, Missing, Refused].some((known) => error instanceof known)) throw error;
     } finally {
       this.asking -= 1;

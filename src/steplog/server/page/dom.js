@@ -1,6 +1,6 @@
-// Elements, made so that no text is ever taken for markup: children that are not elements become text nodes.
+// DOM elements without parsing markup: children that are not elements become text nodes.
 
-/** An element; an attribute that is a function listens to that event, one that is null or false is left out. */
+/** Create an element; a function as attribute is an event listener, null or false is left out. */
 export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -11,13 +11,13 @@ export function el(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** Replace what an element holds. */
+/** Replace an element's children. */
 export function fill(element, ...children) {
   element.replaceChildren(...present(children));
   return element;
 }
 
-/** Set an element's text, without touching the document where it is the same. */
+/** Set an element's text, if it differs. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -1,4 +1,4 @@
-// Everything: the projects of each namespace.
+// The home page: the projects of each namespace.
 
 import { api, web } from "./address.js";
 import { Missing, read } from "./api.js";

@@ -1,4 +1,4 @@
-// The page begins here: which view an address asks for, and what is shown where there is none.
+// The entry point: the view for the current URL, or why there is none.
 
 import { place } from "./address.js";
 import { Refused } from "./api.js";
@@ -25,7 +25,7 @@ async function begin() {
   }
 }
 
-/** What is shown to a browser that has no token, or one that this server does not know. */
+/** The form shown without a valid token. */
 function tokenForm() {
   const input = el("input", { id: "token", type: "password", autocomplete: "off", spellcheck: "false", required: "" });
   const form = el(
@@ -44,7 +44,7 @@ function tokenForm() {
   return form;
 }
 
-// An address with a token, pasted into this very page, changes no more than its fragment.
+// Pasting a URL with a token into this page changes only the fragment.
 addEventListener("hashchange", () => {
   if (location.hash.startsWith("#token=")) takeToken().then(() => location.reload());
 });

@@ -1,4 +1,4 @@
-// The metrics of a run: the filter, the two ways to look at them, and the steps that the curves are of.
+// The metrics of a run: filter, curves or table, range of steps.
 
 import { el, setText } from "./dom.js";
 import { Curves } from "./curves.js";
@@ -36,7 +36,7 @@ export class Metrics {
     this.#look(Object.hasOwn(this.views, asked.get("view") ?? "") ? asked.get("view") : "curves");
   }
 
-  /** Show what the server says of each metric; `running`: there may be more to come. */
+  /** Show the summaries of all metrics; `running`: more may come. */
   show(series, running) {
     this.series = series;
     this.running = running;
@@ -79,7 +79,7 @@ export class Metrics {
     this.curves.zoom(from, to);
   }
 
-  /** Keep in the address what a reload is to show again. */
+  /** Keep the state in the URL, for a reload. */
   #remember() {
     const kept = new URLSearchParams();
     if (this.view !== "curves") kept.set("view", this.view);

@@ -1,18 +1,18 @@
-// Asking again and again: soon while things change, seldom while they do not, not at all while no one looks, and
-// with growing patience while the server is away.
+// Polling: frequent while things change, rare while they do not, none while the page is hidden, with backoff while the
+// server is unavailable.
 
 import { Away } from "./api.js";
 
 const AWAY_FIRST_S = 1;
 const AWAY_MOST_S = 30;
 const GROWTH = 1.5;
-const SHARE_MAX = 0.2; // of the time may be spent in questions: a slow answer makes the next one wait
+const SHARE_MAX = 0.2; // of the time may go to requests, so that slow responses slow the polling
 
 /**
- * Calls `ask` for ever, or until it throws something other than Away, which is thrown on.
+ * Calls `ask` until it throws anything but Away, which is rethrown.
  *
- * `ask` returns `{changed, least, most}`: it is called again `least` seconds after a change, growing to `most` without
- * one. `tell` hears 0 after each answer, or the seconds to the next try where the server is away.
+ * `ask` returns `{changed, least, most}`: the interval in seconds, `least` after a change, growing to `most` without.
+ * `tell` gets 0 after each response, or the seconds to the next try while the server is unavailable.
  */
 export async function poll(ask, tell) {
   let wait_s = 0;
@@ -34,13 +34,13 @@ export async function poll(ask, tell) {
   }
 }
 
-/** Done when the page is to be seen. */
+/** Resolves when the page is visible. */
 function looked() {
   if (!document.hidden) return Promise.resolve();
   return new Promise((done) => document.addEventListener("visibilitychange", done, { once: true })).then(looked);
 }
 
-/** Done after a while, or when the page comes to be seen again, or the network is back. */
+/** Resolves after a delay, or when the page becomes visible or the network returns. */
 function pause(ms) {
   return new Promise((done) => {
     const end = () => {

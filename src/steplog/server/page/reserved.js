@@ -1,13 +1,13 @@
-// The metrics under steplog/ that are no curves: a run's config, and the exception that it ended with.
+// The reserved metrics under steplog/: a run's config and exception.
 
 import { el } from "./dom.js";
 import { cut, json, many, visible } from "./values.js";
 
-const OPEN_MAX = 12; // entries; a longer config is closed until it is asked for, and so is any where there is little room
+const OPEN_MAX = 12; // entries; a longer config starts collapsed, as does any on a small screen
 const ROOM = "(min-width: 600px)";
 const ROWS_MAX = 1000;
 
-/** A run's config: a row an entry, nested ones by their path. */
+/** The config: a row an entry, nested ones by path. */
 export function configPanel(value) {
   const rows = [...flat(value, "")];
   const shownRows = rows.slice(0, ROWS_MAX).map(([path, leaf]) =>
@@ -22,7 +22,7 @@ export function configPanel(value) {
   );
 }
 
-/** The exception: its text, or the type, message and traceback of an object. */
+/** The exception: text, or an object's type, message and traceback. */
 export function exceptionPanel(value) {
   const parts = typeof value === "object" && value !== null ? value : {};
   const line = ["type", "message"].map((name) => parts[name]).filter((part) => typeof part === "string");

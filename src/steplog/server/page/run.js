@@ -1,4 +1,4 @@
-// A run: what it is, what became of it, its metrics as curves and as a table, its config, and the runs beside it.
+// A run: summary, status, config, exception, metrics, and the project's other runs.
 
 import { api, query } from "./address.js";
 import { Missing, read } from "./api.js";
@@ -13,7 +13,7 @@ import { ago, fullDate, many, visible } from "./values.js";
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const RESERVED = { "steplog/config": configPanel, "steplog/exception": exceptionPanel };
 const ALIVE = { least: 2, most: 15 };
-const ENDED = { least: 10, most: 60 }; // a worker may still deliver what it has
+const ENDED = { least: 10, most: 60 }; // a worker may still deliver
 
 export async function showRun(here, main) {
   const view = new RunView(here, main);
@@ -44,7 +44,7 @@ class RunView {
     const changed = now !== this.before;
     this.before = now;
     this.#describe(run);
-    this.#show(run, series); // also where nothing has changed: a curve may have failed to come
+    this.#show(run, series); // even if unchanged: a curve may have failed to load
     return { changed, ...(run.status === "RUNNING" ? ALIVE : ENDED) };
   }
 
@@ -100,7 +100,7 @@ class RunView {
     const reserved = series.filter(({ name }) => Object.hasOwn(RESERVED, name));
     const seen = JSON.stringify(reserved.map(({ name, count }) => [name, count]));
     if (seen !== this.seen) {
-      // What went wrong comes before what was set.
+      // The exception comes before the config.
       const panels = reserved.toSorted((a, b) => (a.name < b.name ? 1 : -1)).map(({ name, last }) => RESERVED[name](last));
       fill(this.reserved, ...panels);
     }
@@ -109,7 +109,7 @@ class RunView {
   }
 }
 
-/** The run at this address: its uuid, or the slug of its name, which several may share. */
+/** Find the run by uuid, or by slug, which several may share. */
 async function find(here) {
   if (UUID.test(here.run)) {
     try {

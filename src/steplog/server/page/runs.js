@@ -1,5 +1,5 @@
-// A list of a project's runs, newest first. The server lists them oldest first and adds only at the end, so a run's
-// place in its list is fixed: all are read once, and then only the newest, and those that were seen running.
+// A project's runs, newest first. The server's list is oldest first and append-only, so an index is stable: all runs are
+// read once, then only the newest and those that were running.
 
 import { api, query, web } from "./address.js";
 import { read } from "./api.js";
@@ -7,11 +7,11 @@ import { el, fill, setText } from "./dom.js";
 import { statusChip } from "./top.js";
 import { ago, fullDate, many, visible } from "./values.js";
 
-const PIECE = 1000; // runs asked for at once
-const PAGE = 100; // runs shown, and again as many each time more are wanted
+const PIECE = 1000; // runs a request
+const PAGE = 100; // runs shown, and added by each "more"
 
 export class RunList {
-  /** `current` is the uuid of the run that the page is about, if it is about one. */
+  /** `current` is the uuid of the run on this page, if any. */
   constructor(here, current = null) {
     this.here = here;
     this.current = current;
@@ -23,7 +23,7 @@ export class RunList {
     this.element = el("div", {}, this.count, this.rows, this.more);
   }
 
-  /** Ask the server; whether anything has changed. */
+  /** Update from the server; returns whether anything changed. */
   async ask() {
     const first = this.#firstOpen();
     const fresh = [];
@@ -38,7 +38,7 @@ export class RunList {
     return changed;
   }
 
-  /** From where on the list is asked for again: the newest hundred, and back to the oldest shown that still runs. */
+  /** Where to re-read from: the newest hundred, or the oldest shown that is running. */
   #firstOpen() {
     const newest = Math.max(0, this.runs.length - PAGE);
     const shown = Math.max(0, this.runs.length - this.shown);

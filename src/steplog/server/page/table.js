@@ -1,4 +1,4 @@
-// All metrics in a table: what a curve would show, as text.
+// All metrics as a table.
 
 import { el, fill, setText } from "./dom.js";
 import { number, numeric, shown, visible } from "./values.js";
@@ -9,7 +9,7 @@ const HEADS = ["Metric", "Last", "Min", "Max", "Count", "First step", "Last step
 export class Table {
   constructor() {
     this.most = PAGE;
-    this.rows = new Map(); // name -> its cells
+    this.rows = new Map(); // name -> cells
     this.body = el("tbody");
     this.more = el("button", { class: "more", click: () => this.#showMore() }, "Show more");
     const head = el("thead", {}, el("tr", {}, ...HEADS.map((text) => el("th", { scope: "col" }, text))));
@@ -48,7 +48,7 @@ export class Table {
   }
 }
 
-/** The least or greatest value; nothing where there is no number. */
+/** The minimum or maximum; empty if there is none. */
 function end(value) {
   const known = numeric(value);
   return known === undefined ? "" : number(typeof value === "bigint" ? value : known);

@@ -1,16 +1,15 @@
-// The token that the page reads with. It comes in the fragment of the address, which no browser sends to anyone, is
-// taken out of the address bar at once, and is kept for this tab. Another tab of this server that has one passes it on,
-// soon or late.
+// The page token. It comes in the URL's fragment, which browsers do not send, is removed from the address bar at once and
+// kept for this tab. Another tab of this server passes it on, perhaps late.
 
 const KEY = "steplog-token";
 const ANSWER_MS = 150;
 
 let token = "";
 
-/** The token, or an empty text. */
+/** The token, or an empty string. */
 export const currentToken = () => token;
 
-/** Find the token: in the address, in this tab, in another tab. */
+/** Find the token: in the URL, this tab, or another tab. */
 export async function takeToken() {
   const given = /^#token=([A-Za-z0-9_-]+)$/.exec(location.hash);
   if (given) {
@@ -28,7 +27,7 @@ export function keepToken(given) {
   try {
     sessionStorage.setItem(KEY, given);
   } catch {
-    // A browser that keeps nothing: the token lasts as long as this page.
+    // No session storage: the token lasts as long as the page.
   }
 }
 
@@ -49,7 +48,7 @@ function fromAnotherTab() {
       channel.close();
       found(data.token);
       if (!late || token) return;
-      keepToken(data.token); // by now the page asks for it
+      keepToken(data.token); // the page is already asking for it
       location.reload();
     };
     channel.postMessage({ wanted: true });

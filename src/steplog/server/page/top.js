@@ -1,4 +1,4 @@
-// What is on top of every page: where it is, whether it is live, and what there is to say about the server.
+// The top of every page: breadcrumbs, connection state, notices.
 
 import { web } from "./address.js";
 import { el, fill, setText } from "./dom.js";
@@ -18,7 +18,7 @@ export function header(here) {
   return [el("nav", { class: "trail", "aria-label": "Where this is" }, ...trail), pulse];
 }
 
-/** Show a notice above everything; an empty text takes it away. */
+/** Show a notice; an empty text removes it. */
 export function say(text, kind = "info") {
   const notice = document.getElementById("notice");
   if (text === notice.textContent) return;
@@ -26,7 +26,7 @@ export function say(text, kind = "info") {
   fill(notice, text);
 }
 
-/** Tell how it stands with the server: `away_s` are the seconds to the next try, 0 after an answer. */
+/** Show the connection state: `away_s` is the seconds to the next try, 0 after a response. */
 export function standing(away_s) {
   if (!away_s) {
     heard = new Date();

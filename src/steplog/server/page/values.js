@@ -1,8 +1,8 @@
-// Values as text: numbers, names, dates. Whatever comes from a run is hostile until it is text here.
+// Values as text: numbers, names, dates. Anything from a run is untrusted until it is text here.
 
 const NOT_FINITE = { NaN, Infinity, "-Infinity": -Infinity };
-// Control characters, separators, what changes direction or has no width, halves of surrogate pairs. U+200C and
-// U+200D stay: scripts and emoji are made with them.
+// Control, separator, bidirectional and zero-width characters, lone surrogates. U+200C and U+200D stay: scripts and emoji
+// need them.
 const UNSEEN =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const GROUPED = new Intl.NumberFormat("en-US", { maximumFractionDigits: 20 });
@@ -11,14 +11,14 @@ const FULL_DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", time
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const TEXT_MAX = 20_000;
 
-/** The number that a JSON value stands for, NaN and infinities included; undefined for what is no number. */
+/** A JSON value as a number, NaN and infinities included; undefined for anything else. */
 export function numeric(value) {
   if (typeof value === "number") return value;
   if (typeof value === "bigint" || typeof value === "boolean") return Number(value);
   return typeof value === "string" && Object.hasOwn(NOT_FINITE, value) ? NOT_FINITE[value] : undefined;
 }
 
-/** A number in up to six digits; an integer in all of them. */
+/** A number with up to six digits, an integer with all. */
 export function number(value) {
   if (typeof value === "bigint") return GROUPED.format(value).replace("-", "−");
   if (Number.isNaN(value)) return "NaN";
@@ -28,12 +28,12 @@ export function number(value) {
   return plain(size >= 1e6 || size < 1e-3 ? value.toExponential(4) : value.toPrecision(6));
 }
 
-/** What `toPrecision` and `toExponential` give, without zeros that say nothing. */
+/** Output of `toPrecision` or `toExponential` without trailing zeros. */
 function plain(text) {
   return text.replace(/(\.\d*?)0+(?=e|$)/, "$1").replace(/\.(?=e|$)/, "").replaceAll("-", "−").replace("e+", "e");
 }
 
-/** The numbers along an axis, all written alike. */
+/** Tick labels, all in one format. */
 export function ticks(values) {
   const most = Math.max(...values.map(Math.abs));
   return values.map((value) => {
@@ -42,7 +42,7 @@ export function ticks(values) {
   });
 }
 
-/** Any JSON value in one line of text. */
+/** Any JSON value as one line. */
 export function shown(value) {
   if (typeof value === "boolean") return String(value);
   const known = numeric(value);
@@ -50,31 +50,31 @@ export function shown(value) {
   return cut(visible(typeof value === "string" ? value : json(value)));
 }
 
-/** A text with what cannot be seen in it written out; line ends and tabs too, unless `lines`. */
+/** Escape invisible characters; newlines and tabs too, unless `lines`. */
 export function visible(text, { lines = false } = {}) {
   return text.replace(UNSEEN, (found) =>
     lines && (found === "\n" || found === "\t") ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
 
-/** At most 20,000 characters of a text, and how many more there are. */
+/** The first 20,000 characters, and how many more there are. */
 export function cut(text) {
   return text.length <= TEXT_MAX ? text : `${text.slice(0, TEXT_MAX)} … ${number(text.length - TEXT_MAX)} more characters`;
 }
 
-/** JSON text of a value that may hold BigInt. */
+/** JSON text of a value that may contain BigInt. */
 export function json(value, indent) {
   const plain = (_key, held) => (typeof held === "bigint" ? (JSON.rawJSON?.(String(held)) ?? String(held)) : held);
   return JSON.stringify(value, plain, indent);
 }
 
-/** How many of what: `1 run`, `1,200 runs`. */
+/** A count with its noun: `1 run`, `1,200 runs`. */
 export const many = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 
 export const clock = (date) => CLOCK.format(date);
 export const fullDate = (iso) => FULL_DATE.format(new Date(iso));
 
-/** How long ago, in words. */
+/** Relative time. */
 export function ago(iso) {
   const seconds = (Date.now() - new Date(iso)) / 1000;
   if (!(seconds >= 45)) return "just now";
