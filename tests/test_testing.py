@@ -73,7 +73,7 @@ class TestHostileServer:
 
     def test_leaving_it_ends_a_connection_that_comes_to_be_meanwhile(self):
         class Late(ssl.SSLContext):
-            """Its connection comes to be when the server is closing, and is in no list until then."""
+            """Its connection appears while the server is closing, and is in no list until then."""
 
             def wrap_socket(self, sock: socket.socket, **_: Any) -> Any:
                 late = socket.socket(fileno=sock.detach())

@@ -1,4 +1,4 @@
-"""Ranges as tests write them, and what a server has to hold after them."""
+"""Ranges for tests, and what a server must return for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NONE = object()  # a position without a record
 
 
 def range_of(records: Sequence[Any], first: int = 0, writer: str = "w") -> Range:
-    """The range of ``(name, value, step)`` or ``(name, value)``; NONE for no record, bytes for JSON text."""
+    """The range of ``(name, value, step)`` or ``(name, value)``; NONE for an empty position, bytes for JSON text."""
     names: dict[str, int] = {}
     slots, payloads = bytearray(), bytearray()
     for at, record in enumerate(records):
@@ -44,14 +44,14 @@ def _word(value: Any) -> tuple[int, bytes]:
 
 
 def shown(value: Any) -> Any:
-    """A value as the reading routes have to show it."""
+    """A value as the API returns it."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
 
 
 def held(records: Iterable[Any]) -> list[dict[str, Any]]:
-    """What ``GET …/metrics/`` has to answer after those records, in one piece or in many."""
+    """The response of ``GET …/metrics/`` after those records."""
     next_step: dict[str, int] = {}
     listed = []
     for record in records:

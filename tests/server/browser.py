@@ -1,7 +1,7 @@
-"""Chromium without a window, driven over two pipes (the DevTools protocol), for the tests of the page.
+"""Headless Chromium over two pipes (the DevTools protocol), for the tests of the page.
 
-``Browser`` starts it with an empty profile; nothing but this machine can be reached from it. It keeps what a test
-asks about: each request that left the page, each dialog, each exception and each message of the console.
+``Browser`` starts with an empty profile and reaches this machine alone. It records each request, dialog, exception and
+console message.
 
 https://chromedevtools.github.io/devtools-protocol/
 """
@@ -41,7 +41,7 @@ ARGUMENTS = [
 
 
 class Browser:
-    """One browser with one page; a context manager that ends it."""
+    """A browser with one page; a context manager."""
 
     def __init__(self, profile: Path) -> None:
         assert CHROMIUM is not None
@@ -98,7 +98,7 @@ class Browser:
         os.close(self._from)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Ask the browser; its answer."""
+        """Send a command; returns the result."""
         number = next(self._numbers)
         os.write(self._to, self._message(number, method, **parameters))
         end = time.monotonic() + DEADLINE_S
@@ -141,13 +141,13 @@ class Browser:
             self.complaints.append(f"{told['entry']['text']} {told['entry'].get('url', '')}")
 
     def forget(self) -> None:
-        """Begin to keep requests, dialogs and complaints anew."""
+        """Clear what was recorded."""
         for kept in (self.requests, self.dialogs, self.complaints):
             kept.clear()
 
     @contextlib.contextmanager
     def another_tab(self) -> Iterator[None]:
-        """What is done inside is done in a tab of its own; the first one stays open."""
+        """Run the block in a tab of its own; the first one stays open."""
         first = self._session
         self._session = None
         self._open()
@@ -158,18 +158,18 @@ class Browser:
             self._session = first
 
     def open(self, url: str) -> None:
-        """Go to an address, as a person does who types it."""
+        """Go to a URL, as if typed."""
         self.call("Page.navigate", url="about:blank")  # a new fragment alone would load nothing
         self.call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
-        """What a script in the page gives, as JSON."""
+        """Evaluate a script in the page; returns JSON."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def wait(self, condition: str) -> None:
-        """Return when a script in the page gives something true."""
+        """Wait until a script in the page returns something true."""
         end = time.monotonic() + DEADLINE_S
         # What is not there yet raises, in a page that is still loading.
         while not self.run(f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"):
@@ -177,7 +177,7 @@ class Browser:
             time.sleep(0.02)
 
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
-        """How large the page is shown, and in which colours."""
+        """Set the viewport and the colour scheme."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
         )
@@ -185,5 +185,5 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def picture(self, file: Path) -> None:
-        """Keep what is seen as a PNG."""
+        """Save a screenshot as PNG."""
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))

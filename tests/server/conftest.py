@@ -1,4 +1,4 @@
-"""A server for the tests of a file, and a run for each of them; a browser for those of the page."""
+"""A server a test file, a run a test, a browser for the page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    """A browser that has to show no dialog, say nothing on its console, and ask only servers of this machine."""
+    """A browser that must see no dialog, no console message, and no request off this machine."""
     chromium.forget()
     chromium.size(1200, 800)
     yield chromium

@@ -1,4 +1,4 @@
-"""What the tests of the page begin with: projects and runs, and the addresses under which they are looked at."""
+"""Projects and runs for the tests of the page, and their URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real server, in a process of its own, and what a test says to it."""
+"""The real server in a process of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BATCH_HEADERS = {"Content-Encoding": "deflate", "Content-Type": CONTENT_TYPE_RAN
 
 
 def lasting_port() -> int:
-    """A free port that stays free while its server is down: below those that outgoing connections get."""
+    """A free port that stays free while its server is down: below the ephemeral ports."""
     while True:
         port = random.randrange(20_000, 32_000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -35,7 +35,7 @@ def lasting_port() -> int:
 
 
 class ServerProcess:
-    """``steplog serve`` on a free port; a context manager that ends it."""
+    """``steplog serve`` on a free port; a context manager."""
 
     def __init__(self, directory: Path, *arguments: str, key: str | None = KEY) -> None:
         self.directory = directory
@@ -57,7 +57,7 @@ class ServerProcess:
         self.start()
 
     def start(self) -> None:
-        """Start it, and wait for its address."""
+        """Start it and wait for its address."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "steplog", "serve", "--port", "0", *self._arguments],
             env=self._environment,
@@ -78,7 +78,7 @@ class ServerProcess:
             self.said += line
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """Send a signal; its exit code, and what it wrote on stderr."""
+        """Send a signal; returns the exit code and stderr."""
         self.process.send_signal(number)
         _, errors = self.process.communicate(timeout=DEADLINE_S)
         return self.process.returncode, errors
@@ -113,7 +113,7 @@ class ServerProcess:
 
 
 def wait_until(condition: Any, deadline_s: float = DEADLINE_S) -> None:
-    """Return when ``condition()`` is true; fail when it does not become so."""
+    """Wait until ``condition()`` is true; fail at the deadline."""
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, "the deadline has passed"

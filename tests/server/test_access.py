@@ -1,4 +1,4 @@
-"""Who may come in: only under the names of this server, and only with the key, which nothing gives away."""
+"""Access needs a known host name and the key, which nothing reveals."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_database_keeps_the_hash_of_a_key_and_not_the_key(server):
 
 
 def test_a_refused_upload_hears_why_although_it_was_not_read(server, run):
-    """The connection used to be reset under the answer while the client was still sending."""
+    """The connection used to be reset while the client was still sending."""
     for headers in ({"Authorization": "Api-Key wrong"}, {"Host": "evil.example"}):
         answer = server.ask("POST", f"{run}metrics/batch/", data=bytes(2 * 1024 * 1024), headers=headers)
         assert answer.status_code in (400, 401)

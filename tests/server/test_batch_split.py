@@ -1,4 +1,4 @@
-"""A batch holds the records of its range, each under its name, in the order of their positions."""
+"""A batch holds the records of its range, by name, in order of position."""
 
 from __future__ import annotations
 

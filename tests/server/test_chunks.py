@@ -1,4 +1,4 @@
-"""Chunks give every point back, bit by bit, and their summaries are those of the points."""
+"""Chunks restore every point bit by bit, and their summaries match."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_columns_of_every_form_come_back(count, kind):
 
 
 @given(ROWS, st.integers(0, 2**40), st.integers(0, 2**20))
-def test_a_chunk_that_is_moved_holds_the_same_points_further_on(rows, arrivals, steps):
+def test_a_shifted_chunk_has_the_same_points_further_on(rows, arrivals, steps):
     points = replace(points_of(rows), steps=range(len(rows)))
     moved = decode(encode(points).shifted(arrivals, steps))
     assert list(moved.arrivals) == [arrivals + place for place in range(len(rows))]

@@ -1,4 +1,4 @@
-"""A reduced curve says of each stretch what the points say: no point is lost, none counted twice."""
+"""The buckets of a curve match their points: none lost, none counted twice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def reduced(chunks: list[Chunk], points: int, low: int | None = None, high: int 
 
 
 def check(buckets: list[Bucket], values: list[float], steps: list[int], points: int) -> None:
-    """Compare with the points themselves, bucket by bucket."""
+    """Compare each bucket with its points."""
     assert len(buckets) <= points
     first = 0
     for bucket in buckets:

@@ -1,4 +1,4 @@
-"""A file that is not a database of ours is named, refused, and left as it is."""
+"""A file that is not a steplog database is refused by name and not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nonsense gets an answer that says so, costs no memory to speak of, and leaves the server as it was."""
+"""Malformed input is refused with a reason, costs little memory, and changes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture(autouse=True)
 def _well(server, run):
-    """After whatever was sent, the server takes a good batch, and holds nothing else."""
+    """The server takes a good batch, and has nothing else."""
     yield
     assert server.send(run, range_of([("a", 1.0)], writer="good")).status_code == 200
     assert len(server.ask("GET", f"{run}metrics/").json()) == 1

@@ -1,4 +1,4 @@
-"""What a server has answered is there once, in order, whatever happens to it: kills, stops, crowds, full disks."""
+"""What the server acknowledged is stored once, in order, through kills, stops, load and full disks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KILLS = int(os.environ.get("SERVER_KILLS", "12"))  # SERVER_KILLS=1000 is the lo
 
 
 class Client(threading.Thread):
-    """One writer that delivers without a pause, and again what was not answered."""
+    """A writer that sends without pause and resends what was not answered."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Client(threading.Thread):
 
 
 def check(server: ServerProcess, run: str, clients: list[Client], names: Sequence[str] = NAMES) -> int:
-    """Each writer's records are those it sent, once and in order, and none that was answered is missing."""
+    """Each writer's records are there once, in order, and none acknowledged is missing."""
     by_name = defaultdict(list)
     for entry in server.ask("GET", f"{run}metrics/").json():
         by_name[entry["name"]].append(entry["value"])
@@ -98,7 +98,7 @@ def check(server: ServerProcess, run: str, clients: list[Client], names: Sequenc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", [NAMES, MANY_NAMES], ids=["packed at once", "waiting"])
+@pytest.mark.parametrize("names", [NAMES, MANY_NAMES], ids=["packed", "unpacked"])
 def test_what_was_answered_before_a_kill_is_there_once(tmp_path, names):
     randomness = random.Random(7)
     with ServerProcess(tmp_path) as server:
@@ -111,7 +111,7 @@ def test_what_was_answered_before_a_kill_is_there_once(tmp_path, names):
             wait_for(clients, wanted)
             assert server.end(signal.SIGKILL)[0] == -signal.SIGKILL
             server.start()
-            server.ask("GET", f"{randomness.choice(runs)}series/")  # what waits there is packed
+            server.ask("GET", f"{randomness.choice(runs)}series/")  # packs what is unpacked
         for client in clients:
             client.stopped.set()
             client.join(30)
@@ -150,7 +150,7 @@ def test_64_clients_at_once_are_served_each_record_once_in_bounded_memory(server
 
 
 def test_a_full_disk_answers_507_and_the_server_goes_on_when_there_is_room(tmp_path):
-    """A limit on the size of files stands in for the disk: writing beyond it fails in the same place."""
+    """A file size limit stands in for a full disk: the same write fails."""
     with ServerProcess(tmp_path) as server:
         run = server.new_run()
         noise = [("a", random.random()) for _ in range(20_000)]

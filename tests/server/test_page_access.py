@@ -1,4 +1,4 @@
-"""What the page is made of needs nothing; what it shows needs a token that reads and does no more than read."""
+"""The page's files are public; its data needs a token that is read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: it shows what the server has, stays live, and can be used anywhere."""
+"""The page in a real browser: shows what the server has, stays live, works on any screen."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ STRANGE: dict[str, list[tuple[Any, int]]] = {
 
 
 def test_no_number_makes_the_page_hang(server, browser):
-    """uPlot counts along an axis in steps; a step that a float cannot add would be counted for ever."""
+    """uPlot once counted for ever along an axis whose step a float cannot add."""
     run = new_run(server, project(server, "strange"), name="a")
     server.send(run, range_of([(name, *point) for name, points in STRANGE.items() for point in points]))
     browser.size(1200, 2400)

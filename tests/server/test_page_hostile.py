@@ -1,4 +1,4 @@
-"""Whatever a run calls its metrics, the page takes it for text: nothing runs, nothing leaves, nothing hides."""
+"""Metric names are text to the page: nothing runs, nothing leaves, nothing hides."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def visible(text: str) -> str:
 
 
 class Canary(http.server.BaseHTTPRequestHandler):
-    """Where hostile names would lead a browser."""
+    """The server that hostile names point to."""
 
     visited: list[str] = []  # noqa: RUF012 - the class's own
 
@@ -148,7 +148,7 @@ def test_hostile_names_are_shown_as_text_and_do_nothing(server, browser, canary)
 
 
 def test_the_canary_sees_a_request_that_does_leave(browser, canary):
-    """One of the traps, in a page that nothing protects: what it does is seen."""
+    """One of the traps, in an unprotected page."""
     browser.open(f"http://{canary}/")
     browser.wait("document.readyState === 'complete' && location.protocol === 'http:'")
     Canary.visited.clear()

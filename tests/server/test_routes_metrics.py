@@ -1,4 +1,4 @@
-"""Metrics go in one at a time or in batches and come back as they were (docs/api.md)."""
+"""Metrics go in singly or in batches and come back unchanged (docs/api.md)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_any_json_value_comes_back_as_it_was(server, run):
     assert math.copysign(1, listed[2]["value"]) == -1
 
 
-def test_a_range_of_many_names_comes_back_as_it_was_and_steps_go_on_behind_it(server, run):
+def test_a_range_of_many_names_comes_back_as_it_was_and_steps_continue(server, run):
     records = [(f"m{number}", number + 0.5, step) for step in range(3) for number in range(300)]
     body = encode(range_of(records))
     for accepted in (900, 0):

@@ -1,4 +1,4 @@
-"""Clients that say nothing, or not enough, lose their connection; those that pause between requests keep it."""
+"""A client that sends too little is disconnected; one idle between requests is not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANSWER = b"HTTP/1.1 200 OK"
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Reads the whole body, takes longer than a head may, and answers."""
+    """Reads the whole body, and answers after longer than the head's timeout."""
     while (message := await receive()).get("more_body"):
         pass
     if message["type"] == "http.disconnect":
@@ -49,7 +49,7 @@ def connected(port: int) -> socket.socket:
 
 
 def closed_after(connection: socket.socket) -> float:
-    """How long it takes the server to close the connection."""
+    """Seconds until the server closes the connection."""
     begun = time.monotonic()
     try:
         while connection.recv(4096):
@@ -60,7 +60,7 @@ def closed_after(connection: socket.socket) -> float:
 
 
 def answered(connection: socket.socket) -> bytes:
-    """The whole answer."""
+    """The whole response."""
     said = b""
     while not said.endswith(b"\r\n\r\nok"):
         said += connection.recv(4096) or b"closed\r\n\r\nok"
@@ -68,7 +68,7 @@ def answered(connection: socket.socket) -> bytes:
 
 
 def dripped(connection: socket.socket) -> float:
-    """How long a head can be sent for, byte by byte."""
+    """How long a head can be sent byte by byte."""
     begun = time.monotonic()
     for byte in GET[:-2] * 10:
         try:

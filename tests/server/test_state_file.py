@@ -1,4 +1,4 @@
-"""The state file is trusted only where no one else could have written it."""
+"""The state file is trusted only if no other user could have written it."""
 
 from __future__ import annotations
 

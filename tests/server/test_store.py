@@ -1,4 +1,4 @@
-"""The store keeps each record once, in order, and loses nothing by merging."""
+"""The store keeps each record once, in order, through compaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranges of many names with few records each: they wait, and are read as if they had been packed at once."""
+"""Unpacked ranges, of many names with few records each, read as if packed at once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rows(store: SqliteStore, path: Path, table: str) -> int:
 
 
 def round_of(step: int, seed: int | None = None) -> list[Any]:
-    """A record of each name, in their order or in any, with values of all kinds and some positions empty."""
+    """A record of each name, in order or shuffled, with values of all kinds and some empty positions."""
     if seed is None:
         return [(name, step + 0.5, step) for name in NAMES]
     source = random.Random(seed)
@@ -58,7 +58,7 @@ def round_of(step: int, seed: int | None = None) -> list[Any]:
 
 
 @pytest.mark.parametrize("seeded", [False, True], ids=["in turn", "in any order"])
-def test_they_wait_and_are_read_as_if_they_had_not(store, tmp_path, seeded):
+def test_unpacked_ranges_read_like_packed_ones(store, tmp_path, seeded):
     run, records = new_run(store), []
     for step in range(5):
         part = round_of(step, step if seeded else None)
@@ -71,7 +71,7 @@ def test_they_wait_and_are_read_as_if_they_had_not(store, tmp_path, seeded):
     assert sum(series.count for series in store.series(run)) == store.read(queries.count, run.id)
 
 
-def test_a_curve_and_the_series_have_what_waits(store):
+def test_a_curve_and_the_series_include_unpacked_ranges(store):
     run = new_run(store)
     add(store, run, range_of(round_of(0)))
     assert [bucket.step for bucket in store.curve(run, "m7", 10, None, None) or ()] == [0]
@@ -79,7 +79,7 @@ def test_a_curve_and_the_series_have_what_waits(store):
     assert [(series.count, series.last) for series in store.series(run)] == [(2, 1.5)] * 300
 
 
-def test_what_is_read_of_the_beginning_leaves_what_waits_where_it_is(store, tmp_path):
+def test_reading_the_beginning_leaves_later_ranges_unpacked(store, tmp_path):
     run = new_run(store)
     add(store, run, range_of([("a", 1, 0)] * 10))
     add(store, run, range_of(round_of(0), first=10))
@@ -87,8 +87,8 @@ def test_what_is_read_of_the_beginning_leaves_what_waits_where_it_is(store, tmp_
     assert rows(store, tmp_path, "waiting") == 1
 
 
-def test_what_cannot_wait_comes_after_what_does(store):
-    """Its steps go on where those end."""
+def test_a_packed_write_comes_after_the_unpacked_ranges(store):
+    """Its steps continue theirs."""
     run = new_run(store)
     records = [*round_of(7), *round_of(8), ("m3", 1.0), ("m4", 2.0, 4), ("m3", 3.0)]
     add(store, run, range_of(records[:300]))
@@ -98,7 +98,7 @@ def test_what_cannot_wait_comes_after_what_does(store):
     assert [metric.step for metric in store.metrics(run, 600, 603)] == [9, 4, 10]
 
 
-def test_a_range_with_a_record_that_lacks_a_step_does_not_wait(store, tmp_path):
+def test_a_range_with_a_missing_step_is_packed_at_once(store, tmp_path):
     run = new_run(store)
     records = [*round_of(0)[:-1], ("m299", 1.0)]
     add(store, run, range_of(records))
@@ -106,7 +106,7 @@ def test_a_range_with_a_record_that_lacks_a_step_does_not_wait(store, tmp_path):
     assert listed(store, run) == held(records)
 
 
-def test_a_reopened_store_has_what_waits_and_the_mark_behind_it(tmp_path):
+def test_a_reopened_store_has_the_unpacked_ranges_and_their_mark(tmp_path):
     records = [*round_of(0), *round_of(1), *round_of(2)]
     store = SqliteStore(tmp_path / "a.db")
     run = new_run(store)
@@ -133,7 +133,7 @@ def test_each_writers_numbers_stand_for_its_own_names(store):
     assert listed(store, run) == held(records)
 
 
-def test_enough_of_it_is_packed_by_itself(store, tmp_path):
+def test_enough_unpacked_ranges_are_packed_without_a_read(store, tmp_path):
     run, records = new_run(store), []
     for at in range(3):
         part = [(name, step + 0.5, step) for step in range(100 * at, 100 * at + 100) for name in NAMES]
@@ -144,7 +144,7 @@ def test_enough_of_it_is_packed_by_itself(store, tmp_path):
     assert store.read(queries.count, run.id) == len(records)
 
 
-def test_a_database_from_before_there_were_any_goes_on(tmp_path):
+def test_a_database_of_version_1_is_upgraded(tmp_path):
     store = SqliteStore(tmp_path / "a.db")
     run = new_run(store)
     add(store, run, range_of([("a", 1, 0)]))
@@ -159,15 +159,15 @@ def test_a_database_from_before_there_were_any_goes_on(tmp_path):
     store.close()
 
 
-def test_a_project_that_is_deleted_takes_what_waits_with_it(store, tmp_path):
+def test_deleting_a_project_deletes_its_unpacked_ranges(store, tmp_path):
     run = new_run(store, new_project(store, "gone"))
     add(store, run, range_of(round_of(0)))
     store.delete_project(store.read(catalog.project, "team", "gone")).result()
     assert rows(store, tmp_path, "waiting") == 0
 
 
-def test_hundreds_of_series_whose_turn_comes_together_are_merged_some_at_a_time(store, tmp_path):
-    """Ten thousand of them held everybody up for seventeen seconds."""
+def test_hundreds_of_series_due_together_are_merged_a_few_at_a_time(store, tmp_path):
+    """Merging ten thousand at once blocked every writer for 17 seconds."""
     run, records = new_run(store), []
     chunks = []
     for step in range(17):
