@@ -63,6 +63,11 @@ class MetricBatch:
     stepless: bool = False
     mixed: Points | None = None
 
+    @property
+    def records(self) -> int:
+        """Their number."""
+        return len(self.mixed.kinds) if self.mixed else sum(chunk.count for chunk in self.chunks)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

@@ -60,7 +60,7 @@ class Committer:
         going = True
         while going:
             items = [self._jobs.get()]
-            while len(items) < _GROUP_MAX and not self._jobs.empty():
+            while len(items) < _GROUP_MAX and not self._jobs.empty():  # the only consumer: get() returns at once
                 items.append(self._jobs.get())
             going = items[-1] is not None  # the last of all
             group = [job for job in items if job is not None and job[0].set_running_or_notify_cancel()]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -78,10 +78,9 @@ class Ingester:
 
     def add_metric(self, connection: sqlite3.Connection, run_id: int, metric: MetricBatch) -> int:
         """See ``SqliteStore.add_metric``."""
-        count = len(metric.mixed.kinds) if metric.mixed else sum(chunk.count for chunk in metric.chunks)
         run = self._run(connection, run_id)
         self._pack(connection, run)
-        self._append(connection, run, (metric,), count)
+        self._append(connection, run, (metric,), metric.records)
         return run.series[metric.name].last_step
 
     def pack(self, connection: sqlite3.Connection, run_id: int) -> None:
@@ -89,15 +88,17 @@ class Ingester:
         self._pack(connection, self._run(connection, run_id))
 
     def _add_unpacked(self, connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
-        run.unpacked.add(connection, run.id, batch, run.points)
+        totals = run.unpacked
+        totals.add(connection, run.id, batch, run.points)
         run.points += batch.records
         connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
-        if run.unpacked.is_due:
+        if totals.is_due:
             self._pack(connection, run)
 
     def _pack(self, connection: sqlite3.Connection, run: _RunState) -> None:
-        if run.unpacked.records:
-            run.points -= run.unpacked.records
+        totals = run.unpacked
+        if totals.records:
+            run.points -= totals.records
             run.unpacked = UnpackedTotals()
             for records in take(connection, run.id):
                 batch = from_range(records)
@@ -154,17 +155,16 @@ class Ingester:
         return series
 
 
-def _placed(metric: MetricBatch, series: SeriesState, arrivals: int) -> Iterable[Chunk]:
+def _placed(metric: MetricBatch, series: SeriesState, arrivals: int) -> list[Chunk]:
     """The chunks, with arrivals in the run and steps assigned."""
-    if metric.mixed is not None:
-        steps = _assigned(metric.mixed.steps, series.next_step)
-        return [chunk.shifted(arrivals) for chunk in pack(replace(metric.mixed, steps=steps))]
-    if metric.stepless:
-        count = sum(chunk.count for chunk in metric.chunks)
-        if series.next_step > slot.STEP_MAX - count:
+    chunks, points, first_step = metric.chunks, metric.mixed, 0
+    if points is not None:
+        chunks = pack(replace(points, steps=_assigned(points.steps, series.next_step)))
+    elif metric.stepless:
+        first_step = series.next_step
+        if first_step > slot.STEP_MAX - metric.records:
             raise FormatError(_STEPS_EXHAUSTED)
-        return [chunk.shifted(arrivals, series.next_step) for chunk in metric.chunks]
-    return [chunk.shifted(arrivals) for chunk in metric.chunks]
+    return [chunk.shifted(arrivals, first_step) for chunk in chunks]
 
 
 def _assigned(steps: Sequence[int], next_step: int) -> array[int]:

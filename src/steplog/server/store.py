@@ -21,13 +21,7 @@ from steplog.server.curve import Bucket
 from steplog.server.group_commit import Committer
 from steplog.server.ingest import Ingester
 from steplog.server.schema import connect, prepare, store_error
-from steplog.server.store_types import (
-    BatchResult,
-    MetricPoint,
-    ProjectRow,
-    RunRow,
-    SeriesSummary,
-)
+from steplog.server.store_types import BatchResult, MetricPoint, ProjectRow, RunRow, SeriesSummary
 
 __all__ = ["SqliteStore"]
 
