@@ -1,6 +1,6 @@
 """Appending batches to runs, in the single writing thread.
 
-A run's state (marks, point count, series) is cached; any rollback must be followed by ``forget``.
+A run's state (marks, point count, series) is cached; ``forget`` drops it after a rollback.
 
 - Each batch adds at least one chunk to each of its series. At most ``_MERGES_MAX`` series are compacted a batch, the
   others with their next points.
