@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import click
@@ -77,7 +76,7 @@ ARROWS = {
         "lifecycle.init",
     },
     "server": {"errors", "instance", "journal.slot", "journal.range", "delivery.wire"},
-    "testing": {"<public>", "errors", "journal", "delivery", "server"},
+    "testing": {"errors", "journal.files", "journal.range", "delivery.exchange", "delivery.wire"},
     "integrations": {"<public>"},
     "cli": {"<public>", "settings"},
     "cli.serve": {"<public>", "server", "cli"},

@@ -13,7 +13,7 @@ from crash.published import published
 from docs.names import GROUPS
 from docs.reference import DOCS, PAGES, RESULTS, ROOT, rewritten, tables
 from steplog.delivery.wire import API
-from steplog.server.access import Hosts
+from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app
 from steplog.server.store import SqliteStore
 

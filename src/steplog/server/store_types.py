@@ -1,4 +1,4 @@
-"""The rows of the store and its exceptions.
+"""The rows of the store and its exceptions. Pure.
 
 ::
 

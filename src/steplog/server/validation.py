@@ -1,4 +1,4 @@
-"""Validation of JSON bodies and query strings, with the messages of Django REST framework.
+"""Validation of JSON bodies and query strings, with the messages of Django REST framework. Pure.
 
 ``Fields`` collects all errors: 400 ``{"field": ["reason", …]}``.
 """

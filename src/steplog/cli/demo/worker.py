@@ -48,9 +48,9 @@ def _send(**message: object) -> None:
 
 
 def _serve(port: int, database: str) -> None:
-    from steplog.server.embedded import Options, run_server
+    from steplog.server.launch import ServerOptions, run_server
 
-    options = Options(port=port, database=Path(database), username=NAMESPACE)
+    options = ServerOptions(port=port, database=Path(database), username=NAMESPACE)
     run_server(options, lambda address: _send(url=address.base_url))
 
 
