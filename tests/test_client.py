@@ -15,7 +15,7 @@ from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavail
 from steplog.network.account import Account
 from steplog.network.keys import key_path, store_key, stored_key
 from steplog.network.reasons import refusal
-from steplog.network.secret import Secret
+from steplog.secret import Secret
 from steplog.testing import HostileServer
 
 VERIFY = "/api/v0/verify-api-key/"

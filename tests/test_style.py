@@ -20,7 +20,7 @@ TEST_LINES_MAX = 600  # a list of cases is read from one end to the other, not h
 FUNCTION_LINES_MAX = 60
 
 # A folder, or a file at the top, and what of steplog it may import. Arrows run one way: run -> delivery -> journal.
-BASE = {"errors", "settings", "instance", "default_paths"}
+BASE = {"errors", "settings", "instance", "default_paths", "address", "secret"}
 ARROWS = {
     "journal": {"errors", "journal"},
     "delivery": {*BASE, "journal", "delivery"},
@@ -29,10 +29,12 @@ ARROWS = {
     "integrations": {"<public>"},
     "__main__": {"cli"},
     "errors": set(),
-    "network": {"errors", "settings", "instance", "delivery.exchange", "delivery.wire", "network"},
-    "settings": {"errors", "default_paths", "network.address", "network.secret"},
+    "network": {*BASE, "delivery.exchange", "delivery.wire", "network"},
+    "settings": {"errors", "default_paths", "address", "secret"},
     "instance": {"errors", "default_paths"},
     "default_paths": set(),
+    "address": set(),
+    "secret": set(),
     "testing": {*BASE, "journal", "delivery", "server", "testing", "<public>"},
     "top": {*BASE, "journal", "delivery", "network", "<top>"},
 }

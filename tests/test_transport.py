@@ -13,8 +13,8 @@ from werkzeug import Response
 
 from steplog.delivery.exchange import ANSWER_BYTES_MAX, Request
 from steplog.errors import ConfigurationError, ServerUnavailableError
-from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.testing import HostileServer, Peer, answer
 
 GET = Request("GET", "/x/")

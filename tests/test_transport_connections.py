@@ -11,8 +11,8 @@ import pytest
 
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
-from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.testing import HostileServer, Peer, answer
 
 GET = Request("GET", "/x/")

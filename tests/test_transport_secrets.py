@@ -21,8 +21,8 @@ from steplog.client import TellurioClient
 from steplog.delivery.exchange import Request
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.network import reasons
-from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.settings import resolve
 from steplog.testing import HostileServer, Peer, answer
 

@@ -21,8 +21,8 @@ import requests
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
 from steplog.network.route import proxy_for
-from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.testing import HostileServer, Peer, answer
 
 GET = Request("GET", "/x/")

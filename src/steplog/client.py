@@ -23,15 +23,15 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from steplog.address import canonical_url, with_port
 from steplog.delivery.exchange import Request, Transport
 from steplog.errors import ConfigurationError, InvalidAPIKeyError
 from steplog.network import keys
 from steplog.network.account import VERIFY_PATH, Account, account_of
-from steplog.network.address import canonical_url, with_port
 from steplog.network.local import local_settings
 from steplog.network.reply import Reply
-from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.settings import Settings, resolve, sources
 
 if TYPE_CHECKING:

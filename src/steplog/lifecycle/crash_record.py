@@ -17,7 +17,7 @@ import traceback
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from steplog.network.secret import scrubbed
+from steplog.secret import scrubbed
 
 if TYPE_CHECKING:
     from steplog.lifecycle.disabled import DisabledRun

@@ -1,6 +1,6 @@
 """The way to a server: HTTP with one deadline an exchange, and the key that goes with it.
 
-    address, secret, keys   what a server and a key are, and where they are kept
+    keys                    where a key is kept
     deadline, connection    sockets that end in time
     incoming, pool          an answer as it comes in; the connections that are kept
     route                   the proxy on the way

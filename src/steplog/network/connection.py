@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from steplog.network import deadline
 from steplog.network.incoming import Incoming
-from steplog.network.secret import Secret
+from steplog.secret import Secret
 
 __all__ = ["Connection", "Proxy", "ProxyAddressError", "Route", "TunnelRefusedError"]
 

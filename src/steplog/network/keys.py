@@ -25,7 +25,7 @@ import msgspec
 
 from steplog.errors import ConfigurationError
 from steplog.instance import private_directory, write_private
-from steplog.network.secret import Quiet, Secret
+from steplog.secret import Quiet, Secret
 from steplog.settings import Settings, sources
 
 __all__ = ["check_key", "find_key", "key_path", "other_key", "store_key", "stored_key"]

@@ -14,12 +14,12 @@ from dataclasses import replace
 import msgspec
 
 from steplog import instance
+from steplog.address import canonical_url, is_loopback
 from steplog.delivery.exchange import Request
 from steplog.delivery.wire import API
 from steplog.errors import ServerUnavailableError
-from steplog.network.address import canonical_url, is_loopback
-from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.settings import Settings
 
 __all__ = ["local_settings"]

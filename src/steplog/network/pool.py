@@ -16,7 +16,7 @@ from steplog.delivery.exchange import Request
 from steplog.network.connection import Connection, Route
 from steplog.network.deadline import Exchange
 from steplog.network.reply import HEADERS, Reply
-from steplog.network.secret import Secret
+from steplog.secret import Secret
 
 __all__ = ["Connections"]
 

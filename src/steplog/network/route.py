@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from steplog.network.connection import Proxy, ProxyAddressError
-from steplog.network.secret import Secret
+from steplog.secret import Secret
 
 __all__ = ["proxy_for"]
 

@@ -27,13 +27,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
+from steplog.address import canonical_url, is_loopback
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.wire import CONTENT_TYPE_RANGE
 from steplog.errors import ConfigurationError, ServerUnavailableError
 from steplog.network import deadline
-from steplog.network.address import canonical_url, is_loopback
 from steplog.network.reply import Reply
-from steplog.network.secret import Secret
+from steplog.secret import Secret
 
 if TYPE_CHECKING:
     from steplog.network.connection import Route
