@@ -20,12 +20,12 @@ TEST_LINES_MAX = 600  # a list of cases is read from one end to the other, not h
 FUNCTION_LINES_MAX = 60
 
 # A folder, or a file at the top, and what of steplog it may import. Arrows run one way: run -> delivery -> journal.
-BASE = {"errors", "settings", "instance", "default_paths", "address", "secret"}
+BASE = {"errors", "settings", "instance", "default_paths", "address", "secret", "printable"}
 ARROWS = {
     "journal": {"errors", "journal"},
     "delivery": {*BASE, "journal", "delivery"},
-    "server": {"errors", "instance", "journal.slot", "journal.range", "delivery.wire", "server"},
-    "cli": {"<public>", "errors", "instance", "settings", "server", "cli"},
+    "server": {"errors", "instance", "printable", "journal.slot", "journal.range", "delivery.wire", "server"},
+    "cli": {"<public>", "errors", "instance", "settings", "printable", "server", "cli"},
     "integrations": {"<public>"},
     "__main__": {"cli"},
     "errors": set(),
@@ -35,6 +35,7 @@ ARROWS = {
     "default_paths": set(),
     "address": set(),
     "secret": set(),
+    "printable": set(),
     "testing": {*BASE, "journal", "delivery", "server", "testing", "<public>"},
     "top": {*BASE, "journal", "delivery", "network", "<top>"},
 }

@@ -44,7 +44,7 @@ from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
-    from steplog.network.reply import Reply
+    from steplog.network.response import Response
 
 __all__ = ["init"]
 
@@ -165,8 +165,7 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 
 def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     """Make the run on the server now. What it is to be is written down first: a death in between loses no run."""
-    from steplog.network import reasons
-    from steplog.network.reply import refusals
+    from steplog.network.response import http_error_types
 
     with _asking(client):
         account = account_of(client)
@@ -176,17 +175,17 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     given = {"name": plan.name, "description": plan.description, "status": plan.status}
     try:
         with _asking(client):
-            reply = client._ask(
+            response = client.send(
                 "POST",
                 runs_path(plan.namespace, plan.project),
                 {key: value for key, value in given.items() if value is not None},
                 headers={"Idempotency-Key": f'"{plan.local_id}"'},
             )
-            if reply.status != 201:
-                raise reasons.refusal(reply.response())
-        told, run = _told(reply, plan.namespace)
+            if response.status != 201:
+                raise response.http_error()
+        told, run = _told(response, plan.namespace)
     except BaseException as error:
-        if isinstance(error, (*refusals(), InvalidAPIKeyError)):
+        if isinstance(error, (*http_error_types(), InvalidAPIKeyError)):
             opened.discard()
             raise
         opened.use(client)  # it may be on the server all the same: the agent finds out
@@ -203,23 +202,23 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
 @contextmanager
 def _asking(client: TellurioClient) -> Iterator[None]:
     """A server that is busy or in trouble (408, 425, 429, 5xx) has refused nothing: it is one that is away."""
-    from steplog.network.reply import refusals
+    from steplog.network.response import http_error_types
 
     try:
         yield
-    except refusals() as error:
+    except http_error_types() as error:
         if error.response is None or not may_pass(error.response.status_code):
             raise
         raise ServerUnavailableError(f"{client.base_url}: {error}") from None
 
 
-def _told(reply: Reply, namespace: str) -> tuple[dict[str, Any], Run]:
+def _told(response: Response, namespace: str) -> tuple[dict[str, Any], Run]:
     """What the server says of the run that it has made; ServerUnavailableError where it says something else."""
     try:
-        told = reply.json()
+        told = response.json()
         return told, _described(told, namespace)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ServerUnavailableError(f"{reply.url}: the answer describes no run") from None
+        raise ServerUnavailableError(f"{response.url}: the answer describes no run") from None
 
 
 def _begin(plan: Plan, client: TellurioClient | None, mode: str, said: str) -> Run:

@@ -11,8 +11,7 @@ from steplog.errors import InvalidAPIKeyError
 from steplog.journal.manifest import Plan
 
 if TYPE_CHECKING:
-    from steplog.client import TellurioClient
-    from steplog.network.account import Account
+    from steplog.client import Account, TellurioClient
 
 __all__ = ["account_of", "make_project"]
 
@@ -28,14 +27,14 @@ def account_of(client: TellurioClient) -> Account:
 
 def make_project(plan: Plan, client: TellurioClient) -> None:
     """Get the project, or make it; another process may be making it, too. Raises ``requests.HTTPError``."""
-    from steplog.network.reply import refusals
+    from steplog.network.response import http_error_types
     from steplog.project import create_project, get_project
 
     if get_project(plan.namespace, plan.project, client) is not None:
         return
     try:
         create_project(plan.namespace, plan.project_name, "RESTRICTED", client)
-    except refusals() as error:
+    except http_error_types() as error:
         if get_project(plan.namespace, plan.project, client) is None:
             where = f"{plan.namespace!r} at {client.base_url}"
             words = f"the project {plan.project!r} is not in {where}, and cannot be made: {error}"

@@ -1,12 +1,14 @@
-"""The way to a server: HTTP with one deadline an exchange, and the key that goes with it.
+"""HTTP to one server: a deadline for each exchange, and the key that goes with it.
 
-    keys                    where a key is kept
-    deadline, connection    sockets that end in time
-    incoming, pool          an answer as it comes in; the connections that are kept
-    route                   the proxy on the way
-    transport, reasons      one exchange, and why it failed, in words
-    reply                   the answer that came
-    account, local          whose key it is; the embedded server of this machine
+    transport   one exchange: the key, the retry on a connection that the server has closed
+    pool        a process's connections; how a request is written
+    connection  one connection, direct or through a proxy; how an answer is read
+    deadline    sockets that keep a deadline and can be shut down from another thread
+    proxy       the proxy that the environment names
+    failures    why there is no answer, in words
+    response    an answer, and the ``requests`` objects made of it
+    keys        where the API key comes from and is stored
+    discovery   the embedded server on this machine
 
-``requests`` is imported for the answers that users get, and for refusals.
+``address`` and ``secret``, which ``settings`` needs too, are beside this folder.
 """

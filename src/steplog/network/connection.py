@@ -1,47 +1,53 @@
-"""One connection to a server, or through a proxy, made to keep a deadline.
+"""One connection to a server, direct or through a proxy, and the answers that it brings.
 
-- connecting, the handshake and each send get the time that is left of the ``Exchange`` (``deadline``)
-- a request leaves in one piece, head and body: the server wakes up for it once
-- https goes through a proxy by a tunnel (CONNECT), http by the whole address in the request
-- a bundle of certificates is read once, and again when it has changed
+1. Connecting, the TLS handshake, each send and each receive get what is left of the ``Exchange``.
+2. A request leaves in one piece, so that the server wakes up once.
+3. An https server is reached through a proxy by CONNECT; an http request goes to the proxy with its whole URL.
+4. A CA bundle is read once, and again when it has changed.
+5. An answer that is cut anywhere raises: in its head, its body or a chunk.
+6. At most ``Exchange.body_bytes_max`` of a body are read, and 1 MiB of everything else: 1xx answers, status line,
+   headers, chunk sizes, trailers. A head has at most 99 headers of 64 KiB each (``http.client``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import socket
 import ssl
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, NamedTuple
 
+from steplog.delivery.exchange import Request
 from steplog.network import deadline
-from steplog.network.incoming import Incoming
-from steplog.secret import Secret
+from steplog.network.proxy import Proxy
+from steplog.network.response import Response
 
-__all__ = ["Connection", "Proxy", "ProxyAddressError", "Route", "TunnelRefusedError"]
+__all__ = ["AnswerTooLargeError", "Connection", "MissingBundleError", "Route", "TunnelRefusedError", "ca_path"]
 
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+_HEAD_BYTES_MAX = 1024 * 1024
+_LENGTH_DIGITS_MAX = 18
+_READ_BYTES = 16 * 1024
 
 
-class ProxyAddressError(ValueError):
-    """The address of the proxy cannot be used."""
+class AnswerTooLargeError(OSError):
+    """The answer has more bytes than the exchange takes."""
+
+
+class MissingBundleError(OSError):
+    """The environment names a CA bundle that does not exist. The argument says so."""
 
 
 class TunnelRefusedError(OSError):
-    """The proxy does not lead to the server; its status line is the argument."""
-
-
-class Proxy(NamedTuple):
-    """Where a proxy listens, and the Proxy-Authorization that it gets."""
-
-    host: str
-    port: int
-    authorization: Secret | None
+    """The proxy does not lead to the server. The argument is its status line."""
 
 
 class Route(NamedTuple):
-    """Where a server listens, whether by TLS, and on whose word (a path; "": certifi's); the proxy on the way."""
+    """Where a server listens and how to get there. ``trust`` is what ``ca_path`` returns."""
 
     tls: bool
     host: str
@@ -51,65 +57,166 @@ class Route(NamedTuple):
 
 
 class Connection:
-    """A connection over a route, made within the exchange that needs it first; one exchange at a time.
+    """A connection over a route, opened by the exchange that needs it first. One exchange at a time.
 
-    Raises what ``deadline.connect``, ``ssl`` and ``http.client`` raise; it is to be closed then.
+    Raises what ``deadline.connect``, ``ssl`` and ``http.client`` raise. Close it then.
     """
 
     def __init__(self, route: Route, exchange: deadline.Exchange) -> None:
+        self.route = route
+        self.reusable = False  # whether the server keeps it open after the last answer, which was read to its end
         first = route.proxy or route
         exchange.at_proxy = route.proxy is not None
         self._sock: Any = deadline.connect(first.host, first.port, _OPTIONS, exchange)
+        self._to_shut_down = self._sock
         try:
             if route.proxy is not None and route.tls:
-                self._tunnel(route, route.proxy, exchange)
+                self._open_tunnel(route.proxy, exchange)
             exchange.at_proxy = False
             if route.tls:
-                context = _context(route.trust)
-                self._sock.settimeout(exchange.remaining())
-                self._sock = context.wrap_socket(self._sock, server_hostname=route.host.rstrip("."))
+                self._start_tls(exchange)
         except BaseException:
+            exchange.detach()
             self.close()
             raise
+        self._readable = select.poll()
+        self._readable.register(self._sock, select.POLLIN)
 
-    def _tunnel(self, route: Route, proxy: Proxy, exchange: deadline.Exchange) -> None:
-        place = f"[{route.host}]:{route.port}" if ":" in route.host else f"{route.host}:{route.port}"
-        head = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n"
+    def _start_tls(self, exchange: deadline.Exchange) -> None:
+        context = _context(self.route.trust)
+        # A second descriptor: ``shutdown`` of a TLS socket takes its TLS away from the thread that uses it.
+        self._to_shut_down = self._sock.dup()
+        exchange.attach(self._to_shut_down)
+        self._sock.settimeout(exchange.remaining())
+        self._sock = context.wrap_socket(self._sock, server_hostname=self.route.host.rstrip("."))
+
+    def _open_tunnel(self, proxy: Proxy, exchange: deadline.Exchange) -> None:
+        host, port = self.route.host, self.route.port
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
         if proxy.authorization is not None:
             head += f"Proxy-Authorization: {proxy.authorization.reveal()}\r\n"
-        answer = self.ask("CONNECT", f"{head}\r\n".encode("ascii"), exchange)
+        answer = self._send("CONNECT", f"{head}\r\n".encode("ascii"), exchange)
         if answer.status != 200:
             raise TunnelRefusedError(f"{answer.status} {answer.reason}")
         exchange.answered = False
 
-    def ask(self, method: str, whole: bytes, exchange: deadline.Exchange) -> Incoming:
-        """Send a request, head and body, and return its answer, of which the body is still to be read."""
-        if exchange.reused:
-            exchange.attach(self._sock)
+    def exchange(self, request: Request, url: str, data: bytes, exchange: deadline.Exchange) -> Response:
+        """Send ``data``, which is the whole ``request`` for ``url``, and return the answer."""
+        exchange.attach(self._to_shut_down)
+        answer = self._send(request.method, data, exchange)
+        headers = _headers(answer)
+        body, whole = _body(answer, exchange.body_bytes_max)
+        self.reusable = whole and not answer.will_close
+        return Response(request, url, answer.status, answer.reason, headers, body)
+
+    def _send(self, method: str, data: bytes, exchange: deadline.Exchange) -> HTTPResponse:
+        """Send ``data`` and return the answer, its body still to be read. 1xx answers are skipped."""
         self._sock.settimeout(exchange.remaining())
         # A server may answer, and close, before it has read everything.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._sock.sendall(whole)
-        answer = Incoming(self._sock, method, exchange)
-        answer.begin()
-        return answer
+            self._sock.sendall(data)
+        received = _Received(self._sock, exchange)
+        while True:
+            answer = HTTPResponse(received, method=method)  # type: ignore[arg-type]  # all it asks for is makefile()
+            answer.begin()
+            # The end of the connection does not end a head: "201 Crea" would be a success.
+            if exchange.ended:
+                raise IncompleteRead(b"")
+            if answer.status >= 200:
+                return answer
 
     def is_open(self) -> bool:
-        """Whether an idle one can be used: the server has neither closed it nor said what nobody asked for."""
-        look = select.poll()
-        look.register(self._sock, select.POLLIN)
-        return not look.poll(0)
+        """Whether an idle connection can be used: the server has neither closed it nor sent anything."""
+        return not self._readable.poll(0)
 
     def close(self) -> None:
-        """Close it; an answer that was being read is cut."""
+        """Close it. No exchange may be attached."""
         self._sock.close()
+        self._to_shut_down.close()
+
+
+class _Receiver(io.RawIOBase):
+    """The receiving side of a socket: each ``recv`` gets what is left of the exchange, and is counted."""
+
+    def __init__(self, sock: Any, exchange: deadline.Exchange) -> None:
+        self._sock, self._exchange = sock, exchange
+        self._left = exchange.body_bytes_max + _HEAD_BYTES_MAX
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(self._exchange.remaining())
+        count: int = self._sock.recv_into(buffer)
+        self._exchange.ended = count == 0
+        if not count:
+            self._exchange.remaining()  # ``abort`` shuts the connection down, which must not look like an end
+            return 0
+        self._exchange.answered = True
+        self._left -= count
+        if self._left < 0:
+            raise AnswerTooLargeError
+        return count
+
+
+class _Received(io.BufferedReader):
+    """What ``HTTPResponse`` takes for a socket, and for the file of it. It outlives an answer of 1xx."""
+
+    def __init__(self, sock: Any, exchange: deadline.Exchange) -> None:
+        super().__init__(_Receiver(sock, exchange))
+
+    def makefile(self, mode: str) -> _Received:
+        return self
+
+    def close(self) -> None:
+        """Nothing: the socket is the connection's."""
+
+
+def _headers(answer: HTTPResponse) -> dict[str, str]:
+    """Headers by lower-case name, repeated ones joined. Raises HTTPException where they do not frame the body."""
+    headers: dict[str, str] = {}
+    for spelled, text in answer.headers.items():
+        name, value = spelled.lower(), " ".join(text.split()) if "\n" in text else text.strip()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if not answer.chunked:
+        length, *others = {length.strip() for length in headers.get("content-length", "0").split(",")}
+        if others or not length.isdecimal() or len(length) > _LENGTH_DIGITS_MAX:
+            raise HTTPException("no length")
+        # http.client ignores what it cannot read: such a length, and all headers below a line that is none.
+        if answer.length is None and ("content-length" in headers or answer.headers.get_payload()):
+            raise HTTPException("no length")
+    return headers
+
+
+def _body(answer: HTTPResponse, bytes_max: int) -> tuple[bytes, bool]:
+    """The body, or its first ``bytes_max`` bytes, and whether it is whole."""
+    body = bytearray()
+    while chunk := answer.read(_READ_BYTES):
+        body += chunk
+        if len(body) > bytes_max:
+            return bytes(body[:bytes_max]), False
+    if answer.length:
+        raise IncompleteRead(b"")
+    return bytes(body), True
+
+
+def ca_path() -> str:
+    """The CA bundle or directory that the environment names; "" for certifi's. Raises MissingBundleError."""
+    for variable in _CA_VARIABLES:
+        path = os.environ.get(variable)
+        if path:
+            if not os.path.exists(path):
+                raise MissingBundleError(f"{variable} names no file: {path}")
+            return path
+    return ""
 
 
 _contexts: dict[str, tuple[int, ssl.SSLContext]] = {}
 
 
 def _context(trust: str) -> ssl.SSLContext:
-    """What verifies a server; made again when the file, or the directory, has changed."""
+    """The TLS context for a CA bundle or directory; made again when that has changed."""
     if not trust:
         import certifi
 

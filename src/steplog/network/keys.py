@@ -6,12 +6,10 @@ The key file is ``keys.json`` in the state directory (``STEPLOG_DIR``, else the 
 
     {"<base URL>": "<key>", ...}
 
-0600, in a directory that nobody else may write in, replaced as a whole. A link, a file of another user or one
-that others may read or write is refused, not repaired: whoever made it so may have read it. Two logins to two
-servers in the same instant may keep one of the two; the other logs in again.
-
-A key is 1 to 4,096 visible ASCII characters: anything else cannot stand in a header, and the libraries below
-would say so in a message that holds the key. So it is looked at here first.
+1. It has mode 0600, is in a directory that nobody else may write in, and is replaced as a whole.
+2. A link, another user's file, or one that others may read or write is refused, not repaired: it may have been read.
+3. Of two logins to different servers in the same instant, one may be lost.
+4. A key is 1 to 4,096 visible ASCII characters. It is checked here, since the libraries below would quote it.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ _FILE_BYTES_MAX = 1024 * 1024
 
 
 def check_key(key: Secret, source: str) -> Secret:
-    """The key itself. Raises ConfigurationError, with the source and without the key, if it cannot be sent."""
+    """``key`` itself. Raises ConfigurationError, with the source and without the key, if it cannot be sent."""
     fault = _fault(key)
     if fault:
         raise ConfigurationError(f"the API key ({source}) {fault}; was it copied whole?")
@@ -58,9 +56,9 @@ def _fault(key: Secret) -> str:
 
 
 def find_key(settings: Settings) -> tuple[Secret, str] | None:
-    """The key for ``settings.url`` and where it was found, or None where there is none.
+    """The key for ``settings.url`` and its source, or None.
 
-    Raises ConfigurationError for a key that cannot be sent and a key file that cannot be trusted.
+    Raises ConfigurationError for a key that cannot be sent and a key file that is refused.
     """
     if settings.api_key is not None:
         source = sources(settings)["api_key"]
@@ -71,9 +69,9 @@ def find_key(settings: Settings) -> tuple[Secret, str] | None:
 
 
 def other_key(settings: Settings, refused: Secret | None, environ: Mapping[str, str] | None = None) -> Secret | None:
-    """A key that is not the refused one, where the environment or the key file has one by now.
+    """A key in the environment or the key file that is not the refused one, if there is one now.
 
-    ``environ`` is ``os.environ`` if not given. Raises ConfigurationError as ``find_key`` does.
+    ``environ`` defaults to ``os.environ``. Raises ConfigurationError as ``find_key`` does.
     """
     environ = Quiet(os.environ if environ is None else environ)
     for variable in _KEY_VARIABLES:
@@ -93,15 +91,15 @@ def key_path(directory: Path) -> Path:
 def stored_key(path: Path, base_url: str) -> Secret | None:
     """The key that ``store_key`` kept for this server, or None.
 
-    Raises ConfigurationError if the file is a link, another user's, readable by others, or damaged.
+    Raises ConfigurationError if the file is refused or damaged.
     """
     return _read(path).get(base_url)
 
 
 def store_key(path: Path, base_url: str, key: Secret | None) -> None:
-    """Keep the key for this server, or forget it (None); the keys of other servers stay.
+    """Store the key for this server, or remove it (None). The keys of other servers stay.
 
-    Raises ConfigurationError as ``stored_key`` does, OSError where the file cannot be written.
+    Raises ConfigurationError as ``stored_key`` does, OSError if the file cannot be written.
     """
     keys = _read(path)
     if keys.get(base_url) == key:
@@ -118,7 +116,7 @@ def _encoded(keys: dict[str, Secret]) -> bytes:
 
 
 def _read(path: Path) -> dict[str, Secret]:
-    # A pipe under this name must not block us, a link must not lead us elsewhere.
+    # O_NONBLOCK: a FIFO does not block. O_NOFOLLOW: a link leads nowhere.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags)

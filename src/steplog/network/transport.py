@@ -1,20 +1,20 @@
-"""Sends requests over HTTP: one pool of connections a process, one deadline an exchange, one kind of failure.
+"""``HTTPTransport``: requests to one server over HTTP, each within a deadline.
 
-- The deadline bounds the whole exchange, from resolving the name to the last byte of the answer (``deadline``).
-- No redirect is followed. No compression is asked for, and what comes compressed anyway is not inflated.
-- At most ``Request.answer_bytes_max`` of an answer are read; the rest is cut off and the connection given up.
-  What was cut does not parse, so it acknowledges nothing.
-- The key is in no exception, no variable of a frame that an exception leaves through, and no answer: neither in its
-  ``request``, nor where the server repeats what it was sent. ``~/.netrc`` is not read.
-- http:// goes to this machine only, unless asked for; an address of this machine is never asked through a proxy.
-- ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured (a proxy of SOCKS, or by TLS, is refused,
-  not bypassed), ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name who is trusted.
-- A kept connection that the server closed meanwhile (RFC 9112, 9.3.1) is tried once more on a new connection, in
-  the same deadline, where a repetition does no harm on any server: GET, PATCH (it sets a status), and a POST that
-  carries a range of positions. Anything else is ambiguous and the caller's to decide; of an ``Idempotency-Key``
-  a stock server knows nothing.
-- Whatever goes wrong on the way is a ServerUnavailableError, "ADDRESS: reason". After a fork the child has
-  a pool of its own and leaves the inherited one alone.
+1. The deadline bounds the whole exchange, from resolving the name to the last byte of the answer (``deadline``).
+2. No redirect is followed. No compression is asked for; an answer that is compressed anyway is not inflated.
+3. At most ``Request.answer_bytes_max`` of a body are read. The rest is cut off and the connection closed. What was cut
+   does not parse, so it acknowledges nothing.
+4. The key is in no exception, no variable of a frame that an exception leaves through, and no answer, even if the
+   server repeats it. ``~/.netrc`` is not read.
+5. http:// is for loopback, unless ``allow_http`` is set. A loopback address is never reached through a proxy.
+6. ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` name the proxy (``proxy``); ``REQUESTS_CA_BUNDLE``,
+   ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name the CA bundle. Both are read when a connection is
+   opened: a change counts from the next one on.
+7. When an idle connection turns out to be closed (RFC 9112, 9.3.1), the request goes once more, over a new one, in the
+   same deadline, if repeating it is harmless on any server: GET, PATCH (it sets a status), a POST of a range of
+   positions. Otherwise the caller decides; a stock server does not know ``Idempotency-Key``.
+8. Every network failure is a ServerUnavailableError, "ADDRESS: reason" (``failures``).
+9. A forked child has a pool of its own and leaves the inherited connections alone.
 """
 
 from __future__ import annotations
@@ -25,36 +25,32 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import urlsplit
 
 from steplog.address import canonical_url, is_loopback
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.wire import CONTENT_TYPE_RANGE
 from steplog.errors import ConfigurationError, ServerUnavailableError
-from steplog.network import deadline
-from steplog.network.reply import Reply
+from steplog.network.deadline import Exchange
+from steplog.network.response import Response
 from steplog.secret import Secret
 
 if TYPE_CHECKING:
-    from steplog.network.connection import Route
-    from steplog.network.pool import Connections
+    from steplog.network.pool import Pool
 
 __all__ = ["HTTPTransport"]
 
 _log = logging.getLogger("steplog")
 
-_KEY_CHARACTERS_MIN = 16  # of a key that is looked for in answers: a shorter one may be the name of a project, too
-_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_PORTS = {"http": 80, "https": 443}
+_KEY_CHARACTERS_MIN = 16  # of a key that is hidden in answers: a shorter one may also be the name of a project
 
 
 class HTTPTransport:
-    """The ``Transport`` of one server; ``key`` is asked at every request, so that a new key counts at once.
+    """The ``Transport`` of one server. ``key`` is called for every request.
 
-    ``refresh`` goes over to a new one, and says whether there is. It is called under the agent's lock; ``look``, which
-    may wait for the disk, finds that out before.
+    ``refresh`` changes the key and returns whether it did; the agent calls it under its lock. ``look`` runs after an
+    answer of 401 and may wait for the disk, to find the key that ``refresh`` will take.
 
-    Times in seconds. Raises ConfigurationError for an address that cannot be used.
+    Raises ConfigurationError for an address that cannot be used.
     """
 
     def __init__(
@@ -76,15 +72,12 @@ class HTTPTransport:
             raise ConfigurationError(
                 f"{self._base_url}: the key would travel in clear; use https://, or set allow_http (STEPLOG_ALLOW_HTTP)"
             )
-        parts = urlsplit(self._base_url)
-        self._place = parts.scheme == "https", parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        self._loopback = is_loopback(self._base_url)
         self._key = key
         self._refresh = refresh
         self._look = look
         self._connect_timeout_s = connect_timeout_s
         self._connections_max = connections_max
-        self._processes: dict[int, _Process] = {}
+        self._pools: dict[int, Pool] = {}  # by process id
 
     @property
     def base_url(self) -> str:
@@ -96,112 +89,71 @@ class HTTPTransport:
 
         Raises ServerUnavailableError when no whole answer came in time.
         """
-        reply = self.send(request, timeout_s)
-        if reply.status == 401:
+        response = self.send(request, timeout_s)
+        if response.status == 401:
             self._look()
-        return Answer(reply.status, reply.body, reply.headers)
+        return Answer(response.status, response.body, response.headers)
 
-    def send(self, request: Request, timeout_s: float) -> Reply:
-        """The same as a ``Reply``.
-
-        Raises ServerUnavailableError as ``exchange`` does.
-        """
+    def send(self, request: Request, timeout_s: float) -> Response:
+        """The same, as a ``Response``. Raises as ``exchange`` does, and ValueError for a path without a leading "/"."""
         if not request.path.startswith("/"):
-            # "@elsewhere" behind the address would make another host of it.
+            # "@elsewhere" after the address would make another host of it.
             raise ValueError(f"a path begins with '/', not {request.path!r:.80}")
-        live = deadline.Exchange(timeout_s, self._connect_timeout_s, request.answer_bytes_max)
-        process = self._process()
-        process.live[live] = request
+        exchange = Exchange(timeout_s, self._connect_timeout_s, request.answer_bytes_max)
+        pool = self._pool()
+        pool.live[exchange] = request
         try:
-            key, trust = self._key(), self._trusted()
-            reply, failure = self._tried(process, request, key, trust, live)
-            if reply is None and live.stale and _repeatable(request):
-                live.again()
-                reply, failure = self._tried(process, request, key, trust, live)
+            key = self._key()
+            outcome = self._attempt(pool, request, key, exchange)
+            if isinstance(outcome, str) and exchange.stale and _repeatable(request):
+                exchange.again()
+                outcome = self._attempt(pool, request, key, exchange)
         finally:
-            process.live.pop(live, None)
-            live.close()
-        if reply is None:
-            raise ServerUnavailableError(f"{self._base_url}: {failure}")
-        return reply
+            pool.live.pop(exchange, None)
+        if isinstance(outcome, str):
+            raise ServerUnavailableError(f"{self._base_url}: {outcome}")
+        return outcome
 
     def refresh_key(self) -> bool:
-        """Look for the key again where it came from; whether it is another one now."""
+        """Look for the key again where it came from, and return whether it has changed."""
         return self._refresh()
 
     def abort(self, request: Request) -> None:
-        """End the exchange of this request, if it is under way in another thread: ServerUnavailableError is raised."""
-        for live, of in tuple(self._process().live.items()):
-            if of is request:
-                live.abort()
+        """End the exchange of this request in another thread, if it is under way: it raises ServerUnavailableError."""
+        for exchange, sent in tuple(self._pool().live.items()):
+            if sent is request:
+                exchange.abort()
 
     def close(self) -> None:
-        """Close the idle connections; the transport can go on being used."""
-        for connections in self._process().connections.values():
-            connections.close()
+        """Close the idle connections. The transport can go on being used."""
+        self._pool().close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a transport holds a key and connections; each process makes its own")
 
-    def _process(self) -> _Process:
-        # No lock, which a fork could leave held; of two threads that come at once, one makes one in vain.
-        pid = os.getpid()
-        return self._processes.get(pid) or self._processes.setdefault(pid, _Process())
+    def _pool(self) -> Pool:
+        # No lock, which a fork could leave held. Of two threads that arrive at once, one makes a pool in vain.
+        pool = self._pools.get(os.getpid())
+        if pool is None:
+            from steplog.network.pool import Pool
 
-    def _trusted(self) -> str:
-        for variable in _CA_VARIABLES:
-            path = os.environ.get(variable)
-            if path:
-                if not os.path.exists(path):
-                    raise ServerUnavailableError(f"{self._base_url}: {variable} names no file: {path}")
-                return path
-        return ""
+            pool = self._pools.setdefault(os.getpid(), Pool(self._base_url, self._connections_max))
+        return pool
 
-    def _tried(
-        self, process: _Process, request: Request, key: Secret | None, trust: str, live: deadline.Exchange
-    ) -> tuple[Reply | None, str]:
+    def _attempt(self, pool: Pool, request: Request, key: Secret | None, exchange: Exchange) -> Response | str:
         """The answer, or why there is none."""
-        from steplog.network import reasons
-
         interruption: BaseException
         try:
-            return self._attempt(process, request, key, trust, live), ""
-        except reasons.TRANSLATED as error:
-            return None, reasons.reason(error, live)
+            return _without(key, pool.exchange(request, key, exchange))
         except BaseException as error:  # noqa: BLE001 - raised again, without the frames that hold the key
+            from steplog.network import failures
+
+            if isinstance(error, failures.NETWORK_ERRORS):
+                return failures.reason(error, exchange)
             _log.debug("interrupted: %s", traceback.format_exc())
             interruption = error
         interruption.__context__ = None
         raise interruption.with_traceback(None)
-
-    def _attempt(
-        self, process: _Process, request: Request, key: Secret | None, trust: str, live: deadline.Exchange
-    ) -> Reply:
-        from steplog.network.pool import Connections
-
-        # No lock here either, and the first that is made is everyone's.
-        made = process.connections
-        connections = made.get(0) or made.setdefault(0, Connections(self._base_url, self._connections_max))
-        reply = connections.exchange(request, self._route(trust), key, live)
-        return reply if key is None else _without(key, reply)
-
-    def _route(self, trust: str) -> Route:
-        from steplog.network.connection import Route
-
-        proxy = None
-        if not self._loopback and any(name[-6:].lower() == "_proxy" for name in os.environ):
-            from steplog.network.route import proxy_for
-
-            proxy = proxy_for(self._base_url)
-        return Route(*self._place, trust, proxy)
-
-
-class _Process:
-    """What belongs to one process: its connections, made at the first request, and its exchanges under way."""
-
-    def __init__(self) -> None:
-        self.connections: dict[int, Connections] = {}
-        self.live: dict[deadline.Exchange, Request] = {}
 
 
 def _repeatable(request: Request) -> bool:
@@ -210,15 +162,17 @@ def _repeatable(request: Request) -> bool:
     return is_range or request.method in ("GET", "PATCH")
 
 
-def _without(key: Secret, reply: Reply) -> Reply:
+def _without(key: Secret | None, response: Response) -> Response:
     """The answer without the key, which the server may have repeated."""
+    if key is None:
+        return response
 
     def hidden(text: str) -> str:
         return key.hidden_in(text, _KEY_CHARACTERS_MIN)
 
-    body = reply.body.decode("latin-1")
-    said = "\n".join((reply.reason, *reply.headers.values(), body))
-    if hidden(said) == said:
-        return reply
-    headers = {name: hidden(value) for name, value in reply.headers.items()}
-    return replace(reply, reason=hidden(reply.reason), headers=headers, body=hidden(body).encode("latin-1"))
+    body = response.body.decode("latin-1")
+    texts = "\n".join((response.reason, *response.headers.values(), body))
+    if hidden(texts) == texts:
+        return response
+    headers = {name: hidden(value) for name, value in response.headers.items()}
+    return replace(response, reason=hidden(response.reason), headers=headers, body=hidden(body).encode("latin-1"))

@@ -1,8 +1,8 @@
-"""Finding the embedded server on this machine, for where neither a server nor a key is configured.
+"""Finding the embedded server on this machine, for use where neither a server nor a key is configured.
 
-The state file (``instance``) says where it listens and with which key. Ports are taken over and files stay behind,
-so the key is sent only after whoever listens there has proved, over a number used once, that it knows the secret
-in that file: ``GET /api/v0/instance/?nonce=…`` without a key, answered with an HMAC.
+The state file (``instance``) holds its address and key. The file outlives the server, and another process may have
+taken the port. So before the key is sent, ``GET /api/v0/instance/?nonce=…`` goes without it, and the answer has to
+prove knowledge of the secret in the file: an HMAC of the nonce.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from steplog.network.transport import HTTPTransport
 from steplog.secret import Secret
 from steplog.settings import Settings
 
-__all__ = ["local_settings"]
+__all__ = ["discover"]
 
 _TIMEOUT_S = 2.0
 
 
-class _Told(msgspec.Struct):
+class _Proof(msgspec.Struct):
     instance: str
     proof: str
 
 
-def local_settings(settings: Settings) -> Settings | None:
-    """The settings with the address and the key of the server on this machine, if there is one that proves itself.
+def discover(settings: Settings) -> Settings | None:
+    """``settings`` with the address and key of the embedded server on this machine; None if none proves itself.
 
-    Takes two seconds at most.
+    Takes at most two seconds.
     """
     found = instance.read(instance.state_path(settings.dir))
     if found is None:
@@ -54,7 +54,7 @@ def _proves(url: str, found: instance.Instance) -> bool:
     transport = HTTPTransport(url, lambda: None, connect_timeout_s=_TIMEOUT_S)
     try:
         answer = transport.exchange(Request("GET", f"{API}/instance/?nonce={nonce}"), _TIMEOUT_S)
-        told = msgspec.json.decode(answer.body, type=_Told)
+        told = msgspec.json.decode(answer.body, type=_Proof)
     except (ServerUnavailableError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     finally:
