@@ -1,14 +1,11 @@
-"""``TellurioClient``: the server's HTTP API, and the transport of the agent.
+"""``TellurioClient``: the server's HTTP API, and the agent's transport.
 
     client = steplog.TellurioClient("https://platform.tellurio.ai")
     client.login()                                     # returns the account, or raises
     client.get("/api/v0/me/projects/demo/").json()
 
-An answer of any status is returned as a ``requests.Response``, its body read. Without an answer before the deadline,
-ServerUnavailableError is raised. ``network.transport`` says what holds for every exchange.
-
-A client is thread-safe. A forked child may go on using it, over connections of its own. It cannot be pickled.
-``requests`` is imported for the first answer.
+An answer of any status is a ``requests.Response``, its body read. A client is thread-safe, works in a forked child, and
+cannot be pickled.
 """
 
 from __future__ import annotations
@@ -47,7 +44,7 @@ _NO_SERVER = "no server is configured, and none runs on this machine; type: step
 
 @dataclass(frozen=True)
 class Account:
-    """The account that a key belongs to, as the server names it."""
+    """The account of a key."""
 
     username: str
     email: str
@@ -56,8 +53,7 @@ class Account:
 class TellurioClient:
     """A client of one server, with one key at a time.
 
-    ``base_url`` and ``port`` default to the settings (``STEPLOG_URL``, then the names of the original client),
-    ``settings`` to ``settings.resolve()``. The key is looked up at the first request or login: argument of ``login``,
+    The address defaults to the settings. The key is looked up at the first request: argument of ``login``,
     ``STEPLOG_API_KEY``, ``TELLURIO_API_KEY``, then the one that ``login`` stored for this server.
     Raises ConfigurationError for an address that cannot be used.
     """
@@ -86,18 +82,16 @@ class TellurioClient:
 
     @property
     def transport(self) -> Transport:
-        """What the agent sends through. A new key counts there at once."""
+        """What the agent sends through."""
         return self._http
 
     def login(self, api_key: str | Secret | None = None, relogin: bool = False) -> Account:
-        """Ask the server for the key's account, once. ``relogin`` asks again, with the key that is given.
+        """Ask the server for the key's account, once; again with ``relogin``, which takes a key.
 
-        A given key that the server accepts is stored (0600) for the next time; one from the environment is not copied
-        to disk.
+        A key that is given and accepted is stored (0600) for the next time; one from the environment is not.
 
-        Raises InvalidAPIKeyError if the server does not know the key, ValueError if ``relogin`` comes without a key,
-        ConfigurationError (a ValueError) if there is no key or it cannot be sent, ServerUnavailableError if the server
-        does not answer, ``requests.HTTPError`` for any other answer.
+        Raises InvalidAPIKeyError for a wrong key, ValueError for ``relogin`` without one, ConfigurationError if there
+        is no key or it cannot be sent, ServerUnavailableError without an answer, ``requests.HTTPError`` for any other.
         """
         given = Secret(api_key) if isinstance(api_key, str) else api_key
         del api_key  # so that no traceback shows it
@@ -120,9 +114,9 @@ class TellurioClient:
         return self.account
 
     def refresh_key(self) -> bool:
-        """Look for the key in the environment and the key file again, and return whether it has changed.
+        """Look for the key again, in the environment and the key file, and return whether it has changed.
 
-        For the agent, after an answer of 401. Never raises: a key that cannot be used is logged.
+        For the agent, after a 401. Never raises.
         """
         key = self._looked.pop() if self._looked else self._other_key()
         if key is None or key == self._key:
@@ -132,7 +126,7 @@ class TellurioClient:
         return True
 
     def _look_for_key(self) -> None:
-        """Look there now, which may wait for the disk, so that the next ``refresh_key`` need not."""
+        """Find the key for the next ``refresh_key``, which must not wait for the disk."""
         self._looked.append(self._other_key())
 
     def _other_key(self) -> Secret | None:
@@ -145,8 +139,8 @@ class TellurioClient:
     def get(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
         """GET ``endpoint``, a path such as ``/api/v0/…``. ``timeout_s`` bounds the whole exchange (default 30 s).
 
-        Raises ServerUnavailableError if no whole answer came, ConfigurationError if there is no key, ValueError if the
-        path does not begin with "/".
+        Raises ServerUnavailableError without a whole answer, ConfigurationError without a key, ValueError for a path
+        that does not begin with "/".
         """
         return self.send("GET", endpoint, timeout_s=timeout_s).to_requests()
 
@@ -178,13 +172,13 @@ class TellurioClient:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Response:
-        """Internal: what the methods above do, without ``requests``. Raises as they do."""
+        """Internal: the same without ``requests``."""
         kind, body = ({}, b"") if json is None else ({"Content-Type": "application/json"}, _encoded(json))
         request = Request(method, endpoint, body, {**(headers or {}), **kind}, _DOWNLOAD_BYTES_MAX)
         return self._http.send(request, self.settings.exchange_timeout_s if timeout_s is None else timeout_s)
 
     def close(self) -> None:
-        """Close the idle connections. The next request opens a new one."""
+        """Close the idle connections."""
         self._http.close()
 
     def __enter__(self) -> TellurioClient:
@@ -231,8 +225,7 @@ def _with_address(settings: Settings | None, base_url: str | None, port: int | s
 
 
 def _account(response: Response, base_url: str) -> Account:
-    """The account in the answer to ``_VERIFY_PATH``. Raises as ``login`` does, ConfigurationError for a redirect."""
-    # 403: what Django REST framework answers to a wrong key if it sends no WWW-Authenticate.
+    # 403: Django REST framework, without WWW-Authenticate.
     if response.status in (401, 403):
         raise InvalidAPIKeyError("Login failed due to invalid API key.")
     if 300 <= response.status < 400:
@@ -254,10 +247,7 @@ def _encoded(json: Any) -> bytes:
 
 
 def is_configured(settings: Settings) -> bool:
-    """Whether a server or a key is configured: by argument, environment, file or login.
-
-    Raises ConfigurationError for a key that cannot be sent and a key file that cannot be trusted.
-    """
+    """Whether a server or a key is configured. Raises as ``keys.find_key`` does."""
     return sources(settings)["url"] != "default" or keys.find_key(settings) is not None
 
 
@@ -270,16 +260,16 @@ def _client_of(settings: Settings) -> TellurioClient:
 
 
 def find_local(settings: Settings | None = None) -> TellurioClient | None:
-    """A client of the embedded server on this machine, or None (``network.discovery``). Takes at most two seconds."""
+    """A client of the embedded server on this machine, if one runs (``network.discovery``)."""
     found = discover(settings or resolve())
     return None if found is None else _client_of(found)
 
 
 def get_default_client(settings: Settings | None = None) -> TellurioClient:
-    """The client that is used if none is passed, one per process and settings. No key is sent yet.
+    """The client that is used if none is passed, one per process and settings.
 
-    If neither a server nor a key is configured, it is a client of the embedded server on this machine.
-    Raises ConfigurationError if there is none either, or if a setting cannot be used.
+    Without a configured server or key it is one of the embedded server on this machine. Raises ConfigurationError if
+    none runs, or if a setting cannot be used.
     """
     settings = settings or resolve()
     if (os.getpid(), settings) in _clients or is_configured(settings):
@@ -291,10 +281,9 @@ def get_default_client(settings: Settings | None = None) -> TellurioClient:
 
 
 def client_for(settings: Settings, base_url: str) -> TellurioClient | None:
-    """A client of the server at ``base_url`` if there is a key for it, to deliver what an earlier run left.
+    """A client of the server at ``base_url``, or None without a usable key. Never raises.
 
-    The configured key is for the configured server alone. For another server it is the key that ``login`` stored, or
-    the embedded server's own. Never raises: None if there is no key or it cannot be used.
+    The configured key is for the configured server. Others get the key that ``login`` stored, the embedded one its own.
     """
     try:
         if canonical_url(base_url) == settings.url:
@@ -310,10 +299,10 @@ def client_for(settings: Settings, base_url: str) -> TellurioClient | None:
 
 
 def login(api_key: str | None = None, relogin: bool = False) -> Account:
-    """Log the default client in, as ``TellurioClient.login`` does, and with its exceptions."""
+    """``TellurioClient.login`` of the default client."""
     given = None if api_key is None else Secret(api_key)
     del api_key
     settings = resolve()
-    # A key that is given is for the configured server, even if that is the default.
+    # A given key is for the configured server, be that the default one.
     client = get_default_client(settings) if given is None else _client_of(settings)
     return client.login(given, relogin)

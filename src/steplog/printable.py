@@ -8,9 +8,8 @@ __all__ = ["printable"]
 def printable(text: str, limit: int | None = None, replacement: str = " ") -> str:
     r"""Return ``text`` on one line, with nothing in it that a terminal obeys.
 
-    White space becomes a space. Any other character that ``str.isprintable`` rejects becomes ``replacement``: control
-    and format characters, among them ``\x1b`` and those that turn the direction of text (https://trojansource.codes),
-    private ones and lone surrogates. A text of more than ``limit`` characters is cut to as many, the last one "…".
+    White space becomes a space; what else ``str.isprintable`` rejects, ``replacement``: control characters, those that
+    turn the direction of text (https://trojansource.codes), surrogates. ``limit`` is in characters, "…" included.
     """
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"

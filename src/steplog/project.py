@@ -1,4 +1,4 @@
-"""Projects: what runs belong to. Get, create, delete, as the server answers it (``docs/api.md``)."""
+"""Projects: get, create, delete (``docs/api.md``)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Project", "create_project", "delete_project", "get_project"]
 
 @dataclass(frozen=True)
 class Project:
-    """A project as the server described it when it was asked.
+    """A project as the server described it.
 
-    Dates are ISO 8601 texts in UTC. ``visibility`` is RESTRICTED, TEAM, PUBLIC or OPEN. The last four are told
-    only of a project that was just created; elsewhere they are None.
+    Dates are ISO 8601 texts in UTC. ``visibility`` is RESTRICTED, TEAM, PUBLIC or OPEN. The last four fields are set
+    only by ``create_project``.
     """
 
     uuid: str
@@ -39,8 +39,8 @@ class Project:
 def get_project(namespace_slug: str, project_slug: str, client: TellurioClient | None = None) -> Project | None:
     """The project, or None if the server knows no such project or namespace.
 
-    Raises ``requests.HTTPError`` with the server's words for any other answer than success,
-    ServerUnavailableError if there is none or it describes no project.
+    Raises ``requests.HTTPError`` with the server's words for a refusal, ServerUnavailableError without an answer that
+    describes a project.
     """
     response = (client or get_default_client()).send("GET", project_path(namespace_slug, project_slug))
     return None if response.status == 404 else _described(response)
@@ -49,13 +49,13 @@ def get_project(namespace_slug: str, project_slug: str, client: TellurioClient |
 def create_project(
     namespace_slug: str, display_name: str, visibility: str = "TEAM", client: TellurioClient | None = None
 ) -> Project:
-    """Make a project; the server derives its slug from ``display_name``. Raises as ``get_project`` does."""
+    """Create a project, whose slug the server derives from the name. Raises as ``get_project`` does."""
     body = {"display_name": display_name, "visibility": visibility}
     return _described((client or get_default_client()).send("POST", projects_path(namespace_slug), body))
 
 
 def delete_project(namespace_slug: str, project_slug: str, client: TellurioClient | None = None) -> None:
-    """Delete a project with its runs and their metrics. Raises as ``get_project`` does, for 404 too."""
+    """Delete a project and its runs. Raises as ``get_project`` does, also for 404."""
     _check((client or get_default_client()).send("DELETE", project_path(namespace_slug, project_slug)))
 
 

@@ -1,8 +1,7 @@
 """``Secret``: the API key, from where it is read to the header that carries it.
 
-No ``repr``, message or pickle shows it. A crash reporter may send the variables of every frame of a traceback
-(``capture_locals=True``, rich, Sentry). So a key becomes a ``Secret`` where it is read, and no variable of a frame that
-an exception may leave holds its text.
+Crash reporters send the variables of a traceback's frames (``capture_locals=True``, rich, Sentry). So a key becomes a
+``Secret`` where it is read, and its text is in no variable of a frame that an exception may leave.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ _known: WeakValueDictionary[int, Secret] = WeakValueDictionary()
 
 
 class Secret:
-    """A text that no ``repr``, message or pickle shows; ``reveal()`` returns it."""
+    """A text that no ``repr`` and no pickle shows."""
 
     __slots__ = ("__weakref__", "_spelled", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._spelled: tuple[str, ...] = ()  # itself and as repr, JSON and URLs have it; made at the first search
+        self._spelled: tuple[str, ...] = ()  # by ``hidden_in``
         _known[id(self)] = self
 
     def reveal(self) -> str:
@@ -35,7 +34,7 @@ class Secret:
         return self._text
 
     def hidden_in(self, text: str, characters_min: int = _SECRET_CHARACTERS_MIN) -> str:
-        """``text`` with "***" for this secret, also as ``repr``, JSON and URLs have it. A shorter one is left in."""
+        """``text`` with "***" for this secret, also as ``repr``, JSON and URLs spell it. A shorter secret stays."""
         if len(self._text) < characters_min:
             return text
         if not self._spelled:
@@ -62,7 +61,7 @@ class Secret:
 
 
 class Quiet(Mapping[str, str]):
-    """An environment whose ``repr`` does not show the keys in it."""
+    """An environment whose ``repr`` shows no key."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
@@ -81,7 +80,7 @@ class Quiet(Mapping[str, str]):
 
 
 def scrubbed(text: str, environ: Mapping[str, str]) -> str:
-    """``text`` without any key that is a ``Secret`` of this process or in ``environ``."""
+    """``text`` without the keys of this process and of ``environ``."""
     secrets = [*_known.values(), *(Secret(environ.get(name, "")) for name in _VARIABLES)]
     for secret in sorted(secrets, key=lambda one: -len(one.reveal())):
         text = secret.hidden_in(text)

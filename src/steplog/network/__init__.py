@@ -1,14 +1,14 @@
-"""HTTP to one server: a deadline for each exchange, and the key that goes with it.
+"""HTTP to one server, with a deadline for each exchange.
 
-    transport   one exchange: the key, the retry on a connection that the server has closed
-    pool        a process's connections; how a request is written
-    connection  one connection, direct or through a proxy; how an answer is read
-    deadline    sockets that keep a deadline and can be shut down from another thread
-    proxy       the proxy that the environment names
+    transport   one exchange: key, retry, errors
+    pool        a process's connections; writes requests
+    connection  one connection; reads answers
+    deadline    sockets with a deadline, and ``abort``
+    proxy       the proxy in the environment
     failures    why there is no answer, in words
-    response    an answer, and the ``requests`` objects made of it
+    response    an answer, as ours and as ``requests``'
     keys        where the API key comes from and is stored
     discovery   the embedded server on this machine
 
-``address`` and ``secret``, which ``settings`` needs too, are beside this folder.
+``address`` and ``secret``, which ``settings`` needs, are above.
 """

@@ -1,12 +1,9 @@
-"""One connection to a server, direct or through a proxy, and the answers that it brings.
+"""One connection to a server, direct or through a proxy, and the answers on it.
 
-1. Connecting, the TLS handshake, each send and each receive get what is left of the ``Exchange``.
-2. A request leaves in one piece, so that the server wakes up once.
-3. An https server is reached through a proxy by CONNECT; an http request goes to the proxy with its whole URL.
-4. A CA bundle is read once, and again when it has changed.
-5. An answer that is cut anywhere raises: in its head, its body or a chunk.
-6. At most ``Exchange.body_bytes_max`` of a body are read, and 1 MiB of everything else: 1xx answers, status line,
-   headers, chunk sizes, trailers. A head has at most 99 headers of 64 KiB each (``http.client``).
+1. A request leaves in one piece, so that the server wakes up once.
+2. A proxy gets CONNECT for https, and the whole URL for http.
+3. An answer that is cut in its head, body or a chunk raises.
+4. Limits: ``Exchange.body_bytes_max`` of a body; 1 MiB of all else; 99 headers of 64 KiB (``http.client``).
 """
 
 from __future__ import annotations
@@ -35,19 +32,19 @@ _READ_BYTES = 16 * 1024
 
 
 class AnswerTooLargeError(OSError):
-    """The answer has more bytes than the exchange takes."""
+    """An answer beyond the limits."""
 
 
 class MissingBundleError(OSError):
-    """The environment names a CA bundle that does not exist. The argument says so."""
+    """The environment names a CA bundle that does not exist."""
 
 
 class TunnelRefusedError(OSError):
-    """The proxy does not lead to the server. The argument is its status line."""
+    """A proxy's refusal; the argument is its status line."""
 
 
 class Route(NamedTuple):
-    """Where a server listens and how to get there. ``trust`` is what ``ca_path`` returns."""
+    """The way to a server. ``trust`` is from ``ca_path``."""
 
     tls: bool
     host: str
@@ -57,14 +54,14 @@ class Route(NamedTuple):
 
 
 class Connection:
-    """A connection over a route, opened by the exchange that needs it first. One exchange at a time.
+    """A connection for one exchange at a time.
 
     Raises what ``deadline.connect``, ``ssl`` and ``http.client`` raise. Close it then.
     """
 
     def __init__(self, route: Route, exchange: deadline.Exchange) -> None:
         self.route = route
-        self.reusable = False  # whether the server keeps it open after the last answer, which was read to its end
+        self.reusable = False  # the last answer was read to its end, and the server keeps the connection open
         first = route.proxy or route
         exchange.at_proxy = route.proxy is not None
         self._sock: Any = deadline.connect(first.host, first.port, _OPTIONS, exchange)
@@ -84,7 +81,7 @@ class Connection:
 
     def _start_tls(self, exchange: deadline.Exchange) -> None:
         context = _context(self.route.trust)
-        # A second descriptor: ``shutdown`` of a TLS socket takes its TLS away from the thread that uses it.
+        # A second descriptor: to shut a TLS socket down disturbs the thread that uses it.
         self._to_shut_down = self._sock.dup()
         exchange.attach(self._to_shut_down)
         self._sock.settimeout(exchange.remaining())
@@ -102,7 +99,7 @@ class Connection:
         exchange.answered = False
 
     def exchange(self, request: Request, url: str, data: bytes, exchange: deadline.Exchange) -> Response:
-        """Send ``data``, which is the whole ``request`` for ``url``, and return the answer."""
+        """Send ``data``, the whole of ``request``, and return the answer."""
         exchange.attach(self._to_shut_down)
         answer = self._send(request.method, data, exchange)
         headers = _headers(answer)
@@ -111,7 +108,7 @@ class Connection:
         return Response(request, url, answer.status, answer.reason, headers, body)
 
     def _send(self, method: str, data: bytes, exchange: deadline.Exchange) -> HTTPResponse:
-        """Send ``data`` and return the answer, its body still to be read. 1xx answers are skipped."""
+        """Send ``data`` and read the head of the answer, past those of 1xx."""
         self._sock.settimeout(exchange.remaining())
         # A server may answer, and close, before it has read everything.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -120,24 +117,24 @@ class Connection:
         while True:
             answer = HTTPResponse(received, method=method)  # type: ignore[arg-type]  # all it asks for is makefile()
             answer.begin()
-            # The end of the connection does not end a head: "201 Crea" would be a success.
+            # http.client takes "201 Crea" for a head.
             if exchange.ended:
                 raise IncompleteRead(b"")
             if answer.status >= 200:
                 return answer
 
     def is_open(self) -> bool:
-        """Whether an idle connection can be used: the server has neither closed it nor sent anything."""
+        """Whether the server has neither closed the idle connection nor sent anything."""
         return not self._readable.poll(0)
 
     def close(self) -> None:
-        """Close it. No exchange may be attached."""
+        """Close it. No exchange is attached any more."""
         self._sock.close()
         self._to_shut_down.close()
 
 
 class _Receiver(io.RawIOBase):
-    """The receiving side of a socket: each ``recv`` gets what is left of the exchange, and is counted."""
+    """A socket whose every ``recv`` has a deadline and is counted."""
 
     def __init__(self, sock: Any, exchange: deadline.Exchange) -> None:
         self._sock, self._exchange = sock, exchange
@@ -151,7 +148,7 @@ class _Receiver(io.RawIOBase):
         count: int = self._sock.recv_into(buffer)
         self._exchange.ended = count == 0
         if not count:
-            self._exchange.remaining()  # ``abort`` shuts the connection down, which must not look like an end
+            self._exchange.remaining()  # raises if it was ``abort`` that ended the connection
             return 0
         self._exchange.answered = True
         self._left -= count
@@ -161,7 +158,7 @@ class _Receiver(io.RawIOBase):
 
 
 class _Received(io.BufferedReader):
-    """What ``HTTPResponse`` takes for a socket, and for the file of it. It outlives an answer of 1xx."""
+    """What ``HTTPResponse`` takes for a socket. ``close`` does nothing, since after a 1xx another answer follows."""
 
     def __init__(self, sock: Any, exchange: deadline.Exchange) -> None:
         super().__init__(_Receiver(sock, exchange))
@@ -170,11 +167,11 @@ class _Received(io.BufferedReader):
         return self
 
     def close(self) -> None:
-        """Nothing: the socket is the connection's."""
+        pass
 
 
 def _headers(answer: HTTPResponse) -> dict[str, str]:
-    """Headers by lower-case name, repeated ones joined. Raises HTTPException where they do not frame the body."""
+    """Headers by lower-case name, repeated ones joined. Raises HTTPException for a length that is unclear."""
     headers: dict[str, str] = {}
     for spelled, text in answer.headers.items():
         name, value = spelled.lower(), " ".join(text.split()) if "\n" in text else text.strip()
@@ -183,14 +180,14 @@ def _headers(answer: HTTPResponse) -> dict[str, str]:
         length, *others = {length.strip() for length in headers.get("content-length", "0").split(",")}
         if others or not length.isdecimal() or len(length) > _LENGTH_DIGITS_MAX:
             raise HTTPException("no length")
-        # http.client ignores what it cannot read: such a length, and all headers below a line that is none.
+        # http.client ignores a length that it cannot parse, and all headers below a line that is none.
         if answer.length is None and ("content-length" in headers or answer.headers.get_payload()):
             raise HTTPException("no length")
     return headers
 
 
 def _body(answer: HTTPResponse, bytes_max: int) -> tuple[bytes, bool]:
-    """The body, or its first ``bytes_max`` bytes, and whether it is whole."""
+    """At most ``bytes_max`` of the body, and whether that is all."""
     body = bytearray()
     while chunk := answer.read(_READ_BYTES):
         body += chunk
@@ -202,7 +199,7 @@ def _body(answer: HTTPResponse, bytes_max: int) -> tuple[bytes, bool]:
 
 
 def ca_path() -> str:
-    """The CA bundle or directory that the environment names; "" for certifi's. Raises MissingBundleError."""
+    """The CA bundle or directory in the environment, or "" for certifi's. Raises MissingBundleError."""
     for variable in _CA_VARIABLES:
         path = os.environ.get(variable)
         if path:
@@ -216,7 +213,7 @@ _contexts: dict[str, tuple[int, ssl.SSLContext]] = {}
 
 
 def _context(trust: str) -> ssl.SSLContext:
-    """The TLS context for a CA bundle or directory; made again when that has changed."""
+    """The TLS context for a CA bundle or directory, made again when that has changed."""
     if not trust:
         import certifi
 

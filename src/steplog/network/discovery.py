@@ -1,8 +1,7 @@
-"""Finding the embedded server on this machine, for use where neither a server nor a key is configured.
+"""Finds the embedded server on this machine.
 
-The state file (``instance``) holds its address and key. The file outlives the server, and another process may have
-taken the port. So before the key is sent, ``GET /api/v0/instance/?nonce=…`` goes without it, and the answer has to
-prove knowledge of the secret in the file: an HMAC of the nonce.
+The state file (``instance``) holds its address and key, but may be stale, and another process may have the port. So
+``GET /api/v0/instance/?nonce=…`` goes first, without the key, and the answer must prove the file's secret by an HMAC.
 """
 
 from __future__ import annotations
@@ -33,10 +32,7 @@ class _Proof(msgspec.Struct):
 
 
 def discover(settings: Settings) -> Settings | None:
-    """``settings`` with the address and key of the embedded server on this machine; None if none proves itself.
-
-    Takes at most two seconds.
-    """
+    """``settings`` with that server's address and key, or None. Takes at most two seconds."""
     found = instance.read(instance.state_path(settings.dir))
     if found is None:
         return None

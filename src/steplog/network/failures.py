@@ -1,7 +1,7 @@
 """Why there is no answer, in a few words that are safe to show.
 
-The texts of exceptions may hold header values, addresses in memory and proxy passwords. Only three are quoted: what
-OpenSSL says of a certificate, the text of an errno, and a proxy's status line.
+Exceptions may quote headers and proxy passwords. Only OpenSSL's words on a certificate, the text of an errno and a
+proxy's status line are passed on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from steplog.printable import printable
 
 __all__ = ["NETWORK_ERRORS", "reason"]
 
-# All that http.client, ssl and the socket raise for what is no bug of ours.
+# What http.client, ssl and sockets raise.
 NETWORK_ERRORS = (http.client.HTTPException, OSError, ValueError)
 _TLS_CHARACTERS_MAX = 200
 _TUNNEL_CHARACTERS_MAX = 80
@@ -75,7 +75,7 @@ def _unreachable(error: BaseException) -> str:
 def _not_http(error: BaseException, exchange: deadline.Exchange) -> str:
     if isinstance(error, ProxyAddressError):
         return "proxy address cannot be used"
-    # http.client says the same of a chunk that is cut and of one whose size is no number.
+    # IncompleteRead is also a chunk size that is no number.
     if isinstance(error, http.client.IncompleteRead) and exchange.ended:
         return "answer cut short"
     return "answer is not HTTP" if isinstance(error, http.client.HTTPException) else ""

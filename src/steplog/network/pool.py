@@ -1,10 +1,8 @@
 """The connections of one process to one server, and the requests on them.
 
-1. An idle connection is used again, the last one first, unless the server has closed it. At most ``connections_max``
-   are kept.
-2. The environment's proxy and CA bundle are read when a connection is opened.
-3. There is no lock, so a fork beside an exchange leaves none held in the child.
-4. The head of a request is built and checked once for each kind of request. Keys are added each time and never kept.
+1. Idle connections are used again, the last one first. At most ``connections_max`` are kept.
+2. There is no lock, which a fork could leave held.
+3. A request's head is built and checked once a kind. Keys are added each time, and not kept.
 """
 
 from __future__ import annotations
@@ -31,22 +29,18 @@ _VALUE = re.compile(r"[^\r\n\0]*")
 
 
 class Pool:
-    """The connections of one process to the server at ``base_url``.
-
-    ``live`` are the exchanges under way, for ``HTTPTransport.abort``.
-    """
+    """The connections of one process to the server at ``base_url``."""
 
     def __init__(self, base_url: str, connections_max: int) -> None:
-        self.live: dict[Exchange, Request] = {}
+        self.live: dict[Exchange, Request] = {}  # the transport's, for ``abort``
         self._base_url, self._connections_max = base_url, connections_max
         self._idle: deque[Connection] = deque()
         self._heads: dict[tuple[str, str, bool, tuple[tuple[str, str], ...]], bytes] = {}
 
     def exchange(self, request: Request, key: Secret | None, exchange: Exchange) -> Response:
-        """Send the request and return the whole answer, or what ``Request.answer_bytes_max`` leaves of it.
+        """Send the request and return the answer.
 
-        Raises as ``Connection`` does, ProxyAddressError, MissingBundleError, and ValueError for a header that cannot
-        be sent.
+        Raises as ``Connection`` does, MissingBundleError, and ValueError for a bad header or proxy address.
         """
         connection = self._take(exchange)
         try:
@@ -76,7 +70,7 @@ class Pool:
         self.close()
 
     def _take(self, exchange: Exchange) -> Connection | None:
-        # After a failure on an idle connection the others are no better: the server closed them in the same moment.
+        # After one failed, the others are no better: the server closed them all.
         while not exchange.repeated and (connection := self._last_idle()) is not None:
             if connection.is_open():
                 exchange.reused = True

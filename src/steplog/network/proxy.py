@@ -1,9 +1,8 @@
 """The proxy for a server, from the environment.
 
 ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, lower case first, mean what they mean to ``requests``.
-NO_PROXY lists hosts with or without a port, domain suffixes, addresses, IPv4 networks (CIDR), or "*". A proxy without a
-scheme is an http one. Proxies are spoken to in clear text; one for SOCKS, over TLS or without a host is refused, not
-bypassed.
+NO_PROXY lists hosts with or without a port, domain suffixes, addresses, IPv4 networks, or "*". A proxy for SOCKS, over
+TLS or without a host is refused, not bypassed.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy for ``url`` that the environment names now, if any. Raises ProxyAddressError."""
+    """The proxy for ``url``, if any. Raises ProxyAddressError."""
     if not any(name[-6:].lower() == "_proxy" for name in os.environ):
         return None
     from urllib.request import getproxies

@@ -1,6 +1,6 @@
-"""An answer as steplog itself reads it, and as users get it: a ``requests.Response``.
+"""An answer, as ours and as the ``requests.Response`` that users get.
 
-``requests`` is imported for the first answer to a user and the first refusal. A run that is not refused does without.
+``requests`` is imported for the first of those and for the first refusal, not by a run that is not refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WORDS_CHARACTERS_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer to a request, its headers by lower-case name. Neither holds the key."""
+    """An answer, its headers by lower-case name."""
 
     request: Request
     url: str
@@ -42,7 +42,7 @@ class Response:
         return json.loads(self.body)
 
     def to_requests(self) -> requests.Response:
-        """The same as a ``requests.Response``, its body read."""
+        """The same as a ``requests.Response``."""
         import requests
 
         asked = self.request
@@ -57,12 +57,12 @@ class Response:
         return made
 
     def http_error(self) -> requests.HTTPError:
-        """The ``requests.HTTPError`` to raise for this answer."""
+        """The error to raise for this answer."""
         return http_error(self.to_requests())
 
 
 def http_error(response: requests.Response) -> requests.HTTPError:
-    """The error for an answer that is no success: its status, the request, and the server's words."""
+    """An error with status, request and the server's words."""
     import requests
 
     asked = f"{response.request.method} {urlsplit(response.url).path}"
@@ -71,7 +71,7 @@ def http_error(response: requests.Response) -> requests.HTTPError:
 
 
 def http_error_types() -> tuple[type[requests.HTTPError], ...]:
-    """``requests.HTTPError``, to catch; nothing while ``requests`` is not imported and none can be raised."""
+    """``requests.HTTPError``, to catch; nothing while ``requests`` is not imported."""
     error = getattr(sys.modules.get("requests"), "HTTPError", None)
     return () if error is None else (error,)
 
@@ -84,7 +84,7 @@ def _phrase(status: int) -> str:
 
 
 def _words(body: bytes) -> str:
-    """The text of a JSON answer as Django REST framework gives it: a detail, or a text for each field."""
+    """The texts in a JSON answer of Django REST framework: a detail, or one for each field."""
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,20 +1,16 @@
-"""``HTTPTransport``: requests to one server over HTTP, each within a deadline.
+"""``HTTPTransport``: requests to one server over HTTP, each with a deadline.
 
-1. The deadline bounds the whole exchange, from resolving the name to the last byte of the answer (``deadline``).
-2. No redirect is followed. No compression is asked for; an answer that is compressed anyway is not inflated.
-3. At most ``Request.answer_bytes_max`` of a body are read. The rest is cut off and the connection closed. What was cut
-   does not parse, so it acknowledges nothing.
-4. The key is in no exception, no variable of a frame that an exception leaves through, and no answer, even if the
-   server repeats it. ``~/.netrc`` is not read.
-5. http:// is for loopback, unless ``allow_http`` is set. A loopback address is never reached through a proxy.
-6. ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` name the proxy (``proxy``); ``REQUESTS_CA_BUNDLE``,
-   ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name the CA bundle. Both are read when a connection is
-   opened: a change counts from the next one on.
-7. When an idle connection turns out to be closed (RFC 9112, 9.3.1), the request goes once more, over a new one, in the
-   same deadline, if repeating it is harmless on any server: GET, PATCH (it sets a status), a POST of a range of
-   positions. Otherwise the caller decides; a stock server does not know ``Idempotency-Key``.
-8. Every network failure is a ServerUnavailableError, "ADDRESS: reason" (``failures``).
-9. A forked child has a pool of its own and leaves the inherited connections alone.
+1. The deadline bounds the whole exchange, from resolving the name to the last byte (``deadline``).
+2. No redirect is followed, and no compression asked for or inflated.
+3. At most ``Request.answer_bytes_max`` of a body are read; the rest is cut off.
+4. The key is in no exception, no variable of a frame that an exception leaves, and no answer, even one that repeats it.
+   ``~/.netrc`` is not read.
+5. http:// is for loopback, unless ``allow_http``. Loopback is never reached through a proxy.
+6. Proxy and CA bundle are read from the environment when a connection is opened.
+7. If an idle connection turns out to be closed (RFC 9112, 9.3.1), what is safe to repeat on any server goes once more,
+   on a new one: GET, PATCH (it sets a status), POST of a range.
+8. Each network failure is a ServerUnavailableError, "ADDRESS: reason" (``failures``).
+9. A forked child has its own connections.
 """
 
 from __future__ import annotations
@@ -41,14 +37,14 @@ __all__ = ["HTTPTransport"]
 
 _log = logging.getLogger("steplog")
 
-_KEY_CHARACTERS_MIN = 16  # of a key that is hidden in answers: a shorter one may also be the name of a project
+_KEY_CHARACTERS_MIN = 16  # a shorter key may be a word of an answer
 
 
 class HTTPTransport:
-    """The ``Transport`` of one server. ``key`` is called for every request.
+    """The ``Transport`` of one server.
 
-    ``refresh`` changes the key and returns whether it did; the agent calls it under its lock. ``look`` runs after an
-    answer of 401 and may wait for the disk, to find the key that ``refresh`` will take.
+    ``key`` is called for each request; ``look`` after a 401, and may wait for the disk; ``refresh`` under the agent's
+    lock, to take the key that ``look`` found, and returns whether it is new.
 
     Raises ConfigurationError for an address that cannot be used.
     """
@@ -85,17 +81,14 @@ class HTTPTransport:
         return self._base_url
 
     def exchange(self, request: Request, timeout_s: float) -> Answer:
-        """Send a request and return the whole answer within ``timeout_s`` seconds.
-
-        Raises ServerUnavailableError when no whole answer came in time.
-        """
+        """Send a request and return the answer. Raises ServerUnavailableError if none came whole and in time."""
         response = self.send(request, timeout_s)
         if response.status == 401:
             self._look()
         return Answer(response.status, response.body, response.headers)
 
     def send(self, request: Request, timeout_s: float) -> Response:
-        """The same, as a ``Response``. Raises as ``exchange`` does, and ValueError for a path without a leading "/"."""
+        """The same as a ``Response``. Raises ValueError, too, for a path without a leading "/"."""
         if not request.path.startswith("/"):
             # "@elsewhere" after the address would make another host of it.
             raise ValueError(f"a path begins with '/', not {request.path!r:.80}")
@@ -115,24 +108,24 @@ class HTTPTransport:
         return outcome
 
     def refresh_key(self) -> bool:
-        """Look for the key again where it came from, and return whether it has changed."""
+        """Look for the key again and return whether it has changed."""
         return self._refresh()
 
     def abort(self, request: Request) -> None:
-        """End the exchange of this request in another thread, if it is under way: it raises ServerUnavailableError."""
+        """Have the exchange of this request, in another thread, raise ServerUnavailableError."""
         for exchange, sent in tuple(self._pool().live.items()):
             if sent is request:
                 exchange.abort()
 
     def close(self) -> None:
-        """Close the idle connections. The transport can go on being used."""
+        """Close the idle connections."""
         self._pool().close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a transport holds a key and connections; each process makes its own")
 
     def _pool(self) -> Pool:
-        # No lock, which a fork could leave held. Of two threads that arrive at once, one makes a pool in vain.
+        # No lock, which a fork could leave held. Of two threads at once, one makes a pool in vain.
         pool = self._pools.get(os.getpid())
         if pool is None:
             from steplog.network.pool import Pool
