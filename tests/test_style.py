@@ -29,7 +29,7 @@ ARROWS = {
     "integrations": {"<public>"},
     "__main__": {"cli"},
     "errors": set(),
-    "network": {*BASE, "delivery.exchange", "delivery.wire", "network"},
+    "network": {*BASE - {"default_paths"}, "delivery.exchange", "delivery.wire", "network"},
     "settings": {"errors", "default_paths", "address", "secret"},
     "instance": {"errors", "default_paths"},
     "default_paths": set(),
