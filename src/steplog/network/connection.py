@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import select
 import socket
 import ssl
@@ -27,7 +28,9 @@ __all__ = ["AnswerTooLargeError", "Connection", "MissingBundleError", "Route", "
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 _HEAD_BYTES_MAX = 1024 * 1024
-_LENGTH_DIGITS_MAX = 18
+_LINES_MAX, _LINE_BYTES_MAX = 100, 64 * 1024
+_LENGTH = re.compile("[0-9]{1,18}")
+_FRAMING = {"connection", "content-length", "keep-alive", "proxy-connection", "transfer-encoding"}
 _READ_BYTES = 16 * 1024
 
 
@@ -93,7 +96,7 @@ class Connection:
         head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
         if proxy.authorization is not None:
             head += f"Proxy-Authorization: {proxy.authorization.reveal()}\r\n"
-        answer = self._send("CONNECT", f"{head}\r\n".encode("ascii"), exchange)
+        answer, _ = self._send("CONNECT", f"{head}\r\n".encode("ascii"), exchange)
         if answer.status != 200:
             raise TunnelRefusedError(f"{answer.status} {answer.reason}")
         exchange.answered = False
@@ -101,13 +104,12 @@ class Connection:
     def exchange(self, request: Request, url: str, data: bytes, exchange: deadline.Exchange) -> Response:
         """Send ``data``, the whole of ``request``, and return the answer."""
         exchange.attach(self._to_shut_down)
-        answer = self._send(request.method, data, exchange)
-        headers = _headers(answer)
+        answer, headers = self._send(request.method, data, exchange)
         body, whole = _body(answer, exchange.body_bytes_max)
         self.reusable = whole and not answer.will_close
         return Response(request, url, answer.status, answer.reason, headers, body)
 
-    def _send(self, method: str, data: bytes, exchange: deadline.Exchange) -> HTTPResponse:
+    def _send(self, method: str, data: bytes, exchange: deadline.Exchange) -> tuple[HTTPResponse, dict[str, str]]:
         """Send ``data`` and read the head of the answer, past those of 1xx."""
         self._sock.settimeout(exchange.remaining())
         # A server may answer, and close, before it has read everything.
@@ -121,7 +123,10 @@ class Connection:
             if exchange.ended:
                 raise IncompleteRead(b"")
             if answer.status >= 200:
-                return answer
+                received.in_head = False
+                if not answer.chunked:
+                    _check_length(answer, received.headers)
+                return answer, received.headers
 
     def is_open(self) -> bool:
         """Whether the server has neither closed the idle connection nor sent anything."""
@@ -158,10 +163,17 @@ class _Receiver(io.RawIOBase):
 
 
 class _Received(io.BufferedReader):
-    """What ``HTTPResponse`` takes for a socket. ``close`` does nothing, since after a 1xx another answer follows."""
+    """What ``HTTPResponse`` takes for a socket, and the headers by lower-case name, repeated ones joined.
+
+    ``HTTPResponse`` gets only those that frame the body: it makes an e-mail of them, which takes long. ``close`` does
+    nothing, since after a 1xx another answer follows.
+    """
 
     def __init__(self, sock: Any, exchange: deadline.Exchange) -> None:
         super().__init__(_Receiver(sock, exchange))
+        self.headers: dict[str, str] = {}
+        self.in_head = True
+        self._lines = 0  # of this head
 
     def makefile(self, mode: str) -> _Received:
         return self
@@ -169,21 +181,36 @@ class _Received(io.BufferedReader):
     def close(self) -> None:
         pass
 
+    def readline(self, size: int | None = -1) -> bytes:
+        line = super().readline(size)
+        while self.in_head:
+            self._lines += 1
+            if self._lines == 1:
+                self.headers = {}
+                return line
+            if line in (b"\r\n", b"\n", b""):
+                self._lines = 0
+                return line
+            if self._lines > _LINES_MAX or len(line) > _LINE_BYTES_MAX:
+                raise HTTPException("head too long")
+            spelled, colon, text = line.decode("latin-1").partition(":")
+            name, value = spelled.strip().lower(), text.strip()
+            if colon:
+                self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+            if colon and name in _FRAMING:
+                return f"{name}: {value}\r\n".encode("latin-1")
+            line = super().readline(size)
+        return line
 
-def _headers(answer: HTTPResponse) -> dict[str, str]:
-    """Headers by lower-case name, repeated ones joined. Raises HTTPException for a length that is unclear."""
-    headers: dict[str, str] = {}
-    for spelled, text in answer.headers.items():
-        name, value = spelled.lower(), " ".join(text.split()) if "\n" in text else text.strip()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    if not answer.chunked:
-        length, *others = {length.strip() for length in headers.get("content-length", "0").split(",")}
-        if others or not length.isdecimal() or len(length) > _LENGTH_DIGITS_MAX:
-            raise HTTPException("no length")
-        # http.client ignores a length that it cannot parse, and all headers below a line that is none.
-        if answer.length is None and ("content-length" in headers or answer.headers.get_payload()):
-            raise HTTPException("no length")
-    return headers
+
+def _check_length(answer: HTTPResponse, headers: dict[str, str]) -> None:
+    """Raise HTTPException for a length that ``HTTPResponse`` reads differently, or ignores."""
+    told = headers.get("content-length")
+    if told is None or _LENGTH.fullmatch(told):
+        return
+    lengths = {length.strip() for length in told.split(",")}
+    if answer.length is None or len(lengths) > 1 or not _LENGTH.fullmatch(lengths.pop()):
+        raise HTTPException("no length")
 
 
 def _body(answer: HTTPResponse, bytes_max: int) -> tuple[bytes, bool]:

@@ -9,9 +9,8 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from steplog.delivery.exchange import Request
@@ -26,8 +25,7 @@ DEFAULT_HEADERS = {"User-Agent": "steplog", "Accept": "*/*", "Accept-Encoding": 
 _WORDS_CHARACTERS_MAX = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """An answer, its headers by lower-case name."""
 
     request: Request

@@ -19,7 +19,6 @@ import logging
 import os
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from steplog.address import canonical_url, is_loopback
@@ -168,4 +167,4 @@ def _without(key: Secret | None, response: Response) -> Response:
     if hidden(texts) == texts:
         return response
     headers = {name: hidden(value) for name, value in response.headers.items()}
-    return replace(response, reason=hidden(response.reason), headers=headers, body=hidden(body).encode("latin-1"))
+    return response._replace(reason=hidden(response.reason), headers=headers, body=hidden(body).encode("latin-1"))
