@@ -157,6 +157,16 @@ def test_a_chunk_size_without_end_does_not_fill_the_memory():
     assert failure(endless) in {"answer too large", "answer is not HTTP"}
 
 
+@pytest.mark.parametrize("status", [b"100 Continue", b"103 Early Hints"])
+def test_heads_without_end_do_not_fill_the_memory(status):
+    def endless(peer: Peer) -> None:
+        peer.request()
+        while True:
+            peer.send(b"HTTP/1.1 " + status + b"\r\nA: " + b"b" * 60_000 + b"\r\n\r\n")
+
+    assert failure(endless) == "answer too large"
+
+
 def test_an_answer_cut_at_any_byte_is_whole_or_none():
     whole = answer(200, json.dumps({"first": 1, "end": 2}).encode())
     with HostileServer(*(sends(whole[:length]) for length in range(len(whole) + 1))) as server:

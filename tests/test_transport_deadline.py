@@ -13,12 +13,14 @@ import pytest
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
 from steplog.network.deadline import AbortedError, Exchange
+from steplog.network.pool import Pool
 from steplog.network.transport import HTTPTransport
 from steplog.testing import HostileServer, Peer, answer
 
 TIMEOUT_S = 0.6
 SPARE_S = 0.5
 GET = Request("GET", "/x/")
+POST = Request("POST", "/x/", b"{}")
 LARGE = Request("POST", "/x/", bytes(64 * 1024 * 1024))
 
 
@@ -281,8 +283,7 @@ class TestAbort:
         with HostileServer(once) as server:
             transport = transport_to(server.url)
             assert transport.exchange(GET, 5).status == 200
-            request = Request("POST", "/x/", b"{}")
-            assert "ended" in aborted(transport, request, lambda: len(server.requests) == 2)
+            assert "ended" in aborted(transport, POST, lambda: len(server.requests) == 2)
             assert server.connections == 1
             transport.close()
 
@@ -300,6 +301,21 @@ class TestAbort:
             exchange.abort()
             with pytest.raises(BrokenPipeError):
                 ours.sendall(b"b")
+
+    def test_one_that_is_over_cannot_end_the_next_over_its_connection(self):
+        def twice(peer: Peer) -> None:
+            for _ in range(2):
+                peer.request()
+                peer.send(answer(200))
+
+        with HostileServer(twice) as server:
+            pool = Pool(server.url, 1)
+            over = Exchange(5, 5, 0)
+            assert pool.exchange(GET, None, over).status == 200
+            over.abort()
+            assert pool.exchange(POST, None, Exchange(5, 5, 0)).status == 200
+            assert server.connections == 1
+            pool.close()
 
     def test_also_while_it_sends(self):
         with HostileServer(lambda peer: peer.hold()) as server:

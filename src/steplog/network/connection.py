@@ -3,7 +3,7 @@
 1. A request leaves in one piece, so that the server wakes up once.
 2. A proxy gets CONNECT for https, and the whole URL for http.
 3. An answer that is cut in its head, body or a chunk raises.
-4. Limits: ``Exchange.body_bytes_max`` of a body; 1 MiB of all else; 99 headers of 64 KiB (``http.client``).
+4. Limits: ``Exchange.body_bytes_max`` of a body; 1 MiB of all else; 99 headers of 64 KiB.
 """
 
 from __future__ import annotations
