@@ -9,13 +9,12 @@ import pytest
 import requests
 from pytest_httpserver import HTTPServer
 
-from steplog.client import TellurioClient
+from steplog.client import Account, TellurioClient
 from steplog.delivery.exchange import Request
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
-from steplog.network.account import Account
 from steplog.network.keys import key_path, store_key, stored_key
-from steplog.network.reasons import refusal
-from steplog.network.secret import Secret
+from steplog.network.response import http_error
+from steplog.secret import Secret
 from steplog.testing import HostileServer
 
 VERIFY = "/api/v0/verify-api-key/"
@@ -190,7 +189,7 @@ class TestRequests:
         with TellurioClient(httpserver.url_for("")) as client:
             got = client.post("/x/", {})
         assert got.ok is False
-        error = refusal(got)
+        error = http_error(got)
         assert str(error) == '400 for POST /x/: visibility: "ALL" is not a valid choice.; no [31m good'
         assert error.response is got
         with pytest.raises(requests.HTTPError, match="400"):
@@ -200,12 +199,12 @@ class TestRequests:
     def test_a_refusal_without_words_has_those_of_its_status(self, httpserver, body):
         httpserver.expect_request("/x/").respond_with_data(body, status=404)
         with TellurioClient(httpserver.url_for("")) as client:
-            assert str(refusal(client.get("/x/"))) == "404 for GET /x/: Not Found"
+            assert str(http_error(client.get("/x/"))) == "404 for GET /x/: Not Found"
 
     def test_the_words_of_a_server_are_bounded(self, httpserver):
         httpserver.expect_request("/x/").respond_with_json({"detail": "no " * 10_000}, status=400)
         with TellurioClient(httpserver.url_for("")) as client:
-            assert len(str(refusal(client.get("/x/")))) < 600
+            assert len(str(http_error(client.get("/x/")))) < 600
 
     @pytest.mark.parametrize("value", [float("nan"), {1, 2}, object(), [float("inf")]])
     def test_what_is_not_json_is_refused_before_anything_is_sent(self, httpserver, value):

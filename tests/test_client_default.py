@@ -16,7 +16,7 @@ from steplog import instance
 from steplog.client import TellurioClient, client_for, find_local, get_default_client, is_configured
 from steplog.errors import ConfigurationError
 from steplog.network.keys import key_path, store_key
-from steplog.network.secret import Secret
+from steplog.secret import Secret
 from steplog.settings import resolve
 from steplog.testing import HostileServer
 

@@ -8,7 +8,7 @@ import pytest
 
 from steplog.errors import ConfigurationError
 from steplog.network.keys import key_path, store_key, stored_key
-from steplog.network.secret import Secret
+from steplog.secret import Secret
 
 ONE, TWO = "https://one.example", "https://two.example"
 

@@ -14,7 +14,7 @@ import pytest
 from apart import apart
 from steplog.default_paths import state_directory
 from steplog.errors import ConfigurationError
-from steplog.network.secret import Secret
+from steplog.secret import Secret
 from steplog.settings import Settings, documented, resolve, sources
 
 CANARY = "canary-in-the-settings"

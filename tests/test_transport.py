@@ -13,8 +13,8 @@ from werkzeug import Response
 
 from steplog.delivery.exchange import ANSWER_BYTES_MAX, Request
 from steplog.errors import ConfigurationError, ServerUnavailableError
-from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.testing import HostileServer, Peer, answer
 
 GET = Request("GET", "/x/")
@@ -134,6 +134,9 @@ def test_an_answer_of_exactly_the_limit_is_whole_and_keeps_its_connection():
         (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n", "answer is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nabc", "answer is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nabc", "answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc", "answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\nabc", "answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nabc", "answer is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc", "answer is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nabc", "answer is not HTTP"),
         (b"HTTP/2 200\r\n\r\n", "answer is not HTTP"),
@@ -152,6 +155,16 @@ def test_a_chunk_size_without_end_does_not_fill_the_memory():
             peer.send(b"1;" * 4096)
 
     assert failure(endless) in {"answer too large", "answer is not HTTP"}
+
+
+@pytest.mark.parametrize("status", [b"100 Continue", b"103 Early Hints"])
+def test_heads_without_end_do_not_fill_the_memory(status):
+    def endless(peer: Peer) -> None:
+        peer.request()
+        while True:
+            peer.send(b"HTTP/1.1 " + status + b"\r\nA: " + b"b" * 60_000 + b"\r\n\r\n")
+
+    assert failure(endless) == "answer too large"
 
 
 def test_an_answer_cut_at_any_byte_is_whole_or_none():
@@ -180,6 +193,15 @@ def test_whatever_bytes_come_there_is_an_answer_or_the_server_is_unavailable():
         for _ in scripts:
             with contextlib.suppress(ServerUnavailableError):
                 assert isinstance(transport.exchange(GET, 5).body, bytes)
+        transport.close()
+
+
+def test_headers_are_those_of_the_last_head_by_lower_case_name_repeated_ones_joined():
+    early = b"HTTP/1.1 100 Continue\r\nX-Mark: early\r\n\r\nHTTP/1.1 103 Early Hints\r\nX-Mark: hint\r\n\r\n"
+    last = b"HTTP/1.1 200 OK\r\nX-Mark: a\r\nno header\r\nX-MARK: d \r\nX-Empty:\r\nContent-Length: 0 \r\n\r\n"
+    with HostileServer(sends(early + last)) as server:
+        transport = transport_to(server.url)
+        assert transport.exchange(GET, 5).headers == {"x-mark": "a, d", "x-empty": "", "content-length": "0"}
         transport.close()
 
 

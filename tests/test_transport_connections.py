@@ -11,8 +11,8 @@ import pytest
 
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
-from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.testing import HostileServer, Peer, answer
 
 GET = Request("GET", "/x/")
@@ -172,9 +172,9 @@ def test_the_server_says_whether_the_connection_lives_on(version, connection, ke
     "data",
     [
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3 + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\ncontent-length:2\nX: a\n folded\nno header\nContent-Length: 2\n\n{}",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;a=b\r\n}\r\n0\r\nA: b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked \r\n\r\n1\r\n{\r\n1;a=b\r\n}\r\n0\r\nA: b\r\n\r\n",
     ],
     ids=["continue", "hints", "odd", "chunked"],
 )

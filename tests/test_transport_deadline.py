@@ -12,12 +12,15 @@ import pytest
 
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
+from steplog.network.deadline import AbortedError, Exchange
+from steplog.network.pool import Pool
 from steplog.network.transport import HTTPTransport
 from steplog.testing import HostileServer, Peer, answer
 
 TIMEOUT_S = 0.6
 SPARE_S = 0.5
 GET = Request("GET", "/x/")
+POST = Request("POST", "/x/", b"{}")
 LARGE = Request("POST", "/x/", bytes(64 * 1024 * 1024))
 
 
@@ -55,6 +58,12 @@ def endless_continue(peer: Peer) -> None:
         peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
+def endless_hints(peer: Peer) -> None:
+    peer.request()
+    while not peer.stopped.wait(0.005):
+        peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+
+
 def endless_trailers(peer: Peer) -> None:
     peer.request()
     peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
@@ -67,7 +76,7 @@ def silence(peer: Peer) -> None:
     peer.hold()
 
 
-SLOW = [head_drip, body_drip, chunk_drip, endless_continue, endless_trailers, silence]
+SLOW = [head_drip, body_drip, chunk_drip, endless_continue, endless_hints, endless_trailers, silence]
 
 
 @pytest.mark.parametrize("script", SLOW)
@@ -264,6 +273,49 @@ class TestAbort:
             transport = transport_to(server.url)
             assert aborted(transport, GET, lambda: bool(server.requests)).endswith("ended before the answer came")
             transport.close()
+
+    def test_also_over_a_connection_that_was_used_before(self):
+        def once(peer: Peer) -> None:
+            peer.request()
+            peer.send(answer(200))
+            silence(peer)
+
+        with HostileServer(once) as server:
+            transport = transport_to(server.url)
+            assert transport.exchange(GET, 5).status == 200
+            assert "ended" in aborted(transport, POST, lambda: len(server.requests) == 2)
+            assert server.connections == 1
+            transport.close()
+
+    def test_a_connection_is_left_alone_once_the_exchange_has_let_it_go(self):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            exchange = Exchange(5, 5, 0)
+            exchange.attach(ours)
+            exchange.detach()
+            exchange.abort()
+            ours.sendall(b"a")
+            assert theirs.recv(1) == b"a"
+            with pytest.raises(AbortedError):
+                exchange.attach(ours)
+            exchange.abort()
+            with pytest.raises(BrokenPipeError):
+                ours.sendall(b"b")
+
+    def test_one_that_is_over_cannot_end_the_next_over_its_connection(self):
+        def twice(peer: Peer) -> None:
+            for _ in range(2):
+                peer.request()
+                peer.send(answer(200))
+
+        with HostileServer(twice) as server:
+            pool = Pool(server.url, 1)
+            over = Exchange(5, 5, 0)
+            assert pool.exchange(GET, None, over).status == 200
+            over.abort()
+            assert pool.exchange(POST, None, Exchange(5, 5, 0)).status == 200
+            assert server.connections == 1
+            pool.close()
 
     def test_also_while_it_sends(self):
         with HostileServer(lambda peer: peer.hold()) as server:

@@ -20,9 +20,9 @@ import pytest
 from steplog.client import TellurioClient
 from steplog.delivery.exchange import Request
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
-from steplog.network import reasons
-from steplog.network.secret import Secret
+from steplog.network.response import http_error
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.settings import resolve
 from steplog.testing import HostileServer, Peer, answer
 
@@ -139,7 +139,7 @@ def test_a_server_that_repeats_what_it_was_sent_does_not_have_the_key_shown(stat
     caplog.set_level(logging.DEBUG)
     with HostileServer(repeats) as server, TellurioClient(server.url) as client:
         response = client.get("/x/")
-        raised = reasons.refusal(response)
+        raised = http_error(response)
         again = client.transport.exchange(GET, 5)
     assert "Authorization: Api-Key ***" in response.json()["detail"]
     assert CANARY not in shown(raised)

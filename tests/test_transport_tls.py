@@ -20,9 +20,9 @@ import requests
 
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
-from steplog.network.route import proxy_for
-from steplog.network.secret import Secret
+from steplog.network.proxy import proxy_for
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.testing import HostileServer, Peer, answer
 
 GET = Request("GET", "/x/")
@@ -120,6 +120,13 @@ class TestTLS:
         with HostileServer(ok, tls=tls) as server:
             assert "REQUESTS_CA_BUNDLE names no file" in reason(transport_to(server.url))
             assert server.connections == 0
+
+    def test_a_bundle_that_is_not_there_is_no_matter_to_a_server_without_tls(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+        with HostileServer(ok) as server:
+            transport = transport_to(server.url)
+            assert transport.exchange(GET, 5).status == 200
+            transport.close()
 
     def test_a_bundle_that_holds_no_certificate_is_a_failure_of_tls(self, tls, monkeypatch, tmp_path):
         (tmp_path / "empty.pem").write_text("nothing\n")
@@ -337,6 +344,24 @@ class TestProxy:
         transport = transport_to(f"https://{NAME}:{behind.port}")
         assert transport.exchange(GET, 5).status == 200
         transport.close()
+
+    def test_a_proxy_that_is_named_later_counts_from_the_next_connection_on(self, behind, monkeypatch):
+        resolved = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", behind.port))]
+        lookup = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket, "getaddrinfo", lambda host, *a, **o: lookup(host, *a, **o) if host[0] == "1" else resolved
+        )
+        transport = transport_to(f"https://{NAME}")
+        assert transport.exchange(GET, 5).status == 200
+        proxy = Proxy(behind.port)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        assert transport.exchange(GET, 5).status == 200
+        assert proxy.heads == []
+        transport.close()
+        assert transport.exchange(GET, 5).status == 200
+        assert len(proxy.heads) == 1
+        transport.close()
+        proxy.close()
 
     def test_this_machine_is_never_asked_through_a_proxy(self, monkeypatch):
         with HostileServer(ok) as server, HostileServer(ok) as proxy:

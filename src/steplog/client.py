@@ -1,15 +1,11 @@
-"""``TellurioClient``: the server's routes for people, and the transport of the agent.
+"""``TellurioClient``: the server's HTTP API, and the agent's transport.
 
     client = steplog.TellurioClient("https://platform.tellurio.ai")
-    client.login()                                     # names the account, or raises
+    client.login()                                     # returns the account, or raises
     client.get("/api/v0/me/projects/demo/").json()
 
-A request that the server answers gives the answer, whatever its status, as a ``requests.Response`` with its body
-read; its ``raise_for_status()`` and ``reasons.refusal`` make a ``requests.HTTPError`` of it. No answer before the
-deadline is a ServerUnavailableError. ``transport`` says what holds for every exchange.
-
-``requests`` is imported for the first such answer. One client serves any number of threads; a forked child may go on
-using it, over connections of its own. It cannot be pickled.
+An answer of any status is a ``requests.Response``, its body read. A client is thread-safe, works in a forked child, and
+cannot be pickled.
 """
 
 from __future__ import annotations
@@ -19,38 +15,46 @@ import logging
 import os
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from steplog.address import canonical_url, with_port
 from steplog.delivery.exchange import Request, Transport
-from steplog.errors import ConfigurationError, InvalidAPIKeyError
+from steplog.delivery.wire import API
+from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.network import keys
-from steplog.network.account import VERIFY_PATH, Account, account_of
-from steplog.network.address import canonical_url, with_port
-from steplog.network.local import local_settings
-from steplog.network.reply import Reply
-from steplog.network.secret import Secret
+from steplog.network.discovery import discover
+from steplog.network.response import Response
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.settings import Settings, resolve, sources
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["TellurioClient", "client_for", "find_local", "get_default_client", "is_configured", "login"]
+__all__ = ["Account", "TellurioClient", "client_for", "find_local", "get_default_client", "is_configured", "login"]
 
 _log = logging.getLogger("steplog")
+_VERIFY_PATH = f"{API}/verify-api-key/"
 _DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # a list of metrics is long
 _NO_KEY = "no API key: set STEPLOG_API_KEY, or type: steplog login"
 _NO_SERVER = "no server is configured, and none runs on this machine; type: steplog serve, or: steplog login"
 
 
+@dataclass(frozen=True)
+class Account:
+    """The account of a key."""
+
+    username: str
+    email: str
+
+
 class TellurioClient:
     """A client of one server, with one key at a time.
 
-    ``base_url`` and ``port`` default to the settings (``STEPLOG_URL``, then the names of the original client);
-    ``settings`` to ``settings.resolve()``. The key is looked for at the first request or login: argument of
-    ``login``, ``STEPLOG_API_KEY``, ``TELLURIO_API_KEY``, then the one that ``login`` stored for this server.
+    The address defaults to the settings. The key is looked up at the first request: argument of ``login``,
+    ``STEPLOG_API_KEY``, ``TELLURIO_API_KEY``, then the one that ``login`` stored for this server.
     Raises ConfigurationError for an address that cannot be used.
     """
 
@@ -78,22 +82,19 @@ class TellurioClient:
 
     @property
     def transport(self) -> Transport:
-        """What the agent sends through; a key that changes here counts there at once."""
+        """What the agent sends through."""
         return self._http
 
     def login(self, api_key: str | Secret | None = None, relogin: bool = False) -> Account:
-        """Ask the server whose key it is, once; ``relogin`` asks again, with the key that is given.
+        """Ask the server for the key's account, once; again with ``relogin``, which takes a key.
 
-        A key that is given here and that the server knows is stored (0600) for the next time; one from the
-        environment is not, because who put it there did not ask for a copy on disk.
+        A key that is given and accepted is stored (0600) for the next time; one from the environment is not.
 
-        Raises InvalidAPIKeyError if the server does not know the key, ValueError if ``relogin`` comes without
-        one, ConfigurationError (a ValueError) if there is none or it cannot be sent, ServerUnavailableError
-        if the server does not answer, ``requests.HTTPError`` if it answers with anything else.
+        Raises InvalidAPIKeyError for a wrong key, ValueError for ``relogin`` without one, ConfigurationError if there
+        is no key or it cannot be sent, ServerUnavailableError without an answer, ``requests.HTTPError`` for any other.
         """
         given = Secret(api_key) if isinstance(api_key, str) else api_key
-        # From here on no variable holds the text, for a traceback to show.
-        del api_key
+        del api_key  # so that no traceback shows it
         if relogin and given is None:
             raise ValueError("API key is required for re-login.")
         if given is not None:
@@ -103,7 +104,7 @@ class TellurioClient:
         before = self._key
         self._key = given or self._key_to_send()
         try:
-            self.account = account_of(self._ask("GET", VERIFY_PATH), self.base_url)
+            self.account = _account(self.send("GET", _VERIFY_PATH), self.base_url)
         except InvalidAPIKeyError:
             self._key = before
             raise
@@ -113,9 +114,9 @@ class TellurioClient:
         return self.account
 
     def refresh_key(self) -> bool:
-        """Look again in the environment and in the key file; whether there is a key now that was not refused.
+        """Look for the key again, in the environment and the key file, and return whether it has changed.
 
-        For the agent, after an answer of 401. Never raises: what is found but cannot be used is said in the log.
+        For the agent, after a 401. Never raises.
         """
         key = self._looked.pop() if self._looked else self._other_key()
         if key is None or key == self._key:
@@ -125,7 +126,7 @@ class TellurioClient:
         return True
 
     def _look_for_key(self) -> None:
-        """Look there now, which may take the disk its time, for the next ``refresh_key`` to go by."""
+        """Find the key for the next ``refresh_key``, which must not wait for the disk."""
         self._looked.append(self._other_key())
 
     def _other_key(self) -> Secret | None:
@@ -138,9 +139,10 @@ class TellurioClient:
     def get(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
         """GET ``endpoint``, a path such as ``/api/v0/…``. ``timeout_s`` bounds the whole exchange (default 30 s).
 
-        Raises ServerUnavailableError if no whole answer came, ConfigurationError if there is no key.
+        Raises ServerUnavailableError without a whole answer, ConfigurationError without a key, ValueError for a path
+        that does not begin with "/".
         """
-        return self._ask("GET", endpoint, timeout_s=timeout_s).response()
+        return self.send("GET", endpoint, timeout_s=timeout_s).to_requests()
 
     def post(
         self,
@@ -151,18 +153,32 @@ class TellurioClient:
         timeout_s: float | None = None,
     ) -> requests.Response:
         """POST ``json`` to ``endpoint``. Raises as ``get`` does, and ValueError for what is not JSON."""
-        return self._ask("POST", endpoint, json, headers=headers, timeout_s=timeout_s).response()
+        return self.send("POST", endpoint, json, headers=headers, timeout_s=timeout_s).to_requests()
 
     def patch(self, endpoint: str, json: Any = None, *, timeout_s: float | None = None) -> requests.Response:
         """PATCH ``endpoint`` with ``json``. Raises as ``post`` does."""
-        return self._ask("PATCH", endpoint, json, timeout_s=timeout_s).response()
+        return self.send("PATCH", endpoint, json, timeout_s=timeout_s).to_requests()
 
     def delete(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
         """DELETE ``endpoint``. Raises as ``get`` does."""
-        return self._ask("DELETE", endpoint, timeout_s=timeout_s).response()
+        return self.send("DELETE", endpoint, timeout_s=timeout_s).to_requests()
+
+    def send(
+        self,
+        method: str,
+        endpoint: str,
+        json: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Response:
+        """Internal: the same without ``requests``."""
+        kind, body = ({}, b"") if json is None else ({"Content-Type": "application/json"}, _encoded(json))
+        request = Request(method, endpoint, body, {**(headers or {}), **kind}, _DOWNLOAD_BYTES_MAX)
+        return self._http.send(request, self.settings.exchange_timeout_s if timeout_s is None else timeout_s)
 
     def close(self) -> None:
-        """Close the idle connections; the next request opens a new one."""
+        """Close the idle connections."""
         self._http.close()
 
     def __enter__(self) -> TellurioClient:
@@ -178,22 +194,6 @@ class TellurioClient:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client holds a key and connections; each process makes its own")
-
-    def _ask(
-        self,
-        method: str,
-        endpoint: str,
-        json: Any = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
-    ) -> Reply:
-        """The answer as steplog itself reads it, without ``requests``."""
-        if not endpoint.startswith("/"):
-            raise ValueError(f"an endpoint is a path that begins with '/', not {endpoint!r:.80}")
-        kind, body = ({}, b"") if json is None else ({"Content-Type": "application/json"}, _encoded(json))
-        request = Request(method, endpoint, body, {**(headers or {}), **kind}, _DOWNLOAD_BYTES_MAX)
-        return self._http.send(request, self.settings.exchange_timeout_s if timeout_s is None else timeout_s)
 
     def _key_to_send(self) -> Secret:
         if self._key is None:
@@ -224,6 +224,21 @@ def _with_address(settings: Settings | None, base_url: str | None, port: int | s
         raise ConfigurationError(f"the server's address: {error}") from None
 
 
+def _account(response: Response, base_url: str) -> Account:
+    # 403: Django REST framework, without WWW-Authenticate.
+    if response.status in (401, 403):
+        raise InvalidAPIKeyError("Login failed due to invalid API key.")
+    if 300 <= response.status < 400:
+        raise ConfigurationError(f"{base_url} answers with a redirect; the address of the server is another one")
+    if response.status != 200:
+        raise response.http_error()
+    try:
+        told = response.json()
+        return Account(username=str(told["username"]), email=str(told["email"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ServerUnavailableError(f"{base_url}: not the answer of a run server") from None
+
+
 def _encoded(json: Any) -> bytes:
     try:
         return json_text.dumps(json, allow_nan=False).encode()
@@ -232,10 +247,7 @@ def _encoded(json: Any) -> bytes:
 
 
 def is_configured(settings: Settings) -> bool:
-    """Whether anyone named a server or a key: an argument, the environment, a file, or a login.
-
-    Raises ConfigurationError for a key that cannot be sent and a key file that cannot be trusted.
-    """
+    """Whether a server or a key is configured. Raises as ``keys.find_key`` does."""
     return sources(settings)["url"] != "default" or keys.find_key(settings) is not None
 
 
@@ -248,19 +260,16 @@ def _client_of(settings: Settings) -> TellurioClient:
 
 
 def find_local(settings: Settings | None = None) -> TellurioClient | None:
-    """A client of the embedded server that runs on this machine, or None; for where nothing is configured.
-
-    Takes two seconds at most; ``local`` says how a server is known to be the right one.
-    """
-    found = local_settings(settings or resolve())
+    """A client of the embedded server on this machine, if one runs (``network.discovery``)."""
+    found = discover(settings or resolve())
     return None if found is None else _client_of(found)
 
 
 def get_default_client(settings: Settings | None = None) -> TellurioClient:
-    """The client that is used where none is passed: one a process and settings; no key is sent yet.
+    """The client that is used if none is passed, one per process and settings.
 
-    Where neither a server nor a key is configured, it is that of the embedded server on this machine.
-    Raises ConfigurationError if there is no such server either, or a setting cannot be used.
+    Without a configured server or key it is one of the embedded server on this machine. Raises ConfigurationError if
+    none runs, or if a setting cannot be used.
     """
     settings = settings or resolve()
     if (os.getpid(), settings) in _clients or is_configured(settings):
@@ -272,10 +281,9 @@ def get_default_client(settings: Settings | None = None) -> TellurioClient:
 
 
 def client_for(settings: Settings, base_url: str) -> TellurioClient | None:
-    """A client of the server at ``base_url``, if there is a key for it: for what an earlier run left behind.
+    """A client of the server at ``base_url``, or None without a usable key. Never raises.
 
-    The configured key is for the configured server alone; for another one it is the key that ``login`` stored,
-    or that of the embedded server on this machine. Never raises: what cannot be used is as good as none.
+    The configured key is for the configured server. Others get the key that ``login`` stored, the embedded one its own.
     """
     try:
         if canonical_url(base_url) == settings.url:
@@ -291,10 +299,10 @@ def client_for(settings: Settings, base_url: str) -> TellurioClient | None:
 
 
 def login(api_key: str | None = None, relogin: bool = False) -> Account:
-    """Log the default client in, as ``TellurioClient.login`` does, and with its exceptions."""
+    """``TellurioClient.login`` of the default client."""
     given = None if api_key is None else Secret(api_key)
     del api_key
     settings = resolve()
-    # Whoever gives a key means the configured server, also where none is configured yet.
+    # A given key is for the configured server, be that the default one.
     client = get_default_client(settings) if given is None else _client_of(settings)
     return client.login(given, relogin)

@@ -1,4 +1,4 @@
-"""Projects: what runs belong to. Get, create, delete, as the server answers it (``docs/api.md``)."""
+"""Projects: get, create, delete (``docs/api.md``)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from steplog.client import TellurioClient, get_default_client
 from steplog.delivery.wire import project_path, projects_path
 from steplog.errors import ServerUnavailableError
-from steplog.network.reply import Reply
+from steplog.network.response import Response
 
 __all__ = ["Project", "create_project", "delete_project", "get_project"]
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project as the server described it when it was asked.
+    """A project as the server described it.
 
-    Dates are ISO 8601 texts in UTC. ``visibility`` is RESTRICTED, TEAM, PUBLIC or OPEN. The last four are told
-    only of a project that was just created; elsewhere they are None.
+    Dates are ISO 8601 texts in UTC. ``visibility`` is RESTRICTED, TEAM, PUBLIC or OPEN. The last four fields are set
+    only by ``create_project``.
     """
 
     uuid: str
@@ -39,38 +39,36 @@ class Project:
 def get_project(namespace_slug: str, project_slug: str, client: TellurioClient | None = None) -> Project | None:
     """The project, or None if the server knows no such project or namespace.
 
-    Raises ``requests.HTTPError`` with the server's words for any other answer than success,
-    ServerUnavailableError if there is none or it describes no project.
+    Raises ``requests.HTTPError`` with the server's words for a refusal, ServerUnavailableError without an answer that
+    describes a project.
     """
-    reply = (client or get_default_client())._ask("GET", project_path(namespace_slug, project_slug))
-    return None if reply.status == 404 else _described(reply)
+    response = (client or get_default_client()).send("GET", project_path(namespace_slug, project_slug))
+    return None if response.status == 404 else _described(response)
 
 
 def create_project(
     namespace_slug: str, display_name: str, visibility: str = "TEAM", client: TellurioClient | None = None
 ) -> Project:
-    """Make a project; the server derives its slug from ``display_name``. Raises as ``get_project`` does."""
+    """Create a project, whose slug the server derives from the name. Raises as ``get_project`` does."""
     body = {"display_name": display_name, "visibility": visibility}
-    return _described((client or get_default_client())._ask("POST", projects_path(namespace_slug), body))
+    return _described((client or get_default_client()).send("POST", projects_path(namespace_slug), body))
 
 
 def delete_project(namespace_slug: str, project_slug: str, client: TellurioClient | None = None) -> None:
-    """Delete a project with its runs and their metrics. Raises as ``get_project`` does, for 404 too."""
-    _check((client or get_default_client())._ask("DELETE", project_path(namespace_slug, project_slug)))
+    """Delete a project and its runs. Raises as ``get_project`` does, also for 404."""
+    _check((client or get_default_client()).send("DELETE", project_path(namespace_slug, project_slug)))
 
 
-def _check(reply: Reply) -> None:
-    from steplog.network import reasons
-
-    # A redirect is none, whatever requests thinks: nothing was done.
-    if not 200 <= reply.status < 300:
-        raise reasons.refusal(reply.response())
+def _check(response: Response) -> None:
+    # A redirect is no success, whatever requests thinks: nothing was done.
+    if not 200 <= response.status < 300:
+        raise response.http_error()
 
 
-def _described(reply: Reply) -> Project:
-    _check(reply)
+def _described(response: Response) -> Project:
+    _check(response)
     try:
-        told: dict[str, Any] = reply.json()
+        told: dict[str, Any] = response.json()
         return Project(**{field.name: told[field.name] for field in fields(Project) if field.name in told})
     except (ValueError, TypeError, RecursionError):
-        raise ServerUnavailableError(f"{reply.url}: the answer describes no project") from None
+        raise ServerUnavailableError(f"{response.url}: the answer describes no project") from None

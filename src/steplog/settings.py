@@ -21,10 +21,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from steplog.address import canonical_url, with_port
 from steplog.default_paths import memory_directory, state_directory, user_id
 from steplog.errors import ConfigurationError
-from steplog.network.address import canonical_url, with_port
-from steplog.network.secret import Quiet, Secret
+from steplog.secret import Quiet, Secret
 
 __all__ = ["Settings", "documented", "resolve", "sources"]
 

@@ -16,8 +16,8 @@ from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Answer
 from steplog.delivery.sender import InFlight
 from steplog.errors import ServerUnavailableError
-from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.testing import HostileServer, Peer, answer
 from test_transport_tls import authority, tls
 

@@ -60,7 +60,7 @@ def _named(name: str) -> str:
 
 def _members(made: type) -> list[str]:
     own = [name for name, held in vars(made).items() if not name.startswith("_") and (callable(held) or _is_seen(held))]
-    return [name for name in own if getattr(made, name).__doc__]
+    return [name for name in own if (words := getattr(made, name).__doc__) and not words.startswith("Internal")]
 
 
 def _is_seen(held: object) -> bool:

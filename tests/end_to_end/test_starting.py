@@ -73,11 +73,11 @@ def test_a_run_whose_process_dies_within_init_is_on_the_server_once_and_crashed(
         from steplog.client import TellurioClient
 
         class Dying(TellurioClient):
-            def _ask(self, method, endpoint, *arguments, **given):
-                answer = super()._ask(method, endpoint, *arguments, **given) if {moment == "after"} else None
+            def send(self, method, endpoint, *arguments, **given):
+                answer = super().send(method, endpoint, *arguments, **given) if {moment == "after"} else None
                 if "/runs/" in endpoint:
                     {end}
-                return answer or super()._ask(method, endpoint, *arguments, **given)
+                return answer or super().send(method, endpoint, *arguments, **given)
 
         begin("cut short", client=Dying())
         """
@@ -108,9 +108,9 @@ def test_a_run_that_the_server_refuses_leaves_nothing_here(host: Host):
         from steplog.client import TellurioClient
 
         class Long(TellurioClient):
-            def _ask(self, method, endpoint, json=None, **given):
+            def send(self, method, endpoint, json=None, **given):
                 json = json | {"name": "x" * 5000} if "/runs/" in endpoint else json
-                return super()._ask(method, endpoint, json, **given)
+                return super().send(method, endpoint, json, **given)
 
         try:
             begin(client=Long())

@@ -15,7 +15,7 @@ from apart import apart
 from end_to_end.fake import FakeServer
 from end_to_end.oracle import wait_until
 from steplog.network import keys
-from steplog.network.secret import Secret
+from steplog.secret import Secret
 from steplog.testing.memory_server import Fault
 
 DEADLINE_S = 30.0

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
-from steplog.network.secret import scrubbed
+from steplog.secret import scrubbed
 from steplog.settings import Settings
 
 __all__ = [

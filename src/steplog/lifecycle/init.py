@@ -37,9 +37,8 @@ from steplog.run import Run, set_active_run
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
-    from steplog.client import TellurioClient
-    from steplog.network.account import Account
-    from steplog.network.reply import Reply
+    from steplog.client import Account, TellurioClient
+    from steplog.network.response import Response
 
 __all__ = ["init"]
 
@@ -158,8 +157,7 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 
 
 def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
-    from steplog.network import reasons
-    from steplog.network.reply import refusals
+    from steplog.network.response import http_error_types
 
     with _asking(client):
         account = _login(client)
@@ -169,17 +167,17 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     given = {"name": plan.name, "description": plan.description, "status": plan.status}
     try:
         with _asking(client):
-            reply = client._ask(
+            response = client.send(
                 "POST",
                 runs_path(plan.namespace, plan.project),
                 {key: value for key, value in given.items() if value is not None},
                 headers={"Idempotency-Key": f'"{plan.local_id}"'},
             )
-            if reply.status != 201:
-                raise reasons.refusal(reply.response())
-        told, run = _told(reply, plan.namespace)
+            if response.status != 201:
+                raise response.http_error()
+        told, run = _told(response, plan.namespace)
     except BaseException as error:
-        if isinstance(error, (*refusals(), InvalidAPIKeyError)):
+        if isinstance(error, (*http_error_types(), InvalidAPIKeyError)):
             opened.discard()
             raise
         opened.use(client)  # it may be on the server: the agent finds out
@@ -204,14 +202,14 @@ def _login(client: TellurioClient) -> Account:
 
 def _make_project(plan: Plan, client: TellurioClient) -> None:
     """Create the project if it is missing; another process may do so, too."""
-    from steplog.network.reply import refusals
+    from steplog.network.response import http_error_types
     from steplog.project import create_project, get_project
 
     if get_project(plan.namespace, plan.project, client) is not None:
         return
     try:
         create_project(plan.namespace, plan.project_name, "RESTRICTED", client)
-    except refusals() as error:
+    except http_error_types() as error:
         if get_project(plan.namespace, plan.project, client) is None:
             where = f"{plan.namespace!r} at {client.base_url}"
             words = f"the project {plan.project!r} is not in {where}, and cannot be made: {error}"
@@ -221,22 +219,22 @@ def _make_project(plan: Plan, client: TellurioClient) -> None:
 @contextmanager
 def _asking(client: TellurioClient) -> Iterator[None]:
     """Raise ServerUnavailableError for a 408, 425, 429 or 5xx, which refuses nothing."""
-    from steplog.network.reply import refusals
+    from steplog.network.response import http_error_types
 
     try:
         yield
-    except refusals() as error:
+    except http_error_types() as error:
         if error.response is None or not may_pass(error.response.status_code):
             raise
         raise ServerUnavailableError(f"{client.base_url}: {error}") from None
 
 
-def _told(reply: Reply, namespace: str) -> tuple[dict[str, Any], Run]:
+def _told(response: Response, namespace: str) -> tuple[dict[str, Any], Run]:
     try:
-        told = reply.json()
+        told = response.json()
         return told, _remote_run(told, namespace)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ServerUnavailableError(f"{reply.url}: the answer describes no run") from None
+        raise ServerUnavailableError(f"{response.url}: the answer describes no run") from None
 
 
 def _keep(plan: Plan, client: TellurioClient | None, mode: str, hint: str) -> Run:

@@ -1,12 +1,14 @@
-"""The way to a server: HTTP with one deadline an exchange, and the key that goes with it.
+"""HTTP to one server, with a deadline for each exchange.
 
-    address, secret, keys   what a server and a key are, and where they are kept
-    deadline, connection    sockets that end in time
-    incoming, pool          an answer as it comes in; the connections that are kept
-    route                   the proxy on the way
-    transport, reasons      one exchange, and why it failed, in words
-    reply                   the answer that came
-    account, local          whose key it is; the embedded server of this machine
+    transport   one exchange: key, retry, errors
+    pool        a process's connections; writes requests
+    connection  one connection; reads answers
+    deadline    sockets with a deadline, and ``abort``
+    proxy       the proxy in the environment
+    failures    why there is no answer, in words
+    response    an answer, as ours and as ``requests``'
+    keys        where the API key comes from and is stored
+    discovery   the embedded server on this machine
 
-``requests`` is imported for the answers that users get, and for refusals.
+``address`` and ``secret``, which ``settings`` needs, are above.
 """

@@ -1,47 +1,53 @@
-"""One connection to a server, or through a proxy, made to keep a deadline.
+"""One connection to a server, direct or through a proxy, and the answers on it.
 
-- connecting, the handshake and each send get the time that is left of the ``Exchange`` (``deadline``)
-- a request leaves in one piece, head and body: the server wakes up for it once
-- https goes through a proxy by a tunnel (CONNECT), http by the whole address in the request
-- a bundle of certificates is read once, and again when it has changed
+1. A request leaves in one piece, so that the server wakes up once.
+2. A proxy gets CONNECT for https, and the whole URL for http.
+3. An answer that is cut in its head, body or a chunk raises.
+4. Limits: ``Exchange.body_bytes_max`` of a body; 1 MiB of all else; 99 headers of 64 KiB.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import re
 import select
 import socket
 import ssl
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, NamedTuple
 
+from steplog.delivery.exchange import Request
 from steplog.network import deadline
-from steplog.network.incoming import Incoming
-from steplog.network.secret import Secret
+from steplog.network.proxy import Proxy
+from steplog.network.response import Response
 
-__all__ = ["Connection", "Proxy", "ProxyAddressError", "Route", "TunnelRefusedError"]
+__all__ = ["AnswerTooLargeError", "Connection", "MissingBundleError", "Route", "TunnelRefusedError", "ca_path"]
 
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+_HEAD_BYTES_MAX = 1024 * 1024
+_LINES_MAX, _LINE_BYTES_MAX = 100, 64 * 1024
+_LENGTH = re.compile("[0-9]{1,18}")
+_FRAMING = {"connection", "content-length", "keep-alive", "proxy-connection", "transfer-encoding"}
+_READ_BYTES = 16 * 1024
 
 
-class ProxyAddressError(ValueError):
-    """The address of the proxy cannot be used."""
+class AnswerTooLargeError(OSError):
+    """An answer beyond the limits."""
+
+
+class MissingBundleError(OSError):
+    """The environment names a CA bundle that does not exist."""
 
 
 class TunnelRefusedError(OSError):
-    """The proxy does not lead to the server; its status line is the argument."""
-
-
-class Proxy(NamedTuple):
-    """Where a proxy listens, and the Proxy-Authorization that it gets."""
-
-    host: str
-    port: int
-    authorization: Secret | None
+    """A proxy's refusal; the argument is its status line."""
 
 
 class Route(NamedTuple):
-    """Where a server listens, whether by TLS, and on whose word (a path; "": certifi's); the proxy on the way."""
+    """The way to a server. ``trust`` is from ``ca_path``."""
 
     tls: bool
     host: str
@@ -51,65 +57,190 @@ class Route(NamedTuple):
 
 
 class Connection:
-    """A connection over a route, made within the exchange that needs it first; one exchange at a time.
+    """A connection for one exchange at a time.
 
-    Raises what ``deadline.connect``, ``ssl`` and ``http.client`` raise; it is to be closed then.
+    Raises what ``deadline.connect``, ``ssl`` and ``http.client`` raise. Close it then.
     """
 
     def __init__(self, route: Route, exchange: deadline.Exchange) -> None:
+        self.route = route
+        self.reusable = False  # the last answer was read to its end, and the server keeps the connection open
         first = route.proxy or route
         exchange.at_proxy = route.proxy is not None
         self._sock: Any = deadline.connect(first.host, first.port, _OPTIONS, exchange)
+        self._to_shut_down = self._sock
         try:
             if route.proxy is not None and route.tls:
-                self._tunnel(route, route.proxy, exchange)
+                self._open_tunnel(route.proxy, exchange)
             exchange.at_proxy = False
             if route.tls:
-                context = _context(route.trust)
-                self._sock.settimeout(exchange.remaining())
-                self._sock = context.wrap_socket(self._sock, server_hostname=route.host.rstrip("."))
+                self._start_tls(exchange)
         except BaseException:
+            exchange.detach()
             self.close()
             raise
+        self._readable = select.poll()
+        self._readable.register(self._sock, select.POLLIN)
 
-    def _tunnel(self, route: Route, proxy: Proxy, exchange: deadline.Exchange) -> None:
-        place = f"[{route.host}]:{route.port}" if ":" in route.host else f"{route.host}:{route.port}"
-        head = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n"
+    def _start_tls(self, exchange: deadline.Exchange) -> None:
+        context = _context(self.route.trust)
+        # A second descriptor: to shut a TLS socket down disturbs the thread that uses it.
+        self._to_shut_down = self._sock.dup()
+        exchange.attach(self._to_shut_down)
+        self._sock.settimeout(exchange.remaining())
+        self._sock = context.wrap_socket(self._sock, server_hostname=self.route.host.rstrip("."))
+
+    def _open_tunnel(self, proxy: Proxy, exchange: deadline.Exchange) -> None:
+        host, port = self.route.host, self.route.port
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
         if proxy.authorization is not None:
             head += f"Proxy-Authorization: {proxy.authorization.reveal()}\r\n"
-        answer = self.ask("CONNECT", f"{head}\r\n".encode("ascii"), exchange)
+        answer, _ = self._send("CONNECT", f"{head}\r\n".encode("ascii"), exchange)
         if answer.status != 200:
             raise TunnelRefusedError(f"{answer.status} {answer.reason}")
         exchange.answered = False
 
-    def ask(self, method: str, whole: bytes, exchange: deadline.Exchange) -> Incoming:
-        """Send a request, head and body, and return its answer, of which the body is still to be read."""
-        if exchange.reused:
-            exchange.attach(self._sock)
+    def exchange(self, request: Request, url: str, data: bytes, exchange: deadline.Exchange) -> Response:
+        """Send ``data``, the whole of ``request``, and return the answer."""
+        exchange.attach(self._to_shut_down)
+        answer, headers = self._send(request.method, data, exchange)
+        body, whole = _body(answer, exchange.body_bytes_max)
+        self.reusable = whole and not answer.will_close
+        return Response(request, url, answer.status, answer.reason, headers, body)
+
+    def _send(self, method: str, data: bytes, exchange: deadline.Exchange) -> tuple[HTTPResponse, dict[str, str]]:
+        """Send ``data`` and read the head of the answer, past those of 1xx."""
         self._sock.settimeout(exchange.remaining())
         # A server may answer, and close, before it has read everything.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._sock.sendall(whole)
-        answer = Incoming(self._sock, method, exchange)
-        answer.begin()
-        return answer
+            self._sock.sendall(data)
+        received = _Received(self._sock, exchange)
+        while True:
+            answer = HTTPResponse(received, method=method)  # type: ignore[arg-type]  # all it asks for is makefile()
+            answer.begin()
+            # http.client takes "201 Crea" for a head.
+            if exchange.ended:
+                raise IncompleteRead(b"")
+            if answer.status >= 200:
+                received.in_head = False
+                if not answer.chunked:
+                    _check_length(answer, received.headers)
+                return answer, received.headers
 
     def is_open(self) -> bool:
-        """Whether an idle one can be used: the server has neither closed it nor said what nobody asked for."""
-        look = select.poll()
-        look.register(self._sock, select.POLLIN)
-        return not look.poll(0)
+        """Whether the server has neither closed the idle connection nor sent anything."""
+        return not self._readable.poll(0)
 
     def close(self) -> None:
-        """Close it; an answer that was being read is cut."""
+        """Close it. No exchange is attached any more."""
         self._sock.close()
+        self._to_shut_down.close()
+
+
+class _Receiver(io.RawIOBase):
+    """A socket whose every ``recv`` has a deadline and is counted."""
+
+    def __init__(self, sock: Any, exchange: deadline.Exchange) -> None:
+        self._sock, self._exchange = sock, exchange
+        self._left = exchange.body_bytes_max + _HEAD_BYTES_MAX
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(self._exchange.remaining())
+        count: int = self._sock.recv_into(buffer)
+        self._exchange.ended = count == 0
+        if not count:
+            self._exchange.remaining()  # raises if it was ``abort`` that ended the connection
+            return 0
+        self._exchange.answered = True
+        self._left -= count
+        if self._left < 0:
+            raise AnswerTooLargeError
+        return count
+
+
+class _Received(io.BufferedReader):
+    """What ``HTTPResponse`` takes for a socket, and the headers by lower-case name, repeated ones joined.
+
+    ``HTTPResponse`` gets only those that frame the body: it makes an e-mail of them, which takes long. ``close`` does
+    nothing, since after a 1xx another answer follows.
+    """
+
+    def __init__(self, sock: Any, exchange: deadline.Exchange) -> None:
+        super().__init__(_Receiver(sock, exchange))
+        self.headers: dict[str, str] = {}
+        self.in_head = True
+        self._lines = 0  # of this head
+
+    def makefile(self, mode: str) -> _Received:
+        return self
+
+    def close(self) -> None:
+        pass
+
+    def readline(self, size: int | None = -1) -> bytes:
+        line = super().readline(size)
+        while self.in_head:
+            self._lines += 1
+            if self._lines == 1:
+                self.headers = {}
+                return line
+            if line in (b"\r\n", b"\n", b""):
+                self._lines = 0
+                return line
+            if self._lines > _LINES_MAX or len(line) > _LINE_BYTES_MAX:
+                raise HTTPException("head too long")
+            spelled, colon, text = line.decode("latin-1").partition(":")
+            name, value = spelled.strip().lower(), text.strip()
+            if colon:
+                self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+            if colon and name in _FRAMING:
+                return f"{name}: {value}\r\n".encode("latin-1")
+            line = super().readline(size)
+        return line
+
+
+def _check_length(answer: HTTPResponse, headers: dict[str, str]) -> None:
+    """Raise HTTPException for a length that ``HTTPResponse`` reads differently, or ignores."""
+    told = headers.get("content-length")
+    if told is None or _LENGTH.fullmatch(told):
+        return
+    lengths = {length.strip() for length in told.split(",")}
+    if answer.length is None or len(lengths) > 1 or not _LENGTH.fullmatch(lengths.pop()):
+        raise HTTPException("no length")
+
+
+def _body(answer: HTTPResponse, bytes_max: int) -> tuple[bytes, bool]:
+    """At most ``bytes_max`` of the body, and whether that is all."""
+    body = bytearray()
+    while chunk := answer.read(_READ_BYTES):
+        body += chunk
+        if len(body) > bytes_max:
+            return bytes(body[:bytes_max]), False
+    if answer.length:
+        raise IncompleteRead(b"")
+    return bytes(body), True
+
+
+def ca_path() -> str:
+    """The CA bundle or directory in the environment, or "" for certifi's. Raises MissingBundleError."""
+    for variable in _CA_VARIABLES:
+        path = os.environ.get(variable)
+        if path:
+            if not os.path.exists(path):
+                raise MissingBundleError(f"{variable} names no file: {path}")
+            return path
+    return ""
 
 
 _contexts: dict[str, tuple[int, ssl.SSLContext]] = {}
 
 
 def _context(trust: str) -> ssl.SSLContext:
-    """What verifies a server; made again when the file, or the directory, has changed."""
+    """The TLS context for a CA bundle or directory, made again when that has changed."""
     if not trust:
         import certifi
 

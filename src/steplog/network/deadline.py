@@ -1,18 +1,16 @@
 """A deadline for a whole exchange, and sockets that keep it.
 
-The timeout of a socket bounds one read: a server that sends a byte now and then holds a caller for as long as it
-likes (measured: 8.5 s at a timeout of 0.5 s). Here every call that can block is given the time that is
-left, and each of them can be ended from another thread:
+A socket's timeout bounds one read: a byte now and then keeps a caller waiting. Here each call that can block gets what
+is left of the exchange:
 
-    resolve    in a thread of its own, because ``getaddrinfo`` can be neither bounded nor ended; one a name, so
-               that a resolver that hangs does not gather threads
-    connect    every address of the name in turn, within ``connect_timeout_s`` for all of them
-    send       ``sendall`` of a socket bounds the whole call by the socket's timeout
-    receive    the time that is left is set before each ``recv`` (``connection``)
-    abort      shuts the connection down through a second descriptor of it, which belongs to the exchange:
-               neither a TLS socket around the first nor its being closed meanwhile is disturbed
+    resolve    in a thread, one a name, since ``getaddrinfo`` cannot be bounded
+    connect    each address in turn, within ``connect_timeout_s`` for all
+    send       by the timeout of ``sendall``
+    receive    by a timeout set before each ``recv`` (``connection``)
 
-No lock is held across a call that can block.
+1. A socket is attached to its exchange from before it connects until it is idle or about to be closed.
+2. It is attached, detached and shut down under a lock, so that no other descriptor is shut down in its place.
+3. No lock is held across a call that can block.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -32,7 +30,7 @@ _Address = tuple[int, int, int, str, Any]
 
 
 class DeadlinePassedError(TimeoutError):
-    """The time of the exchange, or of its connecting, is over."""
+    """The exchange, or its connecting, took too long."""
 
 
 class AbortedError(ConnectionAbortedError):
@@ -40,99 +38,71 @@ class AbortedError(ConnectionAbortedError):
 
 
 class Exchange:
-    """One request and its answer under way: when it must be over, how far it is, and how it is ended."""
+    """A request and its answer under way."""
 
-    def __init__(
-        self,
-        timeout_s: float,
-        connect_timeout_s: float,
-        body_bytes_max: int,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, timeout_s: float, connect_timeout_s: float, body_bytes_max: int) -> None:
         self.timeout_s, self.connect_timeout_s, self.body_bytes_max = timeout_s, connect_timeout_s, body_bytes_max
-        self._monotonic = monotonic
-        self._end = monotonic() + timeout_s
-        self._connect_end = self._end
-        self._handle: socket.socket | None = None
-        self._lock = threading.RLock()
-        self._aborted = False
-        self.bell: SimpleQueue[None] = SimpleQueue()
-        # Resolving and connecting: the time for it is over sooner, and a failure has other words.
-        self.connecting = False
-        # Whether it is on the way to and through a proxy, and not beyond: a failure is the proxy's then.
-        self.at_proxy = False
-        # Whether the connection was used before, whether a byte of this answer came, and whether the server's end
-        # of the connection did.
-        self.reused = self.answered = self.ended = False
+        self._end = self._connect_end = time.monotonic() + timeout_s
+        self._sock: socket.socket | None = None
+        self._lock = threading.RLock()  # a signal handler may call ``abort``
+        self.bell: SimpleQueue[None] = SimpleQueue()  # name resolved, or aborted
+        self.aborted = False
+        self.connecting = False  # or resolving
+        self.at_proxy = False  # not beyond it yet: a failure is the proxy's
+        self.reused = False  # on a connection that was idle
+        self.answered = False  # a byte of the answer came
+        self.ended = False  # the server closed its side
         self.repeated = False
 
     def again(self) -> None:
-        """Begin once more, in the same time, on a new connection."""
+        """Begin again on a new connection, with the same deadline."""
         self.connecting = self.reused = self.answered = self.ended = False
         self.repeated = True
 
     @property
-    def aborted(self) -> bool:
-        """Whether ``abort`` was called."""
-        return self._aborted
-
-    @property
     def stale(self) -> bool:
-        """Whether it failed on a kept connection, before a byte of an answer, with time left for another one."""
-        return self.reused and not self.answered and not self._aborted and self._monotonic() < self._end
+        """Whether a connection that was idle brought no byte, and there is time for another."""
+        return self.reused and not self.answered and not self.aborted and time.monotonic() < self._end
 
     def remaining(self) -> float:
-        """The seconds that are left, above zero. Raises AbortedError, DeadlinePassedError."""
-        if self._aborted:
+        """Seconds left, above zero. Raises AbortedError, DeadlinePassedError."""
+        if self.aborted:
             raise AbortedError
-        left = (self._connect_end if self.connecting else self._end) - self._monotonic()
+        left = (self._connect_end if self.connecting else self._end) - time.monotonic()
         if left <= 0:
             raise DeadlinePassedError
         return left
 
     def begin_connect(self) -> None:
-        """Until ``connecting`` is False again, ``connect_timeout_s`` at most."""
+        """Until ``connecting`` is False, ``connect_timeout_s`` are left at most."""
         self.connecting = True
-        self._connect_end = min(self._end, self._monotonic() + self.connect_timeout_s)
+        self._connect_end = min(self._end, time.monotonic() + self.connect_timeout_s)
 
     def attach(self, sock: socket.socket) -> None:
-        """This is the connection to shut down on ``abort``. Raises AbortedError if that was called already."""
-        handle = socket.fromfd(sock.fileno(), sock.family, sock.type, sock.proto)
-        self._swap(handle)
-        if self._aborted:
+        """Have ``abort`` shut this socket down. Raises AbortedError if it already ran."""
+        with self._lock:
+            self._sock = sock
+        if self.aborted:
             raise AbortedError
 
+    def detach(self) -> None:
+        """Have ``abort`` leave the socket alone."""
+        with self._lock:
+            self._sock = None
+
     def abort(self) -> None:
-        """End the exchange, from any thread and from a signal handler; what it blocks in returns at once."""
-        self._aborted = True
+        """End the exchange at once, from any thread or a signal handler."""
+        self.aborted = True
         self.bell.put(None)
-        with self._lock:
-            if self._handle is not None:
-                _shut(self._handle)
-
-    def close(self) -> None:
-        """Let go of the connection, which may live on in the pool."""
-        self._swap(None)
-
-    def _swap(self, handle: socket.socket | None) -> None:
-        # Under the lock, so that no descriptor is closed between its look-up and its shutdown.
-        with self._lock:
-            before, self._handle = self._handle, handle
-            if before is not None:
-                before.close()
-
-
-def _shut(handle: socket.socket) -> None:
-    # OSError: it is not connected any more, the other side was quicker.
-    with contextlib.suppress(OSError):
-        handle.shutdown(socket.SHUT_RDWR)
+        with self._lock, contextlib.suppress(OSError):  # not connected
+            if self._sock is not None:
+                self._sock.shutdown(socket.SHUT_RDWR)
 
 
 def connect(host: str, port: int, options: Iterable[Any], exchange: Exchange) -> socket.socket:
-    """A connected socket whose timeout is what is left of the exchange.
+    """A connected socket, attached to the exchange. Raises OSError.
 
-    Each address gets an equal share of what is left of ``connect_timeout_s``, so that one that swallows
-    packets leaves time for the next. Raises OSError, of it AbortedError and DeadlinePassedError.
+    Each address gets an equal share of the time, so that one that swallows packets leaves some for the next.
     """
     exchange.begin_connect()
     addresses = resolve_name(host, port, exchange)
@@ -157,15 +127,15 @@ def _dial(address: _Address, timeout_s: float, options: Iterable[Any], exchange:
         sock.settimeout(timeout_s)
         sock.connect(address[4])
         exchange.connecting = False
-        sock.settimeout(exchange.remaining())
-    except OSError:
+    except BaseException:
+        exchange.detach()
         sock.close()
         raise
     return sock
 
 
 class _Lookup:
-    """A name being resolved, and those who wait for it."""
+    """A name lookup, and the bells of the exchanges that wait for it."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
@@ -186,13 +156,13 @@ _lookups: dict[tuple[int, str, int], _Lookup] = {}
 
 
 def resolve_name(host: str, port: int, exchange: Exchange) -> list[_Address]:
-    """The addresses of a name, in the time that the exchange has. Raises OSError as ``connect`` does."""
+    """The addresses of a name. Raises OSError."""
     try:
         return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]
     except (OSError, ValueError):
         pass
     mine = _Lookup(host, port)
-    # The process is in the key: the thread of a lookup that a fork copied is not there.
+    # By process: a forked child has its parent's entry, and not its thread.
     lookup = _lookups.setdefault((os.getpid(), host, port), mine)
     lookup.waiters.append(exchange.bell)
     if lookup is mine:
@@ -212,5 +182,5 @@ def _start(lookup: _Lookup) -> None:
     try:
         threading.Thread(target=lookup.run, name="steplog-resolve", daemon=True).start()
     except RuntimeError:
-        # No new thread late in the life of an interpreter (3.12) or past a limit of processes.
+        # No new thread at interpreter shutdown (3.12), or beyond a limit.
         lookup.run()

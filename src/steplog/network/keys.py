@@ -1,31 +1,28 @@
-"""Where the API key comes from, and where ``login`` keeps it.
+"""Where the API key comes from, and where ``login`` stores it.
 
     argument > STEPLOG_API_KEY > TELLURIO_API_KEY > stored key of this server
 
-The key file is ``keys.json`` in the state directory (``STEPLOG_DIR``, else the user's)::
+``keys.json`` in the state directory (``STEPLOG_DIR``, else the user's)::
 
     {"<base URL>": "<key>", ...}
 
-0600, in a directory that nobody else may write in, replaced as a whole. A link, a file of another user or one
-that others may read or write is refused, not repaired: whoever made it so may have read it. Two logins to two
-servers in the same instant may keep one of the two; the other logs in again.
-
-A key is 1 to 4,096 visible ASCII characters: anything else cannot stand in a header, and the libraries below
-would say so in a message that holds the key. So it is looked at here first.
+1. Mode 0600, in a directory that nobody else may write in, replaced as a whole.
+2. A link, another user's file, or one that others may read or write is refused: the keys may be known.
+3. Of two logins in the same instant, one may not be stored.
+4. A key is 1 to 4,096 visible ASCII characters, checked before a library could quote it.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from steplog.errors import ConfigurationError
 from steplog.instance import private_directory, write_private
-from steplog.network.secret import Quiet, Secret
+from steplog.secret import Quiet, Secret
 from steplog.settings import Settings, sources
 
 __all__ = ["check_key", "find_key", "key_path", "other_key", "store_key", "stored_key"]
@@ -36,7 +33,7 @@ _FILE_BYTES_MAX = 1024 * 1024
 
 
 def check_key(key: Secret, source: str) -> Secret:
-    """The key itself. Raises ConfigurationError, with the source and without the key, if it cannot be sent."""
+    """``key``. Raises ConfigurationError, without quoting it, if it cannot be sent."""
     fault = _fault(key)
     if fault:
         raise ConfigurationError(f"the API key ({source}) {fault}; was it copied whole?")
@@ -58,10 +55,7 @@ def _fault(key: Secret) -> str:
 
 
 def find_key(settings: Settings) -> tuple[Secret, str] | None:
-    """The key for ``settings.url`` and where it was found, or None where there is none.
-
-    Raises ConfigurationError for a key that cannot be sent and a key file that cannot be trusted.
-    """
+    """The key for ``settings.url``, and its source. Raises ConfigurationError for a bad key or key file."""
     if settings.api_key is not None:
         source = sources(settings)["api_key"]
         return check_key(settings.api_key, source), source
@@ -70,12 +64,9 @@ def find_key(settings: Settings) -> tuple[Secret, str] | None:
     return None if key is None else (check_key(key, f"file {path}"), f"file {path}")
 
 
-def other_key(settings: Settings, refused: Secret | None, environ: Mapping[str, str] | None = None) -> Secret | None:
-    """A key that is not the refused one, where the environment or the key file has one by now.
-
-    ``environ`` is ``os.environ`` if not given. Raises ConfigurationError as ``find_key`` does.
-    """
-    environ = Quiet(os.environ if environ is None else environ)
+def other_key(settings: Settings, refused: Secret | None) -> Secret | None:
+    """Another key than the refused one, if there is one now. Raises as ``find_key`` does."""
+    environ = Quiet(os.environ)
     for variable in _KEY_VARIABLES:
         key = Secret(environ.get(variable, ""))
         if key not in (Secret(""), refused):
@@ -86,23 +77,17 @@ def other_key(settings: Settings, refused: Secret | None, environ: Mapping[str, 
 
 
 def key_path(directory: Path) -> Path:
-    """The key file in a state directory."""
+    """The key file in the state directory."""
     return directory / "keys.json"
 
 
 def stored_key(path: Path, base_url: str) -> Secret | None:
-    """The key that ``store_key`` kept for this server, or None.
-
-    Raises ConfigurationError if the file is a link, another user's, readable by others, or damaged.
-    """
+    """The stored key. Raises ConfigurationError if the file is refused or damaged."""
     return _read(path).get(base_url)
 
 
 def store_key(path: Path, base_url: str, key: Secret | None) -> None:
-    """Keep the key for this server, or forget it (None); the keys of other servers stay.
-
-    Raises ConfigurationError as ``stored_key`` does, OSError where the file cannot be written.
-    """
+    """Store the server's key, or remove it (None). Raises as ``stored_key`` does, and OSError."""
     keys = _read(path)
     if keys.get(base_url) == key:
         return
@@ -118,7 +103,7 @@ def _encoded(keys: dict[str, Secret]) -> bytes:
 
 
 def _read(path: Path) -> dict[str, Secret]:
-    # A pipe under this name must not block us, a link must not lead us elsewhere.
+    # O_NONBLOCK: for a FIFO.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags)

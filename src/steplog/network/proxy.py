@@ -1,9 +1,8 @@
-"""The proxy on the way to a server. Imported only where the environment names one.
+"""The proxy for a server, from the environment.
 
-``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, in lower case first, mean what ``requests`` takes them
-for: NO_PROXY holds hosts with or without a port, the ends of their names, addresses, IPv4 networks (CIDR), or "*". An
-address without a scheme is one of http. A proxy is spoken to in clear; one of SOCKS, of TLS, or without a host cannot
-be used, and is not bypassed.
+``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, lower case first, mean what they mean to ``requests``.
+NO_PROXY lists hosts with or without a port, domain suffixes, addresses, IPv4 networks, or "*". A proxy for SOCKS, over
+TLS or without a host is refused, not bypassed.
 """
 
 from __future__ import annotations
@@ -11,17 +10,32 @@ from __future__ import annotations
 import os
 import socket
 from base64 import b64encode
+from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-from steplog.network.connection import Proxy, ProxyAddressError
-from steplog.network.secret import Secret
+from steplog.secret import Secret
 
-__all__ = ["proxy_for"]
+__all__ = ["Proxy", "ProxyAddressError", "proxy_for"]
+
+
+class ProxyAddressError(ValueError):
+    """The address of the proxy cannot be used."""
+
+
+class Proxy(NamedTuple):
+    """Where a proxy listens, and its Proxy-Authorization."""
+
+    host: str
+    port: int
+    authorization: Secret | None
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy through which ``url`` is asked, if any. Raises ProxyAddressError."""
+    """The proxy for ``url``, if any. Raises ProxyAddressError."""
+    if not any(name[-6:].lower() == "_proxy" for name in os.environ):
+        return None
+    from urllib.request import getproxies
+
     server = urlsplit(url)
     host = server.hostname or ""
     if _is_direct(server, host):
@@ -38,15 +52,17 @@ def _proxy(text: str) -> Proxy:
         parts = urlsplit(text if "://" in text else f"http://{text.lstrip('/')}")
         host, port = parts.hostname if parts.scheme == "http" else None, parts.port or 80
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        known = b64encode(f"{user}:{password}".encode("latin-1")).decode("ascii")
+        credentials = b64encode(f"{user}:{password}".encode("latin-1")).decode("ascii")
     except ValueError:
         host = None
     if not host:
         raise ProxyAddressError
-    return Proxy(host, port, Secret(f"Basic {known}") if user else None)
+    return Proxy(host, port, Secret(f"Basic {credentials}") if user else None)
 
 
 def _is_direct(server: SplitResult, host: str) -> bool:
+    from urllib.request import proxy_bypass
+
     listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     names = [name for name in listed.replace(" ", "").split(",") if name]
     address = _ipv4(host)
@@ -55,7 +71,7 @@ def _is_direct(server: SplitResult, host: str) -> bool:
     else:
         places = (f".{host}", f".{host}:{server.port}")
         found = any(place.endswith(f".{name.lstrip('.')}") for name in names for place in places)
-    return found or bool(proxy_bypass(host))
+    return found or proxy_bypass(host)
 
 
 def _ipv4(text: str) -> int | None:

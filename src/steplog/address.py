@@ -1,19 +1,19 @@
-"""A server's address: what is one, how it is written, and whether the key may go there in clear."""
+"""A server's address: its canonical form and its parts."""
 
 from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["canonical_url", "is_loopback", "with_port"]
+__all__ = ["canonical_url", "endpoint", "is_loopback", "with_port"]
 
 _PORTS = {"http": 80, "https": 443}
 
 
 def canonical_url(text: str) -> str:
-    """A server's address as it is compared, stored and shown: lower case, no default port, no trailing slash.
+    """The address as it is compared, stored and shown: lower case, no default port, no trailing slash.
 
-    Raises ValueError, without repeating the address, which may hold a password.
+    Raises ValueError that does not quote the address, which may hold a password.
     """
     if not text.isascii() or any(character <= " " or character == "\x7f" for character in text):
         raise ValueError("an address has neither spaces nor characters beyond ASCII")
@@ -31,8 +31,14 @@ def canonical_url(text: str) -> str:
     return f"{scheme}://{shown}{'' if port in (None, _PORTS[scheme]) else f':{port}'}{parts.path.rstrip('/')}"
 
 
+def endpoint(url: str) -> tuple[bool, str, int]:
+    """Whether a canonical address is one of TLS, its host, and its port."""
+    parts = urlsplit(url)
+    return parts.scheme == "https", parts.hostname or "", parts.port or _PORTS[parts.scheme]
+
+
 def is_loopback(url: str) -> bool:
-    """Whether an address is one of this machine's own: localhost, 127.0.0.0/8 or ::1."""
+    """Whether the host is localhost, in 127.0.0.0/8, or ::1."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -41,7 +47,7 @@ def is_loopback(url: str) -> bool:
 
 
 def with_port(address: str, port: int | str | None) -> str:
-    """The address with the port, where it has none of its own. Raises ValueError if it has another one."""
+    """The address with the port, unless it has one. Raises ValueError if it has another one."""
     if port in (None, ""):
         return address
     own = urlsplit(address).port

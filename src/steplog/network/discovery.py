@@ -1,8 +1,7 @@
-"""Finding the embedded server on this machine, for where neither a server nor a key is configured.
+"""Finds the embedded server on this machine.
 
-The state file (``instance``) says where it listens and with which key. Ports are taken over and files stay behind,
-so the key is sent only after whoever listens there has proved, over a number used once, that it knows the secret
-in that file: ``GET /api/v0/instance/?nonce=…`` without a key, answered with an HMAC.
+The state file (``instance``) holds its address and key, but may be stale, and another process may have the port. So
+``GET /api/v0/instance/?nonce=…`` goes first, without the key, and the answer must prove the file's secret by an HMAC.
 """
 
 from __future__ import annotations
@@ -14,29 +13,26 @@ from dataclasses import replace
 import msgspec
 
 from steplog import instance
+from steplog.address import canonical_url, is_loopback
 from steplog.delivery.exchange import Request
 from steplog.delivery.wire import API
 from steplog.errors import ServerUnavailableError
-from steplog.network.address import canonical_url, is_loopback
-from steplog.network.secret import Secret
 from steplog.network.transport import HTTPTransport
+from steplog.secret import Secret
 from steplog.settings import Settings
 
-__all__ = ["local_settings"]
+__all__ = ["discover"]
 
 _TIMEOUT_S = 2.0
 
 
-class _Told(msgspec.Struct):
+class _Proof(msgspec.Struct):
     instance: str
     proof: str
 
 
-def local_settings(settings: Settings) -> Settings | None:
-    """The settings with the address and the key of the server on this machine, if there is one that proves itself.
-
-    Takes two seconds at most.
-    """
+def discover(settings: Settings) -> Settings | None:
+    """``settings`` with that server's address and key, or None. Takes at most two seconds."""
     found = instance.read(instance.state_path(settings.dir))
     if found is None:
         return None
@@ -54,7 +50,7 @@ def _proves(url: str, found: instance.Instance) -> bool:
     transport = HTTPTransport(url, lambda: None, connect_timeout_s=_TIMEOUT_S)
     try:
         answer = transport.exchange(Request("GET", f"{API}/instance/?nonce={nonce}"), _TIMEOUT_S)
-        told = msgspec.json.decode(answer.body, type=_Told)
+        told = msgspec.json.decode(answer.body, type=_Proof)
     except (ServerUnavailableError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     finally:

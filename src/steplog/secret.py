@@ -1,8 +1,7 @@
-"""A text that must not be seen: the API key on its way from where it is kept to the header that carries it.
+"""``Secret``: the API key, from where it is read to the header that carries it.
 
-No ``repr``, no message and no pickle shows it. A traceback may show the variables of every frame, and may be
-sent anywhere (``traceback.TracebackException(capture_locals=True)``, rich, Sentry): so a key becomes a ``Secret``
-where it is read, and its text is in no variable of a frame that something can be raised from.
+Crash reporters send the variables of a traceback's frames (``capture_locals=True``, rich, Sentry). So a key becomes a
+``Secret`` where it is read, and its text is in no variable of a frame that an exception may leave.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ _known: WeakValueDictionary[int, Secret] = WeakValueDictionary()
 
 
 class Secret:
-    """A text that no ``repr``, no message and no pickle shows; ``reveal()`` gives it to whoever sends it."""
+    """A text that no ``repr`` and no pickle shows."""
 
     __slots__ = ("__weakref__", "_spelled", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._spelled: tuple[str, ...] = ()  # as it is, and as others write it; made when it is looked for first
+        self._spelled: tuple[str, ...] = ()  # by ``hidden_in``
         _known[id(self)] = self
 
     def reveal(self) -> str:
-        """The text itself. Keep it in no variable: a traceback may show the variables of a frame."""
+        """The text. Keep it in no variable, which a traceback may show."""
         return self._text
 
     def hidden_in(self, text: str, characters_min: int = _SECRET_CHARACTERS_MIN) -> str:
-        """The text with "***" for this one, also as ``repr``, JSON and URLs have it; one that is shorter stays."""
+        """``text`` with "***" for this secret, also as ``repr``, JSON and URLs spell it. A shorter secret stays."""
         if len(self._text) < characters_min:
             return text
         if not self._spelled:
@@ -62,7 +61,7 @@ class Secret:
 
 
 class Quiet(Mapping[str, str]):
-    """An environment that does not show the keys in it when a traceback shows the variables of a frame."""
+    """An environment whose ``repr`` shows no key."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
@@ -81,7 +80,7 @@ class Quiet(Mapping[str, str]):
 
 
 def scrubbed(text: str, environ: Mapping[str, str]) -> str:
-    """The text without any key that this process knows or that is in ``environ``."""
+    """``text`` without the keys of this process and of ``environ``."""
     secrets = [*_known.values(), *(Secret(environ.get(name, "")) for name in _VARIABLES)]
     for secret in sorted(secrets, key=lambda one: -len(one.reveal())):
         text = secret.hidden_in(text)

@@ -1,0 +1,81 @@
+"""Why there is no answer, in a few words that are safe to show.
+
+Exceptions may quote headers and proxy passwords. Only OpenSSL's words on a certificate, the text of an errno and a
+proxy's status line are passed on.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import os
+import socket
+import ssl
+
+from steplog.network import deadline
+from steplog.network.connection import AnswerTooLargeError, MissingBundleError, TunnelRefusedError
+from steplog.network.proxy import ProxyAddressError
+from steplog.printable import printable
+
+__all__ = ["NETWORK_ERRORS", "reason"]
+
+# What http.client, ssl and sockets raise.
+NETWORK_ERRORS = (http.client.HTTPException, OSError, ValueError)
+_TLS_CHARACTERS_MAX = 200
+_TUNNEL_CHARACTERS_MAX = 80
+
+
+def reason(error: BaseException, exchange: deadline.Exchange) -> str:
+    """Why the exchange has failed."""
+    if exchange.aborted:
+        return "ended before the answer came"
+    words = _deadline(error, exchange) or _tls(error) or _unreachable(error) or _not_http(error, exchange)
+    words = words or f"failed ({type(error).__name__})"
+    return f"proxy: {words}" if exchange.at_proxy else words
+
+
+def _deadline(error: BaseException, exchange: deadline.Exchange) -> str:
+    if not isinstance(error, TimeoutError):
+        return ""
+    if exchange.connecting:
+        return f"no connection within {min(exchange.connect_timeout_s, exchange.timeout_s):g} s"
+    return f"timed out after {exchange.timeout_s:g} s"
+
+
+def _tls(error: BaseException) -> str:
+    if isinstance(error, MissingBundleError):
+        return str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not trusted: {printable(error.verify_message, _TLS_CHARACTERS_MAX)}"
+    if isinstance(error, ssl.SSLEOFError):
+        return "TLS: the connection was closed"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {printable(error.reason or 'failed', _TLS_CHARACTERS_MAX).replace('_', ' ').lower()}"
+    return ""
+
+
+def _unreachable(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror):
+        return "name does not resolve"
+    if isinstance(error, AnswerTooLargeError):
+        return "answer too large"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "closed without an answer"
+    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
+        return "connection reset"
+    if isinstance(error, TunnelRefusedError):
+        return printable(str(error), _TUNNEL_CHARACTERS_MAX)
+    if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return ""
+
+
+def _not_http(error: BaseException, exchange: deadline.Exchange) -> str:
+    if isinstance(error, ProxyAddressError):
+        return "proxy address cannot be used"
+    # IncompleteRead is also a chunk size that is no number.
+    if isinstance(error, http.client.IncompleteRead) and exchange.ended:
+        return "answer cut short"
+    return "answer is not HTTP" if isinstance(error, http.client.HTTPException) else ""

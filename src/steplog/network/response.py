@@ -1,0 +1,101 @@
+"""An answer, as ours and as the ``requests.Response`` that users get.
+
+``requests`` is imported for the first of those and for the first refusal, not by a run that is not refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from steplog.delivery.exchange import Request
+from steplog.printable import printable
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["DEFAULT_HEADERS", "Response", "http_error", "http_error_types"]
+
+DEFAULT_HEADERS = {"User-Agent": "steplog", "Accept": "*/*", "Accept-Encoding": "identity"}
+_WORDS_CHARACTERS_MAX = 500
+
+
+class Response(NamedTuple):
+    """An answer, its headers by lower-case name."""
+
+    request: Request
+    url: str
+    status: int
+    reason: str
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The parsed body. Raises ValueError, RecursionError."""
+        return json.loads(self.body)
+
+    def to_requests(self) -> requests.Response:
+        """The same as a ``requests.Response``."""
+        import requests
+
+        asked = self.request
+        made = requests.Response()
+        headers = {**DEFAULT_HEADERS, **asked.headers}
+        made.request = requests.Request(asked.method, self.url, headers, data=asked.body).prepare()
+        made.url, made.status_code, made.reason = str(made.request.url), self.status, self.reason
+        made.headers.update(self.headers)
+        made.encoding = requests.utils.get_encoding_from_headers(made.headers)
+        made.raw = io.BytesIO(self.body)
+        made.content  # noqa: B018 - reads it
+        return made
+
+    def http_error(self) -> requests.HTTPError:
+        """The error to raise for this answer."""
+        return http_error(self.to_requests())
+
+
+def http_error(response: requests.Response) -> requests.HTTPError:
+    """An error with status, request and the server's words."""
+    import requests
+
+    asked = f"{response.request.method} {urlsplit(response.url).path}"
+    words = _words(response.content) or _phrase(response.status_code)
+    return requests.HTTPError(f"{response.status_code} for {asked}: {words}", response=response)
+
+
+def http_error_types() -> tuple[type[requests.HTTPError], ...]:
+    """``requests.HTTPError``, to catch; nothing while ``requests`` is not imported."""
+    error = getattr(sys.modules.get("requests"), "HTTPError", None)
+    return () if error is None else (error,)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _words(body: bytes) -> str:
+    """The texts in a JSON answer of Django REST framework: a detail, or one for each field."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    return printable(" ".join("; ".join(_sentences(told)).split()), _WORDS_CHARACTERS_MAX)
+
+
+def _sentences(told: object, field: str = "") -> Iterator[str]:
+    if isinstance(told, dict):
+        for name, inner in told.items():
+            yield from _sentences(inner, "" if name in ("detail", "non_field_errors") else str(name))
+    elif isinstance(told, list):
+        for inner in told:
+            yield from _sentences(inner, field)
+    elif told is not None:
+        yield f"{field}: {told}" if field else str(told)
