@@ -20,18 +20,23 @@ TEST_LINES_MAX = 600  # a list of cases is read from one end to the other, not h
 FUNCTION_LINES_MAX = 60
 
 # A folder, or a file at the top, and what of steplog it may import. Arrows run one way: run -> delivery -> journal.
-BASE = {"errors", "settings", "instance", "default_paths"}
+BASE = {"errors", "settings", "instance", "default_paths", "private_files", "file_lock"}
 ARROWS = {
-    "journal": {"errors", "journal"},
+    "journal": {"errors", "private_files", "file_lock", "journal"},
     "delivery": {*BASE, "journal", "delivery"},
-    "server": {"errors", "instance", "journal.slot", "journal.range", "delivery.wire", "server"},
-    "cli": {"<public>", "errors", "instance", "settings", "server", "cli"},
+    "server": {
+        *("errors", "instance", "private_files", "file_lock"),
+        *("journal.slot", "journal.range", "delivery.wire", "server"),
+    },
+    "cli": {"<public>", "errors", "instance", "settings", "file_lock", "server", "cli"},
     "integrations": {"<public>"},
     "__main__": {"cli"},
     "errors": set(),
-    "network": {"errors", "settings", "instance", "delivery.exchange", "delivery.wire", "network"},
+    "network": {"errors", "settings", "instance", "private_files", "delivery.exchange", "delivery.wire", "network"},
     "settings": {"errors", "default_paths", "network.address", "network.secret"},
-    "instance": {"errors", "default_paths"},
+    "instance": {"errors", "default_paths", "private_files"},
+    "private_files": {"errors"},
+    "file_lock": set(),
     "default_paths": set(),
     "testing": {*BASE, "journal", "delivery", "server", "testing", "<public>"},
     "top": {*BASE, "journal", "delivery", "network", "<top>"},

@@ -77,7 +77,7 @@ def _position_reused_after_a_fork() -> None:
 def _unlocked_in_the_child() -> None:
     import fcntl
 
-    from steplog.journal.locks import FileLock
+    from steplog.file_lock import FileLock
 
     def release(self: Any) -> None:
         descriptor, self._descriptor = self._descriptor, None

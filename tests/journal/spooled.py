@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 
 from steplog.journal import slot
-from steplog.journal.directories import JournalRoots, RunPaths, make_private, new_id
+from steplog.journal.directories import JournalRoots, RunPaths, new_id
 from steplog.journal.files import Files
 from steplog.journal.journal import Journal
 from steplog.journal.open_journal import OpenJournal
 from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
+from steplog.private_files import make_private
 
 LOCK = threading.RLock()
 MEMORY_BYTES = 64 * 1024 * 1024

@@ -15,19 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steplog.errors import ConfigurationError
+from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import (
-    JournalRoots,
-    Unchanged,
-    derived_local_id,
-    host_id,
-    make_private,
-    new_id,
-    private_file,
-    remove_tree,
-)
-from steplog.journal.locks import FileLock
+from steplog.journal.directories import JournalRoots, Unchanged, derived_local_id, host_id, new_id
 from steplog.journal.opening import Disk, open_writer
+from steplog.private_files import make_private, remove_tree, write_private
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
 
@@ -247,13 +239,13 @@ def test_a_file_is_replaced_as_a_whole_and_a_link_in_its_place_is_not_followed(t
     target, path = tmp_path / "target", tmp_path / "file"
     target.write_bytes(b"theirs")
     path.symlink_to(target)
-    private_file(path, b"ours")
+    write_private(path, b"ours")
     assert (path.read_bytes(), target.read_bytes()) == (b"ours", b"theirs")
     assert mode(path) == 0o600
     assert not path.is_symlink()
     (tmp_path / "directory").mkdir()
     with pytest.raises(OSError):  # noqa: PT011
-        private_file(tmp_path / "directory", b"ours")
+        write_private(tmp_path / "directory", b"ours")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["directory", "file", "target"]
 
 

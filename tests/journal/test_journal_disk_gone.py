@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from journal.spooled import LOCK, Machine, deliver_all, read_all
+from steplog.file_lock import FileLock
 from steplog.journal.directories import JournalRoots
-from steplog.journal.locks import FileLock
 from steplog.journal.memory_repair import Liveness
 from steplog.journal.opening import Disk, open_journal
 
@@ -195,7 +195,7 @@ def test_liveness_is_a_lock_and_neither_a_name_nor_a_directory(tmp_path: Path):
 
 def test_a_forked_child_keeps_nothing_open_that_liveness_has_seen(tmp_path: Path):
     """Else the lock that its parent takes later would outlive the parent."""
-    from steplog.journal.locks import close_inherited
+    from steplog.file_lock import close_inherited
 
     held = FileLock.take(tmp_path / "alive")
     assert held is not None

@@ -23,8 +23,9 @@ from journal.processes import (
     until,
 )
 from journal.storm import call_of
-from steplog.journal.directories import JournalRoots, RunPaths, new_id, remove_tree
-from steplog.journal.locks import close_inherited
+from steplog.file_lock import close_inherited
+from steplog.journal.directories import JournalRoots, RunPaths, new_id
+from steplog.private_files import remove_tree
 
 KILLS = int(os.environ.get("STEPLOG_KILLS", "30"))
 FORKS = int(os.environ.get("STEPLOG_FORKS", "60"))

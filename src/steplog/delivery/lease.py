@@ -25,12 +25,13 @@ from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.order import RunAddress
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
+from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import RunPaths, Unchanged, remove_tree
-from steplog.journal.locks import FileLock
+from steplog.journal.directories import RunPaths, Unchanged
 from steplog.journal.manifest import Manifest
 from steplog.journal.open_journal import OpenJournal
 from steplog.journal.opening import Disk, OpenWriter, open_journal
+from steplog.private_files import remove_tree
 
 __all__ = ["Lease"]
 

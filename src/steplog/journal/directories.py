@@ -30,8 +30,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
-import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,7 +37,8 @@ from pathlib import Path
 from time import time_ns
 
 from steplog.errors import ConfigurationError
-from steplog.journal.locks import FileLock
+from steplog.file_lock import FileLock
+from steplog.private_files import make_private, remove_tree, write_private
 
 __all__ = [
     "JournalRoots",
@@ -47,10 +46,7 @@ __all__ = [
     "Unchanged",
     "derived_local_id",
     "host_id",
-    "make_private",
     "new_id",
-    "private_file",
-    "remove_tree",
 ]
 
 _log = logging.getLogger("steplog")
@@ -86,7 +82,7 @@ class RunPaths:
         """
         with contextlib.suppress(OSError):
             if self.memory is not None and writer is not None:
-                private_file(self.memory / "agent", writer.encode())
+                write_private(self.memory / "agent", writer.encode())
             elif self.memory is not None and (lock := FileLock.take(self.memory / "agent")) is not None:
                 os.truncate(self.memory / "agent", 0)
                 return [lock]
@@ -235,49 +231,6 @@ class Unchanged:
         self._seen = [(one.st_ino, one.st_mtime_ns) for one in found]
         settled = self._clock() - _SETTLED_NS
         return self._seen == before and all(one.st_mtime_ns < settled for one in found)
-
-
-def make_private(path: Path) -> None:
-    """Make a directory that is ours alone, or check that it is.
-
-    Raises ConfigurationError when it is a symlink, somebody else's or open to others, OSError when it cannot be made.
-    """
-    for parent in reversed(path.parents):
-        if not parent.exists():
-            parent.mkdir(mode=0o700, exist_ok=True)  # else an open umask would let others put another `path` there
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-        path.chmod(0o700)  # whatever the umask
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise ConfigurationError(
-            f"{path} is not a directory of its own (a link, a file?); steplog writes nothing there"
-        )
-    if found.st_uid != os.geteuid():
-        raise ConfigurationError(f"{path} belongs to another user; steplog writes nothing there")
-    if found.st_mode & 0o022:
-        raise ConfigurationError(f"{path} can be written by others; `chmod 700` it, and steplog will use it")
-
-
-def private_file(path: Path, data: bytes) -> None:
-    """Put a file of ours at ``path``, whole or not at all, replacing what is there. Raises OSError."""
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(scratch, flags, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(data)
-        scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
-
-
-def remove_tree(path: Path | None) -> None:
-    """Remove a directory of ours with all that is in it, as far as that goes."""
-    if path is not None and path.is_dir():  # rmtree opens whatever it is, and waits for the other end of a pipe
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def new_id() -> str:

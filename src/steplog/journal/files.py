@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from steplog.journal.directories import make_private, private_file, remove_tree
+from steplog.private_files import make_private, remove_tree, write_private
 
 __all__ = ["Files"]
 
@@ -110,7 +110,7 @@ class Files:
 
     def replace(self, path: Path, data: bytes) -> None:
         """Put a file of ours there, whole or not at all, in the place of what is there; not synced."""
-        private_file(path, data)
+        write_private(path, data)
 
     def names(self, directory: Path) -> list[str]:
         """What is in the directory."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from steplog.errors import ConfigurationError
+from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES
-from steplog.journal.directories import make_private, remove_tree
-from steplog.journal.locks import FileLock
 from steplog.journal.mapping import map_file
+from steplog.private_files import make_private, remove_tree
 
 __all__ = ["make_in_memory", "make_on_disk", "map_cursor"]
 

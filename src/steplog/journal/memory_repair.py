@@ -19,7 +19,6 @@ file that it saw, and goes over to the new one when the old one is free.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import mmap
 import os
@@ -27,14 +26,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from steplog.errors import ConfigurationError
+from steplog.file_lock import FileLock
 from steplog.journal.append import Segment
-from steplog.journal.directories import Unchanged, make_private
-from steplog.journal.locks import FileLock
+from steplog.journal.directories import Unchanged
 from steplog.journal.writer import EndedSegment, Writer
+from steplog.private_files import make_private
 
 __all__ = ["Liveness", "MemoryWatch"]
 
-_ALIVE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _log = logging.getLogger("steplog")
 
@@ -45,7 +44,7 @@ class Liveness:
     def __init__(self, directory: Path) -> None:
         self.lock: FileLock | None = None
         self._path = directory / "alive"
-        self._seen: tuple[FileLock, int] | None = None  # not locked; a Lock, so that a forked child closes it
+        self._seen: FileLock | None = None  # not locked by us
 
     def living(self) -> bool:
         """Look. What keeps us from looking says nothing of the writer."""
@@ -60,19 +59,15 @@ class Liveness:
 
     def _look(self) -> bool:
         if self._seen is None:
-            descriptor = os.open(self._path, _ALIVE, 0o600)
-            self._seen = FileLock(descriptor), descriptor
-        seen, descriptor = self._seen
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._seen = FileLock.open(self._path)
+        if not self._seen.acquire():
             return True
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if not os.path.samestat(os.fstat(descriptor), os.stat(self._path, follow_symlinks=False)):
-                seen.release()
+            if not self._seen.is_at(self._path):
+                self._seen.release()
                 self._seen = None
                 return self._look()  # at the file that took its place
-        self.lock, self._seen = seen, None
+        self.lock, self._seen = self._seen, None
         return False
 
 

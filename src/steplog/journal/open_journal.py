@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from steplog.journal.directories import remove_tree
+from steplog.file_lock import FileLock
 from steplog.journal.homes import map_cursor
 from steplog.journal.journal import Journal
-from steplog.journal.locks import FileLock
 from steplog.journal.memory_repair import Liveness
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spooling import Spooling
 from steplog.journal.worker_spool import FollowedSpool
+from steplog.private_files import remove_tree
 
 __all__ = ["OpenJournal"]
 

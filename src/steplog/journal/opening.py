@@ -17,6 +17,7 @@ from time import time_ns
 from typing import TypeVar
 from weakref import WeakSet
 
+from steplog.file_lock import FileLock
 from steplog.journal.append import Append
 from steplog.journal.cursor import CURSOR_BYTES, Cursor
 from steplog.journal.directories import RunPaths, new_id
@@ -24,7 +25,6 @@ from steplog.journal.files import Files
 from steplog.journal.holes import HoleWatch
 from steplog.journal.homes import make_in_memory, make_on_disk, map_cursor
 from steplog.journal.journal import Journal
-from steplog.journal.locks import FileLock
 from steplog.journal.memory import MemoryPool, Usage
 from steplog.journal.memory_repair import Liveness, MemoryWatch
 from steplog.journal.open_journal import OpenJournal

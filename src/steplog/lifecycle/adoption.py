@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.errors import ConfigurationError, FormatError
+from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths
-from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from steplog.delivery.loop import wait_for
-from steplog.journal.locks import FileLock
+from steplog.file_lock import FileLock
 
 __all__ = ["CLAIM_S", "in_time"]
 

@@ -16,8 +16,8 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.verdicts import Judgement
 from steplog.errors import RunFinishedError
+from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
-from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
 from steplog.journal.opening import OpenWriter, open_writer
 from steplog.lifecycle import claiming, messages, run_stats, waiting

@@ -16,10 +16,10 @@ from steplog.delivery.agent import Agent
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.outbox import DeliveryOptions
+from steplog.file_lock import close_inherited
 from steplog.journal import compiled
 from steplog.journal.directories import JournalRoots, host_id
 from steplog.journal.files import Files
-from steplog.journal.locks import close_inherited
 from steplog.journal.memory import Usage, default_bytes_max
 from steplog.journal.opening import Disk
 from steplog.lifecycle.adoption import adopt_all  # not late, in a thread: see ending, on KeyboardInterrupt

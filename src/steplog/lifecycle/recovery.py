@@ -15,17 +15,18 @@ from pathlib import Path
 from steplog.delivery.lease import Lease
 from steplog.delivery.quarantine import kept_aside
 from steplog.errors import FormatError
+from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.cursor import CURSOR_BYTES
-from steplog.journal.directories import RunPaths, remove_tree
+from steplog.journal.directories import RunPaths
 from steplog.journal.journal import Journal
-from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import used_bytes
 from steplog.journal.sources import DirectorySource, NoSource
 from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted, adopt
 from steplog.lifecycle.process import Process, current
+from steplog.private_files import remove_tree
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 

@@ -24,8 +24,8 @@ from pathlib import Path
 import msgspec
 
 from steplog.errors import ConfigurationError
-from steplog.instance import private_directory, write_private
 from steplog.network.secret import Quiet, Secret
+from steplog.private_files import make_private, write_private
 from steplog.settings import Settings, sources
 
 __all__ = ["check_key", "find_key", "key_path", "other_key", "store_key", "stored_key"]
@@ -109,8 +109,8 @@ def store_key(path: Path, base_url: str, key: Secret | None) -> None:
     keys.pop(base_url, None)
     if key is not None:
         keys[base_url] = key
-    private_directory(path.parent)
-    write_private(path, _encoded(keys))
+    make_private(path.parent)
+    write_private(path, _encoded(keys), sync=True)
 
 
 def _encoded(keys: dict[str, Secret]) -> bytes:

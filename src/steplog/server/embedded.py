@@ -21,6 +21,7 @@ from slugify import slugify
 
 from steplog import instance
 from steplog.errors import ConfigurationError
+from steplog.private_files import make_private, write_private
 from steplog.server.access import Hosts, hash_key
 from steplog.server.app import create_app
 from steplog.server.serving import bind, serve
@@ -67,7 +68,7 @@ def run_server(options: Options, started: Callable[[Address], None]) -> None:
     state = instance.state_path()
     database = options.database
     if database is None:
-        instance.private_directory(state.parent)
+        make_private(state.parent)
         database = state.with_name("server.db")
     listening = bind(options.host, options.port)
     try:
@@ -138,7 +139,7 @@ def _api_key(options: Options, database: Path) -> tuple[str, str]:
         return _checked(os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}")
     kept = database.with_name(database.name + ".key")
     if not kept.exists():
-        instance.write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode())
+        write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode(), sync=True)
     if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigurationError(f"others can read {kept}: make it 0600, or remove it for a new key")
     return _checked(_first_line(kept), str(kept))
