@@ -89,9 +89,9 @@ def _unlocked_in_the_child() -> None:
 
 
 def _living_writer_adopted() -> None:
-    from steplog.journal import memory_repair, opening
+    from steplog.journal import memory_repair, open_journal
 
-    opening._living = lambda opened: False
+    open_journal._living = lambda opened: False
     memory_repair.MemoryWatch.look = lambda self: None  # type: ignore[method-assign] # which would mend it
 
 

@@ -19,7 +19,8 @@ from steplog.delivery.lease import Lease
 from steplog.delivery.outbox import DeliveryOptions
 from steplog.journal.directories import JournalRoots, RunPaths, new_id
 from steplog.journal.manifest import Manifest
-from steplog.journal.opening import Disk, OpenWriter, open_writer
+from steplog.journal.open_writer import OpenWriter, open_writer
+from steplog.journal.spooling import Disk
 from steplog.testing.failing_files import FailingFiles
 from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 

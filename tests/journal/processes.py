@@ -12,7 +12,9 @@ from collections.abc import Callable
 from journal.appends import Reader, Record
 from journal.storm import call_of, number_in
 from steplog.journal.directories import JournalRoots, RunPaths
-from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
+from steplog.journal.open_journal import open_journal
+from steplog.journal.open_writer import OpenWriter, open_writer
+from steplog.journal.spooling import Disk
 
 MEMORY_BYTES_MAX = 64 * 1024 * 1024
 SEGMENT_BYTES = 8 * 1024

@@ -16,8 +16,9 @@ from steplog.journal import slot
 from steplog.journal.directories import JournalRoots, RunPaths, new_id
 from steplog.journal.files import Files
 from steplog.journal.journal import Journal
-from steplog.journal.open_journal import OpenJournal
-from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
+from steplog.journal.open_journal import OpenJournal, open_journal
+from steplog.journal.open_writer import OpenWriter, open_writer
+from steplog.journal.spooling import Disk
 from steplog.private_files import make_private
 
 LOCK = threading.RLock()

@@ -18,7 +18,8 @@ from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import JournalRoots, Unchanged, derived_local_id, host_id, new_id
-from steplog.journal.opening import Disk, open_writer
+from steplog.journal.open_writer import open_writer
+from steplog.journal.spooling import Disk
 from steplog.private_files import make_private, remove_tree, write_private
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
@@ -155,7 +156,7 @@ def test_a_run_does_without_a_place_that_is_not_ours_alone_and_says_so(
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_writers_directory_is_always_a_new_one(hostile, roots, elsewhere, monkeypatch):
     name = "a" * 32
-    monkeypatch.setattr("steplog.journal.opening.new_id", lambda: name)
+    monkeypatch.setattr("steplog.journal.open_writer.new_id", lambda: name)
     paths, lock = roots.claim(new_id())
     hostile(paths.memory / f"{name}.new", elsewhere)
     opened = open_writer(paths, roots.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)

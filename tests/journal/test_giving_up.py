@@ -19,8 +19,8 @@ import pytest
 from journal.spooled import SPOOL_BYTES, Found, Machine, deliver_all
 from journal.tracing import AtBytecode, moments
 from steplog.journal.directories import JournalRoots
-from steplog.journal.open_journal import OpenJournal
-from steplog.journal.opening import Disk, open_journal
+from steplog.journal.open_journal import OpenJournal, open_journal
+from steplog.journal.spooling import Disk
 from steplog.testing.failing_files import FailingFiles
 
 MEMORY_BYTES = 256 * 1024

@@ -11,8 +11,7 @@ import pytest
 
 from journal.appends import SMALL, TINY, Reader, holes, records, segments, told, writer_of
 from journal.tracing import AtBytecode
-from steplog.journal.holes import HoleWatch
-from steplog.journal.writer import Writer
+from steplog.journal.writer import HoleWatch, Writer
 
 
 class Parked:

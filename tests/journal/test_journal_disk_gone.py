@@ -15,7 +15,8 @@ from journal.spooled import LOCK, Machine, deliver_all, read_all
 from steplog.file_lock import FileLock
 from steplog.journal.directories import JournalRoots
 from steplog.journal.memory_repair import Liveness
-from steplog.journal.opening import Disk, open_journal
+from steplog.journal.open_journal import open_journal
+from steplog.journal.spooling import Disk
 
 
 @pytest.fixture

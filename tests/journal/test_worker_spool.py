@@ -13,8 +13,9 @@ import pytest
 from journal.spooled import LOCK, SPOOL_BYTES, Machine, deliver_all, read_all
 from steplog.journal.directories import JournalRoots, RunPaths
 from steplog.journal.files import Files
-from steplog.journal.open_journal import OpenJournal
-from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
+from steplog.journal.open_journal import OpenJournal, open_journal
+from steplog.journal.open_writer import OpenWriter, open_writer
+from steplog.journal.spooling import Disk
 from steplog.testing.failing_files import FailingFiles
 
 ERRORS = [errno.ENOSPC, errno.EIO]

@@ -29,8 +29,9 @@ from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, Unchanged
 from steplog.journal.manifest import Manifest
-from steplog.journal.open_journal import OpenJournal
-from steplog.journal.opening import Disk, OpenWriter, open_journal
+from steplog.journal.open_journal import OpenJournal, open_journal
+from steplog.journal.open_writer import OpenWriter
+from steplog.journal.spooling import Disk
 from steplog.private_files import remove_tree
 
 __all__ = ["Lease"]

@@ -29,7 +29,7 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import Loop, wait_for
 from steplog.delivery.outbox import Outbox
-from steplog.journal.opening import OpenWriter
+from steplog.journal.open_writer import OpenWriter
 
 __all__ = ["HOLES_INTERVAL_S", "KEEP_INTERVAL_S", "PRESSED_INTERVAL_S", "Maintenance"]
 

@@ -17,11 +17,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from steplog.errors import FormatError
 from steplog.journal import range as ranges
 
-__all__ = ["FRAME_BYTES_MAX", "decode", "encode", "find", "is_torn", "scan"]
+__all__ = ["FRAME_BYTES_MAX", "FileScan", "decode", "encode", "find", "is_torn", "scan", "scan_file"]
 
 _MAGIC = b"SLF1"
 _HEAD = struct.Struct("<4sI")
@@ -78,3 +79,52 @@ def _end(data: bytes, start: int) -> int | None:
         return None
     (check,) = _CHECK.unpack_from(data, end - _CHECK.size)
     return end if zlib.crc32(memoryview(data)[start : end - _CHECK.size]) == check else None
+
+
+@dataclass(frozen=True, slots=True)
+class FileScan:
+    """``frames`` of one file, each with its offset, its size, and what it covers; ``damage`` in words, if there is any.
+
+    A frame is ``(offset, size, first, end, empty)``.
+    """
+
+    frames: list[tuple[int, int, int, int, int]]
+    damage: str | None
+    torn: bool
+
+
+def scan_file(data: bytes, writer: str) -> FileScan:
+    """Look through the bytes of a file."""
+    frames: list[tuple[int, int, int, int, int]] = []
+    damage: str | None = None
+    place, torn = 0, False
+    while place < len(data):
+        for start, end in scan(data, place):
+            place = end
+            try:
+                records = _of(writer, data[start:end])
+                frames.append((start, end - start, records.first, records.end, records.empty))
+            except FormatError as error:
+                damage = damage or str(error)
+        if place == len(data):
+            break
+        following = find(data, place + 1)
+        if following is None:
+            torn = is_torn(data, place)
+            damage = damage or (None if torn else f"no frame at byte {place}")
+            break
+        damage = damage or f"no frame at byte {place}"
+        place = following
+    return FileScan(frames, damage, torn)
+
+
+def _of(writer: str, whole: bytes) -> ranges.Range:
+    try:
+        records = decode(whole)
+    except ranges.VersionError:
+        raise
+    except FormatError as error:
+        raise FormatError(f"a frame that holds no range: {error}") from None
+    if records.writer != writer:
+        raise FormatError(f"a frame of another writer, {records.writer}")
+    return records

@@ -32,43 +32,10 @@ from steplog.journal.directories import Unchanged
 from steplog.journal.writer import EndedSegment, Writer
 from steplog.private_files import make_private
 
-__all__ = ["Liveness", "MemoryWatch"]
+__all__ = ["MemoryWatch"]
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _log = logging.getLogger("steplog")
-
-
-class Liveness:
-    """Whether the writer whose ``alive`` is in ``directory`` lives; ``lock`` is that file, locked, once it does not."""
-
-    def __init__(self, directory: Path) -> None:
-        self.lock: FileLock | None = None
-        self._path = directory / "alive"
-        self._seen: FileLock | None = None  # not locked by us
-
-    def living(self) -> bool:
-        """Look. What keeps us from looking says nothing of the writer."""
-        if self.lock is not None:
-            return False
-        try:
-            return self._look()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
-
-    def _look(self) -> bool:
-        if self._seen is None:
-            self._seen = FileLock.open(self._path)
-        if not self._seen.acquire():
-            return True
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if not self._seen.is_at(self._path):
-                self._seen.release()
-                self._seen = None
-                return self._look()  # at the file that took its place
-        self.lock, self._seen = self._seen, None
-        return False
 
 
 class MemoryWatch:

@@ -5,21 +5,60 @@ One thread, the keeper's, does all of this; ``lock`` guards the journal, and is 
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import mmap
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from steplog.file_lock import FileLock
-from steplog.journal.homes import map_cursor
+from steplog.journal.cursor import CURSOR_BYTES, Cursor
+from steplog.journal.directories import RunPaths, make_in_memory, map_cursor
 from steplog.journal.journal import Journal
-from steplog.journal.memory_repair import Liveness
-from steplog.journal.sources import DirectorySource
-from steplog.journal.spooling import Spooling
+from steplog.journal.sources import DirectorySource, NoSource, Source
+from steplog.journal.spool import Spool
+from steplog.journal.spooling import Disk, Spooling
 from steplog.journal.worker_spool import FollowedSpool
 from steplog.private_files import remove_tree
 
-__all__ = ["OpenJournal"]
+__all__ = ["Liveness", "OpenJournal", "open_journal"]
+
+_log = logging.getLogger("steplog")
+
+
+class Liveness:
+    """Whether the writer whose ``alive`` is in ``directory`` lives; ``lock`` is that file, locked, once it does not."""
+
+    def __init__(self, directory: Path) -> None:
+        self.lock: FileLock | None = None
+        self._path = directory / "alive"
+        self._seen: FileLock | None = None  # not locked by us
+
+    def living(self) -> bool:
+        """Look. What keeps us from looking says nothing of the writer."""
+        if self.lock is not None:
+            return False
+        try:
+            return self._look()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+
+    def _look(self) -> bool:
+        if self._seen is None:
+            self._seen = FileLock.open(self._path)
+        if not self._seen.acquire():
+            return True
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if not self._seen.is_at(self._path):
+                self._seen.release()
+                self._seen = None
+                return self._look()  # at the file that took its place
+        self.lock, self._seen = self._seen, None
+        return False
 
 
 @dataclass(eq=False)
@@ -112,3 +151,60 @@ class OpenJournal:
                     self.spooling.spool.keep_aside(name, data)
                 with lock:
                     memory.remove()
+
+
+def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
+    """The journal of a writer that is not this process's, from memory and disk; None where it is not whole yet.
+
+    Where memory is gone, as after a power cut, it is made again with the marks that the disk has.
+    """
+    directory = None if paths.memory is None else paths.memory / name
+    alive: FileLock | None = None
+    inode: int | None = None
+    over_disk = (directory is None or not directory.is_dir()) and (paths.spool / name / "alive").exists()
+    if over_disk:
+        directory, cursor = None, mmap.mmap(-1, CURSOR_BYTES)
+    elif directory is not None and directory.is_dir():
+        try:
+            cursor = map_cursor(directory)
+            inode = (directory / "marks").stat().st_ino
+        except OSError:
+            return None
+    else:
+        found = None if directory is None else make_in_memory(directory)
+        directory = None if found is None else directory
+        alive, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
+    memory: Source = NoSource() if directory is None else DirectorySource(directory)
+    spool = disk.spool(paths.spool / name, name, FollowedSpool if over_disk else Spool)
+    liveness = Liveness(paths.spool / name) if over_disk else None
+    if directory is not None and alive is None:
+        liveness = Liveness(directory)
+    journal = Journal(name, memory, cursor, lambda: _living(opened), spool)
+    _recover(journal, spool)
+    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive, liveness, inode)
+    opened.follow(nullcontext())
+    return opened
+
+
+def _recover(journal: Journal, spool: Spool) -> None:
+    """Take the marks for what they are worth: what is not to be found on disk is not durable."""
+    if journal.cursor == Cursor():  # memory is gone; where it is not, it knows better than the disk
+        journal.set_cursor(spool.load_cursor() or journal.cursor)
+    cursor, found = journal.cursor, journal.on_disk()
+    if found >= cursor.durable:
+        return
+    spool.doubt()
+    missing = max(0, cursor.durable - max(found, journal.written()))
+    if missing:
+        _log.error("steplog: %d positions of writer %s are neither in memory nor on disk.", missing, journal.writer)
+    journal.doubt_durable(found)
+    journal.set_cursor(replace(journal.cursor, abandoned=journal.cursor.abandoned + missing))
+
+
+def _living(opened: OpenJournal) -> bool:
+    if isinstance(opened.spooling.spool, FollowedSpool):
+        return opened.alive is None  # ``follow`` sees to it
+    if opened.liveness is None or opened.liveness.living():
+        return opened.liveness is not None
+    opened.alive = opened.liveness.lock
+    return False

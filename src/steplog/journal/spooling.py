@@ -23,17 +23,23 @@ import errno
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import TypeVar
+from weakref import WeakSet
 
 from steplog.errors import ConfigurationError
 from steplog.journal import range as ranges
 from steplog.journal.cursor import Cursor
+from steplog.journal.files import Files
 from steplog.journal.journal import Journal
 from steplog.journal.spool import Spool, SyncError
 
-__all__ = ["Spooling"]
+__all__ = ["Disk", "Spooling"]
 
+_FILE_BYTES_MIN = 128 * 1024  # of a spool: many small ones take more room than they hold
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = logging.getLogger("steplog")
+_S = TypeVar("_S", bound=Spool)
 
 
 class Spooling:
@@ -216,3 +222,37 @@ class Spooling:
         with lock:
             if self.journal.cursor.durable < end:
                 self.journal.make_durable(end, gaps)
+
+
+class Disk:
+    """What all journals of a process share of the disk: the file system, and ``bytes_max`` for what is spooled.
+
+    ``interval_s`` is how often a worker without shared memory writes there.
+    """
+
+    def __init__(self, bytes_max: int, files: Files | None = None, interval_s: float = 1.0) -> None:
+        self.bytes_max = bytes_max
+        self.interval_s = interval_s
+        self.files = files or Files()
+        self.excess: Callable[[], int] = lambda: 0  # how much memory is to be given up where the disk is full
+        self._spools: WeakSet[Spool] = WeakSet()
+
+    def spool(
+        self,
+        directory: Path,
+        writer: str,
+        kind: type[_S] = Spool,  # type: ignore[assignment]
+        *,
+        new: bool = False,
+    ) -> _S:
+        """The spool of a writer, as it is found; empty where that is ``new``. Raises OSError when it cannot look."""
+        spool = kind(directory, writer, self.files, max(_FILE_BYTES_MIN, self.bytes_max // 8), new=new)
+        self._spools.add(spool)
+        return spool
+
+    def spooling(self, journal: Journal, spool: Spool) -> Spooling:
+        """What takes a journal there."""
+        return Spooling(journal, spool, self._room, self.excess)
+
+    def _room(self) -> int:
+        return self.bytes_max - sum(spool.size_bytes() for spool in list(self._spools))

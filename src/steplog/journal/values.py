@@ -19,17 +19,45 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import operator
 from typing import Any
 
 from steplog.journal import slot
 from steplog.journal.jsonable import DEPTH_MAX, INT64, Copy, TooLargeError, described, element
+from steplog.journal.range import NAME_BYTES_MAX
 
-__all__ = ["Scalar", "Values", "restored"]
+__all__ = ["Scalar", "Values", "checked_name", "checked_step", "restored"]
 
 Scalar = float | int | bytes
 _BYTES_MIN = 8  # of an "…" between quotes
 _log = logging.getLogger("steplog")
 _said: set[tuple[str, str]] = set()
+
+
+def checked_name(name: Any) -> str:
+    """The name, if it is one."""
+    if not isinstance(name, str):
+        raise TypeError(f"a metric's name is a str, not {type(name).__name__}")
+    text = str.__str__(name)  # whatever a subclass makes of it
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("a metric's name is text that UTF-8 can hold; this one has a lone surrogate") from None
+    if not 0 < size <= NAME_BYTES_MAX:
+        raise ValueError(f"a metric's name has 1 to {NAME_BYTES_MAX} bytes of UTF-8, not {size}")
+    return text
+
+
+def checked_step(step: Any) -> int:
+    """The step as the slot holds it, if it is one."""
+    if step is None:
+        return slot.NO_STEP
+    if isinstance(step, bool) or not hasattr(step, "__index__"):
+        raise TypeError(f"a step is an integer, not {type(step).__name__}")
+    number = operator.index(step)
+    if not slot.NO_STEP < number <= slot.STEP_MAX:
+        raise ValueError(f"a step lies between {slot.NO_STEP + 1} and {slot.STEP_MAX}; this one is {number}")
+    return number
 
 
 class Values:

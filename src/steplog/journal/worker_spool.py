@@ -18,11 +18,10 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from time import monotonic, sleep
 
-from steplog.journal import scanning
+from steplog.journal import frame
 from steplog.journal.cursor import Cursor
-from steplog.journal.frames import SPOOL_SUFFIX, Entry, SpoolFile
 from steplog.journal.journal import Journal
-from steplog.journal.spool import Spool
+from steplog.journal.spool import SPOOL_SUFFIX, Entry, Spool, SpoolFile
 from steplog.journal.spooling import Spooling
 
 __all__ = ["FollowedSpool", "WorkerSpool", "WorkerSpooling"]
@@ -96,7 +95,7 @@ class FollowedSpool(Spool):
         whole = max((entry.offset + entry.size for entry in self._entries if entry.file is file), default=0)
         with suppress(FileNotFoundError):
             if self._files.size(file.path) > whole:
-                found = scanning.scan(self._files.read(file.path, whole), self._writer).frames
+                found = frame.scan_file(self._files.read(file.path, whole), self._writer).frames
                 self._set_entries((*self._entries, *(Entry(file, whole + at, *rest) for at, *rest in found)))
             file.size = self._files.size(file.path)
             if file not in self._all:

@@ -14,21 +14,22 @@ about 0.5 ms), and where there is none the call is counted as dropped.
 from __future__ import annotations
 
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from time import monotonic_ns, time_ns
+from types import FrameType
 from typing import Any
 
 from steplog.journal import slot
 from steplog.journal.append import Append, Segment
-from steplog.journal.arguments import checked_name, checked_step
 from steplog.journal.compiled import append_type
 from steplog.journal.memory import Block, MemoryPool
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
-from steplog.journal.values import Values, restored
+from steplog.journal.values import Values, checked_name, checked_step, restored
 
-__all__ = ["NAMES_BYTES_MAX", "EndedSegment", "Refusal", "Writer"]
+__all__ = ["NAMES_BYTES_MAX", "EndedSegment", "HoleWatch", "Refusal", "Writer"]
 
 NAMES_BYTES_MAX = 1024 * 1024  # of a segment's region for names that are carried over: some 30,000 of them
 _FULL_LOOK_INTERVAL_NS = 10_000_000  # between two looks of a full writer for memory
@@ -296,3 +297,56 @@ def _need_of(name: str, value: float | int | bytes) -> int:
 def _region_of(block: Block) -> int:
     """The usual byte region of a segment in this block."""
     return len(block.memory) // 8 // GRANULE_BYTES * GRANULE_BYTES
+
+
+# The code that claims positions, wherever it is called from: a compiled append has no frame of its own.
+_CLAIMING = frozenset((Append.log.__code__, Writer._record.__code__, Writer._succeed.__code__))
+
+
+class HoleWatch:
+    """Closes the holes of one writer of this process; ``frames`` gives each thread's innermost frame."""
+
+    def __init__(self, writer: Writer, frames: Callable[[], dict[int, FrameType]] = sys._current_frames) -> None:
+        self.closed = 0
+        self._segment = writer.head  # there are no holes before it
+        self._view = writer.head.view()
+        self._frames = frames
+        self.suspects: list[tuple[Segment, int]] = []  # seen empty below a written one
+        self._inside: set[int] = set()  # threads that have been claiming ever since the suspects were seen
+
+    def look(self) -> None:
+        """One look; a hole is closed by a later one."""
+        if self.suspects:
+            self._inside &= self._claiming()
+            if self._inside:
+                return
+            for segment, index in self.suspects:
+                if (end := segment.end()) is None or index < end:
+                    self.closed += segment.bury(segment.offset_of(index))
+        self.suspects = self._holes()
+        if self.suspects:
+            self._inside = self._claiming()
+
+    def _holes(self) -> list[tuple[Segment, int]]:
+        found: list[tuple[Segment, int]] = []
+        segment, view = self._segment, self._view
+        while True:
+            end = segment.end()
+            found += [(segment, index) for index in view.holes(view.written() if end is None else end)]
+            if end is None:
+                return found
+            segment = segment.successor[0]
+            view = segment.view()
+            if not found:
+                self._segment, self._view = segment, view
+
+    def _claiming(self) -> set[int]:
+        return {thread for thread, frame in self._frames().items() if _claims(frame)}
+
+
+def _claims(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code in _CLAIMING:
+            return True
+        frame = frame.f_back
+    return False

@@ -19,7 +19,7 @@ from steplog.errors import RunFinishedError
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.manifest import Manifest
-from steplog.journal.opening import OpenWriter, open_writer
+from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import claiming, messages, run_stats, waiting
 from steplog.lifecycle.adoption import succeed
 from steplog.lifecycle.exit_progress import ExitProgress

@@ -21,7 +21,7 @@ from steplog.journal import compiled
 from steplog.journal.directories import JournalRoots, host_id
 from steplog.journal.files import Files
 from steplog.journal.memory import Usage, default_bytes_max
-from steplog.journal.opening import Disk
+from steplog.journal.spooling import Disk
 from steplog.lifecycle.adoption import adopt_all  # not late, in a thread: see ending, on KeyboardInterrupt
 from steplog.settings import Settings, resolve
 

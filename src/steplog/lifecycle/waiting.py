@@ -6,7 +6,7 @@ import time
 
 from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.manifest_store import ManifestStore
-from steplog.journal.opening import OpenWriter
+from steplog.journal.open_writer import OpenWriter
 
 __all__ = ["GRACE_S", "OFFLINE_FINISH_S", "REMOVAL_MAX_S", "for_cursor", "for_disk", "for_manifest", "for_removal"]
 

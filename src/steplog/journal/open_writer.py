@@ -10,41 +10,27 @@ from __future__ import annotations
 import logging
 import mmap
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from time import time_ns
-from typing import TypeVar
-from weakref import WeakSet
 
 from steplog.file_lock import FileLock
 from steplog.journal.append import Append
-from steplog.journal.cursor import CURSOR_BYTES, Cursor
-from steplog.journal.directories import RunPaths, new_id
-from steplog.journal.files import Files
-from steplog.journal.holes import HoleWatch
-from steplog.journal.homes import make_in_memory, make_on_disk, map_cursor
+from steplog.journal.cursor import CURSOR_BYTES
+from steplog.journal.directories import RunPaths, make_in_memory, make_on_disk, new_id
 from steplog.journal.journal import Journal
 from steplog.journal.memory import MemoryPool, Usage
-from steplog.journal.memory_repair import Liveness, MemoryWatch
+from steplog.journal.memory_repair import MemoryWatch
 from steplog.journal.open_journal import OpenJournal
 from steplog.journal.range import RANGE_BYTES_MAX
-from steplog.journal.sources import DirectorySource, NoSource, OwnSource, Source
+from steplog.journal.sources import OwnSource
 from steplog.journal.spool import Spool
-from steplog.journal.spooling import Spooling
-from steplog.journal.worker_spool import FollowedSpool, WorkerSpool, WorkerSpooling
-from steplog.journal.writer import Writer
+from steplog.journal.spooling import Disk
+from steplog.journal.worker_spool import WorkerSpool, WorkerSpooling
+from steplog.journal.writer import HoleWatch, Writer
 
-__all__ = [
-    "Disk",
-    "OpenWriter",
-    "open_journal",
-    "open_writer",
-]
+__all__ = ["OpenWriter", "open_writer"]
 
-_FILE_BYTES_MIN = 128 * 1024  # of a spool: many small ones take more room than they hold
 _log = logging.getLogger("steplog")
-_S = TypeVar("_S", bound=Spool)
 
 
 class OpenWriter:
@@ -130,40 +116,6 @@ class OpenWriter:
             self.journal.load_cursor()
 
 
-class Disk:
-    """What all journals of a process share of the disk: the file system, and ``bytes_max`` for what is spooled.
-
-    ``interval_s`` is how often a worker without shared memory writes there.
-    """
-
-    def __init__(self, bytes_max: int, files: Files | None = None, interval_s: float = 1.0) -> None:
-        self.bytes_max = bytes_max
-        self.interval_s = interval_s
-        self.files = files or Files()
-        self.excess: Callable[[], int] = lambda: 0  # how much memory is to be given up where the disk is full
-        self._spools: WeakSet[Spool] = WeakSet()
-
-    def spool(
-        self,
-        directory: Path,
-        writer: str,
-        kind: type[_S] = Spool,  # type: ignore[assignment]
-        *,
-        new: bool = False,
-    ) -> _S:
-        """The spool of a writer, as it is found; empty where that is ``new``. Raises OSError when it cannot look."""
-        spool = kind(directory, writer, self.files, max(_FILE_BYTES_MIN, self.bytes_max // 8), new=new)
-        self._spools.add(spool)
-        return spool
-
-    def spooling(self, journal: Journal, spool: Spool) -> Spooling:
-        """What takes a journal there."""
-        return Spooling(journal, spool, self._room, self.excess)
-
-    def _room(self) -> int:
-        return self.bytes_max - sum(spool.size_bytes() for spool in list(self._spools))
-
-
 def open_writer(
     paths: RunPaths,
     root: Path | None,
@@ -214,60 +166,3 @@ def open_writer(
         writer.dropped["no place"] = 0
         writer.end(lambda name, value, step: writer.count("no place"))
     return opened
-
-
-def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
-    """The journal of a writer that is not this process's, from memory and disk; None where it is not whole yet.
-
-    Where memory is gone, as after a power cut, it is made again with the marks that the disk has.
-    """
-    directory = None if paths.memory is None else paths.memory / name
-    alive: FileLock | None = None
-    inode: int | None = None
-    over_disk = (directory is None or not directory.is_dir()) and (paths.spool / name / "alive").exists()
-    if over_disk:
-        directory, cursor = None, mmap.mmap(-1, CURSOR_BYTES)
-    elif directory is not None and directory.is_dir():
-        try:
-            cursor = map_cursor(directory)
-            inode = (directory / "marks").stat().st_ino
-        except OSError:
-            return None
-    else:
-        found = None if directory is None else make_in_memory(directory)
-        directory = None if found is None else directory
-        alive, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
-    memory: Source = NoSource() if directory is None else DirectorySource(directory)
-    spool = disk.spool(paths.spool / name, name, FollowedSpool if over_disk else Spool)
-    liveness = Liveness(paths.spool / name) if over_disk else None
-    if directory is not None and alive is None:
-        liveness = Liveness(directory)
-    journal = Journal(name, memory, cursor, lambda: _living(opened), spool)
-    _recover(journal, spool)
-    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive, liveness, inode)
-    opened.follow(nullcontext())
-    return opened
-
-
-def _recover(journal: Journal, spool: Spool) -> None:
-    """Take the marks for what they are worth: what is not to be found on disk is not durable."""
-    if journal.cursor == Cursor():  # memory is gone; where it is not, it knows better than the disk
-        journal.set_cursor(spool.load_cursor() or journal.cursor)
-    cursor, found = journal.cursor, journal.on_disk()
-    if found >= cursor.durable:
-        return
-    spool.doubt()
-    missing = max(0, cursor.durable - max(found, journal.written()))
-    if missing:
-        _log.error("steplog: %d positions of writer %s are neither in memory nor on disk.", missing, journal.writer)
-    journal.doubt_durable(found)
-    journal.set_cursor(replace(journal.cursor, abandoned=journal.cursor.abandoned + missing))
-
-
-def _living(opened: OpenJournal) -> bool:
-    if isinstance(opened.spooling.spool, FollowedSpool):
-        return opened.alive is None  # ``follow`` sees to it
-    if opened.liveness is None or opened.liveness.living():
-        return opened.liveness is not None
-    opened.alive = opened.liveness.lock
-    return False
