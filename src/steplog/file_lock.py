@@ -1,10 +1,8 @@
-"""An advisory lock on a file (``flock``), held by an open file description.
+"""An advisory lock on a file (``flock``).
 
-The kernel drops it when the last descriptor of that description is closed. So a lock that can be taken has no living
-holder: no pid, boot id or heartbeat is needed.
-
-A forked child inherits the descriptor, and the lock with it. It closes the descriptor (``close_inherited``) and never
-unlocks, which would take the lock from the living parent.
+The kernel drops it with the last descriptor of the open file: a lock that can be taken has no living holder, without
+pid, boot id or heartbeat. A forked child inherits the descriptor; it closes that (``close_inherited``), and never
+unlocks, which would take the lock from its parent.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ _open: WeakSet[FileLock] = WeakSet()
 
 
 class FileLock:
-    """A lock file that this process has open; from ``take``, with the lock held."""
+    """A lock file that is open here; ``take`` returns it locked."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
@@ -35,12 +33,12 @@ class FileLock:
 
     @classmethod
     def open(cls, path: Path) -> FileLock:
-        """The file at ``path``, made if missing and not locked yet. Raises OSError."""
+        """The file at ``path``, made if missing, not locked. Raises OSError."""
         return cls(os.open(path, _FLAGS, 0o600))
 
     @classmethod
     def take(cls, path: Path) -> FileLock | None:
-        """The lock at ``path``, whose file is made if missing; None where another holds it. Raises OSError."""
+        """The lock at ``path``, made if missing; None if it is held. Raises OSError."""
         lock = cls.open(path)
         try:
             if lock.acquire() and lock.is_at(path):
@@ -55,14 +53,14 @@ class FileLock:
 
     @classmethod
     def is_free(cls, path: Path) -> bool:
-        """Whether nobody holds the lock at ``path``. Raises OSError."""
+        """Whether it is free. Raises OSError."""
         lock = cls.take(path)
         if lock is not None:
             lock.release()
         return lock is not None
 
     def acquire(self) -> bool:
-        """Take the lock without waiting; False where another holds it. Raises OSError."""
+        """Take the lock without waiting; whether it is ours. Raises OSError."""
         if self._descriptor is None:
             return True
         try:
@@ -72,7 +70,7 @@ class FileLock:
         return True
 
     def is_at(self, path: Path) -> bool:
-        """Whether ``path`` still leads to this file. Raises OSError, FileNotFoundError among it."""
+        """Whether ``path`` still leads to this file. Raises OSError."""
         return self._descriptor is None or os.path.samestat(
             os.fstat(self._descriptor), os.stat(path, follow_symlinks=False)
         )

@@ -15,9 +15,9 @@ __all__ = ["make_private", "remove_tree", "write_private"]
 
 
 def make_private(path: Path) -> None:
-    """Make a directory of mode 0700, with its parents, or check one that is there.
+    """Make a directory of mode 0700 and its parents, or check it.
 
-    Raises ConfigurationError where it is a link, another user's or writable by others, OSError where it cannot be made.
+    Raises ConfigurationError where it is a link, another user's or writable by others; OSError.
     """
     for parent in reversed(path.parents):
         if not parent.exists():
@@ -37,7 +37,7 @@ def make_private(path: Path) -> None:
 
 
 def write_private(path: Path, data: bytes, sync: bool = False) -> None:
-    """Replace the file at ``path`` as a whole by one of mode 0600; on disk on return if ``sync``. Raises OSError."""
+    """Replace the file as a whole by one of mode 0600, durable if ``sync``. Raises OSError."""
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(scratch, flags, 0o600)
@@ -55,6 +55,6 @@ def write_private(path: Path, data: bytes, sync: bool = False) -> None:
 
 
 def remove_tree(path: Path | None) -> None:
-    """Remove a directory and what it holds, as far as that goes. Raises nothing."""
+    """Remove a directory as far as that goes. Raises nothing."""
     if path is not None and path.is_dir():  # rmtree would open a pipe, and wait for its other end
         shutil.rmtree(path, ignore_errors=True)

@@ -64,13 +64,13 @@ def watch(ledger: Ledger, steer: Steer | None, recovers: bool) -> None:
     from steplog.journal.writer import Writer
 
     for owner, name, phase in (
-        (Writer, "_succeed", "rotation"),
+        (Writer, "_link_next", "rotation"),
         (Spool, "append", "spool"),
         (Spool, "sync", "spool"),
         (Spool, "store_cursor", "spool"),
         (Spool, "tidy", "evict"),
         (sources.OwnSource, "evict", "evict"),
-        (MemoryPool, "give_back", "evict"),
+        (MemoryPool, "free", "evict"),
         (sources.DirectorySource, "evict", "evict"),
         (Journal, "ack", "ack"),
         (sources.DirectorySource, "remove", "recovery"),

@@ -56,7 +56,7 @@ class Process:
             owner=own.writer.id.hex(),
         )
         lease = Lease(paths, lock, manifest, self.disk, self.options, random.Random(1), own)
-        own.delivered_here = True
+        own.deliver_here()
         lease.store(manifest)
         self.agent.deliver(lease, self.server)
         return Begun(self, lease, own, made)
@@ -86,7 +86,7 @@ class Begun:
         """As ``Run.finish`` does."""
         self.own.writer.end(lambda name, value, step: None)
         done = self.process.agent.wait(self.lease, timeout_s, "COMPLETED")
-        self.own.gone = True
+        self.own.closed = True
         self.process.agent.dismiss(self.lease)
         return done
 

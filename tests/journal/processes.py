@@ -73,7 +73,7 @@ def log_calls(
 def keep(writer: OpenWriter, over: threading.Event) -> None:
     """What a worker's light thread does."""
     while not over.is_set():
-        writer.keep()
+        writer.maintain()
         writer.follow()
         time.sleep(0.001)
 
@@ -128,7 +128,7 @@ def readers_of(paths: RunPaths) -> list[Reader]:
 
 def read_all(reader: Reader) -> list[Record]:
     """Everything that a writer which is gone has left."""
-    assert not reader.journal.living
+    assert not reader.journal.alive
     while reader.read():
         pass
     assert reader.journal.cursor.delivered == reader.journal.written()

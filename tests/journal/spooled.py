@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Machine:
         self.files = files or Files()
         self.paths: RunPaths = roots.claim(new_id())[0]
         self.memory_bytes = memory_bytes
+        self.give_up: Callable[[int], bool] = lambda end: False  # with drop_oldest, as the agent does
         self.own: OpenWriter = self._open()
         self.logged: Found = {}
         self.calls = 0
@@ -71,7 +72,7 @@ class Machine:
 
     def spool(self, everything: bool = False) -> None:
         """An interval is over."""
-        self.own.opened.spool(LOCK, everything)
+        self.own.open_journal.spool(LOCK, everything, self.give_up)
 
     def ack(self, end: int) -> None:
         """The server has confirmed everything below."""
@@ -87,9 +88,9 @@ class Machine:
 
     def die(self) -> None:
         """The process is killed."""
-        self.own.gone = True
-        self.own.opened.release()
-        self.own.opened.spooling.spool._close()
+        self.own.closed = True
+        self.own.release()
+        self.own.open_journal.spooling.spool._close()
 
     def lose_memory(self) -> None:
         """The power is cut, as far as memory goes."""

@@ -272,7 +272,7 @@ def test_a_directory_counts_as_unchanged_only_when_its_last_change_is_long_over(
     assert not unchanged()
     now[0] += 10**10
     assert unchanged()
-    unchanged.forget()
+    unchanged.invalidate()
     assert not unchanged()
     (tmp_path / "writer").rmdir()
     tmp_path.rmdir()
@@ -286,7 +286,7 @@ def test_memory_shows_whether_a_run_has_an_agent_be_it_a_writer_or_not(roots):
     opened = open_writer(paths, roots.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
     assert paths.show_agent(opened.journal.writer) == []
     assert paths.has_agent()
-    opened.opened.release()
+    opened.release()
     assert not paths.has_agent()
     (agent,) = paths.show_agent(None)
     assert paths.has_agent()

@@ -33,12 +33,12 @@ class Worker(Machine):
         own = open_writer(
             self.paths, None, disk, memory_bytes_max=self.memory_bytes, value_bytes_max=1 << 20, worker=True
         )
-        assert own._to_agent is not None
+        assert own._relay is not None
         return own
 
     def go(self) -> None:
         self.own.follow()
-        self.own.hand_over()
+        self.own.publish()
 
 
 class Agent:

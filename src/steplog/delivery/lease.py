@@ -74,7 +74,7 @@ class Lease:
             Creation(manifest.plan, self._creating) if manifest.plan is not None and not manifest.run else None,
         )
         if own is not None:
-            self._add(own.opened)
+            self._add(own.open_journal)
         self.look(nullcontext())
         if manifest.status is not None:
             self.outbox.end_with(manifest.status)
@@ -92,8 +92,7 @@ class Lease:
         with lock:
             for opened in found:
                 self._add(opened)
-            others = (opened for opened in self._journals.values() if opened.liveness is not None)
-            self.shared = any(opened.alive is None for opened in others)
+            self.shared = any(opened.alive_elsewhere for opened in self._journals.values())
             if self.manifest.owner and self.manifest.status is None and not self._living():
                 self.decide("CRASHED")
 
@@ -103,7 +102,7 @@ class Lease:
         new = [name for name in self.paths.writers(self._disk.files.names) if name not in self._journals]
         found = [open_journal(self.paths, name, self._disk) for name in new]
         if None in found:
-            self._unchanged.forget()
+            self._unchanged.invalidate()
         return [opened for opened in found if opened is not None]
 
     def follow(self, lock: AbstractContextManager[object]) -> bool:
@@ -157,8 +156,8 @@ class Lease:
     def release(self) -> None:
         """Let somebody else deliver it."""
         for opened in self._journals.values():
-            if opened.alive is not None and (self.own is None or opened.directory != self.own.directory):
-                opened.alive.release()
+            if self.own is None or opened.directory != self.own.directory:
+                opened.release()
         self._let_go()
 
     def _let_go(self) -> None:
@@ -167,15 +166,15 @@ class Lease:
 
     def memory_bytes(self) -> int:
         """What the journals take in memory."""
-        return sum(opened.journal.memory.size_bytes() for opened in self._journals.values())
+        return sum(opened.memory_bytes() for opened in self._journals.values())
 
     def spool_bytes(self) -> int:
         """What they take on disk."""
-        return sum(opened.spooling.spool.size_bytes() for opened in self._journals.values())
+        return sum(opened.spool_bytes() for opened in self._journals.values())
 
     def dropped(self) -> int:
         """How many calls other processes have dropped because there was no room."""
-        return sum(o.dropped() for o in self._journals.values() if self.own is None or o is not self.own.opened)
+        return sum(o.dropped() for o in self._journals.values() if self.own is None or o is not self.own.open_journal)
 
     def trouble(self) -> str | None:
         """Why the disk does not take them, if it does not."""
@@ -187,7 +186,7 @@ class Lease:
             self.manifest_store.retry()
         self._write_manifest(lock)
         for opened in list(self._journals.values()):
-            opened.spool(lock, pressed)
+            opened.spool(lock, pressed, partial(self.outbox.give_up, opened.journal.writer))
         if self.spool_bytes():
             self.manifest_store.sync()
 
@@ -197,8 +196,7 @@ class Lease:
 
     def write(self, lock: AbstractContextManager[object], clock: Callable[[], float]) -> bool:
         """Have on disk what is owed there, and here what is wanted from there; whether anything waited for that."""
-        wanted = [o.spooling.spool for o in list(self._journals.values()) if o.spooling.spool.wanted is not None]
-        fetched = [spool.fetch(lock) for spool in wanted]
+        fetched = [opened.fetch(lock) for opened in list(self._journals.values())]
         set_aside = self._aside.write(lock, clock)
         if set_aside:
             with lock:
@@ -214,13 +212,12 @@ class Lease:
         return held_back
 
     def _living(self) -> bool:
-        return any(opened.journal.living for opened in self._journals.values())
+        return any(opened.journal.alive for opened in self._journals.values())
 
     def _add(self, opened: OpenJournal) -> None:
         self._journals[opened.journal.writer] = opened
         self.outbox.add(opened.journal)
-        opened.spooling.spool.on_wanted = self._wants
-        opened.spooling.give_up = partial(self.outbox.give_up, opened.journal.writer)
+        opened.read_elsewhere(self._wants)
 
     def _wants(self) -> None:
         self._on_wanted()

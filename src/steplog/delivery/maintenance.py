@@ -92,7 +92,7 @@ class Maintenance:
         with self._runs.lock:
             if writer not in self._writers:
                 self._writers.append(writer)
-                writer.wakes(partial(self._hurry, writer))
+                writer.call_on_successor(partial(self._hurry, writer))
 
     def _hurry(self, writer: OpenWriter) -> None:
         """It needs its next segment soon. Called in ``log``."""
@@ -139,7 +139,7 @@ class Maintenance:
             for lease in leases:
                 self._runs.attempt(partial(self._follow, lease))
             self._look_after()
-        elif hasty := [writer for writer in self._writers if writer in used_up or not writer.calm()]:
+        elif hasty := [writer for writer in self._writers if writer in used_up or writer.has_holes()]:
             self._keep(hasty, now)
         if now >= self._spool_at:
             self._spool(now, self._memory_is_short())
@@ -147,7 +147,7 @@ class Maintenance:
 
     def _keep(self, writers: Iterable[OpenWriter], now: float) -> None:
         for writer in list(writers):
-            self._runs.attempt(writer.keep)
+            self._runs.attempt(writer.maintain)
         if self._memory_is_short():
             self._spool_at = min(self._spool_at, max(now, self._pressed_at))
 
@@ -160,7 +160,7 @@ class Maintenance:
     def _rest_s(self, now: float) -> float:
         """Until something is due, if nobody calls before."""
         rest_s = min(self._keep_at, self._spool_at) - now
-        if any(not writer.calm() for writer in self._writers):
+        if any(writer.has_holes() for writer in self._writers):
             rest_s = min(rest_s, HOLES_INTERVAL_S)
         if any(lease.shared for lease in self._runs.leases.values()):
             rest_s = min(rest_s, HEARD_INTERVAL_S)
@@ -183,14 +183,14 @@ class Maintenance:
 
     def _look_after(self) -> None:
         with self._runs.lock:
-            writers = [writer for writer in self._writers if not writer.gone]
+            writers = [writer for writer in self._writers if not writer.closed]
             self._writers = writers
             leases = list(self._runs.leases.values())
             delivered = {lease.own for lease in leases}
         for writer in writers:
             if writer not in delivered:
                 self._runs.attempt(writer.follow)
-                self._runs.attempt(writer.orphaned)
+                self._runs.attempt(writer.take_over)
         for lease in leases:
             self._runs.attempt(partial(self._look_at_run, lease))
         if leases:

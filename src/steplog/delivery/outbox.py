@@ -216,7 +216,7 @@ class Outbox:
         """The dead writers, whose records come before what a later one has logged, and the others in their turn."""
         writers = list(self.journals)
         turn = self._turn % max(1, len(writers))
-        dead = [writer for writer in writers if len(writers) > 1 and not self.journals[writer].living]
+        dead = [writer for writer in writers if len(writers) > 1 and not self.journals[writer].alive]
         return dead, [writer for writer in writers[turn:] + writers[:turn] if writer not in dead]
 
     def look_again(self) -> None:

@@ -64,7 +64,7 @@ class OpenRun:
         process.runs[id(self)] = self
 
     def _open_writer(self, append: Any = None, *, worker: bool) -> OpenWriter:
-        opened = open_writer(
+        return open_writer(
             self.paths,
             current().roots.memory,
             current().disk,
@@ -73,15 +73,14 @@ class OpenRun:
             append=append,
             usage=current().usage,
             worker=worker,
+            strict=self.settings.strict,
+            use_client=self._use_client,
+            take_over=self._take_over,
         )
-        opened.writer.use_client = self._use_client
-        opened.writer.values.strict = self.settings.strict
-        opened.orphaned = self._take_over
-        return opened
 
     def _take_over(self) -> None:
         """A worker whose run's agent is gone becomes the agent."""
-        if self.lease is None and self.process is not None and not self.opened.gone:
+        if self.lease is None and self.process is not None and not self.opened.closed:
             found = succeed(self.process, self.paths)
             if found is not None:
                 lock, self.transport = found
@@ -96,7 +95,7 @@ class OpenRun:
         source = process.agent.random
         self.lease = Lease(self.paths, lock, manifest, process.disk, process.options, source, self.opened)
         self.lease.on_made = self._made
-        self.opened.delivered_here = self.opened.writer.pool.may_go_private = True
+        self.opened.deliver_here()
         self.lease.store(manifest)
         if transport is None:
             process.agent.hold(self.lease)
@@ -202,7 +201,7 @@ class OpenRun:
                 self._finished = None
                 self.opened.writer.reopen()
                 return refused
-        self.opened.gone = True
+        self.opened.closed = True
         if lease is not None and process is not None:
             owned = self._owns(lease)
             self._let_go(process, lease, deadline)
@@ -216,7 +215,7 @@ class OpenRun:
         owner, own = lease.manifest.owner, self.opened.writer.id.hex()
         if claim and owner and owner != own:
             journal = lease.outbox.journals.get(owner)
-            if journal is None or not journal.living:
+            if journal is None or not journal.alive:
                 lease.store(lease.manifest.but(owner=own))
                 return True
         return owner == own
@@ -225,7 +224,7 @@ class OpenRun:
         """Remove what is delivered; what has nowhere to go from here is left to somebody else."""
         if self.transport is None:
             process.agent.release(lease)
-            self.opened.opened.release()
+            self.opened.release()
             return True
         return process.agent.dismiss(lease, waiting.for_removal(deadline)) or waiting.for_manifest(lease.manifest_store)
 
@@ -235,7 +234,7 @@ class OpenRun:
             self.opened.writer.end(self._count)
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
-        self.opened.gone = True
+        self.opened.closed = True
         self._close()
 
     def settle(self, timeout_s: float, exit_progress: ExitProgress | None = None) -> bool:
@@ -243,7 +242,7 @@ class OpenRun:
         lease, process, deadline = self.lease, self.process, time.monotonic() + timeout_s
         if lease is None or process is None:
             # A worker's records are safe then, and the agent, which lives elsewhere, delivers them.
-            return self.opened.hand_over()
+            return self.opened.publish()
         status = None if lease.outbox.status_sent else lease.manifest.status
         delivered = self._wait(timeout_s, status, exit_progress)
         if delivered:

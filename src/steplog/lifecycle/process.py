@@ -46,9 +46,8 @@ class Process:
         self.usage = None if self.roots.memory is None else Usage(self.roots.memory, self.memory_bytes_max // 2)
         self.options = DeliveryOptions(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
         bytes_max = settings.spool_bytes_max or _spool_bytes_max(settings.dir)
-        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s)
-        if settings.on_full == "drop_oldest":
-            self.disk.excess = self._excess
+        excess = self._excess if settings.on_full == "drop_oldest" else lambda: 0
+        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s, excess=excess)
         self._adopt_at = 0.0
         self.runs: dict[int, OpenRun] = {}
         self.agent = Agent(

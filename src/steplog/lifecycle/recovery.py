@@ -22,7 +22,7 @@ from steplog.journal.directories import RunPaths
 from steplog.journal.journal import Journal
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import used_bytes
-from steplog.journal.sources import DirectorySource, NoSource
+from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted, adopt
 from steplog.lifecycle.process import Process, current
@@ -241,8 +241,7 @@ def _pending(paths: RunPaths, writer: str) -> int:
         with contextlib.suppress(OSError):
             stored[:] = (directory / "marks").read_bytes().ljust(CURSOR_BYTES, b"\0")[:CURSOR_BYTES]
     spool = Spool(paths.spool / writer, writer)
-    memory = NoSource() if directory is None else DirectorySource(directory)
-    journal = Journal(writer, memory, stored, lambda: True, spool)
+    journal = Journal(writer, DirectorySource(directory), stored, lambda: True, spool)
     delivered = max(journal.cursor.delivered, (spool.load_cursor() or journal.cursor).delivered)
     return journal.census(delivered, max(delivered, journal.written()))
 

@@ -21,7 +21,7 @@ def for_cursor(own: OpenWriter, timeout_s: float) -> bool:
     """A worker's way: look at what the run's agent, in another process, has marked; whether all is delivered."""
     journal, doorbell = own.journal, Doorbell(None if own.directory is None else own.directory.parent)
     end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
-    own.hand_over()
+    own.publish()
     while True:
         own.follow()
         if journal.cursor.delivered >= end or journal.census(journal.cursor.delivered, end) == 0:
