@@ -42,6 +42,8 @@ ARROWS = {
     "top": {*BASE, "journal", "delivery", "network", "<top>"},
 }
 PURE = {
+    "journal/cursor.py",
+    "journal/extents.py",
     "journal/slot.py",
     "journal/range.py",
     "journal/frame.py",
