@@ -23,25 +23,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import secrets
 import stat
 from pathlib import Path
 
 import msgspec
 
 from steplog.default_paths import state_directory
-from steplog.errors import ConfigurationError
+from steplog.private_files import make_private, write_private
 
 __all__ = [
     "Instance",
     "page_url",
-    "private_directory",
     "proof",
     "read",
     "remove",
     "state_path",
     "write",
-    "write_private",
 ]
 
 _FILE_NAME = "server.json"
@@ -76,8 +73,8 @@ def write(path: Path, instance: Instance) -> None:
 
     Raises ConfigurationError where its directory is a link, someone else's, or open to others.
     """
-    private_directory(path.parent)
-    write_private(path, msgspec.json.encode(instance))
+    make_private(path.parent)
+    write_private(path, msgspec.json.encode(instance), sync=True)
 
 
 def read(path: Path) -> Instance | None:
@@ -121,28 +118,3 @@ def page_url(instance: Instance, web_path: str) -> str:
     """
     fragment = f"#token={instance.page_token}" if instance.page_token else ""
     return f"{instance.base_url}{web_path}{fragment}"
-
-
-def private_directory(directory: Path) -> None:
-    """Make ``directory`` (0700) where it is missing, and check that it is ours alone to write in."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = directory.lstat()
-    if not stat.S_ISDIR(status.st_mode):
-        raise ConfigurationError(f"{directory} is not a directory, or a link to one")
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise ConfigurationError(f"{directory} belongs to another user, or others may write in it")
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replace the file at ``path`` by one of mode 0600 with ``content``, on disk when this returns."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(temporary, flags, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -57,24 +57,24 @@ class Steer:
 def watch(ledger: Ledger, steer: Steer | None, recovers: bool) -> None:
     """Publish the phases of everything that steplog does in this process; ``recovers`` if that is what it is for."""
     from steplog.delivery.lease import Lease
-    from steplog.journal import opening, sources
+    from steplog.journal import open_journal, sources
     from steplog.journal.journal import Journal
     from steplog.journal.memory import MemoryPool
     from steplog.journal.spool import Spool
     from steplog.journal.writer import Writer
 
     for owner, name, phase in (
-        (Writer, "_succeed", "rotation"),
+        (Writer, "_link_next", "rotation"),
         (Spool, "append", "spool"),
         (Spool, "sync", "spool"),
         (Spool, "store_cursor", "spool"),
         (Spool, "tidy", "evict"),
         (sources.OwnSource, "evict", "evict"),
-        (MemoryPool, "give_back", "evict"),
+        (MemoryPool, "free", "evict"),
         (sources.DirectorySource, "evict", "evict"),
         (Journal, "ack", "ack"),
         (sources.DirectorySource, "remove", "recovery"),
-        (opening, "_recover", "recovery"),
+        (open_journal, "_recover", "recovery"),
         (Lease, "remove", "recovery"),
         *([(Lease, "__init__", "recovery"), (Lease, "look", "recovery")] if recovers else []),
     ):

@@ -16,10 +16,10 @@ def _evicted_before_durable() -> None:
 
     original = Spooling.write
 
-    def write(self: Any, lock: Any, everything: bool) -> bool:
+    def write(self: Any, lock: Any, everything: bool, *more: Any) -> bool:
         with lock:
             self.journal.memory.evict(self.journal.readable(self.journal.cursor.delivered, 2**62))
-        return original(self, lock, everything)
+        return original(self, lock, everything, *more)
 
     Spooling.write = write  # type: ignore[method-assign]
 
@@ -77,7 +77,7 @@ def _position_reused_after_a_fork() -> None:
 def _unlocked_in_the_child() -> None:
     import fcntl
 
-    from steplog.journal.locks import FileLock
+    from steplog.file_lock import FileLock
 
     def release(self: Any) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -89,9 +89,9 @@ def _unlocked_in_the_child() -> None:
 
 
 def _living_writer_adopted() -> None:
-    from steplog.journal import memory_repair, opening
+    from steplog.journal import memory_repair, open_journal
 
-    opening._living = lambda opened: False
+    open_journal._alive = lambda opened: False
     memory_repair.MemoryWatch.look = lambda self: None  # type: ignore[method-assign] # which would mend it
 
 
@@ -111,11 +111,11 @@ def _segments_of_the_dead_removed_unwritten() -> None:
 
     original = Spooling.write
 
-    def write(self: Any, lock: Any, everything: bool) -> bool:
-        if isinstance(self.journal.memory, DirectorySource) and not self.journal.living:
+    def write(self: Any, lock: Any, everything: bool, *more: Any) -> bool:
+        if isinstance(self.journal.memory, DirectorySource) and not self.journal.alive:
             with suppress(OSError):
                 self.journal.memory.remove()
-        return original(self, lock, everything)
+        return original(self, lock, everything, *more)
 
     Spooling.write = write  # type: ignore[method-assign]
 

@@ -26,7 +26,8 @@ from journal.spooled import Found, read_all
 from server.process import ServerProcess
 from steplog.journal.directories import JournalRoots, host_id
 from steplog.journal.files import Files
-from steplog.journal.opening import Disk, open_journal
+from steplog.journal.open_journal import open_journal
+from steplog.journal.spooling import Disk
 
 IMAGE_BYTES = 24 * 1024 * 1024
 CUTS_A_RUN = 6

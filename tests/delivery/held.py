@@ -63,10 +63,10 @@ class Held:
 class Owned:
     """A writer of this process, as far as the keeper knows one."""
 
-    gone = False
+    closed = False
 
-    def __init__(self, keep: Callable[[], None]) -> None:
-        self.keep = keep
+    def __init__(self, maintain: Callable[[], None]) -> None:
+        self.maintain = maintain
         self.use_up: Callable[[], None] = lambda: None
         self.followed = threading.Event()
         self.writer = self
@@ -78,13 +78,13 @@ class Owned:
     def follow(self) -> None:
         self.followed.set()
 
-    def calm(self) -> bool:
-        return True
+    def has_holes(self) -> bool:
+        return False
 
-    def wakes(self, maintenance: Callable[[], None]) -> None:
-        self.use_up = maintenance
+    def call_on_successor(self, callback: Callable[[], None]) -> None:
+        self.use_up = callback
 
-    def orphaned(self) -> None:
+    def take_over(self) -> None:
         pass
 
 

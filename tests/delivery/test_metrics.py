@@ -309,7 +309,7 @@ def test_positions_that_an_earlier_agent_settled_are_moved_over_once():
     for number in range(12):
         book.write(1, (NAMES[number % 3],))
         segment = book.writer.append.segment
-        segment.bury(segment.claim())
+        segment.write_tombstone(segment.claim())
     line = stock(book)
     first = line.sender.next(line.now, 0)
     while line.step(1) or line.step(2):

@@ -73,7 +73,7 @@ def test_a_server_that_takes_no_deflate_gets_the_range_as_it_is():
 def test_a_range_begins_at_the_last_acknowledged_end_and_covers_what_carries_no_record():
     book = Book().write(3)
     segment = book.writer.append.segment
-    segment.bury(segment.claim())
+    segment.write_tombstone(segment.claim())
     book.write(2)
     line = Line(book)
     line.deliver()

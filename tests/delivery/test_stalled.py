@@ -19,7 +19,8 @@ from steplog.delivery.lease import Lease
 from steplog.delivery.outbox import DeliveryOptions
 from steplog.journal.directories import JournalRoots, RunPaths, new_id
 from steplog.journal.manifest import Manifest
-from steplog.journal.opening import Disk, OpenWriter, open_writer
+from steplog.journal.open_writer import OpenWriter, open_writer
+from steplog.journal.spooling import Disk
 from steplog.testing.failing_files import FailingFiles
 from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 
@@ -55,7 +56,7 @@ class Process:
             owner=own.writer.id.hex(),
         )
         lease = Lease(paths, lock, manifest, self.disk, self.options, random.Random(1), own)
-        own.delivered_here = True
+        own.deliver_here()
         lease.store(manifest)
         self.agent.deliver(lease, self.server)
         return Begun(self, lease, own, made)
@@ -85,7 +86,7 @@ class Begun:
         """As ``Run.finish`` does."""
         self.own.writer.end(lambda name, value, step: None)
         done = self.process.agent.wait(self.lease, timeout_s, "COMPLETED")
-        self.own.gone = True
+        self.own.closed = True
         self.process.agent.dismiss(self.lease)
         return done
 

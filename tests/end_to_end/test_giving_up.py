@@ -34,16 +34,16 @@ from steplog.lifecycle.open_run import open_runs
 entries, bytecodes = int(sys.argv[2]), int(sys.argv[3])
 give_up, said = Spooling._give_up_oldest, []
 
-def gives_up(self):
+def gives_up(self, below):
     global entries
     entries -= bool(said)
     if entries > 0 or not bytecodes:
-        given_up = give_up(self)
+        given_up = give_up(self, below)
         if given_up and not said:
             said.append(True)
             print("gives up", flush=True)
         return given_up
-    return AtBytecode(bytecodes, lambda: os.kill(os.getpid(), signal.SIGKILL)).during(lambda: give_up(self))
+    return AtBytecode(bytecodes, lambda: os.kill(os.getpid(), signal.SIGKILL)).during(lambda: give_up(self, below))
 
 Spooling._give_up_oldest = gives_up
 source = random.Random(1)

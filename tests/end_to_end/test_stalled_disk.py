@@ -22,7 +22,7 @@ from end_to_end.oracle import Oracle, wait_until
 from end_to_end.programs import Host
 from steplog.journal import manifest as manifests
 from steplog.journal.manifest import Manifest
-from steplog.journal.opening import Disk
+from steplog.journal.spooling import Disk
 from steplog.lifecycle.process import current
 from steplog.run import Run
 from steplog.testing.failing_files import FailingFiles

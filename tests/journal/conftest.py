@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from journal.appends import KINDS
-from steplog.journal.directories import JournalRoots, make_private
+from steplog.journal.directories import JournalRoots
+from steplog.private_files import make_private
 
 
 @pytest.fixture(params=KINDS)

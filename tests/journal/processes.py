@@ -12,7 +12,9 @@ from collections.abc import Callable
 from journal.appends import Reader, Record
 from journal.storm import call_of, number_in
 from steplog.journal.directories import JournalRoots, RunPaths
-from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
+from steplog.journal.open_journal import open_journal
+from steplog.journal.open_writer import OpenWriter, open_writer
+from steplog.journal.spooling import Disk
 
 MEMORY_BYTES_MAX = 64 * 1024 * 1024
 SEGMENT_BYTES = 8 * 1024
@@ -71,7 +73,7 @@ def log_calls(
 def keep(writer: OpenWriter, over: threading.Event) -> None:
     """What a worker's light thread does."""
     while not over.is_set():
-        writer.keep()
+        writer.maintain()
         writer.follow()
         time.sleep(0.001)
 
@@ -126,7 +128,7 @@ def readers_of(paths: RunPaths) -> list[Reader]:
 
 def read_all(reader: Reader) -> list[Record]:
     """Everything that a writer which is gone has left."""
-    assert not reader.journal.living
+    assert not reader.journal.alive
     while reader.read():
         pass
     assert reader.journal.cursor.delivered == reader.journal.written()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 
 from steplog.journal import slot
-from steplog.journal.directories import JournalRoots, RunPaths, make_private, new_id
+from steplog.journal.directories import JournalRoots, RunPaths, new_id
 from steplog.journal.files import Files
 from steplog.journal.journal import Journal
-from steplog.journal.open_journal import OpenJournal
-from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
+from steplog.journal.open_journal import OpenJournal, open_journal
+from steplog.journal.open_writer import OpenWriter, open_writer
+from steplog.journal.spooling import Disk
+from steplog.private_files import make_private
 
 LOCK = threading.RLock()
 MEMORY_BYTES = 64 * 1024 * 1024
@@ -34,6 +36,7 @@ class Machine:
         self.files = files or Files()
         self.paths: RunPaths = roots.claim(new_id())[0]
         self.memory_bytes = memory_bytes
+        self.give_up: Callable[[int], bool] = lambda end: False  # with drop_oldest, as the agent does
         self.own: OpenWriter = self._open()
         self.logged: Found = {}
         self.calls = 0
@@ -69,7 +72,7 @@ class Machine:
 
     def spool(self, everything: bool = False) -> None:
         """An interval is over."""
-        self.own.opened.spool(LOCK, everything)
+        self.own.open_journal.spool(LOCK, everything, self.give_up)
 
     def ack(self, end: int) -> None:
         """The server has confirmed everything below."""
@@ -85,9 +88,9 @@ class Machine:
 
     def die(self) -> None:
         """The process is killed."""
-        self.own.gone = True
-        self.own.opened.release()
-        self.own.opened.spooling.spool._close()
+        self.own.closed = True
+        self.own.release()
+        self.own.open_journal.spooling.spool._close()
 
     def lose_memory(self) -> None:
         """The power is cut, as far as memory goes."""

@@ -11,9 +11,9 @@ import pytest
 from journal.spooled import LOCK, SPOOL_BYTES, Machine
 from steplog.journal.directories import JournalRoots
 from steplog.journal.files import Files
-from steplog.journal.open_journal import OpenJournal
-from steplog.journal.opening import Disk, open_journal
+from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.spool import Spool
+from steplog.journal.spooling import Disk
 from steplog.testing.failing_files import FailingFiles
 
 HOLES = 7

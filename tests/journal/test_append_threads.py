@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from journal.appends import SMALL, TINY, close_holes, holes, records, writer_of
-from steplog.journal.holes import HoleWatch
-from steplog.journal.writer import EndedSegment, Writer
+from steplog.journal.writer import EndedSegment, HoleWatch, Writer
 
 THREADS = 8
 

@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import Callable
 
+from steplog.file_lock import FileLock
 from steplog.journal.directories import new_id
-from steplog.journal.locks import FileLock
 
 
 def racing(processes: int, race: Callable[[int], int]) -> list[int]:

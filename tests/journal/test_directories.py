@@ -15,19 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steplog.errors import ConfigurationError
+from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import (
-    JournalRoots,
-    Unchanged,
-    derived_local_id,
-    host_id,
-    make_private,
-    new_id,
-    private_file,
-    remove_tree,
-)
-from steplog.journal.locks import FileLock
-from steplog.journal.opening import Disk, open_writer
+from steplog.journal.directories import JournalRoots, Unchanged, derived_local_id, host_id, new_id
+from steplog.journal.open_writer import open_writer
+from steplog.journal.spooling import Disk
+from steplog.private_files import make_private, remove_tree, write_private
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
 
@@ -163,7 +156,7 @@ def test_a_run_does_without_a_place_that_is_not_ours_alone_and_says_so(
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_writers_directory_is_always_a_new_one(hostile, roots, elsewhere, monkeypatch):
     name = "a" * 32
-    monkeypatch.setattr("steplog.journal.opening.new_id", lambda: name)
+    monkeypatch.setattr("steplog.journal.open_writer.new_id", lambda: name)
     paths, lock = roots.claim(new_id())
     hostile(paths.memory / f"{name}.new", elsewhere)
     opened = open_writer(paths, roots.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
@@ -247,13 +240,13 @@ def test_a_file_is_replaced_as_a_whole_and_a_link_in_its_place_is_not_followed(t
     target, path = tmp_path / "target", tmp_path / "file"
     target.write_bytes(b"theirs")
     path.symlink_to(target)
-    private_file(path, b"ours")
+    write_private(path, b"ours")
     assert (path.read_bytes(), target.read_bytes()) == (b"ours", b"theirs")
     assert mode(path) == 0o600
     assert not path.is_symlink()
     (tmp_path / "directory").mkdir()
     with pytest.raises(OSError):  # noqa: PT011
-        private_file(tmp_path / "directory", b"ours")
+        write_private(tmp_path / "directory", b"ours")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["directory", "file", "target"]
 
 
@@ -279,7 +272,7 @@ def test_a_directory_counts_as_unchanged_only_when_its_last_change_is_long_over(
     assert not unchanged()
     now[0] += 10**10
     assert unchanged()
-    unchanged.forget()
+    unchanged.invalidate()
     assert not unchanged()
     (tmp_path / "writer").rmdir()
     tmp_path.rmdir()
@@ -293,7 +286,7 @@ def test_memory_shows_whether_a_run_has_an_agent_be_it_a_writer_or_not(roots):
     opened = open_writer(paths, roots.memory, Disk(1 << 30), memory_bytes_max=1 << 24, value_bytes_max=1000)
     assert paths.show_agent(opened.journal.writer) == []
     assert paths.has_agent()
-    opened.opened.release()
+    opened.release()
     assert not paths.has_agent()
     (agent,) = paths.show_agent(None)
     assert paths.has_agent()

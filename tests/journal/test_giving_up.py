@@ -19,15 +19,15 @@ import pytest
 from journal.spooled import SPOOL_BYTES, Found, Machine, deliver_all
 from journal.tracing import AtBytecode, moments
 from steplog.journal.directories import JournalRoots
-from steplog.journal.open_journal import OpenJournal
-from steplog.journal.opening import Disk, open_journal
+from steplog.journal.open_journal import OpenJournal, open_journal
+from steplog.journal.spooling import Disk
 from steplog.testing.failing_files import FailingFiles
 
 MEMORY_BYTES = 256 * 1024
 DELIVERED = 50
 EXCESS = 40 * 1024
 STEPS = 17 if os.environ.get("STEPLOG_LONG") else 97  # lines from one death to the next
-WHERE = ("journal.py", "spooling.py", "sources.py", "memory.py", "marks.py", "spool.py", "marks_file.py", "files.py")
+WHERE = ("journal.py", "spooling.py", "sources.py", "memory.py", "cursor.py", "spool.py", "files.py")
 
 
 class PowerCutError(BaseException):
@@ -42,8 +42,8 @@ def filled(roots: JournalRoots) -> Machine:
     machine.spool(everything=True)
     machine.ack(DELIVERED)
     machine.log(800)
-    spooling = machine.own.opened.spooling
-    spooling.give_up = lambda end: machine.journal.give_up(end, ()) is None
+    spooling = machine.own.open_journal.spooling
+    machine.give_up = lambda end: machine.journal.give_up(end, ()) is None
     files.fail(error=errno.ENOSPC, forever=True, only={"create", "write"})
     spooling._excess = lambda: EXCESS
     return machine

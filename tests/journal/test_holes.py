@@ -11,8 +11,7 @@ import pytest
 
 from journal.appends import SMALL, TINY, Reader, holes, records, segments, told, writer_of
 from journal.tracing import AtBytecode
-from steplog.journal.holes import HoleWatch
-from steplog.journal.writer import Writer
+from steplog.journal.writer import HoleWatch, Writer
 
 
 class Parked:
@@ -149,14 +148,14 @@ def test_the_number_that_closed_a_segment_is_not_taken_for_a_hole(kind):
     watch = HoleWatch(writer)
     writer.append.log("loss", 1.0)
     first = writer.append.segment
-    make = writer.pool.make
+    make = writer.pool.allocate
 
     def slowly(size: int) -> Any:
-        first.bury(first.claim())  # a call of another thread finds no slots, and closes its own
+        first.write_tombstone(first.claim())  # a call of another thread finds no slots, and closes its own
         watch.look()
         return make(size)
 
-    writer.pool.make = slowly  # type: ignore[method-assign]
+    writer.pool.allocate = slowly  # type: ignore[method-assign]
     writer.append.log("note", "x" * 500)
     for _ in range(4):
         watch.look()
@@ -179,13 +178,13 @@ def test_a_rotation_by_the_end_of_a_run_is_in_the_way_of_closing_as_well(kind):
 
         def inherit(self, before: Any) -> None:
             inherit(self, before)
-            first.bury(first.claim())
+            first.write_tombstone(first.claim())
             for _ in range(4):
                 watch.look()
                 looked.append(first.view().kinds(0, first.header.capacity)[1])
 
     writer._segment_type = Slow
-    writer._succeed(first, lambda base: writer._segment(base, 0))  # type: ignore[arg-type, return-value]
+    writer._link_next(first, lambda base: writer._segment(base, 0))  # type: ignore[arg-type, return-value]
     assert looked == [0, 0, 0, 0]
     for _ in range(4):
         watch.look()

@@ -143,12 +143,12 @@ def test_the_kth_operation_fails_once_for_every_k(roots: JournalRoots, error: in
         machine.spool(everything=True)
         machine.spool(everything=True)
         assert machine.journal.cursor.durable == machine.journal.written(), k
-        assert not machine.own.opened.spooling.trouble
+        assert not machine.own.open_journal.spooling.trouble
         assert not files.synced_again, k
         machine.lose_memory()
         with machine.later() as opened:
             found = read_all(opened.journal)
-            assert not opened.spooling.spool.keeps_aside(), k
+            assert not opened.spooling.spool.has_quarantined(), k
             assert found.items() >= machine.pending().items(), k
             assert found.items() <= machine.logged.items(), k
         files.close_all()
@@ -182,7 +182,7 @@ def test_every_operation_from_the_kth_on_fails_for_every_k(
         assert not files.synced_again, k
         machine.lose_memory()
         with machine.later() as opened:
-            assert not opened.spooling.spool.keeps_aside(), k
+            assert not opened.spooling.spool.has_quarantined(), k
             assert read_all(opened.journal).items() >= machine.pending().items(), k
         files.close_all()
         if not failed:
@@ -203,7 +203,7 @@ def test_writes_that_are_cut_short_again_and_again_leave_no_damage(roots: Journa
     machine.spool(everything=True)
     machine.lose_memory()
     with machine.later() as opened:
-        assert not opened.spooling.spool.keeps_aside()
+        assert not opened.spooling.spool.has_quarantined()
         assert read_all(opened.journal) == machine.logged
     files.close_all()
 
@@ -238,7 +238,7 @@ def test_memory_that_is_full_beside_a_disk_that_is_full_drops_the_newest_and_cou
     assert 0 < dropped == machine.calls - len(machine.logged)
     files.heal()
     machine.spool(everything=True)
-    machine.own.keep()
+    machine.own.maintain()
     machine.log(100)
     machine.spool(everything=True)
     assert machine.own.writer.dropped["memory full"] == dropped
@@ -381,8 +381,8 @@ def test_with_drop_oldest_the_oldest_files_go_and_then_the_oldest_segments_if_th
     machine.log(2000)
     machine.spool(everything=True)
     on_disk = machine.journal.cursor.durable
-    spooling = machine.own.opened.spooling
-    spooling.give_up = lambda end: machine.journal.give_up(end, ()) is None
+    spooling = machine.own.open_journal.spooling
+    machine.give_up = lambda end: machine.journal.give_up(end, ()) is None
     spooling._excess = machine.own.writer.pool.excess_bytes
     files.fail(error=error, forever=True, only={"write"})
     for _ in range(100):
@@ -419,7 +419,7 @@ def test_a_look_at_a_journal_of_many_frames_takes_no_look_at_each(machine: Machi
     for _ in range(50):
         machine.log(5)
         machine.spool(everything=True)
-    journal, frames = machine.journal, Looked(machine.own.opened.spooling.spool.extents())
+    journal, frames = machine.journal, Looked(machine.own.open_journal.spooling.spool.extents())
     journal.disk = type("Disk", (), {"extents": lambda self: frames})()
     assert journal.written() == 250
     frames.looks = 0

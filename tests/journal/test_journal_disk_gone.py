@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from journal.spooled import LOCK, Machine, deliver_all, read_all
+from steplog.file_lock import FileLock
 from steplog.journal.directories import JournalRoots
-from steplog.journal.locks import FileLock
-from steplog.journal.memory_repair import Liveness
-from steplog.journal.opening import Disk, open_journal
+from steplog.journal.open_journal import AliveWatch, open_journal
+from steplog.journal.spooling import Disk
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def test_what_was_in_it_is_there_again_under_its_name(
     machine.ack(100)
     way(machine)
     machine.log(50)
-    machine.own.keep()
+    machine.own.maintain()
     machine.log(500)
-    machine.own.keep()
+    machine.own.maintain()
     assert len([record for record in caplog.records if "shared memory was removed" in record.message]) == 1
     machine.die()
     with machine.later() as opened:
@@ -87,10 +87,10 @@ def test_a_healthy_directory_is_left_alone(machine: Machine, caplog: pytest.LogC
         assert machine.own.directory is not None
         return {file.name: file.stat().st_ino for file in machine.own.directory.iterdir()}
 
-    machine.own.keep()
+    machine.own.maintain()
     before = seen()
     for _ in range(5):
-        machine.own.keep()
+        machine.own.maintain()
     assert seen() == before
     assert not caplog.records
 
@@ -101,22 +101,22 @@ def test_the_agent_in_another_process_takes_the_writer_for_living_all_the_time(m
     machine.log(100)
     agent = open_journal(machine.paths, machine.journal.writer, Disk(1 << 30))
     assert agent is not None
-    assert agent.journal.living
+    assert agent.journal.alive
     assert read_all(agent.journal) == machine.logged
     agent.spool(LOCK, False)
     the_run(machine)
     machine.log(50)
-    assert agent.journal.living
-    machine.own.keep()
+    assert agent.journal.alive
+    machine.own.maintain()
     machine.log(50)
-    assert agent.journal.living
+    assert agent.journal.alive
     agent.spool(LOCK, False)
     assert deliver_all(agent) == machine.logged
     machine.own.follow()
     assert machine.journal.cursor.delivered == machine.journal.written()
     machine.log(5)
     machine.die()
-    assert not agent.journal.living
+    assert not agent.journal.alive
     assert len(deliver_all(agent)) == 5
     assert agent.remove()
 
@@ -126,7 +126,7 @@ def test_removed_again_and_again(machine: Machine):
         machine.log(300)
         the_run(machine)
         machine.log(30)
-        machine.own.keep()
+        machine.own.maintain()
     machine.die()
     with machine.later() as opened:
         assert read_all(opened.journal) == machine.logged
@@ -139,10 +139,10 @@ def test_a_slot_that_is_written_after_the_copy_was_made_gets_there_too(machine: 
     offset = segment.claim()
     machine.log(10)
     the_run(machine)
-    machine.own.keep()
+    machine.own.maintain()
     key = segment.names["loss"]
     __import__("steplog.journal.slot").journal.slot.pack_float(segment.memory, offset, 7, 7.5, 1, key)
-    machine.own.keep()
+    machine.own.maintain()
     machine.die()
     with machine.later() as opened:
         found = read_all(opened.journal)
@@ -158,14 +158,14 @@ def test_where_it_cannot_be_made_again_the_run_goes_on_and_the_disk_has_it(
     assert machine.roots.memory is not None
     machine.roots.memory.write_text("somebody else's")
     for _ in range(3):
-        machine.own.keep()
+        machine.own.maintain()
         machine.log(100)
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
     machine.spool(everything=True)
     assert machine.journal.cursor.durable == 400
     machine.roots.memory.unlink()
     machine.log(5)
-    machine.own.keep()
+    machine.own.maintain()
     machine.die()
     with machine.later() as opened:
         assert read_all(opened.journal) == machine.logged
@@ -176,18 +176,18 @@ def test_liveness_is_a_lock_and_neither_a_name_nor_a_directory(tmp_path: Path):
     directory.mkdir()
     held = FileLock.take(directory / "alive")
     assert held is not None
-    seen = Liveness(directory)
-    assert seen.living()
+    seen = AliveWatch(directory)
+    assert seen.alive()
     shutil.rmtree(directory)
-    assert seen.living()
+    assert seen.alive()
     directory.mkdir()
     again = FileLock.take(directory / "alive")
     assert again is not None
-    assert seen.living()
+    assert seen.alive()
     held.release()
-    assert seen.living()
+    assert seen.alive()
     again.release()
-    assert not seen.living()
+    assert not seen.alive()
     assert seen.lock is not None
     assert FileLock.take(directory / "alive") is None
     seen.lock.release()
@@ -195,12 +195,12 @@ def test_liveness_is_a_lock_and_neither_a_name_nor_a_directory(tmp_path: Path):
 
 def test_a_forked_child_keeps_nothing_open_that_liveness_has_seen(tmp_path: Path):
     """Else the lock that its parent takes later would outlive the parent."""
-    from steplog.journal.locks import close_inherited
+    from steplog.file_lock import close_inherited
 
     held = FileLock.take(tmp_path / "alive")
     assert held is not None
-    seen = Liveness(tmp_path)
-    assert seen.living()
+    seen = AliveWatch(tmp_path)
+    assert seen.alive()
     (go, gone), (closed, closing) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -212,7 +212,7 @@ def test_a_forked_child_keeps_nothing_open_that_liveness_has_seen(tmp_path: Path
     os.read(closed, 1)
     try:
         held.release()
-        assert not seen.living()
+        assert not seen.alive()
         assert seen.lock is not None
         seen.lock._descriptor, descriptor = None, seen.lock._descriptor
         os.close(descriptor)  # type: ignore[arg-type] # as the death of this process would
@@ -238,7 +238,7 @@ def test_what_the_agent_has_removed_of_a_worker_is_not_written_again(
         deliver_all(opened)
         left = len(list(machine.own.directory.glob("*.segment")))  # the last one, and perhaps a spare
         with caplog.at_level(logging.WARNING, logger="steplog"):
-            machine.own.keep()
+            machine.own.maintain()
         assert len(list(machine.own.directory.glob("*.segment"))) <= left + 1 <= 3
     assert not caplog.records
 
@@ -247,7 +247,7 @@ def test_an_agent_that_sees_a_worker_first_after_its_memory_was_made_again_finds
     opened = open_journal(machine.paths, machine.journal.writer, Disk(1 << 30))
     assert opened is not None
     the_root(machine)
-    machine.own.keep()
+    machine.own.maintain()
     machine.log(100)
     opened.spool(LOCK, False)  # the first round since
     deliver_all(opened)

@@ -36,7 +36,7 @@ def test_a_block_is_a_private_file_whose_pages_are_all_there(directory, memory):
     """A sparse one would kill whoever touches it when the file system is full."""
     before = os.umask(0)
     try:
-        block = MemoryPool(directory, memory, MIB).make(128 * 1024)
+        block = MemoryPool(directory, memory, MIB).allocate(128 * 1024)
     finally:
         os.umask(before)
     assert block is not None
@@ -48,7 +48,7 @@ def test_a_block_is_a_private_file_whose_pages_are_all_there(directory, memory):
 
 
 def test_what_is_written_to_a_block_is_in_its_file(directory, memory):
-    block = MemoryPool(directory, memory, MIB).make(16 * 1024)
+    block = MemoryPool(directory, memory, MIB).allocate(16 * 1024)
     assert block is not None
     assert block.path is not None
     block.memory[100:104] = b"here"
@@ -57,27 +57,27 @@ def test_what_is_written_to_a_block_is_in_its_file(directory, memory):
 
 def test_no_more_is_made_than_the_bound_allows_and_what_is_given_back_can_be_had_again(directory, memory):
     pool = MemoryPool(directory, memory, 100 * 1024)
-    blocks = [pool.make(32 * 1024) for _ in range(3)]
+    blocks = [pool.allocate(32 * 1024) for _ in range(3)]
     assert None not in blocks
-    assert pool.make(32 * 1024) is None
+    assert pool.allocate(32 * 1024) is None
     assert len(list(directory.iterdir())) == 3
-    pool.give_back(blocks[0])
+    pool.free(blocks[0])
     assert len(list(directory.iterdir())) == 2
-    assert pool.make(32 * 1024) is not None
-    assert pool.make(4 * 1024) is not None
-    assert pool.make(1) is None
+    assert pool.allocate(32 * 1024) is not None
+    assert pool.allocate(4 * 1024) is not None
+    assert pool.allocate(1) is None
 
 
 def test_the_bound_is_of_everything_below_the_root(directory, memory):
     (memory / "other").mkdir()
     other = MemoryPool(memory / "other", memory, MIB)
-    assert other.make(512 * 1024) is not None
+    assert other.allocate(512 * 1024) is not None
     pool = MemoryPool(directory, memory, MIB)
-    assert pool.make(768 * 1024) is None
-    assert pool.make(256 * 1024) is not None
-    assert other.make(512 * 1024) is not None  # it does not look by itself
+    assert pool.allocate(768 * 1024) is None
+    assert pool.allocate(256 * 1024) is not None
+    assert other.allocate(512 * 1024) is not None  # it does not look by itself
     assert other.measure() == used_bytes(memory) == 512 * 1024 + 256 * 1024 + 512 * 1024
-    assert other.make(4096) is None
+    assert other.allocate(4096) is None
 
 
 def test_used_bytes_does_not_stumble_over_what_vanishes_or_links_elsewhere(memory, tmp_path):
@@ -115,30 +115,30 @@ def test_the_default_bound_is_an_eighth_of_the_file_system_and_64_mib_at_most(tm
 def test_a_full_file_system_gives_none_and_leaves_nothing_behind(tmpfs):
     pool = MemoryPool(tmpfs, tmpfs, 64 * MIB)
     blocks = []
-    while (block := pool.make(64 * 1024)) is not None:
+    while (block := pool.allocate(64 * 1024)) is not None:
         blocks.append(block)
     assert len(blocks) in (3, 4)
     assert len(list(tmpfs.iterdir())) == len(blocks)
     for block in blocks:
         block.memory[:] = b"x" * len(block.memory)  # no SIGBUS
-    pool.give_back(blocks[0])
+    pool.free(blocks[0])
     del blocks[0], block
-    assert pool.make(64 * 1024) is not None
+    assert pool.allocate(64 * 1024) is not None
 
 
 def test_a_directory_that_is_gone_gives_memory_that_has_no_file_yet(directory, memory):
     pool = MemoryPool(directory, memory, MIB)
-    block = pool.make(4096)
+    block = pool.allocate(4096)
     (directory / block.path.name).unlink()
     directory.rmdir()
     for _ in range(2):
-        without = pool.make(4096)
+        without = pool.allocate(4096)
         assert without.path.parent == directory
         assert not without.path.exists()
         without.memory[:] = bytes(4096)
-        pool.give_back(without)
+        pool.free(without)
         directory.write_text("not a directory")
-    pool.give_back(block)
+    pool.free(block)
     assert pool._used == 0
 
 
@@ -149,7 +149,7 @@ def test_without_descriptors_there_is_none_and_no_exception(directory, memory):
     os.close(free)
     resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
     try:
-        assert pool.make(4096) is None
+        assert pool.allocate(4096) is None
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert list(directory.iterdir()) == []
@@ -158,7 +158,7 @@ def test_without_descriptors_there_is_none_and_no_exception(directory, memory):
 def test_a_block_keeps_no_descriptor(directory, memory):
     pool = MemoryPool(directory, memory, MIB)
     before = len(os.listdir("/proc/self/fd"))
-    blocks = [pool.make(4096) for _ in range(5)]
+    blocks = [pool.allocate(4096) for _ in range(5)]
     assert len(os.listdir("/proc/self/fd")) <= before + (0 if sys.platform == "linux" else 5)
     for block in blocks:
         block.memory.close()
@@ -167,23 +167,23 @@ def test_a_block_keeps_no_descriptor(directory, memory):
 
 def test_anonymous_memory_is_bounded_as_well():
     pool = MemoryPool(None, None, 32 * 1024)
-    block = pool.make(32 * 1024)
+    block = pool.allocate(32 * 1024)
     assert block is not None
     assert block.path is None
-    assert pool.make(1) is None
-    pool.give_back(block)
-    assert pool.make(1) is not None
+    assert pool.allocate(1) is None
+    pool.free(block)
+    assert pool.allocate(1) is not None
 
 
 def test_a_forked_child_makes_no_block_and_removes_none(directory, memory):
     pool = MemoryPool(directory, memory, MIB)
-    block = pool.make(4096)
+    block = pool.allocate(4096)
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            pool.give_back(block)
-            code = 0 if pool.make(4096) is None else 2
+            pool.free(block)
+            code = 0 if pool.allocate(4096) is None else 2
         finally:
             os._exit(code)
     assert os.waitpid(pid, 0)[1] == 0
@@ -200,7 +200,7 @@ def test_a_block_that_is_made_while_another_is_given_back_is_counted():
 
     pool = MemoryPool(None, None, MIB)
     pool._used = 4096
-    pool.give_back(Block(Slow(-1, 4096), None))
+    pool.free(Block(Slow(-1, 4096), None))
     assert pool._used == 4096
 
 
@@ -209,14 +209,14 @@ def test_all_pools_of_a_process_look_once_a_second_and_see_what_each_of_them_tak
     usage = Usage(memory, clock=lambda: now[0])
     first, second = (MemoryPool(memory / name, memory, MIB, usage) for name in "ab")
     (memory / "a").mkdir()
-    block = first.make(256 * 1024)
+    block = first.allocate(256 * 1024)
     assert second.measure() == 256 * 1024
     (memory / "others").write_bytes(bytes(512 * 1024))
     assert second.measure() == 256 * 1024
     now[0] += 1.5
     assert second.measure() == used_bytes(memory) == 768 * 1024
     assert second.is_half_full()
-    first.give_back(block)
+    first.free(block)
     assert second.measure() == 512 * 1024
 
 
@@ -242,26 +242,26 @@ def test_a_file_system_that_is_hardly_used_is_not_searched(tmpfs):
 def test_where_shared_memory_fails_a_quarter_of_the_bound_may_be_private(tmpfs):
     (tmpfs / "others").write_bytes(bytes(256 * 1024))
     pool = MemoryPool(tmpfs, tmpfs, MIB)
-    assert pool.make(64 * 1024) is None
-    pool.may_go_private = True
-    blocks = [pool.make(64 * 1024) for _ in range(4)]
+    assert pool.allocate(64 * 1024) is None
+    pool.may_use_anonymous = True
+    blocks = [pool.allocate(64 * 1024) for _ in range(4)]
     assert all(block is not None and block.path is None for block in blocks)
-    assert pool.went_private
+    assert pool.used_anonymous
     assert pool.is_half_full()
-    assert pool.make(64 * 1024) is None
-    pool.give_back(blocks[0])
-    assert pool.make(64 * 1024) is not None
+    assert pool.allocate(64 * 1024) is None
+    pool.free(blocks[0])
+    assert pool.allocate(64 * 1024) is not None
     (tmpfs / "others").unlink()
     pool.measure()
-    assert pool.make(64 * 1024).path is not None  # shared again, as soon as there is room
+    assert pool.allocate(64 * 1024).path is not None  # shared again, as soon as there is room
 
 
 def test_a_bound_that_is_reached_is_no_reason_to_go_private(directory, memory):
     """A kill would lose it, and nobody would have been told that it can."""
     pool = MemoryPool(directory, memory, MIB)
-    pool.may_go_private = True
-    assert pool.make(MIB) is not None
-    assert pool.make(4096) is None
+    pool.may_use_anonymous = True
+    assert pool.allocate(MIB) is not None
+    assert pool.allocate(4096) is None
 
 
 def test_processes_that_take_memory_at_the_same_time_stay_below_the_bound_together(tmpfs):
@@ -272,7 +272,7 @@ def test_processes_that_take_memory_at_the_same_time_stay_below_the_bound_togeth
         usage = Usage(tmpfs, clock=lambda: 100.0)
         assert usage.bytes() == 0
         pools.append(MemoryPool(tmpfs / f"{number}", tmpfs, 128 * 1024, usage))
-    blocks = [block for _ in range(4) for pool in pools if (block := pool.make(16 * 1024)) is not None]
+    blocks = [block for _ in range(4) for pool in pools if (block := pool.allocate(16 * 1024)) is not None]
     assert len(blocks) == 8
     assert used_bytes(tmpfs) == 128 * 1024
 
@@ -282,10 +282,10 @@ def test_a_process_that_finds_the_memory_full_takes_nothing_to_see_that(tmpfs):
     pool = MemoryPool(tmpfs / "writer", tmpfs, 128 * 1024, Usage(tmpfs, clock=lambda: 100.0))
     (tmpfs / "others").write_bytes(bytes(120 * 1024))  # since it looked
     touched = (tmpfs / "writer").stat().st_mtime_ns
-    assert pool.make(16 * 1024) is None
+    assert pool.allocate(16 * 1024) is None
     assert (tmpfs / "writer").stat().st_mtime_ns == touched
     (tmpfs / "others").unlink()
-    assert pool.make(16 * 1024) is not None
+    assert pool.allocate(16 * 1024) is not None
 
 
 def test_what_others_take_of_the_file_system_is_not_taken_for_ours(tmpfs):
@@ -293,4 +293,4 @@ def test_what_others_take_of_the_file_system_is_not_taken_for_ours(tmpfs):
     usage = Usage(tmpfs / "root", clock=lambda: 100.0)
     pool = MemoryPool(tmpfs / "root" / "writer", tmpfs / "root", 64 * 1024, usage)
     (tmpfs / "others").write_bytes(bytes(128 * 1024))
-    assert [pool.make(16 * 1024) is not None for _ in range(5)] == [True] * 4 + [False]
+    assert [pool.allocate(16 * 1024) is not None for _ in range(5)] == [True] * 4 + [False]

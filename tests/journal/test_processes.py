@@ -23,8 +23,9 @@ from journal.processes import (
     until,
 )
 from journal.storm import call_of
-from steplog.journal.directories import JournalRoots, RunPaths, new_id, remove_tree
-from steplog.journal.locks import close_inherited
+from steplog.file_lock import close_inherited
+from steplog.journal.directories import JournalRoots, RunPaths, new_id
+from steplog.private_files import remove_tree
 
 KILLS = int(os.environ.get("STEPLOG_KILLS", "30"))
 FORKS = int(os.environ.get("STEPLOG_FORKS", "60"))
@@ -41,9 +42,9 @@ def test_what_another_process_logs_arrives_in_order_and_once_while_it_logs(paths
     process = LoggingProcess(paths, roots, threads=3, most=15_000)
     until(paths.writers)
     (reader,) = readers_of(paths)
-    assert reader.journal.living
+    assert reader.journal.alive
     until(lambda: reader.read() and len(reader.found) > 1000)
-    while reader.journal.living:
+    while reader.journal.alive:
         reader.read(random.randrange(1, 5000))
     assert process.wait() == 0
     found = read_all(reader)
@@ -125,7 +126,7 @@ def test_forks_in_the_middle_of_logging_from_eight_threads(kind, paths, roots, m
         over.set()
         for thread in working:
             thread.join()
-    parent.gone = True
+    parent.closed = True
     found = read_all(reader)
     check_records(found)
     assert sum(
@@ -142,7 +143,7 @@ def test_forks_in_the_middle_of_logging_from_eight_threads(kind, paths, roots, m
 
 
 def _round(parent, reader) -> bool:
-    parent.keep()
+    parent.maintain()
     reader.read()
     return True
 
@@ -153,7 +154,7 @@ def _look(paths: RunPaths, others: dict[str, Reader], own: str) -> None:
         if reader.journal.writer != own:
             others.setdefault(reader.journal.writer, reader)
     for name, reader in others.items():
-        if (paths.memory / name).exists() and not reader.journal.living:
+        if (paths.memory / name).exists() and not reader.journal.alive:
             read_all(reader)
             remove_tree(paths.memory / name)
 
@@ -190,10 +191,10 @@ def test_a_writer_that_cannot_be_looked_at_is_not_taken_for_dead(paths, roots):
         with pytest.raises(OSError) as raised:  # noqa: PT011 - its number is looked at
             os.open("/", os.O_RDONLY)
         assert raised.value.errno == errno.EMFILE
-        assert other.journal.living
+        assert other.journal.alive
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert other.journal.living
+    assert other.journal.alive
 
 
 def test_a_writer_whose_memory_cannot_be_made_leaves_no_lock_behind(paths, roots):

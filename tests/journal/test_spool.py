@@ -183,7 +183,7 @@ def test_a_missing_file_in_the_middle_is_counted_and_the_rest_delivered(roots: J
     for _ in range(3):
         machine.log(CALLS)
         machine.spool(everything=True)
-        machine.own.opened.spooling.spool._close()  # a file each
+        machine.own.open_journal.spooling.spool._close()  # a file each
     machine.lose_memory()
     first, second, third = sorted(machine.spool_directory.glob("*.spool"))
     second.unlink()
@@ -199,7 +199,7 @@ def test_a_missing_last_file_is_counted_too(roots: JournalRoots, caplog: pytest.
     for _ in range(2):
         machine.log(CALLS)
         machine.spool(everything=True)
-        machine.own.opened.spooling.spool._close()
+        machine.own.open_journal.spooling.spool._close()
     machine.lose_memory()
     sorted(machine.spool_directory.glob("*.spool"))[1].unlink()
     for _ in range(2):  # and once, however often it is opened
@@ -314,7 +314,7 @@ def test_a_file_is_full_at_its_bound_and_the_next_begins(roots: JournalRoots, mo
 
 def test_spool_bytes_max_keeps_the_rest_in_memory_and_is_said(roots: JournalRoots, caplog: pytest.LogCaptureFixture):
     machine = Machine(roots)
-    machine.own.opened.spooling._room = lambda: 0
+    machine.own.open_journal.spooling._room = lambda: 0
     machine.log(20)
     with caplog.at_level(logging.WARNING, logger="steplog"):
         machine.spool(everything=True)

@@ -9,11 +9,10 @@ import pytest
 
 from journal import test_journal_disk, test_spool_power
 from steplog.journal import spool as spools
-from steplog.journal.cursor_file import CursorFile
 from steplog.journal.directories import JournalRoots
 from steplog.journal.files import Files
 from steplog.journal.journal import Journal
-from steplog.journal.spool import Spool
+from steplog.journal.spool import CursorFile, Spool
 from steplog.journal.spooling import Spooling
 
 Patch = pytest.MonkeyPatch
@@ -99,10 +98,8 @@ def evicted_by_acknowledgement(patch: Patch) -> None:
 
 
 def read_given_up_at_once(patch: Patch) -> None:
-    from steplog.journal import frames
-
-    patch.setattr(frames, "_READS", 1)
-    patch.setattr(frames, "_ROUNDS", 0)
+    patch.setattr(spools, "_READS", 1)
+    patch.setattr(spools, "_ROUNDS", 0)
 
 
 BUGS: list[Callable[[Patch], None]] = [

@@ -13,8 +13,9 @@ import pytest
 from journal.spooled import LOCK, SPOOL_BYTES, Machine, deliver_all, read_all
 from steplog.journal.directories import JournalRoots, RunPaths
 from steplog.journal.files import Files
-from steplog.journal.open_journal import OpenJournal
-from steplog.journal.opening import Disk, OpenWriter, open_journal, open_writer
+from steplog.journal.open_journal import OpenJournal, open_journal
+from steplog.journal.open_writer import OpenWriter, open_writer
+from steplog.journal.spooling import Disk
 from steplog.testing.failing_files import FailingFiles
 
 ERRORS = [errno.ENOSPC, errno.EIO]
@@ -32,12 +33,12 @@ class Worker(Machine):
         own = open_writer(
             self.paths, None, disk, memory_bytes_max=self.memory_bytes, value_bytes_max=1 << 20, worker=True
         )
-        assert own._to_agent is not None
+        assert own._relay is not None
         return own
 
     def go(self) -> None:
         self.own.follow()
-        self.own.hand_over()
+        self.own.publish()
 
 
 class Agent:

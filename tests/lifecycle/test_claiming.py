@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import pytest
 
+from steplog.file_lock import FileLock
 from steplog.journal.directories import JournalRoots, new_id
-from steplog.journal.locks import FileLock
 from steplog.lifecycle.process import claim_in_time
 
 SPARE_S = 0.5

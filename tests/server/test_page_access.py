@@ -13,6 +13,7 @@ import requests
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog import instance
 from steplog.instance import Instance
+from steplog.private_files import write_private
 
 PAGE = SOURCES / "steplog" / "server" / "page"
 FILES = sorted(file.relative_to(PAGE).as_posix() for file in PAGE.rglob("*") if file.is_file())
@@ -215,7 +216,7 @@ def test_a_database_from_before_the_page_gets_a_token(tmp_path):
 
 def test_a_state_file_from_before_the_page_is_read(tmp_path):
     path = tmp_path / "server.json"
-    instance.write_private(
+    write_private(
         path, b'{"instance": "i", "base_url": "http://127.0.0.1:1", "secret": "s", "api_key": "k", "username": "u"}'
     )
     assert instance.read(path) == Instance("i", "http://127.0.0.1:1", "s", "k", "u", "")

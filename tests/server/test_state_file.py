@@ -12,6 +12,7 @@ import pytest
 from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.instance import Instance
+from steplog.private_files import write_private
 
 HERE = Instance("id-1", "http://127.0.0.1:8787", "secret-1", "key-1", "ann")
 
@@ -49,7 +50,7 @@ def test_a_file_that_others_may_touch_is_as_good_as_none(tmp_path, mode):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"instance": 1}', b"\xff", b"[" * 50_000, b"{}" * 50_000])
 def test_a_file_that_is_not_a_state_file_is_as_good_as_none(tmp_path, content):
     path = tmp_path / "server.json"
-    instance.write_private(path, content)
+    write_private(path, content)
     assert instance.read(path) is None
 
 

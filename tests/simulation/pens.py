@@ -74,10 +74,10 @@ class Pool:
     def segment_bytes(self) -> int:
         return self._size
 
-    def make(self, size: int) -> Block:
+    def allocate(self, size: int) -> Block:
         return Block(bytearray(size), None)  # type: ignore[arg-type]
 
-    def give_back(self, block: Block) -> None:
+    def free(self, block: Block) -> None:
         pass
 
 
@@ -187,7 +187,7 @@ class Pen:
     def bury(self) -> None:
         """The process closes its holes."""
         for segment, index in self.torn:
-            segment.bury(segment.offset_of(index))
+            segment.write_tombstone(segment.offset_of(index))
         self.torn.clear()
 
     def die(self) -> None:

@@ -32,7 +32,7 @@ from steplog.delivery.maintenance import Maintenance
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.sender import InFlight, Sender, StoreFirst
 from steplog.errors import ServerUnavailableError
-from steplog.journal.opening import OpenWriter
+from steplog.journal.open_writer import OpenWriter
 
 __all__ = ["BUSY_DISK_S", "DISK_S", "GIVE_WAY_S", "Agent", "Progress"]
 

@@ -23,12 +23,14 @@ from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
 from steplog.delivery.tickets import Action, Quarantine, RunAddress, Store
+from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import RunPaths, Unchanged, remove_tree
-from steplog.journal.locks import FileLock
+from steplog.journal.directories import RunPaths, Unchanged
 from steplog.journal.manifest import Manifest
-from steplog.journal.open_journal import OpenJournal
-from steplog.journal.opening import Disk, OpenWriter, open_journal
+from steplog.journal.open_journal import OpenJournal, open_journal
+from steplog.journal.open_writer import OpenWriter
+from steplog.journal.spooling import Disk
+from steplog.private_files import remove_tree
 
 __all__ = ["Lease"]
 
@@ -76,7 +78,7 @@ class Lease:
             Creation(manifest.plan) if manifest.plan is not None and not manifest.run else None,
         )
         if own is not None:
-            self._add(own.opened)
+            self._add(own.open_journal)
         self.look(nullcontext())
         if manifest.status is not None:
             self.outbox.end_with(manifest.status)
@@ -97,8 +99,7 @@ class Lease:
         with lock:
             for opened in found:
                 self._add(opened)
-            others = (opened for opened in self._journals.values() if opened.liveness is not None)
-            self.shared = any(opened.alive is None for opened in others)
+            self.shared = any(opened.alive_elsewhere for opened in self._journals.values())
             if self.manifest.owner and self.manifest.status is None and not self._living():
                 self.decide("CRASHED")
         return bool(found) or any(followed)
@@ -109,7 +110,7 @@ class Lease:
         new = [name for name in self.paths.writers(self._disk.files.names) if name not in self._journals]
         found = [open_journal(self.paths, name, self._disk) for name in new]
         if None in found:
-            self._unchanged.forget()
+            self._unchanged.invalidate()
         return [opened for opened in found if opened is not None]
 
     def decide(self, status: str) -> None:
@@ -166,8 +167,8 @@ class Lease:
     def release(self) -> None:
         """Let another process deliver it."""
         for opened in self._journals.values():
-            if opened.alive is not None and (self.own is None or opened.directory != self.own.directory):
-                opened.alive.release()
+            if self.own is None or opened.directory != self.own.directory:
+                opened.release()
         self._let_go()
 
     def _let_go(self) -> None:
@@ -176,15 +177,15 @@ class Lease:
 
     def memory_bytes(self) -> int:
         """Memory that the journals take."""
-        return sum(opened.journal.memory.size_bytes() for opened in self._journals.values())
+        return sum(opened.memory_bytes() for opened in self._journals.values())
 
     def spool_bytes(self) -> int:
         """Disk that the journals take."""
-        return sum(opened.spooling.spool.size_bytes() for opened in self._journals.values())
+        return sum(opened.spool_bytes() for opened in self._journals.values())
 
     def dropped(self) -> int:
         """Calls that other processes dropped for lack of room."""
-        return sum(o.dropped() for o in self._journals.values() if self.own is None or o is not self.own.opened)
+        return sum(o.dropped() for o in self._journals.values() if self.own is None or o is not self.own.open_journal)
 
     def trouble(self) -> str | None:
         """Why the disk refuses the journals; None while it does not."""
@@ -197,14 +198,13 @@ class Lease:
         if self.manifest_store.owed:
             self._write_manifest(lock)
         for opened in list(self._journals.values()):
-            opened.spool(lock, pressed)
+            opened.spool(lock, pressed, partial(self.outbox.give_up, opened.journal.writer))
         if self.spool_bytes():
             self.manifest_store.sync()
 
     def write(self, lock: AbstractContextManager[object], clock: Callable[[], float]) -> bool:
         """Write what is owed to the disk, read what is wanted from it; whether anything waited for that."""
-        wanted = [o.spooling.spool for o in list(self._journals.values()) if o.spooling.spool.wanted is not None]
-        fetched = [spool.fetch(lock) for spool in wanted]
+        fetched = [opened.fetch(lock) for opened in list(self._journals.values())]
         events = self._quarantine.write(lock) if self._quarantine.owed else []
         if events:
             with lock:
@@ -221,13 +221,12 @@ class Lease:
         return held_back
 
     def _living(self) -> bool:
-        return any(opened.journal.living for opened in self._journals.values())
+        return any(opened.journal.alive for opened in self._journals.values())
 
     def _add(self, opened: OpenJournal) -> None:
         self._journals[opened.journal.writer] = opened
         self.outbox.add(opened.journal)
-        opened.spooling.spool.on_wanted = self._wake
-        opened.spooling.give_up = partial(self.outbox.give_up, opened.journal.writer)
+        opened.read_elsewhere(self._wake)
 
     def store(self, manifest: Manifest) -> None:
         """Store the manifest: in shared memory now, on disk soon."""

@@ -26,7 +26,7 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import Loop, wait_for
 from steplog.delivery.outbox import Outbox
-from steplog.journal.opening import OpenWriter
+from steplog.journal.open_writer import OpenWriter
 
 __all__ = ["HOLES_INTERVAL_S", "KEEP_INTERVAL_S", "PRESSED_INTERVAL_S", "Maintenance"]
 
@@ -92,7 +92,7 @@ class Maintenance:
         with self._runs.lock:
             if writer not in self._writers:
                 self._writers.append(writer)
-                writer.wakes(partial(self._hurry, writer))
+                writer.call_on_successor(partial(self._hurry, writer))
 
     def _hurry(self, writer: OpenWriter) -> None:
         """A writer needs its next segment soon. Called in ``log``."""
@@ -137,7 +137,7 @@ class Maintenance:
             self._keep_at = now + min(KEEP_INTERVAL_S, self._spool_interval_s)
             self._keep(self._writers, now)
             self._look_after()
-        elif hasty := [writer for writer in self._writers if writer in used_up or not writer.calm()]:
+        elif hasty := [writer for writer in self._writers if writer in used_up or writer.has_holes()]:
             self._keep(hasty, now)
         if now >= self._spool_at:
             self._spool(now, self._memory_is_short())
@@ -145,7 +145,7 @@ class Maintenance:
 
     def _keep(self, writers: Iterable[OpenWriter], now: float) -> None:
         for writer in list(writers):
-            self._runs.attempt(writer.keep)
+            self._runs.attempt(writer.maintain)
         if self._memory_is_short():
             self._spool_at = min(self._spool_at, max(now, self._pressed_at))
 
@@ -158,7 +158,7 @@ class Maintenance:
     def _rest_s(self, now: float) -> float:
         """Seconds until something is due."""
         rest_s = min(self._keep_at, self._spool_at) - now
-        if any(not writer.calm() for writer in self._writers):
+        if any(writer.has_holes() for writer in self._writers):
             rest_s = min(rest_s, HOLES_INTERVAL_S)
         if any(lease.shared for lease in self._runs.leases.values()):
             rest_s = min(rest_s, HEARD_INTERVAL_S)
@@ -177,14 +177,14 @@ class Maintenance:
 
     def _look_after(self) -> None:
         with self._runs.lock:
-            writers = [writer for writer in self._writers if not writer.gone]
+            writers = [writer for writer in self._writers if not writer.closed]
             self._writers = writers
             leases = list(self._runs.leases.values())
             delivered = {lease.own for lease in leases}
         for writer in writers:
             if writer not in delivered:
                 self._runs.attempt(writer.follow)
-                self._runs.attempt(writer.orphaned)
+                self._runs.attempt(writer.take_over)
         for lease in leases:
             self._runs.attempt(partial(self._look_at_run, lease))
         if leases:

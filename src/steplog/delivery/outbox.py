@@ -244,7 +244,7 @@ class Outbox:
         if len(journals) == 1:
             return [], journals
         turn = self._turn % max(1, len(journals))
-        dead = [journal for journal in journals if not journal.living]
+        dead = [journal for journal in journals if not journal.alive]
         return dead, [journal for journal in journals[turn:] + journals[:turn] if journal not in dead]
 
     def look_again(self) -> None:

@@ -1,15 +1,12 @@
-"""Which append serves ``run.log``: the compiled one where it was built, else the one in Python.
+"""Which append serves ``run.log``: the one in C where it was built, else the one in Python.
 
-``append`` is the specification and ``_append`` (C) its second implementation, of the fast cases: an exact float or int,
-an exact int or no step, a name that the segment has declared. Both work on the same segments, with the same slow path;
-a compiled one needs a counter that C code can read, which is all that ``CompiledSegment`` adds. An append knows the
-class of its segments by ``segment_type``, and itself by ``kind``: "c" or "pure".
+``append`` is the specification; ``_append`` implements its fast cases in C: an exact float or int, an exact int or no
+step, a declared name. Both share segments and slow path; ``CompiledSegment`` has a counter that C can read.
 
-On x86-64 its times come from the processor's counter between looks at the clock, at least one a millisecond: within
-microseconds of what the clock would say, and within a millisecond whatever the counter does or the clock is set to.
+On x86-64 the C append takes times from the processor's counter, and looks at the clock at least once a millisecond:
+within microseconds of the clock, and within a millisecond whatever the two do.
 
-The extension is optional: it is built at installation where there is a C compiler. ``STEPLOG_PURE=1``, or
-``prefer(pure=True)``, has the one in Python for every writer that is made from then on.
+``STEPLOG_PURE=1`` or ``prefer(pure=True)`` selects Python for writers made from then on.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ _pure = False
 
 
 class CompiledSegment(Segment):
-    """A segment whose slots the compiled append claims too."""
+    """A segment whose slots C can claim."""
 
     __slots__ = ("_room",)
 
@@ -52,20 +49,20 @@ class CompiledSegment(Segment):
         self._room.shut()
         return super().close()
 
-    def forget(self) -> None:
+    def detach(self) -> None:
         """See Segment."""
         self._room.shut()
-        super().forget()
+        super().detach()
 
 
 def prefer(*, pure: bool) -> None:
-    """Decide for this process, as its settings have it."""
+    """Set this process's choice."""
     global _pure
     _pure = pure
 
 
 def append_type() -> type[Append]:
-    """The append to use for a new writer."""
+    """The append for a new writer."""
     if not _built or _pure or os.environ.get("STEPLOG_PURE", "").strip().lower() not in _NO:
         return Append
     return cast("type[Append]", _append.Append)  # the same attributes, though no subclass

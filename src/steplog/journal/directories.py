@@ -1,25 +1,23 @@
-"""Directories: where a run's journals are, in shared memory and on disk.
+"""Where a run's journals are, in shared memory and on disk.
 
 ::
 
     <memory>/<local id>.<host>/            a run, in shared memory
-        manifest                           who, where, what status is to be sent (see manifest)
-        agent                              which writer's process delivers the run; locked by one that is no writer
+        manifest                           who, where, which status is to be sent (see manifest)
+        agent                              the writer of the run's agent; locked by an agent without one
         <writer>/                          one process's journal
             alive                          locked by the writer for life
-            marks                          how far it is delivered and durable
+            marks                          its cursor
             <pid>-<number>.segment         its segments
     <spool>/<local id>.<host>/             the same run, on disk
-        lock                               locked by the process that delivers the run
+        lock                               locked by the run's agent
         manifest
 
-Both roots are private: 0700, ours, no symlink, not writable by others; anything else is refused. Names come from an
-allow-list. A run whose spool directory is not visible here belongs to somebody with another view of the disk, and is
-left alone.
+Both roots are private (0700, ours, no symlink), or refused. Names match an allow-list. A run whose spool directory is
+not visible here belongs to another view of the disk, and is left alone.
 
-*Host* is a hash of ``/etc/machine-id`` (which machine-id(5) asks not to be shown as it is), or of the boot id where
-that is missing. The *local id* of a run that is made here is 128 random bits; that of a run which somebody joins is
-derived from what names it, so that "it exists" means "join it".
+*Host* is a hash of ``/etc/machine-id``, which machine-id(5) asks not to show, or of the boot id. The *local id* of a
+run is random; that of a joined run is derived from what names it, so that "it exists" means "join it".
 """
 
 from __future__ import annotations
@@ -27,19 +25,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import mmap
 import os
 import re
 import secrets
-import shutil
-import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import time_ns
+from typing import TypeVar
 
 from steplog.errors import ConfigurationError
-from steplog.journal.locks import FileLock
+from steplog.file_lock import FileLock
+from steplog.journal.cursor import CURSOR_BYTES
+from steplog.journal.mapping import map_file
+from steplog.private_files import make_private, remove_tree, write_private
 
 __all__ = [
     "JournalRoots",
@@ -47,12 +48,13 @@ __all__ = [
     "Unchanged",
     "derived_local_id",
     "host_id",
-    "make_private",
+    "make_memory_directory",
+    "make_spool_directory",
+    "map_cursor",
     "new_id",
-    "private_file",
-    "remove_tree",
 ]
 
+_T = TypeVar("_T")
 _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
 _SETTLED_NS = 2_000_000_000
@@ -63,37 +65,31 @@ _HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class RunPaths:
-    """Where one run is. ``memory`` is None where there is no usable shared memory; ``on_disk``: the spool is usable.
-
-    ``other_host`` is the host that the directory belongs to, where that is not this one; its memory is not to be seen.
-    """
+    """One run's directories."""
 
     local_id: str
-    memory: Path | None
+    memory: Path | None  # None without usable shared memory
     spool: Path
-    on_disk: bool = True
-    other_host: str | None = None
+    on_disk: bool = True  # the spool is usable
+    other_host: str | None = None  # whose run it is, if not this host's; its memory cannot be seen
 
     @property
     def lock(self) -> Path:
-        """The file whose lock makes its holder the run's agent: on disk, or in memory where the disk is unusable."""
+        """The agent's lock file, in memory where the disk is unusable."""
         return (self.spool if self.on_disk or self.memory is None else self.memory) / "lock"
 
     def show_agent(self, writer: str | None) -> list[FileLock]:
-        """Show workers that there is an agent without their touching the disk; what is to be held for that.
-
-        An agent that is a ``writer`` here holds the ``alive`` of that one anyway.
-        """
+        """Show workers in memory that there is an agent; the locks to hold for that."""
         with contextlib.suppress(OSError):
-            if self.memory is not None and writer is not None:
-                private_file(self.memory / "agent", writer.encode())
+            if self.memory is not None and writer is not None:  # whose ``alive`` is held anyway
+                write_private(self.memory / "agent", writer.encode())
             elif self.memory is not None and (lock := FileLock.take(self.memory / "agent")) is not None:
                 os.truncate(self.memory / "agent", 0)
                 return [lock]
         return []
 
     def has_agent(self) -> bool:
-        """Whether the run has an agent, as far as memory shows it."""
+        """Whether memory shows an agent."""
         if self.memory is None:
             return False
         try:
@@ -104,11 +100,11 @@ class RunPaths:
             return False
 
     def directories(self) -> list[Path]:
-        """The run's directories that can be used."""
+        """The usable directories."""
         return [path for path in (self.memory, self.spool if self.on_disk else None) if path is not None]
 
     def writers(self, names: Callable[[Path], Iterable[str]] = os.listdir) -> list[str]:
-        """The run's writers, by what is in memory and on disk, where ``names`` says what is in a directory."""
+        """The writers in memory and on disk; ``names`` lists a directory."""
         found: set[str] = set()
         for directory in self.directories():
             with contextlib.suppress(OSError):
@@ -116,30 +112,30 @@ class RunPaths:
         return sorted(name for name in found if _WRITER.fullmatch(name))
 
     def manifest(self) -> Path:
-        """The directory whose manifest counts: memory's, and after a power cut the disk's."""
+        """The directory whose manifest counts: memory's, unless that was lost."""
         in_memory = self.memory is not None and (not self.on_disk or (self.memory / "manifest").exists())
         return self.memory if in_memory and self.memory is not None else self.spool
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRoots:
-    """The two roots. ``memory`` is None where there is no usable shared memory."""
+    """The two roots; ``memory`` is None where it is unusable."""
 
     memory: Path | None
     spool: Path
     host: str
 
     def run(self, local_id: str) -> RunPaths:
-        """The place of a run, made or not."""
+        """The paths of a run."""
         name = f"{local_id}.{self.host}"
         if not _RUN.fullmatch(name):
             raise ConfigurationError(f"{name!r} is not the name of a run's directory")
         return RunPaths(local_id, None if self.memory is None else self.memory / name, self.spool / name)
 
     def claim(self, local_id: str, in_time: _InTime = lambda claim: claim()) -> tuple[RunPaths, FileLock | None]:
-        """The place of a run, made and checked, and its lock, if nobody else has it.
+        """Make and check a run's directories; its paths, and its lock if that was free.
 
-        What cannot be used, memory or disk or both, is done without, and said; or the disk, if it is not ``in_time``.
+        Without memory or disk where they are unusable, or the disk not ``in_time``; with a warning.
         """
         paths = self.run(local_id)
         if self.memory is not None and paths.memory is not None:
@@ -155,22 +151,22 @@ class JournalRoots:
             where = "in shared memory alone" if paths.memory is not None else "in this process alone"
             _log.warning("steplog goes without a disk: %s. Records are kept %s until they are sent.", error, where)
         paths = replace(paths, on_disk=False)
+        if paths.memory is None:
+            return paths, FileLock.of_nothing()
         try:
-            return paths, None if paths.has_agent() else FileLock.take(
-                paths.lock
-            ) if paths.memory else FileLock.of_nothing()
+            return paths, None if paths.has_agent() else FileLock.take(paths.lock)
         except OSError:
             return replace(paths, memory=None), FileLock.of_nothing()
 
     def _claim_on_disk(self, paths: RunPaths) -> FileLock | None:
         make_private(self.spool)
-        # A new directory appears with its lock taken: an agent that saw it without would adopt the run.
+        # Renamed into place with its lock taken: else an agent could adopt the run.
         making = self.spool / f"{paths.spool.name}.{secrets.token_hex(4)}.new"
         make_private(making)
         lock = FileLock.take(making / "lock")
         try:
             making.rename(paths.spool)
-        except OSError:  # it is there: join
+        except OSError:  # it exists: join
             if lock is not None:
                 lock.release()
             remove_tree(making)
@@ -179,10 +175,7 @@ class JournalRoots:
         return lock
 
     def runs(self, but: Collection[str] = ()) -> Iterator[RunPaths]:
-        """The runs of this host whose lock is visible here: on disk, or in memory where there was no disk for it.
-
-        Those with an id in ``but`` are left out.
-        """
+        """This host's runs whose lock is visible here, without those in ``but``."""
         names: set[str] = set()
         for root in (self.spool, self.memory):
             with contextlib.suppress(OSError):
@@ -198,7 +191,7 @@ class JournalRoots:
                     yield paths
 
     def of_other_hosts(self) -> Iterator[RunPaths]:
-        """The runs that other hosts have on this disk."""
+        """Other hosts' runs on this disk."""
         names: list[str] = []
         with contextlib.suppress(OSError):
             names = sorted(os.listdir(self.spool))
@@ -209,10 +202,9 @@ class JournalRoots:
 
 
 class Unchanged:
-    """Whether the same entries are in these directories as at the last look; far cheaper than to list them.
+    """Whether directories have the entries of the last call, by their times; cheaper than listing them.
 
-    A directory's time changes with each entry that comes or goes, but only so often a second: one that has changed just
-    now may have changed once more since.
+    Times have a resolution: a change within the last 2 s may hide another, and counts as one.
     """
 
     def __init__(self, paths: Iterable[Path], clock: Callable[[], int] = time_ns) -> None:
@@ -220,8 +212,8 @@ class Unchanged:
         self._clock = clock
         self._seen: list[tuple[int, int]] = []
 
-    def forget(self) -> None:
-        """Have the next look find that something has changed."""
+    def invalidate(self) -> None:
+        """Have the next call return False."""
         self._seen = []
 
     def __call__(self) -> bool:
@@ -237,61 +229,57 @@ class Unchanged:
         return self._seen == before and all(one.st_mtime_ns < settled for one in found)
 
 
-def make_private(path: Path) -> None:
-    """Make a directory that is ours alone, or check that it is.
-
-    Raises ConfigurationError when it is a symlink, somebody else's or open to others, OSError when it cannot be made.
-    """
-    for parent in reversed(path.parents):
-        if not parent.exists():
-            parent.mkdir(mode=0o700, exist_ok=True)  # else an open umask would let others put another `path` there
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-        path.chmod(0o700)  # whatever the umask
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise ConfigurationError(
-            f"{path} is not a directory of its own (a link, a file?); steplog writes nothing there"
-        )
-    if found.st_uid != os.geteuid():
-        raise ConfigurationError(f"{path} belongs to another user; steplog writes nothing there")
-    if found.st_mode & 0o022:
-        raise ConfigurationError(f"{path} can be written by others; `chmod 700` it, and steplog will use it")
+def make_memory_directory(directory: Path) -> tuple[FileLock | None, mmap.mmap] | None:
+    """A writer's directory in memory: its lock, taken, and its cursor; None on failure."""
+    return _make_writer_directory(directory, map_cursor)
 
 
-def private_file(path: Path, data: bytes) -> None:
-    """Put a file of ours at ``path``, whole or not at all, replacing what is there. Raises OSError."""
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(scratch, flags, 0o600)
+def make_spool_directory(directory: Path) -> FileLock | None:
+    """A writer's directory on disk: its lock, taken; None on failure."""
+    made = _make_writer_directory(directory, lambda making: None)
+    return None if made is None else made[0]
+
+
+def _make_writer_directory(directory: Path, furnish: Callable[[Path], _T]) -> tuple[FileLock | None, _T] | None:
+    # Renamed into place with its lock taken: else an agent could take the writer for dead.
+    making = directory.with_name(f"{directory.name}.new")
+    lock = None
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(data)
-        scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
+        make_private(making)
+        lock = FileLock.take(making / "alive")
+        furnished = furnish(making)
+        making.rename(directory)
+    except (OSError, ConfigurationError):
+        if lock is not None:
+            lock.release()
+        remove_tree(making)
+        return None
+    return lock, furnished
 
 
-def remove_tree(path: Path | None) -> None:
-    """Remove a directory of ours with all that is in it, as far as that goes."""
-    if path is not None and path.is_dir():  # rmtree opens whatever it is, and waits for the other end of a pipe
-        shutil.rmtree(path, ignore_errors=True)
+def map_cursor(directory: Path) -> mmap.mmap:
+    """The file ``marks`` of a writer in memory, made if missing. Raises OSError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(directory / "marks", flags, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
+        return map_file(descriptor, CURSOR_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def new_id() -> str:
-    """128 random bits, as 32 hexadecimal digits."""
+    """128 random bits, in hexadecimal."""
     return secrets.token_hex(16)
 
 
 def derived_local_id(base_url: str, namespace: str, project: str, run: str) -> str:
-    """The local id of a run that is joined: the same wherever it is joined from."""
+    """The local id of a joined run."""
     return hashlib.sha256("\n".join((base_url, namespace, project, run)).encode()).hexdigest()[:32]
 
 
 def host_id() -> str:
-    """This host, as 16 hexadecimal digits."""
+    """This host, 16 hexadecimal digits."""
     for name in _HOST_FILES:
         try:
             text = Path(name).read_text().strip()

@@ -1,13 +1,13 @@
-"""Pieces: stretches of a journal as they can be read, whether they are in memory or on disk.
+"""Extents: stretches of a journal that can be read, in memory or on disk. Pure.
 
-All positions are the journal's own. Pieces may overlap; what lies between them is lost.
+Positions are the journal's. Extents may overlap; positions in none are lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 from steplog.journal import slot
 from steplog.journal.range import Range
@@ -18,127 +18,76 @@ __all__ = ["Extent", "FrameExtent", "SegmentExtent"]
 _NO_RECORD = bytes((slot.KIND_NONE, slot.KIND_TOMBSTONE))
 
 
-class Extent(Protocol):
-    """Positions from ``base`` to ``limit``."""
-
-    @property
-    def base(self) -> int:
-        """The first position."""
-
-    @property
-    def limit(self) -> int:
-        """One after the last position that there is or can be."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the writer may still append here."""
-
-    @property
-    def alone(self) -> bool:
-        """Whether it is best read by itself."""
-
-    def readable(self, start: int, living: bool) -> int:
-        """The position up to which it can be read from ``start`` on; a dead writer's holes are no obstacle."""
-
-    def written(self) -> int:
-        """One after the last position that carries something."""
-
-    def census(self, start: int, stop: int) -> tuple[int, int]:
-        """How many records there are in ``[start, stop)``, and how many positions were claimed and never written."""
-
-    def read(self, start: int, stop: int) -> Records:
-        """The slots ``[start, stop)``, with what they need."""
-
-    def whole(self, start: int, stop: int) -> Range | None:
-        """The piece itself, where it is stored as a range and is just that stretch."""
-
-
 @dataclass(frozen=True, slots=True)
 class SegmentExtent:
-    """One segment, which ends at ``end`` (None: not known yet)."""
+    """One segment; ``end`` is None until it is known."""
 
     view: SegmentView
     base: int
     end: int | None
+    alone: ClassVar[bool] = False  # whether it is to be read by itself
 
     @property
     def limit(self) -> int:
-        """The end, or where the segment would be full."""
+        """One after the last position that may come."""
         return self.base + self.view.header.capacity if self.end is None else self.end
 
     @property
     def is_open(self) -> bool:
-        """See Piece."""
+        """Whether the writer may still append here."""
         return self.end is None
 
-    @property
-    def alone(self) -> bool:
-        """See Piece."""
-        return False
-
-    def readable(self, start: int, living: bool) -> int:
-        """See Piece."""
-        if living:
+    def readable(self, start: int, alive: bool) -> int:
+        """The position up to which it can be read; a dead writer's holes do not count."""
+        if alive:
             return self.base + self.view.readable(start - self.base, self.limit - self.base)
         return max(start, self.written()) if self.end is None else self.end
 
     def written(self) -> int:
-        """See Piece."""
+        """One after the last position that is not empty."""
         return self.base + min(self.view.written(), self.limit - self.base)
 
     def census(self, start: int, stop: int) -> tuple[int, int]:
-        """See Piece."""
+        """Records, and holes, in ``[start, stop)``."""
         kinds = self.view.kinds(start - self.base, stop - self.base)
         return len(kinds.translate(None, _NO_RECORD)), kinds.count(slot.KIND_NONE)
 
     def read(self, start: int, stop: int) -> Records:
-        """See Piece."""
+        """The slots ``[start, stop)``, with names and payloads."""
         return self.view.read(start - self.base, stop - self.base)
 
     def whole(self, start: int, stop: int) -> Range | None:
-        """See Piece."""
+        """The stored range, if it is exactly ``[start, stop)``."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class FrameExtent:
-    """One frame of a spool file. What was no record when it was written is none now, and no hole.
-
-    ``empty`` are the positions that carry none, as a bit set: to count takes no look at the disk. ``load`` reads it,
-    and raises OSError where that fails for now; ``ready`` says whether it can be read.
-    """
+    """One frame of a spool file, which has no holes."""
 
     base: int
     limit: int
-    empty: int
-    load: Callable[[], Range]
+    empty: int  # bit set of the positions without a record: counting needs no disk
+    load: Callable[[], Range]  # raises OSError where it cannot be read for now
     ready: Callable[[], bool]
+    alone: ClassVar[bool] = True
+    is_open: ClassVar[bool] = False
 
-    @property
-    def is_open(self) -> bool:
-        """See Piece."""
-        return False
-
-    @property
-    def alone(self) -> bool:
-        """See Piece."""
-        return True
-
-    def readable(self, start: int, living: bool) -> int:
-        """See Piece."""
+    def readable(self, start: int, alive: bool) -> int:
+        """See SegmentExtent."""
         return self.limit if self.ready() else start
 
     def written(self) -> int:
-        """See Piece."""
+        """See SegmentExtent."""
         return self.limit
 
     def census(self, start: int, stop: int) -> tuple[int, int]:
-        """See Piece."""
+        """See SegmentExtent."""
         empty = (self.empty >> (start - self.base)) & ((1 << (stop - start)) - 1)
         return stop - start - empty.bit_count(), 0
 
     def read(self, start: int, stop: int) -> Records:
-        """See Piece."""
+        """See SegmentExtent."""
         part = self.load()
         if (start, stop) != (self.base, self.limit):
             part = part.part(start, stop)
@@ -146,5 +95,8 @@ class FrameExtent:
         return Records(part.slots, part.names, payloads, 0)
 
     def whole(self, start: int, stop: int) -> Range | None:
-        """See Piece."""
+        """See SegmentExtent."""
         return self.load() if (start, stop) == (self.base, self.limit) else None
+
+
+Extent = SegmentExtent | FrameExtent

@@ -1,7 +1,6 @@
-"""The file system, as far as the spool uses it: an argument, so that tests can have one that fails.
+"""The file system as the spool uses it; an argument, so that tests can have one that fails.
 
-Every call may raise OSError. Files are made exclusively, followed through no link, private (0600), and not inherited by
-programs that are started. ``sync`` is ``fdatasync``: the data and the size, not the times.
+Every call may raise OSError. Files are created exclusively, opened through no link, private and not inherited.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from steplog.journal.directories import make_private, private_file, remove_tree
+from steplog.private_files import make_private, remove_tree, write_private
 
 __all__ = ["Files"]
 
@@ -20,26 +19,26 @@ _PRIVATE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Files:
-    """The real one."""
+    """The real file system."""
 
     def create(self, path: Path) -> int:
-        """A new file to append to; its descriptor."""
+        """Create a file; its descriptor, appending."""
         return os.open(path, _APPEND | _PRIVATE, 0o600)
 
     def open(self, path: Path) -> int:
-        """A file of ours that is there, to append to; its descriptor."""
+        """Open a file; its descriptor, appending."""
         return os.open(path, os.O_RDWR | os.O_APPEND | _PRIVATE)
 
     def make_private(self, path: Path) -> None:
-        """Make a directory that is ours alone, or check that it is. Raises ConfigurationError too."""
+        """See private_files. Raises ConfigurationError too."""
         make_private(path)
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        """Append; how many bytes went."""
+        """Append; the bytes written."""
         return os.write(descriptor, data)
 
     def write_all(self, descriptor: int, data: bytes) -> None:
-        """Append all of it, in as many writes as that takes; after an error some of it may be there."""
+        """Append all of it; on error part may be there."""
         rest = memoryview(data)
         while rest:
             written = self.write(descriptor, rest)
@@ -48,15 +47,15 @@ class Files:
             rest = rest[written:]
 
     def truncate(self, descriptor: int, size: int) -> None:
-        """Cut the file to ``size`` bytes."""
+        """Cut the file."""
         os.ftruncate(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
-        """Have what was written on the disk. After a failure this descriptor is not to be synced again."""
+        """``fdatasync``. After a failure, never again on this descriptor."""
         os.fdatasync(descriptor)
 
     def sync_file(self, path: Path) -> None:
-        """Have a file of ours, which is written already, on the disk."""
+        """Make a written file durable."""
         descriptor = os.open(path, os.O_RDWR | _PRIVATE)
         try:
             os.fsync(descriptor)
@@ -64,59 +63,59 @@ class Files:
             os.close(descriptor)
 
     def close(self, descriptor: int) -> None:
-        """Let go of the descriptor."""
+        """Close it."""
         os.close(descriptor)
 
     def sync_directory(self, path: Path) -> None:
-        """Have the directory's entries on the disk."""
+        """Make its entries durable."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _PRIVATE)
         try:
             os.fsync(descriptor)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # a file system that does not know how to
+            if error.errno != errno.EINVAL:  # a file system without that
                 raise
         finally:
             os.close(descriptor)
 
     def exists(self, path: Path) -> bool:
-        """Whether there is a file."""
+        """Whether the name is taken."""
         return os.path.lexists(path)
 
     def size(self, path: Path) -> int:
-        """How many bytes the file has. Raises FileNotFoundError also for what is no file."""
+        """Bytes. Raises FileNotFoundError unless it is a regular file."""
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
             raise FileNotFoundError(errno.ENOENT, "not a file", str(path))
         return found.st_size
 
     def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
-        """``size`` bytes at ``offset``, or all there are from there."""
+        """``size`` bytes from ``offset`` on, or all."""
         descriptor = os.open(path, os.O_RDONLY | _PRIVATE)
         with os.fdopen(descriptor, "rb") as file:
             file.seek(offset)
             return file.read() if size is None else file.read(size)
 
     def unlink(self, path: Path) -> None:
-        """Remove the file; that it is gone already is fine."""
+        """Remove it, if there."""
         path.unlink(missing_ok=True)
 
     def remove_tree(self, path: Path) -> None:
-        """Remove a directory of ours with all that is in it, as far as that goes. Raises nothing."""
+        """See private_files. Raises nothing."""
         remove_tree(path)
 
     def rename(self, path: Path, to: Path) -> None:
-        """Give the file another name."""
+        """Rename the file."""
         path.rename(to)
 
     def replace(self, path: Path, data: bytes) -> None:
-        """Put a file of ours there, whole or not at all, in the place of what is there; not synced."""
-        private_file(path, data)
+        """Replace it as a whole, not synced."""
+        write_private(path, data)
 
     def names(self, directory: Path) -> list[str]:
-        """What is in the directory."""
+        """Its entries."""
         return os.listdir(directory)
 
     def free_bytes(self, directory: Path) -> int:
-        """How much this user may still write there."""
+        """What this user may still write there."""
         system = os.statvfs(directory)
         return system.f_frsize * system.f_bavail

@@ -1,4 +1,4 @@
-"""The frame: a range as it stands in a spool file. Pure.
+"""The frame: a range in a spool file. Pure.
 
 ::
 
@@ -8,8 +8,7 @@
     8       n     body     the deflated body of a range (see range)
     8 + n   4     check    CRC-32 of everything before it
 
-Little-endian. Every frame decodes alone. A file ends at the first frame that is not whole: what a
-power cut or a short write leaves is cut off there, and never guessed at.
+Little-endian. Every frame decodes alone. Bytes that are no whole frame are never guessed at.
 """
 
 from __future__ import annotations
@@ -17,11 +16,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from steplog.errors import FormatError
 from steplog.journal import range as ranges
 
-__all__ = ["FRAME_BYTES_MAX", "decode", "encode", "find", "is_torn", "scan"]
+__all__ = ["FRAME_BYTES_MAX", "FileScan", "decode", "encode", "find", "is_torn", "scan", "scan_file"]
 
 _MAGIC = b"SLF1"
 _HEAD = struct.Struct("<4sI")
@@ -30,20 +30,20 @@ FRAME_BYTES_MAX = 2 * 1024 * 1024
 
 
 def encode(body: bytes) -> bytes:
-    """A frame around the deflated body of a range."""
+    """A frame around a deflated body."""
     framed = _HEAD.pack(_MAGIC, len(body)) + body
     return framed + _CHECK.pack(zlib.crc32(framed))
 
 
 def scan(data: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
-    """``(start, end)`` of each whole frame of a file's bytes, one after the other, until one is not."""
+    """``(start, end)`` of consecutive whole frames from ``start`` on."""
     while (end := _end(data, start)) is not None:
         yield start, end
         start = end
 
 
 def find(data: bytes, start: int) -> int | None:
-    """Where the next whole frame begins, at or after ``start``."""
+    """Start of the next whole frame, at or after ``start``."""
     while (start := data.find(_MAGIC, start)) >= 0:
         if _end(data, start) is not None:
             return start
@@ -52,7 +52,7 @@ def find(data: bytes, start: int) -> int | None:
 
 
 def is_torn(data: bytes, start: int) -> bool:
-    """Whether what is left from ``start`` on is what a death in the middle of a write leaves: a frame's beginning."""
+    """Whether the rest is the beginning of a frame, as after a kill."""
     rest = data[start:]
     if not rest.strip(b"\0") or _MAGIC.startswith(rest):
         return True
@@ -63,7 +63,7 @@ def is_torn(data: bytes, start: int) -> bool:
 
 
 def decode(frame: bytes) -> ranges.Range:
-    """The range in one frame; FormatError when the frame is not whole."""
+    """The range in one frame. Raises FormatError if it is not whole."""
     if _end(frame, 0) != len(frame):
         raise FormatError("not a whole frame")
     return ranges.decode(frame[_HEAD.size : -_CHECK.size])
@@ -78,3 +78,52 @@ def _end(data: bytes, start: int) -> int | None:
         return None
     (check,) = _CHECK.unpack_from(data, end - _CHECK.size)
     return end if zlib.crc32(memoryview(data)[start : end - _CHECK.size]) == check else None
+
+
+@dataclass(frozen=True, slots=True)
+class FileScan:
+    """The frames of a file."""
+
+    frames: list[tuple[int, int, int, int, int]]  # offset, size, first, end, empty
+    damage: str | None  # in words
+    torn: bool
+
+
+def scan_file(data: bytes, writer: str) -> FileScan:
+    """Find the frames of ``writer`` by magic and check, behind damage too.
+
+    Other bytes, another writer's frame and a newer version are damage; a torn end only if it was durable.
+    """
+    frames: list[tuple[int, int, int, int, int]] = []
+    damage: str | None = None
+    place, torn = 0, False
+    while place < len(data):
+        for start, end in scan(data, place):
+            place = end
+            try:
+                records = _of(writer, data[start:end])
+                frames.append((start, end - start, records.first, records.end, records.empty))
+            except FormatError as error:
+                damage = damage or str(error)
+        if place == len(data):
+            break
+        following = find(data, place + 1)
+        if following is None:
+            torn = is_torn(data, place)
+            damage = damage or (None if torn else f"no frame at byte {place}")
+            break
+        damage = damage or f"no frame at byte {place}"
+        place = following
+    return FileScan(frames, damage, torn)
+
+
+def _of(writer: str, whole: bytes) -> ranges.Range:
+    try:
+        records = decode(whole)
+    except ranges.VersionError:
+        raise
+    except FormatError as error:
+        raise FormatError(f"a frame that holds no range: {error}") from None
+    if records.writer != writer:
+        raise FormatError(f"a frame of another writer, {records.writer}")
+    return records

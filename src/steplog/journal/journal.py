@@ -1,22 +1,13 @@
-"""One writer's journal, as the agent reads it: what is in memory and what is on disk, as one stretch of positions.
+"""One writer's journal, as the agent reads it: memory and disk as one stretch of positions.
 
-Reading never waits for the writer, and never takes a slot before its kind was seen. While the writer lives, the
-journal can be read up to the first slot that is claimed and not yet there; the writer's own process closes such a
-hole if nobody fills it. Once the writer is dead, its holes are calls that never returned: they are passed over, and
-counted as abandoned.
-
-A dead writer's holes are counted once, where they are left behind: as they become durable (``make_durable``), since on
-disk they look like any position without a record, or as they are delivered, if that comes first. What no piece has, in
-memory or on disk, is lost, and counted as they are.
-
-``give_up`` moves the journal's beginning where there is no room (``on_full``): nothing is below it, and no hole either.
-What is under way just then counts as given up until an answer says that it is delivered.
-
-``ack`` moves the marks first and frees memory then, so that a death in between costs a duplicate request, which the
-server knows, and never a record. Positions that carry no record (tombstones, holes, a segment that vanished
-or is damaged) are covered by the ranges around them.
-
-A segment leaves memory when each of its positions is delivered, or durable on disk.
+1. Reading never waits for the writer, and takes no slot before its kind was seen. A live writer's journal is readable
+   up to the first hole (claimed, not written), which the writer's process closes.
+2. A dead writer's holes are passed over, and counted as abandoned once: as they become durable, where they look like
+   other empty positions, else as they are delivered. Positions in no extent are lost, and counted too.
+3. ``ack`` moves the cursor before it frees memory: a kill in between costs a duplicate request, never a record.
+4. Positions without a record are covered by the ranges around them.
+5. A segment leaves memory once each of its positions is delivered or durable.
+6. ``give_up`` moves the beginning (``on_full``). What is in flight counts as given up until it is said to be delivered.
 """
 
 from __future__ import annotations
@@ -27,7 +18,7 @@ from dataclasses import replace
 from heapq import merge
 from itertools import accumulate
 
-from steplog.journal import cursor as mark
+from steplog.journal import cursor as cursors
 from steplog.journal import slot
 from steplog.journal.extents import Extent
 from steplog.journal.range import RANGE_BYTES_MAX, Range
@@ -38,95 +29,82 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """The records of the writer ``id``; ``living`` says whether its process can still append."""
+    """The records of ``writer``; ``alive``: its process can still append."""
 
     def __init__(
-        self,
-        writer: str,
-        memory: Source,
-        marks_memory: Memory,
-        living: Callable[[], bool],
-        disk: Extents | None = None,
+        self, writer: str, memory: Source, cursor_memory: Memory, alive: Callable[[], bool], disk: Extents | None = None
     ) -> None:
         self.writer = writer
         self.memory = memory
         self.disk = disk
-        self.cursor = mark.load(marks_memory)
-        self._marks_memory = marks_memory
-        self._living = living
+        self.cursor = cursors.load(cursor_memory)
+        self._cursor_memory = cursor_memory
+        self._alive = alive
         self._known: tuple[Sequence[Extent], list[int]] = ((), [])
 
     @property
-    def living(self) -> bool:
-        """Whether the writer's process can still append; once False it stays so."""
-        if self._living():
+    def alive(self) -> bool:
+        """Whether the writer can still append; once False it stays so."""
+        if self._alive():
             return True
-        self._living = lambda: False
+        self._alive = lambda: False
         return False
 
-    # -- marks --------------------------------------------------------------------------------------------------
-
     def load_cursor(self) -> None:
-        """Take over the marks that another process has stored, and free what is not needed any more."""
-        self.cursor = mark.load(self._marks_memory)
+        """Take over another process's cursor, and free memory accordingly."""
+        self.cursor = cursors.load(self._cursor_memory)
         self.memory.evict(max(self.cursor.delivered, self.cursor.durable))
 
-    def set_cursor(self, cursor: mark.Cursor) -> None:
-        """Store the marks, and keep them."""
-        mark.store(self._marks_memory, cursor)
+    def set_cursor(self, cursor: cursors.Cursor) -> None:
+        """Store the cursor, and keep it."""
+        cursors.store(self._cursor_memory, cursor)
         self.cursor = cursor
 
     def move_cursor(self, memory: Memory) -> None:
-        """Keep the marks here from now on."""
-        mark.store(memory, self.cursor)
-        mark.store_dropped(memory, max(mark.dropped(memory), self.dropped))
-        self._marks_memory = memory
+        """Store the cursor here from now on."""
+        cursors.store(memory, self.cursor)
+        cursors.store_dropped(memory, max(cursors.dropped(memory), self.dropped))
+        self._cursor_memory = memory
 
     @property
     def dropped(self) -> int:
-        """How many calls the writer has dropped because there was no room, as far as it can say so in memory."""
-        return mark.dropped(self._marks_memory)
+        """Calls dropped for want of room, as memory has it."""
+        return cursors.dropped(self._cursor_memory)
 
-    def tell_dropped(self, calls: int) -> None:
-        """So many calls were dropped; in the writer's own process."""
-        mark.store_dropped(self._marks_memory, calls)
+    def store_dropped(self, calls: int) -> None:
+        """Store that count; in the writer's process."""
+        cursors.store_dropped(self._cursor_memory, calls)
 
     def ack(self, end: int, records: int, set_aside: int = 0, given_up: int = 0) -> None:
-        """Everything below ``end`` is on the server, but for what is set aside; free what is not needed any more.
+        """Everything below ``end`` is on the server or set aside; free memory.
 
-        ``records`` of what is acknowledged were really sent, and so many more that were ``given_up`` meanwhile. What
-        else was claimed there (holes of a dead writer, damaged or lost slots) is counted as abandoned.
+        ``records`` were sent, and so were ``given_up`` more. Others that were claimed are abandoned.
         """
         if end <= self.cursor.delivered:
             return
         first = self.cursor.delivered
         missing = self.census(first, end) + self.missing(first, end) - records - set_aside
-        self.set_cursor(
-            replace(
-                self.cursor.moved(end),
-                records=self.cursor.records + records + given_up,
-                abandoned=self.cursor.abandoned + max(0, missing),
-                oldest=self.cursor.oldest - given_up,
-            )
-        )
+        records += self.cursor.records + given_up
+        abandoned, oldest = self.cursor.abandoned + max(0, missing), self.cursor.oldest - given_up
+        self.set_cursor(replace(self.cursor.moved(end), records=records, abandoned=abandoned, oldest=oldest))
         self.evict(end)
 
     def make_durable(self, end: int, gaps: Iterable[tuple[int, int]] = ()) -> None:
-        """Everything below ``end`` is safe on disk; ``gaps`` were in no piece before, and look like holes there now."""
+        """Everything below ``end`` is on disk; ``gaps``, in no extent before, are empty there."""
         cursor, first = self.cursor, max(self.cursor.durable, self.begin)
         lost = self.holes(first, end) + sum(max(0, min(stop, end) - max(start, first)) for start, stop in gaps)
         self.set_cursor(replace(cursor, durable=max(end, first), abandoned=cursor.abandoned + lost))
 
-    def doubt_durable(self, end: int) -> None:
-        """What lies at ``end`` and above is not safe on disk: it is to be written, and its holes counted, once more."""
+    def rewind_durable(self, end: int) -> None:
+        """What lies above ``end`` is not durable: to be written and counted again."""
         cursor = self.cursor
         again = self.holes(max(end, self.begin), cursor.durable)
         self.set_cursor(replace(cursor, durable=end, abandoned=max(0, cursor.abandoned - again)))
 
     def give_up(self, end: int, aside: Collection[int]) -> None:
-        """Have nothing below ``end`` any more, which is readable, to make room; what was not delivered is counted.
+        """Give up what lies below ``end``, which is readable; count what was not delivered.
 
-        Positions ``aside`` are counted already. Raises OSError where it cannot look.
+        Positions ``aside`` are counted already. Raises OSError.
         """
         cursor = self.cursor
         first = self.begin
@@ -143,34 +121,32 @@ class Journal:
 
     @property
     def begin(self) -> int:
-        """Where the journal begins: everything below is delivered, or given up."""
+        """Everything below is delivered or given up."""
         return max(self.cursor.delivered, self.cursor.begin)
 
     def evict(self, below: int) -> None:
-        """Free the memory below this position, which is delivered; on disk, the thread that writes there tidies up."""
+        """Free the memory below this position, which is delivered."""
         self.memory.evict(below)
 
-    # -- how far ------------------------------------------------------------------------------------------------
-
     def readable(self, first: int, most: int) -> int:
-        """The position up to which records can be read from ``first`` on, at most ``most`` of them."""
-        living = self.living  # before looking: what a writer leaves behind is all there once it is dead
+        """The position up to which it can be read from ``first`` on, ``most`` positions at most."""
+        alive = self.alive  # before looking: once it is dead, all it left is there
         position = max(first, self.cursor.begin)
         for extent in self._extents(position):
             if extent.limit <= position:
                 continue
-            if living and extent.base > position:
-                break  # a segment in between that the listing of the directory did not show yet
-            # Of several frames one is read at a time; that the next can be is seen when it is the next.
+            if alive and extent.base > position:
+                break  # a segment in between, which the directory's listing did not show yet
+            # Frames are read one at a time: a later one is not looked at yet.
             later = extent.alone and position > first
-            end = extent.limit if later else extent.readable(max(position, extent.base), living)
+            end = extent.limit if later else extent.readable(max(position, extent.base), alive)
             position = max(position, end)
-            if position - first >= most or (extent.is_open and living) or (end < extent.limit and not extent.is_open):
+            if position - first >= most or (extent.is_open and alive) or (end < extent.limit and not extent.is_open):
                 break
         return min(position, first + most)
 
     def on_disk(self) -> int:
-        """The position up to which everything that is not delivered is on disk, and can be found there."""
+        """The position up to which everything undelivered is on disk."""
         position = self.begin
         for extent in self.disk.extents() if self.disk is not None else ():
             if extent.base > position:
@@ -179,21 +155,21 @@ class Journal:
         return position
 
     def written(self) -> int:
-        """One after the last position that carries something, holes below it or not."""
+        """One after the last position that is not empty."""
         ends = [extent.written() for extent in self.memory.extents()]
         return max((*ends, *self._on_disk()[1][-1:]), default=self.cursor.delivered)
 
     def census(self, first: int, end: int) -> int:
-        """How many positions in ``[first, end)`` carry a record."""
+        """Records in ``[first, end)``."""
         return sum(extent.census(start, stop)[0] for extent, start, stop in self._spans(first, end))
 
     def missing(self, first: int, end: int) -> int:
-        """How many positions in ``[first, end)`` were claimed and are not there, of those that nobody has counted."""
+        """Lost positions and holes in ``[first, end)`` that are not counted yet."""
         lost = sum(stop - start for start, stop in self.gaps(first, end))
         return lost + self.holes(max(first, self.cursor.durable), end)
 
     def holes(self, first: int, end: int) -> int:
-        """How many positions in ``[first, end)`` were claimed and never written, as far as memory has them."""
+        """Holes in ``[first, end)``, as far as memory has them."""
         holes, position = 0, max(first, self.cursor.begin)
         for extent in self.memory.extents():
             start, stop = max(position, extent.base), min(end, extent.limit)
@@ -203,7 +179,7 @@ class Journal:
         return holes
 
     def gaps(self, first: int, end: int) -> list[tuple[int, int]]:
-        """The stretches of ``[first, end)`` that are in no piece."""
+        """Stretches of ``[first, end)`` in no extent."""
         found, position = [], max(first, self.cursor.begin)
         for _, start, stop in self._spans(first, end):
             if start > position:
@@ -211,10 +187,8 @@ class Journal:
             position = stop
         return [*found, (position, end)] if position < end else found
 
-    # -- reading ------------------------------------------------------------------------------------------------
-
     def read(self, first: int, end: int) -> Range:
-        """The records ``[first, end)``, or as many as fit in a range; ``end`` is no further than is ``readable``."""
+        """The records ``[first, end)``, which are readable, or as many as fit in a range."""
         position = first
         names: dict[int, str] = {}
         slots: list[bytes] = []
@@ -223,7 +197,7 @@ class Journal:
         alone = False
         for extent, start, stop in self._spans(first, end):
             if slots and (extent.alone or alone):
-                end = position  # a frame goes as it came: to take it apart and join it costs more than a request
+                end = position  # a frame is sent as it is: to join two costs more than a request
                 break
             if start == first and (whole := extent.whole(start, stop)) is not None:
                 return whole
@@ -237,20 +211,19 @@ class Journal:
         return _fitting(Range(self.writer, first, end, names, b"".join(slots), b"".join(payloads)))
 
     def _extents(self, first: int) -> Iterator[Extent]:
-        """Those that reach beyond ``first``, in order, looked at no further than they are taken."""
         on_disk, reach = self._on_disk()
         later = (on_disk[index] for index in range(bisect_right(reach, first), len(reach)))
         return merge(self.memory.extents(), later, key=lambda extent: extent.base)
 
     def _on_disk(self) -> tuple[Sequence[Extent], list[int]]:
-        """The pieces on disk, and how far each reaches with those before it; made anew where frames came or went."""
+        """The extents on disk, and how far they reach; cached."""
         extents = () if self.disk is None else self.disk.extents()
         if extents is not self._known[0]:
             self._known = extents, list(accumulate((extent.limit for extent in extents), max))
         return self._known
 
     def _spans(self, first: int, end: int) -> Iterator[tuple[Extent, int, int]]:
-        """The pieces that cover ``[first, end)``, each with the stretch to take from it, without overlap."""
+        """Extents that cover ``[first, end)``, each with its stretch."""
         position = max(first, self.cursor.begin)
         for extent in self._extents(position):
             if extent.base >= end:
@@ -262,7 +235,7 @@ class Journal:
 
 
 def _fitting(records: Range) -> Range:
-    """The range, or its first part that is small enough; a single record always is."""
+    """A first part that is small enough; a single record always is."""
     while records.end - records.first > 1:
         names = sum(len(name) * 4 + 8 for name in records.names.values())
         if len(records.slots) + len(records.payloads) + names <= RANGE_BYTES_MAX:

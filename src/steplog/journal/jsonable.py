@@ -1,4 +1,4 @@
-"""What values of all makers become: None, bool, int, float, str, and lists and dicts of these.
+"""Values of other libraries as JSON has them: None, bool, int, float, str, and lists and dicts of these.
 
 ======================================================  ==============================================================
 NumPy's numbers, arrays and tensors of one element      the element (``item``)
@@ -14,11 +14,11 @@ any mapping, sequence, set                              dict; list; list, sorted
 ``UUID``, a path                                        its text
 bytes and other buffers of them                         their text if that is UTF-8, else "data:;base64,…" (RFC 2397)
 keys of dicts                                           texts, as JSON has it: ``1`` is "1", ``None`` is "null"
-**anything else**                                       its ``repr``, of ``REPR_CHARACTERS_MAX`` at most: *strange*
+**anything else**                                       *coerced*: its ``repr``, of ``REPR_CHARACTERS_MAX`` at most
 ======================================================  ==============================================================
 
-Strange, too, is what is circular or deeper than ``DEPTH_MAX``, there where it is so, and what raises an exception when
-it is looked at, ``repr`` included. Only what ends a program, such as KeyboardInterrupt, comes through.
+Coerced, too, is what is circular, deeper than ``DEPTH_MAX``, or raises when it is looked at, ``repr`` included. Only
+exceptions that end a program, such as KeyboardInterrupt, come through.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ import math
 import operator
 import os
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import fields
 from datetime import date, time, timedelta
 from enum import Enum
 from typing import Any, SupportsComplex, SupportsFloat, SupportsIndex
 from uuid import UUID
 
-__all__ = ["DEPTH_MAX", "INT64", "REPR_CHARACTERS_MAX", "Copy", "TooLargeError", "described", "element"]
+__all__ = ["DEPTH_MAX", "INT64", "REPR_CHARACTERS_MAX", "Copy", "TooLargeError", "element", "short_repr"]
 
 DEPTH_MAX = 32
 REPR_CHARACTERS_MAX = 1000
@@ -50,8 +51,8 @@ class TooLargeError(ValueError):
     """The value takes more bytes than it may."""
 
 
-def described(value: object) -> str:
-    """The ``repr``, bounded; also of what has none."""
+def short_repr(value: object) -> str:
+    """The ``repr``, bounded; also where it raises."""
     try:
         text = _brief.repr(value)
     except Exception as error:  # noqa: BLE001 - the user's code, and this is no reason to stop a training
@@ -60,30 +61,27 @@ def described(value: object) -> str:
 
 
 class Copy:
-    """Copies a value. ``strange`` then lists what only its ``repr`` stands for, each with what it failed by.
-
-    Raises TooLargeError as soon as the copy is sure to take more than ``bytes_max`` as JSON.
-    """
+    """Copies a value. Raises TooLargeError once the copy is sure to exceed ``bytes_max`` as JSON."""
 
     def __init__(self, bytes_max: int) -> None:
-        self.strange: list[tuple[object, Exception]] = []
+        self.coerced: list[tuple[object, Exception]] = []  # each with why
         self._bytes_left = bytes_max
-        self._above: list[int] = []  # the ids of what we are in
+        self._above: list[int] = []  # ids of the values around
         self._depth = 0
 
     def of(self, value: object) -> Any:
-        """The copy. NaN and infinities stay what they are only where they are all of it."""
+        """The copy. NaN and infinities are kept only where they are all of it."""
         if value is None or value.__class__ is bool or value.__class__ is float:
             return value
         if id(value) in self._above:
-            return self._strange(value, ValueError("it is circular"))
+            return self._coerce(value, ValueError("it is circular"))
         self._above.append(id(value))
         try:
             return self._known(value)
         except TooLargeError:
             raise
         except Exception as error:  # noqa: BLE001 - the user's code, and this is no reason to stop a training
-            return self._strange(value, error)
+            return self._coerce(value, error)
         finally:
             self._above.pop()
 
@@ -137,14 +135,24 @@ class Copy:
         return self.of(item) if getattr(item, "shape", None) is None else _number(item)
 
     def _list(self, items: Iterable[object]) -> list[Any]:
-        with _Level(self):
+        with self._level():
             self._take(2 * len(items))  # type: ignore[arg-type]  # an item takes two bytes, itself and a comma
             return [_finite(self.of(item)) for item in items]
 
     def _dict(self, items: Mapping[Any, object]) -> dict[str, Any]:
-        with _Level(self):
+        with self._level():
             self._take(4 * len(items))
             return {self._key(key): _finite(self.of(item)) for key, item in list(items.items())}
+
+    @contextmanager
+    def _level(self) -> Iterator[None]:
+        if self._depth >= DEPTH_MAX:
+            raise ValueError(f"it is deeper than {DEPTH_MAX} levels")
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
 
     def _key(self, key: object) -> str:
         plain = _finite(self.of(key))
@@ -152,7 +160,7 @@ class Copy:
             return plain
         if plain is None or isinstance(plain, bool):
             return {None: "null", True: "true", False: "false"}[plain]
-        return repr(plain) if isinstance(plain, (int, float)) else self._strange(key, TypeError("it is a key"))
+        return repr(plain) if isinstance(plain, (int, float)) else self._coerce(key, TypeError("it is a key"))
 
     def _text(self, text: str) -> str:
         self._take(len(text))
@@ -163,13 +171,13 @@ class Copy:
         if self._bytes_left < 0:
             raise TooLargeError("the value is too large")
 
-    def _strange(self, value: object, error: Exception) -> str:
-        self.strange.append((value, error))
-        return self._text(described(value))
+    def _coerce(self, value: object, error: Exception) -> str:
+        self.coerced.append((value, error))
+        return self._text(short_repr(value))
 
 
 def element(value: Any) -> object:
-    """What a number of NumPy's or a tensor without dimensions holds; None for all others, and where it raises."""
+    """What a NumPy number or 0-d tensor holds, else None."""
     try:
         kind = getattr(value.dtype, "kind", None)
         return value.item() if value.shape == () and kind not in ("m", "M") and not hasattr(value, "filled") else None
@@ -177,23 +185,8 @@ def element(value: Any) -> object:
         return None
 
 
-class _Level:
-    """One more level of lists and dicts. Raises ValueError where it is one too many."""
-
-    def __init__(self, copy: Copy) -> None:
-        self._copy = copy
-
-    def __enter__(self) -> None:
-        if self._copy._depth >= DEPTH_MAX:
-            raise ValueError(f"it is deeper than {DEPTH_MAX} levels")
-        self._copy._depth += 1
-
-    def __exit__(self, *error: object) -> None:
-        self._copy._depth -= 1
-
-
 def _finite(plain: Any) -> Any:
-    """JSON has no NaN: the mapping of proto3."""
+    # JSON has no NaN: as in proto3.
     if isinstance(plain, float) and not math.isfinite(plain):
         return "NaN" if math.isnan(plain) else "Infinity" if plain > 0 else "-Infinity"
     return plain

@@ -1,14 +1,9 @@
-"""The manifest: who a run is, where it goes, whose end decides its status, and what that status is.
+"""The manifest: who a run is, where it goes, whose end decides its status, and that status.
 
-One small JSON file a run, in shared memory and on disk, replaced as a whole. It never holds the API key.
-What it says is what any later process needs to deliver the run: the server (``base_url``), the account that the
-key belonged to, the run's path on the server, and the status that was decided and is still to be sent.
+One JSON file a run, in shared memory and on disk, replaced as a whole: all that a later process needs to deliver the
+run. It never holds the API key.
 
-``plan`` is what the run is to be, while the server has not made it; ``run`` is "" then.
-``mode`` is "online"; "offline" for a run that goes by hand alone; "unconfigured" for one that had nowhere to go.
-
-``owner`` is the writer whose process decides the status: "" for a run that was only joined from elsewhere, which
-never gets a status from here. A run that has an owner, no status, and no living writer was killed: CRASHED.
+A run with an owner, no status and no living writer was killed: CRASHED.
 """
 
 from __future__ import annotations
@@ -23,56 +18,53 @@ from steplog.journal.files import Files
 
 __all__ = ["DELIVERED_NAME", "Manifest", "Plan", "load", "store"]
 
-DELIVERED_NAME = "manifest.delivered"  # of a run of which nothing is left but what was set aside
+DELIVERED_NAME = "manifest.delivered"  # of a run that is delivered but for what was set aside
 _NAME = "manifest"
 _BYTES_MAX = 1024 * 1024
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is to be on the server. ``namespace`` "": that of the key's own user.
-
-    ``creating``: the request that makes it may have been sent.
-    """
+    """A run to be created."""
 
     local_id: str
-    namespace: str
+    namespace: str  # "": that of the key's user
     project: str
     project_name: str
     name: str | None
     description: str | None = None
     status: str | None = None
-    creating: bool = False
+    creating: bool = False  # the request may have been sent
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that delivering a run takes; ``status`` is None until it is decided."""
+    """All that delivering a run takes."""
 
     version: int = 1
     local_id: str
     base_url: str
-    account: str
+    account: str  # that the key belonged to
     namespace: str
     project: str
-    run: str
+    run: str  # "" while the server has not made it
     name: str = ""
-    mode: str = "online"
-    plan: Plan | None = None
-    owner: str = ""
+    mode: str = "online"  # "offline": delivered by hand alone; "unconfigured": it had nowhere to go
+    plan: Plan | None = None  # what to make, until then
+    owner: str = ""  # the writer whose process decides the status; "": joined, and gets none from here
     status: str | None = None
     status_sent: bool = False
 
     def but(self, **changes: Any) -> Manifest:
-        """The same manifest with some fields changed."""
+        """A copy with changes."""
         return msgspec.structs.replace(self, **changes)
 
 
 def store(directory: Path, manifest: Manifest, files: Files | None = None) -> None:
-    """Put the manifest into a run's directory. Raises OSError."""
+    """Write it into a run's directory. Raises OSError."""
     (files or Files()).replace(directory / _NAME, msgspec.json.encode(manifest))
 
 
 def load(directory: Path, name: str = _NAME) -> Manifest | None:
-    """The manifest in a run's directory; None where there is none. Raises FormatError when it is not one of ours."""
+    """The manifest of a run's directory, if any. Raises FormatError where it is not ours."""
     try:
         with open(directory / name, "rb") as file:
             data = file.read(_BYTES_MAX)

@@ -1,8 +1,7 @@
-"""Mapping a file without keeping it open: hundreds of open runs are not to use up a process's descriptors.
+"""Maps a file without keeping a descriptor, so that hundreds of open runs do not use them up.
 
-CPython's ``mmap`` keeps a duplicate of the descriptor, which nobody needs here. From 3.13 on it can be told not to.
-Before, on Linux, anonymous memory is mapped, and the file then put in its place (``MAP_FIXED``), at the same address,
-so that the object frees it as if it were its own. Where neither can be had, a descriptor a mapping is what it costs.
+CPython's ``mmap`` duplicates the descriptor, unless ``trackfd=False`` (3.13). Before, on Linux, the file is mapped over
+anonymous memory (``MAP_FIXED``), which the object unmaps as its own. Elsewhere a mapping costs a descriptor.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from collections.abc import Callable
 
 __all__ = ["map_file"]
 
-_lost: list[mmap.mmap] = []  # their addresses may belong to somebody else by now, so they are never freed
+_lost: list[mmap.mmap] = []  # never unmapped: another mapping may be at the address by now
 
 
 def map_file(descriptor: int, size: int) -> mmap.mmap:
-    """The first ``size`` bytes of a file, shared, to read and write; the descriptor is the caller's to close.
+    """Map the first ``size`` bytes, shared, read and write; the caller closes the descriptor.
 
     Raises OSError, and ValueError where the file is smaller.
     """

@@ -1,17 +1,12 @@
-"""Where segments live: files in a private directory of shared memory, or anonymous memory.
+"""Where segments live: files in a private directory of shared memory, or anonymous memory, which dies with the process.
 
-Shared memory (tmpfs) belongs to the kernel, not to the process: what was stored there survives SIGKILL, and other
-processes read it. A block is allocated for real before it is mapped (``posix_fallocate``): a sparse mapping on a full
-tmpfs would kill whoever touches it with SIGBUS. Blocks are never reused.
+Shared memory (tmpfs) is the kernel's: it survives SIGKILL, and other processes read it. Blocks are allocated
+(``posix_fallocate``) before they are mapped, since touching a sparse mapping on a full tmpfs is SIGBUS; none is reused.
 
-``bytes_max`` bounds everything below the root, all runs and writers, living and dead: by default the smaller of
-64 MiB (all that a container has) and an eighth of the file system. Segments are small against what is left of it,
-a 32nd, from 16 KiB to 512 KiB; a writer's first is an eighth of that, so that hundreds of runs can be open.
-No lock is shared for that: of several processes that take the last room in the same instant each sees that it is one
-too many, and gives it back. For that instant there may be a segment a process more, of 16 KiB where room is short. A
-writer's lock and marks count, and are never refused: a page a writer.
-
-Anonymous memory is what remains on a system without usable shared memory: it dies with the process.
+``bytes_max`` bounds everything below the root, of all runs and writers: by default 64 MiB (a container's tmpfs) or an
+eighth of the file system, if less. A segment is a 32nd of what is left, 16 KiB to 512 KiB; a writer's first an eighth
+of that. A writer's lock and cursor, a page, count and are never refused. No lock guards the bound: processes that take
+the last room at once each see one too many, and give it back.
 """
 
 from __future__ import annotations
@@ -44,45 +39,42 @@ SEGMENT_BYTES_MAX = 512 * 1024
 MEMORY_BYTES_MAX = 64 * 1024 * 1024
 SEGMENT_SUFFIX = ".segment"
 _SCAN_INTERVAL_S = 1.0
-_SCAN_SHARE = 200  # of the time, at most a 200th goes into scanning
-_AGAIN_SHARE = 20  # near the bound, a 20th
+_SCAN_SHARE = 200  # at most a 200th of the time goes into scans
+_AGAIN_SHARE = 20  # near the bound a 20th
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Memory for one segment, and the file that holds it (None: anonymous)."""
+    """Memory for one segment, and its file, if any."""
 
     memory: mmap.mmap
     path: Path | None
 
 
 class Usage:
-    """What is used below ``root``, for all pools of a process.
+    """Bytes used below ``root``, for all pools of a process.
 
-    To look there takes a look at each file of all runs. Where the whole file system has no more than ``enough_bytes``
-    in use, that is taken instead: it is no less, and costs nothing.
-
-    Many processes may take memory between two looks. What the whole file system has gained since the last one is no
-    less than what they took; where that would not fit, ``within`` looks again.
+    A scan visits each file; up to ``enough_bytes``, what the whole file system has in use is taken instead. Between
+    scans its growth bounds what other processes took.
     """
 
     def __init__(self, root: Path, enough_bytes: int = 0, clock: Callable[[], float] = monotonic) -> None:
         self._root = root
         self._enough_bytes = enough_bytes
         self._clock = clock
-        self._bytes = self._all = 0  # ours, and of the whole file system
+        self._bytes = self._all = 0  # below the root, and of the whole file system
         self._scan_at = self._again_at = -1.0
 
     def bytes(self) -> int:
-        """As of the last second or so; what this process takes and gives counts at once."""
+        """As of the last second or so; own changes count at once."""
         now = self._clock()
         if now >= self._scan_at:
             self._scan(now)
         return self._bytes
 
     def within(self, bytes_max: int) -> bool:
-        """Whether no more than this is in use, whoever has taken it just now."""
+        """Whether at most this is used, others' latest included."""
         if self._bytes + max(0, _in_use(self._root) - self._all) <= bytes_max:
             return True
         now = self._clock()
@@ -99,22 +91,16 @@ class Usage:
         self._again_at = ended + _AGAIN_SHARE * (ended - began)
 
     def change(self, size: int) -> None:
-        """This process has taken so much, or given it back."""
+        """This process took so much, or freed it."""
         self._bytes += size  # no call between the load and the store: several threads come here
         self._all += size
 
 
 class MemoryPool:
-    """Gives one writer its blocks.
+    """One writer's blocks, in ``directory``; anonymous without one. It gives none in a forked child.
 
-    ``directory`` is the writer's in shared memory, None for anonymous memory; ``root`` is what ``bytes_max`` bounds,
-    and ``usage`` what is used there, where other pools of this process look there too.
-    In a forked child, where a call that the fork interrupted may still come here, it gives and removes nothing.
-
-    Where shared memory fails below ``bytes_max`` (the file system is full, no descriptor is left, no file may be so
-    large), a pool that ``may_go_private`` gives anonymous memory, a quarter of ``bytes_max`` at most: that is for a
-    process which takes its journal to disk itself, since nobody else can see it there. ``went_private`` says that it
-    has. At ``bytes_max`` it gives none: a kill would lose what is there, and a call that is dropped is counted.
+    ``root`` is what ``bytes_max`` bounds. Where shared memory fails below that, a pool that ``may_use_anonymous`` does,
+    up to a quarter: only in an agent, which spools it. At ``bytes_max`` none does: a kill would lose records uncounted.
     """
 
     def __init__(
@@ -124,14 +110,14 @@ class MemoryPool:
         self._root = root
         self._usage = usage
         self.bytes_max = bytes_max if bytes_max is not None else default_bytes_max(root)
-        self.may_go_private = self.went_private = False
+        self.may_use_anonymous = self.used_anonymous = False
         self._used = self._private = 0
         self._pid = os.getpid()
         self._files = count(1)
         self.measure()
 
     def measure(self) -> int:
-        """Look how much of ``bytes_max`` is in use; for the threads that prepare segments, not for ``log``."""
+        """Refresh the bytes used; not called by ``log``."""
         if self._usage is not None:
             self._used = self._usage.bytes()
         elif self._root is not None:
@@ -139,28 +125,28 @@ class MemoryPool:
         return self._used
 
     def is_full(self) -> bool:
-        """Whether not even the smallest segment fits any more."""
+        """Whether not even the smallest segment fits."""
         return self._used + SEGMENT_BYTES_MIN > self.bytes_max
 
     def is_half_full(self) -> bool:
-        """Whether half of what may be used is."""
+        """Whether half is used."""
         return 2 * self._used > self.bytes_max or 8 * self._private > self.bytes_max
 
     def excess_bytes(self) -> int:
-        """How much is in use beyond three quarters of what may be: to be given up, where ``log`` is to find room."""
+        """Bytes beyond three quarters, to be given up so that ``log`` finds room."""
         return max(0, self._used - self.bytes_max * 3 // 4, self._private - self.bytes_max * 3 // 16)
 
     def segment_bytes(self) -> int:
-        """The usual size of a segment, by what is left."""
+        """Size of a segment, by what is left."""
         share = max(1, (self.bytes_max - self._used) // 32)
         return min(SEGMENT_BYTES_MAX, max(SEGMENT_BYTES_MIN, 1 << (share.bit_length() - 1)))
 
     def first_bytes(self) -> int:
-        """The size of a writer's first segment."""
+        """Size of a writer's first segment."""
         return max(SEGMENT_BYTES_MIN, self.segment_bytes() // 8)
 
-    def make(self, size: int) -> Block | None:
-        """A block of ``size`` zero bytes, allocated and touched; None where there is no room."""
+    def allocate(self, size: int) -> Block | None:
+        """A block of ``size`` zero bytes, allocated and touched; None without room."""
         if os.getpid() != self._pid:
             return None
         block = None
@@ -173,19 +159,19 @@ class MemoryPool:
             self._used += size
             if self._usage is not None:
                 self._usage.change(size)
-                # Looked at once more: of several that came at once each sees the others' blocks.
+                # Again: processes that came at once see each other's blocks now.
                 if block.path is not None and not self._usage.within(self.bytes_max):
-                    self.give_back(block)
+                    self.free(block)
                     block = None
-        elif fits and self.may_go_private and self.directory and 4 * (self._private + size) <= self.bytes_max:
+        elif fits and self.may_use_anonymous and self.directory and 4 * (self._private + size) <= self.bytes_max:
             block = self._anonymous(size)
             if block is not None:
                 self._private += size
-                self.went_private = True
+                self.used_anonymous = True
         return block
 
-    def give_back(self, block: Block) -> None:
-        """Remove a block's file; its memory is free when the last mapping of it is gone."""
+    def free(self, block: Block) -> None:
+        """Remove a block's file; its memory goes with its last mapping."""
         if os.getpid() != self._pid:
             return
         size = len(block.memory)
@@ -196,14 +182,14 @@ class MemoryPool:
         if self._usage is not None:
             self._usage.change(-size)
         if block.path is not None:
-            with contextlib.suppress(OSError):  # log() may be here, and has no use for it
+            with contextlib.suppress(OSError):  # log() may be here, and cannot act on it
                 block.path.unlink()
 
     def _shared(self, directory: Path, size: int) -> Block | None:
         path = directory / f"{os.getpid():x}-{next(self._files):08x}{SEGMENT_SUFFIX}"
         try:
             descriptor = os.open(path, _CREATE, 0o600)
-        except (FileNotFoundError, NotADirectoryError):  # gone: whoever looks after it writes this out (see gone)
+        except (FileNotFoundError, NotADirectoryError):  # removed: see memory_repair, which writes it out
             anonymous = self._anonymous(size)
             return None if anonymous is None else Block(anonymous.memory, path)
         except OSError:
@@ -231,13 +217,12 @@ class MemoryPool:
 
 
 def _touch(memory: mmap.mmap) -> None:
-    """Have the pages mapped now, not in the middle of a ``log()``."""
     for place in range(0, len(memory), mmap.PAGESIZE):
-        memory[place] = 0
+        memory[place] = 0  # mapped now, not in a log()
 
 
 def default_bytes_max(root: Path | None) -> int:
-    """64 MiB, or an eighth of the file system that ``root`` is on, if that is less."""
+    """64 MiB, or an eighth of the file system of ``root``, if less."""
     if root is None:
         return MEMORY_BYTES_MAX
     try:
@@ -248,16 +233,15 @@ def default_bytes_max(root: Path | None) -> int:
 
 
 def _in_use(root: Path) -> int:
-    """What the whole file system has in use; 0 where it does not say."""
     try:
         system = os.statvfs(root)
-    except OSError:
+    except OSError:  # it does not say
         return 0
     return (system.f_blocks - system.f_bfree) * system.f_frsize
 
 
 def used_bytes(root: Path) -> int:
-    """What the files below ``root`` take, as allocated; what vanishes meanwhile does not count."""
+    """Bytes allocated to the files below ``root``."""
     total = 0
     pending = [os.fspath(root)]
     while pending:

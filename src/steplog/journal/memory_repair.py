@@ -1,25 +1,18 @@
-"""Memory that goes away while the run goes on: somebody removed the directory, or a file in it.
+"""Repairs shared memory that is removed under a run, as by systemd at logout (``RemoveIPC``).
 
-systemd does that at logout (``RemoveIPC``). The mappings stay valid, and whoever has them reads and writes on; but
-nobody else can find them, and with the process they would be gone. So each process looks whether its writer's files
-still have their names, each second and whenever a segment is used up. Where they have not:
+Mappings stay valid, but no other process finds them, and they end with this one. So each process checks its writer's
+files each second, and when a segment is used up. Where one is missing:
 
-* the directory is made again under the same name, with a new ``alive``, taken before the old one is let go of, and the
-  marks as they are;
-* the writer goes on in another segment;
-* the segments before it are written out again under their names, as long as they are needed. A call that was
-  interrupted between its claim and its store may still come to be in one, so a segment with a hole is written out
-  again in the next round.
+1. The directory is made again, with the cursor and a new ``alive``, locked before the old one is released.
+2. The writer goes on in another segment.
+3. Earlier segments are written out again while they are needed; one with a hole again in the next round, since an
+   interrupted call may fill it.
 
-Whoever delivers the journal from another process still has the mappings. It takes a writer for dead when its ``alive``
-can be locked, and neither because the directory is gone nor because another ``alive`` is there: ``Liveness`` keeps the
-file that it saw, and goes over to the new one when the old one is free.
+On other processes see AliveWatch.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
 import mmap
 import os
@@ -27,69 +20,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from steplog.errors import ConfigurationError
+from steplog.file_lock import FileLock
 from steplog.journal.append import Segment
-from steplog.journal.directories import Unchanged, make_private
-from steplog.journal.locks import FileLock
+from steplog.journal.directories import Unchanged
 from steplog.journal.writer import EndedSegment, Writer
+from steplog.private_files import make_private, write_private
 
-__all__ = ["Liveness", "MemoryWatch"]
+__all__ = ["MemoryWatch"]
 
-_ALIVE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _log = logging.getLogger("steplog")
 
 
-class Liveness:
-    """Whether the writer whose ``alive`` is in ``directory`` lives; ``lock`` is that file, locked, once it does not."""
-
-    def __init__(self, directory: Path) -> None:
-        self.lock: FileLock | None = None
-        self._path = directory / "alive"
-        self._seen: tuple[FileLock, int] | None = None  # not locked; a Lock, so that a forked child closes it
-
-    def living(self) -> bool:
-        """Look. What keeps us from looking says nothing of the writer."""
-        if self.lock is not None:
-            return False
-        try:
-            return self._look()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
-
-    def _look(self) -> bool:
-        if self._seen is None:
-            descriptor = os.open(self._path, _ALIVE, 0o600)
-            self._seen = FileLock(descriptor), descriptor
-        seen, descriptor = self._seen
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if not os.path.samestat(os.fstat(descriptor), os.stat(self._path, follow_symlinks=False)):
-                seen.release()
-                self._seen = None
-                return self._look()  # at the file that took its place
-        self.lock, self._seen = seen, None
-        return False
-
-
 class MemoryWatch:
-    """Looks after the memory of this process's own ``writer``, which is in ``directory``.
-
-    ``make`` makes a writer's directory, locked, with its marks; ``moved`` is told of both. ``follow`` lets
-    go of what the run's agent does not need any more.
-    """
+    """Watches the memory of ``writer``, in ``directory``."""
 
     def __init__(
         self,
         writer: Writer,
         directory: Path,
         make: Callable[[Path], tuple[FileLock | None, mmap.mmap] | None],
-        moved: Callable[[FileLock | None, mmap.mmap], None],
-        follow: Callable[[], None],
+        moved: Callable[[FileLock | None, mmap.mmap], None],  # is told of what ``make`` made
+        follow: Callable[[], None],  # frees what the agent does not need
     ) -> None:
         self._writer = writer
         self._directory = directory
@@ -98,11 +49,11 @@ class MemoryWatch:
         self._follow = follow
         self._inode = _inode(directory / "alive")
         self._unchanged = Unchanged([directory])
-        self._unfinished: set[Path] = set()  # written out with a hole
+        self._unfinished: set[Path] = set()  # were written out with a hole
         self._said = False
 
     def look(self) -> None:
-        """One round; raises nothing for what memory does."""
+        """One round. Raises nothing for what memory does."""
         if self._unchanged() and not self._unfinished:
             return
         try:
@@ -116,7 +67,7 @@ class MemoryWatch:
         for directory in (self._directory.parent.parent, self._directory.parent):
             make_private(directory)
         if self._directory.exists():
-            # Half of it: aside, so that it comes back as a whole. Its files are written out again.
+            # Part of it is left: move that away, and write out all files again.
             aside = self._directory.with_name(f"{self._directory.name}.old")
             self._directory.rename(aside)
             for file in aside.iterdir():
@@ -131,7 +82,7 @@ class MemoryWatch:
 
     def _save(self) -> None:
         there = set(os.listdir(self._directory))
-        self._follow()  # only now: what the agent has removed since is not missing
+        self._follow()  # after the listing: what the agent removes is not missing
         missing = [
             segment
             for segment in self._segments()
@@ -149,7 +100,7 @@ class MemoryWatch:
             path = segment.block.path
             view, end = segment.view(), segment.end()
             whole = end is not None and not view.holes(end)  # before the copy
-            _write(path, bytes(segment.memory[:]))
+            write_private(path, bytes(segment.memory[:]))
             (self._unfinished.discard if whole else self._unfinished.add)(path)
 
     def _segments(self) -> Iterator[Segment]:
@@ -170,21 +121,3 @@ def _inode(path: Path) -> int | None:
         return path.stat(follow_symlinks=False).st_ino
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    scratch = path.with_suffix(".saving")
-    with contextlib.suppress(FileNotFoundError):
-        scratch.unlink()
-    descriptor = os.open(scratch, _CREATE, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, len(data))
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    except OSError:
-        scratch.unlink()
-        raise
-    finally:
-        os.close(descriptor)
-    scratch.rename(path)

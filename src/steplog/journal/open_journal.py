@@ -1,114 +1,228 @@
-"""A journal that this process delivers, or takes to disk, as long as it is here.
+"""A journal that this process delivers, or takes to disk.
 
-One thread, the keeper's, does all of this; ``lock`` guards the journal, and is never held across a file of the disk.
+Opening is recovering: the same steps whether its writer is alive or dead. A writer is dead when its ``alive`` lock can
+be taken; the agent then holds that.
+
+The maintenance thread does all of this. ``lock`` guards the journal, and is not held across disk I/O.
 """
 
 from __future__ import annotations
 
+import logging
+import mmap
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from steplog.journal.directories import remove_tree
-from steplog.journal.homes import map_cursor
+from steplog.file_lock import FileLock
+from steplog.journal.cursor import CURSOR_BYTES, Cursor
+from steplog.journal.directories import RunPaths, make_memory_directory, map_cursor
 from steplog.journal.journal import Journal
-from steplog.journal.locks import FileLock
-from steplog.journal.memory_repair import Liveness
 from steplog.journal.sources import DirectorySource
-from steplog.journal.spooling import Spooling
+from steplog.journal.spool import Spool
+from steplog.journal.spooling import Disk, Spooling
 from steplog.journal.worker_spool import FollowedSpool
+from steplog.private_files import remove_tree
 
-__all__ = ["OpenJournal"]
+__all__ = ["AliveWatch", "OpenJournal", "open_journal"]
+
+_log = logging.getLogger("steplog")
+
+
+class AliveWatch:
+    """Watches the ``alive`` lock in ``directory``; once the writer is dead, ``lock`` holds it.
+
+    A removed directory or a replaced file is no death: the file seen first counts until it is free, then the new one.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.lock: FileLock | None = None
+        self._path = directory / "alive"
+        self._seen: FileLock | None = None  # not locked by us
+
+    def alive(self) -> bool:
+        """Look; True where something prevents that."""
+        if self.lock is not None:
+            return False
+        try:
+            return self._look()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+
+    def _look(self) -> bool:
+        if self._seen is None:
+            self._seen = FileLock.open(self._path)
+        if not self._seen.acquire():
+            return True
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if not self._seen.is_at(self._path):
+                self._seen.release()
+                self._seen = None
+                return self._look()  # at the file that replaced it
+        self.lock, self._seen = self._seen, None
+        return False
 
 
 @dataclass(eq=False)
 class OpenJournal:
-    """A journal to deliver, and what takes it to disk; ``alive`` is the lock that shows its writer dead, once it is."""
+    """A journal and what takes it to disk."""
 
     journal: Journal
     spooling: Spooling
     directory: Path | None
-    alive: FileLock | None = None
-    liveness: Liveness | None = None  # of another process's writer
-    marks_inode: int | None = None  # where its marks are, if another process may make them again
+    alive_lock: FileLock | None = None  # its writer's, held here
+    watch: AliveWatch | None = None  # of another process's writer
+    cursor_inode: int | None = None  # of its file, where another process may replace that
     removed: bool = False
 
+    @property
+    def alive_elsewhere(self) -> bool:
+        """Whether its writer is another process's, not known dead."""
+        return self.watch is not None and self.alive_lock is None
+
+    def memory_bytes(self) -> int:
+        """What it takes in memory."""
+        return self.journal.memory.size_bytes()
+
+    def spool_bytes(self) -> int:
+        """What it takes on disk."""
+        return self.spooling.spool.size_bytes()
+
+    def dropped(self) -> int:
+        """Calls dropped for want of room, as far as the writer could say so."""
+        return max(self.journal.dropped, self.spooling.spool.dropped)
+
+    def read_elsewhere(self, request: Callable[[], None]) -> None:
+        """Call ``request`` where the spool is to be read; ``fetch`` reads."""
+        self.spooling.spool.request_read = request
+
+    def fetch(self, lock: AbstractContextManager[object]) -> bool:
+        """Read what was requested; whether it is in memory now."""
+        return self.spooling.spool.fetch(lock)
+
     def remove(self) -> bool:
-        """Remove the journal, everything in which is delivered; whether nothing is left of it that is worth keeping."""
+        """Remove a delivered journal; False where damaged files are kept."""
         self.removed = True
         self._free_memory(nullcontext())
         self.spooling.spool.tidy(2**63)
         self.journal.evict(2**63)
         remove_tree(self.directory)
         self.release()
-        return not self.spooling.spool.keeps_aside()
-
-    def unless_removed(self, look: Callable[[], None]) -> None:
-        """Do this if the journal is still there and its memory is ours to mend."""
-        if not self.removed and self.journal.living:
-            look()
-
-    def follow(self, lock: AbstractContextManager[object]) -> bool:
-        """See what a worker without shared memory has written since, and whether it lives: both are on the disk.
-
-        Whether there is something new.
-        """
-        spool = self.spooling.spool
-        if not isinstance(spool, FollowedSpool) or self.liveness is None or self.alive is not None:
-            return False
-        dead = not self.liveness.living()  # before looking: what it leaves is all there then
-        try:
-            new = spool.ended(lock) if dead else spool.look()
-        except OSError:  # what it has left is to be seen first
-            return False
-        self.alive = self.liveness.lock
-        return new or dead
-
-    def dropped(self) -> int:
-        """How many calls the writer has dropped because there was no room, as far as it could say so."""
-        return max(self.journal.dropped, self.spooling.spool.dropped)
+        return not self.spooling.spool.has_quarantined()
 
     def release(self) -> None:
-        """Leave the journal as it is; the writer will not append again."""
-        if self.alive is not None:
-            self.alive.release()
+        """Leave the journal; its writer will not append again."""
+        if self.alive_lock is not None:
+            self.alive_lock.release()
 
-    def spool(self, lock: AbstractContextManager[object], pressed: bool) -> None:
-        """One interval is over; ``pressed``: memory is short. A dead writer's memory is freed."""
+    def follow(self, lock: AbstractContextManager[object]) -> bool:
+        """Read what a worker without shared memory spooled; whether anything is new."""
+        spool = self.spooling.spool
+        if not isinstance(spool, FollowedSpool) or not self.alive_elsewhere or self.watch is None:
+            return False
+        dead = not self.watch.alive()  # before the spool: a dead worker's is complete then
+        try:
+            new = spool.adopt(lock) if dead else spool.poll()
+        except OSError:
+            return False  # dead only once all that it left is seen
+        self.alive_lock = self.watch.lock
+        return new or dead
+
+    def spool(
+        self,
+        lock: AbstractContextManager[object],
+        memory_short: bool,
+        give_up: Callable[[int], bool] = lambda end: False,
+    ) -> None:
+        """Spool once an interval; everything if ``memory_short`` or the writer is dead, whose memory is then freed.
+
+        For ``give_up`` see Spooling.write.
+        """
         self.follow(lock)
+        followed = self.spooling.spool if isinstance(self.spooling.spool, FollowedSpool) else None
         with lock:
             self._follow_cursor()
-            dead = not self.journal.living
-            self._follow_spool()
-        if not dead and isinstance(self.spooling.spool, FollowedSpool):
-            self.spooling.spool.keep(self.journal.cursor)
-        elif not self.removed and self.spooling.write(lock, pressed or dead) and dead:
+            dead = not self.journal.alive
+            if followed is not None and (durable := self.journal.on_disk()) > self.journal.cursor.durable:
+                self.journal.make_durable(durable)
+        if not dead and followed is not None:
+            followed.publish_cursor(self.journal.cursor)
+        elif not self.removed and self.spooling.write(lock, memory_short or dead, give_up) and dead:
             self._free_memory(lock)
 
     def _follow_cursor(self) -> None:
-        """Another process's writer may have made its directory again."""
-        if self.liveness is not None and self.directory is not None:
-            with suppress(OSError):
+        if self.watch is not None and self.directory is not None:
+            with suppress(OSError):  # the writer may have made it again
                 inode = (self.directory / "marks").stat().st_ino
-                if self.marks_inode != inode:
+                if self.cursor_inode != inode:
                     self.journal.move_cursor(map_cursor(self.directory))
-                self.marks_inode = inode
-
-    def _follow_spool(self) -> None:
-        """A worker without shared memory has written more of it."""
-        if isinstance(self.spooling.spool, FollowedSpool):
-            durable = self.journal.on_disk()
-            if durable > self.journal.cursor.durable:
-                self.journal.make_durable(durable)
+                self.cursor_inode = inode
 
     def _free_memory(self, lock: AbstractContextManager[object]) -> None:
         memory = self.journal.memory
         if isinstance(memory, DirectorySource):
-            with suppress(OSError):  # at the next interval then
+            with suppress(OSError):  # then at the next interval
                 with lock:
                     damaged = memory.damaged()
                 for name, data in damaged:
-                    self.spooling.spool.keep_aside(name, data)
+                    self.spooling.spool.quarantine(name, data)
                 with lock:
                     memory.remove()
+
+
+def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
+    """The journal of another process's writer; None while that is being made.
+
+    Where memory was lost it is made again, with the cursor on disk.
+    """
+    directory = None if paths.memory is None else paths.memory / name
+    alive_lock: FileLock | None = None
+    inode: int | None = None
+    over_disk = (directory is None or not directory.is_dir()) and (paths.spool / name / "alive").exists()
+    if over_disk:
+        directory, cursor = None, mmap.mmap(-1, CURSOR_BYTES)
+    elif directory is not None and directory.is_dir():
+        try:
+            cursor = map_cursor(directory)
+            inode = (directory / "marks").stat().st_ino
+        except OSError:
+            return None
+    else:
+        found = None if directory is None else make_memory_directory(directory)
+        directory = None if found is None else directory
+        alive_lock, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
+    spool = disk.spool(paths.spool / name, name, FollowedSpool if over_disk else Spool)
+    watch = AliveWatch(paths.spool / name) if over_disk else None
+    if directory is not None and alive_lock is None:
+        watch = AliveWatch(directory)
+    journal = Journal(name, DirectorySource(directory), cursor, lambda: _alive(opened), spool)
+    _recover(journal, spool)
+    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive_lock, watch, inode)
+    opened.follow(nullcontext())
+    return opened
+
+
+def _recover(journal: Journal, spool: Spool) -> None:
+    if journal.cursor == Cursor():  # memory was lost; else it knows better than the disk
+        journal.set_cursor(spool.load_cursor() or journal.cursor)
+    cursor, found = journal.cursor, journal.on_disk()  # what is not found is not durable
+    if found >= cursor.durable:
+        return
+    spool.mark_torn_damaged()
+    missing = max(0, cursor.durable - max(found, journal.written()))
+    if missing:
+        _log.error("steplog: %d positions of writer %s are neither in memory nor on disk.", missing, journal.writer)
+    journal.rewind_durable(found)
+    journal.set_cursor(replace(journal.cursor, abandoned=journal.cursor.abandoned + missing))
+
+
+def _alive(opened: OpenJournal) -> bool:
+    if isinstance(opened.spooling.spool, FollowedSpool):
+        return opened.alive_lock is None  # kept up to date by ``follow``
+    if opened.watch is None or opened.watch.alive():
+        return opened.watch is not None
+    opened.alive_lock = opened.watch.lock
+    return False

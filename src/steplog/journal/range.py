@@ -1,25 +1,22 @@
 """The range: records ``[first, end)`` of one writer, the unit of disk and wire. Pure.
 
-A record's identity is (run, writer, position), and a range is a stretch of positions. Positions that
-carry no record (dropped, abandoned, set aside) are covered by it with an empty slot of kind zero.
+A record's identity is (run, writer, position). Positions without a record are empty slots, of kind zero.
 
 The *body* is one MessagePack map::
 
     v         1
-    writer    the writer's id, a string of [A-Za-z0-9_-]{1,64}
+    writer    the writer's id, [A-Za-z0-9_-]{1,64}
     first     the first position
     end       one after the last position
-    names     {number in the slots: name}, of the names used in the range
-    slots     the end - first slots of 32 bytes, as byte planes (see slot)
-    payloads  the payloads of the slots that have one, one after the other, in the order of the slots
+    names     {number in the slots: name}, of the names used
+    slots     end - first slots, as byte planes (see slot)
+    payloads  the slots' payloads, in order
 
-A slot's payload offset means nothing here; its length does. ``encode`` deflates the body (zlib, RFC
-1950, which is what HTTP calls "deflate"), and ``decode`` takes hostile input: every length is bounded
-before memory is given to it, and whatever does not hold together is a FormatError.
+A slot's payload offset means nothing here; its length does. ``encode`` deflates the body (zlib, RFC 1950, HTTP's
+"deflate"). ``decode`` takes hostile input, and bounds every length before it allocates.
 
-Limits: 1 MiB of slots and payloads (``RANGE_BYTES_MAX``) unless the range is a single record, whose
-payload may be that large by itself; a name of 1 to 256 bytes of UTF-8; ``BODY_BYTES_MAX`` for all of it,
-which a range of many long names reaches first.
+Limits: 1 MiB of slots and payloads (``RANGE_BYTES_MAX``), which a single record's payload may take alone; names of 1 to
+256 bytes of UTF-8; ``BODY_BYTES_MAX`` in all.
 """
 
 from __future__ import annotations
@@ -56,7 +53,7 @@ _KNOWN_KINDS = bytes((slot.KIND_NONE, slot.KIND_FLOAT, slot.KIND_INT, slot.KIND_
 
 
 class VersionError(FormatError):
-    """The range is of a version that this code does not know."""
+    """A version unknown to this code."""
 
 
 _IS_EMPTY = bytes(ord("1") if kind == slot.KIND_NONE else ord("0") for kind in range(256))
@@ -64,10 +61,7 @@ _IS_EMPTY = bytes(ord("1") if kind == slot.KIND_NONE else ord("0") for kind in r
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Positions ``[first, end)`` of ``writer``, with everything needed to read them.
-
-    ``deflated`` is the body that it came from, so that what is on disk goes to the server as it is.
-    """
+    """Positions ``[first, end)`` of ``writer``, with names and payloads."""
 
     writer: str
     first: int
@@ -75,7 +69,7 @@ class Range:
     names: dict[int, str]
     slots: bytes
     payloads: bytes
-    deflated: bytes | None = field(default=None, compare=False, repr=False)
+    deflated: bytes | None = field(default=None, compare=False, repr=False)  # as decoded: a frame is sent as it is
 
     @property
     def records(self) -> int:
@@ -85,12 +79,12 @@ class Range:
 
     @property
     def empty(self) -> int:
-        """The positions that carry none, as a bit set; bit 0 is ``first``."""
+        """Bit set of those without one; bit 0 is ``first``."""
         kinds = slot.kinds_of(self.slots)
         return int(kinds[::-1].translate(_IS_EMPTY), 2) if slot.KIND_NONE in kinds else 0
 
     def payload_spans(self) -> Iterator[tuple[int, int, int]]:
-        """``(index, start, end)`` in ``payloads`` for each slot that has a payload."""
+        """``(index, start, end)`` in ``payloads`` of each slot with a payload."""
         kinds = slot.kinds_of(self.slots)
         start = 0
         index = kinds.find(slot.KIND_JSON)
@@ -101,22 +95,17 @@ class Range:
             index = kinds.find(slot.KIND_JSON, index + 1)
 
     def part(self, first: int, end: int) -> Range:
-        """The same records, those in ``[first, end)`` alone."""
+        """The part ``[first, end)``."""
         low, high = first - self.first, end - self.first
         spans = [(a, b) for index, a, b in self.payload_spans() if low <= index < high]
         slots = self.slots[low * slot.SLOT_BYTES : high * slot.SLOT_BYTES]
         used = slot.distinct_names(slots)
-        return Range(
-            self.writer,
-            first,
-            end,
-            {number: name for number, name in self.names.items() if number in used},
-            slots,
-            self.payloads[spans[0][0] : spans[-1][1]] if spans else b"",
-        )
+        names = {number: name for number, name in self.names.items() if number in used}
+        payloads = self.payloads[spans[0][0] : spans[-1][1]] if spans else b""
+        return Range(self.writer, first, end, names, slots, payloads)
 
     def without(self, position: int) -> Range:
-        """The same range, with "no record" at ``position``."""
+        """With no record at ``position``."""
         index = position - self.first
         slots = bytearray(self.slots)
         slots[index * slot.SLOT_BYTES : (index + 1) * slot.SLOT_BYTES] = bytes(slot.SLOT_BYTES)
@@ -146,23 +135,16 @@ _unpack_version = msgspec.msgpack.Decoder(_Version).decode
 
 
 def encode(records: Range) -> bytes:
-    """The deflated body of a range."""
+    """The deflated body."""
     if records.deflated is not None:
         return records.deflated
-    body = _Body(
-        VERSION,
-        records.writer,
-        records.first,
-        records.end,
-        records.names,
-        slot.to_planes(records.slots),
-        records.payloads,
-    )
+    slots = slot.to_planes(records.slots)
+    body = _Body(VERSION, records.writer, records.first, records.end, records.names, slots, records.payloads)
     return zlib.compress(_pack(body), _DEFLATE_LEVEL)
 
 
 def decode(deflated: bytes) -> Range:
-    """The range in a deflated body; FormatError where there is none, VersionError where it is newer."""
+    """The range in a deflated body. Raises FormatError, VersionError."""
     body = _inflate(deflated)
     try:
         version = _unpack_version(body).v
@@ -178,15 +160,8 @@ def decode(deflated: bytes) -> Range:
         raise FormatError(f"{len(fields.slots)} bytes of slots for the positions {fields.first} to {fields.end}")
     if count > 1 and len(fields.slots) + len(fields.payloads) > RANGE_BYTES_MAX:
         raise FormatError(f"more than {RANGE_BYTES_MAX} bytes of slots and payloads")
-    records = Range(
-        fields.writer,
-        fields.first,
-        fields.end,
-        fields.names,
-        slot.from_planes(fields.slots),
-        fields.payloads,
-        deflated,
-    )
+    slots = slot.from_planes(fields.slots)
+    records = Range(fields.writer, fields.first, fields.end, fields.names, slots, fields.payloads, deflated)
     _check_records(records)
     return records
 
@@ -220,7 +195,7 @@ def _check_records(records: Range) -> None:
 
 
 def _only_empty(records: Range, kinds: bytes, unknown: set[int]) -> bool:
-    """Whether the undeclared names occur in empty slots alone (whose name is zero)."""
+    """Whether only empty slots lack a name."""
     if unknown != {0}:
         return False
     low = [records.slots[plane :: slot.SLOT_BYTES] for plane in range(24, 28)]

@@ -1,4 +1,4 @@
-"""The segment: a fixed stretch of one writer's journal, in memory that outlives the process.
+"""The segment: a fixed stretch of one writer's journal, in memory that outlives the process. Pure.
 
 ::
 
@@ -11,18 +11,16 @@
                 base u64, CRC-32 u32 of all that; zero to 64
     entry       tag u32, length u32, CRC-32 u32 of tag, length and text; text; zero to a granule
 
-Little-endian. The magic is written last, and read first: it puts the segment into use. The slots come last so that
-the end of the memory is the end of the room: ``pack_into`` itself refuses a slot that is one too far.
+Little-endian. The magic is written last and read first: it puts the segment into use. Slots come last, so that
+``pack_into`` itself refuses one beyond the end.
 
-*Base* is the position of the first slot. A segment whose header is zero was prepared and is not in use.
-It ends where the next one begins, or at its capacity if that is less; slots beyond the end are nothing.
+*Base* is the position of the first slot. A segment ends where the next begins, or at its capacity if less.
 
-An entry's tag is a name's number, or PAYLOAD. Names and payloads are written before the slot that needs
-them, so whoever sees the slot finds them whole. Each segment declares every name that its slots use, and
-can be read, moved, damaged or deleted on its own. Threads fill their entries side by side, so a granule that
-begins no whole entry is stepped over: the next one may.
+A tag is a name's number, or PAYLOAD. Entries come before the slots that need them. A segment declares all names that it
+uses: it can be read, moved, damaged or deleted alone. Threads write entries side by side: a granule that begins none is
+skipped.
 
-Pure: functions of bytes-like memory. Whatever is read here may be damaged, and is checked before use.
+Memory may be damaged, and is checked before use.
 """
 
 from __future__ import annotations
@@ -66,7 +64,7 @@ _TAG_AND_LENGTH = struct.Struct("<II")
 
 
 class Memory(Protocol):
-    """A mapping, a bytearray: bytes that can be read and written in place."""
+    """Bytes read and written in place: a mapping, a bytearray."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, key: slice, /) -> bytes | bytearray: ...
@@ -75,7 +73,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a segment says of itself."""
+    """A segment's header."""
 
     writer: bytes
     base: int
@@ -84,32 +82,29 @@ class Header:
 
     @property
     def size(self) -> int:
-        """The bytes of memory that such a segment takes."""
+        """Bytes of the whole segment."""
         return HEADER_BYTES + self.region + self.capacity * slot.SLOT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Slots copied out of a segment, with the names and payloads that they need.
-
-    ``unreadable`` counts slots that are damaged, or whose name or payload is; they are empty in ``slots``.
-    """
+    """Slots copied from a segment, with names and payloads."""
 
     slots: bytes
     names: dict[int, str]
     payloads: list[bytes]
-    unreadable: int
+    unreadable: int  # damaged slots, or with a damaged name or payload; empty in ``slots``
 
 
 def write_header(memory: Memory, header: Header) -> None:
-    """Put a segment into use; its base is valid from now on. May be repeated."""
+    """Put a segment into use, its base valid; may be repeated."""
     fields = _HEADER.pack(_MAGIC, VERSION, 0, header.capacity, header.region, header.writer, header.base)
     memory[len(_MAGIC) : _HEADER.size + _CHECK.size] = fields[len(_MAGIC) :] + _CHECK.pack(zlib.crc32(fields))
     memory[0 : len(_MAGIC)] = _MAGIC
 
 
 def read_header(memory: Memory) -> Header | None:
-    """The header; None while the segment is not in use; FormatError if it is damaged, cut or newer."""
+    """The header, once in use. Raises FormatError if damaged, cut or newer."""
     if not memory[0 : len(_MAGIC)].strip(b"\0"):
         return None
     data = bytes(memory[0 : _HEADER.size + _CHECK.size])
@@ -127,39 +122,36 @@ def read_header(memory: Memory) -> Header | None:
 
 
 def entry(tag: int, text: bytes) -> bytes:
-    """An entry of the byte region, padded to whole granules."""
+    """An entry, padded to whole granules."""
     check = zlib.crc32(text, zlib.crc32(_TAG_AND_LENGTH.pack(tag, len(text))))
     return (_ENTRY.pack(tag, len(text), check) + text).ljust(granules(len(text)) * GRANULE_BYTES, b"\0")
 
 
 def granules(length: int) -> int:
-    """How many granules an entry with a text of ``length`` bytes takes."""
+    """Granules of an entry with ``length`` bytes of text."""
     return (_ENTRY.size + length + GRANULE_BYTES - 1) // GRANULE_BYTES
 
 
 class SegmentView:
-    """Reads one segment that is in use, while its writer may still append to it.
-
-    ``claimed`` says how many slots are claimed, where that is known: the others need no look, and each look at a slot
-    takes a line of the caches from whoever computes.
-    """
+    """Reads a segment while its writer may append."""
 
     def __init__(self, memory: Memory, header: Header, claimed: Callable[[], int] | None = None) -> None:
         self.memory = memory
         self.header = header
+        # Slots beyond the claimed ones are not looked at: each look takes a cache line from the writer.
         self._claimed = claimed or (lambda: header.capacity)
-        self._filled = 0  # all slots below are there; what is there stays
+        self._filled = 0  # all slots below are written, and stay so
         self._slots_start = HEADER_BYTES + header.region
         self._names: dict[int, str] = {}
         self._scanned = HEADER_BYTES
 
     def kinds(self, start: int, end: int) -> bytes:
-        """The kind of each slot in ``[start, end)``."""
+        """Kinds of the slots ``[start, end)``."""
         first = self._slots_start + slot.KIND_OFFSET
         return bytes(self.memory[first + start * slot.SLOT_BYTES : first + end * slot.SLOT_BYTES : slot.SLOT_BYTES])
 
     def readable(self, start: int, end: int) -> int:
-        """The index up to which slots are there without a gap, from ``start`` on and at most ``end``."""
+        """Index up to which slots from ``start`` on are written, ``end`` at most."""
         known, end = max(start, self._filled), max(start, min(end, self._claimed()))
         if known >= end:
             return end
@@ -171,18 +163,18 @@ class SegmentView:
         return reached
 
     def written(self) -> int:
-        """One more than the index of the last slot that is there; gaps below it do not matter."""
+        """One after the last written slot."""
         filled = self._filled
         return filled + len(self.kinds(filled, self._claimed()).rstrip(b"\0"))
 
     def holes(self, end: int) -> list[int]:
-        """The indices below ``end`` of slots that were claimed and are not there."""
+        """Slots below ``end`` that are claimed and not written."""
         first = self.readable(self._filled, end)
         kinds = self.kinds(first, end)
         return [first + index for index, kind in enumerate(kinds) if kind == slot.KIND_NONE]
 
     def read(self, start: int, end: int) -> Records:
-        """Copy the slots ``[start, end)``, which are ``readable``, and what they need."""
+        """Copy the slots ``[start, end)``, which are readable, with all they need."""
         first = self._slots_start + start * slot.SLOT_BYTES
         slots = bytes(self.memory[first : first + (end - start) * slot.SLOT_BYTES])
         slots = slot.without_tombstones(slots)
@@ -211,7 +203,7 @@ class SegmentView:
         return {number: self._names[number] for number in used if number in self._names}
 
     def _scan_names(self) -> None:
-        """Read the entries that came since the last scan; a gap between them is stepped over each time."""
+        """Read the entries since the last scan; gaps are looked at again."""
         place, unbroken = self._scanned, True
         while place < self._slots_start:
             found = self._entry(place)
@@ -228,7 +220,7 @@ class SegmentView:
             self._scanned = place
 
     def _after_gap(self, place: int) -> int:
-        """Where the next entry may begin: over the zeros from ``place`` on, at least one granule further."""
+        """Where the next entry may begin, a granule further at least."""
         zeros = bytes(self.memory[place : min(place + _GAP_BYTES, self._slots_start)])
         empty = len(zeros) - len(zeros.lstrip(b"\0"))
         return place + max(GRANULE_BYTES, empty - empty % GRANULE_BYTES)
@@ -250,7 +242,6 @@ class SegmentView:
 
 
 def _slots_of(slots: bytes, names: set[int]) -> set[int]:
-    """The indices of the slots that have one of these names."""
     if not names:
         return set()
     numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
@@ -267,7 +258,7 @@ def _name_in(text: bytes) -> str | None:
 
 
 def _damaged(slots: bytes, kinds: bytes) -> set[int]:
-    """The indices of slots that no writer leaves like that; one would have the server refuse the whole range."""
+    """Slots that no writer leaves so: the server would refuse the range."""
     spare = [slots[plane :: slot.SLOT_BYTES] for plane in (28, 29, 31)]
     if not kinds.translate(None, _KINDS) and not any(plane.strip(b"\0") for plane in spare):
         return set()

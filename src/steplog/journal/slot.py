@@ -10,18 +10,14 @@ Little-endian::
     28      2     spare  zero
     30      2     kind   what the slot holds, one of the KIND constants; written last
 
-A slot is written once, by one call of ``pack_into``, and never touched again. That call clears the
-slot and fills it in order, so that its last store, the kind, commits the record: a slot whose kind
-is zero is not there yet, and any other is whole.
+A slot is written once, by one ``pack_into``, which clears it and stores the fields in order. Its last store, the kind,
+commits the record: kind zero is not there yet, any other is whole.
 
-Spare and kind share their last eight bytes with the name, and are packed with it as one number, the
-*key*: two arguments less for ``pack_into``, which is a tenth of its time.
+Name, spare and kind are packed as one number, the *key*, which saves a tenth of the time.
 
-A tombstone is a slot that was claimed and will never be filled. Readers turn it into "no record"
-before it goes anywhere, so on disk and on the wire it is kind zero.
+A tombstone is a claimed slot that will never be filled; readers turn it into kind zero.
 
-As *byte planes* (byte 0 of every slot, then byte 1 of every slot, …) slots compress well, and to
-build them takes no Python per record.
+Slots compress well as *byte planes*: byte 0 of every slot, then byte 1, …
 """
 
 from __future__ import annotations
@@ -66,8 +62,8 @@ KIND_BOOL = 3
 KIND_JSON = 4
 KIND_TOMBSTONE = 255
 
-# Native packing where that is little-endian without padding: the key is then one 8-byte store, and
-# the call takes a third less time than with "<".
+# Native packing, where that is little-endian without padding, stores the key as 8 bytes at once: a third less time
+# than with "<".
 _ORDER = "@" if sys.byteorder == "little" else "<"
 pack_float = struct.Struct(f"{_ORDER}qdqQ").pack_into
 pack_int = struct.Struct(f"{_ORDER}qqqQ").pack_into
@@ -79,17 +75,17 @@ _NO_TOMBSTONES = bytes(0 if kind == KIND_TOMBSTONE else kind for kind in range(2
 
 
 def key_of(name: int, kind: int) -> int:
-    """The last eight bytes of a slot as one number: name, spare, kind."""
+    """The last eight bytes as a number: name, spare, kind."""
     return name | kind << 48
 
 
 def kinds_of(slots: bytes) -> bytes:
-    """The kind of each slot, one byte each."""
+    """The kinds, a byte each."""
     return slots[KIND_OFFSET::SLOT_BYTES]
 
 
 def without_tombstones(slots: bytes) -> bytes:
-    """The same slots with each tombstone as "no record"."""
+    """With each tombstone as kind zero."""
     kinds = kinds_of(slots)
     if KIND_TOMBSTONE not in kinds:
         return slots
@@ -99,12 +95,12 @@ def without_tombstones(slots: bytes) -> bytes:
 
 
 def unpack_payload(slots: bytes, index: int) -> tuple[int, int]:
-    """Offset and length of the payload of slot ``index``."""
+    """Offset and length of slot ``index``'s payload."""
     return _PLACE.unpack_from(slots, index * SLOT_BYTES + 8)
 
 
 def distinct_names(slots: bytes | bytearray) -> set[int]:
-    """The name numbers that occur in ``slots``, those of empty slots (zero) included."""
+    """Name numbers in ``slots``, zero of empty ones included."""
     numbers = array("I")
     numbers.frombytes(memoryview(slots).cast("I")[6 :: SLOT_BYTES // 4].tobytes())
     if sys.byteorder == "big":
@@ -113,12 +109,12 @@ def distinct_names(slots: bytes | bytearray) -> set[int]:
 
 
 def to_planes(slots: bytes) -> bytes:
-    """Byte 0 of every slot, then byte 1 of every slot, and so on."""
+    """The slots as byte planes."""
     return b"".join([slots[plane::SLOT_BYTES] for plane in range(SLOT_BYTES)])
 
 
 def from_planes(planes: bytes) -> bytes:
-    """The slots again, one after the other; ``len(planes)`` is a multiple of 32."""
+    """The slots again."""
     count = len(planes) // SLOT_BYTES
     slots = bytearray(len(planes))
     for plane in range(SLOT_BYTES):

@@ -1,7 +1,6 @@
-"""Where a journal's pieces are: in the memory of this process's own writer, in the files of another's, or in the spool.
+"""Where a journal's extents are in memory: in this process's writer, or in another's files.
 
-A source gives pieces in the order of their positions. In memory, a segment's end is known once the next segment is
-there; the last one's is open.
+A segment's end is known once the next one is there.
 """
 
 from __future__ import annotations
@@ -18,49 +17,24 @@ from steplog.errors import FormatError
 from steplog.journal.append import Segment
 from steplog.journal.extents import Extent, SegmentExtent
 from steplog.journal.mapping import map_file
-from steplog.journal.memory import SEGMENT_SUFFIX, Block
+from steplog.journal.memory import SEGMENT_SUFFIX
 from steplog.journal.segment import SegmentView, read_header
 from steplog.journal.writer import Writer
 
-__all__ = ["DirectorySource", "Extents", "NoSource", "OwnSource", "Source"]
+__all__ = ["DirectorySource", "Extents", "OwnSource", "Source"]
 
 _log = logging.getLogger("steplog")
 
 
 class Extents(Protocol):
-    """Gives a journal's pieces."""
+    """A journal's extents."""
 
     def extents(self) -> Sequence[Extent]:
-        """What is there now, in order."""
-
-
-class Source(Extents, Protocol):
-    """Pieces in memory; removes those that are not needed any more."""
-
-    def evict(self, below: int) -> None:
-        """Remove every piece that ends at or below this position."""
-
-    def size_bytes(self) -> int:
-        """What the pieces take."""
-
-
-class NoSource:
-    """Nothing, and never anything."""
-
-    def extents(self) -> Sequence[Extent]:
-        """See Source."""
-        return ()
-
-    def evict(self, below: int) -> None:
-        """See Source."""
-
-    def size_bytes(self) -> int:
-        """See Source."""
-        return 0
+        """Those there are now, in order."""
 
 
 class OwnSource:
-    """The segments of this process's writer, followed from the first one that is still needed."""
+    """The segments of this process's writer."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -68,7 +42,7 @@ class OwnSource:
         self._next: Segment | None = writer.head
 
     def extents(self) -> Sequence[Extent]:
-        """See Source."""
+        """See Extents."""
         while self._next is not None:
             segment = self._next
             if not self._views or self._views[-1][0] is not segment:
@@ -83,33 +57,33 @@ class OwnSource:
         ]
 
     def evict(self, below: int) -> None:
-        """See Source."""
+        """Remove the extents that end at or below this position."""
         self.extents()
         while len(self._views) > 1 and self._views[1][0].header.base <= below:
             block = self._views.pop(0)[0].block
-            self._writer.head = self._views[0][0]  # first: who misses the file then knows that it is not needed
+            self._writer.head = self._views[0][0]  # before the file goes: MemoryWatch does not miss it then
             if block is not None:
-                self._writer.pool.give_back(block)
+                self._writer.pool.free(block)
 
     def size_bytes(self) -> int:
-        """See Source."""
+        """Bytes they take."""
         return sum(len(segment.memory) for segment, _ in self._views)
 
 
 class DirectorySource:
-    """The segment files of one writer's directory; damaged and foreign ones are passed over, said once."""
+    """The segment files of a directory, if any; damaged ones are skipped, with a warning."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | None) -> None:
         self._directory = directory
-        self._open: dict[str, tuple[SegmentView, Block]] = {}
-        self._refused: set[str] = set()
+        self._views: dict[str, SegmentView] = {}  # by path, as text: listed for each range
+        self._damaged: set[str] = set()
 
     def extents(self) -> Sequence[SegmentExtent]:
-        """See Source."""
-        for name in self._names():
-            if name not in self._open and name not in self._refused:
-                self._add(name)
-        views = sorted((view for view, _ in self._open.values()), key=lambda view: view.header.base)
+        """See OwnSource."""
+        for path in self._paths():
+            if path not in self._views and path not in self._damaged:
+                self._add(path)
+        views = sorted(self._views.values(), key=lambda view: view.header.base)
         extents = []
         for index, view in enumerate(views):
             base, end = view.header.base, None
@@ -119,37 +93,39 @@ class DirectorySource:
         return extents
 
     def evict(self, below: int) -> None:
-        """See Source."""
+        """See OwnSource."""
         done = {extent.view for extent in self.extents() if not extent.is_open and extent.limit <= below}
-        for name, (view, block) in list(self._open.items()):
-            if view in done and block.path is not None:
-                block.path.unlink(missing_ok=True)
-                del self._open[name]
+        for path, view in list(self._views.items()):
+            if view in done:
+                Path(path).unlink(missing_ok=True)
+                del self._views[path]
 
     def size_bytes(self) -> int:
-        """See Source."""
-        return sum(len(block.memory) for _, block in self._open.values())
+        """See OwnSource."""
+        return sum(len(view.memory) for view in self._views.values())
 
     def damaged(self) -> list[tuple[str, bytes]]:
-        """The files that cannot be read, by name, as they are. Raises OSError."""
-        self.extents()  # whatever came since the last look
-        there = sorted(self._refused.intersection(self._names()))
-        return [(name.removesuffix(SEGMENT_SUFFIX), (self._directory / name).read_bytes()) for name in there]
+        """Names and bytes of the damaged files. Raises OSError."""
+        self.extents()  # those that came since, too
+        there = map(Path, sorted(self._damaged.intersection(self._paths())))
+        return [(path.stem, path.read_bytes()) for path in there]
 
     def remove(self) -> None:
-        """Remove every file; the writer is dead, everything is on disk, and what is damaged kept. Raises OSError."""
-        for name in self._names():
-            (self._directory / name).unlink(missing_ok=True)
-        self._open.clear()
+        """Remove every file of a dead writer. Raises OSError."""
+        for path in self._paths():
+            Path(path).unlink(missing_ok=True)
+        self._views.clear()
 
-    def _names(self) -> list[str]:
+    def _paths(self) -> list[str]:
+        if self._directory is None:
+            return []
         try:
-            return [name for name in os.listdir(self._directory) if name.endswith(SEGMENT_SUFFIX)]
+            names = os.listdir(self._directory)
         except (FileNotFoundError, NotADirectoryError):
             return []
+        return [f"{self._directory}/{name}" for name in names if name.endswith(SEGMENT_SUFFIX)]
 
-    def _add(self, name: str) -> None:
-        path = self._directory / name
+    def _add(self, path: str) -> None:
         try:
             memory = self._map(path)
             header = None if memory is None else read_header(memory)
@@ -157,18 +133,21 @@ class DirectorySource:
             return
         except (OSError, FormatError) as error:
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-                raise  # says nothing of the file: to pass over it would lose what is in it
-            self._refused.add(name)
+                raise  # says nothing of the file, whose records would be lost
+            self._damaged.add(path)
             _log.warning("steplog cannot read %s: %s. It is kept.", path, error)
             return
         if memory is not None and header is not None:
-            self._open[name] = (SegmentView(memory, header), Block(memory, path))
+            self._views[path] = SegmentView(memory, header)
 
     @staticmethod
-    def _map(path: Path) -> mmap.mmap | None:
+    def _map(path: str) -> mmap.mmap | None:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size = os.fstat(descriptor).st_size
             return map_file(descriptor, size) if size else None  # None: still being made
         finally:
             os.close(descriptor)
+
+
+Source = OwnSource | DirectorySource

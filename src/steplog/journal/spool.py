@@ -1,56 +1,142 @@
-"""The spool of one writer: frames on disk, for what the server has not confirmed in time.
+"""One writer's spool: frames on disk, for what the server has not confirmed in time.
 
 ::
 
-    <spool>/<run>/<writer>/<first position>-<number>.spool    frames, one after the other (see frame)
-                           <the same>.damaged                  what was kept aside
-                           marks                               how far it is delivered (see marks), while there are
-                                                               frames
+    <spool>/<run>/<writer>/<first position>-<number>.spool    frames (see frame)
+                           <the same>.damaged                 quarantined
+                           marks                              copies of the cursor, while there are frames
 
-A file takes frames until it has ``FILE_BYTES_MAX``, or an eighth of what the disk may take in all; the next one begins
-then. Nothing is durable before ``sync`` has
-returned, and only then does a frame count. A short write is cut back to the last whole frame, so that what follows
-can be read; where that fails, the file takes no more. After a failed sync the kernel may have forgotten that the
-pages are dirty, and a later sync of the same file may succeed without them (Rebello et al., ATC '20): the file gets
-no more frames, and ``SyncError`` says from which position on everything is to be written again, into a new one.
+1. A frame counts only once ``sync`` has returned.
+2. A short write is cut back to the last whole frame; if that fails, the file takes no more.
+3. After a failed sync the kernel may take dirty pages for clean, and a later sync succeed without them (Rebello et al.,
+   ATC '20). So the file takes no more, and SyncError says what to write again, into a new one.
+4. A damaged file is renamed once what can be read of it is delivered, and never deleted.
+5. One thread writes, and replaces what is known as a whole. Others may use ``extents`` and ``size_bytes``.
 
-Opening a spool is recovering it (see frames). A file that is damaged is kept aside under another name when what can be
-read of it is delivered, and never deleted.
+Opening is recovering. A torn end is skipped; other damage is logged, and the file kept. A file is read three times
+before it counts as damaged, a frame needed later in thirty more rounds. Lack of descriptors or memory is raised.
 
-One thread, the one that writes, changes anything: the files, and what is known of them, which it replaces as a whole.
-``pieces``, ``size_bytes`` and what they give may be used by others meanwhile.
+The index knows the empty positions, so that a frame is read only to be sent; one is cached.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from steplog.journal import frame
-from steplog.journal.cursor import Cursor
-from steplog.journal.cursor_file import CursorFile
+from steplog.errors import FormatError
+from steplog.journal import frame, slot
+from steplog.journal.cursor import COPY_BYTES, Cursor, decode, encode
+from steplog.journal.extents import FrameExtent
 from steplog.journal.files import Files
-from steplog.journal.frames import SPOOL_SUFFIX, Entry, Frames, SpoolFile
 from steplog.journal.range import Range
 
-__all__ = ["DAMAGED_SUFFIX", "FILE_BYTES_MAX", "Spool", "SyncError"]
+__all__ = ["DAMAGED_SUFFIX", "FILE_BYTES_MAX", "SPOOL_SUFFIX", "CursorFile", "Entry", "Spool", "SpoolFile", "SyncError"]
 
 FILE_BYTES_MAX = 8 * 1024 * 1024
 DAMAGED_SUFFIX = ".damaged"
+SPOOL_SUFFIX = ".spool"
+_READS = 3
+_ROUNDS = 30
+_OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_COPIES = 64
+_CURSOR_NAME = "marks"
 _log = logging.getLogger("steplog")
 
 
+@dataclass(eq=False, slots=True)
+class SpoolFile:
+    """What is known of a file."""
+
+    path: Path
+    size: int = 0
+    damage: str | None = None  # why it is kept
+    torn: bool = False
+    full: bool = False  # takes no more frames
+    replaced_at: int | None = None  # removable once everything below is durable in another
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a frame is, and what it covers."""
+
+    file: SpoolFile
+    offset: int
+    size: int
+    first: int
+    end: int
+    empty: int  # bit set of the positions that carry no record
+
+
+class CursorFile:
+    """The file ``marks``: copies of the cursor, appended; after ``_COPIES`` or a short write it is replaced."""
+
+    def __init__(self, directory: Path, files: Files) -> None:
+        self._path = directory / _CURSOR_NAME
+        self._files = files
+        self._sequence = 0
+        self._left = 0  # copies that the file may still take
+
+    def store(self, cursor: Cursor, sync: bool) -> None:
+        """Append a copy. Raises OSError."""
+        left, self._left = self._left, 0
+        data = encode(cursor, self._sequence + 1)
+        if left == 0:
+            self._begin(data)
+            left = _COPIES
+        else:
+            self._write(self._files.open(self._path), data, sync)
+        self._sequence += 1
+        self._left = left - 1
+
+    def load(self) -> Cursor | None:
+        """The newest whole copy."""
+        try:
+            data = self._files.read(self._path)
+        except OSError:
+            return None
+        copies = [decode(data[place : place + COPY_BYTES]) for place in range(0, len(data), COPY_BYTES)]
+        newest = max((copy for copy in copies if copy is not None), key=lambda copy: copy[0], default=None)
+        if newest is None:
+            return None
+        self._sequence = max(self._sequence, newest[0])
+        return newest[1]
+
+    def _begin(self, data: bytes) -> None:
+        self._files.make_private(self._path.parent)
+        scratch = self._path.with_suffix(".new")
+        self._files.unlink(scratch)
+        self._write(self._files.create(scratch), data, sync=True)
+        self._files.rename(scratch, self._path)
+
+    def _write(self, descriptor: int, data: bytes, sync: bool) -> None:
+        try:
+            if self._files.write(descriptor, data) != len(data):
+                raise OSError(errno.ENOSPC, "the marks were not written whole")
+            if sync:
+                self._files.sync(descriptor)
+        finally:
+            self._files.close(descriptor)
+
+
 class SyncError(OSError):
-    """The disk did not take it; what lies above ``redo_from`` is to be written again."""
+    """The disk failed; everything above ``redo_from`` is to be written again."""
 
     def __init__(self, error: OSError, redo_from: int) -> None:
         super().__init__(error.errno, error.strerror)
         self.redo_from = redo_from
 
 
-class Spool(Frames):
-    """The spool files of ``writer`` in ``directory``: see Frames."""
+class Spool:
+    """The spool of ``writer``; ``new``: none yet, so do not look. Raises OSError.
+
+    With ``request_read`` set, that is called where a frame is to be read, and another thread reads it (``fetch``).
+    """
 
     def __init__(
         self,
@@ -61,21 +147,129 @@ class Spool(Frames):
         *,
         new: bool = False,
     ) -> None:
-        # What is open, and its descriptor. Before all else: a spool that cannot be read is closed, too.
+        # The file and its descriptor. Set first: __del__ runs even where the constructor raises.
         self._open: tuple[SpoolFile, int] | None = None
-        self._file_bytes_max = file_bytes_max
-        self._resting: SpoolFile | None = None  # takes the next frame, and is closed
-        super().__init__(directory, writer, files, new=new)
+        self._idle: SpoolFile | None = None  # closed, and takes the next frame
+        self.directory = directory
+        self.dropped = 0  # calls that a worker dropped, as it wrote on disk
+        self.request_read: Callable[[], None] | None = None
+        self.pending_read: Entry | None = None
+        self._writer = writer
+        self._files = files or Files()
+        self._most = min(FILE_BYTES_MAX, file_bytes_max)  # bytes of a file
+        self._all: tuple[SpoolFile, ...] = ()
+        self._entries: tuple[Entry, ...] = ()
+        self._extents: tuple[tuple[Entry, ...], list[FrameExtent]] = ((), [])
         self._fresh: list[Entry] = []  # written, not synced
+        self._loaded: tuple[Entry, Range] | None = None
+        self._waited: dict[Entry, int] = {}  # rounds in which it could not be read
         self._cursor = CursorFile(directory, self._files)
         self._said: set[str] = set()
+        for name in () if new else sorted(self._names(SPOOL_SUFFIX)):
+            self._scan(directory / name)
 
-    # -- writing --------------------------------------------------------------------------------------------------
+    def extents(self) -> Sequence[FrameExtent]:
+        """The durable frames, in order."""
+        entries, extents = self._extents
+        if entries is not self._entries:
+            entries = self._entries
+            extents = [
+                FrameExtent(e.first, e.end, e.empty, partial(self._load, e), partial(self._ready, e)) for e in entries
+            ]
+            self._extents = entries, extents
+        return extents
+
+    def _set_entries(self, entries: Iterable[Entry]) -> None:
+        self._entries = tuple(sorted(entries, key=lambda entry: entry.first))
+
+    def fetch(self, lock: AbstractContextManager[object]) -> bool:
+        """Read the requested frame; whether it is here now. ``lock`` is not held meanwhile."""
+        if self.pending_read is None:  # looked at first: a request must not be overwritten
+            return False
+        entry, self.pending_read = self.pending_read, None
+        try:
+            records = self._read_frame(entry)
+        except OSError:
+            self._waited[entry] = self._waited.get(entry, 0) + 1
+            return False
+        with lock:
+            self._loaded = entry, records
+        return True
+
+    def _load(self, entry: Entry) -> Range:
+        loaded = self._loaded
+        if loaded is not None and loaded[0] is entry:
+            return loaded[1]
+        if self.request_read is not None:
+            self.pending_read = entry
+            self.request_read()
+            raise BlockingIOError(errno.EAGAIN, "not read yet", str(entry.file.path))
+        self._loaded = entry, self._read_frame(entry)
+        return self._loaded[1]
+
+    def _read_frame(self, entry: Entry) -> Range:
+        try:
+            records = frame.decode(self._read(entry.file.path, entry.offset, entry.size))
+        except (OSError, FormatError) as error:
+            if isinstance(error, OSError) and (error.errno in _OUT_OF or self._waited.get(entry, 0) < _ROUNDS):
+                raise
+            _log.error("steplog: %s can no longer be read (%s); what was in it is lost.", entry.file.path, error)
+            entry.file.damage = str(error)
+            empty = bytes((entry.end - entry.first) * slot.SLOT_BYTES)
+            records = Range(self._writer, entry.first, entry.end, {}, empty, b"")
+        return records
+
+    def _ready(self, entry: Entry) -> bool:
+        try:
+            self._load(entry)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._waited[entry] = self._waited.get(entry, 0) + 1
+            return False
+        return True
+
+    def _read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
+        for reads in range(_READS):
+            try:
+                return self._files.read(path, offset, size)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                if error.errno in _OUT_OF or reads + 1 == _READS:
+                    raise
+        raise AssertionError
+
+    def _names(self, *suffixes: str) -> list[str]:
+        try:
+            return [name for name in self._files.names(self.directory) if name.endswith(suffixes)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _scan(self, path: Path) -> None:
+        file = SpoolFile(path)
+        try:
+            data = self._read(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno in _OUT_OF:
+                raise
+            data, found = b"", frame.FileScan([], str(error), torn=False)
+        else:
+            found = frame.scan_file(data, self._writer)
+        file.size, file.damage, file.torn, file.full = len(data), found.damage, found.torn, True
+        if found.damage is not None:
+            _log.error(
+                "steplog: %s is damaged (%s). What can be read is delivered; the file is kept.", path, file.damage
+            )
+        self._all = (*self._all, file)
+        self._set_entries((*self._entries, *(Entry(file, *frame) for frame in found.frames)))
 
     def append(self, records: Range, body: bytes) -> None:
-        """Write a range, whose deflated body this is. Raises OSError; what was in the file still counts then."""
+        """Write a range, deflated to ``body``. Raises OSError; earlier frames still count."""
         data = frame.encode(body)
-        if self._open is not None and (self._open[0].full or self._open[0].size + len(data) > self._most()):
+        if self._open is not None and (self._open[0].full or self._open[0].size + len(data) > self._most):
             self.sync()
             self._close()
         file, descriptor = self._open or self._reopened(len(data)) or self._create(records.first)
@@ -87,11 +281,8 @@ class Spool(Frames):
         self._fresh.append(Entry(file, file.size, len(data), records.first, records.end, records.empty))
         file.size += len(data)
 
-    def _most(self) -> int:
-        return min(FILE_BYTES_MAX, self._file_bytes_max)
-
     def _cut(self, file: SpoolFile, descriptor: int) -> None:
-        """Back to the last whole frame; a file with none goes, and one that cannot be cut takes no more."""
+        """Cut back to the last whole frame; remove a file without one."""
         try:
             self._files.truncate(descriptor, file.size)
         except OSError:
@@ -116,16 +307,16 @@ class Spool(Frames):
         self._set_entries((*self._entries, *self._fresh))
         self._fresh = []
 
-    def rest(self) -> None:
-        """Between two intervals no file is kept open: hundreds of runs may be spooling."""
+    def close_idle(self) -> None:
+        """Close the file between intervals: hundreds of runs may be spooling."""
         if self._open is not None and not self._fresh:
             file = self._open[0]
             self._close()
-            self._resting = file
+            self._idle = file
 
     def _reopened(self, more: int) -> tuple[SpoolFile, int] | None:
-        file, self._resting = self._resting, None
-        if file is None or file.full or file not in self._all or file.size + more > self._most():
+        file, self._idle = self._idle, None
+        if file is None or file.full or file not in self._all or file.size + more > self._most:
             return None
         self._open = file, self._files.open(file.path)
         return self._open
@@ -141,11 +332,11 @@ class Spool(Frames):
         try:
             run = self.directory.parent
             if self._files.exists(run / "manifest"):
-                self._files.sync_file(run / "manifest")  # without it nobody knows whose records these are
+                self._files.sync_file(run / "manifest")  # says whose records these are
             for directory in (self.directory, run, run.parent):
                 self._files.sync_directory(directory)
         except OSError:
-            self._close_quietly(descriptor)
+            self._quietly(self._files.close, descriptor)
             self._quietly(self._files.unlink, path)
             raise
         self._open = SpoolFile(path), descriptor
@@ -153,19 +344,16 @@ class Spool(Frames):
         return self._open
 
     def __del__(self) -> None:
-        self._close()  # a run that is left to somebody else leaves no descriptor here
+        self._close()  # keep no descriptor of a run that is left to another process
 
     def _close(self) -> None:
-        self._resting = None
+        self._idle = None
         if self._open is not None:
             descriptor, self._open = self._open[1], None
-            self._close_quietly(descriptor)
-
-    def _close_quietly(self, descriptor: int) -> None:
-        self._quietly(self._files.close, descriptor)
+            self._quietly(self._files.close, descriptor)
 
     def _quietly(self, call: Callable[..., object], *arguments: object) -> bool:
-        """Do it, if it can be done; what keeps it from being done is said once."""
+        """Call it; on error log once, and return False."""
         try:
             call(*arguments)
         except OSError as error:
@@ -176,17 +364,15 @@ class Spool(Frames):
         return True
 
     def store_cursor(self, cursor: Cursor, sync: bool = False) -> None:
-        """Write down how far it is delivered, for whoever finds the disk and no memory. Raises OSError."""
+        """Store the cursor, in case memory is lost. Raises OSError."""
         self._cursor.store(cursor, sync)
 
     def load_cursor(self) -> Cursor | None:
-        """What ``store_marks`` wrote last, of what is whole."""
+        """The cursor stored last."""
         return self._cursor.load()
 
-    # -- keeping order --------------------------------------------------------------------------------------------
-
-    def lost(self) -> int | None:
-        """Look whether every file is as it was left; from which position on it is to be written again if one is not."""
+    def verify_sizes(self) -> int | None:
+        """Find files cut or removed; the position to write again from, if any."""
         redo: int | None = None
         for file in self._all:
             try:
@@ -196,15 +382,14 @@ class Spool(Frames):
             except OSError:
                 continue
             if size != file.size:
-                file.full = True  # somebody else's hands: what would be appended lies elsewhere than expected
+                file.full = True  # changed by others: appends would not be where expected
             if size < file.size:
                 _log.error("steplog: %s was removed or cut. What memory still has of it is written again.", file.path)
-                gone = self._forget(file, size)
+                gone = self._drop_beyond(file, size)
                 redo = min([*gone, *([] if redo is None else [redo])], default=None)
         return redo
 
-    def _forget(self, file: SpoolFile, beyond: int) -> list[int]:
-        """What lies beyond this byte is not there any more; the positions at which it began."""
+    def _drop_beyond(self, file: SpoolFile, beyond: int) -> list[int]:
         if self._open is not None and self._open[0] is file:
             self._close()
         gone = {entry for entry in (*self._entries, *self._fresh) if entry.file is file} - {
@@ -217,26 +402,26 @@ class Spool(Frames):
             self._all = tuple(other for other in self._all if other is not file)
         return [entry.first for entry in gone]
 
-    def doubt(self) -> None:
-        """More was durable than can be read: so what looks like a torn end may be damage, and is kept."""
+    def mark_torn_damaged(self) -> None:
+        """More was durable than is found: keep torn files."""
         for file in self._all:
             if file.torn and file.damage is None:
                 file.damage = "its end is cut off or damaged"
                 _log.error("steplog: %s: %s. The file is kept.", file.path, file.damage)
 
-    def spare(self, delivered: int, durable: int = 0) -> list[SpoolFile]:
-        """The files that nobody needs: everything in them is delivered, or durable in another."""
+    def removable(self, delivered: int, durable: int = 0) -> list[SpoolFile]:
+        """Files in which all is delivered, or durable in another."""
         needed = {entry.file for entry in (*self._entries, *self._fresh) if entry.end > delivered}
         return [f for f in self._all if f not in needed or (f.replaced_at or durable + 1) <= durable]
 
     def first_end(self, begin: int) -> int | None:
-        """Where the file ends that holds the first frame beyond ``begin``; None where none does."""
+        """End of the file with the first frame beyond ``begin``."""
         file = next((entry.file for entry in self._entries if entry.end > begin), None)
         return max((entry.end for entry in self._entries if entry.file is file), default=None) if file else None
 
     def tidy(self, delivered: int, durable: int = 0) -> None:
-        """Remove the files that nobody needs."""
-        self._remove(self.spare(delivered, durable))
+        """Remove the ``removable`` files."""
+        self._remove(self.removable(delivered, durable))
 
     def _remove(self, files: Iterable[SpoolFile]) -> None:
         gone = set()
@@ -256,23 +441,22 @@ class Spool(Frames):
             if self._loaded is not None and self._loaded[0].file in gone:
                 self._loaded = None
 
-    def keep_aside(self, name: str, data: bytes) -> None:
-        """Keep damaged bytes that were found elsewhere. Raises OSError."""
+    def quarantine(self, name: str, data: bytes) -> None:
+        """Keep damaged bytes from elsewhere. Raises OSError."""
         self._files.make_private(self.directory)
         path = self.directory / f"{name}{DAMAGED_SUFFIX}"
         self._files.unlink(path)
         descriptor = self._files.create(path)
         try:
-            while data:
-                data = data[self._files.write(descriptor, data) :]
+            self._files.write_all(descriptor, data)
             self._files.sync(descriptor)
         finally:
             self._files.close(descriptor)
 
-    def keeps_aside(self) -> bool:
-        """Whether there is something that is nobody's to delete."""
+    def has_quarantined(self) -> bool:
+        """Whether damaged data is kept."""
         return any(file.damage is not None for file in self._all) or bool(self._names(DAMAGED_SUFFIX))
 
     def size_bytes(self) -> int:
-        """What the files take on disk."""
+        """Bytes the files take."""
         return sum(file.size for file in self._all)

@@ -1,17 +1,17 @@
-"""What ``log`` makes of a value: a float, an int, a bool, or JSON text. A value never stops a training run.
+"""What ``log`` makes of its arguments: a name, a step, and a float, an int, a bool or JSON text.
 
-Values are brought to that *before* a position is claimed, because user code may run here (``__float__``, ``item``,
-``tolist``, ``repr``), and may take long, raise, or log. The value of a tensor on a GPU waits here for what the GPU has
-to do before it is known; so log it every so often, or after a synchronization that is needed anyway.
+It comes *before* a position is claimed: user code may run here (``__float__``, ``item``, ``repr``), and take long,
+raise, or log. A GPU tensor is waited for: log it every so often, or after a synchronization.
 
-* ``bool``, ``int`` and ``float``, and what converts to them, are what they are; NaN and infinities are values.
-  An int beyond 64 bits is JSON text.
-* Everything else is JSON text, UTF-8; ``plain`` says which. JSON has no NaN: inside of lists and dicts NaN and
-  infinities are the strings "NaN", "Infinity", "-Infinity". A lone surrogate, which UTF-8 has not, becomes "?".
-* What has only its ``repr`` is *coerced* to that: counted, and said once a type and process. So is a value of more
-  than ``bytes_max`` as JSON; of a text that is too long the beginning is kept, up to an "…".
+A wrong name or step raises. A value never stops a training run:
 
-With ``strict``, what would be coerced raises: TypeError, or ValueError for what is too large, too deep or circular.
+* ``bool``, ``int``, ``float`` and what converts to them stay so, NaN and infinities too; an int beyond 64 bits is text.
+* All else is JSON text, UTF-8 (see jsonable). In lists and dicts NaN and infinities are the strings "NaN", "Infinity",
+  "-Infinity"; a lone surrogate becomes "?".
+* What has only its ``repr`` is *coerced* to that: counted, and logged once a type and process. So is a value of more
+  than ``bytes_max`` as JSON; text is cut, and ends in "…".
+
+With ``strict`` coercion raises TypeError, or ValueError for what is too large, too deep or circular.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import operator
 from typing import Any
 
 from steplog.journal import slot
-from steplog.journal.jsonable import DEPTH_MAX, INT64, Copy, TooLargeError, described, element
+from steplog.journal.jsonable import DEPTH_MAX, INT64, Copy, TooLargeError, element, short_repr
+from steplog.journal.range import NAME_BYTES_MAX
 
-__all__ = ["Scalar", "Values", "restored"]
+__all__ = ["Scalar", "Values", "checked_name", "checked_step", "restored"]
 
 Scalar = float | int | bytes
 _BYTES_MIN = 8  # of an "…" between quotes
@@ -32,8 +34,34 @@ _log = logging.getLogger("steplog")
 _said: set[tuple[str, str]] = set()
 
 
+def checked_name(name: Any) -> str:
+    """The name. Raises TypeError or ValueError."""
+    if not isinstance(name, str):
+        raise TypeError(f"a metric's name is a str, not {type(name).__name__}")
+    text = str.__str__(name)  # a subclass may override str()
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("a metric's name is text that UTF-8 can hold; this one has a lone surrogate") from None
+    if not 0 < size <= NAME_BYTES_MAX:
+        raise ValueError(f"a metric's name has 1 to {NAME_BYTES_MAX} bytes of UTF-8, not {size}")
+    return text
+
+
+def checked_step(step: Any) -> int:
+    """The step as in the slot. Raises TypeError or ValueError."""
+    if step is None:
+        return slot.NO_STEP
+    if isinstance(step, bool) or not hasattr(step, "__index__"):
+        raise TypeError(f"a step is an integer, not {type(step).__name__}")
+    number = operator.index(step)
+    if not slot.NO_STEP < number <= slot.STEP_MAX:
+        raise ValueError(f"a step lies between {slot.NO_STEP + 1} and {slot.STEP_MAX}; this one is {number}")
+    return number
+
+
 class Values:
-    """Converts what one writer is given. ``coerced`` counts the values that were logged as their ``repr``."""
+    """Converts one writer's values; ``coerced`` counts those logged as their ``repr``."""
 
     def __init__(self, bytes_max: int, strict: bool = False) -> None:
         self.bytes_max = max(bytes_max, _BYTES_MIN)
@@ -41,7 +69,7 @@ class Values:
         self.coerced = 0
 
     def convert(self, value: object) -> tuple[int, Scalar]:
-        """The slot kind of ``value`` and its scalar; bytes for KIND_JSON. Raises only if ``strict``."""
+        """Slot kind and scalar of ``value``; bytes for KIND_JSON. Raises only if ``strict``."""
         if value.__class__ in (list, tuple, dict, str):
             text = _as_it_is(value, self.bytes_max)
             if text is not None:
@@ -53,31 +81,31 @@ class Values:
             found = _stored(copy.of(value), self.bytes_max)
         except TooLargeError:
             return slot.KIND_JSON, self._too_large(value)
-        if copy.strange:
-            self._coerce(*copy.strange[0])
+        if copy.coerced:
+            self._coerce(*copy.coerced[0])
         return found
 
     def _too_large(self, value: object) -> bytes:
         error = TooLargeError(f"the value takes more bytes as JSON than value_bytes_max, which is {self.bytes_max}")
         self._coerce(value, error)
-        return _cut(str.__str__(value) if isinstance(value, str) else described(value), self.bytes_max)
+        return _cut(str.__str__(value) if isinstance(value, str) else short_repr(value), self.bytes_max)
 
     def _coerce(self, value: object, error: Exception) -> None:
         what = f"a value of type {type(value).__name__}"
         if self.strict:
             kind = ValueError if isinstance(error, ValueError) else TypeError
             raise kind(f"{what} cannot be logged: {_words(error)}") from error
-        # Between the load and the store there is no call and no backward jump, so CPython lets nobody in.
+        # No call and no backward jump between load and store, so CPython switches no thread.
         self.coerced += 1
         once = (type(value).__module__, type(value).__qualname__)
         if once not in _said:
-            _said.add(once)  # first: whoever takes the message may log such a value
+            _said.add(once)  # first: the log's receiver may log such a value
             with contextlib.suppress(Exception):
                 _log.warning("steplog: %s is logged as its repr: %s", what, _words(error))
 
 
 def restored(kind: int, scalar: Scalar) -> object:
-    """The value again, as far as it was kept: what ``convert`` makes the same of."""
+    """The value again, as far as it was kept."""
     if isinstance(scalar, bytes):
         return json.loads(scalar)
     return bool(scalar) if kind == slot.KIND_BOOL else scalar
@@ -97,7 +125,7 @@ def _stored(plain: Any, bytes_max: int) -> tuple[int, Scalar]:
 
 
 def _at_once(value: object) -> tuple[int, Scalar] | None:
-    """A number, of Python's or held by one of another maker's, which is what most values are; else None."""
+    """A number, as most values are; else None."""
     if value.__class__ not in (float, int, bool):
         value = element(value)
     if value.__class__ is float:
@@ -108,7 +136,7 @@ def _at_once(value: object) -> tuple[int, Scalar] | None:
 
 
 def _as_it_is(value: Any, bytes_max: int) -> bytes | None:
-    """The value as JSON if it is nothing but that, which is most often so and soon said; else None."""
+    """Its JSON, if it is nothing else; else None."""
     try:
         if value.__class__ is str or _is_small(value, bytes_max):
             text = _json(value)
@@ -123,7 +151,7 @@ def _json(value: object) -> bytes:
 
 
 def _is_small(value: object, bytes_max: int) -> bool:
-    """Whether it is neither too deep, nor holds the same list so often that to write it out would take for ever."""
+    """Whether it is neither too deep, nor so self-similar that writing it would not end."""
     level: list[Any] = [value]
     for _ in range(DEPTH_MAX):
         if 2 * sum(map(len, level)) > bytes_max:  # an item takes two bytes at least, itself and a comma
@@ -147,7 +175,6 @@ def _words(error: Exception) -> str:
 
 
 def _cut(text: str, bytes_max: int) -> bytes:
-    """The text, or as much of it as fits, and an "…"."""
     data, count = _json(text[: bytes_max + 1]), min(len(text), bytes_max)
     while len(data) > bytes_max:
         data = _json(text[:count] + "…")

@@ -1,9 +1,13 @@
 """A worker without shared memory: its journal goes to the agent over the disk.
 
-The worker writes everything to its spool at each interval, and when it leaves. In the same directory it holds
-``alive``; the agent finds it there, reads the frames as they come, and stores the marks, which the worker reads. While
-the worker lives only it changes its files: it removes those that are delivered, and writes down in ``dropped`` how many
-calls found no room. What it has not written when it is killed, or leaves by ``os._exit``, is lost: the last interval.
+::
+
+    <spool>/<run>/<writer>/alive      locked by the worker for life
+                           *.spool    written by the worker each interval and at exit; removed once delivered
+                           dropped    by the worker: calls that found no room, in decimal
+                           marks      by the agent: the cursor
+
+While the worker is alive, only it changes its spool files. A kill or ``os._exit`` loses its last interval.
 """
 
 from __future__ import annotations
@@ -18,11 +22,10 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from time import monotonic, sleep
 
-from steplog.journal import scanning
+from steplog.journal import frame
 from steplog.journal.cursor import Cursor
-from steplog.journal.frames import SPOOL_SUFFIX, Entry, SpoolFile
 from steplog.journal.journal import Journal
-from steplog.journal.spool import Spool
+from steplog.journal.spool import SPOOL_SUFFIX, Entry, Spool, SpoolFile
 from steplog.journal.spooling import Spooling
 
 __all__ = ["FollowedSpool", "WorkerSpool", "WorkerSpooling"]
@@ -34,12 +37,12 @@ _LOOK_INTERVAL_S = 0.02
 
 
 class WorkerSpool(Spool):
-    """The worker's end: ``follows`` says whether the marks are another process's to store."""
+    """The worker's end."""
 
-    follows: Callable[[], bool] = staticmethod(lambda: True)
+    agent_elsewhere = True  # so the cursor is another process's to store
 
-    def tell_dropped(self, calls: int) -> None:
-        """So many calls found no room; at the next interval again, if the disk does not take it."""
+    def store_dropped(self, calls: int) -> None:
+        """Store how many calls found no room; on failure, at the next interval."""
         if calls > self.dropped:
             with suppress(OSError):
                 self._files.replace(self.directory / _DROPPED_NAME, b"%d" % calls)
@@ -47,7 +50,7 @@ class WorkerSpool(Spool):
 
     def store_cursor(self, cursor: Cursor, sync: bool = False) -> None:
         """See Spool."""
-        if not self.follows():
+        if not self.agent_elsewhere:
             super().store_cursor(cursor, sync)
         elif sync:
             with suppress(FileNotFoundError):  # the agent has stored none yet
@@ -55,29 +58,29 @@ class WorkerSpool(Spool):
 
 
 class FollowedSpool(Spool):
-    """The agent's end: sees the frames that come and the files that go, until the worker is dead."""
+    """The agent's end, until the worker is dead."""
 
-    _kept: Cursor | None = None
+    _published: Cursor | None = None
 
-    def keep(self, cursor: Cursor) -> None:
-        """Store the marks for the worker to see, where it has not; at the next interval again, if that fails."""
-        if cursor is not self._kept and self.size_bytes():
+    def publish_cursor(self, cursor: Cursor) -> None:
+        """Store a changed cursor for the worker; on failure, at the next interval."""
+        if cursor is not self._published and self.size_bytes():
             with suppress(OSError):
                 self.store_cursor(cursor)
-                self._kept = cursor
+                self._published = cursor
 
-    def ended(self, lock: AbstractContextManager[object]) -> bool:
-        """The worker is dead: what it has left is all there is, and ours. Raises OSError; then nothing has changed."""
+    def adopt(self, lock: AbstractContextManager[object]) -> bool:
+        """Take over what a dead worker left. Raises OSError, having changed nothing."""
         found = Spool(self.directory, self._writer, self._files)
-        self._look_at_dropped()
+        self._load_dropped()
         with lock:
             self._all, self._entries = found._all, found._entries
         return True
 
-    def look(self) -> bool:
-        """See what has come and gone; whether anything has. Raises OSError."""
+    def poll(self) -> bool:
+        """See what came and went; whether anything did. Raises OSError."""
         before = self._entries
-        self._look_at_dropped()
+        self._load_dropped()
         known = {file.path.name: file for file in self._all}
         names = sorted(self._names(SPOOL_SUFFIX))
         if (gone := known.keys() - set(names)) != set():
@@ -87,16 +90,16 @@ class FollowedSpool(Spool):
             self._follow(known.get(name) or SpoolFile(self.directory / name, full=True))
         return self._entries is not before
 
-    def _look_at_dropped(self) -> None:
+    def _load_dropped(self) -> None:
         with suppress(OSError, ValueError):
             self.dropped = int(self._files.read(self.directory / _DROPPED_NAME, 0, _DIGITS_MAX))
 
     def _follow(self, file: SpoolFile) -> None:
-        """What came to a file since; its last frame may be on its way."""
+        # The last frame may be incomplete.
         whole = max((entry.offset + entry.size for entry in self._entries if entry.file is file), default=0)
         with suppress(FileNotFoundError):
             if self._files.size(file.path) > whole:
-                found = scanning.scan(self._files.read(file.path, whole), self._writer).frames
+                found = frame.scan_file(self._files.read(file.path, whole), self._writer).frames
                 self._set_entries((*self._entries, *(Entry(file, whole + at, *rest) for at, *rest in found)))
             file.size = self._files.size(file.path)
             if file not in self._all:
@@ -104,7 +107,7 @@ class FollowedSpool(Spool):
 
 
 class WorkerSpooling:
-    """Takes a worker's journal to its spool each ``interval_s``; ``clock`` is monotonic, in seconds."""
+    """Takes a worker's journal to its spool; ``clock`` is monotonic, in seconds."""
 
     def __init__(
         self,
@@ -120,30 +123,31 @@ class WorkerSpooling:
         self._interval_s = interval_s
         self._clock = clock
         self._write_at = clock() + interval_s
-        # Both threads come here, and a signal's handler wherever they are: it may look, but not write in a write.
+        # Reentrant: a signal handler may come here in either thread. It may read, but not write inside a write.
         self._lock = threading.RLock()
         self._writing = threading.Lock()
         _at_exit(self.write)
 
+    def stop(self) -> None:
+        """The worker has become the agent: its maintenance thread spools."""
+        self._spool.agent_elsewhere = False
+
     def round(self) -> None:
         """Write, if an interval is over."""
         if (now := self._clock()) >= self._write_at:
-            self._write_at = now + 0.9 * self._interval_s  # each time, where it comes no more often than that
+            self._write_at = now + 0.9 * self._interval_s  # rounds come no more often than once an interval
             self.follow()
             self.write()
 
     def write(self) -> None:
-        """Write everything there is; nothing where somebody else writes for longer than 5 s.
-
-        A worker that has become the agent has another thread for that: wait for it.
-        """
-        if not self._spool.follows():
+        """Write everything; wait 5 s at most for another thread's write, or after ``stop`` the disk."""
+        if not self._spool.agent_elsewhere:
             return self._wait()
         if not self._writing.acquire(timeout=_WRITE_TIMEOUT_S):
             return None
         try:
             self._spooling.write(self._lock, everything=True)
-            self._spool.tell_dropped(self._journal.dropped)
+            self._spool.store_dropped(self._journal.dropped)
         finally:
             self._writing.release()
         return None
@@ -154,7 +158,7 @@ class WorkerSpooling:
             sleep(_LOOK_INTERVAL_S)
 
     def follow(self) -> None:
-        """See how far the agent has delivered it."""
+        """Take over how far the agent has delivered."""
         found = self._spool.load_cursor()
         if found is not None:
             with self._lock:
@@ -164,7 +168,7 @@ class WorkerSpooling:
 
 
 def _at_exit(write: Callable[[], None]) -> None:
-    """Have it done when the process ends by itself, also one that multiprocessing has forked, which runs no atexit."""
+    """Call this at exit, also in a child of multiprocessing, which runs no atexit."""
     pid, method = os.getpid(), weakref.WeakMethod(write)
 
     def leave() -> None:

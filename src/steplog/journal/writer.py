@@ -1,34 +1,39 @@
-"""The writer: one process's append side of a run, and where its segments come from.
+"""The writer: one process's append side of a run, its segments and its holes.
 
-``Append.log`` is its hot path; everything that is rarer comes here: a value that is not a plain float, a new name,
-a full segment, the end. None of it takes a lock, for the reasons that ``append`` gives.
+``Append.log`` is the hot path; here is the rest: other values, new names, full segments, the end. No locks, for the
+reasons in ``append``.
 
-The states of a writer are segments. *Full*, *finished*, *forked* and *disabled* are segments without room, whose
-``refuse`` says what a call does; so the hot path needs no test for any of them. A full one has a successor as soon
-as there is memory again.
+A writer's states are segments: *full*, *finished*, *forked* and *disabled* ones have no room, and ``refuse`` says what
+a call does, so that the hot path tests for none. A full one gets a successor once there is memory.
 
-A writer never waits: a segment is taken from the spares that the agent prepares, else made here (shared memory only,
-about 0.5 ms), and where there is none the call is counted as dropped.
+A writer never waits. A segment is a spare, prepared by the maintenance thread, else made here (0.5 ms, shared memory
+only); without memory the call is dropped, and counted.
+
+A hole is a slot claimed and never written: a signal handler raised in between. A slot empty below a written one was
+claimed before; once every thread has since been outside of ``log()``, it gets a tombstone. Stacks are taken at one
+instant (``sys._current_frames``), and only while there are suspects. The slot whose number closed a segment stays
+empty: no reader is to pass it before it knows the next segment.
 """
 
 from __future__ import annotations
 
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from time import monotonic_ns, time_ns
+from types import FrameType
 from typing import Any
 
 from steplog.journal import slot
 from steplog.journal.append import Append, Segment
-from steplog.journal.arguments import checked_name, checked_step
 from steplog.journal.compiled import append_type
 from steplog.journal.memory import Block, MemoryPool
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
-from steplog.journal.values import Values, restored
+from steplog.journal.values import Values, checked_name, checked_step, restored
 
-__all__ = ["NAMES_BYTES_MAX", "EndedSegment", "Refusal", "Writer"]
+__all__ = ["NAMES_BYTES_MAX", "EndedSegment", "HoleWatch", "Refusal", "Writer"]
 
 NAMES_BYTES_MAX = 1024 * 1024  # of a segment's region for names that are carried over: some 30,000 of them
 _FULL_LOOK_INTERVAL_NS = 10_000_000  # between two looks of a full writer for memory
@@ -37,7 +42,7 @@ _PACK = {slot.KIND_FLOAT: slot.pack_float, slot.KIND_INT: slot.pack_int, slot.KI
 
 
 class EndedSegment(Segment):
-    """A segment without room; ``refuse`` is what a call of ``log`` comes to."""
+    """A segment without room; ``refuse`` is what ``log`` does."""
 
     __slots__ = ("refuse",)
 
@@ -48,11 +53,7 @@ class EndedSegment(Segment):
 
 
 class Writer:
-    """Appends to a journal of its own; ``id`` is its name in it.
-
-    ``pool`` gives memory, for the first segment ``first_bytes``; ``clock`` stamps records, in ns since the epoch.
-    ``append`` is the hot path to serve, where there is one already: that of the writer that a fork left behind.
-    """
+    """Appends to the journal ``id``; after a fork with the parent's ``append``."""
 
     def __init__(
         self,
@@ -60,30 +61,30 @@ class Writer:
         writer: bytes,
         *,
         value_bytes_max: int,
+        strict: bool = False,
         clock: Callable[[], int] = time_ns,
         append: Append | None = None,
         first_bytes: int | None = None,
+        use_client: Callable[[Any], None] = lambda client: None,
     ) -> None:
         self.id = writer
         self.pool = pool
-        self.values = Values(value_bytes_max)
-        self.dropped = {"memory full": 0, "finished": 0}  # calls that were not taken, by reason
-        self.on_full: Callable[[int], None] = lambda calls: None  # so many were dropped for want of room
-        self.on_successor: Callable[[], None] = lambda: None  # a segment is used up, and another one in its place
-        self.use_client: Callable[[Any], None] = lambda client: None
+        self.values = Values(value_bytes_max, strict)
+        self.dropped = {"memory full": 0, "finished": 0}  # calls not taken, by reason
+        self.on_full: Callable[[int], None] = lambda calls: None  # calls dropped for want of room, in all
+        self.on_successor: Callable[[], None] = lambda: None  # a segment was used up
+        self.use_client = use_client
         self._numbers = count(1)
-        self._room_at = 0
+        self._room_at = 0  # when a full writer may look for memory again, in ns
         self._spares: deque[Block] = deque()
         hot = append_type() if append is None else type(append)
         self._segment_type = hot.segment_type
-        self.head = self._segment(0, 0, first_bytes) or self._full(0)  # the first needed one; its reader moves it on
-        if append is not None:  # for a call that the fork interrupted and that still has the writer before
+        self.head = self._segment(0, 0, first_bytes) or self._full(0)  # the first needed one, moved on by the reader
+        if append is not None:  # for a call that the fork interrupted
             append.segment.successor.setdefault(0, self.head)
         self.append = append or hot(self.head, self._slow, clock)
         self.append.slow = self._slow
         self._follow(self.head)
-
-    # -- appending ----------------------------------------------------------------------------------------------
 
     def _slow(self, name: Any, value: Any, step: Any, client: Any) -> None:
         if client is not None:
@@ -99,14 +100,13 @@ class Writer:
             self.log(name, value, step)
 
     def log(self, name: Any, value: Any, step: Any = None) -> None:
-        """Record any value. Raises TypeError or ValueError for a wrong name or step, and then nothing is recorded."""
+        """Record any value. Raises TypeError or ValueError for a wrong name or step."""
         text, number = checked_name(name), checked_step(step)
         kind, scalar = self.values.convert(value)
         self._record(text, kind, scalar, number, self.append.clock())
 
     def _log_all(self, metrics: Mapping[Any, Any], value: Any, step: Any) -> None:
-        """Record several metrics with one time; a second argument of two is the step."""
-        number = checked_step(value if step is None and value is not ... else step)
+        number = checked_step(value if step is None and value is not ... else step)  # of two arguments the second
         given = [(checked_name(name), item) for name, item in metrics.items()]
         found = [(name, *self.values.convert(item)) for name, item in given]
         now = self.append.clock()
@@ -123,7 +123,7 @@ class Writer:
         return None
 
     def _store(self, name: str, kind: int, value: float | int | bytes, step: int, now: int) -> bool:
-        """Write one record where the writer is; False when that took another segment, and it is to be done again."""
+        """Write one record; False where that took another segment: do it again."""
         segment = self.append.segment
         if isinstance(segment, EndedSegment) or segment.header.writer != self.id:
             return False  # ended, or forked, since the value was converted
@@ -141,86 +141,79 @@ class Writer:
             else:
                 _PACK[kind](segment.slots, offset, step, value, now, key)
         except struct.error:
-            segment.bury(offset)
+            segment.write_tombstone(offset)
             return self._rotate(segment, 0)
         except BaseException:
-            segment.bury(offset)
+            segment.write_tombstone(offset)
             raise
         return True
 
     def count(self, reason: str) -> None:
-        """One more call that was not taken."""
-        # Between the load and the store there is no call and no backward jump, so CPython lets nobody in.
+        """Count a call not taken."""
+        # No call and no backward jump between load and store, so CPython switches no thread.
         self.dropped[reason] += 1
 
-    # -- segments -----------------------------------------------------------------------------------------------
-
     def end(self, refuse: Refusal) -> None:
-        """Take the room away for good: from now on ``log`` comes to ``refuse``."""
+        """Take the room away: ``log`` comes to ``refuse`` from now on."""
         while not isinstance(segment := self.append.segment, EndedSegment) or segment.refuse is not refuse:
-            self._succeed(segment, lambda base: EndedSegment(self.id, base, refuse))
+            self._link_next(segment, lambda base: EndedSegment(self.id, base, refuse))
         while self._spares:
-            self.pool.give_back(self._spares.popleft())
+            self.pool.free(self._spares.popleft())
 
     def reopen(self) -> None:
         """Take calls again after ``end``."""
-        self._succeed(self.append.segment, lambda base: self._segment(base, 0) or self._full(base))
+        self._link_next(self.append.segment, lambda base: self._segment(base, 0) or self._full(base))
 
     def forked(self, refuse: Refusal) -> None:
-        """In a forked child: let go of the parent's journal; from now on ``log`` comes to ``refuse``.
-
-        So does a call that the fork interrupted, wherever in it: each segment that it may be in or come to is without
-        room, and the last one leads here.
-        """
+        """In a forked child: leave the parent's journal, in an interrupted call too, and come to ``refuse``."""
         self._spares.clear()
         ended, segment = EndedSegment(self.id, 0, refuse), self.append.segment
-        while not self._is_over(segment):  # what is finished or disabled is so here too
-            segment.forget()
+        while not self._is_over(segment):  # finished or disabled stays so
+            segment.detach()
             segment = segment.successor.setdefault(0, ended)
         self.append.segment = segment
 
     def is_busy(self) -> bool:
-        """Whether it uses what it has: an eighth of its first segment."""
+        """Whether an eighth of its first segment is used."""
         segment = self.append.segment
         end = segment.offset_of(segment.header.capacity // 8 + 1)
         return segment.header.base > 0 or segment.memory[end - 2 : end] != b"\0\0"
 
     def prepare(self, spares: int = 1) -> None:
-        """Make segments ahead of time; called by the agent, never by ``log``."""
+        """Make segments ahead of time; not called by ``log``."""
         if self._is_over(self.append.segment):
             return
-        while len(self._spares) < spares and (block := self.pool.make(self.pool.segment_bytes())) is not None:
+        while len(self._spares) < spares and (block := self.pool.allocate(self.pool.segment_bytes())) is not None:
             self._spares.append(block)
 
     def _is_over(self, segment: Segment) -> bool:
-        """Whether there is nothing after this segment, memory or not."""
         return isinstance(segment, EndedSegment) and segment.refuse != self._when_full
 
     def _rotate(self, segment: Segment, need: int) -> bool:
         names = sum(map(len, segment.entries))
         region = 2 * max(need, names if 2 * names <= NAMES_BYTES_MAX else 0)
-        self._succeed(segment, lambda base: self._segment(base, region) or self._full(base))
+        self._link_next(segment, lambda base: self._segment(base, region) or self._full(base))
         return False
 
-    def _succeed(self, segment: Segment, make: Callable[[int], Segment]) -> None:
-        """Put another segment after this one, or go along with the one that somebody else has put there."""
+    def _link_next(self, segment: Segment, make: Callable[[int], Segment]) -> None:
+        """Put a segment after this one, or follow what another caller put there."""
         end = segment.close()
         if end == 0 < segment.header.capacity:
-            # No segment is empty: readers know them by their base. The second number keeps its slot empty.
-            segment.bury(segment.offset_of(0))
+            # No segment is empty: readers know them by their base. The slot of the second number stays empty.
+            segment.write_tombstone(segment.offset_of(0))
             end = segment.close()
         if not segment.successor:
             new = make(segment.header.base + end)
             new.inherit(segment)
             if segment.successor.setdefault(0, new) is not new and new.block is not None:
-                self.pool.give_back(new.block)
+                self.pool.free(new.block)
         if (taken := segment.end()) is not None and end < taken:
-            segment.bury(segment.offset_of(end))
+            segment.write_tombstone(segment.offset_of(end))
         self._follow(segment)
         self.on_successor()
 
     def _follow(self, segment: Segment) -> None:
-        """Go to the last segment there is. A handler may have been there before us: so look again after each step."""
+        """Go to the last segment; a signal handler may add one after any step."""
         while True:
             if segment.header.capacity:
                 write_header(segment.memory, segment.header)
@@ -230,16 +223,15 @@ class Writer:
             segment = segment.successor[0]
 
     def _segment(self, base: int, region: int, size: int | None = None) -> Segment | None:
-        """A segment that begins at ``base`` with a byte region of at least ``region``; None where memory is out."""
-        block = self._spare(region) or self._made(region, size or self.pool.segment_bytes())
+        """A segment at ``base``, with ``region`` bytes at least."""
+        block = self._take_spare(region) or self._allocate(region, size or self.pool.segment_bytes())
         if block is None:
             return None
         region = max(_region_of(block), region + -region % GRANULE_BYTES)
         capacity = (len(block.memory) - HEADER_BYTES - region) // slot.SLOT_BYTES
         return self._segment_type(block.memory, Header(self.id, base, capacity, region), block)
 
-    def _spare(self, region: int) -> Block | None:
-        """A block that was made ahead of time, if it has room for this region; it may be of another size than usual."""
+    def _take_spare(self, region: int) -> Block | None:
         try:
             block = self._spares.popleft()
         except IndexError:
@@ -249,15 +241,15 @@ class Writer:
         self._spares.append(block)
         return None
 
-    def _made(self, region: int, size: int) -> Block | None:
+    def _allocate(self, region: int, size: int) -> Block | None:
         more = max(0, region - size // 8)
-        return self.pool.make(size + more + -more % GRANULE_BYTES)
+        return self.pool.allocate(size + more + -more % GRANULE_BYTES)
 
     def _full(self, base: int) -> EndedSegment:
         return EndedSegment(self.id, base, self._when_full)
 
     def _finds_room(self) -> bool:
-        """Look for memory again, though not at each call: where there is none, that may take a while."""
+        """Look for memory again, each 10 ms at most: it may take a while."""
         now = monotonic_ns()
         if now < self._room_at:
             return False
@@ -278,21 +270,73 @@ class Writer:
         return None
 
     def _fits_spare(self, name: str, value: Any) -> bool:
-        """Whether the next segment will have room for this; one that has none must not be used up for it."""
+        """Whether the next spare has room for this: it must not be used up for less."""
         if value.__class__ in (float, int, bool):
             return True
         try:
             room = _region_of(self._spares[0]) - sum(map(len, self.append.segment.entries))
-        except IndexError:  # somebody else has taken it
+        except IndexError:  # another thread has taken it
             return False
         return _need_of(name, self.values.convert(value)[1]) <= room
 
 
 def _need_of(name: str, value: float | int | bytes) -> int:
-    """The bytes that a record takes in the byte region, if its name is new there."""
+    """Bytes in the byte region, if the name is new."""
     return (granules(len(name.encode())) + (granules(len(value)) if isinstance(value, bytes) else 0)) * GRANULE_BYTES
 
 
 def _region_of(block: Block) -> int:
-    """The usual byte region of a segment in this block."""
     return len(block.memory) // 8 // GRANULE_BYTES * GRANULE_BYTES
+
+
+# The code that claims positions, wherever it is called from: the C append has no frame of its own.
+_CLAIMING = frozenset((Append.log.__code__, Writer._record.__code__, Writer._link_next.__code__))
+
+
+class HoleWatch:
+    """Closes a writer's holes; ``frames`` gives each thread's innermost frame."""
+
+    def __init__(self, writer: Writer, frames: Callable[[], dict[int, FrameType]] = sys._current_frames) -> None:
+        self.closed = 0
+        self._segment = writer.head  # there are no holes before it
+        self._view = writer.head.view()
+        self._frames = frames
+        self.suspects: list[tuple[Segment, int]] = []  # slots seen empty below a written one
+        self._inside: set[int] = set()  # threads in log() ever since the suspects were seen
+
+    def look(self) -> None:
+        """Look once; a later look closes."""
+        if self.suspects:
+            self._inside &= self._claiming()
+            if self._inside:
+                return
+            for segment, index in self.suspects:
+                if (end := segment.end()) is None or index < end:
+                    self.closed += segment.write_tombstone(segment.offset_of(index))
+        self.suspects = self._holes()
+        if self.suspects:
+            self._inside = self._claiming()
+
+    def _holes(self) -> list[tuple[Segment, int]]:
+        found: list[tuple[Segment, int]] = []
+        segment, view = self._segment, self._view
+        while True:
+            end = segment.end()
+            found += [(segment, index) for index in view.holes(view.written() if end is None else end)]
+            if end is None:
+                return found
+            segment = segment.successor[0]
+            view = segment.view()
+            if not found:
+                self._segment, self._view = segment, view
+
+    def _claiming(self) -> set[int]:
+        return {thread for thread, frame in self._frames().items() if _claims(frame)}
+
+
+def _claims(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code in _CLAIMING:
+            return True
+        frame = frame.f_back
+    return False

@@ -14,11 +14,11 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.outbox import DeliveryOptions
 from steplog.errors import ConfigurationError, FormatError
+from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths
-from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
-from steplog.journal.opening import Disk
+from steplog.journal.spooling import Disk
 from steplog.settings import Settings
 
 __all__ = ["Adopter", "NotAdopted"]

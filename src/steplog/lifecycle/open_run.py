@@ -21,12 +21,12 @@ from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.verdicts import Judgement
 from steplog.delivery.wire import web_path
 from steplog.errors import RunFinishedError
+from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import derived_local_id
-from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
-from steplog.journal.opening import OpenWriter, open_writer
+from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, current
@@ -83,7 +83,7 @@ class OpenRun:
         _open[id(self)] = self
 
     def _open_writer(self, append: Any = None, *, worker: bool) -> OpenWriter:
-        opened = open_writer(
+        return open_writer(
             self.paths,
             current().roots.memory,
             current().disk,
@@ -92,14 +92,13 @@ class OpenRun:
             append=append,
             usage=current().usage,
             worker=worker,
+            strict=self.settings.strict,
+            use_client=self._use_client,
+            take_over=self._take_over,
         )
-        opened.writer.use_client = self._use_client
-        opened.writer.values.strict = self.settings.strict
-        opened.orphaned = self._take_over
-        return opened
 
     def _take_over(self) -> None:
-        if self.lease is None and self.process is not None and not self.opened.gone:
+        if self.lease is None and self.process is not None and not self.opened.closed:
             found = self.process.adopter.succeed(self.paths)
             if found is not None:
                 lock, self.transport = found
@@ -112,7 +111,7 @@ class OpenRun:
             manifest = manifest.but(owner=self.opened.writer.id.hex(), status=None, status_sent=False)
         self.manifest = manifest
         self.lease = process.lease(self.paths, lock, manifest, self.opened, self._made)
-        self.opened.delivered_here = self.opened.writer.pool.may_go_private = True
+        self.opened.deliver_here()
         self.lease.store(manifest)
         if transport is None:
             process.agent.hold(self.lease)
@@ -216,7 +215,7 @@ class OpenRun:
                 self._finished = None
                 self.opened.writer.reopen()
                 return refused
-        self.opened.gone = True
+        self.opened.closed = True
         if lease is not None and process is not None:
             owned = self._owns(lease)
             self._let_go(process, lease, deadline)
@@ -230,7 +229,7 @@ class OpenRun:
         owner, own = lease.manifest.owner, self.opened.writer.id.hex()
         if claim and owner and owner != own:
             journal = lease.outbox.journals.get(owner)
-            if journal is None or not journal.living:
+            if journal is None or not journal.alive:
                 lease.store(lease.manifest.but(owner=own))
                 return True
         return owner == own
@@ -238,7 +237,7 @@ class OpenRun:
     def _let_go(self, process: Process, lease: Lease, deadline: float) -> bool:
         if self.transport is None:
             process.agent.release(lease)
-            self.opened.opened.release()
+            self.opened.release()
             return True
         removal_s = max(_GRACE_S, min(deadline - time.monotonic(), _REMOVAL_MAX_S))
         return process.agent.dismiss(lease, removal_s) or _wait_for_manifest(lease.manifest_store)
@@ -249,14 +248,14 @@ class OpenRun:
             self.opened.writer.end(self._count)
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
-        self.opened.gone = True
+        self.opened.closed = True
         self._close()
 
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
         """After ``finish_in_background``: wait until nothing is left here, and return whether so."""
         lease, process, deadline = self.lease, self.process, time.monotonic() + timeout_s
         if lease is None or process is None:
-            return self.opened.hand_over()
+            return self.opened.publish()
         status = None if self.is_status_sent() else lease.manifest.status
         delivered = self._wait(timeout_s, status, progress)
         if delivered:
@@ -391,7 +390,7 @@ def _taken_back(lease: Lease) -> Judgement | None:
 def _wait_for_cursor(own: OpenWriter, timeout_s: float) -> bool:
     journal, doorbell = own.journal, Doorbell(None if own.directory is None else own.directory.parent)
     end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
-    own.hand_over()
+    own.publish()
     while True:
         own.follow()
         if journal.cursor.delivered >= end or journal.census(journal.cursor.delivered, end) == 0:

@@ -14,13 +14,14 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import wait_for
 from steplog.delivery.outbox import DeliveryOptions
+from steplog.file_lock import FileLock, close_inherited
 from steplog.journal import compiled
 from steplog.journal.directories import JournalRoots, RunPaths, host_id
 from steplog.journal.files import Files
-from steplog.journal.locks import FileLock, close_inherited
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import Usage, default_bytes_max
-from steplog.journal.opening import Disk, OpenWriter
+from steplog.journal.open_writer import OpenWriter
+from steplog.journal.spooling import Disk
 from steplog.lifecycle.adoption import Adopter
 from steplog.settings import Settings, resolve
 
@@ -43,9 +44,8 @@ class Process:
         self.usage = None if self.roots.memory is None else Usage(self.roots.memory, self.memory_bytes_max // 2)
         self.options = DeliveryOptions(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
         bytes_max = settings.spool_bytes_max or _spool_bytes_max(settings.dir)
-        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s)
-        if settings.on_full == "drop_oldest":
-            self.disk.excess = self._excess
+        excess = self._excess if settings.on_full == "drop_oldest" else lambda: 0
+        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s, excess=excess)
         self._adopt_at = 0.0
         self.writers: dict[int, OpenWriter] = {}  # by the id of the open run
         self.agent = Agent(

@@ -12,17 +12,18 @@ from pathlib import Path
 from steplog.delivery.lease import Lease
 from steplog.delivery.quarantine import kept_aside
 from steplog.errors import FormatError
+from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.cursor import CURSOR_BYTES
-from steplog.journal.directories import RunPaths, remove_tree
+from steplog.journal.directories import RunPaths
 from steplog.journal.journal import Journal
-from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import used_bytes
-from steplog.journal.sources import DirectorySource, NoSource
+from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
+from steplog.private_files import remove_tree
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -235,8 +236,7 @@ def _pending(paths: RunPaths, writer: str) -> int:
         with contextlib.suppress(OSError):
             stored[:] = (directory / "marks").read_bytes().ljust(CURSOR_BYTES, b"\0")[:CURSOR_BYTES]
     spool = Spool(paths.spool / writer, writer)
-    memory = NoSource() if directory is None else DirectorySource(directory)
-    journal = Journal(writer, memory, stored, lambda: True, spool)
+    journal = Journal(writer, DirectorySource(directory), stored, lambda: True, spool)
     delivered = max(journal.cursor.delivered, (spool.load_cursor() or journal.cursor).delivered)
     return journal.census(delivered, max(delivered, journal.written()))
 

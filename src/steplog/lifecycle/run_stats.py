@@ -6,7 +6,7 @@ from collections import Counter
 
 from steplog.delivery.lease import Lease
 from steplog.journal.cursor import Cursor
-from steplog.journal.opening import OpenWriter
+from steplog.journal.open_writer import OpenWriter
 from steplog.report import Report, Stats
 
 __all__ = ["of_run", "of_writer", "report", "unsaved"]

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from steplog.errors import ConfigurationError
-from steplog.instance import private_directory, write_private
+from steplog.private_files import make_private, write_private
 from steplog.secret import Quiet, Secret
 from steplog.settings import Settings, sources
 
@@ -94,8 +94,8 @@ def store_key(path: Path, base_url: str, key: Secret | None) -> None:
     keys.pop(base_url, None)
     if key is not None:
         keys[base_url] = key
-    private_directory(path.parent)
-    write_private(path, _encoded(keys))
+    make_private(path.parent)
+    write_private(path, _encoded(keys), sync=True)
 
 
 def _encoded(keys: dict[str, Secret]) -> bytes:

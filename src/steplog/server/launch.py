@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from steplog import instance
 from steplog.errors import ConfigurationError
+from steplog.private_files import make_private, write_private
 from steplog.server import catalog
 from steplog.server.access import AllowedHosts, hash_key
 from steplog.server.app import create_app
@@ -75,7 +76,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     state = instance.state_path()
     database = options.database
     if database is None:
-        instance.private_directory(state.parent)
+        make_private(state.parent)
         database = state.with_name("server.db")
     with closing(_listen(options.host, options.port)) as listener, closing(SqliteStore(database)) as store:
         key, key_source = _api_key(options, database)
@@ -127,7 +128,7 @@ def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
         return _checked(os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}")
     kept = database.with_name(database.name + ".key")
     if not kept.exists():
-        instance.write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode())
+        write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode(), sync=True)
     if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigurationError(f"{kept} is accessible to other users: chmod 600 it, or remove it to get a new key")
     return _checked(_first_line(kept), str(kept))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from steplog.journal.locks import FileLock, close_inherited
+from steplog.file_lock import FileLock, close_inherited
 
 
 @pytest.fixture

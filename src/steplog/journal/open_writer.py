@@ -1,0 +1,167 @@
+"""This process's own writer of a run, opened.
+
+Where shared memory is full or missing it uses anonymous memory. A worker, delivered by another process, then relays
+over the disk (see worker_spool); without a disk, too, it drops each call.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+from collections.abc import Callable
+from pathlib import Path
+from time import time_ns
+from typing import Any
+
+from steplog.file_lock import FileLock
+from steplog.journal.append import Append
+from steplog.journal.cursor import CURSOR_BYTES
+from steplog.journal.directories import RunPaths, make_memory_directory, make_spool_directory, new_id
+from steplog.journal.journal import Journal
+from steplog.journal.memory import MemoryPool, Usage
+from steplog.journal.memory_repair import MemoryWatch
+from steplog.journal.open_journal import OpenJournal
+from steplog.journal.range import RANGE_BYTES_MAX
+from steplog.journal.sources import OwnSource
+from steplog.journal.spool import Spool
+from steplog.journal.spooling import Disk
+from steplog.journal.worker_spool import WorkerSpool, WorkerSpooling
+from steplog.journal.writer import HoleWatch, Writer
+
+__all__ = ["OpenWriter", "open_writer"]
+
+_log = logging.getLogger("steplog")
+
+
+class OpenWriter:
+    """A writer, and its journal as this process reads it.
+
+    The run's agent moves the cursor. From another process ``follow`` takes it over; there, ``take_over`` is to be
+    called each second.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        cursor: mmap.mmap,
+        directory: Path | None,
+        alive_lock: FileLock | None,
+        spool: Spool,
+        disk: Disk,
+        take_over: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.writer = writer
+        self.directory = directory
+        self.take_over = take_over
+        self.closed = False  # it will not append again
+        self.delivered_here = False
+        self.journal = Journal(writer.id.hex(), OwnSource(writer), cursor, lambda: not self.closed, spool)
+        spooling = disk.spooling(self.journal, spool)
+        self.open_journal = OpenJournal(self.journal, spooling, directory, alive_lock)
+        writer.on_full = self.journal.store_dropped
+        self._warned_anonymous = False
+        self._holes = HoleWatch(writer)
+        self._memory: MemoryWatch | None = None
+        if directory is not None:
+            self._memory = MemoryWatch(writer, directory, make_memory_directory, self._moved, self.follow)
+        self._relay: WorkerSpooling | None = None
+        if isinstance(spool, WorkerSpool) and alive_lock is not None:
+            self._relay = WorkerSpooling(self.journal, spool, spooling, disk.interval_s)
+
+    def deliver_here(self) -> None:
+        """This process has become the run's agent."""
+        self.delivered_here = self.writer.pool.may_use_anonymous = True
+        if self._relay is not None:
+            self._relay.stop()
+
+    def publish(self) -> bool:
+        """Let the agent see all that is written by now; True."""
+        if self._relay is not None:
+            self._relay.write()
+        return True
+
+    def release(self) -> None:
+        """Leave the journal; the writer will not append again."""
+        self.open_journal.release()
+
+    def maintain(self) -> None:
+        """One round: repair memory, relay, prepare the next segment, close holes."""
+        if self._memory is not None and not self.open_journal.removed and self.journal.alive:
+            self._memory.look()
+        if self._relay is not None and not self.delivered_here:
+            self._relay.round()
+        self.writer.pool.measure()
+        if self.writer.pool.used_anonymous and not self._warned_anonymous:
+            self._warned_anonymous = True
+            _log.warning("steplog goes on without shared memory, which has no room. A kill loses the last second.")
+        if self.writer.is_busy():
+            self.writer.prepare()
+        self._holes.look()
+
+    def has_holes(self) -> bool:
+        """Whether slots that may be holes want another round soon."""
+        return bool(self._holes.suspects)
+
+    def call_on_successor(self, callback: Callable[[], None]) -> None:
+        """Call this in ``log`` when a segment is used up."""
+        self.writer.on_successor = callback
+
+    def follow(self) -> None:
+        """Take over how far another process has delivered, and free memory accordingly."""
+        if self._relay is not None and not self.delivered_here:
+            self._relay.follow()
+        elif not self.delivered_here:
+            self.journal.load_cursor()
+
+    def _moved(self, alive_lock: FileLock | None, cursor: mmap.mmap) -> None:
+        old, self.open_journal.alive_lock = self.open_journal.alive_lock, alive_lock
+        self.journal.move_cursor(cursor)
+        if old is not None:
+            old.release()
+
+
+def open_writer(
+    paths: RunPaths,
+    root: Path | None,
+    disk: Disk,
+    *,
+    memory_bytes_max: int | None,
+    value_bytes_max: int,
+    strict: bool = False,
+    clock: Callable[[], int] = time_ns,
+    append: Append | None = None,
+    usage: Usage | None = None,
+    worker: bool = False,
+    use_client: Callable[[Any], None] = lambda client: None,
+    take_over: Callable[[], None] = lambda: None,
+) -> OpenWriter:
+    """A new writer, below ``root`` in shared memory. A ``worker`` has its agent elsewhere."""
+    name = new_id()
+    directory = None if paths.memory is None else paths.memory / name
+    pool = MemoryPool(directory, None if directory is None else root, memory_bytes_max, usage)
+    if full := directory is not None and pool.is_full():
+        _log.warning("steplog goes without shared memory, which other runs have filled. A kill loses the last second.")
+    found = None if directory is None or (full and worker) else make_memory_directory(directory)
+    directory = None if found is None else directory
+    if full or directory is None:
+        pool = MemoryPool(None, None, memory_bytes_max, None if full else usage)
+    alive_lock, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
+    over_disk = worker and directory is None
+    if over_disk and paths.on_disk:
+        alive_lock = make_spool_directory(paths.spool / name)
+    writer = Writer(
+        pool,
+        bytes.fromhex(name),
+        value_bytes_max=min(value_bytes_max, RANGE_BYTES_MAX),  # neither disk nor wire takes a larger one back
+        strict=strict,
+        clock=clock,
+        append=append,
+        first_bytes=pool.first_bytes(),
+        use_client=use_client,
+    )
+    spool = disk.spool(paths.spool / name, name, WorkerSpool if over_disk else Spool, new=True)
+    if over_disk and alive_lock is None:
+        _log.warning("steplog: this process has neither shared memory nor a disk; what it logs is dropped.")
+        writer.dropped["no place"] = 0
+        writer.end(lambda name, value, step: writer.count("no place"))
+    return OpenWriter(writer, cursor, directory, alive_lock, spool, disk, take_over)
