@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,6 +63,7 @@ def name_of(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
+@functools.cache
 def tree_of(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"), str(file))
 
@@ -123,11 +126,12 @@ def test_imports_between_the_folders_run_one_way(file):
 def test_pure_code_imports_neither_clock_nor_threads_nor_system(name):
     if not (SRC / name).exists():
         pytest.skip("not written yet")
-    tree = tree_of(SRC / name)
-    tree.body = [
-        node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    run = [
+        node
+        for node in tree_of(SRC / name).body
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
     ]
-    impure = {module.split(".")[0] for module in imported(tree)} & IMPURE_IMPORTS
+    impure = {module.split(".")[0] for module in imported(ast.Module(run, []))} & IMPURE_IMPORTS
     assert not impure, f"{name} is pure: pass in what it takes from {sorted(impure)}, and import types if TYPE_CHECKING"
 
 
@@ -275,6 +279,16 @@ def test_every_guarantee_names_a_test_that_exists():
     ]
     assert named
     assert not missing, f"docs/guarantees.md names tests that are not there: {missing}"
+
+
+def test_the_fast_tier_has_the_tests_of_every_pure_module():
+    fast = runpy.run_path(str(ROOT / "scripts" / "check"))["FAST"]
+    assert not [path for path in fast if not (ROOT / path).exists()]
+    tests = {f"tests/{Path(name).parent}/test_{Path(name).name}" for name in PURE}
+    missing = [
+        test for test in sorted(tests) if (ROOT / test).exists() and not any(test.startswith(path) for path in fast)
+    ]
+    assert not missing, f"add to FAST in scripts/check: {missing}"
 
 
 def test_the_version_is_said_once():
