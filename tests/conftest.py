@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 hypothesis.settings.register_profile("steplog", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("steplog"), max_examples=20)
 hypothesis.settings.load_profile("steplog")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it does not wait for
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
