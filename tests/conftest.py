@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +13,25 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("steplog", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("steplog"), max_examples=20)
 hypothesis.settings.load_profile("steplog")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it does not wait for
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Also for the processes that a test starts; removed afterwards, so that no test leaves pages in /dev/shm."""
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Also for the processes that a test starts; removed afterwards, so that no test leaves pages in /dev/shm.
+
+    Not by ``tmp_path_factory``, which looks through all directories that it has made for the number of the next.
+    """
     for name in list(os.environ):
         if name.startswith(("STEPLOG_", "TELLURIO_", "XDG_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    home = tempfile.mkdtemp(prefix="steplog-home-")
+    monkeypatch.setenv("HOME", home)
     memory = Path(tempfile.mkdtemp(prefix="steplog-test-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     monkeypatch.setenv("STEPLOG_MEMORY_DIR", str(memory))
     yield
     shutil.rmtree(memory, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)

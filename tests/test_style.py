@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,6 +150,7 @@ def module_of(file: Path) -> str:
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def tree_of(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"), str(file))
 
@@ -394,6 +397,17 @@ def test_every_guarantee_names_a_test_that_exists():
     ]
     assert named
     assert not missing, f"docs/guarantees.md names tests that are not there: {missing}"
+
+
+def test_the_fast_tier_has_the_tests_of_every_pure_module():
+    fast = runpy.run_path(str(ROOT / "scripts" / "check"))["FAST"]
+    assert not [path for path in fast if not (ROOT / path).exists()]
+    pure = [file.relative_to(SRC) for file in MODULES if is_pure(file)]
+    tests = {f"tests/{name.parent}/test_{name.name}" for name in pure}
+    missing = [
+        test for test in sorted(tests) if (ROOT / test).exists() and not any(test.startswith(path) for path in fast)
+    ]
+    assert not missing, f"add to FAST in scripts/check: {missing}"
 
 
 def test_the_version_is_said_once():

@@ -19,7 +19,7 @@ from crash.planted import BUGS
 from crash.series import PHASES, Series
 from server.process import ServerProcess
 
-KILLS = 24
+KILLS, FEW_KILLS = 24, 3
 EPISODES_MAX = 10
 # Where a bug shows: the server's state, the phase to kill in, and how many of the victims fork.
 WHERE = {
@@ -33,6 +33,13 @@ WHERE = {
     "slot taken before its kind was seen": ("up", None, 0.0),
     "segments of the dead removed unwritten": ("down", None, 0.0),
 }
+
+
+def test_a_few_kills_lose_nothing_and_leave_nothing_twice_wrong_or_out_of_order(tmp_path: Path):
+    series = Series(kills=FEW_KILLS, seed=random.randrange(2**32), life_s=0.3)
+    series.run(tmp_path)
+    assert not series.wrong
+    assert len(series.counted) >= FEW_KILLS
 
 
 @pytest.mark.slow
