@@ -293,4 +293,4 @@ class Agent:
             except BaseException:
                 self._sender.stumbled(self._clock())
                 raise
-            return any(lease.outbox.waiters for lease in self.leases.values())
+            return any(other.waiters for other in self.leases)

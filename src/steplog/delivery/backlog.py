@@ -34,7 +34,8 @@ class Backlog:
 
     def carries(self, first: int, end: int) -> bool:
         """Whether there is a record to send in ``[first, end)``."""
-        return self.journal.census(first, end) > self.quarantined_in(first, end)
+        quarantined = self.quarantined_in(first, end) if self.quarantined else 0
+        return self.journal.census(first, end) > quarantined
 
     def settled(self, end: int) -> bool:
         """Whether no record below ``end`` is left."""
@@ -58,8 +59,6 @@ class Backlog:
 
     def quarantined_in(self, first: int, end: int) -> int:
         """How many records in ``[first, end)`` are in quarantine, of those that are in the journal."""
-        if not self.quarantined:
-            return 0
         first = max(first, self.journal.cursor.begin)
         return max(0, bisect_left(self.quarantined, end) - bisect_left(self.quarantined, first))
 

@@ -19,32 +19,32 @@ class _DeferredLog:
     """Takes messages as a logger does."""
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[int, str, tuple[object, ...]]] = deque(maxlen=KEPT_MAX)
+        self.waiting: deque[tuple[int, str, tuple[object, ...]]] = deque(maxlen=KEPT_MAX)
 
     def info(self, text: str, *values: object) -> None:
         """Something is well again."""
-        self._kept.append((logging.INFO, text, values))
+        self.waiting.append((logging.INFO, text, values))
 
     def warning(self, text: str, *values: object) -> None:
         """Something keeps us waiting."""
-        self._kept.append((logging.WARNING, text, values))
+        self.waiting.append((logging.WARNING, text, values))
 
     def error(self, text: str, *values: object) -> None:
         """Something needs a person."""
-        self._kept.append((logging.ERROR, text, values))
+        self.waiting.append((logging.ERROR, text, values))
 
     def tell(self) -> None:
         """Log all of them, each once."""
-        while self._kept:
+        while self.waiting:
             try:
-                level, text, values = self._kept.popleft()
+                level, text, values = self.waiting.popleft()
             except IndexError:  # another thread was faster
                 return
             _log.log(level, text, *values)
 
     def forget(self) -> None:
         """Drop them: after a fork they are the parent's."""
-        self._kept.clear()
+        self.waiting.clear()
 
 
 deferred_log = _DeferredLog()

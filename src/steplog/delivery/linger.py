@@ -22,6 +22,7 @@ class Linger:
         self._batch_age_s = batch_age_s
         self._slots_max = slots_max
         self._exchange_s = 0.0
+        self._age_s = batch_age_s
         self._look = (0.0, 0)  # the last one: when, and up to where there was something to read
         self._taken_at: float | None = None  # the last look that left nothing behind; None: there was none yet
         self.look_at = 0.0  # before this, and while nobody waits, no look is of use
@@ -35,18 +36,16 @@ class Linger:
         self._look = now, end
         taken_at = self._taken_at = now if self._taken_at is None else self._taken_at
         full_s = (now - taken_at) * (self._slots_max - (end - first)) / (end - first)
-        return min(taken_at + self._age_s(), now + max(_LOOK_INTERVAL_S, full_s))
+        return min(taken_at + self._age_s, now + max(_LOOK_INTERVAL_S, full_s))
 
     def delivered(self, now: float, first: int, end: int) -> None:
         """The range ``[first, end)`` has arrived."""
         looked_at, seen = self._look
         self._exchange_s = max(now - looked_at, _FORGOTTEN * self._exchange_s)
+        self._age_s = max(self._batch_age_s / 2, self._batch_age_s - 2 * self._exchange_s)
         if end < seen:
             return
         if self._taken_at is not None and end - first < self._slots_max:
             full_s = (looked_at - self._taken_at) * self._slots_max / max(1, end - first)
-            self.look_at = looked_at + min(self._age_s(), full_s)
+            self.look_at = looked_at + min(self._age_s, full_s)
         self._taken_at = looked_at
-
-    def _age_s(self) -> float:
-        return max(self._batch_age_s / 2, self._batch_age_s - 2 * self._exchange_s)

@@ -64,7 +64,8 @@ class Loop:
         def attempt() -> None:
             try:
                 work()
-                deferred_log.tell()
+                if deferred_log.waiting:
+                    deferred_log.tell()
             except BaseException as error:  # noqa: BLE001 - a thread of ours that ends would stop delivery silently
                 self.idle(None)
                 fault(name, error)

@@ -191,7 +191,7 @@ class Outbox:
     def _stream(self, journal: Journal) -> RangeStream | MetricStream:
         writer = journal.writer
         ranges = self._ranges.get(writer)
-        if ranges is not None and ranges.quarantining:
+        if ranges is not None and ranges.head.quarantining:
             return ranges  # the server may have turned stock: no other is to send what goes to quarantine
         if journal.cursor.stock or not self.probe.takes_ranges:
             metrics = self._metrics.get(writer)
@@ -219,7 +219,7 @@ class Outbox:
         owes_status = self.status is not None and not self.status_sent
         hurry = owes_status or bool(self.waiters)
         soonest: float | None = None
-        dead, living = self._by_life()
+        dead, living = self._by_life() if len(self.journals) > 1 else ([], list(self.journals.values()))
         for turn, journal in enumerate((*dead, *living)):
             stream = self._stream(journal)
             if isinstance(stream, MetricStream):
@@ -241,9 +241,7 @@ class Outbox:
     def _by_life(self) -> tuple[list[Journal], list[Journal]]:
         """The dead writers, whose records come before those of later ones, and the living in turn."""
         journals = list(self.journals.values())
-        if len(journals) == 1:
-            return [], journals
-        turn = self._turn % max(1, len(journals))
+        turn = self._turn % len(journals)
         dead = [journal for journal in journals if not journal.alive]
         return dead, [journal for journal in journals[turn:] + journals[:turn] if journal not in dead]
 

@@ -172,7 +172,7 @@ class RangeStream(Stream):
 
     def _accepted(self, now: float, batch: Range) -> None:
         begin = self.journal.cursor.begin
-        quarantined = self.backlog.quarantined_in(batch.first, batch.end)
+        quarantined = self.backlog.quarantined_in(batch.first, batch.end) if self.backlog.quarantined else 0
         given_up = batch.part(batch.first, min(begin, batch.end)).records if begin > batch.first else 0
         records = batch.records
         self.journal.ack(batch.end, records - given_up, quarantined, given_up)

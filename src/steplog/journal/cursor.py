@@ -109,9 +109,10 @@ def load(memory: Memory) -> Cursor:
 
 def store(memory: Memory, cursor: Cursor) -> None:
     """Overwrite the older copy."""
-    sequences = [_sequence(copy) or 0 for copy in _both(memory)]
-    older = sequences.index(min(sequences))
-    memory[older * COPY_BYTES : (older + 1) * COPY_BYTES] = encode(cursor, max(sequences) + 1)
+    first = _sequence(bytes(memory[:COPY_BYTES])) or 0
+    second = _sequence(bytes(memory[COPY_BYTES : 2 * COPY_BYTES])) or 0
+    begin = 0 if first <= second else COPY_BYTES
+    memory[begin : begin + COPY_BYTES] = encode(cursor, max(first, second) + 1)
 
 
 def dropped(memory: Memory) -> int:

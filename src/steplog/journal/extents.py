@@ -20,28 +20,19 @@ _NO_RECORD = bytes((slot.KIND_NONE, slot.KIND_TOMBSTONE))
 
 @dataclass(frozen=True, slots=True)
 class SegmentExtent:
-    """One segment; ``end`` is None until it is known."""
+    """One segment; ``is_open``: the writer may still append, up to ``limit``."""
 
     view: SegmentView
     base: int
-    end: int | None
+    limit: int  # one after the last position that may come
+    is_open: bool
     alone: ClassVar[bool] = False  # whether it is to be read by itself
-
-    @property
-    def limit(self) -> int:
-        """One after the last position that may come."""
-        return self.base + self.view.header.capacity if self.end is None else self.end
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the writer may still append here."""
-        return self.end is None
 
     def readable(self, start: int, alive: bool) -> int:
         """The position up to which it can be read; a dead writer's holes do not count."""
         if alive:
             return self.base + self.view.readable(start - self.base, self.limit - self.base)
-        return max(start, self.written()) if self.end is None else self.end
+        return max(start, self.written()) if self.is_open else self.limit
 
     def written(self) -> int:
         """One after the last position that is not empty."""

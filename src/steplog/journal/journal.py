@@ -83,7 +83,7 @@ class Journal:
         if end <= self.cursor.delivered:
             return
         first = self.cursor.delivered
-        missing = self.census(first, end) + self.missing(first, end) - records - set_aside
+        missing = self._claimed(first, end) - records - set_aside
         records += self.cursor.records + given_up
         abandoned, oldest = self.cursor.abandoned + max(0, missing), self.cursor.oldest - given_up
         self.set_cursor(replace(self.cursor.moved(end), records=records, abandoned=abandoned, oldest=oldest))
@@ -168,6 +168,16 @@ class Journal:
         lost = sum(stop - start for start, stop in self.gaps(first, end))
         return lost + self.holes(max(first, self.cursor.durable), end)
 
+    def _claimed(self, first: int, end: int) -> int:
+        """``census`` and ``missing`` in one pass, where nothing is on disk."""
+        if self._on_disk()[1] or self.cursor.durable > first:
+            return self.census(first, end) + self.missing(first, end)
+        claimed, position = 0, max(first, self.cursor.begin)
+        for extent, start, stop in self._spans(first, end):
+            claimed += start - position + sum(extent.census(start, stop))
+            position = stop
+        return claimed + max(0, end - position)
+
     def holes(self, first: int, end: int) -> int:
         """Holes in ``[first, end)``, as far as memory has them."""
         holes, position = 0, max(first, self.cursor.begin)
@@ -210,8 +220,10 @@ class Journal:
         slots.append(bytes((end - position) * slot.SLOT_BYTES))
         return _fitting(Range(self.writer, first, end, names, b"".join(slots), b"".join(payloads)))
 
-    def _extents(self, first: int) -> Iterator[Extent]:
+    def _extents(self, first: int) -> Iterable[Extent]:
         on_disk, reach = self._on_disk()
+        if not reach:
+            return self.memory.extents()
         later = (on_disk[index] for index in range(bisect_right(reach, first), len(reach)))
         return merge(self.memory.extents(), later, key=lambda extent: extent.base)
 

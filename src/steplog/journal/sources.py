@@ -50,11 +50,12 @@ class OwnSource:
             if (successor := segment.successor.get(0)) is None:
                 break
             self._next = successor
-        ends = [segment.header.base for segment, _ in self._views[1:]]
-        return [
-            SegmentExtent(view, segment.header.base, ends[index] if index < len(ends) else None)
-            for index, (segment, view) in enumerate(self._views)
-        ]
+        extents = []
+        for index, (segment, view) in enumerate(self._views, 1):
+            base, is_open = segment.header.base, index == len(self._views)
+            limit = base + segment.header.capacity if is_open else self._views[index][0].header.base
+            extents.append(SegmentExtent(view, base, limit, is_open))
+        return extents
 
     def evict(self, below: int) -> None:
         """Remove the extents that end at or below this position."""
@@ -85,11 +86,12 @@ class DirectorySource:
                 self._add(path)
         views = sorted(self._views.values(), key=lambda view: view.header.base)
         extents = []
-        for index, view in enumerate(views):
-            base, end = view.header.base, None
-            if index + 1 < len(views):
-                end = max(base, min(views[index + 1].header.base, base + view.header.capacity))
-            extents.append(SegmentExtent(view, base, end))
+        for index, view in enumerate(views, 1):
+            base, is_open = view.header.base, index == len(views)
+            limit = base + view.header.capacity
+            if not is_open:
+                limit = max(base, min(views[index].header.base, limit))
+            extents.append(SegmentExtent(view, base, limit, is_open))
         return extents
 
     def evict(self, below: int) -> None:

@@ -157,7 +157,7 @@ class Spool:
         self._writer = writer
         self._files = files or Files()
         self._most = min(FILE_BYTES_MAX, file_bytes_max)  # bytes of a file
-        self._all: tuple[SpoolFile, ...] = ()
+        self.files: tuple[SpoolFile, ...] = ()
         self._entries: tuple[Entry, ...] = ()
         self._extents: tuple[tuple[Entry, ...], list[FrameExtent]] = ((), [])
         self._fresh: list[Entry] = []  # written, not synced
@@ -263,7 +263,7 @@ class Spool:
             _log.error(
                 "steplog: %s is damaged (%s). What can be read is delivered; the file is kept.", path, file.damage
             )
-        self._all = (*self._all, file)
+        self.files = (*self.files, file)
         self._set_entries((*self._entries, *(Entry(file, *frame) for frame in found.frames)))
 
     def append(self, records: Range, body: bytes) -> None:
@@ -316,7 +316,7 @@ class Spool:
 
     def _reopened(self, more: int) -> tuple[SpoolFile, int] | None:
         file, self._idle = self._idle, None
-        if file is None or file.full or file not in self._all or file.size + more > self._most:
+        if file is None or file.full or file not in self.files or file.size + more > self._most:
             return None
         self._open = file, self._files.open(file.path)
         return self._open
@@ -340,7 +340,7 @@ class Spool:
             self._quietly(self._files.unlink, path)
             raise
         self._open = SpoolFile(path), descriptor
-        self._all = (*self._all, self._open[0])
+        self.files = (*self.files, self._open[0])
         return self._open
 
     def __del__(self) -> None:
@@ -374,7 +374,7 @@ class Spool:
     def verify_sizes(self) -> int | None:
         """Find files cut or removed; the position to write again from, if any."""
         redo: int | None = None
-        for file in self._all:
+        for file in self.files:
             try:
                 size = self._files.size(file.path)
             except FileNotFoundError:
@@ -399,12 +399,12 @@ class Spool:
         self._set_entries(entry for entry in self._entries if entry not in gone)
         file.size = beyond
         if beyond < 0:
-            self._all = tuple(other for other in self._all if other is not file)
+            self.files = tuple(other for other in self.files if other is not file)
         return [entry.first for entry in gone]
 
     def mark_torn_damaged(self) -> None:
         """More was durable than is found: keep torn files."""
-        for file in self._all:
+        for file in self.files:
             if file.torn and file.damage is None:
                 file.damage = "its end is cut off or damaged"
                 _log.error("steplog: %s: %s. The file is kept.", file.path, file.damage)
@@ -412,7 +412,7 @@ class Spool:
     def removable(self, delivered: int, durable: int = 0) -> list[SpoolFile]:
         """Files in which all is delivered, or durable in another."""
         needed = {entry.file for entry in (*self._entries, *self._fresh) if entry.end > delivered}
-        return [f for f in self._all if f not in needed or (f.replaced_at or durable + 1) <= durable]
+        return [f for f in self.files if f not in needed or (f.replaced_at or durable + 1) <= durable]
 
     def first_end(self, begin: int) -> int | None:
         """End of the file with the first frame beyond ``begin``."""
@@ -436,7 +436,7 @@ class Spool:
             if removed:
                 gone.add(file)
         if gone:
-            self._all = tuple(file for file in self._all if file not in gone)
+            self.files = tuple(file for file in self.files if file not in gone)
             self._set_entries(entry for entry in self._entries if entry.file not in gone)
             if self._loaded is not None and self._loaded[0].file in gone:
                 self._loaded = None
@@ -455,8 +455,8 @@ class Spool:
 
     def has_quarantined(self) -> bool:
         """Whether damaged data is kept."""
-        return any(file.damage is not None for file in self._all) or bool(self._names(DAMAGED_SUFFIX))
+        return any(file.damage is not None for file in self.files) or bool(self._names(DAMAGED_SUFFIX))
 
     def size_bytes(self) -> int:
         """Bytes the files take."""
-        return sum(file.size for file in self._all)
+        return sum(file.size for file in self.files)

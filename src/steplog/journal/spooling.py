@@ -65,8 +65,14 @@ class Spooling:
         With ``everything``, what is durable leaves memory. ``give_up`` gives up what lies below a position, if it may;
         whether so. Raises nothing for what the disk does.
         """
+        due = None
+        if not everything and not self.spool.files and self.trouble is None:
+            with lock:
+                due = self._due(everything)
+            if due[0] >= due[1]:  # nothing waits, and nothing is on disk
+                return True
         held = self.journal.memory.size_bytes()
-        taken = self._attempt(lock, everything)
+        taken = self._attempt(lock, everything, due)
         excess = 0 if taken else self._excess()
         if excess > 0:
             self._evict(lock)
@@ -103,14 +109,16 @@ class Spooling:
             return give_up(min(ends))
         return False
 
-    def _attempt(self, lock: AbstractContextManager[object], everything: bool) -> bool:
+    def _attempt(
+        self, lock: AbstractContextManager[object], everything: bool, due: tuple[int, int] | None = None
+    ) -> bool:
         self._tidy()
         self._gaps = []
         redo_from = self.spool.verify_sizes()
         try:
             with lock:
                 self._rewind(redo_from)
-                first, end = self._due(everything)
+                first, end = due or self._due(everything)
             if end <= first and self.spool.fetch(lock):  # a frame had to be read first
                 with lock:
                     first, end = self._due(everything)

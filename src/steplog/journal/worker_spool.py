@@ -74,17 +74,17 @@ class FollowedSpool(Spool):
         found = Spool(self.directory, self._writer, self._files)
         self._load_dropped()
         with lock:
-            self._all, self._entries = found._all, found._entries
+            self.files, self._entries = found.files, found._entries
         return True
 
     def poll(self) -> bool:
         """See what came and went; whether anything did. Raises OSError."""
         before = self._entries
         self._load_dropped()
-        known = {file.path.name: file for file in self._all}
+        known = {file.path.name: file for file in self.files}
         names = sorted(self._names(SPOOL_SUFFIX))
         if (gone := known.keys() - set(names)) != set():
-            self._all = tuple(file for file in self._all if file.path.name not in gone)
+            self.files = tuple(file for file in self.files if file.path.name not in gone)
             self._set_entries(entry for entry in self._entries if entry.file.path.name not in gone)
         for name in names:
             self._follow(known.get(name) or SpoolFile(self.directory / name, full=True))
@@ -102,8 +102,8 @@ class FollowedSpool(Spool):
                 found = frame.scan_file(self._files.read(file.path, whole), self._writer).frames
                 self._set_entries((*self._entries, *(Entry(file, whole + at, *rest) for at, *rest in found)))
             file.size = self._files.size(file.path)
-            if file not in self._all:
-                self._all = (*self._all, file)
+            if file not in self.files:
+                self.files = (*self.files, file)
 
 
 class WorkerSpooling:
