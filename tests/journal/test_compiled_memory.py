@@ -66,7 +66,7 @@ def test_the_last_slot_is_written_and_none_after_it():
 
 
 def killed_at_a_page(shared: mmap.mmap, page: int, start: int, metrics: dict[str, float]) -> bytes:
-    """What is in memory of slots from ``start`` on, after a process that logs is killed at its first store to a page."""
+    """What memory has of slots from ``start`` on, after a process that logs is killed by its first store to a page."""
     pid = os.fork()
     if pid == 0:
         try:

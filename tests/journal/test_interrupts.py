@@ -39,7 +39,7 @@ class Interrupting:
 
 @pytest.mark.parametrize("value", [0.5, 3, True, "text"], ids=repr)
 def test_an_interrupt_between_claim_and_kind_leaves_a_tombstone_at_once(value):
-    """Only what the struct module refused had one; any other claim was a hole until the upkeep came by."""
+    """Without it there is a hole until the upkeep comes by."""
     writer = writer_of("pure", TINY)
     writer.append.log("loss", 0.0)
     writer.append.clock = Interrupting  # type: ignore[assignment]
