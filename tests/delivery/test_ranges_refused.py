@@ -7,6 +7,7 @@ import random
 import pytest
 
 from delivery.parts import Book, Line
+from steplog.delivery.deferred_log import deferred_log
 from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
@@ -53,6 +54,24 @@ def test_while_everything_is_refused_nothing_is_set_aside_and_the_server_is_not_
     assert refused < 420  # three requests a try, every thirty seconds
     line.deliver()
     assert line.values() == list(range(1, 101))
+    assert line.set_aside() == []
+
+
+@pytest.mark.parametrize("batch", [True, False], ids=["batch", "stock"])
+def test_that_everything_is_refused_is_said_once_and_again_after_it_was_well(batch, caplog):
+    line = Line(Book().write(3), batch=batch)
+    for words in (b"not for you", b"nor for me"):
+        end = line.now + HOUR
+        line.server.script = lambda request, end=end, words=words: Fault(400, words) if line.now < end else None
+        line.deliver(HOUR / 2)
+        assert line.outbox.trouble == f"400 {words.decode()}"
+        deferred_log.tell()
+        (said,) = [record.message for record in caplog.records]
+        assert said == f"steplog: the server refuses everything: 400 {words.decode()}. Everything is kept."
+        caplog.clear()
+        line.deliver()
+        assert line.outbox.trouble is None
+        line.books[0].write(3)
     assert line.set_aside() == []
 
 
