@@ -68,7 +68,7 @@ def test_a_survivor_is_told_with_its_line_and_the_tree_is_left_as_it_was(tree: P
     }
     assert {row["outcome"]: row["by"] for row in told}["killed"] == ["tests/test_clamp.py::test_clamp"]
     assert (done.returncode, done.stderr) == (1, "")
-    assert "survived   src/tiny/inner/clamp.py:2  0  →  (-1)" in done.stdout
+    assert "survived   src/tiny/inner/clamp.py:2:23  0  →  (-1)" in done.stdout
     assert done.stdout.splitlines()[-1].split() == ["src/tiny/inner", "3", "3", "0"]
     assert {name: (tree / name).read_text() for name in TREE} == TREE
 
