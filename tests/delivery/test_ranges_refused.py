@@ -7,6 +7,7 @@ import random
 import pytest
 
 from delivery.parts import Book, Line
+from delivery.test_given_up import is_probe
 from steplog.delivery.deferred_log import deferred_log
 from steplog.testing.memory_server import Fault
 
@@ -127,6 +128,15 @@ def test_a_server_fault_that_one_record_causes_is_found_and_set_aside():
     line.deliver()
     assert line.set_aside() == [17]
     assert line.values() == [value for value in range(1, 51) if value != 17]
+
+
+@pytest.mark.parametrize("batch", [True, False], ids=["batch", "stock"])
+def test_after_five_faults_in_a_row_the_server_is_asked_whether_it_takes_anything(batch):
+    line = Line(Book().write(1), batch=batch)
+    line.poison(1, status=500)
+    line.deliver()
+    assert [is_probe(due, batch) for _, due, _ in line.sent[:6]] == [False] * 5 + [True]
+    assert line.set_aside() == [1]
 
 
 def test_a_server_that_fails_with_500_for_a_day_gets_nothing_set_aside():
