@@ -101,6 +101,17 @@ def test_a_lost_answer_between_two_refusals_does_not_count_as_a_pass():
     assert line.values() == [1]
 
 
+@pytest.mark.parametrize("batch", [True, False], ids=["batch", "stock"])
+def test_a_probe_without_an_answer_has_the_record_sent_again_before_the_next(batch):
+    """The refusal was of before an outage, and proves nothing beside what passes after it."""
+    line = Line(Book().write(1), batch=batch)
+    answers = [Fault(400), None, Fault(400), Fault.refused()]
+    line.server.script = lambda request: answers.pop(0) if answers else None
+    line.deliver()
+    assert [is_probe(due, batch) for _, due, _ in line.sent] == [False, True, False, True, False]
+    assert (line.values(), line.set_aside()) == ([1], [])
+
+
 def test_records_that_are_all_refused_are_set_aside_at_the_pace_of_back_off():
     line = Line(Book().write(100))
     line.server.refuses = lambda name, value: 400

@@ -98,6 +98,25 @@ def test_a_run_is_adopted_where_it_can_be_sent_or_it_is_said_why_not(process, mo
         assert FileLock.is_free(paths.lock)
 
 
+@pytest.mark.parametrize(
+    ("decided", "status", "sent"),
+    [
+        ({"status": "FAILED"}, "FAILED", False),
+        ({"status": "FAILED", "status_sent": True}, "FAILED", True),
+        ({}, None, False),
+        ({"owner": "0" * 32}, "CRASHED", False),
+    ],
+)
+def test_a_status_that_was_decided_goes_and_without_one_it_is_crashed(process, decided, status, sent):
+    paths, lock = left(process, **decided)
+    lock.release()
+    found = adopt(process, paths, by_hand=False)
+    assert not isinstance(found, NotAdopted)
+    lease, _ = found
+    assert (lease.outbox.status, lease.outbox.status_sent) == (status, sent)
+    lease.release()
+
+
 def test_without_a_server_a_run_that_is_for_any_says_how_to_get_one(process, monkeypatch):
     paths, lock = left(process, base_url="", mode="unconfigured")
     lock.release()
