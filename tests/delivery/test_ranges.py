@@ -18,10 +18,11 @@ from steplog.delivery.sender import InFlight
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal import range as ranges
 from steplog.journal.cursor import CURSOR_BYTES, WINDOW
-from steplog.journal.directories import JournalRoots, make_private
+from steplog.journal.directories import JournalRoots
 from steplog.journal.journal import Journal
-from steplog.journal.sources import NoSource
+from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
+from steplog.private_files import make_private
 from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
@@ -316,7 +317,7 @@ def test_a_run_whose_first_spool_file_is_missing_goes_on_with_the_next_one(tmp_p
     root = Path(os.environ["STEPLOG_MEMORY_DIR"]) / "root"
     make_private(root)
     machine = Machine(JournalRoots(root, tmp_path / "spool", "0" * 16))
-    machine.own.opened.spooling.spool._file_bytes_max = 1  # a file for each frame
+    machine.own.open_journal.spooling.spool._most = 1  # a file for each frame
     machine.own.writer.pool.segment_bytes = lambda: 8192  # so that memory begins after the second file
     for number in range(1, 20_001):
         machine.own.writer.append.log("loss", float(number))
@@ -330,7 +331,7 @@ def test_a_run_whose_first_spool_file_is_missing_goes_on_with_the_next_one(tmp_p
         machine.die()
     if not memory:
         spool, last = Spool(machine.spool_directory, journal.writer), 18_000
-        journal = Journal(journal.writer, NoSource(), bytearray(CURSOR_BYTES), lambda: living, spool)
+        journal = Journal(journal.writer, DirectorySource(None), bytearray(CURSOR_BYTES), lambda: living, spool)
     line = Line(SimpleNamespace(journal=journal))
     line.deliver(GAP_S + 10 if living else 5)
     assert line.values() == list(range(9_001, last + 1))

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, new_id
-from steplog.journal.locks import FileLock
 from steplog.journal.manifest import Manifest
-from steplog.lifecycle.adoption import NotAdopted, adopt, adopt_all, succeed
+from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process
 from steplog.settings import resolve
 
@@ -38,9 +38,9 @@ def left(process: Process, **more: Any) -> tuple[RunPaths, FileLock]:
 
 def test_a_worker_takes_over_a_run_once_its_agent_is_gone_and_not_before(process):
     paths, lock = left(process)
-    assert succeed(process, paths) is None
+    assert process.adopter.succeed(paths) is None
     lock.release()
-    found = succeed(process, paths)
+    found = process.adopter.succeed(paths)
     assert found is not None
     taken, transport = found
     assert (transport and transport.base_url, FileLock.take(paths.lock)) == (URL, None)
@@ -51,23 +51,23 @@ def test_a_worker_does_not_touch_the_disk_of_a_run_whose_agent_memory_shows(proc
     paths, lock = left(process)
     lock.release()
     shown = paths.show_agent(None)
-    assert succeed(process, paths) is None
+    assert process.adopter.succeed(paths) is None
     (held,) = shown
     held.release()
-    assert succeed(process, paths) is not None
+    assert process.adopter.succeed(paths) is not None
 
 
 def test_a_worker_takes_over_nothing_where_no_lock_is_to_be_seen(process):
     paths, lock = left(process)
     lock.release()
-    assert succeed(process, replace(paths, memory=None, on_disk=False)) is None
+    assert process.adopter.succeed(replace(paths, memory=None, on_disk=False)) is None
 
 
 @pytest.mark.parametrize("more", [{"mode": "offline"}, {"base_url": "http://127.0.0.1:10"}])
 def test_a_worker_that_may_not_or_cannot_send_a_run_takes_over_its_upkeep(process, more):
     paths, lock = left(process, **more)
     lock.release()
-    found = succeed(process, paths)
+    found = process.adopter.succeed(paths)
     assert found is not None
     assert found[1] is None
 
@@ -86,12 +86,12 @@ def test_a_worker_that_may_not_or_cannot_send_a_run_takes_over_its_upkeep(proces
 def test_a_run_is_adopted_where_it_can_be_sent_or_it_is_said_why_not(process, more, by_hand, why):
     paths, lock = left(process, **more)
     lock.release()
-    found = adopt(process, paths, by_hand=by_hand)
+    found = process.adopter.adopt(paths, by_hand=by_hand)
     if why is None:
         assert not isinstance(found, NotAdopted)
         lease, transport = found
         assert (transport.base_url, lease.manifest.local_id) == (URL, paths.local_id)
-        assert adopt(process, paths, by_hand=by_hand) == NotAdopted("another process delivers it")
+        assert process.adopter.adopt(paths, by_hand=by_hand) == NotAdopted("another process delivers it")
         lease.release()
     else:
         assert found == NotAdopted(why)
@@ -110,7 +110,7 @@ def test_a_run_is_adopted_where_it_can_be_sent_or_it_is_said_why_not(process, mo
 def test_a_status_that_was_decided_goes_and_without_one_it_is_crashed(process, decided, status, sent):
     paths, lock = left(process, **decided)
     lock.release()
-    found = adopt(process, paths, by_hand=False)
+    found = process.adopter.adopt(paths, by_hand=False)
     assert not isinstance(found, NotAdopted)
     lease, _ = found
     assert (lease.outbox.status, lease.outbox.status_sent) == (status, sent)
@@ -123,7 +123,7 @@ def test_without_a_server_a_run_that_is_for_any_says_how_to_get_one(process, mon
     for name in ("URL", "API_KEY"):
         monkeypatch.delenv(f"STEPLOG_{name}")
     alone = Process(resolve())
-    assert adopt(alone, paths, by_hand=True) == NotAdopted("there is no server: steplog serve, or steplog login")
+    assert alone.adopter.adopt(paths, by_hand=True) == NotAdopted("there is no server: steplog serve, or steplog login")
 
 
 @pytest.mark.parametrize("text", [None, b"{", b'{"version": 2}'])
@@ -132,7 +132,7 @@ def test_a_run_whose_manifest_cannot_be_read_stays_and_keeps_no_lock(process, te
     lock.release()
     path = paths.manifest() / "manifest"
     path.unlink() if text is None else path.write_bytes(text)
-    found = adopt(process, paths, by_hand=True)
+    found = process.adopter.adopt(paths, by_hand=True)
     assert isinstance(found, NotAdopted)
     assert ("no manifest" if text is None else "damaged") in found.why
     assert FileLock.is_free(paths.lock)
@@ -144,7 +144,7 @@ def test_every_run_that_can_be_sent_is_adopted_but_those_that_are_held(process):
         paths, lock = left(process, **more)
         lock.release()
         roots.append(paths)
-    found = list(adopt_all(process, {roots[0].local_id}))
+    found = list(process._adopt({roots[0].local_id}))
     assert {lease.paths.local_id for lease, _ in found} == {roots[2].local_id, roots[3].local_id}
     for lease, _ in found:
         lease.release()

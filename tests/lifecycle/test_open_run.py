@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from delivery.parts import Book
-from steplog.lifecycle import waiting
+from steplog.lifecycle import open_run
+from steplog.lifecycle.open_run import OpenRun
 
 LONG_S = 8.0
 
@@ -26,8 +27,8 @@ class Worker:
         self.delivered_at_look = delivered_at_look
         self.calls: list[str] = []
 
-    def hand_over(self) -> bool:
-        self.calls.append("hand over")
+    def publish(self) -> bool:
+        self.calls.append("publish")
         return True
 
     def follow(self) -> None:
@@ -37,17 +38,17 @@ class Worker:
 
 
 def looks(own: Any, timeout_s: float = LONG_S) -> tuple[bool, list[str]]:
-    return waiting.for_cursor(own, timeout_s), own.calls
+    return open_run._wait_for_cursor(own, timeout_s), own.calls
 
 
 def test_a_worker_looks_at_the_agents_marks_until_all_of_it_is_delivered():
-    assert looks(Worker(1)) == (True, ["hand over", "follow", "follow", "follow"])
-    assert looks(Worker(3)) == (True, ["hand over", "follow"])
-    assert looks(Worker(0, records=0)) == (True, ["hand over", "follow"])
+    assert looks(Worker(1)) == (True, ["publish", "follow", "follow", "follow"])
+    assert looks(Worker(3)) == (True, ["publish", "follow"])
+    assert looks(Worker(0, records=0)) == (True, ["publish", "follow"])
 
 
 def test_a_worker_looks_once_where_it_may_not_wait_and_says_that_it_is_not_all():
-    assert looks(Worker(1), 0.0) == (False, ["hand over", "follow"])
+    assert looks(Worker(1), 0.0) == (False, ["publish", "follow"])
 
 
 def test_what_is_written_while_a_worker_waits_is_not_waited_for():
@@ -64,10 +65,10 @@ def offline(own: Any, owed: Callable[[], bool], timeout_s: float) -> bool:
         def owed(self) -> bool:
             return owed()
 
-    return waiting.for_disk(own, ManifestStore(), timeout_s)  # type: ignore[arg-type]
+    return open_run._wait_for_disk(own, ManifestStore(), timeout_s)  # type: ignore[arg-type]
 
 
-def test_an_offline_run_is_waited_for_until_records_and_manifest_are_on_disk_and_is_not_delivered():
+def test_an_offline_run_is_waited_for_until_it_is_on_disk_and_is_not_delivered():
     worker, asked = Worker(0), []
 
     def owed() -> bool:
@@ -80,7 +81,7 @@ def test_an_offline_run_is_waited_for_until_records_and_manifest_are_on_disk_and
     assert len(asked) == 3
 
 
-def test_records_that_the_disk_does_not_take_are_waited_for_to_the_deadline_and_for_five_seconds_at_most(monkeypatch):
+def test_a_disk_that_takes_no_records_is_waited_for_to_the_deadline_or_five_seconds(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + seconds))
@@ -90,16 +91,21 @@ def test_records_that_the_disk_does_not_take_are_waited_for_to_the_deadline_and_
         assert now[0] - begun == pytest.approx(waited_s, abs=0.03)
 
 
-def test_a_manifest_is_waited_for_a_quarter_of_a_second_and_no_longer_than_it_is_owed(monkeypatch):
+def test_a_manifest_is_waited_for_a_quarter_of_a_second_and_only_while_it_is_owed(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + seconds))
-    assert waiting.for_manifest(SimpleNamespace(owed=False)) is False  # type: ignore[arg-type]
+    assert open_run._wait_for_manifest(SimpleNamespace(owed=False)) is False  # type: ignore[arg-type]
     assert now[0] == 1000.0
-    assert waiting.for_manifest(SimpleNamespace(owed=True)) is False  # type: ignore[arg-type]
+    assert open_run._wait_for_manifest(SimpleNamespace(owed=True)) is False  # type: ignore[arg-type]
     assert now[0] - 1000.0 == pytest.approx(0.25, abs=0.003)
 
 
 def test_the_removal_of_a_run_may_take_what_is_left_within_a_quarter_and_two_seconds(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
-    assert [waiting.for_removal(1000.0 + left) for left in (-5.0, 0.1, 1.5, 60.0)] == [0.25, 0.25, 1.5, 2.0]
+    run, asked = object.__new__(OpenRun), []
+    run.transport = object()  # type: ignore[assignment]
+    agent = SimpleNamespace(dismiss=lambda lease, seconds: asked.append(seconds) or True)
+    for left in (-5.0, 0.1, 1.5, 60.0):
+        assert run._let_go(SimpleNamespace(agent=agent), None, 1000.0 + left)  # type: ignore[arg-type]
+    assert asked == [0.25, 0.25, 1.5, 2.0]

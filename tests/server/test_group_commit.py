@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from steplog.server.commit import Committer
-from steplog.server.store import RefusedError, StoreBusyError, StoreFullError
+from steplog.server.group_commit import Committer
+from steplog.server.store_types import RefusedError, StoreBusyError, StoreFullError
 
 DEADLINE_S = 30.0
 
@@ -81,7 +81,7 @@ def test_what_is_wrong_with_one_job_leaves_no_trace_and_the_others_are_stored(gr
     ],
     ids=str,
 )
-def test_what_is_wrong_with_the_database_is_said_to_all_of_the_group_and_none_is_stored(group, error, told):
+def test_an_error_of_the_database_is_said_to_all_of_the_group_and_none_is_stored(group, error, told):
     futures = [group.insert(1), group.insert(2, error), group.insert(3)]
     assert [type(outcome) for outcome in group.outcomes(*futures)] == [told] * 3
     assert group.kept() == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.exceptions import HTTPException
 
-from steplog.server.body import drain, read_body
+from steplog.server.request_body import drain, read_body
 
 MIB = 1024 * 1024
 
