@@ -178,6 +178,13 @@ def test_a_connection_that_is_swallowed_is_left_at_the_deadline_of_connecting():
             transport.exchange(GET, 30)
 
 
+def test_connecting_takes_no_longer_than_the_exchange_whatever_its_own_deadline():
+    with black_hole() as port:
+        transport = transport_to(f"http://127.0.0.1:{port}", connect_timeout_s=5.0)
+        with at_most(0.4), pytest.raises(ServerUnavailableError, match=r"no connection within 0\.4 s$"):
+            transport.exchange(GET, 0.4)
+
+
 class TestName:
     """Names, resolved by a function of the standard library that nothing can interrupt."""
 

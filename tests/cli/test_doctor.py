@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
-from server.process import KEY, ServerProcess
+import pytest
+
+from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
+
+MIB = 1024 * 1024
 
 
 def checks(result) -> dict[str, dict[str, str]]:
@@ -66,6 +78,51 @@ def test_a_spool_that_cannot_be_written_is_wrong_and_memory_that_cannot_be_used_
     monkeypatch.setenv("STEPLOG_DIR", "/proc/nothing")
     result = steplog("doctor", "--json", url=server.url)
     assert (result.exit_code, checks(result)["spool"]["state"]) == (1, "bad")
+
+
+def refuses(file, operation):
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.mark.parametrize("flock", [refuses, lambda file, operation: None], ids=["refuses", "keeps nobody out"])
+def test_a_spool_on_a_file_system_without_locks_is_wrong_whatever_its_room(steplog, monkeypatch, flock):
+    """As on some network file systems: a lock is refused, or a second one is given beside the first."""
+    monkeypatch.setattr(fcntl, "flock", flock)
+    result = steplog("doctor", "--json")
+    spool = checks(result)["spool"]
+    assert (result.exit_code, spool["state"]) == (1, "bad")
+    assert spool["words"].endswith("its file system cannot lock. Set STEPLOG_DIR to a local disk")
+    assert "locks work" not in spool["words"]
+
+
+@pytest.mark.parametrize(("free", "state"), [(0, "note"), (64 * MIB - 1, "note"), (64 * MIB, "good")])
+def test_a_disk_with_little_room_for_the_spool_is_a_note(steplog, monkeypatch, free, state):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    result = steplog("doctor", "--json")
+    spool = checks(result)["spool"]
+    assert (result.exit_code, spool["state"]) == (0, state)
+    assert f"{free // MIB}.0 MiB free" in spool["words"] or free != 64 * MIB
+    assert "locks work" in spool["words"]
+
+
+@pytest.mark.parametrize(("free", "state"), [(0, "note"), (8 * MIB - 4096, "note"), (8 * MIB, "good")])
+def test_a_shared_memory_with_little_room_is_a_note(steplog, monkeypatch, free, state):
+    memory = Path(os.environ["STEPLOG_MEMORY_DIR"])
+    usage = {memory: SimpleNamespace(free=free)}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage.get(path, SimpleNamespace(free=1 << 40)))
+    result = steplog("doctor", "--json")
+    assert (result.exit_code, checks(result)["shared memory"]["state"]) == (0, state)
+
+
+def test_what_waits_on_this_machine_is_a_note_with_how_to_see_it(steplog, tmp_path):
+    assert checks(steplog("doctor", "--json"))["waiting"] == {"name": "waiting", "state": "good", "words": "no records"}
+    source = "import steplog; steplog.init(project='mnist', mode='offline').log({'loss': 1.0, 'accuracy': 0.5})"
+    environment = os.environ | {"PYTHONPATH": str(SOURCES), "STEPLOG_DIR": str(tmp_path), "STEPLOG_QUIET": "1"}
+    subprocess.run([sys.executable, "-c", source], env=environment, check=True, timeout=DEADLINE_S)
+    asked = [sys.executable, "-m", "steplog", "doctor", "--json"]
+    done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True, timeout=DEADLINE_S)
+    waiting = {check["name"]: check for check in json.loads(done.stdout)["checks"]}["waiting"]
+    assert (waiting["state"], waiting["words"]) == ("note", "2 records of 1 run: steplog ls --here")
 
 
 def test_a_setting_that_does_not_parse_is_one_line_that_names_it(steplog, monkeypatch):

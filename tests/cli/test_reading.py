@@ -35,6 +35,17 @@ def test_ls_gives_the_latest_so_many(server, steplog):
     assert [run["project"]["slug"] for run in told] == ["cifar"]
 
 
+def test_ls_of_several_projects_is_in_the_order_of_time_and_the_latest_of_all(server, steplog):
+    for project in ("early", "late"):
+        server.ask("POST", "/mixed/projects/", json={"display_name": project, "visibility": "TEAM"})
+    for number, project in enumerate(("early", "late", "early", "late", "early")):
+        server.ask("POST", f"/mixed/projects/{project}/runs/", json={"name": f"run {number}"})
+    told = json.loads(steplog("ls", "mixed", "--json", url=server.url).output)["runs"]
+    assert [run["name"] for run in told] == [f"run {number}" for number in range(5)]
+    told = json.loads(steplog("ls", "mixed", "-n", "2", "--json", url=server.url).output)["runs"]
+    assert [(run["name"], run["project"]["slug"]) for run in told] == [("run 3", "late"), ("run 4", "early")]
+
+
 def test_ls_without_a_run_says_where_it_looked(server, steplog):
     server.ask("POST", "/me/projects/", json={"display_name": "hollow", "visibility": "TEAM"})
     assert steplog("ls", "me/hollow", url=server.url).output == f"no runs in me/hollow on {server.url}\n"

@@ -7,13 +7,16 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
 import steplog
 from apart import apart
+from end_to_end.fake import FakeServer
 from steplog.cli import main
 from steplog.cli.sync import _ProgressBar
+from steplog.file_lock import FileLock
 
 
 def typed(*arguments: str, answer: str = "") -> Result:
@@ -38,6 +41,32 @@ def test_sync_says_of_each_run_what_it_did_and_why_something_is_left(tmp_path: P
     assert (told["name"], told["pending"]) == ("waits", 2)
     assert typed("sync", "--all").output == done.output
     assert typed("sync", "waits", "--all").exit_code == 2
+
+
+@pytest.mark.parametrize("stays", [0, 1])
+@apart
+def test_sync_of_two_runs_of_which_one_stays_delivers_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stays: int
+):
+    server = FakeServer()
+    server.configure(monkeypatch)
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path / "state"))
+    for name in ("one", "two"):
+        run = steplog.init("team", "mnist", name, mode="offline")
+        run.log({"loss": 0.5, "accuracy": 0.1})
+        run.finish(timeout=2)
+    kept, sent = sorted(steplog.journals(), key=lambda run: run.id, reverse=stays == 1)
+    held = FileLock.take(kept.path / "lock")  # as another process that delivers it
+    done = typed("sync")
+    assert sorted(done.output.splitlines()) == sorted(
+        [f"{kept.name}: 0 delivered, 2 kept here: another process delivers it", f"{sent.name}: 2 delivered"]
+    )
+    assert (done.exit_code, [row.name for row in server.memory.runs.values()]) == (1, [sent.name])
+    assert held is not None
+    held.release()
+    done = typed("sync")
+    assert (done.exit_code, done.output) == (0, f"{kept.name}: 2 delivered\n")
+    assert typed("sync").output == "nothing waits on this machine\n"
 
 
 @apart

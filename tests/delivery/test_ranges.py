@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import random
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from delivery.parts import Book, Line
+from journal.spooled import Machine
 from steplog.delivery.backlog import GAP_S, SLOTS_MAX
 from steplog.delivery.exchange import Answer
 from steplog.delivery.ranges import RangeStream
 from steplog.delivery.sender import InFlight
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal import range as ranges
-from steplog.journal.cursor import WINDOW
+from steplog.journal.cursor import CURSOR_BYTES, WINDOW
+from steplog.journal.directories import JournalRoots
+from steplog.journal.journal import Journal
+from steplog.journal.sources import DirectorySource
+from steplog.journal.spool import Spool
+from steplog.private_files import make_private
 from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
@@ -300,6 +309,34 @@ def test_what_was_given_up_is_covered_by_the_next_range_and_counted_as_that_alon
         1,
         1,
     )
+
+
+@pytest.mark.parametrize("living", [True, False], ids=["living", "dead"])
+@pytest.mark.parametrize("memory", [True, False], ids=["memory", "disk alone"])
+def test_a_run_whose_first_spool_file_is_missing_goes_on_with_the_next_one(tmp_path, living, memory):
+    root = Path(os.environ["STEPLOG_MEMORY_DIR"]) / "root"
+    make_private(root)
+    machine = Machine(JournalRoots(root, tmp_path / "spool", "0" * 16))
+    machine.own.open_journal.spooling.spool._most = 1  # a file for each frame
+    machine.own.writer.pool.segment_bytes = lambda: 8192  # so that memory begins after the second file
+    for number in range(1, 20_001):
+        machine.own.writer.append.log("loss", float(number))
+        if number in (9_000, 18_000):
+            machine.spool(everything=True)
+    journal, last = machine.journal, 20_000
+    min(machine.spool_directory.glob("*.spool")).unlink()
+    if memory:
+        machine.spool()
+    if not (memory and living):
+        machine.die()
+    if not memory:
+        spool, last = Spool(machine.spool_directory, journal.writer), 18_000
+        journal = Journal(journal.writer, DirectorySource(None), bytearray(CURSOR_BYTES), lambda: living, spool)
+    line = Line(SimpleNamespace(journal=journal))
+    line.deliver(GAP_S + 10 if living else 5)
+    assert line.values() == list(range(9_001, last + 1))
+    cursor = journal.cursor
+    assert (cursor.delivered, cursor.records, cursor.abandoned) == (last, last - 9_000, 9_000)
 
 
 @pytest.mark.parametrize("ends", ["accepted", "not answered", "lost", 400, 413, 500])

@@ -7,6 +7,8 @@ import random
 import pytest
 
 from delivery.parts import Book, Line
+from delivery.test_given_up import is_probe
+from steplog.delivery.deferred_log import deferred_log
 from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
@@ -56,6 +58,24 @@ def test_while_everything_is_refused_nothing_is_set_aside_and_the_server_is_not_
     assert line.set_aside() == []
 
 
+@pytest.mark.parametrize("batch", [True, False], ids=["batch", "stock"])
+def test_that_everything_is_refused_is_said_once_and_again_after_it_was_well(batch, caplog):
+    line = Line(Book().write(3), batch=batch)
+    for words in (b"not for you", b"nor for me"):
+        end = line.now + HOUR
+        line.server.script = lambda request, end=end, words=words: Fault(400, words) if line.now < end else None
+        line.deliver(HOUR / 2)
+        assert line.outbox.trouble == f"400 {words.decode()}"
+        deferred_log.tell()
+        (said,) = [record.message for record in caplog.records]
+        assert said == f"steplog: the server refuses everything: 400 {words.decode()}. Everything is kept."
+        caplog.clear()
+        line.deliver()
+        assert line.outbox.trouble is None
+        line.books[0].write(3)
+    assert line.set_aside() == []
+
+
 def test_a_proxy_that_begins_to_refuse_in_the_middle_of_a_search_gets_nothing_set_aside():
     """What had passed before the trouble vouched for everything after it: good records were set aside."""
     line = Line(Book().write(64))
@@ -79,6 +99,17 @@ def test_a_lost_answer_between_two_refusals_does_not_count_as_a_pass():
     line.deliver()
     assert line.set_aside() == []
     assert line.values() == [1]
+
+
+@pytest.mark.parametrize("batch", [True, False], ids=["batch", "stock"])
+def test_a_probe_without_an_answer_has_the_record_sent_again_before_the_next(batch):
+    """The refusal was of before an outage, and proves nothing beside what passes after it."""
+    line = Line(Book().write(1), batch=batch)
+    answers = [Fault(400), None, Fault(400), Fault.refused()]
+    line.server.script = lambda request: answers.pop(0) if answers else None
+    line.deliver()
+    assert [is_probe(due, batch) for _, due, _ in line.sent] == [False, True, False, True, False]
+    assert (line.values(), line.set_aside()) == ([1], [])
 
 
 def test_records_that_are_all_refused_are_set_aside_at_the_pace_of_back_off():
@@ -108,6 +139,15 @@ def test_a_server_fault_that_one_record_causes_is_found_and_set_aside():
     line.deliver()
     assert line.set_aside() == [17]
     assert line.values() == [value for value in range(1, 51) if value != 17]
+
+
+@pytest.mark.parametrize("batch", [True, False], ids=["batch", "stock"])
+def test_after_five_faults_in_a_row_the_server_is_asked_whether_it_takes_anything(batch):
+    line = Line(Book().write(1), batch=batch)
+    line.poison(1, status=500)
+    line.deliver()
+    assert [is_probe(due, batch) for _, due, _ in line.sent[:6]] == [False] * 5 + [True]
+    assert line.set_aside() == [1]
 
 
 def test_a_server_that_fails_with_500_for_a_day_gets_nothing_set_aside():

@@ -223,6 +223,22 @@ def test_runs_take_turns_however_many_lie_between_them():
 # -- keys -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("leave", ["for another server", "for good"])
+def test_a_server_that_no_run_goes_to_is_forgotten_with_its_troubles(leave):
+    server = MemoryServer()
+    sender, (line,) = lines(1, server)
+    server.script = lambda request: Fault.refused()
+    deliver(sender, [line], 1000.0 + 600)
+    assert sender.trouble(line.outbox) is not None
+    if leave == "for good":
+        sender.remove(line.outbox)
+    else:
+        sender.add(line.now, line.outbox, MemoryServer())
+    sender.add(line.now, line.outbox, server)
+    assert sender.trouble(line.outbox) is None
+    assert sender.silent_s(line.outbox, line.now) == 0.0
+
+
 def test_a_key_that_was_changed_is_found_and_tried_at_once():
     line = Line(Book().write(1))
     line.server.key = line.server.found_key = "new"

@@ -96,6 +96,11 @@ def test_a_retry_after_is_seconds_or_a_date_within_an_hour_or_it_is_none(text, d
     assert retry_after_s({"retry-after": text, "date": DATE}) == delay
 
 
+@pytest.mark.parametrize("text", ["36000", "Thu, 01 Jan 2026 10:00:00 GMT"])
+def test_a_server_that_asks_for_ten_hours_gets_one(text):
+    assert retry_after_s({"retry-after": text, "date": DATE}) == 3600
+
+
 def test_a_date_is_read_against_the_servers_own_clock_however_wrong_that_is():
     skewed = {"retry-after": "Sat, 01 Jan 2050 00:01:00 GMT", "date": "Sat, 01 Jan 2050 00:00:00 GMT"}
     assert retry_after_s(skewed) == 60.0

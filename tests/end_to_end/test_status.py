@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from end_to_end.gate import Gate
 from end_to_end.programs import Done, Host, ended
+from server.process import ServerProcess
 
 NEW = sys.version_info >= (3, 12)  # the interpreter shows every SystemExit that ends it
 
@@ -38,6 +42,12 @@ WAYS = {
     ),
     "sys.exit(3) in a thread": (
         "thread = threading.Thread(target=lambda: sys.exit(3))\nthread.start()\nthread.join()",
+        "COMPLETED",
+    ),
+    "raise SystemExit(3) in a thread without threading": (
+        "import _thread\nbefore = _thread._count()\ndef leave():\n    raise SystemExit(3)\n"
+        "_thread.start_new_thread(leave, ())\n"
+        "for _ in range(200):\n    time.sleep(0.001)\n    if _thread._count() <= before:\n        break",
         "COMPLETED",
     ),
     "a program within: runpy": (
@@ -144,6 +154,24 @@ def test_what_atexit_functions_of_the_program_log_arrives(host: Host):
     assert host.server.values("run", "late") == [1.0]
 
 
+def test_what_is_logged_after_the_end_of_the_run_at_exit_is_counted_as_dropped(host: Host):
+    done = host.run("""
+        import atexit
+
+        def late():  # registered before ours, and so called after it
+            for value in (1.0, 2, "text"):
+                run.log("loss", value)
+            run.log("new", 1.0)
+            print(run.stats().dropped, run.stats().delivered)
+
+        atexit.register(late)
+        run = begin()
+        run.log("loss", 0.5)
+    """)
+    assert (done.code, done.out, done.errors) == (0, "{'finished': 4} 1\n", "")
+    assert host.server.metrics("run") == [("loss", 0.5, 0)]
+
+
 def test_as_pytest_does_it_a_failure_that_was_shown_and_an_exit_code(host: Host):
     """pytest leaves a failed test's exception in sys.last_value and ends by its exit code."""
     program = host.write(
@@ -168,6 +196,51 @@ def test_a_second_init_of_the_same_thread_fails_the_first_run_and_nothing_else(h
     assert (done.code, done.out) == (0, "")
     assert (host.server.run("first").status, host.server.run("second").status) == ("FAILED", "COMPLETED")
     assert host.server.values("first", "loss") == [1.0]
+
+
+@pytest.fixture
+def slow(tmp_path: Path, server: ServerProcess) -> Iterator[Host]:
+    """A machine whose server takes a while for each answer."""
+    with Gate(int(server.url.rpartition(":")[2])) as gate:
+        gate.mode = "late"
+        yield Host(tmp_path, server, gate.url)
+
+
+def test_an_exit_right_after_a_second_init_waits_for_the_first_run_too(slow: Host):
+    done = slow.run("""
+        begin("first").log("loss", 1.0)
+        begin("second", mode="offline")
+    """)
+    assert (done.code, done.out, done.errors) == (0, "", "")
+    assert slow.server.run("first").status == "FAILED"
+    assert slow.server.values("first", "loss") == [1.0]
+    (left,) = slow.manifests()
+    assert '"second"' in left
+
+
+def test_a_child_forked_right_after_a_second_init_leaves_both_runs_to_its_parent(slow: Host):
+    done = slow.run(
+        """
+        begin("first").log("loss", 1.0)
+        second = begin("second")
+        second.log("loss", 2.0)
+        pid = os.fork()
+        if pid == 0:
+            sys.stderr = open("child", "w")
+            begin("third").log("loss", 3.0)
+            second.log("loss", 2.5)
+            sys.exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        """,
+        STEPLOG_QUIET="",
+    )
+    assert (done.code, done.out) == (0, "")
+    began, _, over = (slow.directory / "child").read_text().splitlines()  # it says nothing of its parent's
+    assert (began.split()[:3], over) == (["steplog:", "run", "third"], "steplog: run third: 1 delivered")
+    statuses = {row.name: row.status for row in slow.server.runs()}
+    assert statuses == {"first": "FAILED", "second": "COMPLETED", "third": "COMPLETED"}
+    assert [slow.server.values(run, "loss") for run in ("first", "second", "third")] == [[1.0], [2.0, 2.5], [3.0]]
+    assert slow.manifests() == []
 
 
 def test_every_open_run_gets_its_status_at_exit(host: Host):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import faulthandler
 import gc
 import mmap
+import os
 import random
+import resource
+import signal
+import struct
 import sys
+import time
 import weakref
 from typing import Any
 
@@ -56,6 +63,39 @@ def test_the_last_slot_is_written_and_none_after_it():
             append.log("a", 1.0, step)
         assert [call[2] for call in slow] == [3, 4]
         assert bytes(memory[96:]) == bytes(spare)
+
+
+def killed_at_a_page(shared: mmap.mmap, page: int, start: int, metrics: dict[str, float]) -> bytes:
+    """What memory has of slots from ``start`` on, after a process that logs is killed by its first store to a page."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            faulthandler.disable()
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            room = compiled._append.Room(shared, start)
+            names = {name: slot.key_of(1 + number, slot.KIND_FLOAT) for number, name in enumerate(metrics)}
+            append = compiled._append.Append(Stub(names, room), lambda *call: None, time.time_ns)
+            address = ctypes.addressof(ctypes.c_char.from_buffer(shared))
+            protected = ctypes.c_void_p(address + page * mmap.PAGESIZE), ctypes.c_size_t(mmap.PAGESIZE)
+            assert ctypes.CDLL(None).mprotect(*protected, mmap.PROT_READ) == 0
+            append.log(metrics, step=7)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGSEGV
+    return shared[start : start + slot.SLOT_BYTES * len(metrics)]
+
+
+@needs_c
+def test_the_kind_of_a_slot_is_stored_last_and_slots_one_after_the_other():
+    """A slot that lies across two pages, of which one takes no store: what a reader sees if the writer dies there."""
+    before = mmap.PAGESIZE - 24  # of a slot's 32 bytes the last eight are in the second page: name and kind
+    value = struct.pack("<qd", 7, 0.5)
+    left = killed_at_a_page(mmap.mmap(-1, 2 * mmap.PAGESIZE), 0, before, {"loss": 0.5})
+    assert left == bytes(32)
+    left = killed_at_a_page(mmap.mmap(-1, 2 * mmap.PAGESIZE), 1, before, {"loss": 0.5})
+    assert (left[:16], left[16:24] != bytes(8), left[24:]) == (value, True, bytes(8))
+    left = killed_at_a_page(mmap.mmap(-1, 2 * mmap.PAGESIZE), 1, mmap.PAGESIZE - 32, {"loss": 0.5, "accuracy": 1.0})
+    assert (left[:16], left[24:32] != bytes(8), left[32:]) == (value, True, bytes(32))
 
 
 @needs_c

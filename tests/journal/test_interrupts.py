@@ -30,6 +30,56 @@ def interrupted(at: int, call: Callable[[], object]) -> bool:
         return False
 
 
+class Interrupting:
+    """A time that is interrupted as it is stored: after the claim, and before the kind."""
+
+    def __index__(self) -> int:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("value", [0.5, 3, True, "text"], ids=repr)
+def test_an_interrupt_between_claim_and_kind_leaves_a_tombstone_at_once(value):
+    """Without it there is a hole until the upkeep comes by."""
+    writer = writer_of("pure", TINY)
+    writer.append.log("loss", 0.0)
+    writer.append.clock = Interrupting  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        writer.append.log("loss", value)
+    writer.append.clock = lambda: 0
+    writer.append.log("loss", 1.0)
+    assert holes(writer.head) == []
+    assert [record.position for record in records(writer.head)] == [0, 2]
+
+
+@pytest.mark.parametrize("value", [0.5, 3])
+def test_a_step_that_no_slot_holds_leaves_a_tombstone_where_it_was_claimed(value):
+    writer = writer_of("pure", TINY)
+    writer.append.log("loss", 0.0)
+    with pytest.raises(ValueError, match="step"):
+        writer.append.log("loss", value, 2**63)
+    writer.append.log("loss", 1.0)
+    assert holes(writer.head) == []
+    assert [record.position for record in records(writer.head)] == [0, 2]
+
+
+@pytest.mark.parametrize("value", [0.5, 3, True, "text"], ids=repr)
+def test_a_claim_that_finds_its_segment_closed_leaves_a_tombstone_there(value):
+    writer = writer_of("pure", TINY)
+    writer.append.log("loss", 0.0)
+    segment = writer.append.segment
+    claim = segment.claim
+
+    def closed_after_it() -> int:
+        offset, segment.claim = claim(), claim
+        writer._rotate(segment, 0)  # as another thread, whose record has no room here
+        return offset
+
+    segment.claim = closed_after_it
+    writer.append.log("loss", value)
+    assert [(record.position, record.value) for record in records(writer.head)] == [(0, 0.0), (2, value)]
+    assert holes(writer.head) == []
+
+
 def fill(writer: Writer, left: int) -> int:
     """Log until the segment has room for ``left`` more; how many calls."""
     calls = writer.head.header.capacity - left

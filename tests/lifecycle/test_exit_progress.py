@@ -88,6 +88,29 @@ def test_a_silent_server_is_waited_for_five_seconds_more_and_no_longer():
     assert not watched.after(0.2, 1000, silent_s=15)
 
 
+def test_ten_seconds_of_silence_and_five_more_are_what_it_waits():
+    watched = Watched()
+    assert watched.after(1, 1000, silent_s=9.9)
+    assert watched.after(10, 1000, silent_s=9.9)
+    assert watched.after(1, 1000, silent_s=10.0)
+    assert watched.after(4.9, 1000, silent_s=14.9)
+    assert not watched.after(0.1, 1000, silent_s=15.0)
+
+
+def test_after_a_second_a_terminal_shows_it_and_after_ten_the_log(caplog):
+    screen = Screen()
+    watched = Watched(screen)
+    watched.after(0.9, 10)
+    assert screen.getvalue() == ""
+    watched.after(0.1, 10)
+    assert "10 records left" in screen.getvalue()
+    elsewhere = Watched()
+    with caplog.at_level(logging.WARNING, "steplog"):
+        for seconds, lines in ((9.9, 0), (0.1, 1), (9.9, 1), (0.1, 2)):
+            elsewhere.after(seconds, 10)
+            assert len(caplog.records) == lines
+
+
 def test_a_server_that_answers_meanwhile_is_waited_for_again():
     watched = Watched()
     assert watched.after(1, 1000, silent_s=SILENT_S)

@@ -147,6 +147,22 @@ def test_the_same_idempotency_key_gives_the_same_run(server, run):
     assert server.ask("POST", runs, json={}, headers={"Idempotency-Key": "x" * 300}).status_code == 400
 
 
+def test_the_same_idempotency_key_in_two_projects_makes_a_run_in_each(server):
+    headers = {"Idempotency-Key": '"one-key"'}
+    made = {}
+    for project in ("keyed-one", "keyed-two"):
+        server.ask("POST", "/team/projects/", json={"display_name": project, "visibility": "TEAM"})
+        asked = [server.ask("POST", f"/team/projects/{project}/runs/", json={}, headers=headers) for _ in range(2)]
+        assert [answer.status_code for answer in asked] == [201, 201]
+        assert asked[0].json() == asked[1].json()
+        made[project] = asked[0].json()
+    assert made["keyed-one"]["uuid"] != made["keyed-two"]["uuid"]
+    for project, run in made.items():
+        assert run["project"]["slug"] == project
+        listed = server.ask("GET", f"/team/projects/{project}/runs/").json()
+        assert [other["uuid"] for other in listed] == [run["uuid"]]
+
+
 def test_methods_paths_and_bodies_that_do_not_fit_are_refused_as_django_would(server, run):
     answer = server.ask("PUT", run, json={})
     assert (answer.status_code, answer.json()) == (405, {"detail": 'Method "PUT" not allowed.'})

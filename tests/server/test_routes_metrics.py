@@ -69,6 +69,17 @@ def test_the_server_numbers_steps_by_name_from_zero(server, run):
     ]
 
 
+def test_the_next_step_is_above_the_largest_and_not_above_the_last(server, run):
+    for step in (100, 5):
+        server.ask("POST", f"{run}metrics/", json={"name": "one by one", "value": 1, "step": step})
+    assert server.ask("POST", f"{run}metrics/", json={"name": "one by one", "value": 1}).json()["step"] == 101
+    server.send(run, range_of([("in a batch", 1.0, 100), ("in a batch", 2.0, 5), ("in a batch", 3.0)]))
+    server.send(run, range_of([("in a batch", 4.0, 7)], first=3))
+    server.send(run, range_of([("in a batch", 5.0)], first=4))
+    listed = server.ask("GET", f"{run}metrics/").json()
+    assert [row["step"] for row in listed if row["name"] == "in a batch"] == [100, 5, 101, 7, 102]
+
+
 @pytest.mark.parametrize(
     ("body", "fields"),
     [

@@ -1,0 +1,93 @@
+"""The line at the end of a run: what is delivered, what is kept and where, and what is lost."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from delivery.parts import Book
+from steplog.lifecycle.open_run import OpenRun
+from steplog.report import Stats
+
+LOST = "lost, which neither shared memory nor the disk takes"
+
+
+class Ended(OpenRun):
+    """A run of five records at its end, of which so many are on disk, with what ``say_ended`` looks at."""
+
+    def __init__(
+        self,
+        pending: int,
+        durable: int = 0,
+        *,
+        memory: bool = False,
+        sent: bool = False,
+        transport: Any = "one",
+        mode: str = "online",
+        **more: Any,
+    ) -> None:
+        book = Book().write(5)
+        book.journal.set_cursor(replace(book.journal.cursor, durable=durable, delivered=5 - pending))
+        self.seen = Stats(logged=5, delivered=5 - pending, pending=pending, **more)
+        fields = {
+            "settings": SimpleNamespace(quiet=False),
+            "lease": SimpleNamespace(outbox=SimpleNamespace(status_sent=sent)),
+            "opened": SimpleNamespace(journal=book.journal, directory=Path("/memory/w") if memory else None),
+            "paths": SimpleNamespace(memory=Path("/memory") if memory else None, spool=Path("/spool")),
+            "manifest": SimpleNamespace(mode=mode),
+            "transport": transport,
+        }
+        vars(self).update(fields)
+
+    def name(self) -> str:
+        return "brave"
+
+    def stats(self) -> Stats:
+        return self.seen
+
+
+SYNC = "the next run on this machine sends it; or type: steplog sync"
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (Ended(0, sent=True), "5 delivered"),
+        (Ended(0), f"5 delivered; it is kept in /spool; {SYNC}"),
+        (Ended(5), f"5 records are {LOST}; set STEPLOG_DIR"),
+        (Ended(5, 5), f"5 records are kept in /spool; {SYNC}"),
+        (Ended(5, 3), f"3 records are kept in /spool; {SYNC}; 2 records are {LOST}; set STEPLOG_DIR"),
+        (Ended(4, 2), f"1 delivered; 1 record is kept in /spool; {SYNC}; 3 records are {LOST}; set STEPLOG_DIR"),
+        (Ended(1), f"4 delivered; 1 record is {LOST}; set STEPLOG_DIR"),
+        (Ended(5, memory=True), f"5 records are kept in /memory; {SYNC}"),
+        (Ended(5, memory=True, last_error="refused"), f"5 records are kept in /memory (refused); {SYNC}"),
+        (Ended(5, memory=True, mode="offline"), "5 records are kept in /memory; to send it, type: steplog sync"),
+    ],
+)
+def test_what_is_left_is_said_to_be_kept_only_where_it_outlives_the_process(run, words, caplog):
+    with caplog.at_level(logging.INFO, "steplog"):
+        run.say_ended()
+    assert [record.message for record in caplog.records] == [f"steplog: run brave: {words}"]
+
+
+@pytest.mark.parametrize(
+    ("run", "level"),
+    [(Ended(0, sent=True), "INFO"), (Ended(5, 5), "WARNING"), (Ended(5, 5, transport=None, mode="offline"), "INFO")],
+)
+def test_records_that_stay_behind_are_a_warning_unless_the_run_goes_nowhere(run, level, caplog):
+    with caplog.at_level(logging.INFO, "steplog"):
+        run.say_ended()
+    assert [record.levelname for record in caplog.records] == [level]
+
+
+def test_a_run_without_a_lease_whose_records_are_delivered_says_just_that(caplog):
+    run = Ended(0)
+    run.lease = None
+    with caplog.at_level(logging.INFO, "steplog"):
+        run.say_ended()
+    assert [record.message for record in caplog.records] == ["steplog: run brave: 5 delivered"]

@@ -1,0 +1,63 @@
+"""``stats()``: sums over the writers of a run, and what keeps it from being delivered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from delivery.parts import Book
+from steplog.lifecycle import run_stats
+
+
+def counted(error: str | None = None, trouble: str | None = None) -> SimpleNamespace:
+    """A run of this process's writer and another one, with a different number for each count."""
+    own, other = Book(1).write(3), Book(2).write(5)
+    own.journal.set_cursor(replace(own.journal.cursor, delivered=1, durable=2, records=10, rejected=20, ambiguous=30))
+    other.journal.set_cursor(
+        replace(other.journal.cursor, durable=4, records=1, rejected=2, ambiguous=3, abandoned=4, oldest=5)
+    )
+    own.writer.dropped |= {"memory full": 6, "finished": 7}
+    own.writer.values.coerced = 8
+    lease = SimpleNamespace(
+        outbox=SimpleNamespace(journals={"own": own.journal, "other": other.journal}, pending=lambda: 100),
+        dropped=lambda: 1000,
+        memory_bytes=lambda: 64,
+        spool_bytes=lambda: 32,
+        trouble=lambda: trouble,
+    )
+    opened = SimpleNamespace(journal=own.journal, writer=own.writer)
+    return run_stats.of_run(lease, opened, error, 9)  # type: ignore[arg-type]
+
+
+def test_the_counts_of_all_writers_are_added_and_what_was_dropped_told_by_its_reason():
+    stats = counted()
+    assert (stats.delivered, stats.pending, stats.rejected, stats.ambiguous) == (11, 100, 22, 33)
+    assert stats.logged == 11 + 100 + 22 + 5
+    assert stats.dropped == {"memory full": 1006, "finished": 7, "oldest": 5}
+    assert (stats.abandoned, stats.coerced, stats.faults) == (4, 8, 9)
+    assert (stats.memory_bytes, stats.spool_bytes, stats.durable) == (64, 32, 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble", "told"),
+    [
+        (None, None, None),
+        ("refused", None, "refused"),
+        (None, "disk full", "disk full"),
+        ("refused", "disk full", "refused"),
+    ],
+)
+def test_the_last_error_is_the_servers_or_else_that_of_the_disk(error, trouble, told):
+    assert counted(error, trouble).last_error == told
+
+
+def test_a_run_that_another_process_delivers_counts_what_this_one_has_written():
+    book = Book().write(5)
+    book.journal.set_cursor(replace(book.journal.cursor, delivered=2, records=2, durable=4))
+    stats = run_stats.of_writer(SimpleNamespace(journal=book.journal, writer=book.writer), 3)  # type: ignore[arg-type]
+    assert (stats.logged, stats.delivered, stats.pending, stats.faults) == (5, 2, 3, 3)
+    assert (stats.durable, stats.dropped, stats.last_error) == (4, {}, None)
+    report = run_stats.report(stats)
+    assert (report.logged, report.delivered, report.pending) == (5, 2, 3)
