@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,7 +125,7 @@ def test_a_child_that_outlives_its_parent_does_not_hold_the_lock_once_it_has_clo
             try:
                 close_inherited()
                 os.write(writing, os.getpid().to_bytes(4, "little"))
-                threading.Event().wait(30)
+                signal.pause()
             finally:
                 os._exit(0)
         return 1

@@ -128,6 +128,24 @@ LATE_IMPORTS = {"click", "requests", "rich", "starlette", "urllib3", "uvicorn"}
 VAGUE = re.compile(r"manager|handler|helper|util", re.IGNORECASE)
 MACHINE_PATH = re.compile(r"(?<![\w.~/:-])/(?:home|root|Users|work|opt|tmp/proto)/[\w.]")
 
+# What waits for the wall clock, also in the text of a program; and the tests that do, each with its reason.
+SLEEP = re.compile(r"\b(?:time|asyncio)\.sleep\((?!0\))|\bEvent\(\)\.wait\((?!\))|from time import .*\bsleep\b")
+SLEEPERS = {
+    "tests/polling.py": "what all tests wait with that have a condition to wait for",
+    "tests/crash/figures.py": "a program that logs at a training loop's pace",
+    "tests/crash/power_cuts.py": "the power is cut at a random moment",
+    "tests/crash/test_full_disk.py": "a program that logs for as long as its disk takes to fill up",
+    "tests/crash/test_gone.py": "memory is removed at a random moment, and is made again by a process that nobody asks",
+    "tests/crash/victim.py": "a program that logs at a pace, until it is killed",
+    "tests/delivery/test_agent_threads.py": "what idling costs is measured over a time in which nothing happens",
+    "tests/end_to_end/test_deadlines.py": "a program that logs for two seconds, in which no call takes long",
+    "tests/end_to_end/test_delivery.py": "a program that logs for as long as its server is killed and started again",
+    "tests/end_to_end/test_room.py": "the keeper comes round twice, and nothing that it does shows",
+    "tests/end_to_end/test_small_memory.py": "programs that fill memory at a pace, side by side",
+    "tests/end_to_end/test_status.py": "a thread that logs on at a pace while its program ends",
+    "tests/server/test_slow_clients.py": "clients that are slow, to a server with the event loop's own clock",
+}
+
 MODULES = sorted(SRC.rglob("*.py"))
 PEERS = ROOT / "benchmarks" / "out"  # what the benchmarks leave there, among it the peers' own files
 BESIDE = [file for folder in ("tests", "benchmarks") for file in (ROOT / folder).rglob("*.py")]
@@ -268,6 +286,18 @@ def test_a_function_fits_on_a_screen(file):
             assert lines <= FUNCTION_LINES_MAX, (
                 f"{node.name}, line {node.lineno}, has {lines} lines; take a step out of it"
             )
+
+
+def test_a_test_sleeps_only_where_nothing_else_serves_and_says_why():
+    sleeping = {
+        name_of(file)
+        for file in (ROOT / "tests").rglob("*.py")
+        if file != Path(__file__) and SLEEP.search(file.read_text("utf-8"))
+    }
+    assert not sleeping - set(SLEEPERS), (
+        "wait for an event, or with polling.wait_until; else give the reason in SLEEPERS"
+    )
+    assert not set(SLEEPERS) - sleeping, "sleeps no more: take it out of SLEEPERS"
 
 
 @pytest.mark.parametrize("file", MODULES, ids=name_of)  # a test may well be about a signal handler

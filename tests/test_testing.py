@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from polling import wait_until
 from steplog.delivery.exchange import Request
 from steplog.testing import FakeClock, HostileServer, Peer, answer
 from steplog.testing.memory_server import MemoryServer
@@ -82,8 +83,7 @@ class TestHostileServer:
 
         server = HostileServer(lambda peer: peer.request(), tls=Late(ssl.PROTOCOL_TLS_SERVER))
         with socket.create_connection((server.host, server.port), timeout=5) as connection:
-            while not server.connections:
-                time.sleep(0.001)
+            wait_until(lambda: server.connections)
             begun = time.monotonic()
             server.close()
             assert time.monotonic() - begun < 2

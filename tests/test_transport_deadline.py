@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from polling import wait_until
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
 from steplog.network.deadline import AbortedError, Exchange
@@ -261,10 +262,7 @@ def aborted(transport: HTTPTransport, request: Request, ready: Callable[[], bool
 
     thread = threading.Thread(target=run)
     thread.start()
-    until = time.monotonic() + 5
-    while not ready() and time.monotonic() < until:
-        time.sleep(0.005)
-    assert ready()
+    wait_until(ready, 5)
     with at_most(0.1):
         transport.abort(Request("GET", request.path))
         assert not ends

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from server.process import DEADLINE_S, SOURCES, wait_until
+from polling import wait_until
+from server.process import DEADLINE_S, SOURCES
 
 SECONDS = "4"
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from end_to_end.oracle import Oracle, wait_until
+from end_to_end.oracle import Oracle
+from polling import wait_until
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog import instance
 

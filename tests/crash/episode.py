@@ -25,11 +25,12 @@ from typing import Any
 from crash.calls import Verdict, compare
 from crash.ledger import Ledger
 from crash.network import STATES, Network
+from polling import wait_until
 from server.process import KEY, SOURCES, ServerProcess
 
 DEADLINE_S = 60.0
 ENDED = ("CRASHED", "COMPLETED")
-POLL_S = 0.005
+TESTS = Path(__file__).parents[1]
 VICTIM = Path(__file__).with_name("victim.py")
 PHASE_ORDER = ["rotation", "evict", "ack", "spool", "append"]  # the rarest first: what a kill is counted as
 OPCODES = {"append": 150, "rotation": 1500, "spool": 400, "evict": 120, "ack": 900, "recovery": 4000}
@@ -87,11 +88,10 @@ class Victim:
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it ends in time. It is not reaped yet: while it is there, its group is nobody else's."""
-        end = time.monotonic() + timeout_s
-        while self.exit_status() is None:
-            if time.monotonic() >= end:
-                return False
-            time.sleep(POLL_S)
+        try:
+            wait_until(lambda: self.exit_status() is not None, timeout_s)
+        except AssertionError:
+            return False
         return True
 
     def exit_status(self) -> int | None:
@@ -173,7 +173,7 @@ class Episode:
 
     def _environment(self, network: Network) -> dict[str, str]:
         return {k: v for k, v in os.environ.items() if not k.startswith(("STEPLOG_", "TELLURIO_"))} | {
-            "PYTHONPATH": str(SOURCES),
+            "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}",
             "STEPLOG_DIR": str(self._directory / "state"),
             "STEPLOG_MEMORY_DIR": str(self._memory / "root"),
             "STEPLOG_MEMORY_BYTES_MAX": str(4 * 1024 * 1024),
@@ -246,12 +246,15 @@ class Episode:
         network.state = "up"
         owned = {victim.name for victim in self._started if victim.ready}
         victim = self._start(network, "recover", "last", None)
-        end = time.monotonic() + DEADLINE_S
-        while not all(run["status"] in ENDED for run in self._runs() if run["name"] in owned):
-            if time.monotonic() > end or victim.exit_status() is not None:
-                self.outcome.wrong.append(f"not recovered in time: {self._runs()} {self._said(victim)}")
-                break
-            time.sleep(0.05)
+
+        def recovered() -> bool:
+            assert victim.exit_status() is None, "it has ended"
+            return all(run["status"] in ENDED for run in self._runs() if run["name"] in owned)
+
+        try:
+            wait_until(recovered, DEADLINE_S)
+        except AssertionError:
+            self.outcome.wrong.append(f"not recovered in time: {self._runs()} {self._said(victim)}")
         victim.end()
 
     # -- looking ----------------------------------------------------------------------------------------------------

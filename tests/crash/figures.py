@@ -15,12 +15,14 @@ import time
 from typing import Any
 
 from crash.episode import ENDED, Episode
+from polling import wait_until
 from server.process import ServerProcess
 
 RECORDS = 1_000_000
 PROGRAM = """
 import math, os, random, signal, sys, time
 import steplog
+from polling import wait_until
 run = steplog.init("team", os.environ["PROJECT"], "run0")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -31,8 +33,7 @@ for step in range(int(sys.argv[1]) // 8):
         run.log(name, math.exp(-step / 50_000) + 0.1 * source.gauss(0, 1) + index, step)
     if step % 2000 == 1999:
         time.sleep(0.05)
-while run.stats().durable < int(sys.argv[1]):
-    time.sleep(0.05)
+wait_until(lambda: run.stats().durable >= int(sys.argv[1]), 600)
 print(run.stats().pending, sum(run.stats().dropped.values()), flush=True)
 sys.stdin.readline()
 """
@@ -77,8 +78,7 @@ class Figures(Episode):
         network.state = "up"
         began = time.monotonic()
         self._start(network, "recover", "last", None)
-        while not any(run["name"] == "run0" and run["status"] in ENDED for run in self._runs()):
-            time.sleep(0.02)
+        wait_until(lambda: any(run["name"] == "run0" and run["status"] in ENDED for run in self._runs()), 600)
         return time.monotonic() - began
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from crash.calls import call, compare
 from crash.episode import Episode, Victim
 from journal.spooled import Found, read_all
+from polling import wait_until
 from server.process import ServerProcess
 from steplog.journal.directories import JournalRoots, host_id
 from steplog.journal.files import Files
@@ -62,10 +63,8 @@ def mounted(image: Path, at: Path) -> Iterator[Path]:
     try:
         yield at
     finally:
-        for _ in range(50):
-            if subprocess.run(["umount", str(at)], capture_output=True, check=False).returncode == 0:
-                break
-            time.sleep(0.1)
+        umount = ["umount", str(at)]
+        wait_until(lambda: subprocess.run(umount, capture_output=True, check=False).returncode == 0, 5.0)
 
 
 @dataclass

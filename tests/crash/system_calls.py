@@ -14,7 +14,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from typing import Any
 from crash.calls import totals
 from crash.episode import DEADLINE_S, Episode, Outcome, Victim
 from crash.network import Network
+from polling import wait_until
 from server.process import ServerProcess
 
 CALLS = [
@@ -133,15 +133,15 @@ class SmallRuns(Episode):
 
     @staticmethod
     def _wait_until_traced(pid: int) -> None:
-        end = time.monotonic() + ATTACH_S
-        while time.monotonic() < end:
-            with contextlib.suppress(FileNotFoundError):  # a thread that has ended; or all of them, killed already
+        def traced() -> bool:
+            try:
                 threads = [Path(f"/proc/{pid}/task/{thread}/status") for thread in os.listdir(f"/proc/{pid}/task")]
                 told = [status.read_text() for status in threads]
-                if all("TracerPid:\t0\n" not in text or "State:\tZ" in text for text in told):
-                    return
-            time.sleep(0.005)
-        raise AssertionError("strace does not attach")
+            except FileNotFoundError:  # a thread that has ended; or all of them, killed already
+                return False
+            return all("TracerPid:\t0\n" not in text or "State:\tZ" in text for text in told)
+
+        wait_until(traced, ATTACH_S, lambda: "strace does not attach")
 
 
 def sample(roots: list[tuple[str, int]], count: int, source: random.Random) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ it gets a line. ``recover`` makes a run of its own, whose agent adopts what is t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -20,6 +21,7 @@ from crash.calls import THREADS, call
 from crash.ledger import PHASES, Ledger
 from crash.phases import Steer, watch
 from crash.planted import plant
+from polling import wait_until
 
 CALLS_A_NAP = 16
 NAP_S = float(os.environ.get("NAP_S", "0.015"))
@@ -81,9 +83,8 @@ def small(run: Any, ledger: Ledger) -> None:
         if dropped["memory full"]:
             ledger.unsure(0, number)
         ledger.returned(0, number + 1)
-    end = time.monotonic() + LIFE_MAX_S
-    while run.stats().durable < SMALL_CALLS and time.monotonic() < end:
-        time.sleep(0.02)
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: run.stats().durable >= SMALL_CALLS, LIFE_MAX_S)
     print("spooled", flush=True)
     sys.stdin.readline()
     run.flush(LIFE_MAX_S)

@@ -14,6 +14,7 @@ import pytest
 from apart import apart
 from delivery.held import DEADLINE_S, Held, Owned, fast, started
 from delivery.parts import Book, Line
+from polling import wait_until
 from steplog.delivery.agent import Agent
 from steplog.delivery.backlog import SLOTS_MAX
 from steplog.delivery.outbox import DeliveryOptions
@@ -82,12 +83,15 @@ def test_a_writer_is_kept_each_spool_interval_where_that_is_short():
 def test_a_stock_server_gets_as_many_requests_at_once_as_it_may():
     line = Line(Book().write(400, tuple("abcdefgh")), batch=False, lanes=4)
     inside, most, lock = [0], [0], threading.Lock()
+    together = threading.Event()
 
     def script(request):
         with lock:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
-        threading.Event().wait(0.002)
+        if inside[0] >= 2:
+            together.set()
+        together.wait(DEADLINE_S / 2)
         with lock:
             inside[0] -= 1
 
@@ -147,9 +151,10 @@ def test_a_lane_that_gets_its_thread_while_the_first_one_serves_it_has_one_reque
     agent.wake()
     assert held_up.wait(DEADLINE_S)  # by the first thread, since lane 2 has none yet
     for _ in range(20):
+        arrived = len(line.values())
         book.write(2, ("a", "b"))
         agent.wake()
-        threading.Event().wait(0.02)
+        wait_until(lambda arrived=arrived: len(line.values()) > arrived)  # on the lane with a thread of its own
     assert len(sent) == 1
     hold.set()
     book.write(1, ("c",))

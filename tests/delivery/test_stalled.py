@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.oracle import wait_until
+from polling import wait_until
 from steplog.delivery.agent import Agent
 from steplog.delivery.lease import Lease
 from steplog.delivery.outbox import DeliveryOptions

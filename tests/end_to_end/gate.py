@@ -23,7 +23,6 @@ import contextlib
 import socket
 import struct
 import threading
-import time
 from types import TracebackType
 
 DRIP_S = 0.5
@@ -85,7 +84,7 @@ class Gate:
     def _accept(self) -> None:
         while not self._closed.is_set():
             if self.mode == "lost":
-                time.sleep(_POLL_S)
+                self._closed.wait(_POLL_S)
                 continue
             with contextlib.suppress(TimeoutError):
                 near, _ = self._listener.accept()

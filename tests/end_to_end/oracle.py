@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from polling import wait_until
 from steplog.server import queries
 
 DEADLINE_S = 20.0
-POLL_S = 0.02
 _RUNS = "FROM runs r JOIN projects p ON r.project = p.id WHERE p.slug = ? ORDER BY r.id"
 
 
@@ -80,15 +78,7 @@ class Oracle:
 
     def wait_for_points(self, name: str, points: int) -> None:
         """Return when the run holds that many."""
-        wait_until(lambda: self.run(name).points >= points)
-
-
-def wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> None:
-    """Return when ``condition()`` holds; fail when it does not by the deadline."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"it does not come to hold within {deadline_s:g} s"
-        time.sleep(POLL_S)
+        wait_until(lambda: self.run(name).points >= points, DEADLINE_S)
 
 
 def _plain(value: Any) -> Any:

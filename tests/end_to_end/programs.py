@@ -21,6 +21,7 @@ from end_to_end.oracle import Oracle
 from server.process import KEY, SOURCES, ServerProcess
 
 DEADLINE_S = 60.0
+TESTS = Path(__file__).parents[1]
 _projects = count(1)
 # A fork beside threads makes CPython warn; the design leaves the threads alone on purpose.
 FORK_WARNING = "ignore:This process:DeprecationWarning"
@@ -55,7 +56,7 @@ class Host:
         self.project = f"p{next(_projects)}"
         self.oracle = Oracle(server.database, self.project) if server is not None else None
         self.environment = os.environ | {
-            "PYTHONPATH": str(SOURCES),
+            "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}",
             "STEPLOG_DIR": str(self.state),
             "STEPLOG_URL": url or (server.url if server is not None else ""),
             "STEPLOG_API_KEY": KEY,

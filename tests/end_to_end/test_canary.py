@@ -26,6 +26,7 @@ QUICK = {"STEPLOG_FINISH_TIMEOUT_S": "0.5", "STEPLOG_SPOOL_INTERVAL_S": "0.2", "
 LIFE = """
 import logging, multiprocessing, pickle, traceback
 import steplog
+from polling import wait_until
 from steplog.settings import resolve
 
 logging.basicConfig(level=logging.DEBUG)
@@ -73,7 +74,7 @@ if __name__ == "__main__":
             pickle.dumps(thing)
         except Exception as error:
             shown(error)
-    time.sleep(0.5)  # two spool intervals
+    wait_until(lambda: not run.stats().pending or run.stats().spool_bytes)
     print("looked at", flush=True)
     while sys.stdin.readline() != "end\\n":
         pass
@@ -202,7 +203,7 @@ def test_login_keeps_the_key_in_its_own_file_and_nowhere_else(tmp_path: Path, kn
         print(account, repr(steplog.login()))
         run = begin()
         run.log("loss", 0.5)
-        time.sleep(0.5)
+        assert run.flush(20)
         os.kill(os.getpid(), signal.SIGKILL)
         """,
         STEPLOG_API_KEY="",

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from end_to_end.gate import Gate
-from end_to_end.oracle import wait_until
 from end_to_end.programs import Host, ended, go_on, line
+from polling import wait_until
 from server.process import ServerProcess
 
 SPARE_S = 0.5
@@ -248,13 +248,14 @@ def test_the_interpreter_leaves_a_silent_server_after_five_seconds_more(behind: 
     """Though it may wait for a minute: once nothing was heard for ten seconds, the data is as safe as it gets."""
     program = behind.start(f"""
         import atexit
+        from polling import wait_until
         atexit.register(print, "left", flush=True)
         run = begin()
         print("ready", flush=True)
         sys.stdin.readline()
         run.log("loss", 0.5)
-        while {silent_before} and run._opened.process.agent.progress(run._opened.lease).silent_s < 10:
-            time.sleep(0.01)
+        silent_s = lambda: run._opened.process.agent.progress(run._opened.lease).silent_s
+        wait_until(lambda: not {silent_before} or silent_s() >= 10)
         print("leaves", flush=True)
     """)
     assert line(program) == "ready"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from end_to_end import workload
-from end_to_end.oracle import wait_until
 from end_to_end.programs import Host, ended, line
 from end_to_end.workload import Ledger, check, check_steps
+from polling import wait_until
 from server.process import ServerProcess, lasting_port
 
 WORKLOAD = Path(workload.__file__)

@@ -28,6 +28,7 @@ VICTIM = f"""
 import base64, mmap, random, struct
 sys.path.insert(0, {str(TESTS)!r})
 from journal.tracing import AtBytecode
+from polling import wait_until
 from steplog.journal.spooling import Spooling
 from steplog.lifecycle.open_run import open_runs
 
@@ -57,8 +58,7 @@ sys.stdin.readline()
 end = time.monotonic() + 40
 number = 0
 while time.monotonic() < end:
-    while pool.measure() > {MEMORY_BYTES} * 9 // 10:
-        time.sleep(0.002)
+    wait_until(lambda: pool.measure() <= {MEMORY_BYTES} * 9 // 10)
     for _ in range(20):
         value, before = f"{{number}} {{base64.b64encode(source.randbytes(300)).decode()}}", dict(dropped)
         run.log("loss", value, number)

@@ -11,13 +11,13 @@ from pathlib import Path
 from end_to_end.programs import Host, ended, go_on, line
 
 LEAVES = """
+from polling import wait_until
 run = begin()
 print(run.uuid, flush=True)
 sys.stdin.readline()
 for number in range(1000):
     run.log("loss", number)
-while run.stats().durable < 1000:
-    time.sleep(0.02)
+wait_until(lambda: run.stats().durable >= 1000)
 print("on disk", flush=True)
 sys.stdin.readline()
 os._exit(9)
@@ -38,7 +38,11 @@ def test_what_another_host_left_on_a_shared_disk_goes_once_and_only_by_the_name_
     assert shown["why"].startswith("other host 11111111…: ")
     assert host.run("-m", "steplog", "sync").out == "nothing waits on this machine\n"
     assert host.run("-m", "steplog", "clean", "run", "--yes").code == 1
-    assert host.run("begin('next')\ntime.sleep(2.5)").code == 0  # two looks at what the dead have left
+    with host.start("begin('next')\nsys.stdin.read()") as looks:  # twice at what the dead have left
+        for dead in ("dead", "dead too"):
+            assert host.run("run = begin()\nrun.log('loss', 1.0)\nos._exit(9)", name=dead).code == 9
+            host.server.wait_for(dead, "CRASHED")
+        assert ended(looks).code == 0
     assert (
         host.run(
             f"import steplog\ntry: list(steplog.sync({shown['id']!r}, offline=False))\nexcept ValueError: print(1)"

@@ -160,7 +160,7 @@ def test_a_run_whose_owner_was_killed_is_running_while_a_child_of_it_lives_and_t
             os._exit(0)
         os.read(reading, 1)
         print("ready", flush=True)
-        time.sleep(60)
+        signal.pause()
     """)
     assert line(owner) == "ready"
     owner.kill()
@@ -216,7 +216,7 @@ def test_a_living_process_that_has_the_pid_of_a_dead_owner_keeps_nothing_from_be
         run.log("loss", 1.0)
         run.flush()
         print(os.getpid(), flush=True)
-        time.sleep(60)
+        signal.pause()
     """)
     dead, living = (host.start(source, name=name, under=under) for name in ("dead", "living"))
     assert line(dead) == line(living) == "1"
@@ -229,7 +229,7 @@ def test_a_living_process_that_has_the_pid_of_a_dead_owner_keeps_nothing_from_be
 
 
 def test_a_killed_run_is_resumed_by_a_new_owner(host: Host):
-    killed = host.start("run = begin()\nrun.log('loss', 1.0)\nprint(run.uuid, flush=True)\ntime.sleep(60)")
+    killed = host.start("run = begin()\nrun.log('loss', 1.0)\nprint(run.uuid, flush=True)\nsignal.pause()")
     uuid = line(killed)
     killed.send_signal(signal.SIGKILL)
     ended(killed)

@@ -58,6 +58,7 @@ def test_when_memory_and_disk_are_full_what_on_full_says_goes_and_is_counted(
         program = host.start(
             """
             import random
+            from polling import wait_until
             from steplog.lifecycle.open_run import open_runs
             run = begin()
             pool = open_runs()[0].opened.writer.pool
@@ -67,8 +68,7 @@ def test_when_memory_and_disk_are_full_what_on_full_says_goes_and_is_counted(
             sys.stdin.readline()
             number, full = 1, os.environ["STEPLOG_ON_FULL"] == "drop_newest"
             while number < 400_000:
-                while not full and pool.measure() > 3_600_000:
-                    time.sleep(0.01)
+                wait_until(lambda: full or pool.measure() <= 3_600_000)
                 for _ in range(1000):
                     run.log("loss", random.random(), number)
                     number += 1

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.oracle import wait_until
 from end_to_end.programs import Host, ended, go_on, line
+from polling import wait_until
 from steplog.journal import compiled
 
 INIT = "import steplog\nrun = steplog.init()\nrun.log('loss', 0.5)\nrun.finish()\n"

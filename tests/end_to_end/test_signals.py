@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.oracle import wait_until
 from end_to_end.programs import Done, Host, ended, go_on, line
+from polling import wait_until
 
 READY = """
 run = begin()
@@ -129,7 +129,7 @@ def test_a_signal_that_reaches_a_forked_child_kills_the_child_alone(host: Host):
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
             run.log("loss", 2.0)
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(10)
+            signal.pause()
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
         run.log("loss", 3.0)
     """)

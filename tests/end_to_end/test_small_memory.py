@@ -34,6 +34,7 @@ sys.stdin.readline()
 LOGS_HARD = f"""
 from steplog.journal.memory import used_bytes
 from pathlib import Path
+from polling import wait_until
 memory = Path(os.environ["STEPLOG_MEMORY_DIR"])
 run = begin()
 print("ready", flush=True)
@@ -51,12 +52,14 @@ for child in range({WORKERS}):
         sys.exit(0)  # one that comes so late that memory is full goes over the disk, and would lose its last second
     children.append(pid)
 os.close(writing)
-while children:
+def all_ended():
+    global children, most
     most = max(most, used_bytes(memory))
     pid, code = os.waitpid(children[0], os.WNOHANG)
     assert code == 0
     children = children[1:] if pid else children
-    time.sleep(0.005)
+    return not children
+wait_until(all_ended, 60)
 with os.fdopen(reading) as said:
     print(most, sum(map(int, said)), flush=True)
 sys.stdin.readline()

@@ -18,8 +18,9 @@ import pytest
 
 import steplog
 from apart import apart
-from end_to_end.oracle import Oracle, wait_until
+from end_to_end.oracle import Oracle
 from end_to_end.programs import Host
+from polling import wait_until
 from steplog.journal import manifest as manifests
 from steplog.journal.manifest import Manifest
 from steplog.journal.spooling import Disk

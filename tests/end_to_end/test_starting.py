@@ -302,7 +302,12 @@ def _host_of(host: Host) -> str:
 
 
 def test_superseded_runs_leave_nothing_on_this_machine(host: Host):
-    done = host.run("for number in range(4):\n    begin(f'run {number}').log('loss', 1.0)\n    time.sleep(0.2)")
+    done = host.run("""
+        for number in range(4):
+            run = begin(f"run {number}")
+            run.log("loss", 1.0)
+            assert run.flush(20)
+    """)
     assert done.code == 0
     assert [row.status for row in host.server.runs()] == ["FAILED"] * 3 + ["COMPLETED"]
     assert host.manifests() == []

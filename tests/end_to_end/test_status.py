@@ -34,7 +34,7 @@ WAYS = {
         "sys.excepthook = lambda *error: print('mourned', error[0].__name__)\n1 / 0",
         "CRASHED",
     ),
-    "KeyboardInterrupt": ("os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)", "CRASHED"),
+    "KeyboardInterrupt": ("os.kill(os.getpid(), signal.SIGINT)\nsignal.pause()", "CRASHED"),
     "an exception in a thread": (
         "threading.excepthook = lambda error: print(error.exc_type.__name__)\n"
         "thread = threading.Thread(target=lambda: 1 / 0)\nthread.start()\nthread.join()",
@@ -128,7 +128,7 @@ SHOWN = "\nrun = begin()\nsys.last_value = sys.last_exc = ValueError('shown')"
 def test_a_keyboard_interrupt_shows_in_the_exit_code_whatever_runs_after_it(host: Host):
     """Each exec of a text makes the interpreter forget it, and the exit code was 1 where our threads imported late."""
     execs = "if run:\n    import atexit\n    atexit.register(lambda: exec('pass'))\n"
-    done, without = with_and_without(host, execs + "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)")
+    done, without = with_and_without(host, execs + "os.kill(os.getpid(), signal.SIGINT)\nsignal.pause()")
     assert done.code == without.code == -signal.SIGINT
 
 

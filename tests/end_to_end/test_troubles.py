@@ -13,7 +13,7 @@ import pytest
 import steplog
 from apart import apart
 from end_to_end.fake import FakeServer
-from end_to_end.oracle import wait_until
+from polling import wait_until
 from steplog.network import keys
 from steplog.secret import Secret
 from steplog.testing.memory_server import Fault

@@ -61,12 +61,13 @@ def test_without_shared_memory_a_child_of_multiprocessing_loses_nothing_at_its_e
 def test_without_shared_memory_a_child_that_leaves_by_exit_loses_at_most_its_last_interval(host: Host):
     done = host.run(
         """
+        from polling import wait_until
         run = begin()
         pid = os.fork()
         if pid == 0:
             for number in range(1000):
                 run.log("early", number)
-            time.sleep(1.5)  # an interval is one second
+            wait_until(lambda: run.stats().durable >= 1000, 1.5)  # an interval is one second
             run.log("late", 1.0)
             os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0
@@ -81,19 +82,22 @@ def test_without_shared_memory_a_child_that_leaves_by_exit_loses_at_most_its_las
 def test_without_shared_memory_a_child_outlives_its_parent_and_delivers_what_is_left(host: Host):
     done = host.run(
         """
+        from polling import wait_until
         run = begin()
         reading, writing = os.pipe()
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             for number in range(1000):
                 run.log("child", number)
+            os.write(writing, b"1")
             os.close(writing)
-            os.read(reading, 1)  # until the parent is dead
+            wait_until(lambda: os.getppid() != parent)
             deadline = time.monotonic() + 30
             while not run.flush(1) and time.monotonic() < deadline:
                 pass
             sys.exit(0)
-        time.sleep(0.5)
+        os.read(reading, 1)
         os.kill(os.getpid(), signal.SIGKILL)
         """,
         **NO_MEMORY,
@@ -137,17 +141,16 @@ def test_without_shared_memory_a_long_lived_child_is_delivered_while_it_logs_and
     done = host.run(
         """
         from pathlib import Path
+        from polling import wait_until
         run = begin()
         pid = os.fork()
         if pid == 0:
             for number in range(3000):
                 run.log("child", number)
-                time.sleep(0.001)
+                if number % 1000 == 999:
+                    wait_until(lambda: run.stats().durable > number, 20)
             assert run.flush(20)
-            deadline = time.monotonic() + 20
-            while list(Path(os.environ["STEPLOG_DIR"]).glob("*/*/*.spool")) and time.monotonic() < deadline:
-                time.sleep(0.1)
-            assert time.monotonic() < deadline
+            wait_until(lambda: not list(Path(os.environ["STEPLOG_DIR"]).glob("*/*/*.spool")), 20)
             run.log("child", 3000)
             sys.exit(0)
         assert os.waitpid(pid, 0)[1] == 0
@@ -163,6 +166,7 @@ def test_without_shared_memory_a_long_lived_child_is_delivered_while_it_logs_and
 def test_without_shared_memory_what_a_killed_child_had_on_disk_is_delivered_once_though_the_server_was_away(host: Host):
     with host.start(
         """
+        from polling import wait_until
         run = begin()
         print("ready", flush=True)
         sys.stdin.readline()
@@ -170,7 +174,7 @@ def test_without_shared_memory_what_a_killed_child_had_on_disk_is_delivered_once
         if pid == 0:
             for number in range(1000):
                 run.log("child", number)
-            time.sleep(2)
+            wait_until(lambda: run.stats().durable >= 1000)
             os.kill(os.getpid(), signal.SIGKILL)
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL
         print("killed", flush=True)
@@ -192,6 +196,7 @@ def test_without_shared_memory_what_a_killed_child_had_on_disk_is_delivered_once
 def test_without_shared_memory_a_child_that_has_become_the_agent_leaves_nothing_behind_in_its_memory(host: Host):
     done = host.run(
         """
+        from polling import wait_until
         run = begin()
         reading, writing = os.pipe()
         pid = os.fork()
@@ -199,8 +204,7 @@ def test_without_shared_memory_a_child_that_has_become_the_agent_leaves_nothing_
             run.log("child", 0)
             os.close(writing)
             os.read(reading, 1)  # until the parent is dead
-            while run._opened.lease is None:
-                time.sleep(0.02)
+            wait_until(lambda: run._opened.lease is not None)
             for number in range(1, 1000):
                 run.log("child", number)
             sys.exit(0)

@@ -62,8 +62,8 @@ def log_calls(
 ) -> None:
     """Call after call, with what ``call_of`` gives, each noted once it has returned."""
     for number in range(most):
-        while too_fast() and not over.is_set():
-            time.sleep(0.0005)
+        while too_fast() and not over.wait(0.0005):
+            pass
         if over.is_set():
             return
         log(*call_of(f"thread {thread}", number))
@@ -75,7 +75,7 @@ def keep(writer: OpenWriter, over: threading.Event) -> None:
     while not over.is_set():
         writer.maintain()
         writer.follow()
-        time.sleep(0.001)
+        over.wait(0.001)
 
 
 class LoggingProcess:

@@ -87,12 +87,12 @@ class Storm:
         while not self.over.is_set():
             for _ in range(20):
                 self.call(ledger)
-            time.sleep(0.002)  # the storm is over the main thread
+            self.over.wait(0.002)  # the storm is over the main thread
 
     def keep(self) -> None:
         while not self.over.is_set():
             self.round()
-            time.sleep(0.002)
+            self.over.wait(0.002)
 
     def round(self) -> int:
         self.writer.prepare()

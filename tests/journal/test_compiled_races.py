@@ -54,9 +54,9 @@ def test_a_call_is_recorded_or_refused_never_both_while_another_thread_ends_and_
     def toggle() -> None:
         while not stop.is_set():
             writer.end(lambda name, value, step: refused.append(step))
-            time.sleep(0.0002)
+            stop.wait(0.0002)
             writer.reopen()
-            time.sleep(0.0002)
+            stop.wait(0.0002)
             turns[0] += 1
 
     thread = threading.Thread(target=toggle)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 
+from polling import wait_until
 from steplog.file_lock import FileLock
 from steplog.journal.directories import JournalRoots, new_id
 from steplog.lifecycle.process import claim_in_time
@@ -46,9 +47,7 @@ def test_a_disk_that_stalls_is_done_without_and_what_it_gives_later_is_given_bac
     assert (paths.on_disk, lock is not None, paths.lock.parent) == (False, True, paths.memory)
     assert "steplog goes without a disk: it does not answer within 0.2 s." in caplog.text
     roots.answers.set()
-    while not roots.given or FileLock.is_free(paths.spool / "lock") is False:
-        assert time.monotonic() - began < DEADLINE_S
-        time.sleep(0.01)
+    wait_until(lambda: roots.given and FileLock.is_free(paths.spool / "lock") is not False, DEADLINE_S)
 
 
 def test_attach_joins_as_worker_while_the_disk_stalls(roots: SlowPlaces):

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from polling import wait_until
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DEADLINE_S = 60.0
 ARGUMENTS = [
@@ -169,12 +171,14 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, condition: str) -> None:
-        """Wait until a script in the page returns something true."""
-        end = time.monotonic() + DEADLINE_S
+        """Return when a script in the page gives something true."""
         # What is not there yet raises, in a page that is still loading.
-        while not self.run(f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"):
-            assert time.monotonic() < end, (condition, self.run("document.body?.innerText"), self.complaints)
-            time.sleep(0.02)
+        script = f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"
+        wait_until(
+            lambda: self.run(script),
+            DEADLINE_S,
+            lambda: (condition, self.run("document.body?.innerText"), self.complaints),
+        )
 
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
         """Set the viewport and the colour scheme."""

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -110,11 +109,3 @@ class ServerProcess:
     def send(self, run: str, batch: Range) -> requests.Response:
         """Deliver a range."""
         return self.ask("POST", f"{run}metrics/batch/", data=encode(batch), headers=BATCH_HEADERS)
-
-
-def wait_until(condition: Any, deadline_s: float = DEADLINE_S) -> None:
-    """Wait until ``condition()`` is true; fail at the deadline."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "the deadline has passed"
-        time.sleep(0.005)

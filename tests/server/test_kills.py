@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from polling import wait_until
 from server.batches import range_of
-from server.process import BATCH_HEADERS, KEY, ServerProcess, wait_until
+from server.process import BATCH_HEADERS, KEY, ServerProcess
 from steplog.journal.range import encode
 from steplog.server.chunk import POINTS_MAX
 

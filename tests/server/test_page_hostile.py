@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from polling import wait_until
 from server.batches import range_of
 from server.looking import CARDS, DRAWN, address, new_run, project
-from server.process import wait_until
 
 UNSEEN = re.compile(r"[\0-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
