@@ -72,7 +72,7 @@ def test_a_lock_has_one_holder_within_a_process_and_between_processes(path):
     assert not taken(path)
 
 
-def test_releasing_twice_is_harmless_also_when_somebody_else_has_the_descriptor_by_then(path):
+def test_releasing_twice_is_harmless_even_if_the_descriptor_is_in_use_again(path):
     lock = FileLock.take(path)
     assert lock is not None
     lock.release()
@@ -111,7 +111,7 @@ def test_a_forked_child_that_closes_its_copy_does_not_free_the_parents_lock(path
 
 
 @pytest.mark.parametrize("closes", [True, False])
-def test_a_child_that_outlives_its_parent_does_not_hold_the_lock_once_it_has_closed_it(path, closes):
+def test_a_child_that_outlives_its_parent_holds_the_lock_only_until_it_closes_it(path, closes):
     """And it does hold it as long as it has one, which is why every child of ours closes them all."""
     reading, writing = os.pipe()
 

@@ -21,6 +21,7 @@ SRC = ROOT / "src" / "steplog"
 LINES_MAX = 500
 TEST_LINES_MAX = 600  # a list of cases is read from one end to the other, not held in mind
 FUNCTION_LINES_MAX = 60
+TEST_NAME_MAX = 80
 
 # What a folder or a module may import of steplog, itself aside; lowest first, and arrows point down.
 # A name covers what is in it, but not what has a line of its own. "<public>" is the package's public names.
@@ -308,6 +309,16 @@ def test_names_say_what_a_thing_does(file):
     }
     vague = sorted(filter(VAGUE.search, made | defined(tree) | {file.stem}))
     assert not vague, f"say what it does instead: {vague}"
+
+
+def test_the_name_of_a_test_is_a_sentence_of_at_most_80_characters():
+    names = [
+        node.name
+        for file in PYTHON
+        for node in ast.walk(tree_of(file))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
+    ]
+    assert not [name for name in names if len(name) > TEST_NAME_MAX], "say what holds in fewer words"
 
 
 @pytest.mark.parametrize("file", PYTHON, ids=name_of)

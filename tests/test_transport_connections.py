@@ -42,7 +42,7 @@ def test_exchanges_one_after_the_other_share_a_connection():
         transport.close()
 
 
-def test_many_threads_share_a_transport_and_no_more_connections_are_kept_than_asked_for():
+def test_threads_share_a_transport_that_keeps_no_more_connections_than_asked_for():
     with HostileServer(ok) as server:
         transport = HTTPTransport(server.url, lambda: None, connections_max=2)
         together = threading.Barrier(6)

@@ -189,7 +189,7 @@ def test_connecting_takes_no_longer_than_the_exchange_whatever_its_own_deadline(
 class TestName:
     """Names, resolved by a function of the standard library that nothing can interrupt."""
 
-    def test_a_resolver_that_hangs_is_left_at_the_deadline_and_holds_one_thread_however_often(self, monkeypatch):
+    def test_a_resolver_that_hangs_is_left_at_the_deadline_and_holds_only_one_thread(self, monkeypatch):
         release = threading.Event()
         calls = []
 

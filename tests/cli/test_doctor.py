@@ -71,7 +71,7 @@ def test_a_server_on_this_machine_is_found_where_nothing_is_configured(tmp_path,
     assert "found on this machine" in found["key"]["words"]
 
 
-def test_a_spool_that_cannot_be_written_is_wrong_and_memory_that_cannot_be_used_is_a_note(server, steplog, monkeypatch):
+def test_a_spool_that_cannot_be_written_is_bad_and_memory_that_cannot_be_is_a_note(server, steplog, monkeypatch):
     monkeypatch.setenv("STEPLOG_MEMORY_DIR", "/proc/nothing")
     (found := checks(steplog("doctor", "--json", url=server.url)))
     assert found["shared memory"]["state"] == "note"

@@ -92,7 +92,7 @@ def test_clean_asks_before_it_removes_what_is_not_delivered(tmp_path: Path):
     assert (done.exit_code, done.output) == (0, "nothing waits on this machine\n")
 
 
-def test_the_bar_on_a_terminal_is_gone_before_a_line_is_printed_and_comes_again_for_the_next_run():
+def test_the_bar_is_gone_before_a_line_is_printed_and_is_back_for_the_next_run():
     """It took the line that was printed below it along."""
     terminal = io.StringIO()
     bar = _ProgressBar(Console(file=terminal, force_terminal=True, width=80))

@@ -77,7 +77,7 @@ def changed(trace: Path, below: Path) -> Counter[tuple[str, str]]:
     return found
 
 
-def test_a_run_whose_server_keeps_up_writes_its_manifest_its_lock_and_their_directories(
+def test_while_the_server_keeps_up_a_run_writes_its_manifest_lock_and_directories(
     server: ServerProcess, tmp_path: Path
 ):
     trace, state = tmp_path / "trace", tmp_path / "state"

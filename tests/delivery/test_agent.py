@@ -83,7 +83,7 @@ class Hanging(MemoryServer):
 
 
 @apart
-def test_an_exchange_that_hangs_gives_way_to_a_run_of_another_server_that_somebody_waits_for():
+def test_an_exchange_that_hangs_gives_way_to_an_awaited_run_of_another_server():
     """One server that answered nothing kept the sender from all others for the time of an exchange, again and again."""
     hanging = Hanging()
     held_up, line = Line(Book().write(1), server=hanging), Line(Book().write(1))
@@ -141,7 +141,7 @@ def test_the_first_ctrl_c_ends_the_waiting():
     ],
 )
 @apart
-def test_whatever_is_raised_in_an_exchange_is_counted_and_said_once_and_the_thread_goes_on(error, caplog):
+def test_what_is_raised_in_an_exchange_is_counted_said_once_and_the_thread_goes_on(error, caplog):
     line = Line(Book().write(10))
     left = [1, 2, 3]
 

@@ -131,7 +131,7 @@ def test_a_stock_server_gets_no_more_threads_than_there_are_names():
 
 
 @apart
-def test_a_lane_that_gets_its_thread_while_the_first_one_serves_it_has_one_request_at_a_time():
+def test_a_lane_that_gets_its_own_thread_late_has_one_request_at_a_time():
     """Both sent the same record, and what came after it was taken off the lane unsent."""
     line = Line(Book(), batch=False, lanes=8)
     sent, hold, held_up = [], threading.Event(), threading.Event()

@@ -125,7 +125,7 @@ def test_that_a_run_is_about_to_be_made_is_written_down_before_the_request_leave
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503, 302, 200])
 @pytest.mark.parametrize("namespace", ["me", ""])
-def test_a_server_that_refuses_for_an_hour_is_not_hammered_and_the_run_is_made_afterwards(status, namespace):
+def test_a_server_that_refuses_for_an_hour_is_asked_seldom_and_then_has_the_run(status, namespace):
     line = Unmade(namespace=namespace)
     line.server.script = lambda request: Fault(status, b'"no"') if line.now < 1000 + HOUR else None
     line.deliver(2 * HOUR)

@@ -39,7 +39,7 @@ def give_up(line: Line, book: Book, source: random.Random) -> None:
 
 @pytest.mark.parametrize("batch", [True, False], ids=["batch", "stock"])
 @pytest.mark.parametrize("seed", range(40))
-def test_whatever_is_given_up_whenever_each_record_counts_once_and_none_as_delivered_that_is_not(seed, batch):
+def test_each_record_counts_once_and_as_what_it_is_whatever_is_given_up_when(seed, batch):
     source = random.Random(seed)
     book = Book(size=1024).write(100, ("loss", "lr"))
     line = Line(book, batch=batch, lanes=LANES)

@@ -51,7 +51,7 @@ def test_after_a_range_no_look_is_of_use_before_the_next_records_are_old_enough(
     assert linger.look_at == 10.0
 
 
-def test_after_a_range_the_next_look_is_when_records_that_come_on_as_they_did_fill_one():
+def test_after_a_range_the_next_look_is_when_records_at_the_same_rate_fill_one():
     linger = Linger(0.5, FULL)
     linger.found_none(9.0)
     linger.ready_at(9.25, 0, FULL // 2)
@@ -92,7 +92,7 @@ def test_a_loop_that_logs_on_has_one_look_for_each_request():
     assert len(line.sent) <= 60 / 0.5 + 10
 
 
-def test_a_sender_that_is_woken_since_there_is_more_than_was_to_be_expected_looks_again():
+def test_a_sender_that_is_woken_for_more_records_than_expected_looks_again():
     line = Line(Book(size=4 * 1024 * 1024).write(10), batch_age_s=100.0)
     while not line.step():
         line.now += 1.0

@@ -108,7 +108,7 @@ def test_sent_is_stored_before_the_request_leaves():
     assert cursor.load(book.cursor).stock
 
 
-def test_a_record_that_goes_again_after_a_lost_answer_counts_as_ambiguous_once_however_often():
+def test_a_record_sent_again_after_lost_answers_counts_as_ambiguous_once():
     """It counted each time, and the report said more than there were."""
     book = Book().write(3)
     line = stock(book, lanes=1)
@@ -227,7 +227,7 @@ def test_a_restart_in_the_middle_of_the_window_sends_only_what_is_not_settled():
         assert sorted(line.values()) == list(range(1, 61))
 
 
-def test_holes_and_tombstones_are_passed_over_and_the_holes_counted_once_however_often_it_restarts():
+def test_holes_and_tombstones_are_skipped_and_holes_counted_once_over_restarts():
     book = Book().write(2).leave_a_hole().write(2).leave_a_hole().write(1)
     book.living = False
     line = stock(book, lanes=1)
@@ -322,7 +322,7 @@ def test_positions_that_an_earlier_agent_settled_are_moved_over_once():
 
 
 @pytest.mark.parametrize("ends", ["accepted", "the connection was lost", Answer(400, b"{}"), Answer(500, b"{}")])
-def test_what_was_given_up_is_passed_over_and_what_went_out_before_its_turn_counts_once(ends):
+def test_what_was_given_up_is_skipped_and_what_went_out_before_its_turn_counts_once(ends):
     book = Book(size=1024).write(200, names=("loss", "lr"))
     line = Line(book, batch=False, lanes=2)
     first = line.sender.next(line.now, 0)

@@ -12,7 +12,7 @@ from steplog.testing.memory_server import Fault, MemoryServer
 HOUR = 3600.0
 
 
-def test_the_status_comes_after_the_records_of_all_writers_that_were_written_before_the_end():
+def test_the_status_comes_after_all_records_that_any_writer_wrote_before_the_end():
     books = [Book(number).write(20) for number in range(3)]
     line = Line(*books)
     line.outbox.end_with("COMPLETED")
@@ -115,7 +115,7 @@ def test_a_server_that_turns_into_a_stock_one_is_served_one_by_one_from_the_mark
     assert book.journal.cursor.stock
 
 
-def test_a_writer_that_delivered_to_a_stock_server_never_turns_back_but_a_new_one_may():
+def test_a_writer_that_delivered_to_a_stock_server_never_batches_but_a_new_one_may():
     old, new = Book(0).write(3), Book(1).write(3)
     line = Line(old, new, batch=False, lanes=1)
     while old.journal.cursor.records < 2:

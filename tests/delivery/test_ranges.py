@@ -79,7 +79,7 @@ def test_a_server_that_takes_no_deflate_gets_the_range_as_it_is():
     assert line.deliver() == 1
 
 
-def test_a_range_begins_at_the_last_acknowledged_end_and_covers_what_carries_no_record():
+def test_a_range_begins_at_the_last_acknowledged_end_and_covers_empty_positions():
     book = Book().write(3)
     segment = book.writer.append.segment
     segment.write_tombstone(segment.claim())
@@ -103,7 +103,7 @@ def test_holes_of_a_dead_writer_are_passed_over_and_counted():
     assert (book.journal.cursor.records, book.journal.cursor.abandoned) == (4, 1)
 
 
-def test_records_wait_for_company_for_as_long_as_a_batch_may_be_old_unless_somebody_waits():
+def test_records_wait_for_others_up_to_the_age_of_a_batch_unless_somebody_waits():
     book = Book().write(1)
     stream = RangeStream(book.journal, (), 0.5, random.Random(0))
     assert stream.due_at(10.0, hurry=False) == 10.04  # how fast they come is not known yet
@@ -113,7 +113,7 @@ def test_records_wait_for_company_for_as_long_as_a_batch_may_be_old_unless_someb
     assert stream.due_at(10.1, hurry=True) == 10.1
 
 
-def test_a_record_waits_from_the_last_look_at_which_there_was_none_and_not_from_when_it_was_found():
+def test_a_record_waits_from_the_last_empty_look_and_not_from_when_it_was_found():
     book = Book()
     stream = RangeStream(book.journal, (), 0.5, random.Random(0))
     assert stream.due_at(10.0, hurry=False) is None
@@ -251,7 +251,7 @@ def test_a_range_whose_answer_was_lost_arrives_once():
 
 @pytest.mark.parametrize("count", [5, 3 * WINDOW])
 @pytest.mark.parametrize("again", [False, True], ids=["the same agent", "another agent"])
-def test_a_range_that_may_have_arrived_counts_as_ambiguous_where_the_server_turns_into_a_stock_one(count, again):
+def test_a_range_that_may_have_arrived_is_ambiguous_if_the_server_turns_stock(count, again):
     """No more than its first 4,096 records were counted."""
     line = Line(Book(size=1 << 20).write(count, tuple("abcdefgh")), lanes=8)
     line.server.faults.append(Fault.lost())
@@ -341,7 +341,7 @@ def test_a_run_whose_first_spool_file_is_missing_goes_on_with_the_next_one(tmp_p
 
 @pytest.mark.parametrize("ends", ["accepted", "not answered", "lost", 400, 413, 500])
 @pytest.mark.parametrize("beyond", [20, 150])
-def test_what_is_given_up_while_it_is_under_way_counts_as_delivered_once_it_is_and_does_not_go_again(ends, beyond):
+def test_what_is_given_up_under_way_counts_as_delivered_once_it_is_and_is_not_resent(ends, beyond):
     book = Book(size=1024).write(100)
     line = Line(book)
     due = line.sender.next(line.now)

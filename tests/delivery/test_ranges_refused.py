@@ -44,7 +44,7 @@ def test_many_that_are_refused_do_not_take_the_others_with_them():
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413, 415, 422, 302, 200])
-def test_while_everything_is_refused_nothing_is_set_aside_and_the_server_is_not_hammered(status):
+def test_while_everything_is_refused_nothing_is_set_aside_and_requests_are_few(status):
     line = Line(Book().write(100))
     end = line.now + HOUR
     line.server.script = lambda request: Fault(status, b"not for you") if line.now < end else None
@@ -76,7 +76,7 @@ def test_that_everything_is_refused_is_said_once_and_again_after_it_was_well(bat
     assert line.set_aside() == []
 
 
-def test_a_proxy_that_begins_to_refuse_in_the_middle_of_a_search_gets_nothing_set_aside():
+def test_a_proxy_that_begins_to_refuse_during_a_search_gets_nothing_set_aside():
     """What had passed before the trouble vouched for everything after it: good records were set aside."""
     line = Line(Book().write(64))
     line.poison(40)

@@ -246,7 +246,7 @@ def test_a_key_that_was_changed_is_found_and_tried_at_once():
     assert line.values() == [1]
 
 
-def test_a_key_that_is_refused_is_looked_for_again_at_intervals_and_nothing_is_dropped():
+def test_a_refused_key_is_looked_up_again_at_intervals_and_nothing_is_dropped():
     line = Line(Book().write(3))
     line.server.key = "new"
     line.deliver(3600)

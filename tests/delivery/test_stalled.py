@@ -187,7 +187,7 @@ def test_a_disk_that_does_not_let_go_of_a_run_lets_go_of_who_has_finished_it(pro
 
 
 @pytest.mark.slow
-def test_whichever_operation_hangs_a_run_that_is_finished_is_delivered_by_its_deadline(process: Process):
+def test_a_finished_run_is_delivered_by_its_deadline_whichever_operation_hangs(process: Process):
     """From the k-th operation of the disk on nothing comes back, while a record is refused and the run is finished."""
     process.server.refuses = lambda name, value: 400 if value == 1.0 else None
     for at in range(1, 100):
@@ -236,7 +236,7 @@ def test_records_on_a_disk_that_cannot_be_read_hold_up_their_own_run_alone(proce
     assert process.agent.faults == 0
 
 
-def test_finish_waits_for_a_disk_that_is_busy_to_see_what_a_worker_has_just_begun_to_write(process: Process):
+def test_finish_waits_for_a_busy_disk_to_see_what_a_worker_has_begun_to_write(process: Process):
     run = process.begin()
     run.log(0.0)
     assert run.flush()

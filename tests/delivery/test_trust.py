@@ -98,7 +98,7 @@ WRONG: dict[str, Callable[[Peer], object]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_whoever_stands_in_the_way_for_an_hour_acknowledges_nothing_and_is_not_hammered(
+def test_answers_that_are_not_the_servers_acknowledge_nothing_and_requests_are_few(
     wrong: str, caplog: pytest.LogCaptureFixture
 ):
     deferred_log.forget()

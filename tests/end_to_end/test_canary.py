@@ -177,7 +177,7 @@ def test_no_byte_shows_the_key_where_the_server_refuses_and_repeats_what_it_was_
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
-def test_no_byte_shows_the_key_while_the_run_waits_here_and_a_crash_that_names_it_is_kept(
+def test_no_byte_shows_the_key_while_a_run_waits_here_whose_crash_names_it(
     tmp_path: Path, knows: ServerProcess, mode: str
 ):
     with HostileServer(lambda peer: None) as away:

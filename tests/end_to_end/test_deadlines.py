@@ -204,7 +204,7 @@ BAD = ["late", "garbage", "headers", "cut", "deaf", "reset", "hold", "lost"]
 
 
 @pytest.mark.slow
-def test_through_a_network_that_does_everything_wrong_each_record_arrives_once_and_in_order(behind: Host, gate: Gate):
+def test_each_record_arrives_once_and_in_order_through_a_network_with_every_fault(behind: Host, gate: Gate):
     program = behind.start(
         """
         run = begin()

@@ -17,7 +17,7 @@ WORKLOAD = Path(workload.__file__)
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_metrics_arrive_once_though_their_process_is_killed_in_between(host: Host):
+def test_a_hundred_thousand_metrics_arrive_once_though_their_process_is_killed(host: Host):
     """Half of them by a process that SIGKILL ends; the next init on the machine adopts what it left."""
     first, second = Ledger(host.directory / "first"), Ledger(host.directory / "second")
     killed = host.start(WORKLOAD, str(host.directory / "first"), "4000000", name="killed")
@@ -100,7 +100,7 @@ def test_two_runs_of_a_process_keep_apart(host: Host):
     assert host.server.values("test", "more") == ["text"]
 
 
-def test_an_exception_in_a_with_block_goes_on_and_the_run_is_crashed_with_all_that_was_logged(host: Host):
+def test_an_exception_leaves_a_with_block_and_its_run_is_crashed_with_all_records(host: Host):
     done = host.run("""
         import steplog
         try:

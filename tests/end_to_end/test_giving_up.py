@@ -123,7 +123,7 @@ class Victim:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("steered", [True, False], ids=["in the middle of it", "at any moment"])
-def test_a_kill_while_the_oldest_is_given_up_leaves_a_suffix_and_the_exact_count_of_what_is_gone(
+def test_a_kill_while_the_oldest_is_given_up_leaves_a_suffix_and_an_exact_count(
     host: Host, server: ServerProcess, steered: bool
 ):
     source = random.Random()

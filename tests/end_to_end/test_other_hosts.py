@@ -24,7 +24,7 @@ os._exit(9)
 """
 
 
-def test_what_another_host_left_on_a_shared_disk_goes_once_and_only_by_the_name_of_the_run(host: Host):
+def test_what_another_host_left_on_a_shared_disk_is_sent_once_and_only_by_name(host: Host):
     with host.start(LEAVES) as program:
         line(program)
         with host.silence():

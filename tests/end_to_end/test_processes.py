@@ -147,7 +147,7 @@ def test_a_process_that_attaches_logs_and_flushes_and_does_not_decide_the_status
     assert host.server.run("run").status == "FAILED"
 
 
-def test_a_run_whose_owner_was_killed_is_running_while_a_child_of_it_lives_and_then_crashed(host: Host):
+def test_a_run_of_a_killed_owner_is_running_while_its_child_lives_and_then_crashed(host: Host):
     owner = host.start("""
         run = begin()
         reading, writing = os.pipe()
@@ -206,7 +206,7 @@ def test_a_suspended_owner_is_not_taken_for_dead_and_goes_on_where_it_was(host: 
     assert host.server.run("run").status == "COMPLETED"
 
 
-def test_a_living_process_that_has_the_pid_of_a_dead_owner_keeps_nothing_from_being_delivered(host: Host):
+def test_a_run_of_a_dead_owner_is_delivered_though_a_living_process_has_its_pid(host: Host):
     """In a namespace of its own each first program has the same pid."""
     under = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if subprocess.run([*under, "true"], capture_output=True, check=False).returncode:

@@ -130,7 +130,7 @@ begin("first").finish()
 """
 
 
-def test_a_run_that_begins_without_a_descriptor_goes_on_and_arrives_once_there_are_some(host: Host):
+def test_a_run_that_begins_without_a_free_descriptor_arrives_once_there_are_some(host: Host):
     done = host.run(
         f"""
         {EXHAUST.replace(chr(10), chr(10) + " " * 8)}
@@ -149,7 +149,7 @@ def test_a_run_that_begins_without_a_descriptor_goes_on_and_arrives_once_there_a
     assert sum(row.points for row in host.server.runs()) == 6000
 
 
-def test_a_child_that_is_forked_without_a_descriptor_counts_what_it_drops_and_says_so(host: Host):
+def test_a_child_forked_without_a_free_descriptor_counts_and_reports_its_drops(host: Host):
     done = host.run(
         f"""
         {EXHAUST.replace(chr(10), chr(10) + " " * 8)}

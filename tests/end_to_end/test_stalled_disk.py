@@ -102,9 +102,7 @@ def test_records_and_status_are_delivered_while_the_disk_stalls_and_finish_retur
 
 
 @apart
-def test_finish_returns_at_its_deadline_while_disk_and_server_stall_and_the_disk_has_the_status_then(
-    host: Host, held: Oracle
-):
+def test_finish_keeps_its_deadline_on_a_stalled_disk_that_gets_the_status_later(host: Host, held: Oracle):
     run, disk = begun(host)
     with silence(host):
         run.log("loss", 1.0)
@@ -125,7 +123,7 @@ def test_finish_returns_at_its_deadline_while_disk_and_server_stall_and_the_disk
 
 
 @apart
-def test_another_run_is_delivered_and_counted_while_the_manifest_of_one_waits_for_the_disk(host: Host, held: Oracle):
+def test_while_one_manifest_waits_for_the_disk_another_run_is_delivered_and_counted(host: Host, held: Oracle):
     run, disk = begun(host)
     disk.go_on()
     other = steplog.init("team", host.project, "other", activate=False)

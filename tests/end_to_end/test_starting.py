@@ -283,7 +283,7 @@ print(steplog.clean(), steplog.clean("spoilt") == [run.id], steplog.journals())
 """
 
 
-def test_a_run_of_which_only_what_was_set_aside_is_left_says_so_and_goes_by_name_alone(host: Host):
+def test_a_run_with_only_set_aside_records_left_says_so_and_is_cleaned_only_by_name(host: Host):
     host.run("begin('spoilt').finish()")  # so that its directory is one that was made by us
     paths = host.state / f"{'a' * 32}.{_host_of(host)}"
     paths.mkdir(mode=0o700)

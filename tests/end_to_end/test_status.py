@@ -101,7 +101,7 @@ def test_an_exception_after_a_sys_exit_counts_and_not_the_code(host: Host):
     assert host.server.run("run").status == "CRASHED"
 
 
-def test_sys_exit_is_wrapped_where_every_monitoring_tool_is_taken_and_unwrapped_after_the_run(host: Host):
+def test_sys_exit_is_wrapped_only_during_a_run_where_all_monitoring_tools_are_taken(host: Host):
     done = host.run("""
         original = sys.exit
         for number in range(6) if sys.version_info >= (3, 12) else ():

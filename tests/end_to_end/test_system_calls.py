@@ -16,7 +16,7 @@ SCRATCH = re.compile(r"\.manifest\.[0-9a-f]{16}$")
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not here")
-def test_a_healthy_run_writes_its_manifest_its_lock_and_their_directories_and_nothing_else(host: Host, tmp_path: Path):
+def test_a_healthy_run_writes_only_its_manifest_its_lock_and_their_directories(host: Host, tmp_path: Path):
     trace = tmp_path / "trace"
     program = """
         run = begin()

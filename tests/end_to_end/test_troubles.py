@@ -82,7 +82,7 @@ def test_a_key_that_was_changed_is_found_by_the_agent_itself(monkeypatch: pytest
 
 @pytest.mark.slow
 @apart
-def test_three_hundred_runs_are_served_by_one_agent_and_those_in_trouble_hold_back_no_other(
+def test_of_three_hundred_runs_of_one_agent_those_in_trouble_hold_back_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ):
     server = FakeServer()

@@ -24,9 +24,7 @@ print(report.pending)
 @pytest.mark.parametrize(
     "leaves", ["sys.exit(0)", "assert run.flush(20)\n    os._exit(0)", "run.finish(20)\n    sys.exit(0)"]
 )
-def test_without_shared_memory_what_a_forked_child_logs_is_delivered_once_by_the_time_that_the_run_is_finished(
-    host: Host, leaves: str
-):
+def test_without_shared_memory_a_childs_records_arrive_once_by_the_end_of_finish(host: Host, leaves: str):
     done = host.run(CHILD.format(leaves=leaves), **NO_MEMORY)
     assert done.code == 0, done.errors
     assert host.server.values("run", "child") == list(range(1000))
@@ -58,7 +56,7 @@ def test_without_shared_memory_a_child_of_multiprocessing_loses_nothing_at_its_e
     assert host.server.values("run", "child") == list(range(1000))
 
 
-def test_without_shared_memory_a_child_that_leaves_by_exit_loses_at_most_its_last_interval(host: Host):
+def test_without_shared_memory_a_child_that_exits_at_once_loses_one_interval_at_most(host: Host):
     done = host.run(
         """
         from polling import wait_until
@@ -107,7 +105,7 @@ def test_without_shared_memory_a_child_outlives_its_parent_and_delivers_what_is_
     assert host.server.values("run", "child") == list(range(1000))
 
 
-def test_a_child_with_neither_shared_memory_nor_a_disk_counts_what_it_drops_and_says_so_once(host: Host):
+def test_a_child_without_memory_and_disk_counts_its_drops_and_reports_them_once(host: Host):
     done = host.run(
         """
         run = begin()
@@ -129,7 +127,7 @@ def test_a_child_with_neither_shared_memory_nor_a_disk_counts_what_it_drops_and_
     assert host.server.values("run", "parent") == [1]
 
 
-def test_a_child_that_finds_the_shared_memory_full_of_others_loses_nothing_at_its_end(host: Host):
+def test_a_child_that_finds_shared_memory_full_loses_nothing_at_its_end(host: Host):
     fill = "memory = os.environ['STEPLOG_MEMORY_DIR']\nos.makedirs(memory, 0o700, exist_ok=True)\n"
     fill += "open(memory + '/others', 'wb').write(b'x' * 1024 * 1024)\n"
     done = host.run(fill + CHILD.format(leaves="sys.exit(0)"), STEPLOG_MEMORY_BYTES_MAX="1048576")
@@ -137,7 +135,7 @@ def test_a_child_that_finds_the_shared_memory_full_of_others_loses_nothing_at_it
     assert host.server.values("run", "child") == list(range(1000))
 
 
-def test_without_shared_memory_a_long_lived_child_is_delivered_while_it_logs_and_its_disk_is_given_back(host: Host):
+def test_without_shared_memory_a_child_is_delivered_while_it_logs_and_frees_its_disk(host: Host):
     done = host.run(
         """
         from pathlib import Path
@@ -163,7 +161,7 @@ def test_without_shared_memory_a_long_lived_child_is_delivered_while_it_logs_and
     assert host.manifests() == []
 
 
-def test_without_shared_memory_what_a_killed_child_had_on_disk_is_delivered_once_though_the_server_was_away(host: Host):
+def test_without_shared_memory_a_killed_childs_spool_arrives_once_after_an_outage(host: Host):
     with host.start(
         """
         from polling import wait_until
@@ -193,7 +191,7 @@ def test_without_shared_memory_what_a_killed_child_had_on_disk_is_delivered_once
     assert host.server.run("run").status == "COMPLETED"
 
 
-def test_without_shared_memory_a_child_that_has_become_the_agent_leaves_nothing_behind_in_its_memory(host: Host):
+def test_without_shared_memory_a_child_turned_agent_leaves_nothing_in_its_memory(host: Host):
     done = host.run(
         """
         from polling import wait_until

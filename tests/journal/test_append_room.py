@@ -30,7 +30,7 @@ def test_slots_that_are_full_go_on_in_the_next_segment_without_a_gap(kind):
     assert {end_of(segment) for segment in real(writer)[:-1]} == {writer.head.header.capacity}
 
 
-def test_whoever_prepares_segments_is_told_when_one_is_used_up_once_another_is_in_its_place(kind):
+def test_the_preparer_of_segments_is_told_of_a_used_up_one_once_it_is_replaced(kind):
     writer = writer_of(kind, TINY)
     seen: list[Segment] = []
     writer.on_successor = lambda: seen.append(writer.append.segment)
@@ -56,7 +56,7 @@ def test_a_segment_knows_how_many_of_its_slots_are_claimed_written_or_not(kind):
     assert segment.claimed() == segment.header.capacity
 
 
-def test_a_look_at_a_segment_touches_no_slot_that_nobody_has_claimed_nor_again_what_was_there(kind):
+def test_a_look_at_a_segment_reads_no_unclaimed_slot_and_no_slot_twice(kind):
     class Watched(bytearray):
         touched: list[int]
 
@@ -116,7 +116,7 @@ def test_a_value_that_fits_no_usual_segment_gets_one_of_its_own_size(kind, size)
     assert max(len(segment.memory) for segment in real(writer)) < 2 * TINY + 4 * size
 
 
-def test_no_two_segments_begin_at_the_same_position_even_if_the_first_value_does_not_fit(kind):
+def test_no_two_segments_begin_at_one_position_even_if_a_first_value_does_not_fit(kind):
     """Readers know segments by their base; of two with the same one, the records of one were lost."""
     writer = writer_of(kind, TINY)
     writer.append.log("config", "x" * 5000)

@@ -275,7 +275,7 @@ CONVERTED = [
 
 
 @pytest.mark.parametrize(("value", "as_kind", "read"), CONVERTED, ids=lambda value: repr(value)[:30])
-def test_a_value_of_another_maker_is_recorded_as_what_json_has_for_it_and_counts_as_itself(kind, value, as_kind, read):
+def test_a_number_of_another_library_is_recorded_as_json_has_it_and_is_not_coerced(kind, value, as_kind, read):
     writer = writer_of(kind)
     writer.values.strict = True
     writer.append.log("loss", value, 3)
@@ -363,7 +363,7 @@ def test_any_other_value_is_its_bounded_repr_and_counted_and_with_strict_an_erro
     is_its_repr(writer_of(kind), value, error, read)
 
 
-def test_a_list_that_holds_another_over_and_over_is_looked_at_no_further_than_its_limit(kind):
+def test_a_list_that_holds_another_many_times_is_read_no_further_than_its_limit(kind):
     """Written out it would take 4 GiB; a look goes as far as ``value_bytes_max``."""
     is_its_repr(writer_of(kind, value_bytes_max=1 << 16), shared(30, 2), ValueError, "[[")
 

@@ -45,7 +45,7 @@ def test_threads_that_log_through_many_segments_lose_nothing_and_keep_their_orde
     assert steps == {name: list(range(calls)) for name in steps}
 
 
-def test_a_call_is_recorded_or_refused_never_both_while_another_thread_ends_and_reopens(kind):
+def test_a_call_is_recorded_or_refused_never_both_while_a_thread_ends_and_reopens(kind):
     writer = writer_of(kind)
     refused: list[int] = []
     stop = threading.Event()

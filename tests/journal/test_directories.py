@@ -197,7 +197,7 @@ def test_whatever_a_run_is_called_it_stays_below_the_root(name):
     assert paths.spool.parent == Path("/spool")
 
 
-def test_ids_are_128_bits_and_those_of_joined_runs_depend_on_everything_that_names_the_run():
+def test_ids_have_128_bits_and_those_of_joined_runs_depend_on_all_that_names_them():
     assert len({new_id() for _ in range(100)}) == 100
     parts = ["http://127.0.0.1:1", "team", "project", "run"]
     others = [derived_local_id(*parts[:index], parts[index] + "x", *parts[index + 1 :]) for index in range(4)]
@@ -224,7 +224,7 @@ def test_runs_and_writers_are_those_whose_names_are_ours(roots):
     assert all(paths.writers() == ["b" * 32, "c" * 32] for paths in found)
 
 
-def test_what_another_host_has_on_the_same_disk_is_its_own_and_is_seen_without_its_memory(roots):
+def test_another_hosts_runs_on_the_same_disk_are_its_own_and_seen_without_memory(roots):
     there = replace(roots, host="1" * 16)
     taken = [one.claim(new_id()) for one in (roots, there)]
     assert [paths.local_id for paths in roots.runs()] == [taken[0][0].local_id]

@@ -88,7 +88,7 @@ def later(roots: JournalRoots, local_id: str, writer: str) -> Iterator[OpenJourn
         shutil.rmtree(directory)
 
 
-def test_a_kill_while_giving_up_keeps_what_is_above_and_counts_the_rest(roots: JournalRoots):
+def test_a_kill_at_any_step_of_giving_up_leaves_all_newer_records_and_an_exact_count(roots: JournalRoots):
     begins = []
     for at in moments("giving up", STEPS):
         died, local_id, writer, logged = dies(roots, at)
@@ -107,9 +107,7 @@ def test_a_kill_while_giving_up_keeps_what_is_above_and_counts_the_rest(roots: J
 
 
 @pytest.mark.parametrize("full", [{"create", "write"}, {"write"}], ids=["no file", "no byte"])
-def test_a_power_cut_at_any_operation_of_giving_up_takes_nothing_that_was_durable_and_not_given_up(
-    roots: JournalRoots, full: set[str]
-):
+def test_a_power_cut_while_giving_up_loses_nothing_durable_that_is_not_given_up(roots: JournalRoots, full: set[str]):
     begins = []
     for operation in count(1):
         machine, whole = filled(roots), True

@@ -94,7 +94,7 @@ def test_a_slot_whose_thread_left_with_an_exception_is_closed(way, call):
     assert all(step != 7 for _, _, step in told(writer.head))
 
 
-def test_the_slot_that_a_thread_holds_while_others_come_and_go_keeps_the_reader_before_it():
+def test_a_slot_that_a_thread_holds_keeps_the_reader_before_it():
     writer, parked = behind_a_claim("probe", 1.5, 7)
     reader, watch = Reader.of(writer), HoleWatch(writer)
     (hole,) = holes(writer.head)

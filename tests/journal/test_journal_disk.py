@@ -227,7 +227,7 @@ def test_trouble_with_the_disk_is_said_once_and_so_is_its_end(roots: JournalRoot
     assert "No space left" in said[0]
 
 
-def test_memory_that_is_full_beside_a_disk_that_is_full_drops_the_newest_and_counts_them(roots: JournalRoots):
+def test_full_memory_beside_a_full_disk_drops_the_newest_and_counts_them(roots: JournalRoots):
     files = FailingFiles()
     machine = Machine(roots, files, memory_bytes=256 * 1024)
     files.fail(forever=True, error=errno.ENOSPC)
@@ -294,9 +294,7 @@ def test_what_is_acknowledged_while_its_file_is_being_written_takes_no_file(root
 
 
 @pytest.mark.parametrize("way", ["removed", "cut", "replaced by a link", "grown", "with the directory"])
-def test_a_file_that_somebody_touches_while_the_run_goes_on_is_written_again_from_memory(
-    machine: Machine, way: str, tmp_path: Path
-):
+def test_a_spool_file_that_is_tampered_with_is_written_again_from_memory(machine: Machine, way: str, tmp_path: Path):
     machine.log(300)
     machine.spool(everything=True)
     (path,) = machine.spool_directory.glob("*.spool")
@@ -341,7 +339,7 @@ def test_after_the_server_went_back_what_it_lost_is_not_taken_for_durable(machin
         assert read_all(opened.journal).items() >= machine.pending().items()
 
 
-def test_the_directories_of_a_new_file_and_the_manifest_are_synced_before_its_first_frame(roots: JournalRoots):
+def test_directories_and_manifest_are_synced_before_the_first_frame_of_a_file(roots: JournalRoots):
     files = FailingFiles()
     machine = Machine(roots, files)
     (machine.paths.spool / "manifest").write_bytes(b"{}")
@@ -373,9 +371,7 @@ def test_the_real_files_are_private_and_follow_no_link(tmp_path: Path):
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
-def test_with_drop_oldest_the_oldest_files_go_and_then_the_oldest_segments_if_the_disk_is_full(
-    roots: JournalRoots, error: int
-):
+def test_drop_oldest_drops_the_oldest_files_then_segments_if_the_disk_is_full(roots: JournalRoots, error: int):
     files = FailingFiles()
     machine = Machine(roots, files, memory_bytes=1 << 20)
     machine.log(2000)

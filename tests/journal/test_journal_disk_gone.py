@@ -243,7 +243,7 @@ def test_what_the_agent_has_removed_of_a_worker_is_not_written_again(
     assert not caplog.records
 
 
-def test_an_agent_that_sees_a_worker_first_after_its_memory_was_made_again_finds_its_marks(machine: Machine):
+def test_an_agent_finds_the_marks_of_a_worker_whose_memory_was_made_again(machine: Machine):
     opened = open_journal(machine.paths, machine.journal.writer, Disk(1 << 30))
     assert opened is not None
     the_root(machine)

@@ -55,7 +55,7 @@ def test_what_is_written_to_a_block_is_in_its_file(directory, memory):
     assert block.path.read_bytes()[100:104] == b"here"
 
 
-def test_no_more_is_made_than_the_bound_allows_and_what_is_given_back_can_be_had_again(directory, memory):
+def test_no_more_is_made_than_the_bound_allows_and_what_is_returned_is_used_again(directory, memory):
     pool = MemoryPool(directory, memory, 100 * 1024)
     blocks = [pool.allocate(32 * 1024) for _ in range(3)]
     assert None not in blocks
@@ -204,7 +204,7 @@ def test_a_block_that_is_made_while_another_is_given_back_is_counted():
     assert pool._used == 4096
 
 
-def test_all_pools_of_a_process_look_once_a_second_and_see_what_each_of_them_takes_at_once(memory):
+def test_the_pools_of_a_process_look_once_a_second_and_see_each_other_at_once(memory):
     now = [100.0]
     usage = Usage(memory, clock=lambda: now[0])
     first, second = (MemoryPool(memory / name, memory, MIB, usage) for name in "ab")

@@ -120,7 +120,7 @@ ANY = st.recursive(
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(body_of(SAMPLE), ANY)))
-def test_a_map_with_anything_in_its_fields_is_a_range_that_holds_together_or_a_format_error(changed):
+def test_a_map_with_anything_in_its_fields_is_a_valid_range_or_a_format_error(changed):
     try:
         records = ranges.decode(deflated(body_of(SAMPLE) | changed))
     except FormatError:

@@ -100,7 +100,7 @@ def flipped(bit: int) -> bytearray:
     return memory
 
 
-def test_a_flipped_bit_in_names_and_payloads_costs_the_records_that_need_them_and_changes_none():
+def test_a_flipped_bit_in_names_or_payloads_costs_their_records_and_changes_none():
     for bit in range(HEADER_BYTES * 8, SLOTS_START * 8):
         records, unreadable = read(flipped(bit))
         assert len(records) + unreadable == len(WHOLE)

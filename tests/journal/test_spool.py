@@ -79,7 +79,7 @@ def test_a_torn_end_is_passed_over_in_silence(machine: Machine, tail: bytes, cap
     assert not caplog.records
 
 
-def test_of_a_torn_end_that_was_durable_it_is_said_how_much_is_gone_and_the_file_is_kept(
+def test_a_torn_end_that_was_durable_is_reported_with_its_size_and_the_file_kept(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ):
     path = file_of(machine)

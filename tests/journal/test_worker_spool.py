@@ -90,7 +90,7 @@ def life(worker: Worker, agent: Agent) -> None:
         worker.go()
 
 
-def test_every_kth_operation_of_a_workers_disk_fails_once_or_for_ever_and_nothing_is_lost(roots: JournalRoots):
+def test_nothing_is_lost_if_any_operation_of_a_workers_disk_fails_once_or_for_ever(roots: JournalRoots):
     for error in ERRORS:
         for forever in (False, True):
             for at in count(1, 2):
@@ -149,7 +149,7 @@ def test_a_power_cut_at_any_operation_takes_nothing_that_a_worker_had_made_durab
     assert operation > 40
 
 
-def test_what_a_worker_drops_while_its_disk_is_full_is_known_to_the_agent_once_it_is_not(roots: JournalRoots):
+def test_the_agent_learns_what_a_worker_dropped_on_a_full_disk_once_it_has_room(roots: JournalRoots):
     files = FailingFiles()
     with both(roots, files, memory_bytes=64 * 1024) as (worker, agent):
         files.fail(error=errno.ENOSPC, forever=True)
