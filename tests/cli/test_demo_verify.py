@@ -129,7 +129,7 @@ def test_a_run_that_the_database_does_not_have_is_lost_as_a_whole(performed):
     assert counted(ledger, path, "no such run") == Counts(CALLS, 0, lost=CALLS)
 
 
-def test_the_call_in_flight_when_a_worker_was_killed_may_be_there_or_not_but_not_twice(performed):
+def test_the_call_in_flight_at_a_kill_may_be_there_or_not_but_not_twice(performed):
     ledger, path, uuid = performed
     calls = ledger.calls()
     last = calls.fingerprints[-1]

@@ -88,7 +88,7 @@ def test_crash_series_of_different_formats_are_summed_apart():
 
 
 @pytest.mark.parametrize("fields", [{"lost": 1}, {"twice": 1}, {"other": 1}, {"amiss": 1}, {"kind": "kills, other"}])
-def test_a_crash_series_that_went_wrong_says_why_and_one_of_an_unknown_kind_is_refused(fields):
+def test_a_crash_series_that_went_wrong_says_why_and_an_unknown_kind_is_refused(fields):
     with pytest.raises(ValueError, match=r"why|kind"):
         published(series(**fields))
 

@@ -291,7 +291,11 @@ class OpenRun:
         manifest = self.manifest
         if not manifest.run or not manifest.base_url:
             return None
-        path = web_path(manifest.namespace, manifest.project, slug_of(manifest.name or "") or manifest.run)
+        try:
+            slug = slug_of(manifest.name or "")
+        except OSError:  # no descriptor is left to import slugify with; the uuid leads there, too
+            slug = ""
+        path = web_path(manifest.namespace, manifest.project, slug or manifest.run)
         local = instance.read(instance.state_path(self.settings.dir))
         if local is not None and local.base_url == manifest.base_url:
             return instance.page_url(local, path)
