@@ -123,11 +123,11 @@ class Settings:
     spool_bytes_max: int | None = _setting(
         _count(1024 * 1024), "Disk in use, all runs.", None, shown="8 GiB, or a tenth of the free disk if smaller"
     )
-    on_full: str = _setting(_one_of("drop_newest", "drop_oldest"), "What goes when both are full.", "drop_newest")
+    on_full: str = _setting(_one_of("drop_newest", "drop_oldest"), "What is dropped when memory and disk are full.", "drop_newest")
     value_bytes_max: int = _setting(_count(8), "One value, encoded.", 1024 * 1024)
     quiet: bool = _setting(_flag, "No lines at the start and the end of a run.", False)
     strict: bool = _setting(_flag, "TypeError or ValueError for a value that has only its repr.", False)
-    exceptions: bool = _setting(_flag, "What a run goes down on is kept as steplog/exception.", True)
+    exceptions: bool = _setting(_flag, "Record the exception that ends a run as steplog/exception.", True)
     pure: bool = _setting(_flag, "The append in Python, not the compiled one.", False)
     finish_timeout_s: float = _setting(_amount(0), "How long finish() and the exit wait.", 60.0)
     exchange_timeout_s: float = _setting(_amount(0.001), "One request and its whole answer.", 30.0)

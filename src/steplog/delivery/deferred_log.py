@@ -22,15 +22,15 @@ class _DeferredLog:
         self.waiting: deque[tuple[int, str, tuple[object, ...]]] = deque(maxlen=KEPT_MAX)
 
     def info(self, text: str, *values: object) -> None:
-        """Something is well again."""
+        """Log an info message."""
         self.waiting.append((logging.INFO, text, values))
 
     def warning(self, text: str, *values: object) -> None:
-        """Something keeps us waiting."""
+        """Log a warning."""
         self.waiting.append((logging.WARNING, text, values))
 
     def error(self, text: str, *values: object) -> None:
-        """Something needs a person."""
+        """Log an error."""
         self.waiting.append((logging.ERROR, text, values))
 
     def tell(self) -> None:

@@ -1,4 +1,4 @@
-"""Lanes: which of the requests at once to stock servers a metric's name goes with. Pure.
+"""Lanes: which of the concurrent requests to stock servers a metric's name goes with. Pure.
 
 A name stays on its lane. All runs of an agent share its lanes: a new name takes the one with the fewest names.
 """

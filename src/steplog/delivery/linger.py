@@ -3,7 +3,7 @@
 At most ``batch_age_s``, counted from the last look that left none behind; less by twice the longest exchange of late,
 down to half, so that a record is delivered before a spool interval is over.
 
-A look takes the caches from a training loop. So after a range that left nothing behind there is none before the next
+A look evicts a training loop's CPU caches. So after a range that left nothing behind there is none before the next
 records are old enough, or fill a range at the rate of the last ones: one look for each request.
 """
 

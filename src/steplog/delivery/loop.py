@@ -26,8 +26,8 @@ _SLICE_S = 0.25
 class Loop:
     """When a thread runs next: when something is due, or sooner when it is woken.
 
-    Where nothing is known to be due, it polls, soon after work was done, then less often: each look takes the caches
-    from a training loop.
+    Where nothing is known to be due, it polls, soon after work was done, then less often: each look evicts
+    a training loop's CPU caches.
     """
 
     def __init__(self) -> None:
