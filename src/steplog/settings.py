@@ -123,7 +123,9 @@ class Settings:
     spool_bytes_max: int | None = _setting(
         _count(1024 * 1024), "Disk in use, all runs.", None, shown="8 GiB, or a tenth of the free disk if smaller"
     )
-    on_full: str = _setting(_one_of("drop_newest", "drop_oldest"), "What is dropped when memory and disk are full.", "drop_newest")
+    on_full: str = _setting(
+        _one_of("drop_newest", "drop_oldest"), "What is dropped when memory and disk are full.", "drop_newest"
+    )
     value_bytes_max: int = _setting(_count(8), "One value, encoded.", 1024 * 1024)
     quiet: bool = _setting(_flag, "No lines at the start and the end of a run.", False)
     strict: bool = _setting(_flag, "TypeError or ValueError for a value that has only its repr.", False)

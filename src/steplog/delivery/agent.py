@@ -8,8 +8,8 @@ While nobody waits, sender and lanes take at most ``DeliveryOptions.cpu_share_ma
 an exchange. While somebody waits for a run, a request to another server that nobody waits for is aborted after
 ``GIVE_WAY_S``, or one server that hangs would keep the sender from all others.
 
-Nothing here is called from ``log()``. One lock guards the state, and is never held across I/O. What is raised in a thread is
-counted and logged once; the thread goes on.
+Nothing here is called from ``log()``. One lock guards the state, and is never held across I/O. What is raised in a
+thread is counted and logged once; the thread goes on.
 """
 
 from __future__ import annotations
