@@ -145,12 +145,7 @@ def records(batch: Range) -> Iterator[Record]:
         elif kind == slot.KIND_JSON:
             value = payloads[index]
         yield Record(
-            batch.first + index,
-            batch.names[name],
-            kind,
-            value,
-            None if step == slot.NO_STEP else step,
-            time_ns,
+            batch.first + index, batch.names[name], kind, value, None if step == slot.NO_STEP else step, time_ns
         )
 
 

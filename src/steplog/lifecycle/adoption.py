@@ -35,12 +35,7 @@ class Adopter:
     """Takes over runs."""
 
     def __init__(
-        self,
-        settings: Settings,
-        disk: Disk,
-        options: DeliveryOptions,
-        source: random.Random,
-        wake: Callable[[], None],
+        self, settings: Settings, disk: Disk, options: DeliveryOptions, source: random.Random, wake: Callable[[], None]
     ) -> None:
         self._settings = settings
         self._disk = disk

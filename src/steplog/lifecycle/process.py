@@ -59,12 +59,7 @@ class Process:
         return self.roots.claim(local_id, claim_in_time)
 
     def lease(
-        self,
-        paths: RunPaths,
-        lock: FileLock,
-        manifest: Manifest,
-        own: OpenWriter,
-        on_made: Callable[[Manifest], None],
+        self, paths: RunPaths, lock: FileLock, manifest: Manifest, own: OpenWriter, on_made: Callable[[Manifest], None]
     ) -> Lease:
         """For a run that this process writes."""
         return Lease(
