@@ -78,26 +78,18 @@ class Agent:
         self._lanes_max = options.connections_max
         deferred_log.forget()
 
-    # -- runs -----------------------------------------------------------------------------------------------------
-
-    def deliver(self, lease: Lease, transport: Transport, adopted: bool = False) -> None:
-        """Deliver a run from now on, or use this transport for it from now on."""
+    def deliver(self, lease: Lease, transport: Transport | None, adopted: bool = False) -> None:
+        """Deliver a run over this transport from now on; None: write it to disk, and send it nowhere yet."""
         with self.lock:
             self._maintenance.take(lease)
-            self._sender.add(self._clock(), lease.outbox, transport, adopted)
-            self._start_lanes()
+            if transport is not None:
+                self._sender.add(self._clock(), lease.outbox, transport, adopted)
+                self._start_lanes()
         if lease.own is not None:
             self.keep(lease.own)
         else:
             self._maintenance.start(self._fault)
         self.wake()
-
-    def hold(self, lease: Lease) -> None:
-        """Write a run to disk, and send it nowhere yet."""
-        with self.lock:
-            self._maintenance.take(lease)
-        if lease.own is not None:
-            self.keep(lease.own)
 
     def keep(self, writer: OpenWriter) -> None:
         """Maintain a writer of this process. Raises RuntimeError where no thread can start."""
@@ -201,8 +193,6 @@ class Agent:
         self._sender.wake()
         for loop in self._loops:
             loop.wake()
-
-    # -- threads --------------------------------------------------------------------------------------------------
 
     def _start_lanes(self) -> None:
         with self.lock:

@@ -131,8 +131,6 @@ class Outbox:
         else:
             self.knows(takes_ranges)
 
-    # -- what is to be delivered ----------------------------------------------------------------------------------
-
     def add(self, journal: Journal) -> None:
         """Deliver one more writer's journal."""
         self.journals[journal.writer] = journal
@@ -206,8 +204,6 @@ class Outbox:
             self._ranges[writer] = ranges
         return ranges
 
-    # -- what is due ----------------------------------------------------------------------------------------------
-
     def next(self, now: float, lane: int) -> Send | Store | float | None:
         """What to do on this lane, or when something is due; None: nothing is left for now.
 
@@ -264,8 +260,6 @@ class Outbox:
         status = self.status or ""
         request = Request("PATCH", self.address.run_path, msgspec.json.encode({"status": status}), _JSON)
         return Send(request, Status(self.address.run, status))
-
-    # -- what came of it ------------------------------------------------------------------------------------------
 
     def answered(self, now: float, ticket: Ticket, judgement: Judgement, body: bytes, sent_at: float) -> list[Action]:
         """Learn from the answer to a ticket; what to do about it."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from steplog.report import Report, Stats
 
-__all__ = ["Left", "became", "began", "ended", "kept_from_the_start", "say"]
+__all__ = ["Left", "became", "ended", "say"]
 
 _log = logging.getLogger("steplog")
 _SENT_BY = {  # by the run's mode
@@ -51,17 +51,6 @@ def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
     with contextlib.suppress(Exception):  # closed, full, None, or reentered from a signal
         sys.stderr.write(f"steplog: {shown if shown and sys.stderr.isatty() else text}\n")
         sys.stderr.flush()
-
-
-def began(quiet: bool, name: str, namespace: str, project: str, url: str) -> None:
-    """The run is on the server; the fragment of ``url`` is for terminals alone."""
-    say(quiet, logging.INFO, f"run {name} in {namespace}/{project}")
-    say(quiet, logging.INFO, url.partition("#")[0], url)
-
-
-def kept_from_the_start(quiet: bool, level: int, name: str, where: str, why: str) -> None:
-    """The run is on no server yet."""
-    say(quiet, level, f"run {name} is kept {where}{why}")
 
 
 def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
