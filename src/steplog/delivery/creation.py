@@ -58,15 +58,10 @@ class Create(Ticket):
 
     def confirms(self, body: bytes) -> bool:
         """Whether the body answers this step."""
-        match self.step:
-            case _Step.ACCOUNT:
-                return wire.username(body) is not None
-            case _Step.LOOK:
-                return wire.read(body, list[Made]) is not None
-            case _Step.RUN:
-                return wire.read(body, Made) is not None
-            case _:
-                return wire.read(body, dict[str, Any]) is not None
+        if self.step is _Step.ACCOUNT:
+            return wire.username(body) is not None
+        answers: dict[_Step, type[Any]] = {_Step.LOOK: list[Made], _Step.RUN: Made}
+        return wire.read(body, answers.get(self.step, dict[str, Any])) is not None
 
 
 class Creation:

@@ -69,14 +69,10 @@ class Lease:
         self._quarantine = QuarantineFile(paths.spool, disk.files)
         if paths.on_disk:
             self._quarantine.open()
-        self.outbox = Outbox(
-            RunAddress(manifest.namespace, manifest.project, manifest.run),
-            self._quarantine,
-            options,
-            source,
-            manifest.account or None if own is None else None,
-            Creation(manifest.plan) if manifest.plan is not None and not manifest.run else None,
-        )
+        address = RunAddress(manifest.namespace, manifest.project, manifest.run)
+        account = manifest.account or None if own is None else None
+        creation = Creation(manifest.plan) if manifest.plan is not None and not manifest.run else None
+        self.outbox = Outbox(address, self._quarantine.positions, options, source, account, creation)
         if own is not None:
             self._add(own.open_journal)
         self.look(nullcontext())

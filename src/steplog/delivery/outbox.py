@@ -10,9 +10,8 @@ everything is kept.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import msgspec
 
@@ -40,7 +39,7 @@ from steplog.delivery.tickets import (
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
 
-__all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Positions", "Waiter"]
+__all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Waiter"]
 
 STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for
 _JSON = {"Content-Type": "application/json"}
@@ -55,13 +54,6 @@ class DeliveryOptions:
     cpu_share_max: float = 1.0  # of a processor, for all of it, while nobody waits
 
 
-class Positions(Protocol):
-    """What is in quarantine, by writer."""
-
-    def positions(self, writer: str) -> set[int]:
-        """The positions of this writer's records."""
-
-
 @dataclass(eq=False, slots=True)
 class Waiter:
     """Waits until what was written by now is delivered, and with ``status`` until that is set."""
@@ -72,12 +64,15 @@ class Waiter:
 
 
 class Outbox:
-    """One run; ``account``: whose key it takes, None for a run made here. ``creation`` makes the run, if need be."""
+    """One run; ``quarantined`` gives a writer's positions in quarantine, ``creation`` makes the run, if need be.
+
+    ``account``: whose key it takes, None for a run made here.
+    """
 
     def __init__(
         self,
         address: RunAddress,
-        quarantine: Positions,
+        quarantined: Callable[[str], Collection[int]],
         options: DeliveryOptions,
         source: random.Random,
         account: str | None = None,
@@ -101,7 +96,7 @@ class Outbox:
         self._ranges: dict[str, RangeStream] = {}
         self._metrics: dict[str, MetricStream] = {}
         self.name_lanes = Lanes(options.connections_max)
-        self._quarantine = quarantine
+        self._quarantined = quarantined
         self._source = source
         self._turn = 0
 
@@ -194,13 +189,12 @@ class Outbox:
         if journal.cursor.stock or not self.probe.takes_ranges:
             metrics = self._metrics.get(writer)
             if metrics is None:
-                quarantined = self._quarantine.positions(writer)
-                metrics = self._metrics[writer] = MetricStream(journal, quarantined, self.name_lanes, self._source)
+                metrics = MetricStream(journal, self._quarantined(writer), self.name_lanes, self._source)
+                self._metrics[writer] = metrics
             return metrics
         self._metrics.pop(writer, None)  # nothing was sent that way
         if ranges is None:
-            quarantined = self._quarantine.positions(writer)
-            ranges = RangeStream(journal, quarantined, self.options.batch_age_s, self._source)
+            ranges = RangeStream(journal, self._quarantined(writer), self.options.batch_age_s, self._source)
             self._ranges[writer] = ranges
         return ranges
 
@@ -288,8 +282,7 @@ class Outbox:
     def quarantined(self, now: float, event: Quarantined) -> None:
         """A record has reached quarantine, or could not."""
         writer = event.record.writer
-        streams = (self._ranges.get(writer), self._metrics.get(writer))
-        for stream in streams:
+        for stream in (self._ranges.get(writer), self._metrics.get(writer)):
             if stream is not None and stream.quarantining:
                 stream.quarantined(now, event)
                 return

@@ -73,8 +73,6 @@ class _Entry:
     ``quiet``: by lane, until when it is not looked at, and for how many seconds.
     """
 
-    __slots__ = ("adopted", "outbox", "quiet", "server", "turn")
-
     def __init__(self, outbox: Outbox, server: ServerState, adopted: bool) -> None:
         self.outbox = outbox
         self.server = server

@@ -52,9 +52,9 @@ class Adopter:
                 return NotAdopted("it was started offline: steplog sync")
             transport = self._transport_for(manifest)
             if transport is None:
-                if manifest.base_url:
-                    return NotAdopted(f"there is no API key for {manifest.base_url}: steplog login")
-                return NotAdopted("there is no server: steplog serve, or steplog login")
+                no_key = f"no API key for {manifest.base_url}: "
+                where = no_key if manifest.base_url else "no server: steplog serve, or "
+                return NotAdopted(f"there is {where}steplog login")
             lock = FileLock.take(paths.lock)
             if lock is None:
                 return NotAdopted("another process delivers it")

@@ -265,14 +265,9 @@ def _manifest(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
 
 def _local_run(plan: Plan) -> Run:
     """The run before a server has created it; its uuid is the local id."""
-    return Run(
-        plan.local_id,
-        plan.name,
-        plan.description,
-        plan.status or RunStatus.RUNNING,
-        organization=RunOrg(plan.namespace),
-        project=RunProject("", plan.project_name, plan.project),
-    )
+    status = plan.status or RunStatus.RUNNING
+    organization, project = RunOrg(plan.namespace), RunProject("", plan.project_name, plan.project)
+    return Run(plan.local_id, plan.name, plan.description, status, organization=organization, project=project)
 
 
 def _remote_run(told: dict[str, Any], namespace: str) -> Run:

@@ -63,9 +63,7 @@ def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
 def _kept(stats: Stats, left: Left) -> str:
     why = f" ({stats.last_error})" if stats.last_error else ""
     lost = min(stats.pending, left.unsaved)
-    losing = (
-        f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}; set STEPLOG_DIR" if lost else ""
-    )
+    losing = f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}; set STEPLOG_DIR"
     if lost and lost == stats.pending:
         return losing
     kept = _records(stats.pending - lost) if stats.pending else "it is"

@@ -29,7 +29,7 @@ from steplog.journal.manifest import Manifest
 from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.exit_progress import ExitProgress
-from steplog.lifecycle.process import Process, current
+from steplog.lifecycle.process import Process, claim_in_time, current
 from steplog.report import Stats
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class OpenRun:
         self.process: Process | None = process  # None in a forked child, until it logs
         self.transport = transport
         self.settings = process.settings
-        self.paths, lock = process.claim(manifest.local_id)
+        self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
         self.lease: Lease | None = None
         self.manifest = manifest
@@ -196,7 +196,8 @@ class OpenRun:
         else:
             with contextlib.suppress(KeyboardInterrupt):
                 self.flush(timeout_s, status, progress)
-            refused = process.agent.look(lease, _taken_back)
+            with process.agent.lock:
+                refused = _taken_back(lease)
             if refused is not None:
                 self._finished = None
                 self.opened.writer.reopen()
@@ -285,13 +286,14 @@ class OpenRun:
         agent = self.process.agent
         if self.lease is None:
             return run_stats.of_writer(self.opened, agent.faults)
-        error = agent.trouble(self.lease)
-        return agent.look(self.lease, lambda lease: run_stats.of_run(lease, self.opened, error, agent.faults))
+        error = agent.progress(self.lease).trouble
+        with agent.lock:
+            return run_stats.of_run(self.lease, self.opened, error, agent.faults)
 
     def say_began(self) -> None:
         """Print it."""
-        quiet, where, url = self.settings.quiet, f"{self.manifest.namespace}/{self.manifest.project}", self.url() or ""
-        messages.say(quiet, logging.INFO, f"run {self.name()} in {where}")
+        quiet, manifest, url = self.settings.quiet, self.manifest, self.url() or ""
+        messages.say(quiet, logging.INFO, f"run {self.name()} in {manifest.namespace}/{manifest.project}")
         messages.say(quiet, logging.INFO, url.partition("#")[0], url)  # the fragment is for terminals alone
 
     def say_kept(self, why: str) -> None:
@@ -405,5 +407,4 @@ def _after_fork_in_child() -> None:
         run.forked()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(after_in_child=_after_fork_in_child)
