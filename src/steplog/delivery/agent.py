@@ -85,9 +85,8 @@ class Agent:
                 self._sender.add(self._clock(), lease.outbox, transport, adopted)
                 self._start_lanes()
         if lease.own is not None:
-            self.keep(lease.own)
-        else:
-            self.maintenance.start(self._fault)
+            self.maintenance.add(lease.own)
+        self.maintenance.start(self._fault)
         self.wake()
 
     def keep(self, writer: OpenWriter) -> None:

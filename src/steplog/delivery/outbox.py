@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from steplog.delivery import tickets
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.creation import Create, Creation, Made
 from steplog.delivery.deferred_log import deferred_log
@@ -23,19 +24,7 @@ from steplog.delivery.lanes import Lanes
 from steplog.delivery.metrics import MetricStream
 from steplog.delivery.probe import CapabilityProbe, Probe, Question
 from steplog.delivery.ranges import RangeStream
-from steplog.delivery.tickets import (
-    Action,
-    Batch,
-    EmptyBatch,
-    EmptyPatch,
-    Metric,
-    Quarantined,
-    RunAddress,
-    Send,
-    Status,
-    Store,
-    Ticket,
-)
+from steplog.delivery.tickets import Action, Quarantined, RunAddress, Send, Store, Ticket
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
 
@@ -130,9 +119,9 @@ class Outbox:
         """Deliver one more writer's journal."""
         self.journals[journal.writer] = journal
 
-    def end_with(self, status: str) -> None:
-        """Send this status after everything that is written by now."""
-        self.status, self.refused, self._status_at = status, None, 0.0
+    def end_with(self, status: str, sent: bool = False) -> None:
+        """Send this status after everything that is written by now, unless it was sent before."""
+        self.status, self.status_sent, self.refused, self._status_at = status, sent, None, 0.0
         self._ends = self._written()
 
     def wait(self, waiter: Waiter) -> None:
@@ -253,20 +242,20 @@ class Outbox:
     def _send_status(self) -> Send:
         status = self.status or ""
         request = Request("PATCH", self.address.run_path, msgspec.json.encode({"status": status}), _JSON)
-        return Send(request, Status(self.address.run, status))
+        return Send(request, tickets.Status(self.address.run, status))
 
     def answered(self, now: float, ticket: Ticket, judgement: Judgement, body: bytes, sent_at: float) -> list[Action]:
         """Learn from the answer to a ticket; what to do about it."""
         self._run_answered(now, judgement, sent_at)
         match ticket:
-            case Batch():
+            case tickets.Batch():
                 self._ranges[ticket.range.writer].answered(now, ticket, judgement)
-            case Metric():
+            case tickets.Metric():
                 self._metrics[ticket.writer].answered(now, ticket, judgement)
-            case EmptyBatch():
+            case tickets.EmptyBatch():
                 ranges = self._ranges[ticket.writer]
                 return ranges.control_answered(now, ranges.head, judgement)
-            case EmptyPatch():
+            case tickets.EmptyPatch():
                 metrics = self._metrics[ticket.writer]
                 lane = metrics.lanes[ticket.lane]
                 if lane.poison_test is not None and lane.poison_test.first == ticket.position:  # else it is given up
@@ -275,7 +264,7 @@ class Outbox:
                 self.probe.answered(now, ticket, judgement, body)
             case Create():
                 return self._creation_answered(now, ticket, judgement, body)
-            case Status():
+            case tickets.Status():
                 return self._status_answered(now, ticket, judgement)
         return []
 
@@ -332,7 +321,7 @@ class Outbox:
             self.backoff.failed(now, judgement.retry_after_s)
         return actions
 
-    def _status_answered(self, now: float, ticket: Status, judgement: Judgement) -> list[Action]:
+    def _status_answered(self, now: float, ticket: tickets.Status, judgement: Judgement) -> list[Action]:
         if ticket.status != self.status:
             return []  # another one was decided meanwhile
         if judgement.verdict is Verdict.ACCEPTED:

@@ -114,9 +114,8 @@ def records(batch: Range) -> Iterator[Record]:
             value = bool(value)
         elif kind == slot.KIND_JSON:
             value = payloads[index]
-        yield Record(
-            batch.first + index, batch.names[name], kind, value, None if step == slot.NO_STEP else step, time_ns
-        )
+        step = None if step == slot.NO_STEP else step
+        yield Record(batch.first + index, batch.names[name], kind, value, step, time_ns)
 
 
 def json_value(record: Record) -> Any:

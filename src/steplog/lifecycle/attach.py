@@ -32,7 +32,8 @@ def attach(
     if namespace is None or project is None:
         raise ValueError(f"nothing on this host knows the run {uuid}: namespace_slug and project_slug are needed")
     name = found.name if found is not None else None
-    run = Run(uuid, name, None, RunStatus.RUNNING, None, None, RunOrg(namespace), RunProject("", project, project))
+    organization, described = RunOrg(namespace), RunProject("", project, project)
+    run = Run(uuid, name, None, RunStatus.RUNNING, organization=organization, project=described)
     opened = join(uuid, namespace, project, name, client, found=found, owner=owner)
     run._opened_as(opened)
     if owner:

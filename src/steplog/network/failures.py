@@ -30,6 +30,7 @@ _WORDS = {
     http.client.RemoteDisconnected: "closed without an answer",  # a ConnectionResetError, too
     ConnectionResetError: "connection reset",
     BrokenPipeError: "connection reset",
+    ProxyAddressError: "proxy address cannot be used",
 }
 
 
@@ -74,8 +75,6 @@ def _unreachable(error: BaseException) -> str:
 
 
 def _not_http(error: BaseException, exchange: deadline.Exchange) -> str:
-    if isinstance(error, ProxyAddressError):
-        return "proxy address cannot be used"
     # IncompleteRead is also a chunk size that is no number.
     if isinstance(error, http.client.IncompleteRead) and exchange.ended:
         return "answer cut short"
