@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from steplog.client import TellurioClient, get_default_client
-from steplog.delivery.wire import project_path, projects_path
+from steplog.delivery.wire import api_path
 from steplog.errors import ServerUnavailableError
 from steplog.network.response import Response
 
@@ -42,7 +42,7 @@ def get_project(namespace_slug: str, project_slug: str, client: TellurioClient |
     Raises ``requests.HTTPError`` with the server's words for a refusal, ServerUnavailableError without an answer that
     describes a project.
     """
-    response = (client or get_default_client()).send("GET", project_path(namespace_slug, project_slug))
+    response = (client or get_default_client()).send("GET", api_path(namespace_slug, "projects", project_slug))
     return None if response.status == 404 else _described(response)
 
 
@@ -51,12 +51,12 @@ def create_project(
 ) -> Project:
     """Create a project, whose slug the server derives from the name. Raises as ``get_project`` does."""
     body = {"display_name": display_name, "visibility": visibility}
-    return _described((client or get_default_client()).send("POST", projects_path(namespace_slug), body))
+    return _described((client or get_default_client()).send("POST", api_path(namespace_slug, "projects"), body))
 
 
 def delete_project(namespace_slug: str, project_slug: str, client: TellurioClient | None = None) -> None:
     """Delete a project and its runs. Raises as ``get_project`` does, also for 404."""
-    _check((client or get_default_client()).send("DELETE", project_path(namespace_slug, project_slug)))
+    _check((client or get_default_client()).send("DELETE", api_path(namespace_slug, "projects", project_slug)))
 
 
 def _check(response: Response) -> None:

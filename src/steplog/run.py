@@ -15,7 +15,7 @@ from steplog import safeguard
 from steplog.config import Config
 from steplog.context import ActiveRun
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
-from steplog.lifecycle import crash_record, exit_code, messages
+from steplog.lifecycle import crash_record, exit_code, messages, run_stats
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.open_run import OpenRun, find_manifest, join, open_runs
@@ -96,8 +96,6 @@ class Run:
     def _log_config(self, name: str, value: dict[str, Any]) -> None:
         self.log(name, value)  # looked up late: opening the run replaces it
 
-    # -- logging ----------------------------------------------------------------------------------------------------
-
     def log(
         self,
         name: str | Mapping[str, Any],
@@ -135,8 +133,6 @@ class Run:
         """The counts."""
         return self._opened.stats() if self._opened is not None else Stats()
 
-    # -- the end ----------------------------------------------------------------------------------------------------
-
     def finish(
         self,
         client: TellurioClient | None = None,
@@ -167,7 +163,7 @@ class Run:
                 self._finish(opened, status, timeout_s, ExitProgress(whatever=timeout is not None))
             finally:
                 self._finishing.clear()
-        return opened.report() if self._report is None else self._report
+        return run_stats.report(opened.stats()) if self._report is None else self._report
 
     def _finish(
         self, opened: OpenRun | DisabledRun, status: RunStatus, timeout_s: float, progress: ExitProgress
@@ -205,7 +201,7 @@ class Run:
             self._over(self._opened, RunStatus.FAILED)
 
     def _over(self, opened: OpenRun | DisabledRun, status: RunStatus) -> None:
-        self._report = opened.report()
+        self._report = run_stats.report(opened.stats())
         self.status = status
         _active.forget(self)
         safeguard.disarm(self)
@@ -244,8 +240,6 @@ class Run:
 
         _active.leave(self._tokens.pop())
         await asyncio.to_thread(self._leave, error)  # the event loop goes on
-
-    # -- opening ----------------------------------------------------------------------------------------------------
 
     def _open(self, client: TellurioClient | None) -> OpenRun | DisabledRun:
         if self._opened is None:

@@ -150,5 +150,4 @@ def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
             opened.say_ended()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(after_in_child=_after_fork_in_child)

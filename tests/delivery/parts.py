@@ -70,7 +70,9 @@ class Line:
 
     def opened(self, account: str | None = None, batch_age_s: float = 0.5) -> Outbox:
         address = RunAddress("me", "demo", self.run.uuid)
-        outbox = Outbox(address, self.quarantine, DeliveryOptions(batch_age_s, self.lanes), random.Random(2), account)
+        outbox = Outbox(
+            address, self.quarantine.positions, DeliveryOptions(batch_age_s, self.lanes), random.Random(2), account
+        )
         for book in self.books:
             outbox.add(book.journal)
         self.sender.add(self.now, outbox, self.server, account is not None)
@@ -79,7 +81,7 @@ class Line:
     def another(self, *books: Book) -> Outbox:
         """One more run of the same agent, to the same server."""
         address = RunAddress("me", "demo", self.server.add_run("me", "demo").uuid)
-        outbox = Outbox(address, self.quarantine, DeliveryOptions(0.5, self.lanes), random.Random(4))
+        outbox = Outbox(address, self.quarantine.positions, DeliveryOptions(0.5, self.lanes), random.Random(4))
         for book in books:
             outbox.add(book.journal)
         self.sender.add(self.now, outbox, self.server)

@@ -224,7 +224,7 @@ def test_a_handler_of_the_log_that_raises_or_waits_for_us_does_not_stop_delivery
     class Handler(logging.Handler):
         def emit(self, record):
             seen.append(record.getMessage())
-            asker = threading.Thread(target=agent.trouble, args=(held,))
+            asker = threading.Thread(target=agent.progress, args=(held,))
             asker.start()
             asker.join(DEADLINE_S)
             assert not asker.is_alive()

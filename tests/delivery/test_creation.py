@@ -30,7 +30,7 @@ class Unmade(Line):
     def opened(self, **more) -> Outbox:
         made = Outbox(
             RunAddress(self.plan.namespace, "new", ""),
-            self.quarantine,
+            self.quarantine.positions,
             DeliveryOptions(0.5, 1),
             random.Random(2),
             creation=Creation(self.plan),

@@ -91,7 +91,8 @@ class Begun:
         return done
 
     def pending(self) -> int:
-        return self.process.agent.look(self.lease, lambda lease: lease.outbox.pending())
+        with self.process.agent.lock:
+            return self.lease.outbox.pending()
 
     def values(self) -> list[float]:
         return [row.value for row in self.made.rows]
@@ -102,7 +103,7 @@ def process(tmp_path: Path) -> Iterator[Process]:
     made = Process(tmp_path)
     yield made
     made.files.go_on()
-    made.agent._maintenance.do(lambda: None, DEADLINE_S)
+    made.agent.maintenance.do(lambda: None, DEADLINE_S)
     for lease in list(made.agent.leases.values()):
         made.agent.release(lease)
     made.files.close_all()

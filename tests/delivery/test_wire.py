@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steplog.delivery import wire
+from steplog.delivery.tickets import RunAddress
 from steplog.errors import ConfigurationError
 from steplog.journal import range as ranges
 from steplog.journal import slot
@@ -20,20 +21,20 @@ ANSWER = {"writer": "w1", "first": 10, "end": 20, "accepted": 9, "duplicates": 1
 
 
 def test_the_paths_are_those_of_the_api():
-    run = ("team", "mnist", "0b1c")
-    assert wire.projects_path("team") == "/api/v0/team/projects/"
-    assert wire.project_path("team", "mnist") == "/api/v0/team/projects/mnist/"
-    assert wire.runs_path("team", "mnist") == "/api/v0/team/projects/mnist/runs/"
-    assert wire.run_path(*run) == "/api/v0/team/projects/mnist/runs/0b1c/"
-    assert wire.metrics_path(*run) == "/api/v0/team/projects/mnist/runs/0b1c/metrics/"
-    assert wire.batch_path(*run) == "/api/v0/team/projects/mnist/runs/0b1c/metrics/batch/"
+    run = RunAddress("team", "mnist", "0b1c")
+    assert wire.api_path("team", "projects") == "/api/v0/team/projects/"
+    assert wire.api_path("team", "projects", "mnist") == "/api/v0/team/projects/mnist/"
+    assert wire.api_path("team", "projects", "mnist", "runs") == "/api/v0/team/projects/mnist/runs/"
+    assert run.run_path == "/api/v0/team/projects/mnist/runs/0b1c/"
+    assert run.metrics_path == "/api/v0/team/projects/mnist/runs/0b1c/metrics/"
+    assert run.batch_path == "/api/v0/team/projects/mnist/runs/0b1c/metrics/batch/"
     assert wire.web_path("team", "mnist", "brave-pasta") == "/team/projects/mnist/runs/brave-pasta/"
 
 
 @given(st.text(min_size=1))
 def test_a_slug_never_adds_a_part_to_a_path(text):
     try:
-        path = wire.run_path(text, text, text)
+        path = RunAddress(text, text, text).run_path
     except (UnicodeEncodeError, ConfigurationError):
         return
     assert path.count("/") == 8
@@ -43,12 +44,12 @@ def test_a_slug_never_adds_a_part_to_a_path(text):
 @pytest.mark.parametrize("slug", [".", ".."])
 def test_a_slug_that_is_a_step_in_a_path_is_refused(slug):
     with pytest.raises(ConfigurationError):
-        wire.run_path("team", "mnist", slug)
+        RunAddress("team", "mnist", slug)
 
 
 @pytest.mark.parametrize("slug", ["...", ".a", "a.b", "a/..", "%2E%2E", "?", "#", ";", "é", " "])
 def test_the_path_is_sent_as_it_was_made(slug):
-    path = wire.run_path(slug, slug, slug)
+    path = RunAddress(slug, slug, slug).run_path
     assert requests.Request("GET", f"http://server{path}").prepare().path_url == path
 
 

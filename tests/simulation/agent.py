@@ -44,7 +44,7 @@ class SimAgent:
         for run in world.runs:
             outbox = Outbox(
                 run.address,
-                run.quarantine,
+                run.quarantine.positions,
                 DeliveryOptions(0.5, LANES),
                 random.Random(world.random.getrandbits(32)),
                 "me" if adopted else None,

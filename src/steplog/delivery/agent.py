@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Answer, Transport
@@ -39,7 +39,6 @@ __all__ = ["BUSY_DISK_S", "DISK_S", "GIVE_WAY_S", "Agent", "Progress"]
 DISK_S = 0.25  # to wait for a disk that is well
 BUSY_DISK_S = 2.0  # and for one that has much to write: what workers have begun to write is only seen after that
 GIVE_WAY_S = 1.0
-T = TypeVar("T")
 _log = logging.getLogger("steplog")
 
 
@@ -74,35 +73,26 @@ class Agent:
         self.leases: dict[Outbox, Lease] = {}
         self._loops: list[Loop] = []
         self._under_way: dict[int, InFlight] = {}  # by lane
-        self._maintenance = Maintenance(self, spool_interval_s, adopt, memory_is_short, clock)
+        self.maintenance = Maintenance(self, spool_interval_s, adopt, memory_is_short, clock)
         self._lanes_max = options.connections_max
         deferred_log.forget()
 
-    # -- runs -----------------------------------------------------------------------------------------------------
-
-    def deliver(self, lease: Lease, transport: Transport, adopted: bool = False) -> None:
-        """Deliver a run from now on, or use this transport for it from now on."""
+    def deliver(self, lease: Lease, transport: Transport | None, adopted: bool = False) -> None:
+        """Deliver a run over this transport from now on; None: write it to disk, and send it nowhere yet."""
         with self.lock:
-            self._maintenance.take(lease)
-            self._sender.add(self._clock(), lease.outbox, transport, adopted)
-            self._start_lanes()
+            self.maintenance.take(lease)
+            if transport is not None:
+                self._sender.add(self._clock(), lease.outbox, transport, adopted)
+                self._start_lanes()
         if lease.own is not None:
-            self.keep(lease.own)
-        else:
-            self._maintenance.start(self._fault)
+            self.maintenance.add(lease.own)
+        self.maintenance.start(self._fault)
         self.wake()
-
-    def hold(self, lease: Lease) -> None:
-        """Write a run to disk, and send it nowhere yet."""
-        with self.lock:
-            self._maintenance.take(lease)
-        if lease.own is not None:
-            self.keep(lease.own)
 
     def keep(self, writer: OpenWriter) -> None:
         """Maintain a writer of this process. Raises RuntimeError where no thread can start."""
-        self._maintenance.add(writer)
-        self._maintenance.start(self._fault)
+        self.maintenance.add(writer)
+        self.maintenance.start(self._fault)
 
     def wait(
         self,
@@ -127,7 +117,7 @@ class Agent:
         waiter = Waiter(lambda: told.put(None))
         deadline = time.monotonic() + timeout_s
         try:
-            self._maintenance.do(partial(lease.look, self.lock), min(timeout_s / 2, BUSY_DISK_S))
+            self.maintenance.do(partial(lease.look, self.lock), min(timeout_s / 2, BUSY_DISK_S))
             with self.lock:
                 if status is not None:
                     lease.decide(status)
@@ -166,7 +156,7 @@ class Agent:
                 self._sender.remove(lease.outbox)
                 del self.leases[lease.outbox]
         if done:
-            self._maintenance.do(lease.remove, timeout_s)
+            self.maintenance.do(lease.remove, timeout_s)
         return done
 
     def release(self, lease: Lease) -> None:
@@ -176,33 +166,17 @@ class Agent:
                 self._sender.remove(lease.outbox)
         lease.release()
 
-    def look(self, lease: Lease, at: Callable[[Lease], T]) -> T:
-        """What ``at`` sees of a run under the lock."""
-        with self.lock:
-            return at(lease)
-
-    def trouble(self, lease: Lease) -> str | None:
-        """What keeps the run from being delivered, if anything does."""
-        with self.lock:
-            return self._sender.trouble(lease.outbox)
-
     def progress(self, lease: Lease) -> Progress:
         """How a run's delivery stands."""
         with self.lock:
             run = lease.outbox
             return Progress(run.left(), self._sender.trouble(run), self._sender.silent_s(run, self._clock()))
 
-    def wake_maintenance(self) -> None:
-        """Have maintenance run now. Safe in a signal handler."""
-        self._maintenance.wake()
-
     def wake(self) -> None:
         """Have the sender and its lanes look now. Safe in a signal handler."""
         self._sender.wake()
         for loop in self._loops:
             loop.wake()
-
-    # -- threads --------------------------------------------------------------------------------------------------
 
     def _start_lanes(self) -> None:
         with self.lock:

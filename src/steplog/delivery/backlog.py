@@ -118,19 +118,9 @@ class Backlog:
         """
         cursor = self.journal.cursor
         self.lost_below = min(self.begin(mark), cursor.delivered)
-        held = self.journal.census(self.lost_below, cursor.delivered) - self.quarantined_in(
-            self.lost_below, cursor.delivered
-        )
-        holes = self.journal.missing(self.lost_below, cursor.delivered)
-        self.journal.set_cursor(
-            replace(
-                cursor,
-                delivered=mark,
-                records=max(0, cursor.records - held),
-                abandoned=max(0, cursor.abandoned - holes),
-                sent=0,
-                settled=0,
-                reach=0,
-            )
-        )
+        again = self.lost_below, cursor.delivered
+        records = max(0, cursor.records - (self.journal.census(*again) - self.quarantined_in(*again)))
+        abandoned = max(0, cursor.abandoned - self.journal.missing(*again))
+        cursor = replace(cursor, delivered=mark, records=records, abandoned=abandoned, sent=0, settled=0, reach=0)
+        self.journal.set_cursor(cursor)
         return self.lost_below - mark

@@ -21,8 +21,6 @@ _RETRYING = Retrying()
 class Backoff:
     """When to try a server, a run or a range again; times are on the monotonic clock, in seconds."""
 
-    __slots__ = ("_failed_at", "_random", "attempt_number", "due")
-
     def __init__(self, source: random.Random) -> None:
         self._random = source
         self._failed_at = 0.0

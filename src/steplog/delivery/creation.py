@@ -25,7 +25,7 @@ import msgspec
 
 from steplog.delivery import wire
 from steplog.delivery.exchange import Request
-from steplog.delivery.tickets import Send, Store
+from steplog.delivery.tickets import Send, Store, Ticket
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal.manifest import Plan
 
@@ -51,23 +51,17 @@ class _Step(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
+class Create(Ticket):
     """The ticket of a step."""
 
     step: _Step
-    suspect: bool = False
 
     def confirms(self, body: bytes) -> bool:
         """Whether the body answers this step."""
-        match self.step:
-            case _Step.ACCOUNT:
-                return wire.username(body) is not None
-            case _Step.LOOK:
-                return wire.read(body, list[Made]) is not None
-            case _Step.RUN:
-                return wire.read(body, Made) is not None
-            case _:
-                return wire.read(body, dict[str, Any]) is not None
+        if self.step is _Step.ACCOUNT:
+            return wire.username(body) is not None
+        answers: dict[_Step, type[Any]] = {_Step.LOOK: list[Made], _Step.RUN: Made}
+        return wire.read(body, answers.get(self.step, dict[str, Any])) is not None
 
 
 class Creation:
@@ -100,18 +94,19 @@ class Creation:
             case _Step.ACCOUNT:
                 return Request("GET", wire.ACCOUNT_PATH)
             case _Step.PROJECT:
-                return Request("GET", wire.project_path(space, project))
+                return Request("GET", wire.api_path(space, "projects", project))
             case _Step.MAKE_PROJECT:
                 wanted = {"display_name": self._plan.project_name, "visibility": "RESTRICTED"}
-                return Request("POST", wire.projects_path(space), msgspec.json.encode(wanted), _JSON)
+                return Request("POST", wire.api_path(space, "projects"), msgspec.json.encode(wanted), _JSON)
             case _Step.LOOK:
-                path = wire.runs_path(space, project)
+                path = wire.api_path(space, "projects", project, "runs")
                 return Request("GET", path, answer_bytes_max=wire.LIST_BYTES_MAX)
             case _Step.RUN:
                 given = {"name": self.name, "description": self._plan.description, "status": self._plan.status}
                 wanted = {key: value for key, value in given.items() if value is not None}
                 headers = _JSON | {"Idempotency-Key": f'"{self._plan.local_id}"'}
-                return Request("POST", wire.runs_path(space, project), msgspec.json.encode(wanted), headers)
+                path = wire.api_path(space, "projects", project, "runs")
+                return Request("POST", path, msgspec.json.encode(wanted), headers)
 
     def answered(self, ticket: Create, judgement: Judgement, body: bytes) -> None:
         """Learn from the answer to a step."""

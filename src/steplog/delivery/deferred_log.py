@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from functools import partialmethod
 
 __all__ = ["KEPT_MAX", "deferred_log"]
 
@@ -21,17 +22,12 @@ class _DeferredLog:
     def __init__(self) -> None:
         self.waiting: deque[tuple[int, str, tuple[object, ...]]] = deque(maxlen=KEPT_MAX)
 
-    def info(self, text: str, *values: object) -> None:
-        """Log an info message."""
-        self.waiting.append((logging.INFO, text, values))
+    def _defer(self, level: int, text: str, *values: object) -> None:
+        self.waiting.append((level, text, values))
 
-    def warning(self, text: str, *values: object) -> None:
-        """Log a warning."""
-        self.waiting.append((logging.WARNING, text, values))
-
-    def error(self, text: str, *values: object) -> None:
-        """Log an error."""
-        self.waiting.append((logging.ERROR, text, values))
+    info = partialmethod(_defer, logging.INFO)  # something is well again
+    warning = partialmethod(_defer, logging.WARNING)  # something keeps us waiting
+    error = partialmethod(_defer, logging.ERROR)  # something needs a person
 
     def tell(self) -> None:
         """Log all of them, each once."""

@@ -22,7 +22,7 @@ from steplog.delivery.doorbell import Doorbell
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
-from steplog.delivery.tickets import Action, Quarantine, RunAddress, Store
+from steplog.delivery.tickets import Action, RunAddress, Store
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, Unchanged
@@ -69,20 +69,15 @@ class Lease:
         self._quarantine = QuarantineFile(paths.spool, disk.files)
         if paths.on_disk:
             self._quarantine.open()
-        self.outbox = Outbox(
-            RunAddress(manifest.namespace, manifest.project, manifest.run),
-            self._quarantine,
-            options,
-            source,
-            manifest.account or None if own is None else None,
-            Creation(manifest.plan) if manifest.plan is not None and not manifest.run else None,
-        )
+        address = RunAddress(manifest.namespace, manifest.project, manifest.run)
+        account = manifest.account or None if own is None else None
+        creation = Creation(manifest.plan) if manifest.plan is not None and not manifest.run else None
+        self.outbox = Outbox(address, self._quarantine.positions, options, source, account, creation)
         if own is not None:
             self._add(own.open_journal)
         self.look(nullcontext())
         if manifest.status is not None:
-            self.outbox.end_with(manifest.status)
-            self.outbox.status_sent = manifest.status_sent
+            self.outbox.end_with(manifest.status, manifest.status_sent)
 
     @property
     def manifest(self) -> Manifest:
@@ -117,7 +112,6 @@ class Lease:
         """Store which status the run gets, and send it after the records."""
         self.store(self.manifest.but(status=status, status_sent=False))
         self.outbox.end_with(status)
-        self.outbox.status_sent = False
 
     def ring_answered(self) -> None:
         """Another process waits for what is written by now."""
@@ -126,12 +120,11 @@ class Lease:
 
     def act(self, action: Action) -> None:
         """Do what the outbox asks for."""
-        match action:
-            case Store():
-                self.settle()
-            case Quarantine():
-                self._quarantine.put(action)
-                self._wake()
+        if isinstance(action, Store):
+            self.settle()
+        else:
+            self._quarantine.put(action)
+            self._wake()
 
     def settle(self) -> None:
         """Store in the manifest what has become of the run."""

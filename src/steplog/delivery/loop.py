@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from tenacity import RetryCallState, Retrying, retry_always, stop_never
+from tenacity import Retrying, retry_always, stop_never
 
 from steplog.delivery.deferred_log import deferred_log
 
@@ -70,9 +70,6 @@ class Loop:
                 self.idle(None)
                 fault(name, error)
 
-        def wait(_: RetryCallState) -> float:
-            return self.wait_s
-
         def live() -> None:
             while True:
                 try:
@@ -81,7 +78,7 @@ class Loop:
                     fault(name, error)
                     time.sleep(POLL_MAX_S)
 
-        loop = Retrying(sleep=self.sleep, wait=wait, stop=stop_never, retry=retry_always)
+        loop = Retrying(sleep=self.sleep, wait=lambda _: self.wait_s, stop=stop_never, retry=retry_always)
         threading.Thread(target=live, name=name, daemon=True).start()
         self.started = True
 

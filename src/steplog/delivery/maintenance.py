@@ -158,12 +158,10 @@ class Maintenance:
     def _rest_s(self, now: float) -> float:
         """Seconds until something is due."""
         rest_s = min(self._keep_at, self._spool_at) - now
-        for writer in self._writers:
-            if writer.has_holes():
-                rest_s = min(rest_s, HOLES_INTERVAL_S)
-        for lease in self._runs.leases.values():
-            if lease.shared:
-                rest_s = min(rest_s, HEARD_INTERVAL_S)
+        if any(writer.has_holes() for writer in self._writers):
+            rest_s = min(rest_s, HOLES_INTERVAL_S)
+        if any(lease.shared for lease in self._runs.leases.values()):
+            rest_s = min(rest_s, HEARD_INTERVAL_S)
         return rest_s
 
     def _write(self, lease: Lease) -> None:

@@ -54,18 +54,11 @@ class MetricStream(Stream):
     """``names`` gives each name its lane."""
 
     def __init__(self, journal: Journal, quarantined: Collection[int], names: Lanes, source: random.Random) -> None:
-        super().__init__(journal, quarantined, source)
         self.lanes = [_Lane(source) for _ in range(names.count)]
+        super().__init__(journal, quarantined, source, self.lanes)
         self._quarantined = frozenset(quarantined)  # those of this life are settled
         self._names = names
         self._filled = journal.cursor.delivered
-
-    # -- what there is --------------------------------------------------------------------------------------------
-
-    @property
-    def quarantining(self) -> bool:
-        """Whether a record is going to quarantine."""
-        return any(lane.quarantining for lane in self.lanes)
 
     def due_at(self, now: float, lane: int) -> float | None:
         """When this lane has something to send, on the monotonic clock; None: nothing for now."""
@@ -137,8 +130,6 @@ class MetricStream(Stream):
             lane.queue.append(metric)
         self.journal.evict(self.journal.cursor.delivered)
 
-    # -- what is sent ---------------------------------------------------------------------------------------------
-
     def send(self, address: RunAddress, lane: int) -> Send:
         """The record, or the control, that is due on a lane; one at a time."""
         head, writer = self.lanes[lane], self.journal.writer
@@ -148,12 +139,8 @@ class MetricStream(Stream):
             return Send(request, EmptyPatch(writer, lane, metric.position, address.run))
         self.journal.set_cursor(replace(self.journal.cursor, stock=True).with_sent([metric.position]))
         suspect = test is not None and test.vouched
-        return Send(
-            Request("POST", address.metrics_path, metric.body, _HEADERS),
-            Metric(writer, lane, metric.position, metric.name, suspect),
-        )
-
-    # -- answers --------------------------------------------------------------------------------------------------
+        ticket = Metric(writer, lane, metric.position, metric.name, suspect=suspect)
+        return Send(Request("POST", address.metrics_path, metric.body, _HEADERS), ticket)
 
     def answered(self, now: float, ticket: Metric, judgement: Judgement) -> None:
         """Learn from the answer to a record."""
@@ -182,14 +169,13 @@ class MetricStream(Stream):
         elif lane.faults >= FAULTS_MAX:
             lane.poison_test = PoisonTest(position, position + 1, blocked=True)
 
-    def head_at(self, position: int) -> Head:
+    def head_at(self, position: int) -> _Lane:
         """The lane that this record is first on."""
         return next(lane for lane in self.lanes if lane.queue and lane.queue[0].position == position)
 
     def pass_over(self, position: int) -> None:
         """Settle the record."""
-        lane = next(lane for lane in self.lanes if lane.queue and lane.queue[0].position == position)
-        self._done(lane, position, lambda cursor: replace(cursor, rejected=cursor.rejected + 1))
+        self._done(self.head_at(position), position, lambda cursor: replace(cursor, rejected=cursor.rejected + 1))
 
     def _done(self, lane: _Lane, position: int, counted: Callable[[Cursor], Cursor]) -> None:
         # What is raised in the middle must leave cursor and queue in step: the cursor goes first, all at once.

@@ -10,12 +10,12 @@ everything is kept.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import msgspec
 
+from steplog.delivery import tickets
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.creation import Create, Creation, Made
 from steplog.delivery.deferred_log import deferred_log
@@ -24,23 +24,11 @@ from steplog.delivery.lanes import Lanes
 from steplog.delivery.metrics import MetricStream
 from steplog.delivery.probe import CapabilityProbe, Probe, Question
 from steplog.delivery.ranges import RangeStream
-from steplog.delivery.tickets import (
-    Action,
-    Batch,
-    EmptyBatch,
-    EmptyPatch,
-    Metric,
-    Quarantined,
-    RunAddress,
-    Send,
-    Status,
-    Store,
-    Ticket,
-)
+from steplog.delivery.tickets import Action, Quarantined, RunAddress, Send, Store, Ticket
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
 
-__all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Positions", "Waiter"]
+__all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Waiter"]
 
 STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for
 _JSON = {"Content-Type": "application/json"}
@@ -55,13 +43,6 @@ class DeliveryOptions:
     cpu_share_max: float = 1.0  # of a processor, for all of it, while nobody waits
 
 
-class Positions(Protocol):
-    """What is in quarantine, by writer."""
-
-    def positions(self, writer: str) -> set[int]:
-        """The positions of this writer's records."""
-
-
 @dataclass(eq=False, slots=True)
 class Waiter:
     """Waits until what was written by now is delivered, and with ``status`` until that is set."""
@@ -72,12 +53,15 @@ class Waiter:
 
 
 class Outbox:
-    """One run; ``account``: whose key it takes, None for a run made here. ``creation`` makes the run, if need be."""
+    """One run; ``quarantined`` gives a writer's positions in quarantine, ``creation`` makes the run, if need be.
+
+    ``account``: whose key it takes, None for a run made here.
+    """
 
     def __init__(
         self,
         address: RunAddress,
-        quarantine: Positions,
+        quarantined: Callable[[str], Collection[int]],
         options: DeliveryOptions,
         source: random.Random,
         account: str | None = None,
@@ -101,7 +85,7 @@ class Outbox:
         self._ranges: dict[str, RangeStream] = {}
         self._metrics: dict[str, MetricStream] = {}
         self.name_lanes = Lanes(options.connections_max)
-        self._quarantine = quarantine
+        self._quarantined = quarantined
         self._source = source
         self._turn = 0
 
@@ -131,15 +115,13 @@ class Outbox:
         else:
             self.knows(takes_ranges)
 
-    # -- what is to be delivered ----------------------------------------------------------------------------------
-
     def add(self, journal: Journal) -> None:
         """Deliver one more writer's journal."""
         self.journals[journal.writer] = journal
 
-    def end_with(self, status: str) -> None:
-        """Send this status after everything that is written by now."""
-        self.status, self.refused, self._status_at = status, None, 0.0
+    def end_with(self, status: str, sent: bool = False) -> None:
+        """Send this status after everything that is written by now, unless it was sent before."""
+        self.status, self.status_sent, self.refused, self._status_at = status, sent, None, 0.0
         self._ends = self._written()
 
     def wait(self, waiter: Waiter) -> None:
@@ -196,17 +178,14 @@ class Outbox:
         if journal.cursor.stock or not self.probe.takes_ranges:
             metrics = self._metrics.get(writer)
             if metrics is None:
-                quarantined = self._quarantine.positions(writer)
-                metrics = self._metrics[writer] = MetricStream(journal, quarantined, self.name_lanes, self._source)
+                metrics = MetricStream(journal, self._quarantined(writer), self.name_lanes, self._source)
+                self._metrics[writer] = metrics
             return metrics
         self._metrics.pop(writer, None)  # nothing was sent that way
         if ranges is None:
-            quarantined = self._quarantine.positions(writer)
-            ranges = RangeStream(journal, quarantined, self.options.batch_age_s, self._source)
+            ranges = RangeStream(journal, self._quarantined(writer), self.options.batch_age_s, self._source)
             self._ranges[writer] = ranges
         return ranges
-
-    # -- what is due ----------------------------------------------------------------------------------------------
 
     def next(self, now: float, lane: int) -> Send | Store | float | None:
         """What to do on this lane, or when something is due; None: nothing is left for now.
@@ -263,22 +242,20 @@ class Outbox:
     def _send_status(self) -> Send:
         status = self.status or ""
         request = Request("PATCH", self.address.run_path, msgspec.json.encode({"status": status}), _JSON)
-        return Send(request, Status(self.address.run, status))
-
-    # -- what came of it ------------------------------------------------------------------------------------------
+        return Send(request, tickets.Status(self.address.run, status))
 
     def answered(self, now: float, ticket: Ticket, judgement: Judgement, body: bytes, sent_at: float) -> list[Action]:
         """Learn from the answer to a ticket; what to do about it."""
         self._run_answered(now, judgement, sent_at)
         match ticket:
-            case Batch():
+            case tickets.Batch():
                 self._ranges[ticket.range.writer].answered(now, ticket, judgement)
-            case Metric():
+            case tickets.Metric():
                 self._metrics[ticket.writer].answered(now, ticket, judgement)
-            case EmptyBatch():
+            case tickets.EmptyBatch():
                 ranges = self._ranges[ticket.writer]
                 return ranges.control_answered(now, ranges.head, judgement)
-            case EmptyPatch():
+            case tickets.EmptyPatch():
                 metrics = self._metrics[ticket.writer]
                 lane = metrics.lanes[ticket.lane]
                 if lane.poison_test is not None and lane.poison_test.first == ticket.position:  # else it is given up
@@ -287,15 +264,14 @@ class Outbox:
                 self.probe.answered(now, ticket, judgement, body)
             case Create():
                 return self._creation_answered(now, ticket, judgement, body)
-            case Status():
+            case tickets.Status():
                 return self._status_answered(now, ticket, judgement)
         return []
 
     def quarantined(self, now: float, event: Quarantined) -> None:
         """A record has reached quarantine, or could not."""
         writer = event.record.writer
-        streams = (self._ranges.get(writer), self._metrics.get(writer))
-        for stream in streams:
+        for stream in (self._ranges.get(writer), self._metrics.get(writer)):
             if stream is not None and stream.quarantining:
                 stream.quarantined(now, event)
                 return
@@ -345,7 +321,7 @@ class Outbox:
             self.backoff.failed(now, judgement.retry_after_s)
         return actions
 
-    def _status_answered(self, now: float, ticket: Status, judgement: Judgement) -> list[Action]:
+    def _status_answered(self, now: float, ticket: tickets.Status, judgement: Judgement) -> list[Action]:
         if ticket.status != self.status:
             return []  # another one was decided meanwhile
         if judgement.verdict is Verdict.ACCEPTED:

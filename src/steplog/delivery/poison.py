@@ -26,8 +26,6 @@ class PoisonTest:
     are faults; ``words`` are the server's.
     """
 
-    __slots__ = ("_open", "blocked", "end", "fault", "first", "rounds", "vouched", "words")
-
     def __init__(self, first: int, end: int, *, vouched: bool = False, blocked: bool = False) -> None:
         self.first = first
         self.end = end

@@ -17,7 +17,7 @@ from steplog.delivery import wire
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
-from steplog.delivery.tickets import RunAddress, Send
+from steplog.delivery.tickets import RunAddress, Send, Ticket
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 
 __all__ = ["ACCOUNT_INTERVAL_S", "GONE_INTERVAL_S", "CapabilityProbe", "Probe", "Question"]
@@ -36,12 +36,11 @@ class Question(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Ticket):
     """The ticket of a question."""
 
     question: Question
     run: str
-    suspect: bool = False
 
     def confirms(self, body: bytes) -> bool:
         """Whether the body answers the question."""
@@ -97,7 +96,7 @@ class CapabilityProbe:
         elif question is Question.RUN:
             request = Request("GET", address.run_path)
         else:
-            path = wire.runs_path(address.namespace, address.project)
+            path = wire.api_path(address.namespace, "projects", address.project, "runs")
             request = Request("GET", path, answer_bytes_max=wire.LIST_BYTES_MAX)
         return Send(request, Probe(question, address.run))
 

@@ -83,7 +83,7 @@ class QuarantineFile:
     def _put(self, found: dict[_Line, bytes]) -> bool:
         try:
             if self._takes_more:
-                self._append(b"".join(found.values()))
+                self._write(self._files.open(self.path), found)
             else:
                 self._replace(self._lines() | found)
         except (OSError, ConfigurationError):
@@ -103,30 +103,22 @@ class QuarantineFile:
                 found[msgspec.json.decode(text, type=_Line)] = text.rstrip(b"\n") + b"\n"
         return found
 
-    def _append(self, text: bytes) -> None:
-        descriptor = self._files.open(self.path)
-        try:
-            self._write(descriptor, text)
-        finally:
-            self._files.close(descriptor)
-
     def _replace(self, lines: dict[_Line, bytes]) -> None:
         directory, scratch = self.path.parent, self.path.with_suffix(".new")
         self._files.make_private(directory)
         self._files.unlink(scratch)
-        descriptor = self._files.create(scratch)
-        try:
-            self._write(descriptor, b"".join(lines.values()))
-        finally:
-            self._files.close(descriptor)
+        self._write(self._files.create(scratch), lines)
         self._files.rename(scratch, self.path)
         for path in (directory, directory.parent):
             self._files.sync_directory(path)
         self._takes_more = True
 
-    def _write(self, descriptor: int, text: bytes) -> None:
-        self._files.write_all(descriptor, text)
-        self._files.sync(descriptor)
+    def _write(self, descriptor: int, lines: dict[_Line, bytes]) -> None:
+        try:
+            self._files.write_all(descriptor, b"".join(lines.values()))
+            self._files.sync(descriptor)
+        finally:
+            self._files.close(descriptor)
 
 
 def _text(writer: str, item: wire.Record, words: str) -> bytes:

@@ -50,20 +50,13 @@ class RangeStream(Stream):
     def __init__(
         self, journal: Journal, quarantined: Collection[int], batch_age_s: float, source: random.Random
     ) -> None:
-        super().__init__(journal, quarantined, source)
         self.head = Head(source)
+        super().__init__(journal, quarantined, source, [self.head])
         self._linger = Linger(batch_age_s, SLOTS_MAX)
         self._slots_max = SLOTS_MAX
         self._steady = 0
         self._deflates = True
         self._conflicts = 0  # in a row
-
-    # -- what there is --------------------------------------------------------------------------------------------
-
-    @property
-    def quarantining(self) -> bool:
-        """Whether a record is going to quarantine."""
-        return self.head.quarantining
 
     def due_at(self, now: float, hurry: bool) -> float | None:
         """When to send, or to look again, on the monotonic clock; None: nothing to send."""
@@ -107,8 +100,6 @@ class RangeStream(Stream):
         if test is not None and test.first < end:
             self.head.clear()
 
-    # -- what is sent ---------------------------------------------------------------------------------------------
-
     def send(self, address: RunAddress) -> Send:
         """The range, or the control, that is due."""
         first, test = self.journal.cursor.delivered, self.head.poison_test
@@ -124,7 +115,7 @@ class RangeStream(Stream):
         cursor = self.journal.cursor
         if batch.end - first > cursor.reach:
             self.journal.set_cursor(replace(cursor, reach=batch.end - first))
-        ticket = Batch(batch, cursor.reach, test is not None and test.vouched)
+        ticket = Batch(batch, cursor.reach, suspect=test is not None and test.vouched)
         return Send(self._request(address, batch), ticket)
 
     def _request(self, address: RunAddress, batch: Range) -> Request:
@@ -132,8 +123,6 @@ class RangeStream(Stream):
         if self._deflates:
             return Request("POST", address.batch_path, body, _DEFLATED)
         return Request("POST", address.batch_path, zlib.decompress(body), _PLAIN)
-
-    # -- answers --------------------------------------------------------------------------------------------------
 
     def answered(self, now: float, ticket: Batch, judgement: Judgement) -> None:
         """Learn from the answer to a range."""

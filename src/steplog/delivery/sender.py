@@ -50,18 +50,15 @@ class ServerState:
         self.keys_tried = 0
 
 
-class InFlight:
+class InFlight(NamedTuple):
     """A request under way; ``sent_at`` is on the monotonic clock, in seconds."""
 
-    __slots__ = ("lane", "outbox", "request", "sent_at", "server", "ticket")
-
-    def __init__(self, server: ServerState, outbox: Outbox, lane: int, send: Send, sent_at: float) -> None:
-        self.server = server
-        self.outbox = outbox
-        self.lane = lane
-        self.request: Request = send.request
-        self.ticket: Ticket = send.ticket
-        self.sent_at = sent_at
+    server: ServerState
+    outbox: Outbox
+    lane: int
+    request: Request
+    ticket: Ticket
+    sent_at: float
 
 
 class StoreFirst(NamedTuple):
@@ -75,8 +72,6 @@ class _Entry:
 
     ``quiet``: by lane, until when it is not looked at, and for how many seconds.
     """
-
-    __slots__ = ("adopted", "outbox", "quiet", "server", "turn")
 
     def __init__(self, outbox: Outbox, server: ServerState, adopted: bool) -> None:
         self.outbox = outbox
@@ -185,7 +180,7 @@ class Sender:
         entry.turn = self._turn
         entry.quiet.clear()
         server = entry.server
-        flight = InFlight(server, entry.outbox, lane, send, now)
+        flight = InFlight(server, entry.outbox, lane, send.request, send.ticket, now)
         if server.backoff.attempt_number > 0:
             server.trial = flight
         if server.asked_at is None:

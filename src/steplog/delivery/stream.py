@@ -6,7 +6,7 @@ There are two kinds: ``ranges``, to a server that takes ranges, and ``metrics``,
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from steplog.delivery.backlog import Backlog
 from steplog.delivery.backoff import Backoff
@@ -36,13 +36,21 @@ class Head:
 
 
 class Stream:
-    """``quarantined``: the positions that are in quarantine."""
+    """``quarantined``: the positions that are in quarantine; ``heads``: what may be under way at once."""
 
-    def __init__(self, journal: Journal, quarantined: Collection[int], source: random.Random) -> None:
+    def __init__(
+        self, journal: Journal, quarantined: Collection[int], source: random.Random, heads: Sequence[Head]
+    ) -> None:
         self.journal = journal
         self.trouble: str | None = None  # what the server says while it refuses everything
         self.backlog = Backlog(journal, quarantined)
         self._pace = Backoff(source)  # of quarantine, where nothing is accepted in between
+        self._heads = heads
+
+    @property
+    def quarantining(self) -> bool:
+        """Whether a record is going to quarantine."""
+        return any(head.quarantining for head in self._heads)
 
     def control_answered(self, now: float, head: Head, judgement: Judgement) -> list[Action]:
         """Learn from the answer to a control."""

@@ -35,6 +35,7 @@ from enum import Enum
 import msgspec
 
 from steplog.delivery.exchange import Answer
+from steplog.delivery.wire import read
 
 __all__ = ["NOT_STORED", "REFUSALS", "RETRY_AFTER_MAX_S", "Judgement", "Verdict", "judge", "may_pass", "retry_after_s"]
 
@@ -137,11 +138,8 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _mark(body: bytes) -> int | None:
-    try:
-        mark = msgspec.json.decode(body, type=_Mark).mark
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
-    return mark if mark >= 0 else None
+    told = read(body, _Mark)
+    return told.mark if told is not None and told.mark >= 0 else None
 
 
 def _words(body: bytes) -> str:

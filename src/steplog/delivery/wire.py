@@ -29,17 +29,12 @@ __all__ = [
     "Acknowledgement",
     "Record",
     "acknowledges",
-    "batch_path",
+    "api_path",
     "json_value",
     "lists",
     "metric_bodies",
-    "metrics_path",
-    "project_path",
-    "projects_path",
     "read",
     "records",
-    "run_path",
-    "runs_path",
     "status_of",
     "takes_ranges",
     "username",
@@ -91,34 +86,9 @@ class _Run(msgspec.Struct):
     batch: int = 0
 
 
-def projects_path(namespace: str) -> str:
-    """Where projects of a namespace are listed (GET) and made (POST)."""
-    return f"{API}/{_part(namespace)}/projects/"
-
-
-def project_path(namespace: str, project: str) -> str:
-    """Where one project is read (GET) and deleted (DELETE)."""
-    return f"{projects_path(namespace)}{_part(project)}/"
-
-
-def runs_path(namespace: str, project: str) -> str:
-    """Where the runs of a project are listed (GET) and made (POST)."""
-    return f"{project_path(namespace, project)}runs/"
-
-
-def run_path(namespace: str, project: str, run: str) -> str:
-    """Where one run is read (GET) and its status set (PATCH)."""
-    return f"{runs_path(namespace, project)}{_part(run)}/"
-
-
-def metrics_path(namespace: str, project: str, run: str) -> str:
-    """Where the metrics of a run are read (GET) and one is added (POST)."""
-    return f"{run_path(namespace, project, run)}metrics/"
-
-
-def batch_path(namespace: str, project: str, run: str) -> str:
-    """Where a range of records is added (POST)."""
-    return f"{metrics_path(namespace, project, run)}batch/"
+def api_path(*parts: str) -> str:
+    """The path of what these parts lead to: ``(namespace, "projects", project, "runs", run, "metrics", "batch")``."""
+    return "/".join((API, *map(_part, parts), ""))
 
 
 def web_path(namespace: str, project: str, run_slug: str) -> str:
@@ -144,14 +114,8 @@ def records(batch: Range) -> Iterator[Record]:
             value = bool(value)
         elif kind == slot.KIND_JSON:
             value = payloads[index]
-        yield Record(
-            batch.first + index,
-            batch.names[name],
-            kind,
-            value,
-            None if step == slot.NO_STEP else step,
-            time_ns,
-        )
+        step = None if step == slot.NO_STEP else step
+        yield Record(batch.first + index, batch.names[name], kind, value, step, time_ns)
 
 
 def json_value(record: Record) -> Any:
@@ -174,11 +138,8 @@ def metric_bodies(batch: Range) -> Iterator[tuple[int, str, bytes]]:
 
 def acknowledges(body: bytes, writer: str, first: int, end: int) -> bool:
     """Whether an answer's body repeats the range that was sent; nothing less is an acknowledgement."""
-    try:
-        answer = msgspec.json.decode(body, type=Acknowledgement)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False
-    return (answer.writer, answer.first, answer.end) == (writer, first, end)
+    told = read(body, Acknowledgement)
+    return told is not None and (told.writer, told.first, told.end) == (writer, first, end)
 
 
 def username(body: bytes) -> str | None:

@@ -31,22 +31,15 @@ class NotAdopted:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
 class Adopter:
     """Takes over runs."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        disk: Disk,
-        options: DeliveryOptions,
-        source: random.Random,
-        wake: Callable[[], None],
-    ) -> None:
-        self._settings = settings
-        self._disk = disk
-        self._options = options
-        self._random = source
-        self._wake = wake
+    settings: Settings
+    disk: Disk
+    options: DeliveryOptions
+    source: random.Random
+    wake: Callable[[], None]
 
     def adopt(self, paths: RunPaths, *, by_hand: bool) -> tuple[Lease, Transport] | NotAdopted:
         """Take over a run."""
@@ -59,15 +52,14 @@ class Adopter:
                 return NotAdopted("it was started offline: steplog sync")
             transport = self._transport_for(manifest)
             if transport is None:
-                where = (
-                    f"no API key for {manifest.base_url}: " if manifest.base_url else "no server: steplog serve, or "
-                )
+                no_key = f"no API key for {manifest.base_url}: "
+                where = no_key if manifest.base_url else "no server: steplog serve, or "
                 return NotAdopted(f"there is {where}steplog login")
             lock = FileLock.take(paths.lock)
             if lock is None:
                 return NotAdopted("another process delivers it")
             manifest = manifests.load(paths.manifest()) or manifest  # as its last agent left it
-            lease = Lease(paths, lock, manifest, self._disk, self._options, self._random, wake=self._wake)
+            lease = Lease(paths, lock, manifest, self.disk, self.options, self.source, wake=self.wake)
             return lease, transport
         except (OSError, FormatError) as error:
             if lock is not None:
@@ -94,9 +86,9 @@ class Adopter:
         from steplog.client import client_for, get_default_client
 
         if manifest.base_url:
-            client = client_for(self._settings, manifest.base_url)
+            client = client_for(self.settings, manifest.base_url)
             return None if client is None else client.transport
         try:
-            return get_default_client(self._settings).transport
+            return get_default_client(self.settings).transport
         except ConfigurationError:
             return None

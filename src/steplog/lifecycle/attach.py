@@ -31,15 +31,10 @@ def attach(
     project = project_slug or (found.project if found is not None else None)
     if namespace is None or project is None:
         raise ValueError(f"nothing on this host knows the run {uuid}: namespace_slug and project_slug are needed")
-    run = Run(
-        uuid,
-        found.name if found is not None else None,
-        None,
-        RunStatus.RUNNING,
-        organization=RunOrg(namespace),
-        project=RunProject("", project, project),
-    )
-    opened = join(uuid, namespace, project, run.name, client, found=found, owner=owner)
+    name = found.name if found is not None else None
+    organization, described = RunOrg(namespace), RunProject("", project, project)
+    run = Run(uuid, name, None, RunStatus.RUNNING, organization=organization, project=described)
+    opened = join(uuid, namespace, project, name, client, found=found, owner=owner)
     run._opened_as(opened)
     if owner:
         opened.say_began()

@@ -16,19 +16,12 @@ from types import FrameType
 from steplog.secret import scrubbed
 from steplog.settings import Settings
 
-__all__ = [
-    "EXCEPTION_NAME",
-    "MESSAGE_CHARACTERS_MAX",
-    "TRACEBACK_CHARACTERS_MAX",
-    "Log",
-    "keep_exception",
-    "keep_signal",
-]
+__all__ = ["EXCEPTION_NAME", "Log", "keep_exception", "keep_signal"]
 
 EXCEPTION_NAME = "steplog/exception"
 Log = Callable[[str, dict[str, str]], object]
-MESSAGE_CHARACTERS_MAX = 2_000
-TRACEBACK_CHARACTERS_MAX = 16_000
+_MESSAGE_CHARACTERS_MAX = 2_000
+_TRACEBACK_CHARACTERS_MAX = 16_000
 
 
 def keep_exception(log: Log, settings: Settings, error: BaseException) -> None:
@@ -50,17 +43,16 @@ def keep_signal(log: Log, settings: Settings, number: int, frame: FrameType | No
 def _keep(log: Log, settings: Settings, name: str, message: str, lines: str) -> None:
     most = max(1, settings.value_bytes_max // 16)  # a character takes up to six bytes in JSON
     told = {
-        "type": name[:MESSAGE_CHARACTERS_MAX],
-        "message": _beginning(scrubbed(message, os.environ), min(MESSAGE_CHARACTERS_MAX, most)),
-        "traceback": _end(scrubbed(lines, os.environ), min(TRACEBACK_CHARACTERS_MAX, most)),
+        "type": name[:_MESSAGE_CHARACTERS_MAX],
+        "message": _beginning(scrubbed(message, os.environ), min(_MESSAGE_CHARACTERS_MAX, most)),
+        "traceback": _end(scrubbed(lines, os.environ), min(_TRACEBACK_CHARACTERS_MAX, most)),
     }
     log(EXCEPTION_NAME, told)
 
 
 def _name_of(made: type) -> str:
-    return (
-        made.__qualname__ if made.__module__ in ("builtins", "__main__") else f"{made.__module__}.{made.__qualname__}"
-    )
+    name = made.__qualname__
+    return name if made.__module__ in ("builtins", "__main__") else f"{made.__module__}.{name}"
 
 
 def _message_of(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from steplog.delivery.verdicts import Judgement
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.open_run import Holder
-from steplog.report import Report, Stats
+from steplog.report import Stats
 from steplog.settings import Settings
 
 __all__ = ["DisabledRun"]
@@ -40,10 +40,6 @@ class DisabledRun:
     def stats(self) -> Stats:
         """Zeros."""
         return Stats(append="disabled")
-
-    def report(self) -> Report:
-        """Zeros."""
-        return Report()
 
     def url(self) -> str | None:
         """None."""

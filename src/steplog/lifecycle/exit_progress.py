@@ -33,11 +33,7 @@ class ExitProgress:
     """
 
     def __init__(
-        self,
-        *,
-        whatever: bool = False,
-        clock: Callable[[], float] = time.monotonic,
-        screen: TextIO | None = None,
+        self, *, whatever: bool = False, clock: Callable[[], float] = time.monotonic, screen: TextIO | None = None
     ) -> None:
         self._whatever = whatever
         self._clock = clock

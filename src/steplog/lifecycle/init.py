@@ -26,7 +26,7 @@ from steplog import safeguard
 from steplog.config import as_config
 from steplog.delivery.creation import Made
 from steplog.delivery.verdicts import may_pass
-from steplog.delivery.wire import runs_path
+from steplog.delivery.wire import api_path
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
 from steplog.journal.directories import new_id
@@ -169,7 +169,7 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
         with _asking(client):
             response = client.send(
                 "POST",
-                runs_path(plan.namespace, plan.project),
+                api_path(plan.namespace, "projects", plan.project, "runs"),
                 {key: value for key, value in given.items() if value is not None},
                 headers={"Idempotency-Key": f'"{plan.local_id}"'},
             )
@@ -265,14 +265,9 @@ def _manifest(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
 
 def _local_run(plan: Plan) -> Run:
     """The run before a server has created it; its uuid is the local id."""
-    return Run(
-        plan.local_id,
-        plan.name,
-        plan.description,
-        plan.status or RunStatus.RUNNING,
-        organization=RunOrg(plan.namespace),
-        project=RunProject("", plan.project_name, plan.project),
-    )
+    status = plan.status or RunStatus.RUNNING
+    organization, project = RunOrg(plan.namespace), RunProject("", plan.project_name, plan.project)
+    return Run(plan.local_id, plan.name, plan.description, status, organization=organization, project=project)
 
 
 def _remote_run(told: dict[str, Any], namespace: str) -> Run:

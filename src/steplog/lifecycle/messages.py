@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from steplog.report import Report, Stats
 
-__all__ = ["Left", "became", "began", "ended", "kept_from_the_start", "say"]
+__all__ = ["Left", "became", "ended", "say"]
 
 _log = logging.getLogger("steplog")
 _SENT_BY = {  # by the run's mode
@@ -53,17 +53,6 @@ def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
         sys.stderr.flush()
 
 
-def began(quiet: bool, name: str, namespace: str, project: str, url: str) -> None:
-    """The run is on the server; the fragment of ``url`` is for terminals alone."""
-    say(quiet, logging.INFO, f"run {name} in {namespace}/{project}")
-    say(quiet, logging.INFO, url.partition("#")[0], url)
-
-
-def kept_from_the_start(quiet: bool, level: int, name: str, where: str, why: str) -> None:
-    """The run is on no server yet."""
-    say(quiet, level, f"run {name} is kept {where}{why}")
-
-
 def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
     """The run is over."""
     parts = (became(stats), "" if left is None else _kept(stats, left))
@@ -74,9 +63,7 @@ def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
 def _kept(stats: Stats, left: Left) -> str:
     why = f" ({stats.last_error})" if stats.last_error else ""
     lost = min(stats.pending, left.unsaved)
-    losing = (
-        f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}; set STEPLOG_DIR" if lost else ""
-    )
+    losing = f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}; set STEPLOG_DIR"
     if lost and lost == stats.pending:
         return losing
     kept = _records(stats.pending - lost) if stats.pending else "it is"

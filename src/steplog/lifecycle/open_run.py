@@ -29,8 +29,8 @@ from steplog.journal.manifest import Manifest
 from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.exit_progress import ExitProgress
-from steplog.lifecycle.process import Process, current
-from steplog.report import Report, Stats
+from steplog.lifecycle.process import Process, claim_in_time, current
+from steplog.report import Stats
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
@@ -65,9 +65,8 @@ class OpenRun:
         self.holder: Holder | None = None
         self.process: Process | None = process  # None in a forked child, until it logs
         self.transport = transport
-        self.local_id = manifest.local_id
         self.settings = process.settings
-        self.paths, lock = process.claim(manifest.local_id)
+        self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
         self.lease: Lease | None = None
         self.manifest = manifest
@@ -93,7 +92,7 @@ class OpenRun:
             usage=current().usage,
             worker=worker,
             strict=self.settings.strict,
-            use_client=self._use_client,
+            use_client=self.use,
             take_over=self._take_over,
         )
 
@@ -113,10 +112,7 @@ class OpenRun:
         self.lease = process.lease(self.paths, lock, manifest, self.opened, self._made)
         self.opened.deliver_here()
         self.lease.store(manifest)
-        if transport is None:
-            process.agent.hold(self.lease)
-        else:
-            process.agent.deliver(self.lease, transport)
+        process.agent.deliver(self.lease, transport)
         _wait_for_manifest(self.lease.manifest_store, _GRACE_S if owner else 0.0)
 
     def made(self, client: TellurioClient, made: Made, namespace: str, takes_ranges: bool) -> None:
@@ -124,7 +120,7 @@ class OpenRun:
         if self.lease is not None:
             self.lease.outbox.made(made, namespace, takes_ranges)
             self.lease.settle()
-        self._use_client(client)
+        self.use(client)
 
     def discard(self) -> None:
         """The server refuses to create the run: remove it."""
@@ -138,22 +134,17 @@ class OpenRun:
         if self.holder is not None:
             self.holder.uuid, self.holder.name = manifest.run, manifest.name
 
-    # -- logging --------------------------------------------------------------------------------------------------
-
     @property
     def log(self) -> Any:
         """The hot path."""
         return self.opened.writer.append.log
 
-    def _use_client(self, client: Any) -> None:
-        if self.lease is not None and self.process is not None and client.transport is not self.transport:
-            self.transport = client.transport
-            self.process.agent.deliver(self.lease, client.transport)
-
     def use(self, client: Any) -> None:
         """Deliver over ``client`` from now on, if given."""
-        if client is not None:
-            self._use_client(client)
+        if client is None or self.lease is None or self.process is None or client.transport is self.transport:
+            return
+        self.transport = client.transport
+        self.process.agent.deliver(self.lease, client.transport)
 
     def forked(self) -> None:
         """In a forked child: give up what is the parent's."""
@@ -172,13 +163,8 @@ class OpenRun:
                     self.process.agent.keep(self.opened)
         append.log(name, value, step)
 
-    # -- the end --------------------------------------------------------------------------------------------------
-
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until what is written by now is delivered; return whether it is."""
-        return self._wait(timeout_s)
-
-    def _wait(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
+    def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
+        """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
         lease, process = self.lease, self.process
         if lease is None or process is None:
             return self.process is None or _wait_for_cursor(self.opened, timeout_s)
@@ -206,11 +192,12 @@ class OpenRun:
         if lease is None or process is None or not self._owns(lease, claim=True):
             _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.name())
             with contextlib.suppress(KeyboardInterrupt):
-                self._wait(timeout_s)
+                self.flush(timeout_s)
         else:
             with contextlib.suppress(KeyboardInterrupt):
-                self._wait(timeout_s, status, progress)
-            refused = process.agent.look(lease, _taken_back)
+                self.flush(timeout_s, status, progress)
+            with process.agent.lock:
+                refused = _taken_back(lease)
             if refused is not None:
                 self._finished = None
                 self.opened.writer.reopen()
@@ -245,7 +232,7 @@ class OpenRun:
     def finish_in_background(self, status: str | None) -> None:
         """End the writer, and send the status, if given, after the records."""
         if self._finished is None:  # else finish() is under way, and has decided
-            self.opened.writer.end(self._count)
+            self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
         self.opened.closed = True
@@ -257,7 +244,7 @@ class OpenRun:
         if lease is None or process is None:
             return self.opened.publish()
         status = None if self.is_status_sent() else lease.manifest.status
-        delivered = self._wait(timeout_s, status, progress)
+        delivered = self.flush(timeout_s, status, progress)
         if delivered:
             self._let_go(process, lease, deadline)
         return delivered
@@ -277,14 +264,9 @@ class OpenRun:
             "init() makes another one, attach(uuid, owner=True) resumes it"
         )
 
-    def _count(self, name: Any, value: Any, step: Any) -> None:
-        self.opened.writer.count("finished")
-
-    # -- reporting ------------------------------------------------------------------------------------------------
-
     def name(self) -> str:
         """For messages."""
-        return self.manifest.name or self.local_id[:8]
+        return self.manifest.name or self.manifest.local_id[:8]
 
     def url(self) -> str | None:
         """The address of the run's page."""
@@ -308,35 +290,31 @@ class OpenRun:
         agent = self.process.agent
         if self.lease is None:
             return run_stats.of_writer(self.opened, agent.faults)
-        error = agent.trouble(self.lease)
-        return agent.look(self.lease, lambda lease: run_stats.of_run(lease, self.opened, error, agent.faults))
-
-    def report(self) -> Report:
-        """The counts."""
-        return run_stats.report(self.stats())
+        error = agent.progress(self.lease).trouble
+        with agent.lock:
+            return run_stats.of_run(self.lease, self.opened, error, agent.faults)
 
     def say_began(self) -> None:
         """Print it."""
-        namespace, project = self.manifest.namespace, self.manifest.project
-        messages.began(self.settings.quiet, self.name(), namespace, project, self.url() or "")
+        quiet, manifest, url = self.settings.quiet, self.manifest, self.url() or ""
+        messages.say(quiet, logging.INFO, f"run {self.name()} in {manifest.namespace}/{manifest.project}")
+        messages.say(quiet, logging.INFO, url.partition("#")[0], url)  # the fragment is for terminals alone
 
     def say_kept(self, why: str) -> None:
         """Print it."""
-        where = "on this machine" if self._survives() or self.paths.on_disk else "in this process alone"
+        survives = self.opened.directory is not None or self.paths.on_disk
+        where = "on this machine" if survives else "in this process alone"
         level = logging.INFO if self.manifest.mode == "offline" else logging.WARNING
-        messages.kept_from_the_start(self.settings.quiet, level, self.name(), where, why)
+        messages.say(self.settings.quiet, level, f"run {self.name()} is kept {where}{why}")
 
     def say_ended(self) -> None:
         """Print it."""
         stats, left = self.stats(), None
         if stats.pending or not self.is_status_sent():
-            unsaved = 0 if self._survives() else run_stats.unsaved(self.opened)
+            unsaved = 0 if self.opened.directory is not None else run_stats.unsaved(self.opened)
             path = self.paths.memory or self.paths.spool
             left = messages.Left(unsaved, path, self.manifest.mode, self.transport is not None)
         messages.ended(self.settings.quiet, self.name(), stats, left)
-
-    def _survives(self) -> bool:
-        return self.opened.directory is not None
 
 
 _open: dict[int, OpenRun] = {}
@@ -433,5 +411,4 @@ def _after_fork_in_child() -> None:
         run.forked()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(after_in_child=_after_fork_in_child)

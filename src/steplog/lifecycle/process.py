@@ -39,7 +39,8 @@ class Process:
         self.pid = os.getpid()
         self.settings = settings
         compiled.prefer(pure=settings.pure)
-        self.roots = JournalRoots(_usable(settings), settings.dir, host_id())
+        memory = settings.memory_dir if settings.memory_dir.parent.is_dir() else None
+        self.roots = JournalRoots(memory, settings.dir, host_id())
         self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(self.roots.memory)
         self.usage = None if self.roots.memory is None else Usage(self.roots.memory, self.memory_bytes_max // 2)
         self.options = DeliveryOptions(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
@@ -51,33 +52,15 @@ class Process:
         self.agent = Agent(
             self.options, settings.exchange_timeout_s, settings.spool_interval_s, self._adopt, self._memory_is_short
         )
-        wake = self.agent.wake_maintenance
-        self.adopter = Adopter(settings, self.disk, self.options, self.agent.random, wake)
-
-    def claim(self, local_id: str) -> tuple[RunPaths, FileLock | None]:
-        """A run's directories, and its lock if that is free. Waits ``CLAIM_S`` for the disk."""
-        return self.roots.claim(local_id, claim_in_time)
+        wake, source = self.agent.maintenance.wake, self.agent.random
+        self.adopter = Adopter(settings, self.disk, self.options, source, wake)
 
     def lease(
-        self,
-        paths: RunPaths,
-        lock: FileLock,
-        manifest: Manifest,
-        own: OpenWriter,
-        on_made: Callable[[Manifest], None],
+        self, paths: RunPaths, lock: FileLock, manifest: Manifest, own: OpenWriter, on_made: Callable[[Manifest], None]
     ) -> Lease:
         """For a run that this process writes."""
-        return Lease(
-            paths,
-            lock,
-            manifest,
-            self.disk,
-            self.options,
-            self.agent.random,
-            own,
-            wake=self.agent.wake_maintenance,
-            on_made=on_made,
-        )
+        wake, source = self.agent.maintenance.wake, self.agent.random
+        return Lease(paths, lock, manifest, self.disk, self.options, source, own, wake=wake, on_made=on_made)
 
     def _adopt(self, held: set[str]) -> Iterator[tuple[Lease, Transport]]:
         began = time.monotonic()
@@ -113,47 +96,32 @@ def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM
 
     Raises TimeoutError after ``timeout_s``, and what ``claim`` raises.
     """
-    claiming = _Claim(claim)
+    done: SimpleQueue[None] = SimpleQueue()
+    ended = threading.Lock()  # what takes it first, the thread or its waiter, decides who has the run's lock
+    found: list[FileLock | BaseException | None] = []
+
+    def work() -> None:
+        try:
+            found.append(claim())
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            found.append(error)
+        if ended.acquire(blocking=False):
+            done.put(None)
+        elif isinstance(found[0], FileLock):
+            found[0].release()
+
     try:
-        threading.Thread(target=claiming.work, name="steplog-claim", daemon=True).start()
+        threading.Thread(target=work, name="steplog-claim", daemon=True).start()
     except RuntimeError:  # no thread can be started here
         return claim()
     try:
-        wait_for(claiming.done, timeout_s)
+        wait_for(done, timeout_s)
     except Empty:
-        if claiming.end():
+        if ended.acquire(blocking=False):
             raise TimeoutError(f"it does not answer within {timeout_s:g} s") from None
-    if claiming.error is not None:
-        raise claiming.error
-    return claiming.lock
-
-
-class _Claim:
-    """A claim under way; what ends it first, the thread or its waiter, decides who has the lock."""
-
-    def __init__(self, claim: Callable[[], FileLock | None]) -> None:
-        self.done: SimpleQueue[None] = SimpleQueue()
-        self.lock: FileLock | None = None
-        self.error: BaseException | None = None
-        self._claim = claim
-        self._ended = threading.Lock()
-
-    def work(self) -> None:
-        try:
-            self.lock = self._claim()
-        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
-            self.error = error
-        if self.end():
-            self.done.put(None)
-        elif self.lock is not None:
-            self.lock.release()
-
-    def end(self) -> bool:
-        return self._ended.acquire(blocking=False)
-
-
-def _usable(settings: Settings) -> Path | None:
-    return settings.memory_dir if settings.memory_dir.parent.is_dir() else None
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 def _spool_bytes_max(directory: Path) -> int:
@@ -171,5 +139,4 @@ def _after_fork_in_child() -> None:
     close_inherited()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(after_in_child=_after_fork_in_child)

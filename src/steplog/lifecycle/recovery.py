@@ -147,9 +147,10 @@ def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[S
 
 
 def _synced(process: Process, lease: Lease, before: int) -> Synced:
-    pending = process.agent.look(lease, lambda it: it.outbox.pending())
+    with process.agent.lock:
+        pending = lease.outbox.pending()
     gone = "the run is not on the server any more" if lease.outbox.gone else ""
-    why = process.agent.trouble(lease) or gone
+    why = process.agent.progress(lease).trouble or gone
     return Synced(lease.paths.local_id, lease.manifest.name, max(0, before - pending), pending, why)
 
 

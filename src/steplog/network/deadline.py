@@ -166,7 +166,10 @@ def resolve_name(host: str, port: int, exchange: Exchange) -> list[_Address]:
     lookup = _lookups.setdefault((os.getpid(), host, port), mine)
     lookup.waiters.append(exchange.bell)
     if lookup is mine:
-        _start(mine)
+        try:
+            threading.Thread(target=mine.run, name="steplog-resolve", daemon=True).start()
+        except RuntimeError:  # no new thread at interpreter shutdown (3.12), or beyond a limit
+            mine.run()
     while lookup.result is None:
         try:
             exchange.bell.get(timeout=exchange.remaining())
@@ -176,11 +179,3 @@ def resolve_name(host: str, port: int, exchange: Exchange) -> list[_Address]:
     if isinstance(lookup.result, OSError):
         raise type(lookup.result)(*lookup.result.args)
     return lookup.result
-
-
-def _start(lookup: _Lookup) -> None:
-    try:
-        threading.Thread(target=lookup.run, name="steplog-resolve", daemon=True).start()
-    except RuntimeError:
-        # No new thread at interpreter shutdown (3.12), or beyond a limit.
-        lookup.run()

@@ -23,6 +23,15 @@ __all__ = ["NETWORK_ERRORS", "reason"]
 NETWORK_ERRORS = (http.client.HTTPException, OSError, ValueError)
 _TLS_CHARACTERS_MAX = 200
 _TUNNEL_CHARACTERS_MAX = 80
+_WORDS = {
+    socket.gaierror: "name does not resolve",
+    AnswerTooLargeError: "answer too large",
+    ConnectionRefusedError: "refused",
+    http.client.RemoteDisconnected: "closed without an answer",  # a ConnectionResetError, too
+    ConnectionResetError: "connection reset",
+    BrokenPipeError: "connection reset",
+    ProxyAddressError: "proxy address cannot be used",
+}
 
 
 def reason(error: BaseException, exchange: deadline.Exchange) -> str:
@@ -55,16 +64,9 @@ def _tls(error: BaseException) -> str:
 
 
 def _unreachable(error: BaseException) -> str:
-    if isinstance(error, socket.gaierror):
-        return "name does not resolve"
-    if isinstance(error, AnswerTooLargeError):
-        return "answer too large"
-    if isinstance(error, ConnectionRefusedError):
-        return "refused"
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "closed without an answer"
-    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
-        return "connection reset"
+    for kind, words in _WORDS.items():
+        if isinstance(error, kind):
+            return words
     if isinstance(error, TunnelRefusedError):
         return printable(str(error), _TUNNEL_CHARACTERS_MAX)
     if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno in errno.errorcode:
@@ -73,8 +75,6 @@ def _unreachable(error: BaseException) -> str:
 
 
 def _not_http(error: BaseException, exchange: deadline.Exchange) -> str:
-    if isinstance(error, ProxyAddressError):
-        return "proxy address cannot be used"
     # IncompleteRead is also a chunk size that is no number.
     if isinstance(error, http.client.IncompleteRead) and exchange.ended:
         return "answer cut short"

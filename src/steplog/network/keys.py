@@ -95,11 +95,8 @@ def store_key(path: Path, base_url: str, key: Secret | None) -> None:
     if key is not None:
         keys[base_url] = key
     make_private(path.parent)
-    write_private(path, _encoded(keys), sync=True)
-
-
-def _encoded(keys: dict[str, Secret]) -> bytes:
-    return msgspec.json.format(msgspec.json.encode({url: key.reveal() for url, key in keys.items()}))
+    encoded = msgspec.json.encode({url: known.reveal() for url, known in keys.items()})
+    write_private(path, msgspec.json.format(encoded), sync=True)
 
 
 def _read(path: Path) -> dict[str, Secret]:

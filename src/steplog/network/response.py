@@ -9,7 +9,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -64,7 +64,7 @@ def http_error(response: requests.Response) -> requests.HTTPError:
     import requests
 
     asked = f"{response.request.method} {urlsplit(response.url).path}"
-    words = _words(response.content) or _phrase(response.status_code)
+    words = _words(response.content) or responses.get(response.status_code, "")
     return requests.HTTPError(f"{response.status_code} for {asked}: {words}", response=response)
 
 
@@ -72,13 +72,6 @@ def http_error_types() -> tuple[type[requests.HTTPError], ...]:
     """``requests.HTTPError``, to catch; nothing while ``requests`` is not imported."""
     error = getattr(sys.modules.get("requests"), "HTTPError", None)
     return () if error is None else (error,)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
 
 
 def _words(body: bytes) -> str:
