@@ -44,7 +44,9 @@ def downsample(
 
     ``chunks`` may lack their data: ``read`` gives a chunk's points, ``last`` its last value.
     """
-    wanted = [chunk for chunk in chunks if _overlaps(chunk, low, high)]
+    low = slot.NO_STEP if low is None else low
+    high = slot.STEP_MAX if high is None else high
+    wanted = [chunk for chunk in chunks if chunk.max_step >= low and chunk.min_step <= high]
     total = sum(chunk.count for chunk in wanted)
     if total > points and len(wanted) >= points * _CHUNKS_A_BUCKET:
         return _merged(list(_summaries(wanted, low, high, read, last)), points)
@@ -55,30 +57,18 @@ def downsample(
     return [bucket for part in inside for bucket in _cut(part, size)]
 
 
-def _overlaps(chunk: Chunk, low: int | None, high: int | None) -> bool:
-    return (low is None or chunk.max_step >= low) and (high is None or chunk.min_step <= high)
-
-
-def _is_inside(chunk: Chunk, low: int | None, high: int | None) -> bool:
-    return (low is None or chunk.min_step >= low) and (high is None or chunk.max_step <= high)
-
-
-def _clip(chunk: Chunk, points: Points, low: int | None, high: int | None) -> Points:
+def _clip(chunk: Chunk, points: Points, low: int, high: int) -> Points:
     """The points with a step in [low, high]."""
-    if _is_inside(chunk, low, high):
+    if low <= chunk.min_step and chunk.max_step <= high:
         return points
-    return points.select([(low is None or step >= low) and (high is None or step <= high) for step in points.steps])
+    return points.select([low <= step <= high for step in points.steps])
 
 
 def _summaries(
-    chunks: Iterable[Chunk],
-    low: int | None,
-    high: int | None,
-    read: Callable[[Chunk], Points],
-    last: Callable[[Chunk], Any],
+    chunks: Iterable[Chunk], low: int, high: int, read: Callable[[Chunk], Points], last: Callable[[Chunk], Any]
 ) -> Iterator[Bucket]:
     for chunk in chunks:
-        if _is_inside(chunk, low, high):
+        if low <= chunk.min_step and chunk.max_step <= high:
             yield Bucket(chunk.last_step, chunk.low, chunk.high, last(chunk), chunk.count)
         else:
             part = _clip(chunk, read(chunk), low, high)

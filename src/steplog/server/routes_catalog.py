@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -44,7 +45,7 @@ class InstanceProof(Endpoint):
         fields = Fields(request.query_params)
         nonce = fields.text("nonce", required=True, characters_max=_NONCE_CHARACTERS_MAX) or ""
         fields.check()
-        return JsonResponse({"instance": self.store.instance, "proof": instance.proof(self.state.secret, nonce)})
+        return JsonResponse({"instance": self.state.store.instance, "proof": instance.proof(self.state.secret, nonce)})
 
 
 class NamespaceList(Endpoint):
@@ -87,7 +88,7 @@ class ProjectList(Endpoint):
         return JsonResponse(_project(project) | organization, 201)
 
     async def _namespace(self, create: bool) -> NamespaceRow:
-        slug = self.path_param("namespace")
+        slug: str = self.scope["path_params"]["namespace"]
         namespace = await self.read(catalog.namespace, slug)
         if namespace is None and create and _SLUG.fullmatch(slug):
             namespace = await self.write(catalog.put_namespace, slug)
@@ -105,7 +106,8 @@ class ProjectDetail(Endpoint):
 
     async def delete(self, _request: Request) -> Response:
         """Delete it, its runs and their metrics."""
-        await self.committed(self.store.delete_project(await self.project()))
+        project = await self.project()
+        await asyncio.wrap_future(self.state.store.delete_project(project))
         return Response(status_code=204)
 
 

@@ -103,7 +103,6 @@ class ProjectRow:
     visibility: str
     date_created: str
     last_run_date: str | None
-    namespace: NamespaceRow
 
 
 @dataclass(frozen=True, slots=True)
