@@ -66,10 +66,8 @@ class Api:
             response.raise_for_status()
             return response.json()
         except (OSError, ValueError):
-            status = response.status_code
-            raise ApiError(
-                f"{self.base_url} answered {status} without what was asked for. Type: steplog doctor"
-            ) from None
+            words = f"answered {response.status_code} without what was asked for. Type: steplog doctor"
+            raise ApiError(f"{self.base_url} {words}") from None
 
     def username(self) -> str:
         """The key's user. Raises ApiError."""
@@ -109,8 +107,12 @@ class Api:
         *place, name = path
         namespace = place[-2] if len(place) > 1 else self.default_namespace()
         runs = self.runs(namespace, place[-1] if place else "")
-        for matches in (_is_named, _has_slug, _has_uuid_prefix):
-            found = [run for run in runs if matches(run.data, name)]
+        by_prefix = len(name) >= _UUID_CHARACTERS_MIN
+        for found in (
+            [run for run in runs if name in (run.data["uuid"], run.data["name"])],
+            [run for run in runs if slugify(run.data["name"]) == name],
+            [run for run in runs if by_prefix and str(run.data["uuid"]).startswith(name)],
+        ):
             if len(found) == 1:
                 return found[0]
             if found:
@@ -128,15 +130,3 @@ def parse_run(_context: click.Context, _parameter: click.Parameter, text: str) -
     if not 1 <= len(parts) <= 3:
         raise click.BadParameter(f"{text!r} is not a run: give a name, a uuid, [NAMESPACE/]PROJECT/RUN or an address.")
     return parts
-
-
-def _is_named(run: dict[str, Any], name: str) -> bool:
-    return name in (run["uuid"], run["name"])
-
-
-def _has_slug(run: dict[str, Any], name: str) -> bool:
-    return slugify(run["name"]) == name
-
-
-def _has_uuid_prefix(run: dict[str, Any], name: str) -> bool:
-    return len(name) >= _UUID_CHARACTERS_MIN and str(run["uuid"]).startswith(name)

@@ -66,8 +66,7 @@ def _print(checks: list[_Check], settings: dict[str, dict[str, Any]]) -> None:
     for check in checks:
         words = printing.text(check.words, characters_max=400)
         printing.add_row(table, printing.text(*_SIGNS[check.state]), check.name, words)
-    printing.write(console, table)
-    printing.write(console, "")
+    printing.write(console, table, "")
     table = printing.table("setting", "value", "from")
     for name, entry in settings.items():
         style = "dim" if entry["from"] == "default" else None
@@ -177,9 +176,7 @@ def _used_bytes(directory: Path) -> int:
     """The size of the journals below a directory; files directly in it are none."""
     total = 0
     for folder, _, names in os.walk(directory):
-        if Path(folder) == directory:
-            continue
-        for name in names:
+        for name in names if Path(folder) != directory else ():
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(folder, name)).st_blocks * 512
     return total

@@ -54,28 +54,24 @@ def _print(base_url: str, run: RemoteRun, config: Any, metrics: list[dict[str, A
 
     console, data = printing.console(), run.data
     title = Text.assemble(printing.text(data["name"], "bold"), "  ", printing.status(data["status"]))
-    printing.write(console, title)
-    printing.write(console, printing.text(f"{run.namespace}/{run.project}  {data['uuid']}  at {base_url}", "dim", 400))
-    printing.write(console, printing.text(f"started {printing.local_time(data['date_created'])}", "dim"))
+    place = printing.text(f"{run.namespace}/{run.project}  {data['uuid']}  at {base_url}", "dim", 400)
+    printing.write(console, title, place, printing.text(f"started {printing.local_time(data['date_created'])}", "dim"))
     if config:
         table = printing.table("config", "")
         for name, value in config.items() if isinstance(config, dict) else [("config", config)]:
             printing.add_row(table, name, printing.value(value))
-        printing.write(console, "")
-        printing.write(console, table)
+        printing.write(console, "", table)
     table = printing.table("metric", "count", "last", "min", "max", "curve", right=("count",))
     for metric in metrics:
         numbers = (printing.value(metric[key], 28) for key in ("last", "min", "max"))
         bars = sparkline([bucket["last"] for bucket in metric["curve"]])
         printing.add_row(table, metric["name"], f"{metric['count']:,}", *numbers, bars)
-    printing.write(console, "")
-    printing.write(console, table if metrics else "no metrics yet")
+    printing.write(console, "", table if metrics else "no metrics yet")
     if isinstance(exception, dict):
-        printing.write(console, "")
         lines = str(exception.get("traceback") or "").splitlines()
         summary = ": ".join(str(exception[part]) for part in ("type", "message") if exception.get(part))
-        for line in lines if lines and lines[-1] == summary else [*lines, summary]:
-            printing.write(console, printing.text(line, characters_max=400))
+        lines += [] if lines and lines[-1] == summary else [summary]
+        printing.write(console, "", *(printing.text(line, characters_max=400) for line in lines))
 
 
 def sparkline(values: list[Any]) -> str:

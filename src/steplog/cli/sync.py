@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -70,15 +70,9 @@ class _ProgressBar:
         """Draw the bar."""
         self._progress.start()
         total = synced.delivered + synced.pending
-        why = f"  {printing.printable(synced.why, 80)}" if synced.why else ""
-        self._progress.update(
-            self._task,
-            description=_name(synced),
-            total=total,
-            completed=synced.delivered,
-            state=f"{synced.delivered:,} of {total:,}{why}",
-            refresh=True,
-        )
+        state = f"{synced.delivered:,} of {total:,}  {printing.printable(synced.why, 80)}".rstrip()
+        shown: dict[str, Any] = {"description": _name(synced), "total": total, "completed": synced.delivered}
+        self._progress.update(self._task, **shown, state=state, refresh=True)
 
     def clear(self) -> None:
         """Remove the bar."""
