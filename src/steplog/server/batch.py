@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -30,6 +29,7 @@ from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.chunk import POINTS_MAX, Chunk, Points, encode
+from steplog.server.columns import words_of
 
 __all__ = [
     "JSON_DEPTH_MAX",
@@ -99,9 +99,7 @@ def from_range(records: Range, body: bytes = b"") -> Batch:
     some_lack_steps = _NO_STEP_TOP in live.slots[7 :: slot.SLOT_BYTES]
     if body and not some_lack_steps and len(live.names) >= _MANY_NAMES and count < _FEW_POINTS * len(live.names):
         return Batch(records, count, (), body)
-    grouped = None if payloads else _by_period(live)
-    if grouped is None:
-        grouped = _by_name(live, payloads)
+    grouped = (None if payloads else _by_period(live)) or _by_name(live, payloads)
     return Batch(records, count, [metric_batch(name, points, some_lack_steps) for name, points in grouped])
 
 
@@ -113,7 +111,7 @@ def _check_values(live: Range, payloads: dict[int, bytes]) -> None:
             raise FormatError(f"record {index} of the range: {error}") from None
     kinds = slot.kinds_of(live.slots)
     if slot.KIND_BOOL in kinds:
-        bools = compress(_words(live.slots)[1::_WORDS], [kind == slot.KIND_BOOL for kind in kinds])
+        bools = compress(words_of(live.slots)[1::_WORDS], [kind == slot.KIND_BOOL for kind in kinds])
         if any(word not in (0, 1) for word in bools):
             raise FormatError("a bool must be 0 or 1")
 
@@ -138,9 +136,9 @@ def pack(points: Points) -> list[Chunk]:
     return [encode(points.part(a, b)) for a, b in pairwise(cuts)]
 
 
-def _by_period(live: Range) -> Iterator[tuple[str, Points]] | None:
+def _by_period(live: Range) -> list[tuple[str, Points]] | None:
     """The points of each name, if the names repeat with a period."""
-    words = _words(live.slots)
+    words = words_of(live.slots)
     keys = words[3::_WORDS]  # name and kind
     count, first, period = len(keys), keys[0], 0
     for _ in range(_PERIOD_TRIES):
@@ -150,8 +148,6 @@ def _by_period(live: Range) -> Iterator[tuple[str, Points]] | None:
             period = count
         if keys[period:] == keys[:-period]:
             break
-        if period == count:
-            return None
     else:
         return None
     # A writer may have declared a name twice.
@@ -159,31 +155,25 @@ def _by_period(live: Range) -> Iterator[tuple[str, Points]] | None:
     if len(set(names)) < period:
         return None
 
-    def slices() -> Iterator[tuple[str, Points]]:
-        stride = _WORDS * period
-        for place, name in enumerate(names):
-            steps, values, times = (words[_WORDS * place + column :: stride] for column in range(3))
-            kinds = bytes((keys[place] >> 48,)) * len(steps)
-            yield name, Points(kinds, values, steps, times, range(place, count, period))
-
-    return slices()
+    grouped = []
+    for place, name in enumerate(names):
+        steps, values, times = (words[_WORDS * place + column :: _WORDS * period] for column in range(3))
+        kinds = bytes((keys[place] >> 48,)) * len(steps)
+        grouped.append((name, Points(kinds, values, steps, times, range(place, count, period))))
+    return grouped
 
 
 def _by_name(live: Range, payloads: dict[int, bytes]) -> Iterator[tuple[str, Points]]:
-    numbers = array("I")
-    numbers.frombytes(live.slots)
-    if sys.byteorder == "big":
-        numbers.byteswap()
     places: defaultdict[str, list[int]] = defaultdict(list)
     by_number = {number: places[name] for number, name in live.names.items()}
-    for place, number in enumerate(numbers[6 :: slot.SLOT_BYTES // 4]):
-        by_number[number].append(place)
+    for place, key in enumerate(words_of(live.slots)[3::_WORDS]):
+        by_number[key & 0xFFFF_FFFF].append(place)
     slots = list(_split(live.slots))
     for name, indices in places.items():
         if not indices:
             continue
         taken = b"".join(itemgetter(*indices)(slots)) if len(indices) > 1 else slots[indices[0]]
-        words = _words(taken)
+        words = words_of(taken)
         kinds = slot.kinds_of(taken)
         values = words[1::_WORDS]
         texts = []
@@ -194,14 +184,6 @@ def _by_name(live: Range, payloads: dict[int, bytes]) -> Iterator[tuple[str, Poi
                     texts.append(payloads[place])
         times, arrivals = words[2::_WORDS], array("q", indices)
         yield name, Points(kinds, values, words[0::_WORDS], times, arrivals, b"".join(texts))
-
-
-def _words(slots: bytes) -> array[int]:
-    words = array("q")
-    words.frombytes(slots)
-    if sys.byteorder == "big":
-        words.byteswap()
-    return words
 
 
 def _split(slots: bytes) -> Iterator[bytes]:
@@ -226,9 +208,7 @@ def _word(text: bytes) -> tuple[int, array[int], bytes]:
         except msgspec.MsgspecError:
             value = None  # beyond a float's range: kept as text
     if isinstance(value, float):
-        word = array("q")
-        word.frombytes(array("d", [value]).tobytes())
-        return slot.KIND_FLOAT, word, b""
+        return slot.KIND_FLOAT, array("q", array("d", [value]).tobytes()), b""
     if isinstance(value, int) and -(2**63) <= value < 2**63:
         return slot.KIND_INT, array("q", [value]), b""
     return slot.KIND_JSON, array("q", [len(text)]), text

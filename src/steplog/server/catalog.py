@@ -201,11 +201,11 @@ def _run_by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
 
 
 def _free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str:
-    candidate, number = name, 0
-    while connection.execute("SELECT 1 FROM runs WHERE project = ? AND name = ?", (project_id, candidate)).fetchone():
+    free, number = name, 0
+    while connection.execute("SELECT 1 FROM runs WHERE project = ? AND name = ?", (project_id, free)).fetchone():
         number += 1
-        candidate = f"{name}_{number}"
-    return candidate
+        free = f"{name}_{number}"
+    return free
 
 
 def _now() -> str:

@@ -91,9 +91,7 @@ class Points:
 
     def floats(self) -> array[float]:
         """The words as float64, whatever their kind."""
-        values = array("d")
-        values.frombytes(self.words.tobytes())
-        return values
+        return array("d", self.words.tobytes())
 
     def values(self) -> list[Any]:
         """The values: float, int, bool, or ``msgspec.Raw`` with JSON text."""

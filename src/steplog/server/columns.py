@@ -22,7 +22,7 @@ from operator import sub
 
 import msgspec
 
-__all__ = ["Column", "ColumnReader", "ColumnWriter"]
+__all__ = ["Column", "ColumnReader", "ColumnWriter", "words_of"]
 
 _RAMP, _DELTA, _PLAIN = range(3)
 _PLANES = 8
@@ -123,11 +123,16 @@ class ColumnReader:
             else:
                 content[place::_PLANES] = self._noise[:count]
                 self._noise = self._noise[count:]
-        words = array("q")
-        words.frombytes(content)
-        if sys.byteorder == "big":
-            words.byteswap()
-        return words
+        return words_of(content)
+
+
+def words_of(content: bytes | bytearray) -> array[int]:
+    """Little-endian 64-bit words as an array."""
+    words = array("q")
+    words.frombytes(content)
+    if sys.byteorder == "big":
+        words.byteswap()
+    return words
 
 
 def _little(words: array[int]) -> bytes:

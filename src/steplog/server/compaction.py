@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from operator import attrgetter
 
 from steplog.journal import slot
@@ -83,12 +84,8 @@ def read_tail(connection: sqlite3.Connection, series: SeriesState) -> None:
     ).fetchall()
     if newest:
         series.chunks = (newest[0][0] & (1 << SERIES_SHIFT) - 1) + 1
-    tail = []
-    for chunk_id, count, data_bytes in newest:
-        if _is_full(count, data_bytes):
-            break
-        tail.append((chunk_id & (1 << SERIES_SHIFT) - 1, count))
-    series.tail = tail[::-1]
+    small = takewhile(lambda row: not _is_full(row[1], row[2]), newest)
+    series.tail = [(chunk_id & (1 << SERIES_SHIFT) - 1, count) for chunk_id, count, _ in small][::-1]
     series.tail_known = True
 
 

@@ -9,9 +9,10 @@ With ``_CHUNKS_A_BUCKET`` chunks a bucket, summaries alone are used. With fewer,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+import msgspec
 
 from steplog.journal import slot
 from steplog.server.chunk import Chunk, Points, number_range
@@ -21,8 +22,7 @@ __all__ = ["Bucket", "downsample"]
 _CHUNKS_A_BUCKET = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(msgspec.Struct, frozen=True):
     """Consecutive points: last step, minimum, maximum, last value, count."""
 
     step: int

@@ -65,7 +65,10 @@ class Ingester:
             return BatchResult(0, batch.records)
         new = batch if source.first == mark else batch.above(mark)
         if new.body:
-            self._add_unpacked(connection, run, new)
+            run.unpacked.add(connection, run.id, new, run.points)
+            _add_points(connection, run, new.records)
+            if run.unpacked.is_due:
+                self._pack(connection, run)
         else:
             self._pack(connection, run)
             self._append(connection, run, new.metrics, new.records)
@@ -87,18 +90,9 @@ class Ingester:
         """Pack every unpacked range of a run."""
         self._pack(connection, self._run(connection, run_id))
 
-    def _add_unpacked(self, connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
-        totals = run.unpacked
-        totals.add(connection, run.id, batch, run.points)
-        run.points += batch.records
-        connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
-        if totals.is_due:
-            self._pack(connection, run)
-
     def _pack(self, connection: sqlite3.Connection, run: _RunState) -> None:
-        totals = run.unpacked
-        if totals.records:
-            run.points -= totals.records
+        if run.unpacked.records:
+            run.points -= run.unpacked.records
             run.unpacked = UnpackedTotals()
             for records in take(connection, run.id):
                 batch = from_range(records)
@@ -123,8 +117,7 @@ class Ingester:
         for series in islice(to_merge, _MERGES_MAX):
             while count := merge_size(series.tail):
                 merge(connection, series, count)
-        run.points += records
-        connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
+        _add_points(connection, run, records)
 
     def _run(self, connection: sqlite3.Connection, run_id: int) -> _RunState:
         run = self._runs.get(run_id)
@@ -153,6 +146,11 @@ class Ingester:
             )
             series = run.series[name] = SeriesState(added.lastrowid or 0, tail_known=True)
         return series
+
+
+def _add_points(connection: sqlite3.Connection, run: _RunState, records: int) -> None:
+    run.points += records
+    connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
 
 
 def _placed(metric: MetricBatch, series: SeriesState, arrivals: int) -> list[Chunk]:

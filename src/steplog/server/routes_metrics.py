@@ -117,7 +117,7 @@ def _unsupported() -> Response:
 
 def _document(row: SeriesSummary | Bucket) -> dict[str, Any]:
     """The JSON object of a row."""
-    return {_JSON_NAMES.get(name, name): _finite(getattr(row, name)) for name in row.__slots__}
+    return {_JSON_NAMES.get(name, name): _finite(value) for name, value in msgspec.structs.asdict(row).items()}
 
 
 def _finite(value: Any) -> Any:
