@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import click
@@ -28,8 +27,7 @@ class ApiError(SteplogError):
     """The server did not answer what was asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteRun:
+class RemoteRun(NamedTuple):
     """A run on the server; ``data`` is its JSON."""
 
     namespace: str

@@ -14,9 +14,8 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -34,8 +33,7 @@ _SHARED_BYTES_MIN = 8 * 1024 * 1024
 _DISK_BYTES_MIN = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(NamedTuple):
     name: str
     state: str
     words: str
@@ -53,7 +51,7 @@ def command(context: click.Context, as_json: bool) -> None:
     checks = [_python(settings), _memory(settings), _spool(settings), _waiting(), *_server(settings)]
     values = _settings(settings)
     if as_json:
-        printing.print_json({"checks": [asdict(check) for check in checks], "settings": values})
+        printing.print_json({"checks": [check._asdict() for check in checks], "settings": values})
     else:
         _print(checks, values)
     context.exit(1 if any(check.state == _BAD for check in checks) else 0)
@@ -134,16 +132,13 @@ def _waiting() -> _Check:
 
 def _can_lock(path: Path) -> bool:
     """Whether a lock keeps out a second one."""
+    locked = []
     with open(path, "wb") as first, open(path, "wb") as second:
-        try:
-            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+        for file in (first, second):
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locked.append(file)
+    return locked == [first]
 
 
 def _server(settings: Settings) -> Iterator[_Check]:

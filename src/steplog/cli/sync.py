@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 
 import steplog
 from steplog.cli import printing
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 __all__ = ["command"]
 
@@ -57,9 +56,6 @@ class _ProgressBar:
     """Progress of one run; draws nothing if stderr is not a terminal. ``clear`` before printing a line."""
 
     def __init__(self, console: Console | None = None) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
         console = console or Console(stderr=True, highlight=False)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
         state = TextColumn("{task.fields[state]}", markup=False)

@@ -18,8 +18,8 @@ import re
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import compress, pairwise
+from dataclasses import replace
+from itertools import accumulate, compress, pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -31,18 +31,9 @@ from steplog.journal.range import Range
 from steplog.server.chunk import POINTS_MAX, Chunk, Points, encode
 from steplog.server.columns import words_of
 
-__all__ = [
-    "JSON_DEPTH_MAX",
-    "Batch",
-    "MetricBatch",
-    "check_json",
-    "from_range",
-    "metric_batch",
-    "pack",
-    "point_from_json",
-]
+__all__ = ["Batch", "MetricBatch", "check_json", "from_range", "metric_batch", "pack", "point_from_json"]
 
-JSON_DEPTH_MAX = 500
+_JSON_DEPTH_MAX = 500
 _DIGITS_MAX = 4300  # of Python's json: sys.int_info.default_max_str_digits
 _PERIOD_TRIES = 4
 _MANY_NAMES, _FEW_POINTS = 256, 128  # at least this many names, fewer points each: not packed
@@ -54,8 +45,7 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DIGITS_MAX + 1))
 
 
-@dataclass(frozen=True, slots=True)
-class MetricBatch:
+class MetricBatch(msgspec.Struct, frozen=True):
     """The records of one metric: chunks, or ``mixed`` points with some steps missing."""
 
     name: str
@@ -69,8 +59,7 @@ class MetricBatch:
         return len(self.mixed.kinds) if self.mixed else sum(chunk.count for chunk in self.chunks)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """The records of the range ``source``: packed in ``metrics``, or unpacked in ``body``."""
 
     source: Range
@@ -130,7 +119,7 @@ def pack(points: Points) -> list[Chunk]:
     """Encode points as chunks of about equal size."""
     count = len(points.kinds)
     pieces = max(-(-count // POINTS_MAX), min(count, -(-len(points.payloads) // _PAYLOAD_BYTES_MAX)))
-    if pieces == 1:
+    if pieces == 1:  # as most are: no copy
         return [encode(points)]
     cuts = [count * piece // pieces for piece in range(pieces + 1)]
     return [encode(points.part(a, b)) for a, b in pairwise(cuts)]
@@ -217,7 +206,7 @@ def _word(text: bytes) -> tuple[int, array[int], bytes]:
 def check_json(text: bytes) -> None:
     """Raise FormatError unless ``text`` is a JSON value that any parser accepts.
 
-    UTF-8, at most ``JSON_DEPTH_MAX`` deep, numbers of at most 4,300 digits: one bad value would make a run unreadable.
+    UTF-8, at most ``_JSON_DEPTH_MAX`` deep, numbers of at most 4,300 digits: one bad value would make a run unreadable.
     """
     try:
         text.decode()
@@ -225,18 +214,11 @@ def check_json(text: bytes) -> None:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise FormatError(f"not JSON: {error}") from None
     # Quotes are balanced from here on.
-    if text.count(b"[") + text.count(b"{") > JSON_DEPTH_MAX and _depth(text) > JSON_DEPTH_MAX:
-        raise FormatError(f"JSON nested deeper than {JSON_DEPTH_MAX}")
+    if text.count(b"[") + text.count(b"{") > _JSON_DEPTH_MAX and _depth(text) > _JSON_DEPTH_MAX:
+        raise FormatError(f"JSON nested deeper than {_JSON_DEPTH_MAX}")
     if len(text) > _DIGITS_MAX and _LONG_NUMBER.search(_STRINGS.sub(b"", text)):
         raise FormatError(f"a number of more than {_DIGITS_MAX} digits")
 
 
 def _depth(text: bytes) -> int:
-    depth = deepest = 0
-    for byte in _STRINGS.sub(b"", text):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+    return max(accumulate((byte in b"[{") - (byte in b"]}") for byte in _STRINGS.sub(b"", text)), default=0)

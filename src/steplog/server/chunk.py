@@ -15,7 +15,7 @@ The columns' first entries are in the row, so a chunk is packed before its place
 point's index in its run, in order of storage.
 
 ``low`` and ``high`` cover numbers (booleans as 0 and 1, no NaN); None without any. ``last`` is the last value: a number
-or JSON text up to ``LAST_BYTES_MAX``, else None.
+or JSON text up to ``_LAST_BYTES_MAX``, else None.
 """
 
 from __future__ import annotations
@@ -33,20 +33,10 @@ import msgspec
 from steplog.journal import slot
 from steplog.server.columns import Column, ColumnReader, ColumnWriter
 
-__all__ = [
-    "LAST_BYTES_MAX",
-    "POINTS_MAX",
-    "Chunk",
-    "Number",
-    "Points",
-    "concatenate",
-    "decode",
-    "encode",
-    "number_range",
-]
+__all__ = ["POINTS_MAX", "Chunk", "Number", "Points", "concatenate", "decode", "encode", "number_range"]
 
 POINTS_MAX = 4096
-LAST_BYTES_MAX = 256
+_LAST_BYTES_MAX = 256
 
 Number = int | float
 
@@ -244,7 +234,7 @@ def _last(points: Points, number: Number | None) -> Number | str | None:
     kind = points.kinds[-1]
     if kind == slot.KIND_JSON:
         text = points.payloads[len(points.payloads) - points.words[-1] :]
-        return text.decode() if len(text) <= LAST_BYTES_MAX else None
+        return text.decode() if len(text) <= _LAST_BYTES_MAX else None
     if kind == slot.KIND_BOOL:
         return "true" if number else "false"
     # SQLite stores NaN as NULL.

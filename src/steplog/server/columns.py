@@ -17,6 +17,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import accumulate
 from operator import sub
 
@@ -100,8 +101,8 @@ class ColumnReader:
 
     def __init__(self, count: int, deflated: bytes, noise: bytes) -> None:
         self._count = count
-        self._deflated = memoryview(zlib.decompress(deflated) if deflated else b"")
-        self._noise = memoryview(noise)
+        self._deflated = BytesIO(zlib.decompress(deflated) if deflated else b"")
+        self._noise = BytesIO(noise)
 
     def take(self, column: Column, base: int) -> Sequence[int]:
         """The numbers of ``column``, starting with ``base``."""
@@ -117,12 +118,8 @@ class ColumnReader:
     def _words(self, mask: int, count: int) -> array[int]:
         content = bytearray(count * _PLANES)
         for place in range(_PLANES):
-            if mask >> place & 1:
-                content[place::_PLANES] = self._deflated[:count]
-                self._deflated = self._deflated[count:]
-            else:
-                content[place::_PLANES] = self._noise[:count]
-                self._noise = self._noise[count:]
+            stream = self._deflated if mask >> place & 1 else self._noise
+            content[place::_PLANES] = stream.read(count)
         return words_of(content)
 
 

@@ -64,10 +64,6 @@ class SeriesState:
             self.tail.append((number, chunk.count))
         return self.id << SERIES_SHIFT | number
 
-    def totals(self) -> tuple[object, ...]:
-        """The columns of the ``series`` row, the id last."""
-        return self.count, self.next_step, self.first_step, self.last_step, self.low, self.high, self.id
-
 
 def insert_chunks(connection: sqlite3.Connection, chunks: Sequence[tuple[int, Chunk]]) -> None:
     """Insert chunks with these ids."""

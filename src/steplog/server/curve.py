@@ -9,7 +9,6 @@ With ``_CHUNKS_A_BUCKET`` chunks a bucket, summaries alone are used. With fewer,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -90,9 +89,9 @@ def _merged(buckets: Sequence[Bucket], points: int) -> list[Bucket]:
     if len(buckets) <= points:
         return list(buckets)
     size = -(-len(buckets) // points)
-    source = iter(buckets)
     merged = []
-    while group := list(islice(source, size)):
+    for first in range(0, len(buckets), size):
+        group = buckets[first : first + size]
         low = min((bucket.low for bucket in group if bucket.low is not None), default=None)
         high = max((bucket.high for bucket in group if bucket.high is not None), default=None)
         merged.append(Bucket(group[-1].step, low, high, group[-1].last, sum(bucket.count for bucket in group)))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
 from steplog.server import catalog
-from steplog.server.store import SqliteStore
+from steplog.server.store import SqliteStore, Statements
 from steplog.server.store_types import (
     GapError,
     MissingError,
@@ -38,8 +36,7 @@ _T = TypeVar("_T")
 _BUSY_RETRY_S = 1
 
 
-@dataclass(frozen=True)
-class AppState:
+class AppState(NamedTuple):
     """The state of the application."""
 
     store: SqliteStore
@@ -65,24 +62,18 @@ class Endpoint(HTTPEndpoint):
     @property
     def state(self) -> AppState:
         """The state of the application."""
-        state: AppState = self.scope["app"].state.steplog
-        return state
+        return cast(AppState, self.scope["app"].state.steplog)
 
     @property
     def user(self) -> UserRow:
         """The owner of the request's key."""
-        user: UserRow = self.scope["state"]["user"]
-        return user
+        return cast(UserRow, self.scope["state"]["user"])
 
-    async def read(
-        self, query: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
+    async def read(self, query: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """See ``SqliteStore.read``."""
         return await run_in_threadpool(lambda: self.state.store.read(query, *args, **kwargs))
 
-    async def write(
-        self, job: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
+    async def write(self, job: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """See ``SqliteStore.write``; waits for the commit."""
         return await asyncio.wrap_future(self.state.store.write(job, *args, **kwargs))
 

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from operator import attrgetter
 
 from steplog.errors import FormatError
 from steplog.journal import slot
@@ -33,6 +34,7 @@ _STEPS_EXHAUSTED = "a metric without a step after one with the largest step"
 _UPDATE_SERIES = (
     "UPDATE series SET count = ?, next_step = ?, first_step = ?, last_step = ?, low = ?, high = ? WHERE id = ?"
 )
+_totals_of = attrgetter("count", "next_step", "first_step", "last_step", "low", "high", "id")
 
 
 @dataclass(slots=True)
@@ -109,7 +111,7 @@ class Ingester:
             if not series.tail_known:
                 read_tail(connection, series)
             chunks.extend([(series.add(chunk), chunk) for chunk in _placed(metric, series, run.points)])
-            totals.append(series.totals())
+            totals.append(_totals_of(series))
             if len(series.tail) >= FANOUT:
                 to_merge.append(series)
         insert_chunks(connection, chunks)

@@ -78,14 +78,13 @@ class BatchUpload(Endpoint):
         body = await read_body(request)
         run = await self.run()
         encoding = request.headers.get("content-encoding", "").strip().lower()
-        if encoding != "deflate" or media_type(request) != CONTENT_TYPE_RANGE:
-            return _unsupported()
+        loop = asyncio.get_running_loop()
         try:
-            batch = await asyncio.get_running_loop().run_in_executor(
-                self.state.decoders, lambda: from_range(decode(body), body)
-            )
+            if encoding != "deflate" or media_type(request) != CONTENT_TYPE_RANGE:
+                raise VersionError
+            batch = await loop.run_in_executor(self.state.decoders, lambda: from_range(decode(body), body))
         except VersionError:
-            return _unsupported()
+            return JsonResponse({"v": [VERSION]}, 415)
         result = await asyncio.wrap_future(self.state.store.add_batch(run, batch))
         sent = batch.source
         return JsonResponse(Acknowledgement(sent.writer, sent.first, sent.end, result.accepted, result.duplicates))
@@ -111,12 +110,7 @@ class SeriesList(Endpoint):
         return JsonResponse([_document(bucket) for bucket in buckets])
 
 
-def _unsupported() -> Response:
-    return JsonResponse({"v": [VERSION]}, 415)
-
-
 def _document(row: SeriesSummary | Bucket) -> dict[str, Any]:
-    """The JSON object of a row."""
     return {_JSON_NAMES.get(name, name): _finite(value) for name, value in msgspec.structs.asdict(row).items()}
 
 

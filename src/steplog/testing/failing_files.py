@@ -28,6 +28,7 @@ __all__ = ["HANG_MAX_S", "FailingFiles"]
 HANG_MAX_S = 60.0
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_Names = Collection[str] | None  # of operations; None: all
 
 
 def _faulty(operation: Callable[Concatenate[Files, _P], _T]) -> Callable[Concatenate[FailingFiles, _P], _T]:
@@ -40,10 +41,10 @@ def _faulty(operation: Callable[Concatenate[Files, _P], _T]) -> Callable[Concate
 
 @dataclass
 class _Countdown:
-    """Operations left until a fault, of those with the names in ``only`` (None: of all)."""
+    """Operations left until a fault, of those in ``only``."""
 
     left: int
-    only: Collection[str] | None
+    only: _Names
 
     def is_over(self, name: str) -> bool:
         if self.only is None or name in self.only:
@@ -80,13 +81,7 @@ class FailingFiles(Files):
         self._held: dict[int, int] = {}  # open descriptors: no inode number is reused
 
     def fail(
-        self,
-        at: int = 1,
-        error: int = errno.EIO,
-        *,
-        forever: bool = False,
-        only: Collection[str] | None = None,
-        short: bool = False,
+        self, at: int = 1, error: int = errno.EIO, *, forever: bool = False, only: _Names = None, short: bool = False
     ) -> None:
         """Make the ``at``-th operation from now fail, and with ``forever`` all after it.
 
@@ -98,7 +93,7 @@ class FailingFiles(Files):
         """Stop failing."""
         self._fails = None
 
-    def hang(self, at: int = 1, *, only: Collection[str] | None = None) -> None:
+    def hang(self, at: int = 1, *, only: _Names = None) -> None:
         """Make the ``at``-th operation from now hang, and all after it; see ``fail`` for ``only``."""
         self._goes_on.clear()
         self.hangs.clear()

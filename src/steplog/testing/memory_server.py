@@ -308,27 +308,15 @@ def _detail(status: int, words: str) -> Answer:
 
 
 def _project_json(namespace: str, slug: str, name: str) -> dict[str, Any]:
-    return {
-        "uuid": f"{namespace}/{slug}",
-        "display_name": name,
-        "slug": slug,
-        "date_created": _DATE,
-        "last_run_date": None,
-        "visibility": "RESTRICTED",
-    }
+    project = {"uuid": f"{namespace}/{slug}", "display_name": name, "slug": slug}
+    return project | {"date_created": _DATE, "last_run_date": None, "visibility": "RESTRICTED"}
 
 
 def _run_json(run: MemoryRun) -> dict[str, Any]:
-    return {
-        "uuid": run.uuid,
-        "name": run.name,
-        "description": run.description,
-        "status": run.status,
-        "date_created": _DATE,
-        "date_updated": _DATE,
-        "project": {"uuid": run.project, "display_name": run.project, "slug": run.project},
-        "user": {"uuid": "1", "username": run.namespace, "slug": run.namespace},
-    }
+    own = {"uuid": run.uuid, "name": run.name, "description": run.description, "status": run.status}
+    project = {"uuid": run.project, "display_name": run.project, "slug": run.project}
+    user = {"uuid": "1", "username": run.namespace, "slug": run.namespace}
+    return own | {"date_created": _DATE, "date_updated": _DATE, "project": project, "user": user}
 
 
 def _row_json(row: Row) -> dict[str, Any]:
