@@ -72,10 +72,6 @@ class Api:
         with self._translated():
             return self._client.login().username
 
-    def takes_batches(self) -> bool:
-        """Whether the server is likely to take batches; a run would tell for sure."""
-        return self.get("instance", nonce="doctor") is not None
-
     def default_namespace(self) -> str:
         """The setting ``namespace``, or the key's user."""
         return self._client.settings.namespace or slugify(self.username())

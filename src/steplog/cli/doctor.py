@@ -96,10 +96,9 @@ def _python(settings: Settings) -> _Check:
 def _memory(settings: Settings) -> _Check:
     directory = settings.memory_dir
     existing = directory if directory.exists() else directory.parent
-    try:
+    usable, free = False, 0
+    with contextlib.suppress(OSError):
         usable, free = os.access(existing, os.W_OK | os.X_OK), shutil.disk_usage(existing).free
-    except OSError:
-        usable, free = False, 0
     if not usable:
         words = f"{directory} cannot be used: records wait in the process and on disk, and a kill loses the last second"
         return _Check("shared memory", _NOTE, words)
@@ -162,7 +161,8 @@ def _server(settings: Settings) -> Iterator[_Check]:
     except (ApiError, ConfigurationError) as error:
         yield _Check("server", _BAD, str(error))
         return
-    kind = "takes batches" if api.takes_batches() else "a stock server: one request a metric"
+    likely = api.get("instance", nonce="doctor") is not None  # a run would tell for sure
+    kind = "takes batches" if likely else "a stock server: one request a metric"
     yield _Check("server", _GOOD, f"{api.base_url}, {kind}")
     yield _Check("key", _GOOD, f"belongs to {username}, from {origin}")
 

@@ -63,8 +63,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
-        decoders.shutdown()
+        with decoders:
+            yield
 
     page_token = None if stock else store.page_token
     app = Starlette(

@@ -119,7 +119,7 @@ def pack(points: Points) -> list[Chunk]:
     """Encode points as chunks of about equal size."""
     count = len(points.kinds)
     pieces = max(-(-count // POINTS_MAX), min(count, -(-len(points.payloads) // _PAYLOAD_BYTES_MAX)))
-    if pieces == 1:  # as most are: no copy
+    if pieces == 1:
         return [encode(points)]
     cuts = [count * piece // pieces for piece in range(pieces + 1)]
     return [encode(points.part(a, b)) for a, b in pairwise(cuts)]

@@ -122,8 +122,7 @@ def add_project(
 
 def delete_project(connection: sqlite3.Connection, project_id: int) -> None:
     """Delete a project, its runs and their metrics."""
-    run_ids = connection.execute("SELECT id FROM runs WHERE project = ?", (project_id,)).fetchall()
-    for (run_id,) in run_ids:
+    for (run_id,) in connection.execute("SELECT id FROM runs WHERE project = ?", (project_id,)).fetchall():
         for (series_id,) in connection.execute("SELECT id FROM series WHERE run = ?", (run_id,)).fetchall():
             delete_chunks(connection, series_bounds(series_id))
         for table in ("series", "marks", "waiting"):
@@ -167,9 +166,8 @@ def add_run(
 ) -> RunRow:
     """Create a run, or return the one created with this key."""
     if idempotency_key is not None:
-        row = connection.execute(
-            f"{_RUN} WHERE r.project = ? AND r.idempotency_key = ?", (project_id, idempotency_key)
-        ).fetchone()
+        query = f"{_RUN} WHERE r.project = ? AND r.idempotency_key = ?"
+        row = connection.execute(query, (project_id, idempotency_key)).fetchone()
         if row:
             return RunRow(*row)
     if connection.execute("SELECT 1 FROM projects WHERE id = ?", (project_id,)).fetchone() is None:

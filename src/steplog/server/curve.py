@@ -57,7 +57,6 @@ def downsample(
 
 
 def _clip(chunk: Chunk, points: Points, low: int, high: int) -> Points:
-    """The points with a step in [low, high]."""
     if low <= chunk.min_step and chunk.max_step <= high:
         return points
     return points.select([low <= step <= high for step in points.steps])

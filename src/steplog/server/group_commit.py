@@ -87,7 +87,6 @@ class Committer:
                 future.set_exception(refusal)
 
     def _run(self, job: Callable[[sqlite3.Connection], Any]) -> tuple[Any, Exception | None]:
-        """The job's result, or why it was refused."""
         result, refusal = None, None
         self._connection.execute("SAVEPOINT job")
         try:

@@ -31,6 +31,7 @@ __all__ = ["Ingester"]
 _SERIES_CACHED_MAX = 100_000
 _MERGES_MAX = 256
 _STEPS_EXHAUSTED = "a metric without a step after one with the largest step"
+_INSERT_SERIES = "INSERT INTO series (run, name, count, next_step, first_step, last_step) VALUES (?, ?, 0, 0, 0, 0)"
 _UPDATE_SERIES = (
     "UPDATE series SET count = ?, next_step = ?, first_step = ?, last_step = ?, low = ?, high = ? WHERE id = ?"
 )
@@ -107,7 +108,10 @@ class Ingester:
         totals: list[tuple[object, ...]] = []
         to_merge: list[SeriesState] = []
         for metric in metrics:
-            series = self._series(connection, run, metric.name)
+            series = run.series.get(metric.name)
+            if series is None:
+                added = connection.execute(_INSERT_SERIES, (run.id, metric.name))
+                series = run.series[metric.name] = SeriesState(added.lastrowid or 0, tail_known=True)
             if not series.tail_known:
                 read_tail(connection, series)
             chunks.extend([(series.add(chunk), chunk) for chunk in _placed(metric, series, run.points)])
@@ -138,16 +142,6 @@ class Ingester:
         while len(self._runs) > 1 and sum(1 + len(kept.series) for kept in self._runs.values()) > _SERIES_CACHED_MAX:
             self._runs.popitem(last=False)
         return run
-
-    def _series(self, connection: sqlite3.Connection, run: _RunState, name: str) -> SeriesState:
-        series = run.series.get(name)
-        if series is None:
-            added = connection.execute(
-                "INSERT INTO series (run, name, count, next_step, first_step, last_step) VALUES (?, ?, 0, 0, 0, 0)",
-                (run.id, name),
-            )
-            series = run.series[name] = SeriesState(added.lastrowid or 0, tail_known=True)
-        return series
 
 
 def _add_points(connection: sqlite3.Connection, run: _RunState, records: int) -> None:

@@ -15,8 +15,8 @@ import socket
 import stat
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import uvicorn
 from slugify import slugify
@@ -41,8 +41,7 @@ _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 
 
-@dataclass(frozen=True)
-class ServerOptions:
+class ServerOptions(NamedTuple):
     """How to start a server."""
 
     host: str = "127.0.0.1"
@@ -57,8 +56,7 @@ class ServerOptions:
     stock: bool = False  # only the original API, and no state file
 
 
-@dataclass(frozen=True)
-class RunningServer:
+class RunningServer(NamedTuple):
     """A server that accepts connections."""
 
     base_url: str
@@ -131,9 +129,8 @@ def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
         if not kept.exists():
             write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode(), sync=True)
         if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigurationError(
-                f"{kept} is accessible to other users: chmod 600 it, or remove it to get a new key"
-            )
+            words = "is accessible to other users: chmod 600 it, or remove it to get a new key"
+            raise ConfigurationError(f"{kept} {words}")
         key, source = _first_line(kept), str(kept)
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         # The message must not contain the key.
@@ -191,8 +188,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _UvicornServer(uvicorn.Server):
-    """Calls ``started`` once it accepts connections."""
-
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = started

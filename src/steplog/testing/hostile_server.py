@@ -145,8 +145,8 @@ class HostileServer(contextlib.AbstractContextManager["HostileServer"]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name="hostile-server", daemon=True)
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, name="hostile-server", daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -168,7 +168,7 @@ class HostileServer(contextlib.AbstractContextManager["HostileServer"]):
             self._keep(connection)
             script = self._scripts[min(self.connections, len(self._scripts) - 1)]
             self.connections += 1
-            self._start(lambda connection=connection, script=script: self._play(connection, script))  # type: ignore[misc]
+            self._start(self._play, connection, script)
 
     def _play(self, connection: socket.socket, script: Script) -> None:
         with contextlib.suppress(OSError):
