@@ -91,7 +91,16 @@ def test_a_payload_that_is_not_json_is_refused_with_a_reason(text):
 
 
 @pytest.mark.parametrize(
-    "text", [b"null", b'"[[[["', b"[" * 500 + b"]" * 500, str(2**100).encode(), b"1e400", b' {"a": [1, {}]} ']
+    "text",
+    [
+        b"null",
+        b'"[[[["',
+        b'"' + b"[" * 600 + b'"',
+        b"[" * 500 + b"]" * 500,
+        str(2**100).encode(),
+        b"1e400",
+        b' {"a": [1, {}]} ',
+    ],
 )
 def test_json_of_every_size_and_shape_that_readers_take_is_accepted(text):
     check_json(text)

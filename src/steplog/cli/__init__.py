@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -38,8 +38,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
-            command: click.Command = importlib.import_module(f"steplog.cli.{cmd_name}").command
-            return command
+            return cast(click.Command, importlib.import_module(f"steplog.cli.{cmd_name}").command)
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import click
@@ -28,8 +27,7 @@ class ApiError(SteplogError):
     """The server did not answer what was asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteRun:
+class RemoteRun(NamedTuple):
     """A run on the server; ``data`` is its JSON."""
 
     namespace: str
@@ -66,19 +64,13 @@ class Api:
             response.raise_for_status()
             return response.json()
         except (OSError, ValueError):
-            status = response.status_code
-            raise ApiError(
-                f"{self.base_url} answered {status} without what was asked for. Type: steplog doctor"
-            ) from None
+            words = f"answered {response.status_code} without what was asked for. Type: steplog doctor"
+            raise ApiError(f"{self.base_url} {words}") from None
 
     def username(self) -> str:
         """The key's user. Raises ApiError."""
         with self._translated():
             return self._client.login().username
-
-    def takes_batches(self) -> bool:
-        """Whether the server is likely to take batches; a run would tell for sure."""
-        return self.get("instance", nonce="doctor") is not None
 
     def default_namespace(self) -> str:
         """The setting ``namespace``, or the key's user."""
@@ -109,8 +101,12 @@ class Api:
         *place, name = path
         namespace = place[-2] if len(place) > 1 else self.default_namespace()
         runs = self.runs(namespace, place[-1] if place else "")
-        for matches in (_is_named, _has_slug, _has_uuid_prefix):
-            found = [run for run in runs if matches(run.data, name)]
+        by_prefix = len(name) >= _UUID_CHARACTERS_MIN
+        for found in (
+            [run for run in runs if name in (run.data["uuid"], run.data["name"])],
+            [run for run in runs if slugify(run.data["name"]) == name],
+            [run for run in runs if by_prefix and str(run.data["uuid"]).startswith(name)],
+        ):
             if len(found) == 1:
                 return found[0]
             if found:
@@ -128,15 +124,3 @@ def parse_run(_context: click.Context, _parameter: click.Parameter, text: str) -
     if not 1 <= len(parts) <= 3:
         raise click.BadParameter(f"{text!r} is not a run: give a name, a uuid, [NAMESPACE/]PROJECT/RUN or an address.")
     return parts
-
-
-def _is_named(run: dict[str, Any], name: str) -> bool:
-    return name in (run["uuid"], run["name"])
-
-
-def _has_slug(run: dict[str, Any], name: str) -> bool:
-    return slugify(run["name"]) == name
-
-
-def _has_uuid_prefix(run: dict[str, Any], name: str) -> bool:
-    return len(name) >= _UUID_CHARACTERS_MIN and str(run["uuid"]).startswith(name)

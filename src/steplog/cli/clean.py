@@ -22,9 +22,8 @@ def command(run: str | None, yes: bool) -> None:
         here = [waiting for waiting in steplog.journals() if waiting.other_host is None]
         pending = sum(waiting.pending for waiting in here if run in (waiting.id, waiting.run, waiting.name))
         if pending:
-            click.confirm(
-                f"{pending:,} records of {printing.printable(run)} are not delivered. Remove them?", abort=True
-            )
+            question = f"{pending:,} records of {printing.printable(run)} are not delivered. Remove them?"
+            click.confirm(question, abort=True)
     try:
         removed = steplog.clean(run)
     except ValueError as error:

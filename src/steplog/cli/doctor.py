@@ -14,9 +14,8 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -34,8 +33,7 @@ _SHARED_BYTES_MIN = 8 * 1024 * 1024
 _DISK_BYTES_MIN = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(NamedTuple):
     name: str
     state: str
     words: str
@@ -53,7 +51,7 @@ def command(context: click.Context, as_json: bool) -> None:
     checks = [_python(settings), _memory(settings), _spool(settings), _waiting(), *_server(settings)]
     values = _settings(settings)
     if as_json:
-        printing.print_json({"checks": [asdict(check) for check in checks], "settings": values})
+        printing.print_json({"checks": [check._asdict() for check in checks], "settings": values})
     else:
         _print(checks, values)
     context.exit(1 if any(check.state == _BAD for check in checks) else 0)
@@ -66,8 +64,7 @@ def _print(checks: list[_Check], settings: dict[str, dict[str, Any]]) -> None:
     for check in checks:
         words = printing.text(check.words, characters_max=400)
         printing.add_row(table, printing.text(*_SIGNS[check.state]), check.name, words)
-    printing.write(console, table)
-    printing.write(console, "")
+    printing.write(console, table, "")
     table = printing.table("setting", "value", "from")
     for name, entry in settings.items():
         style = "dim" if entry["from"] == "default" else None
@@ -99,10 +96,9 @@ def _python(settings: Settings) -> _Check:
 def _memory(settings: Settings) -> _Check:
     directory = settings.memory_dir
     existing = directory if directory.exists() else directory.parent
-    try:
+    usable, free = False, 0
+    with contextlib.suppress(OSError):
         usable, free = os.access(existing, os.W_OK | os.X_OK), shutil.disk_usage(existing).free
-    except OSError:
-        usable, free = False, 0
     if not usable:
         words = f"{directory} cannot be used: records wait in the process and on disk, and a kill loses the last second"
         return _Check("shared memory", _NOTE, words)
@@ -135,16 +131,13 @@ def _waiting() -> _Check:
 
 def _can_lock(path: Path) -> bool:
     """Whether a lock keeps out a second one."""
+    locked = []
     with open(path, "wb") as first, open(path, "wb") as second:
-        try:
-            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+        for file in (first, second):
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locked.append(file)
+    return locked == [first]
 
 
 def _server(settings: Settings) -> Iterator[_Check]:
@@ -168,7 +161,8 @@ def _server(settings: Settings) -> Iterator[_Check]:
     except (ApiError, ConfigurationError) as error:
         yield _Check("server", _BAD, str(error))
         return
-    kind = "takes batches" if api.takes_batches() else "a stock server: one request a metric"
+    likely = api.get("instance", nonce="doctor") is not None  # a run would tell for sure
+    kind = "takes batches" if likely else "a stock server: one request a metric"
     yield _Check("server", _GOOD, f"{api.base_url}, {kind}")
     yield _Check("key", _GOOD, f"belongs to {username}, from {origin}")
 
@@ -177,9 +171,7 @@ def _used_bytes(directory: Path) -> int:
     """The size of the journals below a directory; files directly in it are none."""
     total = 0
     for folder, _, names in os.walk(directory):
-        if Path(folder) == directory:
-            continue
-        for name in names:
+        for name in names if Path(folder) != directory else ():
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(folder, name)).st_blocks * 512
     return total

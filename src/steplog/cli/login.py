@@ -10,6 +10,9 @@ import sys
 
 import click
 
+import steplog
+from steplog.cli.printing import printable
+
 __all__ = ["command"]
 
 _STRONGER = ("STEPLOG_API_KEY", "TELLURIO_API_KEY")  # used before a stored key
@@ -23,9 +26,6 @@ def command(url: str | None) -> None:
     Asks for the key and stores it if the server accepts it. If standard input is not a terminal, its first line is
     the key.
     """
-    import steplog
-    from steplog.cli.printing import printable
-
     client = steplog.TellurioClient(url)
     if sys.stdin.isatty():
         prompt = f"API key for {client.base_url}"

@@ -6,17 +6,13 @@ If the server does not answer, what waits here is printed anyway; the exit code 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 import steplog
-from steplog import SteplogError
 from steplog.cli import printing
 from steplog.cli.api import Api, RemoteRun
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 __all__ = ["command"]
 
@@ -36,21 +32,17 @@ def command(place: str, limit: int, here: bool, as_json: bool) -> None:
     waiting = steplog.journals()
     runs: list[RemoteRun] | None = None
     where = ""
-    error: SteplogError | None = None
-    if not here:
-        try:
+    try:
+        if not here:
             where, runs = _runs(place, limit)
-        except SteplogError as raised:
-            error = raised
-    if as_json:
-        remote = None if runs is None else [{"namespace": run.namespace} | run.data for run in runs]
-        printing.print_json({"runs": remote, "waiting": [_json(run) for run in waiting]})
-    else:
-        _print(runs, where, waiting)
-        if here and not waiting:
-            click.echo("nothing waits on this machine")
-    if error is not None:
-        raise error
+    finally:
+        if as_json:
+            remote = None if runs is None else [{"namespace": run.namespace} | run.data for run in runs]
+            printing.print_json({"runs": remote, "waiting": [_json(run) for run in waiting]})
+        else:
+            _print(runs, where, waiting)
+            if here and not waiting:
+                click.echo("nothing waits on this machine")
 
 
 def _runs(place: str, limit: int) -> tuple[str, list[RemoteRun]]:
@@ -70,29 +62,18 @@ def _json(run: steplog.WaitingRun) -> dict[str, Any]:
 def _print(runs: list[RemoteRun] | None, where: str, waiting: list[steplog.WaitingRun]) -> None:
     console = printing.console()
     if runs is not None:
-        printing.write(console, _remote_table(runs) if runs else printing.text(f"no runs in {where}"))
-        if waiting:
-            printing.write(console, "")
-    if waiting:
-        printing.write(console, _waiting_table(waiting))
-
-
-def _remote_table(runs: list[RemoteRun]) -> Table:
-    table = printing.table("run", "project", "status", "started", "id")
-    for run in runs:
-        data = run.data
-        started = printing.local_time(data["date_created"])
-        printing.add_row(
-            table, data["name"], run.project, printing.status(data["status"]), started, str(data["uuid"])[:8]
-        )
-    return table
-
-
-def _waiting_table(waiting: list[steplog.WaitingRun]) -> Table:
+        table = printing.table("run", "project", "status", "started", "id")
+        for remote in runs:
+            data = remote.data
+            status, started = printing.status(data["status"]), printing.local_time(data["date_created"])
+            printing.add_row(table, data["name"], remote.project, status, started, str(data["uuid"])[:8])
+        printing.write(console, table if runs else printing.text(f"no runs in {where}"), *([""] if waiting else []))
+    if not waiting:
+        return
     columns = ("waiting here", "project", "to send", "size", "started", "id", "why")
     table = printing.table(*columns, right=("to send", "size"))
     for run in waiting:
         name, started = run.name or run.id[:8], printing.local_time(run.since.isoformat())
         numbers, why = (f"{run.pending:,}", printing.size(run.size_bytes)), printing.text(run.why, characters_max=400)
         printing.add_row(table, name, run.project, *numbers, started, run.id[:8], why)
-    return table
+    printing.write(console, table)

@@ -47,13 +47,13 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH, color_system=None)
 
 
-def write(to: Console, renderable: RenderableType) -> None:
-    """Print; without trailing blanks if not a terminal."""
+def write(to: Console, *renderables: RenderableType) -> None:
+    """Print, each from a new line; without trailing blanks if not a terminal."""
     if to.is_terminal:
-        to.print(renderable)
+        to.print(*renderables, sep="\n")
         return
     with to.capture() as captured:
-        to.print(renderable)
+        to.print(*renderables, sep="\n")
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 

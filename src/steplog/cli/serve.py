@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import steplog
+
 if TYPE_CHECKING:
     from steplog.server.launch import RunningServer
 
@@ -71,8 +73,6 @@ def _started(address: RunningServer) -> None:
 
 def _adopt(base_url: str) -> None:
     """Deliver what waits here, unless this machine is configured for another server."""
-    import steplog
-
     while True:
         with contextlib.suppress(steplog.SteplogError, OSError, ValueError):
             if steplog.get_default_client().base_url == base_url:

@@ -9,7 +9,9 @@ import math
 from typing import Any
 
 import click
+from rich.text import Text
 
+from steplog.cli import printing
 from steplog.cli.api import Api, RemoteRun, parse_run
 
 __all__ = ["command", "sparkline"]
@@ -26,8 +28,6 @@ def command(run: list[str], as_json: bool) -> None:
 
     RUN is a name, a uuid or its first characters, [NAMESPACE/]PROJECT/RUN, or the run's web address.
     """
-    from steplog.cli import printing
-
     api = Api()
     found = api.find(run)
     path = (found.namespace, "projects", found.project, "runs", str(found.data["uuid"]))
@@ -48,34 +48,26 @@ def command(run: list[str], as_json: bool) -> None:
 
 
 def _print(base_url: str, run: RemoteRun, config: Any, metrics: list[dict[str, Any]], exception: Any) -> None:
-    from rich.text import Text
-
-    from steplog.cli import printing
-
     console, data = printing.console(), run.data
     title = Text.assemble(printing.text(data["name"], "bold"), "  ", printing.status(data["status"]))
-    printing.write(console, title)
-    printing.write(console, printing.text(f"{run.namespace}/{run.project}  {data['uuid']}  at {base_url}", "dim", 400))
-    printing.write(console, printing.text(f"started {printing.local_time(data['date_created'])}", "dim"))
+    place = printing.text(f"{run.namespace}/{run.project}  {data['uuid']}  at {base_url}", "dim", 400)
+    printing.write(console, title, place, printing.text(f"started {printing.local_time(data['date_created'])}", "dim"))
     if config:
         table = printing.table("config", "")
         for name, value in config.items() if isinstance(config, dict) else [("config", config)]:
             printing.add_row(table, name, printing.value(value))
-        printing.write(console, "")
-        printing.write(console, table)
+        printing.write(console, "", table)
     table = printing.table("metric", "count", "last", "min", "max", "curve", right=("count",))
     for metric in metrics:
         numbers = (printing.value(metric[key], 28) for key in ("last", "min", "max"))
         bars = sparkline([bucket["last"] for bucket in metric["curve"]])
         printing.add_row(table, metric["name"], f"{metric['count']:,}", *numbers, bars)
-    printing.write(console, "")
-    printing.write(console, table if metrics else "no metrics yet")
+    printing.write(console, "", table if metrics else "no metrics yet")
     if isinstance(exception, dict):
-        printing.write(console, "")
         lines = str(exception.get("traceback") or "").splitlines()
         summary = ": ".join(str(exception[part]) for part in ("type", "message") if exception.get(part))
-        for line in lines if lines and lines[-1] == summary else [*lines, summary]:
-            printing.write(console, printing.text(line, characters_max=400))
+        lines += [] if lines and lines[-1] == summary else [summary]
+        printing.write(console, "", *(printing.text(line, characters_max=400) for line in lines))
 
 
 def sparkline(values: list[Any]) -> str:
@@ -97,19 +89,12 @@ def _summaries(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     by_name: dict[str, list[dict[str, Any]]] = {}
     for point in points:
         by_name.setdefault(point["name"], []).append(point)
-    return [_summary(name, points) for name, points in by_name.items()]
-
-
-def _summary(name: str, points: list[dict[str, Any]]) -> dict[str, Any]:
-    numbers = [point["value"] for point in points if isinstance(point["value"], (int, float))]
-    width = math.ceil(len(points) / _POINTS_MAX)
-    return {
-        "name": name,
-        "count": len(points),
-        "first_step": points[0]["step"],
-        "last_step": points[-1]["step"],
-        "last": points[-1]["value"],
-        "min": min(numbers, default=None),
-        "max": max(numbers, default=None),
-        "curve": [{"step": p["step"], "last": p["value"]} for p in points[width - 1 :: width]] if numbers else [],
-    }
+    summaries = []
+    for name, points in by_name.items():
+        numbers = [point["value"] for point in points if isinstance(point["value"], (int, float))]
+        width = math.ceil(len(points) / _POINTS_MAX)
+        steps = {"first_step": points[0]["step"], "last_step": points[-1]["step"]}
+        values = {"last": points[-1]["value"], "min": min(numbers, default=None), "max": max(numbers, default=None)}
+        curve = [{"step": p["step"], "last": p["value"]} for p in points[width - 1 :: width]] if numbers else []
+        summaries.append({"name": name, "count": len(points)} | steps | values | {"curve": curve})
+    return summaries

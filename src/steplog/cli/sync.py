@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 
 import steplog
 from steplog.cli import printing
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 __all__ = ["command"]
 
@@ -57,9 +56,6 @@ class _ProgressBar:
     """Progress of one run; draws nothing if stderr is not a terminal. ``clear`` before printing a line."""
 
     def __init__(self, console: Console | None = None) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
         console = console or Console(stderr=True, highlight=False)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
         state = TextColumn("{task.fields[state]}", markup=False)
@@ -70,15 +66,9 @@ class _ProgressBar:
         """Draw the bar."""
         self._progress.start()
         total = synced.delivered + synced.pending
-        why = f"  {printing.printable(synced.why, 80)}" if synced.why else ""
-        self._progress.update(
-            self._task,
-            description=_name(synced),
-            total=total,
-            completed=synced.delivered,
-            state=f"{synced.delivered:,} of {total:,}{why}",
-            refresh=True,
-        )
+        state = f"{synced.delivered:,} of {total:,}  {printing.printable(synced.why, 80)}".rstrip()
+        shown: dict[str, Any] = {"description": _name(synced), "total": total, "completed": synced.delivered}
+        self._progress.update(self._task, **shown, state=state, refresh=True)
 
     def clear(self) -> None:
         """Remove the bar."""

@@ -63,8 +63,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
-        decoders.shutdown()
+        with decoders:
+            yield
 
     page_token = None if stock else store.page_token
     app = Starlette(
@@ -80,11 +80,9 @@ def create_app(
 
 def _page_routes() -> list[Route]:
     files = sorted(file for file in _PAGE.rglob("*") if file.suffix in _MEDIA_TYPES)
-    endpoints = {file.relative_to(_PAGE).as_posix(): _static(file) for file in files}
-    index = endpoints.pop("index.html")
-    return [Route(f"/page/{name}", endpoint) for name, endpoint in endpoints.items()] + [
-        Route(path, index) for path in _INDEX_PATHS
-    ]
+    endpoints = {f"/page/{file.relative_to(_PAGE).as_posix()}": _static(file) for file in files}
+    endpoints |= dict.fromkeys(_INDEX_PATHS, endpoints.pop("/page/index.html"))
+    return [Route(path, endpoint) for path, endpoint in endpoints.items()]
 
 
 def _static(file: Path) -> Callable[[Request], Awaitable[Response]]:

@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import compress, pairwise
+from dataclasses import replace
+from itertools import accumulate, compress, pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -30,19 +29,11 @@ from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.chunk import POINTS_MAX, Chunk, Points, encode
+from steplog.server.columns import words_of
 
-__all__ = [
-    "JSON_DEPTH_MAX",
-    "Batch",
-    "MetricBatch",
-    "check_json",
-    "from_range",
-    "metric_batch",
-    "pack",
-    "point_from_json",
-]
+__all__ = ["Batch", "MetricBatch", "check_json", "from_range", "metric_batch", "pack", "point_from_json"]
 
-JSON_DEPTH_MAX = 500
+_JSON_DEPTH_MAX = 500
 _DIGITS_MAX = 4300  # of Python's json: sys.int_info.default_max_str_digits
 _PERIOD_TRIES = 4
 _MANY_NAMES, _FEW_POINTS = 256, 128  # at least this many names, fewer points each: not packed
@@ -54,8 +45,7 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DIGITS_MAX + 1))
 
 
-@dataclass(frozen=True, slots=True)
-class MetricBatch:
+class MetricBatch(msgspec.Struct, frozen=True):
     """The records of one metric: chunks, or ``mixed`` points with some steps missing."""
 
     name: str
@@ -69,8 +59,7 @@ class MetricBatch:
         return len(self.mixed.kinds) if self.mixed else sum(chunk.count for chunk in self.chunks)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """The records of the range ``source``: packed in ``metrics``, or unpacked in ``body``."""
 
     source: Range
@@ -99,9 +88,7 @@ def from_range(records: Range, body: bytes = b"") -> Batch:
     some_lack_steps = _NO_STEP_TOP in live.slots[7 :: slot.SLOT_BYTES]
     if body and not some_lack_steps and len(live.names) >= _MANY_NAMES and count < _FEW_POINTS * len(live.names):
         return Batch(records, count, (), body)
-    grouped = None if payloads else _by_period(live)
-    if grouped is None:
-        grouped = _by_name(live, payloads)
+    grouped = (None if payloads else _by_period(live)) or _by_name(live, payloads)
     return Batch(records, count, [metric_batch(name, points, some_lack_steps) for name, points in grouped])
 
 
@@ -113,7 +100,7 @@ def _check_values(live: Range, payloads: dict[int, bytes]) -> None:
             raise FormatError(f"record {index} of the range: {error}") from None
     kinds = slot.kinds_of(live.slots)
     if slot.KIND_BOOL in kinds:
-        bools = compress(_words(live.slots)[1::_WORDS], [kind == slot.KIND_BOOL for kind in kinds])
+        bools = compress(words_of(live.slots)[1::_WORDS], [kind == slot.KIND_BOOL for kind in kinds])
         if any(word not in (0, 1) for word in bools):
             raise FormatError("a bool must be 0 or 1")
 
@@ -138,9 +125,9 @@ def pack(points: Points) -> list[Chunk]:
     return [encode(points.part(a, b)) for a, b in pairwise(cuts)]
 
 
-def _by_period(live: Range) -> Iterator[tuple[str, Points]] | None:
+def _by_period(live: Range) -> list[tuple[str, Points]] | None:
     """The points of each name, if the names repeat with a period."""
-    words = _words(live.slots)
+    words = words_of(live.slots)
     keys = words[3::_WORDS]  # name and kind
     count, first, period = len(keys), keys[0], 0
     for _ in range(_PERIOD_TRIES):
@@ -150,8 +137,6 @@ def _by_period(live: Range) -> Iterator[tuple[str, Points]] | None:
             period = count
         if keys[period:] == keys[:-period]:
             break
-        if period == count:
-            return None
     else:
         return None
     # A writer may have declared a name twice.
@@ -159,31 +144,25 @@ def _by_period(live: Range) -> Iterator[tuple[str, Points]] | None:
     if len(set(names)) < period:
         return None
 
-    def slices() -> Iterator[tuple[str, Points]]:
-        stride = _WORDS * period
-        for place, name in enumerate(names):
-            steps, values, times = (words[_WORDS * place + column :: stride] for column in range(3))
-            kinds = bytes((keys[place] >> 48,)) * len(steps)
-            yield name, Points(kinds, values, steps, times, range(place, count, period))
-
-    return slices()
+    grouped = []
+    for place, name in enumerate(names):
+        steps, values, times = (words[_WORDS * place + column :: _WORDS * period] for column in range(3))
+        kinds = bytes((keys[place] >> 48,)) * len(steps)
+        grouped.append((name, Points(kinds, values, steps, times, range(place, count, period))))
+    return grouped
 
 
 def _by_name(live: Range, payloads: dict[int, bytes]) -> Iterator[tuple[str, Points]]:
-    numbers = array("I")
-    numbers.frombytes(live.slots)
-    if sys.byteorder == "big":
-        numbers.byteswap()
     places: defaultdict[str, list[int]] = defaultdict(list)
     by_number = {number: places[name] for number, name in live.names.items()}
-    for place, number in enumerate(numbers[6 :: slot.SLOT_BYTES // 4]):
-        by_number[number].append(place)
+    for place, key in enumerate(words_of(live.slots)[3::_WORDS]):
+        by_number[key & 0xFFFF_FFFF].append(place)
     slots = list(_split(live.slots))
     for name, indices in places.items():
         if not indices:
             continue
         taken = b"".join(itemgetter(*indices)(slots)) if len(indices) > 1 else slots[indices[0]]
-        words = _words(taken)
+        words = words_of(taken)
         kinds = slot.kinds_of(taken)
         values = words[1::_WORDS]
         texts = []
@@ -194,14 +173,6 @@ def _by_name(live: Range, payloads: dict[int, bytes]) -> Iterator[tuple[str, Poi
                     texts.append(payloads[place])
         times, arrivals = words[2::_WORDS], array("q", indices)
         yield name, Points(kinds, values, words[0::_WORDS], times, arrivals, b"".join(texts))
-
-
-def _words(slots: bytes) -> array[int]:
-    words = array("q")
-    words.frombytes(slots)
-    if sys.byteorder == "big":
-        words.byteswap()
-    return words
 
 
 def _split(slots: bytes) -> Iterator[bytes]:
@@ -226,9 +197,7 @@ def _word(text: bytes) -> tuple[int, array[int], bytes]:
         except msgspec.MsgspecError:
             value = None  # beyond a float's range: kept as text
     if isinstance(value, float):
-        word = array("q")
-        word.frombytes(array("d", [value]).tobytes())
-        return slot.KIND_FLOAT, word, b""
+        return slot.KIND_FLOAT, array("q", array("d", [value]).tobytes()), b""
     if isinstance(value, int) and -(2**63) <= value < 2**63:
         return slot.KIND_INT, array("q", [value]), b""
     return slot.KIND_JSON, array("q", [len(text)]), text
@@ -237,7 +206,7 @@ def _word(text: bytes) -> tuple[int, array[int], bytes]:
 def check_json(text: bytes) -> None:
     """Raise FormatError unless ``text`` is a JSON value that any parser accepts.
 
-    UTF-8, at most ``JSON_DEPTH_MAX`` deep, numbers of at most 4,300 digits: one bad value would make a run unreadable.
+    UTF-8, at most ``_JSON_DEPTH_MAX`` deep, numbers of at most 4,300 digits: one bad value would make a run unreadable.
     """
     try:
         text.decode()
@@ -245,18 +214,11 @@ def check_json(text: bytes) -> None:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise FormatError(f"not JSON: {error}") from None
     # Quotes are balanced from here on.
-    if text.count(b"[") + text.count(b"{") > JSON_DEPTH_MAX and _depth(text) > JSON_DEPTH_MAX:
-        raise FormatError(f"JSON nested deeper than {JSON_DEPTH_MAX}")
+    if text.count(b"[") + text.count(b"{") > _JSON_DEPTH_MAX and _depth(text) > _JSON_DEPTH_MAX:
+        raise FormatError(f"JSON nested deeper than {_JSON_DEPTH_MAX}")
     if len(text) > _DIGITS_MAX and _LONG_NUMBER.search(_STRINGS.sub(b"", text)):
         raise FormatError(f"a number of more than {_DIGITS_MAX} digits")
 
 
 def _depth(text: bytes) -> int:
-    depth = deepest = 0
-    for byte in _STRINGS.sub(b"", text):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+    return max(accumulate((byte in b"[{") - (byte in b"]}") for byte in _STRINGS.sub(b"", text)), default=0)

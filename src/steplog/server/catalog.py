@@ -12,8 +12,7 @@ from datetime import datetime, timezone
 
 from slugify import slugify
 
-from steplog.server import unpacked
-from steplog.server.schema import SERIES_SHIFT
+from steplog.server.schema import delete_chunks, series_bounds
 from steplog.server.store_types import MissingError, NamespaceRow, ProjectRow, RunRow, TakenError, UserRow
 
 __all__ = [
@@ -37,8 +36,7 @@ _USER = "SELECT id, uuid, username, slug, email, key_hash FROM users"
 _NAMESPACE = "SELECT id, uuid, slug, display_name FROM namespaces"
 _PROJECT = """
 SELECT p.id, p.uuid, p.slug, p.display_name, p.visibility, p.date_created,
-       (SELECT date_created FROM runs WHERE project = p.id ORDER BY id DESC LIMIT 1),
-       n.id, n.uuid, n.slug, n.display_name
+       (SELECT date_created FROM runs WHERE project = p.id ORDER BY id DESC LIMIT 1)
 FROM projects p JOIN namespaces n ON n.id = p.namespace
 """
 _RUN = """
@@ -96,13 +94,13 @@ def put_namespace(connection: sqlite3.Connection, slug: str) -> NamespaceRow:
 def projects(connection: sqlite3.Connection, namespace_id: int) -> list[ProjectRow]:
     """The projects of a namespace, oldest first."""
     rows = connection.execute(f"{_PROJECT} WHERE p.namespace = ? ORDER BY p.id", (namespace_id,))
-    return [ProjectRow(*(*row[:7], NamespaceRow(*row[7:]))) for row in rows]
+    return [ProjectRow(*row) for row in rows]
 
 
 def project(connection: sqlite3.Connection, namespace_slug: str, slug: str) -> ProjectRow | None:
     """The project with these slugs."""
     row = connection.execute(f"{_PROJECT} WHERE n.slug = ? AND p.slug = ?", (namespace_slug, slug)).fetchone()
-    return ProjectRow(*(*row[:7], NamespaceRow(*row[7:]))) if row else None
+    return ProjectRow(*row) if row else None
 
 
 def add_project(
@@ -124,15 +122,11 @@ def add_project(
 
 def delete_project(connection: sqlite3.Connection, project_id: int) -> None:
     """Delete a project, its runs and their metrics."""
-    run_ids = connection.execute("SELECT id FROM runs WHERE project = ?", (project_id,)).fetchall()
-    for (run_id,) in run_ids:
+    for (run_id,) in connection.execute("SELECT id FROM runs WHERE project = ?", (project_id,)).fetchall():
         for (series_id,) in connection.execute("SELECT id FROM series WHERE run = ?", (run_id,)).fetchall():
-            bounds = (series_id << SERIES_SHIFT, series_id + 1 << SERIES_SHIFT)
-            connection.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", bounds)
-            connection.execute("DELETE FROM points WHERE id >= ? AND id < ?", bounds)
-        connection.execute("DELETE FROM series WHERE run = ?", (run_id,))
-        connection.execute("DELETE FROM marks WHERE run = ?", (run_id,))
-        unpacked.delete(connection, run_id)
+            delete_chunks(connection, series_bounds(series_id))
+        for table in ("series", "marks", "waiting"):
+            connection.execute(f"DELETE FROM {table} WHERE run = ?", (run_id,))  # noqa: S608 - constants
     connection.execute("DELETE FROM runs WHERE project = ?", (project_id,))
     connection.execute("DELETE FROM projects WHERE id = ?", (project_id,))
 
@@ -172,9 +166,8 @@ def add_run(
 ) -> RunRow:
     """Create a run, or return the one created with this key."""
     if idempotency_key is not None:
-        row = connection.execute(
-            f"{_RUN} WHERE r.project = ? AND r.idempotency_key = ?", (project_id, idempotency_key)
-        ).fetchone()
+        query = f"{_RUN} WHERE r.project = ? AND r.idempotency_key = ?"
+        row = connection.execute(query, (project_id, idempotency_key)).fetchone()
         if row:
             return RunRow(*row)
     if connection.execute("SELECT 1 FROM projects WHERE id = ?", (project_id,)).fetchone() is None:
@@ -206,11 +199,11 @@ def _run_by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
 
 
 def _free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str:
-    candidate, number = name, 0
-    while connection.execute("SELECT 1 FROM runs WHERE project = ? AND name = ?", (project_id, candidate)).fetchone():
+    free, number = name, 0
+    while connection.execute("SELECT 1 FROM runs WHERE project = ? AND name = ?", (project_id, free)).fetchone():
         number += 1
-        candidate = f"{name}_{number}"
-    return candidate
+        free = f"{name}_{number}"
+    return free
 
 
 def _now() -> str:

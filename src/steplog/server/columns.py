@@ -17,12 +17,13 @@ import sys
 import zlib
 from array import array
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import accumulate
 from operator import sub
 
 import msgspec
 
-__all__ = ["Column", "ColumnReader", "ColumnWriter"]
+__all__ = ["Column", "ColumnReader", "ColumnWriter", "words_of"]
 
 _RAMP, _DELTA, _PLAIN = range(3)
 _PLANES = 8
@@ -100,8 +101,8 @@ class ColumnReader:
 
     def __init__(self, count: int, deflated: bytes, noise: bytes) -> None:
         self._count = count
-        self._deflated = memoryview(zlib.decompress(deflated) if deflated else b"")
-        self._noise = memoryview(noise)
+        self._deflated = BytesIO(zlib.decompress(deflated) if deflated else b"")
+        self._noise = BytesIO(noise)
 
     def take(self, column: Column, base: int) -> Sequence[int]:
         """The numbers of ``column``, starting with ``base``."""
@@ -117,17 +118,18 @@ class ColumnReader:
     def _words(self, mask: int, count: int) -> array[int]:
         content = bytearray(count * _PLANES)
         for place in range(_PLANES):
-            if mask >> place & 1:
-                content[place::_PLANES] = self._deflated[:count]
-                self._deflated = self._deflated[count:]
-            else:
-                content[place::_PLANES] = self._noise[:count]
-                self._noise = self._noise[count:]
-        words = array("q")
-        words.frombytes(content)
-        if sys.byteorder == "big":
-            words.byteswap()
-        return words
+            stream = self._deflated if mask >> place & 1 else self._noise
+            content[place::_PLANES] = stream.read(count)
+        return words_of(content)
+
+
+def words_of(content: bytes | bytearray) -> array[int]:
+    """Little-endian 64-bit words as an array."""
+    words = array("q")
+    words.frombytes(content)
+    if sys.byteorder == "big":
+        words.byteswap()
+    return words
 
 
 def _little(words: array[int]) -> bytes:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from itertools import takewhile
 from operator import attrgetter
 
 from steplog.journal import slot
 from steplog.server.batch import pack
 from steplog.server.chunk import Chunk, Number, concatenate, decode
-from steplog.server.schema import SERIES_SHIFT
+from steplog.server.schema import SERIES_SHIFT, delete_chunks, series_bounds
 
 __all__ = ["CHUNK_COLUMNS", "FANOUT", "SeriesState", "insert_chunks", "merge", "merge_size", "read_tail"]
 
@@ -23,7 +24,7 @@ _TIERS = (16, 256, 1024)
 _FULL = _TIERS[-1]
 _FULL_BYTES = 64 * 1024
 _TAIL_MAX = 1024
-_SUMMARY = [entry.name for entry in fields(Chunk) if entry.name != "data"]
+_SUMMARY = Chunk.__struct_fields__[:-1]  # all but the data
 _summary_of = attrgetter(*_SUMMARY)
 CHUNK_COLUMNS = ", ".join(_SUMMARY)
 _INSERT_CHUNK = f"INSERT INTO chunks (id, {CHUNK_COLUMNS}) VALUES (?{', ?' * len(_SUMMARY)})"  # noqa: S608 - constants
@@ -63,10 +64,6 @@ class SeriesState:
             self.tail.append((number, chunk.count))
         return self.id << SERIES_SHIFT | number
 
-    def totals(self) -> tuple[object, ...]:
-        """The columns of the ``series`` row, the id last."""
-        return self.count, self.next_step, self.first_step, self.last_step, self.low, self.high, self.id
-
 
 def insert_chunks(connection: sqlite3.Connection, chunks: Sequence[tuple[int, Chunk]]) -> None:
     """Insert chunks with these ids."""
@@ -79,16 +76,12 @@ def read_tail(connection: sqlite3.Connection, series: SeriesState) -> None:
     newest = connection.execute(
         "SELECT chunks.id, count, length(data) FROM chunks JOIN points USING (id)"
         " WHERE chunks.id >= ? AND chunks.id < ? ORDER BY chunks.id DESC LIMIT ?",
-        (series.id << SERIES_SHIFT, series.id + 1 << SERIES_SHIFT, _TAIL_MAX),
+        (*series_bounds(series.id), _TAIL_MAX),
     ).fetchall()
     if newest:
         series.chunks = (newest[0][0] & (1 << SERIES_SHIFT) - 1) + 1
-    tail = []
-    for chunk_id, count, data_bytes in newest:
-        if _is_full(count, data_bytes):
-            break
-        tail.append((chunk_id & (1 << SERIES_SHIFT) - 1, count))
-    series.tail = tail[::-1]
+    small = takewhile(lambda row: not _is_full(row[1], row[2]), newest)
+    series.tail = [(chunk_id & (1 << SERIES_SHIFT) - 1, count) for chunk_id, count, _ in small][::-1]
     series.tail_known = True
 
 
@@ -106,15 +99,14 @@ def merge_size(tail: Sequence[tuple[int, int]]) -> int:
 def merge(connection: sqlite3.Connection, series: SeriesState, count: int) -> None:
     """Merge the last ``count`` chunks."""
     first = series.tail[-count][0]
-    bounds = (series.id << SERIES_SHIFT | first, series.id + 1 << SERIES_SHIFT)
+    bounds = series_bounds(series.id, first)
     rows = connection.execute(
         f"SELECT {CHUNK_COLUMNS}, data FROM chunks JOIN points USING (id)"  # noqa: S608 - a constant
         " WHERE chunks.id >= ? AND chunks.id < ? ORDER BY chunks.id",
         bounds,
     ).fetchall()
     merged = pack(concatenate([decode(Chunk(*row)) for row in rows]))
-    connection.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", bounds)
-    connection.execute("DELETE FROM points WHERE id >= ? AND id < ?", bounds)
+    delete_chunks(connection, bounds)
     insert_chunks(connection, [(bounds[0] + place, chunk) for place, chunk in enumerate(merged)])
     del series.tail[-count:]
     # Large payloads can keep the number of chunks up; such chunks count as full.

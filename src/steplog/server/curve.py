@@ -9,9 +9,9 @@ With ``_CHUNKS_A_BUCKET`` chunks a bucket, summaries alone are used. With fewer,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
 from typing import Any
+
+import msgspec
 
 from steplog.journal import slot
 from steplog.server.chunk import Chunk, Points, number_range
@@ -21,8 +21,7 @@ __all__ = ["Bucket", "downsample"]
 _CHUNKS_A_BUCKET = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(msgspec.Struct, frozen=True):
     """Consecutive points: last step, minimum, maximum, last value, count."""
 
     step: int
@@ -44,7 +43,9 @@ def downsample(
 
     ``chunks`` may lack their data: ``read`` gives a chunk's points, ``last`` its last value.
     """
-    wanted = [chunk for chunk in chunks if _overlaps(chunk, low, high)]
+    low = slot.NO_STEP if low is None else low
+    high = slot.STEP_MAX if high is None else high
+    wanted = [chunk for chunk in chunks if chunk.max_step >= low and chunk.min_step <= high]
     total = sum(chunk.count for chunk in wanted)
     if total > points and len(wanted) >= points * _CHUNKS_A_BUCKET:
         return _merged(list(_summaries(wanted, low, high, read, last)), points)
@@ -55,30 +56,17 @@ def downsample(
     return [bucket for part in inside for bucket in _cut(part, size)]
 
 
-def _overlaps(chunk: Chunk, low: int | None, high: int | None) -> bool:
-    return (low is None or chunk.max_step >= low) and (high is None or chunk.min_step <= high)
-
-
-def _is_inside(chunk: Chunk, low: int | None, high: int | None) -> bool:
-    return (low is None or chunk.min_step >= low) and (high is None or chunk.max_step <= high)
-
-
-def _clip(chunk: Chunk, points: Points, low: int | None, high: int | None) -> Points:
-    """The points with a step in [low, high]."""
-    if _is_inside(chunk, low, high):
+def _clip(chunk: Chunk, points: Points, low: int, high: int) -> Points:
+    if low <= chunk.min_step and chunk.max_step <= high:
         return points
-    return points.select([(low is None or step >= low) and (high is None or step <= high) for step in points.steps])
+    return points.select([low <= step <= high for step in points.steps])
 
 
 def _summaries(
-    chunks: Iterable[Chunk],
-    low: int | None,
-    high: int | None,
-    read: Callable[[Chunk], Points],
-    last: Callable[[Chunk], Any],
+    chunks: Iterable[Chunk], low: int, high: int, read: Callable[[Chunk], Points], last: Callable[[Chunk], Any]
 ) -> Iterator[Bucket]:
     for chunk in chunks:
-        if _is_inside(chunk, low, high):
+        if low <= chunk.min_step and chunk.max_step <= high:
             yield Bucket(chunk.last_step, chunk.low, chunk.high, last(chunk), chunk.count)
         else:
             part = _clip(chunk, read(chunk), low, high)
@@ -100,9 +88,9 @@ def _merged(buckets: Sequence[Bucket], points: int) -> list[Bucket]:
     if len(buckets) <= points:
         return list(buckets)
     size = -(-len(buckets) // points)
-    source = iter(buckets)
     merged = []
-    while group := list(islice(source, size)):
+    for first in range(0, len(buckets), size):
+        group = buckets[first : first + size]
         low = min((bucket.low for bucket in group if bucket.low is not None), default=None)
         high = max((bucket.high for bucket in group if bucket.high is not None), default=None)
         merged.append(Bucket(group[-1].step, low, high, group[-1].last, sum(bucket.count for bucket in group)))

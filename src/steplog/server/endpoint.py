@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from concurrent.futures import Executor
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
 from steplog.server import catalog
-from steplog.server.store import SqliteStore
+from steplog.server.store import SqliteStore, Statements
 from steplog.server.store_types import (
     GapError,
     MissingError,
@@ -38,8 +36,7 @@ _T = TypeVar("_T")
 _BUSY_RETRY_S = 1
 
 
-@dataclass(frozen=True)
-class AppState:
+class AppState(NamedTuple):
     """The state of the application."""
 
     store: SqliteStore
@@ -65,56 +62,33 @@ class Endpoint(HTTPEndpoint):
     @property
     def state(self) -> AppState:
         """The state of the application."""
-        state: AppState = self.scope["app"].state.steplog
-        return state
-
-    @property
-    def store(self) -> SqliteStore:
-        """The database."""
-        return self.state.store
+        return cast(AppState, self.scope["app"].state.steplog)
 
     @property
     def user(self) -> UserRow:
         """The owner of the request's key."""
-        user: UserRow = self.scope["state"]["user"]
-        return user
+        return cast(UserRow, self.scope["state"]["user"])
 
-    def path_param(self, name: str) -> str:
-        """A parameter of the path."""
-        value: str = self.scope["path_params"][name]
-        return value
-
-    async def read(
-        self, query: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
+    async def read(self, query: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """See ``SqliteStore.read``."""
-        return await run_in_threadpool(lambda: self.store.read(query, *args, **kwargs))
+        return await run_in_threadpool(lambda: self.state.store.read(query, *args, **kwargs))
 
-    async def write(
-        self, job: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
+    async def write(self, job: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """See ``SqliteStore.write``; waits for the commit."""
-        return await self.committed(self.store.write(job, *args, **kwargs))
-
-    async def in_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """Call a blocking function in a thread."""
-        return await run_in_threadpool(function, *arguments)
-
-    async def committed(self, future: Future[_T]) -> _T:
-        """Wait for the commit."""
-        return await asyncio.wrap_future(future)
+        return await asyncio.wrap_future(self.state.store.write(job, *args, **kwargs))
 
     async def project(self) -> ProjectRow:
         """The project of the path, or 404."""
-        project = await self.read(catalog.project, self.path_param("namespace"), self.path_param("project"))
+        path = self.scope["path_params"]
+        project = await self.read(catalog.project, path["namespace"], path["project"])
         if project is None:
             raise HTTPException(404)
         return project
 
     async def run(self) -> RunRow:
         """The run of the path, or 404."""
-        namespace, project, uuid = (self.path_param(name) for name in ("namespace", "project", "run"))
-        run = await self.read(catalog.run, namespace, project, uuid)
+        path = self.scope["path_params"]
+        run = await self.read(catalog.run, path["namespace"], path["project"], path["run"])
         if run is None:
             raise HTTPException(404)
         return run
@@ -134,7 +108,9 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _error(
-    status: int, content: Callable[[Any], Any], headers: Mapping[str, str] | None = None
+    status: int,
+    content: Callable[[Any], Any] = lambda error: {"detail": str(error)},
+    headers: Mapping[str, str] | None = None,
 ) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def respond(_request: Request, error: Exception) -> Response:
         return JsonResponse(content(error), status, headers)
@@ -142,17 +118,13 @@ def _error(
     return respond
 
 
-def _detail(error: Exception) -> dict[str, str]:
-    return {"detail": str(error)}
-
-
 ERROR_RESPONSES: dict[Any, Any] = {
     HTTPException: _http_error,
     MissingError: _error(404, lambda _: {"detail": "Not found."}),
     ValidationError: _error(400, lambda error: error.errors),
-    FormatError: _error(400, _detail),
+    FormatError: _error(400),
     GapError: _error(409, lambda error: {"mark": error.mark}),
-    StoreFullError: _error(507, _detail),
-    StoreBusyError: _error(503, _detail, {"Retry-After": str(_BUSY_RETRY_S)}),
+    StoreFullError: _error(507),
+    StoreBusyError: _error(503, headers={"Retry-After": str(_BUSY_RETRY_S)}),
     Exception: _error(500, lambda _: {"detail": "Internal server error."}),
 }

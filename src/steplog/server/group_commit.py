@@ -74,7 +74,10 @@ class Committer:
             outcomes = [(future, *self._run(job)) for future, job in group]
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the thread must survive; every job gets the error
-            self._roll_back()
+            self._forget()
+            with suppress(sqlite3.Error):  # SQLite may have rolled back already
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
             reason = store_error(error) if isinstance(error, sqlite3.Error) else StoreBusyError(repr(error))
             outcomes = [(future, None, reason) for future, _ in group]
         for future, result, refusal in outcomes:
@@ -84,7 +87,6 @@ class Committer:
                 future.set_exception(refusal)
 
     def _run(self, job: Callable[[sqlite3.Connection], Any]) -> tuple[Any, Exception | None]:
-        """The job's result, or why it was refused."""
         result, refusal = None, None
         self._connection.execute("SAVEPOINT job")
         try:
@@ -98,9 +100,3 @@ class Committer:
             refusal = error
         self._connection.execute("RELEASE job")
         return result, refusal
-
-    def _roll_back(self) -> None:
-        self._forget()
-        with suppress(sqlite3.Error):  # SQLite may have rolled back already
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")

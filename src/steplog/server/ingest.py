@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from operator import attrgetter
 
 from steplog.errors import FormatError
 from steplog.journal import slot
@@ -30,9 +31,11 @@ __all__ = ["Ingester"]
 _SERIES_CACHED_MAX = 100_000
 _MERGES_MAX = 256
 _STEPS_EXHAUSTED = "a metric without a step after one with the largest step"
+_INSERT_SERIES = "INSERT INTO series (run, name, count, next_step, first_step, last_step) VALUES (?, ?, 0, 0, 0, 0)"
 _UPDATE_SERIES = (
     "UPDATE series SET count = ?, next_step = ?, first_step = ?, last_step = ?, low = ?, high = ? WHERE id = ?"
 )
+_totals_of = attrgetter("count", "next_step", "first_step", "last_step", "low", "high", "id")
 
 
 @dataclass(slots=True)
@@ -65,7 +68,10 @@ class Ingester:
             return BatchResult(0, batch.records)
         new = batch if source.first == mark else batch.above(mark)
         if new.body:
-            self._add_unpacked(connection, run, new)
+            run.unpacked.add(connection, run.id, new, run.points)
+            _add_points(connection, run, new.records)
+            if run.unpacked.is_due:
+                self._pack(connection, run)
         else:
             self._pack(connection, run)
             self._append(connection, run, new.metrics, new.records)
@@ -87,18 +93,9 @@ class Ingester:
         """Pack every unpacked range of a run."""
         self._pack(connection, self._run(connection, run_id))
 
-    def _add_unpacked(self, connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
-        totals = run.unpacked
-        totals.add(connection, run.id, batch, run.points)
-        run.points += batch.records
-        connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
-        if totals.is_due:
-            self._pack(connection, run)
-
     def _pack(self, connection: sqlite3.Connection, run: _RunState) -> None:
-        totals = run.unpacked
-        if totals.records:
-            run.points -= totals.records
+        if run.unpacked.records:
+            run.points -= run.unpacked.records
             run.unpacked = UnpackedTotals()
             for records in take(connection, run.id):
                 batch = from_range(records)
@@ -111,11 +108,14 @@ class Ingester:
         totals: list[tuple[object, ...]] = []
         to_merge: list[SeriesState] = []
         for metric in metrics:
-            series = self._series(connection, run, metric.name)
+            series = run.series.get(metric.name)
+            if series is None:
+                added = connection.execute(_INSERT_SERIES, (run.id, metric.name))
+                series = run.series[metric.name] = SeriesState(added.lastrowid or 0, tail_known=True)
             if not series.tail_known:
                 read_tail(connection, series)
             chunks.extend([(series.add(chunk), chunk) for chunk in _placed(metric, series, run.points)])
-            totals.append(series.totals())
+            totals.append(_totals_of(series))
             if len(series.tail) >= FANOUT:
                 to_merge.append(series)
         insert_chunks(connection, chunks)
@@ -123,8 +123,7 @@ class Ingester:
         for series in islice(to_merge, _MERGES_MAX):
             while count := merge_size(series.tail):
                 merge(connection, series, count)
-        run.points += records
-        connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
+        _add_points(connection, run, records)
 
     def _run(self, connection: sqlite3.Connection, run_id: int) -> _RunState:
         run = self._runs.get(run_id)
@@ -144,15 +143,10 @@ class Ingester:
             self._runs.popitem(last=False)
         return run
 
-    def _series(self, connection: sqlite3.Connection, run: _RunState, name: str) -> SeriesState:
-        series = run.series.get(name)
-        if series is None:
-            added = connection.execute(
-                "INSERT INTO series (run, name, count, next_step, first_step, last_step) VALUES (?, ?, 0, 0, 0, 0)",
-                (run.id, name),
-            )
-            series = run.series[name] = SeriesState(added.lastrowid or 0, tail_known=True)
-        return series
+
+def _add_points(connection: sqlite3.Connection, run: _RunState, records: int) -> None:
+    run.points += records
+    connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
 
 
 def _placed(metric: MetricBatch, series: SeriesState, arrivals: int) -> list[Chunk]:

@@ -15,8 +15,8 @@ import socket
 import stat
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import uvicorn
 from slugify import slugify
@@ -41,8 +41,7 @@ _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 
 
-@dataclass(frozen=True)
-class ServerOptions:
+class ServerOptions(NamedTuple):
     """How to start a server."""
 
     host: str = "127.0.0.1"
@@ -57,8 +56,7 @@ class ServerOptions:
     stock: bool = False  # only the original API, and no state file
 
 
-@dataclass(frozen=True)
-class RunningServer:
+class RunningServer(NamedTuple):
     """A server that accepts connections."""
 
     base_url: str
@@ -121,17 +119,23 @@ def _put_user(store: SqliteStore, options: ServerOptions, username: str, key: st
 def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
     """The key, and where it is from."""
     if options.api_key is not None:
-        return _checked(options.api_key, "--api-key")
-    if options.api_key_file is not None:
-        return _checked(_first_line(options.api_key_file), str(options.api_key_file))
-    if os.environ.get(KEY_VARIABLE):
-        return _checked(os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}")
-    kept = database.with_name(database.name + ".key")
-    if not kept.exists():
-        write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode(), sync=True)
-    if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigurationError(f"{kept} is accessible to other users: chmod 600 it, or remove it to get a new key")
-    return _checked(_first_line(kept), str(kept))
+        key, source = options.api_key, "--api-key"
+    elif options.api_key_file is not None:
+        key, source = _first_line(options.api_key_file), str(options.api_key_file)
+    elif os.environ.get(KEY_VARIABLE):
+        key, source = os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}"
+    else:
+        kept = database.with_name(database.name + ".key")
+        if not kept.exists():
+            write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode(), sync=True)
+        if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            words = "is accessible to other users: chmod 600 it, or remove it to get a new key"
+            raise ConfigurationError(f"{kept} {words}")
+        key, source = _first_line(kept), str(kept)
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        # The message must not contain the key.
+        raise ConfigurationError(f"the key from {source} is empty, or has characters not allowed in an HTTP header")
+    return key, source
 
 
 def _first_line(path: Path) -> str:
@@ -140,13 +144,6 @@ def _first_line(path: Path) -> str:
             return file.read(_KEY_FILE_BYTES_MAX).partition(b"\n")[0].decode("utf-8", "replace").strip()
     except OSError as error:
         raise ConfigurationError(f"cannot read a key from {path}: {error.strerror}") from None
-
-
-def _checked(key: str, source: str) -> tuple[str, str]:
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        # The message must not contain the key.
-        raise ConfigurationError(f"the key from {source} is empty, or has characters not allowed in an HTTP header")
-    return key, source
 
 
 def _login_name() -> str:
@@ -158,13 +155,11 @@ def _login_name() -> str:
 
 def _reachable(host: str) -> str:
     """The address to reach ``host`` from here."""
-    try:
+    with suppress(ValueError):
         address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if not address.is_unspecified:
-        return host
-    return "127.0.0.1" if address.version == 4 else "::1"
+        if address.is_unspecified:
+            return "127.0.0.1" if address.version == 4 else "::1"
+    return host
 
 
 def _bracketed(host: str) -> str:
@@ -193,8 +188,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _UvicornServer(uvicorn.Server):
-    """Calls ``started`` once it accepts connections."""
-
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = started

@@ -10,7 +10,7 @@ import msgspec
 from steplog.server.chunk import Chunk, Points, decode
 from steplog.server.compaction import CHUNK_COLUMNS
 from steplog.server.curve import Bucket, downsample
-from steplog.server.schema import SERIES_SHIFT
+from steplog.server.schema import SERIES_SHIFT, series_bounds
 from steplog.server.store_types import MetricPoint, SeriesSummary
 
 __all__ = ["count", "curve", "metrics", "series"]
@@ -64,25 +64,22 @@ def curve(
     row = connection.execute("SELECT id FROM series WHERE run = ? AND name = ?", (run_id, name)).fetchone()
     if row is None:
         return None
-    bounds = (row[0] << SERIES_SHIFT, row[0] + 1 << SERIES_SHIFT)
-    rows = connection.execute(f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id", bounds)  # noqa: S608
+    summaries = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id"  # noqa: S608
+    rows = connection.execute(summaries, series_bounds(row[0]))
     ids = {Chunk(*(*summary, b"")): chunk_id for chunk_id, *summary in rows}
-
-    def read(chunk: Chunk) -> Points:
-        return _points(connection, ids[chunk])
-
-    def last(chunk: Chunk) -> Any:
-        return _last_value(connection, ids[chunk], chunk.last)
-
-    return downsample(list(ids), points, low, high, read, last)
+    return downsample(
+        list(ids),
+        points,
+        low,
+        high,
+        read=lambda chunk: _points(connection, ids[chunk]),
+        last=lambda chunk: _last_value(connection, ids[chunk], chunk.last),
+    )
 
 
 def _points(connection: sqlite3.Connection, chunk_id: int) -> Points:
-    row = connection.execute(
-        f"SELECT {CHUNK_COLUMNS}, data FROM chunks JOIN points USING (id) WHERE chunks.id = ?",  # noqa: S608
-        (chunk_id,),
-    ).fetchone()
-    return decode(Chunk(*row), values_only=True)
+    query = f"SELECT {CHUNK_COLUMNS}, data FROM chunks JOIN points USING (id) WHERE chunks.id = ?"  # noqa: S608
+    return decode(Chunk(*connection.execute(query, (chunk_id,)).fetchone()), values_only=True)
 
 
 def _last_value(connection: sqlite3.Connection, chunk_id: int, kept: int | float | str | None) -> Any:

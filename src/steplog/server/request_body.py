@@ -60,19 +60,17 @@ def media_type(request: Request) -> str:
 
 async def _read(receive: Receive, keep: bool = True) -> bytes:
     parts: list[bytes] = []
-    size = 0
-    while True:
+    size, more = 0, True
+    while more and size <= _DRAINED_BYTES_MAX:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise HTTPException(400, "The client disconnected before the end of the body.")
         part: bytes = message.get("body", b"")
-        size += len(part)
-        if size <= BODY_BYTES_MAX and keep:
-            parts.append(part)
-        elif size > BODY_BYTES_MAX:
+        size, more = size + len(part), message.get("more_body", False)
+        if size > BODY_BYTES_MAX:
             parts.clear()
-        if size > _DRAINED_BYTES_MAX or not message.get("more_body", False):
-            break
+        elif keep:
+            parts.append(part)
     if size > BODY_BYTES_MAX:
         raise HTTPException(413, f"The body is longer than {BODY_BYTES_MAX} bytes.")
     return b"".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -44,7 +45,7 @@ class InstanceProof(Endpoint):
         fields = Fields(request.query_params)
         nonce = fields.text("nonce", required=True, characters_max=_NONCE_CHARACTERS_MAX) or ""
         fields.check()
-        return JsonResponse({"instance": self.store.instance, "proof": instance.proof(self.state.secret, nonce)})
+        return JsonResponse({"instance": self.state.store.instance, "proof": instance.proof(self.state.secret, nonce)})
 
 
 class NamespaceList(Endpoint):
@@ -78,16 +79,12 @@ class ProjectList(Endpoint):
             project = await self.write(catalog.add_project, namespace, slug, display_name, visibility)
         except TakenError:
             raise ValidationError({"display_name": ["A project with this name already exists."]}) from None
-        organization = {
-            "role": "OWNER",
-            "org_uuid": namespace.uuid,
-            "org_display_name": namespace.display_name,
-            "org_slug": namespace.slug,
-        }
-        return JsonResponse(_project(project) | organization, 201)
+        owner = {"role": "OWNER", "org_uuid": namespace.uuid}
+        names = {"org_display_name": namespace.display_name, "org_slug": namespace.slug}
+        return JsonResponse(_project(project) | owner | names, 201)
 
     async def _namespace(self, create: bool) -> NamespaceRow:
-        slug = self.path_param("namespace")
+        slug: str = self.scope["path_params"]["namespace"]
         namespace = await self.read(catalog.namespace, slug)
         if namespace is None and create and _SLUG.fullmatch(slug):
             namespace = await self.write(catalog.put_namespace, slug)
@@ -105,7 +102,8 @@ class ProjectDetail(Endpoint):
 
     async def delete(self, _request: Request) -> Response:
         """Delete it, its runs and their metrics."""
-        await self.committed(self.store.delete_project(await self.project()))
+        project = await self.project()
+        await asyncio.wrap_future(self.state.store.delete_project(project))
         return Response(status_code=204)
 
 
@@ -166,24 +164,12 @@ def _idempotency_key(request: Request) -> str | None:
 
 
 def _project(project: ProjectRow) -> dict[str, Any]:
-    return {
-        "uuid": project.uuid,
-        "display_name": project.display_name,
-        "slug": project.slug,
-        "date_created": project.date_created,
-        "last_run_date": project.last_run_date,
-        "visibility": project.visibility,
-    }
+    fields = ("uuid", "display_name", "slug", "date_created", "last_run_date", "visibility")
+    return {field: getattr(project, field) for field in fields}
 
 
 def _run(run: RunRow) -> dict[str, Any]:
-    return {
-        "uuid": run.uuid,
-        "name": run.name,
-        "description": run.description,
-        "status": run.status,
-        "date_created": run.date_created,
-        "date_updated": run.date_updated,
-        "project": {"uuid": run.project_uuid, "display_name": run.project_display_name, "slug": run.project_slug},
-        "user": {"uuid": run.user_uuid, "username": run.username, "slug": run.user_slug},
-    }
+    fields = ("uuid", "name", "description", "status", "date_created", "date_updated")
+    project = {"uuid": run.project_uuid, "display_name": run.project_display_name, "slug": run.project_slug}
+    user = {"uuid": run.user_uuid, "username": run.username, "slug": run.user_slug}
+    return {field: getattr(run, field) for field in fields} | {"project": project, "user": user}

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -18,10 +19,10 @@ from steplog.journal import slot
 from steplog.journal.range import VERSION, VersionError, decode
 from steplog.server import queries
 from steplog.server.batch import from_range, metric_batch, point_from_json
+from steplog.server.curve import Bucket
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import media_type, read_body, read_json
-from steplog.server.store import SqliteStore
-from steplog.server.store_types import RunRow
+from steplog.server.store_types import RunRow, SeriesSummary
 from steplog.server.validation import Fields, pagination
 
 __all__ = ["BatchUpload", "MetricList", "SeriesList"]
@@ -29,6 +30,7 @@ __all__ = ["BatchUpload", "MetricList", "SeriesList"]
 _POINTS_A_READ = 16_384  # a longer list is streamed
 _CURVE_POINTS_DEFAULT = 1000
 _CURVE_POINTS_MAX = 100_000
+_JSON_NAMES = {"low": "min", "high": "max"}
 
 
 class MetricList(Endpoint):
@@ -46,9 +48,14 @@ class MetricList(Endpoint):
     async def _stream(self, run: RunRow, first: int, end: int) -> AsyncIterator[bytes]:
         opening = b"["
         for start in range(first, end, _POINTS_A_READ):
-            yield opening + await self.in_thread(_metrics, self.store, run, start, min(start + _POINTS_A_READ, end))
+            yield opening + await run_in_threadpool(self._points, run, start, min(start + _POINTS_A_READ, end))
             opening = b","
         yield b"]" if opening == b"," else b"[]"
+
+    def _points(self, run: RunRow, first: int, end: int) -> bytes:
+        """Points as JSON, without the enclosing brackets."""
+        points = self.state.store.metrics(run, first, end)
+        return msgspec.json.encode([{"name": p.name, "value": _finite(p.value), "step": p.step} for p in points])[1:-1]
 
     async def post(self, request: Request) -> Response:
         """Add one point."""
@@ -59,7 +66,7 @@ class MetricList(Endpoint):
         step = fields.integer("step", slot.NO_STEP + 1, slot.STEP_MAX)
         fields.check()
         metric = metric_batch(name, point_from_json(value, step, time.time_ns()))
-        assigned = await self.committed(self.store.add_metric(run, metric))
+        assigned = await asyncio.wrap_future(self.state.store.add_metric(run, metric))
         return JsonResponse({"name": name, "value": msgspec.Raw(value), "step": assigned}, 201)
 
 
@@ -71,15 +78,14 @@ class BatchUpload(Endpoint):
         body = await read_body(request)
         run = await self.run()
         encoding = request.headers.get("content-encoding", "").strip().lower()
-        if encoding != "deflate" or media_type(request) != CONTENT_TYPE_RANGE:
-            return _unsupported()
+        loop = asyncio.get_running_loop()
         try:
-            batch = await asyncio.get_running_loop().run_in_executor(
-                self.state.decoders, lambda: from_range(decode(body), body)
-            )
+            if encoding != "deflate" or media_type(request) != CONTENT_TYPE_RANGE:
+                raise VersionError
+            batch = await loop.run_in_executor(self.state.decoders, lambda: from_range(decode(body), body))
         except VersionError:
-            return _unsupported()
-        result = await self.committed(self.store.add_batch(run, batch))
+            return JsonResponse({"v": [VERSION]}, 415)
+        result = await asyncio.wrap_future(self.state.store.add_batch(run, batch))
         sent = batch.source
         return JsonResponse(Acknowledgement(sent.writer, sent.first, sent.end, result.accepted, result.duplicates))
 
@@ -95,58 +101,17 @@ class SeriesList(Endpoint):
         low = fields.integer("from", slot.NO_STEP + 1, slot.STEP_MAX)
         high = fields.integer("to", slot.NO_STEP + 1, slot.STEP_MAX)
         fields.check()
-        run = await self.run()
+        run, store = await self.run(), self.state.store
         if "name" not in query:
-            return JsonResponse(await self.in_thread(_series, self.store, run))
-        buckets = await self.in_thread(_curve, self.store, run, query["name"], points, low, high)
+            return JsonResponse([_document(row) for row in await run_in_threadpool(store.series, run)])
+        buckets = await run_in_threadpool(store.curve, run, query["name"], points, low, high)
         if buckets is None:
             raise HTTPException(404)
-        return JsonResponse(buckets)
+        return JsonResponse([_document(bucket) for bucket in buckets])
 
 
-def _unsupported() -> Response:
-    return JsonResponse({"v": [VERSION]}, 415)
-
-
-def _metrics(store: SqliteStore, run: RunRow, first: int, end: int) -> bytes:
-    """Points as JSON, without the enclosing brackets."""
-    points = store.metrics(run, first, end)
-    return msgspec.json.encode(
-        [{"name": point.name, "value": _finite(point.value), "step": point.step} for point in points]
-    )[1:-1]
-
-
-def _series(store: SqliteStore, run: RunRow) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": series.name,
-            "count": series.count,
-            "first_step": series.first_step,
-            "last_step": series.last_step,
-            "last": _finite(series.last),
-            "min": _finite(series.low),
-            "max": _finite(series.high),
-        }
-        for series in store.series(run)
-    ]
-
-
-def _curve(
-    store: SqliteStore, run: RunRow, name: str, points: int, low: int | None, high: int | None
-) -> list[dict[str, Any]] | None:
-    buckets = store.curve(run, name, points, low, high)
-    if buckets is None:
-        return None
-    return [
-        {
-            "step": bucket.step,
-            "min": _finite(bucket.low),
-            "max": _finite(bucket.high),
-            "last": _finite(bucket.last),
-            "count": bucket.count,
-        }
-        for bucket in buckets
-    ]
+def _document(row: SeriesSummary | Bucket) -> dict[str, Any]:
+    return {_JSON_NAMES.get(name, name): _finite(value) for name, value in msgspec.structs.asdict(row).items()}
 
 
 def _finite(value: Any) -> Any:

@@ -21,7 +21,6 @@ SQLite opens it, version 1 is upgraded. ``<file>.lock`` keeps out a second serve
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import sqlite3
@@ -31,9 +30,10 @@ from contextlib import closing
 from pathlib import Path
 
 from steplog.errors import ConfigurationError
+from steplog.file_lock import FileLock
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
-__all__ = ["SERIES_SHIFT", "DatabaseLock", "connect", "prepare", "store_error"]
+__all__ = ["SERIES_SHIFT", "connect", "delete_chunks", "prepare", "series_bounds", "store_error"]
 
 SERIES_SHIFT = 32
 _APPLICATION_ID = 0x7374_706C  # "stpl"
@@ -88,37 +88,19 @@ CREATE INDEX waiting_by_run ON waiting (run, first_arrival);
 """
 
 
-class DatabaseLock:
-    """An exclusive lock, held until ``release`` or the end of the process."""
-
-    def __init__(self, database: Path) -> None:
-        """Raises ConfigurationError if another process holds it."""
-        path = database.with_name(database.name + ".lock")
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be used: {error.strerror}") from None
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
-            raise ConfigurationError(f"{database} is in use by another steplog server") from None
-        except OSError as error:
-            os.close(self._descriptor)
-            raise ConfigurationError(f"{path} cannot be locked: {error.strerror}") from None
-
-    def release(self) -> None:
-        """Release it."""
-        os.close(self._descriptor)
-
-
-def prepare(database: Path) -> DatabaseLock:
+def prepare(database: Path) -> FileLock:
     """Lock a database, created if missing.
 
     Raises ConfigurationError if it is in use or of another kind, which stays unchanged.
     """
     _check_header(database)
-    lock = DatabaseLock(database)
+    path = database.with_name(database.name + ".lock")
+    try:
+        lock = FileLock.take(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be used: {error.strerror}") from None
+    if lock is None:
+        raise ConfigurationError(f"{database} is in use by another steplog server")
     try:
         _check_header(database)  # it may have been created meanwhile
         if not database.exists():
@@ -153,6 +135,17 @@ def connect(database: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def series_bounds(series_id: int, first: int = 0) -> tuple[int, int]:
+    """The ids of a series' chunks from number ``first`` on, as [low, high)."""
+    return series_id << SERIES_SHIFT | first, series_id + 1 << SERIES_SHIFT
+
+
+def delete_chunks(connection: sqlite3.Connection, bounds: tuple[int, int]) -> None:
+    """Delete the chunks with ids in [low, high)."""
+    connection.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", bounds)
+    connection.execute("DELETE FROM points WHERE id >= ? AND id < ?", bounds)
 
 
 def _check_header(database: Path) -> None:

@@ -23,10 +23,11 @@ from steplog.server.ingest import Ingester
 from steplog.server.schema import connect, prepare, store_error
 from steplog.server.store_types import BatchResult, MetricPoint, ProjectRow, RunRow, SeriesSummary
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "Statements"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+Statements = Callable[Concatenate[sqlite3.Connection, _P], _T]
 
 
 class SqliteStore:
@@ -61,14 +62,12 @@ class SqliteStore:
         self._write_connection.close()
         self._lock.release()
 
-    def read(self, query: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def read(self, query: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a query of ``catalog`` or ``queries`` on a snapshot."""
         with self._snapshot() as connection:
             return query(connection, *args, **kwargs)
 
-    def write(
-        self, job: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> Future[_T]:
+    def write(self, job: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Run a write of ``catalog`` in the next commit."""
         return self._committer.submit(lambda connection: job(connection, *args, **kwargs))
 

@@ -15,8 +15,9 @@ The *mark* of a (run, writer) is its high-water mark: the first journal position
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from steplog.errors import SteplogError
 
@@ -70,8 +71,7 @@ class StoreBusyError(StoreError):
     """The database cannot do it now."""
 
 
-@dataclass(frozen=True, slots=True)
-class UserRow:
+class UserRow(msgspec.Struct, frozen=True):
     """The owner of a key."""
 
     id: int
@@ -82,8 +82,7 @@ class UserRow:
     key_hash: bytes  # SHA-256
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceRow:
+class NamespaceRow(msgspec.Struct, frozen=True):
     """An organization, or a user's own namespace."""
 
     id: int
@@ -92,8 +91,7 @@ class NamespaceRow:
     display_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectRow:
+class ProjectRow(msgspec.Struct, frozen=True):
     """A project."""
 
     id: int
@@ -103,11 +101,9 @@ class ProjectRow:
     visibility: str
     date_created: str
     last_run_date: str | None
-    namespace: NamespaceRow
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(msgspec.Struct, frozen=True):
     """A run, with its project and user."""
 
     id: int
@@ -125,8 +121,7 @@ class RunRow:
     user_slug: str
 
 
-@dataclass(frozen=True, slots=True)
-class MetricPoint:
+class MetricPoint(msgspec.Struct, frozen=True):
     """One point; ``value`` is ``msgspec.Raw`` where it is JSON text."""
 
     name: str
@@ -134,8 +129,7 @@ class MetricPoint:
     step: int
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesSummary:
+class SeriesSummary(msgspec.Struct, frozen=True):
     """One metric of a run; ``last`` as ``MetricPoint.value``, ``low`` and ``high`` as in ``chunk``."""
 
     name: str
@@ -147,8 +141,7 @@ class SeriesSummary:
     high: int | float | None
 
 
-@dataclass(frozen=True, slots=True)
-class BatchResult:
+class BatchResult(msgspec.Struct, frozen=True):
     """How many records were stored, and how many already had been."""
 
     accepted: int

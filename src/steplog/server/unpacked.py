@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from steplog.journal.range import Range, decode
 from steplog.server.batch import Batch
 
-__all__ = ["BYTES_MAX", "POINTS_A_NAME", "UnpackedTotals", "any_left", "delete", "take"]
+__all__ = ["BYTES_MAX", "POINTS_A_NAME", "UnpackedTotals", "any_left", "take"]
 
 BYTES_MAX = 16 * 1024 * 1024  # of slots and payloads
 POINTS_A_NAME = 256
@@ -36,13 +36,8 @@ class UnpackedTotals:
     @classmethod
     def read(cls, connection: sqlite3.Connection, run_id: int) -> UnpackedTotals:
         """Read it from the database."""
-        return cls(
-            *connection.execute(
-                "SELECT coalesce(sum(records), 0), coalesce(sum(bytes), 0), coalesce(max(names), 0)"
-                " FROM waiting WHERE run = ?",
-                (run_id,),
-            ).fetchone()
-        )
+        totals = "coalesce(sum(records), 0), coalesce(sum(bytes), 0), coalesce(max(names), 0)"
+        return cls(*connection.execute(f"SELECT {totals} FROM waiting WHERE run = ?", (run_id,)).fetchone())  # noqa: S608
 
     def add(self, connection: sqlite3.Connection, run_id: int, batch: Batch, first_arrival: int) -> None:
         """Store one more range."""
@@ -66,7 +61,7 @@ def any_left(connection: sqlite3.Connection, run_id: int, below: int | None = No
 def take(connection: sqlite3.Connection, run_id: int) -> Iterator[Range]:
     """Delete a run's unpacked ranges and yield them in order, joined by writer."""
     rows = connection.execute("SELECT body FROM waiting WHERE run = ? ORDER BY id", (run_id,)).fetchall()
-    delete(connection, run_id)
+    connection.execute("DELETE FROM waiting WHERE run = ?", (run_id,))
     group: list[Range] = []
     names: dict[int, str] = {}
     for (body,) in rows:
@@ -82,11 +77,6 @@ def take(connection: sqlite3.Connection, run_id: int) -> Iterator[Range]:
         names.update(records.names)
     if group:
         yield _joined(group, names)
-
-
-def delete(connection: sqlite3.Connection, run_id: int) -> None:
-    """Delete a run's unpacked ranges."""
-    connection.execute("DELETE FROM waiting WHERE run = ?", (run_id,))
 
 
 def _joined(group: list[Range], names: dict[int, str]) -> Range:

@@ -16,7 +16,8 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -27,6 +28,7 @@ __all__ = ["HANG_MAX_S", "FailingFiles"]
 HANG_MAX_S = 60.0
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_Names = Collection[str] | None  # of operations; None: all
 
 
 def _faulty(operation: Callable[Concatenate[Files, _P], _T]) -> Callable[Concatenate[FailingFiles, _P], _T]:
@@ -35,6 +37,20 @@ def _faulty(operation: Callable[Concatenate[Files, _P], _T]) -> Callable[Concate
         return operation(self, *args, **kwargs)
 
     return faulty
+
+
+@dataclass
+class _Countdown:
+    """Operations left until a fault, of those in ``only``."""
+
+    left: int
+    only: _Names
+
+    def is_over(self, name: str) -> bool:
+        if self.only is None or name in self.only:
+            self.left -= 1
+            return self.left <= 0
+        return False
 
 
 class FailingFiles(Files):
@@ -54,59 +70,40 @@ class FailingFiles(Files):
         self.stall = stall
         self.hangs = threading.Event()
         self.synced_again: list[int] = []
-        self._fail_at: int | None = None
-        self._hang_at: int | None = None
-        self._hang_only: frozenset[str] | None = None
+        self._fails: _Countdown | None = None
+        self._hangs: _Countdown | None = None
         self._goes_on = threading.Event()
-        self._forever = False
+        self._forever = self._short = False
         self._error = errno.EIO
-        self._only: frozenset[str] | None = None
-        self._short = False
         self._refused: set[int] = set()  # inodes with a failed sync
         self._contents: dict[int, bytes] = {}  # synced contents by inode
         self._names: dict[Path, dict[str, int]] = {}  # synced entries by directory
         self._held: dict[int, int] = {}  # open descriptors: no inode number is reused
 
     def fail(
-        self,
-        at: int = 1,
-        error: int = errno.EIO,
-        *,
-        forever: bool = False,
-        only: frozenset[str] | set[str] | None = None,
-        short: bool = False,
+        self, at: int = 1, error: int = errno.EIO, *, forever: bool = False, only: _Names = None, short: bool = False
     ) -> None:
         """Make the ``at``-th operation from now fail, and with ``forever`` all after it.
 
         ``only`` restricts this to operations with these names; ``short`` makes a write leave half of its data.
         """
-        self._fail_at, self._forever, self._error, self._short = at, forever, error, short
-        self._only = None if only is None else frozenset(only)
+        self._fails, self._forever, self._error, self._short = _Countdown(at, only), forever, error, short
 
     def heal(self) -> None:
         """Stop failing."""
-        self._fail_at = None
+        self._fails = None
 
-    def hang(self, at: int = 1, *, only: frozenset[str] | set[str] | None = None) -> None:
+    def hang(self, at: int = 1, *, only: _Names = None) -> None:
         """Make the ``at``-th operation from now hang, and all after it; see ``fail`` for ``only``."""
         self._goes_on.clear()
         self.hangs.clear()
-        self._hang_only = None if only is None else frozenset(only)
-        self._hang_at = at
+        self._hangs = _Countdown(at, only)
 
     def go_on(self) -> None:
         """Release what hangs, and stop hanging."""
-        self._hang_at = None
+        self._hangs = None
         self.hangs.clear()
         self._goes_on.set()
-
-    def _hang(self, name: str) -> None:
-        if self._hang_at is None or (self._hang_only is not None and name not in self._hang_only):
-            return
-        self._hang_at -= 1
-        if self._hang_at <= 0:
-            self.hangs.set()
-            self._goes_on.wait(HANG_MAX_S)
 
     def power_cut(self, directory: Path) -> None:
         """Reset ``directory``, which must not be in use, to what was synced."""
@@ -127,17 +124,15 @@ class FailingFiles(Files):
 
     def _on_disk(self, directory: Path) -> dict[Path, bytes | None]:
         found: dict[Path, bytes | None] = {}
+        directories = {inode for inode, held in self._held.items() if os.path.isdir(f"/proc/self/fd/{held}")}
         for name, inode in self._names.get(directory, {}).items():
             path = directory / name
-            if inode in self._names_of_directories():
+            if inode in directories:
                 found[path] = None
                 found.update(self._on_disk(path))
             else:
                 found[path] = self._contents.get(inode, b"")
         return found
-
-    def _names_of_directories(self) -> set[int]:
-        return {inode for inode, descriptor in self._held.items() if os.path.isdir(f"/proc/self/fd/{descriptor}")}
 
     def close_all(self) -> None:
         """Close the descriptors that are held."""
@@ -148,14 +143,13 @@ class FailingFiles(Files):
     def _do(self, name: str, partly: Callable[[], Any] = lambda: None) -> None:
         self.operations.append(name)
         self.stall(name)
-        self._hang(name)
-        if self._fail_at is None or (self._only is not None and name not in self._only):
-            return
-        self._fail_at -= 1
-        if self._fail_at > 0:
+        if (hangs := self._hangs) is not None and hangs.is_over(name):  # go_on() may come meanwhile
+            self.hangs.set()
+            self._goes_on.wait(HANG_MAX_S)
+        if self._fails is None or not self._fails.is_over(name):
             return
         if not self._forever:
-            self._fail_at = None
+            self._fails = None
         self.failed += 1
         if self._short:
             partly()

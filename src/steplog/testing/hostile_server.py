@@ -13,6 +13,7 @@ It speaks no HTTP itself; ``answer`` formats a response::
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -53,11 +54,8 @@ class Peer:
         while b"\r\n\r\n" not in self._received:
             self._receive()
         head, _, rest = self._received.partition(b"\r\n\r\n")
-        length = 0
-        for line in head.split(b"\r\n")[1:]:
-            name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length":
-                length = int(value)
+        found = re.search(rb"^content-length *: *(\d+)", head, re.IGNORECASE | re.MULTILINE)
+        length = int(found[1]) if found else 0
         while len(rest) < length:
             rest += self._receive()
         whole = head + b"\r\n\r\n" + rest[:length]
@@ -103,7 +101,7 @@ def _shut(connection: socket.socket) -> None:
 Script = Callable[[Peer], None]
 
 
-class HostileServer:
+class HostileServer(contextlib.AbstractContextManager["HostileServer"]):
     """A server on 127.0.0.1; each connection runs the next script in a thread, further ones the last.
 
     Leaving the ``with`` block closes every connection and joins the threads, up to ``close_timeout_s`` each.
@@ -144,14 +142,11 @@ class HostileServer:
         for connection in (self._listener, *self._sockets):
             connection.close()
 
-    def __enter__(self) -> HostileServer:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name="hostile-server", daemon=True)
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, name="hostile-server", daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -173,7 +168,7 @@ class HostileServer:
             self._keep(connection)
             script = self._scripts[min(self.connections, len(self._scripts) - 1)]
             self.connections += 1
-            self._start(lambda connection=connection, script=script: self._play(connection, script))  # type: ignore[misc]
+            self._start(self._play, connection, script)
 
     def _play(self, connection: socket.socket, script: Script) -> None:
         with contextlib.suppress(OSError):

@@ -14,11 +14,12 @@ Thread-safe; never waits.
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -84,16 +85,6 @@ class MemoryRun:
     statuses: list[str] = field(default_factory=list)
     next_steps: dict[str, int] = field(default_factory=dict)
 
-    def copy(self) -> MemoryRun:
-        """A snapshot."""
-        return replace(
-            self,
-            rows=list(self.rows),
-            marks=dict(self.marks),
-            statuses=list(self.statuses),
-            next_steps=dict(self.next_steps),
-        )
-
     def add(self, name: str, value: Any, step: int | None, writer: str = "", position: int = -1) -> Row:
         """Store one metric; None as the step takes the next one."""
         number = self.next_steps.get(name, 0) if step is None else step
@@ -119,7 +110,7 @@ class MemoryServer:
     """
 
     def __init__(self, *, batch: bool = True, base_url: str = "http://127.0.0.1:9", username: str = "me") -> None:
-        self._base_url = base_url
+        self.base_url = base_url
         self.batch = batch
         self.username = username
         self.key = self.sent_key = "key"
@@ -146,17 +137,12 @@ class MemoryServer:
     def backup(self) -> dict[str, MemoryRun]:
         """A copy of all runs."""
         with self._lock:
-            return {uuid: run.copy() for uuid, run in self.runs.items()}
+            return copy.deepcopy(self.runs)
 
     def restore(self, runs: dict[str, MemoryRun]) -> None:
         """Restore a backup."""
         with self._lock:
-            self.runs = {uuid: run.copy() for uuid, run in runs.items()}
-
-    @property
-    def base_url(self) -> str:
-        """See Transport."""
-        return self._base_url
+            self.runs = copy.deepcopy(runs)
 
     def exchange(self, request: Request, timeout_s: float) -> Answer:
         """See Transport."""
@@ -169,7 +155,7 @@ class MemoryServer:
                 answer = None if fault.status is None else Answer(fault.status, fault.body, fault.headers)
             self.requests.append((request, answer))
         if answer is None:
-            raise ServerUnavailableError(f"{self._base_url}: {fault.reason if fault is not None else 'no answer'}")
+            raise ServerUnavailableError(f"{self.base_url}: {fault.reason if fault is not None else 'no answer'}")
         return answer
 
     def refresh_key(self) -> bool:
@@ -204,11 +190,8 @@ class MemoryServer:
             return _json(200, [_project_json(*project) for project in found])
         fields = _json_fields(request.body)
         name = fields.get("display_name")
-        if not isinstance(name, str) or not name or fields.get("visibility") not in _VISIBILITIES:
+        if not isinstance(name, str) or not (slug := slugify(name)) or fields.get("visibility") not in _VISIBILITIES:
             return _detail(400, "display_name and visibility are needed.")
-        slug = slugify(name)
-        if not slug:
-            return _detail(400, "display_name has no letter or digit.")
         self.projects[namespace, slug] = name
         return _json(201, _project_json(namespace, slug, name) | {"role": "OWNER", "org_slug": namespace})
 
@@ -218,17 +201,19 @@ class MemoryServer:
                 return _json(200, _project_json(namespace, project, self.projects[namespace, project]))
             case "DELETE", []:
                 del self.projects[namespace, project]
-                self.runs = {run.uuid: run for run in self.runs.values() if (run.namespace, run.project) != (
-                    namespace, project)}  # fmt: skip
+                for run in self._runs_of(namespace, project):
+                    del self.runs[run.uuid]
                 return Answer(204)
             case "GET", ["runs"]:
-                found = [run for run in self.runs.values() if (run.namespace, run.project) == (namespace, project)]
-                return _json(200, [_run_json(run) for run in found])
+                return _json(200, [_run_json(run) for run in self._runs_of(namespace, project)])
             case "POST", ["runs"]:
                 return self._make_run(request, namespace, project)
             case _, ["runs", uuid, *tail] if uuid in self.runs:
                 return self._on_run(request, self.runs[uuid], tail)
         return _detail(404, "Not found.")
+
+    def _runs_of(self, namespace: str, project: str) -> list[MemoryRun]:
+        return [run for run in self.runs.values() if (run.namespace, run.project) == (namespace, project)]
 
     def _make_run(self, request: Request, namespace: str, project: str) -> Answer:
         key = request.headers.get("Idempotency-Key", "").strip('"') if self.batch else ""
@@ -243,8 +228,7 @@ class MemoryServer:
 
     def _free_name(self, namespace: str, project: str, name: str) -> str:
         """The name, with a suffix _1, _2, … if it is in use."""
-        runs = (run for run in self.runs.values() if (run.namespace, run.project) == (namespace, project))
-        taken = {run.name for run in runs}
+        taken = {run.name for run in self._runs_of(namespace, project)}
         names = (f"{name}_{number}" if number else name for number in count())
         return next(free for free in names if not free or free not in taken)
 
@@ -285,9 +269,9 @@ class MemoryServer:
         return _json(201, _row_json(row))
 
     def _add_range(self, run: MemoryRun, request: Request) -> Answer:
-        if request.headers.get("Content-Encoding") != "deflate":
-            return _json(415, {"v": [ranges.VERSION]})
         try:
+            if request.headers.get("Content-Encoding") != "deflate":
+                raise ranges.VersionError
             batch = ranges.decode(request.body)
         except ranges.VersionError:
             return _json(415, {"v": [ranges.VERSION]})
@@ -296,19 +280,16 @@ class MemoryServer:
         mark = run.marks.get(batch.writer, 0)
         if batch.first > mark:
             return _json(409, {"mark": mark})
-        records = [(record, _value(record)) for record in wire.records(batch)]
-        new = [item for item in records if item[0].position >= mark]
-        for record, value in new:
+        records = list(wire.records(batch))
+        new = [record for record in records if record.position >= mark]
+        values = [msgspec.json.decode(each.value) if isinstance(each.value, bytes) else each.value for each in new]
+        for record, value in zip(new, values, strict=True):
             if (status := self.refuses(record.name, value)) is not None:
                 return _detail(status, f"The record at position {record.position} is refused.")
-        for record, value in new:
+        for record, value in zip(new, values, strict=True):
             run.add(record.name, value, record.step, batch.writer, record.position)
         run.marks[batch.writer] = max(mark, batch.end)
         return _json(200, wire.Acknowledgement(batch.writer, batch.first, batch.end, len(new), len(records) - len(new)))
-
-
-def _value(record: wire.Record) -> Any:
-    return msgspec.json.decode(record.value) if isinstance(record.value, bytes) else record.value
 
 
 def _json_fields(body: bytes) -> dict[str, Any]:
@@ -327,27 +308,15 @@ def _detail(status: int, words: str) -> Answer:
 
 
 def _project_json(namespace: str, slug: str, name: str) -> dict[str, Any]:
-    return {
-        "uuid": f"{namespace}/{slug}",
-        "display_name": name,
-        "slug": slug,
-        "date_created": _DATE,
-        "last_run_date": None,
-        "visibility": "RESTRICTED",
-    }
+    project = {"uuid": f"{namespace}/{slug}", "display_name": name, "slug": slug}
+    return project | {"date_created": _DATE, "last_run_date": None, "visibility": "RESTRICTED"}
 
 
 def _run_json(run: MemoryRun) -> dict[str, Any]:
-    return {
-        "uuid": run.uuid,
-        "name": run.name,
-        "description": run.description,
-        "status": run.status,
-        "date_created": _DATE,
-        "date_updated": _DATE,
-        "project": {"uuid": run.project, "display_name": run.project, "slug": run.project},
-        "user": {"uuid": "1", "username": run.namespace, "slug": run.namespace},
-    }
+    own = {"uuid": run.uuid, "name": run.name, "description": run.description, "status": run.status}
+    project = {"uuid": run.project, "display_name": run.project, "slug": run.project}
+    user = {"uuid": "1", "username": run.namespace, "slug": run.namespace}
+    return own | {"date_created": _DATE, "date_updated": _DATE, "project": project, "user": user}
 
 
 def _row_json(row: Row) -> dict[str, Any]:

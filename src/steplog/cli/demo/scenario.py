@@ -93,7 +93,6 @@ class _Worker:
     child: _Child
     ledger: Ledger
     uuid: str = ""
-    killed: bool = False
     status: str = ""
     stored: int = 0
 
@@ -166,7 +165,6 @@ class Scenario(contextlib.ExitStack):
 
     def _kill_worker(self) -> None:
         worker = self._workers[_KILLED]
-        worker.killed = True
         worker.child.end(signal.SIGKILL)
         waiting = worker.ledger.returned - worker.stored
         self._output.event(f"worker {worker.child.name} killed (SIGKILL) with {waiting:,} calls of its own waiting")
@@ -201,9 +199,10 @@ class Scenario(contextlib.ExitStack):
         calls, total, runs, settled = [worker.ledger.calls() for worker in self._workers], Counts(), [], True
         for worker, logged in zip(self._workers, calls, strict=True):
             status, _ = self._database.run(worker.uuid)
+            killed = worker is self._workers[_KILLED]
             counts = count(logged, self._database.fingerprints(worker.uuid))
-            runs.append({"name": worker.child.name, "killed": worker.killed, "status": status, **asdict(counts)})
-            settled &= status == ("CRASHED" if worker.killed else "COMPLETED")
+            runs.append({"name": worker.child.name, "killed": killed, "status": status, **asdict(counts)})
+            settled &= status == ("CRASHED" if killed else "COMPLETED")
             total += counts
         latencies = [latency(calls, *bounds) for bounds in itertools.pairwise(marks)]
         return {

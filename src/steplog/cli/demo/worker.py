@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 
+import steplog
 from steplog.cli.demo.verify import NAMESPACE, PROJECT, Ledger
 
 __all__ = ["Model", "main"]
@@ -57,8 +58,6 @@ def _serve(port: int, database: str) -> None:
 def _train(
     stop: threading.Event, leave: threading.Event, name: str, ledger: str, rate: float, steps_per_s: float
 ) -> None:
-    import steplog
-
     calls, model = Ledger(Path(ledger)), Model(rate)
     run = steplog.init(NAMESPACE, PROJECT, name=name)
     _send(run=run.uuid, append=run.stats().append)
