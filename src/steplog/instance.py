@@ -31,15 +31,7 @@ import msgspec
 from steplog.default_paths import state_directory
 from steplog.private_files import make_private, write_private
 
-__all__ = [
-    "Instance",
-    "page_url",
-    "proof",
-    "read",
-    "remove",
-    "state_path",
-    "write",
-]
+__all__ = ["Instance", "page_url", "proof", "read", "remove", "state_path", "write"]
 
 _FILE_NAME = "server.json"
 _FILE_BYTES_MAX = 64 * 1024

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from steplog.errors import FormatError
 from steplog.journal import range as ranges
 
-__all__ = ["FRAME_BYTES_MAX", "FileScan", "decode", "encode", "find", "is_torn", "scan", "scan_file"]
+__all__ = ["FRAME_BYTES_MAX", "FileScan", "decode", "encode", "scan", "scan_file"]
 
 _MAGIC = b"SLF1"
 _HEAD = struct.Struct("<4sI")
@@ -42,7 +42,7 @@ def scan(data: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def find(data: bytes, start: int) -> int | None:
+def _find(data: bytes, start: int) -> int | None:
     """Start of the next whole frame, at or after ``start``."""
     while (start := data.find(_MAGIC, start)) >= 0:
         if _end(data, start) is not None:
@@ -51,15 +51,14 @@ def find(data: bytes, start: int) -> int | None:
     return None
 
 
-def is_torn(data: bytes, start: int) -> bool:
+def _is_torn(data: bytes, start: int) -> bool:
     """Whether the rest is the beginning of a frame, as after a kill."""
     rest = data[start:]
     if not rest.strip(b"\0") or _MAGIC.startswith(rest):
         return True
-    if not rest.startswith(_MAGIC) or len(rest) < _HEAD.size:
-        return rest.startswith(_MAGIC)
-    length: int = _HEAD.unpack_from(rest)[1]
-    return _HEAD.size + length + _CHECK.size > len(rest)
+    if not rest.startswith(_MAGIC):
+        return False
+    return len(rest) < _HEAD.size or _HEAD.size + _HEAD.unpack_from(rest)[1] + _CHECK.size > len(rest)
 
 
 def decode(frame: bytes) -> ranges.Range:
@@ -80,7 +79,7 @@ def _end(data: bytes, start: int) -> int | None:
     return end if zlib.crc32(memoryview(data)[start : end - _CHECK.size]) == check else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FileScan:
     """The frames of a file."""
 
@@ -94,27 +93,22 @@ def scan_file(data: bytes, writer: str) -> FileScan:
 
     Other bytes, another writer's frame and a newer version are damage; a torn end only if it was durable.
     """
-    frames: list[tuple[int, int, int, int, int]] = []
-    damage: str | None = None
-    place, torn = 0, False
-    while place < len(data):
-        for start, end in scan(data, place):
-            place = end
+    found = FileScan([], None, torn=False)
+    place: int | None = 0
+    while place is not None and place < len(data):
+        if (end := _end(data, place)) is not None:
             try:
-                records = _of(writer, data[start:end])
-                frames.append((start, end - start, records.first, records.end, records.empty))
+                records = _of(writer, data[place:end])
+                found.frames.append((place, end - place, records.first, records.end, records.empty))
             except FormatError as error:
-                damage = damage or str(error)
-        if place == len(data):
-            break
-        following = find(data, place + 1)
-        if following is None:
-            torn = is_torn(data, place)
-            damage = damage or (None if torn else f"no frame at byte {place}")
-            break
-        damage = damage or f"no frame at byte {place}"
-        place = following
-    return FileScan(frames, damage, torn)
+                found.damage = found.damage or str(error)
+        else:
+            end = _find(data, place + 1)
+            found.torn = end is None and _is_torn(data, place)
+            if not found.torn:
+                found.damage = found.damage or f"no frame at byte {place}"
+        place = end
+    return found
 
 
 def _of(writer: str, whole: bytes) -> ranges.Range:

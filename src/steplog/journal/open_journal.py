@@ -17,7 +17,7 @@ from pathlib import Path
 
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES, Cursor
-from steplog.journal.directories import RunPaths, make_memory_directory, map_cursor
+from steplog.journal.directories import RunPaths, map_cursor, new_writer
 from steplog.journal.journal import Journal
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
@@ -121,7 +121,7 @@ class OpenJournal:
     def follow(self, lock: AbstractContextManager[object]) -> bool:
         """Read what a worker without shared memory spooled; whether anything is new."""
         spool = self.spooling.spool
-        if not isinstance(spool, FollowedSpool) or not self.alive_elsewhere or self.watch is None:
+        if not isinstance(spool, FollowedSpool) or self.watch is None or self.alive_lock is not None:
             return False
         dead = not self.watch.alive()  # before the spool: a dead worker's is complete then
         try:
@@ -142,14 +142,14 @@ class OpenJournal:
         For ``give_up`` see Spooling.write.
         """
         self.follow(lock)
-        followed = self.spooling.spool if isinstance(self.spooling.spool, FollowedSpool) else None
+        spool = self.spooling.spool
         with lock:
             self._follow_cursor()
             dead = not self.journal.alive
-            if followed is not None and (durable := self.journal.on_disk()) > self.journal.cursor.durable:
+            if isinstance(spool, FollowedSpool) and (durable := self.journal.on_disk()) > self.journal.cursor.durable:
                 self.journal.make_durable(durable)
-        if not dead and followed is not None:
-            followed.publish_cursor(self.journal.cursor)
+        if not dead and isinstance(spool, FollowedSpool):
+            spool.publish_cursor(self.journal.cursor)
         elif not self.removed and self.spooling.write(lock, memory_short or dead, give_up) and dead:
             self._free_memory(lock)
 
@@ -191,7 +191,7 @@ def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
         except OSError:
             return None
     else:
-        found = None if directory is None else make_memory_directory(directory)
+        found = None if directory is None else new_writer(directory)
         directory = None if found is None else directory
         alive_lock, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
     spool = disk.spool(paths.spool / name, name, FollowedSpool if over_disk else Spool)

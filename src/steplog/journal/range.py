@@ -49,7 +49,6 @@ BODY_BYTES_MAX = 2 * 1024 * 1024 - 4096  # inflated, names and all; with it a fr
 _DEFLATE_LEVEL = 1
 _POSITION_MAX = 2**63 - 1
 _WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_KNOWN_KINDS = bytes((slot.KIND_NONE, slot.KIND_FLOAT, slot.KIND_INT, slot.KIND_BOOL, slot.KIND_JSON))
 
 
 class VersionError(FormatError):
@@ -99,20 +98,19 @@ class Range:
         low, high = first - self.first, end - self.first
         spans = [(a, b) for index, a, b in self.payload_spans() if low <= index < high]
         slots = self.slots[low * slot.SLOT_BYTES : high * slot.SLOT_BYTES]
-        used = slot.distinct_names(slots)
-        names = {number: name for number, name in self.names.items() if number in used}
         payloads = self.payloads[spans[0][0] : spans[-1][1]] if spans else b""
-        return Range(self.writer, first, end, names, slots, payloads)
+        return Range(self.writer, first, end, self._names_in(slots), slots, payloads)
 
     def without(self, position: int) -> Range:
         """With no record at ``position``."""
         index = position - self.first
-        slots = bytearray(self.slots)
-        slots[index * slot.SLOT_BYTES : (index + 1) * slot.SLOT_BYTES] = bytes(slot.SLOT_BYTES)
+        slots = slot.emptied(self.slots, {index})
         payloads = [self.payloads[start:end] for at, start, end in self.payload_spans() if at != index]
+        return Range(self.writer, self.first, self.end, self._names_in(slots), slots, b"".join(payloads))
+
+    def _names_in(self, slots: bytes) -> dict[int, str]:
         used = slot.distinct_names(slots)
-        names = {number: name for number, name in self.names.items() if number in used}
-        return Range(self.writer, self.first, self.end, names, bytes(slots), b"".join(payloads))
+        return {number: name for number, name in self.names.items() if number in used}
 
 
 class _Body(msgspec.Struct):
@@ -179,7 +177,7 @@ def _inflate(deflated: bytes) -> bytes:
 
 def _check_records(records: Range) -> None:
     kinds = slot.kinds_of(records.slots)
-    if kinds.translate(None, _KNOWN_KINDS):
+    if kinds.translate(None, slot.KINDS):
         raise FormatError("a slot of an unknown kind")
     if any(records.slots[plane :: slot.SLOT_BYTES].strip(b"\0") for plane in (28, 29, 31)):
         raise FormatError("a slot whose spare bytes are not zero")

@@ -50,12 +50,7 @@ class OwnSource:
             if (successor := segment.successor.get(0)) is None:
                 break
             self._next = successor
-        extents = []
-        for index, (segment, view) in enumerate(self._views, 1):
-            base, is_open = segment.header.base, index == len(self._views)
-            limit = base + segment.header.capacity if is_open else self._views[index][0].header.base
-            extents.append(SegmentExtent(view, base, limit, is_open))
-        return extents
+        return _extents([view for _, view in self._views])
 
     def evict(self, below: int) -> None:
         """Remove the extents that end at or below this position."""
@@ -84,23 +79,14 @@ class DirectorySource:
         for path in self._paths():
             if path not in self._views and path not in self._damaged:
                 self._add(path)
-        views = sorted(self._views.values(), key=lambda view: view.header.base)
-        extents = []
-        for index, view in enumerate(views, 1):
-            base, is_open = view.header.base, index == len(views)
-            limit = base + view.header.capacity
-            if not is_open:
-                limit = max(base, min(views[index].header.base, limit))
-            extents.append(SegmentExtent(view, base, limit, is_open))
-        return extents
+        return _extents(sorted(self._views.values(), key=lambda view: view.header.base))
 
     def evict(self, below: int) -> None:
         """See OwnSource."""
         done = {extent.view for extent in self.extents() if not extent.is_open and extent.limit <= below}
-        for path, view in list(self._views.items()):
-            if view in done:
-                Path(path).unlink(missing_ok=True)
-                del self._views[path]
+        for path in [path for path, view in self._views.items() if view in done]:
+            Path(path).unlink(missing_ok=True)
+            del self._views[path]
 
     def size_bytes(self) -> int:
         """See OwnSource."""
@@ -150,6 +136,17 @@ class DirectorySource:
             return map_file(descriptor, size) if size else None  # None: still being made
         finally:
             os.close(descriptor)
+
+
+def _extents(views: list[SegmentView]) -> list[SegmentExtent]:
+    extents = []
+    for index, view in enumerate(views, 1):
+        base, is_open = view.header.base, index == len(views)
+        limit = base + view.header.capacity
+        if not is_open:
+            limit = max(base, min(views[index].header.base, limit))
+        extents.append(SegmentExtent(view, base, limit, is_open))
+    return extents
 
 
 Source = OwnSource | DirectorySource

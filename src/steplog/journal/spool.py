@@ -31,7 +31,7 @@ from pathlib import Path
 
 from steplog.errors import FormatError
 from steplog.journal import frame, slot
-from steplog.journal.cursor import COPY_BYTES, Cursor, decode, encode
+from steplog.journal.cursor import Cursor, encode, newest
 from steplog.journal.extents import FrameExtent
 from steplog.journal.files import Files
 from steplog.journal.range import Range
@@ -86,33 +86,27 @@ class CursorFile:
         """Append a copy. Raises OSError."""
         left, self._left = self._left, 0
         data = encode(cursor, self._sequence + 1)
-        if left == 0:
-            self._begin(data)
-            left = _COPIES
-        else:
+        if left > 0:
             self._write(self._files.open(self._path), data, sync)
+        else:
+            self._files.make_private(self._path.parent)
+            scratch = self._path.with_suffix(".new")
+            self._files.unlink(scratch)
+            self._write(self._files.create(scratch), data, sync=True)
+            self._files.rename(scratch, self._path)
         self._sequence += 1
-        self._left = left - 1
+        self._left = (left or _COPIES) - 1
 
     def load(self) -> Cursor | None:
         """The newest whole copy."""
         try:
-            data = self._files.read(self._path)
+            found = newest(self._files.read(self._path))
         except OSError:
             return None
-        copies = [decode(data[place : place + COPY_BYTES]) for place in range(0, len(data), COPY_BYTES)]
-        newest = max((copy for copy in copies if copy is not None), key=lambda copy: copy[0], default=None)
-        if newest is None:
+        if found is None:
             return None
-        self._sequence = max(self._sequence, newest[0])
-        return newest[1]
-
-    def _begin(self, data: bytes) -> None:
-        self._files.make_private(self._path.parent)
-        scratch = self._path.with_suffix(".new")
-        self._files.unlink(scratch)
-        self._write(self._files.create(scratch), data, sync=True)
-        self._files.rename(scratch, self._path)
+        self._sequence = max(self._sequence, found[0])
+        return found[1]
 
     def _write(self, descriptor: int, data: bytes, sync: bool) -> None:
         try:
@@ -170,14 +164,13 @@ class Spool:
 
     def extents(self) -> Sequence[FrameExtent]:
         """The durable frames, in order."""
-        entries, extents = self._extents
-        if entries is not self._entries:
-            entries = self._entries
-            extents = [
+        entries, extents = self._entries, self._extents
+        if extents[0] is not entries:
+            made = [
                 FrameExtent(e.first, e.end, e.empty, partial(self._load, e), partial(self._ready, e)) for e in entries
             ]
-            self._extents = entries, extents
-        return extents
+            self._extents = extents = entries, made
+        return extents[1]
 
     def _set_entries(self, entries: Iterable[Entry]) -> None:
         self._entries = tuple(sorted(entries, key=lambda entry: entry.first))
@@ -197,8 +190,7 @@ class Spool:
         return True
 
     def _load(self, entry: Entry) -> Range:
-        loaded = self._loaded
-        if loaded is not None and loaded[0] is entry:
+        if (loaded := self._loaded) is not None and loaded[0] is entry:
             return loaded[1]
         if self.request_read is not None:
             self.pending_read = entry
@@ -222,10 +214,9 @@ class Spool:
     def _ready(self, entry: Entry) -> bool:
         try:
             self._load(entry)
-        except BlockingIOError:
-            return False
-        except OSError:
-            self._waited[entry] = self._waited.get(entry, 0) + 1
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                self._waited[entry] = self._waited.get(entry, 0) + 1
             return False
         return True
 
@@ -247,7 +238,6 @@ class Spool:
             return []
 
     def _scan(self, path: Path) -> None:
-        file = SpoolFile(path)
         try:
             data = self._read(path)
         except FileNotFoundError:
@@ -258,11 +248,10 @@ class Spool:
             data, found = b"", frame.FileScan([], str(error), torn=False)
         else:
             found = frame.scan_file(data, self._writer)
-        file.size, file.damage, file.torn, file.full = len(data), found.damage, found.torn, True
-        if found.damage is not None:
-            _log.error(
-                "steplog: %s is damaged (%s). What can be read is delivered; the file is kept.", path, file.damage
-            )
+        file = SpoolFile(path, len(data), found.damage, found.torn, full=True)
+        if file.damage is not None:
+            note = "steplog: %s is damaged (%s). What can be read is delivered; the file is kept."
+            _log.error(note, path, file.damage)
         self.files = (*self.files, file)
         self._set_entries((*self._entries, *(Entry(file, *frame) for frame in found.frames)))
 
@@ -310,7 +299,7 @@ class Spool:
     def close_idle(self) -> None:
         """Close the file between intervals: hundreds of runs may be spooling."""
         if self._open is not None and not self._fresh:
-            file = self._open[0]
+            file, _ = self._open
             self._close()
             self._idle = file
 
@@ -373,7 +362,7 @@ class Spool:
 
     def verify_sizes(self) -> int | None:
         """Find files cut or removed; the position to write again from, if any."""
-        redo: int | None = None
+        gone: list[int] = []
         for file in self.files:
             try:
                 size = self._files.size(file.path)
@@ -385,9 +374,8 @@ class Spool:
                 file.full = True  # changed by others: appends would not be where expected
             if size < file.size:
                 _log.error("steplog: %s was removed or cut. What memory still has of it is written again.", file.path)
-                gone = self._drop_beyond(file, size)
-                redo = min([*gone, *([] if redo is None else [redo])], default=None)
-        return redo
+                gone += self._drop_beyond(file, size)
+        return min(gone, default=None)
 
     def _drop_beyond(self, file: SpoolFile, beyond: int) -> list[int]:
         if self._open is not None and self._open[0] is file:
