@@ -16,7 +16,6 @@ import os
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from steplog.address import canonical_url, with_port
@@ -184,9 +183,7 @@ class TellurioClient:
     def __enter__(self) -> TellurioClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -19,17 +19,12 @@ _open: WeakSet[FileLock] = WeakSet()
 
 
 class FileLock:
-    """A lock file that is open here; ``take`` returns it locked."""
+    """A lock file that is open here; ``take`` returns it locked. Without a descriptor nobody else can see it."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
         self._pid = os.getpid()
         _open.add(self)
-
-    @classmethod
-    def of_nothing(cls) -> FileLock:
-        """A lock on what no other process can see."""
-        return cls(None)
 
     @classmethod
     def open(cls, path: Path) -> FileLock:

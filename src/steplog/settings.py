@@ -89,11 +89,9 @@ def _amount(
 
 def _key(value: object, _: Path) -> Secret:
     # Its characters are checked where it is sent, so that no traceback shows them.
-    if isinstance(value, Secret):
-        return value
-    if not isinstance(value, str):
+    if not isinstance(value, (str, Secret)):
         raise ValueError("a text is expected")
-    return Secret(value)
+    return Secret(value) if isinstance(value, str) else value
 
 
 def _setting(parse: Callable[[object, Path], Any], doc: str, default: Any, *variables: str, shown: str = "") -> Any:
@@ -192,14 +190,8 @@ def documented() -> list[tuple[str, str, str, str]]:
     rows = []
     for field in dataclasses.fields(Settings):
         variables = ", ".join((f"STEPLOG_{field.name.upper()}", *field.metadata["variables"]))
-        rows.append(
-            (
-                field.name,
-                variables,
-                field.metadata["shown"] or ("–" if field.default is None else str(field.default)),
-                field.metadata["doc"],
-            )
-        )
+        default = field.metadata["shown"] or ("–" if field.default is None else str(field.default))
+        rows.append((field.name, variables, default, field.metadata["doc"]))
     return rows
 
 

@@ -137,11 +137,11 @@ class JournalRoots:
             _log.warning("steplog goes without a disk: %s. Records are kept %s until they are sent.", error, where)
         paths = replace(paths, on_disk=False)
         if paths.memory is None:
-            return paths, FileLock.of_nothing()
+            return paths, FileLock(None)
         try:
             return paths, None if paths.has_agent() else FileLock.take(paths.lock)
         except OSError:
-            return replace(paths, memory=None), FileLock.of_nothing()
+            return replace(paths, memory=None), FileLock(None)
 
     def _claim_on_disk(self, paths: RunPaths) -> FileLock | None:
         make_private(self.spool)

@@ -23,7 +23,8 @@ from steplog.journal import slot
 from steplog.journal.extents import Extent
 from steplog.journal.range import RANGE_BYTES_MAX, Range
 from steplog.journal.segment import Memory
-from steplog.journal.sources import Extents, Source
+from steplog.journal.sources import Source
+from steplog.journal.spool import Spool
 
 __all__ = ["Journal"]
 
@@ -32,7 +33,7 @@ class Journal:
     """The records of ``writer``; ``alive``: its process can still append."""
 
     def __init__(
-        self, writer: str, memory: Source, cursor_memory: Memory, alive: Callable[[], bool], disk: Extents | None = None
+        self, writer: str, memory: Source, cursor_memory: Memory, alive: Callable[[], bool], disk: Spool | None = None
     ) -> None:
         self.writer = writer
         self.memory = memory
@@ -106,17 +107,15 @@ class Journal:
 
         Positions ``aside`` are counted already. Raises OSError.
         """
-        cursor = self.cursor
-        first = self.begin
+        cursor, first = self.cursor, self.begin
         records, holes = self.census(first, end), self.missing(first, end)
         for position in range(cursor.delivered, cursor.delivered + cursor.done.bit_length()):
             if first <= position < end and (cursor.done >> (position - cursor.delivered) & 1) and position not in aside:
                 records -= self.census(position, position + 1)
                 holes -= self.missing(position, position + 1)
         records -= sum(first <= position < end for position in aside)
-        self.set_cursor(
-            replace(cursor, begin=end, oldest=cursor.oldest + records, abandoned=cursor.abandoned + max(0, holes))
-        )
+        oldest, abandoned = cursor.oldest + records, cursor.abandoned + max(0, holes)
+        self.set_cursor(replace(cursor, begin=end, oldest=oldest, abandoned=abandoned))
         self.evict(end)
 
     @property
@@ -172,21 +171,15 @@ class Journal:
         """``census`` and ``missing`` in one pass, where nothing is on disk."""
         if self._on_disk()[1] or self.cursor.durable > first:
             return self.census(first, end) + self.missing(first, end)
-        claimed, position = 0, max(first, self.cursor.begin)
+        claimed = max(0, end - max(first, self.cursor.begin))
         for extent, start, stop in self._spans(first, end):
-            claimed += start - position + sum(extent.census(start, stop))
-            position = stop
-        return claimed + max(0, end - position)
+            claimed += sum(extent.census(start, stop)) - (stop - start)
+        return claimed
 
     def holes(self, first: int, end: int) -> int:
         """Holes in ``[first, end)``, as far as memory has them."""
-        holes, position = 0, max(first, self.cursor.begin)
-        for extent in self.memory.extents():
-            start, stop = max(position, extent.base), min(end, extent.limit)
-            if start < stop:
-                holes += extent.census(start, stop)[1]
-                position = stop
-        return holes
+        spans = self._spans(first, end, self.memory.extents())
+        return sum(extent.census(start, stop)[1] for extent, start, stop in spans)
 
     def gaps(self, first: int, end: int) -> list[tuple[int, int]]:
         """Stretches of ``[first, end)`` in no extent."""
@@ -234,10 +227,12 @@ class Journal:
             self._known = extents, list(accumulate((extent.limit for extent in extents), max))
         return self._known
 
-    def _spans(self, first: int, end: int) -> Iterator[tuple[Extent, int, int]]:
+    def _spans(
+        self, first: int, end: int, extents: Iterable[Extent] | None = None
+    ) -> Iterator[tuple[Extent, int, int]]:
         """Extents that cover ``[first, end)``, each with its stretch."""
         position = max(first, self.cursor.begin)
-        for extent in self._extents(position):
+        for extent in self._extents(position) if extents is None else extents:
             if extent.base >= end:
                 break
             start, stop = max(position, extent.base), min(end, extent.limit)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import mmap
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from steplog.journal.directories import RunPaths, map_cursor, new_writer
 from steplog.journal.journal import Journal
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
-from steplog.journal.spooling import Disk, Spooling
+from steplog.journal.spooling import Disk, Lock, Spooling
 from steplog.journal.worker_spool import FollowedSpool
 from steplog.private_files import remove_tree
 
@@ -99,7 +99,7 @@ class OpenJournal:
         """Call ``request`` where the spool is to be read; ``fetch`` reads."""
         self.spooling.spool.request_read = request
 
-    def fetch(self, lock: AbstractContextManager[object]) -> bool:
+    def fetch(self, lock: Lock) -> bool:
         """Read what was requested; whether it is in memory now."""
         return self.spooling.spool.fetch(lock)
 
@@ -118,7 +118,7 @@ class OpenJournal:
         if self.alive_lock is not None:
             self.alive_lock.release()
 
-    def follow(self, lock: AbstractContextManager[object]) -> bool:
+    def follow(self, lock: Lock) -> bool:
         """Read what a worker without shared memory spooled; whether anything is new."""
         spool = self.spooling.spool
         if not isinstance(spool, FollowedSpool) or self.watch is None or self.alive_lock is not None:
@@ -131,12 +131,7 @@ class OpenJournal:
         self.alive_lock = self.watch.lock
         return new or dead
 
-    def spool(
-        self,
-        lock: AbstractContextManager[object],
-        memory_short: bool,
-        give_up: Callable[[int], bool] = lambda end: False,
-    ) -> None:
+    def spool(self, lock: Lock, memory_short: bool, give_up: Callable[[int], bool] = lambda end: False) -> None:
         """Spool once an interval; everything if ``memory_short`` or the writer is dead, whose memory is then freed.
 
         For ``give_up`` see Spooling.write.
@@ -161,7 +156,7 @@ class OpenJournal:
                     self.journal.move_cursor(map_cursor(self.directory))
                 self.cursor_inode = inode
 
-    def _free_memory(self, lock: AbstractContextManager[object]) -> None:
+    def _free_memory(self, lock: Lock) -> None:
         memory = self.journal.memory
         if isinstance(memory, DirectorySource):
             with suppress(OSError):  # then at the next interval
@@ -182,16 +177,14 @@ def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
     alive_lock: FileLock | None = None
     inode: int | None = None
     over_disk = (directory is None or not directory.is_dir()) and (paths.spool / name / "alive").exists()
-    if over_disk:
-        directory, cursor = None, mmap.mmap(-1, CURSOR_BYTES)
-    elif directory is not None and directory.is_dir():
+    if directory is not None and directory.is_dir():
         try:
             cursor = map_cursor(directory)
             inode = (directory / "marks").stat().st_ino
         except OSError:
             return None
     else:
-        found = None if directory is None else new_writer(directory)
+        found = None if directory is None or over_disk else new_writer(directory)
         directory = None if found is None else directory
         alive_lock, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
     spool = disk.spool(paths.spool / name, name, FollowedSpool if over_disk else Spool)

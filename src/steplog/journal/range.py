@@ -185,16 +185,8 @@ def _check_records(records: Range) -> None:
         if not 0 < len(name.encode("utf-8", "surrogatepass")) <= NAME_BYTES_MAX:
             raise FormatError(f"a name that is empty or longer than {NAME_BYTES_MAX} bytes")
     unknown = slot.distinct_names(records.slots) - records.names.keys()
-    if unknown and not _only_empty(records, kinds, unknown):
+    if unknown - {0} or any(kinds[index] != slot.KIND_NONE for index in slot.named(records.slots, unknown)):
         raise FormatError("a slot whose name is not declared")
     spans = [end for _, _, end in records.payload_spans()]
     if (spans[-1] if spans else 0) != len(records.payloads):
         raise FormatError("the payloads are not as long as the slots say")
-
-
-def _only_empty(records: Range, kinds: bytes, unknown: set[int]) -> bool:
-    """Whether only empty slots lack a name."""
-    if unknown != {0}:
-        return False
-    low = [records.slots[plane :: slot.SLOT_BYTES] for plane in range(24, 28)]
-    return all(kind == slot.KIND_NONE for kind, *name in zip(kinds, *low, strict=True) if not any(name))

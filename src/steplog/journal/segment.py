@@ -180,7 +180,7 @@ class SegmentView:
         kinds = slot.kinds_of(slots)
         used = slot.distinct_names(slots)
         names = self._resolve(used - {0})
-        nameless = _slots_of(slots, used - names.keys())  # what is no record has no name either
+        nameless = slot.named(slots, used - names.keys())  # what is no record has no name either
         bad = _damaged(slots, kinds) | {index for index in nameless if kinds[index] != slot.KIND_NONE}
         payloads: list[bytes] = []
         index = kinds.find(slot.KIND_JSON)
@@ -236,13 +236,6 @@ class SegmentView:
             return None
         text = bytes(self.memory[place + _ENTRY.size : end])
         return (tag, text) if zlib.crc32(text, zlib.crc32(head[:8])) == check else None
-
-
-def _slots_of(slots: bytes, names: set[int]) -> set[int]:
-    if not names:
-        return set()
-    numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
-    return {index for index, number in enumerate(numbers) if number in names}
 
 
 def _name_in(text: bytes) -> str | None:

@@ -44,6 +44,7 @@ __all__ = [
     "from_planes",
     "key_of",
     "kinds_of",
+    "named",
     "pack_float",
     "pack_int",
     "pack_payload",
@@ -117,6 +118,14 @@ def distinct_names(slots: bytes) -> set[int]:
     if sys.byteorder == "big":
         numbers.byteswap()
     return set(numbers)
+
+
+def named(slots: bytes, names: set[int]) -> set[int]:
+    """Indices of the slots with one of ``names``."""
+    if not names:
+        return set()
+    numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
+    return {index for index, number in enumerate(numbers) if number in names}
 
 
 def to_planes(slots: bytes) -> bytes:

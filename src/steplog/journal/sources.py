@@ -11,26 +11,18 @@ import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from steplog.errors import FormatError
 from steplog.journal.append import Segment
-from steplog.journal.extents import Extent, SegmentExtent
+from steplog.journal.extents import SegmentExtent
 from steplog.journal.mapping import map_file
 from steplog.journal.memory import SEGMENT_SUFFIX
 from steplog.journal.segment import SegmentView, read_header
 from steplog.journal.writer import Writer
 
-__all__ = ["DirectorySource", "Extents", "OwnSource", "Source"]
+__all__ = ["DirectorySource", "OwnSource", "Source"]
 
 _log = logging.getLogger("steplog")
-
-
-class Extents(Protocol):
-    """A journal's extents."""
-
-    def extents(self) -> Sequence[Extent]:
-        """Those there are now, in order."""
 
 
 class OwnSource:
@@ -41,8 +33,8 @@ class OwnSource:
         self._views: list[tuple[Segment, SegmentView]] = []
         self._next: Segment | None = writer.head
 
-    def extents(self) -> Sequence[Extent]:
-        """See Extents."""
+    def extents(self) -> Sequence[SegmentExtent]:
+        """Those there are now, in order."""
         while self._next is not None:
             segment = self._next
             if not self._views or self._views[-1][0] is not segment:

@@ -46,6 +46,7 @@ _ROUNDS = 30
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _COPIES = 64
 _CURSOR_NAME = "marks"
+_REAL = Files()
 _log = logging.getLogger("steplog")
 
 
@@ -133,13 +134,7 @@ class Spool:
     """
 
     def __init__(
-        self,
-        directory: Path,
-        writer: str,
-        files: Files | None = None,
-        file_bytes_max: int = FILE_BYTES_MAX,
-        *,
-        new: bool = False,
+        self, directory: Path, writer: str, files: Files = _REAL, bytes_max: int = FILE_BYTES_MAX, *, new: bool = False
     ) -> None:
         # The file and its descriptor. Set first: __del__ runs even where the constructor raises.
         self._open: tuple[SpoolFile, int] | None = None
@@ -149,8 +144,8 @@ class Spool:
         self.request_read: Callable[[], None] | None = None
         self.pending_read: Entry | None = None
         self._writer = writer
-        self._files = files or Files()
-        self._most = min(FILE_BYTES_MAX, file_bytes_max)  # bytes of a file
+        self._files = files
+        self._most = min(FILE_BYTES_MAX, bytes_max)  # bytes of a file
         self.files: tuple[SpoolFile, ...] = ()
         self._entries: tuple[Entry, ...] = ()
         self._extents: tuple[tuple[Entry, ...], list[FrameExtent]] = ((), [])
@@ -221,15 +216,13 @@ class Spool:
         return True
 
     def _read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
-        for reads in range(_READS):
+        for _ in range(_READS - 1):
             try:
                 return self._files.read(path, offset, size)
-            except FileNotFoundError:
-                raise
             except OSError as error:
-                if error.errno in _OUT_OF or reads + 1 == _READS:
+                if isinstance(error, FileNotFoundError) or error.errno in _OUT_OF:
                     raise
-        raise AssertionError
+        return self._files.read(path, offset, size)
 
     def _names(self, *suffixes: str) -> list[str]:
         try:
