@@ -66,9 +66,8 @@ class Cursor:
         """These positions are about to be sent; if sent before, they count as ambiguous, once."""
         bits = sum(1 << (position - self.delivered) for position in positions) & ~self.done
         again = (self.sent | (1 << self.reach) - 1) & bits & ~self.settled
-        return replace(
-            self, sent=self.sent | bits, settled=self.settled | again, ambiguous=self.ambiguous + again.bit_count()
-        )
+        ambiguous = self.ambiguous + again.bit_count()
+        return replace(self, sent=self.sent | bits, settled=self.settled | again, ambiguous=ambiguous)
 
     def not_stored(self, position: int) -> Cursor:
         """An answer says that the request with this position changed nothing."""
@@ -147,5 +146,4 @@ def _sequence(data: bytes) -> int | None:
     magic, check = _HEAD.unpack_from(data)
     if magic != _MAGIC or zlib.crc32(data[_HEAD.size :]) != check:
         return None
-    (sequence,) = _SEQUENCE.unpack_from(data, _HEAD.size)
-    return int(sequence)
+    return int(_SEQUENCE.unpack_from(data, _HEAD.size)[0])

@@ -180,7 +180,6 @@ class JournalRoots:
 
 
 def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = os.listdir) -> set[str]:
-    """The names in directories, as far as they can be listed."""
     found: set[str] = set()
     for directory in directories:
         with contextlib.suppress(OSError):
@@ -205,12 +204,11 @@ class Unchanged:
 
     def __call__(self) -> bool:
         """Look."""
+        before, self._seen = self._seen, []
         try:
             found = [os.stat(path, follow_symlinks=False) for path in self._paths]
         except OSError:
-            self._seen = []
             return False
-        before = self._seen
         self._seen = [(one.st_ino, one.st_mtime_ns) for one in found]
         settled = self._clock() - _SETTLED_NS
         return self._seen == before and all(one.st_mtime_ns < settled for one in found)

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from steplog.errors import FormatError
 from steplog.journal import range as ranges
 
-__all__ = ["FRAME_BYTES_MAX", "FileScan", "decode", "encode", "scan", "scan_file"]
+__all__ = ["FRAME_BYTES_MAX", "FileScan", "decode", "encode", "scan_file"]
 
 _MAGIC = b"SLF1"
 _HEAD = struct.Struct("<4sI")
@@ -35,15 +34,7 @@ def encode(body: bytes) -> bytes:
     return framed + _CHECK.pack(zlib.crc32(framed))
 
 
-def scan(data: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
-    """``(start, end)`` of consecutive whole frames from ``start`` on."""
-    while (end := _end(data, start)) is not None:
-        yield start, end
-        start = end
-
-
 def _find(data: bytes, start: int) -> int | None:
-    """Start of the next whole frame, at or after ``start``."""
     while (start := data.find(_MAGIC, start)) >= 0:
         if _end(data, start) is not None:
             return start
@@ -79,7 +70,7 @@ def _end(data: bytes, start: int) -> int | None:
     return end if zlib.crc32(memoryview(data)[start : end - _CHECK.size]) == check else None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FileScan:
     """The frames of a file."""
 
@@ -93,31 +84,27 @@ def scan_file(data: bytes, writer: str) -> FileScan:
 
     Other bytes, another writer's frame and a newer version are damage; a torn end only if it was durable.
     """
-    found = FileScan([], None, torn=False)
+    frames: list[tuple[int, int, int, int, int]] = []
+    damages: list[str] = []
+    torn = False
     place: int | None = 0
     while place is not None and place < len(data):
-        if (end := _end(data, place)) is not None:
-            try:
-                records = _of(writer, data[place:end])
-                found.frames.append((place, end - place, records.first, records.end, records.empty))
-            except FormatError as error:
-                found.damage = found.damage or str(error)
-        else:
+        end = _end(data, place)
+        if end is None:
             end = _find(data, place + 1)
-            found.torn = end is None and _is_torn(data, place)
-            if not found.torn:
-                found.damage = found.damage or f"no frame at byte {place}"
+            torn = end is None and _is_torn(data, place)
+            if not torn:
+                damages.append(f"no frame at byte {place}")
+        else:
+            try:
+                records = decode(data[place:end])
+                if records.writer == writer:
+                    frames.append((place, end - place, records.first, records.end, records.empty))
+                else:
+                    damages.append(f"a frame of another writer, {records.writer}")
+            except ranges.VersionError as error:
+                damages.append(str(error))
+            except FormatError as error:
+                damages.append(f"a frame that holds no range: {error}")
         place = end
-    return found
-
-
-def _of(writer: str, whole: bytes) -> ranges.Range:
-    try:
-        records = decode(whole)
-    except ranges.VersionError:
-        raise
-    except FormatError as error:
-        raise FormatError(f"a frame that holds no range: {error}") from None
-    if records.writer != writer:
-        raise FormatError(f"a frame of another writer, {records.writer}")
-    return records
+    return FileScan(frames, damages[0] if damages else None, torn)

@@ -20,7 +20,7 @@ from itertools import accumulate
 
 from steplog.journal import cursor as cursors
 from steplog.journal import slot
-from steplog.journal.extents import Extent
+from steplog.journal.extents import Extent, FrameExtent
 from steplog.journal.range import RANGE_BYTES_MAX, Range
 from steplog.journal.segment import Memory
 from steplog.journal.sources import Source
@@ -103,10 +103,7 @@ class Journal:
         self.set_cursor(replace(cursor, durable=end, abandoned=max(0, cursor.abandoned - again)))
 
     def give_up(self, end: int, aside: Collection[int]) -> None:
-        """Give up what lies below ``end``, which is readable; count what was not delivered.
-
-        Positions ``aside`` are counted already. Raises OSError.
-        """
+        """Give up what lies below ``end``, which is readable; count the rest but ``aside``. Raises OSError."""
         cursor, first = self.cursor, self.begin
         records, holes = self.census(first, end), self.missing(first, end)
         for position in range(cursor.delivered, cursor.delivered + cursor.done.bit_length()):
@@ -137,7 +134,7 @@ class Journal:
             if alive and extent.base > position:
                 break  # a segment in between, which the directory's listing did not show yet
             # Frames are read one at a time: a later one is not looked at yet.
-            later = extent.alone and position > first
+            later = isinstance(extent, FrameExtent) and position > first
             end = extent.limit if later else extent.readable(max(position, extent.base), alive)
             position = max(position, end)
             if position - first >= most or (extent.is_open and alive) or (end < extent.limit and not extent.is_open):
@@ -199,12 +196,12 @@ class Journal:
         end = min(end, first + RANGE_BYTES_MAX // slot.SLOT_BYTES)
         alone = False
         for extent, start, stop in self._spans(first, end):
-            if slots and (extent.alone or alone):
+            if slots and (alone or isinstance(extent, FrameExtent)):
                 end = position  # a frame is sent as it is: to join two costs more than a request
                 break
-            if start == first and (whole := extent.whole(start, stop)) is not None:
-                return whole
-            alone = extent.alone
+            alone = isinstance(extent, FrameExtent)
+            if isinstance(extent, FrameExtent) and (start, stop) == (extent.base, extent.limit) and start == first:
+                return extent.load()
             records = extent.read(start, stop)
             slots += [bytes((start - position) * slot.SLOT_BYTES), records.slots]
             payloads += records.payloads
@@ -227,12 +224,10 @@ class Journal:
             self._known = extents, list(accumulate((extent.limit for extent in extents), max))
         return self._known
 
-    def _spans(
-        self, first: int, end: int, extents: Iterable[Extent] | None = None
-    ) -> Iterator[tuple[Extent, int, int]]:
-        """Extents that cover ``[first, end)``, each with its stretch."""
+    def _spans(self, first: int, end: int, of: Iterable[Extent] | None = None) -> Iterator[tuple[Extent, int, int]]:
+        """Extents, all or those given, that cover ``[first, end)``, each with its stretch."""
         position = max(first, self.cursor.begin)
-        for extent in self._extents(position) if extents is None else extents:
+        for extent in self._extents(position) if of is None else of:
             if extent.base >= end:
                 break
             start, stop = max(position, extent.base), min(end, extent.limit)

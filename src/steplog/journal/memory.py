@@ -186,29 +186,25 @@ class MemoryPool:
             return None
         try:
             os.posix_fallocate(descriptor, 0, size)
-            memory = map_file(descriptor, size)
+            return Block(_touched(map_file(descriptor, size)), path)
         except (OSError, ValueError):  # ValueError: it was cut before it was mapped
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
         finally:
             os.close(descriptor)
-        _touch(memory)
-        return Block(memory, path)
 
     @staticmethod
     def _anonymous(size: int) -> Block | None:
-        try:
-            memory = mmap.mmap(-1, size)
-        except OSError:
-            return None
-        _touch(memory)
-        return Block(memory, None)
+        with contextlib.suppress(OSError):
+            return Block(_touched(mmap.mmap(-1, size)), None)
+        return None
 
 
-def _touch(memory: mmap.mmap) -> None:
+def _touched(memory: mmap.mmap) -> mmap.mmap:
     for place in range(0, len(memory), mmap.PAGESIZE):
         memory[place] = 0  # mapped now, not in a log()
+    return memory
 
 
 def default_bytes_max(root: Path | None) -> int:

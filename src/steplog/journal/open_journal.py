@@ -132,10 +132,7 @@ class OpenJournal:
         return new or dead
 
     def spool(self, lock: Lock, memory_short: bool, give_up: Callable[[int], bool] = lambda end: False) -> None:
-        """Spool once an interval; everything if ``memory_short`` or the writer is dead, whose memory is then freed.
-
-        For ``give_up`` see Spooling.write.
-        """
+        """See Spooling.write; everything if ``memory_short`` or the writer is dead, whose memory is then freed."""
         self.follow(lock)
         spool = self.spooling.spool
         with lock:
@@ -169,10 +166,7 @@ class OpenJournal:
 
 
 def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
-    """The journal of another process's writer; None while that is being made.
-
-    Where memory was lost it is made again, with the cursor on disk.
-    """
+    """The journal of another process's writer, made again where memory was lost; None while that is being made."""
     directory = None if paths.memory is None else paths.memory / name
     alive_lock: FileLock | None = None
     inode: int | None = None

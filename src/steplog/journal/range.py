@@ -16,7 +16,7 @@ A slot's payload offset means nothing here; its length does. ``encode`` deflates
 "deflate"). ``decode`` takes hostile input, and bounds every length before it allocates.
 
 Limits: 1 MiB of slots and payloads (``RANGE_BYTES_MAX``), which a single record's payload may take alone; names of 1 to
-256 bytes of UTF-8; ``BODY_BYTES_MAX`` in all.
+256 bytes of UTF-8; ``_BODY_BYTES_MAX`` in all.
 """
 
 from __future__ import annotations
@@ -31,21 +31,12 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal import slot
 
-__all__ = [
-    "BODY_BYTES_MAX",
-    "NAME_BYTES_MAX",
-    "RANGE_BYTES_MAX",
-    "VERSION",
-    "Range",
-    "VersionError",
-    "decode",
-    "encode",
-]
+__all__ = ["NAME_BYTES_MAX", "RANGE_BYTES_MAX", "VERSION", "Range", "VersionError", "decode", "encode"]
 
 VERSION = 1
 RANGE_BYTES_MAX = 1024 * 1024
 NAME_BYTES_MAX = 256
-BODY_BYTES_MAX = 2 * 1024 * 1024 - 4096  # inflated, names and all; with it a frame stays below 2 MiB
+_BODY_BYTES_MAX = 2 * 1024 * 1024 - 4096  # inflated, names and all; with it a frame stays below 2 MiB
 _DEFLATE_LEVEL = 1
 _POSITION_MAX = 2**63 - 1
 _WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -113,18 +104,17 @@ class Range:
         return {number: name for number, name in self.names.items() if number in used}
 
 
-class _Body(msgspec.Struct):
+class _Version(msgspec.Struct):
     v: int
+
+
+class _Body(_Version):
     writer: str
     first: int
     end: int
     names: dict[int, str]
     slots: bytes
     payloads: bytes
-
-
-class _Version(msgspec.Struct):
-    v: int
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -167,7 +157,7 @@ def decode(deflated: bytes) -> Range:
 def _inflate(deflated: bytes) -> bytes:
     stream = zlib.decompressobj()
     try:
-        body = stream.decompress(deflated, BODY_BYTES_MAX)
+        body = stream.decompress(deflated, _BODY_BYTES_MAX)
     except zlib.error as error:
         raise FormatError(f"not deflated: {error}") from None
     if not stream.eof or stream.unused_data:

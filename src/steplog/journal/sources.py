@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,7 +106,12 @@ class DirectorySource:
 
     def _add(self, path: str) -> None:
         try:
-            memory = self._map(path)
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                size = os.fstat(descriptor).st_size
+                memory = map_file(descriptor, size) if size else None  # None: still being made
+            finally:
+                os.close(descriptor)
             header = None if memory is None else read_header(memory)
         except FileNotFoundError:
             return
@@ -119,15 +123,6 @@ class DirectorySource:
             return
         if memory is not None and header is not None:
             self._views[path] = SegmentView(memory, header)
-
-    @staticmethod
-    def _map(path: str) -> mmap.mmap | None:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            size = os.fstat(descriptor).st_size
-            return map_file(descriptor, size) if size else None  # None: still being made
-        finally:
-            os.close(descriptor)
 
 
 def _extents(views: list[SegmentView]) -> list[SegmentExtent]:

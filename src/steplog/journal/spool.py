@@ -24,7 +24,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -225,10 +225,9 @@ class Spool:
         return self._files.read(path, offset, size)
 
     def _names(self, *suffixes: str) -> list[str]:
-        try:
+        with suppress(FileNotFoundError, NotADirectoryError):
             return [name for name in self._files.names(self.directory) if name.endswith(suffixes)]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        return []
 
     def _scan(self, path: Path) -> None:
         try:

@@ -42,9 +42,7 @@ _S = TypeVar("_S", bound=Spool)
 class Spooling:
     """Writes one journal to its spool."""
 
-    def __init__(
-        self, journal: Journal, spool: Spool, room: Callable[[], int], excess: Callable[[], int] = lambda: 0
-    ) -> None:
+    def __init__(self, journal: Journal, spool: Spool, room: Callable[[], int], excess: Callable[[], int]) -> None:
         self.journal = journal
         self.spool = spool
         self.trouble: str | None = None  # why the disk does not take it
