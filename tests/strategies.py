@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from steplog.journal import slot
+from steplog.journal import frame, slot
 from steplog.journal.range import Range
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -82,3 +83,11 @@ RANGES = st.builds(
     entries=ENTRIES,
     number=st.integers(0, 2**32 - 100),
 )
+
+
+def whole_frames(data: bytes) -> list[tuple[int, int]]:
+    """Start and end of the whole frames that ``data`` begins with."""
+    found = [0]
+    while (end := frame._end(data, found[-1])) is not None:
+        found.append(end)
+    return list(pairwise(found))

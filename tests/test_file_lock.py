@@ -212,7 +212,7 @@ def test_a_program_that_is_started_inherits_no_lock(path):
 
 
 def test_the_lock_on_nothing_can_be_released():
-    lock = FileLock.of_nothing()
+    lock = FileLock(None)
     lock.release()
     lock.release()
 

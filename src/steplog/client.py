@@ -16,7 +16,6 @@ import os
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from steplog.address import canonical_url, with_port
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Account", "TellurioClient", "client_for", "find_local", "get_default_client", "is_configured", "login"]
 
+_Headers = Mapping[str, str] | None
 _log = logging.getLogger("steplog")
 _VERIFY_PATH = f"{API}/verify-api-key/"
 _DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # a list of metrics is long
@@ -164,13 +164,7 @@ class TellurioClient:
         return self.send("DELETE", endpoint, timeout_s=timeout_s).to_requests()
 
     def send(
-        self,
-        method: str,
-        endpoint: str,
-        json: Any = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
+        self, method: str, endpoint: str, json: Any = None, *, headers: _Headers = None, timeout_s: float | None = None
     ) -> Response:
         """Internal: the same without ``requests``."""
         kind, body = ({}, b"") if json is None else ({"Content-Type": "application/json"}, _encoded(json))
@@ -184,9 +178,7 @@ class TellurioClient:
     def __enter__(self) -> TellurioClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

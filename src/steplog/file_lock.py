@@ -19,17 +19,12 @@ _open: WeakSet[FileLock] = WeakSet()
 
 
 class FileLock:
-    """A lock file that is open here; ``take`` returns it locked."""
+    """An open lock file; ``take`` returns it locked. Without a descriptor: a lock that no other process can see."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
         self._pid = os.getpid()
         _open.add(self)
-
-    @classmethod
-    def of_nothing(cls) -> FileLock:
-        """A lock on what no other process can see."""
-        return cls(None)
 
     @classmethod
     def open(cls, path: Path) -> FileLock:
@@ -39,17 +34,15 @@ class FileLock:
     @classmethod
     def take(cls, path: Path) -> FileLock | None:
         """The lock at ``path``, made if missing; None if it is held. Raises OSError."""
-        lock = cls.open(path)
+        lock, taken = cls.open(path), False
         try:
-            if lock.acquire() and lock.is_at(path):
-                return lock
+            taken = lock.acquire() and lock.is_at(path)
         except FileNotFoundError:  # removed since it was opened
             pass
-        except BaseException:
-            lock.release()
-            raise
-        lock.release()
-        return None
+        finally:
+            if not taken:
+                lock.release()
+        return lock if taken else None
 
     @classmethod
     def is_free(cls, path: Path) -> bool:
@@ -61,10 +54,9 @@ class FileLock:
 
     def acquire(self) -> bool:
         """Take the lock without waiting; whether it is ours. Raises OSError."""
-        if self._descriptor is None:
-            return True
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._descriptor is not None:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

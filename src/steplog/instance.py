@@ -5,8 +5,7 @@ A running ``steplog serve`` keeps one small file, 0600, in a directory of mode 0
     server.json    {"instance", "base_url", "secret", "api_key", "username", "page_token"}
 
 instance
-    The id of the server's database. It stays when the server moves to another port, so that what waits
-    for a server still finds it.
+    The id of the server's database. It stays when the server moves to another port, so that what waits still finds it.
 secret
     Random, new at every start. Whoever answers at ``base_url`` proves with it that it is the server that
     wrote the file (``proof``) before a client sends it the key: ports are taken over, files stay behind.
@@ -14,7 +13,6 @@ page_token
     What the server's page reads with, and no more than reads; it stays with the database. An address made by
     ``page_url`` carries it in its fragment, which a browser never sends. Empty in the file of an older server.
 
-The directory is the caller's, else ``$STEPLOG_DIR``, else the user's state directory of the platform.
 Reading trusts nothing: a link, a file of someone else or one that others may read is as good as none.
 """
 
@@ -31,15 +29,7 @@ import msgspec
 from steplog.default_paths import state_directory
 from steplog.private_files import make_private, write_private
 
-__all__ = [
-    "Instance",
-    "page_url",
-    "proof",
-    "read",
-    "remove",
-    "state_path",
-    "write",
-]
+__all__ = ["Instance", "page_url", "proof", "read", "remove", "state_path", "write"]
 
 _FILE_NAME = "server.json"
 _FILE_BYTES_MAX = 64 * 1024
@@ -69,10 +59,7 @@ def state_path(directory: Path | None = None) -> Path:
 
 
 def write(path: Path, instance: Instance) -> None:
-    """Replace the state file, whole or not at all.
-
-    Raises ConfigurationError where its directory is a link, someone else's, or open to others.
-    """
+    """Replace the state file as a whole. Raises ConfigurationError where its directory is not ours alone."""
     make_private(path.parent)
     write_private(path, msgspec.json.encode(instance), sync=True)
 
@@ -111,10 +98,6 @@ def proof(secret: str, nonce: str) -> str:
 
 
 def page_url(instance: Instance, web_path: str) -> str:
-    """The address of a page of that server, with what a browser needs to read there.
-
-    ``web_path`` begins with a slash: that of a run (``delivery.wire.web_path``), of a project, or ``/`` for all of
-    them. Without a token the page opens and asks for one.
-    """
+    """The page at ``web_path``, which begins with a slash, with the token that a browser reads with, if any."""
     fragment = f"#token={instance.page_token}" if instance.page_token else ""
     return f"{instance.base_url}{web_path}{fragment}"

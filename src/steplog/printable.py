@@ -15,6 +15,4 @@ def printable(text: str, limit: int | None = None, replacement: str = " ") -> st
         text = text[: limit - 1] + "…"
     if text.isprintable():
         return text
-    return "".join(
-        character if character.isprintable() else " " if character.isspace() else replacement for character in text
-    )
+    return "".join(c if c.isprintable() else " " if c.isspace() else replacement for c in text)

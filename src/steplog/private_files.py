@@ -15,10 +15,7 @@ __all__ = ["make_private", "remove_tree", "write_private"]
 
 
 def make_private(path: Path) -> None:
-    """Make a directory of mode 0700 and its parents, or check it.
-
-    Raises ConfigurationError where it is a link, another user's or writable by others; OSError.
-    """
+    """Make a directory of mode 0700, or check it. Raises ConfigurationError unless it is this user's alone; OSError."""
     for parent in reversed(path.parents):
         if not parent.exists():
             parent.mkdir(mode=0o700, exist_ok=True)  # under an open umask others could put another `path` there
@@ -39,8 +36,7 @@ def make_private(path: Path) -> None:
 def write_private(path: Path, data: bytes, sync: bool = False) -> None:
     """Replace the file as a whole by one of mode 0600, durable if ``sync``. Raises OSError."""
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(scratch, flags, 0o600)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o600)

@@ -28,6 +28,7 @@ from steplog.secret import Quiet, Secret
 
 __all__ = ["Settings", "documented", "resolve", "sources"]
 
+_Parse = Callable[[object, Path], Any]  # of a value, and the directory that a path in it starts from
 _log = logging.getLogger("steplog")
 _FILE_BYTES_MAX = 1024 * 1024
 _KEY_HINT = "set STEPLOG_API_KEY, or type: steplog login"
@@ -58,11 +59,11 @@ def _path(value: object, directory: Path) -> Path:
     return Path(os.path.abspath(directory / os.path.expanduser(value)))
 
 
-def _one_of(*words: str) -> Callable[[object, Path], str]:
+def _one_of(*words: str) -> _Parse:
     return lambda value, _: value if isinstance(value, str) and value in words else _refuse(" or ".join(words), value)
 
 
-def _count(minimum: int) -> Callable[[object, Path], int]:
+def _count(minimum: int) -> _Parse:
     def parse(value: object, _: Path) -> int:
         try:
             number = int(value) if isinstance(value, str) else value
@@ -74,9 +75,7 @@ def _count(minimum: int) -> Callable[[object, Path], int]:
     return parse
 
 
-def _amount(
-    minimum: float, below: float = math.inf, of: str = "a number of seconds"
-) -> Callable[[object, Path], float]:
+def _amount(minimum: float, below: float = math.inf, of: str = "a number of seconds") -> _Parse:
     def parse(value: object, _: Path) -> float:
         try:
             number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
@@ -89,15 +88,12 @@ def _amount(
 
 def _key(value: object, _: Path) -> Secret:
     # Its characters are checked where it is sent, so that no traceback shows them.
-    if isinstance(value, Secret):
-        return value
-    if not isinstance(value, str):
+    if not isinstance(value, (str, Secret)):
         raise ValueError("a text is expected")
-    return Secret(value)
+    return Secret(value) if isinstance(value, str) else value
 
 
-def _setting(parse: Callable[[object, Path], Any], doc: str, default: Any, *variables: str, shown: str = "") -> Any:
-    """A field of ``Settings``."""
+def _setting(parse: _Parse, doc: str, default: Any, *variables: str, shown: str = "") -> Any:
     metadata = {"parse": parse, "doc": doc, "variables": variables, "shown": shown}
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
@@ -135,10 +131,7 @@ class Settings:
     exchange_timeout_s: float = _setting(_amount(0.001), "One request and its whole answer.", 30.0)
     connect_timeout_s: float = _setting(_amount(0.001), "Resolving and connecting, within the exchange.", 10.0)
     batch_age_s: float = _setting(
-        _amount(0),
-        "How long a record waits for others.",
-        0.9,
-        shown="0.9, or nine tenths of spool_interval_s if that is less",
+        _amount(0), "How long a record waits for others.", 0.9, shown="0.9, or nine tenths of spool_interval_s if less"
     )
     spool_interval_s: float = _setting(_amount(0.001), "Undelivered for longer: copied to disk.", 1.0)
     signal_flush_s: float = _setting(_amount(0), "How long a flush after a signal takes.", 5.0)
@@ -194,18 +187,12 @@ def documented() -> list[tuple[str, str, str, str]]:
     rows = []
     for field in dataclasses.fields(Settings):
         variables = ", ".join((f"STEPLOG_{field.name.upper()}", *field.metadata["variables"]))
-        rows.append(
-            (
-                field.name,
-                variables,
-                field.metadata["shown"] or ("–" if field.default is None else str(field.default)),
-                field.metadata["doc"],
-            )
-        )
+        default = field.metadata["shown"] or ("–" if field.default is None else str(field.default))
+        rows.append((field.name, variables, default, field.metadata["doc"]))
     return rows
 
 
-def _parsed(name: str, origin: str, parse: Callable[[object, Path], Any], value: object, base: Path) -> Any:
+def _parsed(name: str, origin: str, parse: _Parse, value: object, base: Path) -> Any:
     try:
         return parse(value, base)
     except ValueError as error:

@@ -17,9 +17,9 @@ import pytest
 
 from end_to_end.programs import Host, ended, line
 from server.process import ServerProcess
-from steplog.journal import frame
 from steplog.journal.range import decode
 from steplog.testing import HostileServer, Peer, answer
+from strategies import whole_frames
 
 CANARY = "canary-key-0123456789"
 QUICK = {"STEPLOG_FINISH_TIMEOUT_S": "0.5", "STEPLOG_SPOOL_INTERVAL_S": "0.2", "STEPLOG_BATCH_AGE_S": "0.1"}
@@ -104,7 +104,7 @@ class Place:
 
 def _plain(path: Path, data: bytes) -> bytes:
     """Also what a spool's frames hold, which is deflated."""
-    ranges = [decode(data[start + 8 : end - 4]) for start, end in frame.scan(data)] if path.suffix == ".spool" else []
+    ranges = [decode(data[start + 8 : end - 4]) for start, end in whole_frames(data)] if path.suffix == ".spool" else []
     return b"\n".join([data, *(f"{r.names}".encode() + r.slots + r.payloads for r in ranges)])
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from steplog.errors import FormatError
 from steplog.journal import frame, slot
 from steplog.journal import range as ranges
-from strategies import RANGES, Logged, range_of, slot_of
+from strategies import RANGES, Logged, range_of, slot_of, whole_frames
 
 RANGES_OF_A_FILE = [
     range_of("w1", 0, [Logged(slot.KIND_FLOAT, 0.25, 1, 10, "loss"), Logged(slot.KIND_NONE)]),
@@ -26,7 +26,7 @@ FILE = b"".join(FRAMES)
 
 
 def read(data: bytes) -> list[ranges.Range]:
-    return [frame.decode(data[start:end]) for start, end in frame.scan(data)]
+    return [frame.decode(data[start:end]) for start, end in whole_frames(data)]
 
 
 @given(st.binary(max_size=100))
@@ -46,7 +46,7 @@ def test_a_file_that_is_cut_ends_at_its_last_whole_frame():
         ends.append(ends[-1] + len(one))
     for length in range(len(FILE) + 1):
         whole = sum(end <= length for end in ends) - 1
-        assert list(frame.scan(FILE[:length])) == list(pairwise(ends[: whole + 1]))
+        assert whole_frames(FILE[:length]) == list(pairwise(ends[: whole + 1]))
 
 
 def test_a_flipped_bit_ends_the_file_before_its_frame():
@@ -92,7 +92,7 @@ def test_a_single_frame_is_whole_and_alone(wrong):
 
 def test_a_whole_frame_around_what_is_no_range_is_a_format_error():
     framed = frame.encode(b"not deflated")
-    assert list(frame.scan(framed)) == [(0, len(framed))]
+    assert whole_frames(framed) == [(0, len(framed))]
     with pytest.raises(FormatError):
         frame.decode(framed)
 
@@ -100,11 +100,11 @@ def test_a_whole_frame_around_what_is_no_range_is_a_format_error():
 @pytest.mark.parametrize(("more", "frames"), [(0, 1), (1, 0)])
 def test_a_frame_longer_than_the_limit_is_not_read(more, frames):
     body = bytes(frame.FRAME_BYTES_MAX - 12 + more)
-    assert len(list(frame.scan(frame.encode(body)))) == frames
+    assert len(whole_frames(frame.encode(body))) == frames
 
 
 def test_the_largest_body_fits_into_a_frame_even_if_nothing_in_it_can_be_deflated():
-    noise = random.Random(5).randbytes(ranges.BODY_BYTES_MAX - 200)
+    noise = random.Random(5).randbytes(ranges._BODY_BYTES_MAX - 200)
     largest = ranges.Range("w", 0, 1, {0: "n"}, slot_of(Logged(slot.KIND_JSON, noise), 0), noise)
     framed = frame.encode(ranges.encode(largest))
     assert len(framed) <= frame.FRAME_BYTES_MAX

@@ -244,7 +244,7 @@ def test_a_bomb_gets_no_more_memory_than_the_largest_body():
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 3 * ranges.BODY_BYTES_MAX
+    assert peak < 3 * ranges._BODY_BYTES_MAX
 
 
 def test_more_than_a_mebibyte_is_refused_unless_it_is_a_single_record():
@@ -262,8 +262,8 @@ def test_the_largest_body_is_the_last_that_is_taken(more, fits):
             body_of(ranges.Range("w", 0, 1, {0: "n"}, slot_of(Logged(slot.KIND_JSON, text), 0), text))
         )
 
-    size = ranges.BODY_BYTES_MAX - len(packed(100_000)) + 100_000 + more
-    assert len(packed(size)) == ranges.BODY_BYTES_MAX + more
+    size = ranges._BODY_BYTES_MAX - len(packed(100_000)) + 100_000 + more
+    assert len(packed(size)) == ranges._BODY_BYTES_MAX + more
     if fits:
         assert len(ranges.decode(zlib.compress(packed(size))).payloads) == size
     else:

@@ -21,6 +21,7 @@ from steplog.journal import frame
 from steplog.journal.directories import JournalRoots
 from steplog.journal.spool import Spool
 from steplog.testing.failing_files import FailingFiles
+from strategies import whole_frames
 
 FRAMES = 4
 CALLS = 6  # a frame
@@ -54,7 +55,7 @@ def of_frames(machine: Machine, *frames: int) -> Found:
 
 
 def spans(data: bytes) -> list[tuple[int, int]]:
-    return list(frame.scan(data))
+    return whole_frames(data)
 
 
 def test_what_was_spooled_is_found_by_a_later_process(machine: Machine):

@@ -19,10 +19,10 @@ from steplog.journal.segment import HEADER_BYTES, Header, Memory
 
 try:
     from steplog.journal import _append
+
+    _built = True
 except ImportError:
     _built = False
-else:
-    _built = True
 
 __all__ = ["CompiledSegment", "append_type", "prefer"]
 

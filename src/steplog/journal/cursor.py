@@ -27,26 +27,15 @@ from dataclasses import dataclass, replace
 
 from steplog.journal.segment import Memory
 
-__all__ = [
-    "COPY_BYTES",
-    "CURSOR_BYTES",
-    "WINDOW",
-    "Cursor",
-    "decode",
-    "dropped",
-    "encode",
-    "load",
-    "store",
-    "store_dropped",
-]
+__all__ = ["CURSOR_BYTES", "WINDOW", "Cursor", "dropped", "encode", "load", "newest", "store", "store_dropped"]
 
 WINDOW = 4096
 _MAGIC = b"SLM1"
 _HEAD = struct.Struct("<4sI")
 _FIELDS = struct.Struct(f"<QQQQQQQQ{WINDOW // 8}s{WINDOW // 8}s")
 _SEQUENCE = struct.Struct("<Q")
-COPY_BYTES = _HEAD.size + _SEQUENCE.size + _FIELDS.size
-_DROPPED = slice(2 * COPY_BYTES, 2 * COPY_BYTES + 8)
+_COPY_BYTES = _HEAD.size + _SEQUENCE.size + _FIELDS.size
+_DROPPED = slice(2 * _COPY_BYTES, 2 * _COPY_BYTES + 8)
 CURSOR_BYTES = _DROPPED.stop
 _REACH_SHIFT = 48  # so that begin is below 2**47
 
@@ -77,9 +66,8 @@ class Cursor:
         """These positions are about to be sent; if sent before, they count as ambiguous, once."""
         bits = sum(1 << (position - self.delivered) for position in positions) & ~self.done
         again = (self.sent | (1 << self.reach) - 1) & bits & ~self.settled
-        return replace(
-            self, sent=self.sent | bits, settled=self.settled | again, ambiguous=self.ambiguous + again.bit_count()
-        )
+        ambiguous = self.ambiguous + again.bit_count()
+        return replace(self, sent=self.sent | bits, settled=self.settled | again, ambiguous=ambiguous)
 
     def not_stored(self, position: int) -> Cursor:
         """An answer says that the request with this position changed nothing."""
@@ -103,16 +91,22 @@ class Cursor:
 
 def load(memory: Memory) -> Cursor:
     """The newer whole copy, or a fresh cursor."""
-    found = [copy for copy in map(decode, _both(memory)) if copy is not None]
-    return max(found, key=lambda copy: copy[0])[1] if found else Cursor()
+    found = newest(bytes(memory[: 2 * _COPY_BYTES]))
+    return Cursor() if found is None else found[1]
+
+
+def newest(data: bytes) -> tuple[int, Cursor] | None:
+    """Sequence number and cursor of the newest whole copy in ``data``."""
+    copies = (_decode(data[place : place + _COPY_BYTES]) for place in range(0, len(data), _COPY_BYTES))
+    return max(filter(None, copies), key=lambda copy: copy[0], default=None)
 
 
 def store(memory: Memory, cursor: Cursor) -> None:
     """Overwrite the older copy."""
-    first = _sequence(bytes(memory[:COPY_BYTES])) or 0
-    second = _sequence(bytes(memory[COPY_BYTES : 2 * COPY_BYTES])) or 0
-    begin = 0 if first <= second else COPY_BYTES
-    memory[begin : begin + COPY_BYTES] = encode(cursor, max(first, second) + 1)
+    first = _sequence(bytes(memory[:_COPY_BYTES])) or 0
+    second = _sequence(bytes(memory[_COPY_BYTES : 2 * _COPY_BYTES])) or 0
+    begin = 0 if first <= second else _COPY_BYTES
+    memory[begin : begin + _COPY_BYTES] = encode(cursor, max(first, second) + 1)
 
 
 def dropped(memory: Memory) -> int:
@@ -134,8 +128,7 @@ def encode(cursor: Cursor, sequence: int) -> bytes:
     return _HEAD.pack(_MAGIC, zlib.crc32(data)) + data
 
 
-def decode(data: bytes) -> tuple[int, Cursor] | None:
-    """Sequence number and cursor of a copy; None if it is not whole."""
+def _decode(data: bytes) -> tuple[int, Cursor] | None:
     sequence = _sequence(data)
     if sequence is None:
         return None
@@ -148,14 +141,9 @@ def decode(data: bytes) -> tuple[int, Cursor] | None:
 
 
 def _sequence(data: bytes) -> int | None:
-    if len(data) < COPY_BYTES:
+    if len(data) < _COPY_BYTES:
         return None
     magic, check = _HEAD.unpack_from(data)
     if magic != _MAGIC or zlib.crc32(data[_HEAD.size :]) != check:
         return None
-    (sequence,) = _SEQUENCE.unpack_from(data, _HEAD.size)
-    return int(sequence)
-
-
-def _both(memory: Memory) -> list[bytes]:
-    return [bytes(memory[place : place + COPY_BYTES]) for place in (0, COPY_BYTES)]
+    return int(_SEQUENCE.unpack_from(data, _HEAD.size)[0])

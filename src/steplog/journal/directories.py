@@ -34,7 +34,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import time_ns
-from typing import TypeVar
 
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
@@ -42,19 +41,8 @@ from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.mapping import map_file
 from steplog.private_files import make_private, remove_tree, write_private
 
-__all__ = [
-    "JournalRoots",
-    "RunPaths",
-    "Unchanged",
-    "derived_local_id",
-    "host_id",
-    "make_memory_directory",
-    "make_spool_directory",
-    "map_cursor",
-    "new_id",
-]
+__all__ = ["JournalRoots", "RunPaths", "Unchanged", "derived_local_id", "host_id", "map_cursor", "new_id", "new_writer"]
 
-_T = TypeVar("_T")
 _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
 _SETTLED_NS = 2_000_000_000
@@ -105,16 +93,13 @@ class RunPaths:
 
     def writers(self, names: Callable[[Path], Iterable[str]] = os.listdir) -> list[str]:
         """The writers in memory and on disk; ``names`` lists a directory."""
-        found: set[str] = set()
-        for directory in self.directories():
-            with contextlib.suppress(OSError):
-                found.update(names(directory))
-        return sorted(name for name in found if _WRITER.fullmatch(name))
+        return sorted(filter(_WRITER.fullmatch, _listed(self.directories(), names)))
 
     def manifest(self) -> Path:
         """The directory whose manifest counts: memory's, unless that was lost."""
-        in_memory = self.memory is not None and (not self.on_disk or (self.memory / "manifest").exists())
-        return self.memory if in_memory and self.memory is not None else self.spool
+        if self.memory is not None and (not self.on_disk or (self.memory / "manifest").exists()):
+            return self.memory
+        return self.spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +137,11 @@ class JournalRoots:
             _log.warning("steplog goes without a disk: %s. Records are kept %s until they are sent.", error, where)
         paths = replace(paths, on_disk=False)
         if paths.memory is None:
-            return paths, FileLock.of_nothing()
+            return paths, FileLock(None)
         try:
             return paths, None if paths.has_agent() else FileLock.take(paths.lock)
         except OSError:
-            return replace(paths, memory=None), FileLock.of_nothing()
+            return replace(paths, memory=None), FileLock(None)
 
     def _claim_on_disk(self, paths: RunPaths) -> FileLock | None:
         make_private(self.spool)
@@ -176,11 +161,7 @@ class JournalRoots:
 
     def runs(self, but: Collection[str] = ()) -> Iterator[RunPaths]:
         """This host's runs whose lock is visible here, without those in ``but``."""
-        names: set[str] = set()
-        for root in (self.spool, self.memory):
-            with contextlib.suppress(OSError):
-                names.update([] if root is None else os.listdir(root))
-        for name in sorted(names):
+        for name in sorted(_listed([self.spool] if self.memory is None else [self.spool, self.memory])):
             match = _RUN.fullmatch(name)
             if match and match[2] == self.host and match[1] not in but:
                 paths = self.run(match[1])
@@ -192,13 +173,18 @@ class JournalRoots:
 
     def of_other_hosts(self) -> Iterator[RunPaths]:
         """Other hosts' runs on this disk."""
-        names: list[str] = []
-        with contextlib.suppress(OSError):
-            names = sorted(os.listdir(self.spool))
-        for name in names:
+        for name in sorted(_listed([self.spool])):
             match = _RUN.fullmatch(name)
             if match and match[2] != self.host and (self.spool / name).is_dir():
                 yield RunPaths(match[1], None, self.spool / name, other_host=match[2])
+
+
+def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = os.listdir) -> set[str]:
+    found: set[str] = set()
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            found.update(names(directory))
+    return found
 
 
 class Unchanged:
@@ -218,49 +204,37 @@ class Unchanged:
 
     def __call__(self) -> bool:
         """Look."""
+        before, self._seen = self._seen, []
         try:
             found = [os.stat(path, follow_symlinks=False) for path in self._paths]
         except OSError:
-            self._seen = []
             return False
-        before = self._seen
         self._seen = [(one.st_ino, one.st_mtime_ns) for one in found]
         settled = self._clock() - _SETTLED_NS
         return self._seen == before and all(one.st_mtime_ns < settled for one in found)
 
 
-def make_memory_directory(directory: Path) -> tuple[FileLock | None, mmap.mmap] | None:
-    """A writer's directory in memory: its lock, taken, and its cursor; None on failure."""
-    return _make_writer_directory(directory, map_cursor)
-
-
-def make_spool_directory(directory: Path) -> FileLock | None:
-    """A writer's directory on disk: its lock, taken; None on failure."""
-    made = _make_writer_directory(directory, lambda making: None)
-    return None if made is None else made[0]
-
-
-def _make_writer_directory(directory: Path, furnish: Callable[[Path], _T]) -> tuple[FileLock | None, _T] | None:
+def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | None, mmap.mmap] | None:
+    """Make a writer's directory: its lock, taken, and its cursor, which has no file ``on_disk``; None on failure."""
     # Renamed into place with its lock taken: else an agent could take the writer for dead.
     making = directory.with_name(f"{directory.name}.new")
     lock = None
     try:
         make_private(making)
         lock = FileLock.take(making / "alive")
-        furnished = furnish(making)
+        cursor = mmap.mmap(-1, CURSOR_BYTES) if on_disk else map_cursor(making)
         making.rename(directory)
     except (OSError, ConfigurationError):
         if lock is not None:
             lock.release()
         remove_tree(making)
         return None
-    return lock, furnished
+    return lock, cursor
 
 
 def map_cursor(directory: Path) -> mmap.mmap:
     """The file ``marks`` of a writer in memory, made if missing. Raises OSError."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(directory / "marks", flags, 0o600)
+    descriptor = os.open(directory / "marks", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
         return map_file(descriptor, CURSOR_BYTES)
@@ -281,10 +255,7 @@ def derived_local_id(base_url: str, namespace: str, project: str, run: str) -> s
 def host_id() -> str:
     """This host, 16 hexadecimal digits."""
     for name in _HOST_FILES:
-        try:
-            text = Path(name).read_text().strip()
-        except OSError:
-            continue
-        if text:
-            return hashlib.sha256(f"steplog {text}".encode()).hexdigest()[:16]
+        with contextlib.suppress(OSError):
+            if text := Path(name).read_text().strip():
+                return hashlib.sha256(f"steplog {text}".encode()).hexdigest()[:16]
     return "0" * 16

@@ -26,7 +26,6 @@ class SegmentExtent:
     base: int
     limit: int  # one after the last position that may come
     is_open: bool
-    alone: ClassVar[bool] = False  # whether it is to be read by itself
 
     def readable(self, start: int, alive: bool) -> int:
         """The position up to which it can be read; a dead writer's holes do not count."""
@@ -47,21 +46,16 @@ class SegmentExtent:
         """The slots ``[start, stop)``, with names and payloads."""
         return self.view.read(start - self.base, stop - self.base)
 
-    def whole(self, start: int, stop: int) -> Range | None:
-        """The stored range, if it is exactly ``[start, stop)``."""
-        return None
-
 
 @dataclass(frozen=True, slots=True)
 class FrameExtent:
-    """One frame of a spool file, which has no holes."""
+    """One frame of a spool file, which has no holes, and is read by itself."""
 
     base: int
     limit: int
     empty: int  # bit set of the positions without a record: counting needs no disk
     load: Callable[[], Range]  # raises OSError where it cannot be read for now
     ready: Callable[[], bool]
-    alone: ClassVar[bool] = True
     is_open: ClassVar[bool] = False
 
     def readable(self, start: int, alive: bool) -> int:
@@ -84,10 +78,6 @@ class FrameExtent:
             part = part.part(start, stop)
         payloads = [part.payloads[begin:end] for _, begin, end in part.payload_spans()]
         return Records(part.slots, part.names, payloads, 0)
-
-    def whole(self, start: int, stop: int) -> Range | None:
-        """See SegmentExtent."""
-        return self.load() if (start, stop) == (self.base, self.limit) else None
 
 
 Extent = SegmentExtent | FrameExtent

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from steplog.errors import FormatError
 from steplog.journal import range as ranges
 
-__all__ = ["FRAME_BYTES_MAX", "FileScan", "decode", "encode", "find", "is_torn", "scan", "scan_file"]
+__all__ = ["FRAME_BYTES_MAX", "FileScan", "decode", "encode", "scan_file"]
 
 _MAGIC = b"SLF1"
 _HEAD = struct.Struct("<4sI")
@@ -35,15 +34,7 @@ def encode(body: bytes) -> bytes:
     return framed + _CHECK.pack(zlib.crc32(framed))
 
 
-def scan(data: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
-    """``(start, end)`` of consecutive whole frames from ``start`` on."""
-    while (end := _end(data, start)) is not None:
-        yield start, end
-        start = end
-
-
-def find(data: bytes, start: int) -> int | None:
-    """Start of the next whole frame, at or after ``start``."""
+def _find(data: bytes, start: int) -> int | None:
     while (start := data.find(_MAGIC, start)) >= 0:
         if _end(data, start) is not None:
             return start
@@ -51,15 +42,14 @@ def find(data: bytes, start: int) -> int | None:
     return None
 
 
-def is_torn(data: bytes, start: int) -> bool:
+def _is_torn(data: bytes, start: int) -> bool:
     """Whether the rest is the beginning of a frame, as after a kill."""
     rest = data[start:]
     if not rest.strip(b"\0") or _MAGIC.startswith(rest):
         return True
-    if not rest.startswith(_MAGIC) or len(rest) < _HEAD.size:
-        return rest.startswith(_MAGIC)
-    length: int = _HEAD.unpack_from(rest)[1]
-    return _HEAD.size + length + _CHECK.size > len(rest)
+    if not rest.startswith(_MAGIC):
+        return False
+    return len(rest) < _HEAD.size or _HEAD.size + _HEAD.unpack_from(rest)[1] + _CHECK.size > len(rest)
 
 
 def decode(frame: bytes) -> ranges.Range:
@@ -95,35 +85,26 @@ def scan_file(data: bytes, writer: str) -> FileScan:
     Other bytes, another writer's frame and a newer version are damage; a torn end only if it was durable.
     """
     frames: list[tuple[int, int, int, int, int]] = []
-    damage: str | None = None
-    place, torn = 0, False
-    while place < len(data):
-        for start, end in scan(data, place):
-            place = end
+    damages: list[str] = []
+    torn = False
+    place: int | None = 0
+    while place is not None and place < len(data):
+        end = _end(data, place)
+        if end is None:
+            end = _find(data, place + 1)
+            torn = end is None and _is_torn(data, place)
+            if not torn:
+                damages.append(f"no frame at byte {place}")
+        else:
             try:
-                records = _of(writer, data[start:end])
-                frames.append((start, end - start, records.first, records.end, records.empty))
+                records = decode(data[place:end])
+                if records.writer == writer:
+                    frames.append((place, end - place, records.first, records.end, records.empty))
+                else:
+                    damages.append(f"a frame of another writer, {records.writer}")
+            except ranges.VersionError as error:
+                damages.append(str(error))
             except FormatError as error:
-                damage = damage or str(error)
-        if place == len(data):
-            break
-        following = find(data, place + 1)
-        if following is None:
-            torn = is_torn(data, place)
-            damage = damage or (None if torn else f"no frame at byte {place}")
-            break
-        damage = damage or f"no frame at byte {place}"
-        place = following
-    return FileScan(frames, damage, torn)
-
-
-def _of(writer: str, whole: bytes) -> ranges.Range:
-    try:
-        records = decode(whole)
-    except ranges.VersionError:
-        raise
-    except FormatError as error:
-        raise FormatError(f"a frame that holds no range: {error}") from None
-    if records.writer != writer:
-        raise FormatError(f"a frame of another writer, {records.writer}")
-    return records
+                damages.append(f"a frame that holds no range: {error}")
+        place = end
+    return FileScan(frames, damages[0] if damages else None, torn)

@@ -20,10 +20,11 @@ from itertools import accumulate
 
 from steplog.journal import cursor as cursors
 from steplog.journal import slot
-from steplog.journal.extents import Extent
+from steplog.journal.extents import Extent, FrameExtent
 from steplog.journal.range import RANGE_BYTES_MAX, Range
 from steplog.journal.segment import Memory
-from steplog.journal.sources import Extents, Source
+from steplog.journal.sources import Source
+from steplog.journal.spool import Spool
 
 __all__ = ["Journal"]
 
@@ -32,7 +33,7 @@ class Journal:
     """The records of ``writer``; ``alive``: its process can still append."""
 
     def __init__(
-        self, writer: str, memory: Source, cursor_memory: Memory, alive: Callable[[], bool], disk: Extents | None = None
+        self, writer: str, memory: Source, cursor_memory: Memory, alive: Callable[[], bool], disk: Spool | None = None
     ) -> None:
         self.writer = writer
         self.memory = memory
@@ -102,21 +103,16 @@ class Journal:
         self.set_cursor(replace(cursor, durable=end, abandoned=max(0, cursor.abandoned - again)))
 
     def give_up(self, end: int, aside: Collection[int]) -> None:
-        """Give up what lies below ``end``, which is readable; count what was not delivered.
-
-        Positions ``aside`` are counted already. Raises OSError.
-        """
-        cursor = self.cursor
-        first = self.begin
+        """Give up what lies below ``end``, which is readable; count the rest but ``aside``. Raises OSError."""
+        cursor, first = self.cursor, self.begin
         records, holes = self.census(first, end), self.missing(first, end)
         for position in range(cursor.delivered, cursor.delivered + cursor.done.bit_length()):
             if first <= position < end and (cursor.done >> (position - cursor.delivered) & 1) and position not in aside:
                 records -= self.census(position, position + 1)
                 holes -= self.missing(position, position + 1)
         records -= sum(first <= position < end for position in aside)
-        self.set_cursor(
-            replace(cursor, begin=end, oldest=cursor.oldest + records, abandoned=cursor.abandoned + max(0, holes))
-        )
+        oldest, abandoned = cursor.oldest + records, cursor.abandoned + max(0, holes)
+        self.set_cursor(replace(cursor, begin=end, oldest=oldest, abandoned=abandoned))
         self.evict(end)
 
     @property
@@ -138,7 +134,7 @@ class Journal:
             if alive and extent.base > position:
                 break  # a segment in between, which the directory's listing did not show yet
             # Frames are read one at a time: a later one is not looked at yet.
-            later = extent.alone and position > first
+            later = isinstance(extent, FrameExtent) and position > first
             end = extent.limit if later else extent.readable(max(position, extent.base), alive)
             position = max(position, end)
             if position - first >= most or (extent.is_open and alive) or (end < extent.limit and not extent.is_open):
@@ -172,21 +168,15 @@ class Journal:
         """``census`` and ``missing`` in one pass, where nothing is on disk."""
         if self._on_disk()[1] or self.cursor.durable > first:
             return self.census(first, end) + self.missing(first, end)
-        claimed, position = 0, max(first, self.cursor.begin)
+        claimed = max(0, end - max(first, self.cursor.begin))
         for extent, start, stop in self._spans(first, end):
-            claimed += start - position + sum(extent.census(start, stop))
-            position = stop
-        return claimed + max(0, end - position)
+            claimed += sum(extent.census(start, stop)) - (stop - start)
+        return claimed
 
     def holes(self, first: int, end: int) -> int:
         """Holes in ``[first, end)``, as far as memory has them."""
-        holes, position = 0, max(first, self.cursor.begin)
-        for extent in self.memory.extents():
-            start, stop = max(position, extent.base), min(end, extent.limit)
-            if start < stop:
-                holes += extent.census(start, stop)[1]
-                position = stop
-        return holes
+        spans = self._spans(first, end, self.memory.extents())
+        return sum(extent.census(start, stop)[1] for extent, start, stop in spans)
 
     def gaps(self, first: int, end: int) -> list[tuple[int, int]]:
         """Stretches of ``[first, end)`` in no extent."""
@@ -206,12 +196,12 @@ class Journal:
         end = min(end, first + RANGE_BYTES_MAX // slot.SLOT_BYTES)
         alone = False
         for extent, start, stop in self._spans(first, end):
-            if slots and (extent.alone or alone):
+            if slots and (alone or isinstance(extent, FrameExtent)):
                 end = position  # a frame is sent as it is: to join two costs more than a request
                 break
-            if start == first and (whole := extent.whole(start, stop)) is not None:
-                return whole
-            alone = extent.alone
+            alone = isinstance(extent, FrameExtent)
+            if isinstance(extent, FrameExtent) and (start, stop) == (extent.base, extent.limit) and start == first:
+                return extent.load()
             records = extent.read(start, stop)
             slots += [bytes((start - position) * slot.SLOT_BYTES), records.slots]
             payloads += records.payloads
@@ -234,10 +224,10 @@ class Journal:
             self._known = extents, list(accumulate((extent.limit for extent in extents), max))
         return self._known
 
-    def _spans(self, first: int, end: int) -> Iterator[tuple[Extent, int, int]]:
-        """Extents that cover ``[first, end)``, each with its stretch."""
+    def _spans(self, first: int, end: int, of: Iterable[Extent] | None = None) -> Iterator[tuple[Extent, int, int]]:
+        """Extents, all or those given, that cover ``[first, end)``, each with its stretch."""
         position = max(first, self.cursor.begin)
-        for extent in self._extents(position):
+        for extent in self._extents(position) if of is None else of:
             if extent.base >= end:
                 break
             start, stop = max(position, extent.base), min(end, extent.limit)

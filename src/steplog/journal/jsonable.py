@@ -135,19 +135,18 @@ class Copy:
         return self.of(item) if getattr(item, "shape", None) is None else _number(item)
 
     def _list(self, items: Iterable[object]) -> list[Any]:
-        with self._level():
-            self._take(2 * len(items))  # type: ignore[arg-type]  # an item takes two bytes, itself and a comma
+        with self._level(2 * len(items)):  # type: ignore[arg-type]  # an item takes two bytes, itself and a comma
             return [_finite(self.of(item)) for item in items]
 
     def _dict(self, items: Mapping[Any, object]) -> dict[str, Any]:
-        with self._level():
-            self._take(4 * len(items))
+        with self._level(4 * len(items)):
             return {self._key(key): _finite(self.of(item)) for key, item in list(items.items())}
 
     @contextmanager
-    def _level(self) -> Iterator[None]:
+    def _level(self, size: int) -> Iterator[None]:
         if self._depth >= DEPTH_MAX:
             raise ValueError(f"it is deeper than {DEPTH_MAX} levels")
+        self._take(size)
         self._depth += 1
         try:
             yield

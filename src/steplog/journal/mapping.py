@@ -18,10 +18,7 @@ _lost: list[mmap.mmap] = []  # never unmapped: another mapping may be at the add
 
 
 def map_file(descriptor: int, size: int) -> mmap.mmap:
-    """Map the first ``size`` bytes, shared, read and write; the caller closes the descriptor.
-
-    Raises OSError, and ValueError where the file is smaller.
-    """
+    """Map ``size`` bytes, shared, read and write. Raises OSError, and ValueError where the file is smaller."""
     if sys.version_info >= (3, 13):
         return mmap.mmap(descriptor, size, trackfd=False)
     put_in_place = _put_in_place()

@@ -22,21 +22,11 @@ from time import monotonic
 
 from steplog.journal.mapping import map_file
 
-__all__ = [
-    "MEMORY_BYTES_MAX",
-    "SEGMENT_BYTES_MAX",
-    "SEGMENT_BYTES_MIN",
-    "SEGMENT_SUFFIX",
-    "Block",
-    "MemoryPool",
-    "Usage",
-    "default_bytes_max",
-    "used_bytes",
-]
+__all__ = ["SEGMENT_BYTES_MIN", "SEGMENT_SUFFIX", "Block", "MemoryPool", "Usage", "default_bytes_max", "used_bytes"]
 
 SEGMENT_BYTES_MIN = 16 * 1024
-SEGMENT_BYTES_MAX = 512 * 1024
-MEMORY_BYTES_MAX = 64 * 1024 * 1024
+_SEGMENT_BYTES_MAX = 512 * 1024
+_MEMORY_BYTES_MAX = 64 * 1024 * 1024
 SEGMENT_SUFFIX = ".segment"
 _SCAN_INTERVAL_S = 1.0
 _SCAN_SHARE = 200  # at most a 200th of the time goes into scans
@@ -139,7 +129,7 @@ class MemoryPool:
     def segment_bytes(self) -> int:
         """Size of a segment, by what is left."""
         share = max(1, (self.bytes_max - self._used) // 32)
-        return min(SEGMENT_BYTES_MAX, max(SEGMENT_BYTES_MIN, 1 << (share.bit_length() - 1)))
+        return min(_SEGMENT_BYTES_MAX, max(SEGMENT_BYTES_MIN, 1 << (share.bit_length() - 1)))
 
     def first_bytes(self) -> int:
         """Size of a writer's first segment."""
@@ -196,40 +186,34 @@ class MemoryPool:
             return None
         try:
             os.posix_fallocate(descriptor, 0, size)
-            memory = map_file(descriptor, size)
+            return Block(_touched(map_file(descriptor, size)), path)
         except (OSError, ValueError):  # ValueError: it was cut before it was mapped
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
         finally:
             os.close(descriptor)
-        _touch(memory)
-        return Block(memory, path)
 
     @staticmethod
     def _anonymous(size: int) -> Block | None:
-        try:
-            memory = mmap.mmap(-1, size)
-        except OSError:
-            return None
-        _touch(memory)
-        return Block(memory, None)
+        with contextlib.suppress(OSError):
+            return Block(_touched(mmap.mmap(-1, size)), None)
+        return None
 
 
-def _touch(memory: mmap.mmap) -> None:
+def _touched(memory: mmap.mmap) -> mmap.mmap:
     for place in range(0, len(memory), mmap.PAGESIZE):
         memory[place] = 0  # mapped now, not in a log()
+    return memory
 
 
 def default_bytes_max(root: Path | None) -> int:
     """64 MiB, or an eighth of the file system of ``root``, if less."""
-    if root is None:
-        return MEMORY_BYTES_MAX
-    try:
-        system = os.statvfs(root)
-    except OSError:
-        return MEMORY_BYTES_MAX
-    return min(MEMORY_BYTES_MAX, system.f_frsize * system.f_blocks // 8)
+    with contextlib.suppress(OSError):
+        if root is not None:
+            system = os.statvfs(root)
+            return min(_MEMORY_BYTES_MAX, system.f_frsize * system.f_blocks // 8)
+    return _MEMORY_BYTES_MAX
 
 
 def _in_use(root: Path) -> int:
@@ -245,13 +229,10 @@ def used_bytes(root: Path) -> int:
     total = 0
     pending = [os.fspath(root)]
     while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-        except OSError:
-            continue
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total

@@ -22,7 +22,7 @@ from pathlib import Path
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal.append import Segment
-from steplog.journal.directories import Unchanged
+from steplog.journal.directories import Unchanged, new_writer
 from steplog.journal.writer import EndedSegment, Writer
 from steplog.private_files import make_private, write_private
 
@@ -38,13 +38,11 @@ class MemoryWatch:
         self,
         writer: Writer,
         directory: Path,
-        make: Callable[[Path], tuple[FileLock | None, mmap.mmap] | None],
-        moved: Callable[[FileLock | None, mmap.mmap], None],  # is told of what ``make`` made
+        moved: Callable[[FileLock | None, mmap.mmap], None],  # is told of the new lock and cursor
         follow: Callable[[], None],  # frees what the agent does not need
     ) -> None:
         self._writer = writer
         self._directory = directory
-        self._make = make
         self._moved = moved
         self._follow = follow
         self._inode = _inode(directory / "alive")
@@ -73,8 +71,7 @@ class MemoryWatch:
             for file in aside.iterdir():
                 file.unlink()
             aside.rmdir()
-        made = self._make(self._directory)
-        if made is None:
+        if (made := new_writer(self._directory)) is None:
             raise OSError("no shared memory")
         self._inode = _inode(self._directory / "alive")
         self._moved(*made)

@@ -11,17 +11,17 @@ from __future__ import annotations
 import logging
 import mmap
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES, Cursor
-from steplog.journal.directories import RunPaths, make_memory_directory, map_cursor
+from steplog.journal.directories import RunPaths, map_cursor, new_writer
 from steplog.journal.journal import Journal
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
-from steplog.journal.spooling import Disk, Spooling
+from steplog.journal.spooling import Disk, Lock, Spooling
 from steplog.journal.worker_spool import FollowedSpool
 from steplog.private_files import remove_tree
 
@@ -99,7 +99,7 @@ class OpenJournal:
         """Call ``request`` where the spool is to be read; ``fetch`` reads."""
         self.spooling.spool.request_read = request
 
-    def fetch(self, lock: AbstractContextManager[object]) -> bool:
+    def fetch(self, lock: Lock) -> bool:
         """Read what was requested; whether it is in memory now."""
         return self.spooling.spool.fetch(lock)
 
@@ -118,10 +118,10 @@ class OpenJournal:
         if self.alive_lock is not None:
             self.alive_lock.release()
 
-    def follow(self, lock: AbstractContextManager[object]) -> bool:
+    def follow(self, lock: Lock) -> bool:
         """Read what a worker without shared memory spooled; whether anything is new."""
         spool = self.spooling.spool
-        if not isinstance(spool, FollowedSpool) or not self.alive_elsewhere or self.watch is None:
+        if not isinstance(spool, FollowedSpool) or self.watch is None or self.alive_lock is not None:
             return False
         dead = not self.watch.alive()  # before the spool: a dead worker's is complete then
         try:
@@ -131,25 +131,17 @@ class OpenJournal:
         self.alive_lock = self.watch.lock
         return new or dead
 
-    def spool(
-        self,
-        lock: AbstractContextManager[object],
-        memory_short: bool,
-        give_up: Callable[[int], bool] = lambda end: False,
-    ) -> None:
-        """Spool once an interval; everything if ``memory_short`` or the writer is dead, whose memory is then freed.
-
-        For ``give_up`` see Spooling.write.
-        """
+    def spool(self, lock: Lock, memory_short: bool, give_up: Callable[[int], bool] = lambda end: False) -> None:
+        """See Spooling.write; everything if ``memory_short`` or the writer is dead, whose memory is then freed."""
         self.follow(lock)
-        followed = self.spooling.spool if isinstance(self.spooling.spool, FollowedSpool) else None
+        spool = self.spooling.spool
         with lock:
             self._follow_cursor()
             dead = not self.journal.alive
-            if followed is not None and (durable := self.journal.on_disk()) > self.journal.cursor.durable:
+            if isinstance(spool, FollowedSpool) and (durable := self.journal.on_disk()) > self.journal.cursor.durable:
                 self.journal.make_durable(durable)
-        if not dead and followed is not None:
-            followed.publish_cursor(self.journal.cursor)
+        if not dead and isinstance(spool, FollowedSpool):
+            spool.publish_cursor(self.journal.cursor)
         elif not self.removed and self.spooling.write(lock, memory_short or dead, give_up) and dead:
             self._free_memory(lock)
 
@@ -161,7 +153,7 @@ class OpenJournal:
                     self.journal.move_cursor(map_cursor(self.directory))
                 self.cursor_inode = inode
 
-    def _free_memory(self, lock: AbstractContextManager[object]) -> None:
+    def _free_memory(self, lock: Lock) -> None:
         memory = self.journal.memory
         if isinstance(memory, DirectorySource):
             with suppress(OSError):  # then at the next interval
@@ -174,24 +166,19 @@ class OpenJournal:
 
 
 def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
-    """The journal of another process's writer; None while that is being made.
-
-    Where memory was lost it is made again, with the cursor on disk.
-    """
+    """The journal of another process's writer, made again where memory was lost; None while that is being made."""
     directory = None if paths.memory is None else paths.memory / name
     alive_lock: FileLock | None = None
     inode: int | None = None
     over_disk = (directory is None or not directory.is_dir()) and (paths.spool / name / "alive").exists()
-    if over_disk:
-        directory, cursor = None, mmap.mmap(-1, CURSOR_BYTES)
-    elif directory is not None and directory.is_dir():
+    if directory is not None and directory.is_dir():
         try:
             cursor = map_cursor(directory)
             inode = (directory / "marks").stat().st_ino
         except OSError:
             return None
     else:
-        found = None if directory is None else make_memory_directory(directory)
+        found = None if directory is None or over_disk else new_writer(directory)
         directory = None if found is None else directory
         alive_lock, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
     spool = disk.spool(paths.spool / name, name, FollowedSpool if over_disk else Spool)

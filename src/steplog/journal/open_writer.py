@@ -16,7 +16,7 @@ from typing import Any
 from steplog.file_lock import FileLock
 from steplog.journal.append import Append
 from steplog.journal.cursor import CURSOR_BYTES
-from steplog.journal.directories import RunPaths, make_memory_directory, make_spool_directory, new_id
+from steplog.journal.directories import RunPaths, new_id, new_writer
 from steplog.journal.journal import Journal
 from steplog.journal.memory import MemoryPool, Usage
 from steplog.journal.memory_repair import MemoryWatch
@@ -61,12 +61,10 @@ class OpenWriter:
         writer.on_full = self.journal.store_dropped
         self._warned_anonymous = False
         self._holes = HoleWatch(writer)
-        self._memory: MemoryWatch | None = None
-        if directory is not None:
-            self._memory = MemoryWatch(writer, directory, make_memory_directory, self._moved, self.follow)
+        self._memory = None if directory is None else MemoryWatch(writer, directory, self._moved, self.follow)
         self._relay: WorkerSpooling | None = None
         if isinstance(spool, WorkerSpool) and alive_lock is not None:
-            self._relay = WorkerSpooling(self.journal, spool, spooling, disk.interval_s)
+            self._relay = WorkerSpooling(spool, spooling, disk.interval_s)
 
     def deliver_here(self) -> None:
         """This process has become the run's agent."""
@@ -141,14 +139,14 @@ def open_writer(
     pool = MemoryPool(directory, None if directory is None else root, memory_bytes_max, usage)
     if full := directory is not None and pool.is_full():
         _log.warning("steplog goes without shared memory, which other runs have filled. A kill loses the last second.")
-    found = None if directory is None or (full and worker) else make_memory_directory(directory)
+    found = None if directory is None or (full and worker) else new_writer(directory)
     directory = None if found is None else directory
     if full or directory is None:
         pool = MemoryPool(None, None, memory_bytes_max, None if full else usage)
-    alive_lock, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
     over_disk = worker and directory is None
     if over_disk and paths.on_disk:
-        alive_lock = make_spool_directory(paths.spool / name)
+        found = new_writer(paths.spool / name, on_disk=True)
+    alive_lock, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
     writer = Writer(
         pool,
         bytes.fromhex(name),

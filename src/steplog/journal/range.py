@@ -16,7 +16,7 @@ A slot's payload offset means nothing here; its length does. ``encode`` deflates
 "deflate"). ``decode`` takes hostile input, and bounds every length before it allocates.
 
 Limits: 1 MiB of slots and payloads (``RANGE_BYTES_MAX``), which a single record's payload may take alone; names of 1 to
-256 bytes of UTF-8; ``BODY_BYTES_MAX`` in all.
+256 bytes of UTF-8; ``_BODY_BYTES_MAX`` in all.
 """
 
 from __future__ import annotations
@@ -31,25 +31,15 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal import slot
 
-__all__ = [
-    "BODY_BYTES_MAX",
-    "NAME_BYTES_MAX",
-    "RANGE_BYTES_MAX",
-    "VERSION",
-    "Range",
-    "VersionError",
-    "decode",
-    "encode",
-]
+__all__ = ["NAME_BYTES_MAX", "RANGE_BYTES_MAX", "VERSION", "Range", "VersionError", "decode", "encode"]
 
 VERSION = 1
 RANGE_BYTES_MAX = 1024 * 1024
 NAME_BYTES_MAX = 256
-BODY_BYTES_MAX = 2 * 1024 * 1024 - 4096  # inflated, names and all; with it a frame stays below 2 MiB
+_BODY_BYTES_MAX = 2 * 1024 * 1024 - 4096  # inflated, names and all; with it a frame stays below 2 MiB
 _DEFLATE_LEVEL = 1
 _POSITION_MAX = 2**63 - 1
 _WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_KNOWN_KINDS = bytes((slot.KIND_NONE, slot.KIND_FLOAT, slot.KIND_INT, slot.KIND_BOOL, slot.KIND_JSON))
 
 
 class VersionError(FormatError):
@@ -99,34 +89,32 @@ class Range:
         low, high = first - self.first, end - self.first
         spans = [(a, b) for index, a, b in self.payload_spans() if low <= index < high]
         slots = self.slots[low * slot.SLOT_BYTES : high * slot.SLOT_BYTES]
-        used = slot.distinct_names(slots)
-        names = {number: name for number, name in self.names.items() if number in used}
         payloads = self.payloads[spans[0][0] : spans[-1][1]] if spans else b""
-        return Range(self.writer, first, end, names, slots, payloads)
+        return Range(self.writer, first, end, self._names_in(slots), slots, payloads)
 
     def without(self, position: int) -> Range:
         """With no record at ``position``."""
         index = position - self.first
-        slots = bytearray(self.slots)
-        slots[index * slot.SLOT_BYTES : (index + 1) * slot.SLOT_BYTES] = bytes(slot.SLOT_BYTES)
+        slots = slot.emptied(self.slots, {index})
         payloads = [self.payloads[start:end] for at, start, end in self.payload_spans() if at != index]
+        return Range(self.writer, self.first, self.end, self._names_in(slots), slots, b"".join(payloads))
+
+    def _names_in(self, slots: bytes) -> dict[int, str]:
         used = slot.distinct_names(slots)
-        names = {number: name for number, name in self.names.items() if number in used}
-        return Range(self.writer, self.first, self.end, names, bytes(slots), b"".join(payloads))
+        return {number: name for number, name in self.names.items() if number in used}
 
 
-class _Body(msgspec.Struct):
+class _Version(msgspec.Struct):
     v: int
+
+
+class _Body(_Version):
     writer: str
     first: int
     end: int
     names: dict[int, str]
     slots: bytes
     payloads: bytes
-
-
-class _Version(msgspec.Struct):
-    v: int
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -169,7 +157,7 @@ def decode(deflated: bytes) -> Range:
 def _inflate(deflated: bytes) -> bytes:
     stream = zlib.decompressobj()
     try:
-        body = stream.decompress(deflated, BODY_BYTES_MAX)
+        body = stream.decompress(deflated, _BODY_BYTES_MAX)
     except zlib.error as error:
         raise FormatError(f"not deflated: {error}") from None
     if not stream.eof or stream.unused_data:
@@ -179,7 +167,7 @@ def _inflate(deflated: bytes) -> bytes:
 
 def _check_records(records: Range) -> None:
     kinds = slot.kinds_of(records.slots)
-    if kinds.translate(None, _KNOWN_KINDS):
+    if kinds.translate(None, slot.KINDS):
         raise FormatError("a slot of an unknown kind")
     if any(records.slots[plane :: slot.SLOT_BYTES].strip(b"\0") for plane in (28, 29, 31)):
         raise FormatError("a slot whose spare bytes are not zero")
@@ -187,16 +175,8 @@ def _check_records(records: Range) -> None:
         if not 0 < len(name.encode("utf-8", "surrogatepass")) <= NAME_BYTES_MAX:
             raise FormatError(f"a name that is empty or longer than {NAME_BYTES_MAX} bytes")
     unknown = slot.distinct_names(records.slots) - records.names.keys()
-    if unknown and not _only_empty(records, kinds, unknown):
+    if unknown - {0} or any(kinds[index] != slot.KIND_NONE for index in slot.named(records.slots, unknown)):
         raise FormatError("a slot whose name is not declared")
     spans = [end for _, _, end in records.payload_spans()]
     if (spans[-1] if spans else 0) != len(records.payloads):
         raise FormatError("the payloads are not as long as the slots say")
-
-
-def _only_empty(records: Range, kinds: bytes, unknown: set[int]) -> bool:
-    """Whether only empty slots lack a name."""
-    if unknown != {0}:
-        return False
-    low = [records.slots[plane :: slot.SLOT_BYTES] for plane in range(24, 28)]
-    return all(kind == slot.KIND_NONE for kind, *name in zip(kinds, *low, strict=True) if not any(name))

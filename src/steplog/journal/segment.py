@@ -28,6 +28,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,7 +56,6 @@ HEADER_BYTES = 64
 GRANULE_BYTES = 16
 PAYLOAD = 0xFFFFFFFF
 _MAGIC = b"SLSG"
-_KINDS = bytes((slot.KIND_NONE, slot.KIND_FLOAT, slot.KIND_INT, slot.KIND_BOOL, slot.KIND_JSON))
 _GAP_BYTES = 4096
 _HEADER = struct.Struct("<4sHHII16sQ")
 _CHECK = struct.Struct("<I")
@@ -176,25 +176,23 @@ class SegmentView:
     def read(self, start: int, end: int) -> Records:
         """Copy the slots ``[start, end)``, which are readable, with all they need."""
         first = self._slots_start + start * slot.SLOT_BYTES
-        slots = bytes(self.memory[first : first + (end - start) * slot.SLOT_BYTES])
-        slots = slot.without_tombstones(slots)
+        slots = slot.without_tombstones(bytes(self.memory[first : first + (end - start) * slot.SLOT_BYTES]))
         kinds = slot.kinds_of(slots)
         used = slot.distinct_names(slots)
         names = self._resolve(used - {0})
-        nameless = _slots_of(slots, used - names.keys())  # what is no record has no name either
+        nameless = slot.named(slots, used - names.keys())  # what is no record has no name either
         bad = _damaged(slots, kinds) | {index for index in nameless if kinds[index] != slot.KIND_NONE}
         payloads: list[bytes] = []
         index = kinds.find(slot.KIND_JSON)
         while index >= 0:
             if index not in bad:
-                payload = self._payload(*slot.unpack_payload(slots, index))
-                if payload is None:
-                    bad.add(index)
-                else:
+                if (payload := self._payload(*slot.unpack_payload(slots, index))) is not None:
                     payloads.append(payload)
+                else:
+                    bad.add(index)
             index = kinds.find(slot.KIND_JSON, index + 1)
         if bad or nameless:
-            slots = _emptied(slots, bad | nameless)
+            slots = slot.emptied(slots, bad | nameless)
         return Records(slots, names, payloads, len(bad))
 
     def _resolve(self, used: set[int]) -> dict[int, str]:
@@ -206,8 +204,7 @@ class SegmentView:
         """Read the entries since the last scan; gaps are looked at again."""
         place, unbroken = self._scanned, True
         while place < self._slots_start:
-            found = self._entry(place)
-            if found is None:
+            if (found := self._entry(place)) is None:
                 if unbroken:
                     self._scanned, unbroken = place, False
                 place = self._after_gap(place)
@@ -241,33 +238,16 @@ class SegmentView:
         return (tag, text) if zlib.crc32(text, zlib.crc32(head[:8])) == check else None
 
 
-def _slots_of(slots: bytes, names: set[int]) -> set[int]:
-    if not names:
-        return set()
-    numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
-    return {index for index, number in enumerate(numbers) if number in names}
-
-
 def _name_in(text: bytes) -> str | None:
-    if 0 < len(text) <= NAME_BYTES_MAX:
-        try:
-            return text.decode()
-        except UnicodeDecodeError:
-            return None
+    with suppress(UnicodeDecodeError):
+        return text.decode() if 0 < len(text) <= NAME_BYTES_MAX else None
     return None
 
 
 def _damaged(slots: bytes, kinds: bytes) -> set[int]:
     """Slots that no writer leaves so: the server would refuse the range."""
     spare = [slots[plane :: slot.SLOT_BYTES] for plane in (28, 29, 31)]
-    if not kinds.translate(None, _KINDS) and not any(plane.strip(b"\0") for plane in spare):
+    if not kinds.translate(None, slot.KINDS) and not any(plane.strip(b"\0") for plane in spare):
         return set()
     each = enumerate(zip(kinds, *spare, strict=True))
-    return {index for index, (kind, *rest) in each if kind not in _KINDS or any(rest)}
-
-
-def _emptied(slots: bytes, indices: set[int]) -> bytes:
-    copy = bytearray(slots)
-    for index in indices:
-        copy[index * slot.SLOT_BYTES : (index + 1) * slot.SLOT_BYTES] = bytes(slot.SLOT_BYTES)
-    return bytes(copy)
+    return {index for index, (kind, *rest) in each if kind not in slot.KINDS or any(rest)}

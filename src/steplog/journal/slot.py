@@ -27,6 +27,7 @@ import sys
 from array import array
 
 __all__ = [
+    "KINDS",
     "KIND_BOOL",
     "KIND_FLOAT",
     "KIND_INT",
@@ -39,9 +40,11 @@ __all__ = [
     "STEP_MAX",
     "TOMBSTONE",
     "distinct_names",
+    "emptied",
     "from_planes",
     "key_of",
     "kinds_of",
+    "named",
     "pack_float",
     "pack_int",
     "pack_payload",
@@ -61,6 +64,7 @@ KIND_INT = 2
 KIND_BOOL = 3
 KIND_JSON = 4
 KIND_TOMBSTONE = 255
+KINDS = bytes((KIND_NONE, KIND_FLOAT, KIND_INT, KIND_BOOL, KIND_JSON))  # that a range may have
 
 # Native packing, where that is little-endian without padding, stores the key as 8 bytes at once: a third less time
 # than with "<".
@@ -99,13 +103,29 @@ def unpack_payload(slots: bytes, index: int) -> tuple[int, int]:
     return _PLACE.unpack_from(slots, index * SLOT_BYTES + 8)
 
 
-def distinct_names(slots: bytes | bytearray) -> set[int]:
+def emptied(slots: bytes, indices: set[int]) -> bytes:
+    """With no record at ``indices``."""
+    copy = bytearray(slots)
+    for index in indices:
+        copy[index * SLOT_BYTES : (index + 1) * SLOT_BYTES] = bytes(SLOT_BYTES)
+    return bytes(copy)
+
+
+def distinct_names(slots: bytes) -> set[int]:
     """Name numbers in ``slots``, zero of empty ones included."""
     numbers = array("I")
     numbers.frombytes(memoryview(slots).cast("I")[6 :: SLOT_BYTES // 4].tobytes())
     if sys.byteorder == "big":
         numbers.byteswap()
     return set(numbers)
+
+
+def named(slots: bytes, names: set[int]) -> set[int]:
+    """Indices of the slots with one of ``names``."""
+    if not names:
+        return set()
+    numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
+    return {index for index, number in enumerate(numbers) if number in names}
 
 
 def to_planes(slots: bytes) -> bytes:

@@ -7,30 +7,21 @@ from __future__ import annotations
 
 import errno
 import logging
-import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from steplog.errors import FormatError
 from steplog.journal.append import Segment
-from steplog.journal.extents import Extent, SegmentExtent
+from steplog.journal.extents import SegmentExtent
 from steplog.journal.mapping import map_file
 from steplog.journal.memory import SEGMENT_SUFFIX
 from steplog.journal.segment import SegmentView, read_header
 from steplog.journal.writer import Writer
 
-__all__ = ["DirectorySource", "Extents", "OwnSource", "Source"]
+__all__ = ["DirectorySource", "OwnSource", "Source"]
 
 _log = logging.getLogger("steplog")
-
-
-class Extents(Protocol):
-    """A journal's extents."""
-
-    def extents(self) -> Sequence[Extent]:
-        """Those there are now, in order."""
 
 
 class OwnSource:
@@ -41,8 +32,8 @@ class OwnSource:
         self._views: list[tuple[Segment, SegmentView]] = []
         self._next: Segment | None = writer.head
 
-    def extents(self) -> Sequence[Extent]:
-        """See Extents."""
+    def extents(self) -> Sequence[SegmentExtent]:
+        """Those there are now, in order."""
         while self._next is not None:
             segment = self._next
             if not self._views or self._views[-1][0] is not segment:
@@ -50,12 +41,7 @@ class OwnSource:
             if (successor := segment.successor.get(0)) is None:
                 break
             self._next = successor
-        extents = []
-        for index, (segment, view) in enumerate(self._views, 1):
-            base, is_open = segment.header.base, index == len(self._views)
-            limit = base + segment.header.capacity if is_open else self._views[index][0].header.base
-            extents.append(SegmentExtent(view, base, limit, is_open))
-        return extents
+        return _extents([view for _, view in self._views])
 
     def evict(self, below: int) -> None:
         """Remove the extents that end at or below this position."""
@@ -84,23 +70,14 @@ class DirectorySource:
         for path in self._paths():
             if path not in self._views and path not in self._damaged:
                 self._add(path)
-        views = sorted(self._views.values(), key=lambda view: view.header.base)
-        extents = []
-        for index, view in enumerate(views, 1):
-            base, is_open = view.header.base, index == len(views)
-            limit = base + view.header.capacity
-            if not is_open:
-                limit = max(base, min(views[index].header.base, limit))
-            extents.append(SegmentExtent(view, base, limit, is_open))
-        return extents
+        return _extents(sorted(self._views.values(), key=lambda view: view.header.base))
 
     def evict(self, below: int) -> None:
         """See OwnSource."""
         done = {extent.view for extent in self.extents() if not extent.is_open and extent.limit <= below}
-        for path, view in list(self._views.items()):
-            if view in done:
-                Path(path).unlink(missing_ok=True)
-                del self._views[path]
+        for path in [path for path, view in self._views.items() if view in done]:
+            Path(path).unlink(missing_ok=True)
+            del self._views[path]
 
     def size_bytes(self) -> int:
         """See OwnSource."""
@@ -129,7 +106,12 @@ class DirectorySource:
 
     def _add(self, path: str) -> None:
         try:
-            memory = self._map(path)
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                size = os.fstat(descriptor).st_size
+                memory = map_file(descriptor, size) if size else None  # None: still being made
+            finally:
+                os.close(descriptor)
             header = None if memory is None else read_header(memory)
         except FileNotFoundError:
             return
@@ -142,14 +124,16 @@ class DirectorySource:
         if memory is not None and header is not None:
             self._views[path] = SegmentView(memory, header)
 
-    @staticmethod
-    def _map(path: str) -> mmap.mmap | None:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            size = os.fstat(descriptor).st_size
-            return map_file(descriptor, size) if size else None  # None: still being made
-        finally:
-            os.close(descriptor)
+
+def _extents(views: list[SegmentView]) -> list[SegmentExtent]:
+    extents = []
+    for index, view in enumerate(views, 1):
+        base, is_open = view.header.base, index == len(views)
+        limit = base + view.header.capacity
+        if not is_open:
+            limit = max(base, min(views[index].header.base, limit))
+        extents.append(SegmentExtent(view, base, limit, is_open))
+    return extents
 
 
 Source = OwnSource | DirectorySource

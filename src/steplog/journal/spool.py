@@ -24,14 +24,14 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from steplog.errors import FormatError
 from steplog.journal import frame, slot
-from steplog.journal.cursor import COPY_BYTES, Cursor, decode, encode
+from steplog.journal.cursor import Cursor, encode, newest
 from steplog.journal.extents import FrameExtent
 from steplog.journal.files import Files
 from steplog.journal.range import Range
@@ -46,6 +46,7 @@ _ROUNDS = 30
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _COPIES = 64
 _CURSOR_NAME = "marks"
+_REAL = Files()
 _log = logging.getLogger("steplog")
 
 
@@ -86,33 +87,27 @@ class CursorFile:
         """Append a copy. Raises OSError."""
         left, self._left = self._left, 0
         data = encode(cursor, self._sequence + 1)
-        if left == 0:
-            self._begin(data)
-            left = _COPIES
-        else:
+        if left > 0:
             self._write(self._files.open(self._path), data, sync)
+        else:
+            self._files.make_private(self._path.parent)
+            scratch = self._path.with_suffix(".new")
+            self._files.unlink(scratch)
+            self._write(self._files.create(scratch), data, sync=True)
+            self._files.rename(scratch, self._path)
         self._sequence += 1
-        self._left = left - 1
+        self._left = (left or _COPIES) - 1
 
     def load(self) -> Cursor | None:
         """The newest whole copy."""
         try:
-            data = self._files.read(self._path)
+            found = newest(self._files.read(self._path))
         except OSError:
             return None
-        copies = [decode(data[place : place + COPY_BYTES]) for place in range(0, len(data), COPY_BYTES)]
-        newest = max((copy for copy in copies if copy is not None), key=lambda copy: copy[0], default=None)
-        if newest is None:
+        if found is None:
             return None
-        self._sequence = max(self._sequence, newest[0])
-        return newest[1]
-
-    def _begin(self, data: bytes) -> None:
-        self._files.make_private(self._path.parent)
-        scratch = self._path.with_suffix(".new")
-        self._files.unlink(scratch)
-        self._write(self._files.create(scratch), data, sync=True)
-        self._files.rename(scratch, self._path)
+        self._sequence = max(self._sequence, found[0])
+        return found[1]
 
     def _write(self, descriptor: int, data: bytes, sync: bool) -> None:
         try:
@@ -139,13 +134,7 @@ class Spool:
     """
 
     def __init__(
-        self,
-        directory: Path,
-        writer: str,
-        files: Files | None = None,
-        file_bytes_max: int = FILE_BYTES_MAX,
-        *,
-        new: bool = False,
+        self, directory: Path, writer: str, files: Files = _REAL, bytes_max: int = FILE_BYTES_MAX, *, new: bool = False
     ) -> None:
         # The file and its descriptor. Set first: __del__ runs even where the constructor raises.
         self._open: tuple[SpoolFile, int] | None = None
@@ -155,8 +144,8 @@ class Spool:
         self.request_read: Callable[[], None] | None = None
         self.pending_read: Entry | None = None
         self._writer = writer
-        self._files = files or Files()
-        self._most = min(FILE_BYTES_MAX, file_bytes_max)  # bytes of a file
+        self._files = files
+        self._most = min(FILE_BYTES_MAX, bytes_max)  # bytes of a file
         self.files: tuple[SpoolFile, ...] = ()
         self._entries: tuple[Entry, ...] = ()
         self._extents: tuple[tuple[Entry, ...], list[FrameExtent]] = ((), [])
@@ -170,14 +159,13 @@ class Spool:
 
     def extents(self) -> Sequence[FrameExtent]:
         """The durable frames, in order."""
-        entries, extents = self._extents
-        if entries is not self._entries:
-            entries = self._entries
-            extents = [
+        entries, extents = self._entries, self._extents
+        if extents[0] is not entries:
+            made = [
                 FrameExtent(e.first, e.end, e.empty, partial(self._load, e), partial(self._ready, e)) for e in entries
             ]
-            self._extents = entries, extents
-        return extents
+            self._extents = extents = entries, made
+        return extents[1]
 
     def _set_entries(self, entries: Iterable[Entry]) -> None:
         self._entries = tuple(sorted(entries, key=lambda entry: entry.first))
@@ -197,8 +185,7 @@ class Spool:
         return True
 
     def _load(self, entry: Entry) -> Range:
-        loaded = self._loaded
-        if loaded is not None and loaded[0] is entry:
+        if (loaded := self._loaded) is not None and loaded[0] is entry:
             return loaded[1]
         if self.request_read is not None:
             self.pending_read = entry
@@ -222,32 +209,27 @@ class Spool:
     def _ready(self, entry: Entry) -> bool:
         try:
             self._load(entry)
-        except BlockingIOError:
-            return False
-        except OSError:
-            self._waited[entry] = self._waited.get(entry, 0) + 1
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                self._waited[entry] = self._waited.get(entry, 0) + 1
             return False
         return True
 
     def _read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
-        for reads in range(_READS):
+        for _ in range(_READS - 1):
             try:
                 return self._files.read(path, offset, size)
-            except FileNotFoundError:
-                raise
             except OSError as error:
-                if error.errno in _OUT_OF or reads + 1 == _READS:
+                if isinstance(error, FileNotFoundError) or error.errno in _OUT_OF:
                     raise
-        raise AssertionError
+        return self._files.read(path, offset, size)
 
     def _names(self, *suffixes: str) -> list[str]:
-        try:
+        with suppress(FileNotFoundError, NotADirectoryError):
             return [name for name in self._files.names(self.directory) if name.endswith(suffixes)]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        return []
 
     def _scan(self, path: Path) -> None:
-        file = SpoolFile(path)
         try:
             data = self._read(path)
         except FileNotFoundError:
@@ -258,11 +240,10 @@ class Spool:
             data, found = b"", frame.FileScan([], str(error), torn=False)
         else:
             found = frame.scan_file(data, self._writer)
-        file.size, file.damage, file.torn, file.full = len(data), found.damage, found.torn, True
-        if found.damage is not None:
-            _log.error(
-                "steplog: %s is damaged (%s). What can be read is delivered; the file is kept.", path, file.damage
-            )
+        file = SpoolFile(path, len(data), found.damage, found.torn, full=True)
+        if file.damage is not None:
+            note = "steplog: %s is damaged (%s). What can be read is delivered; the file is kept."
+            _log.error(note, path, file.damage)
         self.files = (*self.files, file)
         self._set_entries((*self._entries, *(Entry(file, *frame) for frame in found.frames)))
 
@@ -310,7 +291,7 @@ class Spool:
     def close_idle(self) -> None:
         """Close the file between intervals: hundreds of runs may be spooling."""
         if self._open is not None and not self._fresh:
-            file = self._open[0]
+            file, _ = self._open
             self._close()
             self._idle = file
 
@@ -373,7 +354,7 @@ class Spool:
 
     def verify_sizes(self) -> int | None:
         """Find files cut or removed; the position to write again from, if any."""
-        redo: int | None = None
+        gone: list[int] = []
         for file in self.files:
             try:
                 size = self._files.size(file.path)
@@ -385,9 +366,8 @@ class Spool:
                 file.full = True  # changed by others: appends would not be where expected
             if size < file.size:
                 _log.error("steplog: %s was removed or cut. What memory still has of it is written again.", file.path)
-                gone = self._drop_beyond(file, size)
-                redo = min([*gone, *([] if redo is None else [redo])], default=None)
-        return redo
+                gone += self._drop_beyond(file, size)
+        return min(gone, default=None)
 
     def _drop_beyond(self, file: SpoolFile, beyond: int) -> list[int]:
         if self._open is not None and self._open[0] is file:

@@ -30,8 +30,9 @@ from steplog.journal.files import Files
 from steplog.journal.journal import Journal
 from steplog.journal.spool import Spool, SyncError
 
-__all__ = ["Disk", "Spooling"]
+__all__ = ["Disk", "Lock", "Spooling"]
 
+Lock = AbstractContextManager[object]
 _FILE_BYTES_MIN = 128 * 1024  # of a spool file: smaller ones waste blocks
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = logging.getLogger("steplog")
@@ -41,9 +42,7 @@ _S = TypeVar("_S", bound=Spool)
 class Spooling:
     """Writes one journal to its spool."""
 
-    def __init__(
-        self, journal: Journal, spool: Spool, room: Callable[[], int], excess: Callable[[], int] = lambda: 0
-    ) -> None:
+    def __init__(self, journal: Journal, spool: Spool, room: Callable[[], int], excess: Callable[[], int]) -> None:
         self.journal = journal
         self.spool = spool
         self.trouble: str | None = None  # why the disk does not take it
@@ -57,9 +56,7 @@ class Spooling:
         self._delivered = journal.cursor.delivered
         self._seen = journal.cursor.delivered  # what was readable one interval ago
 
-    def write(
-        self, lock: AbstractContextManager[object], everything: bool, give_up: Callable[[int], bool] = lambda end: False
-    ) -> bool:
+    def write(self, lock: Lock, everything: bool, give_up: Callable[[int], bool] = lambda end: False) -> bool:
         """Write what has waited for an interval, or ``everything``; whether all of that is durable.
 
         With ``everything``, what is durable leaves memory. ``give_up`` gives up what lies below a position, if it may;
@@ -87,13 +84,14 @@ class Spooling:
                     break  # another run has taken the room
         return taken
 
-    def _gave_up(self, lock: AbstractContextManager[object], give_up: Callable[[int], bool]) -> bool:
+    def _gave_up(self, lock: Lock, give_up: Callable[[int], bool]) -> bool:
         with lock:
-            given_up = self._give_up_oldest(give_up)
-        if not given_up and self.spool.fetch(lock):  # a frame had to be read first
-            with lock:
-                given_up = self._give_up_oldest(give_up)
-        return given_up
+            if self._give_up_oldest(give_up):
+                return True
+        if not self.spool.fetch(lock):  # a frame had to be read first
+            return False
+        with lock:
+            return self._give_up_oldest(give_up)
 
     def _give_up_oldest(self, give_up: Callable[[int], bool]) -> bool:
         """Give up the oldest file or closed segment; whether one was."""
@@ -109,9 +107,7 @@ class Spooling:
             return give_up(min(ends))
         return False
 
-    def _attempt(
-        self, lock: AbstractContextManager[object], everything: bool, due: tuple[int, int] | None = None
-    ) -> bool:
+    def _attempt(self, lock: Lock, everything: bool, due: tuple[int, int] | None = None) -> bool:
         self._tidy()
         self._gaps = []
         redo_from = self.spool.verify_sizes()
@@ -144,7 +140,7 @@ class Spooling:
             self._evict(lock)
         return True
 
-    def _evict(self, lock: AbstractContextManager[object]) -> None:
+    def _evict(self, lock: Lock) -> None:
         with lock:
             self.journal.memory.evict(max(self.journal.cursor.durable, self.journal.begin))
 
@@ -170,7 +166,7 @@ class Spooling:
         if redo_from is not None and cursor.durable > redo_from:
             self.journal.rewind_durable(redo_from)
 
-    def _write(self, lock: AbstractContextManager[object], first: int, end: int) -> None:
+    def _write(self, lock: Lock, first: int, end: int) -> None:
         if first >= end:
             return
         try:
@@ -183,7 +179,7 @@ class Spooling:
             raise
         self._sync(lock, end)
 
-    def _write_some(self, lock: AbstractContextManager[object], first: int, end: int) -> int:
+    def _write_some(self, lock: Lock, first: int, end: int) -> int:
         if self._room() <= 0:
             raise OSError(errno.EDQUOT, "spool_bytes_max is reached")
         with lock:
@@ -199,9 +195,7 @@ class Spooling:
         self._gaps += gaps
         return records.end
 
-    def _read(
-        self, lock: AbstractContextManager[object], first: int, end: int
-    ) -> tuple[ranges.Range, list[tuple[int, int]]]:
+    def _read(self, lock: Lock, first: int, end: int) -> tuple[ranges.Range, list[tuple[int, int]]]:
         while True:
             with lock, suppress(BlockingIOError):
                 records = self.journal.read(first, end)
@@ -214,7 +208,7 @@ class Spooling:
         self.spool.store_cursor(cursor, sync)
         self._stored = cursor
 
-    def _sync(self, lock: AbstractContextManager[object], end: int) -> None:
+    def _sync(self, lock: Lock, end: int) -> None:
         self.spool.sync()
         gaps, self._gaps = self._gaps, []
         with lock:

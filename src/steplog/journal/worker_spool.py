@@ -24,7 +24,6 @@ from time import monotonic, sleep
 
 from steplog.journal import frame
 from steplog.journal.cursor import Cursor
-from steplog.journal.journal import Journal
 from steplog.journal.spool import SPOOL_SUFFIX, Entry, Spool, SpoolFile
 from steplog.journal.spooling import Spooling
 
@@ -110,14 +109,9 @@ class WorkerSpooling:
     """Takes a worker's journal to its spool; ``clock`` is monotonic, in seconds."""
 
     def __init__(
-        self,
-        journal: Journal,
-        spool: WorkerSpool,
-        spooling: Spooling,
-        interval_s: float,
-        clock: Callable[[], float] = monotonic,
+        self, spool: WorkerSpool, spooling: Spooling, interval_s: float, clock: Callable[[], float] = monotonic
     ) -> None:
-        self._journal = journal
+        self._journal = spooling.journal
         self._spool = spool
         self._spooling = spooling
         self._interval_s = interval_s
@@ -142,15 +136,13 @@ class WorkerSpooling:
     def write(self) -> None:
         """Write everything; wait 5 s at most for another thread's write, or after ``stop`` the disk."""
         if not self._spool.agent_elsewhere:
-            return self._wait()
-        if not self._writing.acquire(timeout=_WRITE_TIMEOUT_S):
-            return None
-        try:
-            self._spooling.write(self._lock, everything=True)
-            self._spool.store_dropped(self._journal.dropped)
-        finally:
-            self._writing.release()
-        return None
+            self._wait()
+        elif self._writing.acquire(timeout=_WRITE_TIMEOUT_S):
+            try:
+                self._spooling.write(self._lock, everything=True)
+                self._spool.store_dropped(self._journal.dropped)
+            finally:
+                self._writing.release()
 
     def _wait(self) -> None:
         end, deadline = self._journal.written(), monotonic() + _WRITE_TIMEOUT_S
@@ -159,8 +151,7 @@ class WorkerSpooling:
 
     def follow(self) -> None:
         """Take over how far the agent has delivered."""
-        found = self._spool.load_cursor()
-        if found is not None:
+        if (found := self._spool.load_cursor()) is not None:
             with self._lock:
                 cursor = self._journal.cursor
                 if found.delivered != cursor.delivered:

@@ -48,7 +48,6 @@ class EndedSegment(Segment):
 
     def __init__(self, writer: bytes, base: int, refuse: Refusal) -> None:
         super().__init__(bytearray(), Header(writer, base, 0, 0))
-        self.slots = bytearray()
         self.refuse = refuse
 
 
@@ -79,7 +78,7 @@ class Writer:
         self._spares: deque[Block] = deque()
         hot = append_type() if append is None else type(append)
         self._segment_type = hot.segment_type
-        self.head = self._segment(0, 0, first_bytes) or self._full(0)  # the first needed one, moved on by the reader
+        self.head = self._segment(0, 0, first_bytes)  # the first needed one, moved on by the reader
         if append is not None:  # for a call that the fork interrupted
             append.segment.successor.setdefault(0, self.head)
         self.append = append or hot(self.head, self._slow, clock)
@@ -162,7 +161,7 @@ class Writer:
 
     def reopen(self) -> None:
         """Take calls again after ``end``."""
-        self._link_next(self.append.segment, lambda base: self._segment(base, 0) or self._full(base))
+        self._link_next(self.append.segment, lambda base: self._segment(base, 0))
 
     def forked(self, refuse: Refusal) -> None:
         """In a forked child: leave the parent's journal, in an interrupted call too, and come to ``refuse``."""
@@ -192,7 +191,7 @@ class Writer:
     def _rotate(self, segment: Segment, need: int) -> bool:
         names = sum(map(len, segment.entries))
         region = 2 * max(need, names if 2 * names <= NAMES_BYTES_MAX else 0)
-        self._link_next(segment, lambda base: self._segment(base, region) or self._full(base))
+        self._link_next(segment, lambda base: self._segment(base, region))
         return False
 
     def _link_next(self, segment: Segment, make: Callable[[int], Segment]) -> None:
@@ -222,11 +221,15 @@ class Writer:
                 return
             segment = segment.successor[0]
 
-    def _segment(self, base: int, region: int, size: int | None = None) -> Segment | None:
-        """A segment at ``base``, with ``region`` bytes at least."""
-        block = self._take_spare(region) or self._allocate(region, size or self.pool.segment_bytes())
+    def _segment(self, base: int, region: int, size: int | None = None) -> Segment:
+        """A segment at ``base``, with ``region`` bytes at least; a full one without memory."""
+        block = self._take_spare(region)
         if block is None:
-            return None
+            size = size or self.pool.segment_bytes()
+            more = max(0, region - size // 8)
+            block = self.pool.allocate(size + more + -more % GRANULE_BYTES)
+        if block is None:
+            return EndedSegment(self.id, base, self._when_full)
         region = max(_region_of(block), region + -region % GRANULE_BYTES)
         capacity = (len(block.memory) - HEADER_BYTES - region) // slot.SLOT_BYTES
         return self._segment_type(block.memory, Header(self.id, base, capacity, region), block)
@@ -240,13 +243,6 @@ class Writer:
             return block
         self._spares.append(block)
         return None
-
-    def _allocate(self, region: int, size: int) -> Block | None:
-        more = max(0, region - size // 8)
-        return self.pool.allocate(size + more + -more % GRANULE_BYTES)
-
-    def _full(self, base: int) -> EndedSegment:
-        return EndedSegment(self.id, base, self._when_full)
 
     def _finds_room(self) -> bool:
         """Look for memory again, each 10 ms at most: it may take a while."""
@@ -264,10 +260,10 @@ class Writer:
         if (self._spares or self._finds_room()) and self._fits_spare(text, value):
             if not self._is_over(segment):
                 self._rotate(segment, 0)
-            return self._slow(name, value, step, None)
-        self.count("memory full")
-        self.on_full(self.dropped["memory full"])
-        return None
+            self._slow(name, value, step, None)
+        else:
+            self.count("memory full")
+            self.on_full(self.dropped["memory full"])
 
     def _fits_spare(self, name: str, value: Any) -> bool:
         """Whether the next spare has room for this: it must not be used up for less."""
@@ -335,8 +331,6 @@ class HoleWatch:
 
 
 def _claims(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code in _CLAIMING:
-            return True
+    while frame is not None and frame.f_code not in _CLAIMING:
         frame = frame.f_back
-    return False
+    return frame is not None
