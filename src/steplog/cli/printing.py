@@ -9,7 +9,6 @@ import contextlib
 import io
 import json
 import sys
-import unicodedata
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +16,8 @@ import click
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from steplog.printable import printable as one_line
 
 __all__ = [
     "add_row",
@@ -35,7 +36,6 @@ __all__ = [
 
 _PLAIN_WIDTH = 200  # without a terminal, nothing is cut at 80
 _STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "CRASHED": "red", "FAILED": "yellow"}
-_CONTROL = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
 
 
 def console() -> Console:
@@ -58,9 +58,8 @@ def write(to: Console, *renderables: RenderableType) -> None:
 
 
 def printable(value: object, characters_max: int = 200) -> str:
-    """Replace control characters and those that change text direction (https://trojansource.codes)."""
-    kept = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _CONTROL else c for c in str(value))
-    return kept if len(kept) <= characters_max else kept[: characters_max - 1] + "…"
+    """Replace control characters and those that change text direction."""
+    return one_line(str(value), characters_max, "\N{REPLACEMENT CHARACTER}")
 
 
 def text(value: object, style: str = "", characters_max: int = 200) -> Text:

@@ -25,9 +25,9 @@ class _DeferredLog:
     def _defer(self, level: int, text: str, *values: object) -> None:
         self.waiting.append((level, text, values))
 
-    info = partialmethod(_defer, logging.INFO)  # something is well again
-    warning = partialmethod(_defer, logging.WARNING)  # something keeps us waiting
-    error = partialmethod(_defer, logging.ERROR)  # something needs a person
+    info = partialmethod(_defer, logging.INFO)
+    warning = partialmethod(_defer, logging.WARNING)
+    error = partialmethod(_defer, logging.ERROR)
 
     def tell(self) -> None:
         """Log all of them, each once."""

@@ -36,6 +36,7 @@ import msgspec
 
 from steplog.delivery.exchange import Answer
 from steplog.delivery.wire import read
+from steplog.printable import printable
 
 __all__ = ["NOT_STORED", "REFUSALS", "RETRY_AFTER_MAX_S", "Judgement", "Verdict", "judge", "may_pass", "retry_after_s"]
 
@@ -110,7 +111,7 @@ def judge(answer: Answer, confirms: Callable[[bytes], bool]) -> Judgement:
     if status < 200 or (may_pass(status) and status not in _BY_STATUS):
         return Judgement(Verdict.AGAIN, words, delay, declined=status in _DECLINED, status=status)
     if status < 400:
-        words = f"{words} to {_shown(answer.headers.get('location', '?'))}"
+        words = f"{words} to {printable(answer.headers.get('location', '?'), _WORDS_MAX).strip()}"
         return Judgement(Verdict.REDIRECTED, words, delay, status=status)
     return Judgement(_BY_STATUS.get(status, Verdict.REFUSED), words, delay, status=status)
 
@@ -143,9 +144,4 @@ def _mark(body: bytes) -> int | None:
 
 
 def _words(body: bytes) -> str:
-    return _shown(body[:_WORDS_MAX].decode("utf-8", "replace"))
-
-
-def _shown(text: str) -> str:
-    """Text of somebody else's, fit for one line of a log."""
-    return "".join(char if char.isprintable() else " " for char in text[:_WORDS_MAX]).strip()
+    return printable(body[:_WORDS_MAX].decode("utf-8", "replace")).strip()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from steplog.delivery.agent import Progress
+from steplog.printable import printable
 
 __all__ = ["LOG_INTERVAL_S", "SHOW_AFTER_S", "SILENT_EXIT_S", "SILENT_S", "ExitProgress"]
 
@@ -65,8 +66,7 @@ class ExitProgress:
 
     def _tell(self, now: float, run: str, seen: Progress, rate: float) -> None:
         trouble = "" if seen.trouble is None else f"; {seen.trouble}"
-        words = f"steplog: run {run}: {seen.left:,} records left, {rate:,.0f} a second{trouble}"
-        words = "".join(char if char.isprintable() else " " for char in words)
+        words = printable(f"steplog: run {run}: {seen.left:,} records left, {rate:,.0f} a second{trouble}")
         if self._screen is None:
             if now >= self._log_at:
                 self._log_at = now + LOG_INTERVAL_S
