@@ -60,14 +60,14 @@ def counted(ledger: Ledger | Calls, path: Path, uuid: str) -> Counts:
 
 def doctor(path: Path, change: DOCTOR) -> None:
     """Rewrite one chunk of the database behind its back."""
-    columns = ", ".join(name for name in Chunk.__slots__ if name != "data")
+    columns = ", ".join(name for name in Chunk.__struct_fields__ if name != "data")
     with sqlite3.connect(path) as database:
         number, *row = database.execute(
             f"SELECT c.id, {columns}, p.data FROM chunks c JOIN points p ON p.id = c.id WHERE count > 4 LIMIT 1"
         ).fetchone()
         chunk = encode(change(decode(Chunk(*row))))
-        places = ", ".join(f"{name} = ?" for name in Chunk.__slots__ if name != "data")
-        values = [getattr(chunk, name) for name in Chunk.__slots__ if name != "data"]
+        places = ", ".join(f"{name} = ?" for name in Chunk.__struct_fields__ if name != "data")
+        values = [getattr(chunk, name) for name in Chunk.__struct_fields__ if name != "data"]
         database.execute(f"UPDATE chunks SET {places} WHERE id = ?", (*values, number))
         database.execute("UPDATE points SET data = ? WHERE id = ?", (chunk.data, number))
     database.close()

@@ -6,7 +6,7 @@ A missing path reads as None: a *stock* server lists no projects and has no curv
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -101,12 +101,13 @@ class Api:
         *place, name = path
         namespace = place[-2] if len(place) > 1 else self.default_namespace()
         runs = self.runs(namespace, place[-1] if place else "")
-        by_prefix = len(name) >= _UUID_CHARACTERS_MIN
-        for found in (
-            [run for run in runs if name in (run.data["uuid"], run.data["name"])],
-            [run for run in runs if slugify(run.data["name"]) == name],
-            [run for run in runs if by_prefix and str(run.data["uuid"]).startswith(name)],
-        ):
+        ways: tuple[Callable[[dict[str, Any]], bool], ...] = (
+            lambda run: name in (run["uuid"], run["name"]),
+            lambda run: slugify(run["name"]) == name,
+            lambda run: len(name) >= _UUID_CHARACTERS_MIN and str(run["uuid"]).startswith(name),
+        )
+        for matches in ways:
+            found = [run for run in runs if matches(run.data)]
             if len(found) == 1:
                 return found[0]
             if found:

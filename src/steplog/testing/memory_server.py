@@ -265,8 +265,7 @@ class MemoryServer:
             return _detail(400, str(error))
         if (status := self.refuses(metric.name, metric.value)) is not None:
             return _detail(status, "This metric is refused.")
-        row = run.add(metric.name, metric.value, metric.step)
-        return _json(201, _row_json(row))
+        return _json(201, _row_json(run.add(metric.name, metric.value, metric.step)))
 
     def _add_range(self, run: MemoryRun, request: Request) -> Answer:
         try:
