@@ -124,8 +124,7 @@ def named(slots: bytes, names: set[int]) -> set[int]:
     """Indices of the slots with one of ``names``."""
     if not names:
         return set()
-    numbers = struct.unpack(f"<{len(slots) // 4}I", slots)[6::8]
-    return {index for index, number in enumerate(numbers) if number in names}
+    return {index for index, (number,) in enumerate(struct.iter_unpack("<24xI4x", slots)) if number in names}
 
 
 def to_planes(slots: bytes) -> bytes:
