@@ -95,7 +95,8 @@ class Lease:
             for opened in found:
                 self._add(opened)
             self.shared = any(opened.alive_elsewhere for opened in self._journals.values())
-            if self.manifest.owner and self.manifest.status is None and not self._living():
+            manifest = self.manifest_store.manifest
+            if manifest.owner and manifest.status is None and not self._living():
                 self.decide("CRASHED")
         return bool(found) or any(followed)
 
@@ -128,7 +129,7 @@ class Lease:
 
     def settle(self) -> None:
         """Store in the manifest what has become of the run."""
-        outbox, manifest = self.outbox, self.manifest
+        outbox, manifest = self.outbox, self.manifest_store.manifest
         creation, plan = outbox.creation, manifest.plan
         if creation is not None and plan is not None and creation.posted and not plan.creating:
             self.store(manifest.but(plan=structs.replace(plan, creating=True)))
@@ -141,7 +142,8 @@ class Lease:
 
     def done(self) -> bool:
         """Whether nothing is left and nobody can append."""
-        open_end = self.manifest.owner and not self.manifest.status_sent
+        manifest = self.manifest_store.manifest
+        open_end = manifest.owner and not manifest.status_sent
         return not open_end and not self._living() and self.outbox.idle()
 
     def remove(self) -> None:

@@ -128,7 +128,8 @@ class Maintenance:
         self._do_wanted()
         leases = list(self._runs.leases.values())
         for lease in leases:
-            self._runs.attempt(partial(self._listen, lease))
+            if lease.doorbell.rung():
+                self._runs.attempt(partial(self._answer_ring, lease))
             self._runs.attempt(partial(self._write, lease))
         if used_up := {self._used_up.popleft() for _ in range(len(self._used_up))}:
             self._runs.wake()  # that may be more than a range holds
@@ -168,12 +169,11 @@ class Maintenance:
         if lease.write(self._runs.lock, self._clock):
             self._runs.wake()
 
-    def _listen(self, lease: Lease) -> None:
-        if lease.doorbell.rung():
-            lease.look(self._runs.lock)
-            with self._runs.lock:
-                lease.ring_answered()
-            self._runs.wake()
+    def _answer_ring(self, lease: Lease) -> None:
+        lease.look(self._runs.lock)
+        with self._runs.lock:
+            lease.ring_answered()
+        self._runs.wake()
 
     def _look_after(self) -> None:
         with self._runs.lock:
