@@ -58,14 +58,16 @@ def _kind_stored_first() -> None:
 def _acknowledged_before_sent() -> None:
     from steplog.delivery.ranges import RangeStream
 
-    original = RangeStream._order
+    original = RangeStream.send
 
-    def order(self: Any, address: Any, batch: Any, *more: Any) -> Any:
-        made = original(self, address, batch, *more)
-        self.journal.ack(batch.end, batch.records)
-        return made
+    def send(self: Any, address: Any) -> Any:
+        sent = original(self, address)
+        batch = getattr(sent.ticket, "range", None)
+        if batch is not None:
+            self.journal.ack(batch.end, batch.records)
+        return sent
 
-    RangeStream._order = order  # type: ignore[method-assign]
+    RangeStream.send = send  # type: ignore[method-assign]
 
 
 def _position_reused_after_a_fork() -> None:
