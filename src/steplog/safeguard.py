@@ -135,8 +135,8 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
-    began, interrupted, progress = time.monotonic(), False, ExitProgress()
-    runs = open_runs()
+    began, progress, runs = time.monotonic(), ExitProgress(), open_runs()
+    interrupted = any(opened.left for opened in runs)  # a second Ctrl-C came before finish() was over
     for opened in runs:
         opened.finish_in_background(status)
     for opened in (*_superseded, *runs):

@@ -32,6 +32,11 @@ BEGIN = """
         run.log("loss", float(number))
     began = time.monotonic()
 """
+COMES_LATE = """\
+    def second(*arguments):
+        raise KeyboardInterrupt
+    run._opened._let_go = second
+"""
 TWO_RUNS = BEGIN.replace("    print", '    other = begin("other", activate=False)\n    print', 1)
 CALLS = {
     "finish": "report = run.finish(timeout=1.0)",
@@ -153,14 +158,16 @@ def test_ctrl_c_ends_the_waiting_at_exit_for_all_runs(behind: Host, gate: Gate):
     assert "1,000 records are kept" in done.errors
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(behind: Host, gate: Gate):
-    program = behind.start(BEGIN + "    run.finish()")
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "when finish waits no more"])
+def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(behind: Host, gate: Gate, late: bool):
+    """One that came when ``finish`` had ended its waiting, and was not over, made the interpreter wait once more."""
+    program = behind.start(BEGIN + (COMES_LATE if late else "") + "    run.finish()")
     assert line(program) == "ready"
     gate.mode = "hold"
     go_on(program)
     wait_until(lambda: "COMPLETED" in behind.manifests()[0])
     began = time.monotonic()
-    for _ in range(2):
+    for _ in range(1 if late else 2):
         program.send_signal(signal.SIGINT)
     assert line(program) == "left"
     assert time.monotonic() - began < SPARE_S

@@ -71,6 +71,7 @@ class OpenRun:
         self.lease: Lease | None = None
         self.manifest = manifest
         self._finished: str | None = None
+        self.left = False  # Ctrl-C ended the wait of finish(): the end of the process does not wait again
         if lock is not None:
             self._deliver(process, lock, transport, owner)
         else:
@@ -175,6 +176,9 @@ class OpenRun:
             goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
             try:
                 return process.agent.wait(lease, timeout_s, status, goes_on=goes_on)
+            except KeyboardInterrupt:
+                self.left = True
+                raise
             finally:
                 progress.clear()
         if status is not None:
