@@ -75,31 +75,32 @@ class _Forgetful(list):
         pass
 
 
-def test_while_a_server_is_down_only_one_exchange_is_under_way():
-    server = MemoryServer()
-    sender, made = lines(5, server)
+def tried(sender: Sender) -> InFlight:
+    """The trial that is under way, of a server whose first answer did not come."""
     sender.next(1000.0)
     first = sender.next(1001.0)
     assert isinstance(first, InFlight)
     sender.answered(1001.0, first, "connection refused")
-    probe = sender.next(1003.0)
-    assert isinstance(probe, InFlight)
+    trial = sender.next(1003.0)
+    assert isinstance(trial, InFlight)
+    return trial
+
+
+def test_while_a_server_is_down_only_one_exchange_is_under_way():
+    server = MemoryServer()
+    sender, made = lines(5, server)
+    trial = tried(sender)
     assert not isinstance(sender.next(1003.0), InFlight)
-    sender.answered(1004.0, probe, made[0].exchange(probe))
+    sender.answered(1004.0, trial, made[0].exchange(trial))
     assert isinstance(sender.next(1004.0), InFlight)
 
 
-def test_a_probe_of_a_run_that_is_removed_does_not_block_the_others():
+def test_a_trial_of_a_run_that_is_removed_does_not_block_the_others():
     server = MemoryServer()
     sender, _ = lines(2, server)
-    sender.next(1000.0)
-    first = sender.next(1001.0)
-    assert isinstance(first, InFlight)
-    sender.answered(1001.0, first, "no")
-    probe = sender.next(1003.0)
-    assert isinstance(probe, InFlight)
-    sender.remove(probe.outbox)
-    sender.answered(1004.0, probe, "no")
+    trial = tried(sender)
+    sender.remove(trial.outbox)
+    sender.answered(1004.0, trial, "no")
     assert isinstance(sender.next(1010.0), InFlight)
 
 
@@ -107,12 +108,7 @@ def test_a_trial_whose_answer_raises_does_not_block_the_others(monkeypatch):
     """The trial stayed under way for ever, and the server's runs waited for its answer."""
     server = MemoryServer()
     sender, made = lines(2, server)
-    sender.next(1000.0)
-    first = sender.next(1001.0)
-    assert isinstance(first, InFlight)
-    sender.answered(1001.0, first, "no")
-    trial = sender.next(1003.0)
-    assert isinstance(trial, InFlight)
+    trial = tried(sender)
     answer = made[0].exchange(trial)
     with monkeypatch.context() as patch:
         patch.setattr("steplog.delivery.sender.judge", lambda answer, confirms: 1 / 0)

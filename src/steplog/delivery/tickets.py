@@ -45,7 +45,7 @@ class RunAddress:
 
     def __post_init__(self) -> None:
         path = wire.api_path(self.namespace, "projects", self.project, "runs", self.run)
-        object.__setattr__(self, "run_path", path)  # made once: quoting took a tenth of a request
+        object.__setattr__(self, "run_path", path)  # made once, not for each request
         object.__setattr__(self, "metrics_path", f"{path}metrics/")
         object.__setattr__(self, "batch_path", f"{path}metrics/batch/")
 
