@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
@@ -206,7 +207,7 @@ class OpenRun:
                 self._finished = None
                 self.opened.writer.reopen()
                 return refused
-        self.opened.closed = True
+        self._closed()
         if lease is not None and process is not None:
             owned = self._owns(lease)
             self._let_go(process, lease, deadline)
@@ -239,7 +240,7 @@ class OpenRun:
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
-        self.opened.closed = True
+        self._closed()
         self._close()
 
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
@@ -256,6 +257,10 @@ class OpenRun:
     def is_status_sent(self) -> bool:
         """Whether no status is left to send."""
         return self.lease is None or self.lease.outbox.status_sent
+
+    def _closed(self) -> None:
+        self.opened.closed = True
+        self.opened.close_ledger()
 
     def _close(self) -> None:
         _open.pop(id(self), None)
@@ -315,10 +320,19 @@ class OpenRun:
         """Print it."""
         stats, left = self.stats(), None
         if stats.pending or not self.is_status_sent():
-            unsaved = 0 if self.opened.directory is not None else run_stats.unsaved(self.opened)
-            path = self.paths.memory or self.paths.spool
-            left = messages.Left(unsaved, path, self.manifest.mode, self.transport is not None)
+            left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, self.transport is not None)
         messages.ended(self.settings.quiet, self.name(), stats, left)
+
+    def _places(self) -> list[Path]:
+        """Where what is left of the run is: its records; without any its manifest."""
+        in_memory = on_disk = False
+        for journal in [] if self.lease is None else list(self.lease.outbox.journals.values()):
+            begin, durable = journal.begin, max(journal.begin, journal.cursor.durable)
+            on_disk |= journal.census(begin, durable) > 0
+            private = self.opened.at_risk() if journal is self.opened.journal else 0
+            in_memory |= journal.census(durable, max(durable, journal.written())) > private
+        memory = [path for path in (self.paths.memory,) if path is not None and in_memory]
+        return [*memory, *([self.paths.spool] if on_disk or not memory else [])]
 
 
 _open: dict[int, OpenRun] = {}
