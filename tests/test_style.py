@@ -99,7 +99,7 @@ ARROWS = {
     "server": {"errors", "private_files", "file_lock", "instance", "journal.slot", "journal.range", "delivery.wire"},
     "testing": {"errors", "journal.files", "journal.range", "delivery.exchange", "delivery.wire"},
     "integrations": {"<public>"},
-    "cli": {"<public>", "printable", "settings"},
+    "cli": {"<public>", "printable", "report", "settings"},
     "cli.serve": {"<public>", "server", "cli"},
     "cli.demo": {"<public>", "server", "cli"},
     "__main__": {"cli"},

@@ -152,7 +152,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 @pytest.mark.parametrize("which", [(True,), (False, True), (True, False), (True, True, False, True)])
-def test_what_goes_with_private_memory_is_counted_once_and_at_most_what_was_announced(
+def test_what_goes_with_private_memory_is_counted_once_and_as_announced_at_most(
     roots: JournalRoots, kind: str, which: tuple[bool, ...]
 ):
     machine = machine_with(roots, *which)
@@ -256,7 +256,7 @@ def test_a_writer_that_ended_and_is_all_on_disk_lost_nothing_with_its_memory(roo
         assert opened.journal.ledger.losses.lost == 0
 
 
-def test_a_journal_of_a_version_without_a_ledger_has_its_dropped_calls_from_beside_the_cursor(roots: JournalRoots):
+def test_a_journal_without_a_ledger_has_its_drops_from_beside_the_cursor(roots: JournalRoots):
     machine = Machine(roots)
     machine.log(100)
     assert machine.own.directory is not None
