@@ -35,7 +35,6 @@ class SqliteStore:
 
     Attributes:
         instance: the id of the database.
-        page_token: the token the page reads with.
     """
 
     def __init__(self, database: Path) -> None:
@@ -50,9 +49,7 @@ class SqliteStore:
         self._write_connection = connect(database)
         self._committer = Committer(self._write_connection, self._ingester.forget)
         with self._snapshot() as connection:
-            about = dict(connection.execute("SELECT name, value FROM about"))
-        self.instance: str = about["instance"]
-        self.page_token: str = about["page_token"]
+            self.instance: str = connection.execute("SELECT value FROM about WHERE name = 'instance'").fetchone()[0]
 
     def close(self) -> None:
         """Finish pending writes and close the database."""
