@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -40,7 +41,7 @@ from steplog.server.keys import (
 )
 from steplog.server.protocol import patient_protocol
 from steplog.server.store import SqliteStore
-from steplog.server.store_types import RevokedKeyError
+from steplog.server.store_types import RevokedKeyError, StoreGoneError, StoreReplacedError
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
 
@@ -80,7 +81,8 @@ class RunningServer(NamedTuple):
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
     """Serve until SIGINT or SIGTERM; calls ``started`` once connections are accepted.
 
-    Raises ConfigurationError, before any change, if the port is in use or the database is not one.
+    Raises ConfigurationError, before any change, if the port is in use or the database is not one; StoreReplacedError
+    if the database was replaced meanwhile.
     """
     state = instance.state_path()
     database = options.database
@@ -116,7 +118,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             started(RunningServer(base_url, database, key_source, written, page_url))
 
         try:
-            _serve(app, listener, announce)
+            _serve(app, listener, announce, store)
         finally:
             instance.remove(state, store.instance)
 
@@ -209,16 +211,38 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _UvicornServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    """Stops by itself once its database is replaced: what is there now may be served by a new process alone."""
+
+    replaced: StoreReplacedError | None = None
+    _gone = False
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore) -> None:
         super().__init__(config)
         self._on_started = started
+        self._store = store
+
+    async def on_tick(self, counter: int) -> bool:
+        gone = False
+        try:
+            self._store.check()
+        except StoreReplacedError as error:
+            self.replaced = error
+            return True
+        except StoreGoneError as error:
+            gone = True
+            if not self._gone:
+                _say(str(error))
+        if self._gone and not gone:
+            _say("the database is back")
+        self._gone = gone
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_started()
 
 
-def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -> None:
+def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None], store: SqliteStore) -> None:
     config = uvicorn.Config(
         app,
         http=patient_protocol(),
@@ -231,7 +255,7 @@ def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
     )
-    server = _UvicornServer(config, started)
+    server = _UvicornServer(config, started, store)
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -241,3 +265,10 @@ def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     asyncio.run(server.serve([listener]))
+    if server.replaced is not None:
+        raise server.replaced
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"steplog serve: {what}\n")
+    sys.stderr.flush()
