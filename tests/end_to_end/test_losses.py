@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import mmap
-import signal
 import struct
-from pathlib import Path
-
-import pytest
+import subprocess
 
 from end_to_end.programs import Done, Host, go_on, line
-from steplog import journals
 
 MEMORY_BYTES = 1024 * 1024
 # Other programs hold all of the memory that steplog may take, and the disk may take nothing.
@@ -21,6 +17,9 @@ os.makedirs(memory, 0o700, exist_ok=True)
 with open(memory + "/others", "wb") as others:
     others.write(bytes({MEMORY_BYTES}))
 """
+TAKES_NOTHING = """import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+number = 0"""
 LOGS = """
 import mmap, struct
 with open("calls", "w+b") as file:
@@ -42,11 +41,10 @@ while number < {most}:
 print("logged", flush=True)
 sys.stdin.readline()
 """
-PRIVATE = {"STEPLOG_MEMORY_BYTES_MAX": str(MEMORY_BYTES), "STEPLOG_SPOOL_BYTES_MAX": "1"}
 
 
 def called(host: Host) -> tuple[int, int]:
-    """How many calls had returned, and of how many of them ``stats()`` had last said that a kill would not take them."""
+    """Calls that had returned, and those that a kill would not have taken when ``stats()`` was last asked."""
     with open(host.directory / "calls", "rb") as file, mmap.mmap(file.fileno(), 16, access=mmap.ACCESS_READ) as calls:
         returned, safe = struct.unpack("<qq", calls[:])
         return returned, safe
@@ -56,28 +54,56 @@ def sync(host: Host, *arguments: str) -> Done:
     return host.run("-m", "steplog", "sync", *arguments)
 
 
-def test_a_kill_in_private_memory_loses_what_stats_said_at_most_and_sync_counts_it(host: Host):
-    with host.silence_at_start() if hasattr(host, "silence_at_start") else host.start(
-        FULL + LOGS.format(most=10**9), **PRIVATE
+def killed_while_it_logs(host: Host, program: subprocess.Popen[str]) -> None:
+    assert line(program) == "ready"
+    with host.silence():
+        go_on(program)
+        assert line(program) == "logging"
+        program.kill()
+        program.wait()
+
+
+def test_a_kill_loses_what_stats_said_at_most_and_sync_counts_what_it_lost(host: Host):
+    with host.start(
+        FULL + LOGS.format(most=10**9).replace("number = 0", TAKES_NOTHING), STEPLOG_MEMORY_BYTES_MAX=str(MEMORY_BYTES)
     ) as program:
+        killed_while_it_logs(host, program)
+    returned, safe = called(host)
+    done = sync(host, "--json")
+    (told,) = json.loads(done.out)
+    stored, dropped = host.server.run("run").points, sum(told["dropped"].values())
+    lost = returned - stored - dropped
+    assert lost > 0
+    assert lost <= returned - safe, "more than stats() said"
+    assert lost <= told["lost"], "more than sync says"
+    assert told["logged"] == stored + dropped + told["lost"] + told["abandoned"]
+    assert done.code == 1
+    assert host.manifests() == []
+
+
+def test_what_was_dropped_before_a_kill_is_in_the_last_line_of_sync_and_on_the_server(host: Host):
+    """It said nothing, and exited 0."""
+    with host.start(LOGS.format(most=60_000), STEPLOG_MEMORY_BYTES_MAX=str(256 * 1024)) as program:
         assert line(program) == "ready"
         with host.silence():
             go_on(program)
             assert line(program) == "logging"
-            program.send_signal(signal.SIGKILL)
+            assert line(program) == "logged"
+            program.kill()
             program.wait()
-    returned, safe = called(host)
-    done = sync(host, "--json")
-    (told,) = json.loads(done.out)
+    waits = json.loads(host.run("-m", "steplog", "ls", "--here", "--json").out)["waiting"][0]
+    done = sync(host)
     stored = host.server.run("run").points
-    lost = returned - stored - told["dropped"].get("memory full", 0)
-    assert lost > 0
-    assert lost <= returned - safe
-    assert lost <= told["lost"]
-    assert told["logged"] == stored + sum(told["dropped"].values()) + told["lost"] + told["abandoned"]
-    assert done.code == 1
-    assert journals_of(host) == []
-
-
-def journals_of(host: Host) -> list[str]:
-    return json.loads(host.run("-m", "steplog", "ls", "--here", "--json").out)["waiting"]
+    dropped = {"memory full": 60_000 - stored}
+    assert (done.code, done.out) == (
+        1,
+        f"run: {stored:,} delivered; {60_000 - stored:,} of 60,000 values were dropped: memory full\n",
+    )
+    assert (waits["logged"], waits["pending"], waits["dropped"]) == (60_000, stored, dropped)
+    assert host.server.run("run").status == "CRASHED"
+    shown = json.loads(host.run("-m", "steplog", "show", f"team/{host.project}/run", "--json").out)
+    assert shown["report"] == {"dropped": dropped, "abandoned": 0, "lost": 0, "rejected": 0}
+    assert f"{60_000 - stored:,} of 60,000 values were dropped: memory full" in (
+        host.run("-m", "steplog", "show", f"team/{host.project}/run").out
+    )
+    assert "values were dropped: memory full" in host.run("-m", "steplog", "ls", f"team/{host.project}").out

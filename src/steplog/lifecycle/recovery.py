@@ -26,7 +26,7 @@ from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
-from steplog.private_files import remove_tree
+from steplog.private_files import read_private, remove_tree
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -267,7 +267,7 @@ def _journal(paths: RunPaths, writer: str) -> Journal:
     if directory is not None:
         with contextlib.suppress(OSError):
             _fill(stored, (directory / "marks").read_bytes())
-            _fill(losses, (directory / LOSSES_NAME).read_bytes())
+            _fill(losses, read_private(directory / LOSSES_NAME, 0, LOSSES_BYTES))
     ledger = LossLedger(losses)
     if ledger.is_new:
         begin_ledger(ledger, spool, stored, in_memory=directory is not None and directory.is_dir())
