@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
+import shutil
 import struct
 import subprocess
+from pathlib import Path
 
 from end_to_end.programs import Done, Host, go_on, line
 
@@ -151,3 +154,30 @@ print(report.delivered, flush=True)
     )
     assert (done.code, done.out) == (0, "6 0 {}\n6\n"), done.errors
     assert host.server.run("run").points == 6
+
+
+def test_an_offline_run_that_ended_lost_nothing_though_its_memory_is_gone_by_the_time_of_sync(host: Host):
+    assert host.run("run = begin(mode='offline')\nrun.log({'loss': 1.0, 'more': 2})\nrun.finish()").code == 0
+    shutil.rmtree(Path(os.environ["STEPLOG_MEMORY_DIR"]))
+    done = sync(host, "run")
+    assert (done.code, done.out) == (0, "run: 2 delivered\n"), done.errors
+
+
+def test_of_an_offline_run_that_was_killed_nobody_knows_what_went_with_its_memory(host: Host):
+    with host.start(
+        """
+        from polling import wait_until
+        run = begin(mode="offline")
+        run.log({"loss": 1.0, "more": 2})
+        wait_until(lambda: run.stats().durable >= 2)
+        print("on disk", flush=True)
+        sys.stdin.readline()
+        """
+    ) as program:
+        assert line(program) == "on disk"
+        program.kill()
+        program.wait()
+    shutil.rmtree(Path(os.environ["STEPLOG_MEMORY_DIR"]))
+    done = sync(host, "run")
+    unknown = "an unknown number of values may be lost with memory that is gone"
+    assert (done.code, done.out) == (1, f"run: 2 delivered; {unknown}\n"), done.errors
