@@ -66,8 +66,9 @@ def losses_in_words(dropped: Mapping[str, int], abandoned: int, lost: int | None
     parts, number = [], sum(dropped.values())
     if number:
         reasons = (f"{values:,} {reason}" if len(dropped) > 1 else reason for reason, values in dropped.items())
-        of = f" of {logged:,} values were" if logged else _values(number).removeprefix(f"{number:,}")
-        parts.append(f"{number:,}{of} dropped: {', '.join(reasons)}")
+        why = ", ".join(reasons)
+        of = f"{number:,} of {logged:,} values were dropped: {why}"
+        parts.append(of if logged else f"{_values(number)} dropped: {why}")
     if abandoned:
         parts.append(f"{_values(abandoned)} lost in memory")
     if lost is None:
