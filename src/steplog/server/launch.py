@@ -13,13 +13,13 @@ import secrets
 import signal
 import socket
 import stat
-from collections.abc import Callable
-from contextlib import closing, suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import uvicorn
-from slugify import slugify
 from starlette.types import ASGIApp
 
 from steplog import instance
@@ -32,15 +32,18 @@ from steplog.server.keys import (
     CONFIGURED,
     GENERATED,
     PAGE_TOKEN_AGE_AT_START_MAX,
+    REFRESH_INTERVAL_S,
     Keyring,
     hash_key,
+    key_file,
     new_key,
     put_started_key,
     renew_page_token,
 )
 from steplog.server.protocol import patient_protocol
+from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
-from steplog.server.store_types import RevokedKeyError
+from steplog.server.store_types import RevokedKeyError, StoreError
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
 
@@ -86,11 +89,11 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     database = options.database
     if database is None:
         make_private(state.parent)
-        database = state.with_name("server.db")
+        database = default_database()
     with closing(_listen(options.host, options.port)) as listener, closing(SqliteStore(database)) as store:
-        key, key_source, origin = _api_key(options, database)
+        own = _own_key(options, database)
         username = options.username or _login_name()
-        _put_user(store, options, username, hash_key(key), origin, key_source)
+        _put_user(store, options, username, own)
         store.write(renew_page_token, PAGE_TOKEN_AGE_AT_START_MAX).result()
         keyring = Keyring(store)
         port = listener.getsockname()[1]
@@ -105,40 +108,81 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             stock=options.stock,
         )
 
-        def announce() -> None:
-            written, page_url = None, None
+        def present() -> instance.Instance:
+            return instance.Instance(
+                store.instance, base_url, secret, own.present(keyring), username, keyring.page_token
+            )
+
+        def write_state() -> Path | None:
             if not options.stock:
-                this = instance.Instance(store.instance, base_url, secret, key, username, keyring.page_token)
-                page_url = instance.page_url(this, "/")
                 with suppress(OSError, ConfigurationError):  # without a state file only discovery is lost
-                    instance.write(state, this)
-                    written = state
-            started(RunningServer(base_url, database, key_source, written, page_url))
+                    instance.write(state, present())
+                    return state
+            return None
+
+        def announce() -> None:
+            written = write_state()
+            page_url = None if options.stock else instance.page_url(present(), "/")
+            started(RunningServer(base_url, database, own.source, written, page_url))
 
         try:
-            _serve(app, listener, announce)
+            with _refreshed(keyring, write_state):
+                _serve(app, listener, announce)
         finally:
             instance.remove(state, store.instance)
 
 
-def _put_user(
-    store: SqliteStore, options: ServerOptions, username: str, key_hash: bytes, origin: str, source: str
-) -> None:
-    slug = slugify(username)
-    if not slug:
-        raise ConfigurationError("a user name needs a letter or a digit")
-    user = store.write(catalog.put_user, username, slug, options.email or f"{slug}@localhost").result()
+@contextmanager
+def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> Iterator[None]:
+    """Read the keys again and again, in a thread."""
+    stopping = threading.Event()
+
+    def refresh() -> None:
+        while not stopping.wait(REFRESH_INTERVAL_S):
+            with suppress(StoreError):  # then what was read last counts
+                keyring.refresh(on_change)
+
+    thread = threading.Thread(target=refresh, name="steplog-keys", daemon=True)
+    thread.start()
     try:
-        store.write(put_started_key, user.id, key_hash, origin).result()
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+class _OwnKey(NamedTuple):
+    """The key that the server is started with; ``file``: where it is if it was generated."""
+
+    key: str
+    source: str
+    file: Path | None
+
+    def present(self, keyring: Keyring) -> str:
+        """The key as it is now, since a generated one may have been rotated."""
+        if self.file is not None:
+            with suppress(ConfigurationError):
+                key = _first_line(self.file)
+                return key if keyring.admits(key) else self.key
+        return self.key
+
+    def __repr__(self) -> str:
+        return f"_OwnKey(source={self.source!r})"
+
+
+def _put_user(store: SqliteStore, options: ServerOptions, username: str, own: _OwnKey) -> None:
+    origin = CONFIGURED if own.file is None else GENERATED
+    try:
+        user = store.write(catalog.add_user, username, options.email).result()
+        store.write(put_started_key, user.id, hash_key(own.key), origin).result()
     except RevokedKeyError as error:
-        raise ConfigurationError(f"the key from {source} {error}; start the server with another one") from None
-    for namespace in (slug, *options.namespaces):
+        raise ConfigurationError(f"the key from {own.source} {error}; start the server with another one") from None
+    for namespace in options.namespaces:
         store.write(catalog.put_namespace, namespace).result()
 
 
-def _api_key(options: ServerOptions, database: Path) -> tuple[str, str, str]:
-    """The key, where it is from, and its origin."""
-    origin = CONFIGURED
+def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
+    kept = None
     if options.api_key is not None:
         key, source = options.api_key, "--api-key"
     elif options.api_key_file is not None:
@@ -146,17 +190,17 @@ def _api_key(options: ServerOptions, database: Path) -> tuple[str, str, str]:
     elif os.environ.get(KEY_VARIABLE):
         key, source = os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}"
     else:
-        kept = database.with_name(database.name + ".key")
+        kept = key_file(database)
         if not kept.exists():
             write_private(kept, f"{new_key()}\n".encode(), sync=True)
         if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             words = "is accessible to other users: chmod 600 it, or remove it to get a new key"
             raise ConfigurationError(f"{kept} {words}")
-        key, source, origin = _first_line(kept), str(kept), GENERATED
+        key, source = _first_line(kept), str(kept)
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         # The message must not contain the key.
         raise ConfigurationError(f"the key from {source} is empty, or has characters not allowed in an HTTP header")
-    return key, source, origin
+    return _OwnKey(key, source, kept)
 
 
 def _first_line(path: Path) -> str:
