@@ -47,6 +47,19 @@ ADOPT_INTERVAL_S = 5.0
     help="A namespace to create. Without any, each is created on first use.",
 )
 @click.option("--allow-host", "hosts", multiple=True, help="A Host header to answer besides loopback names.")
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Serve https with this certificate (PEM), followed by those between it and its authority's.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The certificate's key (PEM, without a password).  [default: in the same file]",
+)
+@click.option("--insecure", is_flag=True, help="Let other machines reach it without TLS: something in front encrypts.")
 @click.option("--stock", is_flag=True, hidden=True, help="Answer like a server without steplog's additions.")
 def command(**options: Any) -> None:
     """Run a server on this machine.

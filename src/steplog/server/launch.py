@@ -1,6 +1,8 @@
-"""Starting the embedded server: database, key, state file, uvicorn.
+"""Starting the embedded server: database, key, TLS, state file, uvicorn.
 
-The key is the option, a file's first line, ``STEPLOG_SERVE_API_KEY``, or generated once into ``<database>.key`` (0600).
+1. The key is the option, a file's first line, ``STEPLOG_SERVE_API_KEY``, or generated once into ``<database>.key``
+   (0600).
+2. What other machines can reach is served with TLS, or the option says that something else encrypts (``insecure``).
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -67,6 +71,9 @@ class ServerOptions(NamedTuple):
     email: str | None = None
     namespaces: tuple[str, ...] = ()  # empty: created on first use
     hosts: tuple[str, ...] = ()  # accepted Host headers, besides loopback names
+    tls_cert: Path | None = None  # PEM: the certificate, and those between it and the authority's
+    tls_key: Path | None = None  # PEM; None: in the same file
+    insecure: bool = False  # other machines may reach it without TLS
     stock: bool = False  # only the original API, and no state file
 
 
@@ -83,8 +90,11 @@ class RunningServer(NamedTuple):
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
     """Serve until SIGINT or SIGTERM; calls ``started`` once connections are accepted.
 
-    Raises ConfigurationError, before any change, if the port is in use or the database is not one.
+    Raises ConfigurationError, before any change, if the port is in use, the database is not one, the certificate cannot
+    be used, or other machines could reach it without one.
     """
+    _check_exposure(options)
+    tls = _tls_options(options)
     state = instance.state_path()
     database = options.database
     if database is None:
@@ -97,7 +107,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         store.write(renew_page_token, PAGE_TOKEN_AGE_AT_START_MAX).result()
         keyring = Keyring(store)
         port = listener.getsockname()[1]
-        base_url = f"http://{_bracketed(_reachable(options.host))}:{port}"
+        base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
         app = create_app(
             store,
@@ -127,7 +137,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
 
         try:
             with _refreshed(keyring, write_state):
-                _serve(app, listener, announce)
+                _serve(app, listener, announce, tls)
         finally:
             instance.remove(state, store.instance)
 
@@ -218,6 +228,53 @@ def _login_name() -> str:
         return "user"  # in a container the user id may have no name
 
 
+def _tls_options(options: ServerOptions) -> dict[str, Any]:
+    """TLS, in uvicorn's words; empty without a certificate. Raises ConfigurationError."""
+    certificate, key = options.tls_cert, options.tls_key or options.tls_cert
+    if certificate is None or key is None:
+        if options.tls_key is not None:
+            raise ConfigurationError("--tls-key needs --tls-cert, the certificate that it belongs to")
+        return {}
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+
+    def password() -> NoReturn:
+        raise ConfigurationError(f"{key} is encrypted; steplog serve needs a key without a password")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ConfigurationError(f"{key} is not the key of the certificate in {certificate}") from None
+        files = f"{certificate} is" if key == certificate else f"{certificate} and {key} are"
+        raise ConfigurationError(f"{files} not a certificate and its key in PEM") from None
+    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+
+
+def _check_exposure(options: ServerOptions) -> None:
+    """Raise ConfigurationError if keys would cross a network unencrypted."""
+    host = options.host
+    if options.tls_cert or options.insecure:
+        return
+    with suppress(OSError):  # a name that leads nowhere: ``_listen`` says so
+        found = socket.getaddrinfo(host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        if not all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found):
+            raise ConfigurationError(
+                f"other machines can reach {host}, and keys would cross the network unencrypted. Type: steplog serve"
+                f" --host {host} --tls-cert FILE --tls-key FILE; or, if something in front of it encrypts: --insecure"
+            )
+
+
+def _name(options: ServerOptions) -> str:
+    """What the server is called in its address: with TLS, a name that its certificate may have."""
+    if options.tls_cert is not None and options.hosts:
+        return urlsplit(f"//{options.hosts[0]}").hostname or options.hosts[0]
+    return _reachable(options.host)
+
+
 def _reachable(host: str) -> str:
     """The address to reach ``host`` from here."""
     with suppress(ValueError):
@@ -262,7 +319,7 @@ class _UvicornServer(uvicorn.Server):
         self._on_started()
 
 
-def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -> None:
+def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None], tls: dict[str, Any]) -> None:
     config = uvicorn.Config(
         app,
         http=patient_protocol(),
@@ -274,6 +331,7 @@ def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -
         limit_concurrency=_CONNECTIONS_MAX,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
+        **tls,
     )
     server = _UvicornServer(config, started)
 
