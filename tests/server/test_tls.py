@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +20,7 @@ from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog import instance
 from steplog.server.access import AllowedHosts
 
+SHARING = (Path(__file__).parents[2] / "docs" / "sharing.md").read_text("utf-8")
 PROGRAM = """
 import steplog
 with steplog.init(project="mnist", name="private") as run:
@@ -135,6 +139,36 @@ def test_its_address_has_the_name_that_its_certificate_is_for(tmp_path, authorit
             timeout=DEADLINE_S,
         )
         assert answer.status_code == 200
+
+
+def test_the_certificate_that_the_docs_make_is_accepted_by_clients_that_are_given_it(tmp_path):
+    made = re.search(r"^openssl req (?:.*\\\n)*.*$", SHARING, re.MULTILINE)
+    assert made is not None
+    if shutil.which("openssl") is None:
+        pytest.skip("the command openssl is not installed")
+    subprocess.run(made[0], shell=True, cwd=tmp_path, check=True, capture_output=True)
+    names = (
+        "--allow-host",
+        "box.lan",
+        "--tls-cert",
+        str(tmp_path / "cert.pem"),
+        "--tls-key",
+        str(tmp_path / "key.pem"),
+    )
+    with ServerProcess(tmp_path, "--host", "0.0.0.0", *names) as server:
+        port = int(server.url.rpartition(":")[2])
+        assert server.url == f"https://box.lan:{port}"
+        context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as plain,
+            context.wrap_socket(plain, server_hostname="box.lan") as connection,
+        ):
+            request = (
+                f"GET /api/v0/verify-api-key/ HTTP/1.0\r\nHost: box.lan:{port}\r\nAuthorization: Api-Key {KEY}\r\n\r\n"
+            )
+            connection.sendall(request.encode())
+            assert connection.recv(4096).split(b"\r\n")[0] == b"HTTP/1.1 200 OK"
 
 
 def test_files_that_are_no_certificate_and_its_key_are_refused_by_name(tmp_path, authority):
