@@ -16,6 +16,7 @@ import signal
 import socket
 import ssl
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -47,7 +48,7 @@ from steplog.server.keys import (
 from steplog.server.protocol import patient_protocol
 from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
-from steplog.server.store_types import RevokedKeyError, StoreError
+from steplog.server.store_types import RevokedKeyError, StoreError, StoreGoneError, StoreReplacedError
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
 
@@ -91,7 +92,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     """Serve until SIGINT or SIGTERM; calls ``started`` once connections are accepted.
 
     Raises ConfigurationError, before any change, if the port is in use, the database is not one, the certificate cannot
-    be used, or other machines could reach it without one.
+    be used, or other machines could reach it without one; StoreReplacedError if the database was replaced meanwhile.
     """
     _check_exposure(options)
     tls = _tls_options(options)
@@ -137,7 +138,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
 
         try:
             with _refreshed(keyring, write_state):
-                _serve(app, listener, announce, tls)
+                _serve(app, listener, announce, store, tls)
         finally:
             instance.remove(state, store.instance)
 
@@ -310,16 +311,40 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _UvicornServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    """Stops by itself once its database is replaced: what is there now may be served by a new process alone."""
+
+    replaced: StoreReplacedError | None = None
+    _gone = False
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore) -> None:
         super().__init__(config)
         self._on_started = started
+        self._store = store
+
+    async def on_tick(self, counter: int) -> bool:
+        gone = False
+        try:
+            self._store.check()
+        except StoreReplacedError as error:
+            self.replaced = error
+            return True
+        except StoreGoneError as error:
+            gone = True
+            if not self._gone:
+                _say(str(error))
+        if self._gone and not gone:
+            _say("the database is back")
+        self._gone = gone
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_started()
 
 
-def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None], tls: dict[str, Any]) -> None:
+def _serve(
+    app: ASGIApp, listener: socket.socket, started: Callable[[], None], store: SqliteStore, tls: dict[str, Any]
+) -> None:
     config = uvicorn.Config(
         app,
         http=patient_protocol(),
@@ -333,7 +358,7 @@ def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None], t
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
         **tls,
     )
-    server = _UvicornServer(config, started)
+    server = _UvicornServer(config, started, store)
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -343,3 +368,10 @@ def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None], t
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     asyncio.run(server.serve([listener]))
+    if server.replaced is not None:
+        raise server.replaced
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"steplog serve: {what}\n")
+    sys.stderr.flush()

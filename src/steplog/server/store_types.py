@@ -10,6 +10,8 @@
     └── StoreError
         ├── StoreFullError
         └── StoreBusyError
+            ├── StoreGoneError
+            └── StoreReplacedError
 
 The *mark* of a (run, writer) is its high-water mark: the first journal position that is not stored. Dates are ISO 8601.
 """
@@ -38,6 +40,8 @@ __all__ = [
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
+    "StoreGoneError",
+    "StoreReplacedError",
     "TakenError",
     "UserRow",
 ]
@@ -77,6 +81,18 @@ class StoreFullError(StoreError):
 
 class StoreBusyError(StoreError):
     """The database cannot do it now."""
+
+
+class StoreGoneError(StoreBusyError):
+    """The database is not at its path; it may come back."""
+
+
+class StoreReplacedError(StoreBusyError):
+    """Something else is in the database's place, for good; ``overwritten``: in its own file."""
+
+    def __init__(self, what: str, overwritten: bool = False) -> None:
+        super().__init__(what)
+        self.overwritten = overwritten
 
 
 class UserRow(msgspec.Struct, frozen=True):
