@@ -6,18 +6,30 @@ import gzip
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from end_to_end.oracle import Oracle
 from polling import wait_until
-from server.process import KEY, ServerProcess
+from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog import instance
 from steplog.cli import main
 
 PROMISED_S = 5.0
+PROGRAM = """
+import sys, steplog
+with steplog.init(project="shared", name="r") as run:
+    run.log("loss", 0.0, 0)
+    run.flush()
+    print("delivered", flush=True)
+    sys.stdin.readline()
+    run.log("loss", 0.5, 1)
+"""
 
 
 class Done(NamedTuple):
@@ -244,6 +256,58 @@ def test_names_and_labels_reach_the_terminal_as_one_line_of_text(steplog, server
         done = steplog("key", *arguments)
         assert done.returncode == 0
         assert not {"\x1b", "\u202e", "\r"} & set(done.stdout + done.stderr)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_another_users_database_is_left_to_that_user(steplog, server):
+    os.chown(server.database, 65534, 65534)
+    done = steplog("key", "rotate")
+    os.chown(server.database, 0, 0)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{server.database} belongs to another user: type this as that user" in done.stderr
+    assert len(listed(steplog, "--all")) == 1
+
+
+@pytest.mark.slow
+def test_a_run_whose_key_is_revoked_keeps_its_records_until_it_gets_the_next_one(steplog, server, tmp_path):
+    """As the page on sharing tells it: issue, log in elsewhere, log, revoke, log in with the next one."""
+    away = {"STEPLOG_DIR": str(tmp_path / "away"), "STEPLOG_MEMORY_DIR": str(tmp_path / "away" / "memory")}
+    away |= {"STEPLOG_URL": server.url, "STEPLOG_FINISH_TIMEOUT_S": "1", "STEPLOG_QUIET": "1"}
+    environment = os.environ | {"PYTHONPATH": str(SOURCES)} | away
+
+    def there(*arguments: str, typed: str = "") -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "steplog", *arguments],
+            env=environment,
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+        return done.returncode, done.stdout
+
+    def log_in() -> str:
+        key = steplog("key", "issue", "--user", "ann").stdout
+        wait_until(lambda: status(server, key.strip()) == 200, PROMISED_S)
+        assert there("login", typed=key) == (0, f"logged in as ann at {server.url}\n")
+        return key.strip()
+
+    first = log_in()
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as training:
+        assert training.stdout is not None
+        assert training.stdout.readline() == "delivered\n"
+        assert steplog("key", "revoke", "2").returncode == 0
+        wait_until(lambda: status(server, first) == 401, PROMISED_S)
+        training.communicate("\n", timeout=DEADLINE_S)
+    assert training.returncode == 0
+    held = Oracle(server.database, "shared")
+    assert (held.values("r", "loss"), held.run("r").status) == ([0.0], "RUNNING")
+    assert there("sync")[0] == 1
+    log_in()
+    assert there("sync")[0] == 0
+    assert (held.values("r", "loss"), held.run("r").status) == ([0.0, 0.5], "COMPLETED")
 
 
 def test_a_database_of_an_older_version_is_upgraded_before_its_keys_are_listed(steplog, tmp_path):

@@ -222,6 +222,25 @@ def test_without_a_token_the_page_asks_for_it_and_another_tab_gives_it(server, b
     browser.forget()
 
 
+@pytest.mark.slow
+def test_a_page_whose_token_was_rotated_asks_for_the_new_one(browser, tmp_path):
+    with ServerProcess(tmp_path) as server:
+        run = server.new_run()
+        browser.open(address(server, run))
+        browser.wait("document.body.innerText.includes('No metric yet')")
+        key = [sys.executable, "-m", "steplog", "key"]
+        environment = os.environ | {"STEPLOG_DIR": str(tmp_path), "PYTHONPATH": str(SOURCES)}
+        subprocess.run([*key, "rotate", "--page"], env=environment, check=True, capture_output=True)
+        browser.wait("document.querySelector('form input')")
+        new = subprocess.run([*key, "page"], env=environment, check=True, capture_output=True, text=True).stdout.strip()
+        typed = f"document.querySelector('#token').value = {json.dumps(new)}"
+        browser.run(f"{typed}; document.querySelector('form').requestSubmit()")
+        browser.wait("document.body.innerText.includes('No metric yet')")
+        browser.open("about:blank")
+    assert [line for line in browser.complaints if "401" not in line] == []
+    browser.forget()
+
+
 def test_what_is_not_there_is_said(server, browser):
     place = project(server, "there")
     browser.open(address(server, f"{place}runs/nothing/"))

@@ -9,6 +9,7 @@ Works on the server's database, whether or not it runs; a running one reads the 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -82,7 +83,7 @@ def _issue(username: str | None, label: str, database: Path | None, as_json: boo
 @_json_option
 def _list(everything: bool, database: Path | None, as_json: bool) -> None:
     """List the keys, without the keys themselves."""
-    with _transaction(database) as connection:
+    with _transaction(database, "BEGIN") as connection:
         found = [key for key in keys.keys(connection) if everything or key.revoked is None]
         token = keys.page_token(connection)
     ends = None if token is None else keys.page_token_end(token)
@@ -181,7 +182,7 @@ def _page(database: Path | None) -> None:
 
     Whoever has the token can read every run.
     """
-    with _transaction(database) as connection:
+    with _transaction(database, "BEGIN") as connection:
         token = keys.page_token(connection)
         if token is None:
             raise click.ClickException("there is no token yet. Type: steplog serve")
@@ -192,11 +193,15 @@ def _page(database: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def _transaction(database: Path | None) -> Iterator[sqlite3.Connection]:
-    """A transaction that keeps what a server writes apart. Raises SteplogError."""
-    connection = schema.open_existing(database or schema.default_database())
+def _transaction(database: Path | None, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """A transaction in the database, beside those of a server. Raises SteplogError, OSError."""
+    database = database or schema.default_database()
+    if database.exists() and database.stat().st_uid != os.geteuid():
+        # Root could, and leave files that the server may not read.
+        raise click.ClickException(f"{database} belongs to another user: type this as that user")
+    connection = schema.open_existing(database)
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(begin)
         yield connection
         if connection.in_transaction:
             connection.execute("COMMIT")
