@@ -100,6 +100,7 @@ ARROWS = {
     "testing": {"errors", "journal.files", "journal.range", "delivery.exchange", "delivery.wire"},
     "integrations": {"<public>"},
     "cli": {"<public>", "printable", "report", "settings"},
+    "cli.key": {"<public>", "private_files", "instance", "server", "cli"},
     "cli.serve": {"<public>", "server", "cli"},
     "cli.demo": {"<public>", "server", "cli"},
     "__main__": {"cli"},

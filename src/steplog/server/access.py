@@ -52,7 +52,7 @@ class AllowedHosts:
         names = [name.lower() for name in configured]
         self._any_port = {name for name in names if not _PORT.search(name)}
         self._exact = {f"{name}:{port}" for name in _LOOPBACK} | set(names)
-        if port == 80:
+        if port in (80, 443):
             self._exact.update(_LOOPBACK)
 
     def __contains__(self, host: object) -> bool:

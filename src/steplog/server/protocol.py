@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 __all__ = ["BODY_TIMEOUT_S", "HEAD_TIMEOUT_S", "patient_protocol"]
 
 HEAD_TIMEOUT_S = 10.0
+_CLOSE_S = 1.0
 BODY_TIMEOUT_S = 60.0  # a batch of 1 MiB at 17 KiB a second
 
 
@@ -33,6 +34,11 @@ def patient_protocol(head_s: float = HEAD_TIMEOUT_S, body_s: float = BODY_TIMEOU
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             self._wait_for(self.conn.their_state)
+
+        def shutdown(self) -> None:
+            super().shutdown()
+            if self.transport.is_closing():  # it is idle; a client that is asleep does not answer the end of TLS
+                self.loop.call_later(_CLOSE_S, self.transport.abort)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._wait_for(h11.CLOSED)
