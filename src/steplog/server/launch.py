@@ -6,9 +6,11 @@ The key is the option, a file's first line, ``STEPLOG_SERVE_API_KEY``, or genera
 from __future__ import annotations
 
 import asyncio
+import errno
 import getpass
 import ipaddress
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -17,7 +19,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvicorn
 from slugify import slugify
@@ -29,7 +31,8 @@ from steplog.private_files import make_private, write_private
 from steplog.server import catalog
 from steplog.server.access import AllowedHosts, hash_key
 from steplog.server.app import create_app
-from steplog.server.protocol import patient_protocol
+from steplog.server.places import Places
+from steplog.server.protocol import limited_protocol
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
 
@@ -37,8 +40,11 @@ __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
-_CONNECTIONS_MAX = 512
-_BACKLOG = 1024
+_CONNECTIONS_MAX = 10_240
+_UNKEYED_MAX = 512  # connections that have not shown a key
+_DESCRIPTORS_RESERVED = 512  # the database's, and others
+_BACKLOG = 4096
+_ACCEPTED_AT_ONCE = 32  # then the others have their turn
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 
@@ -195,6 +201,7 @@ class _UvicornServer(uvicorn.Server):
 
     replaced: StoreReplacedError | None = None
     _gone = False
+    _out_of_descriptors = False
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore) -> None:
         super().__init__(config)
@@ -218,24 +225,52 @@ class _UvicornServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
         await super().startup(sockets)
         self._on_started()
+
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop tries a second later to accept, and reports each connection that waits."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif not self._out_of_descriptors:
+            self._out_of_descriptors = True
+            _say(f"new connections wait: {error.strerror}; this is said once")
+
+
+def _places() -> Places[Any]:
+    """As many as the process may have descriptors for, once it has raised that limit as far as it needs to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS_MAX + _DESCRIPTORS_RESERVED
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    total = max(wanted - _DESCRIPTORS_RESERVED, wanted // 2)
+    return Places(total, min(_UNKEYED_MAX, total // 2))
 
 
 def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None], store: SqliteStore) -> None:
     config = uvicorn.Config(
         app,
-        http=patient_protocol(),
+        http=limited_protocol(_places()),
         ws="none",
         loop="asyncio",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONNECTIONS_MAX,
+        log_level="error",  # warnings are about requests that anyone can make
+        backlog=_ACCEPTED_AT_ONCE,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
     )
-    server = _UvicornServer(config, started, store)
+
+    def accept() -> None:
+        listener.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
+        started()
+
+    server = _UvicornServer(config, accept, store)
 
     def stop(*_: object) -> None:
         server.should_exit = True

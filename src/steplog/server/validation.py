@@ -20,6 +20,7 @@ __all__ = ["DESCRIPTION_CHARACTERS_MAX", "TEXT_CHARACTERS_MAX", "Fields", "Valid
 TEXT_CHARACTERS_MAX = 256
 DESCRIPTION_CHARACTERS_MAX = 64 * 1024
 _LIMIT_MAX = 100_000
+_FIELD_BYTES_MAX = 12 * DESCRIPTION_CHARACTERS_MAX + 2  # as JSON with every character escaped
 
 
 class ValidationError(Exception):
@@ -64,7 +65,7 @@ class Fields:
         value = self._value(field, required)
         if value is None or (isinstance(value, str) and value in choices):
             return value
-        self.add_error(field, f'"{value}" is not a valid choice.')
+        self.add_error(field, f'"{str(value)[:TEXT_CHARACTERS_MAX]}" is not a valid choice.')
         return None
 
     def integer(self, field: str, low: int, high: int) -> int | None:
@@ -115,6 +116,8 @@ class Fields:
         if isinstance(raw, str):
             return raw
         try:
+            if len(bytes(raw)) > _FIELD_BYTES_MAX:
+                raise msgspec.ValidationError
             value = msgspec.json.decode(raw)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             self.add_error(field, "Not a valid value.")
