@@ -81,7 +81,7 @@ def test_a_kill_loses_what_stats_said_at_most_and_sync_counts_what_it_lost(host:
     assert host.manifests() == []
 
 
-def test_what_was_dropped_before_a_kill_is_in_the_last_line_of_sync_and_on_the_server(host: Host):
+def test_what_was_dropped_before_a_kill_is_told_by_sync_and_to_the_server(host: Host):
     """It said nothing, and exited 0."""
     with host.start(LOGS.format(most=60_000), STEPLOG_MEMORY_BYTES_MAX=str(256 * 1024)) as program:
         assert line(program) == "ready"
