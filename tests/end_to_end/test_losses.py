@@ -107,3 +107,47 @@ def test_what_was_dropped_before_a_kill_is_told_by_sync_and_to_the_server(host: 
         host.run("-m", "steplog", "show", f"team/{host.project}/run").out
     )
     assert "values were dropped: memory full" in host.run("-m", "steplog", "ls", f"team/{host.project}").out
+
+
+LAST = """
+class Last:
+    def __init__(self, run):
+        self.run, self.out = run, sys.stdout
+
+    def __del__(self):
+        for value in (1.0, 2, {"a": [1]}, "text"):
+            self.run.log("last", value)
+        self.run.log({"two": 2, "three": 3})
+        self.run.finish()
+        stats = self.run.stats()
+        self.out.write(f"{stats.logged} {stats.pending} {dict(stats.dropped)}\\n")
+        self.out.flush()
+"""
+
+
+def test_log_and_finish_in_the_last_destructor_are_counted_and_quiet(host: Host):
+    """finish() raised ImportError there."""
+    done = host.run(LAST + "last = Last(begin(mode='offline'))\nlast.run.log('loss', 0.5)")
+    assert (done.code, done.out, done.errors) == (0, "7 1 {'finished': 6}\n", "")
+    (waits,) = json.loads(host.run("-m", "steplog", "ls", "--here", "--json").out)["waiting"]
+    assert (waits["logged"], waits["pending"], waits["dropped"]) == (7, 1, {"finished": 6})
+
+
+def test_what_a_child_logs_first_in_its_last_destructor_arrives_and_the_child_ends(host: Host):
+    """It waited for ever for a thread that could not start any more."""
+    done = host.run(
+        LAST
+        + """
+run = begin()
+pid = os.fork()
+if pid == 0:
+    last = Last(run)
+    del run
+    sys.exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+report = run.finish()
+print(report.delivered, flush=True)
+"""
+    )
+    assert (done.code, done.out) == (0, "6 0 {}\n6\n"), done.errors
+    assert host.server.run("run").points == 6

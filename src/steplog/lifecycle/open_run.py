@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -53,6 +54,9 @@ class Holder(Protocol):
 
     uuid: str | None
     name: str | None
+
+    def ended(self, status: str) -> None:
+        """The run ended with the program: ``finish`` has nothing more to do."""
 
 
 class OpenRun:
@@ -161,8 +165,9 @@ class OpenRun:
                 self.opened = self._open_writer(append, worker=True)
                 self._register(self.process)
                 # Without a thread, as in an exit hook, log() makes its segments itself.
-                with contextlib.suppress(RuntimeError):
-                    self.process.agent.keep(self.opened)
+                if not sys.is_finalizing():  # a thread would not start any more, and be waited for
+                    with contextlib.suppress(RuntimeError):
+                        self.process.agent.keep(self.opened)
         append.log(name, value, step)
 
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:

@@ -23,7 +23,9 @@ def of_writer(own: OpenWriter, faults: int) -> Stats:
     """What this process has written of a run that another one delivers."""
     journal = own.journal
     journal.load_cursor()
-    pending = journal.census(journal.cursor.delivered, journal.written())
+    delivered, end = journal.cursor.delivered, max(journal.written(), own.writer.append.segment.header.base)
+    pending = journal.census(delivered, end)
+    pending += sum(stop - start for start, stop in journal.gaps(delivered, end))  # the agent has it on disk
     sizes = journal.memory.size_bytes(), 0
     return _stats(own, [journal.cursor], pending, LossReport.of([journal]), sizes, None, faults)
 
