@@ -10,7 +10,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from end_to_end.programs import Done, Host, go_on, line
+from end_to_end.programs import Done, Host, ended, go_on, line
 
 MEMORY_BYTES = 1024 * 1024
 # Other programs hold all of the memory that steplog may take, and the disk may take nothing.
@@ -83,7 +83,7 @@ def test_a_kill_loses_what_stats_said_at_most_and_sync_counts_what_it_lost(host:
     assert host.manifests() == []
 
 
-def test_what_was_dropped_before_a_kill_is_said_by_sync_and_is_on_the_server(host: Host):
+def test_what_was_dropped_before_a_kill_is_told_by_sync_and_to_the_server(host: Host):
     """It said nothing, and exited 0."""
     with host.start(LOGS.format(most=60_000), STEPLOG_MEMORY_BYTES_MAX=str(256 * 1024)) as program:
         assert line(program) == "ready"
@@ -180,3 +180,20 @@ def test_of_an_offline_run_that_was_killed_nobody_knows_what_went_with_its_memor
     done = sync(host, "run")
     unknown = "an unknown number of values may be lost with memory that is gone"
     assert (done.code, done.out) == (1, f"run: 2 delivered; {unknown}\n"), done.errors
+
+
+def test_the_process_that_delivers_a_killed_run_logs_once_what_that_lost(host: Host):
+    with host.start(LOGS.format(most=60_000), STEPLOG_MEMORY_BYTES_MAX=str(256 * 1024)) as program:
+        assert line(program) == "ready"
+        with host.silence():
+            go_on(program)
+            assert line(program) == "logging"
+            assert line(program) == "logged"
+            program.kill()
+            program.wait()
+    with host.start("begin('adopts')\nsys.stdin.read()") as adopting:
+        host.server.wait_for("run", "CRASHED")
+        done = ended(adopting)
+    dropped = 60_000 - host.server.run("run").points
+    words = f"{dropped:,} of 60,000 values were dropped: memory full"
+    assert done.errors.splitlines() == [f"steplog has delivered what the run run left here: {words}."]
