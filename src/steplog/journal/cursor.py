@@ -27,7 +27,18 @@ from dataclasses import dataclass, replace
 
 from steplog.journal.segment import Memory
 
-__all__ = ["CURSOR_BYTES", "WINDOW", "Cursor", "dropped", "encode", "load", "newest", "store", "store_dropped"]
+__all__ = [
+    "CURSOR_BYTES",
+    "DROPPED_OFFSET",
+    "WINDOW",
+    "Cursor",
+    "dropped",
+    "encode",
+    "load",
+    "newest",
+    "store",
+    "store_dropped",
+]
 
 WINDOW = 4096
 _MAGIC = b"SLM1"
@@ -35,7 +46,8 @@ _HEAD = struct.Struct("<4sI")
 _FIELDS = struct.Struct(f"<QQQQQQQQ{WINDOW // 8}s{WINDOW // 8}s")
 _SEQUENCE = struct.Struct("<Q")
 _COPY_BYTES = _HEAD.size + _SEQUENCE.size + _FIELDS.size
-_DROPPED = slice(2 * _COPY_BYTES, 2 * _COPY_BYTES + 8)
+DROPPED_OFFSET = 2 * _COPY_BYTES
+_DROPPED = slice(DROPPED_OFFSET, DROPPED_OFFSET + 8)
 CURSOR_BYTES = _DROPPED.stop
 _REACH_SHIFT = 48  # so that begin is below 2**47
 

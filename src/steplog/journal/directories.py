@@ -37,7 +37,7 @@ from time import time_ns
 
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
-from steplog.journal.cursor import CURSOR_BYTES
+from steplog.journal.cursor import CURSOR_BYTES, DROPPED_OFFSET
 from steplog.journal.mapping import map_file
 from steplog.private_files import (
     make_private,
@@ -49,7 +49,17 @@ from steplog.private_files import (
     write_private,
 )
 
-__all__ = ["JournalRoots", "RunPaths", "Unchanged", "derived_local_id", "host_id", "map_cursor", "new_id", "new_writer"]
+__all__ = [
+    "SharedCursor",
+    "JournalRoots",
+    "RunPaths",
+    "Unchanged",
+    "derived_local_id",
+    "host_id",
+    "map_cursor",
+    "new_id",
+    "new_writer",
+]
 
 _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
@@ -248,6 +258,68 @@ def map_cursor(directory: Path) -> mmap.mmap:
         return map_file(descriptor, CURSOR_BYTES)
     finally:
         os.close(descriptor)
+
+
+class SharedCursor:
+    """The file ``marks`` of another process's writer, made if missing: read and written, never mapped.
+
+    Its copies are the agent's, so that they are read once. A store that fails is done again by ``retry``.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "marks"
+        self._owed = False
+        descriptor = self._open(os.O_CREAT)
+        try:
+            os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
+            self.inode = os.fstat(descriptor).st_ino
+            self._copy = bytearray(os.pread(descriptor, CURSOR_BYTES, 0).ljust(CURSOR_BYTES, b"\0"))
+        finally:
+            os.close(descriptor)
+
+    def _open(self, flags: int = 0) -> int:
+        return open_private(self._path, os.O_RDWR | flags)
+
+    def __len__(self) -> int:
+        return CURSOR_BYTES
+
+    def __getitem__(self, key: slice) -> bytes:
+        if key.stop is None or key.stop > DROPPED_OFFSET:  # the writer's
+            with contextlib.suppress(OSError):
+                descriptor = self._open()
+                try:
+                    found = os.pread(descriptor, CURSOR_BYTES - DROPPED_OFFSET, DROPPED_OFFSET)
+                    self._copy[DROPPED_OFFSET : DROPPED_OFFSET + len(found)] = found
+                finally:
+                    os.close(descriptor)
+        return bytes(self._copy[key])
+
+    def __setitem__(self, key: slice, value: bytes) -> None:
+        self._copy[key] = value
+        self._store(key)
+
+    def _store(self, key: slice) -> None:
+        self._owed = True
+        with contextlib.suppress(OSError):
+            descriptor = self._open()
+            try:
+                os.pwrite(descriptor, self._copy[key], key.start or 0)
+                self._owed = False
+            finally:
+                os.close(descriptor)
+
+    def retry(self) -> None:
+        """Store what a failure kept from the file."""
+        if self._owed:
+            self._store(slice(0, DROPPED_OFFSET))
+
+    def is_at_path(self) -> bool:
+        """Whether the file is still there. Raises OSError."""
+        descriptor = self._open()
+        try:
+            return os.fstat(descriptor).st_ino == self.inode
+        finally:
+            os.close(descriptor)
 
 
 def new_id() -> str:

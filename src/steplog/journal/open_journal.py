@@ -17,7 +17,7 @@ from pathlib import Path
 
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES, Cursor
-from steplog.journal.directories import RunPaths, map_cursor, new_writer
+from steplog.journal.directories import SharedCursor, RunPaths, new_writer
 from steplog.journal.journal import Journal
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
@@ -75,7 +75,7 @@ class OpenJournal:
     directory: Path | None
     alive_lock: FileLock | None = None  # its writer's, held here
     watch: AliveWatch | None = None  # of another process's writer
-    cursor_inode: int | None = None  # of its file, where another process may replace that
+    shared_cursor: SharedCursor | None = None  # where another process may replace it
     removed: bool = False
 
     @property
@@ -146,12 +146,12 @@ class OpenJournal:
             self._free_memory(lock)
 
     def _follow_cursor(self) -> None:
-        if self.watch is not None and self.directory is not None:
+        if self.shared_cursor is not None and self.directory is not None:
             with suppress(OSError):  # the writer may have made it again
-                inode = (self.directory / "marks").stat().st_ino
-                if self.cursor_inode != inode:
-                    self.journal.move_cursor(map_cursor(self.directory))
-                self.cursor_inode = inode
+                if not self.shared_cursor.is_at_path():
+                    self.shared_cursor = SharedCursor(self.directory)
+                    self.journal.move_cursor(self.shared_cursor)
+                self.shared_cursor.retry()
 
     def _free_memory(self, lock: Lock) -> None:
         memory = self.journal.memory
@@ -169,12 +169,11 @@ def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
     """The journal of another process's writer, made again where memory was lost; None while that is being made."""
     directory = None if paths.memory is None else paths.memory / name
     alive_lock: FileLock | None = None
-    inode: int | None = None
+    cursor: SharedCursor | mmap.mmap
     over_disk = (directory is None or not directory.is_dir()) and (paths.spool / name / "alive").exists()
     if directory is not None and directory.is_dir():
         try:
-            cursor = map_cursor(directory)
-            inode = (directory / "marks").stat().st_ino
+            cursor = SharedCursor(directory)
         except OSError:
             return None
     else:
@@ -187,7 +186,8 @@ def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
         watch = AliveWatch(directory)
     journal = Journal(name, DirectorySource(directory), cursor, lambda: _alive(opened), spool)
     _recover(journal, spool)
-    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive_lock, watch, inode)
+    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive_lock, watch)
+    opened.shared_cursor = cursor if isinstance(cursor, SharedCursor) else None
     opened.follow(nullcontext())
     return opened
 

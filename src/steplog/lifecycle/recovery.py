@@ -23,7 +23,7 @@ from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
-from steplog.private_files import remove_tree
+from steplog.private_files import read_private, remove_tree
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -235,7 +235,7 @@ def _pending(paths: RunPaths, writer: str) -> int:
     stored = bytearray(CURSOR_BYTES)
     if directory is not None:
         with contextlib.suppress(OSError):
-            stored[:] = (directory / "marks").read_bytes().ljust(CURSOR_BYTES, b"\0")[:CURSOR_BYTES]
+            stored[:] = read_private(directory / "marks", 0, CURSOR_BYTES).ljust(CURSOR_BYTES, b"\0")
     spool = Spool(paths.spool / writer, writer)
     journal = Journal(writer, DirectorySource(directory), stored, lambda: True, spool)
     delivered = max(journal.cursor.delivered, (spool.load_cursor() or journal.cursor).delivered)
