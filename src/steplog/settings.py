@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from steplog.address import canonical_url, with_port
-from steplog.default_paths import memory_directory, state_directory, user_id
+from steplog.default_paths import state_directory, user_id
 from steplog.errors import ConfigurationError
 from steplog.secret import Quiet, Secret
 
@@ -112,7 +112,7 @@ class Settings:
     name: str | None = _setting(_text, "The name of a run.", None, shown="the server's choice")
     mode: str = _setting(_one_of("online", "offline", "disabled"), "online, offline or disabled.", "online")
     dir: Path = _setting(_path, "Spool, key and state files.", state_directory, shown="the user's state directory")
-    memory_dir: Path = _setting(_path, "Shared memory.", memory_directory, shown="a directory in /dev/shm")
+    memory_dir: Path | None = _setting(_path, "Shared memory.", None, shown="a directory in /dev/shm")
     memory_bytes_max: int | None = _setting(
         _count(64 * 1024), "Shared memory in use, all runs.", None, shown="64 MiB, or an eighth of it if smaller"
     )

@@ -113,7 +113,7 @@ ATTACKS = [
 @pytest.mark.parametrize("alive", [True, False], ids=["of a living writer", "of a dead writer"])
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_segment_cut_or_replaced_while_it_is_read_ends_no_process(paths, writer, attack, alive):
-    """The reader got a SIGBUS: in a process that reads, between any two calls, another cut a file that it had mapped."""
+    """Another process cuts a file between any two calls of a reader, which had mapped it, and got a SIGBUS."""
     if not alive:
         writer.open_journal.alive_lock.release()
     whole = {path: path.read_bytes() for path in segments(writer)}

@@ -23,6 +23,7 @@ import steplog
 from steplog import ConfigurationError
 from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
+from steplog.default_paths import SHARED_MEMORY, memory_directories
 from steplog.settings import Settings, documented, resolve, sources
 
 __all__ = ["command"]
@@ -94,7 +95,7 @@ def _python(settings: Settings) -> _Check:
 
 
 def _memory(settings: Settings) -> _Check:
-    directory = settings.memory_dir
+    directory = settings.memory_dir or next(iter(memory_directories()), SHARED_MEMORY)
     existing = directory if directory.exists() else directory.parent
     usable, free = False, 0
     with contextlib.suppress(OSError):
@@ -102,7 +103,8 @@ def _memory(settings: Settings) -> _Check:
     if not usable:
         words = f"{directory} cannot be used: records wait in the process and on disk, and a kill loses the last second"
         return _Check("shared memory", _NOTE, words)
-    words = f"{directory}, {printing.size(_used_bytes(directory))} in use, {printing.size(free)} free"
+    used = 0 if directory == SHARED_MEMORY else _used_bytes(directory)
+    words = f"{directory}, {printing.size(used)} in use, {printing.size(free)} free"
     return _Check("shared memory", _GOOD if free >= _SHARED_BYTES_MIN else _NOTE, words)
 
 

@@ -50,9 +50,9 @@ from steplog.private_files import (
 )
 
 __all__ = [
-    "SharedCursor",
     "JournalRoots",
     "RunPaths",
+    "SharedCursor",
     "Unchanged",
     "derived_local_id",
     "host_id",
@@ -122,18 +122,20 @@ class RunPaths:
 
 @dataclass(frozen=True, slots=True)
 class JournalRoots:
-    """The two roots; ``memory`` is None where it is unusable."""
+    """The two roots; ``memory`` is None where it is unusable. Runs that are there may also be in ``others``."""
 
     memory: Path | None
     spool: Path
     host: str
+    others: tuple[Path, ...] = ()  # more roots in memory
 
     def run(self, local_id: str) -> RunPaths:
         """The paths of a run."""
         name = f"{local_id}.{self.host}"
         if not _RUN.fullmatch(name):
             raise ConfigurationError(f"{name!r} is not the name of a run's directory")
-        return RunPaths(local_id, None if self.memory is None else self.memory / name, self.spool / name)
+        memory = next((root for root in self.others if (root / name).is_dir()), self.memory)
+        return RunPaths(local_id, None if memory is None else memory / name, self.spool / name)
 
     def claim(self, local_id: str, in_time: _InTime = lambda claim: claim()) -> tuple[RunPaths, FileLock | None]:
         """Make and check a run's directories; its paths, and its lock if that was free.
@@ -143,7 +145,6 @@ class JournalRoots:
         paths = self.run(local_id)
         if self.memory is not None and paths.memory is not None:
             try:
-                make_private(self.memory)
                 make_private(paths.memory)
             except (OSError, ConfigurationError) as error:
                 _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", error)
@@ -179,7 +180,8 @@ class JournalRoots:
 
     def runs(self, but: Collection[str] = ()) -> Iterator[RunPaths]:
         """This host's runs whose lock is visible here, without those in ``but``."""
-        for name in sorted(_listed([self.spool] if self.memory is None else [self.spool, self.memory])):
+        memory = () if self.memory is None else (self.memory, *self.others)
+        for name in sorted(_listed([self.spool, *memory])):
             match = _RUN.fullmatch(name)
             if match and match[2] == self.host and match[1] not in but:
                 paths = self.run(match[1])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES, Cursor
-from steplog.journal.directories import SharedCursor, RunPaths, new_writer
+from steplog.journal.directories import RunPaths, SharedCursor, new_writer
 from steplog.journal.journal import Journal
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool

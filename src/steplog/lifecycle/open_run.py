@@ -66,6 +66,7 @@ class OpenRun:
         self.process: Process | None = process  # None in a forked child, until it logs
         self.transport = transport
         self.settings = process.settings
+        process.find_memory(make=True)
         self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
         self.lease: Lease | None = None
@@ -83,14 +84,15 @@ class OpenRun:
         _open[id(self)] = self
 
     def _open_writer(self, append: Any = None, *, worker: bool) -> OpenWriter:
+        process, root = current(), None if self.paths.memory is None else self.paths.memory.parent
         return open_writer(
             self.paths,
-            current().roots.memory,
-            current().disk,
+            root,
+            process.disk,
             memory_bytes_max=self.settings.memory_bytes_max,
             value_bytes_max=self.settings.value_bytes_max,
             append=append,
-            usage=current().usage,
+            usage=process.usage if root == process.roots.memory else None,
             worker=worker,
             strict=self.settings.strict,
             use_client=self.use,

@@ -76,7 +76,7 @@ class Synced:
 
 def journals() -> list[WaitingRun]:
     """The runs with a journal on this host or its disk, oldest first."""
-    roots = current().roots
+    roots = _process().roots
     found = [*roots.runs(), *roots.of_other_hosts()]
     return sorted((_described(paths) for paths in found), key=lambda run: run.since)
 
@@ -101,7 +101,7 @@ def sync(
     Raises:
         ValueError: there is no such run.
     """
-    process = current()
+    process = _process()
     for paths in _chosen(process, run, of_others=offline):
         found = process.adopter.adopt(paths, by_hand=offline)
         if isinstance(found, NotAdopted):
@@ -120,7 +120,7 @@ def clean(run: str | None = None) -> list[str]:
     Raises ValueError if there is no such run.
     """
     removed = []
-    for paths in _chosen(current(), run):
+    for paths in _chosen(_process(), run):
         if run is None and (_described(paths).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
         lock = FileLock.take(paths.lock)
@@ -130,6 +130,13 @@ def clean(run: str | None = None) -> list[str]:
             lock.release()
             removed.append(paths.local_id)
     return removed
+
+
+def _process() -> Process:
+    """This process, with the directories as they are now."""
+    process = current()
+    process.find_memory()
+    return process
 
 
 def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[Synced], None] | None) -> Synced:
