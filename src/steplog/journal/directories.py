@@ -115,7 +115,7 @@ class RunPaths:
 
     def manifest(self) -> Path:
         """The directory whose manifest counts: memory's, unless that was lost."""
-        if self.memory is not None and (not self.on_disk or (self.memory / "manifest").exists()):
+        if self.memory is not None and (not self.on_disk or os.path.lexists(self.memory / "manifest")):
             return self.memory
         return self.spool
 
@@ -134,7 +134,7 @@ class JournalRoots:
         name = f"{local_id}.{self.host}"
         if not _RUN.fullmatch(name):
             raise ConfigurationError(f"{name!r} is not the name of a run's directory")
-        memory = next((root for root in self.others if (root / name).is_dir()), self.memory)
+        memory = next((root for root in self.others if os.path.isdir(root / name)), self.memory)
         return RunPaths(local_id, None if memory is None else memory / name, self.spool / name)
 
     def claim(self, local_id: str, in_time: _InTime = lambda claim: claim()) -> tuple[RunPaths, FileLock | None]:
@@ -186,16 +186,16 @@ class JournalRoots:
             if match and match[2] == self.host and match[1] not in but:
                 paths = self.run(match[1])
                 without_disk = replace(paths, on_disk=False)
-                if paths.memory is not None and without_disk.lock.exists():
+                if paths.memory is not None and os.path.lexists(without_disk.lock):
                     yield without_disk
-                elif paths.spool.is_dir():
+                elif os.path.isdir(paths.spool):
                     yield paths
 
     def of_other_hosts(self) -> Iterator[RunPaths]:
         """Other hosts' runs on this disk."""
         for name in sorted(_listed([self.spool])):
             match = _RUN.fullmatch(name)
-            if match and match[2] != self.host and (self.spool / name).is_dir():
+            if match and match[2] != self.host and os.path.isdir(self.spool / name):
                 yield RunPaths(match[1], None, self.spool / name, other_host=match[2])
 
 

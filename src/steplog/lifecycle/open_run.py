@@ -20,7 +20,7 @@ from steplog.delivery.lease import Lease
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.verdicts import Judgement
 from steplog.delivery.wire import web_path
-from steplog.errors import RunFinishedError
+from steplog.errors import RunFinishedError, SteplogError
 from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
@@ -66,6 +66,7 @@ class OpenRun:
         self.process: Process | None = process  # None in a forked child, until it logs
         self.transport = transport
         self.settings = process.settings
+        self.uid = process.uid
         process.find_memory(make=True)
         self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
@@ -154,17 +155,37 @@ class OpenRun:
         self.process = self.lease = self.transport = None
         self.opened.writer.forked(self._reopen)
 
-    def _reopen(self, name: Any, value: Any, step: Any) -> None:
+    def _reopen(self, name: Any, value: Any, step: Any) -> Any:
         with _opening:
             append = self.opened.writer.append
             if self.process is None:
                 self.process = current()
+                if self.process.uid != self.uid and self._join_as_user(append):
+                    return append.log(name, value, step)
                 self.opened = self._open_writer(append, worker=True)
                 self._register(self.process)
                 # Without a thread, as in an exit hook, log() makes its segments itself.
                 with contextlib.suppress(RuntimeError):
                     self.process.agent.keep(self.opened)
-        append.log(name, value, step)
+        return append.log(name, value, step)
+
+    def _join_as_user(self, append: Any) -> bool:
+        """After the rights were given up: go on in the directories of this user; False where that cannot be."""
+        process, self.uid = current(), os.geteuid()
+        self.settings, self.manifest = process.settings, self.manifest.but(owner="", status=None, status_sent=False)
+        try:
+            process.find_memory(make=True)
+            self.paths, lock = process.roots.claim(self.manifest.local_id, claim_in_time)
+            self.transport = process.adopter.configured_transport(self.manifest) if lock is not None else None
+        except (OSError, SteplogError, ImportError) as error:  # Python itself may be out of reach now
+            _log.warning("steplog: user %d cannot join run %s: %s", self.uid, self.name(), error)
+            return False
+        if lock is None:  # another process of this user delivers it
+            return False
+        self.opened = self._open_writer(append, worker=False)
+        self._register(process)
+        self._deliver(process, lock, self.transport, owner=False)
+        return True
 
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""

@@ -66,6 +66,8 @@ class Process:
 
     def find_memory(self, *, make: bool = False) -> None:
         """Look for this user's directories in shared memory; ``make``: have one for a new run."""
+        if self.uid != os.geteuid():  # what it has is not this user's
+            return
         memory, others = self._memory(make)
         before, self.roots = self.roots.memory, replace(self.roots, memory=memory, others=others)
         if memory is not None and memory != before:
