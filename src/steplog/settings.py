@@ -23,10 +23,11 @@ from typing import Any, NoReturn
 
 from steplog.address import canonical_url, with_port
 from steplog.default_paths import state_directory, user_id
-from steplog.errors import ConfigurationError
+from steplog.errors import ConfigurationError, NotPrivateError
+from steplog.private_files import is_private
 from steplog.secret import Quiet, Secret
 
-__all__ = ["Settings", "documented", "resolve", "sources"]
+__all__ = ["Settings", "check_directories", "documented", "resolve", "sources"]
 
 _Parse = Callable[[object, Path], Any]  # of a value, and the directory that a path in it starts from
 _log = logging.getLogger("steplog")
@@ -180,6 +181,16 @@ def sources(settings: Settings) -> Mapping[str, str]:
     """The origin of each setting: "argument", "environment NAME", "file PATH" or "default"."""
     everything = dict.fromkeys((field.name for field in dataclasses.fields(Settings)), "argument")
     return everything | getattr(settings, "_origins", {})
+
+
+def check_directories(settings: Settings) -> None:
+    """Raises ConfigurationError where ``dir`` or ``memory_dir`` is there and not this user's alone; OSError."""
+    for variable, directory in (("STEPLOG_DIR", settings.dir), ("STEPLOG_MEMORY_DIR", settings.memory_dir)):
+        try:
+            if directory is not None:
+                is_private(directory)
+        except NotPrivateError as error:
+            raise NotPrivateError(f"{variable}: {error}") from None
 
 
 def documented() -> list[tuple[str, str, str, str]]:

@@ -20,7 +20,7 @@ from steplog.delivery.lease import Lease
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.verdicts import Judgement
 from steplog.delivery.wire import web_path
-from steplog.errors import RunFinishedError, SteplogError
+from steplog.errors import FormatError, RunFinishedError, SteplogError
 from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
@@ -354,9 +354,15 @@ def open_runs() -> list[OpenRun]:
 
 
 def find_manifest(uuid: str) -> Manifest | None:
-    """The manifest of a run that has a journal on this host."""
-    found = (manifests.load(paths.manifest()) for paths in current().roots.runs())
-    return next((manifest for manifest in list(found) if manifest is not None and manifest.run == uuid), None)
+    """The manifest of a run that has a journal on this host; that of another run may be damaged."""
+    process = current()
+    process.find_memory()
+    for paths in process.roots.runs():
+        with contextlib.suppress(FormatError):
+            manifest = manifests.load(paths.manifest())
+            if manifest is not None and manifest.run == uuid:
+                return manifest
+    return None
 
 
 def join(

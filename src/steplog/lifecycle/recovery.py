@@ -24,6 +24,7 @@ from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
 from steplog.private_files import read_private, remove_tree
+from steplog.settings import check_directories
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -75,7 +76,10 @@ class Synced:
 
 
 def journals() -> list[WaitingRun]:
-    """The runs with a journal on this host or its disk, oldest first."""
+    """The runs with a journal on this host or its disk, oldest first.
+
+    Raises ConfigurationError where a directory of theirs is another user's, or open to others.
+    """
     roots = _process().roots
     found = [*roots.runs(), *roots.of_other_hosts()]
     return sorted((_described(paths) for paths in found), key=lambda run: run.since)
@@ -100,6 +104,7 @@ def sync(
 
     Raises:
         ValueError: there is no such run.
+        ConfigurationError: a directory is another user's, or open to others.
     """
     process = _process()
     for paths in _chosen(process, run, of_others=offline):
@@ -117,7 +122,7 @@ def clean(run: str | None = None) -> list[str]:
     """Remove delivered runs from this host; or one run, by id, uuid or name, delivered or not. Returns their ids.
 
     Records that were set aside go only with a run that is named. A run that a process delivers stays.
-    Raises ValueError if there is no such run.
+    Raises ValueError if there is no such run, ConfigurationError as ``journals`` does.
     """
     removed = []
     for paths in _chosen(_process(), run):
@@ -133,8 +138,9 @@ def clean(run: str | None = None) -> list[str]:
 
 
 def _process() -> Process:
-    """This process, with the directories as they are now."""
+    """This process, with the directories as they are now. Raises ConfigurationError where they are not ours."""
     process = current()
+    check_directories(process.settings)
     process.find_memory()
     return process
 
