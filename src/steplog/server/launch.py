@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -26,10 +27,21 @@ from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.private_files import make_private, write_private
 from steplog.server import catalog
-from steplog.server.access import AllowedHosts, hash_key
+from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app
+from steplog.server.keys import (
+    CONFIGURED,
+    GENERATED,
+    PAGE_TOKEN_AGE_AT_START_MAX,
+    Keyring,
+    hash_key,
+    new_key,
+    put_started_key,
+    renew_page_token,
+)
 from steplog.server.protocol import patient_protocol
 from steplog.server.store import SqliteStore
+from steplog.server.store_types import RevokedKeyError, StoreGoneError, StoreReplacedError
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
 
@@ -69,7 +81,8 @@ class RunningServer(NamedTuple):
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
     """Serve until SIGINT or SIGTERM; calls ``started`` once connections are accepted.
 
-    Raises ConfigurationError, before any change, if the port is in use or the database is not one.
+    Raises ConfigurationError, before any change, if the port is in use or the database is not one; StoreReplacedError
+    if the database was replaced meanwhile.
     """
     state = instance.state_path()
     database = options.database
@@ -77,14 +90,17 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         make_private(state.parent)
         database = state.with_name("server.db")
     with closing(_listen(options.host, options.port)) as listener, closing(SqliteStore(database)) as store:
-        key, key_source = _api_key(options, database)
+        key, key_source, origin = _api_key(options, database)
         username = options.username or _login_name()
-        _put_user(store, options, username, key)
+        _put_user(store, options, username, hash_key(key), origin, key_source)
+        store.write(renew_page_token, PAGE_TOKEN_AGE_AT_START_MAX).result()
+        keyring = Keyring(store)
         port = listener.getsockname()[1]
         base_url = f"http://{_bracketed(_reachable(options.host))}:{port}"
         secret = secrets.token_hex(32)
         app = create_app(
             store,
+            keyring,
             hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}"]),
             secret=secret,
             open_namespaces=not options.namespaces,
@@ -94,7 +110,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         def announce() -> None:
             written, page_url = None, None
             if not options.stock:
-                this = instance.Instance(store.instance, base_url, secret, key, username, store.page_token)
+                this = instance.Instance(store.instance, base_url, secret, key, username, keyring.page_token)
                 page_url = instance.page_url(this, "/")
                 with suppress(OSError, ConfigurationError):  # without a state file only discovery is lost
                     instance.write(state, this)
@@ -102,22 +118,29 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             started(RunningServer(base_url, database, key_source, written, page_url))
 
         try:
-            _serve(app, listener, announce)
+            _serve(app, listener, announce, store)
         finally:
             instance.remove(state, store.instance)
 
 
-def _put_user(store: SqliteStore, options: ServerOptions, username: str, key: str) -> None:
+def _put_user(
+    store: SqliteStore, options: ServerOptions, username: str, key_hash: bytes, origin: str, source: str
+) -> None:
     slug = slugify(username)
     if not slug:
         raise ConfigurationError("a user name needs a letter or a digit")
-    store.write(catalog.put_user, username, slug, options.email or f"{slug}@localhost", hash_key(key)).result()
+    user = store.write(catalog.put_user, username, slug, options.email or f"{slug}@localhost").result()
+    try:
+        store.write(put_started_key, user.id, key_hash, origin).result()
+    except RevokedKeyError as error:
+        raise ConfigurationError(f"the key from {source} {error}; start the server with another one") from None
     for namespace in (slug, *options.namespaces):
         store.write(catalog.put_namespace, namespace).result()
 
 
-def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
-    """The key, and where it is from."""
+def _api_key(options: ServerOptions, database: Path) -> tuple[str, str, str]:
+    """The key, where it is from, and its origin."""
+    origin = CONFIGURED
     if options.api_key is not None:
         key, source = options.api_key, "--api-key"
     elif options.api_key_file is not None:
@@ -127,15 +150,15 @@ def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
     else:
         kept = database.with_name(database.name + ".key")
         if not kept.exists():
-            write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode(), sync=True)
+            write_private(kept, f"{new_key()}\n".encode(), sync=True)
         if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             words = "is accessible to other users: chmod 600 it, or remove it to get a new key"
             raise ConfigurationError(f"{kept} {words}")
-        key, source = _first_line(kept), str(kept)
+        key, source, origin = _first_line(kept), str(kept), GENERATED
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         # The message must not contain the key.
         raise ConfigurationError(f"the key from {source} is empty, or has characters not allowed in an HTTP header")
-    return key, source
+    return key, source, origin
 
 
 def _first_line(path: Path) -> str:
@@ -188,16 +211,38 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _UvicornServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    """Stops by itself once its database is replaced: what is there now may be served by a new process alone."""
+
+    replaced: StoreReplacedError | None = None
+    _gone = False
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore) -> None:
         super().__init__(config)
         self._on_started = started
+        self._store = store
+
+    async def on_tick(self, counter: int) -> bool:
+        gone = False
+        try:
+            self._store.check()
+        except StoreReplacedError as error:
+            self.replaced = error
+            return True
+        except StoreGoneError as error:
+            gone = True
+            if not self._gone:
+                _say(str(error))
+        if self._gone and not gone:
+            _say("the database is back")
+        self._gone = gone
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_started()
 
 
-def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -> None:
+def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None], store: SqliteStore) -> None:
     config = uvicorn.Config(
         app,
         http=patient_protocol(),
@@ -210,7 +255,7 @@ def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
     )
-    server = _UvicornServer(config, started)
+    server = _UvicornServer(config, started, store)
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -220,3 +265,10 @@ def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     asyncio.run(server.serve([listener]))
+    if server.replaced is not None:
+        raise server.replaced
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"steplog serve: {what}\n")
+    sys.stderr.flush()
