@@ -272,3 +272,14 @@ def test_what_is_planted_beside_segments_is_neither_read_nor_kept(paths, writer,
     assert found.journal.memory.damaged() == []
     assert found.remove()
     assert not writer.directory.exists()
+
+
+def test_what_a_writer_has_dropped_is_known_after_its_files_are_removed(paths, writer):
+    """The report of a run lacked what its workers had dropped since the agent's last look."""
+    found = journal_of(paths, writer)
+    assert found.dropped() == 0
+    writer.journal.store_dropped(7)
+    writer.open_journal.alive_lock.release()
+    read_all(Reader(found.journal))
+    assert found.remove()
+    assert found.dropped() == 7

@@ -286,15 +286,19 @@ class SharedCursor:
         return CURSOR_BYTES
 
     def __getitem__(self, key: slice) -> bytes:
-        if key.stop is None or key.stop > DROPPED_OFFSET:  # the writer's
-            with contextlib.suppress(OSError):
-                descriptor = self._open()
-                try:
-                    found = os.pread(descriptor, CURSOR_BYTES - DROPPED_OFFSET, DROPPED_OFFSET)
-                    self._copy[DROPPED_OFFSET : DROPPED_OFFSET + len(found)] = found
-                finally:
-                    os.close(descriptor)
+        if key.stop is None or key.stop > DROPPED_OFFSET:
+            self.refresh()
         return bytes(self._copy[key])
+
+    def refresh(self) -> None:
+        """Read the writer's part, which is kept as it was found last."""
+        with contextlib.suppress(OSError):
+            descriptor = self._open()
+            try:
+                found = os.pread(descriptor, CURSOR_BYTES - DROPPED_OFFSET, DROPPED_OFFSET)
+                self._copy[DROPPED_OFFSET : DROPPED_OFFSET + len(found)] = found
+            finally:
+                os.close(descriptor)
 
     def __setitem__(self, key: slice, value: bytes) -> None:
         self._copy[key] = value

@@ -105,6 +105,8 @@ class OpenJournal:
 
     def remove(self) -> bool:
         """Remove a delivered journal; False where damaged files are kept."""
+        if self.shared_cursor is not None:
+            self.shared_cursor.refresh()  # what the writer has counted is told after this
         self.removed = True
         self._free_memory(nullcontext())
         self.spooling.spool.tidy(2**63)
@@ -152,6 +154,7 @@ class OpenJournal:
                     self.shared_cursor = SharedCursor(self.directory)
                     self.journal.move_cursor(self.shared_cursor)
                 self.shared_cursor.retry()
+                self.shared_cursor.refresh()
 
     def _free_memory(self, lock: Lock) -> None:
         memory = self.journal.memory
