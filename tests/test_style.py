@@ -101,7 +101,7 @@ ARROWS = {
     "testing": {"errors", "journal.files", "journal.range", "delivery.exchange", "delivery.wire"},
     "integrations": {"<public>"},
     "cli": {"<public>", "printable", "private_files", "default_paths", "settings"},
-    "cli.serve": {"<public>", "settings", "server", "cli"},
+    "cli.serve": {"<public>", "server", "cli"},
     "cli.demo": {"<public>", "server", "cli"},
     "__main__": {"cli"},
 }

@@ -25,7 +25,6 @@ COMMANDS = [
     ("clean", "--yes", "run"),
     ("show", "run"),
     ("login",),
-    ("serve", "--port", "0"),
 ]
 
 
@@ -82,6 +81,10 @@ def test_each_command_says_in_one_line_that_a_directory_is_not_ours(
         assert done.stderr.startswith(f"steplog: {variable}: {tmp_path / 'place'}"), command
         assert words in done.stderr
         assert done.stderr.count("\n") == 1
+    if variable == "STEPLOG_DIR":  # where the database would be
+        done = CliRunner().invoke(main, ["serve", "--port", "0"])
+        assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert words in done.stderr
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 1
     assert words in done.stdout.replace("\n", " ")

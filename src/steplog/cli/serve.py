@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import steplog
-from steplog.settings import check_directories, resolve
 
 if TYPE_CHECKING:
     from steplog.server.launch import RunningServer
@@ -53,7 +52,6 @@ def command(**options: Any) -> None:
     """
     from steplog.server.launch import ServerOptions, run_server
 
-    check_directories(resolve())
     run_server(ServerOptions(**options), _started)
 
 

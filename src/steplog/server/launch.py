@@ -24,8 +24,8 @@ from slugify import slugify
 from starlette.types import ASGIApp
 
 from steplog import instance
-from steplog.errors import ConfigurationError
-from steplog.private_files import make_private, write_private
+from steplog.errors import ConfigurationError, NotPrivateError
+from steplog.private_files import is_private_file, make_private, write_private
 from steplog.server import catalog
 from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app
@@ -149,6 +149,7 @@ def _api_key(options: ServerOptions, database: Path) -> tuple[str, str, str]:
         key, source = os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}"
     else:
         kept = database.with_name(database.name + ".key")
+        _check_kept(kept)
         if not kept.exists():
             write_private(kept, f"{new_key()}\n".encode(), sync=True)
         if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -159,6 +160,13 @@ def _api_key(options: ServerOptions, database: Path) -> tuple[str, str, str]:
         # The message must not contain the key.
         raise ConfigurationError(f"the key from {source} is empty, or has characters not allowed in an HTTP header")
     return key, source, origin
+
+
+def _check_kept(path: Path) -> None:
+    try:
+        is_private_file(path)
+    except NotPrivateError as error:
+        raise ConfigurationError(f"{error}; remove it to get a new key") from None
 
 
 def _first_line(path: Path) -> str:
