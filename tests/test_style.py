@@ -143,6 +143,7 @@ SLEEPERS = {
     "tests/delivery/test_agent_threads.py": "what idling costs is measured over a time in which nothing happens",
     "tests/end_to_end/test_deadlines.py": "a program that logs for two seconds, in which no call takes long",
     "tests/end_to_end/test_delivery.py": "a program that logs for as long as its server is killed and started again",
+    "tests/end_to_end/test_other_users.py": "maintenance looks around several times, and is to find nothing",
     "tests/end_to_end/test_room.py": "maintenance runs twice, and nothing that it does shows",
     "tests/end_to_end/test_small_memory.py": "programs that fill memory at a pace, side by side",
     "tests/end_to_end/test_status.py": "a thread that logs on at a pace while its program ends",

@@ -27,7 +27,7 @@ def other_user() -> Iterator[int]:
     try:
         yield pwd.getpwnam(name).pw_uid
     finally:
-        subprocess.run(["userdel", name], check=True)
+        subprocess.run(["userdel", "--force", name], check=True)
 
 
 def while_user(uid: int, act: Callable[[], object]) -> None:

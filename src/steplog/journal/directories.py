@@ -40,6 +40,7 @@ from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES, DROPPED_OFFSET
 from steplog.journal.mapping import map_file
 from steplog.private_files import (
+    is_private,
     make_private,
     names_in,
     open_private,
@@ -186,17 +187,23 @@ class JournalRoots:
             if match and match[2] == self.host and match[1] not in but:
                 paths = self.run(match[1])
                 without_disk = replace(paths, on_disk=False)
-                if paths.memory is not None and os.path.lexists(without_disk.lock):
+                if paths.memory is not None and os.path.lexists(without_disk.lock) and _is_ours(paths.memory):
                     yield without_disk
-                elif os.path.isdir(paths.spool):
+                elif _is_ours(paths.spool):
                     yield paths
 
     def of_other_hosts(self) -> Iterator[RunPaths]:
         """Other hosts' runs on this disk."""
         for name in sorted(_listed([self.spool])):
             match = _RUN.fullmatch(name)
-            if match and match[2] != self.host and os.path.isdir(self.spool / name):
+            if match and match[2] != self.host and _is_ours(self.spool / name):
                 yield RunPaths(match[1], None, self.spool / name, other_host=match[2])
+
+
+def _is_ours(directory: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return is_private(directory)
+    return False
 
 
 def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = names_in) -> set[str]:

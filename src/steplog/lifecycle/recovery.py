@@ -220,11 +220,11 @@ def _described(paths: RunPaths) -> WaitingRun:
         why = _why(paths, manifest, pending)
     except FormatError as error:
         manifest, why = None, str(error)
-    lock = FileLock.take(paths.lock)
-    if lock is None:
-        why = "it is being delivered"
-    else:
-        lock.release()
+    try:
+        if not FileLock.is_free(paths.lock):
+            why = "it is being delivered"
+    except OSError as error:
+        why = str(error)
     return WaitingRun(
         id=paths.local_id,
         run=manifest.run if manifest is not None else "",
