@@ -10,7 +10,8 @@ import pytest
 
 from journal.appends import Reader, records_of
 from journal.processes import opened, read_all
-from steplog.journal.directories import RunPaths, SharedCursor, map_cursor, new_id
+from steplog.journal.directories import RunPaths, map_cursor, map_losses, new_id
+from steplog.journal.mapping import SharedFile
 from steplog.journal.memory import SEGMENT_SUFFIX
 from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.open_writer import OpenWriter
@@ -158,14 +159,14 @@ def test_segments_and_marks_of_another_writer_are_not_mapped(paths, writer):
     found = journal_of(paths, writer)
     reader = Reader(found.journal)
     maps = Path("/proc/self/maps").read_text()
-    descriptors = len(os.listdir("/proc/self/fd"))
     before = maps.count(str(writer.directory))  # the writer's own: it lives in this process
     while reader.read(100):
         pass
     assert Path("/proc/self/maps").read_text().count(str(writer.directory)) <= before
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    held = {os.path.basename(os.readlink(entry)) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}
+    assert not {name for name in held if name.endswith(SEGMENT_SUFFIX)} | held & {"marks", "losses"}
     assert len(reader.found) == RECORDS + RECORDS // 100
-    assert isinstance(found.shared_cursor, SharedCursor)
+    assert [isinstance(file, SharedFile) for file in found.shared] == [True, True]
 
 
 def test_a_batch_of_another_writers_records_takes_as_few_reads_as_one_record(paths, writer, monkeypatch):
@@ -235,6 +236,7 @@ def test_marks_that_are_cut_or_removed_kill_nobody_and_are_stored_again(paths, w
     marks.unlink()
     assert reader.read(10) == 10  # not stored, and not lost either: it is sent again, which the server sees
     mapped = map_cursor(writer.directory)  # as the writer makes it again
+    map_losses(writer.directory)
     found._follow_cursor()
     writer.journal.move_cursor(mapped)
     found.journal.set_cursor(found.journal.cursor)
@@ -246,7 +248,7 @@ def test_a_store_that_found_no_descriptor_is_done_again(paths, writer, monkeypat
     """Else a worker that waits in flush() waits in vain."""
     found = journal_of(paths, writer)
     reader = Reader(found.journal)
-    monkeypatch.setattr(SharedCursor, "_open", lambda self, flags=0: (_ for _ in ()).throw(OSError(24, "no")))
+    monkeypatch.setattr(SharedFile, "_open", lambda self, flags=0: (_ for _ in ()).throw(OSError(24, "no")))
     assert reader.read(10) == 10
     monkeypatch.undo()
     found._follow_cursor()
@@ -275,11 +277,22 @@ def test_what_is_planted_beside_segments_is_neither_read_nor_kept(paths, writer,
 
 
 def test_what_a_writer_has_dropped_is_known_after_its_files_are_removed(paths, writer):
-    """The report of a run lacked what its workers had dropped since the agent's last look."""
+    """Its count was read from a mapping that outlived the file; from the file it is as of the last look before that."""
     found = journal_of(paths, writer)
-    assert found.dropped() == 0
-    writer.journal.store_dropped(7)
+    assert found.journal.ledger.losses.dropped == {}
+    writer.writer.count("memory full")
+    writer.journal.ledger.store()
     writer.open_journal.alive_lock.release()
     read_all(Reader(found.journal))
     assert found.remove()
-    assert found.dropped() == 7
+    assert found.journal.ledger.losses.dropped == {"memory full": 1}
+
+
+@pytest.mark.parametrize("size", [0, 100, 3000])
+def test_a_ledger_of_loss_that_is_cut_kills_nobody(paths, writer, size: int):
+    found = journal_of(paths, writer)
+    os.truncate(writer.directory / "losses", size)
+    assert found.journal.ledger.losses.dropped == {}
+    found.journal.ledger.store(lost=3)
+    again = journal_of(paths, writer)
+    assert again.journal.ledger.losses.lost == 3

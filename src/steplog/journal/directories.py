@@ -8,6 +8,7 @@
         <writer>/                          one process's journal
             alive                          locked by the writer for life
             marks                          its cursor
+            losses                         its ledger of loss
             <pid>-<number>.segment         its segments
     <spool>/<local id>.<host>/             the same run, on disk
         lock                               locked by the run's agent
@@ -37,8 +38,9 @@ from time import time_ns
 
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
-from steplog.journal.cursor import CURSOR_BYTES, DROPPED_OFFSET
-from steplog.journal.mapping import map_file
+from steplog.journal.cursor import CURSOR_BYTES
+from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, Losses, encode
+from steplog.journal.mapping import SharedFile, map_file
 from steplog.private_files import (
     is_private,
     make_private,
@@ -53,13 +55,15 @@ from steplog.private_files import (
 __all__ = [
     "JournalRoots",
     "RunPaths",
-    "SharedCursor",
     "Unchanged",
     "derived_local_id",
     "host_id",
     "map_cursor",
+    "map_losses",
     "new_id",
     "new_writer",
+    "shared_cursor",
+    "shared_losses",
 ]
 
 _log = logging.getLogger("steplog")
@@ -250,6 +254,10 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
         make_private(making)
         lock = FileLock.take(making / "alive")
         cursor = mmap.mmap(-1, CURSOR_BYTES) if on_disk else map_cursor(making)
+        if on_disk:  # so that a kill before it says more is known to lose something
+            write_private(making / LOSSES_NAME, encode(Losses(hidden=True), 1))
+        else:
+            map_losses(making)
         rename_private(making, directory.name)
     except (OSError, ConfigurationError):
         if lock is not None:
@@ -261,78 +269,31 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
 
 def map_cursor(directory: Path) -> mmap.mmap:
     """The file ``marks`` of a writer in memory, made if missing. Raises OSError."""
-    descriptor = open_private(directory / "marks", os.O_RDWR | os.O_CREAT)
+    return _map(directory / "marks", CURSOR_BYTES)
+
+
+def map_losses(directory: Path) -> mmap.mmap:
+    """The file ``losses`` of a writer in memory, made if missing. Raises OSError."""
+    return _map(directory / LOSSES_NAME, LOSSES_BYTES)
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     try:
-        os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
-        return map_file(descriptor, CURSOR_BYTES)
+        os.posix_fallocate(descriptor, 0, size)
+        return map_file(descriptor, size)
     finally:
         os.close(descriptor)
 
 
-class SharedCursor:
-    """The file ``marks`` of another process's writer, made if missing: read and written, never mapped.
+def shared_cursor(directory: Path) -> SharedFile:
+    """The file ``marks`` of another process's writer, made if missing. Raises OSError."""
+    return SharedFile(directory / "marks", CURSOR_BYTES, ours=True)
 
-    Its copies are the agent's, so that they are read once. A store that fails is done again by ``retry``.
-    """
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / "marks"
-        self._owed = False
-        descriptor = self._open(os.O_CREAT)
-        try:
-            os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
-            self.inode = os.fstat(descriptor).st_ino
-            self._copy = bytearray(os.pread(descriptor, CURSOR_BYTES, 0).ljust(CURSOR_BYTES, b"\0"))
-        finally:
-            os.close(descriptor)
-
-    def _open(self, flags: int = 0) -> int:
-        return open_private(self._path, os.O_RDWR | flags)
-
-    def __len__(self) -> int:
-        return CURSOR_BYTES
-
-    def __getitem__(self, key: slice) -> bytes:
-        if key.stop is None or key.stop > DROPPED_OFFSET:
-            self.refresh()
-        return bytes(self._copy[key])
-
-    def refresh(self) -> None:
-        """Read the writer's part, which is kept as it was found last."""
-        with contextlib.suppress(OSError):
-            descriptor = self._open()
-            try:
-                found = os.pread(descriptor, CURSOR_BYTES - DROPPED_OFFSET, DROPPED_OFFSET)
-                self._copy[DROPPED_OFFSET : DROPPED_OFFSET + len(found)] = found
-            finally:
-                os.close(descriptor)
-
-    def __setitem__(self, key: slice, value: bytes) -> None:
-        self._copy[key] = value
-        self._store(key)
-
-    def _store(self, key: slice) -> None:
-        self._owed = True
-        with contextlib.suppress(OSError):
-            descriptor = self._open()
-            try:
-                os.pwrite(descriptor, self._copy[key], key.start or 0)
-                self._owed = False
-            finally:
-                os.close(descriptor)
-
-    def retry(self) -> None:
-        """Store what a failure kept from the file."""
-        if self._owed:
-            self._store(slice(0, DROPPED_OFFSET))
-
-    def is_at_path(self) -> bool:
-        """Whether the file is still there. Raises OSError."""
-        descriptor = self._open()
-        try:
-            return os.fstat(descriptor).st_ino == self.inode
-        finally:
-            os.close(descriptor)
+def shared_losses(directory: Path) -> SharedFile:
+    """The file ``losses`` of another process's writer, made if missing. Raises OSError."""
+    return SharedFile(directory / LOSSES_NAME, LOSSES_BYTES)
 
 
 def new_id() -> str:
