@@ -20,6 +20,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
@@ -45,7 +46,7 @@ from steplog.server.keys import (
     put_started_key,
     renew_page_token,
 )
-from steplog.server.protocol import patient_protocol
+from steplog.server.protocol import HEAD_TIMEOUT_S, patient_protocol
 from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RevokedKeyError, StoreError, StoreGoneError, StoreReplacedError
@@ -338,8 +339,19 @@ class _UvicornServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        for listener in sockets or ():
+            self.servers.append(await self._accept(listener, self.config.ssl))
         self._on_started()
+
+    async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+        """Accept connections as uvicorn does, but do not wait a minute for the beginning of TLS."""
+        protocol: Any = self.config.http_protocol_class
+        made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        timeout_s = None if tls is None else HEAD_TIMEOUT_S
+        return await asyncio.get_running_loop().create_server(
+            made, sock=listener, ssl=tls, ssl_handshake_timeout=timeout_s, backlog=_BACKLOG
+        )
 
 
 def _serve(
