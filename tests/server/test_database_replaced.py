@@ -250,6 +250,24 @@ def test_its_own_checkpoints_change_nothing(opened):
     assert stored(opened.path) == opened.acknowledged
 
 
+@pytest.fixture
+def serving(tmp_path):
+    directory = tmp_path / "server"
+    directory.mkdir()
+    with ServerProcess(directory, "--user", "team", "--port", str(lasting_port())) as server:
+        yield server
+
+
+def test_a_truncated_database_ends_the_server_though_only_reads_are_asked_for(serving):
+    run = serving.new_run()
+    checkpoint(serving.database)
+    os.truncate(serving.database, 5000)
+    assert serving.ask("GET", run).status_code in (200, 503, 507)  # from the cache, or refused; never 500
+    _, errors = serving.process.communicate(timeout=30)
+    assert serving.process.returncode == 1
+    assert re.fullmatch(r"steplog: the database .* was truncated by another program.*\n", errors)
+
+
 LOGS_ON = """
 run = begin()
 for number in range(40_000):
@@ -261,14 +279,6 @@ for number in range(40_000):
 report = run.finish(timeout=60)
 print(report.delivered, report.pending, report.ambiguous)
 """
-
-
-@pytest.fixture
-def serving(tmp_path):
-    directory = tmp_path / "server"
-    directory.mkdir()
-    with ServerProcess(directory, "--user", "team", "--port", str(lasting_port())) as server:
-        yield server
 
 
 def test_a_run_loses_nothing_while_the_database_is_away(serving, tmp_path):

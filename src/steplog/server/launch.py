@@ -8,9 +8,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import getpass
 import ipaddress
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -46,7 +48,8 @@ from steplog.server.keys import (
     put_started_key,
     renew_page_token,
 )
-from steplog.server.protocol import HEAD_TIMEOUT_S, patient_protocol
+from steplog.server.places import Places
+from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
 from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RevokedKeyError, StoreError, StoreGoneError, StoreReplacedError
@@ -55,8 +58,11 @@ __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
-_CONNECTIONS_MAX = 512
-_BACKLOG = 1024
+_CONNECTIONS_MAX = 10_240
+_UNKEYED_MAX = 512  # connections that have not shown a key
+_DESCRIPTORS_RESERVED = 512  # the database's, and others
+_BACKLOG = 4096
+_ACCEPTED_AT_ONCE = 32  # then the others have their turn
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 
@@ -316,6 +322,7 @@ class _UvicornServer(uvicorn.Server):
 
     replaced: StoreReplacedError | None = None
     _gone = False
+    _out_of_descriptors = False
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore) -> None:
         super().__init__(config)
@@ -339,6 +346,7 @@ class _UvicornServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
         await super().startup([])
         for listener in sockets or ():
             self.servers.append(await self._accept(listener, self.config.ssl))
@@ -350,8 +358,29 @@ class _UvicornServer(uvicorn.Server):
         made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         timeout_s = None if tls is None else HEAD_TIMEOUT_S
         return await asyncio.get_running_loop().create_server(
-            made, sock=listener, ssl=tls, ssl_handshake_timeout=timeout_s, backlog=_BACKLOG
+            made, sock=listener, ssl=tls, ssl_handshake_timeout=timeout_s, backlog=self.config.backlog
         )
+
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop tries a second later to accept, and reports each connection that waits."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif not self._out_of_descriptors:
+            self._out_of_descriptors = True
+            _say(f"new connections wait: {error.strerror}; this is said once")
+
+
+def _places() -> Places[Any]:
+    """As many as the process may have descriptors for, once it has raised that limit as far as it needs to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS_MAX + _DESCRIPTORS_RESERVED
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    total = max(wanted - _DESCRIPTORS_RESERVED, wanted // 2)
+    return Places(total, min(_UNKEYED_MAX, total // 2))
 
 
 def _serve(
@@ -359,18 +388,24 @@ def _serve(
 ) -> None:
     config = uvicorn.Config(
         app,
-        http=patient_protocol(),
+        http=limited_protocol(_places()),
         ws="none",
         loop="asyncio",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONNECTIONS_MAX,
+        log_level="error",  # warnings are about requests that anyone can make
+        backlog=_ACCEPTED_AT_ONCE,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
         **tls,
     )
-    server = _UvicornServer(config, started, store)
+
+    def accept() -> None:
+        listener.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
+        started()
+
+    server = _UvicornServer(config, accept, store)
 
     def stop(*_: object) -> None:
         server.should_exit = True
