@@ -169,23 +169,22 @@ def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> Iterator[No
         thread.join()
 
 
-class _OwnKey(NamedTuple):
+class _OwnKey:
     """The key that the server is started with; ``file``: where it is if it was generated."""
 
-    key: str
-    source: str
-    file: Path | None
+    def __init__(self, key: str, source: str, file: Path | None) -> None:
+        self.key = key
+        self.source = source
+        self.file = file
 
     def present(self, keyring: Keyring) -> str:
-        """The key as it is now, since a generated one may have been rotated."""
+        """The key as it is now, since a generated one may have been rotated, or be about to be."""
         if self.file is not None:
             with suppress(ConfigurationError):
-                key = _first_line(self.file)
-                return key if keyring.admits(key) else self.key
+                written = _first_line(self.file)
+                if keyring.admits(written):
+                    self.key = written
         return self.key
-
-    def __repr__(self) -> str:
-        return f"_OwnKey(source={self.source!r})"
 
 
 def _put_user(store: SqliteStore, options: ServerOptions, username: str, own: _OwnKey) -> None:
