@@ -32,7 +32,7 @@ from steplog.server import catalog
 from steplog.server.access import AllowedHosts, hash_key
 from steplog.server.app import create_app
 from steplog.server.places import Places
-from steplog.server.protocol import limited_protocol
+from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
 
@@ -268,6 +268,9 @@ def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None], s
 
     def accept() -> None:
         listener.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
+        if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
+            # Who says nothing is not accepted, and does not hold up those behind.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
         started()
 
     server = _UvicornServer(config, accept, store)
