@@ -22,6 +22,7 @@ from server.batches import range_of
 from server.process import ServerProcess, lasting_port
 from steplog.server import catalog
 from steplog.server.batch import from_range
+from steplog.server.database_file import DatabaseFile
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RunRow, StoreGoneError, StoreReplacedError, UserRow
 
@@ -32,8 +33,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.store = SqliteStore(path)
-        self.store.write(catalog.put_user, "ann", "ann", "ann@localhost", b"k").result()
-        user: UserRow = self.store.read(catalog.users)[0]
+        user: UserRow = self.store.write(catalog.put_user, "ann", "ann", "ann@localhost").result()
         self.store.write(catalog.put_namespace, "team").result()
         namespace = self.store.read(catalog.namespace, "team")
         assert namespace is not None
@@ -101,10 +101,10 @@ def test_a_removed_database_is_refused_until_it_is_back_and_then_goes_on(opened,
         with pytest.raises(StoreGoneError, match="is not there"):
             opened.add()
         with pytest.raises(StoreGoneError):
-            opened.store.read(catalog.users)
+            opened.store.read(catalog.namespaces)
     away.rename(opened.path)
     opened.add()
-    assert opened.store.read(catalog.users)
+    assert opened.store.read(catalog.namespaces)
     opened.close()
     assert stored(opened.path) == opened.acknowledged == 101
 
@@ -208,6 +208,38 @@ def test_a_checkpoint_and_a_touch_by_another_program_change_nothing(opened):
         opened.add(1000)
     opened.close()
     assert stored(opened.path) == opened.acknowledged
+
+
+class SharedFile(DatabaseFile):
+    """Another process is at work while the log and its index are being looked at."""
+
+    def at_work(self):
+        """Before the index is read."""
+
+    def at_work_later(self):
+        """After that."""
+
+    def _contents(self):
+        self.at_work()
+        found = super()._contents()
+        self.at_work_later()
+        return found
+
+
+def test_a_commit_or_a_checkpoint_between_two_looks_changes_nothing(opened):
+    """The log seemed shorter than its index says, as if truncated, and the server stopped."""
+    opened.add()
+    file = SharedFile(opened.path)
+    insert = "INSERT INTO about VALUES (hex(randomblob(9)), hex(zeroblob(100000)))"
+    program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"
+    file.at_work = lambda: run_python(program, opened.path, insert)
+    file.check()
+    file.at_work = lambda: None
+    file.at_work_later = lambda: checkpoint(opened.path)
+    file.check()
+    opened.add()
+    opened.close()
+    file.close()
 
 
 def test_its_own_checkpoints_change_nothing(opened):

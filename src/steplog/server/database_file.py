@@ -82,15 +82,17 @@ class DatabaseFile:
     def check(self) -> None:
         """The same, and StoreReplacedError once another program has overwritten or truncated database or log."""
         self.check_path()
-        log_bytes = self._log_bytes()
+        before = self._log_bytes()
         seen, self._seen = self._seen, self._contents()
         now = self._seen
+        after = self._log_bytes()
         untouched = seen.checkpoint == now.checkpoint and not seen.copying
         if now.size < now.size_min or (untouched and now.size < seen.size):
             self._fail(f"the database {self._path} was truncated by another program", overwritten=True)
         if untouched and now.header != seen.header:
             self._fail(f"the database {self._path} was overwritten by another program", overwritten=True)
-        if log_bytes is not None and log_bytes < now.log_bytes:
+        # Another process may have committed before the index was read, or emptied the log since.
+        if before is not None and after is not None and max(before, after) < now.log_bytes:
             self._fail(f"the log of the database {self._path} was truncated by another program", overwritten=True)
 
     @property

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 HEAD_TIMEOUT_S = 10.0
+_CLOSE_S = 1.0
 BODY_TIMEOUT_S = 60.0  # a batch of 1 MiB at 17 KiB a second
 CONNECTION = "steplog.connection"  # in a scope's state
 CLOSE_HEADER = (b"connection", b"close")
@@ -193,8 +194,10 @@ class _LimitedProtocol(H11Protocol):
     def shutdown(self) -> None:
         if self.lingering:
             self.drop()
-        else:
-            super().shutdown()
+            return
+        super().shutdown()
+        if self.transport.is_closing():  # it is idle; a client that is asleep does not answer the end of TLS
+            self.loop.call_later(_CLOSE_S, self.drop)
 
     def send_400_response(self, msg: str) -> None:
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):

@@ -47,7 +47,6 @@ class SqliteStore:
 
     Attributes:
         instance: the id of the database.
-        page_token: the token the page reads with.
     """
 
     def __init__(self, database: Path) -> None:
@@ -64,7 +63,6 @@ class SqliteStore:
         self._file = DatabaseFile(database)
         self._committer = Committer(self._write_connection, self._ingester.forget, self._file.check)
         self.instance: str = about["instance"]
-        self.page_token: str = about["page_token"]
 
     def close(self) -> None:
         """Finish pending writes and close the database; leave what has taken its place as it is."""
