@@ -410,6 +410,9 @@ def _serve(
 
     def accept() -> None:
         listener.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
+        if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
+            # Who says nothing is not accepted, and does not hold up those behind.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
         started()
 
     server = _UvicornServer(config, accept, store)
