@@ -40,7 +40,7 @@ ARROWS = {
     "settings": {"errors", "private_files", "default_paths", "address", "secret"},
     "instance": {"errors", "default_paths", "private_files"},
     "journal": {"errors", "private_files", "file_lock"},
-    "delivery": {"errors", "printable", "private_files", "file_lock", "journal"},
+    "delivery": {"errors", "report", "printable", "private_files", "file_lock", "journal"},
     "network": {
         "errors",
         "address",

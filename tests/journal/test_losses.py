@@ -262,6 +262,7 @@ def test_a_journal_without_a_ledger_has_its_drops_from_beside_the_cursor(roots: 
     assert machine.own.directory is not None
     marks = machine.own.directory / "marks"
     marks.write_bytes(marks.read_bytes()[:-8] + (77).to_bytes(8, "little"))
+    machine.calls += 77
     machine.die()
     (machine.own.directory / LOSSES_NAME).unlink()
     with machine.later() as opened:

@@ -112,6 +112,11 @@ class OpenWriter:
                 return total
             segment = segment.successor[0]
 
+    def reopen(self) -> None:
+        """Take calls again after ``close_ledger``."""
+        self.journal.ledger.store(closed=None)
+        self.writer.reopen()
+
     def close_ledger(self) -> None:
         """The writer has ended: nothing beyond its last position can be lost."""
         self.journal.ledger.store(closed=self.writer.append.segment.header.base)
