@@ -158,7 +158,10 @@ def _server(settings: Settings) -> Iterator[_Check]:
         origin = f"{settings.dir}, where steplog login stored it"
     try:
         username = api.username()
-    except (ApiError, ConfigurationError) as error:
+    except ApiError as error:
+        yield _Check("server", _BAD, error.reason)
+        return
+    except ConfigurationError as error:
         yield _Check("server", _BAD, str(error))
         return
     likely = api.get("instance", nonce="doctor") is not None  # a run would tell for sure

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steplog.delivery.lease import Lease
 from steplog.delivery.quarantine import kept_aside
@@ -24,6 +25,9 @@ from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
 from steplog.private_files import remove_tree
+
+if TYPE_CHECKING:
+    from steplog.client import LocalServers
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -76,9 +80,9 @@ class Synced:
 
 def journals() -> list[WaitingRun]:
     """The runs with a journal on this host or its disk, oldest first."""
-    roots = current().roots
+    roots, local = current().roots, current().adopter.local_servers()
     found = [*roots.runs(), *roots.of_other_hosts()]
-    return sorted((_described(paths) for paths in found), key=lambda run: run.since)
+    return sorted((_described(paths, local) for paths in found), key=lambda run: run.since)
 
 
 def sync(
@@ -94,7 +98,7 @@ def sync(
 
     Args:
         run: None: all runs of this host.
-        follow: wait for a server that is away, instead of giving the run up.
+        follow: wait for a server that is away, instead of giving the run up; also for ``steplog serve`` to run here.
         offline: include runs with ``mode="offline"``, and other hosts'.
         progress: called four times a second.
 
@@ -102,11 +106,17 @@ def sync(
         ValueError: there is no such run.
     """
     process = current()
+    local = process.adopter.local_servers()
     for paths in _chosen(process, run, of_others=offline):
-        found = process.adopter.adopt(paths, by_hand=offline)
+        found = process.adopter.adopt(paths, by_hand=offline, local=local)
+        while isinstance(found, NotAdopted) and found.server_away and follow:
+            if progress is not None:
+                progress(_not_adopted(paths, found, local))
+            time.sleep(_WAIT_S)
+            local = process.adopter.local_servers()
+            found = process.adopter.adopt(paths, by_hand=offline, local=local)
         if isinstance(found, NotAdopted):
-            described = _described(paths)
-            yield Synced(described.id, described.name, 0, described.pending, found.why)
+            yield _not_adopted(paths, found, local)
             continue
         lease, transport = found
         process.agent.deliver(lease, transport, adopted=True)
@@ -119,9 +129,9 @@ def clean(run: str | None = None) -> list[str]:
     Records that were set aside go only with a run that is named. A run that a process delivers stays.
     Raises ValueError if there is no such run.
     """
-    removed = []
+    removed, local = [], current().adopter.local_servers()
     for paths in _chosen(current(), run):
-        if run is None and (_described(paths).pending or _open_end(paths) or kept_aside(paths.spool)):
+        if run is None and (_described(paths, local).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
         lock = FileLock.take(paths.lock)
         if lock is not None:
@@ -144,6 +154,11 @@ def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[S
     if not process.agent.dismiss(lease, _REMOVE_S):
         process.agent.release(lease)
     return synced
+
+
+def _not_adopted(paths: RunPaths, found: NotAdopted, local: LocalServers) -> Synced:
+    described = _described(paths, local)
+    return Synced(described.id, described.name, 0, described.pending, found.why)
 
 
 def _synced(process: Process, lease: Lease, before: int) -> Synced:
@@ -183,7 +198,7 @@ def _known(paths: RunPaths) -> Manifest | None:
     return manifests.load(paths.manifest()) or manifests.load(paths.spool, manifests.DELIVERED_NAME)
 
 
-def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
+def _why(paths: RunPaths, manifest: Manifest | None, pending: int, local: LocalServers) -> str:
     aside = kept_aside(paths.spool)
     if aside and not pending and (manifest is None or manifest.status_sent):
         return f"delivered, but for what was set aside in {aside[0]}"
@@ -195,16 +210,15 @@ def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
         return f"other host {paths.other_host[:8]}…: that one delivers it, or steplog sync RUN if it is gone for good"
     if manifest.mode == "offline":
         return "it was started offline: steplog sync"
-    if manifest.mode == "unconfigured":
-        return "no server was configured: steplog serve; or steplog login, and then steplog sync"
-    return "the next init() or steplog sync"
+    way = current().adopter.transport_for(manifest, local)
+    return way.why if isinstance(way, NotAdopted) else "the next init() or steplog sync"
 
 
-def _described(paths: RunPaths) -> WaitingRun:
+def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
     pending = sum(_pending(paths, writer) for writer in paths.writers())
     try:
         manifest = _known(paths)
-        why = _why(paths, manifest, pending)
+        why = _why(paths, manifest, pending, local)
     except FormatError as error:
         manifest, why = None, str(error)
     lock = FileLock.take(paths.lock)

@@ -14,9 +14,10 @@ import signal
 import socket
 import stat
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvicorn
 from slugify import slugify
@@ -27,6 +28,7 @@ from steplog.errors import ConfigurationError
 from steplog.private_files import make_private, write_private
 from steplog.server import catalog
 from steplog.server.access import AllowedHosts, hash_key
+from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
 from steplog.server.protocol import patient_protocol
 from steplog.server.store import SqliteStore
@@ -64,6 +66,7 @@ class RunningServer(NamedTuple):
     key_source: str
     state: Path | None  # None: no state file, so clients cannot discover the server
     page_url: str | None  # with the page token; None: a stock server
+    instance: str  # the id of the database
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -76,16 +79,22 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     if database is None:
         make_private(state.parent)
         database = state.with_name("server.db")
-    with closing(_listen(options.host, options.port)) as listener, closing(SqliteStore(database)) as store:
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(_listen(options.host, options.port)))
+        store = stack.enter_context(closing(SqliteStore(database)))
         key, key_source = _api_key(options, database)
         username = options.username or _login_name()
         _put_user(store, options, username, key)
         port = listener.getsockname()[1]
         base_url = f"http://{_bracketed(_reachable(options.host))}:{port}"
         secret = secrets.token_hex(32)
+        announcement = None
+        if not options.stock:
+            announcement = stack.enter_context(closing(Announcement(state.parent, store.instance)))
         app = create_app(
             store,
-            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}"]),
+            # The instance is the name that clients which found it through its state file call it by.
+            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}", store.instance]),
             secret=secret,
             open_namespaces=not options.namespaces,
             stock=options.stock,
@@ -93,18 +102,13 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
 
         def announce() -> None:
             written, page_url = None, None
-            if not options.stock:
+            if announcement is not None:
                 this = instance.Instance(store.instance, base_url, secret, key, username, store.page_token)
                 page_url = instance.page_url(this, "/")
-                with suppress(OSError, ConfigurationError):  # without a state file only discovery is lost
-                    instance.write(state, this)
-                    written = state
-            started(RunningServer(base_url, database, key_source, written, page_url))
+                written = announcement.publish(this)
+            started(RunningServer(base_url, database, key_source, written, page_url, store.instance))
 
-        try:
-            _serve(app, listener, announce)
-        finally:
-            instance.remove(state, store.instance)
+        _serve(app, listener, announce, None if announcement is None else announcement.socket)
 
 
 def _put_user(store: SqliteStore, options: ServerOptions, username: str, key: str) -> None:
@@ -188,16 +192,27 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _UvicornServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], local: socket.socket | None) -> None:
         super().__init__(config)
         self._on_started = started
+        self._local = local
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._local is not None:
+            self.servers.append(await self._listen_locally(self._local))
         self._on_started()
 
+    async def _listen_locally(self, listener: socket.socket) -> asyncio.Server:
+        """Serve on a Unix socket as uvicorn does on its own, but never with TLS: its mode keeps others out."""
+        protocol: Any = self.config.http_protocol_class
+        made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return await asyncio.get_running_loop().create_server(made, sock=listener, backlog=_BACKLOG)
 
-def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -> None:
+
+def _serve(
+    app: ASGIApp, listener: socket.socket, started: Callable[[], None], local: socket.socket | None = None
+) -> None:
     config = uvicorn.Config(
         app,
         http=patient_protocol(),
@@ -210,7 +225,7 @@ def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
     )
-    server = _UvicornServer(config, started)
+    server = _UvicornServer(config, started, local)
 
     def stop(*_: object) -> None:
         server.should_exit = True
