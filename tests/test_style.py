@@ -31,7 +31,7 @@ ARROWS = {
     "secret": set(),
     "printable": set(),
     "private_files": {"errors"},
-    "file_lock": set(),
+    "file_lock": {"private_files"},
     "host": set(),
     "unix_socket": set(),
     "default_paths": set(),

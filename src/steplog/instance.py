@@ -43,7 +43,7 @@ from steplog.address import local_instance
 from steplog.default_paths import state_directory
 from steplog.file_lock import FileLock
 from steplog.host import host_id
-from steplog.private_files import make_private, write_private
+from steplog.private_files import is_private, make_private, write_private
 
 __all__ = [
     "Instance",
@@ -136,7 +136,7 @@ def read(path: Path) -> Instance | None:
 def find(directory: Path, instance_id: str) -> Instance | None:
     """The server of this id, if it runs here; one of 0.1 may be dead."""
     paths = paths_of(directory, instance_id)
-    if _NAME.fullmatch(paths.state.name) and paths.state.exists() and _lives(paths):
+    if _NAME.fullmatch(paths.state.name) and _is_there(directory) and paths.state.exists() and _lives(paths):
         found = read(paths.state)
         if found is not None and found.instance == instance_id:
             return found
@@ -155,10 +155,9 @@ def named(directory: Path, url: str) -> Instance | None:
 
 def living(directory: Path) -> list[Instance]:
     """The servers that run here, the oldest first, without those of 0.1. Removes what dead ones left behind."""
-    try:
-        names = os.listdir(directory / _DIRECTORY)
-    except OSError:
+    if not _is_there(directory):
         return []
+    names = os.listdir(directory / _DIRECTORY)
     host, found = host_id(), []
     ids = {named[2] for named in map(_NAME.fullmatch, names) if named is not None and named[1] == host}
     for instance_id in ids:
@@ -174,6 +173,14 @@ def of_older_version(directory: Path) -> Instance | None:
     """The server of 0.1 that wrote ``server.json`` last, and may be dead."""
     found = read(state_path(directory))
     return found if found is not None and not found.started_ns else None
+
+
+def _is_there(directory: Path) -> bool:
+    """Whether there are servers' files, in a directory of ours alone."""
+    try:
+        return is_private(directory / _DIRECTORY)
+    except OSError:
+        return False
 
 
 def _lives(paths: InstancePaths) -> bool:

@@ -81,6 +81,76 @@ def test_the_address_that_a_program_is_given_shows_its_run_and_what_it_went_down
     assert browser.run("location.hash") == ""
 
 
+LOST = {"dropped": {"memory full": 1_132_772}, "abandoned": 0, "lost": 0, "rejected": 0}
+LINES = "[...document.querySelectorAll('.losses:not([hidden]) p')].map((line) => line.textContent)"
+MARKS = "[...document.querySelectorAll('.runs a')].map((run) => run.querySelector('.lossmark')?.textContent ?? null)"
+
+
+def test_a_run_says_how_many_of_its_values_are_missing_and_why(server, browser):
+    place = project(server, "missing")
+    run = new_run(server, place, name="a")
+    server.send(run, range_of([("steplog/config", b"{}")] + [("loss", 1.0, step) for step in range(228)]))
+    browser.open(address(server, run))
+    browser.wait(f"{DRAWN} === 1")
+    assert browser.run(LINES) == []
+    server.ask("PATCH", run, json={"status": "CRASHED", "report": LOST})
+    browser.wait(f"{LINES}.length")
+    assert browser.run(LINES) == ["1,132,772 of 1,133,000 values were dropped: memory full"]
+    every = {"dropped": {"oldest": 20, "memory full": 50}, "abandoned": 1, "lost": 700, "rejected": 1}
+    for report, lines in (
+        (
+            every,
+            [
+                "70 of 1,000 values were dropped: memory full (50), oldest (20)",
+                "1 of 1,000 values was lost: the process ended while it logged them",
+                "700 of 1,000 values were lost with the memory of a process that was killed",
+                "1 of 1,000 values was refused by the server and set aside in a file",
+            ],
+        ),
+        (
+            LOST | {"dropped": {}, "lost": None},
+            ["It is not known how many values were lost with the memory of a process that was killed"],
+        ),
+        (LOST | {"dropped": {"memory full": 0}}, []),
+    ):
+        server.ask("PATCH", run, json={"report": report})
+        browser.open(address(server, run))
+        browser.wait(f"{DRAWN} === 1")
+        assert browser.run(LINES) == lines
+
+
+def test_a_run_with_missing_values_is_marked_in_words_in_the_list(server, browser):
+    place = project(server, "marked")
+    reports = [
+        None,
+        LOST,
+        LOST | {"dropped": {}},
+        LOST | {"dropped": {"oldest": 20, "memory full": 50}, "abandoned": 1, "lost": 29, "rejected": 3},
+        LOST | {"dropped": {}, "lost": None},
+        LOST | {"dropped": {}, "abandoned": 1},
+    ]
+    for number, report in enumerate(reports):
+        run = new_run(server, place, name=f"run {number}")
+        server.ask("PATCH", run, json={"status": "COMPLETED", "report": report})
+    marks = [
+        None,
+        "1,132,772 values lost: memory full",
+        None,
+        "100 values lost: memory full (50), oldest (20); 3 refused by the server",
+        "an unknown number of values lost",
+        "1 value lost",
+    ]
+    for width in (1200, 360):
+        browser.size(width, 780)
+        browser.open(address(server, place))
+        browser.wait(f"document.querySelectorAll('.runs li').length === {len(reports)}")
+        assert browser.run(MARKS) == marks[::-1]
+        assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [width, width]
+    tree = browser.call("Accessibility.getFullAXTree")["nodes"]
+    links = [node["name"]["value"] for node in tree if node["role"].get("value") == "link"]
+    assert any("COMPLETED" in link and "1,132,772 values lost: memory full" in link for link in links)
+
+
 @pytest.mark.slow
 def test_it_is_live_while_the_run_is_and_says_how_it_ended(server, browser):
     run = new_run(server, project(server, "live"), name="a")

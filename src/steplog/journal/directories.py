@@ -39,7 +39,15 @@ from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.mapping import map_file
-from steplog.private_files import make_private, remove_tree, write_private
+from steplog.private_files import (
+    make_private,
+    names_in,
+    open_private,
+    read_private,
+    remove_tree,
+    rename_private,
+    write_private,
+)
 
 __all__ = ["JournalRoots", "RunPaths", "Unchanged", "derived_local_id", "map_cursor", "new_id", "new_writer"]
 
@@ -71,7 +79,7 @@ class RunPaths:
             if self.memory is not None and writer is not None:  # whose ``alive`` is held anyway
                 write_private(self.memory / "agent", writer.encode())
             elif self.memory is not None and (lock := FileLock.take(self.memory / "agent")) is not None:
-                os.truncate(self.memory / "agent", 0)
+                os.close(open_private(self.memory / "agent", os.O_WRONLY | os.O_TRUNC))
                 return [lock]
         return []
 
@@ -80,7 +88,7 @@ class RunPaths:
         if self.memory is None:
             return False
         try:
-            shown = (self.memory / "agent").read_text(encoding="ascii")
+            shown = read_private(self.memory / "agent", 0, 33).decode("ascii")
             path = self.memory / shown / "alive" if _WRITER.fullmatch(shown) else self.memory / "agent"
             return path.exists() and not FileLock.is_free(path)
         except (OSError, ValueError):
@@ -90,7 +98,7 @@ class RunPaths:
         """The usable directories."""
         return [path for path in (self.memory, self.spool if self.on_disk else None) if path is not None]
 
-    def writers(self, names: Callable[[Path], Iterable[str]] = os.listdir) -> list[str]:
+    def writers(self, names: Callable[[Path], Iterable[str]] = names_in) -> list[str]:
         """The writers in memory and on disk; ``names`` lists a directory."""
         return sorted(filter(_WRITER.fullmatch, _listed(self.directories(), names)))
 
@@ -149,7 +157,7 @@ class JournalRoots:
         make_private(making)
         lock = FileLock.take(making / "lock")
         try:
-            making.rename(paths.spool)
+            rename_private(making, paths.spool.name)
         except OSError:  # it exists: join
             if lock is not None:
                 lock.release()
@@ -178,7 +186,7 @@ class JournalRoots:
                 yield RunPaths(match[1], None, self.spool / name, other_host=match[2])
 
 
-def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = os.listdir) -> set[str]:
+def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = names_in) -> set[str]:
     found: set[str] = set()
     for directory in directories:
         with contextlib.suppress(OSError):
@@ -222,7 +230,7 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
         make_private(making)
         lock = FileLock.take(making / "alive")
         cursor = mmap.mmap(-1, CURSOR_BYTES) if on_disk else map_cursor(making)
-        making.rename(directory)
+        rename_private(making, directory.name)
     except (OSError, ConfigurationError):
         if lock is not None:
             lock.release()
@@ -233,7 +241,7 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
 
 def map_cursor(directory: Path) -> mmap.mmap:
     """The file ``marks`` of a writer in memory, made if missing. Raises OSError."""
-    descriptor = os.open(directory / "marks", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(directory / "marks", os.O_RDWR | os.O_CREAT)
     try:
         os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
         return map_file(descriptor, CURSOR_BYTES)

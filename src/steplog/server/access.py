@@ -9,20 +9,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steplog.delivery.wire import API
+from steplog.server.keys import Keyring
 from steplog.server.request_body import drain
-from steplog.server.store_types import UserRow
 
-__all__ = ["AccessMiddleware", "AllowedHosts", "hash_key"]
+__all__ = ["AccessMiddleware", "AllowedHosts"]
 
 _PUBLIC_PATH = f"{API}/instance/"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -42,11 +40,6 @@ _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
 )
-
-
-def hash_key(key: str) -> bytes:
-    """The stored SHA-256 of a key."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 class AllowedHosts:
@@ -72,11 +65,11 @@ class AllowedHosts:
 class AccessMiddleware:
     """Forwards a request to the application, or refuses it."""
 
-    def __init__(self, app: ASGIApp, hosts: AllowedHosts, users: Sequence[UserRow], page_token: str | None) -> None:
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, keyring: Keyring, has_page: bool) -> None:
         self._app = app
         self._hosts = hosts
-        self._users = users
-        self._page_token_hash = None if page_token is None else hash_key(page_token)
+        self._keyring = keyring
+        self._has_page = has_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -106,18 +99,17 @@ class AccessMiddleware:
             return None
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "api-key" and credential:
-            offered = hash_key(credential)
-            found = [user for user in self._users if hmac.compare_digest(user.key_hash, offered)]
-            if not found:
+            user = self._keyring.user_of(credential)
+            if user is None:
                 return _unauthorized("Invalid API key.")
-            request.state.user = found[0]
+            request.state.user = user
             return None
-        if scheme.lower() == "page-token" and credential and self._page_token_hash is not None:
+        if scheme.lower() == "page-token" and credential and self._has_page:
             return self._page_refusal(request, path, credential)
         return _unauthorized("Authentication credentials were not provided.")
 
     def _page_refusal(self, request: Request, path: str, token: str) -> Response | None:
-        if not hmac.compare_digest(self._page_token_hash or b"", hash_key(token)):
+        if not self._keyring.admits_page(token):
             return _unauthorized("Invalid page token.")
         if request.method not in _READ_METHODS or not _READ_PATH.fullmatch(path):
             return JSONResponse({"detail": "A page token is read-only."}, 403)

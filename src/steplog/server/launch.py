@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from functools import partial
@@ -27,11 +28,22 @@ from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.private_files import make_private, write_private
 from steplog.server import catalog
-from steplog.server.access import AllowedHosts, hash_key
+from steplog.server.access import AllowedHosts
 from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
+from steplog.server.keys import (
+    CONFIGURED,
+    GENERATED,
+    PAGE_TOKEN_AGE_AT_START_MAX,
+    Keyring,
+    hash_key,
+    new_key,
+    put_started_key,
+    renew_page_token,
+)
 from steplog.server.protocol import patient_protocol
 from steplog.server.store import SqliteStore
+from steplog.server.store_types import RevokedKeyError, StoreGoneError, StoreReplacedError
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
 
@@ -72,7 +84,8 @@ class RunningServer(NamedTuple):
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
     """Serve until SIGINT or SIGTERM; calls ``started`` once connections are accepted.
 
-    Raises ConfigurationError, before any change, if the port is in use or the database is not one.
+    Raises ConfigurationError, before any change, if the port is in use or the database is not one; StoreReplacedError
+    if the database was replaced meanwhile.
     """
     state = instance.state_path()
     database = options.database
@@ -82,9 +95,11 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     with ExitStack() as stack:
         listener = stack.enter_context(closing(_listen(options.host, options.port)))
         store = stack.enter_context(closing(SqliteStore(database)))
-        key, key_source = _api_key(options, database)
+        key, key_source, origin = _api_key(options, database)
         username = options.username or _login_name()
-        _put_user(store, options, username, key)
+        _put_user(store, options, username, hash_key(key), origin, key_source)
+        store.write(renew_page_token, PAGE_TOKEN_AGE_AT_START_MAX).result()
+        keyring = Keyring(store)
         port = listener.getsockname()[1]
         base_url = f"http://{_bracketed(_reachable(options.host))}:{port}"
         secret = secrets.token_hex(32)
@@ -93,6 +108,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             announcement = stack.enter_context(closing(Announcement(state.parent, store.instance)))
         app = create_app(
             store,
+            keyring,
             # The instance is the name that clients which found it through its state file call it by.
             hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}", store.instance]),
             secret=secret,
@@ -103,25 +119,32 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         def announce() -> None:
             written, page_url = None, None
             if announcement is not None:
-                this = instance.Instance(store.instance, base_url, secret, key, username, store.page_token)
+                this = instance.Instance(store.instance, base_url, secret, key, username, keyring.page_token)
                 page_url = instance.page_url(this, "/")
                 written = announcement.publish(this)
             started(RunningServer(base_url, database, key_source, written, page_url, store.instance))
 
-        _serve(app, listener, announce, None if announcement is None else announcement.socket)
+        _serve(app, listener, announce, store, None if announcement is None else announcement.socket)
 
 
-def _put_user(store: SqliteStore, options: ServerOptions, username: str, key: str) -> None:
+def _put_user(
+    store: SqliteStore, options: ServerOptions, username: str, key_hash: bytes, origin: str, source: str
+) -> None:
     slug = slugify(username)
     if not slug:
         raise ConfigurationError("a user name needs a letter or a digit")
-    store.write(catalog.put_user, username, slug, options.email or f"{slug}@localhost", hash_key(key)).result()
+    user = store.write(catalog.put_user, username, slug, options.email or f"{slug}@localhost").result()
+    try:
+        store.write(put_started_key, user.id, key_hash, origin).result()
+    except RevokedKeyError as error:
+        raise ConfigurationError(f"the key from {source} {error}; start the server with another one") from None
     for namespace in (slug, *options.namespaces):
         store.write(catalog.put_namespace, namespace).result()
 
 
-def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
-    """The key, and where it is from."""
+def _api_key(options: ServerOptions, database: Path) -> tuple[str, str, str]:
+    """The key, where it is from, and its origin."""
+    origin = CONFIGURED
     if options.api_key is not None:
         key, source = options.api_key, "--api-key"
     elif options.api_key_file is not None:
@@ -131,15 +154,15 @@ def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
     else:
         kept = database.with_name(database.name + ".key")
         if not kept.exists():
-            write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode(), sync=True)
+            write_private(kept, f"{new_key()}\n".encode(), sync=True)
         if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             words = "is accessible to other users: chmod 600 it, or remove it to get a new key"
             raise ConfigurationError(f"{kept} {words}")
-        key, source = _first_line(kept), str(kept)
+        key, source, origin = _first_line(kept), str(kept), GENERATED
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         # The message must not contain the key.
         raise ConfigurationError(f"the key from {source} is empty, or has characters not allowed in an HTTP header")
-    return key, source
+    return key, source, origin
 
 
 def _first_line(path: Path) -> str:
@@ -192,10 +215,34 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _UvicornServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None], local: socket.socket | None) -> None:
+    """Stops by itself once its database is replaced: what is there now may be served by a new process alone."""
+
+    replaced: StoreReplacedError | None = None
+    _gone = False
+
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore, local: socket.socket | None
+    ) -> None:
         super().__init__(config)
         self._on_started = started
+        self._store = store
         self._local = local
+
+    async def on_tick(self, counter: int) -> bool:
+        gone = False
+        try:
+            self._store.check()
+        except StoreReplacedError as error:
+            self.replaced = error
+            return True
+        except StoreGoneError as error:
+            gone = True
+            if not self._gone:
+                _say(str(error))
+        if self._gone and not gone:
+            _say("the database is back")
+        self._gone = gone
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -211,7 +258,11 @@ class _UvicornServer(uvicorn.Server):
 
 
 def _serve(
-    app: ASGIApp, listener: socket.socket, started: Callable[[], None], local: socket.socket | None = None
+    app: ASGIApp,
+    listener: socket.socket,
+    started: Callable[[], None],
+    store: SqliteStore,
+    local: socket.socket | None = None,
 ) -> None:
     config = uvicorn.Config(
         app,
@@ -225,7 +276,7 @@ def _serve(
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
     )
-    server = _UvicornServer(config, started, local)
+    server = _UvicornServer(config, started, store, local)
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -235,3 +286,10 @@ def _serve(
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     asyncio.run(server.serve([listener]))
+    if server.replaced is not None:
+        raise server.replaced
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"steplog serve: {what}\n")
+    sys.stderr.flush()
