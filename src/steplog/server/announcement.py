@@ -46,6 +46,7 @@ class Announcement:
         self.socket: socket.socket | None = None
         self._directory = directory
         self._paths = instance.paths_of(directory, instance_id)
+        self._started_ns = time.time_ns()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock: FileLock | None = None
@@ -67,17 +68,18 @@ class Announcement:
         return lock
 
     def publish(self, this: Instance) -> Path | None:
-        """Write the state of a server that accepts connections; where it is, None where there is no place."""
+        """Write the state of a server that accepts connections; may be repeated. Where it is, None without a place."""
         if self._lock is None:
             return None
-        this = structs.replace(this, started_ns=time.time_ns(), socket=self.socket is not None)
+        this = structs.replace(this, started_ns=self._started_ns, socket=self.socket is not None)
         try:
             instance.write(self._paths.state, this)
         except _FAILURES:
             return None
         self._refresh()
-        self._thread = threading.Thread(target=self._keep_fresh, name="steplog-announce", daemon=True)
-        self._thread.start()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._keep_fresh, name="steplog-announce", daemon=True)
+            self._thread.start()
         return self._paths.state
 
     def _keep_fresh(self) -> None:
