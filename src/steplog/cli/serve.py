@@ -57,7 +57,6 @@ def command(**options: Any) -> None:
 
 
 def _started(address: RunningServer) -> None:
-    base, _, port = address.base_url.rpartition(":")
     click.echo(f"steplog serve: {address.base_url}")
     click.echo(f"  database  {address.database}")
     click.echo(f"  key       in {address.key_source}")
@@ -65,11 +64,20 @@ def _started(address: RunningServer) -> None:
         click.echo(f"  page      {address.page_url}")
     if address.state:
         click.echo("  here      nothing to set: a run that is configured for no server finds this one")
-    client = f"TELLURIO_BACKEND_HTTP_BASE_URL={base} TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…"
-    click.echo(f"  elsewhere {client}")
+    if address.elsewhere is not None:
+        click.echo(f"  elsewhere {_settings_elsewhere(address.elsewhere)}")
     click.echo("  stop      Ctrl-C")
     if address.state:
         threading.Thread(target=_adopt, args=(address,), name="steplog-adopt", daemon=True).start()
+
+
+def _settings_elsewhere(address: str) -> str:
+    """What to set on another machine."""
+    if not address:
+        return "no name of this machine is known: add --allow-host NAME"
+    base, _, port = address.rpartition(":")
+    clear = " STEPLOG_ALLOW_HTTP=1" if base.startswith("http:") else ""
+    return f"TELLURIO_BACKEND_HTTP_BASE_URL={base} TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…{clear}"
 
 
 def _adopt(address: RunningServer) -> None:

@@ -19,6 +19,7 @@ from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import uvicorn
 from slugify import slugify
@@ -45,7 +46,7 @@ from steplog.server.protocol import patient_protocol
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RevokedKeyError, StoreGoneError, StoreReplacedError
 
-__all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
+__all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "address_elsewhere", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
@@ -79,6 +80,7 @@ class RunningServer(NamedTuple):
     state: Path | None  # None: no state file, so clients cannot discover the server
     page_url: str | None  # with the page token; None: a stock server
     instance: str  # the id of the database
+    elsewhere: str | None  # its address from other machines; "": no name of it is known; None: it is for this one alone
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -122,7 +124,8 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
                 this = instance.Instance(store.instance, base_url, secret, key, username, keyring.page_token)
                 page_url = instance.page_url(this, "/")
                 written = announcement.publish(this)
-            started(RunningServer(base_url, database, key_source, written, page_url, store.instance))
+            elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
+            started(RunningServer(base_url, database, key_source, written, page_url, store.instance, elsewhere))
 
         _serve(app, listener, announce, store, None if announcement is None else announcement.socket)
 
@@ -187,6 +190,18 @@ def _reachable(host: str) -> str:
         if address.is_unspecified:
             return "127.0.0.1" if address.version == 4 else "::1"
     return host
+
+
+def address_elsewhere(options: ServerOptions, listening: str, base_url: str) -> str | None:
+    """``RunningServer.elsewhere`` of a server that listens on this address, with a name that ``AllowedHosts`` has."""
+    address = ipaddress.ip_address(listening.partition("%")[0])
+    if address.is_loopback:
+        return None
+    names = [*options.hosts, *([] if address.is_unspecified else [_bracketed(options.host)])]
+    if not names:
+        return ""
+    server, name = urlsplit(base_url), names[0]
+    return f"{server.scheme}://{name if urlsplit(f'//{name}').port else f'{name}:{server.port}'}"
 
 
 def _bracketed(host: str) -> str:
