@@ -56,8 +56,10 @@ def _hung(error: BaseException, exchange: deadline.Exchange, local: LocalServer 
     # Its lock is held and its backlog takes connections: it is not away, and another steplog serve does not help.
     if local is None or not local.pid or not isinstance(error, TimeoutError):
         return ""
-    words = f"it runs (process {local.pid}) and has not answered for {exchange.timeout_s:g} s"
-    return f"{words}; if it hangs, stop it and type: steplog serve"
+    return (
+        f"it runs (process {local.pid}) and has not answered for {exchange.timeout_s:g} s; "
+        "if it hangs, stop it and type: steplog serve"
+    )
 
 
 def _deadline(error: BaseException, exchange: deadline.Exchange) -> str:
