@@ -155,9 +155,10 @@ def named(directory: Path, url: str) -> Instance | None:
 
 def living(directory: Path) -> list[Instance]:
     """The servers that run here, the oldest first, without those of 0.1. Removes what dead ones left behind."""
-    if not _is_there(directory):
+    try:
+        names = os.listdir(directory / _DIRECTORY) if _is_there(directory) else []
+    except OSError:
         return []
-    names = os.listdir(directory / _DIRECTORY)
     host, found = host_id(), []
     ids = {named[2] for named in map(_NAME.fullmatch, names) if named is not None and named[1] == host}
     for instance_id in ids:
@@ -192,10 +193,18 @@ def _lives(paths: InstancePaths) -> bool:
     if lock is None:
         return True
     with contextlib.suppress(OSError):
-        for path in (paths.state, paths.socket, paths.lock):
-            path.unlink(missing_ok=True)
+        _remove_left(paths)
     lock.release()
     return False
+
+
+def _remove_left(paths: InstancePaths) -> None:
+    """Remove what a dead server left; the caller holds its lock."""
+    dead = read(paths.state)
+    if dead is not None:
+        remove(state_path(paths.state.parent.parent), dead.instance)
+    for path in (paths.state, paths.socket, paths.lock):
+        path.unlink(missing_ok=True)
 
 
 def remove(path: Path, instance_id: str) -> None:

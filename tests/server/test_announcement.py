@@ -73,6 +73,7 @@ def test_what_a_killed_server_left_is_skipped_at_once_and_removed_by_who_looks(t
         assert len(states(tmp_path)) == 3
         assert found(tmp_path) is None
         assert states(tmp_path) == []
+        assert not server.state.exists()
         server.start()
         assert found(tmp_path) == server.url
 

@@ -44,7 +44,7 @@ class Announcement:
 
     def __init__(self, directory: Path, instance_id: str) -> None:
         self.socket: socket.socket | None = None
-        self._directory = directory
+        self._directory, self._instance = directory, instance_id
         self._paths = instance.paths_of(directory, instance_id)
         self._started_ns = time.time_ns()
         self._ended = threading.Event()
@@ -110,14 +110,12 @@ class Announcement:
         if self._lock is None:
             return
         with contextlib.suppress(*_FAILURES):
-            this, legacy = instance.read(self._paths.state), instance.state_path(self._directory)
             for path in (self._paths.state, self._paths.socket, self._paths.lock):
                 path.unlink(missing_ok=True)
             self._lock.release()
-            if this is not None and instance.read(legacy) == this:
-                legacy.unlink(missing_ok=True)
-                for other in instance.living(self._directory)[:1]:
-                    self._hand_over(other)
+            instance.remove(instance.state_path(self._directory), self._instance)
+            for other in instance.living(self._directory)[:1]:
+                self._hand_over(other)
         self._lock.release()
 
 
