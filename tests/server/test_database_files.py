@@ -56,6 +56,7 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
         ]
         assert [point.value for point in store.metrics(first, 0, 52)][1:51] == [1 / (step + 1) for step in range(50)]
         assert store.read(queries.count, second.id) == 300
+        assert older.read_bytes()[60:64] == (3).to_bytes(4, "big")  # what an older server looks at before it opens it
         store.close()
     SqliteStore(tmp_path / "new.db").close()
     assert tables(older) == tables(tmp_path / "new.db")

@@ -22,6 +22,7 @@ from server.batches import range_of
 from server.process import ServerProcess, lasting_port
 from steplog.server import catalog
 from steplog.server.batch import from_range
+from steplog.server.database_file import DatabaseFile
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RunRow, StoreGoneError, StoreReplacedError, UserRow
 
@@ -209,12 +210,62 @@ def test_a_checkpoint_and_a_touch_by_another_program_change_nothing(opened):
     assert stored(opened.path) == opened.acknowledged
 
 
+class SharedFile(DatabaseFile):
+    """Another process is at work while the log and its index are being looked at."""
+
+    def at_work(self):
+        """Before the index is read."""
+
+    def at_work_later(self):
+        """After that."""
+
+    def _contents(self):
+        self.at_work()
+        found = super()._contents()
+        self.at_work_later()
+        return found
+
+
+def test_a_commit_or_a_checkpoint_between_two_looks_changes_nothing(opened):
+    """The log seemed shorter than its index says, as if truncated, and the server stopped."""
+    opened.add()
+    file = SharedFile(opened.path)
+    insert = "INSERT INTO about VALUES (hex(randomblob(9)), hex(zeroblob(100000)))"
+    program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"
+    file.at_work = lambda: run_python(program, opened.path, insert)
+    file.check()
+    file.at_work = lambda: None
+    file.at_work_later = lambda: checkpoint(opened.path)
+    file.check()
+    opened.add()
+    opened.close()
+    file.close()
+
+
 def test_its_own_checkpoints_change_nothing(opened):
     opened.store.write(lambda connection: connection.execute("PRAGMA wal_autocheckpoint = 3") and None).result()
     for _ in range(50):
         opened.add(10)
     opened.close()
     assert stored(opened.path) == opened.acknowledged
+
+
+@pytest.fixture
+def serving(tmp_path):
+    directory = tmp_path / "server"
+    directory.mkdir()
+    with ServerProcess(directory, "--user", "team", "--port", str(lasting_port())) as server:
+        yield server
+
+
+def test_a_truncated_database_ends_the_server_though_only_reads_are_asked_for(serving):
+    run = serving.new_run()
+    checkpoint(serving.database)
+    os.truncate(serving.database, 5000)
+    assert serving.ask("GET", run).status_code in (200, 503, 507)  # from the cache, or refused; never 500
+    _, errors = serving.process.communicate(timeout=30)
+    assert serving.process.returncode == 1
+    assert re.fullmatch(r"steplog: the database .* was truncated by another program.*\n", errors)
 
 
 LOGS_ON = """
@@ -228,14 +279,6 @@ for number in range(40_000):
 report = run.finish(timeout=60)
 print(report.delivered, report.pending, report.ambiguous)
 """
-
-
-@pytest.fixture
-def serving(tmp_path):
-    directory = tmp_path / "server"
-    directory.mkdir()
-    with ServerProcess(directory, "--user", "team", "--port", str(lasting_port())) as server:
-        yield server
 
 
 def test_a_run_loses_nothing_while_the_database_is_away(serving, tmp_path):

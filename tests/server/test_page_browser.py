@@ -89,7 +89,7 @@ MARKS = "[...document.querySelectorAll('.runs a')].map((run) => run.querySelecto
 def test_a_run_says_how_many_of_its_values_are_missing_and_why(server, browser):
     place = project(server, "missing")
     run = new_run(server, place, name="a")
-    server.send(run, range_of([("steplog/config", b"{}")] + [("loss", 1.0, step) for step in range(228)]))
+    server.send(run, range_of([("steplog/config", b"{}")] + [("loss", 1.0, step) for step in range(227)]))
     browser.open(address(server, run))
     browser.wait(f"{DRAWN} === 1")
     assert browser.run(LINES) == []
@@ -101,15 +101,15 @@ def test_a_run_says_how_many_of_its_values_are_missing_and_why(server, browser):
         (
             every,
             [
-                "70 of 1,000 values were dropped: memory full (50), oldest (20)",
-                "1 of 1,000 values was lost: the process ended while it logged them",
-                "700 of 1,000 values were lost with the memory of a process that was killed",
+                "70 of 1,000 values were dropped: 50 memory full, 20 oldest",
+                "1 of 1,000 values was lost in memory: the process ended while it logged them",
+                "up to 700 of 1,000 values were lost with a killed process's memory",
                 "1 of 1,000 values was refused by the server and set aside in a file",
             ],
         ),
         (
             LOST | {"dropped": {}, "lost": None},
-            ["It is not known how many values were lost with the memory of a process that was killed"],
+            ["an unknown number of values was lost with a killed process's memory"],
         ),
         (LOST | {"dropped": {"memory full": 0}}, []),
     ):
@@ -136,7 +136,7 @@ def test_a_run_with_missing_values_is_marked_in_words_in_the_list(server, browse
         None,
         "1,132,772 values lost: memory full",
         None,
-        "100 values lost: memory full (50), oldest (20); 3 refused by the server",
+        "up to 100 values lost: 50 memory full, 20 oldest; 3 refused by the server",
         "an unknown number of values lost",
         "1 value lost",
     ]
@@ -218,6 +218,25 @@ def test_without_a_token_the_page_asks_for_it_and_another_tab_gives_it(server, b
             browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)
             browser.open(server.url + run)
             browser.wait("document.querySelector('.title')")
+    assert [line for line in browser.complaints if "401" not in line] == []
+    browser.forget()
+
+
+@pytest.mark.slow
+def test_a_page_whose_token_was_rotated_asks_for_the_new_one(browser, tmp_path):
+    with ServerProcess(tmp_path) as server:
+        run = server.new_run()
+        browser.open(address(server, run))
+        browser.wait("document.body.innerText.includes('No metric yet')")
+        key = [sys.executable, "-m", "steplog", "key"]
+        environment = os.environ | {"STEPLOG_DIR": str(tmp_path), "PYTHONPATH": str(SOURCES)}
+        subprocess.run([*key, "rotate", "--page"], env=environment, check=True, capture_output=True)
+        browser.wait("document.querySelector('form input')")
+        new = subprocess.run([*key, "page"], env=environment, check=True, capture_output=True, text=True).stdout.strip()
+        typed = f"document.querySelector('#token').value = {json.dumps(new)}"
+        browser.run(f"{typed}; document.querySelector('form').requestSubmit()")
+        browser.wait("document.body.innerText.includes('No metric yet')")
+        browser.open("about:blank")
     assert [line for line in browser.complaints if "401" not in line] == []
     browser.forget()
 

@@ -121,7 +121,7 @@ def test_hostile_names_are_shown_as_text_and_do_nothing(server, browser, canary)
     browser.run("document.querySelector('.grid + .more').click(); document.querySelector('.config').open = true")
     browser.wait(f"document.querySelectorAll('.card').length === {2 * len(names)}")
     shown = [visible(name) for name in names]
-    listed = ", ".join(f"{visible(reason)} (1)" for reason in reasons)
+    listed = ", ".join(f"1 {visible(reason)}" for reason in reasons)
     assert browser.run("document.querySelector('.losses p').textContent").endswith(f"values were dropped: {listed}")
     assert browser.run("document.querySelector('.lossmark').textContent") == f"{len(reasons)} values lost: {listed}"
     texts = [f"text {at}" for at in range(len(names))]

@@ -8,6 +8,7 @@
         <writer>/                          one process's journal
             alive                          locked by the writer for life
             marks                          its cursor
+            losses                         its ledger of loss
             <pid>-<number>.segment         its segments
     <spool>/<local id>.<host>/             the same run, on disk
         lock                               locked by the run's agent
@@ -38,6 +39,7 @@ from time import time_ns
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES
+from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, Losses, encode
 from steplog.journal.mapping import map_file
 from steplog.private_files import (
     make_private,
@@ -49,7 +51,16 @@ from steplog.private_files import (
     write_private,
 )
 
-__all__ = ["JournalRoots", "RunPaths", "Unchanged", "derived_local_id", "map_cursor", "new_id", "new_writer"]
+__all__ = [
+    "JournalRoots",
+    "RunPaths",
+    "Unchanged",
+    "derived_local_id",
+    "map_cursor",
+    "map_losses",
+    "new_id",
+    "new_writer",
+]
 
 _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
@@ -230,6 +241,10 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
         make_private(making)
         lock = FileLock.take(making / "alive")
         cursor = mmap.mmap(-1, CURSOR_BYTES) if on_disk else map_cursor(making)
+        if on_disk:  # so that a kill before it says more is known to lose something
+            write_private(making / LOSSES_NAME, encode(Losses(hidden=True), 1))
+        else:
+            map_losses(making)
         rename_private(making, directory.name)
     except (OSError, ConfigurationError):
         if lock is not None:
@@ -241,10 +256,19 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
 
 def map_cursor(directory: Path) -> mmap.mmap:
     """The file ``marks`` of a writer in memory, made if missing. Raises OSError."""
-    descriptor = open_private(directory / "marks", os.O_RDWR | os.O_CREAT)
+    return _map(directory / "marks", CURSOR_BYTES)
+
+
+def map_losses(directory: Path) -> mmap.mmap:
+    """The file ``losses`` of a writer in memory, made if missing. Raises OSError."""
+    return _map(directory / LOSSES_NAME, LOSSES_BYTES)
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     try:
-        os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
-        return map_file(descriptor, CURSOR_BYTES)
+        os.posix_fallocate(descriptor, 0, size)
+        return map_file(descriptor, size)
     finally:
         os.close(descriptor)
 

@@ -5,6 +5,9 @@
 - The page reads with ``Page-Token …``: GET and HEAD on namespaces, projects and below, from the same origin
   (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/, sent by browsers alone).
 - No CORS, no cookies.
+
+The head decides: a refused request's body is not read, and a connection that has shown no credential is closed after
+its answer, unless that was the proof, after which the same connection shows a key.
 """
 
 from __future__ import annotations
@@ -18,11 +21,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steplog.delivery.wire import API
 from steplog.server.keys import Keyring
-from steplog.server.request_body import drain
+from steplog.server.protocol import CLOSE_HEADER, CONNECTION
 
 __all__ = ["AccessMiddleware", "AllowedHosts"]
 
-_PUBLIC_PATH = f"{API}/instance/"
+_PROOF_PATH = f"{API}/instance/"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _READ_PATH = re.compile(rf"{API}/(?:namespaces/|[^/]+/projects/.*)", re.DOTALL)
@@ -52,7 +55,7 @@ class AllowedHosts:
         names = [name.lower() for name in configured]
         self._any_port = {name for name in names if not _PORT.search(name)}
         self._exact = {f"{name}:{port}" for name in _LOOPBACK} | set(names)
-        if port == 80:
+        if port in (80, 443):
             self._exact.update(_LOOPBACK)
 
     def __contains__(self, host: object) -> bool:
@@ -77,25 +80,28 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
-            await send(message)
-
+        connection = scope["state"].get(CONNECTION)  # None: served by another program
         request = Request(scope)
         refusal = self._refusal(request)
-        if refusal is None:
-            await self._app(scope, receive, send_with_headers)
-        else:
-            await drain(receive)
-            await refusal(scope, receive, send_with_headers)
+        path: str = scope["path"]
+        is_last = refusal is not None or (_is_public(path) and path != _PROOF_PATH)
+        if connection is not None and refusal is None and not _is_public(path):
+            connection.show_key()
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                close = [CLOSE_HEADER] if is_last else []
+                message["headers"] = [*message.get("headers", ()), *_HEADERS, *close]
+            await send(message)
+
+        await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return JSONResponse({"detail": "Unknown host in the Host header; see steplog serve --allow-host."}, 400)
         path: str = request.scope["path"]  # as routed; request.url.path stops at an escaped "?" or "#"
-        if not path.startswith(f"{API}/") or path == _PUBLIC_PATH:
+        if _is_public(path):
             return None
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "api-key" and credential:
@@ -116,6 +122,10 @@ class AccessMiddleware:
         if request.headers.get("sec-fetch-site") not in _SAME_ORIGIN:
             return JSONResponse({"detail": "A page token is valid only for this server's own page."}, 403)
         return None
+
+
+def _is_public(path: str) -> bool:
+    return not path.startswith(f"{API}/") or path == _PROOF_PATH
 
 
 def _unauthorized(reason: str) -> Response:

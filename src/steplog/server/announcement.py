@@ -36,24 +36,25 @@ _FAILURES = (OSError, ConfigurationError)
 
 
 class Announcement:
-    """Of one server, in a state directory; ``close`` takes it back.
+    """Of one server, in a state directory, None: of one that is not to be found. ``close`` takes it back.
 
     Attributes:
         socket: a Unix socket that listens, where there can be one.
     """
 
-    def __init__(self, directory: Path, instance_id: str) -> None:
+    def __init__(self, directory: Path | None, instance_id: str) -> None:
         self.socket: socket.socket | None = None
-        self._directory, self._instance = directory, instance_id
-        self._paths = instance.paths_of(directory, instance_id)
+        self._directory, self._instance = directory or Path(), instance_id
+        self._paths = instance.paths_of(self._directory, instance_id)
         self._started_ns = time.time_ns()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock: FileLock | None = None
-        with contextlib.suppress(*_FAILURES):
-            make_private(directory)
-            make_private(self._paths.lock.parent)
-            self._lock = self._take_lock()
+        if directory is not None:
+            with contextlib.suppress(*_FAILURES):
+                make_private(directory)
+                make_private(self._paths.lock.parent)
+                self._lock = self._take_lock()
         if self._lock is not None:
             with contextlib.suppress(OSError):
                 self._paths.state.unlink(missing_ok=True)  # of one that was killed

@@ -13,11 +13,12 @@ from datetime import datetime, timezone
 from slugify import slugify
 
 from steplog.server.schema import delete_chunks, series_bounds
-from steplog.server.store_types import MissingError, NamespaceRow, ProjectRow, RunRow, TakenError, UserRow
+from steplog.server.store_types import MissingError, NamespaceRow, ProjectRow, RefusedError, RunRow, TakenError, UserRow
 
 __all__ = [
     "add_project",
     "add_run",
+    "add_user",
     "delete_project",
     "namespace",
     "namespaces",
@@ -70,6 +71,21 @@ def put_user(connection: sqlite3.Connection, username: str, slug: str, email: st
         (str(uuid.uuid4()), username, slug, email),
     )
     return UserRow(*connection.execute(f"{_USER} WHERE username = ?", (username,)).fetchone())
+
+
+def add_user(connection: sqlite3.Connection, username: str, email: str | None = None) -> UserRow:
+    """The user of this name, created with a namespace if missing; sets the email if given.
+
+    Raises RefusedError for a name without a slug.
+    """
+    slug = slugify(username)
+    if not slug:
+        raise RefusedError("a user name needs a letter or a digit")
+    put_namespace(connection, slug)
+    known = user(connection, username)
+    if known is not None and email is None:
+        return known
+    return put_user(connection, username, slug, email or f"{slug}@localhost")
 
 
 def namespace(connection: sqlite3.Connection, slug: str) -> NamespaceRow | None:

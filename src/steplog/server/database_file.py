@@ -25,7 +25,8 @@ from steplog.server.store_types import StoreGoneError, StoreReplacedError
 __all__ = ["DatabaseFile"]
 
 _HEADER_BYTES = 100  # of the database: its size, its free pages, a change counter
-_INDEX = struct.Struct("=14xHI12x8s56xI28xI")  # page size, frames in the log, its salts; frames copied, frames to copy
+# The size of a page, the frames in the log, the database's pages, the log's salts; frames copied, frames to copy.
+_INDEX = struct.Struct("=14xHII8x8s56xI28xI")
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 
 
@@ -34,6 +35,7 @@ class _Contents(NamedTuple):
     header: bytes
     checkpoint: tuple[bytes, int]  # the log's salts, and how many of its frames the last checkpoint was to copy
     copying: bool  # it has not copied all of them
+    size_min: int  # what the pages take, if no frame is left to copy
     log_bytes: int  # what the frames in the log take
 
 
@@ -80,15 +82,17 @@ class DatabaseFile:
     def check(self) -> None:
         """The same, and StoreReplacedError once another program has overwritten or truncated database or log."""
         self.check_path()
-        log_bytes = self._log_bytes()
+        before = self._log_bytes()
         seen, self._seen = self._seen, self._contents()
         now = self._seen
-        if seen.checkpoint == now.checkpoint and not seen.copying:
-            if now.size < seen.size:
-                self._fail(f"the database {self._path} was truncated by another program", overwritten=True)
-            if now.header != seen.header:
-                self._fail(f"the database {self._path} was overwritten by another program", overwritten=True)
-        if log_bytes is not None and log_bytes < now.log_bytes:
+        after = self._log_bytes()
+        untouched = seen.checkpoint == now.checkpoint and not seen.copying
+        if now.size < now.size_min or (untouched and now.size < seen.size):
+            self._fail(f"the database {self._path} was truncated by another program", overwritten=True)
+        if untouched and now.header != seen.header:
+            self._fail(f"the database {self._path} was overwritten by another program", overwritten=True)
+        # Another process may have committed before the index was read, or emptied the log since.
+        if before is not None and after is not None and max(before, after) < now.log_bytes:
             self._fail(f"the log of the database {self._path} was truncated by another program", overwritten=True)
 
     @property
@@ -125,10 +129,11 @@ class DatabaseFile:
         size = os.fstat(self._database_fd).st_size
         header = os.pread(self._database_fd, _HEADER_BYTES, 0)
         # Last: a checkpoint that changed the above is recorded by now.
-        page, frames, salts, copied, to_copy = _INDEX.unpack(os.pread(self._index_fd, _INDEX.size, 0))
-        frame_bytes = _FRAME_HEADER_BYTES + (65536 if page == 1 else page)
-        log_bytes = _LOG_HEADER_BYTES + frames * frame_bytes if frames else 0
-        return _Contents(size, header, (salts, to_copy), copied != to_copy, log_bytes)
+        page, frames, pages, salts, copied, to_copy = _INDEX.unpack(os.pread(self._index_fd, _INDEX.size, 0))
+        page = 65536 if page == 1 else page
+        size_min = pages * page if copied >= frames else 0
+        log_bytes = _LOG_HEADER_BYTES + frames * (_FRAME_HEADER_BYTES + page) if frames else 0
+        return _Contents(size, header, (salts, to_copy), copied != to_copy, size_min, log_bytes)
 
     def _log_bytes(self) -> int | None:
         """The size of the open log; None if it is not at its path."""

@@ -2,7 +2,7 @@
 
 An fsync takes milliseconds for one batch or for fifty. Each job runs in a savepoint, so a refused one leaves no trace.
 Futures are done after the commit, a refused job's too, since an earlier job of the transaction may be the cause. Before
-a transaction and after its commit, ``check`` must pass (``database_file``).
+a transaction and after its commit, ``check`` must pass (``database_file``). Without jobs it is called once a second.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from steplog.server.schema import store_error
@@ -21,6 +21,7 @@ from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
 __all__ = ["Committer"]
 
 _GROUP_MAX = 256
+_CHECK_INTERVAL_S = 1.0  # without jobs
 
 _T = TypeVar("_T")
 _Job = tuple["Future[Any]", Callable[[sqlite3.Connection], Any]]
@@ -63,7 +64,12 @@ class Committer:
     def _work(self) -> None:
         going = True
         while going:
-            items = [self._jobs.get()]
+            try:
+                items = [self._jobs.get(timeout=_CHECK_INTERVAL_S)]
+            except Empty:
+                with suppress(StoreError):  # it keeps what it finds
+                    self._check()
+                continue
             while len(items) < _GROUP_MAX and not self._jobs.empty():  # the only consumer: get() returns at once
                 items.append(self._jobs.get())
             going = items[-1] is not None  # the last of all

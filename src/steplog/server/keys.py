@@ -22,6 +22,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from steplog.server.store import SqliteStore
@@ -37,14 +38,19 @@ __all__ = [
     "Keyring",
     "add_key",
     "hash_key",
+    "key_by_id",
+    "key_file",
     "key_of_hash",
     "keys",
     "new_key",
     "note_use",
     "page_token",
+    "page_token_end",
     "put_started_key",
     "renew_page_token",
+    "replace_key",
     "revoke_key",
+    "started_key",
 ]
 
 # Where a key is from.
@@ -63,6 +69,11 @@ FROM keys k JOIN users u ON u.id = k.user
 """
 
 
+def key_file(database: Path) -> Path:
+    """The file with the generated key."""
+    return database.with_name(database.name + ".key")
+
+
 def new_key() -> str:
     """A random key, or token."""
     return secrets.token_urlsafe(_TOKEN_BYTES)
@@ -76,6 +87,14 @@ def hash_key(key: str) -> bytes:
 def keys(connection: sqlite3.Connection) -> list[KeyRow]:
     """Every key, oldest first."""
     return [_key_row(row) for row in connection.execute(f"{_KEY} ORDER BY k.id")]
+
+
+def key_by_id(connection: sqlite3.Connection, key_id: int) -> KeyRow:
+    """The key of this number. Raises MissingError."""
+    row = connection.execute(f"{_KEY} WHERE k.id = ?", (key_id,)).fetchone()
+    if row is None:
+        raise MissingError(f"there is no key {key_id}")
+    return _key_row(row)
 
 
 def key_of_hash(connection: sqlite3.Connection, key_hash: bytes) -> KeyRow | None:
@@ -100,7 +119,13 @@ def put_started_key(connection: sqlite3.Connection, user_id: int, key_hash: byte
         return add_key(connection, user_id, key_hash, "", origin)
     kept = ISSUED if known.origin == ISSUED else origin
     connection.execute("UPDATE keys SET user = ?, origin = ? WHERE id = ?", (user_id, kept, known.id))
-    return _key_by_id(connection, known.id)
+    return key_by_id(connection, known.id)
+
+
+def started_key(connection: sqlite3.Connection) -> KeyRow | None:
+    """The key that a server was last started with, unless it was issued."""
+    found = [key for key in keys(connection) if key.origin != ISSUED and key.revoked is None]
+    return found[-1] if found else None
 
 
 def add_key(connection: sqlite3.Connection, user_id: int, key_hash: bytes, label: str, origin: str) -> KeyRow:
@@ -109,13 +134,19 @@ def add_key(connection: sqlite3.Connection, user_id: int, key_hash: bytes, label
         "INSERT INTO keys (user, hash, label, origin, created) VALUES (?, ?, ?, ?, ?)",
         (user_id, key_hash, label, origin, _now().isoformat()),
     )
-    return _key_by_id(connection, added.lastrowid or 0)
+    return key_by_id(connection, added.lastrowid or 0)
 
 
 def revoke_key(connection: sqlite3.Connection, key_id: int) -> KeyRow:
     """Revoke a key; the date of an earlier revocation stays. Raises MissingError."""
     connection.execute("UPDATE keys SET revoked = coalesce(revoked, ?) WHERE id = ?", (_now().isoformat(), key_id))
-    return _key_by_id(connection, key_id)
+    return key_by_id(connection, key_id)
+
+
+def replace_key(connection: sqlite3.Connection, old: KeyRow, key_hash: bytes) -> KeyRow:
+    """Revoke a key, and give its user another one of the same label and origin."""
+    revoke_key(connection, old.id)
+    return add_key(connection, old.user.id, key_hash, old.label, old.origin)
 
 
 def note_use(connection: sqlite3.Connection, key_ids: Sequence[int], hour: str) -> None:
@@ -171,12 +202,16 @@ class Keyring:
         self._used.add(found.id)
         return found.user
 
+    def admits(self, key: str) -> bool:
+        """Whether this is a valid key."""
+        return hash_key(key) in self._by_hash
+
     def admits_page(self, token: str) -> bool:
         """Whether this is the page's token."""
         offered = hash_key(token)
         return any(hmac.compare_digest(known, offered) for known in self._page_hashes)
 
-    def refresh(self, on_change: Callable[[], None] = lambda: None) -> None:
+    def refresh(self, on_change: Callable[[], object] = lambda: None) -> None:
         """Read the database. During ``on_change``, which is called if anything changed, old and new both count.
 
         Raises StoreError.
@@ -206,19 +241,20 @@ def _valid(connection: sqlite3.Connection) -> tuple[list[KeyRow], PageToken | No
     return [key for key in keys(connection) if key.revoked is None], page_token(connection)
 
 
+def page_token_end(token: PageToken) -> str | None:
+    """When the page's token is replaced; None if nobody knows when it was made."""
+    try:
+        return (datetime.fromisoformat(token.made) + PAGE_TOKEN_AGE_MAX).isoformat()
+    except ValueError:
+        return None
+
+
 def _is_older(token: PageToken, age_max: timedelta) -> bool:
     try:
         age = _now() - datetime.fromisoformat(token.made)
     except (ValueError, TypeError):
         return True
     return not -_CLOCK_TOLERANCE <= age <= age_max
-
-
-def _key_by_id(connection: sqlite3.Connection, key_id: int) -> KeyRow:
-    row = connection.execute(f"{_KEY} WHERE k.id = ?", (key_id,)).fetchone()
-    if row is None:
-        raise MissingError(f"there is no key {key_id}")
-    return _key_row(row)
 
 
 def _key_row(row: tuple[Any, ...]) -> KeyRow:

@@ -30,11 +30,21 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
+from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.server.database_lock import DatabaseLock
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
-__all__ = ["SERIES_SHIFT", "connect", "delete_chunks", "prepare", "series_bounds", "store_error"]
+__all__ = [
+    "SERIES_SHIFT",
+    "connect",
+    "default_database",
+    "delete_chunks",
+    "open_existing",
+    "prepare",
+    "series_bounds",
+    "store_error",
+]
 
 SERIES_SHIFT = 32
 _APPLICATION_ID = 0x7374_706C  # "stpl"
@@ -131,6 +141,35 @@ def prepare(database: Path) -> DatabaseLock:
             raise ConfigurationError(f"{database} cannot be used: {error}") from None
         raise
     return lock
+
+
+def default_database() -> Path:
+    """The database of a server that is started without naming one."""
+    return instance.state_path().with_name("server.db")
+
+
+def open_existing(database: Path) -> sqlite3.Connection:
+    """A connection to a database that exists, whether or not a server has it open.
+
+    Raises ConfigurationError.
+    """
+    if not database.exists():
+        raise ConfigurationError(f"there is no database {database}. Type: steplog serve; or name one: --db FILE")
+    _check_header(database)
+    try:
+        connection = connect(database)
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"{database} cannot be used: {error}") from None
+    if version < _SCHEMA_VERSION:
+        connection.close()
+        prepare(database).release()
+        return connect(database)
+    return connection
 
 
 def store_error(error: sqlite3.Error) -> StoreError:

@@ -150,7 +150,10 @@ class SqliteStore:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = connect(self._database)
+            try:
+                connection = connect(self._database)
+            except sqlite3.Error as error:
+                raise store_error(error) from error
         try:
             connection.execute("BEGIN")
             yield connection

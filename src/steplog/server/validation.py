@@ -32,6 +32,7 @@ REPORT_REASONS_MAX = 32
 REPORT_REASON_CHARACTERS_MAX = 128
 REPORT_COUNT_MAX = 2**53 - 1  # what a browser counts exactly
 _LIMIT_MAX = 100_000
+_FIELD_BYTES_MAX = 12 * DESCRIPTION_CHARACTERS_MAX + 2  # as JSON with every character escaped
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=REPORT_COUNT_MAX)]
@@ -89,7 +90,7 @@ class Fields:
         value = self._value(field, required)
         if value is None or (isinstance(value, str) and value in choices):
             return value
-        self.add_error(field, f'"{value}" is not a valid choice.')
+        self.add_error(field, f'"{str(value)[:TEXT_CHARACTERS_MAX]}" is not a valid choice.')
         return None
 
     def integer(self, field: str, low: int, high: int) -> int | None:
@@ -152,6 +153,8 @@ class Fields:
         if isinstance(raw, str):
             return raw
         try:
+            if len(bytes(raw)) > _FIELD_BYTES_MAX:
+                raise msgspec.ValidationError
             value = msgspec.json.decode(raw)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             self.add_error(field, "Not a valid value.")

@@ -1,4 +1,4 @@
-// What a run's client could not deliver, in words, from the report that it sends.
+// What a run's client could not deliver, in words, from the report that it sends. `lost` is an upper bound, or null.
 
 import { el } from "./dom.js";
 import { number, visible } from "./values.js";
@@ -7,13 +7,14 @@ import { number, visible } from "./values.js";
 export function lossLines(report, stored) {
   if (!report) return [];
   const { dropped, abandoned, lost, rejected } = report;
-  const total = stored + sum(dropped) + abandoned + (lost ?? 0) + rejected;
-  const line = (count, words) => count > 0 && `${number(count)} of ${number(total)} values ${count === 1 ? "was" : "were"} ${words}`;
+  const total = number(stored + sum(dropped) + abandoned + (lost ?? 0) + rejected);
+  const line = (count, words, before = "") =>
+    count > 0 && `${before}${number(count)} of ${total} values ${count === 1 ? "was" : "were"} ${words}`;
   return [
     line(sum(dropped), `dropped: ${reasons(dropped)}`),
-    line(abandoned, "lost: the process ended while it logged them"),
-    line(lost ?? 0, "lost with the memory of a process that was killed"),
-    lost === null && "It is not known how many values were lost with the memory of a process that was killed",
+    line(abandoned, "lost in memory: the process ended while it logged them"),
+    line(lost ?? 0, "lost with a killed process's memory", "up to "),
+    lost === null && "an unknown number of values was lost with a killed process's memory",
     line(rejected, "refused by the server and set aside in a file"),
   ].filter(Boolean);
 }
@@ -25,7 +26,7 @@ export function lossMark(report) {
   const missing = sum(dropped) + abandoned + (lost ?? 0);
   const why = reasons(dropped);
   const words = [
-    missing > 0 && `${number(missing)} ${missing === 1 ? "value" : "values"} lost${why && `: ${why}`}`,
+    missing > 0 && `${lost ? "up to " : ""}${number(missing)} ${missing === 1 ? "value" : "values"} lost${why && `: ${why}`}`,
     lost === null && "an unknown number of values lost",
     rejected > 0 && `${number(rejected)} refused by the server`,
   ].filter(Boolean);
@@ -37,5 +38,5 @@ const sum = (dropped) => Object.values(dropped).reduce((total, count) => total +
 /** The reasons, the most frequent first; with their numbers where there are several. */
 function reasons(dropped) {
   const counted = Object.entries(dropped).filter(([, count]) => count > 0).sort(([, a], [, b]) => b - a);
-  return counted.map(([reason, count]) => visible(reason) + (counted.length > 1 ? ` (${number(count)})` : "")).join(", ");
+  return counted.map(([reason, count]) => (counted.length > 1 ? `${number(count)} ` : "") + visible(reason)).join(", ");
 }

@@ -109,7 +109,7 @@ class RunView {
     }
     this.seen = seen;
     const metrics = series.filter(({ name }) => !Object.hasOwn(RESERVED, name));
-    this.#showLosses(lossLines(run.report, metrics.reduce((total, { count }) => total + count, 0)));
+    this.#showLosses(lossLines(run.report, series.reduce((total, { count }) => total + count, 0)));
     this.metrics.show(metrics, run.status === "RUNNING");
   }
 
