@@ -83,6 +83,19 @@ def test_its_first_line_is_its_address_and_the_rest_how_to_use_it(tmp_path):
         assert KEY not in server.said
 
 
+def test_beyond_this_machine_it_prints_what_to_set_elsewhere_and_answers_to_that_name(tmp_path):
+    reachable = ("--host", "0.0.0.0", "--insecure")
+    with ServerProcess(tmp_path, *reachable) as server:
+        assert "elsewhere no name of this machine is known: add --allow-host NAME\n" in server.said
+        server.end()
+    with ServerProcess(tmp_path, *reachable, "--allow-host", "box.lan") as server:
+        port = server.url.rpartition(":")[2]
+        told = f"TELLURIO_BACKEND_HTTP_BASE_URL=http://box.lan TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…"
+        assert f"elsewhere {told} STEPLOG_ALLOW_HTTP=1\n" in server.said
+        answer = server.ask("GET", "/verify-api-key/", headers={"Host": f"box.lan:{port}"})
+        assert answer.status_code == 200
+
+
 @pytest.mark.parametrize(
     ("listening", "options", "address"),
     [
