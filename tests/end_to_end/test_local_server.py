@@ -148,6 +148,7 @@ def test_a_run_that_never_had_a_server_waits_for_one_say_ls_and_sync(machine):
     done = machine.type("sync")
     assert waiting["why"] == "there is no server: steplog serve, or steplog login"
     assert done.out == f"run: 0 delivered, 1 kept here: {waiting['why']}\n"
+    assert machine.type("sync", "--follow").out == done.out  # there is nothing that could come back
 
 
 def test_sync_follow_waits_for_the_server_of_this_machine(machine):

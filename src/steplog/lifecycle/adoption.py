@@ -35,7 +35,7 @@ __all__ = ["Adopter", "NotAdopted"]
 
 @dataclass(frozen=True, slots=True)
 class NotAdopted:
-    """Why a run is not adopted; ``server_away``: because no embedded server runs here."""
+    """Why a run is not adopted; ``server_away``: because its server, which was one of this machine, does not run."""
 
     why: str
     server_away: bool = field(default=False, compare=False)
@@ -109,7 +109,7 @@ class Adopter:
             try:
                 return local.default().transport
             except ConfigurationError:
-                return NotAdopted("there is no server: steplog serve, or steplog login", server_away=True)
+                return NotAdopted("there is no server: steplog serve, or steplog login")
         client = client_for(self.settings, manifest.base_url, local) or _holder(manifest, local)
         return _no_way(manifest.base_url) if client is None else client.transport
 

@@ -118,7 +118,7 @@ def sync(
 
     Args:
         run: None: all runs of this host.
-        follow: wait for a server that is away, instead of giving the run up; also for ``steplog serve`` to run here.
+        follow: wait for a server that is away, also for one of this machine, instead of giving the run up.
         offline: include runs with ``mode="offline"``, and other hosts'.
         progress: called four times a second.
 
