@@ -83,7 +83,7 @@ def test_its_first_line_is_its_address_and_the_rest_how_to_use_it(tmp_path):
         assert KEY not in server.said
 
 
-def test_beyond_this_machine_it_prints_what_to_set_elsewhere_and_answers_to_that_name(tmp_path):
+def test_beyond_this_machine_it_prints_what_to_set_there_and_answers_to_that_name(tmp_path):
     reachable = ("--host", "0.0.0.0", "--insecure")
     with ServerProcess(tmp_path, *reachable) as server:
         assert "elsewhere no name of this machine is known: add --allow-host NAME\n" in server.said

@@ -47,7 +47,7 @@ def server(tmp_path: Path, authority: Path) -> Iterator[ServerProcess]:
         assert (code, errors) == (0, "")
 
 
-def test_a_program_of_this_machine_needs_no_certificate_since_it_speaks_over_the_socket(server, tmp_path):
+def test_a_program_of_this_machine_needs_no_certificate_and_speaks_over_the_socket(server, tmp_path):
     done = steplog(tmp_path, "-c", PROGRAM)
     assert done.returncode == 0
     assert done.stderr.endswith("run private: 100 delivered\n")
