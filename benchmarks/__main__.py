@@ -27,6 +27,7 @@ GROUPS = (
     "slices",
     "range_path",
     "loop_tax",
+    "exchange",
     "throughput",
     "stock",
     "size",

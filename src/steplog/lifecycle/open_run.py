@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
+from steplog.address import local_instance
 from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
@@ -201,7 +202,7 @@ class OpenRun:
         if self.transport is not None:
             if progress is None:
                 return process.agent.wait(lease, timeout_s, status)
-            server, quiet = self.manifest.base_url, self.settings.quiet
+            server, quiet = self.transport.base_url, self.settings.quiet
             goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
             try:
                 return process.agent.wait(lease, timeout_s, status, goes_on=goes_on)
@@ -313,10 +314,13 @@ class OpenRun:
         except OSError:  # no descriptor is left to import slugify with; the uuid leads there, too
             slug = ""
         path = web_path(manifest.namespace, manifest.project, slug or manifest.run)
-        local = instance.read(instance.state_path(self.settings.dir))
-        if local is not None and local.base_url == manifest.base_url:
+        local = instance.named(self.settings.dir, manifest.base_url)
+        if local is not None:
             return instance.page_url(local, path)
-        return manifest.base_url + path
+        server = manifest.base_url
+        if local_instance(server) is not None and self.transport is not None:
+            server = self.transport.base_url
+        return None if local_instance(server) is not None else server + path
 
     def stats(self) -> Stats:
         """The counts."""
@@ -393,14 +397,16 @@ def join(
     owner: bool,
 ) -> OpenRun:
     """Open a run that is on the server, by its manifest on this host, ``found``, or by these names."""
-    from steplog.client import get_default_client
+    from steplog.client import client_for, get_default_client
 
     if not uuid:
         raise ValueError("Run object is missing required identifiers.")
+    if client is None and found is not None and found.base_url:
+        client = client_for(current().settings, found.base_url)
     client = client or get_default_client()
     manifest = found or Manifest(
-        local_id=derived_local_id(client.base_url, namespace, project, uuid),
-        base_url=client.base_url,
+        local_id=derived_local_id(client.settings.url, namespace, project, uuid),
+        base_url=client.settings.url,
         account=client.account.username if client.account is not None else "",
         namespace=namespace,
         project=project,

@@ -22,8 +22,9 @@ from steplog.delivery.lease import Lease
 from steplog.delivery.loop import wait_for
 from steplog.delivery.outbox import DeliveryOptions
 from steplog.file_lock import FileLock, close_inherited
+from steplog.host import host_id
 from steplog.journal import compiled
-from steplog.journal.directories import JournalRoots, RunPaths, host_id
+from steplog.journal.directories import JournalRoots, RunPaths
 from steplog.journal.files import Files
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import Usage, default_bytes_max

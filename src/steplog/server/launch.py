@@ -21,7 +21,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -35,6 +35,7 @@ from steplog.errors import ConfigurationError, NotPrivateError
 from steplog.private_files import is_private_file, make_private, write_private
 from steplog.server import catalog
 from steplog.server.access import AllowedHosts
+from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
 from steplog.server.keys import (
     CONFIGURED,
@@ -54,7 +55,7 @@ from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RevokedKeyError, StoreError, StoreGoneError, StoreReplacedError
 
-__all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
+__all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "address_elsewhere", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
@@ -93,6 +94,8 @@ class RunningServer(NamedTuple):
     key_source: str
     state: Path | None  # None: no state file, so clients cannot discover the server
     page_url: str | None  # with the page token; None: a stock server
+    instance: str  # the id of the database
+    elsewhere: str | None  # its address from other machines; "": no name of it is known; None: it is for this one alone
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -108,7 +111,9 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     if database is None:
         make_private(state.parent)
         database = default_database()
-    with closing(_listen(options.host, options.port)) as listener, closing(SqliteStore(database)) as store:
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(_listen(options.host, options.port)))
+        store = stack.enter_context(closing(SqliteStore(database)))
         own = _own_key(options, database)
         username = options.username or _login_name()
         _put_user(store, options, username, own)
@@ -117,10 +122,13 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         port = listener.getsockname()[1]
         base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
+        announcement = Announcement(None if options.stock else state.parent, store.instance)
+        stack.callback(announcement.close)
         app = create_app(
             store,
             keyring,
-            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}"]),
+            # The instance is the name that clients which found it through its state file call it by.
+            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}", store.instance]),
             secret=secret,
             open_namespaces=not options.namespaces,
             stock=options.stock,
@@ -132,22 +140,16 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             )
 
         def write_state() -> Path | None:
-            if not options.stock:
-                with suppress(OSError, ConfigurationError):  # without a state file only discovery is lost
-                    instance.write(state, present())
-                    return state
-            return None
+            return announcement.publish(present())
 
         def announce() -> None:
             written = write_state()
             page_url = None if options.stock else instance.page_url(present(), "/")
-            started(RunningServer(base_url, database, own.source, written, page_url))
+            elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
+            started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere))
 
-        try:
-            with _refreshed(keyring, write_state):
-                _serve(app, listener, announce, store, tls)
-        finally:
-            instance.remove(state, store.instance)
+        with _refreshed(keyring, write_state):
+            _serve(app, listener, announcement.socket, announce, store, tls)
 
 
 @contextmanager
@@ -299,6 +301,18 @@ def _reachable(host: str) -> str:
     return host
 
 
+def address_elsewhere(options: ServerOptions, listening: str, base_url: str) -> str | None:
+    """``RunningServer.elsewhere`` of a server that listens on this address, with a name that ``AllowedHosts`` has."""
+    address = ipaddress.ip_address(listening.partition("%")[0])
+    if address.is_loopback:
+        return None
+    names = [*options.hosts, *([] if address.is_unspecified else [_bracketed(options.host)])]
+    if not names:
+        return ""
+    server, name = urlsplit(base_url), names[0]
+    return f"{server.scheme}://{name if urlsplit(f'//{name}').port else f'{name}:{server.port}'}"
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -331,10 +345,13 @@ class _UvicornServer(uvicorn.Server):
     _gone = False
     _out_of_descriptors = False
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore, local: socket.socket | None
+    ) -> None:
         super().__init__(config)
         self._on_started = started
         self._store = store
+        self._local = local
 
     async def on_tick(self, counter: int) -> bool:
         gone = False
@@ -357,6 +374,8 @@ class _UvicornServer(uvicorn.Server):
         await super().startup([])
         for listener in sockets or ():
             self.servers.append(await self._accept(listener, self.config.ssl))
+        if self._local is not None:  # never with TLS: its mode keeps others out
+            self.servers.append(await self._accept(self._local, None))
         self._on_started()
 
     async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
@@ -391,7 +410,12 @@ def _places() -> Places[Any]:
 
 
 def _serve(
-    app: ASGIApp, listener: socket.socket, started: Callable[[], None], store: SqliteStore, tls: dict[str, Any]
+    app: ASGIApp,
+    listener: socket.socket,
+    local: socket.socket | None,
+    started: Callable[[], None],
+    store: SqliteStore,
+    tls: dict[str, Any],
 ) -> None:
     config = uvicorn.Config(
         app,
@@ -409,13 +433,14 @@ def _serve(
     )
 
     def accept() -> None:
-        listener.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
+        for each in filter(None, (listener, local)):
+            each.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
         if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
             # Who says nothing is not accepted, and does not hold up those behind.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
         started()
 
-    server = _UvicornServer(config, accept, store)
+    server = _UvicornServer(config, accept, store, local)
 
     def stop(*_: object) -> None:
         server.should_exit = True
