@@ -100,6 +100,15 @@ class Adopter:
         found = None if manifest is None or manifest.mode == "offline" else self.transport_for(manifest)
         return lock, None if isinstance(found, NotAdopted) else found
 
+    def configured_transport(self, manifest: Manifest) -> Transport | None:
+        """To the server that a run names, unless it is offline; asks nobody. Raises ConfigurationError."""
+        if not manifest.base_url or manifest.mode == "offline":
+            return None
+        from steplog.client import client_for
+
+        client = client_for(self.settings, manifest.base_url)
+        return None if client is None else client.transport
+
     def transport_for(self, manifest: Manifest, local: LocalServers | None = None) -> Transport | NotAdopted:
         """The way to a run's server, or why there is none."""
         from steplog.client import client_for

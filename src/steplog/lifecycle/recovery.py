@@ -28,6 +28,7 @@ from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
 from steplog.private_files import read_private, remove_tree
+from steplog.settings import check_directories
 
 if TYPE_CHECKING:
     from steplog.client import LocalServers
@@ -99,8 +100,12 @@ class Synced:
 
 
 def journals() -> list[WaitingRun]:
-    """The runs with a journal on this host or its disk, oldest first."""
-    roots, local = current().roots, current().adopter.local_servers()
+    """The runs with a journal on this host or its disk, oldest first.
+
+    Raises ConfigurationError where a directory of theirs is another user's, or open to others.
+    """
+    process = _process()
+    roots, local = process.roots, process.adopter.local_servers()
     found = [*roots.runs(), *roots.of_other_hosts()]
     return sorted((_described(paths, local) for paths in found), key=lambda run: run.since)
 
@@ -124,8 +129,9 @@ def sync(
 
     Raises:
         ValueError: there is no such run.
+        ConfigurationError: a directory is another user's, or open to others.
     """
-    process = current()
+    process = _process()
     local = process.adopter.local_servers()
     for paths in _chosen(process, run, of_others=offline):
         found = process.adopter.adopt(paths, by_hand=offline, local=local)
@@ -147,10 +153,11 @@ def clean(run: str | None = None) -> list[str]:
     """Remove delivered runs from this host; or one run, by id, uuid or name, delivered or not. Returns their ids.
 
     Records that were set aside go only with a run that is named. A run that a process delivers stays.
-    Raises ValueError if there is no such run.
+    Raises ValueError if there is no such run, ConfigurationError as ``journals`` does.
     """
-    removed, local = [], current().adopter.local_servers()
-    for paths in _chosen(current(), run):
+    process = _process()
+    removed, local = [], process.adopter.local_servers()
+    for paths in _chosen(process, run):
         if run is None and (_described(paths, local).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
         lock = FileLock.take(paths.lock)
@@ -160,6 +167,14 @@ def clean(run: str | None = None) -> list[str]:
             lock.release()
             removed.append(paths.local_id)
     return removed
+
+
+def _process() -> Process:
+    """This process, with the directories as they are now. Raises ConfigurationError where they are not ours."""
+    process = current()
+    check_directories(process.settings)
+    process.find_memory()
+    return process
 
 
 def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[Synced], None] | None) -> Synced:
@@ -246,11 +261,11 @@ def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
         why = _why(paths, manifest, pending, local)
     except FormatError as error:
         manifest, why = None, str(error)
-    lock = FileLock.take(paths.lock)
-    if lock is None:
-        why = "it is being delivered"
-    else:
-        lock.release()
+    try:
+        if not FileLock.is_free(paths.lock):
+            why = "it is being delivered"
+    except OSError as error:
+        why = str(error)
     return WaitingRun(
         id=paths.local_id,
         run=manifest.run if manifest is not None else "",
@@ -280,7 +295,7 @@ def _journal(paths: RunPaths, writer: str) -> Journal:
     stored, losses = bytearray(CURSOR_BYTES), bytearray(LOSSES_BYTES)
     if directory is not None:
         with contextlib.suppress(OSError):
-            _fill(stored, (directory / "marks").read_bytes())
+            _fill(stored, read_private(directory / "marks", 0, CURSOR_BYTES))
             _fill(losses, read_private(directory / LOSSES_NAME, 0, LOSSES_BYTES))
     ledger = LossLedger(losses)
     if ledger.is_new:
