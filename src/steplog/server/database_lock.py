@@ -1,6 +1,6 @@
-"""One server for one database, whatever paths lead to it: hard links, symbolic links, mounts.
+"""One server for one database, whatever paths lead to it: hard links, mounts, and links above its directory.
 
-1. ``<path>.lock``, and the same beside the file that a symbolic link leads to: these are what a server of 0.1 takes.
+1. ``<path>.lock``, which is what a server of 0.1 takes.
 2. A byte of the database itself, far beyond those that SQLite locks, by an open file description lock: it belongs to
    the file and not to a path. Locking the whole file by ``flock`` would keep SQLite out on NFS.
 3. A database that 0.1 may have open by another path has an older version. Before it is upgraded, nobody may have it
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
+from steplog.private_files import open_private
 
 __all__ = ["DatabaseLock"]
 
@@ -31,35 +32,25 @@ _SET: int = getattr(fcntl, "F_OFD_SETLK", -1)  # Linux
 
 
 class DatabaseLock:
-    """Taken for the paths when made, for the file by ``take_file``. Raises ConfigurationError where a server has it."""
+    """Taken for the path when made, for the file by ``take_file``. Raises ConfigurationError where a server has it."""
 
     def __init__(self, database: Path) -> None:
         self._database = database
         self._descriptor: int | None = None
-        self._locks: list[FileLock] = []
-        named = Path(os.path.realpath(database.parent), f"{database.name}.lock")
-        real = Path(f"{os.path.realpath(database)}.lock")
-        try:
-            for path in dict.fromkeys((named, real)):
-                self._take(path)
-        except BaseException:
-            self.release()
-            raise
-
-    def _take(self, path: Path) -> None:
+        path = database.with_name(f"{database.name}.lock")
         try:
             lock = FileLock.take(path)
         except OSError as error:
-            raise ConfigurationError(f"{path} cannot be used: {error.strerror}") from None
+            raise ConfigurationError(f"{path} cannot be used: {error.strerror or error}") from None
         if lock is None:
             raise self._in_use()
-        self._locks.append(lock)
+        self._lock = lock
 
     def take_file(self, *, upgrades: bool) -> None:
         """Lock the database itself; ``upgrades``: only if nobody has it open. Raises OSError, too."""
         if _SET < 0:
             return
-        self._descriptor = descriptor = os.open(self._database, os.O_RDWR | os.O_CLOEXEC)
+        self._descriptor = descriptor = open_private(self._database, os.O_RDWR)
         if not _lock_bytes(descriptor, fcntl.F_WRLCK, _OWN_BYTE, 1):
             raise self._in_use()
         if upgrades:
@@ -78,8 +69,7 @@ class DatabaseLock:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
-        while self._locks:
-            self._locks.pop().release()
+        self._lock.release()
 
 
 def _lock_bytes(descriptor: int, kind: int, start: int, length: int) -> bool:
