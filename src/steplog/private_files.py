@@ -107,8 +107,8 @@ def is_private(path: _StrPath) -> bool:
 
 
 def _no_directory(path: _StrPath) -> NotPrivateError:
-    words = "is not a directory of its own (a link, a file?); steplog writes nothing there"
-    return NotPrivateError(f"{os.fspath(path)} {words}")
+    where = os.fspath(path)
+    return NotPrivateError(f"{where} is not a directory of its own (a link, a file?); steplog writes nothing there")
 
 
 def open_private(path: _StrPath, flags: int, mode: int = 0o600) -> int:
