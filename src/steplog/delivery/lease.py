@@ -146,6 +146,7 @@ class Lease:
             self._on_made(self.manifest)
         if outbox.status_sent and not manifest.status_sent:
             self.store(self.manifest.but(status_sent=True))
+            self._tell_losses()
 
     def done(self) -> bool:
         """Whether nothing is left and nobody can append."""
@@ -157,8 +158,7 @@ class Lease:
         """Remove the run from this host; all of it is on the server."""
         files, spool = self._disk.files, self.paths.spool
         self.manifest_store.removed = True
-        if self._tells:
-            self._tell_losses()
+        self._tell_losses()
         clean = [opened.remove() for opened in self._journals.values()]
         remove_tree(self.paths.memory)
         if all(clean) and not kept_aside(spool):  # that is nobody's to delete
@@ -169,6 +169,9 @@ class Lease:
         self._let_go()
 
     def _tell_losses(self) -> None:
+        tells, self._tells = self._tells, False
+        if not tells:
+            return
         losses = self.outbox.losses()
         logged = losses.logged(sum(journal.cursor.records for journal in self.outbox.journals.values()), pending=0)
         if words := losses_in_words(losses.dropped, losses.abandoned, losses.lost, logged):
