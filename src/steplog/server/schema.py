@@ -33,6 +33,7 @@ from pathlib import Path
 from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
+from steplog.server.database_file import check_left_log
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
 __all__ = [
@@ -136,6 +137,7 @@ def prepare(database: Path) -> FileLock:
         raise ConfigurationError(f"{database} is in use by another steplog server")
     try:
         _check_header(database)  # it may have been created meanwhile
+        check_left_log(database)
         if not database.exists():
             os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         with closing(connect(database)) as connection:
@@ -161,6 +163,7 @@ def open_existing(database: Path) -> sqlite3.Connection:
     if not database.exists():
         raise ConfigurationError(f"there is no database {database}. Type: steplog serve; or name one: --db FILE")
     _check_header(database)
+    check_left_log(database)
     try:
         connection = connect(database)
         try:
