@@ -61,7 +61,8 @@ _CONNECTIONS_MAX = 10_240
 _UNKEYED_MAX = 512  # connections that have not shown a key
 _DESCRIPTORS_RESERVED = 512  # the database's, and others
 _BACKLOG = 4096
-_ACCEPTED_AT_ONCE = 32  # then the others have their turn
+_ACCEPTED_AT_ONCE = 4  # then those that are connected have their turn
+_ACCEPT_RETRY_S = 1.0  # asyncio's
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 
@@ -323,10 +324,13 @@ class _UvicornServer(uvicorn.Server):
     _gone = False
     _out_of_descriptors = False
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore, listener: socket.socket
+    ) -> None:
         super().__init__(config)
         self._on_started = started
         self._store = store
+        self._listener = listener
 
     async def on_tick(self, counter: int) -> bool:
         gone = False
@@ -347,14 +351,24 @@ class _UvicornServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
         await super().startup(sockets)
+        self._listen()
         self._on_started()
 
+    def _listen(self) -> None:
+        """Queue as many as the kernel takes: the event loop has made it the number that it accepts at once."""
+        self._listener.listen(_BACKLOG)
+        if hasattr(socket, "TCP_DEFER_ACCEPT") and self._listener.family != socket.AF_UNIX:
+            # Who says nothing is not accepted, and does not hold up those behind.
+            self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
+
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The loop tries a second later to accept, and reports each connection that waits."""
+        """The loop tries to accept ``_ACCEPT_RETRY_S`` later, and reports each connection that waits."""
         error = context.get("exception")
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             loop.default_exception_handler(context)
-        elif not self._out_of_descriptors:
+            return
+        loop.call_later(2 * _ACCEPT_RETRY_S, self._listen)
+        if not self._out_of_descriptors:
             self._out_of_descriptors = True
             _say(f"new connections wait: {error.strerror}; this is said once")
 
@@ -388,15 +402,7 @@ def _serve(
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
         **tls,
     )
-
-    def accept() -> None:
-        listener.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
-        if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
-            # Who says nothing is not accepted, and does not hold up those behind.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
-        started()
-
-    server = _UvicornServer(config, accept, store)
+    server = _UvicornServer(config, started, store, listener)
 
     def stop(*_: object) -> None:
         server.should_exit = True
