@@ -92,8 +92,7 @@ class OpenWriter:
         if self.writer.pool.used_anonymous and not self._warned_anonymous:
             self._warned_anonymous = True
             _log.warning("steplog goes on without shared memory, which has no room. A kill loses the last second.")
-        if self.writer.is_busy():
-            self.writer.prepare()
+        self.writer.prepare()
         self._holes.look()
 
     def has_holes(self) -> bool:
@@ -101,8 +100,8 @@ class OpenWriter:
         return bool(self._holes.suspects)
 
     def call_on_successor(self, callback: Callable[[], None]) -> None:
-        """Call this in ``log`` when a segment is used up."""
-        self.writer.on_successor = callback
+        """Call this, in ``log`` too, when a segment is used up, or one is wanted: have ``maintain`` called soon."""
+        self.writer.on_successor = self.writer.on_wanted = callback
 
     def follow(self) -> None:
         """Take over how far another process has delivered, and free memory accordingly."""
@@ -136,13 +135,13 @@ def open_writer(
     """A new writer, below ``root`` in shared memory. A ``worker`` has its agent elsewhere."""
     name = new_id()
     directory = None if paths.memory is None else paths.memory / name
-    pool = MemoryPool(directory, None if directory is None else root, memory_bytes_max, usage)
+    pool = MemoryPool(directory, root, memory_bytes_max, usage)
     if full := directory is not None and pool.is_full():
         _log.warning("steplog goes without shared memory, which other runs have filled. A kill loses the last second.")
     found = None if directory is None or (full and worker) else new_writer(directory)
     directory = None if found is None else directory
     if full or directory is None:
-        pool = MemoryPool(None, None, memory_bytes_max, None if full else usage)
+        pool = MemoryPool(None, root, memory_bytes_max, usage)
     over_disk = worker and directory is None
     if over_disk and paths.on_disk:
         found = new_writer(paths.spool / name, on_disk=True)
@@ -157,6 +156,7 @@ def open_writer(
         first_bytes=pool.first_bytes(),
         use_client=use_client,
     )
+    writer.prepare()
     spool = disk.spool(paths.spool / name, name, WorkerSpool if over_disk else Spool, new=True)
     if over_disk and alive_lock is None:
         _log.warning("steplog: this process has neither shared memory nor a disk; what it logs is dropped.")

@@ -41,8 +41,7 @@ class Process:
         compiled.prefer(pure=settings.pure)
         memory = settings.memory_dir if settings.memory_dir.parent.is_dir() else None
         self.roots = JournalRoots(memory, settings.dir, host_id())
-        self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(self.roots.memory)
-        self.usage = None if self.roots.memory is None else Usage(self.roots.memory, self.memory_bytes_max // 2)
+        self.usage = None if self.roots.memory is None else Usage(self.roots.memory)
         self.options = DeliveryOptions(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
         bytes_max = settings.spool_bytes_max or _spool_bytes_max(settings.dir)
         excess = self._excess if settings.on_full == "drop_oldest" else lambda: 0
@@ -71,7 +70,8 @@ class Process:
         self._adopt_at = ended + _ADOPTION_SHARE * (ended - began)
 
     def _memory_is_short(self) -> bool:
-        if self.usage is not None and 2 * self.usage.bytes() > self.memory_bytes_max:
+        bytes_max = self.settings.memory_bytes_max or default_bytes_max(self.roots.memory)
+        if self.usage is not None and 2 * self.usage.bytes() > bytes_max:
             return True
         return any(own.writer.pool.is_half_full() for own in list(self.writers.values()))
 
