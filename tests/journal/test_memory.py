@@ -108,6 +108,7 @@ def test_a_segment_is_a_32nd_of_what_is_left_from_16_kib_to_512_kib(left, size):
 
 def test_the_default_bound_is_an_eighth_of_the_file_system_and_64_mib_at_most(tmpfs, memory):
     assert default_bytes_max(tmpfs) == 32 * 1024
+    assert default_bytes_max(tmpfs / "not" / "there yet") == 32 * 1024
     assert default_bytes_max(memory) <= 64 * MIB
     assert default_bytes_max(None) == default_bytes_max(Path("/not/there")) == 64 * MIB
 

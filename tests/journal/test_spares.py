@@ -160,6 +160,32 @@ def test_a_value_that_finds_no_memory_is_dropped_alone(kind):
         assert [value for _, value, _ in told(made.head)] == [float(number) for number in range(50)]
 
 
+@pytest.mark.parametrize("size", [8_000, 40_000, 200_000])
+def test_large_values_alone_are_taken_again_as_soon_as_there_is_room(kind, size):
+    """Once memory had been full, they found no spare large enough, for good."""
+    with maintained(kind, bytes_max=640 * KIB) as (made, _):
+        reader = Reader.of(made)
+        while not made.dropped["memory full"]:
+            made.append.log("text", "x" * size)
+        for _ in range(20):
+            while reader.read():
+                pass
+            made.append.log("text", "x" * size)
+        assert made.dropped["memory full"] == 1
+
+
+def test_a_value_that_fits_no_memory_leaves_it_to_smaller_ones(kind):
+    with maintained(kind, bytes_max=320 * KIB) as (made, pool):
+        reader = Reader.of(made)
+        for number in range(2000):
+            made.append.log("text", "x" * 400_000)
+            made.append.log("loss", float(number))
+            made.append.log("text", f"{number}" * 100)
+            reader.read()
+        assert made.dropped["memory full"] == 2000
+        assert pool.used_bytes() <= 4 * SMALL
+
+
 @pytest.mark.parametrize("worker", [False, True])
 def test_a_spare_is_there_when_a_writer_is_open(memory: Path, tmp_path: Path, worker: bool):
     paths = RunPaths(new_id(), memory / "run", tmp_path / "spool")

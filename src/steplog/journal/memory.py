@@ -45,6 +45,7 @@ _SEGMENT_BYTES_MAX = 512 * 1024
 _MEMORY_BYTES_MAX = 64 * 1024 * 1024
 _PRIVATE_BYTES_MAX = 16 * 1024 * 1024
 _UNKNOWN = 1 << 62
+_DIRECTORY_BYTES = 3 * 4096  # a cursor, and what the directory and a lock may take
 SEGMENT_SUFFIX = ".segment"
 _SCAN_INTERVAL_S = 1.0
 _SCAN_SHARE = 200  # at most a 200th of the time goes into scans
@@ -132,6 +133,7 @@ class MemoryPool:
         self.bytes_max = bytes_max if bytes_max is not None else default_bytes_max(root)
         self._shared_bytes = 0  # of all writers
         self._private_bytes = 0  # of this one
+        self._refused_at = 0  # what was in use when there was no room
         self._pid = os.getpid()
         self._files = count(1)
         self.measure()
@@ -140,14 +142,12 @@ class MemoryPool:
         """Look at the bound and what is used, which is returned; not called by ``log``."""
         if self._given_bytes_max is None:
             self.bytes_max = default_bytes_max(self.root)
-        if self.directory is not None and self._usage is not None:
-            self._shared_bytes = self._usage.bytes()
-        elif self.directory is not None and self.root is not None:
-            self._shared_bytes = used_bytes(self.root)
+        if self.directory is not None:
+            self._shared_bytes = self._used_below_root()
         return self.used_bytes()
 
     def share(self, directory: Path) -> None:
-        """Take shared memory from now on, there."""
+        """Take shared memory from now on, in this directory."""
         self.directory = directory
         self.measure()
 
@@ -155,9 +155,27 @@ class MemoryPool:
         """Bytes below the root, of all writers, and this one's private ones."""
         return self._shared_bytes + self._private_bytes
 
-    def is_full(self) -> bool:
-        """Whether not even the smallest segment fits the bound."""
-        return self._shared_bytes + SEGMENT_BYTES_MIN > self.bytes_max
+    def can_share(self, directory: Path) -> bool:
+        """Whether a writer's directory and its smallest segments fit, as of now."""
+        fits = self._used_below_root() + SEGMENT_BYTES_MIN <= self.bytes_max
+        return fits and free_bytes(directory) >= SEGMENT_BYTES_MIN + _DIRECTORY_BYTES
+
+    def words(self) -> str:
+        """What is in use, or why there is none, for a message."""
+        if self.error is not None and self.error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return str(self.error.strerror or self.error)
+        if self.root is None:
+            return f"{_words_of(self._private_bytes_max())} of private memory are in use"
+        ours, left = self._used_below_root(), free_bytes(self.root)
+        words = f"runs use {_words_of(max(ours, self._refused_at))} of at most {_words_of(self.bytes_max)}"
+        if left < _UNKNOWN:
+            words += f", other programs {_words_of(max(0, in_use(self.root) - ours))}, and {_words_of(left)} are free"
+        return words
+
+    def _used_below_root(self) -> int:
+        if self.root is None:
+            return 0
+        return used_bytes(self.root) if self._usage is None else self._usage.bytes()
 
     def is_half_full(self) -> bool:
         """Whether half is used."""
@@ -185,19 +203,22 @@ class MemoryPool:
         """Size of a writer's first segment."""
         return max(SEGMENT_BYTES_MIN, self.segment_bytes() // 8)
 
-    def allocate(self, size: int) -> Block | None:
-        """A block of ``size`` zero bytes, allocated and touched; None without room."""
+    def allocate(self, size: int, *, shared: bool = False) -> Block | None:
+        """A block of ``size`` zero bytes, allocated and touched, ``shared`` or none; None without room."""
         if os.getpid() != self._pid:
             return None
         block, failed = None, False
         if self.directory is not None and self._leaves(size):
             block = self._take_shared(self.directory, size)
             failed = block is None and self.error is not None
-        if block is None and self._may_go_private(failed) and self._private_bytes + size <= self._private_bytes_max():
+        is_private = block is None and not shared and self._may_go_private(failed)
+        if is_private and self._private_bytes + size <= self._private_bytes_max():
             block = self._anonymous(size)
             if block is not None:
                 self._private_bytes += size  # as in free()
-                self.used_anonymous = True
+                self.used_anonymous = self.directory is not None
+        if block is None and not shared:
+            self._refused_at = self.used_bytes()
         return block
 
     def free(self, block: Block) -> None:
@@ -324,3 +345,7 @@ def used_bytes(root: Path) -> int:
                 else:
                     total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total
+
+
+def _words_of(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size // 2**10} KiB"

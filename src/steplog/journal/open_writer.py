@@ -10,7 +10,7 @@ import logging
 import mmap
 from collections.abc import Callable
 from pathlib import Path
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any
 
 from steplog.file_lock import FileLock
@@ -31,6 +31,7 @@ from steplog.journal.writer import HoleWatch, Writer
 __all__ = ["OpenWriter", "open_writer"]
 
 _log = logging.getLogger("steplog")
+_FORGET_S = 60.0
 
 
 class OpenWriter:
@@ -49,9 +50,11 @@ class OpenWriter:
         spool: Spool,
         disk: Disk,
         take_over: Callable[[], None] = lambda: None,
+        place: Path | None = None,
     ) -> None:
         self.writer = writer
         self.directory = directory
+        self._place = place  # of the directory, where there is shared memory, once it has room
         self.take_over = take_over
         self.closed = False  # it will not append again
         self.delivered_here = False
@@ -59,9 +62,11 @@ class OpenWriter:
         spooling = disk.spooling(self.journal, spool)
         self.open_journal = OpenJournal(self.journal, spooling, directory, alive_lock)
         writer.on_full = self.journal.store_dropped
-        self._warned_anonymous = False
+        self._trouble = _Trouble(self)
         self._holes = HoleWatch(writer)
-        self._memory = None if directory is None else MemoryWatch(writer, directory, self._moved, self.follow)
+        self._memory: MemoryWatch | None = None
+        if directory is not None:
+            self._memory = MemoryWatch(writer, directory, self._moved, self.follow)
         self._relay: WorkerSpooling | None = None
         if isinstance(spool, WorkerSpool) and alive_lock is not None:
             self._relay = WorkerSpooling(spool, spooling, disk.interval_s)
@@ -84,15 +89,17 @@ class OpenWriter:
 
     def maintain(self) -> None:
         """One round: repair memory, relay, prepare the next segment, close holes."""
-        if self._memory is not None and not self.open_journal.removed and self.journal.alive:
-            self._memory.look()
+        if not self.open_journal.removed and self.journal.alive:
+            if self._memory is not None:
+                self._memory.look()
+            elif self._place is not None and self.delivered_here:
+                self._begin_sharing(self._place)
         if self._relay is not None and not self.delivered_here:
             self._relay.round()
         self.writer.pool.measure()
-        if self.writer.pool.used_anonymous and not self._warned_anonymous:
-            self._warned_anonymous = True
-            _log.warning("steplog goes on without shared memory, which has no room. A kill loses the last second.")
+        self.writer.leave_private()
         self.writer.prepare()
+        self._trouble.tell()
         self._holes.look()
 
     def has_holes(self) -> bool:
@@ -110,11 +117,53 @@ class OpenWriter:
         elif not self.delivered_here:
             self.journal.load_cursor()
 
+    def _begin_sharing(self, place: Path) -> None:
+        """Go on in shared memory, if that has room by now."""
+        pool = self.writer.pool
+        if not pool.can_share(place) or (made := new_writer(place)) is None:
+            return
+        self.directory = self.open_journal.directory = place
+        self._moved(*made)
+        pool.share(place)
+        self._memory = MemoryWatch(self.writer, place, self._moved, self.follow)
+
     def _moved(self, alive_lock: FileLock | None, cursor: mmap.mmap) -> None:
         old, self.open_journal.alive_lock = self.open_journal.alive_lock, alive_lock
         self.journal.move_cursor(cursor)
         if old is not None:
             old.release()
+
+
+class _Trouble:
+    """Says once that memory is private, and that values are dropped, and again after a minute without."""
+
+    def __init__(self, opened: OpenWriter) -> None:
+        self._opened = opened
+        self._private_until = self._dropped_until = 0.0  # when to forget that it was said
+        self._dropped = 0
+        self._began = 0  # calls dropped before those that were spoken of
+
+    def tell(self) -> None:
+        """Look, and log."""
+        pool, now = self._opened.writer.pool, monotonic()
+        if pool.used_anonymous:
+            pool.used_anonymous = False
+            if now >= self._private_until:
+                why = "steplog goes on without shared memory, which has no room: %s. A kill loses the last second."
+                _log.warning(why, pool.words())
+            self._private_until = now + _FORGET_S
+        dropped = self._opened.writer.dropped["memory full"]
+        if dropped > self._dropped:
+            if self._dropped_until == 0.0:
+                self._began = self._dropped
+                disk = self._opened.open_journal.spooling.trouble
+                taken = "the disk does not keep up" if disk is None else f"the disk takes nothing ({disk})"
+                say = "steplog drops values, since memory is full: %s; %s. Free room, raise %s, or log less often."
+                _log.warning(say, pool.words(), taken, "STEPLOG_MEMORY_BYTES_MAX")
+            self._dropped, self._dropped_until = dropped, now + _FORGET_S
+        elif 0.0 < self._dropped_until <= now:
+            self._dropped_until = 0.0
+            _log.info("steplog has taken all values for a minute; %d were dropped before.", dropped - self._began)
 
 
 def open_writer(
@@ -134,14 +183,17 @@ def open_writer(
 ) -> OpenWriter:
     """A new writer, below ``root`` in shared memory. A ``worker`` has its agent elsewhere."""
     name = new_id()
-    directory = None if paths.memory is None else paths.memory / name
+    place = directory = None if paths.memory is None else paths.memory / name
     pool = MemoryPool(directory, root, memory_bytes_max, usage)
-    if full := directory is not None and pool.is_full():
-        _log.warning("steplog goes without shared memory, which other runs have filled. A kill loses the last second.")
-    found = None if directory is None or (full and worker) else new_writer(directory)
-    directory = None if found is None else directory
-    if full or directory is None:
-        pool = MemoryPool(None, root, memory_bytes_max, usage)
+    found = None
+    if directory is not None:
+        found = new_writer(directory) if pool.can_share(directory) else None
+        if found is None:
+            why = f"{directory} cannot be made" if pool.can_share(directory) else pool.words()
+            _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", why)
+    if found is None:
+        directory, pool = None, MemoryPool(None, root, memory_bytes_max, usage)
+    pool.may_use_anonymous = not worker
     over_disk = worker and directory is None
     if over_disk and paths.on_disk:
         found = new_writer(paths.spool / name, on_disk=True)
@@ -162,4 +214,4 @@ def open_writer(
         _log.warning("steplog: this process has neither shared memory nor a disk; what it logs is dropped.")
         writer.dropped["no place"] = 0
         writer.end(lambda name, value, step: writer.count("no place"))
-    return OpenWriter(writer, cursor, directory, alive_lock, spool, disk, take_over)
+    return OpenWriter(writer, cursor, directory, alive_lock, spool, disk, take_over, place)

@@ -250,6 +250,22 @@ class Writer:
             self._spares.append(block)
         self._refused = (0, 0)
 
+    def leave_private(self) -> None:
+        """Go on in shared memory where that has room again. Not called by ``log``."""
+        segment = self.append.segment
+        spares = [block for block in tuple(self._spares) if block.path is None]
+        is_private = segment.block is not None and segment.block.path is None
+        if self.pool.directory is None or not (spares or is_private):
+            return
+        block = self.pool.allocate(self.pool.segment_bytes(), shared=True)
+        if block is None:
+            return
+        for spare in spares:
+            self._give_back(spare)
+        self._spares.appendleft(block)
+        if is_private:
+            self._rotate(segment, 0)
+
     def _give_back(self, block: Block) -> bool:
         """Free a spare; False where it was taken meanwhile."""
         try:
