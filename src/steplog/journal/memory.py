@@ -29,6 +29,7 @@ from time import monotonic
 from steplog.journal.mapping import map_file
 
 __all__ = [
+    "DIRECTORY_BYTES",
     "SEGMENT_BYTES_MIN",
     "SEGMENT_SUFFIX",
     "Block",
@@ -45,7 +46,7 @@ _SEGMENT_BYTES_MAX = 512 * 1024
 _MEMORY_BYTES_MAX = 64 * 1024 * 1024
 _PRIVATE_BYTES_MAX = 16 * 1024 * 1024
 _UNKNOWN = 1 << 62
-_DIRECTORY_BYTES = 3 * 4096  # a cursor, and what the directory and a lock may take
+DIRECTORY_BYTES = 3 * 4096  # a cursor, and what the directory and a lock may take
 SEGMENT_SUFFIX = ".segment"
 _SCAN_INTERVAL_S = 1.0
 _SCAN_SHARE = 200  # at most a 200th of the time goes into scans
@@ -158,7 +159,7 @@ class MemoryPool:
     def can_share(self, directory: Path) -> bool:
         """Whether a writer's directory and its smallest segments fit, as of now."""
         fits = self._used_below_root() + SEGMENT_BYTES_MIN <= self.bytes_max
-        return fits and free_bytes(directory) >= SEGMENT_BYTES_MIN + _DIRECTORY_BYTES
+        return fits and free_bytes(directory) >= SEGMENT_BYTES_MIN + DIRECTORY_BYTES
 
     def words(self) -> str:
         """What is in use, or why there is none, for a message."""

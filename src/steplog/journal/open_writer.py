@@ -149,8 +149,8 @@ class _Trouble:
         if pool.used_anonymous:
             pool.used_anonymous = False
             if now >= self._private_until:
-                why = "steplog goes on without shared memory, which has no room: %s. A kill loses the last second."
-                _log.warning(why, pool.words())
+                why = pool.words()
+                _log.warning("steplog goes on without shared memory: %s. A kill loses the last second.", why)
             self._private_until = now + _FORGET_S
         dropped = self._opened.writer.dropped["memory full"]
         if dropped > self._dropped:

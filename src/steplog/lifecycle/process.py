@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -43,9 +44,10 @@ class Process:
         self.roots = JournalRoots(memory, settings.dir, host_id())
         self.usage = None if self.roots.memory is None else Usage(self.roots.memory)
         self.options = DeliveryOptions(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
-        bytes_max = settings.spool_bytes_max or _spool_bytes_max(settings.dir)
+        measure = partial(_spool_bytes_max, settings.dir)
+        bytes_max = settings.spool_bytes_max or measure()
         excess = self._excess if settings.on_full == "drop_oldest" else lambda: 0
-        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s, excess=excess)
+        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s, excess=excess, measure=measure)
         self._adopt_at = 0.0
         self.writers: dict[int, OpenWriter] = {}  # by the id of the open run
         self.agent = Agent(
