@@ -179,8 +179,10 @@ class MemoryPool:
         return used_bytes(self.root) if self._usage is None else self._usage.bytes()
 
     def is_half_full(self) -> bool:
-        """Whether half is used."""
-        return 2 * self._shared_bytes > self.bytes_max or 2 * self._private_bytes > self._private_bytes_max()
+        """Whether half is used, or private memory in place of shared."""
+        if self.directory is None:
+            return 2 * self._private_bytes > self._private_bytes_max()
+        return self._private_bytes > 0 or 2 * self._shared_bytes > self.bytes_max
 
     def excess_bytes(self) -> int:
         """Bytes beyond three quarters, to be given up so that ``log`` finds room."""

@@ -186,7 +186,10 @@ def open_writer(
     place = directory = None if paths.memory is None else paths.memory / name
     pool = MemoryPool(directory, root, memory_bytes_max, usage)
     found = None
-    if directory is not None:
+    if root is None:
+        why = "there is no directory to make its own in"
+        _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", why)
+    elif directory is not None:
         found = new_writer(directory) if pool.can_share(directory) else None
         if found is None:
             why = f"{directory} cannot be made" if pool.can_share(directory) else pool.words()
