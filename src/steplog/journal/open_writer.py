@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import mmap
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, time_ns
 from typing import Any
 
 from steplog.file_lock import FileLock
-from steplog.journal.append import Append
+from steplog.journal.append import Append, Segment
 from steplog.journal.cursor import CURSOR_BYTES
-from steplog.journal.directories import RunPaths, new_id, new_writer
+from steplog.journal.directories import RunPaths, map_losses, new_id, new_writer
 from steplog.journal.journal import Journal
+from steplog.journal.losses import LOSSES_BYTES, LossLedger
 from steplog.journal.memory import MemoryPool, Usage
 from steplog.journal.memory_repair import MemoryWatch
 from steplog.journal.open_journal import OpenJournal
@@ -26,7 +28,7 @@ from steplog.journal.sources import OwnSource
 from steplog.journal.spool import Spool
 from steplog.journal.spooling import Disk
 from steplog.journal.worker_spool import WorkerSpool, WorkerSpooling
-from steplog.journal.writer import HoleWatch, Writer
+from steplog.journal.writer import EndedSegment, HoleWatch, Writer
 
 __all__ = ["OpenWriter", "open_writer"]
 
@@ -58,10 +60,10 @@ class OpenWriter:
         self.take_over = take_over
         self.closed = False  # it will not append again
         self.delivered_here = False
-        self.journal = Journal(writer.id.hex(), OwnSource(writer), cursor, lambda: not self.closed, spool)
+        ledger = _new_ledger(writer, directory)
+        self.journal = Journal(writer.id.hex(), OwnSource(writer), cursor, lambda: not self.closed, spool, ledger)
         spooling = disk.spooling(self.journal, spool)
         self.open_journal = OpenJournal(self.journal, spooling, directory, alive_lock)
-        writer.on_full = self.journal.store_dropped
         self._trouble = _Trouble(self)
         self._holes = HoleWatch(writer)
         self._memory: MemoryWatch | None = None
@@ -92,15 +94,33 @@ class OpenWriter:
         if not self.open_journal.removed and self.journal.alive:
             if self._memory is not None:
                 self._memory.look()
-            elif self._place is not None and self.delivered_here:
+            if self.writer.pool.directory is None and self._place is not None and self.delivered_here:
                 self._begin_sharing(self._place)
         if self._relay is not None and not self.delivered_here:
             self._relay.round()
+        cursor = self.journal.cursor
+        self.journal.ledger.forget_private(max(cursor.delivered, cursor.durable))
         self.writer.pool.measure()
         self.writer.leave_private()
         self.writer.prepare()
         self._trouble.tell()
         self._holes.look()
+
+    def at_risk(self) -> int:
+        """Claims that a kill now would lose: in private memory, and neither delivered nor durable."""
+        cursor, total = self.journal.cursor, 0
+        done, segment = max(cursor.delivered, cursor.durable), self.writer.head
+        while True:
+            if not isinstance(segment, EndedSegment) and _is_private(segment):
+                end, base = segment.end(), segment.header.base
+                total += max(0, base + (segment.claimed() if end is None else end) - max(done, base))
+            if 0 not in segment.successor:
+                return total
+            segment = segment.successor[0]
+
+    def close_ledger(self) -> None:
+        """The writer has ended: nothing beyond its last position can be lost."""
+        self.journal.ledger.store(closed=self.writer.append.segment.header.base)
 
     def has_holes(self) -> bool:
         """Whether slots that may be holes want another round soon."""
@@ -119,17 +139,25 @@ class OpenWriter:
 
     def _begin_sharing(self, place: Path) -> None:
         """Go on in shared memory, if that has room by now."""
-        pool = self.writer.pool
-        if not pool.can_share(place) or (made := new_writer(place)) is None:
+        if not self.writer.pool.can_share(place):
             return
-        self.directory = self.open_journal.directory = place
-        self._moved(*made)
-        pool.share(place)
-        self._memory = MemoryWatch(self.writer, place, self._moved, self.follow)
+        if self.directory is None:
+            if (made := new_writer(place)) is None:
+                return
+            self.directory = self.open_journal.directory = place
+            self._moved(*made)
+            self._memory = MemoryWatch(self.writer, place, self._moved, self.follow)
+        self.writer.pool.share(place)
 
     def _moved(self, alive_lock: FileLock | None, cursor: mmap.mmap) -> None:
         old, self.open_journal.alive_lock = self.open_journal.alive_lock, alive_lock
         self.journal.move_cursor(cursor)
+        shared: mmap.mmap | None = None
+        with suppress(OSError):
+            shared = None if self.directory is None else map_losses(self.directory)
+        if shared is not None:
+            self.journal.ledger.move(shared)
+        self.journal.ledger.store(hidden=shared is None)
         if old is not None:
             old.release()
 
@@ -166,6 +194,24 @@ class _Trouble:
             _log.info("steplog has taken all values for a minute; %d were dropped before.", dropped - self._began)
 
 
+def _new_ledger(writer: Writer, directory: Path | None) -> LossLedger:
+    shared: mmap.mmap | None = None
+    with suppress(OSError):
+        shared = None if directory is None else map_losses(directory)
+    ledger = LossLedger(mmap.mmap(-1, LOSSES_BYTES) if shared is None else shared, writer.dropped)
+    ledger.store(hidden=shared is None)
+    if _is_private(writer.head) and not isinstance(writer.head, EndedSegment):
+        ledger.announce(0, writer.head.header.capacity)
+    writer.on_drop, writer.on_private = ledger.store, ledger.announce
+    return ledger
+
+
+def _is_private(segment: Segment) -> bool:
+    """Whether its memory ends with this process; also of a file that was removed, and is not there again."""
+    path = None if segment.block is None else segment.block.path
+    return path is None or not path.exists()
+
+
 def open_writer(
     paths: RunPaths,
     root: Path | None,
@@ -185,17 +231,14 @@ def open_writer(
     name = new_id()
     place = directory = None if paths.memory is None else paths.memory / name
     pool = MemoryPool(directory, root, memory_bytes_max, usage)
-    found = None
-    if root is None:
-        why = "there is no directory to make its own in"
+    has_room = directory is not None and pool.can_share(directory)
+    found = new_writer(directory) if directory is not None and (has_room or not worker) else None
+    if root is None or (directory is not None and not (has_room and found)):
+        why = pool.words() if root is not None and not has_room else "there is no directory for it"
         _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", why)
-    elif directory is not None:
-        found = new_writer(directory) if pool.can_share(directory) else None
-        if found is None:
-            why = f"{directory} cannot be made" if pool.can_share(directory) else pool.words()
-            _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", why)
-    if found is None:
-        directory, pool = None, MemoryPool(None, root, memory_bytes_max, usage)
+    directory = None if found is None else directory
+    if directory is None or not has_room:
+        pool = MemoryPool(None, root, memory_bytes_max, usage)
     pool.may_use_anonymous = not worker
     over_disk = worker and directory is None
     if over_disk and paths.on_disk:

@@ -83,7 +83,8 @@ class Writer:
         self.pool = pool
         self.values = Values(value_bytes_max, strict)
         self.dropped = {"memory full": 0, "finished": 0}  # calls not taken, by reason
-        self.on_full: Callable[[int], None] = lambda calls: None  # calls dropped for want of room, in all
+        self.on_drop: Callable[[], None] = lambda: None  # a call was not taken
+        self.on_private: Callable[[int, int], None] = lambda base, end: None  # before a claim in private memory
         self.on_successor: Callable[[], None] = lambda: None  # a segment was used up
         self.on_wanted: Callable[[], None] | None = None  # ``prepare`` is wanted; None: nobody else calls it
         self.use_client = use_client
@@ -178,6 +179,7 @@ class Writer:
         """Count a call not taken."""
         # No call and no backward jump between load and store, so CPython switches no thread.
         self.dropped[reason] += 1
+        self.on_drop()
 
     def end(self, refuse: Refusal) -> None:
         """Take the room away: ``log`` comes to ``refuse`` from now on."""
@@ -344,6 +346,8 @@ class Writer:
         region = min(max(region, size // 8, int(min(share, _REGION_SHARE_MAX) * size)), _region_max(block))
         capacity = (size - HEADER_BYTES - region) // slot.SLOT_BYTES
         region = size - HEADER_BYTES - capacity * slot.SLOT_BYTES  # no byte is left over: readers check that
+        if block.path is None:
+            self.on_private(base, base + capacity)
         return self._segment_type(block.memory, Header(self.id, base, capacity, region), block)
 
     def _block(self, least: int, region: int, need: int, size: int | None = None) -> Block | None:
@@ -398,7 +402,6 @@ class Writer:
     def _drop(self, need: int) -> None:
         self._refused = (min(need, self._refused[0] or need), max(need, self._refused[1]))
         self.count("memory full")
-        self.on_full(self.dropped["memory full"])
         self._finds_room()
 
 
