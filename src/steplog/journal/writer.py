@@ -377,11 +377,12 @@ class Writer:
         if now < self._room_at:
             return False
         self._room_at = now + _FULL_LOOK_INTERVAL_NS
-        self._asked_at = self._asked_at or now
-        if self.on_wanted is not None and now - self._asked_at < _ANSWER_NS:
-            self.on_wanted()
-        else:
+        asked_at = self._asked_at
+        if self.on_wanted is None or 0 < asked_at <= now - _ANSWER_NS:
             self._make_spares()
+        elif asked_at == 0:  # else it is on its way
+            self._asked_at = now
+            self.on_wanted()
         return bool(self._spares)
 
     def _when_full(self, name: Any, value: Any, step: Any) -> None:
