@@ -30,6 +30,7 @@ from steplog.errors import NotPrivateError
 
 __all__ = [
     "is_private",
+    "is_private_file",
     "make_private",
     "names_in",
     "open_directory",
@@ -120,18 +121,45 @@ def open_private(path: _StrPath, flags: int, mode: int = 0o600) -> int:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise NotPrivateError(f"{path} is a link, which steplog does not follow") from None
-        if error.errno == errno.ENXIO:  # a pipe without a reader, a socket
+        if error.errno in (errno.ENXIO, errno.EISDIR):  # a pipe without a reader, a socket
             raise NotPrivateError(f"{path} is not a file") from None
         error.filename = path
         raise
     finally:
         os.close(above)
-    found = os.fstat(descriptor)
-    if stat.S_ISREG(found.st_mode) and _is_ours(found.st_uid):
-        return descriptor
-    os.close(descriptor)
-    words = "belongs to another user" if stat.S_ISREG(found.st_mode) else "is not a file"
-    raise NotPrivateError(f"{path} {words}")
+    try:
+        _check_file(os.fstat(descriptor), path)
+    except NotPrivateError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def is_private_file(path: _StrPath) -> bool:
+    """Whether there is a regular file of ours in a directory of ours; it is not opened.
+
+    To close a descriptor of a database drops the locks that this process has on it. Raises as ``open_private``.
+    """
+    path = os.fspath(path)
+    directory, slash, name = path.rpartition("/")
+    above = open_directory(directory or slash)
+    try:
+        found = os.stat(name, dir_fd=above, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(above)
+    _check_file(found, path)
+    return True
+
+
+def _check_file(found: os.stat_result, path: str) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise NotPrivateError(f"{path} is a link, which steplog does not follow")
+    if not stat.S_ISREG(found.st_mode):
+        raise NotPrivateError(f"{path} is not a file")
+    if not _is_ours(found.st_uid):
+        raise NotPrivateError(f"{path} belongs to another user")
 
 
 def read_private(path: _StrPath, offset: int = 0, size: int | None = None) -> bytes:

@@ -1,6 +1,6 @@
 """The balance of a run that ends: each value given to ``log`` has exactly one end, and is counted there.
 
-``logged = delivered + pending + rejected + dropped + abandoned + lost``, held against what the writers claimed: a claimed
+``logged = delivered + pending + rejected + dropped + abandoned + lost``, against what the writers claimed: a claimed
 position carries a value, and a call that was not taken claims none. Calls that a signal interrupted, whose positions
 stay empty, are for tests of their own.
 """

@@ -19,6 +19,7 @@ from end_to_end.oracle import Oracle
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog import instance
 from steplog.server.access import AllowedHosts
+from steplog.server.protocol import HEAD_TIMEOUT_S
 
 SHARING = (Path(__file__).parents[2] / "docs" / "sharing.md").read_text("utf-8")
 PROGRAM = """
@@ -98,6 +99,14 @@ def test_nothing_is_answered_without_tls(server):
         except ConnectionResetError:
             pass
     assert b"HTTP/" not in heard
+
+
+@pytest.mark.slow
+def test_a_connection_that_never_begins_tls_is_closed_like_one_that_sends_no_head(server):
+    """It used to keep its place for a minute, beyond the limits that apply to connections."""
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=HEAD_TIMEOUT_S + 10) as connection:
+        assert connection.recv(1) == b""
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])

@@ -233,8 +233,8 @@ def open_writer(
     pool = MemoryPool(directory, root, memory_bytes_max, usage)
     has_room = directory is not None and pool.can_share(directory)
     found = new_writer(directory) if directory is not None and (has_room or not worker) else None
-    if root is None or (directory is not None and not (has_room and found)):
-        why = pool.words() if root is not None and not has_room else "there is no directory for it"
+    if directory is not None and not (has_room and found):
+        why = "its directory cannot be made" if has_room else pool.words()
         _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", why)
     directory = None if found is None else directory
     if directory is None or not has_room:

@@ -27,6 +27,7 @@ from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
 from steplog.private_files import read_private, remove_tree
+from steplog.settings import check_directories
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -95,8 +96,11 @@ class Synced:
 
 
 def journals() -> list[WaitingRun]:
-    """The runs with a journal on this host or its disk, oldest first."""
-    roots = current().roots
+    """The runs with a journal on this host or its disk, oldest first.
+
+    Raises ConfigurationError where a directory of theirs is another user's, or open to others.
+    """
+    roots = _process().roots
     found = [*roots.runs(), *roots.of_other_hosts()]
     return sorted((_described(paths) for paths in found), key=lambda run: run.since)
 
@@ -120,8 +124,9 @@ def sync(
 
     Raises:
         ValueError: there is no such run.
+        ConfigurationError: a directory is another user's, or open to others.
     """
-    process = current()
+    process = _process()
     for paths in _chosen(process, run, of_others=offline):
         found = process.adopter.adopt(paths, by_hand=offline)
         if isinstance(found, NotAdopted):
@@ -138,10 +143,10 @@ def clean(run: str | None = None) -> list[str]:
     """Remove delivered runs from this host; or one run, by id, uuid or name, delivered or not. Returns their ids.
 
     Records that were set aside go only with a run that is named. A run that a process delivers stays.
-    Raises ValueError if there is no such run.
+    Raises ValueError if there is no such run, ConfigurationError as ``journals`` does.
     """
     removed = []
-    for paths in _chosen(current(), run):
+    for paths in _chosen(_process(), run):
         if run is None and (_described(paths).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
         lock = FileLock.take(paths.lock)
@@ -151,6 +156,14 @@ def clean(run: str | None = None) -> list[str]:
             lock.release()
             removed.append(paths.local_id)
     return removed
+
+
+def _process() -> Process:
+    """This process, with the directories as they are now. Raises ConfigurationError where they are not ours."""
+    process = current()
+    check_directories(process.settings)
+    process.find_memory()
+    return process
 
 
 def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[Synced], None] | None) -> Synced:
@@ -232,11 +245,11 @@ def _described(paths: RunPaths) -> WaitingRun:
         why = _why(paths, manifest, pending)
     except FormatError as error:
         manifest, why = None, str(error)
-    lock = FileLock.take(paths.lock)
-    if lock is None:
-        why = "it is being delivered"
-    else:
-        lock.release()
+    try:
+        if not FileLock.is_free(paths.lock):
+            why = "it is being delivered"
+    except OSError as error:
+        why = str(error)
     return WaitingRun(
         id=paths.local_id,
         run=manifest.run if manifest is not None else "",
@@ -266,7 +279,7 @@ def _journal(paths: RunPaths, writer: str) -> Journal:
     stored, losses = bytearray(CURSOR_BYTES), bytearray(LOSSES_BYTES)
     if directory is not None:
         with contextlib.suppress(OSError):
-            _fill(stored, (directory / "marks").read_bytes())
+            _fill(stored, read_private(directory / "marks", 0, CURSOR_BYTES))
             _fill(losses, read_private(directory / LOSSES_NAME, 0, LOSSES_BYTES))
     ledger = LossLedger(losses)
     if ledger.is_new:

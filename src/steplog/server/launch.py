@@ -22,6 +22,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
@@ -30,8 +31,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from steplog import instance
-from steplog.errors import ConfigurationError
-from steplog.private_files import make_private, write_private
+from steplog.errors import ConfigurationError, NotPrivateError
+from steplog.private_files import is_private_file, make_private, write_private
 from steplog.server import catalog
 from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app
@@ -48,7 +49,7 @@ from steplog.server.keys import (
     renew_page_token,
 )
 from steplog.server.places import Places
-from steplog.server.protocol import limited_protocol
+from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
 from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RevokedKeyError, StoreError, StoreGoneError, StoreReplacedError
@@ -168,23 +169,22 @@ def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> Iterator[No
         thread.join()
 
 
-class _OwnKey(NamedTuple):
+class _OwnKey:
     """The key that the server is started with; ``file``: where it is if it was generated."""
 
-    key: str
-    source: str
-    file: Path | None
+    def __init__(self, key: str, source: str, file: Path | None) -> None:
+        self.key = key
+        self.source = source
+        self.file = file
 
     def present(self, keyring: Keyring) -> str:
-        """The key as it is now, since a generated one may have been rotated."""
+        """The key as it is now, since a generated one may have been rotated, or be about to be."""
         if self.file is not None:
             with suppress(ConfigurationError):
-                key = _first_line(self.file)
-                return key if keyring.admits(key) else self.key
+                written = _first_line(self.file)
+                if keyring.admits(written):
+                    self.key = written
         return self.key
-
-    def __repr__(self) -> str:
-        return f"_OwnKey(source={self.source!r})"
 
 
 def _put_user(store: SqliteStore, options: ServerOptions, username: str, own: _OwnKey) -> None:
@@ -208,6 +208,7 @@ def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
         key, source = os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}"
     else:
         kept = key_file(database)
+        _check_kept(kept)
         if not kept.exists():
             write_private(kept, f"{new_key()}\n".encode(), sync=True)
         if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -218,6 +219,13 @@ def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
         # The message must not contain the key.
         raise ConfigurationError(f"the key from {source} is empty, or has characters not allowed in an HTTP header")
     return _OwnKey(key, source, kept)
+
+
+def _check_kept(path: Path) -> None:
+    try:
+        is_private_file(path)
+    except NotPrivateError as error:
+        raise ConfigurationError(f"{error}; remove it to get a new key") from None
 
 
 def _first_line(path: Path) -> str:
@@ -346,8 +354,19 @@ class _UvicornServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
-        await super().startup(sockets)
+        await super().startup([])
+        for listener in sockets or ():
+            self.servers.append(await self._accept(listener, self.config.ssl))
         self._on_started()
+
+    async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+        """Accept connections as uvicorn does, but do not wait a minute for the beginning of TLS."""
+        protocol: Any = self.config.http_protocol_class
+        made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        timeout_s = None if tls is None else HEAD_TIMEOUT_S
+        return await asyncio.get_running_loop().create_server(
+            made, sock=listener, ssl=tls, ssl_handshake_timeout=timeout_s, backlog=self.config.backlog
+        )
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The loop tries a second later to accept, and reports each connection that waits."""
@@ -391,6 +410,9 @@ def _serve(
 
     def accept() -> None:
         listener.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
+        if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
+            # Who says nothing is not accepted, and does not hold up those behind.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
         started()
 
     server = _UvicornServer(config, accept, store)

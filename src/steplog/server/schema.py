@@ -33,6 +33,7 @@ from pathlib import Path
 from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
+from steplog.private_files import is_private_file, open_private, read_private
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
 __all__ = [
@@ -51,6 +52,7 @@ _APPLICATION_ID = 0x7374_706C  # "stpl"
 _SCHEMA_VERSION = 3
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
 _MAGIC = b"SQLite format 3\0"
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
 _BUSY_TIMEOUT_S = 10.0
 _CHECKPOINT_PAGES = 4000
 
@@ -124,20 +126,20 @@ _UPGRADES = {1: _WAITING, 2: _KEYS + _TO_VERSION_3}  # by the version that each 
 def prepare(database: Path) -> FileLock:
     """Lock a database, created if missing.
 
-    Raises ConfigurationError if it is in use or of another kind, which stays unchanged.
+    Raises ConfigurationError if it is in use, of another kind, or not ours alone; it stays unchanged then.
     """
     _check_header(database)
     path = database.with_name(database.name + ".lock")
     try:
         lock = FileLock.take(path)
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be used: {error.strerror}") from None
+        raise ConfigurationError(f"{path} cannot be used: {error.strerror or error}") from None
     if lock is None:
         raise ConfigurationError(f"{database} is in use by another steplog server")
     try:
         _check_header(database)  # it may have been created meanwhile
         if not database.exists():
-            os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            os.close(open_private(database, os.O_CREAT | os.O_EXCL | os.O_RDWR))
         with closing(connect(database)) as connection:
             _make_tables(connection)
     except BaseException as error:
@@ -212,12 +214,13 @@ def delete_chunks(connection: sqlite3.Connection, bounds: tuple[int, int]) -> No
 
 def _check_header(database: Path) -> None:
     try:
-        with open(database, "rb") as file:
-            header = file.read(_HEADER.size)
+        for suffix in _SUFFIXES:  # what SQLite keeps beside it may have been planted, too
+            is_private_file(f"{database}{suffix}")
+        header = read_private(database, 0, _HEADER.size)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ConfigurationError(f"{database} cannot be used: {error.strerror}") from None
+        raise ConfigurationError(f"{database} cannot be used: {error.strerror or error}") from None
     if not header:
         return
     if len(header) < _HEADER.size or not header.startswith(_MAGIC):
