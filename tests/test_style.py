@@ -160,6 +160,7 @@ SLEEPERS = {
     "tests/end_to_end/test_delivery.py": "a program that logs for as long as its server is killed and started again",
     "tests/end_to_end/test_other_users.py": "maintenance looks around several times, and is to find nothing",
     "tests/end_to_end/test_room.py": "maintenance runs twice, and nothing that it does shows",
+    "tests/end_to_end/test_small_machines.py": "a program that logs at a pace, beside another that takes its memory",
     "tests/end_to_end/test_small_memory.py": "programs that fill memory at a pace, side by side",
     "tests/end_to_end/test_status.py": "a thread that logs on at a pace while its program ends",
     "tests/test_mutate.py": "the text of a program that never ends by itself",
