@@ -42,10 +42,11 @@ class Machine:
         self.calls = 0
 
     def _open(self) -> OpenWriter:
+        self.disk = Disk(SPOOL_BYTES, self.files)
         return open_writer(
             self.paths,
             self.roots.memory,
-            Disk(SPOOL_BYTES, self.files),
+            self.disk,
             memory_bytes_max=self.memory_bytes,
             value_bytes_max=VALUE_BYTES,
         )

@@ -10,6 +10,7 @@ only to decide. The rest is called under that lock and looks at memory alone.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -107,7 +108,7 @@ class Lease:
         return bool(found) or any(followed)
 
     def _look_around(self) -> list[OpenJournal]:
-        if self.paths.memory is not None and not (self.paths.memory / "manifest").exists():
+        if self.paths.memory is not None and not os.path.lexists(self.paths.memory / "manifest"):
             self.manifest_store.lost()
         new = [name for name in self.paths.writers(self._disk.files.names) if name not in self._journals]
         found = [open_journal(self.paths, name, self._disk) for name in new]

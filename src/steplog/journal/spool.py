@@ -450,8 +450,11 @@ class Spool:
             self._files.close(descriptor)
 
     def has_quarantined(self) -> bool:
-        """Whether damaged data is kept."""
-        return any(file.damage is not None for file in self.files) or bool(self._names(DAMAGED_SUFFIX))
+        """Whether damaged data is kept, or may be."""
+        try:
+            return any(file.damage is not None for file in self.files) or bool(self._names(DAMAGED_SUFFIX))
+        except OSError:
+            return True
 
     def size_bytes(self) -> int:
         """Bytes the files take."""

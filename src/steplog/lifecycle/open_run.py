@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
+from steplog.address import local_instance
 from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.verdicts import Judgement
 from steplog.delivery.wire import web_path
-from steplog.errors import RunFinishedError
+from steplog.errors import FormatError, RunFinishedError, SteplogError
 from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
@@ -71,6 +72,8 @@ class OpenRun:
         self.process: Process | None = process  # None in a forked child, until it logs
         self.transport = transport
         self.settings = process.settings
+        self.uid = process.uid
+        process.find_memory(make=True)
         self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
         self.lease: Lease | None = None
@@ -88,14 +91,15 @@ class OpenRun:
         _open[id(self)] = self
 
     def _open_writer(self, append: Any = None, *, worker: bool) -> OpenWriter:
+        process, root = current(), None if self.paths.memory is None else self.paths.memory.parent
         return open_writer(
             self.paths,
-            current().roots.memory,
-            current().disk,
+            root,
+            process.disk,
             memory_bytes_max=self.settings.memory_bytes_max,
             value_bytes_max=self.settings.value_bytes_max,
             append=append,
-            usage=current().usage,
+            usage=process.usage if root == process.roots.memory else None,
             worker=worker,
             strict=self.settings.strict,
             use_client=self.use,
@@ -157,18 +161,38 @@ class OpenRun:
         self.process = self.lease = self.transport = None
         self.opened.writer.forked(self._reopen)
 
-    def _reopen(self, name: Any, value: Any, step: Any) -> None:
+    def _reopen(self, name: Any, value: Any, step: Any) -> Any:
         with _opening:
             append = self.opened.writer.append
             if self.process is None:
                 self.process = current()
+                if self.process.uid != self.uid and self._join_as_user(append):
+                    return append.log(name, value, step)
                 self.opened = self._open_writer(append, worker=True)
                 self._register(self.process)
                 # Without a thread, as in an exit hook, log() makes its segments itself.
                 if not sys.is_finalizing():  # a thread would not start any more, and be waited for
                     with contextlib.suppress(RuntimeError):
                         self.process.agent.keep(self.opened)
-        append.log(name, value, step)
+        return append.log(name, value, step)
+
+    def _join_as_user(self, append: Any) -> bool:
+        """After the rights were given up: go on in the directories of this user; False where that cannot be."""
+        process, self.uid = current(), os.geteuid()
+        self.settings, self.manifest = process.settings, self.manifest.but(owner="", status=None, status_sent=False)
+        try:
+            process.find_memory(make=True)
+            self.paths, lock = process.roots.claim(self.manifest.local_id, claim_in_time)
+            self.transport = process.adopter.configured_transport(self.manifest) if lock is not None else None
+        except (OSError, SteplogError, ImportError) as error:  # Python itself may be out of reach now
+            _log.warning("steplog: user %d cannot join run %s: %s", self.uid, self.name(), error)
+            return False
+        if lock is None:  # another process of this user delivers it
+            return False
+        self.opened = self._open_writer(append, worker=False)
+        self._register(process)
+        self._deliver(process, lock, self.transport, owner=False)
+        return True
 
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
@@ -178,7 +202,7 @@ class OpenRun:
         if self.transport is not None:
             if progress is None:
                 return process.agent.wait(lease, timeout_s, status)
-            server, quiet = self.manifest.base_url, self.settings.quiet
+            server, quiet = self.transport.base_url, self.settings.quiet
             goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
             try:
                 return process.agent.wait(lease, timeout_s, status, goes_on=goes_on)
@@ -290,10 +314,13 @@ class OpenRun:
         except OSError:  # no descriptor is left to import slugify with; the uuid leads there, too
             slug = ""
         path = web_path(manifest.namespace, manifest.project, slug or manifest.run)
-        local = instance.read(instance.state_path(self.settings.dir))
-        if local is not None and local.base_url == manifest.base_url:
+        local = instance.named(self.settings.dir, manifest.base_url)
+        if local is not None:
             return instance.page_url(local, path)
-        return manifest.base_url + path
+        server = manifest.base_url
+        if local_instance(server) is not None and self.transport is not None:
+            server = self.transport.base_url
+        return None if local_instance(server) is not None else server + path
 
     def stats(self) -> Stats:
         """The counts."""
@@ -348,9 +375,15 @@ def open_runs() -> list[OpenRun]:
 
 
 def find_manifest(uuid: str) -> Manifest | None:
-    """The manifest of a run that has a journal on this host."""
-    found = (manifests.load(paths.manifest()) for paths in current().roots.runs())
-    return next((manifest for manifest in list(found) if manifest is not None and manifest.run == uuid), None)
+    """The manifest of a run that has a journal on this host; that of another run may be damaged."""
+    process = current()
+    process.find_memory()
+    for paths in process.roots.runs():
+        with contextlib.suppress(FormatError):
+            manifest = manifests.load(paths.manifest())
+            if manifest is not None and manifest.run == uuid:
+                return manifest
+    return None
 
 
 def join(
@@ -364,14 +397,16 @@ def join(
     owner: bool,
 ) -> OpenRun:
     """Open a run that is on the server, by its manifest on this host, ``found``, or by these names."""
-    from steplog.client import get_default_client
+    from steplog.client import client_for, get_default_client
 
     if not uuid:
         raise ValueError("Run object is missing required identifiers.")
+    if client is None and found is not None and found.base_url:
+        client = client_for(current().settings, found.base_url)
     client = client or get_default_client()
     manifest = found or Manifest(
-        local_id=derived_local_id(client.base_url, namespace, project, uuid),
-        base_url=client.base_url,
+        local_id=derived_local_id(client.settings.url, namespace, project, uuid),
+        base_url=client.settings.url,
         account=client.account.username if client.account is not None else "",
         namespace=namespace,
         project=project,
