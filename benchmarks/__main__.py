@@ -24,6 +24,7 @@ from benchmarks.stage import Stage
 GROUPS = (
     "log_cost",
     "tails",
+    "busy_thread",
     "slices",
     "range_path",
     "loop_tax",

@@ -225,6 +225,22 @@ def test_runs_and_writers_are_those_whose_names_are_ours(roots):
     assert all(paths.writers() == ["b" * 32, "c" * 32] for paths in found)
 
 
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("room", ["memory", "spool"])
+def test_what_was_put_into_a_root_while_it_was_open_to_others_is_no_run(hostile, room, roots, elsewhere):
+    """It was listed and adopted; what was in it could be a pipe, or say where to send."""
+    paths, lock = roots.claim(new_id())
+    planted = roots.run(new_id())
+    hostile(getattr(planted, room), elsewhere)
+    (elsewhere / "lock").touch()
+    assert [found.local_id for found in roots.runs()] == [paths.local_id]
+    other_host = roots.spool / f"{new_id()}.{'1' * 16}"
+    hostile(other_host, elsewhere)
+    assert list(roots.of_other_hosts()) == []
+    assert lock is not None
+    lock.release()
+
+
 def test_another_hosts_runs_on_the_same_disk_are_its_own_and_seen_without_memory(roots):
     there = replace(roots, host="1" * 16)
     taken = [one.claim(new_id()) for one in (roots, there)]

@@ -75,8 +75,8 @@ class Adopter:
             if lock is None:
                 return NotAdopted("another process delivers it")
             manifest = manifests.load(paths.manifest()) or manifest  # as its last agent left it
-            lease = Lease(paths, lock, manifest, self.disk, self.options, self.source, wake=self.wake)
-            return lease, transport
+            shared = self.disk, self.options, self.source
+            return Lease(paths, lock, manifest, *shared, wake=self.wake, tells=not by_hand), transport
         except (OSError, FormatError) as error:
             if lock is not None:
                 lock.release()

@@ -222,6 +222,7 @@ class OpenRun:
         """
         self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
+        self.opened.close_ledger()
         lease, process = self.lease, self.process
         if lease is None or process is None or not self._owns(lease, claim=True):
             _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.name())
@@ -234,9 +235,9 @@ class OpenRun:
                 refused = _taken_back(lease)
             if refused is not None:
                 self._finished = None
-                self.opened.writer.reopen()
+                self.opened.reopen()
                 return refused
-        self._closed()
+        self.opened.closed = True
         if lease is not None and process is not None:
             owned = self._owns(lease)
             self._let_go(process, lease, deadline)
@@ -267,9 +268,10 @@ class OpenRun:
         """End the writer, and send the status, if given, after the records."""
         if self._finished is None:  # else finish() is under way, and has decided
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
+            self.opened.close_ledger()
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
-        self._closed()
+        self.opened.closed = True
         self._close()
 
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
@@ -286,10 +288,6 @@ class OpenRun:
     def is_status_sent(self) -> bool:
         """Whether no status is left to send."""
         return self.lease is None or self.lease.outbox.status_sent
-
-    def _closed(self) -> None:
-        self.opened.closed = True
-        self.opened.close_ledger()
 
     def _close(self) -> None:
         _open.pop(id(self), None)
@@ -447,7 +445,8 @@ def _wait_for_cursor(own: OpenWriter, timeout_s: float) -> bool:
 def _wait_for_disk(own: OpenWriter, store: ManifestStore, timeout_s: float) -> bool:
     """Wait until an offline run is on disk. False: nothing is delivered."""
     end, deadline = own.journal.written(), time.monotonic() + min(timeout_s, _OFFLINE_FINISH_S)
-    while (own.journal.cursor.durable < end or store.owed) and time.monotonic() < deadline:
+    kept = own.open_journal.keeps_losses
+    while (own.journal.cursor.durable < end or store.owed or not kept()) and time.monotonic() < deadline:
         time.sleep(_CURSOR_INTERVAL_S)
     return False
 

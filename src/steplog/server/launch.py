@@ -63,7 +63,8 @@ _CONNECTIONS_MAX = 10_240
 _UNKEYED_MAX = 512  # connections that have not shown a key
 _DESCRIPTORS_RESERVED = 512  # the database's, and others
 _BACKLOG = 4096
-_ACCEPTED_AT_ONCE = 32  # then the others have their turn
+_ACCEPTED_AT_ONCE = 4  # then those that are connected have their turn
+_ACCEPT_RETRY_S = 1.0  # asyncio's
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 
@@ -352,6 +353,7 @@ class _UvicornServer(uvicorn.Server):
         self._on_started = started
         self._store = store
         self._local = local
+        self._listeners: list[socket.socket] = []
 
     async def on_tick(self, counter: int) -> bool:
         gone = False
@@ -374,12 +376,14 @@ class _UvicornServer(uvicorn.Server):
         await super().startup([])
         for listener in sockets or ():
             self.servers.append(await self._accept(listener, self.config.ssl))
-        if self._local is not None:  # without TLS: its mode keeps others out
+        if self._local is not None:  # never with TLS: its mode keeps others out
             self.servers.append(await self._accept(self._local, None))
+        self._listen()
         self._on_started()
 
     async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
         """Accept connections as uvicorn does, but do not wait a minute for the beginning of TLS."""
+        self._listeners.append(listener)
         protocol: Any = self.config.http_protocol_class
         made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         timeout_s = None if tls is None else HEAD_TIMEOUT_S
@@ -387,12 +391,22 @@ class _UvicornServer(uvicorn.Server):
             made, sock=listener, ssl=tls, ssl_handshake_timeout=timeout_s, backlog=self.config.backlog
         )
 
+    def _listen(self) -> None:
+        """Queue as many as the kernel takes: the event loop has made it the number that it accepts at once."""
+        for listener in self._listeners:
+            listener.listen(_BACKLOG)
+            if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
+                # Who says nothing is not accepted, and does not hold up those behind.
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
+
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The loop tries a second later to accept, and reports each connection that waits."""
+        """The loop tries to accept ``_ACCEPT_RETRY_S`` later, and reports each connection that waits."""
         error = context.get("exception")
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             loop.default_exception_handler(context)
-        elif not self._out_of_descriptors:
+            return
+        loop.call_later(2 * _ACCEPT_RETRY_S, self._listen)
+        if not self._out_of_descriptors:
             self._out_of_descriptors = True
             _say(f"new connections wait: {error.strerror}; this is said once")
 
@@ -431,16 +445,7 @@ def _serve(
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
         **tls,
     )
-
-    def accept() -> None:
-        for each in filter(None, (listener, local)):
-            each.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
-        if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
-            # Who says nothing is not accepted, and does not hold up those behind.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
-        started()
-
-    server = _UvicornServer(config, accept, store, local)
+    server = _UvicornServer(config, started, store, local)
 
     def stop(*_: object) -> None:
         server.should_exit = True

@@ -33,6 +33,7 @@ from pathlib import Path
 from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.private_files import is_private_file, open_private, read_private
+from steplog.server.database_file import check_left_log
 from steplog.server.database_lock import DatabaseLock
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
@@ -132,6 +133,7 @@ def prepare(database: Path) -> DatabaseLock:
     lock = DatabaseLock(database)
     try:
         version = _check_header(database)  # it may have been created meanwhile
+        check_left_log(database)
         if not database.exists():
             os.close(open_private(database, os.O_CREAT | os.O_EXCL | os.O_RDWR))
         lock.take_file(upgrades=0 < version < _SCHEMA_VERSION)
@@ -158,6 +160,7 @@ def open_existing(database: Path) -> sqlite3.Connection:
     if not database.exists():
         raise ConfigurationError(f"there is no database {database}. Type: steplog serve; or name one: --db FILE")
     _check_header(database)
+    check_left_log(database)
     try:
         connection = connect(database)
         try:
