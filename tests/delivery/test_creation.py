@@ -53,7 +53,7 @@ class Unmade(Line):
         return [[row.value for row in run.rows] for run in self.server.runs.values()]
 
 
-def following(line: Unmade) -> InFlight:
+def following(line: Line) -> InFlight:
     """The exchange that comes next."""
     for _ in range(100):
         if isinstance(due := line.next(), InFlight):

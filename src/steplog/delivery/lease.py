@@ -116,6 +116,7 @@ class Lease:
 
     def ring_answered(self) -> None:
         """Another process waits for what is written by now."""
+        self._remote_waiter.afresh = self.doorbell.ends
         self.outbox.wait(self._remote_waiter)
         self.outbox.release_waiters()
 

@@ -30,6 +30,7 @@ __all__ = [
     "Record",
     "acknowledges",
     "api_path",
+    "detail",
     "json_value",
     "lists",
     "metric_bodies",
@@ -78,6 +79,10 @@ class Acknowledgement(msgspec.Struct, frozen=True):
 
 class _Account(msgspec.Struct):
     username: str
+
+
+class _Detail(msgspec.Struct):
+    detail: str
 
 
 class _Run(msgspec.Struct):
@@ -146,6 +151,12 @@ def username(body: bytes) -> str | None:
     """The account's name in the answer of ``ACCOUNT_PATH``; None where it is no such answer."""
     account = read(body, _Account)
     return None if account is None else account.username
+
+
+def detail(body: bytes) -> str | None:
+    """The words of a run server's refusal, as Django REST framework gives them; None where it is no such answer."""
+    told = read(body, _Detail)
+    return None if told is None else told.detail
 
 
 def takes_ranges(body: bytes, run: str) -> bool | None:
