@@ -78,5 +78,5 @@ def _adopt(base_url: str) -> None:
             if steplog.get_default_client().base_url == base_url:
                 for run in steplog.journals():
                     if run.other_host is None and run.url in ("", base_url):
-                        deque(steplog.sync(run.id, offline=False), maxlen=0)
+                        deque(steplog.sync(run.id, offline=False, wait=False), maxlen=0)
         time.sleep(ADOPT_INTERVAL_S)

@@ -20,14 +20,15 @@ _INTERRUPTED = 130
 @click.command("sync")
 @click.argument("run", required=False)
 @click.option("--all", "everything", is_flag=True, help="All runs; the default without RUN.")
-@click.option("--follow", is_flag=True, help="Wait for a server that is away.")
+@click.option("--follow", is_flag=True, help="Wait, however long it takes, instead of giving a run up.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(context: click.Context, run: str | None, everything: bool, follow: bool, as_json: bool) -> None:
     """Deliver the runs that wait on this machine.
 
-    With RUN, an id, a uuid or a name: only that run. Runs that another process delivers are skipped, and so are those
-    of other hosts on the same disk, unless RUN names one.
+    With RUN, an id, a uuid or a name: only that run. The oldest comes first. For a run that another process delivers,
+    waits until what was written by then has arrived. Runs of other hosts on the same disk are skipped, unless RUN names
+    one.
     """
     if everything and run is not None:
         raise click.UsageError("RUN or --all, not both.")

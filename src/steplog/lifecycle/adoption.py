@@ -26,9 +26,10 @@ __all__ = ["Adopter", "NotAdopted"]
 
 @dataclass(frozen=True, slots=True)
 class NotAdopted:
-    """Why a run is not adopted."""
+    """Why a run is not adopted; ``held``: another process delivers it."""
 
     why: str
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,11 @@ class Adopter:
             if transport is None:
                 no_key = f"no API key for {manifest.base_url}: "
                 where = no_key if manifest.base_url else "no server: steplog serve, or "
-                return NotAdopted(f"there is {where}steplog login")
+                held = by_hand and not FileLock.is_free(paths.lock)
+                return NotAdopted(f"there is {where}steplog login", held)
             lock = FileLock.take(paths.lock)
             if lock is None:
-                return NotAdopted("another process delivers it")
+                return NotAdopted("another process delivers it", held=True)
             manifest = manifests.load(paths.manifest()) or manifest  # as its last agent left it
             lease = Lease(paths, lock, manifest, self.disk, self.options, self.source, wake=self.wake)
             return lease, transport

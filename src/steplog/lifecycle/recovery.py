@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -22,11 +22,13 @@ from steplog.journal.memory import used_bytes
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
+from steplog.lifecycle.journal_view import OtherDelivery
 from steplog.lifecycle.process import Process, current
 from steplog.private_files import remove_tree
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
+_HELD = "another process delivers it"
 _WAIT_S = 0.25
 _REMOVE_S = 30.0
 
@@ -65,13 +67,16 @@ class WaitingRun:
 
 @dataclass(frozen=True)
 class Synced:
-    """Records that ``sync`` delivered, records left, and why."""
+    """Records that arrived while ``sync`` was at a run, records left, and why."""
 
     id: str
     name: str
     delivered: int
     pending: int
     why: str
+
+
+_Progress = Callable[[Synced], None] | None
 
 
 def journals() -> list[WaitingRun]:
@@ -86,31 +91,39 @@ def sync(
     *,
     follow: bool = False,
     offline: bool = True,
+    wait: bool = True,
     progress: Callable[[Synced], None] | None = None,
 ) -> Iterator[Synced]:
-    """Deliver what waits here, a run at a time; or one run, by id, uuid or name.
+    """Deliver what waits here, a run at a time, the oldest first; or one run, by id, uuid or name.
 
-    A run that another process delivers is skipped. Another host's is taken only by name, without its shared memory.
+    A run that another process delivers comes after the others. It is waited for until all that was written by then has
+    arrived; if that process dies, it is delivered here. Another host's run is taken only by name, without its shared
+    memory, and not while that host delivers it.
 
     Args:
         run: None: all runs of this host.
-        follow: wait for a server that is away, instead of giving the run up.
+        follow: wait for a server that is away, instead of giving the run up; and for a run that another process
+            delivers, also when nothing of it has arrived for ``exchange_timeout_s``.
         offline: include runs with ``mode="offline"``, and other hosts'.
+        wait: for what another process delivers; False: skip that.
         progress: called four times a second.
 
     Raises:
         ValueError: there is no such run.
     """
     process = current()
+    held = []
     for paths in _chosen(process, run, of_others=offline):
-        found = process.adopter.adopt(paths, by_hand=offline)
-        if isinstance(found, NotAdopted):
+        found = _take(process, paths, by_hand=offline)
+        if isinstance(found, Lease):
+            yield _deliver(process, found, follow, progress)
+        elif found.held and wait and paths.other_host is None:  # what is in another host's memory is not seen here
+            held.append(paths)
+        else:
             described = _described(paths)
             yield Synced(described.id, described.name, 0, described.pending, found.why)
-            continue
-        lease, transport = found
-        process.agent.deliver(lease, transport, adopted=True)
-        yield _deliver(process, lease, follow, progress)
+    for paths in held:
+        yield _wait_for(process, paths, offline, follow, progress)
 
 
 def clean(run: str | None = None) -> list[str]:
@@ -132,7 +145,48 @@ def clean(run: str | None = None) -> list[str]:
     return removed
 
 
-def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[Synced], None] | None) -> Synced:
+def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, progress: _Progress) -> Synced:
+    """Wait until another process has delivered a run; deliver it here if that process dies."""
+    described, other = _described(paths), OtherDelivery(paths)
+    before = left = other.left()
+    most_s = process.settings.exchange_timeout_s
+    stalled_at = time.monotonic() + most_s
+    while True:
+        now_left = other.left()
+        if not (now_left or other.owes_status()):
+            return Synced(described.id, described.name, before, 0, "")
+        found = _take(process, paths, by_hand)
+        if isinstance(found, Lease):
+            synced = _deliver(process, found, follow, progress)
+            return replace(synced, delivered=max(0, before - now_left) + synced.delivered)
+        if now_left != left or follow:
+            left, stalled_at = now_left, time.monotonic() + most_s
+        stalled = time.monotonic() >= stalled_at
+        why = f"another process delivers it; nothing of it has arrived for {most_s:g} s" if stalled else _HELD
+        so_far = Synced(described.id, described.name, max(0, before - left), left, why if found.held else found.why)
+        if stalled or not found.held:
+            return so_far
+        if progress is not None:
+            progress(so_far)
+        other.ask()
+        time.sleep(_WAIT_S)
+
+
+def _take(process: Process, paths: RunPaths, by_hand: bool) -> Lease | NotAdopted:
+    """Take over a run, unless this process's agent has done so already."""
+    with process.agent.lock:
+        adopted = [lease for lease in process.agent.leases.values() if lease.own is None]
+    for lease in adopted:
+        if lease.paths.local_id == paths.local_id:
+            return lease
+    found = process.adopter.adopt(paths, by_hand=by_hand)
+    if isinstance(found, NotAdopted):
+        return found
+    process.agent.deliver(*found, adopted=True)
+    return found[0]
+
+
+def _deliver(process: Process, lease: Lease, follow: bool, progress: _Progress) -> Synced:
     before = _synced(process, lease, 0).pending
     while not process.agent.wait(lease, _WAIT_S, whole=True):
         so_far = _synced(process, lease, before)
@@ -157,7 +211,7 @@ def _synced(process: Process, lease: Lease, before: int) -> Synced:
 def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[RunPaths]:
     roots = list(process.roots.runs())
     if run is None:
-        return roots
+        return sorted(roots, key=_began)
     if of_others:
         roots += process.roots.of_other_hosts()
     chosen = []
@@ -168,7 +222,7 @@ def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[
                 chosen.append(paths)
     if not chosen:
         raise ValueError(f"no run on this host is called {run!r}; `steplog ls` shows what there is")
-    return chosen
+    return sorted(chosen, key=_began)
 
 
 def _open_end(paths: RunPaths) -> bool:
