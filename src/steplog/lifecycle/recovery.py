@@ -15,7 +15,7 @@ from steplog.errors import FormatError
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.cursor import CURSOR_BYTES
-from steplog.journal.directories import RunPaths
+from steplog.journal.directories import RunPaths, new_id
 from steplog.journal.journal import Journal
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import used_bytes
@@ -67,13 +67,17 @@ class WaitingRun:
 
 @dataclass(frozen=True)
 class Synced:
-    """Records that arrived while ``sync`` was at a run, records left, and why."""
+    """Records that arrived while ``sync`` was at a run, records left, and why.
+
+    ``gone``: of a run that was made anew, how many values the server had confirmed that are not here any more.
+    """
 
     id: str
     name: str
     delivered: int
     pending: int
     why: str
+    gone: int = 0
 
 
 _Progress = Callable[[Synced], None] | None
@@ -83,7 +87,9 @@ def journals() -> list[WaitingRun]:
     """The runs with a journal on this host or its disk, oldest first."""
     roots = current().roots
     found = [*roots.runs(), *roots.of_other_hosts()]
-    return sorted((_described(paths) for paths in found), key=lambda run: run.since)
+    described = [_described(paths) for paths in found]
+    # One that another process has delivered meanwhile is not here any more.
+    return sorted((run for run in described if run.path.exists() or run.size_bytes), key=lambda run: run.since)
 
 
 def sync(
@@ -92,6 +98,7 @@ def sync(
     follow: bool = False,
     offline: bool = True,
     wait: bool = True,
+    recreate: bool = False,
     progress: Callable[[Synced], None] | None = None,
 ) -> Iterator[Synced]:
     """Deliver what waits here, a run at a time, the oldest first; or one run, by id, uuid or name.
@@ -106,17 +113,24 @@ def sync(
             delivers, also when nothing of it has arrived for ``exchange_timeout_s``.
         offline: include runs with ``mode="offline"``, and other hosts'.
         wait: for what another process delivers; False: skip that.
+        recreate: make the run on the server anew, which has lost it, from what is still here; of ``run`` alone.
         progress: called four times a second.
 
     Raises:
-        ValueError: there is no such run.
+        ValueError: there is no such run; or with ``recreate``, none is named, several are, or a process has it.
     """
     process = current()
     held = []
-    for paths in _chosen(process, run, of_others=offline):
+    chosen = _chosen(process, run, of_others=offline)
+    if recreate:
+        yield _recreate(process, run, chosen, follow, progress)
+        return
+    for paths in chosen:
         found = _take(process, paths, by_hand=offline)
         if isinstance(found, Lease):
             yield _deliver(process, found, follow, progress)
+        elif not any(directory.exists() for directory in paths.directories()):
+            continue  # another process has delivered it meanwhile
         elif found.held and wait and paths.other_host is None:  # what is in another host's memory is not seen here
             held.append(paths)
         else:
@@ -143,6 +157,27 @@ def clean(run: str | None = None) -> list[str]:
             lock.release()
             removed.append(paths.local_id)
     return removed
+
+
+def _recreate(process: Process, run: str | None, chosen: list[RunPaths], follow: bool, progress: _Progress) -> Synced:
+    if run is None or len(chosen) > 1:
+        raise ValueError("name the one run that is to be made anew, by its id")
+    (paths,) = chosen
+    found = process.adopter.adopt(paths, by_hand=True)
+    if isinstance(found, NotAdopted):
+        raise ValueError(f"the run is not made anew: {found.why}")
+    lease, _ = found
+    try:
+        if lease.has_living_writer():
+            raise ValueError("the run is not made anew: a process still writes to it")
+        gone = lease.recreate(new_id())
+    finally:
+        lease.release()
+    taken = _take(process, paths, by_hand=True)
+    if isinstance(taken, Lease):
+        return replace(_deliver(process, taken, follow, progress), gone=gone)
+    described = _described(paths)
+    return Synced(described.id, described.name, 0, described.pending, taken.why, gone)
 
 
 def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, progress: _Progress) -> Synced:
@@ -261,11 +296,9 @@ def _described(paths: RunPaths) -> WaitingRun:
         why = _why(paths, manifest, pending)
     except FormatError as error:
         manifest, why = None, str(error)
-    lock = FileLock.take(paths.lock)
-    if lock is None:
-        why = "it is being delivered"
-    else:
-        lock.release()
+    with contextlib.suppress(OSError):  # its directories are gone: another process has delivered it meanwhile
+        if not FileLock.is_free(paths.lock):
+            why = "it is being delivered"
     return WaitingRun(
         id=paths.local_id,
         run=manifest.run if manifest is not None else "",
