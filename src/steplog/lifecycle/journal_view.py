@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from steplog.delivery.doorbell import Doorbell
@@ -18,6 +18,7 @@ from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.cursor import CURSOR_BYTES, Cursor, load
 from steplog.journal.directories import RunPaths
+from steplog.journal.extents import SegmentExtent
 from steplog.journal.files import Files
 from steplog.journal.journal import Journal
 from steplog.journal.sources import DirectorySource
@@ -26,9 +27,20 @@ from steplog.journal.spool import CursorFile, Spool
 __all__ = ["OtherDelivery", "cursor_of", "is_living", "journal_of"]
 
 
+class _Listed(DirectorySource):
+    """Segments as they were listed once, so that a later one does not show where an earlier one has gone."""
+
+    _found: Sequence[SegmentExtent] | None = None
+
+    def extents(self) -> Sequence[SegmentExtent]:
+        if self._found is None:
+            self._found = super().extents()
+        return self._found
+
+
 def journal_of(paths: RunPaths, writer: str, alive: Callable[[], bool] = lambda: True) -> Journal:
     """A writer's journal; its cursor is the one of the last look."""
-    source = DirectorySource(_memory(paths, writer))
+    source = _Listed(_memory(paths, writer))
     source.extents()
     journal = Journal(writer, source, bytearray(CURSOR_BYTES), alive, Spool(paths.spool / writer, writer))
     journal.set_cursor(cursor_of(paths, writer) or Cursor())
