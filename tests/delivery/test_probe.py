@@ -9,6 +9,7 @@ import pytest
 from delivery.parts import Book, Line, asked
 from steplog.delivery.outbox import Waiter
 from steplog.delivery.probe import GONE_INTERVAL_S
+from steplog.delivery.wire import LIST_BYTES_MAX
 from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
@@ -194,3 +195,15 @@ def test_a_404_of_one_route_alone_is_not_asked_about_at_once_each_time():
     assert not line.outbox.gone
     assert not line.books[0].journal.cursor.stock
     assert len(line.sent) < 300
+
+
+def test_a_list_of_runs_without_end_holds_up_one_run_and_says_why():
+    """It counted as no answer at all, and all runs of the server waited."""
+    line = Line(Book().write(1), batch=False, knows=False)
+    other = line.another(Book(1).write(1))
+    line.server.script = lambda request: Fault(200, b"[" * LIST_BYTES_MAX) if request.path.endswith("/runs/") else None
+    line.deliver(HOUR)
+    assert line.outbox.trouble == "the server's list of runs is longer than 16 MiB"
+    assert not line.outbox.gone
+    assert len(line.sent) < 400
+    assert other.idle()

@@ -20,7 +20,7 @@ that the first one made stays there without a record.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -28,6 +28,7 @@ import msgspec
 
 from steplog.delivery import wire
 from steplog.delivery.exchange import Request
+from steplog.delivery.probe import TOO_LONG
 from steplog.delivery.tickets import Send, Store, Ticket
 from steplog.delivery.verdicts import Judgement, Verdict, is_proxys_404
 from steplog.journal.manifest import Plan
@@ -65,6 +66,8 @@ class Create(Ticket):
         """Whether the body answers this step."""
         if self.step is Step.ACCOUNT:
             return wire.username(body) is not None
+        if self.step is Step.LOOK and wire.is_too_long(body):
+            return True
         answers: dict[Step, type[Any]] = {Step.LOOK: list[Made], Step.RUN: Made}
         return wire.read(body, answers.get(self.step, dict[str, Any])) is not None
 
@@ -123,6 +126,8 @@ class Creation:
                 self._project_answered(ticket.step is Step.MAKE_PROJECT, judgement, body)
             case Step.RUN:
                 self._run_answered(judgement, body)
+            case Step.LOOK if judgement.verdict is Verdict.ACCEPTED and wire.is_too_long(body):
+                self.refused = replace(judgement, words=TOO_LONG)
             case Step.LOOK if judgement.verdict is Verdict.ACCEPTED:
                 found = [run for run in wire.read(body, list[Made]) or [] if run.name == self.name]
                 if self._plan.name is None and found:

@@ -340,9 +340,12 @@ class Outbox:
             if self._trouble is None:
                 deferred_log.warning("steplog: the run %s cannot be made: %s", creation.name, creation.refused.words)
             self._trouble = creation.refused.words
-        if judgement.verdict is Verdict.ACCEPTED:
+        went_on = creation.made is not None or creation.step is not step
+        if judgement.verdict is Verdict.ACCEPTED and went_on:
             self.backoff.passed()
-        elif judgement.verdict in REFUSALS or (judgement.verdict is Verdict.MISSING and creation.step is step):
+        elif judgement.verdict is Verdict.MISSING and went_on:
+            pass  # the project is to be made: nothing has failed
+        elif judgement.verdict in REFUSALS or judgement.verdict in (Verdict.ACCEPTED, Verdict.MISSING):
             self.backoff.failed(now, judgement.retry_after_s)
         return actions
 

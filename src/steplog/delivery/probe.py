@@ -30,12 +30,13 @@ from steplog.delivery.exchange import Request
 from steplog.delivery.tickets import RunAddress, Send, Ticket
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict, is_proxys_404
 
-__all__ = ["ACCOUNT_INTERVAL_S", "GONE_INTERVAL_S", "GONE_MIN_S", "CapabilityProbe", "Probe", "Question"]
+__all__ = ["ACCOUNT_INTERVAL_S", "GONE_INTERVAL_S", "GONE_MIN_S", "TOO_LONG", "CapabilityProbe", "Probe", "Question"]
 
 ACCOUNT_INTERVAL_S = 60.0
 GONE_MIN_S = 2.0
 GONE_INTERVAL_S = 600.0
 _NO_ROUTE = 405
+TOO_LONG = f"the server's list of runs is longer than {wire.LIST_BYTES_MAX // 1024**2} MiB"
 
 
 class Question(Enum):
@@ -62,7 +63,7 @@ class Probe(Ticket):
             case Question.RUN:
                 return wire.takes_ranges(body, self.run) is not None
             case Question.LIST:
-                return wire.lists(body, self.run) is not None
+                return wire.is_too_long(body) or wire.lists(body, self.run) is not None
             case Question.PROJECT:
                 return wire.read(body, dict[str, object]) is not None
 
@@ -167,7 +168,9 @@ class CapabilityProbe:
 
     def _list_answered(self, now: float, judgement: Judgement, body: bytes) -> None:
         self.question = Question.RUN
-        if judgement.verdict is Verdict.ACCEPTED and wire.lists(body, self.address.run):
+        if judgement.verdict is Verdict.ACCEPTED and wire.is_too_long(body):
+            self._keep(now, TOO_LONG)
+        elif judgement.verdict is Verdict.ACCEPTED and wire.lists(body, self.address.run):
             self._listed = True
         elif judgement.verdict is Verdict.ACCEPTED:
             self._lost(now)

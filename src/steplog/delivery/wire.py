@@ -31,6 +31,7 @@ __all__ = [
     "acknowledges",
     "api_path",
     "detail",
+    "is_too_long",
     "json_value",
     "lists",
     "metric_bodies",
@@ -44,7 +45,7 @@ __all__ = [
 
 API = "/api/v0"
 ACCOUNT_PATH = f"{API}/verify-api-key/"
-LIST_BYTES_MAX = 64 * 1024 * 1024  # of a list of runs
+LIST_BYTES_MAX = 16 * 1024 * 1024  # of a list of runs: some 30,000
 CONTENT_TYPE_RANGE = "application/msgpack"
 
 _T = TypeVar("_T")
@@ -169,6 +170,11 @@ def status_of(body: bytes, run: str) -> str | None:
     """The status that an answer gives to this run; None where it does not describe it."""
     told = read(body, _Run)
     return None if told is None or told.uuid != run else told.status
+
+
+def is_too_long(body: bytes) -> bool:
+    """Whether a list of runs was cut, so that it says nothing."""
+    return len(body) >= LIST_BYTES_MAX
 
 
 def lists(body: bytes, run: str) -> bool | None:

@@ -26,7 +26,7 @@ _WORDS_CHARACTERS_MAX = 500
 
 
 class Response(NamedTuple):
-    """An answer, its headers by lower-case name."""
+    """An answer, its headers by lower-case name; not ``whole``: the rest of the body was not read."""
 
     request: Request
     url: str
@@ -34,6 +34,7 @@ class Response(NamedTuple):
     reason: str
     headers: dict[str, str]
     body: bytes
+    whole: bool = True
 
     def json(self) -> Any:
         """The parsed body. Raises ValueError, RecursionError."""
