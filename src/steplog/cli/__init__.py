@@ -68,7 +68,7 @@ class _Commands(click.Group):
             raise  # click ends quietly: nobody reads any more
         except (SteplogError, OSError) as error:
             if ctx.params["debug"]:
-                traceback.print_exc()
+                _print_traceback()
             _print_error(_message(error))
             return ctx.exit(1)
 
@@ -86,6 +86,13 @@ def _print_error(message: str) -> None:
     from steplog.cli.printing import printable
 
     click.echo(f"steplog: {printable(' '.join(message.split()), 2000)}", err=True)
+
+
+def _print_traceback() -> None:
+    from steplog.cli.printing import printable
+
+    for line in traceback.format_exc().split("\n"):
+        click.echo(printable(line, 2000), err=True)
 
 
 def _message(error: Exception) -> str:

@@ -48,7 +48,7 @@ class Response(NamedTuple):
         made = requests.Response()
         headers = {**DEFAULT_HEADERS, **asked.headers}
         made.request = requests.Request(asked.method, self.url, headers, data=asked.body).prepare()
-        made.url, made.status_code, made.reason = str(made.request.url), self.status, self.reason
+        made.url, made.status_code, made.reason = str(made.request.url), self.status, printable(self.reason)
         made.headers.update(self.headers)
         made.encoding = requests.utils.get_encoding_from_headers(made.headers)
         made.raw = io.BytesIO(self.body)
