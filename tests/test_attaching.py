@@ -253,3 +253,27 @@ def test_attach_finds_a_run_of_this_machine_by_its_uuid_alone(held: Oracle):
     assert (again.uuid, again.name) == (run.uuid, "run")
     again.log("loss", 0.5)
     assert run.finish().delivered == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"version": 9}', None], ids=["empty", "cut", "newer", "a pipe"])
+@apart
+def test_another_runs_damaged_manifest_does_not_keep_a_run_from_being_joined(held: Oracle, damage: bytes | None):
+    """attach() raised FormatError for a run that it was not asked about."""
+    run = begin("joined")
+    memory = Path(os.environ["STEPLOG_MEMORY_DIR"])
+    (found,) = memory.glob("*/manifest")
+    host = found.parent.name.partition(".")[2]
+    for digit in "0f":  # one is listed before it, and one after
+        for root in (memory, Path(os.environ["STEPLOG_DIR"])):
+            other = root / f"{digit * 32}.{host}"
+            other.mkdir(mode=0o700)
+            if damage is None:
+                os.mkfifo(other / "manifest", 0o600)
+            else:
+                (other / "manifest").write_bytes(damage)
+    joined = steplog.attach(str(run.uuid))
+    joined.log("loss", 2.0)
+    assert joined.flush(20)
+    held.wait_for_points("joined", 1)
+    assert len(steplog.journals()) == 3
+    run.finish()

@@ -12,9 +12,10 @@ import os
 from pathlib import Path
 from weakref import WeakSet
 
+from steplog.private_files import open_private
+
 __all__ = ["FileLock", "close_inherited"]
 
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _open: WeakSet[FileLock] = WeakSet()
 
 
@@ -29,7 +30,7 @@ class FileLock:
     @classmethod
     def open(cls, path: Path) -> FileLock:
         """The file at ``path``, made if missing, not locked. Raises OSError."""
-        return cls(os.open(path, _FLAGS, 0o600))
+        return cls(open_private(path, os.O_RDWR | os.O_CREAT))
 
     @classmethod
     def take(cls, path: Path) -> FileLock | None:

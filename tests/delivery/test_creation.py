@@ -134,7 +134,7 @@ def test_a_server_that_refuses_for_an_hour_is_asked_seldom_and_then_has_the_run(
     assert len(line.sent) < 300
 
 
-def test_a_list_of_runs_without_end_makes_no_second_run_of_a_stock_server_and_is_said():
+def test_a_list_of_runs_without_end_makes_no_second_run_on_a_stock_server():
     line = Unmade(batch=False)
     lost = [Fault.lost()]
 

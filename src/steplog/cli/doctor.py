@@ -23,6 +23,8 @@ import steplog
 from steplog import ConfigurationError
 from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
+from steplog.default_paths import SHARED_MEMORY, memory_directories
+from steplog.private_files import is_private, make_private
 from steplog.settings import Settings, documented, resolve, sources
 
 __all__ = ["command"]
@@ -94,25 +96,35 @@ def _python(settings: Settings) -> _Check:
 
 
 def _memory(settings: Settings) -> _Check:
-    directory = settings.memory_dir
+    directory = settings.memory_dir or next(iter(memory_directories()), SHARED_MEMORY)
     existing = directory if directory.exists() else directory.parent
     usable, free = False, 0
+    try:
+        if settings.memory_dir is not None:
+            is_private(directory)
+    except ConfigurationError as error:
+        return _Check("shared memory", _BAD, f"{error}. Set STEPLOG_MEMORY_DIR")
+    except OSError:
+        pass
     with contextlib.suppress(OSError):
         usable, free = os.access(existing, os.W_OK | os.X_OK), shutil.disk_usage(existing).free
     if not usable:
         words = f"{directory} cannot be used: records wait in the process and on disk, and a kill loses the last second"
         return _Check("shared memory", _NOTE, words)
-    words = f"{directory}, {printing.size(_used_bytes(directory))} in use, {printing.size(free)} free"
+    used = 0 if directory == SHARED_MEMORY else _used_bytes(directory)
+    words = f"{directory}, {printing.size(used)} in use, {printing.size(free)} free"
     return _Check("shared memory", _GOOD if free >= _SHARED_BYTES_MIN else _NOTE, words)
 
 
 def _spool(settings: Settings) -> _Check:
     directory = settings.dir
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(directory)
         free = shutil.disk_usage(directory).free
         with tempfile.TemporaryDirectory(prefix=".doctor-", dir=directory) as scratch:
             locks = _can_lock(Path(scratch) / "lock")
+    except ConfigurationError as error:
+        return _Check("spool", _BAD, f"{error}. Undelivered records cannot be kept on disk. Set STEPLOG_DIR")
     except OSError as error:
         words = f"{directory}: {error.strerror}. Undelivered records cannot be kept on disk. Set STEPLOG_DIR"
         return _Check("spool", _BAD, words)
@@ -122,7 +134,10 @@ def _spool(settings: Settings) -> _Check:
 
 
 def _waiting() -> _Check:
-    runs = [run for run in steplog.journals() if run.pending]
+    try:
+        runs = [run for run in steplog.journals() if run.pending]
+    except ConfigurationError:
+        return _Check("waiting", _NOTE, "cannot be looked for, see above")
     if not runs:
         return _Check("waiting", _GOOD, "no records")
     records = printing.plural(sum(run.pending for run in runs), "record")

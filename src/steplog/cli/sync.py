@@ -32,6 +32,8 @@ def command(
     With RUN, an id, a uuid or a name: only that run. The oldest comes first. For a run that another process delivers,
     waits until what was written by then has arrived. Runs of other hosts on the same disk are skipped, unless RUN names
     one.
+
+    The exit code is 1 if something is left, or was lost before it came here; the last line says what.
     """
     if everything and run is not None:
         raise click.UsageError("RUN or --all, not both.")
@@ -54,7 +56,10 @@ def command(
         printing.print_json([dataclasses.asdict(synced) for synced in done])
     elif not done:
         click.echo("nothing waits on this machine")
-    if any(synced.pending for synced in done):
+    lossy = [synced for synced in done if printing.losses(synced)]
+    if len(done) > 1 and lossy and not as_json:
+        click.echo(f"values of {printing.plural(len(lossy), 'run')} were lost: {', '.join(map(_name, lossy))}")
+    if lossy or any(synced.pending for synced in done):
         context.exit(1)
 
 
@@ -89,5 +94,5 @@ def _line(synced: steplog.Synced) -> str:
     kept = f", {synced.pending:,} kept here: {printing.printable(synced.why)}" if synced.pending else ""
     gone = "1 value that the server had confirmed is" if synced.gone == 1 else ""
     gone = gone or f"{synced.gone:,} values that the server had confirmed are"
-    lost = f"; {gone} not here any more" if synced.gone else ""
-    return f"{_name(synced)}: {synced.delivered:,} delivered{kept}{lost}"
+    parts = (f"{gone} not here any more" if synced.gone else "", printing.losses(synced, synced.logged))
+    return "; ".join((f"{_name(synced)}: {synced.delivered:,} delivered{kept}", *filter(None, parts)))

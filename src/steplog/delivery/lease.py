@@ -10,6 +10,7 @@ only to decide. The rest is called under that lock and looks at memory alone.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -101,7 +102,7 @@ class Lease:
         return bool(found) or any(followed)
 
     def _look_around(self) -> list[OpenJournal]:
-        if self.paths.memory is not None and not (self.paths.memory / "manifest").exists():
+        if self.paths.memory is not None and not os.path.lexists(self.paths.memory / "manifest"):
             self.manifest_store.lost()
         new = [name for name in self.paths.writers(self._disk.files.names) if name not in self._journals]
         found = [open_journal(self.paths, name, self._disk) for name in new]
@@ -206,10 +207,6 @@ class Lease:
     def spool_bytes(self) -> int:
         """Disk that the journals take."""
         return sum(opened.spool_bytes() for opened in self._journals.values())
-
-    def dropped(self) -> int:
-        """Calls that other processes dropped for lack of room."""
-        return sum(o.dropped() for o in self._journals.values() if self.own is None or o is not self.own.open_journal)
 
     def trouble(self) -> str | None:
         """Why the disk refuses the journals; None while it does not."""

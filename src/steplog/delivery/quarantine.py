@@ -22,6 +22,7 @@ from steplog.delivery.tickets import Quarantine, Quarantined
 from steplog.errors import ConfigurationError
 from steplog.journal.files import Files
 from steplog.journal.spool import DAMAGED_SUFFIX
+from steplog.private_files import read_private
 
 __all__ = ["QuarantineFile", "QuarantinedLine", "kept_aside", "quarantined_lines"]
 
@@ -48,7 +49,7 @@ class QuarantinedLine(msgspec.Struct, frozen=True):
 def quarantined_lines(spool: Path) -> Iterator[QuarantinedLine]:
     """The whole lines of a run's file, if there is one."""
     try:
-        data = (spool / _NAME).read_bytes()
+        data = read_private(spool / _NAME)
     except OSError:
         return
     for text in data.splitlines():

@@ -8,6 +8,7 @@
         <writer>/                          one process's journal
             alive                          locked by the writer for life
             marks                          its cursor
+            losses                         its ledger of loss
             <pid>-<number>.segment         its segments
     <spool>/<local id>.<host>/             the same run, on disk
         lock                               locked by the run's agent
@@ -38,10 +39,32 @@ from time import time_ns
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES
-from steplog.journal.mapping import map_file
-from steplog.private_files import make_private, remove_tree, write_private
+from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, Losses, encode
+from steplog.journal.mapping import SharedFile, map_file
+from steplog.private_files import (
+    is_private,
+    make_private,
+    names_in,
+    open_private,
+    read_private,
+    remove_tree,
+    rename_private,
+    write_private,
+)
 
-__all__ = ["JournalRoots", "RunPaths", "Unchanged", "derived_local_id", "host_id", "map_cursor", "new_id", "new_writer"]
+__all__ = [
+    "JournalRoots",
+    "RunPaths",
+    "Unchanged",
+    "derived_local_id",
+    "host_id",
+    "map_cursor",
+    "map_losses",
+    "new_id",
+    "new_writer",
+    "shared_cursor",
+    "shared_losses",
+]
 
 _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
@@ -72,7 +95,7 @@ class RunPaths:
             if self.memory is not None and writer is not None:  # whose ``alive`` is held anyway
                 write_private(self.memory / "agent", writer.encode())
             elif self.memory is not None and (lock := FileLock.take(self.memory / "agent")) is not None:
-                os.truncate(self.memory / "agent", 0)
+                os.close(open_private(self.memory / "agent", os.O_WRONLY | os.O_TRUNC))
                 return [lock]
         return []
 
@@ -81,7 +104,7 @@ class RunPaths:
         if self.memory is None:
             return False
         try:
-            shown = (self.memory / "agent").read_text(encoding="ascii")
+            shown = read_private(self.memory / "agent", 0, 33).decode("ascii")
             path = self.memory / shown / "alive" if _WRITER.fullmatch(shown) else self.memory / "agent"
             return path.exists() and not FileLock.is_free(path)
         except (OSError, ValueError):
@@ -91,31 +114,33 @@ class RunPaths:
         """The usable directories."""
         return [path for path in (self.memory, self.spool if self.on_disk else None) if path is not None]
 
-    def writers(self, names: Callable[[Path], Iterable[str]] = os.listdir) -> list[str]:
+    def writers(self, names: Callable[[Path], Iterable[str]] = names_in) -> list[str]:
         """The writers in memory and on disk; ``names`` lists a directory."""
         return sorted(filter(_WRITER.fullmatch, _listed(self.directories(), names)))
 
     def manifest(self) -> Path:
         """The directory whose manifest counts: memory's, unless that was lost."""
-        if self.memory is not None and (not self.on_disk or (self.memory / "manifest").exists()):
+        if self.memory is not None and (not self.on_disk or os.path.lexists(self.memory / "manifest")):
             return self.memory
         return self.spool
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRoots:
-    """The two roots; ``memory`` is None where it is unusable."""
+    """The two roots; ``memory`` is None where it is unusable. Runs that are there may also be in ``others``."""
 
     memory: Path | None
     spool: Path
     host: str
+    others: tuple[Path, ...] = ()  # more roots in memory
 
     def run(self, local_id: str) -> RunPaths:
         """The paths of a run."""
         name = f"{local_id}.{self.host}"
         if not _RUN.fullmatch(name):
             raise ConfigurationError(f"{name!r} is not the name of a run's directory")
-        return RunPaths(local_id, None if self.memory is None else self.memory / name, self.spool / name)
+        memory = next((root for root in self.others if os.path.isdir(root / name)), self.memory)
+        return RunPaths(local_id, None if memory is None else memory / name, self.spool / name)
 
     def claim(self, local_id: str, in_time: _InTime = lambda claim: claim()) -> tuple[RunPaths, FileLock | None]:
         """Make and check a run's directories; its paths, and its lock if that was free.
@@ -125,7 +150,6 @@ class JournalRoots:
         paths = self.run(local_id)
         if self.memory is not None and paths.memory is not None:
             try:
-                make_private(self.memory)
                 make_private(paths.memory)
             except (OSError, ConfigurationError) as error:
                 _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", error)
@@ -150,7 +174,7 @@ class JournalRoots:
         make_private(making)
         lock = FileLock.take(making / "lock")
         try:
-            making.rename(paths.spool)
+            rename_private(making, paths.spool.name)
         except OSError:  # it exists: join
             if lock is not None:
                 lock.release()
@@ -161,25 +185,32 @@ class JournalRoots:
 
     def runs(self, but: Collection[str] = ()) -> Iterator[RunPaths]:
         """This host's runs whose lock is visible here, without those in ``but``."""
-        for name in sorted(_listed([self.spool] if self.memory is None else [self.spool, self.memory])):
+        memory = () if self.memory is None else (self.memory, *self.others)
+        for name in sorted(_listed([self.spool, *memory])):
             match = _RUN.fullmatch(name)
             if match and match[2] == self.host and match[1] not in but:
                 paths = self.run(match[1])
                 without_disk = replace(paths, on_disk=False)
-                if paths.memory is not None and without_disk.lock.exists():
+                if paths.memory is not None and os.path.lexists(without_disk.lock) and _is_ours(paths.memory):
                     yield without_disk
-                elif paths.spool.is_dir():
+                elif _is_ours(paths.spool):
                     yield paths
 
     def of_other_hosts(self) -> Iterator[RunPaths]:
         """Other hosts' runs on this disk."""
         for name in sorted(_listed([self.spool])):
             match = _RUN.fullmatch(name)
-            if match and match[2] != self.host and (self.spool / name).is_dir():
+            if match and match[2] != self.host and _is_ours(self.spool / name):
                 yield RunPaths(match[1], None, self.spool / name, other_host=match[2])
 
 
-def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = os.listdir) -> set[str]:
+def _is_ours(directory: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return is_private(directory)
+    return False
+
+
+def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = names_in) -> set[str]:
     found: set[str] = set()
     for directory in directories:
         with contextlib.suppress(OSError):
@@ -223,7 +254,11 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
         make_private(making)
         lock = FileLock.take(making / "alive")
         cursor = mmap.mmap(-1, CURSOR_BYTES) if on_disk else map_cursor(making)
-        making.rename(directory)
+        if on_disk:  # so that a kill before it says more is known to lose something
+            write_private(making / LOSSES_NAME, encode(Losses(hidden=True), 1))
+        else:
+            map_losses(making)
+        rename_private(making, directory.name)
     except (OSError, ConfigurationError):
         if lock is not None:
             lock.release()
@@ -234,12 +269,31 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
 
 def map_cursor(directory: Path) -> mmap.mmap:
     """The file ``marks`` of a writer in memory, made if missing. Raises OSError."""
-    descriptor = os.open(directory / "marks", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return _map(directory / "marks", CURSOR_BYTES)
+
+
+def map_losses(directory: Path) -> mmap.mmap:
+    """The file ``losses`` of a writer in memory, made if missing. Raises OSError."""
+    return _map(directory / LOSSES_NAME, LOSSES_BYTES)
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     try:
-        os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
-        return map_file(descriptor, CURSOR_BYTES)
+        os.posix_fallocate(descriptor, 0, size)
+        return map_file(descriptor, size)
     finally:
         os.close(descriptor)
+
+
+def shared_cursor(directory: Path) -> SharedFile:
+    """The file ``marks`` of another process's writer, made if missing. Raises OSError."""
+    return SharedFile(directory / "marks", CURSOR_BYTES, ours=True)
+
+
+def shared_losses(directory: Path) -> SharedFile:
+    """The file ``losses`` of another process's writer, made if missing. Raises OSError."""
+    return SharedFile(directory / LOSSES_NAME, LOSSES_BYTES)
 
 
 def new_id() -> str:

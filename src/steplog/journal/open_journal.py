@@ -16,16 +16,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from steplog.file_lock import FileLock
+from steplog.journal import cursor as cursors
 from steplog.journal.cursor import CURSOR_BYTES, Cursor
-from steplog.journal.directories import RunPaths, map_cursor, new_writer
+from steplog.journal.directories import RunPaths, map_losses, new_writer, shared_cursor, shared_losses
 from steplog.journal.journal import Journal
+from steplog.journal.losses import LOSSES_BYTES, LossLedger
+from steplog.journal.mapping import SharedFile
+from steplog.journal.segment import Memory
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.journal.spooling import Disk, Lock, Spooling
 from steplog.journal.worker_spool import FollowedSpool
 from steplog.private_files import remove_tree
 
-__all__ = ["AliveWatch", "OpenJournal", "open_journal"]
+__all__ = ["AliveWatch", "OpenJournal", "begin_ledger", "open_journal"]
 
 _log = logging.getLogger("steplog")
 
@@ -75,7 +79,7 @@ class OpenJournal:
     directory: Path | None
     alive_lock: FileLock | None = None  # its writer's, held here
     watch: AliveWatch | None = None  # of another process's writer
-    cursor_inode: int | None = None  # of its file, where another process may replace that
+    shared: tuple[SharedFile, ...] = ()  # cursor and losses, where another process may replace them
     removed: bool = False
 
     @property
@@ -91,10 +95,6 @@ class OpenJournal:
         """What it takes on disk."""
         return self.spooling.spool.size_bytes()
 
-    def dropped(self) -> int:
-        """Calls dropped for want of room, as far as the writer could say so."""
-        return max(self.journal.dropped, self.spooling.spool.dropped)
-
     def read_elsewhere(self, request: Callable[[], None]) -> None:
         """Call ``request`` where the spool is to be read; ``fetch`` reads."""
         self.spooling.spool.request_read = request
@@ -105,6 +105,8 @@ class OpenJournal:
 
     def remove(self) -> bool:
         """Remove a delivered journal; False where damaged files are kept."""
+        for file in self.shared:
+            file.refresh()  # what the writer has counted is told after this
         self.removed = True
         self._free_memory(nullcontext())
         self.spooling.spool.tidy(2**63)
@@ -135,6 +137,7 @@ class OpenJournal:
             new = spool.adopt(lock) if dead else spool.poll()
         except OSError:
             return False  # dead only once all that it left is seen
+        self.journal.ledger.take(spool.losses)
         self.alive_lock = self.watch.lock
         return new or dead
 
@@ -149,16 +152,28 @@ class OpenJournal:
                 self.journal.make_durable(durable)
         if not dead and isinstance(spool, FollowedSpool):
             spool.publish_cursor(self.journal.cursor)
-        elif not self.removed and self.spooling.write(lock, memory_short or dead, give_up) and dead:
-            self._free_memory(lock)
+        elif not self.removed:
+            if self.spooling.write(lock, memory_short or dead, give_up) and dead:
+                self._free_memory(lock)
+            self._store_losses()
+
+    def _store_losses(self) -> None:
+        """Have the ledger on disk, where the journal is, or where no other process sees its memory."""
+        ledger, spool = self.journal.ledger, self.spooling.spool
+        losses = ledger.losses
+        if spool.size_bytes() or losses.hidden:
+            spool.store_losses(losses)
 
     def _follow_cursor(self) -> None:
-        if self.watch is not None and self.directory is not None:
+        if self.shared and self.directory is not None:
             with suppress(OSError):  # the writer may have made it again
-                inode = (self.directory / "marks").stat().st_ino
-                if self.cursor_inode != inode:
-                    self.journal.move_cursor(map_cursor(self.directory))
-                self.cursor_inode = inode
+                if not self.shared[0].is_at_path():
+                    self.shared = shared_cursor(self.directory), shared_losses(self.directory)
+                    self.journal.move_cursor(self.shared[0])
+                    self.journal.ledger = LossLedger(self.shared[1])
+                for file in self.shared:
+                    file.retry()
+                    file.refresh()
 
     def _free_memory(self, lock: Lock) -> None:
         memory = self.journal.memory
@@ -176,25 +191,33 @@ def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
     """The journal of another process's writer, made again where memory was lost; None while that is being made."""
     directory = None if paths.memory is None else paths.memory / name
     alive_lock: FileLock | None = None
-    inode: int | None = None
+    shared: tuple[SharedFile, ...] = ()
+    cursor: Memory
+    losses: Memory
     over_disk = (directory is None or not directory.is_dir()) and (paths.spool / name / "alive").exists()
     if directory is not None and directory.is_dir():
         try:
-            cursor = map_cursor(directory)
-            inode = (directory / "marks").stat().st_ino
+            shared = shared_cursor(directory), shared_losses(directory)
+            cursor, losses = shared
         except OSError:
             return None
     else:
         found = None if directory is None or over_disk else new_writer(directory)
         directory = None if found is None else directory
         alive_lock, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
+        losses = mmap.mmap(-1, LOSSES_BYTES)
+        with suppress(OSError):  # the copy on disk serves, too
+            losses = losses if directory is None else map_losses(directory)
+    ledger = LossLedger(losses)
     spool = disk.spool(paths.spool / name, name, FollowedSpool if over_disk else Spool)
     watch = AliveWatch(paths.spool / name) if over_disk else None
     if directory is not None and alive_lock is None:
         watch = AliveWatch(directory)
-    journal = Journal(name, DirectorySource(directory), cursor, lambda: _alive(opened), spool)
+    if ledger.is_new:
+        begin_ledger(ledger, spool, cursor, in_memory=watch is not None and not over_disk)
+    journal = Journal(name, DirectorySource(directory), cursor, lambda: _alive(opened), spool, ledger)
     _recover(journal, spool)
-    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive_lock, watch, inode)
+    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive_lock, watch, shared)
     opened.follow(nullcontext())
     return opened
 
@@ -213,10 +236,26 @@ def _recover(journal: Journal, spool: Spool) -> None:
     journal.set_cursor(replace(journal.cursor, abandoned=journal.cursor.abandoned + missing))
 
 
+def begin_ledger(ledger: LossLedger, spool: Spool, cursor: Memory, *, in_memory: bool) -> None:
+    """Begin a ledger with the copy on disk, or with what a writer without one counted beside its cursor.
+
+    ``in_memory``: the journal was found there, else nobody knows what else was in it.
+    """
+    ledger.take(spool.load_losses())
+    if ledger.is_new:
+        dropped = cursors.dropped(cursor)
+        ledger.store(dropped={"memory full": dropped} if dropped else {})
+    elif not in_memory:
+        ledger.store(hidden=True)
+
+
 def _alive(opened: OpenJournal) -> bool:
     if isinstance(opened.spooling.spool, FollowedSpool):
-        return opened.alive_lock is None  # kept up to date by ``follow``
-    if opened.watch is None or opened.watch.alive():
-        return opened.watch is not None
-    opened.alive_lock = opened.watch.lock
-    return False
+        alive = opened.alive_lock is None  # kept up to date by ``follow``
+    else:
+        alive = opened.watch is not None and opened.watch.alive()
+        if opened.watch is not None and not alive:
+            opened.alive_lock = opened.watch.lock
+    if not alive:
+        opened.journal.count_lost()
+    return alive

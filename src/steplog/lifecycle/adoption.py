@@ -84,6 +84,15 @@ class Adopter:
         manifest = manifests.load(paths.manifest())
         return lock, None if manifest is None or manifest.mode == "offline" else self._transport_for(manifest)
 
+    def configured_transport(self, manifest: Manifest) -> Transport | None:
+        """To the server that a run names, unless it is offline; asks nobody. Raises ConfigurationError."""
+        if not manifest.base_url or manifest.mode == "offline":
+            return None
+        from steplog.client import client_for
+
+        client = client_for(self.settings, manifest.base_url)
+        return None if client is None else client.transport
+
     def _transport_for(self, manifest: Manifest) -> Transport | None:
         from steplog.client import client_for, get_default_client
 

@@ -185,7 +185,8 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
             return _kept(plan, opened, f"{_SENT_LATER}: {error}")
         opened.finish_in_background("CRASHED")
         raise
-    opened.made(client, Made(str(run.uuid), run.name or ""), plan.namespace, takes_ranges=told.get("batch", 0) >= 1)
+    made = Made(str(run.uuid), run.name or "", features=told.get("features"))
+    opened.made(client, made, plan.namespace, takes_ranges=told.get("batch", 0) >= 1)
     run._opened_as(opened)
     opened.say_began()
     return run

@@ -23,6 +23,7 @@ from steplog.journal.files import Files
 from steplog.journal.journal import Journal
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import CursorFile, Spool
+from steplog.private_files import read_private
 
 __all__ = ["OtherDelivery", "cursor_of", "is_living", "journal_of"]
 
@@ -53,7 +54,7 @@ def cursor_of(paths: RunPaths, writer: str) -> Cursor | None:
     stored = bytearray(CURSOR_BYTES)
     if directory is not None:
         with contextlib.suppress(OSError):
-            stored[:] = (directory / "marks").read_bytes().ljust(CURSOR_BYTES, b"\0")[:CURSOR_BYTES]
+            stored[:] = read_private(directory / "marks", 0, CURSOR_BYTES).ljust(CURSOR_BYTES, b"\0")
     elif not spool.exists():
         return None
     if directory is not None and not directory.exists() and not spool.exists():

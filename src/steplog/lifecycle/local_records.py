@@ -21,6 +21,7 @@ from steplog.journal.directories import RunPaths
 from steplog.journal.journal import Journal
 from steplog.lifecycle.journal_view import is_living, journal_of
 from steplog.lifecycle.process import current
+from steplog.settings import check_directories
 
 __all__ = ["JournalRecord", "read_journal"]
 
@@ -61,8 +62,12 @@ def read_journal(run: str | None = None) -> Iterator[JournalRecord]:
 
     Raises:
         ValueError: there is no such run.
+        ConfigurationError: a directory is another user's, or open to others.
     """
-    roots = current().roots
+    process = current()
+    check_directories(process.settings)
+    process.find_memory()
+    roots = process.roots
     found = []
     for paths in (*roots.runs(), *roots.of_other_hosts()):
         manifest = None

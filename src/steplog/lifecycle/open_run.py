@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
@@ -20,7 +22,7 @@ from steplog.delivery.lease import Lease
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.verdicts import Judgement
 from steplog.delivery.wire import web_path
-from steplog.errors import RunFinishedError
+from steplog.errors import FormatError, RunFinishedError, SteplogError
 from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
@@ -53,6 +55,9 @@ class Holder(Protocol):
     uuid: str | None
     name: str | None
 
+    def ended(self, status: str) -> None:
+        """The run ended with the program: ``finish`` has nothing more to do."""
+
 
 class OpenRun:
     """Opens the run of ``manifest``; with ``owner`` as its owner, if it has no living one here.
@@ -66,6 +71,8 @@ class OpenRun:
         self.process: Process | None = process  # None in a forked child, until it logs
         self.transport = transport
         self.settings = process.settings
+        self.uid = process.uid
+        process.find_memory(make=True)
         self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
         self.lease: Lease | None = None
@@ -83,14 +90,15 @@ class OpenRun:
         _open[id(self)] = self
 
     def _open_writer(self, append: Any = None, *, worker: bool) -> OpenWriter:
+        process, root = current(), None if self.paths.memory is None else self.paths.memory.parent
         return open_writer(
             self.paths,
-            current().roots.memory,
-            current().disk,
+            root,
+            process.disk,
             memory_bytes_max=self.settings.memory_bytes_max,
             value_bytes_max=self.settings.value_bytes_max,
             append=append,
-            usage=current().usage,
+            usage=process.usage if root == process.roots.memory else None,
             worker=worker,
             strict=self.settings.strict,
             use_client=self.use,
@@ -152,17 +160,38 @@ class OpenRun:
         self.process = self.lease = self.transport = None
         self.opened.writer.forked(self._reopen)
 
-    def _reopen(self, name: Any, value: Any, step: Any) -> None:
+    def _reopen(self, name: Any, value: Any, step: Any) -> Any:
         with _opening:
             append = self.opened.writer.append
             if self.process is None:
                 self.process = current()
+                if self.process.uid != self.uid and self._join_as_user(append):
+                    return append.log(name, value, step)
                 self.opened = self._open_writer(append, worker=True)
                 self._register(self.process)
                 # Without a thread, as in an exit hook, log() makes its segments itself.
-                with contextlib.suppress(RuntimeError):
-                    self.process.agent.keep(self.opened)
-        append.log(name, value, step)
+                if not sys.is_finalizing():  # a thread would not start any more, and be waited for
+                    with contextlib.suppress(RuntimeError):
+                        self.process.agent.keep(self.opened)
+        return append.log(name, value, step)
+
+    def _join_as_user(self, append: Any) -> bool:
+        """After the rights were given up: go on in the directories of this user; False where that cannot be."""
+        process, self.uid = current(), os.geteuid()
+        self.settings, self.manifest = process.settings, self.manifest.but(owner="", status=None, status_sent=False)
+        try:
+            process.find_memory(make=True)
+            self.paths, lock = process.roots.claim(self.manifest.local_id, claim_in_time)
+            self.transport = process.adopter.configured_transport(self.manifest) if lock is not None else None
+        except (OSError, SteplogError, ImportError) as error:  # Python itself may be out of reach now
+            _log.warning("steplog: user %d cannot join run %s: %s", self.uid, self.name(), error)
+            return False
+        if lock is None:  # another process of this user delivers it
+            return False
+        self.opened = self._open_writer(append, worker=False)
+        self._register(process)
+        self._deliver(process, lock, self.transport, owner=False)
+        return True
 
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
@@ -206,7 +235,7 @@ class OpenRun:
                 self._finished = None
                 self.opened.writer.reopen()
                 return refused
-        self.opened.closed = True
+        self._closed()
         if lease is not None and process is not None:
             owned = self._owns(lease)
             self._let_go(process, lease, deadline)
@@ -242,7 +271,7 @@ class OpenRun:
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
-        self.opened.closed = True
+        self._closed()
         self._close()
 
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
@@ -259,6 +288,10 @@ class OpenRun:
     def is_status_sent(self) -> bool:
         """Whether no status is left to send."""
         return self.lease is None or self.lease.outbox.status_sent
+
+    def _closed(self) -> None:
+        self.opened.closed = True
+        self.opened.close_ledger()
 
     def _close(self) -> None:
         _open.pop(id(self), None)
@@ -318,10 +351,19 @@ class OpenRun:
         """Print it."""
         stats, left = self.stats(), None
         if stats.pending or not self.is_status_sent():
-            unsaved = 0 if self.opened.directory is not None else run_stats.unsaved(self.opened)
-            path = self.paths.memory or self.paths.spool
-            left = messages.Left(unsaved, path, self.manifest.mode, self.transport is not None)
+            left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, self.transport is not None)
         messages.ended(self.settings.quiet, self.name(), stats, left)
+
+    def _places(self) -> list[Path]:
+        """Where what is left of the run is: its records; without any its manifest."""
+        in_memory = on_disk = False
+        for journal in [] if self.lease is None else list(self.lease.outbox.journals.values()):
+            begin, durable = journal.begin, max(journal.begin, journal.cursor.durable)
+            on_disk |= journal.census(begin, durable) > 0
+            private = self.opened.at_risk() if journal is self.opened.journal else 0
+            in_memory |= journal.census(durable, max(durable, journal.written())) > private
+        memory = [path for path in (self.paths.memory,) if path is not None and in_memory]
+        return [*memory, *([self.paths.spool] if on_disk or not memory else [])]
 
 
 _open: dict[int, OpenRun] = {}
@@ -334,9 +376,15 @@ def open_runs() -> list[OpenRun]:
 
 
 def find_manifest(uuid: str) -> Manifest | None:
-    """The manifest of a run that has a journal on this host."""
-    found = (manifests.load(paths.manifest()) for paths in current().roots.runs())
-    return next((manifest for manifest in list(found) if manifest is not None and manifest.run == uuid), None)
+    """The manifest of a run that has a journal on this host; that of another run may be damaged."""
+    process = current()
+    process.find_memory()
+    for paths in process.roots.runs():
+        with contextlib.suppress(FormatError):
+            manifest = manifests.load(paths.manifest())
+            if manifest is not None and manifest.run == uuid:
+                return manifest
+    return None
 
 
 def join(

@@ -1,14 +1,21 @@
-"""What all runs of a process share: settings, directories, the agent. A forked child makes its own."""
+"""What all runs of a process share: settings, directories, the agent.
+
+A forked child makes its own, and so does a process whose effective uid has changed; the runs that it opened before stay
+with the agent that they have.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from steplog.default_paths import make_memory_directory, memory_directories
 from steplog.delivery.agent import Agent
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
@@ -29,6 +36,7 @@ __all__ = ["CLAIM_S", "SPOOL_BYTES_MAX", "Process", "claim_in_time", "current"]
 
 CLAIM_S = 5.0
 SPOOL_BYTES_MAX = 8 * 1024 * 1024 * 1024
+_log = logging.getLogger("steplog")
 _ADOPTION_SHARE = 100  # adoption takes a 100th of the time at most
 
 
@@ -37,12 +45,13 @@ class Process:
 
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
+        self.uid = os.geteuid()
         self.settings = settings
         compiled.prefer(pure=settings.pure)
-        memory = settings.memory_dir if settings.memory_dir.parent.is_dir() else None
-        self.roots = JournalRoots(memory, settings.dir, host_id())
-        self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(self.roots.memory)
-        self.usage = None if self.roots.memory is None else Usage(self.roots.memory, self.memory_bytes_max // 2)
+        self.roots = JournalRoots(None, settings.dir, host_id())
+        self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(None)
+        self.usage: Usage | None = None
+        self.find_memory()
         self.options = DeliveryOptions(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
         bytes_max = settings.spool_bytes_max or _spool_bytes_max(settings.dir)
         excess = self._excess if settings.on_full == "drop_oldest" else lambda: 0
@@ -55,6 +64,28 @@ class Process:
         wake, source = self.agent.maintenance.wake, self.agent.random
         self.adopter = Adopter(settings, self.disk, self.options, source, wake)
 
+    def find_memory(self, *, make: bool = False) -> None:
+        """Look for this user's directories in shared memory; ``make``: have one for a new run."""
+        if self.uid != os.geteuid():  # what it has is not this user's
+            return
+        memory, others = self._memory(make)
+        before, self.roots = self.roots.memory, replace(self.roots, memory=memory, others=others)
+        if memory is not None and memory != before:
+            self.memory_bytes_max = self.settings.memory_bytes_max or default_bytes_max(memory)
+            self.usage = Usage(memory, self.memory_bytes_max // 2)
+
+    def _memory(self, make: bool) -> tuple[Path | None, tuple[Path, ...]]:
+        configured = self.settings.memory_dir
+        if configured is not None:
+            return configured if os.path.isdir(configured.parent) else None, ()
+        if make:
+            try:
+                make_memory_directory()
+            except OSError as error:
+                _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", error)
+        found = memory_directories()
+        return (found[0], tuple(found[1:])) if found else (None, ())
+
     def lease(
         self, paths: RunPaths, lock: FileLock, manifest: Manifest, own: OpenWriter, on_made: Callable[[Manifest], None]
     ) -> Lease:
@@ -66,6 +97,7 @@ class Process:
         began = time.monotonic()
         if began < self._adopt_at:
             return
+        self.find_memory()
         yield from self.adopter.adopt_all(self.roots.runs(but=held))
         ended = time.monotonic()
         self._adopt_at = ended + _ADOPTION_SHARE * (ended - began)
@@ -86,7 +118,7 @@ _current: Process | None = None
 def current() -> Process:
     """This process; the first call resolves the settings. Raises ConfigurationError."""
     global _current
-    if _current is None or _current.pid != os.getpid():
+    if _current is None or _current.pid != os.getpid() or _current.uid != os.geteuid():
         _current = Process(resolve())
     return _current
 
@@ -125,7 +157,7 @@ def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM
 
 
 def _spool_bytes_max(directory: Path) -> int:
-    while not directory.exists() and directory != directory.parent:
+    while not os.path.exists(directory) and directory != directory.parent:
         directory = directory.parent
     try:
         return min(SPOOL_BYTES_MAX, Files().free_bytes(directory) // 10)

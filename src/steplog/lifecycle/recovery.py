@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from steplog.delivery.lease import Lease
+from steplog.delivery.loss_report import LossReport
 from steplog.delivery.quarantine import kept_aside
 from steplog.errors import FormatError
 from steplog.file_lock import FileLock
@@ -17,14 +18,17 @@ from steplog.journal import manifest as manifests
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.directories import RunPaths, new_id
 from steplog.journal.journal import Journal
+from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, LossLedger
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import used_bytes
+from steplog.journal.open_journal import begin_ledger
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.journal_view import OtherDelivery
 from steplog.lifecycle.process import Process, current
-from steplog.private_files import remove_tree
+from steplog.private_files import read_private, remove_tree
+from steplog.settings import check_directories
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -43,6 +47,8 @@ class WaitingRun:
         name, namespace, project, url: its names, and its server.
         status: to be sent; None if undecided.
         pending: records written and not delivered.
+        logged, dropped, abandoned, lost: as in ``Report``.
+        at_risk: values that a kill of the processes that write them would lose, at most; None: nobody knows.
         size_bytes: of the journal, in memory and on disk.
         since: when it began.
         why: what keeps it here, or is damaged.
@@ -63,13 +69,22 @@ class WaitingRun:
     why: str
     path: Path
     other_host: str | None = None
+    logged: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    abandoned: int = 0
+    lost: int | None = 0
+    at_risk: int | None = 0
 
 
 @dataclass(frozen=True)
 class Synced:
-    """Records that arrived while ``sync`` was at a run, records left, and why.
+    """What became of a run while ``sync`` was at it.
 
-    ``gone``: of a run that was made anew, how many values the server had confirmed that are not here any more.
+    Attributes:
+        id, name: of the run.
+        delivered, pending, why: records that arrived, whoever delivered them, records that are left, and why.
+        logged, dropped, abandoned, lost: as in ``Report``, whoever delivered the run.
+        gone: of a run that was made anew, how many values the server had confirmed that are not here any more.
     """
 
     id: str
@@ -77,6 +92,10 @@ class Synced:
     delivered: int
     pending: int
     why: str
+    logged: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    abandoned: int = 0
+    lost: int | None = 0
     gone: int = 0
 
 
@@ -84,8 +103,11 @@ _Progress = Callable[[Synced], None] | None
 
 
 def journals() -> list[WaitingRun]:
-    """The runs with a journal on this host or its disk, oldest first."""
-    roots = current().roots
+    """The runs with a journal on this host or its disk, oldest first.
+
+    Raises ConfigurationError where a directory of theirs is another user's, or open to others.
+    """
+    roots = _process().roots
     found = [*roots.runs(), *roots.of_other_hosts()]
     described = [_described(paths) for paths in found]
     # One that another process has delivered meanwhile is not here any more.
@@ -118,8 +140,9 @@ def sync(
 
     Raises:
         ValueError: there is no such run; or with ``recreate``, none is named, several are, or a process has it.
+        ConfigurationError: a directory is another user's, or open to others.
     """
-    process = current()
+    process = _process()
     held = []
     chosen = _chosen(process, run, of_others=offline)
     if recreate:
@@ -135,7 +158,7 @@ def sync(
             held.append(paths)
         else:
             described = _described(paths)
-            yield Synced(described.id, described.name, 0, described.pending, found.why)
+            yield _left(described, 0, described.pending, found.why)
     for paths in held:
         yield _wait_for(process, paths, offline, follow, progress)
 
@@ -144,10 +167,10 @@ def clean(run: str | None = None) -> list[str]:
     """Remove delivered runs from this host; or one run, by id, uuid or name, delivered or not. Returns their ids.
 
     Records that were set aside go only with a run that is named. A run that a process delivers stays.
-    Raises ValueError if there is no such run.
+    Raises ValueError if there is no such run, ConfigurationError as ``journals`` does.
     """
     removed = []
-    for paths in _chosen(current(), run):
+    for paths in _chosen(_process(), run):
         if run is None and (_described(paths).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
         lock = FileLock.take(paths.lock)
@@ -157,6 +180,19 @@ def clean(run: str | None = None) -> list[str]:
             lock.release()
             removed.append(paths.local_id)
     return removed
+
+
+def _process() -> Process:
+    """This process, with the directories as they are now. Raises ConfigurationError where they are not ours."""
+    process = current()
+    check_directories(process.settings)
+    process.find_memory()
+    return process
+
+
+def _left(run: WaitingRun, delivered: int, pending: int, why: str) -> Synced:
+    """What became of a run that is delivered elsewhere, or not at all."""
+    return Synced(run.id, run.name, delivered, pending, why, run.logged, run.dropped, run.abandoned, run.lost)
 
 
 def _recreate(process: Process, run: str | None, chosen: list[RunPaths], follow: bool, progress: _Progress) -> Synced:
@@ -177,7 +213,7 @@ def _recreate(process: Process, run: str | None, chosen: list[RunPaths], follow:
     if isinstance(taken, Lease):
         return replace(_deliver(process, taken, follow, progress), gone=gone)
     described = _described(paths)
-    return Synced(described.id, described.name, 0, described.pending, taken.why, gone)
+    return replace(_left(described, 0, described.pending, taken.why), gone=gone)
 
 
 def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, progress: _Progress) -> Synced:
@@ -189,7 +225,7 @@ def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, pr
     while True:
         now_left = other.left()
         if not (now_left or other.owes_status()):
-            return Synced(described.id, described.name, before, 0, "")
+            return _left(described, before, 0, "")
         found = _take(process, paths, by_hand)
         if isinstance(found, Lease):
             synced = _deliver(process, found, follow, progress)
@@ -198,7 +234,7 @@ def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, pr
             left, stalled_at = now_left, time.monotonic() + most_s
         stalled = time.monotonic() >= stalled_at
         why = f"another process delivers it; nothing of it has arrived for {most_s:g} s" if stalled else _HELD
-        so_far = Synced(described.id, described.name, max(0, before - left), left, why if found.held else found.why)
+        so_far = _left(described, max(0, before - left), left, why if found.held else found.why)
         if stalled or not found.held:
             return so_far
         if progress is not None:
@@ -237,10 +273,12 @@ def _deliver(process: Process, lease: Lease, follow: bool, progress: _Progress) 
 
 def _synced(process: Process, lease: Lease, before: int) -> Synced:
     with process.agent.lock:
-        pending = lease.outbox.pending()
+        pending, losses = lease.outbox.pending(), lease.outbox.losses()
+        records = sum(journal.cursor.records for journal in lease.outbox.journals.values())
     gone = "the run is not on the server any more" if lease.outbox.gone else ""
     why = process.agent.progress(lease).trouble or gone
-    return Synced(lease.paths.local_id, lease.manifest.name, max(0, before - pending), pending, why)
+    counts = losses.logged(records, pending), losses.dropped, losses.abandoned, losses.lost
+    return Synced(lease.paths.local_id, lease.manifest.name, max(0, before - pending), pending, why, *counts)
 
 
 def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[RunPaths]:
@@ -290,7 +328,9 @@ def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
 
 
 def _described(paths: RunPaths) -> WaitingRun:
-    pending = sum(_pending(paths, writer) for writer in paths.writers())
+    journals = [_journal(paths, writer) for writer in paths.writers()]
+    pending = sum(_pending(journal) for journal in journals)
+    losses, at_risk = LossReport.of(journals), [_at_risk(journal) for journal in journals]
     try:
         manifest = _known(paths)
         why = _why(paths, manifest, pending)
@@ -313,20 +353,57 @@ def _described(paths: RunPaths) -> WaitingRun:
         why=why,
         path=paths.spool,
         other_host=paths.other_host,
+        logged=losses.logged(sum(journal.cursor.records for journal in journals), pending),
+        dropped=losses.dropped,
+        abandoned=losses.abandoned,
+        lost=losses.lost,
+        at_risk=None if None in at_risk else sum(filter(None, at_risk)),
     )
 
 
-def _pending(paths: RunPaths, writer: str) -> int:
-    """Undelivered records of a journal, which is not changed."""
+def _journal(paths: RunPaths, writer: str) -> Journal:
+    """A journal as it is, which is not changed; with what its writer lost, if that is dead."""
     directory = None if paths.memory is None else paths.memory / writer
-    stored = bytearray(CURSOR_BYTES)
+    spool = Spool(paths.spool / writer, writer)
+    stored, losses = bytearray(CURSOR_BYTES), bytearray(LOSSES_BYTES)
     if directory is not None:
         with contextlib.suppress(OSError):
-            stored[:] = (directory / "marks").read_bytes().ljust(CURSOR_BYTES, b"\0")[:CURSOR_BYTES]
-    spool = Spool(paths.spool / writer, writer)
-    journal = Journal(writer, DirectorySource(directory), stored, lambda: True, spool)
-    delivered = max(journal.cursor.delivered, (spool.load_cursor() or journal.cursor).delivered)
+            _fill(stored, read_private(directory / "marks", 0, CURSOR_BYTES))
+            _fill(losses, read_private(directory / LOSSES_NAME, 0, LOSSES_BYTES))
+    ledger = LossLedger(losses)
+    if ledger.is_new:
+        begin_ledger(ledger, spool, stored, in_memory=directory is not None and directory.is_dir())
+    journal = Journal(writer, DirectorySource(directory), stored, lambda: True, spool, ledger)
+    on_disk = spool.load_cursor()
+    if on_disk is not None and on_disk.delivered > journal.cursor.delivered:
+        journal.set_cursor(on_disk)
+    if _is_dead(paths, writer):
+        journal.count_lost()
+    return journal
+
+
+def _fill(memory: bytearray, data: bytes) -> None:
+    memory[:] = data.ljust(len(memory), b"\0")[: len(memory)]
+
+
+def _is_dead(paths: RunPaths, writer: str) -> bool:
+    for directory in paths.directories():
+        if (directory / writer / "alive").exists():
+            with contextlib.suppress(OSError):
+                return FileLock.is_free(directory / writer / "alive")
+            return False
+    return True
+
+
+def _pending(journal: Journal) -> int:
+    delivered = journal.cursor.delivered
     return journal.census(delivered, max(delivered, journal.written()))
+
+
+def _at_risk(journal: Journal) -> int | None:
+    """What a kill of a living writer would lose, at most."""
+    losses = journal.ledger.losses
+    return 0 if losses.settled or losses.lost is None else journal.lost(losses)
 
 
 def _began(paths: RunPaths) -> float:
