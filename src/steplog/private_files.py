@@ -4,7 +4,7 @@
 
     <root>/                      shared memory, spool, or the directory of a key or a database
     <root>/<run>/                <32 hexadecimal digits>.<16 of them>, and perhaps a suffix
-    <root>/<run>/<writer>/       any name
+    <root>/<run>/<writer>/       any name, and so on
 
 1. Each call opens the directories from the root down, through no link, and the file from there. No directory stays
    open: a daemonizing program closes descriptors, and uses their numbers for something else.
@@ -46,7 +46,7 @@ _StrPath = str | os.PathLike[str]
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | _NO_LINK
 _FILE = os.O_NONBLOCK | _NO_LINK
-_BELOW_ROOT = re.compile(r"(.*)/([0-9a-f]{32}\.[0-9a-f]{16}(?:\.[^/]*)?(?:/[^/]+)?)")
+_BELOW_ROOT = re.compile(r"(.*)/([0-9a-f]{32}\.[0-9a-f]{16}(?:\.[^/]*)?(?:/[^/]+)*)")
 _NOT_A_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
 _ours: set[int] = set()
 
@@ -59,21 +59,21 @@ def _is_ours(uid: int) -> bool:
 
 def open_directory(path: _StrPath) -> int:
     """The descriptor of a directory of ours, to be closed at once. Raises OSError, NotPrivateError."""
-    path = os.fspath(path)
-    root, names = _split(path)
+    place, names = _split(os.fspath(path))
     descriptor = -1
     try:
-        descriptor = os.open(root, _DIRECTORY)
-        _check_directory(descriptor, path)
+        descriptor = os.open(place, _DIRECTORY)
+        _check_directory(descriptor, place)
         for name in names:
+            place = f"{place}/{name}"
             above, descriptor = descriptor, os.open(name, _DIRECTORY, dir_fd=descriptor)
             os.close(above)
-            _check_directory(descriptor, path)
+            _check_directory(descriptor, place)
     except BaseException as error:
         if descriptor >= 0:
             os.close(descriptor)
         if isinstance(error, OSError) and not isinstance(error, NotPrivateError):
-            error.filename = path
+            error.filename = place
         raise
     return descriptor
 
@@ -101,14 +101,13 @@ def is_private(path: _StrPath) -> bool:
         return False
     except OSError as error:
         if error.errno in _NOT_A_DIRECTORY:
-            raise _no_directory(path) from None
+            raise _no_directory(error.filename) from None
         raise
     return True
 
 
-def _no_directory(path: _StrPath) -> NotPrivateError:
-    words = "is not a directory of its own (a link, a file?); steplog writes nothing there"
-    return NotPrivateError(f"{os.fspath(path)} {words}")
+def _no_directory(path: str) -> NotPrivateError:
+    return NotPrivateError(f"{path} is not a directory of its own (a link, a file?); steplog writes nothing there")
 
 
 def open_private(path: _StrPath, flags: int, mode: int = 0o600) -> int:

@@ -75,7 +75,6 @@ class SharedFile:
         self._copy = bytearray(size)
         descriptor = self._open(os.O_CREAT)
         try:
-            os.posix_fallocate(descriptor, 0, size)
             self._inode = os.fstat(descriptor).st_ino
             self._read(descriptor)
         finally:

@@ -48,6 +48,8 @@ class OwnSource:
             self._next = successor
         return _extents([view for _, view in self._views], [])
 
+    known = extents
+
     def end_at(self, bases: list[int]) -> None:
         """Nothing: this process knows where its segments end."""
 
@@ -213,6 +215,10 @@ class DirectorySource:
         for path in paths:
             if path not in self._views and path not in self._damaged:
                 self._add(path)
+        return self.known()
+
+    def known(self) -> Sequence[SegmentExtent]:
+        """Those of the last look."""
         return _extents(sorted(self._views.values(), key=lambda view: view.header.base), self._bases)
 
     def end_at(self, bases: list[int]) -> None:
@@ -221,7 +227,7 @@ class DirectorySource:
 
     def evict(self, below: int) -> None:
         """See OwnSource."""
-        done = {extent.view for extent in self.extents() if not extent.is_open and extent.limit <= below}
+        done = {extent.view for extent in self.known() if not extent.is_open and extent.limit <= below}
         for path in [path for path, view in self._views.items() if view in done]:
             unlink_private(path)
             del self._views[path]

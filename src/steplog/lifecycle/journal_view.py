@@ -38,6 +38,9 @@ class _Listed(DirectorySource):
             self._found = super().extents()
         return self._found
 
+    def known(self) -> Sequence[SegmentExtent]:
+        return super().known() if self._found is None else self._found
+
 
 def journal_of(paths: RunPaths, writer: str, alive: Callable[[], bool] = lambda: True) -> Journal:
     """A writer's journal; its cursor is the one of the last look."""
@@ -86,6 +89,9 @@ class OtherDelivery:
         self._began_ns = time.time_ns()
         journals = [journal_of(paths, writer) for writer in paths.writers()]
         self._journals = [(journal, journal.written()) for journal in journals]
+        for journal in journals:
+            for extent in journal.memory.extents():  # what is there is known then, also when the segment has gone
+                extent.view.readable(0, extent.limit - extent.base)
 
     def ask(self) -> None:
         """Have the process go on with this run now, with one attempt whatever the server has said before."""

@@ -6,7 +6,7 @@ What another process writes meanwhile may be in it or not. What it delivers mean
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -88,9 +88,10 @@ def _of_run(paths: RunPaths, run: str) -> Iterator[JournalRecord]:
         what = line.name, line.step, _special(line.value), line.time_ns
         yield JournalRecord(paths.local_id, run, line.writer, line.position, *what, "quarantined", line.server)
     for writer in paths.writers():
-        journal = journal_of(paths, writer, partial(is_living, paths, writer))
+        view = partial(journal_of, paths, writer, partial(is_living, paths, writer))
+        journal = view()
         delivered, done = journal.cursor.delivered, journal.cursor.done
-        for record in _records(journal):
+        for record in _records(journal, view):
             if record.position in refused.get(writer, ()):
                 continue
             beyond = record.position - delivered
@@ -100,19 +101,21 @@ def _of_run(paths: RunPaths, run: str) -> Iterator[JournalRecord]:
             yield JournalRecord(paths.local_id, run, writer, record.position, *what, state)
 
 
-def _records(journal: Journal) -> Iterator[wire.Record]:
-    position, end = journal.cursor.begin, journal.written()
+def _records(journal: Journal, reopen: Callable[[], Journal]) -> Iterator[wire.Record]:
+    position, end, reopened_at = journal.cursor.begin, journal.written(), -1
     while position < end:
-        try:
-            readable = min(end, journal.readable(position, _POSITIONS))
-            if readable > position:
-                batch = journal.read(position, readable)
-                yield from wire.records(batch)
-                position = batch.end
-                continue
-        except OSError:  # the frame was delivered, and removed
-            pass
-        position = _next_begin(journal, position, end)
+        readable = position
+        with contextlib.suppress(OSError):
+            seen = min(end, journal.readable(position, _POSITIONS))
+            batch = journal.read(position, seen)
+            readable = batch.end
+        if readable > position:
+            yield from wire.records(batch)
+            position = batch.end
+        elif reopened_at < position:  # its segment has moved to the disk, or was delivered
+            journal, reopened_at = reopen(), position
+        else:
+            position = _next_begin(journal, position, end)
 
 
 def _next_begin(journal: Journal, position: int, end: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steplog.delivery.lease import Lease
 from steplog.delivery.loss_report import LossReport
@@ -29,6 +30,9 @@ from steplog.lifecycle.journal_view import OtherDelivery
 from steplog.lifecycle.process import Process, current
 from steplog.private_files import read_private, remove_tree
 from steplog.settings import check_directories
+
+if TYPE_CHECKING:
+    from steplog.client import LocalServers
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -107,9 +111,10 @@ def journals() -> list[WaitingRun]:
 
     Raises ConfigurationError where a directory of theirs is another user's, or open to others.
     """
-    roots = _process().roots
+    process = _process()
+    roots, local = process.roots, process.adopter.local_servers()
     found = [*roots.runs(), *roots.of_other_hosts()]
-    described = [_described(paths) for paths in found]
+    described = [_described(paths, local) for paths in found]
     # One that another process has delivered meanwhile is not here any more.
     return sorted((run for run in described if run.path.exists() or run.size_bytes), key=lambda run: run.since)
 
@@ -131,8 +136,8 @@ def sync(
 
     Args:
         run: None: all runs of this host.
-        follow: wait for a server that is away, instead of giving the run up; and for a run that another process
-            delivers, also when nothing of it has arrived for ``exchange_timeout_s``.
+        follow: wait for a server that is away, also for one of this machine, instead of giving the run up; and for a
+            run that another process delivers, also when nothing of it has arrived for ``exchange_timeout_s``.
         offline: include runs with ``mode="offline"``, and other hosts'.
         wait: for what another process delivers; False: skip that.
         recreate: make the run on the server anew, which has lost it, from what is still here; of ``run`` alone.
@@ -148,8 +153,15 @@ def sync(
     if recreate:
         yield _recreate(process, run, chosen, follow, progress)
         return
+    local = process.adopter.local_servers()
     for paths in chosen:
-        found = _take(process, paths, by_hand=offline)
+        found = _take(process, paths, offline, local)
+        while isinstance(found, NotAdopted) and found.server_away and follow and not found.held:
+            if progress is not None:
+                progress(_not_adopted(paths, found, local))
+            time.sleep(_WAIT_S)
+            local = process.adopter.local_servers()
+            found = _take(process, paths, offline, local)
         if isinstance(found, Lease):
             yield _deliver(process, found, follow, progress)
         elif not any(directory.exists() for directory in paths.directories()):
@@ -157,8 +169,7 @@ def sync(
         elif found.held and wait and paths.other_host is None:  # what is in another host's memory is not seen here
             held.append(paths)
         else:
-            described = _described(paths)
-            yield _left(described, 0, described.pending, found.why)
+            yield _not_adopted(paths, found, local)
     for paths in held:
         yield _wait_for(process, paths, offline, follow, progress)
 
@@ -169,9 +180,10 @@ def clean(run: str | None = None) -> list[str]:
     Records that were set aside go only with a run that is named. A run that a process delivers stays.
     Raises ValueError if there is no such run, ConfigurationError as ``journals`` does.
     """
-    removed = []
-    for paths in _chosen(_process(), run):
-        if run is None and (_described(paths).pending or _open_end(paths) or kept_aside(paths.spool)):
+    process = _process()
+    removed, local = [], process.adopter.local_servers()
+    for paths in _chosen(process, run):
+        if run is None and (_described(paths, local).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
         lock = FileLock.take(paths.lock)
         if lock is not None:
@@ -198,8 +210,8 @@ def _left(run: WaitingRun, delivered: int, pending: int, why: str) -> Synced:
 def _recreate(process: Process, run: str | None, chosen: list[RunPaths], follow: bool, progress: _Progress) -> Synced:
     if run is None or len(chosen) > 1:
         raise ValueError("name the one run that is to be made anew, by its id")
-    (paths,) = chosen
-    found = process.adopter.adopt(paths, by_hand=True)
+    (paths,), local = chosen, process.adopter.local_servers()
+    found = process.adopter.adopt(paths, by_hand=True, local=local)
     if isinstance(found, NotAdopted):
         raise ValueError(f"the run is not made anew: {found.why}")
     lease, _ = found
@@ -209,16 +221,16 @@ def _recreate(process: Process, run: str | None, chosen: list[RunPaths], follow:
         gone = lease.recreate(new_id())
     finally:
         lease.release()
-    taken = _take(process, paths, by_hand=True)
+    taken = _take(process, paths, True, local)
     if isinstance(taken, Lease):
         return replace(_deliver(process, taken, follow, progress), gone=gone)
-    described = _described(paths)
-    return replace(_left(described, 0, described.pending, taken.why), gone=gone)
+    return replace(_not_adopted(paths, taken, local), gone=gone)
 
 
 def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, progress: _Progress) -> Synced:
     """Wait until another process has delivered a run; deliver it here if that process dies."""
-    described, other = _described(paths), OtherDelivery(paths)
+    local, other = process.adopter.local_servers(), OtherDelivery(paths)
+    described = _described(paths, local)
     before = left = other.left()
     most_s = process.settings.exchange_timeout_s
     stalled_at = time.monotonic() + most_s
@@ -226,7 +238,7 @@ def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, pr
         now_left = other.left()
         if not (now_left or other.owes_status()):
             return _left(described, before, 0, "")
-        found = _take(process, paths, by_hand)
+        found = _take(process, paths, by_hand, local)
         if isinstance(found, Lease):
             synced = _deliver(process, found, follow, progress)
             return replace(synced, delivered=max(0, before - now_left) + synced.delivered)
@@ -243,14 +255,14 @@ def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, pr
         time.sleep(_WAIT_S)
 
 
-def _take(process: Process, paths: RunPaths, by_hand: bool) -> Lease | NotAdopted:
+def _take(process: Process, paths: RunPaths, by_hand: bool, local: LocalServers) -> Lease | NotAdopted:
     """Take over a run, unless this process's agent has done so already."""
     with process.agent.lock:
         adopted = [lease for lease in process.agent.leases.values() if lease.own is None]
     for lease in adopted:
         if lease.paths.local_id == paths.local_id:
             return lease
-    found = process.adopter.adopt(paths, by_hand=by_hand)
+    found = process.adopter.adopt(paths, by_hand=by_hand, local=local)
     if isinstance(found, NotAdopted):
         return found
     process.agent.deliver(*found, adopted=True)
@@ -269,6 +281,11 @@ def _deliver(process: Process, lease: Lease, follow: bool, progress: _Progress) 
     if not process.agent.dismiss(lease, _REMOVE_S):
         process.agent.release(lease)
     return synced
+
+
+def _not_adopted(paths: RunPaths, found: NotAdopted, local: LocalServers) -> Synced:
+    left = _described(paths, local)
+    return _left(left, 0, left.pending, found.why)
 
 
 def _synced(process: Process, lease: Lease, before: int) -> Synced:
@@ -310,7 +327,7 @@ def _known(paths: RunPaths) -> Manifest | None:
     return manifests.load(paths.manifest()) or manifests.load(paths.spool, manifests.DELIVERED_NAME)
 
 
-def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
+def _why(paths: RunPaths, manifest: Manifest | None, pending: int, local: LocalServers) -> str:
     aside = kept_aside(paths.spool)
     if aside and not pending and (manifest is None or manifest.status_sent):
         return f"delivered, but for what was set aside in {aside[0]}"
@@ -322,18 +339,17 @@ def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
         return f"other host {paths.other_host[:8]}…: that one delivers it, or steplog sync RUN if it is gone for good"
     if manifest.mode == "offline":
         return "it was started offline: steplog sync"
-    if manifest.mode == "unconfigured":
-        return "no server was configured: steplog serve; or steplog login, and then steplog sync"
-    return "the next init() or steplog sync"
+    way = current().adopter.transport_for(manifest, local)
+    return way.why if isinstance(way, NotAdopted) else "the next init() or steplog sync"
 
 
-def _described(paths: RunPaths) -> WaitingRun:
+def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
     journals = [_journal(paths, writer) for writer in paths.writers()]
     pending = sum(_pending(journal) for journal in journals)
     losses, at_risk = LossReport.of(journals), [_at_risk(journal) for journal in journals]
     try:
         manifest = _known(paths)
-        why = _why(paths, manifest, pending)
+        why = _why(paths, manifest, pending, local)
     except FormatError as error:
         manifest, why = None, str(error)
     with contextlib.suppress(OSError):  # its directories are gone: another process has delivered it meanwhile
