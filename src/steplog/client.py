@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from steplog.address import canonical_url, local_instance, local_url, with_port
-from steplog.delivery.exchange import Request, Transport
+from steplog.delivery.exchange import ANSWER_BYTES_MAX, Request, Transport
 from steplog.delivery.wire import API
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.network import keys
@@ -48,7 +48,7 @@ _Headers = Mapping[str, str] | None
 _log = logging.getLogger("steplog")
 _VERIFY_PATH = f"{API}/verify-api-key/"
 _ASK_TIMEOUT_S = 2.0
-_DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # a list of metrics is long
+_DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # of an answer to ``get`` and ``post``: a list of metrics is long
 _NO_KEY = "no API key: set STEPLOG_API_KEY, or type: steplog login"
 _NO_SERVER = "no server is configured, and none runs on this machine; type: steplog serve, or: steplog login"
 
@@ -159,10 +159,10 @@ class TellurioClient:
     def get(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
         """GET ``endpoint``, a path such as ``/api/v0/…``. ``timeout_s`` bounds the whole exchange (default 30 s).
 
-        Raises ServerUnavailableError without a whole answer, ConfigurationError without a key, ValueError for a path
-        that does not begin with "/".
+        Raises ServerUnavailableError without a whole answer, or for one of more than 256 MiB, ConfigurationError
+        without a key, ValueError for a path that does not begin with "/".
         """
-        return self.send("GET", endpoint, timeout_s=timeout_s).to_requests()
+        return self._download("GET", endpoint, timeout_s=timeout_s)
 
     def post(
         self,
@@ -173,7 +173,7 @@ class TellurioClient:
         timeout_s: float | None = None,
     ) -> requests.Response:
         """POST ``json`` to ``endpoint``. Raises as ``get`` does, and ValueError for what is not JSON."""
-        return self.send("POST", endpoint, json, headers=headers, timeout_s=timeout_s).to_requests()
+        return self._download("POST", endpoint, json, headers=headers, timeout_s=timeout_s)
 
     def patch(self, endpoint: str, json: Any = None, *, timeout_s: float | None = None) -> requests.Response:
         """PATCH ``endpoint`` with ``json``. Raises as ``post`` does."""
@@ -183,12 +183,26 @@ class TellurioClient:
         """DELETE ``endpoint``. Raises as ``get`` does."""
         return self.send("DELETE", endpoint, timeout_s=timeout_s).to_requests()
 
+    def _download(self, method: str, endpoint: str, json: Any = None, **how: Any) -> requests.Response:
+        response = self.send(method, endpoint, json, answer_bytes_max=_DOWNLOAD_BYTES_MAX, **how)
+        if not response.whole:
+            most = f"{_DOWNLOAD_BYTES_MAX // 1024**2} MiB"
+            raise ServerUnavailableError(f"{self.base_url}: the answer is longer than {most}; ask for a part of it")
+        return response.to_requests()
+
     def send(
-        self, method: str, endpoint: str, json: Any = None, *, headers: _Headers = None, timeout_s: float | None = None
+        self,
+        method: str,
+        endpoint: str,
+        json: Any = None,
+        *,
+        headers: _Headers = None,
+        timeout_s: float | None = None,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Response:
-        """Internal: the same without ``requests``."""
+        """Internal: the same without ``requests``; of an answer at most ``answer_bytes_max`` are read."""
         kind, body = ({}, b"") if json is None else ({"Content-Type": "application/json"}, _encoded(json))
-        request = Request(method, endpoint, body, {**(headers or {}), **kind}, _DOWNLOAD_BYTES_MAX)
+        request = Request(method, endpoint, body, {**(headers or {}), **kind}, answer_bytes_max)
         return self._http.send(request, self.settings.exchange_timeout_s if timeout_s is None else timeout_s)
 
     def close(self) -> None:

@@ -67,7 +67,8 @@ class Run:
 
     def __repr__(self) -> str:
         project = self.project.display_name if self.project is not None else None
-        return f"<Run uuid={self.uuid} name={self.name!r} status={self.status.value} project={project!r}>"
+        uuid = self.uuid if self.uuid is None or self.uuid.isprintable() else repr(self.uuid)
+        return f"<Run uuid={uuid} name={self.name!r} status={self.status.value} project={project!r}>"
 
     def _repr_html_(self) -> str:
         name, status = html.escape(str(self.name or self.uuid)), html.escape(self.status.value)

@@ -24,6 +24,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "clean": "Remove delivered runs from this machine.",
     "demo": "Kill a server and a training process, and count what is lost.",
     "doctor": "Check the settings, this machine, the server and the key.",
+    "export": "Write the records that are on this machine to a file.",
     "key": "Issue, list, revoke and rotate the keys of a server of this machine.",
     "login": "Store an API key.",
     "ls": "List the runs on the server and those that wait on this machine.",
@@ -68,7 +69,7 @@ class _Commands(click.Group):
             raise  # click ends quietly: nobody reads any more
         except (SteplogError, OSError) as error:
             if ctx.params["debug"]:
-                traceback.print_exc()
+                _print_traceback()
             _print_error(_message(error))
             return ctx.exit(1)
 
@@ -86,6 +87,13 @@ def _print_error(message: str) -> None:
     from steplog.cli.printing import printable
 
     click.echo(f"steplog: {printable(' '.join(message.split()), 2000)}", err=True)
+
+
+def _print_traceback() -> None:
+    from steplog.cli.printing import printable
+
+    for line in traceback.format_exc().split("\n"):
+        click.echo(printable(line, 2000), err=True)
 
 
 def _message(error: Exception) -> str:

@@ -101,12 +101,14 @@ class Agent:
         status: str | None = None,
         *,
         whole: bool = False,
+        afresh: bool = False,
         goes_on: Callable[[], bool] = lambda: True,
     ) -> bool:
         """Wait until what is written by now is delivered, and with ``status`` until that is set; whether it is.
 
-        ``whole``: also until a status that was decided before is set. Ends after ``timeout_s``, or when ``goes_on``,
-        asked a few times a second, says no. Lets KeyboardInterrupt through.
+        ``whole``: also until a status that was decided before is set. ``afresh``: one attempt is made at once, whatever
+        was decided before (back-off, ``Retry-After``, that the run is gone). Ends after ``timeout_s``, or when
+        ``goes_on``, asked a few times a second, says no. Lets KeyboardInterrupt through.
         """
 
         def waits() -> bool:
@@ -122,6 +124,7 @@ class Agent:
                 if status is not None:
                     lease.decide(status)
                 waiter.status = status is not None or (whole and lease.outbox.status is not None)
+                waiter.afresh = afresh
                 lease.outbox.wait(waiter)
                 lease.outbox.release_waiters()
             self.wake()

@@ -28,7 +28,7 @@ from steplog.delivery.tickets import Action, RunAddress, Store
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, Unchanged
-from steplog.journal.manifest import Manifest
+from steplog.journal.manifest import Manifest, Plan
 from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.open_writer import OpenWriter
 from steplog.journal.spooling import Disk
@@ -103,7 +103,7 @@ class Lease:
                 self._add(opened)
             self.shared = any(opened.alive_elsewhere for opened in self._journals.values())
             manifest = self.manifest_store.manifest
-            if manifest.owner and manifest.status is None and not self._living():
+            if manifest.owner and manifest.status is None and not self.has_living_writer():
                 self.decide("CRASHED")
         return bool(found) or any(followed)
 
@@ -123,6 +123,7 @@ class Lease:
 
     def ring_answered(self) -> None:
         """Another process waits for what is written by now."""
+        self._remote_waiter.afresh = self.doorbell.ends
         self.outbox.wait(self._remote_waiter)
         self.outbox.release_waiters()
 
@@ -148,11 +149,39 @@ class Lease:
             self.store(self.manifest.but(status_sent=True))
             self._tell_losses()
 
+    def recreate(self, local_id: str) -> int:
+        """Have the next lease make the run on the server anew, from what is here, as ``local_id``. Raises OSError.
+
+        How many records that the server had confirmed are not here any more.
+        """
+        gone = sum(it.restart(self._quarantine.positions(writer)) for writer, it in self._journals.items())
+        manifest = self.manifest
+        plan = manifest.plan or Plan(
+            local_id=local_id, namespace="", project=manifest.project, project_name=manifest.project, name=None
+        )
+        # Nobody on this host ends a run that was joined: what is here of it has no end that is known.
+        status = plan.status if manifest.owner else manifest.status or "CRASHED"
+        plan = structs.replace(
+            plan,
+            local_id=local_id,
+            namespace=manifest.namespace or plan.namespace,
+            name=manifest.name or plan.name,
+            status=status,
+            creating=False,
+        )
+        self.manifest_store.change(manifest.but(run="", plan=plan, status_sent=False))
+        self.manifest_store.write(nullcontext())
+        return gone
+
+    def has_living_writer(self) -> bool:
+        """Whether a process can still append."""
+        return any(opened.journal.alive for opened in self._journals.values())
+
     def done(self) -> bool:
         """Whether nothing is left and nobody can append."""
         manifest = self.manifest_store.manifest
         open_end = manifest.owner and not manifest.status_sent
-        return not open_end and not self._living() and self.outbox.idle()
+        return not open_end and not self.has_living_writer() and self.outbox.idle()
 
     def remove(self) -> None:
         """Remove the run from this host; all of it is on the server."""
@@ -229,9 +258,6 @@ class Lease:
         with lock:
             held_back, self.outbox.held_back = self.outbox.held_back, not self.manifest_store.safe
         return held_back
-
-    def _living(self) -> bool:
-        return any(opened.journal.alive for opened in self._journals.values())
 
     def _add(self, opened: OpenJournal) -> None:
         self._journals[opened.journal.writer] = opened

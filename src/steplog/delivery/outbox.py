@@ -46,10 +46,14 @@ class DeliveryOptions:
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """Waits until what was written by now is delivered, and with ``status`` until that is set."""
+    """Waits until what was written by now is delivered, and with ``status`` until that is set.
+
+    ``afresh``: one attempt is made for it at once, whatever was decided before.
+    """
 
     done: Callable[[], None]
     status: bool = False
+    afresh: bool = False
     ends: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -79,6 +83,7 @@ class Outbox:
         self.status_sent = False
         self.refused: Judgement | None = None  # of the status, for those who wait for it
         self.waiters: list[Waiter] = []
+        self.afresh = False  # an attempt is due whatever was decided: back-off, Retry-After, that the run is gone
         self.journals: dict[str, Journal] = {}
         self._ends: Mapping[str, int] = {}
         self._status_at = 0.0
@@ -129,6 +134,7 @@ class Outbox:
     def wait(self, waiter: Waiter) -> None:
         """Call ``waiter.done`` once everything that is written by now is delivered."""
         waiter.ends = self._written()
+        self.afresh = self.afresh or waiter.afresh
         if waiter not in self.waiters:
             self.waiters.append(waiter)
 
@@ -155,7 +161,8 @@ class Outbox:
     def release_waiters(self) -> None:
         """Release those who waited for what is done, or cannot be done."""
         for waiter in list(self.waiters):
-            if self.settled(waiter) or self.gone or (waiter.status and self.refused is not None):
+            hopeless = (self.gone and not self.afresh) or (waiter.status and self.refused is not None)
+            if self.settled(waiter) or hopeless:
                 self.waiters.remove(waiter)
                 waiter.done()
 
@@ -196,8 +203,25 @@ class Outbox:
     def next(self, now: float, lane: int) -> Send | Store | float | None:
         """What to do on this lane, or when something is due; None: nothing is left for now.
 
-        Not to be called before ``backoff`` is over. Lane 0 does everything; the others send single metrics.
+        Not to be called before ``backoff`` is over, unless ``afresh``. Lane 0 does everything; the others send single
+        metrics.
         """
+        if self.afresh:
+            self._try_again()
+        found = self._next(now, lane)
+        if isinstance(found, Send):
+            self.afresh = False
+        return found
+
+    def _try_again(self) -> None:
+        """Take back what was decided on when to try again."""
+        self.backoff.try_again()
+        self.probe.reopen()
+        self._status_at = 0.0
+        for stream in (*self._ranges.values(), *self._metrics.values()):
+            stream.try_again()
+
+    def _next(self, now: float, lane: int) -> Send | Store | float | None:
         if self.creation is not None or self.probe.question is not None:
             rests = self.creation is None and not self.waiters and self.idle()
             return None if lane or rests else self._ask()
@@ -316,6 +340,7 @@ class Outbox:
         creation, actions = self.creation, list[Action]()
         if creation is None:
             return actions
+        step = creation.step
         creation.answered(ticket, judgement, body)
         if creation.made is not None:
             self.made(creation.made, creation.namespace, True if creation.made.batch else None)
@@ -324,9 +349,12 @@ class Outbox:
             if self._trouble is None:
                 deferred_log.warning("steplog: the run %s cannot be made: %s", creation.name, creation.refused.words)
             self._trouble = creation.refused.words
-        if judgement.verdict is Verdict.ACCEPTED:
+        went_on = creation.made is not None or creation.step is not step
+        if judgement.verdict is Verdict.ACCEPTED and went_on:
             self.backoff.passed()
-        elif judgement.verdict is Verdict.MISSING or judgement.verdict in REFUSALS:
+        elif judgement.verdict is Verdict.MISSING and went_on:
+            pass  # the project is to be made: nothing has failed
+        elif judgement.verdict in REFUSALS or judgement.verdict in (Verdict.ACCEPTED, Verdict.MISSING):
             self.backoff.failed(now, judgement.retry_after_s)
         return actions
 

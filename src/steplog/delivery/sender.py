@@ -158,7 +158,7 @@ class Sender:
             found: Send | Store | float | None
             if server.trial is not None:
                 found = None
-            elif (due := max(server.backoff.due, outbox.backoff.due)) > now:
+            elif not outbox.afresh and (due := max(server.backoff.due, outbox.backoff.due)) > now:
                 found = due
             elif not outbox.waiters and lane in entry.quiet and entry.quiet[lane][0] > now:
                 found = entry.quiet[lane][0]

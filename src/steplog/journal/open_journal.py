@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,6 +114,13 @@ class OpenJournal:
         remove_tree(self.directory)
         self.release()
         return not self.spooling.spool.has_quarantined()
+
+    def restart(self, aside: Collection[int]) -> int:
+        """See ``Journal.restart``; on disk as well. Raises OSError."""
+        gone = self.journal.restart(aside)
+        if self.spooling.spool.size_bytes():
+            self.spooling.spool.store_cursor(self.journal.cursor, sync=True)
+        return gone
 
     def release(self) -> None:
         """Leave the journal; its writer will not append again."""

@@ -25,7 +25,7 @@ import msgspec
 from steplog import safeguard
 from steplog.config import as_config
 from steplog.delivery.creation import Made
-from steplog.delivery.verdicts import may_pass
+from steplog.delivery.verdicts import is_proxys_404, may_pass
 from steplog.delivery.wire import api_path
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
@@ -219,13 +219,14 @@ def _make_project(plan: Plan, client: TellurioClient) -> None:
 
 @contextmanager
 def _asking(client: TellurioClient) -> Iterator[None]:
-    """Raise ServerUnavailableError for a 408, 425, 429 or 5xx, which refuses nothing."""
+    """Raise ServerUnavailableError for what refuses nothing: a 408, 425, 429, 5xx, and a 404 of a proxy's."""
     from steplog.network.response import http_error_types
 
     try:
         yield
     except http_error_types() as error:
-        if error.response is None or not may_pass(error.response.status_code):
+        answer = error.response
+        if answer is None or not (may_pass(answer.status_code) or is_proxys_404(answer.status_code, answer.content)):
             raise
         raise ServerUnavailableError(f"{client.base_url}: {error}") from None
 

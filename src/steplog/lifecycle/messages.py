@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from steplog.printable import printable
 from steplog.report import Report, Stats, losses_in_words
 
 __all__ = ["Left", "ended", "say"]
@@ -45,6 +46,7 @@ def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
     """Print a line; on a terminal ``shown``, if given. Never raises."""
     if quiet:
         return
+    text, shown = printable(text), printable(shown)
     if _log.hasHandlers():
         _log.log(level, "steplog: %s", text)
         return

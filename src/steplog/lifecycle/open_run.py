@@ -198,14 +198,14 @@ class OpenRun:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
         lease, process = self.lease, self.process
         if lease is None or process is None:
-            return self.process is None or _wait_for_cursor(self.opened, timeout_s)
+            return self.process is None or _wait_for_cursor(self.opened, timeout_s, self._ends())
         if self.transport is not None:
             if progress is None:
-                return process.agent.wait(lease, timeout_s, status)
+                return process.agent.wait(lease, timeout_s, status, afresh=self._ends())
             server, quiet = self.transport.base_url, self.settings.quiet
             goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
             try:
-                return process.agent.wait(lease, timeout_s, status, goes_on=goes_on)
+                return process.agent.wait(lease, timeout_s, status, afresh=self._ends(), goes_on=goes_on)
             except KeyboardInterrupt:
                 self.left = True
                 raise
@@ -245,6 +245,9 @@ class OpenRun:
                 self.say_ended()
         self._close()
         return None
+
+    def _ends(self) -> bool:
+        return self._finished is not None or self.opened.closed
 
     def _owns(self, lease: Lease, claim: bool = False) -> bool:
         """Whether this process decides the status; ``claim``: also for a dead owner."""
@@ -425,9 +428,10 @@ def _taken_back(lease: Lease) -> Judgement | None:
     return refused
 
 
-def _wait_for_cursor(own: OpenWriter, timeout_s: float) -> bool:
+def _wait_for_cursor(own: OpenWriter, timeout_s: float, ends: bool = False) -> bool:
     journal, doorbell = own.journal, Doorbell(None if own.directory is None else own.directory.parent)
     end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
+    ended_ns = time.time_ns() if ends else 0
     own.publish()
     while True:
         own.follow()
@@ -438,7 +442,7 @@ def _wait_for_cursor(own: OpenWriter, timeout_s: float) -> bool:
             return False
         if now >= ring_at:
             ring_at = now + RING_INTERVAL_S
-            doorbell.ring()
+            doorbell.ring(ended_ns)
         time.sleep(_CURSOR_INTERVAL_S)
 
 

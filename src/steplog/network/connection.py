@@ -124,7 +124,7 @@ class Connection:
         answer, headers = self._send(request.method, data, exchange)
         body, whole = _body(answer, exchange.body_bytes_max)
         self.reusable = whole and not answer.will_close
-        return Response(request, url, answer.status, answer.reason, headers, body)
+        return Response(request, url, answer.status, answer.reason, headers, body, whole)
 
     def _send(self, method: str, data: bytes, exchange: deadline.Exchange) -> tuple[HTTPResponse, dict[str, str]]:
         """Send ``data`` and read the head of the answer, past those of 1xx."""

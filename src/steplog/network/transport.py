@@ -172,9 +172,9 @@ def _without(key: Secret | None, response: Response) -> Response:
     def hidden(text: str) -> str:
         return key.hidden_in(text, _KEY_CHARACTERS_MIN)
 
-    body = response.body.decode("latin-1")
-    texts = "\n".join((response.reason, *response.headers.values(), body))
-    if hidden(texts) == texts:
+    body = response.body.decode("latin-1")  # not joined to the others: it may be large
+    texts = "\n".join((response.reason, *response.headers.values()))
+    if hidden(texts) == texts and hidden(body) == body:
         return response
     headers = {name: hidden(value) for name, value in response.headers.items()}
     return response._replace(reason=hidden(response.reason), headers=headers, body=hidden(body).encode("latin-1"))
