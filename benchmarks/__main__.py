@@ -24,9 +24,11 @@ from benchmarks.stage import Stage
 GROUPS = (
     "log_cost",
     "tails",
+    "busy_thread",
     "slices",
     "range_path",
     "loop_tax",
+    "exchange",
     "throughput",
     "stock",
     "size",

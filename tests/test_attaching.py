@@ -19,6 +19,13 @@ from end_to_end.oracle import Oracle
 from end_to_end.programs import Host
 from server.process import KEY, ServerProcess
 from steplog import Run, RunFinishedError, RunStatus
+from steplog.journal import manifest as manifests
+from steplog.journal.directories import new_id
+from steplog.journal.manifest import Manifest
+from steplog.lifecycle.process import current
+from steplog.network.keys import key_path, store_key
+from steplog.private_files import make_private
+from steplog.secret import Secret
 from steplog.testing.memory_server import Fault, MemoryServer
 
 
@@ -244,6 +251,28 @@ def test_attach_joins_a_run_of_elsewhere_and_only_an_owner_decides_its_status(
         run.log("loss", 0.25)
     (row,) = held.runs()
     assert (row.status, row.points) == ("FAILED" if owner else "RUNNING", 1)
+
+
+@apart
+def test_attach_delivers_a_run_of_this_machine_to_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It went to the default one, which does not have it."""
+    own, default = FakeServer(), FakeServer()
+    default.configure(monkeypatch)
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path / "state"))
+    make_private(tmp_path / "state")
+    store_key(key_path(tmp_path / "state"), own.url, Secret(own.memory.key))
+    client = steplog.TellurioClient(own.url)
+    client.post("/api/v0/me/projects/", {"display_name": "mnist", "visibility": "TEAM"})
+    uuid = client.post("/api/v0/me/projects/mnist/runs/", {"name": "run"}).json()["uuid"]
+    paths, lock = current().roots.claim(new_id())
+    assert lock is not None
+    found = Manifest(local_id=paths.local_id, base_url=own.url, account="", namespace="me", project="mnist", run=uuid)
+    manifests.store(paths.manifest(), found)
+    lock.release()
+    run = steplog.attach(uuid, owner=True)
+    run.log("loss", 0.5)
+    assert run.finish(timeout=20).delivered == 1
+    assert [row.status for row in own.memory.runs.values()] == ["COMPLETED"]
 
 
 @apart

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
+from steplog.host import host_id
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import JournalRoots, Unchanged, derived_local_id, host_id, new_id
+from steplog.journal.directories import JournalRoots, Unchanged, derived_local_id, new_id
 from steplog.journal.open_writer import open_writer
 from steplog.journal.spooling import Disk
 from steplog.private_files import make_private, remove_tree, write_private

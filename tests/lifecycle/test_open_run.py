@@ -21,6 +21,7 @@ class Worker:
     """A worker with three records, whose agent has marked so many more delivered at each look, and its holes."""
 
     directory = None
+    open_journal = SimpleNamespace(keeps_losses=lambda: True)
 
     def __init__(self, delivered_at_look: int, records: int = 3) -> None:
         self.journal = Book().write(records).journal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import resource
 import socket
 import threading
@@ -262,6 +263,21 @@ def test_an_answer_before_the_body_lingers_no_longer_than_its_limits():
         connection.sendall(head(port, "POST /", f"Content-Length: {100 * MIB}\r\n"))
         # 8 MiB are discarded, and the kernel holds some.
         assert 8 * MIB < sent_before_the_end(connection) < 24 * MIB
+
+
+def test_a_connection_that_is_reset_before_it_lingers_is_closed(monkeypatch, caplog):
+    """The end of writing used to raise, with a traceback in the log."""
+
+    def fail(_: Any) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr("asyncio.selector_events._SelectorSocketTransport.write_eof", fail)
+    places: Places[Any] = Places(9, 9)
+    with serving(Application(), places, linger_s=DEADLINE_S) as port, connected(port) as connection:
+        connection.sendall(head(port, "POST /", CHUNKED))
+        everything_or_reset(connection)
+        wait_until(lambda: len(places) == 0)
+    assert not caplog.records
 
 
 def sent_before_the_end(connection: socket.socket) -> int:

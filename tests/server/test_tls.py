@@ -48,6 +48,13 @@ def server(tmp_path: Path, authority: Path) -> Iterator[ServerProcess]:
         assert (code, errors) == (0, "")
 
 
+def test_a_program_of_this_machine_needs_no_certificate_and_speaks_over_the_socket(server, tmp_path):
+    done = steplog(tmp_path, "-c", PROGRAM)
+    assert done.returncode == 0
+    assert done.stderr.endswith("run private: 100 delivered\n")
+    assert len(Oracle(server.database, "mnist").values("private", "loss")) == 100
+
+
 def steplog(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     known = ("STEPLOG_", "TELLURIO_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(known)}

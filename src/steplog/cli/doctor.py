@@ -21,6 +21,7 @@ import click
 
 import steplog
 from steplog import ConfigurationError
+from steplog.address import is_loopback, local_instance
 from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
 from steplog.default_paths import SHARED_MEMORY, memory_directories
@@ -173,19 +174,30 @@ def _server(settings: Settings) -> Iterator[_Check]:
         origin = f"{settings.dir}, where steplog login stored it"
     try:
         username = api.username()
-    except (ApiError, ConfigurationError) as error:
+    except ApiError as error:
+        yield _Check("server", _BAD, error.reason)
+        return
+    except ConfigurationError as error:
         yield _Check("server", _BAD, str(error))
         return
     likely = api.get("instance", nonce="doctor") is not None  # a run would tell for sure
     kind = "takes batches" if likely else "a stock server: one request a metric"
     yield _Check("server", _GOOD, f"{api.base_url}, {kind}")
+    if local_instance(client.settings.url) is None and api.base_url.startswith("http:") and is_loopback(api.base_url):
+        words = (
+            "used as configured: while the server is down, any user of this machine can take its port, and gets the "
+        )
+        words += "key. Unset STEPLOG_URL where it is steplog serve, which is found and spoken to over a socket of yours"
+        yield _Check("address", _NOTE, words)
     yield _Check("key", _GOOD, f"belongs to {username}, from {origin}")
 
 
 def _used_bytes(directory: Path) -> int:
     """The size of the journals below a directory; files directly in it are none."""
     total = 0
-    for folder, _, names in os.walk(directory):
+    for folder, folders, names in os.walk(directory):
+        if Path(folder) == directory and "servers" in folders:
+            folders.remove("servers")  # state files, which are no journals
         for name in names if Path(folder) != directory else ():
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(folder, name)).st_blocks * 512

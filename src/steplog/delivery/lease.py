@@ -19,6 +19,7 @@ from functools import partial
 from msgspec import structs
 
 from steplog.delivery.creation import Creation
+from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.doorbell import Doorbell
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
@@ -31,7 +32,9 @@ from steplog.journal.manifest import Manifest
 from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.open_writer import OpenWriter
 from steplog.journal.spooling import Disk
+from steplog.printable import printable
 from steplog.private_files import remove_tree
+from steplog.report import losses_in_words
 
 __all__ = ["Lease"]
 
@@ -40,6 +43,7 @@ class Lease:
     """``own`` is this process's writer, None for an adopted run.
 
     ``wake`` is called when something is owed to the disk or wanted from it, ``on_made`` once the server has the run.
+    ``tells``: what an adopted run lost is logged once it is delivered; who does it by hand is told otherwise.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Lease:
         *,
         wake: Callable[[], None] = lambda: None,
         on_made: Callable[[Manifest], None] = lambda manifest: None,
+        tells: bool = False,
     ) -> None:
         self.paths = paths
         self.manifest_store = ManifestStore(paths, manifest, disk.files)
@@ -66,6 +71,7 @@ class Lease:
         self._journals: dict[str, OpenJournal] = {}
         self._wake = wake
         self._on_made = on_made
+        self._tells = tells
         self._unchanged = Unchanged(paths.directories())
         self._quarantine = QuarantineFile(paths.spool, disk.files)
         if paths.on_disk:
@@ -140,6 +146,7 @@ class Lease:
             self._on_made(self.manifest)
         if outbox.status_sent and not manifest.status_sent:
             self.store(self.manifest.but(status_sent=True))
+            self._tell_losses()
 
     def done(self) -> bool:
         """Whether nothing is left and nobody can append."""
@@ -151,6 +158,7 @@ class Lease:
         """Remove the run from this host; all of it is on the server."""
         files, spool = self._disk.files, self.paths.spool
         self.manifest_store.removed = True
+        self._tell_losses()
         clean = [opened.remove() for opened in self._journals.values()]
         remove_tree(self.paths.memory)
         if all(clean) and not kept_aside(spool):  # that is nobody's to delete
@@ -159,6 +167,16 @@ class Lease:
             with suppress(OSError):
                 files.rename(spool / "manifest", spool / manifests.DELIVERED_NAME)
         self._let_go()
+
+    def _tell_losses(self) -> None:
+        tells, self._tells = self._tells, False
+        if not tells:
+            return
+        losses = self.outbox.losses()
+        logged = losses.logged(sum(journal.cursor.records for journal in self.outbox.journals.values()), pending=0)
+        if words := losses_in_words(losses.dropped, losses.abandoned, losses.lost, logged):
+            name = printable(self.manifest.name or self.paths.local_id[:8])
+            deferred_log.warning("steplog has delivered what the run %s left here: %s.", name, words)
 
     def release(self) -> None:
         """Let another process deliver it."""

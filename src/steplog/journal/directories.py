@@ -17,8 +17,8 @@
 Both roots are private (0700, ours, no symlink), or refused. Names match an allow-list. A run whose spool directory is
 not visible here belongs to another view of the disk, and is left alone.
 
-*Host* is a hash of ``/etc/machine-id``, which machine-id(5) asks not to show, or of the boot id. The *local id* of a
-run is random; that of a joined run is derived from what names it, so that "it exists" means "join it".
+*Host* is from ``host_id``. The *local id* of a run is random; that of a joined run is derived from what names it, so
+that "it exists" means "join it".
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ __all__ = [
     "RunPaths",
     "Unchanged",
     "derived_local_id",
-    "host_id",
     "map_cursor",
     "map_losses",
     "new_id",
@@ -71,7 +70,6 @@ _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
 _SETTLED_NS = 2_000_000_000
 _WRITER = re.compile(r"[0-9a-f]{32}")
 _InTime = Callable[[Callable[[], "FileLock | None"]], "FileLock | None"]
-_HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,12 +302,3 @@ def new_id() -> str:
 def derived_local_id(base_url: str, namespace: str, project: str, run: str) -> str:
     """The local id of a joined run."""
     return hashlib.sha256("\n".join((base_url, namespace, project, run)).encode()).hexdigest()[:32]
-
-
-def host_id() -> str:
-    """This host, 16 hexadecimal digits."""
-    for name in _HOST_FILES:
-        with contextlib.suppress(OSError):
-            if text := Path(name).read_text().strip():
-                return hashlib.sha256(f"steplog {text}".encode()).hexdigest()[:16]
-    return "0" * 16

@@ -152,10 +152,14 @@ class OpenJournal:
 
     def _store_losses(self) -> None:
         """Have the ledger on disk, where the journal is, or where no other process sees its memory."""
-        ledger, spool = self.journal.ledger, self.spooling.spool
-        losses = ledger.losses
-        if spool.size_bytes() or losses.hidden:
-            spool.store_losses(losses)
+        if self.spool_bytes() or self.journal.ledger.losses.hidden:
+            self.spooling.spool.store_losses(self.journal.ledger.losses)
+
+    def keeps_losses(self) -> bool:
+        """Whether the ledger's copy on disk, if there is to be one, says where the writer ended, if it did."""
+        losses, stored = self.journal.ledger.losses, self.spooling.spool.stored_losses
+        wanted = self.spool_bytes() > 0 or losses.hidden
+        return not wanted or (stored is not None and stored.closed == losses.closed)
 
     def _follow_cursor(self) -> None:
         if self.shared and self.directory is not None:
@@ -238,7 +242,7 @@ def begin_ledger(ledger: LossLedger, spool: Spool, cursor: Memory, *, in_memory:
     if ledger.is_new:
         dropped = cursors.dropped(cursor)
         ledger.store(dropped={"memory full": dropped} if dropped else {})
-    elif not in_memory:
+    if not in_memory:
         ledger.store(hidden=True)
 
 

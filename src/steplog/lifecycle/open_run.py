@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
+from steplog.address import local_instance
 from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
@@ -201,7 +202,7 @@ class OpenRun:
         if self.transport is not None:
             if progress is None:
                 return process.agent.wait(lease, timeout_s, status)
-            server, quiet = self.manifest.base_url, self.settings.quiet
+            server, quiet = self.transport.base_url, self.settings.quiet
             goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
             try:
                 return process.agent.wait(lease, timeout_s, status, goes_on=goes_on)
@@ -221,6 +222,7 @@ class OpenRun:
         """
         self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
+        self.opened.close_ledger()
         lease, process = self.lease, self.process
         if lease is None or process is None or not self._owns(lease, claim=True):
             _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.name())
@@ -233,9 +235,9 @@ class OpenRun:
                 refused = _taken_back(lease)
             if refused is not None:
                 self._finished = None
-                self.opened.writer.reopen()
+                self.opened.reopen()
                 return refused
-        self._closed()
+        self.opened.closed = True
         if lease is not None and process is not None:
             owned = self._owns(lease)
             self._let_go(process, lease, deadline)
@@ -266,9 +268,10 @@ class OpenRun:
         """End the writer, and send the status, if given, after the records."""
         if self._finished is None:  # else finish() is under way, and has decided
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
+            self.opened.close_ledger()
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
-        self._closed()
+        self.opened.closed = True
         self._close()
 
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
@@ -285,10 +288,6 @@ class OpenRun:
     def is_status_sent(self) -> bool:
         """Whether no status is left to send."""
         return self.lease is None or self.lease.outbox.status_sent
-
-    def _closed(self) -> None:
-        self.opened.closed = True
-        self.opened.close_ledger()
 
     def _close(self) -> None:
         _open.pop(id(self), None)
@@ -315,10 +314,13 @@ class OpenRun:
         except OSError:  # no descriptor is left to import slugify with; the uuid leads there, too
             slug = ""
         path = web_path(manifest.namespace, manifest.project, slug or manifest.run)
-        local = instance.read(instance.state_path(self.settings.dir))
-        if local is not None and local.base_url == manifest.base_url:
+        local = instance.named(self.settings.dir, manifest.base_url)
+        if local is not None:
             return instance.page_url(local, path)
-        return manifest.base_url + path
+        server = manifest.base_url
+        if local_instance(server) is not None and self.transport is not None:
+            server = self.transport.base_url
+        return None if local_instance(server) is not None else server + path
 
     def stats(self) -> Stats:
         """The counts."""
@@ -395,14 +397,16 @@ def join(
     owner: bool,
 ) -> OpenRun:
     """Open a run that is on the server, by its manifest on this host, ``found``, or by these names."""
-    from steplog.client import get_default_client
+    from steplog.client import client_for, get_default_client
 
     if not uuid:
         raise ValueError("Run object is missing required identifiers.")
+    if client is None and found is not None and found.base_url:
+        client = client_for(current().settings, found.base_url)
     client = client or get_default_client()
     manifest = found or Manifest(
-        local_id=derived_local_id(client.base_url, namespace, project, uuid),
-        base_url=client.base_url,
+        local_id=derived_local_id(client.settings.url, namespace, project, uuid),
+        base_url=client.settings.url,
         account=client.account.username if client.account is not None else "",
         namespace=namespace,
         project=project,
@@ -441,7 +445,8 @@ def _wait_for_cursor(own: OpenWriter, timeout_s: float) -> bool:
 def _wait_for_disk(own: OpenWriter, store: ManifestStore, timeout_s: float) -> bool:
     """Wait until an offline run is on disk. False: nothing is delivered."""
     end, deadline = own.journal.written(), time.monotonic() + min(timeout_s, _OFFLINE_FINISH_S)
-    while (own.journal.cursor.durable < end or store.owed) and time.monotonic() < deadline:
+    kept = own.open_journal.keeps_losses
+    while (own.journal.cursor.durable < end or store.owed or not kept()) and time.monotonic() < deadline:
         time.sleep(_CURSOR_INTERVAL_S)
     return False
 

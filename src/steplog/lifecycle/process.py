@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -22,8 +23,9 @@ from steplog.delivery.lease import Lease
 from steplog.delivery.loop import wait_for
 from steplog.delivery.outbox import DeliveryOptions
 from steplog.file_lock import FileLock, close_inherited
+from steplog.host import host_id
 from steplog.journal import compiled
-from steplog.journal.directories import JournalRoots, RunPaths, host_id
+from steplog.journal.directories import JournalRoots, RunPaths
 from steplog.journal.files import Files
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import Usage, default_bytes_max
@@ -37,6 +39,7 @@ __all__ = ["CLAIM_S", "SPOOL_BYTES_MAX", "Process", "claim_in_time", "current"]
 CLAIM_S = 5.0
 SPOOL_BYTES_MAX = 8 * 1024 * 1024 * 1024
 _log = logging.getLogger("steplog")
+_WITHOUT = "steplog goes without shared memory: %s. A kill loses what is not on disk yet."
 _ADOPTION_SHARE = 100  # adoption takes a 100th of the time at most
 
 
@@ -49,13 +52,13 @@ class Process:
         self.settings = settings
         compiled.prefer(pure=settings.pure)
         self.roots = JournalRoots(None, settings.dir, host_id())
-        self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(None)
         self.usage: Usage | None = None
         self.find_memory()
         self.options = DeliveryOptions(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
-        bytes_max = settings.spool_bytes_max or _spool_bytes_max(settings.dir)
+        measure = partial(_spool_bytes_max, settings.dir)
+        bytes_max = settings.spool_bytes_max or measure()
         excess = self._excess if settings.on_full == "drop_oldest" else lambda: 0
-        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s, excess=excess)
+        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s, excess=excess, measure=measure)
         self._adopt_at = 0.0
         self.writers: dict[int, OpenWriter] = {}  # by the id of the open run
         self.agent = Agent(
@@ -71,18 +74,22 @@ class Process:
         memory, others = self._memory(make)
         before, self.roots = self.roots.memory, replace(self.roots, memory=memory, others=others)
         if memory is not None and memory != before:
-            self.memory_bytes_max = self.settings.memory_bytes_max or default_bytes_max(memory)
-            self.usage = Usage(memory, self.memory_bytes_max // 2)
+            self.usage = Usage(memory)
 
     def _memory(self, make: bool) -> tuple[Path | None, tuple[Path, ...]]:
-        configured = self.settings.memory_dir
+        configured, why = self.settings.memory_dir, None
         if configured is not None:
-            return configured if os.path.isdir(configured.parent) else None, ()
+            memory = configured if os.path.isdir(configured.parent) else None
+            if make and memory is None:
+                _log.warning(_WITHOUT, f"there is no {configured.parent}")
+            return memory, ()
         if make:
             try:
-                make_memory_directory()
+                why = "the system has none" if make_memory_directory() is None else None
             except OSError as error:
-                _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", error)
+                why = str(error)
+        if why is not None:
+            _log.warning(_WITHOUT, why)
         found = memory_directories()
         return (found[0], tuple(found[1:])) if found else (None, ())
 
@@ -103,7 +110,8 @@ class Process:
         self._adopt_at = ended + _ADOPTION_SHARE * (ended - began)
 
     def _memory_is_short(self) -> bool:
-        if self.usage is not None and 2 * self.usage.bytes() > self.memory_bytes_max:
+        bytes_max = self.settings.memory_bytes_max or default_bytes_max(self.roots.memory)
+        if self.usage is not None and 2 * self.usage.bytes() > bytes_max:
             return True
         return any(own.writer.pool.is_half_full() for own in list(self.writers.values()))
 

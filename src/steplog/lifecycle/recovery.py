@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steplog.delivery.lease import Lease
 from steplog.delivery.loss_report import LossReport
@@ -28,6 +29,9 @@ from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
 from steplog.private_files import read_private, remove_tree
 from steplog.settings import check_directories
+
+if TYPE_CHECKING:
+    from steplog.client import LocalServers
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -100,9 +104,10 @@ def journals() -> list[WaitingRun]:
 
     Raises ConfigurationError where a directory of theirs is another user's, or open to others.
     """
-    roots = _process().roots
+    process = _process()
+    roots, local = process.roots, process.adopter.local_servers()
     found = [*roots.runs(), *roots.of_other_hosts()]
-    return sorted((_described(paths) for paths in found), key=lambda run: run.since)
+    return sorted((_described(paths, local) for paths in found), key=lambda run: run.since)
 
 
 def sync(
@@ -118,7 +123,7 @@ def sync(
 
     Args:
         run: None: all runs of this host.
-        follow: wait for a server that is away, instead of giving the run up.
+        follow: wait for a server that is away, also for one of this machine, instead of giving the run up.
         offline: include runs with ``mode="offline"``, and other hosts'.
         progress: called four times a second.
 
@@ -127,12 +132,17 @@ def sync(
         ConfigurationError: a directory is another user's, or open to others.
     """
     process = _process()
+    local = process.adopter.local_servers()
     for paths in _chosen(process, run, of_others=offline):
-        found = process.adopter.adopt(paths, by_hand=offline)
+        found = process.adopter.adopt(paths, by_hand=offline, local=local)
+        while isinstance(found, NotAdopted) and found.server_away and follow:
+            if progress is not None:
+                progress(_not_adopted(paths, found, local))
+            time.sleep(_WAIT_S)
+            local = process.adopter.local_servers()
+            found = process.adopter.adopt(paths, by_hand=offline, local=local)
         if isinstance(found, NotAdopted):
-            left = _described(paths)
-            counts = left.logged, left.dropped, left.abandoned, left.lost
-            yield Synced(left.id, left.name, 0, left.pending, found.why, *counts)
+            yield _not_adopted(paths, found, local)
             continue
         lease, transport = found
         process.agent.deliver(lease, transport, adopted=True)
@@ -145,9 +155,10 @@ def clean(run: str | None = None) -> list[str]:
     Records that were set aside go only with a run that is named. A run that a process delivers stays.
     Raises ValueError if there is no such run, ConfigurationError as ``journals`` does.
     """
-    removed = []
-    for paths in _chosen(_process(), run):
-        if run is None and (_described(paths).pending or _open_end(paths) or kept_aside(paths.spool)):
+    process = _process()
+    removed, local = [], process.adopter.local_servers()
+    for paths in _chosen(process, run):
+        if run is None and (_described(paths, local).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
         lock = FileLock.take(paths.lock)
         if lock is not None:
@@ -178,6 +189,12 @@ def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[S
     if not process.agent.dismiss(lease, _REMOVE_S):
         process.agent.release(lease)
     return synced
+
+
+def _not_adopted(paths: RunPaths, found: NotAdopted, local: LocalServers) -> Synced:
+    left = _described(paths, local)
+    counts = left.logged, left.dropped, left.abandoned, left.lost
+    return Synced(left.id, left.name, 0, left.pending, found.why, *counts)
 
 
 def _synced(process: Process, lease: Lease, before: int) -> Synced:
@@ -219,7 +236,7 @@ def _known(paths: RunPaths) -> Manifest | None:
     return manifests.load(paths.manifest()) or manifests.load(paths.spool, manifests.DELIVERED_NAME)
 
 
-def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
+def _why(paths: RunPaths, manifest: Manifest | None, pending: int, local: LocalServers) -> str:
     aside = kept_aside(paths.spool)
     if aside and not pending and (manifest is None or manifest.status_sent):
         return f"delivered, but for what was set aside in {aside[0]}"
@@ -231,18 +248,17 @@ def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
         return f"other host {paths.other_host[:8]}…: that one delivers it, or steplog sync RUN if it is gone for good"
     if manifest.mode == "offline":
         return "it was started offline: steplog sync"
-    if manifest.mode == "unconfigured":
-        return "no server was configured: steplog serve; or steplog login, and then steplog sync"
-    return "the next init() or steplog sync"
+    way = current().adopter.transport_for(manifest, local)
+    return way.why if isinstance(way, NotAdopted) else "the next init() or steplog sync"
 
 
-def _described(paths: RunPaths) -> WaitingRun:
+def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
     journals = [_journal(paths, writer) for writer in paths.writers()]
     pending = sum(_pending(journal) for journal in journals)
     losses, at_risk = LossReport.of(journals), [_at_risk(journal) for journal in journals]
     try:
         manifest = _known(paths)
-        why = _why(paths, manifest, pending)
+        why = _why(paths, manifest, pending, local)
     except FormatError as error:
         manifest, why = None, str(error)
     try:

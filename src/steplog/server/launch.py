@@ -21,7 +21,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -35,6 +35,7 @@ from steplog.errors import ConfigurationError, NotPrivateError
 from steplog.private_files import is_private_file, make_private, write_private
 from steplog.server import catalog
 from steplog.server.access import AllowedHosts
+from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
 from steplog.server.keys import (
     CONFIGURED,
@@ -54,7 +55,7 @@ from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RevokedKeyError, StoreError, StoreGoneError, StoreReplacedError
 
-__all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
+__all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "address_elsewhere", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
@@ -62,7 +63,8 @@ _CONNECTIONS_MAX = 10_240
 _UNKEYED_MAX = 512  # connections that have not shown a key
 _DESCRIPTORS_RESERVED = 512  # the database's, and others
 _BACKLOG = 4096
-_ACCEPTED_AT_ONCE = 32  # then the others have their turn
+_ACCEPTED_AT_ONCE = 4  # then those that are connected have their turn
+_ACCEPT_RETRY_S = 1.0  # asyncio's
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 
@@ -93,6 +95,8 @@ class RunningServer(NamedTuple):
     key_source: str
     state: Path | None  # None: no state file, so clients cannot discover the server
     page_url: str | None  # with the page token; None: a stock server
+    instance: str  # the id of the database
+    elsewhere: str | None  # its address from other machines; "": no name of it is known; None: it is for this one alone
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -108,7 +112,9 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     if database is None:
         make_private(state.parent)
         database = default_database()
-    with closing(_listen(options.host, options.port)) as listener, closing(SqliteStore(database)) as store:
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(_listen(options.host, options.port)))
+        store = stack.enter_context(closing(SqliteStore(database)))
         own = _own_key(options, database)
         username = options.username or _login_name()
         _put_user(store, options, username, own)
@@ -117,10 +123,13 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         port = listener.getsockname()[1]
         base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
+        announcement = Announcement(None if options.stock else state.parent, store.instance)
+        stack.callback(announcement.close)
         app = create_app(
             store,
             keyring,
-            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}"]),
+            # The instance is the name that clients which found it through its state file call it by.
+            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}", store.instance]),
             secret=secret,
             open_namespaces=not options.namespaces,
             stock=options.stock,
@@ -132,22 +141,16 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             )
 
         def write_state() -> Path | None:
-            if not options.stock:
-                with suppress(OSError, ConfigurationError):  # without a state file only discovery is lost
-                    instance.write(state, present())
-                    return state
-            return None
+            return announcement.publish(present())
 
         def announce() -> None:
             written = write_state()
             page_url = None if options.stock else instance.page_url(present(), "/")
-            started(RunningServer(base_url, database, own.source, written, page_url))
+            elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
+            started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere))
 
-        try:
-            with _refreshed(keyring, write_state):
-                _serve(app, listener, announce, store, tls)
-        finally:
-            instance.remove(state, store.instance)
+        with _refreshed(keyring, write_state):
+            _serve(app, listener, announcement.socket, announce, store, tls)
 
 
 @contextmanager
@@ -299,6 +302,18 @@ def _reachable(host: str) -> str:
     return host
 
 
+def address_elsewhere(options: ServerOptions, listening: str, base_url: str) -> str | None:
+    """``RunningServer.elsewhere`` of a server that listens on this address, with a name that ``AllowedHosts`` has."""
+    address = ipaddress.ip_address(listening.partition("%")[0])
+    if address.is_loopback:
+        return None
+    names = [*options.hosts, *([] if address.is_unspecified else [_bracketed(options.host)])]
+    if not names:
+        return ""
+    server, name = urlsplit(base_url), names[0]
+    return f"{server.scheme}://{name if urlsplit(f'//{name}').port else f'{name}:{server.port}'}"
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -331,10 +346,14 @@ class _UvicornServer(uvicorn.Server):
     _gone = False
     _out_of_descriptors = False
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore, local: socket.socket | None
+    ) -> None:
         super().__init__(config)
         self._on_started = started
         self._store = store
+        self._local = local
+        self._listeners: list[socket.socket] = []
 
     async def on_tick(self, counter: int) -> bool:
         gone = False
@@ -357,10 +376,14 @@ class _UvicornServer(uvicorn.Server):
         await super().startup([])
         for listener in sockets or ():
             self.servers.append(await self._accept(listener, self.config.ssl))
+        if self._local is not None:  # never with TLS: its mode keeps others out
+            self.servers.append(await self._accept(self._local, None))
+        self._listen()
         self._on_started()
 
     async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
         """Accept connections as uvicorn does, but do not wait a minute for the beginning of TLS."""
+        self._listeners.append(listener)
         protocol: Any = self.config.http_protocol_class
         made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         timeout_s = None if tls is None else HEAD_TIMEOUT_S
@@ -368,12 +391,22 @@ class _UvicornServer(uvicorn.Server):
             made, sock=listener, ssl=tls, ssl_handshake_timeout=timeout_s, backlog=self.config.backlog
         )
 
+    def _listen(self) -> None:
+        """Queue as many as the kernel takes: the event loop has made it the number that it accepts at once."""
+        for listener in self._listeners:
+            listener.listen(_BACKLOG)
+            if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
+                # Who says nothing is not accepted, and does not hold up those behind.
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
+
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The loop tries a second later to accept, and reports each connection that waits."""
+        """The loop tries to accept ``_ACCEPT_RETRY_S`` later, and reports each connection that waits."""
         error = context.get("exception")
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             loop.default_exception_handler(context)
-        elif not self._out_of_descriptors:
+            return
+        loop.call_later(2 * _ACCEPT_RETRY_S, self._listen)
+        if not self._out_of_descriptors:
             self._out_of_descriptors = True
             _say(f"new connections wait: {error.strerror}; this is said once")
 
@@ -391,7 +424,12 @@ def _places() -> Places[Any]:
 
 
 def _serve(
-    app: ASGIApp, listener: socket.socket, started: Callable[[], None], store: SqliteStore, tls: dict[str, Any]
+    app: ASGIApp,
+    listener: socket.socket,
+    local: socket.socket | None,
+    started: Callable[[], None],
+    store: SqliteStore,
+    tls: dict[str, Any],
 ) -> None:
     config = uvicorn.Config(
         app,
@@ -407,15 +445,7 @@ def _serve(
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
         **tls,
     )
-
-    def accept() -> None:
-        listener.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
-        if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
-            # Who says nothing is not accepted, and does not hold up those behind.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
-        started()
-
-    server = _UvicornServer(config, accept, store)
+    server = _UvicornServer(config, started, store, local)
 
     def stop(*_: object) -> None:
         server.should_exit = True
