@@ -197,7 +197,7 @@ class Journal:
 
     def written(self) -> int:
         """One after the last position that is not empty."""
-        ends = [extent.written() for extent in self.memory.extents()]
+        ends = [extent.written() for extent in self.memory.extents()[-1:]]  # at or beyond the end of all before it
         return max((*ends, *self._on_disk()[1][-1:]), default=self.cursor.delivered)
 
     def census(self, first: int, end: int) -> int:

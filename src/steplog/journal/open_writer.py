@@ -214,7 +214,12 @@ def _new_ledger(writer: Writer, directory: Path | None) -> LossLedger:
 def _is_private(segment: Segment) -> bool:
     """Whether its memory ends with this process; also of a file that was removed, and is not there again."""
     path = None if segment.block is None else segment.block.path
-    return path is None or not path.exists()
+    try:
+        return path is None or not path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # it cannot be looked at any more, as after setuid()
+        return False
 
 
 def open_writer(
