@@ -197,6 +197,8 @@ def test_a_batch_of_another_writers_records_takes_as_few_reads_as_one_record(pat
 
 def test_how_far_a_writer_has_come_is_read_from_its_last_segment_alone(paths, writer, monkeypatch):
     """Each look read all segments that waited, which took a sixth of the agent's processor time."""
+    for number in range(4 * RECORDS):
+        writer.writer.append.log("loss", float(number))
     journal = journal_of(paths, writer).journal
     assert len(journal.memory.extents()) >= 3
     reads: list[int] = []
