@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Mapping
 from struct import Struct
 from typing import Annotated
 
@@ -72,7 +71,7 @@ class LossLedger:
     The lock is held for microseconds, and a signal handler may come back in.
     """
 
-    def __init__(self, memory: Memory, dropped: Mapping[str, int] | None = None) -> None:
+    def __init__(self, memory: Memory, dropped: dict[str, int] | None = None) -> None:
         self._memory = memory
         self._dropped = dropped
         self._sequence, self._losses = decode(bytes(memory[:LOSSES_BYTES]))
@@ -86,25 +85,28 @@ class LossLedger:
     @property
     def losses(self) -> Losses:
         """As they are now; those of another process as it stored them last."""
-        if self._dropped is None:
-            self._sequence, self._losses = decode(bytes(self._memory[:LOSSES_BYTES]))
-            return self._losses
-        return self._with_drops(self._dropped)
-
-    def _with_drops(self, dropped: Mapping[str, int]) -> Losses:
-        return self._losses.but(dropped={reason: calls for reason, calls in dropped.items() if calls})
+        if self._dropped is not None:
+            return _without_zeros(self._losses.but(dropped=self._dropped.copy()))
+        self._sequence, self._losses = decode(bytes(self._memory[:LOSSES_BYTES]))
+        return self._losses
 
     def store(self, **changes: object) -> None:
         """Store the changes, and what was dropped by now."""
         with self._lock:
+            if self._dropped is not None:
+                changes["dropped"] = self._dropped  # itself, so that later stores see its counts
             self._losses = self._losses.but(**changes)
+            self.store_dropped()
+
+    def store_dropped(self) -> None:
+        """Store what was dropped by now; called in ``log``."""
+        with self._lock:
             while True:
-                before = self._losses
+                losses = self._losses
                 self._sequence += 1
-                place = self._sequence % 2 * _COPY_BYTES
-                losses = before if self._dropped is None else self._with_drops(self._dropped)
-                self._memory[place : place + _COPY_BYTES] = encode(losses, self._sequence)
-                if self._losses is before:  # no signal handler has stored meanwhile
+                place, copy = self._sequence % 2 * _COPY_BYTES, encode(losses, self._sequence)
+                self._memory[place : place + len(copy)] = copy
+                if self._losses is losses:  # no signal handler has stored meanwhile
                     return
 
     def announce(self, base: int, end: int) -> None:
@@ -140,7 +142,7 @@ def encode(losses: Losses, sequence: int) -> bytes:
     text = msgspec.msgpack.encode(losses)
     if len(text) > _MAP_BYTES_MAX:
         text = msgspec.msgpack.encode(losses.but(dropped={_OTHER: sum(losses.dropped.values())}))
-    data = _BODY.pack(sequence, len(text)) + text.ljust(_MAP_BYTES_MAX, b"\0")
+    data = _BODY.pack(sequence, len(text)) + text
     return _HEAD.pack(_MAGIC, _VERSION, zlib.crc32(data)) + data
 
 
@@ -155,16 +157,20 @@ def decode(data: bytes) -> tuple[int, Losses]:
 
 
 def _decoded(copy: bytes) -> tuple[int, Losses] | None:
-    if len(copy) < _COPY_BYTES:
+    start = _HEAD.size + _BODY.size
+    if len(copy) < start:
         return None
     magic, version, check = _HEAD.unpack_from(copy)
     sequence, length = _BODY.unpack_from(copy, _HEAD.size)
-    if magic != _MAGIC or zlib.crc32(copy[_HEAD.size :]) != check:
+    if magic != _MAGIC or zlib.crc32(copy[_HEAD.size : start + length]) != check:
         return None
     if version != _VERSION:
         return sequence, _UNKNOWN
-    start = _HEAD.size + _BODY.size
     try:
-        return sequence, msgspec.msgpack.decode(copy[start : start + length], type=Losses)
+        return sequence, _without_zeros(msgspec.msgpack.decode(copy[start : start + length], type=Losses))
     except (msgspec.MsgspecError, RecursionError):
         return sequence, _UNKNOWN
+
+
+def _without_zeros(losses: Losses) -> Losses:
+    return losses.but(dropped={reason: calls for reason, calls in losses.dropped.items() if calls})

@@ -207,7 +207,7 @@ def _new_ledger(writer: Writer, directory: Path | None) -> LossLedger:
     ledger.store(hidden=shared is None)
     if _is_private(writer.head) and not isinstance(writer.head, EndedSegment):
         ledger.announce(0, writer.head.header.capacity)
-    writer.on_drop, writer.on_private = ledger.store, ledger.announce
+    writer.on_drop, writer.on_private = ledger.store_dropped, ledger.announce
     return ledger
 
 
