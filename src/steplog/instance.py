@@ -27,6 +27,7 @@ from pathlib import Path
 import msgspec
 
 from steplog.default_paths import state_directory
+from steplog.descriptors import open_reserved
 from steplog.private_files import make_private, write_private
 
 __all__ = ["Instance", "page_url", "proof", "read", "remove", "state_path", "write"]
@@ -68,7 +69,7 @@ def read(path: Path) -> Instance | None:
     """The instance in a state file; None where there is no file that could be trusted."""
     try:
         # A pipe under this name must not block us, a link must not lead us elsewhere.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_reserved(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:

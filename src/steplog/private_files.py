@@ -9,6 +9,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from steplog.descriptors import lent, open_reserved
 from steplog.errors import ConfigurationError
 
 __all__ = ["make_private", "remove_tree", "write_private"]
@@ -36,7 +37,7 @@ def make_private(path: Path) -> None:
 def write_private(path: Path, data: bytes, sync: bool = False) -> None:
     """Replace the file as a whole by one of mode 0600, durable if ``sync``. Raises OSError."""
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = open_reserved(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -53,4 +54,5 @@ def write_private(path: Path, data: bytes, sync: bool = False) -> None:
 def remove_tree(path: Path | None) -> None:
     """Remove a directory as far as that goes. Raises nothing."""
     if path is not None and path.is_dir():  # rmtree would open a pipe, and wait for its other end
-        shutil.rmtree(path, ignore_errors=True)
+        with lent():
+            shutil.rmtree(path, ignore_errors=True)

@@ -32,6 +32,8 @@ class Ended(OpenRun):
         **more: Any,
     ) -> None:
         book = Book().write(5)
+        if memory:  # the segments of a book are in its process alone
+            vars(book.journal.memory)["private_extents"] = list
         book.journal.set_cursor(replace(book.journal.cursor, durable=durable, delivered=5 - pending))
         self.seen = Stats(logged=5, delivered=5 - pending, pending=pending, **more)
         fields = {

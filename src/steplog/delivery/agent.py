@@ -166,6 +166,15 @@ class Agent:
                 self._sender.remove(lease.outbox)
         lease.release()
 
+    def lose(self, lease: Lease) -> None:
+        """Another process has taken a run over, whose locks the program had closed."""
+        deferred_log.warning(
+            "steplog: the program has closed the locks of run %s, and another process delivers it now.",
+            lease.manifest.name or lease.paths.local_id,
+        )
+        self.release(lease)
+        lease.on_lost()
+
     def progress(self, lease: Lease) -> Progress:
         """How a run's delivery stands."""
         with self.lock:

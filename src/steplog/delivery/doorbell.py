@@ -11,6 +11,8 @@ import os
 import time
 from pathlib import Path
 
+from steplog.descriptors import open_reserved
+
 __all__ = ["HEARD_INTERVAL_S", "RING_INTERVAL_S", "Doorbell"]
 
 HEARD_INTERVAL_S = 0.05  # between two looks of the agent, while another process writes
@@ -30,7 +32,7 @@ class Doorbell:
         if self._path is None:
             return
         with contextlib.suppress(OSError):
-            descriptor = os.open(self._path, _FLAGS, 0o600)
+            descriptor = open_reserved(self._path, _FLAGS, 0o600)
             try:
                 os.utime(descriptor, ns=(time.time_ns(),) * 2)
             finally:

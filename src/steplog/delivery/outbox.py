@@ -31,6 +31,7 @@ from steplog.journal.journal import Journal
 __all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Waiter"]
 
 STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for
+_ENDED = ("COMPLETED", "FAILED")
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -80,6 +81,7 @@ class Outbox:
         self.waiters: list[Waiter] = []
         self.journals: dict[str, Journal] = {}
         self._ends: Mapping[str, int] = {}
+        self._presumed = False
         self._status_at = 0.0
         self._trouble: str | None = None
         self._ranges: dict[str, RangeStream] = {}
@@ -119,9 +121,15 @@ class Outbox:
         """Deliver one more writer's journal."""
         self.journals[journal.writer] = journal
 
-    def end_with(self, status: str, sent: bool = False) -> None:
-        """Send this status after everything that is written by now, unless it was sent before."""
+    def end_with(self, status: str, sent: bool = False, *, presumed: bool = False) -> None:
+        """Send this status after everything that is written by now, unless it was sent before.
+
+        ``presumed``: it is that of a process that was killed, and does not replace one that the server has.
+        """
         self.status, self.status_sent, self.refused, self._status_at = status, sent, None, 0.0
+        self._presumed = presumed and not sent
+        if self._presumed:
+            self.probe.ask_again()
         self._ends = self._written()
 
     def wait(self, waiter: Waiter) -> None:
@@ -262,6 +270,9 @@ class Outbox:
                     return metrics.control_answered(now, lane, judgement)
             case Probe():
                 self.probe.answered(now, ticket, judgement, body)
+                if self._presumed and self.probe.status in _ENDED:
+                    self.status, self.status_sent, self._presumed = self.probe.status, True, False
+                    return [Store()]
             case Create():
                 return self._creation_answered(now, ticket, judgement, body)
             case tickets.Status():

@@ -60,6 +60,7 @@ class CapabilityProbe:
         self.takes_ranges = True
         self.gone = False
         self.trouble: str | None = None
+        self.status: str | None = None  # that the server gave to the run, when it was last asked
         self._account = account
         self._backoff = backoff
         self._listed = False  # the last list had it, though its route was missing
@@ -75,6 +76,11 @@ class CapabilityProbe:
         """The key has changed."""
         if self._account is not None:
             self.question = Question.ACCOUNT
+
+    def ask_again(self) -> None:
+        """Ask for the run, and its status."""
+        self.status = None
+        self.question = self.question or Question.RUN
 
     def missing(self, now: float) -> None:
         """A route of the run was not found."""
@@ -129,6 +135,7 @@ class CapabilityProbe:
 
     def _run_answered(self, now: float, judgement: Judgement, body: bytes) -> None:
         if judgement.verdict is Verdict.ACCEPTED:
+            self.status = wire.status_of(body, self.address.run)
             self.knows(bool(wire.takes_ranges(body, self.address.run)))
         elif judgement.verdict is not Verdict.MISSING and judgement.status != _NO_ROUTE:
             self._refused(now, judgement)
@@ -140,6 +147,7 @@ class CapabilityProbe:
     def _list_answered(self, now: float, judgement: Judgement, body: bytes) -> None:
         self.question = Question.RUN
         if judgement.verdict is Verdict.ACCEPTED and wire.lists(body, self.address.run):
+            self.status = wire.listed_status(body, self.address.run)
             self._listed = True
         elif judgement.verdict in (Verdict.ACCEPTED, Verdict.MISSING):  # MISSING: the project is not there either
             self._lost(now)

@@ -31,6 +31,7 @@ __all__ = [
     "acknowledges",
     "api_path",
     "json_value",
+    "listed_status",
     "lists",
     "metric_bodies",
     "read",
@@ -158,6 +159,12 @@ def status_of(body: bytes, run: str) -> str | None:
     """The status that an answer gives to this run; None where it does not describe it."""
     told = read(body, _Run)
     return None if told is None or told.uuid != run else told.status
+
+
+def listed_status(body: bytes, run: str) -> str | None:
+    """The status of this run in a list of runs; None where that does not have it."""
+    told = read(body, list[_Run]) or []
+    return next((item.status for item in told if item.uuid == run), None)
 
 
 def lists(body: bytes, run: str) -> bool | None:

@@ -23,6 +23,7 @@ run is random; that of a joined run is derived from what names it, so that "it e
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import mmap
@@ -35,6 +36,7 @@ from functools import partial
 from pathlib import Path
 from time import time_ns
 
+from steplog.descriptors import are_free, open_reserved, reserved, take_warning, words
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES
@@ -46,9 +48,14 @@ __all__ = ["JournalRoots", "RunPaths", "Unchanged", "derived_local_id", "host_id
 _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
 _SETTLED_NS = 2_000_000_000
+_DESCRIPTORS_MIN = 4  # two locks, and what a write opens at once
 _WRITER = re.compile(r"[0-9a-f]{32}")
 _InTime = Callable[[Callable[[], "FileLock | None"]], "FileLock | None"]
 _HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
+
+
+def _names(directory: Path) -> list[str]:
+    return reserved(os.listdir, directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ class RunPaths:
         if self.memory is None:
             return False
         try:
-            shown = (self.memory / "agent").read_text(encoding="ascii")
+            shown = reserved((self.memory / "agent").read_text, encoding="ascii")
             path = self.memory / shown / "alive" if _WRITER.fullmatch(shown) else self.memory / "agent"
             return path.exists() and not FileLock.is_free(path)
         except (OSError, ValueError):
@@ -91,7 +98,7 @@ class RunPaths:
         """The usable directories."""
         return [path for path in (self.memory, self.spool if self.on_disk else None) if path is not None]
 
-    def writers(self, names: Callable[[Path], Iterable[str]] = os.listdir) -> list[str]:
+    def writers(self, names: Callable[[Path], Iterable[str]] = _names) -> list[str]:
         """The writers in memory and on disk; ``names`` lists a directory."""
         return sorted(filter(_WRITER.fullmatch, _listed(self.directories(), names)))
 
@@ -123,18 +130,26 @@ class JournalRoots:
         Without memory or disk where they are unusable, or the disk not ``in_time``; with a warning.
         """
         paths = self.run(local_id)
+        if not are_free(_DESCRIPTORS_MIN):
+            why = words(OSError(errno.EMFILE, ""))
+            take_warning()  # this line says it
+            _log.warning("steplog: %s. Records are kept in this process alone until they are sent.", why)
+            return replace(paths, memory=None, on_disk=False), FileLock(None)
         if self.memory is not None and paths.memory is not None:
             try:
                 make_private(self.memory)
                 make_private(paths.memory)
             except (OSError, ConfigurationError) as error:
-                _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", error)
+                why = words(error)
+                _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", why)
                 paths = replace(paths, memory=None)
         try:
             return paths, in_time(partial(self._claim_on_disk, paths))
         except (OSError, ConfigurationError) as error:
             where = "in shared memory alone" if paths.memory is not None else "in this process alone"
-            _log.warning("steplog goes without a disk: %s. Records are kept %s until they are sent.", error, where)
+            _log.warning(
+                "steplog goes without a disk: %s. Records are kept %s until they are sent.", words(error), where
+            )
         paths = replace(paths, on_disk=False)
         if paths.memory is None:
             return paths, FileLock(None)
@@ -148,9 +163,15 @@ class JournalRoots:
         # Renamed into place with its lock taken: else an agent could adopt the run.
         making = self.spool / f"{paths.spool.name}.{secrets.token_hex(4)}.new"
         make_private(making)
-        lock = FileLock.take(making / "lock")
+        try:
+            lock = FileLock.take(making / "lock")
+        except BaseException:
+            remove_tree(making)
+            raise
         try:
             making.rename(paths.spool)
+            if lock is not None:
+                lock.path = paths.lock
         except OSError:  # it exists: join
             if lock is not None:
                 lock.release()
@@ -179,7 +200,7 @@ class JournalRoots:
                 yield RunPaths(match[1], None, self.spool / name, other_host=match[2])
 
 
-def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = os.listdir) -> set[str]:
+def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = _names) -> set[str]:
     found: set[str] = set()
     for directory in directories:
         with contextlib.suppress(OSError):
@@ -224,6 +245,8 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
         lock = FileLock.take(making / "alive")
         cursor = mmap.mmap(-1, CURSOR_BYTES) if on_disk else map_cursor(making)
         making.rename(directory)
+        if lock is not None:
+            lock.path = directory / "alive"
     except (OSError, ConfigurationError):
         if lock is not None:
             lock.release()
@@ -234,7 +257,7 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
 
 def map_cursor(directory: Path) -> mmap.mmap:
     """The file ``marks`` of a writer in memory, made if missing. Raises OSError."""
-    descriptor = os.open(directory / "marks", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = open_reserved(directory / "marks", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
         return map_file(descriptor, CURSOR_BYTES)

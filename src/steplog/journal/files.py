@@ -10,6 +10,7 @@ import os
 import stat
 from pathlib import Path
 
+from steplog.descriptors import Descriptor, open_reserved, reserved
 from steplog.private_files import make_private, remove_tree, write_private
 
 __all__ = ["Files"]
@@ -23,11 +24,11 @@ class Files:
 
     def create(self, path: Path) -> int:
         """Create a file; its descriptor, appending."""
-        return os.open(path, _APPEND | _PRIVATE, 0o600)
+        return Descriptor(open_reserved(path, _APPEND | _PRIVATE, 0o600))
 
     def open(self, path: Path) -> int:
         """Open a file; its descriptor, appending."""
-        return os.open(path, os.O_RDWR | os.O_APPEND | _PRIVATE)
+        return Descriptor(open_reserved(path, os.O_RDWR | os.O_APPEND | _PRIVATE))
 
     def make_private(self, path: Path) -> None:
         """See private_files. Raises ConfigurationError too."""
@@ -35,6 +36,7 @@ class Files:
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
         """Append; the bytes written."""
+        _check(descriptor)
         return os.write(descriptor, data)
 
     def write_all(self, descriptor: int, data: bytes) -> None:
@@ -48,15 +50,17 @@ class Files:
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file."""
+        _check(descriptor)
         os.ftruncate(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
         """``fdatasync``. After a failure, never again on this descriptor."""
+        _check(descriptor)
         os.fdatasync(descriptor)
 
     def sync_file(self, path: Path) -> None:
         """Make a written file durable."""
-        descriptor = os.open(path, os.O_RDWR | _PRIVATE)
+        descriptor = open_reserved(path, os.O_RDWR | _PRIVATE)
         try:
             os.fsync(descriptor)
         finally:
@@ -64,11 +68,14 @@ class Files:
 
     def close(self, descriptor: int) -> None:
         """Close it."""
-        os.close(descriptor)
+        if isinstance(descriptor, Descriptor):
+            descriptor.close()
+        else:
+            os.close(descriptor)
 
     def sync_directory(self, path: Path) -> None:
         """Make its entries durable."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _PRIVATE)
+        descriptor = open_reserved(path, os.O_RDONLY | os.O_DIRECTORY | _PRIVATE)
         try:
             os.fsync(descriptor)
         except OSError as error:
@@ -90,7 +97,7 @@ class Files:
 
     def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
         """``size`` bytes from ``offset`` on, or all."""
-        descriptor = os.open(path, os.O_RDONLY | _PRIVATE)
+        descriptor = open_reserved(path, os.O_RDONLY | _PRIVATE)
         with os.fdopen(descriptor, "rb") as file:
             file.seek(offset)
             return file.read() if size is None else file.read(size)
@@ -113,9 +120,15 @@ class Files:
 
     def names(self, directory: Path) -> list[str]:
         """Its entries."""
-        return os.listdir(directory)
+        return reserved(os.listdir, directory)
 
     def free_bytes(self, directory: Path) -> int:
         """What this user may still write there."""
         system = os.statvfs(directory)
         return system.f_frsize * system.f_bavail
+
+
+def _check(descriptor: int) -> None:
+    """Raise OSError where the program has closed it: the number may be a file of its own by now."""
+    if isinstance(descriptor, Descriptor):
+        descriptor.check()

@@ -3,7 +3,7 @@
 One JSON file a run, in shared memory and on disk, replaced as a whole: all that a later process needs to deliver the
 run. It never holds the API key.
 
-A run with an owner, no status and no living writer was killed: CRASHED.
+A run with an owner, no status and no living writer was killed: CRASHED, unless the server knows better.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from steplog.descriptors import open_reserved
 from steplog.errors import FormatError
 from steplog.journal.files import Files
 
@@ -52,6 +53,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""  # the writer whose process decides the status; "": joined, and gets none from here
     status: str | None = None
     status_sent: bool = False
+    resumed: bool = False  # the owner took up a run that may have had a status by then
 
     def but(self, **changes: Any) -> Manifest:
         """A copy with changes."""
@@ -66,7 +68,7 @@ def store(directory: Path, manifest: Manifest, files: Files | None = None) -> No
 def load(directory: Path, name: str = _NAME) -> Manifest | None:
     """The manifest of a run's directory, if any. Raises FormatError where it is not ours."""
     try:
-        with open(directory / name, "rb") as file:
+        with open(directory / name, "rb", opener=open_reserved) as file:
             data = file.read(_BYTES_MAX)
     except OSError:
         return None

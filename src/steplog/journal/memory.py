@@ -20,6 +20,7 @@ from itertools import count
 from pathlib import Path
 from time import monotonic
 
+from steplog.descriptors import open_reserved, reserved
 from steplog.journal.mapping import map_file
 
 __all__ = ["SEGMENT_BYTES_MIN", "SEGMENT_SUFFIX", "Block", "MemoryPool", "Usage", "default_bytes_max", "used_bytes"]
@@ -178,7 +179,7 @@ class MemoryPool:
     def _shared(self, directory: Path, size: int) -> Block | None:
         path = directory / f"{os.getpid():x}-{next(self._files):08x}{SEGMENT_SUFFIX}"
         try:
-            descriptor = os.open(path, _CREATE, 0o600)
+            descriptor = open_reserved(path, _CREATE, 0o600)
         except (FileNotFoundError, NotADirectoryError):  # removed: see memory_repair, which writes it out
             anonymous = self._anonymous(size)
             return None if anonymous is None else Block(anonymous.memory, path)
@@ -229,7 +230,7 @@ def used_bytes(root: Path) -> int:
     total = 0
     pending = [os.fspath(root)]
     while pending:
-        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+        with contextlib.suppress(OSError), reserved(os.scandir, pending.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)

@@ -53,6 +53,8 @@ class AliveWatch:
             return True
 
     def _look(self) -> bool:
+        if self._seen is not None and not self._seen.is_open():  # the program has closed it
+            self._seen = None
         if self._seen is None:
             self._seen = FileLock.open(self._path)
         if not self._seen.acquire():
@@ -111,7 +113,9 @@ class OpenJournal:
         self.journal.evict(2**63)
         remove_tree(self.directory)
         self.release()
-        return not self.spooling.spool.has_quarantined()
+        with suppress(OSError):
+            return not self.spooling.spool.has_quarantined()
+        return False  # it cannot be seen
 
     def release(self) -> None:
         """Leave the journal; its writer will not append again."""

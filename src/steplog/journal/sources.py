@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from steplog.descriptors import open_reserved, reserved
 from steplog.errors import FormatError
 from steplog.journal.append import Segment
 from steplog.journal.extents import SegmentExtent
@@ -42,6 +43,12 @@ class OwnSource:
                 break
             self._next = successor
         return _extents([view for _, view in self._views])
+
+    def private_extents(self) -> Sequence[SegmentExtent]:
+        """Those in memory that ends with this process."""
+        extents = self.extents()
+        blocks = [segment.block for segment, _ in self._views]
+        return [extent for extent, block in zip(extents, blocks, strict=True) if block is None or block.path is None]
 
     def evict(self, below: int) -> None:
         """Remove the extents that end at or below this position."""
@@ -87,7 +94,7 @@ class DirectorySource:
         """Names and bytes of the damaged files. Raises OSError."""
         self.extents()  # those that came since, too
         there = map(Path, sorted(self._damaged.intersection(self._paths())))
-        return [(path.stem, path.read_bytes()) for path in there]
+        return [(path.stem, reserved(path.read_bytes)) for path in there]
 
     def remove(self) -> None:
         """Remove every file of a dead writer. Raises OSError."""
@@ -99,14 +106,14 @@ class DirectorySource:
         if self._directory is None:
             return []
         try:
-            names = os.listdir(self._directory)
+            names = reserved(os.listdir, self._directory)
         except (FileNotFoundError, NotADirectoryError):
             return []
         return [f"{self._directory}/{name}" for name in names if name.endswith(SEGMENT_SUFFIX)]
 
     def _add(self, path: str) -> None:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = open_reserved(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 size = os.fstat(descriptor).st_size
                 memory = map_file(descriptor, size) if size else None  # None: still being made

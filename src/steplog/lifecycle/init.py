@@ -27,6 +27,7 @@ from steplog.config import as_config
 from steplog.delivery.creation import Made
 from steplog.delivery.verdicts import may_pass
 from steplog.delivery.wire import api_path
+from steplog.descriptors import lent
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
 from steplog.journal.directories import new_id
@@ -157,7 +158,9 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 
 
 def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
-    from steplog.network.response import http_error_types
+    with lent():  # before a descriptor is held: all that the rest imports
+        from steplog.network.response import http_error_types
+        from steplog.project import create_project, get_project  # noqa: F401
 
     with _asking(client):
         account = _login(client)

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from steplog.descriptors import OUT_OF_DESCRIPTORS
 from steplog.report import Report, Stats
 
 __all__ = ["Left", "became", "ended", "say"]
@@ -63,7 +64,8 @@ def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
 def _kept(stats: Stats, left: Left) -> str:
     why = f" ({stats.last_error})" if stats.last_error else ""
     lost = min(stats.pending, left.unsaved)
-    losing = f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}; set STEPLOG_DIR"
+    advice = "" if OUT_OF_DESCRIPTORS in why else "; set STEPLOG_DIR"
+    losing = f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}{advice}"
     if lost and lost == stats.pending:
         return losing
     kept = _records(stats.pending - lost) if stats.pending else "it is"

@@ -95,6 +95,7 @@ class OpenRun:
             strict=self.settings.strict,
             use_client=self.use,
             take_over=self._take_over,
+            move_on=self._move_on,
         )
 
     def _take_over(self) -> None:
@@ -108,9 +109,10 @@ class OpenRun:
     def _deliver(self, process: Process, lock: FileLock, transport: Transport | None, owner: bool) -> None:
         manifest = manifests.load(self.paths.manifest()) or self.manifest
         if owner:
-            manifest = manifest.but(owner=self.opened.writer.id.hex(), status=None, status_sent=False)
+            own, resumed = self.opened.writer.id.hex(), bool(manifest.run)
+            manifest = manifest.but(owner=own, status=None, status_sent=False, resumed=resumed)
         self.manifest = manifest
-        self.lease = process.lease(self.paths, lock, manifest, self.opened, self._made)
+        self.lease = process.lease(self.paths, lock, manifest, self.opened, self._made, self._move_on)
         self.opened.deliver_here()
         self.lease.store(manifest)
         process.agent.deliver(self.lease, transport)
@@ -162,6 +164,25 @@ class OpenRun:
                 # Without a thread, as in an exit hook, log() makes its segments itself.
                 with contextlib.suppress(RuntimeError):
                     self.process.agent.keep(self.opened)
+        append.log(name, value, step)
+
+    def _move_on(self) -> None:
+        """Another process has the run, or this writer, as its locks were closed: go on as a worker with a new one."""
+        old, process, self.lease = self.opened, self.process, None
+        if process is None or old.closed:
+            return
+        with _opening:
+            append = old.writer.append
+            old.writer.end(self._wait_for_writer)
+            self.opened = self._open_writer(append, worker=True)
+            self._register(process)
+            process.agent.keep(self.opened)
+        old.closed = True
+        old.release()
+
+    def _wait_for_writer(self, name: Any, value: Any, step: Any) -> None:
+        with _opening:
+            append = self.opened.writer.append
         append.log(name, value, step)
 
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
@@ -315,7 +336,7 @@ class OpenRun:
         """Print it."""
         stats, left = self.stats(), None
         if stats.pending or not self.is_status_sent():
-            unsaved = 0 if self.opened.directory is not None else run_stats.unsaved(self.opened)
+            unsaved = run_stats.unsaved(self.opened)
             path = self.paths.memory or self.paths.spool
             left = messages.Left(unsaved, path, self.manifest.mode, self.transport is not None)
         messages.ended(self.settings.quiet, self.name(), stats, left)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from steplog import descriptors
 from steplog.delivery.agent import Agent
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
@@ -38,6 +39,7 @@ class Process:
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
         self.settings = settings
+        descriptors.refill()
         compiled.prefer(pure=settings.pure)
         memory = settings.memory_dir if settings.memory_dir.parent.is_dir() else None
         self.roots = JournalRoots(memory, settings.dir, host_id())
@@ -56,11 +58,18 @@ class Process:
         self.adopter = Adopter(settings, self.disk, self.options, source, wake)
 
     def lease(
-        self, paths: RunPaths, lock: FileLock, manifest: Manifest, own: OpenWriter, on_made: Callable[[Manifest], None]
+        self,
+        paths: RunPaths,
+        lock: FileLock,
+        manifest: Manifest,
+        own: OpenWriter,
+        on_made: Callable[[Manifest], None],
+        on_lost: Callable[[], None],
     ) -> Lease:
         """For a run that this process writes."""
         wake, source = self.agent.maintenance.wake, self.agent.random
-        return Lease(paths, lock, manifest, self.disk, self.options, source, own, wake=wake, on_made=on_made)
+        given = paths, lock, manifest, self.disk, self.options, source, own
+        return Lease(*given, wake=wake, on_made=on_made, on_lost=on_lost)
 
     def _adopt(self, held: set[str]) -> Iterator[tuple[Lease, Transport]]:
         began = time.monotonic()
@@ -137,6 +146,7 @@ def _after_fork_in_child() -> None:
     global _current
     _current = None
     close_inherited()
+    descriptors.close_reserve()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

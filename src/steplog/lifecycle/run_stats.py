@@ -7,6 +7,7 @@ from collections import Counter
 from steplog.delivery.lease import Lease
 from steplog.journal.cursor import Cursor
 from steplog.journal.open_writer import OpenWriter
+from steplog.journal.sources import OwnSource
 from steplog.report import Report, Stats
 
 __all__ = ["of_run", "of_writer", "report", "unsaved"]
@@ -32,10 +33,11 @@ def of_writer(own: OpenWriter, faults: int) -> Stats:
 
 
 def unsaved(own: OpenWriter) -> int:
-    """The records of this process that are neither delivered nor on disk."""
-    journal = own.journal
-    done = max(journal.cursor.delivered, journal.cursor.durable)
-    return journal.census(done, max(done, journal.written()))
+    """The records in this process's own memory that are neither delivered nor on disk: they end with it."""
+    cursor, memory = own.journal.cursor, own.journal.memory
+    done = max(cursor.delivered, cursor.durable)
+    extents = memory.private_extents() if isinstance(memory, OwnSource) else ()
+    return sum(extent.census(max(done, extent.base), extent.limit)[0] for extent in extents if extent.limit > done)
 
 
 def report(stats: Stats) -> Report:

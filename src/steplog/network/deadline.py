@@ -24,7 +24,9 @@ from collections.abc import Iterable
 from queue import Empty, SimpleQueue
 from typing import Any
 
-__all__ = ["AbortedError", "DeadlinePassedError", "Exchange", "connect", "resolve_name"]
+from steplog.descriptors import Descriptor, lent, reserved
+
+__all__ = ["AbortedError", "DeadlinePassedError", "Exchange", "close_socket", "connect", "resolve_name"]
 
 _Address = tuple[int, int, int, str, Any]
 
@@ -43,7 +45,7 @@ class Exchange:
     def __init__(self, timeout_s: float, connect_timeout_s: float, body_bytes_max: int) -> None:
         self.timeout_s, self.connect_timeout_s, self.body_bytes_max = timeout_s, connect_timeout_s, body_bytes_max
         self._end = self._connect_end = time.monotonic() + timeout_s
-        self._sock: socket.socket | None = None
+        self._sock: tuple[socket.socket, Descriptor] | None = None
         self._lock = threading.RLock()  # a signal handler may call ``abort``
         self.bell: SimpleQueue[None] = SimpleQueue()  # name resolved, or aborted
         self.aborted = False
@@ -79,9 +81,9 @@ class Exchange:
         self._connect_end = min(self._end, time.monotonic() + self.connect_timeout_s)
 
     def attach(self, sock: socket.socket) -> None:
-        """Have ``abort`` shut this socket down. Raises AbortedError if it already ran."""
+        """Have ``abort`` shut this socket down. Raises AbortedError if it already ran, OSError for a closed one."""
         with self._lock:
-            self._sock = sock
+            self._sock = sock, Descriptor(sock.fileno())
         if self.aborted:
             raise AbortedError
 
@@ -95,8 +97,8 @@ class Exchange:
         self.aborted = True
         self.bell.put(None)
         with self._lock, contextlib.suppress(OSError):  # not connected
-            if self._sock is not None:
-                self._sock.shutdown(socket.SHUT_RDWR)
+            if self._sock is not None and self._sock[1].is_ours():
+                self._sock[0].shutdown(socket.SHUT_RDWR)
 
 
 def connect(host: str, port: int, options: Iterable[Any], exchange: Exchange) -> socket.socket:
@@ -119,7 +121,8 @@ def connect(host: str, port: int, options: Iterable[Any], exchange: Exchange) ->
 
 
 def _dial(address: _Address, timeout_s: float, options: Iterable[Any], exchange: Exchange) -> socket.socket:
-    sock = socket.socket(*address[:3])
+    sock = reserved(socket.socket, *address[:3])
+    descriptor = Descriptor(sock.fileno())
     try:
         for option in options:
             sock.setsockopt(*option)
@@ -129,9 +132,17 @@ def _dial(address: _Address, timeout_s: float, options: Iterable[Any], exchange:
         exchange.connecting = False
     except BaseException:
         exchange.detach()
-        sock.close()
+        close_socket(sock, descriptor)
         raise
     return sock
+
+
+def close_socket(sock: socket.socket, descriptor: Descriptor) -> None:
+    """Close it, unless the program has closed its descriptor."""
+    if descriptor.is_ours():
+        sock.close()
+    else:
+        sock.detach()
 
 
 class _Lookup:
@@ -144,7 +155,8 @@ class _Lookup:
 
     def run(self) -> None:
         try:
-            self.result = [*socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)]
+            with lent():
+                self.result = [*socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)]
         except (OSError, ValueError) as error:
             self.result = error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, "not a name")
         _lookups.pop((os.getpid(), self.host, self.port), None)
@@ -158,7 +170,8 @@ _lookups: dict[tuple[int, str, int], _Lookup] = {}
 def resolve_name(host: str, port: int, exchange: Exchange) -> list[_Address]:
     """The addresses of a name. Raises OSError."""
     try:
-        return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]
+        with lent():  # the first call imports a codec
+            return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]
     except (OSError, ValueError):
         pass
     mine = _Lookup(host, port)

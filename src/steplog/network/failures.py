@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 
+from steplog.descriptors import OUT_OF, words
 from steplog.network import deadline
 from steplog.network.connection import AnswerTooLargeError, MissingBundleError, TunnelRefusedError
 from steplog.network.proxy import ProxyAddressError
@@ -38,9 +39,11 @@ def reason(error: BaseException, exchange: deadline.Exchange) -> str:
     """Why the exchange has failed."""
     if exchange.aborted:
         return "ended before the answer came"
-    words = _deadline(error, exchange) or _tls(error) or _unreachable(error) or _not_http(error, exchange)
-    words = words or f"failed ({type(error).__name__})"
-    return f"proxy: {words}" if exchange.at_proxy else words
+    if isinstance(error, OSError) and error.errno in OUT_OF:
+        return words(error)
+    why = _deadline(error, exchange) or _tls(error) or _unreachable(error) or _not_http(error, exchange)
+    why = why or f"failed ({type(error).__name__})"
+    return f"proxy: {why}" if exchange.at_proxy else why
 
 
 def _deadline(error: BaseException, exchange: deadline.Exchange) -> str:
@@ -64,9 +67,9 @@ def _tls(error: BaseException) -> str:
 
 
 def _unreachable(error: BaseException) -> str:
-    for kind, words in _WORDS.items():
+    for kind, why in _WORDS.items():
         if isinstance(error, kind):
-            return words
+            return why
     if isinstance(error, TunnelRefusedError):
         return printable(str(error), _TUNNEL_CHARACTERS_MAX)
     if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno in errno.errorcode:

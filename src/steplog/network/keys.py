@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from steplog.descriptors import open_reserved
 from steplog.errors import ConfigurationError
 from steplog.private_files import make_private, write_private
 from steplog.secret import Quiet, Secret
@@ -103,7 +104,7 @@ def _read(path: Path) -> dict[str, Secret]:
     # O_NONBLOCK: for a FIFO.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags)
+        descriptor = open_reserved(path, flags)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
