@@ -100,6 +100,7 @@ class Lease:
         found = [] if self._unchanged() else self._look_around()
         followed = [opened.follow(lock) for opened in list(self._journals.values())]
         with lock:
+            self.outbox.look_at_all()
             for opened in found:
                 self._add(opened)
             self.shared = any(opened.alive_elsewhere for opened in self._journals.values())

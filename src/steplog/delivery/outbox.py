@@ -80,6 +80,7 @@ class Outbox:
         self.refused: Judgement | None = None  # of the status, for those who wait for it
         self.waiters: list[Waiter] = []
         self.journals: dict[str, Journal] = {}
+        self._over: set[str] = set()  # dead writers of whom nothing is left, since the last look at all
         self._ends: Mapping[str, int] = {}
         self._presumed = False
         self._status_at = 0.0
@@ -214,6 +215,8 @@ class Outbox:
             else:
                 due = stream.due_at(now, hurry or journal in dead) if lane == 0 else None
             if due is None:
+                if journal in dead and lane == 0 and stream.empty():
+                    self._over.add(journal.writer)
                 continue
             if due <= now:
                 self._turn += max(0, turn - len(dead)) + 1
@@ -227,10 +230,15 @@ class Outbox:
 
     def _by_life(self) -> tuple[list[Journal], list[Journal]]:
         """The dead writers, whose records come before those of later ones, and the living in turn."""
-        journals = list(self.journals.values())
+        journals, over = list(self.journals.values()), self._over
         turn = self._turn % len(journals)
-        dead = [journal for journal in journals if not journal.alive]
-        return dead, [journal for journal in journals[turn:] + journals[:turn] if journal not in dead]
+        dead = [journal for journal in journals if journal.writer not in over and not journal.alive]
+        passed = {*over, *(journal.writer for journal in dead)}
+        return dead, [journal for journal in journals[turn:] + journals[:turn] if journal.writer not in passed]
+
+    def look_at_all(self) -> None:
+        """Look at the journals of the dead, too, of whom nothing was left."""
+        self._over.clear()
 
     def look_again(self) -> None:
         """There may be more to send than expected."""
