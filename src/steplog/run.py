@@ -151,7 +151,12 @@ class Run:
         Raises:
             requests.HTTPError: the server refuses the status; the run stays open.
             ValueError: the run was built without uuid, project or organization.
+            TypeError: the client is none.
         """
+        given: Any = client
+        if isinstance(given, (str, RunStatus, BaseException)):
+            meant = "CRASHED" if isinstance(given, BaseException) else getattr(given, "value", given)
+            raise TypeError(f'finish() takes the client first; did you mean finish(status="{meant}")?')
         status = RunStatus(status)
         if (before := self._report) is not None:
             return before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from end_to_end.programs import Host
+from end_to_end.programs import Host, ended, go_on, line
 from steplog import Report
 from steplog.lifecycle.messages import became
 
@@ -32,6 +32,30 @@ def test_a_run_prints_its_name_its_address_and_what_was_delivered(host: Host, wa
     done = host.run(ENDS[way], **LOUD, STEPLOG_EXCEPTIONS="0")
     assert done.errors.splitlines() == [*lines(host), "steplog: run run: 2,000 delivered"]
     assert done.out == ""
+
+
+def test_while_the_server_hangs_its_address_is_said_and_for_how_long_it_is_waited_for(host: Host):
+    with host.start(
+        """
+        run = begin()
+        run.flush()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        run.log("loss", 1.0)
+        run.finish(timeout=2.0)
+        print(run.stats().last_error)
+        """,
+        **LOUD,
+    ) as program:
+        assert line(program) == "ready"
+        with host.silence():
+            go_on(program)
+            done = ended(program)
+    waiting = f"waiting for an answer of {host.environment['STEPLOG_URL']} for "
+    assert done.out.startswith(waiting)
+    last = done.errors.splitlines()[-1]
+    assert "1 record is kept in " in last
+    assert f"({waiting}" in last
 
 
 def test_quiet_silences_the_lines(host: Host):

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
+from steplog.delivery.agent import WAITING_S
 from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
@@ -308,14 +309,14 @@ class OpenRun:
             return instance.page_url(local, path)
         return manifest.base_url + path
 
-    def stats(self) -> Stats:
-        """The counts."""
+    def stats(self, silent_s: float = WAITING_S) -> Stats:
+        """The counts; a server that has not answered for ``silent_s`` is an error."""
         if self.process is None:
             return Stats()
         agent = self.process.agent
         if self.lease is None:
             return run_stats.of_writer(self.opened, agent.faults)
-        error = agent.progress(self.lease).trouble
+        error = agent.progress(self.lease).why(silent_s)
         with agent.lock:
             return run_stats.of_run(self.lease, self.opened, error, agent.faults)
 
@@ -334,7 +335,7 @@ class OpenRun:
 
     def say_ended(self) -> None:
         """Print it."""
-        stats, left = self.stats(), None
+        stats, left = self.stats(0.0), None
         if stats.pending or not self.is_status_sent():
             unsaved = run_stats.unsaved(self.opened)
             path = self.paths.memory or self.paths.spool
