@@ -14,7 +14,7 @@ import json as json_text
 import logging
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,6 +31,8 @@ from steplog.settings import Settings, resolve, sources
 
 if TYPE_CHECKING:
     import requests
+
+    from steplog.network.replaced import ReplacedTransport
 
 __all__ = ["Account", "TellurioClient", "client_for", "find_local", "get_default_client", "is_configured", "login"]
 
@@ -64,6 +66,7 @@ class TellurioClient:
         self.settings = _with_address(settings, base_url, port)
         self.account: Account | None = None
         self._key: Secret | None = None
+        self._replaced: ReplacedTransport | None = None
         self._looked: deque[Secret | None] = deque(maxlen=1)
         self._http = HTTPTransport(
             self.settings.url,
@@ -83,7 +86,18 @@ class TellurioClient:
     @property
     def transport(self) -> Transport:
         """What the agent sends through."""
-        return self._http
+        if not any(self.replaced(method) for method in ("GET", "POST", "PATCH")):
+            return self._http
+        from steplog.network.replaced import ReplacedTransport
+
+        self._replaced = self._replaced or ReplacedTransport(self, self._http)
+        return self._replaced
+
+    def replaced(self, method: str) -> Callable[..., Any] | None:
+        """Internal: what a subclass or its user has put in the place of ``get``, ``post``, ``patch`` or ``delete``."""
+        name = method.lower()
+        found: Callable[..., Any] = getattr(self, name)
+        return None if getattr(found, "__func__", None) is getattr(TellurioClient, name) else found
 
     def login(self, api_key: str | Secret | None = None, relogin: bool = False) -> Account:
         """Ask the server for the key's account, once; again with ``relogin``, which takes a key.
@@ -142,7 +156,7 @@ class TellurioClient:
         Raises ServerUnavailableError without a whole answer, ConfigurationError without a key, ValueError for a path
         that does not begin with "/".
         """
-        return self.send("GET", endpoint, timeout_s=timeout_s).to_requests()
+        return self._exchange("GET", endpoint, None, None, timeout_s).to_requests()
 
     def post(
         self,
@@ -153,22 +167,27 @@ class TellurioClient:
         timeout_s: float | None = None,
     ) -> requests.Response:
         """POST ``json`` to ``endpoint``. Raises as ``get`` does, and ValueError for what is not JSON."""
-        return self.send("POST", endpoint, json, headers=headers, timeout_s=timeout_s).to_requests()
+        return self._exchange("POST", endpoint, json, headers, timeout_s).to_requests()
 
     def patch(self, endpoint: str, json: Any = None, *, timeout_s: float | None = None) -> requests.Response:
         """PATCH ``endpoint`` with ``json``. Raises as ``post`` does."""
-        return self.send("PATCH", endpoint, json, timeout_s=timeout_s).to_requests()
+        return self._exchange("PATCH", endpoint, json, None, timeout_s).to_requests()
 
     def delete(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
         """DELETE ``endpoint``. Raises as ``get`` does."""
-        return self.send("DELETE", endpoint, timeout_s=timeout_s).to_requests()
+        return self._exchange("DELETE", endpoint, None, None, timeout_s).to_requests()
 
-    def send(
-        self, method: str, endpoint: str, json: Any = None, *, headers: _Headers = None, timeout_s: float | None = None
-    ) -> Response:
-        """Internal: the same without ``requests``."""
-        kind, body = ({}, b"") if json is None else ({"Content-Type": "application/json"}, _encoded(json))
-        request = Request(method, endpoint, body, {**(headers or {}), **kind}, _DOWNLOAD_BYTES_MAX)
+    def send(self, method: str, endpoint: str, json: Any = None, *, headers: _Headers = None) -> Response:
+        """Internal: the same without ``requests``, through what is ``replaced``."""
+        replaced = self.replaced(method)
+        if replaced is None:
+            return self._exchange(method, endpoint, json, headers, None)
+        from steplog.network.replaced import call
+
+        return call(replaced, _request(method, endpoint, json, headers), self.base_url)
+
+    def _exchange(self, method: str, endpoint: str, json: Any, headers: _Headers, timeout_s: float | None) -> Response:
+        request = _request(method, endpoint, json, headers)
         return self._http.send(request, self.settings.exchange_timeout_s if timeout_s is None else timeout_s)
 
     def close(self) -> None:
@@ -202,6 +221,11 @@ class TellurioClient:
         except (OSError, ConfigurationError) as error:
             reason = error if isinstance(error, ConfigurationError) else error.strerror
             _log.warning("the API key is good and could not be stored in %s: %s", path, reason)
+
+
+def _request(method: str, endpoint: str, json: Any, headers: _Headers) -> Request:
+    kind, body = ({}, b"") if json is None else ({"Content-Type": "application/json"}, _encoded(json))
+    return Request(method, endpoint, body, {**(headers or {}), **kind}, _DOWNLOAD_BYTES_MAX)
 
 
 def _with_address(settings: Settings | None, base_url: str | None, port: int | str | None) -> Settings:

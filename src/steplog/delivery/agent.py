@@ -92,6 +92,8 @@ class Agent:
         with self.lock:
             self.maintenance.take(lease)
             if transport is not None:
+                lanes = lease.outbox.name_lanes
+                lanes.count = min(lanes.count, getattr(transport, "lanes_max", lanes.count))
                 self._sender.add(self._clock(), lease.outbox, transport, adopted)
                 self._start_lanes()
         if lease.own is not None:
