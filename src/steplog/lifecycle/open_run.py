@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
 from steplog.delivery.agent import WAITING_S
+from steplog.delivery.backlog import SLOTS_MAX
 from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
@@ -42,6 +43,7 @@ __all__ = ["Holder", "OpenRun", "find_manifest", "join", "open_runs"]
 _OFFLINE_FINISH_S = 5.0  # an offline run may survive in memory
 _GRACE_S = 0.25
 _REMOVAL_MAX_S = 2.0
+_SOON_S = 0.75  # with the grace of a removal, a second
 _CURSOR_INTERVAL_S = 0.02
 _MANIFEST_INTERVAL_S = 0.001
 _log = logging.getLogger("steplog")
@@ -274,6 +276,19 @@ class OpenRun:
         if delivered:
             self._let_go(process, lease, deadline)
         return delivered
+
+    def settle_soon(self) -> bool:
+        """``settle``, if the server is well and has one range at most to take; within a second in all."""
+        if self.lease is None or self.process is None or self.transport is None:
+            return False
+        seen = self.process.agent.progress(self.lease)
+        if seen.why() is not None or seen.left > SLOTS_MAX or not self.is_made():
+            return False
+        return self.settle(_SOON_S)
+
+    def is_made(self) -> bool:
+        """Whether the server has the run."""
+        return self.lease is not None and self.lease.outbox.creation is None
 
     def is_status_sent(self) -> bool:
         """Whether no status is left to send."""
