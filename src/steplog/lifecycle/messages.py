@@ -84,7 +84,7 @@ def became(report: Report) -> str:
         (report.coerced, "logged as their repr"),
         (report.abandoned, "lost in memory"),
         *((calls, f"dropped ({reason})") for reason, calls in report.dropped.items()),
-        (report.faults, "errors in steplog itself, see the log"),
+        (report.faults, f"{'error' if report.faults == 1 else 'errors'} in steplog itself, see the log"),
     ]
     delivered = [] if report.pending and not report.delivered else [f"{report.delivered:,} delivered"]
     return ", ".join(delivered + [f"{number:,} {words}" for number, words in counts if number])
