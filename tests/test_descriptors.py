@@ -104,7 +104,7 @@ def test_running_out_is_said_once_with_the_limit(exhausted):
 def test_a_program_with_a_small_limit_keeps_its_descriptors():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = len(os.listdir("/proc/self/fd"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (15, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (9, hard))
     try:
         refill()
     finally:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from base64 import b64decode, b64encode
@@ -18,6 +16,7 @@ import certifi
 import pytest
 import requests
 
+from certificates import NAME, make_authority
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
 from steplog.network.proxy import proxy_for
@@ -28,7 +27,6 @@ from steplog.testing import HostileServer, Peer, answer
 GET = Request("GET", "/x/")
 # More than the buffers of two sockets hold, and no more: it is copied before the connection is made, in the same time.
 LARGE = Request("POST", "/", bytes(16 * 1024 * 1024))
-NAME = "runs.example"
 
 
 def transport_to(url: str, **options: bool) -> HTTPTransport:
@@ -50,25 +48,8 @@ def _no_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a CA of its own and a certificate for localhost, 127.0.0.1 and runs.example."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("the command openssl is not installed")
     paths = tmp_path_factory.mktemp("authority")
-
-    def run(*arguments: str) -> None:
-        subprocess.run([openssl, *arguments], cwd=paths, check=True, capture_output=True)
-
-    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    usage = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-    run("req", "-x509", *new, "-days", "2", "-subj", "/CN=A test CA", *usage, "-keyout", "ca.key", "-out", "ca.pem")
-    run("req", *new, "-subj", f"/CN={NAME}", "-keyout", "server.key", "-out", "server.csr")
-    (paths / "names").write_text(
-        f"subjectAltName=DNS:localhost,DNS:{NAME},IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n"
-    )
-    run(
-        "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-        "-days", "2", "-extfile", "names", "-out", "server.pem",
-    )  # fmt: skip
+    make_authority(paths)
     return paths
 
 

@@ -36,10 +36,10 @@ __all__ = [
     "words",
 ]
 
-RESERVE = 5
+RESERVE = 6
 OUT_OF_DESCRIPTORS = "no file descriptors left"
 OUT_OF = (errno.EMFILE, errno.ENFILE)
-_LIMIT_SHARE = 16  # at most one in so many of the limit: none below 16
+_LIMIT_SHARE = 10  # at most one in so many of the limit: none below 10
 _LENT = 3  # what a name lookup or an import opens at once
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -135,9 +135,9 @@ def reserved(call: Callable[_P, _T], *given: _P.args, **named: _P.kwargs) -> _T:
                 raise
 
 
-def open_reserved(path: str | os.PathLike[str], flags: int, mode: int = 0o777) -> int:
+def open_reserved(path: str | os.PathLike[str], flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
     """``os.open``, likewise."""
-    return reserved(os.open, path, flags, mode)
+    return reserved(os.open, path, flags, mode, dir_fd=dir_fd)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@
     ├── RunFinishedError          (also a RuntimeError)
     ├── ServerUnavailableError    (also a ConnectionError)
     ├── ConfigurationError        (also a ValueError)
+    │   └── NotPrivateError       (also a PermissionError)
     └── FormatError               (also a ValueError)
 
 A refusal by the server is a ``requests.HTTPError``, as in the original client.
@@ -16,6 +17,7 @@ __all__ = [
     "ConfigurationError",
     "FormatError",
     "InvalidAPIKeyError",
+    "NotPrivateError",
     "RunFinishedError",
     "ServerUnavailableError",
     "SteplogError",
@@ -40,6 +42,10 @@ class ServerUnavailableError(SteplogError, ConnectionError):
 
 class ConfigurationError(SteplogError, ValueError):
     """A setting, an address or a key cannot be used."""
+
+
+class NotPrivateError(ConfigurationError, PermissionError):
+    """A directory or a file that is not this user's alone, or not what it should be."""
 
 
 class FormatError(SteplogError, ValueError):

@@ -16,11 +16,11 @@ import os
 from pathlib import Path
 from weakref import WeakSet
 
-from steplog.descriptors import Descriptor, open_reserved
+from steplog.descriptors import Descriptor
+from steplog.private_files import open_private
 
 __all__ = ["FileLock", "close_inherited"]
 
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _open: WeakSet[FileLock] = WeakSet()
 
 
@@ -40,7 +40,7 @@ class FileLock:
     @classmethod
     def open(cls, path: Path) -> FileLock:
         """The file at ``path``, made if missing, not locked. Raises OSError."""
-        return cls(open_reserved(path, _FLAGS, 0o600), path)
+        return cls(open_private(path, os.O_RDWR | os.O_CREAT), path)
 
     @classmethod
     def take(cls, path: Path) -> FileLock | None:

@@ -1,26 +1,28 @@
-"""The counts of a run's records."""
+"""The counts of a run's values, and what is lost of them in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Report", "Stats"]
+__all__ = ["Report", "Stats", "losses_in_words"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Counts of records over all writers of the run on this host; the last three are of this process.
+    """Counts of values over all writers of the run on this host; ``coerced`` and ``faults`` are of this process.
 
     Attributes:
-        logged: calls of ``log`` that were accepted.
+        logged: given to ``log``: the sum of delivered, pending, rejected, dropped, abandoned, and lost if known.
         delivered: acknowledged by the server.
         pending: still in the journal.
         rejected: refused by the server for good, and set aside in a file.
         ambiguous: sent again to a server without deduplication, after a lost answer; perhaps stored twice.
         abandoned: lost when a process died during the call, or damaged in memory.
-        coerced: values logged as their ``repr``, or cut short.
-        dropped: calls not accepted, by reason; of all writers "memory full", and "oldest": given up later.
+        lost: gone with a killed process's private memory, at most; None: nobody knows how many.
+        coerced: logged as their ``repr``, or cut short.
+        dropped: not taken, by reason: "memory full", "finished" (after the end), "no place" (a worker without memory
+            and disk); or "oldest": given up later (``on_full``).
         faults: errors in steplog's own threads, over all runs; the first is in the log.
     """
 
@@ -30,6 +32,7 @@ class Report:
     rejected: int = 0
     ambiguous: int = 0
     abandoned: int = 0
+    lost: int | None = 0
     coerced: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     faults: int = 0
@@ -41,6 +44,8 @@ class Stats(Report):
 
     Attributes:
         durable: the position of this process's writer below which a power cut loses nothing.
+        at_risk: values of this process that a kill now would lose: in private memory, neither delivered nor on disk. A
+            kill loses at most the last ``at_risk`` seen and the values logged since.
         memory_bytes: the run's journals in memory.
         spool_bytes: its journals on disk.
         last_error: why the run is not being delivered; None if it is.
@@ -48,7 +53,28 @@ class Stats(Report):
     """
 
     durable: int = 0
+    at_risk: int = 0
     memory_bytes: int = 0
     spool_bytes: int = 0
     last_error: str | None = None
     append: str = "pure"
+
+
+def losses_in_words(dropped: Mapping[str, int], abandoned: int, lost: int | None, logged: int = 0) -> str:
+    """What is lost of ``logged`` values (0: of how many is not known), for people; "" if nothing is."""
+    parts, number = [], sum(dropped.values())
+    if number:
+        reasons = (f"{values:,} {reason}" if len(dropped) > 1 else reason for reason, values in dropped.items())
+        of = f" of {logged:,} values were" if logged else _values(number).removeprefix(f"{number:,}")
+        parts.append(f"{number:,}{of} dropped: {', '.join(reasons)}")
+    if abandoned:
+        parts.append(f"{_values(abandoned)} lost in memory")
+    if lost is None:
+        parts.append("an unknown number of values was lost with a killed process's memory")
+    elif lost:
+        parts.append(f"up to {_values(lost)} lost with a killed process's memory")
+    return "; ".join(parts)
+
+
+def _values(number: int) -> str:
+    return "1 value was" if number == 1 else f"{number:,} values were"

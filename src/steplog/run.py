@@ -206,6 +206,12 @@ class Run:
                 safeguard.settle_later(self._opened)
             self._over(self._opened, RunStatus.FAILED)
 
+    def ended(self, status: str) -> None:
+        """The program ends, and with it the run: ``finish``, as of an object that goes last, returns the report."""
+        if self._opened is not None and self._report is None:
+            self._report = run_stats.report(self._opened.stats())
+            self.status = RunStatus(status)
+
     def _over(self, opened: OpenRun | DisabledRun, status: RunStatus) -> None:
         self._report = run_stats.report(opened.stats())
         self.status = status

@@ -147,6 +147,8 @@ def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
             delivered = opened.settle(0.0 if interrupted else left_s, progress)
         except KeyboardInterrupt:
             interrupted = True
+        if opened in runs and opened.holder is not None:
+            opened.holder.ended(status)
         if opened.lease is not None and (opened in runs or not delivered):
             opened.say_ended()
 

@@ -31,7 +31,7 @@ def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
     """A ledger of calls that all arrived, the database that they arrived in, and the run's uuid."""
     ledger = Ledger(tmp_path / "ledger", CALLS)
     store = SqliteStore(tmp_path / "server.db")
-    user = store.write(catalog.put_user, "me", "me", "me@localhost", b"").result()
+    user = store.write(catalog.put_user, "me", "me", "me@localhost").result()
     project = store.write(
         catalog.add_project, store.write(catalog.put_namespace, NAMESPACE).result(), PROJECT, PROJECT, "TEAM"
     ).result()

@@ -204,3 +204,30 @@ def test_the_address_with_what_a_browser_needs_is_shown_on_a_terminal_and_in_no_
         shown = os.read(terminal, 65536).decode().splitlines()
         os.close(terminal)
         assert shown[1].startswith(f"steplog: {server.url}/me/projects/p/runs/r-1/#token=")
+
+
+def test_the_pages_token_is_printed_on_a_terminal_and_in_no_log(tmp_path):
+    """A log is kept, and read by others."""
+    for database in (tmp_path / "server.db", tmp_path / "another one.db"):
+        with ServerProcess(tmp_path, "--db", str(database), key=None) as server:
+            option = "" if database.name == "server.db" else f" --db '{database}'"
+            assert f"  page      type: steplog key page{option}\n" in server.said
+            state = instance.read(server.state)
+            assert state is not None
+            assert state.page_token not in server.said
+    terminal, its_end = os.openpty()
+    started = subprocess.Popen(
+        [sys.executable, "-m", "steplog", "serve", "--port", "0"],
+        env=dict(os.environ) | {"PYTHONPATH": str(SOURCES), "STEPLOG_DIR": str(tmp_path)},
+        stdout=its_end,
+    )
+    os.close(its_end)
+    shown = ""
+    while "stop" not in shown:
+        shown += os.read(terminal, 65536).decode()
+    state = instance.read(tmp_path / "server.json")
+    started.terminate()
+    started.wait(DEADLINE_S)
+    os.close(terminal)
+    assert state is not None
+    assert f"  page      {state.base_url}/#token={state.page_token}" in shown

@@ -86,7 +86,10 @@ def test_clean_asks_before_it_removes_what_is_not_delivered(tmp_path: Path):
     refused = typed("clean", "waits", answer="n\n")
     assert refused.exit_code == 1, refused.output
     assert [run.name for run in steplog.journals()] == ["waits"]
-    assert typed("clean", "waits", "--yes").output == "1 run removed\n"
+    (waits,) = steplog.journals()
+    removed, *last = typed("clean", "waits", "--yes").output.splitlines()
+    assert removed.startswith(f"waits ({waits.id[:8]}): 2 records not delivered; ")
+    assert last == ["1 run removed"]
     assert steplog.journals() == []
     done = typed("sync")
     assert (done.exit_code, done.output) == (0, "nothing waits on this machine\n")

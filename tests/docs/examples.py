@@ -212,10 +212,17 @@ def _check_command(line: str, words: list[str]) -> None:
     flags = {option for parameter in main.get_params(context) for option in parameter.opts}
     while words and words[0] in flags:
         words = words[1:]
-    name, *rest = words or [""]
-    command = main.get_command(context, name)
-    if command is None:
-        raise ExampleError(f"{line}: there is no command {name!r}")
+    group: click.Group = main
+    while True:
+        name, *rest = words or [""]
+        command = group.get_command(context, name)
+        if command is None:
+            raise ExampleError(f"{line}: there is no command {name!r}")
+        if not isinstance(command, click.Group):
+            break
+        if not rest:
+            return  # it is only named
+        group, words, context = command, rest, click.Context(command, info_name=name, parent=context)
     try:
         command.make_context(name, rest, parent=context)
     except click.exceptions.Exit:

@@ -65,12 +65,14 @@ def _commands() -> str:
     return _table(("command", "what"), [(_usage(name, made), _short(made)) for name, made in _each_command()])
 
 
-def _each_command() -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(main)
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
+def _each_command(group: click.Group = main, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         assert command is not None
-        yield name, command
+        yield before + name, command
+        if isinstance(command, click.Group):
+            yield from _each_command(command, f"{before}{name} ")
 
 
 def _usage(name: str, command: click.Command) -> str:

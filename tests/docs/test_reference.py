@@ -15,6 +15,7 @@ from docs.reference import DOCS, PAGES, RESULTS, ROOT, rewritten, tables
 from steplog.delivery.wire import API
 from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app
+from steplog.server.keys import Keyring
 from steplog.server.store import SqliteStore
 
 METHODS = ("get", "post", "patch", "delete", "put")
@@ -107,7 +108,7 @@ def test_every_file_that_the_pages_for_contributors_name_is_there():
 def test_the_page_of_the_api_has_every_request_that_the_server_takes_and_no_other(tmp_path):
     store = SqliteStore(tmp_path / "server.db")
     try:
-        app = create_app(store, hosts=AllowedHosts(8787))
+        app = create_app(store, Keyring(store), hosts=AllowedHosts(8787))
     finally:
         store.close()
     taken = set()

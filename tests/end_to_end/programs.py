@@ -33,7 +33,10 @@ def begin(name=None, **given):
     if os.environ.get("WITHOUT_STEPLOG"):
         return None
     import steplog
-    return steplog.init("team", os.environ["PROJECT"], name or os.environ["RUN_NAME"], **given)
+    from end_to_end.balance import balanced
+    run = steplog.init("team", os.environ["PROJECT"], name or os.environ["RUN_NAME"], **given)
+    run.finish = balanced(run)  # whichever way it is called, also at the end of a with block
+    return run
 """
 
 

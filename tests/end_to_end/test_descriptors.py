@@ -306,7 +306,7 @@ def test_adoption_does_not_replace_a_status_that_ended_the_run_on_the_server(hos
 
 
 def test_a_run_that_was_taken_up_again_and_killed_is_crashed(host: Host):
-    assert host.run("begin().finish()").code == 0
+    assert host.run("run = begin()\nrun.log('loss', 0.5)\nrun.finish()").code == 0
     uuid = host.server.run("run").uuid
     with host.start(
         """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
-from end_to_end.programs import Host, ended, go_on, line
-from steplog import Report
-from steplog.lifecycle.messages import became
+from end_to_end.programs import Host, go_on, line
+from steplog import Report, Stats
+from steplog.lifecycle.messages import ended
 
 LOUD = {"STEPLOG_QUIET": ""}
 LOGS = "run = begin()\nfor step in range(2000):\n    run.log('loss', step / 2, step)\n"
@@ -50,7 +52,7 @@ def test_while_the_server_hangs_its_address_is_said_and_how_long_it_is_waited_fo
         assert line(program) == "ready"
         with host.silence():
             go_on(program)
-            done = ended(program)
+            done = over(program)
     waiting = f"waiting for an answer of {host.environment['STEPLOG_URL']} for "
     assert done.out.startswith(waiting)
     last = done.errors.splitlines()[-1]
@@ -160,11 +162,27 @@ def test_nothing_is_printed_at_import(host: Host):
         (Report(logged=5, pending=5), ""),
         (Report(logged=5, delivered=1000, pending=5), "1,000 delivered"),
         (
-            Report(delivered=1, rejected=2, ambiguous=3, coerced=4, abandoned=5, dropped={"memory full": 6}),
-            "1 delivered, 2 refused by the server and set aside, 3 sent twice, perhaps, 4 logged as their repr, "
-            "5 lost in memory, 6 dropped (memory full)",
+            Report(logged=12, delivered=1, rejected=2, ambiguous=3, coerced=4, abandoned=5, dropped={"memory full": 6}),
+            "1 delivered, 2 refused by the server and set aside, 3 sent twice, perhaps, 4 logged as their repr; "
+            "6 of 12 values were dropped: memory full; 5 values were lost in memory",
         ),
+        (
+            Report(logged=10_100_000, delivered=8_967_228, dropped={"memory full": 1_132_772}),
+            "8,967,228 delivered; 1,132,772 of 10,100,000 values were dropped: memory full",
+        ),
+        (
+            Report(logged=8, delivered=1, lost=4, dropped={"memory full": 2, "oldest": 1}),
+            "1 delivered; 3 of 8 values were dropped: 2 memory full, 1 oldest; "
+            "up to 4 values were lost with a killed process's memory",
+        ),
+        (
+            Report(logged=1, delivered=1, lost=None),
+            "1 delivered; an unknown number of values was lost with a killed process's memory",
+        ),
+        (Report(logged=2, delivered=1, lost=1), "1 delivered; up to 1 value was lost with a killed process's memory"),
     ],
 )
-def test_the_line_at_the_end_tells_of_every_loss(report: Report, words: str):
-    assert became(report) == words
+def test_the_line_at_the_end_tells_of_every_loss(report: Report, words: str, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, "steplog"):
+        ended(False, "brave", Stats(**vars(report)), None)
+    assert [record.message for record in caplog.records] == [f"steplog: run brave: {words}"]

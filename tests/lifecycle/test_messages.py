@@ -32,14 +32,13 @@ class Ended(OpenRun):
         **more: Any,
     ) -> None:
         book = Book().write(5)
-        if memory:  # the segments of a book are in its process alone
-            vars(book.journal.memory)["private_extents"] = list
         book.journal.set_cursor(replace(book.journal.cursor, durable=durable, delivered=5 - pending))
-        self.seen = Stats(logged=5, delivered=5 - pending, pending=pending, **more)
+        at_risk = 0 if memory else 5 - max(durable, 5 - pending)
+        self.seen = Stats(logged=5, delivered=5 - pending, pending=pending, at_risk=at_risk, **more)
         fields = {
             "settings": SimpleNamespace(quiet=False),
-            "lease": SimpleNamespace(outbox=SimpleNamespace(status_sent=sent)),
-            "opened": SimpleNamespace(journal=book.journal, directory=Path("/memory/w") if memory else None),
+            "lease": SimpleNamespace(outbox=SimpleNamespace(status_sent=sent, journals={"own": book.journal})),
+            "opened": SimpleNamespace(journal=book.journal, at_risk=lambda: at_risk),
             "paths": SimpleNamespace(memory=Path("/memory") if memory else None, spool=Path("/spool")),
             "manifest": SimpleNamespace(mode=mode),
             "transport": transport,
@@ -67,6 +66,8 @@ SYNC = "the next run on this machine sends it; or type: steplog sync"
         (Ended(4, 2), f"1 delivered; 1 record is kept in /spool; {SYNC}; 3 records are {LOST}; set STEPLOG_DIR"),
         (Ended(1), f"4 delivered; 1 record is {LOST}; set STEPLOG_DIR"),
         (Ended(5, memory=True), f"5 records are kept in /memory; {SYNC}"),
+        (Ended(5, 5, memory=True), f"5 records are kept in /spool; {SYNC}"),
+        (Ended(5, 3, memory=True), f"5 records are kept in /memory and /spool; {SYNC}"),
         (Ended(5, memory=True, last_error="refused"), f"5 records are kept in /memory (refused); {SYNC}"),
         (Ended(5, memory=True, mode="offline"), "5 records are kept in /memory; to send it, type: steplog sync"),
     ],

@@ -99,7 +99,7 @@ def test_the_database_keeps_the_hash_of_a_key_and_not_the_key(server):
     for file in server.directory.iterdir():
         assert file == server.state or KEY.encode() not in file.read_bytes()
     connection = sqlite3.connect(server.database)
-    assert connection.execute("SELECT key_hash FROM users").fetchall() == [(hashlib.sha256(KEY.encode()).digest(),)]
+    assert connection.execute("SELECT hash FROM keys").fetchall() == [(hashlib.sha256(KEY.encode()).digest(),)]
     connection.close()
 
 
@@ -129,7 +129,7 @@ def test_a_stock_server_has_none_of_the_additions(tmp_path):
         headers = {"Idempotency-Key": '"k"'}
         first, second = (server.ask("POST", runs, json={}, headers=headers).json() for _ in range(2))
         assert first["uuid"] != second["uuid"]
-        assert "batch" not in first
+        assert not {"batch", "features", "report"} & set(first)
         run = f"{runs}{first['uuid']}/"
         assert server.ask("GET", run).status_code == 405
         assert server.ask("POST", f"{run}metrics/batch/", data=b"x").status_code == 404
@@ -137,6 +137,7 @@ def test_a_stock_server_has_none_of_the_additions(tmp_path):
         for _ in range(2):
             assert server.ask("POST", f"{run}metrics/", json={"name": "a", "value": 1}).status_code == 201
         assert [entry["step"] for entry in server.ask("GET", f"{run}metrics/").json()] == [0, 1]
-        assert server.ask("PATCH", run, json={"status": "FAILED"}).json()["status"] == "FAILED"
-        assert len(server.ask("GET", runs).json()) == 2
+        patched = server.ask("PATCH", run, json={"status": "FAILED", "report": "nothing that it knows"}).json()
+        assert (patched["status"], "report" in patched) == ("FAILED", False)
+        assert ["report" in each for each in server.ask("GET", runs).json()] == [False, False]
         assert not server.state.exists()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+from itertools import accumulate
 
 import msgspec
 import pytest
@@ -104,6 +107,28 @@ def test_a_payload_that_is_not_json_is_refused_with_a_reason(text):
 )
 def test_json_of_every_size_and_shape_that_readers_take_is_accepted(text):
     check_json(text)
+
+
+PIECES = st.one_of(
+    st.sampled_from([3, 4300, 4301, 9000]).map(lambda digits: b"-1.5e" + b"7" * digits),
+    st.sampled_from([4300, 4301]).map(lambda digits: b"8" * digits),
+    st.sampled_from([3, 4301]).map(lambda digits: json.dumps('\\"' + "9" * digits + "\\").encode()),
+    st.sampled_from([1, 250, 499, 500]).map(lambda deep: b"[" * deep + b"{}" + b"]" * deep),
+    st.text('"\\[]{}0', max_size=600).map(lambda text: json.dumps(text).encode()),
+    st.just(b'{"a\\"{": {}}'),
+)
+
+
+@given(st.lists(PIECES, max_size=6).map(lambda pieces: b"[" + b",".join(pieces) + b"]"))
+def test_json_is_refused_for_its_depth_and_its_digits_outside_strings(text):
+    bare = re.sub(rb'"(?:[^"\\]|\\.)*"', b'"', text)
+    deepest = max(accumulate((byte in b"[{") - (byte in b"]}") for byte in bare), default=0)
+    longest = max(map(len, re.findall(rb"[0-9]+", bare)), default=0)
+    if deepest > 500 or longest > 4300:
+        with pytest.raises(FormatError, match=r"nested deeper|more than 4300 digits|out of range"):
+            check_json(text)
+    else:
+        check_json(text)
 
 
 def test_a_bool_that_is_neither_true_nor_false_is_refused():

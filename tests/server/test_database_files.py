@@ -1,16 +1,97 @@
-"""A file that is not a steplog database is refused by name and not changed."""
+"""An older database is upgraded; a file that is not a steplog database is refused by name and not changed."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from server.batches import range_of
+from server.process import ServerProcess
 from steplog.errors import ConfigurationError
-from steplog.server import catalog
+from steplog.server import catalog, keys, queries
+from steplog.server.batch import from_range
 from steplog.server.store import SqliteStore
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+OLDER_VERSIONS = (1, 2)
+
+
+def tables(database: Path) -> dict[str, list[tuple[object, ...]]]:
+    """The columns of each table, and the indices."""
+    connection = sqlite3.connect(database)
+    names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    made = {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for name in names}
+    made |= {f"{name} indices": sorted(connection.execute(f"PRAGMA index_list({name})").fetchall()) for name in names}
+    made["references"] = [connection.execute(f"PRAGMA foreign_key_list({name})").fetchall() for name in names]
+    made["version"] = connection.execute("PRAGMA user_version").fetchall()
+    connection.close()
+    return made
+
+
+@pytest.fixture(params=OLDER_VERSIONS)
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A database that the server of an older version wrote: two users, a packed run, a run of 300 names."""
+    path = tmp_path / "older.db"
+    path.write_bytes(gzip.decompress((GOLDEN / f"database-v{request.param}.db.gz").read_bytes()))
+    return path
+
+
+def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tmp_path):
+    for _ in range(2):
+        store = SqliteStore(older)
+        project = store.read(catalog.project, "team", "mnist")
+        first, second = store.read(catalog.runs, project.id, 0, None)
+        assert [(run.name, run.status, run.username, run.report) for run in (first, second)] == [
+            ("first", "COMPLETED", "bob", None),
+            ("second", "RUNNING", "bob", None),
+        ]
+        assert [(each.name, each.count) for each in store.series(first)] == [
+            ("steplog/config", 1),
+            ("loss", 50),
+            ("note", 1),
+        ]
+        assert [point.value for point in store.metrics(first, 0, 52)][1:51] == [1 / (step + 1) for step in range(50)]
+        assert store.read(queries.count, second.id) == 300
+        assert older.read_bytes()[60:64] == (3).to_bytes(4, "big")  # what an older server looks at before it opens it
+        store.close()
+    SqliteStore(tmp_path / "new.db").close()
+    assert tables(older) == tables(tmp_path / "new.db")
+
+
+def test_an_upgraded_database_takes_batches_and_reports(older):
+    store = SqliteStore(older)
+    run = store.read(catalog.runs, store.read(catalog.project, "team", "mnist").id, 1, None)[0]
+    many = [(f"layer {number}", float(number), 1) for number in range(300)]
+    store.add_batch(run, from_range(range_of(many, first=300), b"")).result()
+    assert {each.count for each in store.series(run)} == {2}
+    store.write(catalog.update_run, run.id, None, '{"lost":0}').result()
+    assert store.read(catalog.runs, 1, 1, None)[0].report == '{"lost":0}'
+    store.close()
+
+
+def test_the_keys_of_an_older_database_are_kept_as_those_of_earlier_starts(older):
+    store = SqliteStore(older)
+    kept = store.read(keys.keys)
+    assert [(key.user.username, key.hash, key.origin, key.revoked) for key in kept] == [
+        (name, keys.hash_key(f"golden-key-of-{name}"), keys.CONFIGURED, None) for name in ("ann", "bob")
+    ]
+    assert [key.user.email for key in kept] == ["ann@example.org", "bob@example.org"]
+    store.close()
+
+
+def test_a_page_token_of_unknown_age_ends_with_the_upgrade(older, tmp_path):
+    """Earlier servers printed it wherever their output went."""
+    connection = sqlite3.connect(older)
+    ((token,),) = connection.execute("SELECT value FROM about WHERE name = 'page_token'")
+    connection.close()
+    with ServerProcess(tmp_path, "--db", str(older), "--user", "bob", key="golden-key-of-bob") as server:
+        headers = {"Authorization": f"Page-Token {token}"}
+        assert server.ask("GET", "/namespaces/", headers=headers).status_code == 401
+        assert server.ask("GET", "/team/projects/mnist/runs/").json()[0]["name"] == "first"
 
 
 def make_foreign(path: Path) -> None:
@@ -23,7 +104,7 @@ def make_foreign(path: Path) -> None:
 def make_newer(path: Path) -> None:
     SqliteStore(path).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 3")
+    connection.execute("PRAGMA user_version = 4")
     connection.close()
 
 
@@ -37,7 +118,7 @@ FILES = {
     "short": (lambda path: path.write_bytes(b"SQLite format 3\0"), "is not a database"),
     "image": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(9999)), "is not a database"),
     "foreign": (make_foreign, "of another program"),
-    "newer": (make_newer, "schema version 3"),
+    "newer": (make_newer, "schema version 4"),
     "cut": (make_cut, "cannot be used"),
     "directory": (lambda path: path.mkdir(), "cannot be used"),
 }

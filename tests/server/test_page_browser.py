@@ -81,6 +81,76 @@ def test_the_address_that_a_program_is_given_shows_its_run_and_what_it_went_down
     assert browser.run("location.hash") == ""
 
 
+LOST = {"dropped": {"memory full": 1_132_772}, "abandoned": 0, "lost": 0, "rejected": 0}
+LINES = "[...document.querySelectorAll('.losses:not([hidden]) p')].map((line) => line.textContent)"
+MARKS = "[...document.querySelectorAll('.runs a')].map((run) => run.querySelector('.lossmark')?.textContent ?? null)"
+
+
+def test_a_run_says_how_many_of_its_values_are_missing_and_why(server, browser):
+    place = project(server, "missing")
+    run = new_run(server, place, name="a")
+    server.send(run, range_of([("steplog/config", b"{}")] + [("loss", 1.0, step) for step in range(227)]))
+    browser.open(address(server, run))
+    browser.wait(f"{DRAWN} === 1")
+    assert browser.run(LINES) == []
+    server.ask("PATCH", run, json={"status": "CRASHED", "report": LOST})
+    browser.wait(f"{LINES}.length")
+    assert browser.run(LINES) == ["1,132,772 of 1,133,000 values were dropped: memory full"]
+    every = {"dropped": {"oldest": 20, "memory full": 50}, "abandoned": 1, "lost": 700, "rejected": 1}
+    for report, lines in (
+        (
+            every,
+            [
+                "70 of 1,000 values were dropped: 50 memory full, 20 oldest",
+                "1 of 1,000 values was lost in memory: the process ended while it logged them",
+                "up to 700 of 1,000 values were lost with a killed process's memory",
+                "1 of 1,000 values was refused by the server and set aside in a file",
+            ],
+        ),
+        (
+            LOST | {"dropped": {}, "lost": None},
+            ["an unknown number of values was lost with a killed process's memory"],
+        ),
+        (LOST | {"dropped": {"memory full": 0}}, []),
+    ):
+        server.ask("PATCH", run, json={"report": report})
+        browser.open(address(server, run))
+        browser.wait(f"{DRAWN} === 1")
+        assert browser.run(LINES) == lines
+
+
+def test_a_run_with_missing_values_is_marked_in_words_in_the_list(server, browser):
+    place = project(server, "marked")
+    reports = [
+        None,
+        LOST,
+        LOST | {"dropped": {}},
+        LOST | {"dropped": {"oldest": 20, "memory full": 50}, "abandoned": 1, "lost": 29, "rejected": 3},
+        LOST | {"dropped": {}, "lost": None},
+        LOST | {"dropped": {}, "abandoned": 1},
+    ]
+    for number, report in enumerate(reports):
+        run = new_run(server, place, name=f"run {number}")
+        server.ask("PATCH", run, json={"status": "COMPLETED", "report": report})
+    marks = [
+        None,
+        "1,132,772 values lost: memory full",
+        None,
+        "up to 100 values lost: 50 memory full, 20 oldest; 3 refused by the server",
+        "an unknown number of values lost",
+        "1 value lost",
+    ]
+    for width in (1200, 360):
+        browser.size(width, 780)
+        browser.open(address(server, place))
+        browser.wait(f"document.querySelectorAll('.runs li').length === {len(reports)}")
+        assert browser.run(MARKS) == marks[::-1]
+        assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [width, width]
+    tree = browser.call("Accessibility.getFullAXTree")["nodes"]
+    links = [node["name"]["value"] for node in tree if node["role"].get("value") == "link"]
+    assert any("COMPLETED" in link and "1,132,772 values lost: memory full" in link for link in links)
+
+
 @pytest.mark.slow
 def test_it_is_live_while_the_run_is_and_says_how_it_ended(server, browser):
     run = new_run(server, project(server, "live"), name="a")
@@ -148,6 +218,25 @@ def test_without_a_token_the_page_asks_for_it_and_another_tab_gives_it(server, b
             browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)
             browser.open(server.url + run)
             browser.wait("document.querySelector('.title')")
+    assert [line for line in browser.complaints if "401" not in line] == []
+    browser.forget()
+
+
+@pytest.mark.slow
+def test_a_page_whose_token_was_rotated_asks_for_the_new_one(browser, tmp_path):
+    with ServerProcess(tmp_path) as server:
+        run = server.new_run()
+        browser.open(address(server, run))
+        browser.wait("document.body.innerText.includes('No metric yet')")
+        key = [sys.executable, "-m", "steplog", "key"]
+        environment = os.environ | {"STEPLOG_DIR": str(tmp_path), "PYTHONPATH": str(SOURCES)}
+        subprocess.run([*key, "rotate", "--page"], env=environment, check=True, capture_output=True)
+        browser.wait("document.querySelector('form input')")
+        new = subprocess.run([*key, "page"], env=environment, check=True, capture_output=True, text=True).stdout.strip()
+        typed = f"document.querySelector('#token').value = {json.dumps(new)}"
+        browser.run(f"{typed}; document.querySelector('form').requestSubmit()")
+        browser.wait("document.body.innerText.includes('No metric yet')")
+        browser.open("about:blank")
     assert [line for line in browser.complaints if "401" not in line] == []
     browser.forget()
 

@@ -111,6 +111,9 @@ def test_hostile_names_are_shown_as_text_and_do_nothing(server, browser, canary)
     records += [(f"text {at}", json.dumps(name).encode()) for at, name in enumerate(names)]
     run = new_run(server, place, name="attacked", description=fault)
     assert server.send(run, range_of(records)).status_code == 200
+    reasons = [name[:128] for name in names[:28]]
+    lost = {"dropped": dict.fromkeys(reasons, 1), "abandoned": 0, "lost": 0, "rejected": 0}
+    assert server.ask("PATCH", run, json={"report": lost}).status_code == 200
     Canary.visited.clear()
     browser.size(1200, 12_000)
     browser.open(address(server, run))
@@ -118,6 +121,9 @@ def test_hostile_names_are_shown_as_text_and_do_nothing(server, browser, canary)
     browser.run("document.querySelector('.grid + .more').click(); document.querySelector('.config').open = true")
     browser.wait(f"document.querySelectorAll('.card').length === {2 * len(names)}")
     shown = [visible(name) for name in names]
+    listed = ", ".join(f"1 {visible(reason)}" for reason in reasons)
+    assert browser.run("document.querySelector('.losses p').textContent").endswith(f"values were dropped: {listed}")
+    assert browser.run("document.querySelector('.lossmark').textContent") == f"{len(reasons)} values lost: {listed}"
     texts = [f"text {at}" for at in range(len(names))]
     assert browser.run(CARDS) == shown + texts
     assert browser.run("[...document.querySelectorAll('pre.text:not([hidden])')].map((e) => e.textContent)") == shown

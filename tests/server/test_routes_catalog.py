@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import requests
@@ -12,7 +13,7 @@ DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PROJECT_FIELDS = {"uuid", "display_name", "slug", "date_created", "last_run_date", "visibility"}
 ORGANIZATION_FIELDS = {"role", "org_uuid", "org_display_name", "org_slug"}
-RUN_FIELDS = {"uuid", "name", "description", "status", "date_created", "date_updated", "project", "user"}
+RUN_FIELDS = {"uuid", "name", "description", "status", "date_created", "date_updated", "report", "project", "user"}
 
 
 def test_a_good_key_is_told_whose_it_is(server):
@@ -89,8 +90,9 @@ def test_a_run_is_made_read_and_its_status_set(server, run):
     made = server.ask("POST", runs, json={"name": "first", "description": "d", "status": "RUNNING"})
     assert made.status_code == 201
     fields = made.json()
-    assert set(fields) == RUN_FIELDS | {"batch"}
-    assert (fields["batch"], fields["status"], fields["description"]) == (1, "RUNNING", "d")
+    assert set(fields) == RUN_FIELDS | {"batch", "features"}
+    assert (fields["batch"], fields["features"], fields["report"]) == (1, ["report"], None)
+    assert (fields["status"], fields["description"]) == ("RUNNING", "d")
     assert set(fields["project"]) == {"uuid", "display_name", "slug"}
     assert set(fields["user"]) == {"uuid", "username", "slug"}
     path = f"{runs}{fields['uuid']}/"
@@ -102,6 +104,61 @@ def test_a_run_is_made_read_and_its_status_set(server, run):
     assert set_.json()["date_updated"] > fields["date_updated"]
     assert server.ask("PATCH", path, json={"status": "DONE"}).json() == {"status": ['"DONE" is not a valid choice.']}
     assert server.ask("GET", path).json()["status"] == "COMPLETED"
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    return {"dropped": {"memory full": 1_132_772}, "abandoned": 3, "lost": 0, "rejected": 1} | changes
+
+
+def test_a_report_is_kept_with_the_run_with_a_status_or_without_one(server, run):
+    sent = report()
+    answer = server.ask("PATCH", run, json={"status": "COMPLETED", "report": sent})
+    assert (answer.status_code, answer.json()["status"], answer.json()["report"]) == (200, "COMPLETED", sent)
+    for body in ({"status": "FAILED"}, {"report": None}, {}):
+        assert server.ask("PATCH", run, json=body).json()["report"] == sent
+    later = report(dropped={}, lost=None) | {"of a later version": [1]}
+    answer = server.ask("PATCH", run, json={"report": later})
+    kept = report(dropped={}, lost=None)
+    assert (answer.status_code, answer.json()["status"], answer.json()["report"]) == (200, "FAILED", kept)
+    assert server.ask("GET", run).json()["report"] == kept
+    runs = run.rsplit("/", 2)[0] + "/"
+    uuid = run.rsplit("/", 2)[1]
+    assert [other["report"] for other in server.ask("GET", runs).json() if other["uuid"] == uuid] == [kept]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        [],
+        "none",
+        7,
+        {"dropped": {}, "abandoned": 0, "lost": 0},
+        report(abandoned=-1),
+        report(abandoned=None),
+        report(abandoned=1.5),
+        report(rejected="1"),
+        report(lost=True),
+        report(lost=2**53),
+        report(lost=10**400),
+        report(dropped=None),
+        report(dropped={"memory full": None}),
+        report(dropped={"memory full": {}}),
+        report(dropped={"": 1}),
+        report(dropped={"x" * 129: 1}),
+        report(dropped={f"reason {number}": 1 for number in range(33)}),
+    ],
+)
+def test_a_bad_report_is_refused_and_changes_nothing(server, run, sent):
+    before = server.ask("GET", run).json()
+    answer = server.ask("PATCH", run, json={"status": "FAILED", "report": sent})
+    assert (answer.status_code, set(answer.json())) == (400, {"report"})
+    assert server.ask("GET", run).json() == before
+
+
+def test_the_largest_report_is_taken(server, run):
+    sent = report(dropped={f"{number:03}{'ü' * 125}": 2**53 - 1 for number in range(32)}, lost=2**53 - 1)
+    assert server.ask("PATCH", run, json={"report": sent}).json()["report"] == sent
 
 
 def test_a_run_without_a_name_gets_one_and_a_taken_name_gets_a_number(server, run):

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from steplog.server.protocol import patient_protocol
+from steplog.server.places import Places
+from steplog.server.protocol import limited_protocol
 
 HEAD_S, BODY_S = 0.4, 1.2
 SPARE_S = 0.5
@@ -35,7 +36,9 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(echo, http=patient_protocol(HEAD_S, BODY_S), lifespan="off", log_config=None)
+    config = uvicorn.Config(
+        echo, http=limited_protocol(Places(100, 100), HEAD_S, BODY_S), lifespan="off", log_config=None
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
     thread.start()

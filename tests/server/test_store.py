@@ -36,7 +36,7 @@ def new_project(store: SqliteStore, slug: str = "mnist") -> ProjectRow:
 
 
 def new_run(store: SqliteStore, project: ProjectRow | None = None) -> RunRow:
-    user = store.write(catalog.put_user, "ann", "ann", "ann@example.org", b"hash").result()
+    user = store.write(catalog.put_user, "ann", "ann", "ann@example.org").result()
     where = project or store.read(catalog.project, "team", "mnist") or new_project(store)
     return store.write(catalog.add_run, where.id, user.id, None, None, "RUNNING", None).result()
 
@@ -173,7 +173,7 @@ def test_a_deleted_project_leaves_no_row(store, tmp_path):
     with pytest.raises(MissingError):
         add(store, run, range_of([("a", 1)]))
     with pytest.raises(MissingError):
-        store.write(catalog.set_status, run.id, "FAILED").result()
+        store.write(catalog.update_run, run.id, "FAILED", None).result()
     assert len(store.metrics(kept, 0, 9)) == 2
     with sqlite3.connect(tmp_path / "a.db") as connection:
         rows = [

@@ -144,21 +144,6 @@ def test_enough_unpacked_ranges_are_packed_without_a_read(store, tmp_path):
     assert store.read(queries.count, run.id) == len(records)
 
 
-def test_a_database_of_version_1_is_upgraded(tmp_path):
-    store = SqliteStore(tmp_path / "a.db")
-    run = new_run(store)
-    add(store, run, range_of([("a", 1, 0)]))
-    store.close()
-    connection = sqlite3.connect(tmp_path / "a.db")
-    connection.executescript("DROP TABLE waiting; PRAGMA user_version = 1")
-    connection.close()
-    store = SqliteStore(tmp_path / "a.db")
-    add(store, run, range_of(round_of(0), first=1))
-    assert rows(store, tmp_path, "waiting") == 1
-    assert listed(store, run) == held([("a", 1, 0), *round_of(0)])
-    store.close()
-
-
 def test_deleting_a_project_deletes_its_unpacked_ranges(store, tmp_path):
     run = new_run(store, new_project(store, "gone"))
     add(store, run, range_of(round_of(0)))

@@ -24,6 +24,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "clean": "Remove delivered runs from this machine.",
     "demo": "Kill a server and a training process, and count what is lost.",
     "doctor": "Check the settings, this machine, the server and the key.",
+    "key": "Issue, list, revoke and rotate the keys of a server of this machine.",
     "login": "Store an API key.",
     "ls": "List the runs on the server and those that wait on this machine.",
     "serve": "Run a server on this machine.",

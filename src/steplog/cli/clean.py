@@ -18,8 +18,8 @@ def command(run: str | None, yes: bool) -> None:
 
     With RUN, an id, a uuid or a name: remove that run, delivered or not, unless a process still delivers it.
     """
+    here = [waiting for waiting in steplog.journals() if waiting.other_host is None]
     if run is not None and not yes:
-        here = [waiting for waiting in steplog.journals() if waiting.other_host is None]
         pending = sum(waiting.pending for waiting in here if run in (waiting.id, waiting.run, waiting.name))
         if pending:
             question = f"{pending:,} records of {printing.printable(run)} are not delivered. Remove them?"
@@ -28,4 +28,14 @@ def command(run: str | None, yes: bool) -> None:
         removed = steplog.clean(run)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    for waiting in here:
+        if waiting.id in removed:
+            click.echo(_line(waiting))
     click.echo(f"{printing.plural(len(removed), 'run')} removed")
+
+
+def _line(run: steplog.WaitingRun) -> str:
+    """What was removed."""
+    left = f"{run.pending:,} records not delivered" if run.pending else "delivered"
+    parts = (left, printing.size(run.size_bytes), printing.losses(run, run.logged))
+    return f"{printing.printable(run.name or run.id[:8])} ({run.id[:8]}): {'; '.join(filter(None, parts))}"

@@ -66,11 +66,13 @@ def _json(run: steplog.WaitingRun) -> dict[str, Any]:
 def _print(runs: list[RemoteRun] | None, where: str, waiting: list[steplog.WaitingRun]) -> None:
     console = printing.console()
     if runs is not None:
-        table = printing.table("run", "project", "status", "started", "id")
+        some_lost = any(printing.losses(remote.data.get("report")) for remote in runs)
+        table = printing.table("run", "project", "status", "started", "id", *(["lost"] if some_lost else []))
         for remote in runs:
             data = remote.data
             status, started = printing.status(data["status"]), printing.local_time(data["date_created"])
-            printing.add_row(table, data["name"], remote.project, status, started, str(data["uuid"])[:8])
+            lost = [printing.losses(data.get("report"))] if some_lost else []
+            printing.add_row(table, data["name"], remote.project, status, started, str(data["uuid"])[:8], *lost)
         printing.write(console, table if runs else printing.text(f"no runs in {where}"), *([""] if waiting else []))
     if not waiting:
         return
@@ -78,6 +80,17 @@ def _print(runs: list[RemoteRun] | None, where: str, waiting: list[steplog.Waiti
     table = printing.table(*columns, right=("to send", "size"))
     for run in waiting:
         name, started = run.name or run.id[:8], printing.local_time(run.since.isoformat())
-        numbers, why = (f"{run.pending:,}", printing.size(run.size_bytes)), printing.text(run.why, characters_max=400)
+        words = "; ".join(filter(None, (run.why, _losses(run))))
+        numbers, why = (f"{run.pending:,}", printing.size(run.size_bytes)), printing.text(words, characters_max=400)
         printing.add_row(table, name, run.project, *numbers, started, run.id[:8], why)
     printing.write(console, table)
+
+
+def _losses(run: steplog.WaitingRun) -> str:
+    lost, at_risk = printing.losses(run, run.logged), run.at_risk
+    kill = (
+        ""
+        if at_risk == 0
+        else f"a kill would lose {'what is not on disk' if at_risk is None else f'up to {at_risk:,}'}"
+    )
+    return "; ".join(filter(None, (lost, kill)))

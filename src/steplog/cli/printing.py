@@ -9,7 +9,9 @@ import contextlib
 import io
 import json
 import sys
+from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -18,11 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from steplog.printable import printable as one_line
+from steplog.report import losses_in_words
 
 __all__ = [
     "add_row",
     "console",
     "local_time",
+    "losses",
     "plural",
     "print_json",
     "printable",
@@ -75,6 +79,18 @@ def print_json(document: Any) -> None:
 def plural(count: int, noun: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def losses(counts: object, logged: int = 0) -> str:
+    """What is lost, from a run or from the ``report`` in a run's JSON; "" if nothing is, or it is no such report."""
+    told = counts.get if isinstance(counts, dict) else partial(getattr, counts)
+    dropped, abandoned, lost = told("dropped", {}), told("abandoned", 0), told("lost", 0)
+    if not isinstance(dropped, Mapping) or not all(
+        isinstance(number, int) for number in (*dropped.values(), abandoned)
+    ):
+        return ""
+    reasons = {printable(reason, 40): number for reason, number in dropped.items()}
+    return losses_in_words(reasons, abandoned, lost if isinstance(lost, int) else None, logged)
 
 
 def size(size_bytes: int) -> str:

@@ -1,13 +1,16 @@
 """``steplog serve``: the embedded server in the foreground.
 
 1. The first line printed is ``steplog serve: <address>``, once connections are accepted. The key is never printed.
-2. Every ``ADOPT_INTERVAL_S`` it takes in what waits on this machine for it or for no server in particular, except runs
+2. The page's token is printed on a terminal alone, since logs are kept and read by others.
+3. Every ``ADOPT_INTERVAL_S`` it takes in what waits on this machine for it or for no server in particular, except runs
    that were started offline.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shlex
+import sys
 import threading
 import time
 from collections import deque
@@ -44,6 +47,19 @@ ADOPT_INTERVAL_S = 5.0
     help="A namespace to create. Without any, each is created on first use.",
 )
 @click.option("--allow-host", "hosts", multiple=True, help="A Host header to answer besides loopback names.")
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Serve https with this certificate (PEM), followed by those between it and its authority's.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The certificate's key (PEM, without a password).  [default: in the same file]",
+)
+@click.option("--insecure", is_flag=True, help="Let other machines reach it without TLS: something in front encrypts.")
 @click.option("--stock", is_flag=True, hidden=True, help="Answer like a server without steplog's additions.")
 def command(**options: Any) -> None:
     """Run a server on this machine.
@@ -61,7 +77,7 @@ def _started(address: RunningServer) -> None:
     click.echo(f"  database  {address.database}")
     click.echo(f"  key       in {address.key_source}")
     if address.page_url is not None:
-        click.echo(f"  page      {address.page_url}")
+        click.echo(f"  page      {_page(address, address.page_url)}")
     if address.state:
         click.echo("  here      nothing to set: a run that is configured for no server finds this one")
     client = f"TELLURIO_BACKEND_HTTP_BASE_URL={base} TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…"
@@ -69,6 +85,16 @@ def _started(address: RunningServer) -> None:
     click.echo("  stop      Ctrl-C")
     if address.state:
         threading.Thread(target=_adopt, args=(address.base_url,), name="steplog-adopt", daemon=True).start()
+
+
+def _page(address: RunningServer, url_with_token: str) -> str:
+    """The page's address, or how to get it where this is not for a terminal."""
+    if sys.stdout.isatty():
+        return url_with_token
+    from steplog.server.schema import default_database
+
+    option = "" if address.database == default_database() else f" --db {shlex.quote(str(address.database))}"
+    return f"type: steplog key page{option}"
 
 
 def _adopt(base_url: str) -> None:

@@ -33,6 +33,7 @@ def command(run: list[str], as_json: bool) -> None:
     path = (found.namespace, "projects", found.project, "runs", str(found.data["uuid"]))
     series = api.get(*path, "series")
     metrics = _summaries(api.get(*path, "metrics") or []) if series is None else list(series)
+    stored = sum(metric["count"] for metric in metrics)
     own = {metric["name"]: metric["last"] for metric in metrics if metric["name"].startswith("steplog/")}
     config, exception = own.get("steplog/config"), own.get("steplog/exception")
     metrics = [metric for metric in metrics if metric["name"] not in own]
@@ -44,14 +45,19 @@ def command(run: list[str], as_json: bool) -> None:
         shown = {"config": config, "exception": exception, "metrics": metrics}
         printing.print_json({"namespace": found.namespace} | found.data | shown)
     else:
-        _print(api.base_url, found, config, metrics, exception)
+        lost = printing.losses(found.data.get("report"), _logged(found.data.get("report"), stored))
+        _print(api.base_url, found, lost, config, metrics, exception)
 
 
-def _print(base_url: str, run: RemoteRun, config: Any, metrics: list[dict[str, Any]], exception: Any) -> None:
+def _print(
+    base_url: str, run: RemoteRun, lost: str, config: Any, metrics: list[dict[str, Any]], exception: Any
+) -> None:
     console, data = printing.console(), run.data
     title = Text.assemble(printing.text(data["name"], "bold"), "  ", printing.status(data["status"]))
     place = printing.text(f"{run.namespace}/{run.project}  {data['uuid']}  at {base_url}", "dim", 400)
     printing.write(console, title, place, printing.text(f"started {printing.local_time(data['date_created'])}", "dim"))
+    if lost:
+        printing.write(console, printing.text(lost, "red", 400))
     if config:
         table = printing.table("config", "")
         for name, value in config.items() if isinstance(config, dict) else [("config", config)]:
@@ -68,6 +74,14 @@ def _print(base_url: str, run: RemoteRun, config: Any, metrics: list[dict[str, A
         summary = ": ".join(str(exception[part]) for part in ("type", "message") if exception.get(part))
         lines += [] if lines and lines[-1] == summary else [summary]
         printing.write(console, "", *(printing.text(line, characters_max=400) for line in lines))
+
+
+def _logged(report: Any, stored: int) -> int:
+    """How many values there were: those on the server and those in the report; 0: not known."""
+    if not isinstance(report, dict) or not isinstance(dropped := report.get("dropped"), dict):
+        return 0
+    others = [*dropped.values(), *(report.get(name) for name in ("abandoned", "lost", "rejected"))]
+    return stored + sum(number for number in others if isinstance(number, int))
 
 
 def sparkline(values: list[Any]) -> str:

@@ -28,6 +28,8 @@ def command(context: click.Context, run: str | None, everything: bool, follow: b
 
     With RUN, an id, a uuid or a name: only that run. Runs that another process delivers are skipped, and so are those
     of other hosts on the same disk, unless RUN names one.
+
+    The exit code is 1 if something is left, or was lost before it came here; the last line says what.
     """
     if everything and run is not None:
         raise click.UsageError("RUN or --all, not both.")
@@ -48,7 +50,10 @@ def command(context: click.Context, run: str | None, everything: bool, follow: b
         printing.print_json([dataclasses.asdict(synced) for synced in done])
     elif not done:
         click.echo("nothing waits on this machine")
-    if any(synced.pending for synced in done):
+    lossy = [synced for synced in done if printing.losses(synced)]
+    if len(done) > 1 and lossy and not as_json:
+        click.echo(f"values of {printing.plural(len(lossy), 'run')} were lost: {', '.join(map(_name, lossy))}")
+    if lossy or any(synced.pending for synced in done):
         context.exit(1)
 
 
@@ -81,4 +86,5 @@ def _name(synced: steplog.Synced) -> str:
 
 def _line(synced: steplog.Synced) -> str:
     kept = f", {synced.pending:,} kept here: {printing.printable(synced.why)}" if synced.pending else ""
-    return f"{_name(synced)}: {synced.delivered:,} delivered{kept}"
+    lost = printing.losses(synced, synced.logged)
+    return f"{_name(synced)}: {synced.delivered:,} delivered{kept}{f'; {lost}' if lost else ''}"

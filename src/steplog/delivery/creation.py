@@ -40,6 +40,7 @@ class Made(msgspec.Struct, frozen=True):
     uuid: str
     name: str
     batch: int = 0
+    features: Any = None
 
 
 class _Step(Enum):

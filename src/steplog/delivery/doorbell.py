@@ -11,13 +11,12 @@ import os
 import time
 from pathlib import Path
 
-from steplog.descriptors import open_reserved
+from steplog.private_files import open_private
 
 __all__ = ["HEARD_INTERVAL_S", "RING_INTERVAL_S", "Doorbell"]
 
 HEARD_INTERVAL_S = 0.05  # between two looks of the agent, while another process writes
 RING_INTERVAL_S = 0.25
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Doorbell:
@@ -32,7 +31,7 @@ class Doorbell:
         if self._path is None:
             return
         with contextlib.suppress(OSError):
-            descriptor = open_reserved(self._path, _FLAGS, 0o600)
+            descriptor = open_private(self._path, os.O_WRONLY | os.O_CREAT)
             try:
                 os.utime(descriptor, ns=(time.time_ns(),) * 2)
             finally:

@@ -201,10 +201,6 @@ class Lease:
         """Disk that the journals take."""
         return sum(opened.spool_bytes() for opened in self._journals.values())
 
-    def dropped(self) -> int:
-        """Calls that other processes dropped for lack of room."""
-        return sum(o.dropped() for o in self._journals.values() if self.own is None or o is not self.own.open_journal)
-
     def trouble(self) -> str | None:
         """Why the disk refuses the journals; None while it does not."""
         return next((o.spooling.trouble for o in self._journals.values() if o.spooling.trouble is not None), None)

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from steplog.delivery import tickets
+from steplog.delivery import tickets, wire
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.creation import Create, Creation, Made
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
 from steplog.delivery.lanes import Lanes
+from steplog.delivery.loss_report import LossReport
 from steplog.delivery.metrics import MetricStream
 from steplog.delivery.probe import CapabilityProbe, Probe, Question
 from steplog.delivery.ranges import RangeStream
@@ -113,6 +114,7 @@ class Outbox:
         self.address = RunAddress(namespace, self.address.project, made.uuid)
         self.probe.address = self.address
         self.name = made.name
+        self.probe.takes_report = wire.lists_feature(made.features, wire.REPORT_FEATURE)
         if takes_ranges is None:
             self.probe.question = Question.RUN
         else:
@@ -142,6 +144,10 @@ class Outbox:
     def pending(self) -> int:
         """Records written and neither delivered nor in quarantine; the cost grows with their number."""
         return sum(self._stream(journal).pending() for journal in self.journals.values())
+
+    def losses(self) -> LossReport:
+        """What of the run does not reach the server, as far as it is known."""
+        return LossReport.of(self.journals.values())
 
     def left(self) -> int:
         """Positions written and not delivered: about as many records, at little cost."""
@@ -257,7 +263,10 @@ class Outbox:
 
     def _send_status(self) -> Send:
         status = self.status or ""
-        request = Request("PATCH", self.address.run_path, msgspec.json.encode({"status": status}), _JSON)
+        fields: dict[str, object] = {"status": status}
+        if self.probe.takes_ranges and self.probe.takes_report:
+            fields["report"] = self.losses()
+        request = Request("PATCH", self.address.run_path, msgspec.json.encode(fields), _JSON)
         return Send(request, tickets.Status(self.address.run, status))
 
     def answered(self, now: float, ticket: Ticket, judgement: Judgement, body: bytes, sent_at: float) -> list[Action]:

@@ -26,6 +26,7 @@ __all__ = [
     "API",
     "CONTENT_TYPE_RANGE",
     "LIST_BYTES_MAX",
+    "REPORT_FEATURE",
     "Acknowledgement",
     "Record",
     "acknowledges",
@@ -33,11 +34,13 @@ __all__ = [
     "json_value",
     "listed_status",
     "lists",
+    "lists_feature",
     "metric_bodies",
     "read",
     "records",
     "status_of",
     "takes_ranges",
+    "takes_report",
     "username",
     "web_path",
 ]
@@ -46,6 +49,7 @@ API = "/api/v0"
 ACCOUNT_PATH = f"{API}/verify-api-key/"
 LIST_BYTES_MAX = 64 * 1024 * 1024  # of a list of runs
 CONTENT_TYPE_RANGE = "application/msgpack"
+REPORT_FEATURE = "report"  # the status may come with a report of losses
 
 _T = TypeVar("_T")
 _FIELDS = {
@@ -85,6 +89,7 @@ class _Run(msgspec.Struct):
     uuid: str
     status: str = ""
     batch: int = 0
+    features: Any = None
 
 
 def api_path(*parts: str) -> str:
@@ -153,6 +158,17 @@ def takes_ranges(body: bytes, run: str) -> bool | None:
     """Whether the server takes ranges, by its description of this run; None where it does not describe it."""
     told = read(body, _Run)
     return None if told is None or told.uuid != run else told.batch >= 1
+
+
+def takes_report(body: bytes, run: str) -> bool:
+    """Whether the server takes a report of losses with the status, by its description of this run."""
+    told = read(body, _Run)
+    return told is not None and told.uuid == run and told.batch >= 1 and lists_feature(told.features, REPORT_FEATURE)
+
+
+def lists_feature(features: object, name: str) -> bool:
+    """Whether ``features``, as a server told them, has this one."""
+    return isinstance(features, list) and name in features
 
 
 def status_of(body: bytes, run: str) -> str | None:

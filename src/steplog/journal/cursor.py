@@ -7,7 +7,7 @@
             records u64, rejected u64, ambiguous u64, abandoned u64, oldest u64, sent 512 bytes, settled 512 bytes
 
 The copies are written in turn, so that a kill leaves one; the newer whole one counts. Only the holder of the run's lock
-writes them; ``dropped`` is the writer's.
+writes them. ``dropped`` was the writer's before there was a ledger of loss; it is read where that is missing.
 
 A stock server takes records one by one, out of order. Two bits for each of the ``WINDOW`` positions from delivered on
 are stored before the request, so that what may have arrived twice is counted once, across deaths::
@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 
 from steplog.journal.segment import Memory
 
-__all__ = ["CURSOR_BYTES", "WINDOW", "Cursor", "dropped", "encode", "load", "newest", "store", "store_dropped"]
+__all__ = ["CURSOR_BYTES", "WINDOW", "Cursor", "dropped", "encode", "load", "newest", "store"]
 
 WINDOW = 4096
 _MAGIC = b"SLM1"
@@ -110,13 +110,8 @@ def store(memory: Memory, cursor: Cursor) -> None:
 
 
 def dropped(memory: Memory) -> int:
-    """Calls that the writer dropped for want of room."""
+    """Calls dropped for want of room, of a writer without a ledger of loss."""
     return int.from_bytes(memory[_DROPPED], "little")
-
-
-def store_dropped(memory: Memory, calls: int) -> None:
-    """Store that count; in the writer's process."""
-    memory[_DROPPED] = calls.to_bytes(8, "little")
 
 
 def encode(cursor: Cursor, sequence: int) -> bytes:

@@ -8,6 +8,7 @@
         <writer>/                          one process's journal
             alive                          locked by the writer for life
             marks                          its cursor
+            losses                         its ledger of loss
             <pid>-<number>.segment         its segments
     <spool>/<local id>.<host>/             the same run, on disk
         lock                               locked by the run's agent
@@ -36,26 +37,41 @@ from functools import partial
 from pathlib import Path
 from time import time_ns
 
-from steplog.descriptors import are_free, open_reserved, reserved, take_warning, words
+from steplog.descriptors import are_free, take_warning, words
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES
+from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, Losses, encode
 from steplog.journal.mapping import map_file
-from steplog.private_files import make_private, remove_tree, write_private
+from steplog.private_files import (
+    make_private,
+    names_in,
+    open_private,
+    read_private,
+    remove_tree,
+    rename_private,
+    write_private,
+)
 
-__all__ = ["JournalRoots", "RunPaths", "Unchanged", "derived_local_id", "host_id", "map_cursor", "new_id", "new_writer"]
+__all__ = [
+    "JournalRoots",
+    "RunPaths",
+    "Unchanged",
+    "derived_local_id",
+    "host_id",
+    "map_cursor",
+    "map_losses",
+    "new_id",
+    "new_writer",
+]
 
 _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
 _SETTLED_NS = 2_000_000_000
-_DESCRIPTORS_MIN = 4  # two locks, and what a write opens at once
+_DESCRIPTORS_MIN = 6  # two locks, and what a write opens at once
 _WRITER = re.compile(r"[0-9a-f]{32}")
 _InTime = Callable[[Callable[[], "FileLock | None"]], "FileLock | None"]
 _HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
-
-
-def _names(directory: Path) -> list[str]:
-    return reserved(os.listdir, directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +95,7 @@ class RunPaths:
             if self.memory is not None and writer is not None:  # whose ``alive`` is held anyway
                 write_private(self.memory / "agent", writer.encode())
             elif self.memory is not None and (lock := FileLock.take(self.memory / "agent")) is not None:
-                os.truncate(self.memory / "agent", 0)
+                os.close(open_private(self.memory / "agent", os.O_WRONLY | os.O_TRUNC))
                 return [lock]
         return []
 
@@ -88,7 +104,7 @@ class RunPaths:
         if self.memory is None:
             return False
         try:
-            shown = reserved((self.memory / "agent").read_text, encoding="ascii")
+            shown = read_private(self.memory / "agent", 0, 33).decode("ascii")
             path = self.memory / shown / "alive" if _WRITER.fullmatch(shown) else self.memory / "agent"
             return path.exists() and not FileLock.is_free(path)
         except (OSError, ValueError):
@@ -98,7 +114,7 @@ class RunPaths:
         """The usable directories."""
         return [path for path in (self.memory, self.spool if self.on_disk else None) if path is not None]
 
-    def writers(self, names: Callable[[Path], Iterable[str]] = _names) -> list[str]:
+    def writers(self, names: Callable[[Path], Iterable[str]] = names_in) -> list[str]:
         """The writers in memory and on disk; ``names`` lists a directory."""
         return sorted(filter(_WRITER.fullmatch, _listed(self.directories(), names)))
 
@@ -169,7 +185,7 @@ class JournalRoots:
             remove_tree(making)
             raise
         try:
-            making.rename(paths.spool)
+            rename_private(making, paths.spool.name)
             if lock is not None:
                 lock.path = paths.lock
         except OSError:  # it exists: join
@@ -200,7 +216,7 @@ class JournalRoots:
                 yield RunPaths(match[1], None, self.spool / name, other_host=match[2])
 
 
-def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = _names) -> set[str]:
+def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = names_in) -> set[str]:
     found: set[str] = set()
     for directory in directories:
         with contextlib.suppress(OSError):
@@ -244,7 +260,11 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
         make_private(making)
         lock = FileLock.take(making / "alive")
         cursor = mmap.mmap(-1, CURSOR_BYTES) if on_disk else map_cursor(making)
-        making.rename(directory)
+        if on_disk:  # so that a kill before it says more is known to lose something
+            write_private(making / LOSSES_NAME, encode(Losses(hidden=True), 1))
+        else:
+            map_losses(making)
+        rename_private(making, directory.name)
         if lock is not None:
             lock.path = directory / "alive"
     except (OSError, ConfigurationError):
@@ -257,10 +277,19 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
 
 def map_cursor(directory: Path) -> mmap.mmap:
     """The file ``marks`` of a writer in memory, made if missing. Raises OSError."""
-    descriptor = open_reserved(directory / "marks", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return _map(directory / "marks", CURSOR_BYTES)
+
+
+def map_losses(directory: Path) -> mmap.mmap:
+    """The file ``losses`` of a writer in memory, made if missing. Raises OSError."""
+    return _map(directory / LOSSES_NAME, LOSSES_BYTES)
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     try:
-        os.posix_fallocate(descriptor, 0, CURSOR_BYTES)
-        return map_file(descriptor, CURSOR_BYTES)
+        os.posix_fallocate(descriptor, 0, size)
+        return map_file(descriptor, size)
     finally:
         os.close(descriptor)
 

@@ -1,6 +1,6 @@
 """The file system as the spool uses it; an argument, so that tests can have one that fails.
 
-Every call may raise OSError. Files are created exclusively, opened through no link, private and not inherited.
+Every call may raise OSError. What it opens is opened as ``private_files`` says. Files are created exclusively.
 """
 
 from __future__ import annotations
@@ -10,13 +10,22 @@ import os
 import stat
 from pathlib import Path
 
-from steplog.descriptors import Descriptor, open_reserved, reserved
-from steplog.private_files import make_private, remove_tree, write_private
+from steplog.descriptors import Descriptor
+from steplog.private_files import (
+    make_private,
+    names_in,
+    open_directory,
+    open_private,
+    read_private,
+    remove_tree,
+    rename_private,
+    unlink_private,
+    write_private,
+)
 
 __all__ = ["Files"]
 
-_APPEND = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
-_PRIVATE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_APPEND = os.O_RDWR | os.O_APPEND
 
 
 class Files:
@@ -24,11 +33,11 @@ class Files:
 
     def create(self, path: Path) -> int:
         """Create a file; its descriptor, appending."""
-        return Descriptor(open_reserved(path, _APPEND | _PRIVATE, 0o600))
+        return Descriptor(open_private(path, _APPEND | os.O_CREAT | os.O_EXCL))
 
     def open(self, path: Path) -> int:
         """Open a file; its descriptor, appending."""
-        return Descriptor(open_reserved(path, os.O_RDWR | os.O_APPEND | _PRIVATE))
+        return Descriptor(open_private(path, _APPEND))
 
     def make_private(self, path: Path) -> None:
         """See private_files. Raises ConfigurationError too."""
@@ -60,7 +69,7 @@ class Files:
 
     def sync_file(self, path: Path) -> None:
         """Make a written file durable."""
-        descriptor = open_reserved(path, os.O_RDWR | _PRIVATE)
+        descriptor = open_private(path, os.O_RDWR)
         try:
             os.fsync(descriptor)
         finally:
@@ -75,7 +84,7 @@ class Files:
 
     def sync_directory(self, path: Path) -> None:
         """Make its entries durable."""
-        descriptor = open_reserved(path, os.O_RDONLY | os.O_DIRECTORY | _PRIVATE)
+        descriptor = open_directory(path)
         try:
             os.fsync(descriptor)
         except OSError as error:
@@ -97,22 +106,19 @@ class Files:
 
     def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
         """``size`` bytes from ``offset`` on, or all."""
-        descriptor = open_reserved(path, os.O_RDONLY | _PRIVATE)
-        with os.fdopen(descriptor, "rb") as file:
-            file.seek(offset)
-            return file.read() if size is None else file.read(size)
+        return read_private(path, offset, size)
 
     def unlink(self, path: Path) -> None:
         """Remove it, if there."""
-        path.unlink(missing_ok=True)
+        unlink_private(path)
 
     def remove_tree(self, path: Path) -> None:
         """See private_files. Raises nothing."""
         remove_tree(path)
 
     def rename(self, path: Path, to: Path) -> None:
-        """Rename the file."""
-        path.rename(to)
+        """Rename the file, in its directory."""
+        rename_private(path, to.name)
 
     def replace(self, path: Path, data: bytes) -> None:
         """Replace it as a whole, not synced."""
@@ -120,7 +126,7 @@ class Files:
 
     def names(self, directory: Path) -> list[str]:
         """Its entries."""
-        return reserved(os.listdir, directory)
+        return names_in(directory)
 
     def free_bytes(self, directory: Path) -> int:
         """What this user may still write there."""

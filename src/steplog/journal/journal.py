@@ -3,7 +3,8 @@
 1. Reading never waits for the writer, and takes no slot before its kind was seen. A live writer's journal is readable
    up to the first hole (claimed, not written), which the writer's process closes.
 2. A dead writer's holes are passed over, and counted as abandoned once: as they become durable, where they look like
-   other empty positions, else as they are delivered. Positions in no extent are lost, and counted too.
+   other empty positions, else as they are delivered. So are positions in no extent, unless they went with private
+   memory: those are lost, and in the ledger.
 3. ``ack`` moves the cursor before it frees memory: a kill in between costs a duplicate request, never a record.
 4. Positions without a record are covered by the ranges around them.
 5. A segment leaves memory once each of its positions is delivered or durable.
@@ -21,6 +22,7 @@ from itertools import accumulate
 from steplog.journal import cursor as cursors
 from steplog.journal import slot
 from steplog.journal.extents import Extent, FrameExtent
+from steplog.journal.losses import LOSSES_BYTES, Losses, LossLedger
 from steplog.journal.range import RANGE_BYTES_MAX, Range
 from steplog.journal.segment import Memory
 from steplog.journal.sources import Source
@@ -33,15 +35,23 @@ class Journal:
     """The records of ``writer``; ``alive``: its process can still append."""
 
     def __init__(
-        self, writer: str, memory: Source, cursor_memory: Memory, alive: Callable[[], bool], disk: Spool | None = None
+        self,
+        writer: str,
+        memory: Source,
+        cursor_memory: Memory,
+        alive: Callable[[], bool],
+        disk: Spool | None = None,
+        ledger: LossLedger | None = None,
     ) -> None:
         self.writer = writer
         self.memory = memory
         self.disk = disk
+        self.ledger = ledger or LossLedger(bytearray(LOSSES_BYTES))
         self.cursor = cursors.load(cursor_memory)
         self._cursor_memory = cursor_memory
         self._alive = alive
         self._known: tuple[Sequence[Extent], list[int]] = ((), [])
+        self._lost: list[tuple[int, int]] = []  # stretches that were lost with private memory
 
     @property
     def alive(self) -> bool:
@@ -64,17 +74,34 @@ class Journal:
     def move_cursor(self, memory: Memory) -> None:
         """Store the cursor here from now on."""
         cursors.store(memory, self.cursor)
-        cursors.store_dropped(memory, max(cursors.dropped(memory), self.dropped))
         self._cursor_memory = memory
 
-    @property
-    def dropped(self) -> int:
-        """Calls dropped for want of room, as memory has it."""
-        return cursors.dropped(self._cursor_memory)
+    def lost(self, losses: Losses) -> int | None:
+        """How many values went with a dead writer's private memory, at most; None: nobody knows."""
+        if losses.settled or losses.lost is None:
+            return losses.lost
+        if losses.hidden:
+            return None if losses.closed is None else max(0, losses.closed - max(self.begin, self.written()))
+        done = max(self.begin, self.cursor.durable)
+        return sum(max(0, end - max(base, done)) for base, end in self._private(losses))
 
-    def store_dropped(self, calls: int) -> None:
-        """Store that count; in the writer's process."""
-        cursors.store_dropped(self._cursor_memory, calls)
+    def count_lost(self) -> None:
+        """The writer is dead: count what went with its private memory, once."""
+        losses = self.ledger.losses
+        self._lost = [] if losses.hidden else self._private(losses)
+        self.memory.end_at([base for base, _ in self._lost])
+        if not losses.settled and losses.lost is not None:
+            self.ledger.store(lost=self.lost(losses), settled=True)
+
+    def _private(self, losses: Losses) -> list[tuple[int, int]]:
+        """The stretches of private memory, each up to the next segment."""
+        bases = sorted([extent.base for extent in self.memory.extents()] + [base for base, _ in losses.private])
+        found = []
+        for base, end in losses.private:
+            after = bisect_right(bases, base)
+            limits = [*bases[after : after + 1], *([] if losses.closed is None else [losses.closed])]
+            found.append((base, min([end, *limits])))
+        return found
 
     def ack(self, end: int, records: int, set_aside: int = 0, given_up: int = 0) -> None:
         """Everything below ``end`` is on the server or set aside; free memory.
@@ -171,6 +198,9 @@ class Journal:
         claimed = max(0, end - max(first, self.cursor.begin))
         for extent, start, stop in self._spans(first, end):
             claimed += sum(extent.census(start, stop)) - (stop - start)
+        if self._lost:
+            raw, left = self._gaps(first, end), self.gaps(first, end)
+            claimed -= sum(stop - start for start, stop in raw) - sum(stop - start for start, stop in left)
         return claimed
 
     def holes(self, first: int, end: int) -> int:
@@ -179,7 +209,14 @@ class Journal:
         return sum(extent.census(start, stop)[1] for extent, start, stop in spans)
 
     def gaps(self, first: int, end: int) -> list[tuple[int, int]]:
-        """Stretches of ``[first, end)`` in no extent."""
+        """Stretches of ``[first, end)`` in no extent, less those lost with private memory."""
+        found = self._gaps(first, end)
+        for base, stop in self._lost:
+            parts = [part for start, until in found for part in ((start, min(until, base)), (max(start, stop), until))]
+            found = [(start, until) for start, until in parts if start < until]
+        return found
+
+    def _gaps(self, first: int, end: int) -> list[tuple[int, int]]:
         found, position = [], max(first, self.cursor.begin)
         for _, start, stop in self._spans(first, end):
             if start > position:

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from steplog.descriptors import open_reserved
-from steplog.errors import FormatError
+from steplog.errors import FormatError, NotPrivateError
 from steplog.journal.files import Files
+from steplog.private_files import read_private
 
 __all__ = ["DELIVERED_NAME", "Manifest", "Plan", "load", "store"]
 
@@ -68,8 +68,9 @@ def store(directory: Path, manifest: Manifest, files: Files | None = None) -> No
 def load(directory: Path, name: str = _NAME) -> Manifest | None:
     """The manifest of a run's directory, if any. Raises FormatError where it is not ours."""
     try:
-        with open(directory / name, "rb", opener=open_reserved) as file:
-            data = file.read(_BYTES_MAX)
+        data = read_private(directory / name, 0, _BYTES_MAX)
+    except NotPrivateError as error:
+        raise FormatError(str(error)) from None
     except OSError:
         return None
     try:

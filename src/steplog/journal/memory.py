@@ -20,8 +20,9 @@ from itertools import count
 from pathlib import Path
 from time import monotonic
 
-from steplog.descriptors import open_reserved, reserved
+from steplog.descriptors import reserved
 from steplog.journal.mapping import map_file
+from steplog.private_files import open_private
 
 __all__ = ["SEGMENT_BYTES_MIN", "SEGMENT_SUFFIX", "Block", "MemoryPool", "Usage", "default_bytes_max", "used_bytes"]
 
@@ -32,7 +33,6 @@ SEGMENT_SUFFIX = ".segment"
 _SCAN_INTERVAL_S = 1.0
 _SCAN_SHARE = 200  # at most a 200th of the time goes into scans
 _AGAIN_SHARE = 20  # near the bound a 20th
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class MemoryPool:
     def _shared(self, directory: Path, size: int) -> Block | None:
         path = directory / f"{os.getpid():x}-{next(self._files):08x}{SEGMENT_SUFFIX}"
         try:
-            descriptor = open_reserved(path, _CREATE, 0o600)
+            descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except (FileNotFoundError, NotADirectoryError):  # removed: see memory_repair, which writes it out
             anonymous = self._anonymous(size)
             return None if anonymous is None else Block(anonymous.memory, path)

@@ -16,16 +16,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from steplog.file_lock import FileLock
+from steplog.journal import cursor as cursors
 from steplog.journal.cursor import CURSOR_BYTES, Cursor
-from steplog.journal.directories import RunPaths, map_cursor, new_writer
+from steplog.journal.directories import RunPaths, map_cursor, map_losses, new_writer
 from steplog.journal.journal import Journal
+from steplog.journal.losses import LOSSES_BYTES, LossLedger
+from steplog.journal.segment import Memory
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.journal.spooling import Disk, Lock, Spooling
 from steplog.journal.worker_spool import FollowedSpool
 from steplog.private_files import remove_tree
 
-__all__ = ["AliveWatch", "OpenJournal", "open_journal"]
+__all__ = ["AliveWatch", "OpenJournal", "begin_ledger", "open_journal"]
 
 _log = logging.getLogger("steplog")
 
@@ -93,10 +96,6 @@ class OpenJournal:
         """What it takes on disk."""
         return self.spooling.spool.size_bytes()
 
-    def dropped(self) -> int:
-        """Calls dropped for want of room, as far as the writer could say so."""
-        return max(self.journal.dropped, self.spooling.spool.dropped)
-
     def read_elsewhere(self, request: Callable[[], None]) -> None:
         """Call ``request`` where the spool is to be read; ``fetch`` reads."""
         self.spooling.spool.request_read = request
@@ -132,6 +131,7 @@ class OpenJournal:
             new = spool.adopt(lock) if dead else spool.poll()
         except OSError:
             return False  # dead only once all that it left is seen
+        self.journal.ledger.take(spool.losses)
         self.alive_lock = self.watch.lock
         return new or dead
 
@@ -146,8 +146,17 @@ class OpenJournal:
                 self.journal.make_durable(durable)
         if not dead and isinstance(spool, FollowedSpool):
             spool.publish_cursor(self.journal.cursor)
-        elif not self.removed and self.spooling.write(lock, memory_short or dead, give_up) and dead:
-            self._free_memory(lock)
+        elif not self.removed:
+            if self.spooling.write(lock, memory_short or dead, give_up) and dead:
+                self._free_memory(lock)
+            self._store_losses()
+
+    def _store_losses(self) -> None:
+        """Have the ledger on disk, where the journal is, or where no other process sees its memory."""
+        ledger, spool = self.journal.ledger, self.spooling.spool
+        losses = ledger.losses
+        if spool.size_bytes() or losses.hidden:
+            spool.store_losses(losses)
 
     def _follow_cursor(self) -> None:
         if self.watch is not None and self.directory is not None:
@@ -155,6 +164,7 @@ class OpenJournal:
                 inode = (self.directory / "marks").stat().st_ino
                 if self.cursor_inode != inode:
                     self.journal.move_cursor(map_cursor(self.directory))
+                    self.journal.ledger = LossLedger(map_losses(self.directory))
                 self.cursor_inode = inode
 
     def _free_memory(self, lock: Lock) -> None:
@@ -177,7 +187,7 @@ def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
     over_disk = (directory is None or not directory.is_dir()) and (paths.spool / name / "alive").exists()
     if directory is not None and directory.is_dir():
         try:
-            cursor = map_cursor(directory)
+            cursor, losses = map_cursor(directory), map_losses(directory)
             inode = (directory / "marks").stat().st_ino
         except OSError:
             return None
@@ -185,11 +195,17 @@ def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
         found = None if directory is None or over_disk else new_writer(directory)
         directory = None if found is None else directory
         alive_lock, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
+        losses = mmap.mmap(-1, LOSSES_BYTES)
+        with suppress(OSError):  # the copy on disk serves, too
+            losses = losses if directory is None else map_losses(directory)
+    ledger = LossLedger(losses)
     spool = disk.spool(paths.spool / name, name, FollowedSpool if over_disk else Spool)
     watch = AliveWatch(paths.spool / name) if over_disk else None
     if directory is not None and alive_lock is None:
         watch = AliveWatch(directory)
-    journal = Journal(name, DirectorySource(directory), cursor, lambda: _alive(opened), spool)
+    if ledger.is_new:
+        begin_ledger(ledger, spool, cursor, in_memory=watch is not None and not over_disk)
+    journal = Journal(name, DirectorySource(directory), cursor, lambda: _alive(opened), spool, ledger)
     _recover(journal, spool)
     opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive_lock, watch, inode)
     opened.follow(nullcontext())
@@ -210,10 +226,26 @@ def _recover(journal: Journal, spool: Spool) -> None:
     journal.set_cursor(replace(journal.cursor, abandoned=journal.cursor.abandoned + missing))
 
 
+def begin_ledger(ledger: LossLedger, spool: Spool, cursor: Memory, *, in_memory: bool) -> None:
+    """Begin a ledger with the copy on disk, or with what a writer without one counted beside its cursor.
+
+    ``in_memory``: the journal was found there, else nobody knows what else was in it.
+    """
+    ledger.take(spool.load_losses())
+    if ledger.is_new:
+        dropped = cursors.dropped(cursor)
+        ledger.store(dropped={"memory full": dropped} if dropped else {})
+    elif not in_memory:
+        ledger.store(hidden=True)
+
+
 def _alive(opened: OpenJournal) -> bool:
     if isinstance(opened.spooling.spool, FollowedSpool):
-        return opened.alive_lock is None  # kept up to date by ``follow``
-    if opened.watch is None or opened.watch.alive():
-        return opened.watch is not None
-    opened.alive_lock = opened.watch.lock
-    return False
+        alive = opened.alive_lock is None  # kept up to date by ``follow``
+    else:
+        alive = opened.watch is not None and opened.watch.alive()
+        if opened.watch is not None and not alive:
+            opened.alive_lock = opened.watch.lock
+    if not alive:
+        opened.journal.count_lost()
+    return alive

@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import mmap
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import time_ns
 from typing import Any
 
 from steplog.file_lock import FileLock
-from steplog.journal.append import Append
+from steplog.journal.append import Append, Segment
 from steplog.journal.cursor import CURSOR_BYTES
-from steplog.journal.directories import RunPaths, new_id, new_writer
+from steplog.journal.directories import RunPaths, map_losses, new_id, new_writer
 from steplog.journal.journal import Journal
+from steplog.journal.losses import LOSSES_BYTES, LossLedger
 from steplog.journal.memory import MemoryPool, Usage
 from steplog.journal.memory_repair import MemoryWatch
 from steplog.journal.open_journal import OpenJournal
@@ -26,7 +28,7 @@ from steplog.journal.sources import OwnSource
 from steplog.journal.spool import Spool
 from steplog.journal.spooling import Disk
 from steplog.journal.worker_spool import WorkerSpool, WorkerSpooling
-from steplog.journal.writer import HoleWatch, Writer
+from steplog.journal.writer import EndedSegment, HoleWatch, Writer
 
 __all__ = ["OpenWriter", "open_writer"]
 
@@ -57,10 +59,10 @@ class OpenWriter:
         self.move_on = move_on
         self.closed = False  # it will not append again
         self.delivered_here = False
-        self.journal = Journal(writer.id.hex(), OwnSource(writer), cursor, lambda: not self.closed, spool)
+        ledger = _new_ledger(writer, directory)
+        self.journal = Journal(writer.id.hex(), OwnSource(writer), cursor, lambda: not self.closed, spool, ledger)
         spooling = disk.spooling(self.journal, spool)
         self.open_journal = OpenJournal(self.journal, spooling, directory, alive_lock)
-        writer.on_full = self.journal.store_dropped
         self._warned_anonymous = False
         self._holes = HoleWatch(writer)
         self._memory = None if directory is None else MemoryWatch(writer, directory, self._moved, self.follow)
@@ -96,6 +98,8 @@ class OpenWriter:
             self._memory.look()
         if self._relay is not None and not self.delivered_here:
             self._relay.round()
+        cursor = self.journal.cursor
+        self.journal.ledger.forget_private(max(cursor.delivered, cursor.durable))
         self.writer.pool.measure()
         if self.writer.pool.used_anonymous and not self._warned_anonymous:
             self._warned_anonymous = True
@@ -103,6 +107,22 @@ class OpenWriter:
         if self.writer.is_busy():
             self.writer.prepare()
         self._holes.look()
+
+    def at_risk(self) -> int:
+        """Claims that a kill now would lose: in private memory, and neither delivered nor durable."""
+        cursor, total = self.journal.cursor, 0
+        done, segment = max(cursor.delivered, cursor.durable), self.writer.head
+        while True:
+            if not isinstance(segment, EndedSegment) and _is_private(segment):
+                end, base = segment.end(), segment.header.base
+                total += max(0, base + (segment.claimed() if end is None else end) - max(done, base))
+            if 0 not in segment.successor:
+                return total
+            segment = segment.successor[0]
+
+    def close_ledger(self) -> None:
+        """The writer has ended: nothing beyond its last position can be lost."""
+        self.journal.ledger.store(closed=self.writer.append.segment.header.base)
 
     def has_holes(self) -> bool:
         """Whether slots that may be holes want another round soon."""
@@ -122,8 +142,28 @@ class OpenWriter:
     def _moved(self, alive_lock: FileLock | None, cursor: mmap.mmap) -> None:
         old, self.open_journal.alive_lock = self.open_journal.alive_lock, alive_lock
         self.journal.move_cursor(cursor)
+        if self.directory is not None:
+            self.journal.ledger.move(map_losses(self.directory))
         if old is not None:
             old.release()
+
+
+def _new_ledger(writer: Writer, directory: Path | None) -> LossLedger:
+    shared: mmap.mmap | None = None
+    with suppress(OSError):
+        shared = None if directory is None else map_losses(directory)
+    ledger = LossLedger(mmap.mmap(-1, LOSSES_BYTES) if shared is None else shared, writer.dropped)
+    ledger.store(hidden=shared is None)
+    if _is_private(writer.head) and not isinstance(writer.head, EndedSegment):
+        ledger.announce(0, writer.head.header.capacity)
+    writer.on_drop, writer.on_private = ledger.store, ledger.announce
+    return ledger
+
+
+def _is_private(segment: Segment) -> bool:
+    """Whether its memory ends with this process; also of a file that was removed, and is not there again."""
+    path = None if segment.block is None else segment.block.path
+    return path is None or not path.exists()
 
 
 def open_writer(

@@ -42,13 +42,10 @@ class OwnSource:
             if (successor := segment.successor.get(0)) is None:
                 break
             self._next = successor
-        return _extents([view for _, view in self._views])
+        return _extents([view for _, view in self._views], [])
 
-    def private_extents(self) -> Sequence[SegmentExtent]:
-        """Those in memory that ends with this process."""
-        extents = self.extents()
-        blocks = [segment.block for segment, _ in self._views]
-        return [extent for extent, block in zip(extents, blocks, strict=True) if block is None or block.path is None]
+    def end_at(self, bases: list[int]) -> None:
+        """Nothing: this process knows where its segments end."""
 
     def evict(self, below: int) -> None:
         """Remove the extents that end at or below this position."""
@@ -71,13 +68,18 @@ class DirectorySource:
         self._directory = directory
         self._views: dict[str, SegmentView] = {}  # by path, as text: listed for each range
         self._damaged: set[str] = set()
+        self._bases: list[int] = []
 
     def extents(self) -> Sequence[SegmentExtent]:
         """See OwnSource."""
         for path in self._paths():
             if path not in self._views and path not in self._damaged:
                 self._add(path)
-        return _extents(sorted(self._views.values(), key=lambda view: view.header.base))
+        return _extents(sorted(self._views.values(), key=lambda view: view.header.base), self._bases)
+
+    def end_at(self, bases: list[int]) -> None:
+        """Segments in private memory, now gone, followed those here at these positions."""
+        self._bases = bases
 
     def evict(self, below: int) -> None:
         """See OwnSource."""
@@ -132,13 +134,15 @@ class DirectorySource:
             self._views[path] = SegmentView(memory, header)
 
 
-def _extents(views: list[SegmentView]) -> list[SegmentExtent]:
+def _extents(views: list[SegmentView], bases: list[int]) -> list[SegmentExtent]:
     extents = []
     for index, view in enumerate(views, 1):
         base, is_open = view.header.base, index == len(views)
         limit = base + view.header.capacity
         if not is_open:
             limit = max(base, min(views[index].header.base, limit))
+        if ended := [position for position in bases if base < position <= limit]:
+            limit, is_open = min(ended), False
         extents.append(SegmentExtent(view, base, limit, is_open))
     return extents
 

@@ -5,6 +5,7 @@
     <spool>/<run>/<writer>/<first position>-<number>.spool    frames (see frame)
                            <the same>.damaged                 quarantined
                            marks                              copies of the cursor, while there are frames
+                           losses                             the ledger of loss
 
 1. A frame counts only once ``sync`` has returned.
 2. A short write is cut back to the last whole frame; if that fails, the file takes no more.
@@ -29,11 +30,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from steplog.errors import FormatError
-from steplog.journal import frame, slot
+from steplog.errors import ConfigurationError, FormatError
+from steplog.journal import frame, losses, slot
 from steplog.journal.cursor import Cursor, encode, newest
 from steplog.journal.extents import FrameExtent
 from steplog.journal.files import Files
+from steplog.journal.losses import LOSSES_NAME, Losses
 from steplog.journal.range import Range
 
 __all__ = ["DAMAGED_SUFFIX", "FILE_BYTES_MAX", "SPOOL_SUFFIX", "CursorFile", "Entry", "Spool", "SpoolFile", "SyncError"]
@@ -140,7 +142,6 @@ class Spool:
         self._open: tuple[SpoolFile, int] | None = None
         self._idle: SpoolFile | None = None  # closed, and takes the next frame
         self.directory = directory
-        self.dropped = 0  # calls that a worker dropped, as it wrote on disk
         self.request_read: Callable[[], None] | None = None
         self.pending_read: Entry | None = None
         self._writer = writer
@@ -153,6 +154,7 @@ class Spool:
         self._loaded: tuple[Entry, Range] | None = None
         self._waited: dict[Entry, int] = {}  # rounds in which it could not be read
         self._cursor = CursorFile(directory, self._files)
+        self._losses: Losses | None = None  # on disk
         self._said: set[str] = set()
         for name in () if new else sorted(self._names(SPOOL_SUFFIX)):
             self._scan(directory / name)
@@ -351,6 +353,20 @@ class Spool:
     def load_cursor(self) -> Cursor | None:
         """The cursor stored last."""
         return self._cursor.load()
+
+    def store_losses(self, found: Losses) -> None:
+        """Store a changed ledger of loss; on failure, at the next interval."""
+        if found != self._losses:
+            with suppress(OSError, ConfigurationError):
+                self._files.make_private(self.directory)
+                self._files.replace(self.directory / LOSSES_NAME, losses.encode(found, 1))
+                self._losses = found
+
+    def load_losses(self) -> bytes:
+        """The ledger of loss, as stored."""
+        with suppress(OSError):
+            return self._files.read(self.directory / LOSSES_NAME, 0, losses.LOSSES_BYTES)
+        return b""
 
     def verify_sizes(self) -> int | None:
         """Find files cut or removed; the position to write again from, if any."""

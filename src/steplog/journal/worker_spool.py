@@ -4,10 +4,11 @@
 
     <spool>/<run>/<writer>/alive      locked by the worker for life
                            *.spool    written by the worker each interval and at exit; removed once delivered
-                           dropped    by the worker: calls that found no room, in decimal
+                           losses     by the worker: its ledger of loss
                            marks      by the agent: the cursor
 
-While the worker is alive, only it changes its spool files. A kill or ``os._exit`` loses its last interval.
+While the worker is alive, only it changes its spool files. A kill or ``os._exit`` loses its last interval, of which
+nobody knows how much it was.
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ from steplog.journal.spooling import Spooling
 
 __all__ = ["FollowedSpool", "WorkerSpool", "WorkerSpooling"]
 
-_DROPPED_NAME = "dropped"
-_DIGITS_MAX = 20
 _WRITE_TIMEOUT_S = 5.0
 _LOOK_INTERVAL_S = 0.02
 
@@ -39,13 +38,6 @@ class WorkerSpool(Spool):
     """The worker's end."""
 
     agent_elsewhere = True  # so the cursor is another process's to store
-
-    def store_dropped(self, calls: int) -> None:
-        """Store how many calls found no room; on failure, at the next interval."""
-        if calls > self.dropped:
-            with suppress(OSError):
-                self._files.replace(self.directory / _DROPPED_NAME, b"%d" % calls)
-                self.dropped = calls
 
     def store_cursor(self, cursor: Cursor, sync: bool = False) -> None:
         """See Spool."""
@@ -60,6 +52,7 @@ class FollowedSpool(Spool):
     """The agent's end, until the worker is dead."""
 
     _published: Cursor | None = None
+    losses = b""  # the worker's ledger
 
     def publish_cursor(self, cursor: Cursor) -> None:
         """Store a changed cursor for the worker; on failure, at the next interval."""
@@ -71,7 +64,7 @@ class FollowedSpool(Spool):
     def adopt(self, lock: AbstractContextManager[object]) -> bool:
         """Take over what a dead worker left. Raises OSError, having changed nothing."""
         found = Spool(self.directory, self._writer, self._files)
-        self._load_dropped()
+        self.losses = self.load_losses()
         with lock:
             self.files, self._entries = found.files, found._entries
         return True
@@ -79,7 +72,7 @@ class FollowedSpool(Spool):
     def poll(self) -> bool:
         """See what came and went; whether anything did. Raises OSError."""
         before = self._entries
-        self._load_dropped()
+        self.losses = self.load_losses()
         known = {file.path.name: file for file in self.files}
         names = sorted(self._names(SPOOL_SUFFIX))
         if (gone := known.keys() - set(names)) != set():
@@ -88,10 +81,6 @@ class FollowedSpool(Spool):
         for name in names:
             self._follow(known.get(name) or SpoolFile(self.directory / name, full=True))
         return self._entries is not before
-
-    def _load_dropped(self) -> None:
-        with suppress(OSError, ValueError):
-            self.dropped = int(self._files.read(self.directory / _DROPPED_NAME, 0, _DIGITS_MAX))
 
     def _follow(self, file: SpoolFile) -> None:
         # The last frame may be incomplete.
@@ -120,7 +109,7 @@ class WorkerSpooling:
         # Reentrant: a signal handler may come here in either thread. It may read, but not write inside a write.
         self._lock = threading.RLock()
         self._writing = threading.Lock()
-        _at_exit(self.write)
+        _at_exit(self.leave)
 
     def stop(self) -> None:
         """The worker has become the agent: its maintenance thread spools."""
@@ -140,9 +129,15 @@ class WorkerSpooling:
         elif self._writing.acquire(timeout=_WRITE_TIMEOUT_S):
             try:
                 self._spooling.write(self._lock, everything=True)
-                self._spool.store_dropped(self._journal.dropped)
+                self._spool.store_losses(self._journal.ledger.losses)
             finally:
                 self._writing.release()
+
+    def leave(self) -> None:
+        """The process ends: write everything, and that there is nothing else."""
+        if not self._journal.ledger.losses.closed:
+            self._journal.ledger.store(closed=self._journal.written())
+        self.write()
 
     def _wait(self) -> None:
         end, deadline = self._journal.written(), monotonic() + _WRITE_TIMEOUT_S
@@ -158,9 +153,9 @@ class WorkerSpooling:
                     self._journal.set_cursor(replace(found, durable=max(cursor.durable, found.delivered)))
 
 
-def _at_exit(write: Callable[[], None]) -> None:
+def _at_exit(leave_method: Callable[[], None]) -> None:
     """Call this at exit, also in a child of multiprocessing, which runs no atexit."""
-    pid, method = os.getpid(), weakref.WeakMethod(write)
+    pid, method = os.getpid(), weakref.WeakMethod(leave_method)
 
     def leave() -> None:
         found = method()

@@ -70,7 +70,8 @@ class Writer:
         self.pool = pool
         self.values = Values(value_bytes_max, strict)
         self.dropped = {"memory full": 0, "finished": 0}  # calls not taken, by reason
-        self.on_full: Callable[[int], None] = lambda calls: None  # calls dropped for want of room, in all
+        self.on_drop: Callable[[], None] = lambda: None  # a call was not taken
+        self.on_private: Callable[[int, int], None] = lambda base, end: None  # before a claim in private memory
         self.on_successor: Callable[[], None] = lambda: None  # a segment was used up
         self.use_client = use_client
         self._numbers = count(1)
@@ -151,6 +152,7 @@ class Writer:
         """Count a call not taken."""
         # No call and no backward jump between load and store, so CPython switches no thread.
         self.dropped[reason] += 1
+        self.on_drop()
 
     def end(self, refuse: Refusal) -> None:
         """Take the room away: ``log`` comes to ``refuse`` from now on."""
@@ -232,6 +234,8 @@ class Writer:
             return EndedSegment(self.id, base, self._when_full)
         region = max(_region_of(block), region + -region % GRANULE_BYTES)
         capacity = (len(block.memory) - HEADER_BYTES - region) // slot.SLOT_BYTES
+        if block.path is None:
+            self.on_private(base, base + capacity)
         return self._segment_type(block.memory, Header(self.id, base, capacity, region), block)
 
     def _take_spare(self, region: int) -> Block | None:
@@ -263,7 +267,6 @@ class Writer:
             self._slow(name, value, step, None)
         else:
             self.count("memory full")
-            self.on_full(self.dropped["memory full"])
 
     def _fits_spare(self, name: str, value: Any) -> bool:
         """Whether the next spare has room for this: it must not be used up for less."""

@@ -192,8 +192,9 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
             return _kept(plan, opened, f"{_SENT_LATER}: {error}")
         opened.finish_in_background("CRASHED")
         raise
+    made = Made(str(run.uuid), run.name or "", features=told.get("features"))
     takes_ranges = told.get("batch", 0) >= 1 and client.replaced("POST") is None
-    opened.made(client, Made(str(run.uuid), run.name or ""), plan.namespace, takes_ranges)
+    opened.made(client, made, plan.namespace, takes_ranges)
     run._opened_as(opened)
     opened.say_began()
     return run

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steplog.descriptors import OUT_OF_DESCRIPTORS
-from steplog.report import Report, Stats
+from steplog.report import Report, Stats, losses_in_words
 
-__all__ = ["Left", "became", "ended", "say"]
+__all__ = ["Left", "ended", "say"]
 
 _log = logging.getLogger("steplog")
 _SENT_BY = {  # by the run's mode
@@ -31,13 +31,13 @@ _SENT_BY = {  # by the run's mode
 
 
 class Left(NamedTuple):
-    """What is left of a run that is over: ``unsaved`` records are lost, the others in ``path``.
+    """What is left of a run that is over: ``unsaved`` records are lost, the others in ``paths``.
 
     ``delivers``: this process was to send them.
     """
 
     unsaved: int
-    path: Path
+    paths: list[Path]
     mode: str
     delivers: bool
 
@@ -56,8 +56,9 @@ def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
 
 def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
     """The run is over."""
-    parts = (became(stats), "" if left is None else _kept(stats, left))
-    level = logging.WARNING if left is not None and left.delivers else logging.INFO
+    losses = losses_in_words(stats.dropped, stats.abandoned, stats.lost, stats.logged)
+    parts = (_became(stats), "" if left is None else _kept(stats, left), losses)
+    level = logging.WARNING if losses or (left is not None and left.delivers) else logging.INFO
     say(quiet, level, f"run {name}: {'; '.join(part for part in parts if part)}")
 
 
@@ -69,21 +70,20 @@ def _kept(stats: Stats, left: Left) -> str:
     if lost and lost == stats.pending:
         return losing
     kept = _records(stats.pending - lost) if stats.pending else "it is"
-    return f"{kept} kept in {left.path}{why}; {_SENT_BY[left.mode]}{f'; {losing}' if lost else ''}"
+    where = " and ".join(map(str, left.paths))
+    return f"{kept} kept in {where}{why}; {_SENT_BY[left.mode]}{f'; {losing}' if lost else ''}"
 
 
 def _records(number: int) -> str:
     return "1 record is" if number == 1 else f"{number:,} records are"
 
 
-def became(report: Report) -> str:
-    """The counts, without ``pending``."""
+def _became(report: Report) -> str:
+    """The counts, without ``pending`` and without losses."""
     counts = [
         (report.rejected, "refused by the server and set aside"),
         (report.ambiguous, "sent twice, perhaps"),
         (report.coerced, "logged as their repr"),
-        (report.abandoned, "lost in memory"),
-        *((calls, f"dropped ({reason})") for reason, calls in report.dropped.items()),
         (report.faults, f"{'error' if report.faults == 1 else 'errors'} in steplog itself, see the log"),
     ]
     delivered = [] if report.pending and not report.delivered else [f"{report.delivered:,} delivered"]

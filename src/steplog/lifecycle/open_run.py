@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
@@ -55,6 +57,9 @@ class Holder(Protocol):
 
     uuid: str | None
     name: str | None
+
+    def ended(self, status: str) -> None:
+        """The run ended with the program: ``finish`` has nothing more to do."""
 
 
 class OpenRun:
@@ -165,8 +170,9 @@ class OpenRun:
                 self.opened = self._open_writer(append, worker=True)
                 self._register(self.process)
                 # Without a thread, as in an exit hook, log() makes its segments itself.
-                with contextlib.suppress(RuntimeError):
-                    self.process.agent.keep(self.opened)
+                if not sys.is_finalizing():  # a thread would not start any more, and be waited for
+                    with contextlib.suppress(RuntimeError):
+                        self.process.agent.keep(self.opened)
         append.log(name, value, step)
 
     def _move_on(self) -> None:
@@ -230,7 +236,7 @@ class OpenRun:
                 self._finished = None
                 self.opened.writer.reopen()
                 return refused
-        self.opened.closed = True
+        self._closed()
         if lease is not None and process is not None:
             owned = self._owns(lease)
             self._let_go(process, lease, deadline)
@@ -263,7 +269,7 @@ class OpenRun:
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
-        self.opened.closed = True
+        self._closed()
         self._close()
 
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
@@ -293,6 +299,10 @@ class OpenRun:
     def is_status_sent(self) -> bool:
         """Whether no status is left to send."""
         return self.lease is None or self.lease.outbox.status_sent
+
+    def _closed(self) -> None:
+        self.opened.closed = True
+        self.opened.close_ledger()
 
     def _close(self) -> None:
         _open.pop(id(self), None)
@@ -352,10 +362,19 @@ class OpenRun:
         """Print it."""
         stats, left = self.stats(0.0), None
         if stats.pending or not self.is_status_sent():
-            unsaved = run_stats.unsaved(self.opened)
-            path = self.paths.memory or self.paths.spool
-            left = messages.Left(unsaved, path, self.manifest.mode, self.transport is not None)
+            left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, self.transport is not None)
         messages.ended(self.settings.quiet, self.name(), stats, left)
+
+    def _places(self) -> list[Path]:
+        """Where what is left of the run is: its records; without any its manifest."""
+        in_memory = on_disk = False
+        for journal in [] if self.lease is None else list(self.lease.outbox.journals.values()):
+            begin, durable = journal.begin, max(journal.begin, journal.cursor.durable)
+            on_disk |= journal.census(begin, durable) > 0
+            private = self.opened.at_risk() if journal is self.opened.journal else 0
+            in_memory |= journal.census(durable, max(durable, journal.written())) > private
+        memory = [path for path in (self.paths.memory,) if path is not None and in_memory]
+        return [*memory, *([self.paths.spool] if on_disk or not memory else [])]
 
 
 _open: dict[int, OpenRun] = {}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
 from steplog.delivery.lease import Lease
+from steplog.delivery.loss_report import LossReport
 from steplog.delivery.quarantine import kept_aside
 from steplog.errors import FormatError
 from steplog.file_lock import FileLock
@@ -17,13 +18,15 @@ from steplog.journal import manifest as manifests
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.directories import RunPaths
 from steplog.journal.journal import Journal
+from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, LossLedger
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import used_bytes
+from steplog.journal.open_journal import begin_ledger
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
-from steplog.private_files import remove_tree
+from steplog.private_files import read_private, remove_tree
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -41,6 +44,8 @@ class WaitingRun:
         name, namespace, project, url: its names, and its server.
         status: to be sent; None if undecided.
         pending: records written and not delivered.
+        logged, dropped, abandoned, lost: as in ``Report``.
+        at_risk: values that a kill of the processes that write them would lose, at most; None: nobody knows.
         size_bytes: of the journal, in memory and on disk.
         since: when it began.
         why: what keeps it here, or is damaged.
@@ -61,17 +66,32 @@ class WaitingRun:
     why: str
     path: Path
     other_host: str | None = None
+    logged: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    abandoned: int = 0
+    lost: int | None = 0
+    at_risk: int | None = 0
 
 
 @dataclass(frozen=True)
 class Synced:
-    """Records that ``sync`` delivered, records left, and why."""
+    """What ``sync`` did with a run.
+
+    Attributes:
+        id, name: of the run.
+        delivered, pending, why: records that it delivered, records that are left, and why.
+        logged, dropped, abandoned, lost: as in ``Report``, whoever delivered the run.
+    """
 
     id: str
     name: str
     delivered: int
     pending: int
     why: str
+    logged: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    abandoned: int = 0
+    lost: int | None = 0
 
 
 def journals() -> list[WaitingRun]:
@@ -105,8 +125,9 @@ def sync(
     for paths in _chosen(process, run, of_others=offline):
         found = process.adopter.adopt(paths, by_hand=offline)
         if isinstance(found, NotAdopted):
-            described = _described(paths)
-            yield Synced(described.id, described.name, 0, described.pending, found.why)
+            left = _described(paths)
+            counts = left.logged, left.dropped, left.abandoned, left.lost
+            yield Synced(left.id, left.name, 0, left.pending, found.why, *counts)
             continue
         lease, transport = found
         process.agent.deliver(lease, transport, adopted=True)
@@ -148,10 +169,12 @@ def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[S
 
 def _synced(process: Process, lease: Lease, before: int) -> Synced:
     with process.agent.lock:
-        pending = lease.outbox.pending()
+        pending, losses = lease.outbox.pending(), lease.outbox.losses()
+        records = sum(journal.cursor.records for journal in lease.outbox.journals.values())
     gone = "the run is not on the server any more" if lease.outbox.gone else ""
     why = process.agent.progress(lease).trouble or gone
-    return Synced(lease.paths.local_id, lease.manifest.name, max(0, before - pending), pending, why)
+    counts = losses.logged(records, pending), losses.dropped, losses.abandoned, losses.lost
+    return Synced(lease.paths.local_id, lease.manifest.name, max(0, before - pending), pending, why, *counts)
 
 
 def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[RunPaths]:
@@ -201,7 +224,9 @@ def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
 
 
 def _described(paths: RunPaths) -> WaitingRun:
-    pending = sum(_pending(paths, writer) for writer in paths.writers())
+    journals = [_journal(paths, writer) for writer in paths.writers()]
+    pending = sum(_pending(journal) for journal in journals)
+    losses, at_risk = LossReport.of(journals), [_at_risk(journal) for journal in journals]
     try:
         manifest = _known(paths)
         why = _why(paths, manifest, pending)
@@ -226,20 +251,57 @@ def _described(paths: RunPaths) -> WaitingRun:
         why=why,
         path=paths.spool,
         other_host=paths.other_host,
+        logged=losses.logged(sum(journal.cursor.records for journal in journals), pending),
+        dropped=losses.dropped,
+        abandoned=losses.abandoned,
+        lost=losses.lost,
+        at_risk=None if None in at_risk else sum(filter(None, at_risk)),
     )
 
 
-def _pending(paths: RunPaths, writer: str) -> int:
-    """Undelivered records of a journal, which is not changed."""
+def _journal(paths: RunPaths, writer: str) -> Journal:
+    """A journal as it is, which is not changed; with what its writer lost, if that is dead."""
     directory = None if paths.memory is None else paths.memory / writer
-    stored = bytearray(CURSOR_BYTES)
+    spool = Spool(paths.spool / writer, writer)
+    stored, losses = bytearray(CURSOR_BYTES), bytearray(LOSSES_BYTES)
     if directory is not None:
         with contextlib.suppress(OSError):
-            stored[:] = (directory / "marks").read_bytes().ljust(CURSOR_BYTES, b"\0")[:CURSOR_BYTES]
-    spool = Spool(paths.spool / writer, writer)
-    journal = Journal(writer, DirectorySource(directory), stored, lambda: True, spool)
-    delivered = max(journal.cursor.delivered, (spool.load_cursor() or journal.cursor).delivered)
+            _fill(stored, (directory / "marks").read_bytes())
+            _fill(losses, read_private(directory / LOSSES_NAME, 0, LOSSES_BYTES))
+    ledger = LossLedger(losses)
+    if ledger.is_new:
+        begin_ledger(ledger, spool, stored, in_memory=directory is not None and directory.is_dir())
+    journal = Journal(writer, DirectorySource(directory), stored, lambda: True, spool, ledger)
+    on_disk = spool.load_cursor()
+    if on_disk is not None and on_disk.delivered > journal.cursor.delivered:
+        journal.set_cursor(on_disk)
+    if _is_dead(paths, writer):
+        journal.count_lost()
+    return journal
+
+
+def _fill(memory: bytearray, data: bytes) -> None:
+    memory[:] = data.ljust(len(memory), b"\0")[: len(memory)]
+
+
+def _is_dead(paths: RunPaths, writer: str) -> bool:
+    for directory in paths.directories():
+        if (directory / writer / "alive").exists():
+            with contextlib.suppress(OSError):
+                return FileLock.is_free(directory / writer / "alive")
+            return False
+    return True
+
+
+def _pending(journal: Journal) -> int:
+    delivered = journal.cursor.delivered
     return journal.census(delivered, max(delivered, journal.written()))
+
+
+def _at_risk(journal: Journal) -> int | None:
+    """What a kill of a living writer would lose, at most."""
+    losses = journal.ledger.losses
+    return 0 if losses.settled or losses.lost is None else journal.lost(losses)
 
 
 def _began(paths: RunPaths) -> float:

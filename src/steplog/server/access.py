@@ -5,26 +5,27 @@
 - The page reads with ``Page-Token …``: GET and HEAD on namespaces, projects and below, from the same origin
   (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/, sent by browsers alone).
 - No CORS, no cookies.
+
+The head decides: a refused request's body is not read, and a connection that has shown no credential is closed after
+its answer, unless that was the proof, after which the same connection shows a key.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steplog.delivery.wire import API
-from steplog.server.request_body import drain
-from steplog.server.store_types import UserRow
+from steplog.server.keys import Keyring
+from steplog.server.protocol import CLOSE_HEADER, CONNECTION
 
-__all__ = ["AccessMiddleware", "AllowedHosts", "hash_key"]
+__all__ = ["AccessMiddleware", "AllowedHosts"]
 
-_PUBLIC_PATH = f"{API}/instance/"
+_PROOF_PATH = f"{API}/instance/"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _READ_PATH = re.compile(rf"{API}/(?:namespaces/|[^/]+/projects/.*)", re.DOTALL)
@@ -44,11 +45,6 @@ _HEADERS = (
 )
 
 
-def hash_key(key: str) -> bytes:
-    """The stored SHA-256 of a key."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-
-
 class AllowedHosts:
     """The accepted Host headers: loopback names with the server's port, and those configured.
 
@@ -59,7 +55,7 @@ class AllowedHosts:
         names = [name.lower() for name in configured]
         self._any_port = {name for name in names if not _PORT.search(name)}
         self._exact = {f"{name}:{port}" for name in _LOOPBACK} | set(names)
-        if port == 80:
+        if port in (80, 443):
             self._exact.update(_LOOPBACK)
 
     def __contains__(self, host: object) -> bool:
@@ -72,11 +68,11 @@ class AllowedHosts:
 class AccessMiddleware:
     """Forwards a request to the application, or refuses it."""
 
-    def __init__(self, app: ASGIApp, hosts: AllowedHosts, users: Sequence[UserRow], page_token: str | None) -> None:
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, keyring: Keyring, has_page: bool) -> None:
         self._app = app
         self._hosts = hosts
-        self._users = users
-        self._page_token_hash = None if page_token is None else hash_key(page_token)
+        self._keyring = keyring
+        self._has_page = has_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -84,46 +80,52 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
-            await send(message)
-
+        connection = scope["state"].get(CONNECTION)  # None: served by another program
         request = Request(scope)
         refusal = self._refusal(request)
-        if refusal is None:
-            await self._app(scope, receive, send_with_headers)
-        else:
-            await drain(receive)
-            await refusal(scope, receive, send_with_headers)
+        path: str = scope["path"]
+        is_last = refusal is not None or (_is_public(path) and path != _PROOF_PATH)
+        if connection is not None and refusal is None and not _is_public(path):
+            connection.show_key()
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                close = [CLOSE_HEADER] if is_last else []
+                message["headers"] = [*message.get("headers", ()), *_HEADERS, *close]
+            await send(message)
+
+        await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return JSONResponse({"detail": "Unknown host in the Host header; see steplog serve --allow-host."}, 400)
         path: str = request.scope["path"]  # as routed; request.url.path stops at an escaped "?" or "#"
-        if not path.startswith(f"{API}/") or path == _PUBLIC_PATH:
+        if _is_public(path):
             return None
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "api-key" and credential:
-            offered = hash_key(credential)
-            found = [user for user in self._users if hmac.compare_digest(user.key_hash, offered)]
-            if not found:
+            user = self._keyring.user_of(credential)
+            if user is None:
                 return _unauthorized("Invalid API key.")
-            request.state.user = found[0]
+            request.state.user = user
             return None
-        if scheme.lower() == "page-token" and credential and self._page_token_hash is not None:
+        if scheme.lower() == "page-token" and credential and self._has_page:
             return self._page_refusal(request, path, credential)
         return _unauthorized("Authentication credentials were not provided.")
 
     def _page_refusal(self, request: Request, path: str, token: str) -> Response | None:
-        if not hmac.compare_digest(self._page_token_hash or b"", hash_key(token)):
+        if not self._keyring.admits_page(token):
             return _unauthorized("Invalid page token.")
         if request.method not in _READ_METHODS or not _READ_PATH.fullmatch(path):
             return JSONResponse({"detail": "A page token is read-only."}, 403)
         if request.headers.get("sec-fetch-site") not in _SAME_ORIGIN:
             return JSONResponse({"detail": "A page token is valid only for this server's own page."}, 403)
         return None
+
+
+def _is_public(path: str) -> bool:
+    return not path.startswith(f"{API}/") or path == _PROOF_PATH
 
 
 def _unauthorized(reason: str) -> Response:

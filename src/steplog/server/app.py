@@ -20,9 +20,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from steplog.delivery.wire import API
-from steplog.server import catalog, routes_catalog, routes_metrics
+from steplog.server import routes_catalog, routes_metrics
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
+from steplog.server.keys import Keyring
 from steplog.server.store import SqliteStore
 
 __all__ = ["create_app"]
@@ -40,7 +41,13 @@ _INDEX_PATHS = ("/", _PROJECT_PAGE, f"{_PROJECT_PAGE}/", _RUN_PAGE, f"{_RUN_PAGE
 
 
 def create_app(
-    store: SqliteStore, *, hosts: AllowedHosts, secret: str = "", open_namespaces: bool = True, stock: bool = False
+    store: SqliteStore,
+    keyring: Keyring,
+    *,
+    hosts: AllowedHosts,
+    secret: str = "",
+    open_namespaces: bool = True,
+    stock: bool = False,
 ) -> Starlette:
     """Build the application; see ``AppState``. The caller closes ``store`` afterwards."""
     routes = [
@@ -66,10 +73,9 @@ def create_app(
         with decoders:
             yield
 
-    page_token = None if stock else store.page_token
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(AccessMiddleware, hosts=hosts, users=store.read(catalog.users), page_token=page_token)],
+        middleware=[Middleware(AccessMiddleware, hosts=hosts, keyring=keyring, has_page=not stock)],
         exception_handlers=ERROR_RESPONSES,
         lifespan=lifespan,
     )

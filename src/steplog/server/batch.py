@@ -19,7 +19,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate, compress, pairwise
+from itertools import chain, compress, pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -41,8 +41,11 @@ _PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
 _WORDS = slot.SLOT_BYTES // 8
 _NO_STEP_TOP = 0x80  # the highest byte of NO_STEP
 _NON_FINITE = {b'"NaN"': math.nan, b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DIGITS_MAX + 1))
+_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_STRINGS = re.compile(_STRING, re.DOTALL)
+_STRINGS_AND_BRACKETS = re.compile(_STRING + rb"|[\[{]|[\]}]", re.DOTALL)
+_DIGITS_AS_0 = bytes(48 if chr(byte).isdigit() else byte for byte in range(128)) + bytes(range(128, 256))
+_LONG_NUMBER = b"0" * (_DIGITS_MAX + 1)
 
 
 class MetricBatch(msgspec.Struct, frozen=True):
@@ -214,11 +217,32 @@ def check_json(text: bytes) -> None:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise FormatError(f"not JSON: {error}") from None
     # Quotes are balanced from here on.
-    if text.count(b"[") + text.count(b"{") > _JSON_DEPTH_MAX and _depth(text) > _JSON_DEPTH_MAX:
+    if text.count(b"[") + text.count(b"{") > _JSON_DEPTH_MAX and _is_too_deep(text):
         raise FormatError(f"JSON nested deeper than {_JSON_DEPTH_MAX}")
-    if len(text) > _DIGITS_MAX and _LONG_NUMBER.search(_STRINGS.sub(b"", text)):
+    if len(text) > _DIGITS_MAX and _has_long_number(text):
         raise FormatError(f"a number of more than {_DIGITS_MAX} digits")
 
 
-def _depth(text: bytes) -> int:
-    return max(accumulate((byte in b"[{") - (byte in b"]}") for byte in _STRINGS.sub(b"", text)), default=0)
+# Both are linear, and loop in Python where a single call of ``re`` would hold up the other threads.
+
+
+def _is_too_deep(text: bytes) -> bool:
+    depth = 0
+    for found in _STRINGS_AND_BRACKETS.finditer(text):
+        first = text[found.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > _JSON_DEPTH_MAX:
+                return True
+        elif first in b"]}":
+            depth -= 1
+    return False
+
+
+def _has_long_number(text: bytes) -> bool:
+    if _LONG_NUMBER not in text.translate(_DIGITS_AS_0):
+        return False
+    bounds = chain((0,), chain.from_iterable(found.span() for found in _STRINGS.finditer(text)), (len(text),))
+    return any(
+        _LONG_NUMBER in text[start:end].translate(_DIGITS_AS_0) for start, end in zip(bounds, bounds, strict=True)
+    )

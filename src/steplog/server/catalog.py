@@ -13,11 +13,12 @@ from datetime import datetime, timezone
 from slugify import slugify
 
 from steplog.server.schema import delete_chunks, series_bounds
-from steplog.server.store_types import MissingError, NamespaceRow, ProjectRow, RunRow, TakenError, UserRow
+from steplog.server.store_types import MissingError, NamespaceRow, ProjectRow, RefusedError, RunRow, TakenError, UserRow
 
 __all__ = [
     "add_project",
     "add_run",
+    "add_user",
     "delete_project",
     "namespace",
     "namespaces",
@@ -28,11 +29,11 @@ __all__ = [
     "run",
     "runs",
     "runs_of_slug",
-    "set_status",
-    "users",
+    "update_run",
+    "user",
 ]
 
-_USER = "SELECT id, uuid, username, slug, email, key_hash FROM users"
+_USER = "SELECT id, uuid, username, slug, email FROM users"
 _NAMESPACE = "SELECT id, uuid, slug, display_name FROM namespaces"
 _PROJECT = """
 SELECT p.id, p.uuid, p.slug, p.display_name, p.visibility, p.date_created,
@@ -40,7 +41,7 @@ SELECT p.id, p.uuid, p.slug, p.display_name, p.visibility, p.date_created,
 FROM projects p JOIN namespaces n ON n.id = p.namespace
 """
 _RUN = """
-SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated,
+SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.report,
        p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
 """
@@ -56,19 +57,35 @@ _SECOND_WORDS = (  # noqa: SIM905
 ).split()
 
 
-def users(connection: sqlite3.Connection) -> list[UserRow]:
-    """Every user."""
-    return [UserRow(*row) for row in connection.execute(f"{_USER} ORDER BY id")]
+def user(connection: sqlite3.Connection, username: str) -> UserRow | None:
+    """The user of this name."""
+    row = connection.execute(f"{_USER} WHERE username = ?", (username,)).fetchone()
+    return UserRow(*row) if row else None
 
 
-def put_user(connection: sqlite3.Connection, username: str, slug: str, email: str, key_hash: bytes) -> UserRow:
-    """Create the user, or set its email and key."""
+def put_user(connection: sqlite3.Connection, username: str, slug: str, email: str) -> UserRow:
+    """Create the user, or set its email."""
     connection.execute(
-        "INSERT INTO users (uuid, username, slug, email, key_hash) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (username) DO UPDATE SET email = excluded.email, key_hash = excluded.key_hash",
-        (str(uuid.uuid4()), username, slug, email, key_hash),
+        "INSERT INTO users (uuid, username, slug, email) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (username) DO UPDATE SET email = excluded.email",
+        (str(uuid.uuid4()), username, slug, email),
     )
     return UserRow(*connection.execute(f"{_USER} WHERE username = ?", (username,)).fetchone())
+
+
+def add_user(connection: sqlite3.Connection, username: str, email: str | None = None) -> UserRow:
+    """The user of this name, created with a namespace if missing; sets the email if given.
+
+    Raises RefusedError for a name without a slug.
+    """
+    slug = slugify(username)
+    if not slug:
+        raise RefusedError("a user name needs a letter or a digit")
+    put_namespace(connection, slug)
+    known = user(connection, username)
+    if known is not None and email is None:
+        return known
+    return put_user(connection, username, slug, email or f"{slug}@localhost")
 
 
 def namespace(connection: sqlite3.Connection, slug: str) -> NamespaceRow | None:
@@ -183,10 +200,11 @@ def add_run(
     return _run_by_id(connection, inserted.lastrowid)
 
 
-def set_status(connection: sqlite3.Connection, run_id: int, status: str | None) -> RunRow:
-    """Set a run's status, unless None, and its date of change."""
+def update_run(connection: sqlite3.Connection, run_id: int, status: str | None, report: str | None) -> RunRow:
+    """Set a run's status and report, unless None, and its date of change."""
     connection.execute(
-        "UPDATE runs SET status = coalesce(?, status), date_updated = ? WHERE id = ?", (status, _now(), run_id)
+        "UPDATE runs SET status = coalesce(?, status), report = coalesce(?, report), date_updated = ? WHERE id = ?",
+        (status, report, _now(), run_id),
     )
     return _run_by_id(connection, run_id)
 

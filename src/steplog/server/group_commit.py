@@ -1,7 +1,8 @@
 """Group commit: one thread commits all jobs submitted since its last commit together.
 
 An fsync takes milliseconds for one batch or for fifty. Each job runs in a savepoint, so a refused one leaves no trace.
-Futures are done after the commit, a refused job's too, since an earlier job of the transaction may be the cause.
+Futures are done after the commit, a refused job's too, since an earlier job of the transaction may be the cause. Before
+a transaction and after its commit, ``check`` must pass (``database_file``). Without jobs it is called once a second.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from steplog.server.schema import store_error
-from steplog.server.store_types import RefusedError, StoreBusyError
+from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
 
 __all__ = ["Committer"]
 
 _GROUP_MAX = 256
+_CHECK_INTERVAL_S = 1.0  # without jobs
 
 _T = TypeVar("_T")
 _Job = tuple["Future[Any]", Callable[[sqlite3.Connection], Any]]
@@ -28,9 +30,12 @@ _Job = tuple["Future[Any]", Callable[[sqlite3.Connection], Any]]
 class Committer:
     """Runs jobs on one connection, in one thread, in order."""
 
-    def __init__(self, connection: sqlite3.Connection, forget: Callable[[], None]) -> None:
-        """``forget`` is called after a rollback, to drop cached state."""
+    def __init__(
+        self, connection: sqlite3.Connection, forget: Callable[[], None], check: Callable[[], None] = lambda: None
+    ) -> None:
+        """``forget`` is called after a rollback, to drop cached state; ``check`` raises StoreError."""
         self._connection = connection
+        self._check = check
         self._forget = forget
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
@@ -59,7 +64,12 @@ class Committer:
     def _work(self) -> None:
         going = True
         while going:
-            items = [self._jobs.get()]
+            try:
+                items = [self._jobs.get(timeout=_CHECK_INTERVAL_S)]
+            except Empty:
+                with suppress(StoreError):  # it keeps what it finds
+                    self._check()
+                continue
             while len(items) < _GROUP_MAX and not self._jobs.empty():  # the only consumer: get() returns at once
                 items.append(self._jobs.get())
             going = items[-1] is not None  # the last of all
@@ -70,16 +80,17 @@ class Committer:
     def _commit(self, group: list[_Job]) -> None:
         outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
         try:
+            self._check()
             self._connection.execute("BEGIN IMMEDIATE")
             outcomes = [(future, *self._run(job)) for future, job in group]
             self._connection.execute("COMMIT")
+            self._check()
         except Exception as error:  # noqa: BLE001 - the thread must survive; every job gets the error
             self._forget()
             with suppress(sqlite3.Error):  # SQLite may have rolled back already
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-            reason = store_error(error) if isinstance(error, sqlite3.Error) else StoreBusyError(repr(error))
-            outcomes = [(future, None, reason) for future, _ in group]
+            outcomes = [(future, None, _reason(error)) for future, _ in group]
         for future, result, refusal in outcomes:
             if refusal is None:
                 future.set_result(result)
@@ -100,3 +111,9 @@ class Committer:
             refusal = error
         self._connection.execute("RELEASE job")
         return result, refusal
+
+
+def _reason(error: Exception) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    return store_error(error) if isinstance(error, sqlite3.Error) else StoreBusyError(repr(error))

@@ -1,42 +1,67 @@
-"""Starting the embedded server: database, key, state file, uvicorn.
+"""Starting the embedded server: database, key, TLS, state file, uvicorn.
 
-The key is the option, a file's first line, ``STEPLOG_SERVE_API_KEY``, or generated once into ``<database>.key`` (0600).
+1. The key is the option, a file's first line, ``STEPLOG_SERVE_API_KEY``, or generated once into ``<database>.key``
+   (0600).
+2. What other machines can reach is served with TLS, or the option says that something else encrypts (``insecure``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import getpass
 import ipaddress
 import os
+import resource
 import secrets
 import signal
 import socket
+import ssl
 import stat
-from collections.abc import Callable
-from contextlib import closing, suppress
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import urlsplit
 
 import uvicorn
-from slugify import slugify
 from starlette.types import ASGIApp
 
 from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.private_files import make_private, write_private
 from steplog.server import catalog
-from steplog.server.access import AllowedHosts, hash_key
+from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app
-from steplog.server.protocol import patient_protocol
+from steplog.server.keys import (
+    CONFIGURED,
+    GENERATED,
+    PAGE_TOKEN_AGE_AT_START_MAX,
+    REFRESH_INTERVAL_S,
+    Keyring,
+    hash_key,
+    key_file,
+    new_key,
+    put_started_key,
+    renew_page_token,
+)
+from steplog.server.places import Places
+from steplog.server.protocol import limited_protocol
+from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
+from steplog.server.store_types import RevokedKeyError, StoreError, StoreGoneError, StoreReplacedError
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
-_CONNECTIONS_MAX = 512
-_BACKLOG = 1024
+_CONNECTIONS_MAX = 10_240
+_UNKEYED_MAX = 512  # connections that have not shown a key
+_DESCRIPTORS_RESERVED = 512  # the database's, and others
+_BACKLOG = 4096
+_ACCEPTED_AT_ONCE = 32  # then the others have their turn
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 
@@ -53,6 +78,9 @@ class ServerOptions(NamedTuple):
     email: str | None = None
     namespaces: tuple[str, ...] = ()  # empty: created on first use
     hosts: tuple[str, ...] = ()  # accepted Host headers, besides loopback names
+    tls_cert: Path | None = None  # PEM: the certificate, and those between it and the authority's
+    tls_key: Path | None = None  # PEM; None: in the same file
+    insecure: bool = False  # other machines may reach it without TLS
     stock: bool = False  # only the original API, and no state file
 
 
@@ -69,55 +97,109 @@ class RunningServer(NamedTuple):
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
     """Serve until SIGINT or SIGTERM; calls ``started`` once connections are accepted.
 
-    Raises ConfigurationError, before any change, if the port is in use or the database is not one.
+    Raises ConfigurationError, before any change, if the port is in use, the database is not one, the certificate cannot
+    be used, or other machines could reach it without one; StoreReplacedError if the database was replaced meanwhile.
     """
+    _check_exposure(options)
+    tls = _tls_options(options)
     state = instance.state_path()
     database = options.database
     if database is None:
         make_private(state.parent)
-        database = state.with_name("server.db")
+        database = default_database()
     with closing(_listen(options.host, options.port)) as listener, closing(SqliteStore(database)) as store:
-        key, key_source = _api_key(options, database)
+        own = _own_key(options, database)
         username = options.username or _login_name()
-        _put_user(store, options, username, key)
+        _put_user(store, options, username, own)
+        store.write(renew_page_token, PAGE_TOKEN_AGE_AT_START_MAX).result()
+        keyring = Keyring(store)
         port = listener.getsockname()[1]
-        base_url = f"http://{_bracketed(_reachable(options.host))}:{port}"
+        base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
         app = create_app(
             store,
+            keyring,
             hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}"]),
             secret=secret,
             open_namespaces=not options.namespaces,
             stock=options.stock,
         )
 
-        def announce() -> None:
-            written, page_url = None, None
+        def present() -> instance.Instance:
+            return instance.Instance(
+                store.instance, base_url, secret, own.present(keyring), username, keyring.page_token
+            )
+
+        def write_state() -> Path | None:
             if not options.stock:
-                this = instance.Instance(store.instance, base_url, secret, key, username, store.page_token)
-                page_url = instance.page_url(this, "/")
                 with suppress(OSError, ConfigurationError):  # without a state file only discovery is lost
-                    instance.write(state, this)
-                    written = state
-            started(RunningServer(base_url, database, key_source, written, page_url))
+                    instance.write(state, present())
+                    return state
+            return None
+
+        def announce() -> None:
+            written = write_state()
+            page_url = None if options.stock else instance.page_url(present(), "/")
+            started(RunningServer(base_url, database, own.source, written, page_url))
 
         try:
-            _serve(app, listener, announce)
+            with _refreshed(keyring, write_state):
+                _serve(app, listener, announce, store, tls)
         finally:
             instance.remove(state, store.instance)
 
 
-def _put_user(store: SqliteStore, options: ServerOptions, username: str, key: str) -> None:
-    slug = slugify(username)
-    if not slug:
-        raise ConfigurationError("a user name needs a letter or a digit")
-    store.write(catalog.put_user, username, slug, options.email or f"{slug}@localhost", hash_key(key)).result()
-    for namespace in (slug, *options.namespaces):
+@contextmanager
+def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> Iterator[None]:
+    """Read the keys again and again, in a thread."""
+    stopping = threading.Event()
+
+    def refresh() -> None:
+        while not stopping.wait(REFRESH_INTERVAL_S):
+            with suppress(StoreError):  # then what was read last counts
+                keyring.refresh(on_change)
+
+    thread = threading.Thread(target=refresh, name="steplog-keys", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+class _OwnKey(NamedTuple):
+    """The key that the server is started with; ``file``: where it is if it was generated."""
+
+    key: str
+    source: str
+    file: Path | None
+
+    def present(self, keyring: Keyring) -> str:
+        """The key as it is now, since a generated one may have been rotated."""
+        if self.file is not None:
+            with suppress(ConfigurationError):
+                key = _first_line(self.file)
+                return key if keyring.admits(key) else self.key
+        return self.key
+
+    def __repr__(self) -> str:
+        return f"_OwnKey(source={self.source!r})"
+
+
+def _put_user(store: SqliteStore, options: ServerOptions, username: str, own: _OwnKey) -> None:
+    origin = CONFIGURED if own.file is None else GENERATED
+    try:
+        user = store.write(catalog.add_user, username, options.email).result()
+        store.write(put_started_key, user.id, hash_key(own.key), origin).result()
+    except RevokedKeyError as error:
+        raise ConfigurationError(f"the key from {own.source} {error}; start the server with another one") from None
+    for namespace in options.namespaces:
         store.write(catalog.put_namespace, namespace).result()
 
 
-def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
-    """The key, and where it is from."""
+def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
+    kept = None
     if options.api_key is not None:
         key, source = options.api_key, "--api-key"
     elif options.api_key_file is not None:
@@ -125,9 +207,9 @@ def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
     elif os.environ.get(KEY_VARIABLE):
         key, source = os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}"
     else:
-        kept = database.with_name(database.name + ".key")
+        kept = key_file(database)
         if not kept.exists():
-            write_private(kept, f"{secrets.token_urlsafe(32)}\n".encode(), sync=True)
+            write_private(kept, f"{new_key()}\n".encode(), sync=True)
         if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             words = "is accessible to other users: chmod 600 it, or remove it to get a new key"
             raise ConfigurationError(f"{kept} {words}")
@@ -135,7 +217,7 @@ def _api_key(options: ServerOptions, database: Path) -> tuple[str, str]:
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         # The message must not contain the key.
         raise ConfigurationError(f"the key from {source} is empty, or has characters not allowed in an HTTP header")
-    return key, source
+    return _OwnKey(key, source, kept)
 
 
 def _first_line(path: Path) -> str:
@@ -151,6 +233,53 @@ def _login_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "user"  # in a container the user id may have no name
+
+
+def _tls_options(options: ServerOptions) -> dict[str, Any]:
+    """TLS, in uvicorn's words; empty without a certificate. Raises ConfigurationError."""
+    certificate, key = options.tls_cert, options.tls_key or options.tls_cert
+    if certificate is None or key is None:
+        if options.tls_key is not None:
+            raise ConfigurationError("--tls-key needs --tls-cert, the certificate that it belongs to")
+        return {}
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+
+    def password() -> NoReturn:
+        raise ConfigurationError(f"{key} is encrypted; steplog serve needs a key without a password")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ConfigurationError(f"{key} is not the key of the certificate in {certificate}") from None
+        files = f"{certificate} is" if key == certificate else f"{certificate} and {key} are"
+        raise ConfigurationError(f"{files} not a certificate and its key in PEM") from None
+    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+
+
+def _check_exposure(options: ServerOptions) -> None:
+    """Raise ConfigurationError if keys would cross a network unencrypted."""
+    host = options.host
+    if options.tls_cert or options.insecure:
+        return
+    with suppress(OSError):  # a name that leads nowhere: ``_listen`` says so
+        found = socket.getaddrinfo(host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        if not all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found):
+            raise ConfigurationError(
+                f"other machines can reach {host}, and keys would cross the network unencrypted. Type: steplog serve"
+                f" --host {host} --tls-cert FILE --tls-key FILE; or, if something in front of it encrypts: --insecure"
+            )
+
+
+def _name(options: ServerOptions) -> str:
+    """What the server is called in its address: with TLS, a name that its certificate may have."""
+    if options.tls_cert is not None and options.hosts:
+        return urlsplit(f"//{options.hosts[0]}").hostname or options.hosts[0]
+    return _reachable(options.host)
 
 
 def _reachable(host: str) -> str:
@@ -188,29 +317,83 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _UvicornServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    """Stops by itself once its database is replaced: what is there now may be served by a new process alone."""
+
+    replaced: StoreReplacedError | None = None
+    _gone = False
+    _out_of_descriptors = False
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore) -> None:
         super().__init__(config)
         self._on_started = started
+        self._store = store
+
+    async def on_tick(self, counter: int) -> bool:
+        gone = False
+        try:
+            self._store.check()
+        except StoreReplacedError as error:
+            self.replaced = error
+            return True
+        except StoreGoneError as error:
+            gone = True
+            if not self._gone:
+                _say(str(error))
+        if self._gone and not gone:
+            _say("the database is back")
+        self._gone = gone
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
         await super().startup(sockets)
         self._on_started()
 
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop tries a second later to accept, and reports each connection that waits."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif not self._out_of_descriptors:
+            self._out_of_descriptors = True
+            _say(f"new connections wait: {error.strerror}; this is said once")
 
-def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -> None:
+
+def _places() -> Places[Any]:
+    """As many as the process may have descriptors for, once it has raised that limit as far as it needs to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS_MAX + _DESCRIPTORS_RESERVED
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    total = max(wanted - _DESCRIPTORS_RESERVED, wanted // 2)
+    return Places(total, min(_UNKEYED_MAX, total // 2))
+
+
+def _serve(
+    app: ASGIApp, listener: socket.socket, started: Callable[[], None], store: SqliteStore, tls: dict[str, Any]
+) -> None:
     config = uvicorn.Config(
         app,
-        http=patient_protocol(),
+        http=limited_protocol(_places()),
         ws="none",
         loop="asyncio",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONNECTIONS_MAX,
+        log_level="error",  # warnings are about requests that anyone can make
+        backlog=_ACCEPTED_AT_ONCE,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
+        **tls,
     )
-    server = _UvicornServer(config, started)
+
+    def accept() -> None:
+        listener.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
+        started()
+
+    server = _UvicornServer(config, accept, store)
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -220,3 +403,10 @@ def _serve(app: ASGIApp, listener: socket.socket, started: Callable[[], None]) -
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     asyncio.run(server.serve([listener]))
+    if server.replaced is not None:
+        raise server.replaced
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"steplog serve: {what}\n")
+    sys.stderr.flush()

@@ -1,12 +1,11 @@
 """Reading a request body, bounded in size and time.
 
-A refused body is still read, up to a bound: a client that is writing when the connection closes may miss the response.
+A body that is too long is still read, up to a bound: a client that is writing may miss the response.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -15,11 +14,11 @@ from starlette.types import Receive
 
 from steplog.server.validation import ValidationError
 
-__all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "drain", "media_type", "read_body", "read_json"]
+__all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "media_type", "read_body", "read_json"]
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
 BODY_TIMEOUT_S = 30.0
-_DRAINED_BYTES_MAX = 4 * BODY_BYTES_MAX
+_READ_BYTES_MAX = 4 * BODY_BYTES_MAX
 
 
 async def read_body(request: Request) -> bytes:
@@ -28,12 +27,6 @@ async def read_body(request: Request) -> bytes:
         return await asyncio.wait_for(_read(request.receive), BODY_TIMEOUT_S)
     except asyncio.TimeoutError:
         raise HTTPException(408, "Timed out reading the request body.", {"Connection": "close"}) from None
-
-
-async def drain(receive: Receive) -> None:
-    """Read and discard a body, within the same bounds."""
-    with suppress(HTTPException, asyncio.TimeoutError):  # the response gives the reason for the refusal instead
-        await asyncio.wait_for(_read(receive, keep=False), BODY_TIMEOUT_S)
 
 
 async def read_json(request: Request) -> dict[str, msgspec.Raw]:
@@ -58,10 +51,10 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _read(receive: Receive, keep: bool = True) -> bytes:
+async def _read(receive: Receive) -> bytes:
     parts: list[bytes] = []
     size, more = 0, True
-    while more and size <= _DRAINED_BYTES_MAX:
+    while more and size <= _READ_BYTES_MAX:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise HTTPException(400, "The client disconnected before the end of the body.")
@@ -69,7 +62,7 @@ async def _read(receive: Receive, keep: bool = True) -> bytes:
         size, more = size + len(part), message.get("more_body", False)
         if size > BODY_BYTES_MAX:
             parts.clear()
-        elif keep:
+        else:
             parts.append(part)
     if size > BODY_BYTES_MAX:
         raise HTTPException(413, f"The body is longer than {BODY_BYTES_MAX} bytes.")

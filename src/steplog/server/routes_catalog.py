@@ -6,6 +6,7 @@ import asyncio
 import re
 from typing import Any
 
+import msgspec
 from slugify import slugify
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,7 +21,7 @@ from steplog.server.validation import DESCRIPTION_CHARACTERS_MAX, Fields, Valida
 
 __all__ = ["InstanceProof", "KeyCheck", "NamespaceList", "ProjectDetail", "ProjectList", "RunDetail", "RunList"]
 
-_BATCH_VERSION = 1
+_ADDITIONS = {"batch": 1, "features": ["report"]}  # what a client may use; not a stock server's
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -119,7 +120,7 @@ class RunList(Endpoint):
             runs = (await self.read(catalog.runs_of_slug, project.id, slug))[offset:][:limit]
         else:
             runs = await self.read(catalog.runs, project.id, offset, limit)
-        return JsonResponse([_run(run) for run in runs])
+        return JsonResponse([_run(run, self.state.stock) for run in runs])
 
     async def post(self, request: Request) -> Response:
         """Create a run."""
@@ -132,7 +133,7 @@ class RunList(Endpoint):
         stock = self.state.stock
         key = None if stock else _idempotency_key(request)
         run = await self.write(catalog.add_run, project.id, self.user.id, name, description, status, key)
-        return JsonResponse(_run(run) | ({} if stock else {"batch": _BATCH_VERSION}), 201)
+        return JsonResponse(_run(run, stock) | ({} if stock else _ADDITIONS), 201)
 
 
 class RunDetail(Endpoint):
@@ -142,15 +143,16 @@ class RunDetail(Endpoint):
         """One run."""
         if self.state.stock:
             raise HTTPException(405, headers={"Allow": "PATCH"})
-        return JsonResponse(_run(await self.run()) | {"batch": _BATCH_VERSION})
+        return JsonResponse(_run(await self.run(), stock=False) | _ADDITIONS)
 
     async def patch(self, request: Request) -> Response:
-        """Set its status."""
+        """Set its status and its report."""
         fields = Fields(await read_json(request))
-        run = await self.run()
+        run, stock = await self.run(), self.state.stock
         status = fields.choice("status", _STATUSES)
+        report = None if stock else fields.report("report")
         fields.check()
-        return JsonResponse(_run(await self.write(catalog.set_status, run.id, status)))
+        return JsonResponse(_run(await self.write(catalog.update_run, run.id, status, report), stock))
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -168,8 +170,9 @@ def _project(project: ProjectRow) -> dict[str, Any]:
     return {field: getattr(project, field) for field in fields}
 
 
-def _run(run: RunRow) -> dict[str, Any]:
+def _run(run: RunRow, stock: bool) -> dict[str, Any]:
     fields = ("uuid", "name", "description", "status", "date_created", "date_updated")
     project = {"uuid": run.project_uuid, "display_name": run.project_display_name, "slug": run.project_slug}
     user = {"uuid": run.user_uuid, "username": run.username, "slug": run.user_slug}
-    return {field: getattr(run, field) for field in fields} | {"project": project, "user": user}
+    told = {field: getattr(run, field) for field in fields} | {"project": project, "user": user}
+    return told if stock else told | {"report": None if run.report is None else msgspec.Raw(run.report.encode())}

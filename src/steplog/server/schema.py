@@ -2,11 +2,12 @@
 
 ::
 
-    about        the instance id; the page token
-    users        the owner of a key; SHA-256 of the key
+    about        the instance id; the page token and the date it was made
+    users        whoever a key belongs to
+    keys         SHA-256 of each key, its user, where it is from, and its dates (see keys)
     namespaces   organizations, and users' own
     projects     in a namespace, unique by slug
-    runs         in a project, unique by name and by idempotency key; points: their number
+    runs         in a project, unique by name and by idempotency key; points: their number; report: JSON of the client
     marks        by (run, writer): the first journal position that is not stored
     series       by (run, name): a metric, with the totals of its chunks and the next step to assign
     chunks       summaries (see chunk)
@@ -16,28 +17,38 @@
 A chunk's id is its series' id × 2^32 + its number in the series, which stores a series' chunks together, in order.
 
 The header (``application_id``, ``user_version``) identifies the file: another kind or a newer version is refused before
-SQLite opens it, version 1 is upgraded. ``<file>.lock`` keeps out a second server, which would assign the same arrivals.
+SQLite opens it, an older version is upgraded in one transaction (``_UPGRADES``). ``<file>.lock`` keeps out a second
+server, which would assign the same arrivals.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 import struct
 import uuid
 from contextlib import closing
 from pathlib import Path
 
+from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
-__all__ = ["SERIES_SHIFT", "connect", "delete_chunks", "prepare", "series_bounds", "store_error"]
+__all__ = [
+    "SERIES_SHIFT",
+    "connect",
+    "default_database",
+    "delete_chunks",
+    "open_existing",
+    "prepare",
+    "series_bounds",
+    "store_error",
+]
 
 SERIES_SHIFT = 32
 _APPLICATION_ID = 0x7374_706C  # "stpl"
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
 _MAGIC = b"SQLite format 3\0"
 _BUSY_TIMEOUT_S = 10.0
@@ -47,7 +58,7 @@ _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE users (
     id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL,
-    email TEXT NOT NULL, key_hash BLOB NOT NULL
+    email TEXT NOT NULL
 );
 CREATE TABLE namespaces (
     id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, slug TEXT NOT NULL UNIQUE, display_name TEXT NOT NULL
@@ -61,7 +72,7 @@ CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
     user INTEGER NOT NULL REFERENCES users, name TEXT NOT NULL, description TEXT, status TEXT NOT NULL,
     date_created TEXT NOT NULL, date_updated TEXT NOT NULL, idempotency_key TEXT, points INTEGER NOT NULL,
-    UNIQUE (project, name), UNIQUE (project, idempotency_key)
+    report TEXT, UNIQUE (project, name), UNIQUE (project, idempotency_key)
 );
 CREATE INDEX runs_by_project ON runs (project, id);
 CREATE TABLE marks (
@@ -79,13 +90,35 @@ CREATE TABLE chunks (
 );
 CREATE TABLE points (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 """
-_SINCE_VERSION_2 = """
+_WAITING = """
 CREATE TABLE waiting (
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, first_arrival INTEGER NOT NULL,
     records INTEGER NOT NULL, bytes INTEGER NOT NULL, names INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE INDEX waiting_by_run ON waiting (run, first_arrival);
 """
+_KEYS = """
+CREATE TABLE keys (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL REFERENCES users, hash BLOB NOT NULL UNIQUE,
+    label TEXT NOT NULL, origin TEXT NOT NULL, created TEXT NOT NULL, last_used TEXT, revoked TEXT
+);
+"""
+# Version 2 kept one key in each user's row, whoever the server had ever been started with, and a page token of unknown
+# age, which had been printed into logs.
+_TO_VERSION_3 = """
+INSERT OR IGNORE INTO keys (user, hash, label, origin, created)
+    SELECT id, key_hash, '', 'configured', strftime('%Y-%m-%dT%H:%M:%SZ', 'now') FROM users ORDER BY id;
+CREATE TABLE users_3 (
+    id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL,
+    email TEXT NOT NULL
+);
+INSERT INTO users_3 SELECT id, uuid, username, slug, email FROM users;
+DROP TABLE users;
+ALTER TABLE users_3 RENAME TO users;
+ALTER TABLE runs ADD COLUMN report TEXT;
+DELETE FROM about WHERE name = 'page_token';
+"""
+_UPGRADES = {1: _WAITING, 2: _KEYS + _TO_VERSION_3}  # by the version that each begins at
 
 
 def prepare(database: Path) -> FileLock:
@@ -113,6 +146,35 @@ def prepare(database: Path) -> FileLock:
             raise ConfigurationError(f"{database} cannot be used: {error}") from None
         raise
     return lock
+
+
+def default_database() -> Path:
+    """The database of a server that is started without naming one."""
+    return instance.state_path().with_name("server.db")
+
+
+def open_existing(database: Path) -> sqlite3.Connection:
+    """A connection to a database that exists, whether or not a server has it open.
+
+    Raises ConfigurationError.
+    """
+    if not database.exists():
+        raise ConfigurationError(f"there is no database {database}. Type: steplog serve; or name one: --db FILE")
+    _check_header(database)
+    try:
+        connection = connect(database)
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"{database} cannot be used: {error}") from None
+    if version < _SCHEMA_VERSION:
+        connection.close()
+        prepare(database).release()
+        return connect(database)
+    return connection
 
 
 def store_error(error: sqlite3.Error) -> StoreError:
@@ -170,15 +232,15 @@ def _check_header(database: Path) -> None:
 def _make_tables(connection: sqlite3.Connection) -> None:
     # Before WAL, so that the header identifies the file as soon as it exists.
     new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if new or connection.execute("PRAGMA user_version").fetchone()[0] < _SCHEMA_VERSION:
+    version = 0 if new else connection.execute("PRAGMA user_version").fetchone()[0]
+    if version < _SCHEMA_VERSION:
+        steps = [_TABLES, _WAITING, _KEYS] if new else [_UPGRADES[step] for step in range(version, _SCHEMA_VERSION)]
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        for statement in (_TABLES + _SINCE_VERSION_2 if new else _SINCE_VERSION_2).split(";"):
+        for statement in "".join(steps).split(";"):
             connection.execute(statement)
         if new:
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
-    # Plain text, unlike a key: it grants no more than reading this file does.
-    connection.execute("INSERT OR IGNORE INTO about VALUES ('page_token', ?)", (secrets.token_urlsafe(32),))

@@ -3,25 +3,37 @@
 Reads block. Writes return a future, done once durable, which may raise a ``RefusedError``.
 
 WAL, so that readers and the writer do not block each other; ``synchronous=FULL``, so that commits survive a power cut.
+
+While the database is not the file at its path, reads and writes raise a ``StoreBusyError`` (``database_file``).
 """
 
 from __future__ import annotations
 
+import ctypes
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from steplog.server import catalog, queries, unpacked
 from steplog.server.batch import Batch, MetricBatch
 from steplog.server.curve import Bucket
+from steplog.server.database_file import DatabaseFile
 from steplog.server.group_commit import Committer
 from steplog.server.ingest import Ingester
 from steplog.server.schema import connect, prepare, store_error
-from steplog.server.store_types import BatchResult, MetricPoint, ProjectRow, RunRow, SeriesSummary
+from steplog.server.store_types import (
+    BatchResult,
+    MetricPoint,
+    ProjectRow,
+    RunRow,
+    SeriesSummary,
+    StoreError,
+    StoreReplacedError,
+)
 
 __all__ = ["SqliteStore", "Statements"]
 
@@ -35,7 +47,6 @@ class SqliteStore:
 
     Attributes:
         instance: the id of the database.
-        page_token: the token the page reads with.
     """
 
     def __init__(self, database: Path) -> None:
@@ -48,19 +59,44 @@ class SqliteStore:
         self._idle: deque[sqlite3.Connection] = deque()
         self._ingester = Ingester()
         self._write_connection = connect(database)
-        self._committer = Committer(self._write_connection, self._ingester.forget)
-        with self._snapshot() as connection:
-            about = dict(connection.execute("SELECT name, value FROM about"))
+        about = dict(self._write_connection.execute("SELECT name, value FROM about"))  # opens the log
+        self._file = DatabaseFile(database)
+        self._committer = Committer(self._write_connection, self._ingester.forget, self._file.check)
         self.instance: str = about["instance"]
-        self.page_token: str = about["page_token"]
 
     def close(self) -> None:
-        """Finish pending writes and close the database."""
+        """Finish pending writes and close the database; leave what has taken its place as it is."""
         self._committer.close()
-        while self._idle:
-            self._idle.pop().close()
-        self._write_connection.close()
+        connections = [self._write_connection, *self._idle]
+        if self._may_close():
+            for connection in connections:
+                connection.close()
+            self._file.close()
+        else:
+            _abandon(connections)
         self._lock.release()
+
+    def check(self) -> None:
+        """Raise StoreError if the database is not the file at its path."""
+        self._file.check_path()
+
+    def _may_close(self) -> bool:
+        """Prepare the files for the end; whether SQLite may close them: it may apply the log, and remove any log there.
+
+        Of a database that was moved it does neither.
+        """
+        try:
+            self._file.check()
+            return True
+        except StoreReplacedError as error:
+            if error.overwritten:
+                return False
+        except StoreError:
+            pass
+        with suppress(sqlite3.Error):
+            self._write_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._file.remove_log()
+        return not self._file.is_log_foreign
 
     def read(self, query: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a query of ``catalog`` or ``queries`` on a snapshot."""
@@ -110,10 +146,14 @@ class SqliteStore:
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection whose reads all see the same state."""
+        self._file.check_path()
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = connect(self._database)
+            try:
+                connection = connect(self._database)
+            except sqlite3.Error as error:
+                raise store_error(error) from error
         try:
             connection.execute("BEGIN")
             yield connection
@@ -124,3 +164,9 @@ class SqliteStore:
                 raise store_error(error) from error
             raise
         self._idle.append(connection)
+
+
+def _abandon(connections: Sequence[sqlite3.Connection]) -> None:
+    """Never close them: SQLite would apply their log to another database, or remove another's log."""
+    for connection in connections:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

@@ -6,9 +6,12 @@
     ├── MissingError
     ├── TakenError
     ├── GapError
+    ├── RevokedKeyError
     └── StoreError
         ├── StoreFullError
         └── StoreBusyError
+            ├── StoreGoneError
+            └── StoreReplacedError
 
 The *mark* of a (run, writer) is its high-water mark: the first journal position that is not stored. Dates are ISO 8601.
 """
@@ -24,16 +27,21 @@ from steplog.errors import SteplogError
 __all__ = [
     "BatchResult",
     "GapError",
+    "KeyRow",
     "MetricPoint",
     "MissingError",
     "NamespaceRow",
+    "PageToken",
     "ProjectRow",
     "RefusedError",
+    "RevokedKeyError",
     "RunRow",
     "SeriesSummary",
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
+    "StoreGoneError",
+    "StoreReplacedError",
     "TakenError",
     "UserRow",
 ]
@@ -59,6 +67,10 @@ class GapError(RefusedError):
         self.mark = mark
 
 
+class RevokedKeyError(RefusedError):
+    """The key was revoked."""
+
+
 class StoreError(RefusedError):
     """The database failed."""
 
@@ -71,15 +83,49 @@ class StoreBusyError(StoreError):
     """The database cannot do it now."""
 
 
+class StoreGoneError(StoreBusyError):
+    """The database is not at its path; it may come back."""
+
+
+class StoreReplacedError(StoreBusyError):
+    """Something else is in the database's place, for good; ``overwritten``: in its own file."""
+
+    def __init__(self, what: str, overwritten: bool = False) -> None:
+        super().__init__(what)
+        self.overwritten = overwritten
+
+
 class UserRow(msgspec.Struct, frozen=True):
-    """The owner of a key."""
+    """The owner of keys and runs."""
 
     id: int
     uuid: str
     username: str
     slug: str
     email: str
-    key_hash: bytes  # SHA-256
+
+
+class KeyRow(msgspec.Struct, frozen=True):
+    """A key of a user."""
+
+    user: UserRow
+    id: int
+    hash: bytes  # SHA-256
+    label: str
+    origin: str  # see ``keys``
+    created: str
+    last_used: str | None  # to the hour
+    revoked: str | None
+
+
+class PageToken(msgspec.Struct, frozen=True):
+    """What the page reads with, and when it was made; "" if nobody knows."""
+
+    token: str
+    made: str
+
+    def __repr__(self) -> str:
+        return f"PageToken(made={self.made!r})"
 
 
 class NamespaceRow(msgspec.Struct, frozen=True):
@@ -113,6 +159,7 @@ class RunRow(msgspec.Struct, frozen=True):
     status: str
     date_created: str
     date_updated: str
+    report: str | None  # JSON: what its client has lost
     project_uuid: str
     project_display_name: str
     project_slug: str

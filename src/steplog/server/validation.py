@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,11 +15,37 @@ from steplog.errors import FormatError
 from steplog.journal.range import NAME_BYTES_MAX
 from steplog.server.batch import check_json
 
-__all__ = ["DESCRIPTION_CHARACTERS_MAX", "TEXT_CHARACTERS_MAX", "Fields", "ValidationError", "pagination"]
+__all__ = [
+    "DESCRIPTION_CHARACTERS_MAX",
+    "REPORT_COUNT_MAX",
+    "REPORT_REASONS_MAX",
+    "REPORT_REASON_CHARACTERS_MAX",
+    "TEXT_CHARACTERS_MAX",
+    "Fields",
+    "ValidationError",
+    "pagination",
+]
 
 TEXT_CHARACTERS_MAX = 256
 DESCRIPTION_CHARACTERS_MAX = 64 * 1024
+REPORT_REASONS_MAX = 32
+REPORT_REASON_CHARACTERS_MAX = 128
+REPORT_COUNT_MAX = 2**53 - 1  # what a browser counts exactly
 _LIMIT_MAX = 100_000
+_FIELD_BYTES_MAX = 12 * DESCRIPTION_CHARACTERS_MAX + 2  # as JSON with every character escaped
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=REPORT_COUNT_MAX)]
+_Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=REPORT_REASON_CHARACTERS_MAX)]
+
+
+class _Report(msgspec.Struct):
+    """What a client has lost of a run; ``lost`` is None if nobody knows. Other fields are ignored."""
+
+    dropped: Annotated[dict[_Reason, _Count], msgspec.Meta(max_length=REPORT_REASONS_MAX)]
+    abandoned: _Count
+    lost: _Count | None
+    rejected: _Count
 
 
 class ValidationError(Exception):
@@ -64,7 +90,7 @@ class Fields:
         value = self._value(field, required)
         if value is None or (isinstance(value, str) and value in choices):
             return value
-        self.add_error(field, f'"{value}" is not a valid choice.')
+        self.add_error(field, f'"{str(value)[:TEXT_CHARACTERS_MAX]}" is not a valid choice.')
         return None
 
     def integer(self, field: str, low: int, high: int) -> int | None:
@@ -92,6 +118,18 @@ class Fields:
             self.add_error(field, f"Ensure this field has no more than {NAME_BYTES_MAX} bytes of UTF-8.")
         return name
 
+    def report(self, field: str) -> str | None:
+        """The JSON text of a run's report."""
+        raw = self._raw.get(field)
+        if raw is None:
+            return None
+        try:
+            report = msgspec.json.decode(raw, type=_Report | None)
+            return None if report is None else msgspec.json.encode(report).decode()
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            self.add_error(field, f"Not a valid report: {error}")
+            return None
+
     def json(self, field: str) -> bytes | None:
         """The JSON text of any value, null included."""
         raw = self._raw.get(field)
@@ -115,6 +153,8 @@ class Fields:
         if isinstance(raw, str):
             return raw
         try:
+            if len(bytes(raw)) > _FIELD_BYTES_MAX:
+                raise msgspec.ValidationError
             value = msgspec.json.decode(raw)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             self.add_error(field, "Not a valid value.")

@@ -1,7 +1,7 @@
 """The run server in memory: a ``Transport`` without a network.
 
-It serves batches, or with ``batch=False`` the original API. ``faults`` apply to the next requests; ``script`` sees each
-request, and may block or raise; ``refuses`` sees each record::
+It serves batches and takes reports of losses, or with ``batch=False`` the original API. ``faults`` apply to the next
+requests; ``script`` sees each request, and may block or raise; ``refuses`` sees each record::
 
     server = MemoryServer()
     run = server.add_run("me", "demo")
@@ -72,7 +72,7 @@ class Row(NamedTuple):
 
 @dataclass
 class MemoryRun:
-    """A run; ``statuses`` lists those set by PATCH."""
+    """A run; ``statuses`` lists those set by PATCH, ``report`` is the last report of losses."""
 
     uuid: str
     name: str
@@ -83,6 +83,7 @@ class MemoryRun:
     rows: list[Row] = field(default_factory=list)
     marks: dict[str, int] = field(default_factory=dict)
     statuses: list[str] = field(default_factory=list)
+    report: dict[str, Any] | None = None
     next_steps: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, value: Any, step: int | None, writer: str = "", position: int = -1) -> Row:
@@ -224,7 +225,7 @@ class MemoryServer:
             run.description, run.status = str(fields.get("description") or ""), str(fields.get("status") or "RUNNING")
             if key:
                 self._made[key] = run.uuid
-        return _json(201, _run_json(run) | self._batch_json())
+        return _json(201, _run_json(run) | self._batch_json(run))
 
     def _free_name(self, namespace: str, project: str, name: str) -> str:
         """The name, with a suffix _1, _2, … if it is in use."""
@@ -235,7 +236,9 @@ class MemoryServer:
     def _on_run(self, request: Request, run: MemoryRun, tail: list[str]) -> Answer:
         match request.method, tail:
             case "GET", []:
-                return _json(200, _run_json(run) | self._batch_json()) if self.batch else _detail(405, "Not allowed.")
+                return (
+                    _json(200, _run_json(run) | self._batch_json(run)) if self.batch else _detail(405, "Not allowed.")
+                )
             case "PATCH", []:
                 return self._set_status(run, _json_fields(request.body))
             case "GET", ["metrics"]:
@@ -246,8 +249,8 @@ class MemoryServer:
                 return self._add_range(run, request)
         return _detail(404, "Not found.")
 
-    def _batch_json(self) -> dict[str, int]:
-        return {"batch": 1} if self.batch else {}
+    def _batch_json(self, run: MemoryRun) -> dict[str, Any]:
+        return {"batch": 1, "features": [wire.REPORT_FEATURE], "report": run.report} if self.batch else {}
 
     def _set_status(self, run: MemoryRun, fields: dict[str, Any]) -> Answer:
         status = fields.get("status")
@@ -256,7 +259,9 @@ class MemoryServer:
                 return _detail(400, f"{status!r} is not a valid choice.")
             run.status = status
             run.statuses.append(status)
-        return _json(200, _run_json(run))
+        if self.batch and "report" in fields:
+            run.report = fields["report"]
+        return _json(200, _run_json(run) | self._batch_json(run))
 
     def _add_metric(self, run: MemoryRun, body: bytes) -> Answer:
         try:

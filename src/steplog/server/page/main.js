@@ -32,7 +32,7 @@ function tokenForm() {
     "form",
     { class: "panel ask" },
     el("h1", {}, "This page needs its token"),
-    el("p", {}, "Open the address that your program or “steplog serve” printed: it ends in #token=…"),
+    el("p", {}, "Open the address that your program printed, or that “steplog key page” prints: it ends in #token=…"),
     el("label", { for: "token" }, "Or paste that address, or the token alone:"),
     el("div", { class: "row" }, input, el("button", {}, "Open")),
   );

@@ -4,6 +4,7 @@ import { api, query } from "./address.js";
 import { Missing, read } from "./api.js";
 import { configPanel, exceptionPanel } from "./reserved.js";
 import { el, fill } from "./dom.js";
+import { lossLines } from "./losses.js";
 import { Metrics } from "./metrics.js";
 import { poll } from "./poll.js";
 import { RunList } from "./runs.js";
@@ -53,6 +54,7 @@ class RunView {
     document.title = `${visible(run.name)} · steplog`;
     this.chip = el("span");
     this.facts = el("p", { class: "muted facts" });
+    this.losses = el("section", { class: "losses", "aria-label": "What is missing", hidden: "" });
     this.reserved = el("div");
     this.metrics = new Metrics(this.here, run.uuid);
     const list = new RunList(this.here, run.uuid);
@@ -72,6 +74,7 @@ class RunView {
           { class: "content" },
           el("div", { class: "title" }, el("h1", {}, el("bdi", {}, visible(run.name))), this.chip),
           this.facts,
+          this.losses,
           run.description ? el("p", { class: "description" }, visible(run.description, { lines: true })) : null,
           this.reserved,
           this.metrics.element,
@@ -105,7 +108,16 @@ class RunView {
       fill(this.reserved, ...panels);
     }
     this.seen = seen;
-    this.metrics.show(series.filter(({ name }) => !Object.hasOwn(RESERVED, name)), run.status === "RUNNING");
+    const metrics = series.filter(({ name }) => !Object.hasOwn(RESERVED, name));
+    this.#showLosses(lossLines(run.report, series.reduce((total, { count }) => total + count, 0)));
+    this.metrics.show(metrics, run.status === "RUNNING");
+  }
+
+  #showLosses(lines) {
+    const text = lines.join("\n");
+    if (text !== this.missing) fill(this.losses, ...lines.map((line) => el("p", {}, line)));
+    this.missing = text;
+    this.losses.hidden = !lines.length;
   }
 }
 

@@ -4,6 +4,7 @@
 import { api, query, web } from "./address.js";
 import { read } from "./api.js";
 import { el, fill, setText } from "./dom.js";
+import { lossMark } from "./losses.js";
 import { statusChip } from "./top.js";
 import { ago, fullDate, many, visible } from "./values.js";
 
@@ -59,7 +60,7 @@ export class RunList {
     this.more.hidden = this.runs.length <= this.shown;
   }
 
-  #row({ uuid, name, status, date_created: created, user }) {
+  #row({ uuid, name, status, date_created: created, user, report }) {
     const here = uuid === this.current;
     return el(
       "li",
@@ -70,6 +71,7 @@ export class RunList {
         el("bdi", { class: "name" }, visible(name)),
         statusChip(status),
         el("time", { class: "muted", datetime: created, title: `${fullDate(created)} by ${visible(user.username)}` }, ago(created)),
+        lossMark(report),
       ),
     );
   }

@@ -1,0 +1,249 @@
+"""``steplog key``: the keys of a server of this machine, and its page's token.
+
+Works on the server's database, whether or not it runs; a running one reads the keys anew every ``REFRESH_INTERVAL_S``.
+
+1. A key is printed once, when it is made: alone on standard output, what is said about it on standard error.
+2. The server's own key is in a file that this user alone reads, and is never printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from steplog import instance
+from steplog.cli import printing
+from steplog.private_files import write_private
+from steplog.server import catalog, keys, schema
+from steplog.server.store_types import KeyRow
+
+__all__ = ["command"]
+
+_WITHIN_S = 5  # what is promised of a running server: its interval, and its work
+_LABEL_CHARACTERS_MAX = 128
+_FROM = {
+    keys.CONFIGURED: "the server's start",
+    keys.GENERATED: "the server's own file",
+    keys.ISSUED: "steplog key issue",
+}
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@click.group("key")
+def command() -> None:
+    """Issue, list, revoke and rotate the keys of a server of this machine.
+
+    Works on the server's database, also while the server runs.
+    """
+
+
+def _database_option(function: _Command) -> _Command:
+    words = "The server's database.  [default: yours]"
+    return click.option("--db", "database", type=click.Path(path_type=Path), metavar="FILE", help=words)(function)
+
+
+def _json_option(function: _Command) -> _Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+@command.command("issue")
+@click.option(
+    "--user", "username", metavar="NAME", help="Whose key it is; created if new.  [default: the server's own]"
+)
+@click.option("--label", default="", metavar="TEXT", help="What it is for, as the list shows it.")
+@_database_option
+@_json_option
+def _issue(username: str | None, label: str, database: Path | None, as_json: bool) -> None:
+    """Make a key and print it, once."""
+    if len(label) > _LABEL_CHARACTERS_MAX:
+        raise click.BadParameter(f"it has more than {_LABEL_CHARACTERS_MAX} characters.", param_hint="--label")
+    key = keys.new_key()
+    with _transaction(database) as connection:
+        if username is None:
+            own = keys.started_key(connection)
+            if own is None:
+                raise click.ClickException("name the user: --user NAME")
+            user = own.user
+        else:
+            user = catalog.add_user(connection, username)
+        made = keys.add_key(connection, user.id, keys.hash_key(key), label, keys.ISSUED)
+    _print_key(made, key, as_json)
+
+
+@command.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also those that were revoked.")
+@_database_option
+@_json_option
+def _list(everything: bool, database: Path | None, as_json: bool) -> None:
+    """List the keys, without the keys themselves."""
+    with _transaction(database, "BEGIN") as connection:
+        found = [key for key in keys.keys(connection) if everything or key.revoked is None]
+        token = keys.page_token(connection)
+    ends = None if token is None else keys.page_token_end(token)
+    if as_json:
+        page = None if token is None else {"created": token.made, "ends": ends}
+        printing.print_json({"keys": [_json(key) for key in found], "page": page})
+        return
+    console = printing.console()
+    columns = ("key", "user", "label", "from", "created", "last used")
+    table = printing.table(*columns, *(["revoked"] if everything else []), right=("key",))
+    for key in found:
+        dates = (key.created, key.last_used, *([key.revoked] if everything else []))
+        times = ("" if date is None else printing.local_time(date)[:16] for date in dates)
+        printing.add_row(table, key.id, key.user.username, key.label, _FROM.get(key.origin, key.origin), *times)
+    printing.write(console, table if found else "no keys")
+    if ends is not None:
+        printing.write(console, "", f"the page's token is valid until {printing.local_time(ends)[:16]}")
+
+
+@command.command("revoke")
+@click.argument("key_ids", metavar="KEY...", type=int, nargs=-1, required=True)
+@_database_option
+def _revoke(key_ids: tuple[int, ...], database: Path | None) -> None:
+    """Revoke keys, by their numbers in the list."""
+    with _transaction(database) as connection:
+        before = [keys.key_by_id(connection, key_id) for key_id in key_ids]
+        for key in before:
+            if key.origin == keys.GENERATED and key.revoked is None:
+                words = (
+                    f"key {key.id} is the server's own, which programs on this machine use. Type: steplog key rotate"
+                )
+                raise click.ClickException(words)
+            keys.revoke_key(connection, key.id)
+    for key in before:
+        name = f"key {key.id} of {printing.printable(key.user.username)}"
+        if key.revoked is not None:
+            click.echo(f"{name} was revoked before, at {printing.local_time(key.revoked)}")
+            continue
+        click.echo(f"{name} is revoked; a running server refuses it within {_WITHIN_S} seconds")
+        if key.origin == keys.CONFIGURED:
+            click.echo("it is the one that the server was started with: start it with another one", err=True)
+
+
+@command.command("rotate")
+@click.argument("key_id", metavar="[KEY]", type=int, required=False)
+@click.option("--page", is_flag=True, help="Replace the page's token instead.")
+@_database_option
+@_json_option
+def _rotate(key_id: int | None, page: bool, database: Path | None, as_json: bool) -> None:
+    """Replace a key by a new one, by its number in the list.
+
+    Without KEY: the server's own, for which programs on this machine look by themselves.
+    """
+    if page and key_id is not None:
+        raise click.UsageError("KEY or --page, not both.")
+    if page:
+        _rotate_page(database, as_json)
+        return
+    key = keys.new_key()
+    with _transaction(database) as connection:
+        old = keys.started_key(connection) if key_id is None else keys.key_by_id(connection, key_id)
+        if old is None:
+            raise click.ClickException("the server has no key of its own; name one: steplog key rotate KEY")
+        if old.revoked is not None:
+            raise click.ClickException(f"key {old.id} is revoked. Type: steplog key issue")
+        if old.origin == keys.CONFIGURED:
+            words = f"key {old.id} is the one that the server is started with: start it with another one"
+            raise click.ClickException(words)
+        with _written(keys.key_file(database or schema.default_database()), key, old):
+            made = keys.replace_key(connection, old, keys.hash_key(key))
+            connection.execute("COMMIT")
+    if old.origin == keys.ISSUED:
+        _print_key(made, key, as_json)
+    elif as_json:
+        printing.print_json(_json(made))
+    else:
+        click.echo(f"the server's own key is replaced; a running server refuses the old one within {_WITHIN_S} seconds")
+
+
+def _rotate_page(database: Path | None, as_json: bool) -> None:
+    with _transaction(database) as connection:
+        token = keys.renew_page_token(connection)
+        address = _page_address(connection, token.token)
+    if as_json:
+        printing.print_json({"created": token.made, "ends": keys.page_token_end(token)})
+        return
+    click.echo(f"the page has a new token; a running server refuses the old one within {_WITHIN_S} seconds")
+    if sys.stdout.isatty():
+        click.echo(address)
+
+
+@command.command("page")
+@_database_option
+def _page(database: Path | None) -> None:
+    """Print the address of the page, with its token.
+
+    Whoever has the token can read every run.
+    """
+    with _transaction(database, "BEGIN") as connection:
+        token = keys.page_token(connection)
+        if token is None:
+            raise click.ClickException("there is no token yet. Type: steplog serve")
+        address = _page_address(connection, token.token)
+    if address.startswith("/"):
+        click.echo("no server runs with this database now; append this to its address:", err=True)
+    click.echo(address)
+
+
+@contextlib.contextmanager
+def _transaction(database: Path | None, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """A transaction in the database, beside those of a server. Raises SteplogError, OSError."""
+    database = database or schema.default_database()
+    if database.exists() and database.stat().st_uid != os.geteuid():
+        # Root could, and leave files that the server may not read.
+        raise click.ClickException(f"{database} belongs to another user: type this as that user")
+    connection = schema.open_existing(database)
+    try:
+        connection.execute(begin)
+        yield connection
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise schema.store_error(error) from None
+    finally:
+        connection.close()  # rolls back what is not committed
+
+
+@contextlib.contextmanager
+def _written(file: Path, key: str, old: KeyRow) -> Iterator[None]:
+    """The server's own key in its file, during the block and from then on, unless that fails."""
+    if old.origin != keys.GENERATED:
+        yield
+        return
+    # Before the commit: a start takes what is in the file, and drops the key that was there before.
+    before = file.read_bytes() if file.exists() else None
+    write_private(file, f"{key}\n".encode(), sync=True)
+    try:
+        yield
+    except BaseException:
+        if before is not None:
+            write_private(file, before, sync=True)
+        raise
+
+
+def _page_address(connection: sqlite3.Connection, token: str) -> str:
+    """The page of the server that runs with this database, or what to append to its address."""
+    ((own,),) = connection.execute("SELECT value FROM about WHERE name = 'instance'")
+    found = instance.read(instance.state_path())
+    base_url = found.base_url if found is not None and found.instance == own else ""
+    return f"{base_url}/#token={token}"
+
+
+def _print_key(made: KeyRow, key: str, as_json: bool) -> None:
+    if as_json:
+        printing.print_json(_json(made) | {"key": key})
+        return
+    click.echo(f"key {made.id} of {printing.printable(made.user.username)}; it is not shown again:", err=True)
+    click.echo(key)
+
+
+def _json(key: KeyRow) -> dict[str, Any]:
+    fields = ("id", "label", "origin", "created", "last_used", "revoked")
+    return {"user": key.user.username} | {field: getattr(key, field) for field in fields}

@@ -1,0 +1,148 @@
+"""Whether a server's database is still the file at its path, and unchanged by others.
+
+SQLite writes to the files it has open, wherever they are now; what it commits there may be in no file that the next
+server finds. Therefore:
+
+1. Nothing is answered unless the path and ``<path>-wal`` lead to the open files (``check_path``).
+2. Nothing is written to a database that another program has overwritten, nor is it checkpointed (``check``): SQLite
+   would mix its own pages with the other's.
+3. What is at the path when a server ends is left as it is, and without a log of another database beside it.
+
+In WAL mode a database changes by checkpoints alone. Each is recorded in the wal-index before it begins, so a changed
+database beside an unchanged wal-index was overwritten. https://www.sqlite.org/walformat.html#the_wal_index_file_format
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+from steplog.errors import ConfigurationError
+from steplog.server.store_types import StoreGoneError, StoreReplacedError
+
+__all__ = ["DatabaseFile"]
+
+_HEADER_BYTES = 100  # of the database: its size, its free pages, a change counter
+# The size of a page, the frames in the log, the database's pages, the log's salts; frames copied, frames to copy.
+_INDEX = struct.Struct("=14xHII8x8s56xI28xI")
+_LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
+
+
+class _Contents(NamedTuple):
+    size: int
+    header: bytes
+    checkpoint: tuple[bytes, int]  # the log's salts, and how many of its frames the last checkpoint was to copy
+    copying: bool  # it has not copied all of them
+    size_min: int  # what the pages take, if no frame is left to copy
+    log_bytes: int  # what the frames in the log take
+
+
+class DatabaseFile:
+    """The database at a path and its log, as a connection has just opened them.
+
+    ``check`` must run in the one thread that writes, ``check_path`` may in any.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises ConfigurationError if the database has no log: its file system does not take one."""
+        self._path = path
+        real = os.path.realpath(path)  # SQLite names its files after it
+        self._log, self._index = Path(f"{real}-wal"), Path(f"{real}-shm")
+        if not self._log.exists() or not self._index.exists():
+            raise ConfigurationError(f"{path} cannot have a write-ahead log on its file system; use another --db")
+        self._ids = _id(os.stat(path)), _id(os.stat(self._log))
+        # Held until no connection is open: closing any descriptor of these files drops SQLite's locks.
+        self._database_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._index_fd = os.open(self._index, os.O_RDONLY | os.O_CLOEXEC)
+        self._replaced: StoreReplacedError | None = None
+        self._seen = self._contents()
+
+    def close(self) -> None:
+        """Close its descriptors, after the last connection."""
+        os.close(self._database_fd)
+        os.close(self._index_fd)
+
+    def check_path(self) -> None:
+        """Raise StoreGoneError while nothing is at the path, StoreReplacedError once something else is."""
+        if self._replaced is not None:
+            raise self._replaced
+        try:
+            found = _id(os.stat(self._path))
+        except OSError as error:
+            raise StoreGoneError(
+                f"the database {self._path} is not there ({error.strerror}); everything is refused until it is back"
+            ) from None
+        if found != self._ids[0]:
+            self._fail(f"the database {self._path} was replaced by another file")
+        if self._log_bytes() is None:
+            self._fail(f"the log of the database {self._path} was removed or replaced")
+
+    def check(self) -> None:
+        """The same, and StoreReplacedError once another program has overwritten or truncated database or log."""
+        self.check_path()
+        before = self._log_bytes()
+        seen, self._seen = self._seen, self._contents()
+        now = self._seen
+        after = self._log_bytes()
+        untouched = seen.checkpoint == now.checkpoint and not seen.copying
+        if now.size < now.size_min or (untouched and now.size < seen.size):
+            self._fail(f"the database {self._path} was truncated by another program", overwritten=True)
+        if untouched and now.header != seen.header:
+            self._fail(f"the database {self._path} was overwritten by another program", overwritten=True)
+        # Another process may have committed before the index was read, or emptied the log since.
+        if before is not None and after is not None and max(before, after) < now.log_bytes:
+            self._fail(f"the log of the database {self._path} was truncated by another program", overwritten=True)
+
+    @property
+    def is_log_foreign(self) -> bool:
+        """Whether another log than the open one is at its path."""
+        return self._log_bytes() is None and self._log.exists()
+
+    def remove_log(self) -> None:
+        """Remove the log of a database that has moved, if it was applied; else rename it."""
+        if self._log_bytes() == 0:
+            self._log.unlink()
+            self._index.unlink(missing_ok=True)
+        else:
+            self._set_log_aside()
+
+    def _fail(self, what: str, overwritten: bool = False) -> None:
+        kept = self._set_log_aside() if overwritten else None
+        log = f", its log kept as {kept}" if kept is not None else ""
+        self._replaced = StoreReplacedError(f"{what}{log}; start the server again to serve what is there", overwritten)
+        raise self._replaced
+
+    def _set_log_aside(self) -> Path | None:
+        """Rename the log of an overwritten database, so that nobody applies it to what is there now."""
+        if self._log_bytes() is None:
+            return None
+        number = 1
+        while (aside := self._log.with_name(f"{self._log.name}.{number}")).exists():
+            number += 1
+        self._log.rename(aside)
+        self._index.unlink(missing_ok=True)
+        return aside
+
+    def _contents(self) -> _Contents:
+        size = os.fstat(self._database_fd).st_size
+        header = os.pread(self._database_fd, _HEADER_BYTES, 0)
+        # Last: a checkpoint that changed the above is recorded by now.
+        page, frames, pages, salts, copied, to_copy = _INDEX.unpack(os.pread(self._index_fd, _INDEX.size, 0))
+        page = 65536 if page == 1 else page
+        size_min = pages * page if copied >= frames else 0
+        log_bytes = _LOG_HEADER_BYTES + frames * (_FRAME_HEADER_BYTES + page) if frames else 0
+        return _Contents(size, header, (salts, to_copy), copied != to_copy, size_min, log_bytes)
+
+    def _log_bytes(self) -> int | None:
+        """The size of the open log; None if it is not at its path."""
+        try:
+            status = os.stat(self._log)
+        except OSError:
+            return None
+        return status.st_size if _id(status) == self._ids[1] else None
+
+
+def _id(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
