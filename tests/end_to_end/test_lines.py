@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from end_to_end.programs import Host, go_on, line
+from end_to_end.programs import ended as over
 from steplog import Report, Stats
 from steplog.lifecycle.messages import ended
 

@@ -64,6 +64,7 @@ _BACKLOG = 4096
 _ACCEPTED_AT_ONCE = 32  # then the others have their turn
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
+_LATE_INTERVAL_S = 0.05
 
 
 class ServerOptions(NamedTuple):
@@ -348,6 +349,21 @@ class _UvicornServer(uvicorn.Server):
         asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
         await super().startup(sockets)
         self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, which waits for connections that are accepted by then and appear only after it has begun."""
+        late = asyncio.ensure_future(self._close_late(set(self.server_state.connections)))
+        try:
+            await super().shutdown(sockets)
+        finally:
+            late.cancel()
+
+    async def _close_late(self, told: set[Any]) -> None:
+        while True:
+            for connection in self.server_state.connections - told:
+                told.add(connection)
+                connection.shutdown()
+            await asyncio.sleep(_LATE_INTERVAL_S)
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The loop tries a second later to accept, and reports each connection that waits."""
