@@ -180,6 +180,8 @@ def test_nothing_is_printed_at_import(host: Host):
             Report(logged=1, delivered=1, lost=None),
             "1 delivered; an unknown number of values was lost with a killed process's memory",
         ),
+        (Report(logged=1, delivered=1, faults=1), "1 delivered, 1 error in steplog itself, see the log"),
+        (Report(logged=1, delivered=1, faults=2), "1 delivered, 2 errors in steplog itself, see the log"),
         (Report(logged=2, delivered=1, lost=1), "1 delivered; up to 1 value was lost with a killed process's memory"),
     ],
 )
