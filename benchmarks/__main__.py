@@ -34,6 +34,7 @@ GROUPS = (
     "startup",
     "growth",
     "reading",
+    "writers",
 )
 HERE = Path(__file__).resolve().parent
 
