@@ -262,16 +262,20 @@ def test_a_run_that_another_process_took_meanwhile_goes_on_as_its_worker(host: H
             run.log("loss", 0.0)
             run.flush()
             opened = open_runs()[0]
-            os.kill(opened.process.pid, 0)
+            worker = os.fork()  # as long as it lives the run is not over
+            if worker == 0:
+                run.log("worker", 1.0)
+                signal.pause()
+            assert run.flush()
             FileLock.regain, regain = lambda lock: True, FileLock.regain  # as if it were before the next look
             os.closerange(3, 256)
             wait_until(lambda: not FileLock.is_free(opened.paths.lock))
-            wait_until(lambda: not FileLock.is_free(opened.opened.directory / "alive"))
             FileLock.regain = regain
             wait_until(lambda: opened.lease is None)
             for number in range(1, 1000):
                 run.log("loss", float(number))
             print(run.flush(30.0))
+            os.kill(worker, signal.SIGKILL)
             """
         )
         assert (done.code, done.out) == (0, "True\n"), done.errors

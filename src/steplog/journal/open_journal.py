@@ -78,7 +78,7 @@ class OpenJournal:
     journal: Journal
     spooling: Spooling
     directory: Path | None
-    alive_lock: FileLock | None = None  # its writer's, held here
+    alive_lock: FileLock | None = None  # its writer's: held, where that is in this process; released once it is dead
     watch: AliveWatch | None = None  # of another process's writer
     cursor_inode: int | None = None  # of its file, where another process may replace that
     removed: bool = False
@@ -116,6 +116,15 @@ class OpenJournal:
             return not self.spooling.spool.has_quarantined()
         return False  # it cannot be seen
 
+    def note_death(self, lock: FileLock | None) -> None:
+        """Its writer's lock was free, unless None: keep that in mind, and give it back.
+
+        While the run's lock is held nobody else asks, and dead workers would use up the descriptors.
+        """
+        self.alive_lock = lock
+        if lock is not None:
+            lock.release()
+
     def release(self) -> None:
         """Leave the journal; its writer will not append again."""
         if self.alive_lock is not None:
@@ -132,7 +141,7 @@ class OpenJournal:
         except OSError:
             return False  # dead only once all that it left is seen
         self.journal.ledger.take(spool.losses)
-        self.alive_lock = self.watch.lock
+        self.note_death(self.watch.lock)
         return new or dead
 
     def spool(self, lock: Lock, memory_short: bool, give_up: Callable[[int], bool] = lambda end: False) -> None:
@@ -245,7 +254,7 @@ def _alive(opened: OpenJournal) -> bool:
     else:
         alive = opened.watch is not None and opened.watch.alive()
         if opened.watch is not None and not alive:
-            opened.alive_lock = opened.watch.lock
+            opened.note_death(opened.watch.lock)
     if not alive:
         opened.journal.count_lost()
     return alive

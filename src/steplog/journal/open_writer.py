@@ -77,9 +77,9 @@ class OpenWriter:
             self._relay.stop()
 
     def keep_alive(self) -> None:
-        """Take the lock again if the program has closed its descriptor; leave the journal if another process has it."""
+        """Leave the journal if the program has closed the lock's descriptor: the agent takes its writer for dead."""
         lock = self.open_journal.alive_lock
-        if lock is not None and not lock.regain():
+        if lock is not None and not lock.is_open():
             self.move_on()
 
     def publish(self) -> bool:
