@@ -184,7 +184,8 @@ def test_a_program_that_closes_all_descriptors_keeps_the_files_that_it_opens_the
     assert host.manifests() == []
 
 
-def test_a_daemon_that_closes_what_it_has_inherited_logs_on(host: Host):
+@pytest.mark.parametrize("after", [1, 500], ids=["at once", "later"])
+def test_a_daemon_that_closes_what_it_has_inherited_logs_on(host: Host, after: int):
     """As python-daemon does: fork twice, close all, open its own files."""
     done = host.run(
         f"""
@@ -198,10 +199,11 @@ def test_a_daemon_that_closes_what_it_has_inherited_logs_on(host: Host):
             os.setsid()
             if os.fork() == 0:
                 os.dup2(writing, 1)
-                close_all()
                 import gc
-                gc.collect()
                 for number in range(1, 1000):
+                    if number == {after}:
+                        close_all()
+                        gc.collect()
                     run.log("loss", float(number))
                 flushed = run.flush(30.0)
                 check()
