@@ -24,9 +24,11 @@ from benchmarks.stage import Stage
 GROUPS = (
     "log_cost",
     "tails",
+    "busy_thread",
     "slices",
     "range_path",
     "loop_tax",
+    "exchange",
     "throughput",
     "stock",
     "size",
@@ -35,6 +37,7 @@ GROUPS = (
     "growth",
     "reading",
     "writers",
+    "floods",
 )
 HERE = Path(__file__).resolve().parent
 
@@ -45,7 +48,7 @@ def main() -> int:
         prog="python -m benchmarks", description="Every figure, beside what it is compared with."
     )
     parser.add_argument("groups", nargs="*", help=f"some of {' '.join(GROUPS)}; or all")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: four minutes")
     parser.add_argument("--peers", action="store_true", help="the peers; ours too only where groups are named")
     parser.add_argument(
         "--peers-in", type=Path, metavar="DIR", help="where the peers are installed; without it below benchmarks/out"

@@ -44,6 +44,10 @@ class Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
+    def resident_bytes(self) -> int:
+        """Memory that it has."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def points(self, name: str | None = None) -> int:
         """Records committed, of all metrics or of one."""
         query = "SELECT coalesce(sum(points), 0) FROM runs"

@@ -19,6 +19,13 @@ from end_to_end.oracle import Oracle
 from end_to_end.programs import Host
 from server.process import KEY, ServerProcess
 from steplog import Run, RunFinishedError, RunStatus
+from steplog.journal import manifest as manifests
+from steplog.journal.directories import new_id
+from steplog.journal.manifest import Manifest
+from steplog.lifecycle.process import current
+from steplog.network.keys import key_path, store_key
+from steplog.private_files import make_private
+from steplog.secret import Secret
 from steplog.testing.memory_server import Fault, MemoryServer
 
 
@@ -247,9 +254,55 @@ def test_attach_joins_a_run_of_elsewhere_and_only_an_owner_decides_its_status(
 
 
 @apart
+def test_attach_delivers_a_run_of_this_machine_to_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It went to the default one, which does not have it."""
+    own, default = FakeServer(), FakeServer()
+    default.configure(monkeypatch)
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path / "state"))
+    make_private(tmp_path / "state")
+    store_key(key_path(tmp_path / "state"), own.url, Secret(own.memory.key))
+    client = steplog.TellurioClient(own.url)
+    client.post("/api/v0/me/projects/", {"display_name": "mnist", "visibility": "TEAM"})
+    uuid = client.post("/api/v0/me/projects/mnist/runs/", {"name": "run"}).json()["uuid"]
+    paths, lock = current().roots.claim(new_id())
+    assert lock is not None
+    found = Manifest(local_id=paths.local_id, base_url=own.url, account="", namespace="me", project="mnist", run=uuid)
+    manifests.store(paths.manifest(), found)
+    lock.release()
+    run = steplog.attach(uuid, owner=True)
+    run.log("loss", 0.5)
+    assert run.finish(timeout=20).delivered == 1
+    assert [row.status for row in own.memory.runs.values()] == ["COMPLETED"]
+
+
+@apart
 def test_attach_finds_a_run_of_this_machine_by_its_uuid_alone(held: Oracle):
     run = begin("run")
     again = steplog.attach(str(run.uuid))
     assert (again.uuid, again.name) == (run.uuid, "run")
     again.log("loss", 0.5)
     assert run.finish().delivered == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"version": 9}', None], ids=["empty", "cut", "newer", "a pipe"])
+@apart
+def test_another_runs_damaged_manifest_does_not_keep_a_run_from_being_joined(held: Oracle, damage: bytes | None):
+    """attach() raised FormatError for a run that it was not asked about."""
+    run = begin("joined")
+    memory = Path(os.environ["STEPLOG_MEMORY_DIR"])
+    (found,) = memory.glob("*/manifest")
+    host = found.parent.name.partition(".")[2]
+    for digit in "0f":  # one is listed before it, and one after
+        for root in (memory, Path(os.environ["STEPLOG_DIR"])):
+            other = root / f"{digit * 32}.{host}"
+            other.mkdir(mode=0o700)
+            if damage is None:
+                os.mkfifo(other / "manifest", 0o600)
+            else:
+                (other / "manifest").write_bytes(damage)
+    joined = steplog.attach(str(run.uuid))
+    joined.log("loss", 2.0)
+    assert joined.flush(20)
+    held.wait_for_points("joined", 1)
+    assert len(steplog.journals()) == 3
+    run.finish()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import msgspec
 import pytest
-from pytest_httpserver import HTTPServer
-from werkzeug import Request, Response
 
 from steplog import client as clients
 from steplog import instance
@@ -18,9 +19,10 @@ from steplog.errors import ConfigurationError
 from steplog.network.keys import key_path, store_key
 from steplog.secret import Secret
 from steplog.settings import resolve
-from steplog.testing import HostileServer
+from steplog.testing import HostileServer, Peer, answer
 
 VERIFY = "/api/v0/verify-api-key/"
+INSTANCE = "/api/v0/instance/"
 SECRET = "s" * 32
 KEY = "key-of-the-local-server"
 
@@ -37,36 +39,69 @@ def _close_what_was_made():
         clients._clients.popitem()[1].close()
 
 
-def local(httpserver: HTTPServer, answer=None) -> instance.Instance:
-    """A state file of a server, and a server that proves itself, or answers otherwise."""
+class Embedded:
+    """A server of 0.1, which keeps connections open and has a state file and neither lock nor socket."""
 
-    def proves(request: Request) -> Response:
-        nonce = request.args["nonce"]
-        told = {"instance": "i-1", "proof": instance.proof(SECRET, nonce)}
-        return Response(answer(told) if answer else instance.msgspec.json.encode(told))
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str | None]] = []  # path with query, Authorization
+        self.answer = msgspec.json.encode
+        self._server = HostileServer(self._serve)
+        self.url = self._server.url
 
-    httpserver.expect_request("/api/v0/instance/").respond_with_handler(proves)
-    found = instance.Instance("i-1", httpserver.url_for("").rstrip("/"), SECRET, KEY, "ada")
-    instance.write(instance.state_path(), found)
-    return found
+    def announce(self, answer=None) -> None:
+        """Write the state file; the server proves itself, or answers what ``answer`` makes of the proof."""
+        self.answer = answer or msgspec.json.encode
+        instance.write(instance.state_path(), instance.Instance("i-1", self.url, SECRET, KEY, "ada"))
+
+    def close(self) -> None:
+        self._server.__exit__(None, None, None)
+
+    def _serve(self, peer: Peer) -> None:
+        while True:
+            head = peer.request().decode("latin-1")
+            path = head.split()[1]
+            found = re.search(r"^authorization: (.*)\r$", head, re.IGNORECASE | re.MULTILINE)
+            self.asked.append((path, found[1] if found else None))
+            told: dict[str, str] = {"email": "", "username": "ada"}
+            if path.startswith(INSTANCE):
+                told = {"instance": "i-1", "proof": instance.proof(SECRET, path.partition("nonce=")[2])}
+            peer.send(answer(200, self.answer(told)))
+
+
+@pytest.fixture
+def embedded() -> Iterator[Embedded]:
+    server = Embedded()
+    yield server
+    server.close()
 
 
 class TestLocal:
-    def test_a_server_that_proves_itself_is_found_and_only_then_sent_the_key(self, httpserver):
-        local(httpserver)
-        httpserver.expect_request(VERIFY).respond_with_json({"email": "", "username": "ada"})
+    def test_a_server_that_proves_itself_is_found_and_only_then_sent_the_key(self, embedded):
+        embedded.announce()
         found = find_local()
         assert found is not None
-        assert found.base_url == httpserver.url_for("").rstrip("/")
-        assert "Authorization" not in httpserver.log[0][0].headers
+        assert found.base_url == embedded.url
+        assert [key for _, key in embedded.asked] == [None]
         assert found.login().username == "ada"
-        assert httpserver.log[1][0].headers["Authorization"] == f"Api-Key {KEY}"
+        assert embedded.asked[-1] == (VERIFY, f"Api-Key {KEY}")
+        assert [key for _, key in embedded.asked[:-1]] == [None] * (len(embedded.asked) - 1)
 
-    def test_each_challenge_is_a_new_one(self, httpserver):
-        local(httpserver)
+    def test_each_new_connection_asks_for_a_proof_before_the_key_goes_over_it(self, embedded):
+        """Discovery asked once: whoever had the port after the server died got the key with the next request."""
+        embedded.announce()
+        found = find_local()
+        assert found is not None
+        for _ in range(2):
+            assert found.get(VERIFY).status_code == 200
+            found.close()
+        asked = [(path.partition("?")[0], key is not None) for path, key in embedded.asked]
+        assert asked == [(INSTANCE, False)] + [(INSTANCE, False), (VERIFY, True)] * 2
+
+    def test_each_challenge_is_a_new_one(self, embedded):
+        embedded.announce()
         for _ in range(2):
             find_local()
-        first, second = (request.args["nonce"] for request, _ in httpserver.log)
+        first, second = (path.partition("nonce=")[2] for path, _ in embedded.asked)
         assert first != second
         assert len(first) >= 32
 
@@ -74,7 +109,7 @@ class TestLocal:
         "answer",
         [
             lambda told: b'{"instance": "i-1", "proof": "%s"}' % (b"0" * 64),
-            lambda told: instance.msgspec.json.encode({**told, "instance": "i-2"}),
+            lambda told: msgspec.json.encode({**told, "instance": "i-2"}),
             lambda told: b'{"instance": "i-1"}',
             lambda told: '{"instance": "i-1", "proof": "é"}'.encode(),
             lambda told: b'{"instance": "i-1", "proof": "\\ud800"}',
@@ -83,10 +118,10 @@ class TestLocal:
             lambda told: b"[" * 100_000,
         ],
     )
-    def test_one_that_does_not_is_never_sent_the_key(self, httpserver, answer):
-        local(httpserver, answer)
+    def test_one_that_does_not_is_never_sent_the_key(self, embedded, answer):
+        embedded.announce(answer)
         assert find_local() is None
-        assert KEY not in "".join(str(request.headers) for request, _ in httpserver.log)
+        assert [key for _, key in embedded.asked] == [None]
 
     def test_a_port_that_nobody_or_someone_silent_has_is_left_within_its_time(self):
         with HostileServer(lambda peer: peer.hold()) as server:
@@ -112,26 +147,26 @@ class TestDefault:
         assert get_default_client() is not first
         assert get_default_client(resolve(url="https://runs.example")).base_url == "https://runs.example"
 
-    def test_where_nothing_is_configured_the_local_server_is_found_or_it_says_what_to_do(self, httpserver):
+    def test_where_nothing_is_configured_the_local_server_is_found_or_it_says_what_to_do(self, embedded):
         assert not is_configured(resolve())
         with pytest.raises(ConfigurationError, match="type: steplog serve, or: steplog login"):
             get_default_client()
-        local(httpserver)
-        assert get_default_client().base_url == httpserver.url_for("").rstrip("/")
+        embedded.announce()
+        assert get_default_client().base_url == embedded.url
 
     @pytest.mark.parametrize(
         "environ",
         [{"STEPLOG_URL": "https://runs.example"}, {"TELLURIO_API_KEY": "k"}, {"TELLURIO_BACKEND_HTTP_PORT": "1"}],
     )
     def test_a_server_or_a_key_is_a_configuration_and_the_local_server_is_not_asked(
-        self, httpserver, monkeypatch, environ
+        self, embedded, monkeypatch, environ
     ):
-        local(httpserver)
+        embedded.announce()
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         assert is_configured(resolve())
-        assert get_default_client().base_url != httpserver.url_for("").rstrip("/")
-        assert httpserver.log == []
+        assert get_default_client().base_url != embedded.url
+        assert embedded.asked == []
 
     def test_a_stored_key_is_a_configuration(self):
         settings = resolve()
@@ -176,12 +211,14 @@ class TestEarlierRuns:
         assert made is not None
         assert made.get("/x/").status_code == 200
 
-    def test_the_local_server_gets_its_own(self, httpserver):
-        found = local(httpserver)
+    def test_the_local_server_gets_its_own(self, embedded):
+        embedded.announce()
         settings = resolve(url="https://one.example", api_key="one")
-        made = client_for(settings, found.base_url)
+        made = client_for(settings, embedded.url)
         assert made is not None
-        assert made.base_url == found.base_url
+        assert made.base_url == embedded.url
+        assert made.get(VERIFY).status_code == 200
+        assert embedded.asked[-1] == (VERIFY, f"Api-Key {KEY}")
         assert client_for(settings, "https://two.example") is None
 
     @pytest.mark.parametrize("url", ["", "nonsense", "https://a b"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["canonical_url", "endpoint", "is_loopback", "with_port"]
+__all__ = ["canonical_url", "endpoint", "is_loopback", "local_instance", "local_url", "with_port"]
 
+_LOCAL = "steplog-local:"
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -44,6 +45,16 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def local_url(instance: str) -> str:
+    """What a manifest names the embedded server of this machine by, whichever port it has."""
+    return f"{_LOCAL}{instance}"
+
+
+def local_instance(url: str) -> str | None:
+    """The instance in an address of ``local_url``; None for any other."""
+    return url.removeprefix(_LOCAL) if url.startswith(_LOCAL) else None
 
 
 def with_port(address: str, port: int | str | None) -> str:

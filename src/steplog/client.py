@@ -18,12 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from steplog.address import canonical_url, with_port
+from steplog.address import canonical_url, local_instance, local_url, with_port
 from steplog.delivery.exchange import Request, Transport
 from steplog.delivery.wire import API
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.network import keys
 from steplog.network.discovery import discover
+from steplog.network.local_server import NOT_RUNNING, LocalServer
 from steplog.network.response import Response
 from steplog.network.transport import HTTPTransport
 from steplog.secret import Secret
@@ -34,11 +35,21 @@ if TYPE_CHECKING:
 
     from steplog.network.replaced import ReplacedTransport
 
-__all__ = ["Account", "TellurioClient", "client_for", "find_local", "get_default_client", "is_configured", "login"]
+__all__ = [
+    "Account",
+    "LocalServers",
+    "TellurioClient",
+    "client_for",
+    "find_local",
+    "get_default_client",
+    "is_configured",
+    "login",
+]
 
 _Headers = Mapping[str, str] | None
 _log = logging.getLogger("steplog")
 _VERIFY_PATH = f"{API}/verify-api-key/"
+_ASK_TIMEOUT_S = 2.0
 _DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # a list of metrics is long
 _NO_KEY = "no API key: set STEPLOG_API_KEY, or type: steplog login"
 _NO_SERVER = "no server is configured, and none runs on this machine; type: steplog serve, or: steplog login"
@@ -68,6 +79,10 @@ class TellurioClient:
         self._key: Secret | None = None
         self._replaced: ReplacedTransport | None = None
         self._looked: deque[Secret | None] = deque(maxlen=1)
+        local = local_instance(self.settings.url)
+        self._local = None if local is None else LocalServer(self.settings.dir, local)
+        if self._local is not None:
+            self._local.refresh()
         self._http = HTTPTransport(
             self.settings.url,
             self._key_to_send,
@@ -76,6 +91,7 @@ class TellurioClient:
             connect_timeout_s=self.settings.connect_timeout_s,
             connections_max=self.settings.connections_max,
             allow_http=self.settings.allow_http,
+            local=self._local,
         )
 
     @property
@@ -116,6 +132,8 @@ class TellurioClient:
         if self.account is not None and not relogin and given in (None, self._key):
             return self.account
         before = self._key
+        if self._local is not None:
+            self._key = None  # its server may have been started with another one
         self._key = given or self._key_to_send()
         try:
             self.account = _account(self.send("GET", _VERIFY_PATH), self.base_url)
@@ -144,6 +162,8 @@ class TellurioClient:
         self._looked.append(self._other_key())
 
     def _other_key(self) -> Secret | None:
+        if self._local is not None:
+            return self._local.key if self._local.refresh() else None
         try:
             return keys.other_key(self.settings, self._key)
         except ConfigurationError as error:
@@ -177,11 +197,13 @@ class TellurioClient:
         """DELETE ``endpoint``. Raises as ``get`` does."""
         return self._exchange("DELETE", endpoint, None, None, timeout_s).to_requests()
 
-    def send(self, method: str, endpoint: str, json: Any = None, *, headers: _Headers = None) -> Response:
+    def send(
+        self, method: str, endpoint: str, json: Any = None, *, headers: _Headers = None, timeout_s: float | None = None
+    ) -> Response:
         """Internal: the same without ``requests``, through what is ``replaced``."""
         replaced = self.replaced(method)
         if replaced is None:
-            return self._exchange(method, endpoint, json, headers, None)
+            return self._exchange(method, endpoint, json, headers, timeout_s)
         from steplog.network.replaced import call
 
         return call(replaced, _request(method, endpoint, json, headers), self.base_url)
@@ -207,6 +229,10 @@ class TellurioClient:
         raise TypeError("a client holds a key and connections; each process makes its own")
 
     def _key_to_send(self) -> Secret:
+        if self._key is None and self._local is not None:
+            self._key = self._local.key if self._local.refresh() else None
+            if self._key is None:
+                raise ServerUnavailableError(f"{self.base_url}: {NOT_RUNNING}")
         if self._key is None:
             found = keys.find_key(self.settings)
             if found is None:
@@ -215,6 +241,8 @@ class TellurioClient:
         return self._key
 
     def _store(self, key: Secret) -> None:
+        if self._local is not None:  # its state file has the key
+            return
         path = keys.key_path(self.settings.dir)
         try:
             keys.store_key(path, self.settings.url, key)
@@ -275,10 +303,52 @@ def _client_of(settings: Settings) -> TellurioClient:
     return _clients.get(paths) or _clients.setdefault(paths, TellurioClient(settings=settings))
 
 
+class LocalServers:
+    """Internal: the embedded servers on this machine, looked for at most once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._found: list[TellurioClient] | None = None
+        self._silent: set[TellurioClient] = set()
+
+    def clients(self) -> list[TellurioClient]:
+        """Their clients, the default one first (``network.discovery``)."""
+        if self._found is None:
+            found = discover(self._settings.dir)
+            self._found = [_client_of(_local_settings(self._settings, server.instance)) for server in found]
+        return self._found
+
+    def at(self, url: str) -> TellurioClient | None:
+        """The one with this address, or of this name."""
+        return next((client for client in self.clients() if url in (client.base_url, client.settings.url)), None)
+
+    def with_path(self, path: str) -> TellurioClient | None:
+        """The one that answers GET ``path`` with 200. One that does not answer in two seconds is not asked again."""
+        for client in self.clients():
+            try:
+                if client not in self._silent and client.send("GET", path, timeout_s=_ASK_TIMEOUT_S).status == 200:
+                    return client
+            except ServerUnavailableError:
+                self._silent.add(client)
+        return None
+
+    def default(self) -> TellurioClient:
+        """As ``get_default_client``."""
+        settings = self._settings
+        if (os.getpid(), settings) in _clients or is_configured(settings):
+            return _client_of(settings)
+        if not self.clients():
+            raise ConfigurationError(_NO_SERVER)
+        return self.clients()[0]
+
+
+def _local_settings(settings: Settings, instance: str) -> Settings:
+    return replace(settings, url=local_url(instance), api_key=None)
+
+
 def find_local(settings: Settings | None = None) -> TellurioClient | None:
-    """A client of the embedded server on this machine, if one runs (``network.discovery``)."""
-    found = discover(settings or resolve())
-    return None if found is None else _client_of(found)
+    """A client of the embedded server on this machine, if one runs: of several, of the one that has run longest."""
+    return next(iter(LocalServers(settings or resolve()).clients()), None)
 
 
 def get_default_client(settings: Settings | None = None) -> TellurioClient:
@@ -287,31 +357,28 @@ def get_default_client(settings: Settings | None = None) -> TellurioClient:
     Without a configured server or key it is one of the embedded server on this machine. Raises ConfigurationError if
     none runs, or if a setting cannot be used.
     """
-    settings = settings or resolve()
-    if (os.getpid(), settings) in _clients or is_configured(settings):
-        return _client_of(settings)
-    client = find_local(settings)
-    if client is None:
-        raise ConfigurationError(_NO_SERVER)
-    return client
+    return LocalServers(settings or resolve()).default()
 
 
-def client_for(settings: Settings, base_url: str) -> TellurioClient | None:
-    """A client of the server at ``base_url``, or None without a usable key. Never raises.
+def client_for(settings: Settings, base_url: str, local: LocalServers | None = None) -> TellurioClient | None:
+    """A client of the server that a manifest names, or None without a usable key. Never raises.
 
     The configured key is for the configured server. Others get the key that ``login`` stored, the embedded one its own.
     """
+    local = local or LocalServers(settings)
+    if local_instance(base_url) is not None:
+        return local.at(base_url)
     try:
-        if canonical_url(base_url) == settings.url:
+        url = canonical_url(base_url)
+        if url == settings.url:
             return _client_of(settings) if keys.find_key(settings) else None
-        stored = keys.stored_key(keys.key_path(settings.dir), canonical_url(base_url))
+        stored = keys.stored_key(keys.key_path(settings.dir), url)
         if stored is not None:
-            return _client_of(replace(settings, url=canonical_url(base_url), api_key=stored))
+            return _client_of(replace(settings, url=url, api_key=stored))
     except ValueError as error:
         _log.debug("no key for %s: %s", base_url, error)
         return None
-    client = find_local(settings)
-    return client if client is not None and client.base_url == canonical_url(base_url) else None
+    return local.at(url)
 
 
 def login(api_key: str | None = None, relogin: bool = False) -> Account:

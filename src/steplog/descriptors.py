@@ -16,6 +16,7 @@ import contextlib
 import errno
 import os
 import resource
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
@@ -28,6 +29,7 @@ __all__ = [
     "are_free",
     "close_reserve",
     "lent",
+    "load_unwinder",
     "may_idle",
     "open_reserved",
     "refill",
@@ -188,6 +190,18 @@ def words(error: BaseException) -> str:
     if error.errno == errno.ENFILE:
         return f"{OUT_OF_DESCRIPTORS} on this machine"
     return str(error)
+
+
+def load_unwinder() -> None:
+    """Load what glibc's ``pthread_exit`` loads: without a descriptor at the interpreter's end it aborts the process.
+
+    CPython ends daemon threads by that, up to 3.13.
+    """
+    if sys.platform == "linux" and sys.version_info < (3, 14):
+        with contextlib.suppress(ImportError, OSError), lent():
+            import ctypes
+
+            ctypes.CDLL("libgcc_s.so.1")
 
 
 def close_reserve() -> None:

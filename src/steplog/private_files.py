@@ -4,7 +4,7 @@
 
     <root>/                      shared memory, spool, or the directory of a key or a database
     <root>/<run>/                <32 hexadecimal digits>.<16 of them>, and perhaps a suffix
-    <root>/<run>/<writer>/       any name
+    <root>/<run>/<writer>/       any name, and so on
 
 1. Each call opens the directories from the root down, through no link, and the file from there. No directory stays
    open: a daemonizing program closes descriptors, and uses their numbers for something else.
@@ -31,6 +31,7 @@ from steplog.errors import NotPrivateError
 
 __all__ = [
     "is_private",
+    "is_private_file",
     "make_private",
     "names_in",
     "open_directory",
@@ -46,7 +47,7 @@ _StrPath = str | os.PathLike[str]
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | _NO_LINK
 _FILE = os.O_NONBLOCK | _NO_LINK
-_BELOW_ROOT = re.compile(r"(.*)/([0-9a-f]{32}\.[0-9a-f]{16}(?:\.[^/]*)?(?:/[^/]+)?)")
+_BELOW_ROOT = re.compile(r"(.*)/([0-9a-f]{32}\.[0-9a-f]{16}(?:\.[^/]*)?(?:/[^/]+)*)")
 _NOT_A_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
 _ours: set[int] = set()
 
@@ -59,21 +60,21 @@ def _is_ours(uid: int) -> bool:
 
 def open_directory(path: _StrPath) -> int:
     """The descriptor of a directory of ours, to be closed at once. Raises OSError, NotPrivateError."""
-    path = os.fspath(path)
-    root, names = _split(path)
+    place, names = _split(os.fspath(path))
     descriptor = -1
     try:
-        descriptor = open_reserved(root, _DIRECTORY)
-        _check_directory(descriptor, path)
+        descriptor = open_reserved(place, _DIRECTORY)
+        _check_directory(descriptor, place)
         for name in names:
+            place = f"{place}/{name}"
             above, descriptor = descriptor, open_reserved(name, _DIRECTORY, dir_fd=descriptor)
             os.close(above)
-            _check_directory(descriptor, path)
+            _check_directory(descriptor, place)
     except BaseException as error:
         if descriptor >= 0:
             os.close(descriptor)
         if isinstance(error, OSError) and not isinstance(error, NotPrivateError):
-            error.filename = path
+            error.filename = place
         raise
     return descriptor
 
@@ -101,14 +102,13 @@ def is_private(path: _StrPath) -> bool:
         return False
     except OSError as error:
         if error.errno in _NOT_A_DIRECTORY:
-            raise _no_directory(path) from None
+            raise _no_directory(error.filename) from None
         raise
     return True
 
 
-def _no_directory(path: _StrPath) -> NotPrivateError:
-    words = "is not a directory of its own (a link, a file?); steplog writes nothing there"
-    return NotPrivateError(f"{os.fspath(path)} {words}")
+def _no_directory(path: str) -> NotPrivateError:
+    return NotPrivateError(f"{path} is not a directory of its own (a link, a file?); steplog writes nothing there")
 
 
 def open_private(path: _StrPath, flags: int, mode: int = 0o600) -> int:
@@ -121,18 +121,45 @@ def open_private(path: _StrPath, flags: int, mode: int = 0o600) -> int:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise NotPrivateError(f"{path} is a link, which steplog does not follow") from None
-        if error.errno == errno.ENXIO:  # a pipe without a reader, a socket
+        if error.errno in (errno.ENXIO, errno.EISDIR):  # a pipe without a reader, a socket
             raise NotPrivateError(f"{path} is not a file") from None
         error.filename = path
         raise
     finally:
         os.close(above)
-    found = os.fstat(descriptor)
-    if stat.S_ISREG(found.st_mode) and _is_ours(found.st_uid):
-        return descriptor
-    os.close(descriptor)
-    words = "belongs to another user" if stat.S_ISREG(found.st_mode) else "is not a file"
-    raise NotPrivateError(f"{path} {words}")
+    try:
+        _check_file(os.fstat(descriptor), path)
+    except NotPrivateError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def is_private_file(path: _StrPath) -> bool:
+    """Whether there is a regular file of ours in a directory of ours; it is not opened.
+
+    To close a descriptor of a database drops the locks that this process has on it. Raises as ``open_private``.
+    """
+    path = os.fspath(path)
+    directory, slash, name = path.rpartition("/")
+    above = open_directory(directory or slash)
+    try:
+        found = os.stat(name, dir_fd=above, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(above)
+    _check_file(found, path)
+    return True
+
+
+def _check_file(found: os.stat_result, path: str) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise NotPrivateError(f"{path} is a link, which steplog does not follow")
+    if not stat.S_ISREG(found.st_mode):
+        raise NotPrivateError(f"{path} is not a file")
+    if not _is_ours(found.st_uid):
+        raise NotPrivateError(f"{path} belongs to another user")
 
 
 def read_private(path: _StrPath, offset: int = 0, size: int | None = None) -> bytes:

@@ -19,7 +19,8 @@ class Report:
         rejected: refused by the server for good, and set aside in a file.
         ambiguous: sent again to a server without deduplication, after a lost answer; perhaps stored twice.
         abandoned: lost when a process died during the call, or damaged in memory.
-        lost: gone with a killed process's private memory, at most; None: nobody knows how many.
+        lost: gone with memory, at most: with a killed process's private memory; None: nobody knows how many, as after
+            a power cut.
         coerced: logged as their ``repr``, or cut short.
         dropped: not taken, by reason: "memory full", "finished" (after the end), "no place" (a worker without memory
             and disk); or "oldest": given up later (``on_full``).
@@ -65,14 +66,15 @@ def losses_in_words(dropped: Mapping[str, int], abandoned: int, lost: int | None
     parts, number = [], sum(dropped.values())
     if number:
         reasons = (f"{values:,} {reason}" if len(dropped) > 1 else reason for reason, values in dropped.items())
-        of = f" of {logged:,} values were" if logged else _values(number).removeprefix(f"{number:,}")
-        parts.append(f"{number:,}{of} dropped: {', '.join(reasons)}")
+        why = ", ".join(reasons)
+        of = f"{number:,} of {logged:,} values were dropped: {why}"
+        parts.append(of if logged else f"{_values(number)} dropped: {why}")
     if abandoned:
         parts.append(f"{_values(abandoned)} lost in memory")
     if lost is None:
-        parts.append("an unknown number of values was lost with a killed process's memory")
+        parts.append("an unknown number of values may be lost with memory that is gone")
     elif lost:
-        parts.append(f"up to {_values(lost)} lost with a killed process's memory")
+        parts.append(f"up to {_values(lost)} lost with private memory")
     return "; ".join(parts)
 
 

@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from steplog.address import canonical_url, with_port
-from steplog.default_paths import memory_directory, state_directory, user_id
-from steplog.errors import ConfigurationError
+from steplog.default_paths import state_directory, user_id
+from steplog.errors import ConfigurationError, NotPrivateError
+from steplog.private_files import is_private
 from steplog.secret import Quiet, Secret
 
-__all__ = ["Settings", "documented", "resolve", "sources"]
+__all__ = ["Settings", "check_directories", "documented", "resolve", "sources"]
 
 _Parse = Callable[[object, Path], Any]  # of a value, and the directory that a path in it starts from
 _log = logging.getLogger("steplog")
@@ -112,7 +113,7 @@ class Settings:
     name: str | None = _setting(_text, "The name of a run.", None, shown="the server's choice")
     mode: str = _setting(_one_of("online", "offline", "disabled"), "online, offline or disabled.", "online")
     dir: Path = _setting(_path, "Spool, key and state files.", state_directory, shown="the user's state directory")
-    memory_dir: Path = _setting(_path, "Shared memory.", memory_directory, shown="a directory in /dev/shm")
+    memory_dir: Path | None = _setting(_path, "Shared memory.", None, shown="a directory in /dev/shm")
     memory_bytes_max: int | None = _setting(
         _count(64 * 1024), "Shared memory in use, all runs.", None, shown="64 MiB, or an eighth of it if smaller"
     )
@@ -180,6 +181,16 @@ def sources(settings: Settings) -> Mapping[str, str]:
     """The origin of each setting: "argument", "environment NAME", "file PATH" or "default"."""
     everything = dict.fromkeys((field.name for field in dataclasses.fields(Settings)), "argument")
     return everything | getattr(settings, "_origins", {})
+
+
+def check_directories(settings: Settings) -> None:
+    """Raises ConfigurationError where ``dir`` or ``memory_dir`` is there and not this user's alone; OSError."""
+    for variable, directory in (("STEPLOG_DIR", settings.dir), ("STEPLOG_MEMORY_DIR", settings.memory_dir)):
+        try:
+            if directory is not None:
+                is_private(directory)
+        except NotPrivateError as error:
+            raise NotPrivateError(f"{variable}: {error}") from None
 
 
 def documented() -> list[tuple[str, str, str, str]]:

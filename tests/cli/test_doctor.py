@@ -42,6 +42,13 @@ def test_each_setting_is_there_with_where_it_came_from_and_never_the_key(server,
     assert KEY not in result.output + steplog("doctor", url=server.url).output
 
 
+def test_a_plain_address_of_this_machine_is_a_note_that_says_what_it_is_worth(server, steplog):
+    result = steplog("doctor", "--json", url=server.url)
+    assert checks(result)["address"]["state"] == "note"
+    assert "any user of this machine can take its port" in checks(result)["address"]["words"]
+    assert result.exit_code == 0
+
+
 def test_a_stock_server_is_told_from_one_that_takes_batches(tmp_path, steplog):
     with ServerProcess(tmp_path, "--stock") as stock:
         assert "stock server" in checks(steplog("doctor", "--json", url=stock.url))["server"]["words"]
@@ -69,6 +76,8 @@ def test_a_server_on_this_machine_is_found_where_nothing_is_configured(tmp_path,
         found = checks(steplog("doctor", "--json"))
     assert found["server"]["words"].startswith(here.url)
     assert "found on this machine" in found["key"]["words"]
+    assert "address" not in found
+    assert "0 bytes in use" in found["spool"]["words"]
 
 
 def test_a_spool_that_cannot_be_written_is_bad_and_memory_that_cannot_be_is_a_note(server, steplog, monkeypatch):

@@ -192,6 +192,37 @@ def test_the_servers_own_key_is_rotated_in_its_file_and_where_clients_look(stepl
     assert [key["origin"] for key in listed(steplog)] == ["generated"]
 
 
+KILLED = """
+import os
+from steplog.server import keys
+keys.replace_key = lambda *_: os._exit(9)
+from steplog.cli import main
+main(["key", "rotate"])
+"""
+
+
+@pytest.mark.slow
+def test_a_rotation_that_is_killed_half_way_leaves_a_key_that_works(steplog, server, tmp_path):
+    """The file has the next key by then, which a start takes; until then the one before counts."""
+    first = own_key(server)
+    assert steplog("key", "rotate").returncode == 0
+    wait_until(lambda: status(server, first) == 401, PROMISED_S)
+    second = own_key(server)
+    environment = os.environ | {"PYTHONPATH": str(SOURCES), "STEPLOG_DIR": str(tmp_path)}
+    killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, timeout=DEADLINE_S)
+    assert killed.returncode == 9
+    third = Path(f"{server.database}.key").read_text().strip()
+    token = steplog("key", "page").stdout
+    assert steplog("key", "rotate", "--page").returncode == 0  # the state file is written again
+    wait_until(lambda: page_status(server, token.strip().partition("#token=")[2]) == 401, PROMISED_S)
+    assert own_key(server) == second
+    assert [status(server, key) for key in (first, second, third)] == [401, 200, 401]
+    server.end()
+    server.start()
+    assert own_key(server) == third
+    assert [status(server, key) for key in (first, second, third)] == [401, 401, 200]
+
+
 def test_rotating_an_issued_key_keeps_its_user_and_label(steplog, server):
     old = json.loads(steplog("key", "issue", "--json", "--user", "ann", "--label", "ci").stdout)
     done = steplog("key", "rotate", str(old["id"]))

@@ -17,6 +17,7 @@ from end_to_end.oracle import Oracle
 from polling import wait_until
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog import instance
+from steplog.server.launch import ServerOptions, address_elsewhere
 
 
 def steplog(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -77,8 +78,41 @@ def test_the_key_comes_from_argument_file_or_environment_in_this_order(tmp_path)
 def test_its_first_line_is_its_address_and_the_rest_how_to_use_it(tmp_path):
     with ServerProcess(tmp_path) as server:
         assert str(server.database) in server.said
-        assert "TELLURIO_BACKEND_HTTP_PORT=" + server.url.rpartition(":")[2] in server.said
+        assert "nothing to set" in server.said
+        assert "elsewhere" not in server.said  # 127.0.0.1, which it printed, leads nowhere from another machine
         assert KEY not in server.said
+
+
+def test_beyond_this_machine_it_prints_what_to_set_there_and_answers_to_that_name(tmp_path):
+    reachable = ("--host", "0.0.0.0", "--insecure")
+    with ServerProcess(tmp_path, *reachable) as server:
+        assert "elsewhere no name of this machine is known: add --allow-host NAME\n" in server.said
+        server.end()
+    with ServerProcess(tmp_path, *reachable, "--allow-host", "box.lan") as server:
+        port = server.url.rpartition(":")[2]
+        told = f"TELLURIO_BACKEND_HTTP_BASE_URL=http://box.lan TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…"
+        assert f"elsewhere {told} STEPLOG_ALLOW_HTTP=1\n" in server.said
+        answer = server.ask("GET", "/verify-api-key/", headers={"Host": f"box.lan:{port}"})
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("listening", "options", "address"),
+    [
+        ("127.0.0.1", ServerOptions(), None),
+        ("127.0.1.1", ServerOptions("box"), None),  # as Debian resolves the machine's own name
+        ("::1", ServerOptions("::1"), None),
+        ("0.0.0.0", ServerOptions("0.0.0.0"), ""),
+        ("::", ServerOptions("::"), ""),
+        ("0.0.0.0", ServerOptions("0.0.0.0", hosts=("box.lan",)), "https://box.lan:8787"),
+        ("0.0.0.0", ServerOptions("0.0.0.0", hosts=("box.lan:443", "other")), "https://box.lan:443"),
+        ("10.0.0.1", ServerOptions("10.0.0.1"), "https://10.0.0.1:8787"),
+        ("fe80::1%2", ServerOptions("fe80::1"), "https://[fe80::1]:8787"),
+        ("10.0.0.1", ServerOptions("box"), "https://box:8787"),
+    ],
+)
+def test_its_address_from_elsewhere_is_one_that_it_answers_to(listening, options, address):
+    assert address_elsewhere(options, listening, "https://127.0.0.1:8787") == address
 
 
 @pytest.mark.parametrize("trouble", ["port", "database", "key", "user", "second"])

@@ -14,9 +14,11 @@ from rich.console import Console
 import steplog
 from apart import apart
 from end_to_end.fake import FakeServer
+from steplog import instance
 from steplog.cli import main
 from steplog.cli.sync import _ProgressBar
 from steplog.file_lock import FileLock
+from steplog.testing import HostileServer
 
 
 def typed(*arguments: str, answer: str = "") -> Result:
@@ -41,6 +43,19 @@ def test_sync_says_of_each_run_what_it_did_and_why_something_is_left(tmp_path: P
     assert (told["name"], told["pending"]) == ("waits", 2)
     assert typed("sync", "--all").output == done.output
     assert typed("sync", "waits", "--all").exit_code == 2
+
+
+@apart
+def test_sync_looks_for_a_server_of_this_machine_once_however_many_runs_wait(tmp_path: Path):
+    """Each run waited two seconds for a port on which something says nothing."""
+    for _ in range(3):
+        leave_a_run(tmp_path)
+    with HostileServer(lambda peer: peer.hold()) as silent:
+        path = instance.state_path(tmp_path / "state")
+        instance.write(path, instance.Instance("of 0.1", silent.url, "secret", "key", "ann"))
+        done = typed("sync")
+        assert done.output.count("there is no server") == 3
+        assert silent.connections == 1
 
 
 @pytest.mark.parametrize("stays", [0, 1])

@@ -289,6 +289,11 @@ class Episode:
             stored = [(row["name"], row["value"], row["step"]) for row in self._metrics(run["uuid"])]
             verdict = compare(stored, victim.ledger.calls(), victim.ledger.unsures())
             self.outcome.verdicts.append(verdict)
+            told = run["report"] or {"dropped": {}, "abandoned": 0, "lost": 0}
+            missing = verdict.returned - (verdict.stored - verdict.in_flight)
+            counted = sum(told["dropped"].values()) + told["abandoned"] + (told["lost"] or 0)
+            if told["lost"] is not None and missing > counted:
+                self.outcome.wrong.append(f"{run['name']}: {missing} calls are missing, and its report says {told}")
             if not verdict.good:
                 self.outcome.wrong.append(f"{run['name']}: {verdict}")
 

@@ -25,7 +25,8 @@ from crash.episode import Episode, Victim
 from journal.spooled import Found, read_all
 from polling import wait_until
 from server.process import ServerProcess
-from steplog.journal.directories import JournalRoots, host_id
+from steplog.host import host_id
+from steplog.journal.directories import JournalRoots
 from steplog.journal.files import Files
 from steplog.journal.open_journal import open_journal
 from steplog.journal.spooling import Disk

@@ -33,10 +33,7 @@ def begin(name=None, **given):
     if os.environ.get("WITHOUT_STEPLOG"):
         return None
     import steplog
-    from end_to_end.balance import balanced
-    run = steplog.init("team", os.environ["PROJECT"], name or os.environ["RUN_NAME"], **given)
-    run.finish = balanced(run)  # whichever way it is called, also at the end of a with block
-    return run
+    return steplog.init("team", os.environ["PROJECT"], name or os.environ["RUN_NAME"], **given)
 """
 
 

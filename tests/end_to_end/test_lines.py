@@ -174,15 +174,15 @@ def test_nothing_is_printed_at_import(host: Host):
         (
             Report(logged=8, delivered=1, lost=4, dropped={"memory full": 2, "oldest": 1}),
             "1 delivered; 3 of 8 values were dropped: 2 memory full, 1 oldest; "
-            "up to 4 values were lost with a killed process's memory",
+            "up to 4 values were lost with private memory",
         ),
         (
             Report(logged=1, delivered=1, lost=None),
-            "1 delivered; an unknown number of values was lost with a killed process's memory",
+            "1 delivered; an unknown number of values may be lost with memory that is gone",
         ),
         (Report(logged=1, delivered=1, faults=1), "1 delivered, 1 error in steplog itself, see the log"),
         (Report(logged=1, delivered=1, faults=2), "1 delivered, 2 errors in steplog itself, see the log"),
-        (Report(logged=2, delivered=1, lost=1), "1 delivered; up to 1 value was lost with a killed process's memory"),
+        (Report(logged=2, delivered=1, lost=1), "1 delivered; up to 1 value was lost with private memory"),
     ],
 )
 def test_the_line_at_the_end_tells_of_every_loss(report: Report, words: str, caplog: pytest.LogCaptureFixture):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
+import shutil
 import struct
 import subprocess
+from pathlib import Path
 
-from end_to_end.programs import Done, Host, go_on, line
+from end_to_end.programs import Done, Host, ended, go_on, line
 
 MEMORY_BYTES = 1024 * 1024
 # Other programs hold all of the memory that steplog may take, and the disk may take nothing.
@@ -37,7 +40,6 @@ while number < {most}:
         calls[8:16] = struct.pack("<q", number - run.stats().at_risk)
         if number == 5000:
             print("logging", flush=True)
-        time.sleep(0.001)
 print("logged", flush=True)
 sys.stdin.readline()
 """
@@ -151,3 +153,47 @@ print(report.delivered, flush=True)
     )
     assert (done.code, done.out) == (0, "6 0 {}\n6\n"), done.errors
     assert host.server.run("run").points == 6
+
+
+def test_an_offline_run_that_ended_lost_nothing_though_its_memory_is_gone(host: Host):
+    assert host.run("run = begin(mode='offline')\nrun.log({'loss': 1.0, 'more': 2})\nrun.finish()").code == 0
+    shutil.rmtree(Path(os.environ["STEPLOG_MEMORY_DIR"]))
+    done = sync(host, "run")
+    assert (done.code, done.out) == (0, "run: 2 delivered\n"), done.errors
+
+
+def test_of_an_offline_run_that_was_killed_nobody_knows_what_went_with_its_memory(host: Host):
+    with host.start(
+        """
+        from polling import wait_until
+        run = begin(mode="offline")
+        run.log({"loss": 1.0, "more": 2})
+        wait_until(lambda: run.stats().durable >= 2)
+        print("on disk", flush=True)
+        sys.stdin.readline()
+        """
+    ) as program:
+        assert line(program) == "on disk"
+        program.kill()
+        program.wait()
+    shutil.rmtree(Path(os.environ["STEPLOG_MEMORY_DIR"]))
+    done = sync(host, "run")
+    unknown = "an unknown number of values may be lost with memory that is gone"
+    assert (done.code, done.out) == (1, f"run: 2 delivered; {unknown}\n"), done.errors
+
+
+def test_the_process_that_delivers_a_killed_run_logs_once_what_that_lost(host: Host):
+    with host.start(LOGS.format(most=60_000), STEPLOG_MEMORY_BYTES_MAX=str(256 * 1024)) as program:
+        assert line(program) == "ready"
+        with host.silence():
+            go_on(program)
+            assert line(program) == "logging"
+            assert line(program) == "logged"
+            program.kill()
+            program.wait()
+    with host.start("begin('adopts')\nsys.stdin.read()") as adopting:
+        host.server.wait_for("run", "CRASHED")
+        done = ended(adopting)
+    dropped = 60_000 - host.server.run("run").points
+    words = f"{dropped:,} of 60,000 values were dropped: memory full"
+    assert done.errors.splitlines() == [f"steplog has delivered what the run run left here: {words}."]

@@ -52,7 +52,9 @@ def test_what_another_host_left_on_a_shared_disk_is_sent_once_and_only_by_name(h
     assert host.server.run("run").status == "RUNNING"
     assert paths.is_dir()
     synced = host.run("-m", "steplog", "sync", "run")
-    assert synced.code == 0, synced
+    # Its process did not end by itself, and what only its shared memory had cannot be seen from here.
+    unknown = "an unknown number of values may be lost with memory that is gone"
+    assert (synced.code, synced.out) == (1, f"run: 1,000 delivered; {unknown}\n"), synced
     assert host.server.values("run", "loss") == list(range(1000))
     assert host.server.run("run").status == "CRASHED"
     assert not paths.exists()

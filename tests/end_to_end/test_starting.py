@@ -298,7 +298,7 @@ def test_a_run_with_only_set_aside_records_left_says_so_and_is_cleaned_only_by_n
 
 
 def _host_of(host: Host) -> str:
-    return host.run("from steplog.journal.directories import host_id\nprint(host_id())").out.strip()
+    return host.run("from steplog.host import host_id\nprint(host_id())").out.strip()
 
 
 def test_superseded_runs_leave_nothing_on_this_machine(host: Host):

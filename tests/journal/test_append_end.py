@@ -31,7 +31,7 @@ def test_after_the_end_each_call_comes_to_the_refusal_and_nothing_is_recorded(ki
     writer.end(refuse)
     writer.prepare()
     assert told(writer.head) == [("loss", 1.0, None)]
-    assert writer.pool._used == TINY  # the spares are given back, and no new ones made
+    assert writer.pool.used_bytes() == TINY  # the spares are given back, and no new ones made
 
 
 def test_a_reopened_writer_goes_on_at_the_next_position(kind):

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
+from steplog.host import host_id
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import JournalRoots, Unchanged, derived_local_id, host_id, new_id
+from steplog.journal.directories import JournalRoots, Unchanged, derived_local_id, new_id
 from steplog.journal.open_writer import open_writer
 from steplog.journal.spooling import Disk
 from steplog.private_files import make_private, remove_tree, write_private
@@ -222,6 +223,22 @@ def test_runs_and_writers_are_those_whose_names_are_ours(roots):
     found = list(roots.runs())
     assert sorted(paths.local_id for paths in found) == sorted(mine)
     assert all(paths.writers() == ["b" * 32, "c" * 32] for paths in found)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("room", ["memory", "spool"])
+def test_what_was_put_into_a_root_while_it_was_open_to_others_is_no_run(hostile, room, roots, elsewhere):
+    """It was listed and adopted; what was in it could be a pipe, or say where to send."""
+    paths, lock = roots.claim(new_id())
+    planted = roots.run(new_id())
+    hostile(getattr(planted, room), elsewhere)
+    (elsewhere / "lock").touch()
+    assert [found.local_id for found in roots.runs()] == [paths.local_id]
+    other_host = roots.spool / f"{new_id()}.{'1' * 16}"
+    hostile(other_host, elsewhere)
+    assert list(roots.of_other_hosts()) == []
+    assert lock is not None
+    lock.release()
 
 
 def test_another_hosts_runs_on_the_same_disk_are_its_own_and_seen_without_memory(roots):

@@ -56,7 +56,7 @@ def test_what_waits_for_an_interval_is_durable_after_the_next(machine: Machine):
 
 
 def test_when_memory_is_short_everything_goes_to_disk_and_leaves_memory(machine: Machine):
-    machine.log(20_000)
+    machine.log(40_000)
     machine.journal.written()
     before = machine.journal.memory.size_bytes()
     machine.spool(everything=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -253,3 +254,24 @@ def test_an_agent_finds_the_marks_of_a_worker_whose_memory_was_made_again(machin
     deliver_all(opened)
     machine.own.follow()
     assert machine.journal.cursor.delivered == machine.journal.written() > 100
+
+
+def test_without_descriptors_memory_is_not_said_to_be_removed(machine: Machine, caplog: pytest.LogCaptureFixture):
+    machine.own.maintain()
+    machine.log(1000)  # so that the directory has changed
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        for _ in range(3):
+            machine.own.maintain()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    (line,) = [record.getMessage() for record in caplog.records if "shared memory in" in record.getMessage()]
+    assert line.startswith("steplog cannot look after its shared memory in ")
+    assert "Too many open files" in line
+    assert "removed" not in caplog.text
+    the_writer(machine)
+    machine.own.maintain()
+    assert caplog.text.count("shared memory was removed") == 1

@@ -109,6 +109,7 @@ def test_a_segment_is_a_32nd_of_what_is_left_from_16_kib_to_512_kib(left, size):
 
 def test_the_default_bound_is_an_eighth_of_the_file_system_and_64_mib_at_most(tmpfs, memory):
     assert default_bytes_max(tmpfs) == 32 * 1024
+    assert default_bytes_max(tmpfs / "not" / "there yet") == 32 * 1024
     assert default_bytes_max(memory) <= 64 * MIB
     assert default_bytes_max(None) == default_bytes_max(Path("/not/there")) == 64 * MIB
 
@@ -140,7 +141,7 @@ def test_a_directory_that_is_gone_gives_memory_that_has_no_file_yet(directory, m
         pool.free(without)
         directory.write_text("not a directory")
     pool.free(block)
-    assert pool._used == 0
+    assert pool.used_bytes() == 0
 
 
 def test_without_descriptors_there_is_none_and_no_exception(directory, memory):
@@ -197,13 +198,13 @@ def test_a_block_that_is_made_while_another_is_given_back_is_counted():
 
     class Slow(mmap.mmap):
         def __len__(self) -> int:
-            pool._used += 4096  # as make() in another thread
+            pool._private_bytes += 4096  # as make() in another thread
             return super().__len__()
 
     pool = MemoryPool(None, None, MIB)
-    pool._used = 4096
+    pool._private_bytes = 4096
     pool.free(Block(Slow(-1, 4096), None))
-    assert pool._used == 4096
+    assert pool.used_bytes() == 4096
 
 
 def test_the_pools_of_a_process_look_once_a_second_and_see_each_other_at_once(memory):
@@ -231,14 +232,20 @@ def test_a_look_that_takes_long_is_taken_seldom(memory):
     assert usage.bytes() == 4096
 
 
-def test_a_file_system_that_is_hardly_used_is_not_searched(tmpfs):
+def test_what_other_programs_hold_is_never_counted(tmpfs):
+    """A file system that was hardly used counted as ours; so did what others took between two scans."""
+    (tmpfs / "root" / "writer").mkdir(parents=True)
     now = [100.0]
-    usage = Usage(tmpfs, 128 * 1024, clock=lambda: now[0])
-    (tmpfs / "others").write_bytes(bytes(64 * 1024))
-    assert 64 * 1024 <= usage.bytes() <= 128 * 1024
-    (tmpfs / "more").write_bytes(bytes(96 * 1024))
+    usage = Usage(tmpfs / "root", clock=lambda: now[0])
+    pool = MemoryPool(tmpfs / "root" / "writer", tmpfs / "root", 64 * 1024, usage)
+    (tmpfs / "others").write_bytes(bytes(20 * 1024))
     now[0] += 5
-    assert usage.bytes() == used_bytes(tmpfs) == 160 * 1024
+    assert usage.bytes() == pool.measure() == 0
+    for _ in range(4):
+        (tmpfs / "others").write_bytes((tmpfs / "others").read_bytes() + bytes(16 * 1024))
+        assert pool.allocate(16 * 1024) is not None
+    assert pool.measure() == used_bytes(tmpfs / "root") == 64 * 1024
+    assert pool.allocate(4096) is None
 
 
 def test_where_shared_memory_fails_a_quarter_of_the_bound_may_be_private(tmpfs):

@@ -317,9 +317,40 @@ def test_a_file_is_full_at_its_bound_and_the_next_begins(roots: JournalRoots, mo
 
 def test_spool_bytes_max_keeps_the_rest_in_memory_and_is_said(roots: JournalRoots, caplog: pytest.LogCaptureFixture):
     machine = Machine(roots)
-    machine.own.open_journal.spooling._room = lambda: 0
+    machine.log(20)
+    machine.spool(everything=True)
+    machine.disk.bytes_max = 1
     machine.log(20)
     with caplog.at_level(logging.WARNING, logger="steplog"):
         machine.spool(everything=True)
-    assert "spool_bytes_max" in caplog.text
+    assert "spool_bytes_max is reached" in caplog.text
+    assert (machine.journal.cursor.durable, machine.journal.written()) == (20, 40)
     assert read_all(machine.journal) == machine.logged
+
+
+def test_a_directory_that_cannot_be_made_is_said_to_be_just_that(roots: JournalRoots, caplog: pytest.LogCaptureFixture):
+    """It was said that spool_bytes_max is reached, since nothing is free where nothing can be."""
+    machine = Machine(roots)
+    shutil.rmtree(machine.paths.spool)
+    machine.paths.spool.write_text("a file")
+    machine.disk.bytes_max = 0
+    machine.log(20)
+    with caplog.at_level(logging.WARNING, logger="steplog"):
+        machine.spool(everything=True)
+    assert "is not a directory of its own" in caplog.text
+    assert "spool_bytes_max" not in caplog.text
+
+
+def test_a_disk_that_was_full_when_the_process_began_is_used_once_it_has_room(
+    roots: JournalRoots, caplog: pytest.LogCaptureFixture
+):
+    machine, free = Machine(roots), 0
+    machine.disk.bytes_max = 0
+    machine.disk._measure = lambda: free
+    machine.log(20)
+    with caplog.at_level(logging.WARNING, logger="steplog"):
+        machine.spool(everything=True)
+    assert "No space left on device" in caplog.text
+    free = 1 << 20
+    machine.spool(everything=True)
+    assert machine.journal.cursor.durable == 20

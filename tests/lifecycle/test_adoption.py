@@ -80,7 +80,18 @@ def test_a_worker_that_may_not_or_cannot_send_a_run_takes_over_its_upkeep(proces
         ({"base_url": "", "mode": "unconfigured"}, False, None),
         ({"mode": "offline"}, True, None),
         ({"mode": "offline"}, False, "it was started offline: steplog sync"),
-        ({"base_url": "http://127.0.0.1:10"}, True, "there is no API key for http://127.0.0.1:10: steplog login"),
+        (
+            {"base_url": "http://127.0.0.1:10"},
+            True,
+            "there is no API key for http://127.0.0.1:10: steplog login; "
+            "or if that was steplog serve: steplog serve --port 10",
+        ),
+        ({"base_url": "https://x.example"}, True, "there is no API key for https://x.example: steplog login"),
+        (
+            {"base_url": f"steplog-local:{'a' * 32}"},
+            True,
+            "its server on this machine does not run: steplog serve",
+        ),
     ],
 )
 def test_a_run_is_adopted_where_it_can_be_sent_or_it_is_said_why_not(process, more, by_hand, why):

@@ -42,6 +42,10 @@ ARGUMENTS = [
 ]
 
 
+class NavigatedError(AssertionError):
+    """The page was left while it was asked."""
+
+
 class Browser:
     """A browser with one page; a context manager."""
 
@@ -107,6 +111,8 @@ class Browser:
         while True:
             heard = self._hear(end)
             if heard.get("id") == number:
+                if heard.get("error", {}).get("message") == "Inspected target navigated or closed":
+                    raise NavigatedError(method, parameters)
                 assert "error" not in heard, (method, heard["error"])
                 result: dict[str, Any] = heard["result"]
                 return result
@@ -170,12 +176,23 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def submit(self, script: str) -> None:
+        """Run a script, then send the page's form, by which the page is left."""
+        self.run(f"{script}; setTimeout(() => document.querySelector('form').requestSubmit())")
+
     def wait(self, condition: str) -> None:
         """Return when a script in the page gives something true."""
         # What is not there yet raises, in a page that is still loading.
         script = f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"
+
+        def holds() -> bool:
+            try:
+                return bool(self.run(script))
+            except NavigatedError:
+                return False  # it is about to be another page
+
         wait_until(
-            lambda: self.run(script),
+            holds,
             DEADLINE_S,
             lambda: (condition, self.run("document.body?.innerText"), self.complaints),
         )

@@ -96,8 +96,9 @@ def test_the_server_proves_that_it_wrote_the_state_file(server):
 
 def test_the_database_keeps_the_hash_of_a_key_and_not_the_key(server):
     server.new_run()
-    for file in server.directory.iterdir():
-        assert file == server.state or KEY.encode() not in file.read_bytes()
+    state = {server.state, *(server.directory / "servers").glob("*.json")}
+    for file in server.directory.rglob("*"):
+        assert file in state or not file.is_file() or KEY.encode() not in file.read_bytes()
     connection = sqlite3.connect(server.database)
     assert connection.execute("SELECT hash FROM keys").fetchall() == [(hashlib.sha256(KEY.encode()).digest(),)]
     connection.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from server.batches import range_of
 from server.process import ServerProcess, lasting_port
 from steplog.server import catalog
 from steplog.server.batch import from_range
-from steplog.server.database_file import DatabaseFile
+from steplog.server.database_file import DatabaseFile, check_left_log
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RunRow, StoreGoneError, StoreReplacedError, UserRow
 
@@ -248,6 +249,52 @@ def test_its_own_checkpoints_change_nothing(opened):
         opened.add(10)
     opened.close()
     assert stored(opened.path) == opened.acknowledged
+
+
+def test_a_log_left_by_a_kill_is_not_applied_to_an_older_copy(serving, tmp_path):
+    run, copy = serving.new_run(), tmp_path / "copy.db"
+    log = serving.database.with_name("server.db-wal")
+    for first in (0, 2000):
+        assert serving.send(run, range_of([("a", at) for at in range(first, first + 2000)], first=first)).ok
+        checkpoint(serving.database)
+        if not first:
+            copy_over(serving.database, copy)
+    assert serving.send(run, range_of([("a", 1.0)], first=4000)).ok
+    serving.end(signal.SIGKILL)
+    assert log.stat().st_size
+    whole = tmp_path / "whole.db"
+    copy_over(serving.database, whole)
+    copy_over(copy, serving.database)
+    before = log.read_bytes()
+    with pytest.raises(AssertionError, match=r"is the log of another database than .*: was a copy restored"):
+        serving.start()
+    assert (serving.database.read_bytes(), log.read_bytes()) == (copy.read_bytes(), before)
+    copy_over(whole, serving.database)
+    serving.start()
+    assert serving.ask("GET", f"{run}series/").json()[0]["count"] == 4001
+    serving.end(signal.SIGKILL)
+    copy_over(copy, serving.database)
+    log.rename(tmp_path / "moved")
+    serving.start()
+    assert serving.ask("GET", f"{run}series/").json()[0]["count"] == 2000
+    assert serving.end() == (0, "")
+    assert not serving.database.with_name("server.db-base").exists()
+
+
+def test_what_a_kill_leaves_at_any_checkpoint_belongs_together(opened, tmp_path):
+    left = tmp_path / "left"
+    left.mkdir()
+    opened.store.write(lambda connection: connection.execute("PRAGMA wal_autocheckpoint = 7") and None).result()
+    bases = set()
+    for step in range(80):
+        opened.add(1 + 37 * step)
+        for ending in ("", "-wal", "-base"):
+            copy_over(tmp_path / f"server.db{ending}", left / f"server.db{ending}")
+        bases.add((left / "server.db-base").read_bytes())
+        check_left_log(left / "server.db")
+    assert len(bases) > 5
+    (left / "server.db-base").write_bytes(b"torn" + bases.pop()[4:])
+    check_left_log(left / "server.db")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import resource
 import socket
 import threading
@@ -127,13 +128,25 @@ def test_seven_hundred_idle_connections_without_a_key_take_no_place_of_others(se
         kept.sendall(head(port, "GET /api/v0/namespaces/", AUTHORIZATION))
         assert answered(kept).startswith(b"HTTP/1.1 200 ")
         for _ in range(700):
-            idle.enter_context(connected(port))
+            idle.enter_context(connected(port)).sendall(b"G")
         assert server.ask("GET", "/namespaces/").status_code == 200
         with connected(port) as late:
             late.sendall(head(port, "GET /api/v0/namespaces/", AUTHORIZATION))
             assert answered(late).startswith(b"HTTP/1.1 200 ")
         kept.sendall(head(port, "GET /api/v0/namespaces/", AUTHORIZATION))
         assert answered(kept).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_DEFER_ACCEPT"), reason="the kernel accepts connections that say nothing")
+def test_who_says_nothing_is_not_accepted(server):
+    port, descriptors = port_of(server), Path(f"/proc/{server.process.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    with ExitStack() as silent, connected(port) as speaking:
+        for _ in range(200):
+            silent.enter_context(connected(port))
+        speaking.sendall(head(port, "GET /api/v0/namespaces/", AUTHORIZATION))
+        assert answered(speaking).startswith(b"HTTP/1.1 200 ")
+        assert len(list(descriptors.iterdir())) < before + 100
 
 
 def test_what_anyone_can_send_leaves_nothing_in_the_log(tmp_path):
@@ -174,6 +187,8 @@ def test_without_descriptors_new_connections_wait_and_old_ones_are_served(tmp_pa
             pid, resource.RLIMIT_NOFILE, (used + 2, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
         )
         waiting = [others.enter_context(connected(port)) for _ in range(10)]
+        for connection in waiting:
+            connection.sendall(ask[:1])
         errors = server.process.stderr
         assert errors is not None
         assert errors.readline() == "steplog serve: new connections wait: Too many open files; this is said once\n"
@@ -181,7 +196,7 @@ def test_without_descriptors_new_connections_wait_and_old_ones_are_served(tmp_pa
         assert answered(kept).startswith(b"HTTP/1.1 200 ")
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         for connection in waiting:
-            connection.sendall(ask)
+            connection.sendall(ask[1:])
         assert {answered(connection)[:13] for connection in waiting} == {b"HTTP/1.1 200 "}
         assert server.end() == (0, "")
 
@@ -248,6 +263,21 @@ def test_an_answer_before_the_body_lingers_no_longer_than_its_limits():
         connection.sendall(head(port, "POST /", f"Content-Length: {100 * MIB}\r\n"))
         # 8 MiB are discarded, and the kernel holds some.
         assert 8 * MIB < sent_before_the_end(connection) < 24 * MIB
+
+
+def test_a_connection_that_is_reset_before_it_lingers_is_closed(monkeypatch, caplog):
+    """The end of writing used to raise, with a traceback in the log."""
+
+    def fail(_: Any) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr("asyncio.selector_events._SelectorSocketTransport.write_eof", fail)
+    places: Places[Any] = Places(9, 9)
+    with serving(Application(), places, linger_s=DEADLINE_S) as port, connected(port) as connection:
+        connection.sendall(head(port, "POST /", CHUNKED))
+        everything_or_reset(connection)
+        wait_until(lambda: len(places) == 0)
+    assert not caplog.records
 
 
 def sent_before_the_end(connection: socket.socket) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import Future
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from steplog import instance
 from steplog.server import catalog, keys
 from steplog.server.keys import Keyring
 from steplog.server.store import SqliteStore
-from steplog.server.store_types import RevokedKeyError
+from steplog.server.store_types import RevokedKeyError, StoreFullError
 
 
 @pytest.fixture
@@ -134,6 +135,32 @@ def test_the_pages_token_is_replaced_after_thirty_days_while_the_server_runs(sto
     renewed = keyring.page_token
     keyring.refresh()
     assert keyring.page_token == renewed
+
+
+class FullStore:
+    """A store whose disk has no room."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.read = store.read
+
+    def write(self, *_: object) -> Future[None]:
+        refused: Future[None] = Future()
+        refused.set_exception(StoreFullError("database or disk is full"))
+        return refused
+
+
+def test_a_key_is_revoked_although_no_new_token_fits_on_the_disk(store, tmp_path):
+    key = add(store, "lost")
+    keyring = Keyring(store)
+    token = keyring.page_token
+    age(tmp_path / "a.db", days_ago(31))
+    store.write(keys.revoke_key, key).result()
+    keyring._store = FullStore(store)
+    keyring.refresh()
+    assert (keyring.admits("lost"), keyring.admits_page(token)) == (False, True)
+    keyring._store = store
+    keyring.refresh()
+    assert keyring.admits_page(token) is False
 
 
 @pytest.mark.parametrize(("days", "stays"), [(0.9, True), (1.1, False)])

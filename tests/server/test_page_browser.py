@@ -207,7 +207,7 @@ def test_without_a_token_the_page_asks_for_it_and_another_tab_gives_it(server, b
     browser.wait("document.querySelector('form input')")
     assert browser.run("document.querySelector('main').innerText").startswith("This page needs its token")
     pasted = json.dumps(address(server, run))
-    browser.run(f"document.querySelector('#token').value = {pasted}; document.querySelector('form').requestSubmit()")
+    browser.submit(f"document.querySelector('#token').value = {pasted}")
     browser.wait("document.querySelector('.title')")
     late = (
         "const post = BroadcastChannel.prototype.postMessage; BroadcastChannel.prototype.postMessage = function (said) "
@@ -233,8 +233,7 @@ def test_a_page_whose_token_was_rotated_asks_for_the_new_one(browser, tmp_path):
         subprocess.run([*key, "rotate", "--page"], env=environment, check=True, capture_output=True)
         browser.wait("document.querySelector('form input')")
         new = subprocess.run([*key, "page"], env=environment, check=True, capture_output=True, text=True).stdout.strip()
-        typed = f"document.querySelector('#token').value = {json.dumps(new)}"
-        browser.run(f"{typed}; document.querySelector('form').requestSubmit()")
+        browser.submit(f"document.querySelector('#token').value = {json.dumps(new)}")
         browser.wait("document.body.innerText.includes('No metric yet')")
         browser.open("about:blank")
     assert [line for line in browser.complaints if "401" not in line] == []

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -33,18 +34,24 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+@contextmanager
+def serving(protocol: type[asyncio.Protocol]) -> Iterator[int]:
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        echo, http=limited_protocol(Places(100, 100), HEAD_S, BODY_S), lifespan="off", log_config=None
-    )
+    config = uvicorn.Config(echo, http=protocol, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
     thread.start()
-    yield listening.getsockname()[1]
-    server.should_exit = True
-    thread.join(10)
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with serving(limited_protocol(Places(100, 100), HEAD_S, BODY_S)) as number:
+        yield number
 
 
 def connected(port: int) -> socket.socket:
@@ -92,6 +99,20 @@ def test_who_sends_no_whole_head_is_left(port: int, said: bytes):
 def test_a_head_that_comes_byte_by_byte_is_no_reason_to_wait_longer(port: int):
     with connected(port) as connection:
         assert dripped(connection) < HEAD_S + SPARE_S
+
+
+def test_a_head_that_comes_byte_by_byte_is_read_some_twenty_times_a_second():
+    reads = []
+    protocol: Any = limited_protocol(Places(9, 9))
+    received = protocol.data_received
+    protocol.data_received = lambda self, data: (reads.append(data), received(self, data))
+    with serving(protocol) as port, connected(port) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        begun = time.monotonic()
+        for byte in b"GET / HTTP/1.1\r\nX: " + b"x" * 200:
+            connection.sendall(bytes([byte]))
+            threading.Event().wait(0.001)
+        assert len(reads) <= (time.monotonic() - begun) / 0.05 + 2
 
 
 def test_who_sends_no_whole_body_is_left_later(port: int):

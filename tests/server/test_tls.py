@@ -19,6 +19,7 @@ from end_to_end.oracle import Oracle
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog import instance
 from steplog.server.access import AllowedHosts
+from steplog.server.protocol import HEAD_TIMEOUT_S
 
 SHARING = (Path(__file__).parents[2] / "docs" / "sharing.md").read_text("utf-8")
 PROGRAM = """
@@ -45,6 +46,13 @@ def server(tmp_path: Path, authority: Path) -> Iterator[ServerProcess]:
         yield started
         code, errors = started.end()
         assert (code, errors) == (0, "")
+
+
+def test_a_program_of_this_machine_needs_no_certificate_and_speaks_over_the_socket(server, tmp_path):
+    done = steplog(tmp_path, "-c", PROGRAM)
+    assert done.returncode == 0
+    assert done.stderr.endswith("run private: 100 delivered\n")
+    assert len(Oracle(server.database, "mnist").values("private", "loss")) == 100
 
 
 def steplog(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -98,6 +106,14 @@ def test_nothing_is_answered_without_tls(server):
         except ConnectionResetError:
             pass
     assert b"HTTP/" not in heard
+
+
+@pytest.mark.slow
+def test_a_connection_that_never_begins_tls_is_closed_like_one_that_sends_no_head(server):
+    """It used to keep its place for a minute, beyond the limits that apply to connections."""
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=HEAD_TIMEOUT_S + 10) as connection:
+        assert connection.recv(1) == b""
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])

@@ -25,6 +25,7 @@ import msgspec
 from simulation.pens import Pen, number_in
 from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
+from steplog.delivery.loss_report import LossReport
 from steplog.delivery.sender import InFlight
 from steplog.journal import range as ranges
 
@@ -240,6 +241,12 @@ def _counted(world: World, run: SimRun, counts: dict[int, int], aside: list[int]
     logged = sum(len(pen.entries) for pen in run.known)
     if delivered + rejected != logged:
         wrong.append(f"{logged} logged, but {delivered} delivered and {rejected} refused by the marks")
+    losses, holes = LossReport.of(pen.journal() for pen in run.known), sum(pen.holes for pen in run.known)
+    if losses.logged(delivered, pending=0) != logged + losses.abandoned or losses.abandoned > holes:
+        wrong.append(f"{logged} logged, {holes} interrupted, and the ends say {delivered} delivered and {losses}")
+    report = run.on_server.report if run.on_server is not None else None
+    if report is not None and (report["dropped"] or report["lost"] or report["rejected"] > rejected):
+        wrong.append(f"the server was told {report}, and lost is nothing")
     return wrong
 
 

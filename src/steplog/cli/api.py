@@ -24,7 +24,15 @@ _UUID_CHARACTERS_MIN = 4  # of a uuid's beginning
 
 
 class ApiError(SteplogError):
-    """The server did not answer what was asked."""
+    """The server did not answer what was asked.
+
+    Attributes:
+        reason: the same without what to type.
+    """
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
 
 
 class RemoteRun(NamedTuple):
@@ -49,7 +57,7 @@ class Api:
         except InvalidAPIKeyError:
             raise ApiError(f"{self.base_url} rejects the API key. Type: steplog login") from None
         except ServerUnavailableError as error:
-            raise ApiError(f"{error}. What was logged is kept. Type: steplog doctor") from None
+            raise ApiError(f"{error}. What was logged is kept. Type: steplog doctor", f"{error}") from None
 
     def get(self, *parts: str, **query: object) -> Any:
         """The JSON at a path, or None. Raises ApiError."""

@@ -21,8 +21,11 @@ import click
 
 import steplog
 from steplog import ConfigurationError
+from steplog.address import is_loopback, local_instance
 from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
+from steplog.default_paths import SHARED_MEMORY, memory_directories
+from steplog.private_files import is_private, make_private
 from steplog.settings import Settings, documented, resolve, sources
 
 __all__ = ["command"]
@@ -94,25 +97,35 @@ def _python(settings: Settings) -> _Check:
 
 
 def _memory(settings: Settings) -> _Check:
-    directory = settings.memory_dir
+    directory = settings.memory_dir or next(iter(memory_directories()), SHARED_MEMORY)
     existing = directory if directory.exists() else directory.parent
     usable, free = False, 0
+    try:
+        if settings.memory_dir is not None:
+            is_private(directory)
+    except ConfigurationError as error:
+        return _Check("shared memory", _BAD, f"{error}. Set STEPLOG_MEMORY_DIR")
+    except OSError:
+        pass
     with contextlib.suppress(OSError):
         usable, free = os.access(existing, os.W_OK | os.X_OK), shutil.disk_usage(existing).free
     if not usable:
         words = f"{directory} cannot be used: records wait in the process and on disk, and a kill loses the last second"
         return _Check("shared memory", _NOTE, words)
-    words = f"{directory}, {printing.size(_used_bytes(directory))} in use, {printing.size(free)} free"
+    used = 0 if directory == SHARED_MEMORY else _used_bytes(directory)
+    words = f"{directory}, {printing.size(used)} in use, {printing.size(free)} free"
     return _Check("shared memory", _GOOD if free >= _SHARED_BYTES_MIN else _NOTE, words)
 
 
 def _spool(settings: Settings) -> _Check:
     directory = settings.dir
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(directory)
         free = shutil.disk_usage(directory).free
         with tempfile.TemporaryDirectory(prefix=".doctor-", dir=directory) as scratch:
             locks = _can_lock(Path(scratch) / "lock")
+    except ConfigurationError as error:
+        return _Check("spool", _BAD, f"{error}. Undelivered records cannot be kept on disk. Set STEPLOG_DIR")
     except OSError as error:
         words = f"{directory}: {error.strerror}. Undelivered records cannot be kept on disk. Set STEPLOG_DIR"
         return _Check("spool", _BAD, words)
@@ -122,7 +135,10 @@ def _spool(settings: Settings) -> _Check:
 
 
 def _waiting() -> _Check:
-    runs = [run for run in steplog.journals() if run.pending]
+    try:
+        runs = [run for run in steplog.journals() if run.pending]
+    except ConfigurationError:
+        return _Check("waiting", _NOTE, "cannot be looked for, see above")
     if not runs:
         return _Check("waiting", _GOOD, "no records")
     records = printing.plural(sum(run.pending for run in runs), "record")
@@ -158,19 +174,30 @@ def _server(settings: Settings) -> Iterator[_Check]:
         origin = f"{settings.dir}, where steplog login stored it"
     try:
         username = api.username()
-    except (ApiError, ConfigurationError) as error:
+    except ApiError as error:
+        yield _Check("server", _BAD, error.reason)
+        return
+    except ConfigurationError as error:
         yield _Check("server", _BAD, str(error))
         return
     likely = api.get("instance", nonce="doctor") is not None  # a run would tell for sure
     kind = "takes batches" if likely else "a stock server: one request a metric"
     yield _Check("server", _GOOD, f"{api.base_url}, {kind}")
+    if local_instance(client.settings.url) is None and api.base_url.startswith("http:") and is_loopback(api.base_url):
+        words = (
+            "used as configured: while the server is down, any user of this machine can take its port, and gets the "
+        )
+        words += "key. Unset STEPLOG_URL where it is steplog serve, which is found and spoken to over a socket of yours"
+        yield _Check("address", _NOTE, words)
     yield _Check("key", _GOOD, f"belongs to {username}, from {origin}")
 
 
 def _used_bytes(directory: Path) -> int:
     """The size of the journals below a directory; files directly in it are none."""
     total = 0
-    for folder, _, names in os.walk(directory):
+    for folder, folders, names in os.walk(directory):
+        if Path(folder) == directory and "servers" in folders:
+            folders.remove("servers")  # state files, which are no journals
         for name in names if Path(folder) != directory else ():
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(folder, name)).st_blocks * 512

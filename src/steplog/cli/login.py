@@ -12,6 +12,7 @@ import click
 
 import steplog
 from steplog.cli.printing import printable
+from steplog.settings import check_directories, resolve
 
 __all__ = ["command"]
 
@@ -26,6 +27,7 @@ def command(url: str | None) -> None:
     Asks for the key and stores it if the server accepts it. If standard input is not a terminal, its first line is
     the key.
     """
+    check_directories(resolve())  # before a key is asked for that could not be stored
     client = steplog.TellurioClient(url)
     if sys.stdin.isatty():
         prompt = f"API key for {client.base_url}"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import steplog
+from steplog.address import is_loopback, local_instance, local_url
 
 if TYPE_CHECKING:
     from steplog.server.launch import RunningServer
@@ -72,7 +73,6 @@ def command(**options: Any) -> None:
 
 
 def _started(address: RunningServer) -> None:
-    base, _, port = address.base_url.rpartition(":")
     click.echo(f"steplog serve: {address.base_url}")
     click.echo(f"  database  {address.database}")
     click.echo(f"  key       in {address.key_source}")
@@ -80,11 +80,20 @@ def _started(address: RunningServer) -> None:
         click.echo(f"  page      {_page(address, address.page_url)}")
     if address.state:
         click.echo("  here      nothing to set: a run that is configured for no server finds this one")
-    client = f"TELLURIO_BACKEND_HTTP_BASE_URL={base} TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…"
-    click.echo(f"  elsewhere {client}")
+    if address.elsewhere is not None:
+        click.echo(f"  elsewhere {_settings_elsewhere(address.elsewhere)}")
     click.echo("  stop      Ctrl-C")
     if address.state:
-        threading.Thread(target=_adopt, args=(address.base_url,), name="steplog-adopt", daemon=True).start()
+        threading.Thread(target=_adopt, args=(address,), name="steplog-adopt", daemon=True).start()
+
+
+def _settings_elsewhere(address: str) -> str:
+    """What to set on another machine."""
+    if not address:
+        return "no name of this machine is known: add --allow-host NAME"
+    base, _, port = address.rpartition(":")
+    clear = " STEPLOG_ALLOW_HTTP=1" if base.startswith("http:") else ""
+    return f"TELLURIO_BACKEND_HTTP_BASE_URL={base} TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…{clear}"
 
 
 def _page(address: RunningServer, url_with_token: str) -> str:
@@ -97,12 +106,19 @@ def _page(address: RunningServer, url_with_token: str) -> str:
     return f"type: steplog key page{option}"
 
 
-def _adopt(base_url: str) -> None:
-    """Deliver what waits here, unless this machine is configured for another server."""
+def _adopt(address: RunningServer) -> None:
+    """Deliver what waits here for this server, and what has no server if it is the default."""
     while True:
         with contextlib.suppress(steplog.SteplogError, OSError, ValueError):
-            if steplog.get_default_client().base_url == base_url:
-                for run in steplog.journals():
-                    if run.other_host is None and run.url in ("", base_url):
-                        deque(steplog.sync(run.id, offline=False), maxlen=0)
+            for run in steplog.journals():
+                if run.other_host is None and _is_for(run.url, address):
+                    deque(steplog.sync(run.id, offline=False), maxlen=0)
         time.sleep(ADOPT_INTERVAL_S)
+
+
+def _is_for(url: str, address: RunningServer) -> bool:
+    """Whether a run with this server is this one's, or may be: one of 0.1 has the address that it had then."""
+    this = local_url(address.instance)
+    if not url:
+        return steplog.get_default_client().settings.url == this
+    return url == this or (local_instance(url) is None and is_loopback(url))

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from steplog.cli import printing
 from steplog.cli.api import Api, RemoteRun, parse_run
+from steplog.settings import check_directories, resolve
 
 __all__ = ["command", "sparkline"]
 
@@ -28,6 +29,7 @@ def command(run: list[str], as_json: bool) -> None:
 
     RUN is a name, a uuid or its first characters, [NAMESPACE/]PROJECT/RUN, or the run's web address.
     """
+    check_directories(resolve())
     api = Api()
     found = api.find(run)
     path = (found.namespace, "projects", found.project, "runs", str(found.data["uuid"]))

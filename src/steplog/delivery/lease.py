@@ -11,6 +11,7 @@ only to decide. The rest is called under that lock and looks at memory alone.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -19,6 +20,7 @@ from functools import partial
 from msgspec import structs
 
 from steplog.delivery.creation import Creation
+from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.doorbell import Doorbell
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
@@ -32,7 +34,9 @@ from steplog.journal.manifest import Manifest
 from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.open_writer import OpenWriter
 from steplog.journal.spooling import Disk
+from steplog.printable import printable
 from steplog.private_files import remove_tree
+from steplog.report import losses_in_words
 
 __all__ = ["Lease"]
 
@@ -44,6 +48,7 @@ class Lease:
 
     ``wake`` is called when something is owed to the disk or wanted from it, ``on_made`` once the server has the run,
     ``on_lost`` where another process has taken it over.
+    ``tells``: what an adopted run lost is logged once it is delivered; who does it by hand is told otherwise.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Lease:
         wake: Callable[[], None] = lambda: None,
         on_made: Callable[[Manifest], None] = lambda manifest: None,
         on_lost: Callable[[], None] = lambda: None,
+        tells: bool = False,
     ) -> None:
         self.paths = paths
         self.manifest_store = ManifestStore(paths, manifest, disk.files)
@@ -72,6 +78,7 @@ class Lease:
         self._wake = wake
         self._on_made = on_made
         self.on_lost = on_lost
+        self._tells = tells
         self._unchanged = Unchanged(paths.directories())
         self._quarantine = QuarantineFile(paths.spool, disk.files)
         if paths.on_disk:
@@ -110,7 +117,7 @@ class Lease:
         return bool(found) or any(followed)
 
     def _look_around(self) -> list[OpenJournal]:
-        if self.paths.memory is not None and not (self.paths.memory / "manifest").exists():
+        if self.paths.memory is not None and not os.path.lexists(self.paths.memory / "manifest"):
             self.manifest_store.lost()
         new = [name for name in self.paths.writers(self._disk.files.names) if name not in self._journals]
         found = [open_journal(self.paths, name, self._disk) for name in new]
@@ -157,6 +164,7 @@ class Lease:
             self._on_made(self.manifest)
         if outbox.status_sent and not manifest.status_sent:
             self.store(self.manifest.but(status=outbox.status, status_sent=True))
+            self._tell_losses()
 
     def done(self) -> bool:
         """Whether nothing is left and nobody can append."""
@@ -168,6 +176,7 @@ class Lease:
         """Remove the run from this host; all of it is on the server."""
         files, memory, spool = self._disk.files, self.paths.memory, self.paths.spool
         self.manifest_store.removed = True
+        self._tell_losses()
         with lent():
             clean = [opened.remove() for opened in self._journals.values()]
             remove_tree(memory)
@@ -181,6 +190,16 @@ class Lease:
             if files.exists(spool):
                 files.rename(spool / "manifest", spool / manifests.DELIVERED_NAME)
         self._let_go()
+
+    def _tell_losses(self) -> None:
+        tells, self._tells = self._tells, False
+        if not tells:
+            return
+        losses = self.outbox.losses()
+        logged = losses.logged(sum(journal.cursor.records for journal in self.outbox.journals.values()), pending=0)
+        if words := losses_in_words(losses.dropped, losses.abandoned, losses.lost, logged):
+            name = printable(self.manifest.name or self.paths.local_id[:8])
+            deferred_log.warning("steplog has delivered what the run %s left here: %s.", name, words)
 
     def release(self) -> None:
         """Let another process deliver it."""

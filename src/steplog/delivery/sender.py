@@ -31,6 +31,7 @@ __all__ = ["InFlight", "Sender", "ServerState", "StoreFirst"]
 
 _KEY_INTERVAL_S = 5.0
 _QUIET_MIN_S, _QUIET_MAX_S = 0.02, 0.5  # between two looks at a run that has nothing to send
+_READ_AGAIN_S = 0.05
 _KEYS_AT_ONCE_MAX = 2  # other keys that are tried at once, one after the other
 _SERVER_TROUBLE = frozenset((Verdict.AGAIN, Verdict.FAULT, Verdict.KEY_REFUSED))
 
@@ -168,7 +169,10 @@ class Sender:
                 found = entry.quiet[lane][0]
             else:
                 self._at = outbox
-                found = outbox.next(now, lane)
+                try:
+                    found = outbox.next(now, lane)
+                except BlockingIOError:  # another process has taken it from memory: it is on disk, or comes back
+                    found = now + _READ_AGAIN_S
                 self._at = None
                 if found is None:
                     found = entry.rest(now, lane, self._quiet_max_s)

@@ -17,8 +17,8 @@
 Both roots are private (0700, ours, no symlink), or refused. Names match an allow-list. A run whose spool directory is
 not visible here belongs to another view of the disk, and is left alone.
 
-*Host* is a hash of ``/etc/machine-id``, which machine-id(5) asks not to show, or of the boot id. The *local id* of a
-run is random; that of a joined run is derived from what names it, so that "it exists" means "join it".
+*Host* is from ``host_id``. The *local id* of a run is random; that of a joined run is derived from what names it, so
+that "it exists" means "join it".
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, Losses, encode
-from steplog.journal.mapping import map_file
+from steplog.journal.mapping import SharedFile, map_file
 from steplog.private_files import (
+    is_private,
     make_private,
     names_in,
     open_private,
@@ -58,11 +59,12 @@ __all__ = [
     "RunPaths",
     "Unchanged",
     "derived_local_id",
-    "host_id",
     "map_cursor",
     "map_losses",
     "new_id",
     "new_writer",
+    "shared_cursor",
+    "shared_losses",
 ]
 
 _log = logging.getLogger("steplog")
@@ -71,7 +73,6 @@ _SETTLED_NS = 2_000_000_000
 _DESCRIPTORS_MIN = 6  # two locks, and what a write opens at once
 _WRITER = re.compile(r"[0-9a-f]{32}")
 _InTime = Callable[[Callable[[], "FileLock | None"]], "FileLock | None"]
-_HOST_FILES = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,25 +121,27 @@ class RunPaths:
 
     def manifest(self) -> Path:
         """The directory whose manifest counts: memory's, unless that was lost."""
-        if self.memory is not None and (not self.on_disk or (self.memory / "manifest").exists()):
+        if self.memory is not None and (not self.on_disk or os.path.lexists(self.memory / "manifest")):
             return self.memory
         return self.spool
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRoots:
-    """The two roots; ``memory`` is None where it is unusable."""
+    """The two roots; ``memory`` is None where it is unusable. Runs that are there may also be in ``others``."""
 
     memory: Path | None
     spool: Path
     host: str
+    others: tuple[Path, ...] = ()  # more roots in memory
 
     def run(self, local_id: str) -> RunPaths:
         """The paths of a run."""
         name = f"{local_id}.{self.host}"
         if not _RUN.fullmatch(name):
             raise ConfigurationError(f"{name!r} is not the name of a run's directory")
-        return RunPaths(local_id, None if self.memory is None else self.memory / name, self.spool / name)
+        memory = next((root for root in self.others if os.path.isdir(root / name)), self.memory)
+        return RunPaths(local_id, None if memory is None else memory / name, self.spool / name)
 
     def claim(self, local_id: str, in_time: _InTime = lambda claim: claim()) -> tuple[RunPaths, FileLock | None]:
         """Make and check a run's directories; its paths, and its lock if that was free.
@@ -153,7 +156,6 @@ class JournalRoots:
             return replace(paths, memory=None, on_disk=False), FileLock(None)
         if self.memory is not None and paths.memory is not None:
             try:
-                make_private(self.memory)
                 make_private(paths.memory)
             except (OSError, ConfigurationError) as error:
                 why = words(error)
@@ -198,22 +200,29 @@ class JournalRoots:
 
     def runs(self, but: Collection[str] = ()) -> Iterator[RunPaths]:
         """This host's runs whose lock is visible here, without those in ``but``."""
-        for name in sorted(_listed([self.spool] if self.memory is None else [self.spool, self.memory])):
+        memory = () if self.memory is None else (self.memory, *self.others)
+        for name in sorted(_listed([self.spool, *memory])):
             match = _RUN.fullmatch(name)
             if match and match[2] == self.host and match[1] not in but:
                 paths = self.run(match[1])
                 without_disk = replace(paths, on_disk=False)
-                if paths.memory is not None and without_disk.lock.exists():
+                if paths.memory is not None and os.path.lexists(without_disk.lock) and _is_ours(paths.memory):
                     yield without_disk
-                elif paths.spool.is_dir():
+                elif _is_ours(paths.spool):
                     yield paths
 
     def of_other_hosts(self) -> Iterator[RunPaths]:
         """Other hosts' runs on this disk."""
         for name in sorted(_listed([self.spool])):
             match = _RUN.fullmatch(name)
-            if match and match[2] != self.host and (self.spool / name).is_dir():
+            if match and match[2] != self.host and _is_ours(self.spool / name):
                 yield RunPaths(match[1], None, self.spool / name, other_host=match[2])
+
+
+def _is_ours(directory: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return is_private(directory)
+    return False
 
 
 def _listed(directories: Iterable[Path], names: Callable[[Path], Iterable[str]] = names_in) -> set[str]:
@@ -294,6 +303,16 @@ def _map(path: Path, size: int) -> mmap.mmap:
         os.close(descriptor)
 
 
+def shared_cursor(directory: Path) -> SharedFile:
+    """The file ``marks`` of another process's writer, made if missing. Raises OSError."""
+    return SharedFile(directory / "marks", CURSOR_BYTES, ours=True)
+
+
+def shared_losses(directory: Path) -> SharedFile:
+    """The file ``losses`` of another process's writer, made if missing. Raises OSError."""
+    return SharedFile(directory / LOSSES_NAME, LOSSES_BYTES)
+
+
 def new_id() -> str:
     """128 random bits, in hexadecimal."""
     return secrets.token_hex(16)
@@ -302,12 +321,3 @@ def new_id() -> str:
 def derived_local_id(base_url: str, namespace: str, project: str, run: str) -> str:
     """The local id of a joined run."""
     return hashlib.sha256("\n".join((base_url, namespace, project, run)).encode()).hexdigest()[:32]
-
-
-def host_id() -> str:
-    """This host, 16 hexadecimal digits."""
-    for name in _HOST_FILES:
-        with contextlib.suppress(OSError):
-            if text := Path(name).read_text().strip():
-                return hashlib.sha256(f"steplog {text}".encode()).hexdigest()[:16]
-    return "0" * 16

@@ -155,7 +155,7 @@ class Journal:
         """The position up to which it can be read from ``first`` on, ``most`` positions at most."""
         alive = self.alive  # before looking: once it is dead, all it left is there
         position = max(first, self.cursor.begin)
-        for extent in self._extents(position):
+        for extent in self._extents(position, self.memory.extents()):
             if extent.limit <= position:
                 continue
             if alive and extent.base > position:
@@ -247,12 +247,12 @@ class Journal:
         slots.append(bytes((end - position) * slot.SLOT_BYTES))
         return _fitting(Range(self.writer, first, end, names, b"".join(slots), b"".join(payloads)))
 
-    def _extents(self, first: int) -> Iterable[Extent]:
+    def _extents(self, first: int, memory: Sequence[Extent]) -> Iterable[Extent]:
         on_disk, reach = self._on_disk()
         if not reach:
-            return self.memory.extents()
+            return memory
         later = (on_disk[index] for index in range(bisect_right(reach, first), len(reach)))
-        return merge(self.memory.extents(), later, key=lambda extent: extent.base)
+        return merge(memory, later, key=lambda extent: extent.base)
 
     def _on_disk(self) -> tuple[Sequence[Extent], list[int]]:
         """The extents on disk, and how far they reach; cached."""
@@ -262,9 +262,9 @@ class Journal:
         return self._known
 
     def _spans(self, first: int, end: int, of: Iterable[Extent] | None = None) -> Iterator[tuple[Extent, int, int]]:
-        """Extents, all or those given, that cover ``[first, end)``, each with its stretch."""
+        """Extents, all that are known or those given, that cover ``[first, end)``, each with its stretch."""
         position = max(first, self.cursor.begin)
-        for extent in self._extents(position) if of is None else of:
+        for extent in self._extents(position, self.memory.known()) if of is None else of:
             if extent.base >= end:
                 break
             start, stop = max(position, extent.base), min(end, extent.limit)

@@ -2,17 +2,23 @@
 
 CPython's ``mmap`` duplicates the descriptor, unless ``trackfd=False`` (3.13). Before, on Linux, the file is mapped over
 anonymous memory (``MAP_FIXED``), which the object unmaps as its own. Elsewhere a mapping costs a descriptor.
+
+What another process may cut is not mapped, since to touch a mapping beyond its file is SIGBUS: see ``SharedFile``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import mmap
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-__all__ = ["map_file"]
+from steplog.private_files import open_private
+
+__all__ = ["SharedFile", "map_file"]
 
 _lost: list[mmap.mmap] = []  # never unmapped: another mapping may be at the address by now
 
@@ -53,3 +59,74 @@ def _put_in_place() -> Callable[[mmap.mmap, int], None] | None:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     return put_in_place
+
+
+class SharedFile:
+    """Memory in a small file of another process's, made if missing: read and written, never mapped. Raises OSError.
+
+    What was read or stored last is kept, and counts while the file cannot be reached. A store that failed is done
+    again by ``retry``. A file that is ``ours`` to store in is read once.
+    """
+
+    def __init__(self, path: Path, size: int, *, ours: bool = False) -> None:
+        self._path = path
+        self._ours = ours
+        self._owed = False
+        self._copy = bytearray(size)
+        descriptor = self._open(os.O_CREAT)
+        try:
+            self._inode = os.fstat(descriptor).st_ino
+            self._read(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _open(self, flags: int = 0) -> int:
+        return open_private(self._path, os.O_RDWR | flags)
+
+    def _read(self, descriptor: int) -> None:
+        found = os.pread(descriptor, len(self._copy), 0)
+        self._copy[: len(found)] = found
+
+    def __len__(self) -> int:
+        return len(self._copy)
+
+    def __getitem__(self, key: slice) -> bytes:
+        self.refresh()
+        return bytes(self._copy[key])
+
+    def __setitem__(self, key: slice, value: bytes) -> None:
+        self._copy[key] = value
+        self._store(key)
+
+    def refresh(self) -> None:
+        """Read it, unless it is ours."""
+        if not self._ours and not self._owed:
+            with contextlib.suppress(OSError):
+                descriptor = self._open()
+                try:
+                    self._read(descriptor)
+                finally:
+                    os.close(descriptor)
+
+    def _store(self, key: slice) -> None:
+        self._owed = True
+        with contextlib.suppress(OSError):
+            descriptor = self._open()
+            try:
+                os.pwrite(descriptor, self._copy[key], key.start or 0)
+                self._owed = False
+            finally:
+                os.close(descriptor)
+
+    def retry(self) -> None:
+        """Store what a failure kept from the file."""
+        if self._owed:
+            self._store(slice(None))
+
+    def is_at_path(self) -> bool:
+        """Whether the file is still there. Raises OSError."""
+        descriptor = self._open()
+        try:
+            return os.fstat(descriptor).st_ino == self._inode
+        finally:
+            os.close(descriptor)

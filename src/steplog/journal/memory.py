@@ -1,17 +1,23 @@
-"""Where segments live: files in a private directory of shared memory, or anonymous memory, which dies with the process.
+"""Where segments live: files in a private directory of shared memory, or private memory, which dies with the process.
 
 Shared memory (tmpfs) is the kernel's: it survives SIGKILL, and other processes read it. Blocks are allocated
 (``posix_fallocate``) before they are mapped, since touching a sparse mapping on a full tmpfs is SIGBUS; none is reused.
 
-``bytes_max`` bounds everything below the root, of all runs and writers: by default 64 MiB (a container's tmpfs) or an
-eighth of the file system, if less. A segment is a 32nd of what is left, 16 KiB to 512 KiB; a writer's first an eighth
-of that. A writer's lock and cursor, a page, count and are never refused. No lock guards the bound: processes that take
-the last room at once each see one too many, and give it back.
+``bytes_max`` bounds everything below the root, of all runs and writers: by default 64 MiB, or an eighth of the file
+system that the root is on, or will be. What other programs hold there is not counted, but leaves less. A segment is a
+32nd of what is left, 16 KiB to 512 KiB; a writer's first an eighth of that. A writer's lock and cursor, a page, count
+and are never refused. No lock guards the bound: processes that take the last room at once each see one too many, and
+give it back.
+
+An agent, which spools it, goes on in private memory where the file system is too small: it is full, or an eighth of it
+(the default) is used. That takes 16 MiB at most, or a quarter of a given ``bytes_max``; each further block is shared
+again if it can be. At a given bound, and at 64 MiB, nothing goes private: a kill would lose what was kept for one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 from collections.abc import Callable
@@ -24,11 +30,25 @@ from steplog.descriptors import reserved
 from steplog.journal.mapping import map_file
 from steplog.private_files import open_private
 
-__all__ = ["SEGMENT_BYTES_MIN", "SEGMENT_SUFFIX", "Block", "MemoryPool", "Usage", "default_bytes_max", "used_bytes"]
+__all__ = [
+    "DIRECTORY_BYTES",
+    "SEGMENT_BYTES_MIN",
+    "SEGMENT_SUFFIX",
+    "Block",
+    "MemoryPool",
+    "Usage",
+    "default_bytes_max",
+    "free_bytes",
+    "in_use",
+    "used_bytes",
+]
 
 SEGMENT_BYTES_MIN = 16 * 1024
 _SEGMENT_BYTES_MAX = 512 * 1024
 _MEMORY_BYTES_MAX = 64 * 1024 * 1024
+_PRIVATE_BYTES_MAX = 16 * 1024 * 1024
+_UNKNOWN = 1 << 62
+DIRECTORY_BYTES = 3 * 4096  # a cursor, and what the directory and a lock may take
 SEGMENT_SUFFIX = ".segment"
 _SCAN_INTERVAL_S = 1.0
 _SCAN_SHARE = 200  # at most a 200th of the time goes into scans
@@ -46,13 +66,11 @@ class Block:
 class Usage:
     """Bytes used below ``root``, for all pools of a process.
 
-    A scan visits each file; up to ``enough_bytes``, what the whole file system has in use is taken instead. Between
-    scans its growth bounds what other processes took.
+    A scan visits each file. Between scans, what the file system grew by bounds what other processes took.
     """
 
-    def __init__(self, root: Path, enough_bytes: int = 0, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, root: Path, clock: Callable[[], float] = monotonic) -> None:
         self._root = root
-        self._enough_bytes = enough_bytes
         self._clock = clock
         self._bytes = self._all = 0  # below the root, and of the whole file system
         self._scan_at = self._again_at = -1.0
@@ -64,19 +82,30 @@ class Usage:
             self._scan(now)
         return self._bytes
 
-    def within(self, bytes_max: int) -> bool:
-        """Whether at most this is used, others' latest included."""
-        if self._bytes + max(0, _in_use(self._root) - self._all) <= bytes_max:
+    def leaves(self, size: int, bytes_max: int) -> bool:
+        """Whether so many more may be taken. As of a moment ago, where looking takes long."""
+        if not self._may_exceed(bytes_max - size):
             return True
         now = self._clock()
         if now >= self._again_at:
             self._scan(now)
-        return self._bytes + max(0, _in_use(self._root) - self._all) <= bytes_max
+        return self._bytes + size <= bytes_max
+
+    def exceeds(self, bytes_max: int) -> bool:
+        """Whether more than this is used, by what is there now."""
+        if not self._may_exceed(bytes_max):
+            return False
+        self._scan(self._clock())
+        return self._bytes > bytes_max
+
+    def _may_exceed(self, bytes_max: int) -> bool:
+        if self._bytes > bytes_max:
+            return True
+        return self._bytes + max(0, in_use(self._root) - self._all) > bytes_max
 
     def _scan(self, began: float) -> None:
-        in_use = _in_use(self._root)
-        self._bytes = in_use if 0 < in_use <= self._enough_bytes else used_bytes(self._root)
-        self._all = in_use
+        self._all = in_use(self._root)
+        self._bytes = used_bytes(self._root)
         ended = self._clock()
         self._scan_at = ended + min(max(_SCAN_INTERVAL_S, _SCAN_SHARE * (ended - began)), 2 * _SCAN_INTERVAL_S)
         self._again_at = ended + _AGAIN_SHARE * (ended - began)
@@ -88,77 +117,112 @@ class Usage:
 
 
 class MemoryPool:
-    """One writer's blocks, in ``directory``; anonymous without one. It gives none in a forked child.
+    """One writer's blocks, in ``directory``; private without one. It gives none in a forked child.
 
-    ``root`` is what ``bytes_max`` bounds. Where shared memory fails below that, a pool that ``may_use_anonymous`` does,
-    up to a quarter: only in an agent, which spools it. At ``bytes_max`` none does: a kill would lose records uncounted.
+    ``root`` is what ``bytes_max`` bounds. Only an agent ``may_use_anonymous``: it spools what others could not see.
     """
 
     def __init__(
         self, directory: Path | None, root: Path | None, bytes_max: int | None = None, usage: Usage | None = None
     ) -> None:
         self.directory = directory
-        self._root = root
-        self._usage = usage
-        self.bytes_max = bytes_max if bytes_max is not None else default_bytes_max(root)
+        self.root = root
+        self.on_freed: Callable[[], None] = lambda: None  # a block was freed
         self.may_use_anonymous = self.used_anonymous = False
-        self._used = self._private = 0
+        self.error: OSError | None = None  # why shared memory gave no block, when it last was to
+        self._usage = usage
+        self._given_bytes_max = bytes_max
+        self.bytes_max = bytes_max if bytes_max is not None else default_bytes_max(root)
+        self._shared_bytes = 0  # of all writers
+        self._private_bytes = 0  # of this one
+        self._refused_at = 0  # what was in use when there was no room
         self._pid = os.getpid()
         self._files = count(1)
         self.measure()
 
     def measure(self) -> int:
-        """Refresh the bytes used; not called by ``log``."""
-        if self._usage is not None:
-            self._used = self._usage.bytes()
-        elif self._root is not None:
-            self._used = used_bytes(self._root)
-        return self._used
+        """Look at the bound and what is used, which is returned; not called by ``log``."""
+        if self._given_bytes_max is None:
+            self.bytes_max = default_bytes_max(self.root)
+        if self.directory is not None:
+            self._shared_bytes = self._used_below_root()
+        return self.used_bytes()
 
-    def is_full(self) -> bool:
-        """Whether not even the smallest segment fits."""
-        return self._used + SEGMENT_BYTES_MIN > self.bytes_max
+    def share(self, directory: Path) -> None:
+        """Take shared memory from now on, in this directory."""
+        self.directory = directory
+        self.measure()
+
+    def used_bytes(self) -> int:
+        """Bytes below the root, of all writers, and this one's private ones."""
+        return self._shared_bytes + self._private_bytes
+
+    def can_share(self, directory: Path) -> bool:
+        """Whether a writer's directory and its smallest segments fit, as of now."""
+        fits = self._used_below_root() + SEGMENT_BYTES_MIN <= self.bytes_max
+        return fits and free_bytes(directory) >= SEGMENT_BYTES_MIN + DIRECTORY_BYTES
+
+    def words(self) -> str:
+        """What is in use, or why there is none, for a message."""
+        if self.error is not None and self.error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return str(self.error.strerror or self.error)
+        if self.root is None:
+            return f"{_words_of(self._private_bytes_max())} of private memory are in use"
+        ours, left = self._used_below_root(), free_bytes(self.root)
+        words = f"runs use {_words_of(max(ours, self._refused_at))} of at most {_words_of(self.bytes_max)}"
+        if left < _UNKNOWN:
+            words += f", other programs {_words_of(max(0, in_use(self.root) - ours))}, and {_words_of(left)} are free"
+        return words
+
+    def _used_below_root(self) -> int:
+        if self.root is None:
+            return 0
+        return used_bytes(self.root) if self._usage is None else self._usage.bytes()
 
     def is_half_full(self) -> bool:
-        """Whether half is used."""
-        return 2 * self._used > self.bytes_max or 8 * self._private > self.bytes_max
+        """Whether half is used, or private memory in place of shared."""
+        if self.directory is None:
+            return 2 * self._private_bytes > self._private_bytes_max()
+        return self._private_bytes > 0 or 2 * self._shared_bytes > self.bytes_max
 
     def excess_bytes(self) -> int:
         """Bytes beyond three quarters, to be given up so that ``log`` finds room."""
-        return max(0, self._used - self.bytes_max * 3 // 4, self._private - self.bytes_max * 3 // 16)
+        shared = self._shared_bytes - self.bytes_max * 3 // 4
+        return max(0, shared, self._private_bytes - self._private_bytes_max() * 3 // 4)
+
+    def left_bytes(self) -> int:
+        """What may still be taken: of shared memory, else of private memory."""
+        on_system = 0 if self.directory is None else free_bytes(self.directory)
+        shared = min(self.bytes_max - self._shared_bytes, on_system)
+        if shared < SEGMENT_BYTES_MIN and self._may_go_private(on_system < SEGMENT_BYTES_MIN):
+            return max(0, self._private_bytes_max() - self._private_bytes)
+        return max(0, shared)
 
     def segment_bytes(self) -> int:
         """Size of a segment, by what is left."""
-        share = max(1, (self.bytes_max - self._used) // 32)
+        share = max(1, self.left_bytes() // 32)
         return min(_SEGMENT_BYTES_MAX, max(SEGMENT_BYTES_MIN, 1 << (share.bit_length() - 1)))
 
     def first_bytes(self) -> int:
         """Size of a writer's first segment."""
         return max(SEGMENT_BYTES_MIN, self.segment_bytes() // 8)
 
-    def allocate(self, size: int) -> Block | None:
-        """A block of ``size`` zero bytes, allocated and touched; None without room."""
+    def allocate(self, size: int, *, shared: bool = False) -> Block | None:
+        """A block of ``size`` zero bytes, allocated and touched, ``shared`` or none; None without room."""
         if os.getpid() != self._pid:
             return None
-        block = None
-        fits = self._used + size <= self.bytes_max
-        if fits and self._usage is not None and self.directory is not None:
-            fits = self._usage.within(self.bytes_max - size)
-        if fits:
-            block = self._anonymous(size) if self.directory is None else self._shared(self.directory, size)
-        if block is not None:
-            self._used += size
-            if self._usage is not None:
-                self._usage.change(size)
-                # Again: processes that came at once see each other's blocks now.
-                if block.path is not None and not self._usage.within(self.bytes_max):
-                    self.free(block)
-                    block = None
-        elif fits and self.may_use_anonymous and self.directory and 4 * (self._private + size) <= self.bytes_max:
+        block, failed = None, False
+        if self.directory is not None and self._leaves(size):
+            block = self._take_shared(self.directory, size)
+            failed = block is None and self.error is not None
+        is_private = block is None and not shared and self._may_go_private(failed)
+        if is_private and self._private_bytes + size <= self._private_bytes_max():
             block = self._anonymous(size)
             if block is not None:
-                self._private += size
-                self.used_anonymous = True
+                self._private_bytes += size  # as in free()
+                self.used_anonymous = self.directory is not None
+        if block is None and not shared:
+            self._refused_at = self.used_bytes()
         return block
 
     def free(self, block: Block) -> None:
@@ -166,15 +230,44 @@ class MemoryPool:
         if os.getpid() != self._pid:
             return
         size = len(block.memory)
-        if block.path is None and self.directory is not None:
-            self._private -= size
-            return
-        self._used -= size  # no call between the load and the store: several threads come here
-        if self._usage is not None:
-            self._usage.change(-size)
-        if block.path is not None:
+        # No call between a load and its store: several threads come here.
+        if block.path is None:
+            self._private_bytes -= size
+        else:
+            self._shared_bytes -= size
+            if self._usage is not None:
+                self._usage.change(-size)
             with contextlib.suppress(OSError):  # log() may be here, and cannot act on it
                 block.path.unlink()
+        self.on_freed()
+
+    def _private_bytes_max(self) -> int:
+        if self.directory is None:
+            return _MEMORY_BYTES_MAX if self._given_bytes_max is None else self.bytes_max
+        return _PRIVATE_BYTES_MAX if self._given_bytes_max is None else self._given_bytes_max // 4
+
+    def _may_go_private(self, failed: bool) -> bool:
+        """Whether private memory may be taken; ``failed``: the file system gave none, else the bound is reached."""
+        is_small = self._given_bytes_max is None and self.bytes_max < _MEMORY_BYTES_MAX
+        return self.directory is None or (self.may_use_anonymous and (failed or is_small))
+
+    def _leaves(self, size: int) -> bool:
+        """Whether the bound does."""
+        if self._shared_bytes + size > self.bytes_max:
+            return False
+        return self._usage is None or self._usage.leaves(size, self.bytes_max)
+
+    def _take_shared(self, directory: Path, size: int) -> Block | None:
+        block = self._shared(directory, size)
+        if block is not None:
+            self._shared_bytes += size
+            if self._usage is not None:
+                self._usage.change(size)
+                # Again: processes that came at once see each other's blocks now.
+                if self._usage.exceeds(self.bytes_max):
+                    self.free(block)
+                    return None
+        return block
 
     def _shared(self, directory: Path, size: int) -> Block | None:
         path = directory / f"{os.getpid():x}-{next(self._files):08x}{SEGMENT_SUFFIX}"
@@ -183,12 +276,16 @@ class MemoryPool:
         except (FileNotFoundError, NotADirectoryError):  # removed: see memory_repair, which writes it out
             anonymous = self._anonymous(size)
             return None if anonymous is None else Block(anonymous.memory, path)
-        except OSError:
+        except OSError as error:
+            self.error = error
             return None
         try:
             os.posix_fallocate(descriptor, 0, size)
-            return Block(_touched(map_file(descriptor, size)), path)
-        except (OSError, ValueError):  # ValueError: it was cut before it was mapped
+            block = Block(_touched(map_file(descriptor, size)), path)
+            self.error = None
+            return block
+        except (OSError, ValueError) as error:  # ValueError: it was cut before it was mapped
+            self.error = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
@@ -209,20 +306,35 @@ def _touched(memory: mmap.mmap) -> mmap.mmap:
 
 
 def default_bytes_max(root: Path | None) -> int:
-    """64 MiB, or an eighth of the file system of ``root``, if less."""
-    with contextlib.suppress(OSError):
-        if root is not None:
-            system = os.statvfs(root)
-            return min(_MEMORY_BYTES_MAX, system.f_frsize * system.f_blocks // 8)
-    return _MEMORY_BYTES_MAX
+    """64 MiB, or an eighth of the file system that ``root`` is on, or would be, if less."""
+    system = None if root is None else _file_system(root)
+    if system is None or system.f_blocks == 0:  # none, or one without a size
+        return _MEMORY_BYTES_MAX
+    return min(_MEMORY_BYTES_MAX, system.f_frsize * system.f_blocks // 8)
 
 
-def _in_use(root: Path) -> int:
-    try:
-        system = os.statvfs(root)
-    except OSError:  # it does not say
-        return 0
-    return (system.f_blocks - system.f_bfree) * system.f_frsize
+def in_use(path: Path) -> int:
+    """Bytes in use on the file system of ``path``, by anyone; 0 where it does not say."""
+    system = _file_system(path)
+    return 0 if system is None else (system.f_blocks - system.f_bfree) * system.f_frsize
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes free on the file system of ``path``; many where it does not say."""
+    system = _file_system(path)
+    return _UNKNOWN if system is None or system.f_blocks == 0 else system.f_bavail * system.f_frsize
+
+
+def _file_system(path: Path) -> os.statvfs_result | None:
+    """Of the nearest directory that exists."""
+    for directory in (path, *path.parents):
+        try:
+            return os.statvfs(directory)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:  # it does not say
+            break
+    return None
 
 
 def used_bytes(root: Path) -> int:
@@ -237,3 +349,7 @@ def used_bytes(root: Path) -> int:
                 else:
                     total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total
+
+
+def _words_of(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size // 2**10} KiB"

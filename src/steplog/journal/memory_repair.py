@@ -13,6 +13,7 @@ On other processes see AliveWatch.
 
 from __future__ import annotations
 
+import errno
 import logging
 import mmap
 import os
@@ -24,6 +25,7 @@ from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal.append import Segment
 from steplog.journal.directories import Unchanged, new_writer
+from steplog.journal.memory import DIRECTORY_BYTES, free_bytes
 from steplog.journal.writer import EndedSegment, Writer
 from steplog.private_files import make_private, write_private
 
@@ -50,6 +52,8 @@ class MemoryWatch:
         self._unchanged = Unchanged([directory])
         self._unfinished: set[Path] = set()  # were written out with a hole
         self._said = False
+        self._cannot_look = False
+        self._is_gone = False  # something is missing, and not yet made again
 
     def look(self) -> None:
         """One round. Raises nothing for what memory does."""
@@ -57,10 +61,16 @@ class MemoryWatch:
             return
         try:
             if _inode(self._directory / "alive") != self._inode or not (self._directory / "marks").exists():
+                self._is_gone = True
                 self._restore()
             self._save()
+            self._is_gone = self._cannot_look = False
         except (OSError, ConfigurationError) as error:
-            self._say(f"and cannot be made again: {error}")
+            if self._is_gone:
+                self._say(f"and cannot be made again: {error}")
+            elif not self._cannot_look:
+                self._cannot_look = True
+                _log.warning("steplog cannot look after its shared memory in %s: %s.", self._directory, error)
 
     def _restore(self) -> None:
         for directory in (self._directory.parent.parent, self._directory.parent):
@@ -73,7 +83,9 @@ class MemoryWatch:
                 file.unlink()
             aside.rmdir()
         if (made := new_writer(self._directory)) is None:
-            raise OSError("no shared memory")
+            has_room = free_bytes(self._directory) >= DIRECTORY_BYTES
+            code = errno.EIO if has_room else errno.ENOSPC
+            raise OSError(code, os.strerror(code), str(self._directory))
         self._inode = _inode(self._directory / "alive")
         self._moved(*made)
         self._say("and was made again")
@@ -89,6 +101,7 @@ class MemoryWatch:
         ]
         if not missing:
             return
+        self._is_gone = True
         self._say("and was made again")
         current = self._writer.append.segment
         if current in missing:

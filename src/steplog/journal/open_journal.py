@@ -18,9 +18,10 @@ from pathlib import Path
 from steplog.file_lock import FileLock
 from steplog.journal import cursor as cursors
 from steplog.journal.cursor import CURSOR_BYTES, Cursor
-from steplog.journal.directories import RunPaths, map_cursor, map_losses, new_writer
+from steplog.journal.directories import RunPaths, map_losses, new_writer, shared_cursor, shared_losses
 from steplog.journal.journal import Journal
 from steplog.journal.losses import LOSSES_BYTES, LossLedger
+from steplog.journal.mapping import SharedFile
 from steplog.journal.segment import Memory
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
@@ -80,7 +81,7 @@ class OpenJournal:
     directory: Path | None
     alive_lock: FileLock | None = None  # its writer's: held, where that is in this process; released once it is dead
     watch: AliveWatch | None = None  # of another process's writer
-    cursor_inode: int | None = None  # of its file, where another process may replace that
+    shared: tuple[SharedFile, ...] = ()  # cursor and losses, where another process may replace them
     removed: bool = False
 
     @property
@@ -106,6 +107,8 @@ class OpenJournal:
 
     def remove(self) -> bool:
         """Remove a delivered journal; False where damaged files are kept."""
+        for file in self.shared:
+            file.refresh()  # what the writer has counted is told after this
         self.removed = True
         self._free_memory(nullcontext())
         self.spooling.spool.tidy(2**63)
@@ -162,19 +165,25 @@ class OpenJournal:
 
     def _store_losses(self) -> None:
         """Have the ledger on disk, where the journal is, or where no other process sees its memory."""
-        ledger, spool = self.journal.ledger, self.spooling.spool
-        losses = ledger.losses
-        if spool.size_bytes() or losses.hidden:
-            spool.store_losses(losses)
+        if self.spool_bytes() or self.journal.ledger.losses.hidden:
+            self.spooling.spool.store_losses(self.journal.ledger.losses)
+
+    def keeps_losses(self) -> bool:
+        """Whether the ledger's copy on disk, if there is to be one, says where the writer ended, if it did."""
+        losses, stored = self.journal.ledger.losses, self.spooling.spool.stored_losses
+        wanted = self.spool_bytes() > 0 or losses.hidden
+        return not wanted or (stored is not None and stored.closed == losses.closed)
 
     def _follow_cursor(self) -> None:
-        if self.watch is not None and self.directory is not None:
+        if self.shared and self.directory is not None:
             with suppress(OSError):  # the writer may have made it again
-                inode = (self.directory / "marks").stat().st_ino
-                if self.cursor_inode != inode:
-                    self.journal.move_cursor(map_cursor(self.directory))
-                    self.journal.ledger = LossLedger(map_losses(self.directory))
-                self.cursor_inode = inode
+                if not self.shared[0].is_at_path():
+                    self.shared = shared_cursor(self.directory), shared_losses(self.directory)
+                    self.journal.move_cursor(self.shared[0])
+                    self.journal.ledger = LossLedger(self.shared[1])
+                for file in self.shared:
+                    file.retry()
+                    file.refresh()
 
     def _free_memory(self, lock: Lock) -> None:
         memory = self.journal.memory
@@ -192,12 +201,14 @@ def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
     """The journal of another process's writer, made again where memory was lost; None while that is being made."""
     directory = None if paths.memory is None else paths.memory / name
     alive_lock: FileLock | None = None
-    inode: int | None = None
+    shared: tuple[SharedFile, ...] = ()
+    cursor: Memory
+    losses: Memory
     over_disk = (directory is None or not directory.is_dir()) and (paths.spool / name / "alive").exists()
     if directory is not None and directory.is_dir():
         try:
-            cursor, losses = map_cursor(directory), map_losses(directory)
-            inode = (directory / "marks").stat().st_ino
+            shared = shared_cursor(directory), shared_losses(directory)
+            cursor, losses = shared
         except OSError:
             return None
     else:
@@ -216,7 +227,7 @@ def open_journal(paths: RunPaths, name: str, disk: Disk) -> OpenJournal | None:
         begin_ledger(ledger, spool, cursor, in_memory=watch is not None and not over_disk)
     journal = Journal(name, DirectorySource(directory), cursor, lambda: _alive(opened), spool, ledger)
     _recover(journal, spool)
-    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive_lock, watch, inode)
+    opened = OpenJournal(journal, disk.spooling(journal, spool), directory, alive_lock, watch, shared)
     opened.follow(nullcontext())
     return opened
 
@@ -244,7 +255,7 @@ def begin_ledger(ledger: LossLedger, spool: Spool, cursor: Memory, *, in_memory:
     if ledger.is_new:
         dropped = cursors.dropped(cursor)
         ledger.store(dropped={"memory full": dropped} if dropped else {})
-    elif not in_memory:
+    if not in_memory:
         ledger.store(hidden=True)
 
 

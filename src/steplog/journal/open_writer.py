@@ -11,7 +11,7 @@ import mmap
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any
 
 from steplog.file_lock import FileLock
@@ -33,6 +33,7 @@ from steplog.journal.writer import EndedSegment, HoleWatch, Writer
 __all__ = ["OpenWriter", "open_writer"]
 
 _log = logging.getLogger("steplog")
+_FORGET_S = 60.0
 
 
 class OpenWriter:
@@ -52,9 +53,11 @@ class OpenWriter:
         disk: Disk,
         take_over: Callable[[], None] = lambda: None,
         move_on: Callable[[], None] = lambda: None,
+        place: Path | None = None,
     ) -> None:
         self.writer = writer
         self.directory = directory
+        self._place = place  # of the directory, where there is shared memory, once it has room
         self.take_over = take_over
         self.move_on = move_on
         self.closed = False  # it will not append again
@@ -63,9 +66,11 @@ class OpenWriter:
         self.journal = Journal(writer.id.hex(), OwnSource(writer), cursor, lambda: not self.closed, spool, ledger)
         spooling = disk.spooling(self.journal, spool)
         self.open_journal = OpenJournal(self.journal, spooling, directory, alive_lock)
-        self._warned_anonymous = False
+        self._trouble = _Trouble(self)
         self._holes = HoleWatch(writer)
-        self._memory = None if directory is None else MemoryWatch(writer, directory, self._moved, self.follow)
+        self._memory: MemoryWatch | None = None
+        if directory is not None:
+            self._memory = MemoryWatch(writer, directory, self._moved, self.follow)
         self._relay: WorkerSpooling | None = None
         if isinstance(spool, WorkerSpool) and alive_lock is not None:
             self._relay = WorkerSpooling(spool, spooling, disk.interval_s)
@@ -94,18 +99,19 @@ class OpenWriter:
 
     def maintain(self) -> None:
         """One round: repair memory, relay, prepare the next segment, close holes."""
-        if self._memory is not None and not self.open_journal.removed and self.journal.alive:
-            self._memory.look()
+        if not self.open_journal.removed and self.journal.alive:
+            if self._memory is not None:
+                self._memory.look()
+            if self.writer.pool.directory is None and self._place is not None and self.delivered_here:
+                self._begin_sharing(self._place)
         if self._relay is not None and not self.delivered_here:
             self._relay.round()
         cursor = self.journal.cursor
         self.journal.ledger.forget_private(max(cursor.delivered, cursor.durable))
         self.writer.pool.measure()
-        if self.writer.pool.used_anonymous and not self._warned_anonymous:
-            self._warned_anonymous = True
-            _log.warning("steplog goes on without shared memory, which has no room. A kill loses the last second.")
-        if self.writer.is_busy():
-            self.writer.prepare()
+        self.writer.leave_private()
+        self.writer.prepare()
+        self._trouble.tell()
         self._holes.look()
 
     def at_risk(self) -> int:
@@ -120,6 +126,11 @@ class OpenWriter:
                 return total
             segment = segment.successor[0]
 
+    def reopen(self) -> None:
+        """Take calls again after ``close_ledger``."""
+        self.journal.ledger.store(closed=None)
+        self.writer.reopen()
+
     def close_ledger(self) -> None:
         """The writer has ended: nothing beyond its last position can be lost."""
         self.journal.ledger.store(closed=self.writer.append.segment.header.base)
@@ -129,8 +140,8 @@ class OpenWriter:
         return bool(self._holes.suspects)
 
     def call_on_successor(self, callback: Callable[[], None]) -> None:
-        """Call this in ``log`` when a segment is used up."""
-        self.writer.on_successor = callback
+        """Call this, in ``log`` too, when a segment is used up, or one is wanted: have ``maintain`` called soon."""
+        self.writer.on_successor = self.writer.on_wanted = callback
 
     def follow(self) -> None:
         """Take over how far another process has delivered, and free memory accordingly."""
@@ -139,13 +150,61 @@ class OpenWriter:
         elif not self.delivered_here:
             self.journal.load_cursor()
 
+    def _begin_sharing(self, place: Path) -> None:
+        """Go on in shared memory, if that has room by now."""
+        if not self.writer.pool.can_share(place):
+            return
+        if self.directory is None:
+            if (made := new_writer(place)) is None:
+                return
+            self.directory = self.open_journal.directory = place
+            self._moved(*made)
+            self._memory = MemoryWatch(self.writer, place, self._moved, self.follow)
+        self.writer.pool.share(place)
+
     def _moved(self, alive_lock: FileLock | None, cursor: mmap.mmap) -> None:
         old, self.open_journal.alive_lock = self.open_journal.alive_lock, alive_lock
         self.journal.move_cursor(cursor)
-        if self.directory is not None:
-            self.journal.ledger.move(map_losses(self.directory))
+        shared: mmap.mmap | None = None
+        with suppress(OSError):
+            shared = None if self.directory is None else map_losses(self.directory)
+        if shared is not None:
+            self.journal.ledger.move(shared)
+        self.journal.ledger.store(hidden=shared is None)
         if old is not None:
             old.release()
+
+
+class _Trouble:
+    """Says once that memory is private, and that values are dropped, and again after a minute without."""
+
+    def __init__(self, opened: OpenWriter) -> None:
+        self._opened = opened
+        self._private_until = self._dropped_until = 0.0  # when to forget that it was said
+        self._dropped = 0
+        self._began = 0  # calls dropped before those that were spoken of
+
+    def tell(self) -> None:
+        """Look, and log."""
+        pool, now = self._opened.writer.pool, monotonic()
+        if pool.used_anonymous:
+            pool.used_anonymous = False
+            if now >= self._private_until:
+                why = pool.words()
+                _log.warning("steplog goes on without shared memory: %s. A kill loses the last second.", why)
+            self._private_until = now + _FORGET_S
+        dropped = self._opened.writer.dropped["memory full"]
+        if dropped > self._dropped:
+            if self._dropped_until == 0.0:
+                self._began = self._dropped
+                disk = self._opened.open_journal.spooling.trouble
+                taken = "the disk does not keep up" if disk is None else f"the disk takes nothing ({disk})"
+                say = "steplog drops values, since memory is full: %s; %s. Free room, raise %s, or log less often."
+                _log.warning(say, pool.words(), taken, "STEPLOG_MEMORY_BYTES_MAX")
+            self._dropped, self._dropped_until = dropped, now + _FORGET_S
+        elif 0.0 < self._dropped_until <= now:
+            self._dropped_until = 0.0
+            _log.info("steplog has taken all values for a minute; %d were dropped before.", dropped - self._began)
 
 
 def _new_ledger(writer: Writer, directory: Path | None) -> LossLedger:
@@ -184,14 +243,17 @@ def open_writer(
 ) -> OpenWriter:
     """A new writer, below ``root`` in shared memory. A ``worker`` has its agent elsewhere."""
     name = new_id()
-    directory = None if paths.memory is None else paths.memory / name
-    pool = MemoryPool(directory, None if directory is None else root, memory_bytes_max, usage)
-    if full := directory is not None and pool.is_full():
-        _log.warning("steplog goes without shared memory, which other runs have filled. A kill loses the last second.")
-    found = None if directory is None or (full and worker) else new_writer(directory)
+    place = directory = None if paths.memory is None else paths.memory / name
+    pool = MemoryPool(directory, root, memory_bytes_max, usage)
+    has_room = directory is not None and pool.can_share(directory)
+    found = new_writer(directory) if directory is not None and (has_room or not worker) else None
+    if directory is not None and not (has_room and found):
+        why = "its directory cannot be made" if has_room else pool.words()
+        _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", why)
     directory = None if found is None else directory
-    if full or directory is None:
-        pool = MemoryPool(None, None, memory_bytes_max, None if full else usage)
+    if directory is None or not has_room:
+        pool = MemoryPool(None, root, memory_bytes_max, usage)
+    pool.may_use_anonymous = not worker
     over_disk = worker and directory is None
     if over_disk and paths.on_disk:
         found = new_writer(paths.spool / name, on_disk=True)
@@ -206,9 +268,10 @@ def open_writer(
         first_bytes=pool.first_bytes(),
         use_client=use_client,
     )
+    writer.prepare()
     spool = disk.spool(paths.spool / name, name, WorkerSpool if over_disk else Spool, new=True)
     if over_disk and alive_lock is None:
         _log.warning("steplog: this process has neither shared memory nor a disk; what it logs is dropped.")
         writer.dropped["no place"] = 0
         writer.end(lambda name, value, step: writer.count("no place"))
-    return OpenWriter(writer, cursor, directory, alive_lock, spool, disk, take_over, move_on)
+    return OpenWriter(writer, cursor, directory, alive_lock, spool, disk, take_over, move_on, place)

@@ -103,8 +103,9 @@ def write_header(memory: Memory, header: Header) -> None:
     memory[0 : len(_MAGIC)] = _MAGIC
 
 
-def read_header(memory: Memory) -> Header | None:
-    """The header, once in use. Raises FormatError if damaged, cut or newer."""
+def read_header(memory: Memory, size: int | None = None) -> Header | None:
+    """The header of a segment of ``size`` bytes, once in use. Raises FormatError if damaged, cut or newer."""
+    size = len(memory) if size is None else size
     if not memory[0 : len(_MAGIC)].strip(b"\0"):
         return None
     data = bytes(memory[0 : _HEADER.size + _CHECK.size])
@@ -116,8 +117,8 @@ def read_header(memory: Memory) -> Header | None:
     if version != VERSION:
         raise FormatError(f"the segment is of version {version}; version {VERSION} is known here")
     header = Header(writer, base, capacity, region)
-    if header.size != len(memory):
-        raise FormatError(f"the segment has {len(memory)} bytes, and its header says {header.size}")
+    if header.size != size:
+        raise FormatError(f"the segment has {size} bytes, and its header says {header.size}")
     return header
 
 

@@ -154,7 +154,7 @@ class Spool:
         self._loaded: tuple[Entry, Range] | None = None
         self._waited: dict[Entry, int] = {}  # rounds in which it could not be read
         self._cursor = CursorFile(directory, self._files)
-        self._losses: Losses | None = None  # on disk
+        self.stored_losses: Losses | None = None
         self._said: set[str] = set()
         for name in () if new else sorted(self._names(SPOOL_SUFFIX)):
             self._scan(directory / name)
@@ -356,11 +356,11 @@ class Spool:
 
     def store_losses(self, found: Losses) -> None:
         """Store a changed ledger of loss; on failure, at the next interval."""
-        if found != self._losses:
+        if found != self.stored_losses:
             with suppress(OSError, ConfigurationError):
                 self._files.make_private(self.directory)
                 self._files.replace(self.directory / LOSSES_NAME, losses.encode(found, 1))
-                self._losses = found
+                self.stored_losses = found
 
     def load_losses(self) -> bytes:
         """The ledger of loss, as stored."""
@@ -450,8 +450,11 @@ class Spool:
             self._files.close(descriptor)
 
     def has_quarantined(self) -> bool:
-        """Whether damaged data is kept."""
-        return any(file.damage is not None for file in self.files) or bool(self._names(DAMAGED_SUFFIX))
+        """Whether damaged data is kept, or may be."""
+        try:
+            return any(file.damage is not None for file in self.files) or bool(self._names(DAMAGED_SUFFIX))
+        except OSError:
+            return True
 
     def size_bytes(self) -> int:
         """Bytes the files take."""

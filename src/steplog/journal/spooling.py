@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -43,12 +44,14 @@ _S = TypeVar("_S", bound=Spool)
 class Spooling:
     """Writes one journal to its spool."""
 
-    def __init__(self, journal: Journal, spool: Spool, room: Callable[[], int], excess: Callable[[], int]) -> None:
+    def __init__(
+        self, journal: Journal, spool: Spool, demand_room: Callable[[Path], None], excess: Callable[[], int]
+    ) -> None:
         self.journal = journal
         self.spool = spool
         self.trouble: str | None = None  # why the disk does not take it
         self._said = False  # since it last took something
-        self._room = room  # bytes that the disk may still take
+        self._demand_room = demand_room  # raises OSError where the disk may take no more
         self._excess = excess  # bytes of memory to give up where the disk takes nothing
         self._full = False  # the disk, when it last took nothing; else broken
         self._stored: Cursor | None = None  # in the spool
@@ -183,8 +186,7 @@ class Spooling:
         self._sync(lock, end)
 
     def _write_some(self, lock: Lock, first: int, end: int) -> int:
-        if self._room() <= 0:
-            raise OSError(errno.EDQUOT, "spool_bytes_max is reached")
+        self._demand_room(self.spool.directory)
         with lock:
             cursor = self.journal.cursor
             first = max(first, self.journal.begin)
@@ -220,15 +222,24 @@ class Spooling:
 
 
 class Disk:
-    """What the journals of a process share of the disk; ``bytes_max`` bounds their spools."""
+    """What the journals of a process share of the disk; ``bytes_max`` bounds their spools.
+
+    While it is 0, as of a disk that was full, ``measure`` says what it is now.
+    """
 
     def __init__(
-        self, bytes_max: int, files: Files | None = None, interval_s: float = 1.0, excess: Callable[[], int] = lambda: 0
+        self,
+        bytes_max: int,
+        files: Files | None = None,
+        interval_s: float = 1.0,
+        excess: Callable[[], int] = lambda: 0,
+        measure: Callable[[], int] = lambda: 0,
     ) -> None:
         self.bytes_max = bytes_max
         self.interval_s = interval_s  # of workers without shared memory
         self.files = files or Files()
         self._excess = excess
+        self._measure = measure
         self._spools: WeakSet[Spool] = WeakSet()
 
     def spool(self, directory: Path, writer: str, kind: type[_S] = Spool, *, new: bool = False) -> _S:  # type: ignore[assignment]
@@ -239,7 +250,14 @@ class Disk:
 
     def spooling(self, journal: Journal, spool: Spool) -> Spooling:
         """What takes a journal to its spool."""
-        return Spooling(journal, spool, self._room, self._excess)
+        return Spooling(journal, spool, self._demand_room, self._excess)
 
-    def _room(self) -> int:
-        return self.bytes_max - sum(spool.size_bytes() for spool in list(self._spools))
+    def _demand_room(self, directory: Path) -> None:
+        """Raise OSError, or ConfigurationError, where nothing more may be written there; it says why."""
+        self.bytes_max = self.bytes_max or self._measure()
+        if self.bytes_max > sum(spool.size_bytes() for spool in list(self._spools)):
+            return
+        self.files.make_private(directory)  # where that fails, the bound is not the reason
+        if self.bytes_max == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
+        raise OSError(errno.EDQUOT, "spool_bytes_max is reached")

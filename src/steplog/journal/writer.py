@@ -6,8 +6,14 @@ reasons in ``append``.
 A writer's states are segments: *full*, *finished*, *forked* and *disabled* ones have no room, and ``refuse`` says what
 a call does, so that the hot path tests for none. A full one gets a successor once there is memory.
 
-A writer never waits. A segment is a spare, prepared by the maintenance thread, else made here (0.5 ms, shared memory
-only); without memory the call is dropped, and counted.
+A writer never waits. A segment is a spare: one is there before the first call, and maintenance makes the next, and
+keeps two while they are used up. ``log`` makes one only where calls come faster than that, or where maintenance has not
+answered for 0.25 s (it waits for the disk): beside a busy thread each system call on the way costs the GIL for 5 ms.
+Without memory the call is dropped, and counted; while that lasts, spares are asked for each 10 ms at most, and whenever
+memory is freed.
+
+A spare serves whatever fits: its byte region is an eighth, more after a segment that needed more. A value that finds no
+memory is dropped alone; what still fits the segment goes on.
 
 A hole is a slot claimed and never written: a signal handler raised in between. A slot empty below a written one was
 claimed before; once every thread has since been outside of ``log()``, it gets a tombstone. Stacks are taken at one
@@ -37,6 +43,13 @@ __all__ = ["NAMES_BYTES_MAX", "EndedSegment", "HoleWatch", "Refusal", "Writer"]
 
 NAMES_BYTES_MAX = 1024 * 1024  # of a segment's region for names that are carried over: some 30,000 of them
 _FULL_LOOK_INTERVAL_NS = 10_000_000  # between two looks of a full writer for memory
+_ANSWER_NS = 250_000_000  # within which maintenance makes a spare, unless it waits for the disk
+_SPARES_MAX = 2  # while segments are used up, else one
+_IDLE_ROUNDS = 5  # after which the second one is given back
+_SPARE_VALUE_BYTES = 4096  # that fit any spare, beside the names
+_SLOTS_MIN = 4  # of a segment
+_REGION_SHARE_MAX = 0.75  # of a segment, where texts take it: the next records may be numbers
+_PAGE_BYTES = 4096
 Refusal = Callable[[Any, Any, Any], None]
 _PACK = {slot.KIND_FLOAT: slot.pack_float, slot.KIND_INT: slot.pack_int, slot.KIND_BOOL: slot.pack_int}
 
@@ -73,13 +86,23 @@ class Writer:
         self.on_drop: Callable[[], None] = lambda: None  # a call was not taken
         self.on_private: Callable[[int, int], None] = lambda base, end: None  # before a claim in private memory
         self.on_successor: Callable[[], None] = lambda: None  # a segment was used up
+        self.on_wanted: Callable[[], None] | None = None  # ``prepare`` is wanted; None: nobody else calls it
         self.use_client = use_client
         self._numbers = count(1)
         self._room_at = 0  # when a full writer may look for memory again, in ns
+        self._asked_at = 0  # when ``prepare`` was first wanted since it was last called, in ns
+        self._used_up = 0  # segments since then
+        self._idle_rounds = _IDLE_ROUNDS  # calls of ``prepare`` since one was used up
+        self._wants_second = False
+        self._text_bytes = 0  # of values in this segment, about
+        self._has_no_room = False  # for a spare
+        self._refused = (0, 0)  # the least and largest need that found no room
         self._spares: deque[Block] = deque()
         hot = append_type() if append is None else type(append)
         self._segment_type = hot.segment_type
-        self.head = self._segment(0, 0, first_bytes)  # the first needed one, moved on by the reader
+        self._first_bytes = first_bytes or pool.segment_bytes()
+        self.head = self._segment(0, self._first_bytes)  # the first needed one, moved on by the reader
+        pool.on_freed = self._on_freed
         if append is not None:  # for a call that the fork interrupted
             append.segment.successor.setdefault(0, self.head)
         self.append = append or hot(self.head, self._slow, clock)
@@ -123,16 +146,20 @@ class Writer:
         return None
 
     def _store(self, name: str, kind: int, value: float | int | bytes, step: int, now: int) -> bool:
-        """Write one record; False where that took another segment: do it again."""
+        """Write or drop one record; False where that took another segment: do it again."""
         segment = self.append.segment
         if isinstance(segment, EndedSegment) or segment.header.writer != self.id:
             return False  # ended, or forked, since the value was converted
         if name not in segment.names and not segment.declare(name, next(self._numbers)):
             return self._rotate(segment, _need_of(name, value))
         key = segment.names[name] + slot.key_of(0, kind - slot.KIND_FLOAT)
-        place = segment.put(PAYLOAD, value) if isinstance(value, bytes) else 0
-        if place is None:
-            return self._rotate(segment, _need_of(name, value))
+        place = 0
+        if isinstance(value, bytes):
+            found = segment.put(PAYLOAD, value)
+            if found is None:
+                return self._rotate(segment, _need_of(name, value))
+            place = found
+            self._text_bytes += len(value)
         offset = -1
         try:
             offset = segment.claim()
@@ -163,7 +190,7 @@ class Writer:
 
     def reopen(self) -> None:
         """Take calls again after ``end``."""
-        self._link_next(self.append.segment, lambda base: self._segment(base, 0))
+        self._link_next(self.append.segment, self._segment)
 
     def forked(self, refuse: Refusal) -> None:
         """In a forked child: leave the parent's journal, in an interrupted call too, and come to ``refuse``."""
@@ -182,19 +209,102 @@ class Writer:
 
     def prepare(self, spares: int = 1) -> None:
         """Make segments ahead of time; not called by ``log``."""
-        if self._is_over(self.append.segment):
-            return
-        while len(self._spares) < spares and (block := self.pool.allocate(self.pool.segment_bytes())) is not None:
+        used_up, self._used_up = self._used_up, 0
+        self._idle_rounds = 0 if used_up else self._idle_rounds + 1
+        go_fast, self._wants_second = used_up > 0 or self._wants_second, False
+        if self._make_spares(spares, go_fast) and self.on_wanted is not None:
+            self._wants_second = True  # in a round of its own
+            self.on_wanted()
+        self._asked_at = 0
+
+    def _make_spares(self, spares: int = 1, go_fast: bool = False) -> bool:
+        """Make so many spares, or else one more where they ``go_fast``; whether another one is wanted."""
+        segment = self.append.segment
+        if self._is_over(segment):
+            return False
+        size = self.pool.segment_bytes() if self.is_busy() else min(self._first_bytes, self.pool.segment_bytes())
+        least = 2 * max(_names_of(segment), min(_SPARE_VALUE_BYTES, size // 4))
+        kept = [block for block in tuple(self._spares) if _holds(block, least) or not self._give_back(block)]
+        small = all(4 * len(block.memory) < size for block in kept)
+        missing = max(spares - len(kept), int((go_fast or small) and len(kept) < _SPARES_MAX))
+        made = 0
+        while made < missing and (block := self.pool.allocate(_bytes_for(size, least))) is not None:
             self._spares.append(block)
+            made += 1
+        self._has_no_room = not kept and not made
+        if self._idle_rounds > _IDLE_ROUNDS and len(kept) > spares and not small:
+            self._give_back(kept[-1])
+        if self._refused[1]:
+            self._make_for_refused(_names_of(segment))
+        return made > 0 and go_fast and len(kept) + made < _SPARES_MAX
+
+    def _make_for_refused(self, names: int) -> None:
+        """Have a spare for the largest of the values that found no room."""
+        least, most = self._refused
+        room = max((_region_max(block) for block in tuple(self._spares)), default=0) - names
+        tight = _bytes_for(0, names + most)
+        if room < most and tight <= self.pool.bytes_max:  # else none will ever have it
+            block = self.pool.allocate(_bytes_for(self.pool.segment_bytes(), 2 * max(names, most)))
+            block = block or self.pool.allocate(tight)
+            if block is None:
+                self._refused = (max(least, min(room + 1, most)), most)
+                return
+            self._spares.append(block)
+        self._refused = (0, 0)
+
+    def leave_private(self) -> None:
+        """Go on in shared memory where that has room again. Not called by ``log``."""
+        segment = self.append.segment
+        spares = [block for block in tuple(self._spares) if block.path is None]
+        is_private = segment.block is not None and segment.block.path is None
+        if self.pool.directory is None or not (spares or is_private):
+            return
+        block = self.pool.allocate(self.pool.segment_bytes(), shared=True)
+        if block is None:
+            return
+        for spare in spares:
+            self._give_back(spare)
+        self._spares.appendleft(block)
+        if is_private:
+            self._rotate(segment, 0)
+
+    def _give_back(self, block: Block) -> bool:
+        """Free a spare; False where it was taken meanwhile."""
+        try:
+            self._spares.remove(block)
+        except ValueError:
+            return False
+        self.pool.free(block)
+        return True
+
+    def _on_freed(self) -> None:
+        """The pool has got more room. In any thread."""
+        if (self._has_no_room or self._refused[1]) and self.on_wanted is not None:
+            self.on_wanted()
 
     def _is_over(self, segment: Segment) -> bool:
         return isinstance(segment, EndedSegment) and segment.refuse != self._when_full
 
     def _rotate(self, segment: Segment, need: int) -> bool:
-        names = sum(map(len, segment.entries))
-        region = 2 * max(need, names if 2 * names <= NAMES_BYTES_MAX else 0)
-        self._link_next(segment, lambda base: self._segment(base, region))
+        """Go to the next segment, and return False. True: no memory has room for ``need``, and the call is dropped."""
+        names = _names_of(segment)
+        block = None if segment.successor else self._block(names + need, 2 * max(names, need), need)
+        if block is None and need and not segment.successor:
+            self._drop(need)
+            return True
+        self._go_on(segment, block, max(2 * max(names, need), names + need))
         return False
+
+    def _go_on(self, segment: Segment, block: Block | None, region: int) -> None:
+        """Go on in ``block``, with a region for texts like those of the last segment; without one, as a full writer."""
+        texts, self._text_bytes = self._text_bytes, 0
+        share = texts / (texts + slot.SLOT_BYTES * (1 + segment.claimed()))
+        blocks = [block]
+        try:
+            self._link_next(segment, lambda base: self._segment_in(blocks.pop(), base, region, share))
+        finally:
+            if blocks and block is not None:  # another caller was faster
+                self.pool.free(block)
 
     def _link_next(self, segment: Segment, make: Callable[[int], Segment]) -> None:
         """Put a segment after this one, or follow what another caller put there."""
@@ -211,6 +321,8 @@ class Writer:
         if (taken := segment.end()) is not None and end < taken:
             segment.write_tombstone(segment.offset_of(end))
         self._follow(segment)
+        self._used_up += 1
+        self._asked_at = self._asked_at or monotonic_ns()
         self.on_successor()
 
     def _follow(self, segment: Segment) -> None:
@@ -223,60 +335,75 @@ class Writer:
                 return
             segment = segment.successor[0]
 
-    def _segment(self, base: int, region: int, size: int | None = None) -> Segment:
-        """A segment at ``base``, with ``region`` bytes at least; a full one without memory."""
-        block = self._take_spare(region)
-        if block is None:
-            size = size or self.pool.segment_bytes()
-            more = max(0, region - size // 8)
-            block = self.pool.allocate(size + more + -more % GRANULE_BYTES)
+    def _segment(self, base: int, size: int | None = None) -> Segment:
+        """A segment at ``base``; a full one without memory."""
+        return self._segment_in(self._block(0, 0, 0, size), base, 0)
+
+    def _segment_in(self, block: Block | None, base: int, region: int, share: float = 0.0) -> Segment:
         if block is None:
             return EndedSegment(self.id, base, self._when_full)
-        region = max(_region_of(block), region + -region % GRANULE_BYTES)
-        capacity = (len(block.memory) - HEADER_BYTES - region) // slot.SLOT_BYTES
+        size = len(block.memory)
+        region = min(max(region, size // 8, int(min(share, _REGION_SHARE_MAX) * size)), _region_max(block))
+        capacity = (size - HEADER_BYTES - region) // slot.SLOT_BYTES
+        region = size - HEADER_BYTES - capacity * slot.SLOT_BYTES  # no byte is left over: readers check that
         if block.path is None:
             self.on_private(base, base + capacity)
         return self._segment_type(block.memory, Header(self.id, base, capacity, region), block)
 
-    def _take_spare(self, region: int) -> Block | None:
-        try:
-            block = self._spares.popleft()
-        except IndexError:
-            return None
-        if region <= _region_of(block):
+    def _block(self, least: int, region: int, need: int, size: int | None = None) -> Block | None:
+        """A spare with room for ``region``, or ``least``; without one a block made here, unless there was no room."""
+        block = self._take_spare(region) or self._take_spare(least)
+        if block is not None:
             return block
-        self._spares.append(block)
+        if self._has_no_room or 0 < self._refused[0] <= need:
+            return self._take_spare(least) if self._finds_room() else None
+        size = size or self.pool.segment_bytes()
+        return self.pool.allocate(_bytes_for(size, region)) or self.pool.allocate(_bytes_for(0, max(least, size // 8)))
+
+    def _take_spare(self, region: int) -> Block | None:
+        for _ in range(len(self._spares)):
+            try:
+                block = self._spares.popleft()
+            except IndexError:
+                return None
+            if _holds(block, region):
+                return block
+            self._spares.append(block)
         return None
 
     def _finds_room(self) -> bool:
-        """Look for memory again, each 10 ms at most: it may take a while."""
+        """Have spares made, each 10 ms at most; whether one is there."""
         now = monotonic_ns()
         if now < self._room_at:
             return False
         self._room_at = now + _FULL_LOOK_INTERVAL_NS
-        self.prepare()
+        asked_at = self._asked_at
+        if self.on_wanted is None or 0 < asked_at <= now - _ANSWER_NS:
+            self._make_spares()
+        elif asked_at == 0:  # else it is on its way
+            self._asked_at = now
+            self.on_wanted()
         return bool(self._spares)
 
     def _when_full(self, name: Any, value: Any, step: Any) -> None:
         text = checked_name(name)
         checked_step(step)
         segment = self.append.segment
-        if (self._spares or self._finds_room()) and self._fits_spare(text, value):
-            if not self._is_over(segment):
-                self._rotate(segment, 0)
-            self._slow(name, value, step, None)
-        else:
-            self.count("memory full")
+        if isinstance(segment, EndedSegment) and not self._is_over(segment):
+            scalar = 0 if value.__class__ in (float, int, bool) else self.values.convert(value)[1]
+            need = _need_of(text, scalar)
+            block = self._take_spare(need) if self._spares or self._finds_room() else None
+            if block is not None:
+                self._go_on(segment, block, 2 * need)
+            elif self.append.segment is segment:
+                self._drop(need)
+                return
+        self._slow(name, value, step, None)
 
-    def _fits_spare(self, name: str, value: Any) -> bool:
-        """Whether the next spare has room for this: it must not be used up for less."""
-        if value.__class__ in (float, int, bool):
-            return True
-        try:
-            room = _region_of(self._spares[0]) - sum(map(len, self.append.segment.entries))
-        except IndexError:  # another thread has taken it
-            return False
-        return _need_of(name, self.values.convert(value)[1]) <= room
+    def _drop(self, need: int) -> None:
+        self._refused = (min(need, self._refused[0] or need), max(need, self._refused[1]))
+        self.count("memory full")
+        self._finds_room()
 
 
 def _need_of(name: str, value: float | int | bytes) -> int:
@@ -284,8 +411,26 @@ def _need_of(name: str, value: float | int | bytes) -> int:
     return (granules(len(name.encode())) + (granules(len(value)) if isinstance(value, bytes) else 0)) * GRANULE_BYTES
 
 
-def _region_of(block: Block) -> int:
-    return len(block.memory) // 8 // GRANULE_BYTES * GRANULE_BYTES
+def _names_of(segment: Segment) -> int:
+    """Bytes of the names to be carried over."""
+    names = sum(map(len, segment.entries))
+    return names if 2 * names <= NAMES_BYTES_MAX else 0
+
+
+def _region_max(block: Block) -> int:
+    return len(block.memory) - HEADER_BYTES - _SLOTS_MIN * slot.SLOT_BYTES
+
+
+def _holds(block: Block, region: int) -> bool:
+    return region <= _region_max(block)
+
+
+def _bytes_for(size: int, region: int) -> int:
+    """Bytes of a block: ``size``, or what it takes to hold ``region``."""
+    if region <= size - HEADER_BYTES - _SLOTS_MIN * slot.SLOT_BYTES:
+        return size
+    needed = size + region + HEADER_BYTES + _SLOTS_MIN * slot.SLOT_BYTES
+    return needed + -needed % _PAGE_BYTES
 
 
 # The code that claims positions, wherever it is called from: the C append has no frame of its own.

@@ -2,17 +2,23 @@
 
 A run is adopted if its lock is free, its manifest is readable, and there is a key for its server; one with
 ``mode="offline"`` only by hand.
+
+A manifest names an embedded server of this machine by its database (``address.local_url``). One of 0.1 has its address
+at that time instead. Such a run is delivered to the server that has this address now, else to one that has the run.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from steplog.address import endpoint, is_loopback, local_instance
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.outbox import DeliveryOptions
+from steplog.delivery.wire import api_path
 from steplog.errors import ConfigurationError, FormatError
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
@@ -21,14 +27,18 @@ from steplog.journal.manifest import Manifest
 from steplog.journal.spooling import Disk
 from steplog.settings import Settings
 
+if TYPE_CHECKING:
+    from steplog.client import LocalServers, TellurioClient
+
 __all__ = ["Adopter", "NotAdopted"]
 
 
 @dataclass(frozen=True, slots=True)
 class NotAdopted:
-    """Why a run is not adopted."""
+    """Why a run is not adopted; ``server_away``: because its server, which was one of this machine, does not run."""
 
     why: str
+    server_away: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,15 @@ class Adopter:
     source: random.Random
     wake: Callable[[], None]
 
-    def adopt(self, paths: RunPaths, *, by_hand: bool) -> tuple[Lease, Transport] | NotAdopted:
+    def local_servers(self) -> LocalServers:
+        """The embedded servers of this machine, to look for them once for many runs."""
+        from steplog.client import LocalServers
+
+        return LocalServers(self.settings)
+
+    def adopt(
+        self, paths: RunPaths, *, by_hand: bool, local: LocalServers | None = None
+    ) -> tuple[Lease, Transport] | NotAdopted:
         """Take over a run."""
         lock: FileLock | None = None
         try:
@@ -50,17 +68,15 @@ class Adopter:
                 return NotAdopted("it has no manifest")
             if manifest.mode == "offline" and not by_hand:
                 return NotAdopted("it was started offline: steplog sync")
-            transport = self._transport_for(manifest)
-            if transport is None:
-                no_key = f"no API key for {manifest.base_url}: "
-                where = no_key if manifest.base_url else "no server: steplog serve, or "
-                return NotAdopted(f"there is {where}steplog login")
+            transport = self.transport_for(manifest, local)
+            if isinstance(transport, NotAdopted):
+                return transport
             lock = FileLock.take(paths.lock)
             if lock is None:
                 return NotAdopted("another process delivers it")
             manifest = manifests.load(paths.manifest()) or manifest  # as its last agent left it
-            lease = Lease(paths, lock, manifest, self.disk, self.options, self.source, wake=self.wake)
-            return lease, transport
+            shared = self.disk, self.options, self.source
+            return Lease(paths, lock, manifest, *shared, wake=self.wake, tells=not by_hand), transport
         except (OSError, FormatError) as error:
             if lock is not None:
                 lock.release()
@@ -68,8 +84,9 @@ class Adopter:
 
     def adopt_all(self, runs: Iterable[RunPaths]) -> Iterator[tuple[Lease, Transport]]:
         """Take over those that can be delivered from here."""
+        local = self.local_servers()
         for paths in runs:
-            found = self.adopt(paths, by_hand=False)
+            found = self.adopt(paths, by_hand=False, local=local)
             if not isinstance(found, NotAdopted):
                 yield found
 
@@ -80,15 +97,43 @@ class Adopter:
         if lock is None:
             return None
         manifest = manifests.load(paths.manifest())
-        return lock, None if manifest is None or manifest.mode == "offline" else self._transport_for(manifest)
+        found = None if manifest is None or manifest.mode == "offline" else self.transport_for(manifest)
+        return lock, None if isinstance(found, NotAdopted) else found
 
-    def _transport_for(self, manifest: Manifest) -> Transport | None:
-        from steplog.client import client_for, get_default_client
-
-        if manifest.base_url:
-            client = client_for(self.settings, manifest.base_url)
-            return None if client is None else client.transport
-        try:
-            return get_default_client(self.settings).transport
-        except ConfigurationError:
+    def configured_transport(self, manifest: Manifest) -> Transport | None:
+        """To the server that a run names, unless it is offline; asks nobody. Raises ConfigurationError."""
+        if not manifest.base_url or manifest.mode == "offline":
             return None
+        from steplog.client import client_for
+
+        client = client_for(self.settings, manifest.base_url)
+        return None if client is None else client.transport
+
+    def transport_for(self, manifest: Manifest, local: LocalServers | None = None) -> Transport | NotAdopted:
+        """The way to a run's server, or why there is none."""
+        from steplog.client import client_for
+
+        local = local or self.local_servers()
+        if not manifest.base_url:
+            try:
+                return local.default().transport
+            except ConfigurationError:
+                return NotAdopted("there is no server: steplog serve, or steplog login")
+        client = client_for(self.settings, manifest.base_url, local) or _holder(manifest, local)
+        return _no_way(manifest.base_url) if client is None else client.transport
+
+
+def _no_way(url: str) -> NotAdopted:
+    if local_instance(url) is not None:
+        return NotAdopted("its server on this machine does not run: steplog serve", server_away=True)
+    words = f"there is no API key for {url}: steplog login"
+    if url.startswith("http:") and is_loopback(url):
+        return NotAdopted(f"{words}; or if that was steplog serve: steplog serve --port {endpoint(url)[2]}", True)
+    return NotAdopted(words)
+
+
+def _holder(manifest: Manifest, local: LocalServers) -> TellurioClient | None:
+    """Of a run that has an address of this machine, the embedded server that has the run."""
+    if not manifest.run or not is_loopback(manifest.base_url):
+        return None
+    return local.with_path(api_path(manifest.namespace, "projects", manifest.project, "runs", manifest.run))

@@ -261,7 +261,7 @@ def _manifest(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
     """For a run that no server has created."""
     return Manifest(
         local_id=plan.local_id,
-        base_url="" if client is None else client.base_url,
+        base_url="" if client is None else client.settings.url,
         account="" if client is None or client.account is None else client.account.username,
         namespace=plan.namespace,
         project=plan.project,

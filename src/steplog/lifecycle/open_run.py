@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
+from steplog.address import local_instance
 from steplog.delivery.agent import WAITING_S
 from steplog.delivery.backlog import SLOTS_MAX
-from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
-from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.verdicts import Judgement
 from steplog.delivery.wire import web_path
-from steplog.errors import RunFinishedError
+from steplog.errors import FormatError, RunFinishedError, SteplogError
 from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
@@ -34,6 +33,7 @@ from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, claim_in_time, current
+from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_manifest
 from steplog.report import Stats
 
 if TYPE_CHECKING:
@@ -42,12 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Holder", "OpenRun", "find_manifest", "join", "open_runs"]
 
-_OFFLINE_FINISH_S = 5.0  # an offline run may survive in memory
-_GRACE_S = 0.25
 _REMOVAL_MAX_S = 2.0
 _SOON_S = 0.75  # with the grace of a removal, a second
-_CURSOR_INTERVAL_S = 0.02
-_MANIFEST_INTERVAL_S = 0.001
 _log = logging.getLogger("steplog")
 _opening = threading.RLock()
 
@@ -74,6 +70,8 @@ class OpenRun:
         self.process: Process | None = process  # None in a forked child, until it logs
         self.transport = transport
         self.settings = process.settings
+        self.uid = process.uid
+        process.find_memory(make=True)
         self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
         self.lease: Lease | None = None
@@ -91,14 +89,15 @@ class OpenRun:
         _open[id(self)] = self
 
     def _open_writer(self, append: Any = None, *, worker: bool) -> OpenWriter:
+        process, root = current(), None if self.paths.memory is None else self.paths.memory.parent
         return open_writer(
             self.paths,
-            current().roots.memory,
-            current().disk,
+            root,
+            process.disk,
             memory_bytes_max=self.settings.memory_bytes_max,
             value_bytes_max=self.settings.value_bytes_max,
             append=append,
-            usage=current().usage,
+            usage=process.usage if root == process.roots.memory else None,
             worker=worker,
             strict=self.settings.strict,
             use_client=self.use,
@@ -124,7 +123,7 @@ class OpenRun:
         self.opened.deliver_here()
         self.lease.store(manifest)
         process.agent.deliver(self.lease, transport)
-        _wait_for_manifest(self.lease.manifest_store, _GRACE_S if owner else 0.0)
+        wait_for_manifest(self.lease.manifest_store, GRACE_S if owner else 0.0)
 
     def made(self, client: TellurioClient, made: Made, namespace: str, takes_ranges: bool) -> None:
         """The server has created the run: deliver it."""
@@ -162,18 +161,38 @@ class OpenRun:
         self.process = self.lease = self.transport = None
         self.opened.writer.forked(self._reopen)
 
-    def _reopen(self, name: Any, value: Any, step: Any) -> None:
+    def _reopen(self, name: Any, value: Any, step: Any) -> Any:
         with _opening:
             append = self.opened.writer.append
             if self.process is None:
                 self.process = current()
+                if self.process.uid != self.uid and self._join_as_user(append):
+                    return append.log(name, value, step)
                 self.opened = self._open_writer(append, worker=True)
                 self._register(self.process)
                 # Without a thread, as in an exit hook, log() makes its segments itself.
                 if not sys.is_finalizing():  # a thread would not start any more, and be waited for
                     with contextlib.suppress(RuntimeError):
                         self.process.agent.keep(self.opened)
-        append.log(name, value, step)
+        return append.log(name, value, step)
+
+    def _join_as_user(self, append: Any) -> bool:
+        """After the rights were given up: go on in the directories of this user; False where that cannot be."""
+        process, self.uid = current(), os.geteuid()
+        self.settings, self.manifest = process.settings, self.manifest.but(owner="", status=None, status_sent=False)
+        try:
+            process.find_memory(make=True)
+            self.paths, lock = process.roots.claim(self.manifest.local_id, claim_in_time)
+            self.transport = process.adopter.configured_transport(self.manifest) if lock is not None else None
+        except (OSError, SteplogError, ImportError) as error:  # Python itself may be out of reach now
+            _log.warning("steplog: user %d cannot join run %s: %s", self.uid, self.name(), error)
+            return False
+        if lock is None:  # another process of this user delivers it
+            return False
+        self.opened = self._open_writer(append, worker=False)
+        self._register(process)
+        self._deliver(process, lock, self.transport, owner=False)
+        return True
 
     def _move_on(self) -> None:
         """Another process has the run, or this writer, as its locks were closed: go on as a worker with a new one."""
@@ -198,11 +217,11 @@ class OpenRun:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
         lease, process = self.lease, self.process
         if lease is None or process is None:
-            return self.process is None or _wait_for_cursor(self.opened, timeout_s)
+            return self.process is None or wait_for_cursor(self.opened, timeout_s)
         if self.transport is not None:
             if progress is None:
                 return process.agent.wait(lease, timeout_s, status)
-            server, quiet = self.manifest.base_url, self.settings.quiet
+            server, quiet = self.transport.base_url, self.settings.quiet
             goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
             try:
                 return process.agent.wait(lease, timeout_s, status, goes_on=goes_on)
@@ -213,7 +232,7 @@ class OpenRun:
                 progress.clear()
         if status is not None:
             process.agent.decide(lease, status)
-        return _wait_for_disk(self.opened, lease.manifest_store, timeout_s)
+        return wait_for_disk(self.opened, lease.manifest_store, timeout_s)
 
     def finish(self, status: str, timeout_s: float, progress: ExitProgress | None = None) -> Judgement | None:
         """End the writer, deliver, and send the status if this is the owner; return the judgement of a refusal.
@@ -222,6 +241,7 @@ class OpenRun:
         """
         self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
+        self.opened.close_ledger()
         lease, process = self.lease, self.process
         if lease is None or process is None or not self._owns(lease, claim=True):
             _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.name())
@@ -234,9 +254,9 @@ class OpenRun:
                 refused = _taken_back(lease)
             if refused is not None:
                 self._finished = None
-                self.opened.writer.reopen()
+                self.opened.reopen()
                 return refused
-        self._closed()
+        self.opened.closed = True
         if lease is not None and process is not None:
             owned = self._owns(lease)
             self._let_go(process, lease, deadline)
@@ -260,16 +280,17 @@ class OpenRun:
             process.agent.release(lease)
             self.opened.release()
             return True
-        removal_s = max(_GRACE_S, min(deadline - time.monotonic(), _REMOVAL_MAX_S))
-        return process.agent.dismiss(lease, removal_s) or _wait_for_manifest(lease.manifest_store)
+        removal_s = max(GRACE_S, min(deadline - time.monotonic(), _REMOVAL_MAX_S))
+        return process.agent.dismiss(lease, removal_s) or wait_for_manifest(lease.manifest_store)
 
     def finish_in_background(self, status: str | None) -> None:
         """End the writer, and send the status, if given, after the records."""
         if self._finished is None:  # else finish() is under way, and has decided
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
+            self.opened.close_ledger()
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
-        self._closed()
+        self.opened.closed = True
         self._close()
 
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
@@ -300,10 +321,6 @@ class OpenRun:
         """Whether no status is left to send."""
         return self.lease is None or self.lease.outbox.status_sent
 
-    def _closed(self) -> None:
-        self.opened.closed = True
-        self.opened.close_ledger()
-
     def _close(self) -> None:
         _open.pop(id(self), None)
         if self.process is not None:
@@ -329,10 +346,13 @@ class OpenRun:
         except OSError:  # no descriptor is left to import slugify with; the uuid leads there, too
             slug = ""
         path = web_path(manifest.namespace, manifest.project, slug or manifest.run)
-        local = instance.read(instance.state_path(self.settings.dir))
-        if local is not None and local.base_url == manifest.base_url:
+        local = instance.named(self.settings.dir, manifest.base_url)
+        if local is not None:
             return instance.page_url(local, path)
-        return manifest.base_url + path
+        server = manifest.base_url
+        if local_instance(server) is not None and self.transport is not None:
+            server = self.transport.base_url
+        return None if local_instance(server) is not None else server + path
 
     def stats(self, silent_s: float = WAITING_S) -> Stats:
         """The counts; a server that has not answered for ``silent_s`` is an error."""
@@ -387,9 +407,15 @@ def open_runs() -> list[OpenRun]:
 
 
 def find_manifest(uuid: str) -> Manifest | None:
-    """The manifest of a run that has a journal on this host."""
-    found = (manifests.load(paths.manifest()) for paths in current().roots.runs())
-    return next((manifest for manifest in list(found) if manifest is not None and manifest.run == uuid), None)
+    """The manifest of a run that has a journal on this host; that of another run may be damaged."""
+    process = current()
+    process.find_memory()
+    for paths in process.roots.runs():
+        with contextlib.suppress(FormatError):
+            manifest = manifests.load(paths.manifest())
+            if manifest is not None and manifest.run == uuid:
+                return manifest
+    return None
 
 
 def join(
@@ -403,14 +429,16 @@ def join(
     owner: bool,
 ) -> OpenRun:
     """Open a run that is on the server, by its manifest on this host, ``found``, or by these names."""
-    from steplog.client import get_default_client
+    from steplog.client import client_for, get_default_client
 
     if not uuid:
         raise ValueError("Run object is missing required identifiers.")
+    if client is None and found is not None and found.base_url:
+        client = client_for(current().settings, found.base_url)
     client = client or get_default_client()
     manifest = found or Manifest(
-        local_id=derived_local_id(client.base_url, namespace, project, uuid),
-        base_url=client.base_url,
+        local_id=derived_local_id(client.settings.url, namespace, project, uuid),
+        base_url=client.settings.url,
         account=client.account.username if client.account is not None else "",
         namespace=namespace,
         project=project,
@@ -427,39 +455,6 @@ def _taken_back(lease: Lease) -> Judgement | None:
         lease.outbox.status = None
         lease.store(lease.manifest.but(status=None))
     return refused
-
-
-def _wait_for_cursor(own: OpenWriter, timeout_s: float) -> bool:
-    journal, doorbell = own.journal, Doorbell(None if own.directory is None else own.directory.parent)
-    end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
-    own.publish()
-    while True:
-        own.follow()
-        if journal.cursor.delivered >= end or journal.census(journal.cursor.delivered, end) == 0:
-            return True
-        now = time.monotonic()
-        if now >= deadline:
-            return False
-        if now >= ring_at:
-            ring_at = now + RING_INTERVAL_S
-            doorbell.ring()
-        time.sleep(_CURSOR_INTERVAL_S)
-
-
-def _wait_for_disk(own: OpenWriter, store: ManifestStore, timeout_s: float) -> bool:
-    """Wait until an offline run is on disk. False: nothing is delivered."""
-    end, deadline = own.journal.written(), time.monotonic() + min(timeout_s, _OFFLINE_FINISH_S)
-    while (own.journal.cursor.durable < end or store.owed) and time.monotonic() < deadline:
-        time.sleep(_CURSOR_INTERVAL_S)
-    return False
-
-
-def _wait_for_manifest(store: ManifestStore, timeout_s: float = _GRACE_S) -> bool:
-    """Wait until the disk has the manifest. False: nothing is removed."""
-    deadline = time.monotonic() + timeout_s
-    while store.owed and time.monotonic() < deadline:
-        time.sleep(_MANIFEST_INTERVAL_S)
-    return False
 
 
 def _after_fork_in_child() -> None:

@@ -1,23 +1,32 @@
-"""What all runs of a process share: settings, directories, the agent. A forked child makes its own."""
+"""What all runs of a process share: settings, directories, the agent.
+
+A forked child makes its own, and so does a process whose effective uid has changed; the runs that it opened before stay
+with the agent that they have.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from steplog import descriptors
+from steplog.default_paths import make_memory_directory, memory_directories
 from steplog.delivery.agent import Agent
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import wait_for
 from steplog.delivery.outbox import DeliveryOptions
 from steplog.file_lock import FileLock, close_inherited
+from steplog.host import host_id
 from steplog.journal import compiled
-from steplog.journal.directories import JournalRoots, RunPaths, host_id
+from steplog.journal.directories import JournalRoots, RunPaths
 from steplog.journal.files import Files
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import Usage, default_bytes_max
@@ -30,6 +39,8 @@ __all__ = ["CLAIM_S", "SPOOL_BYTES_MAX", "Process", "claim_in_time", "current"]
 
 CLAIM_S = 5.0
 SPOOL_BYTES_MAX = 8 * 1024 * 1024 * 1024
+_log = logging.getLogger("steplog")
+_WITHOUT = "steplog goes without shared memory: %s. A kill loses what is not on disk yet."
 _ADOPTION_SHARE = 100  # adoption takes a 100th of the time at most
 
 
@@ -38,17 +49,19 @@ class Process:
 
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
+        self.uid = os.geteuid()
         self.settings = settings
         descriptors.refill()
+        descriptors.load_unwinder()
         compiled.prefer(pure=settings.pure)
-        memory = settings.memory_dir if settings.memory_dir.parent.is_dir() else None
-        self.roots = JournalRoots(memory, settings.dir, host_id())
-        self.memory_bytes_max = settings.memory_bytes_max or default_bytes_max(self.roots.memory)
-        self.usage = None if self.roots.memory is None else Usage(self.roots.memory, self.memory_bytes_max // 2)
+        self.roots = JournalRoots(None, settings.dir, host_id())
+        self.usage: Usage | None = None
+        self.find_memory()
         self.options = DeliveryOptions(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
-        bytes_max = settings.spool_bytes_max or _spool_bytes_max(settings.dir)
+        measure = partial(_spool_bytes_max, settings.dir)
+        bytes_max = settings.spool_bytes_max or measure()
         excess = self._excess if settings.on_full == "drop_oldest" else lambda: 0
-        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s, excess=excess)
+        self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s, excess=excess, measure=measure)
         self._adopt_at = 0.0
         self.writers: dict[int, OpenWriter] = {}  # by the id of the open run
         self.agent = Agent(
@@ -56,6 +69,32 @@ class Process:
         )
         wake, source = self.agent.maintenance.wake, self.agent.random
         self.adopter = Adopter(settings, self.disk, self.options, source, wake)
+
+    def find_memory(self, *, make: bool = False) -> None:
+        """Look for this user's directories in shared memory; ``make``: have one for a new run."""
+        if self.uid != os.geteuid():  # what it has is not this user's
+            return
+        memory, others = self._memory(make)
+        before, self.roots = self.roots.memory, replace(self.roots, memory=memory, others=others)
+        if memory is not None and memory != before:
+            self.usage = Usage(memory)
+
+    def _memory(self, make: bool) -> tuple[Path | None, tuple[Path, ...]]:
+        configured, why = self.settings.memory_dir, None
+        if configured is not None:
+            memory = configured if os.path.isdir(configured.parent) else None
+            if make and memory is None:
+                _log.warning(_WITHOUT, f"there is no {configured.parent}")
+            return memory, ()
+        if make:
+            try:
+                why = "the system has none" if make_memory_directory() is None else None
+            except OSError as error:
+                why = str(error)
+        if why is not None:
+            _log.warning(_WITHOUT, why)
+        found = memory_directories()
+        return (found[0], tuple(found[1:])) if found else (None, ())
 
     def lease(
         self,
@@ -75,12 +114,14 @@ class Process:
         began = time.monotonic()
         if began < self._adopt_at:
             return
+        self.find_memory()
         yield from self.adopter.adopt_all(self.roots.runs(but=held))
         ended = time.monotonic()
         self._adopt_at = ended + _ADOPTION_SHARE * (ended - began)
 
     def _memory_is_short(self) -> bool:
-        if self.usage is not None and 2 * self.usage.bytes() > self.memory_bytes_max:
+        bytes_max = self.settings.memory_bytes_max or default_bytes_max(self.roots.memory)
+        if self.usage is not None and 2 * self.usage.bytes() > bytes_max:
             return True
         return any(own.writer.pool.is_half_full() for own in list(self.writers.values()))
 
@@ -95,7 +136,7 @@ _current: Process | None = None
 def current() -> Process:
     """This process; the first call resolves the settings. Raises ConfigurationError."""
     global _current
-    if _current is None or _current.pid != os.getpid():
+    if _current is None or _current.pid != os.getpid() or _current.uid != os.geteuid():
         _current = Process(resolve())
     return _current
 
@@ -134,7 +175,7 @@ def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM
 
 
 def _spool_bytes_max(directory: Path) -> int:
-    while not directory.exists() and directory != directory.parent:
+    while not os.path.exists(directory) and directory != directory.parent:
         directory = directory.parent
     try:
         return min(SPOOL_BYTES_MAX, Files().free_bytes(directory) // 10)

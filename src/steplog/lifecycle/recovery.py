@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steplog.delivery.lease import Lease
 from steplog.delivery.loss_report import LossReport
@@ -27,6 +28,10 @@ from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import Process, current
 from steplog.private_files import read_private, remove_tree
+from steplog.settings import check_directories
+
+if TYPE_CHECKING:
+    from steplog.client import LocalServers
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
@@ -95,10 +100,14 @@ class Synced:
 
 
 def journals() -> list[WaitingRun]:
-    """The runs with a journal on this host or its disk, oldest first."""
-    roots = current().roots
+    """The runs with a journal on this host or its disk, oldest first.
+
+    Raises ConfigurationError where a directory of theirs is another user's, or open to others.
+    """
+    process = _process()
+    roots, local = process.roots, process.adopter.local_servers()
     found = [*roots.runs(), *roots.of_other_hosts()]
-    return sorted((_described(paths) for paths in found), key=lambda run: run.since)
+    return sorted((_described(paths, local) for paths in found), key=lambda run: run.since)
 
 
 def sync(
@@ -114,20 +123,26 @@ def sync(
 
     Args:
         run: None: all runs of this host.
-        follow: wait for a server that is away, instead of giving the run up.
+        follow: wait for a server that is away, also for one of this machine, instead of giving the run up.
         offline: include runs with ``mode="offline"``, and other hosts'.
         progress: called four times a second.
 
     Raises:
         ValueError: there is no such run.
+        ConfigurationError: a directory is another user's, or open to others.
     """
-    process = current()
+    process = _process()
+    local = process.adopter.local_servers()
     for paths in _chosen(process, run, of_others=offline):
-        found = process.adopter.adopt(paths, by_hand=offline)
+        found = process.adopter.adopt(paths, by_hand=offline, local=local)
+        while isinstance(found, NotAdopted) and found.server_away and follow:
+            if progress is not None:
+                progress(_not_adopted(paths, found, local))
+            time.sleep(_WAIT_S)
+            local = process.adopter.local_servers()
+            found = process.adopter.adopt(paths, by_hand=offline, local=local)
         if isinstance(found, NotAdopted):
-            left = _described(paths)
-            counts = left.logged, left.dropped, left.abandoned, left.lost
-            yield Synced(left.id, left.name, 0, left.pending, found.why, *counts)
+            yield _not_adopted(paths, found, local)
             continue
         lease, transport = found
         process.agent.deliver(lease, transport, adopted=True)
@@ -138,11 +153,12 @@ def clean(run: str | None = None) -> list[str]:
     """Remove delivered runs from this host; or one run, by id, uuid or name, delivered or not. Returns their ids.
 
     Records that were set aside go only with a run that is named. A run that a process delivers stays.
-    Raises ValueError if there is no such run.
+    Raises ValueError if there is no such run, ConfigurationError as ``journals`` does.
     """
-    removed = []
-    for paths in _chosen(current(), run):
-        if run is None and (_described(paths).pending or _open_end(paths) or kept_aside(paths.spool)):
+    process = _process()
+    removed, local = [], process.adopter.local_servers()
+    for paths in _chosen(process, run):
+        if run is None and (_described(paths, local).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
         lock = FileLock.take(paths.lock)
         if lock is not None:
@@ -151,6 +167,14 @@ def clean(run: str | None = None) -> list[str]:
             lock.release()
             removed.append(paths.local_id)
     return removed
+
+
+def _process() -> Process:
+    """This process, with the directories as they are now. Raises ConfigurationError where they are not ours."""
+    process = current()
+    check_directories(process.settings)
+    process.find_memory()
+    return process
 
 
 def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[Synced], None] | None) -> Synced:
@@ -165,6 +189,12 @@ def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[S
     if not process.agent.dismiss(lease, _REMOVE_S):
         process.agent.release(lease)
     return synced
+
+
+def _not_adopted(paths: RunPaths, found: NotAdopted, local: LocalServers) -> Synced:
+    left = _described(paths, local)
+    counts = left.logged, left.dropped, left.abandoned, left.lost
+    return Synced(left.id, left.name, 0, left.pending, found.why, *counts)
 
 
 def _synced(process: Process, lease: Lease, before: int) -> Synced:
@@ -206,7 +236,7 @@ def _known(paths: RunPaths) -> Manifest | None:
     return manifests.load(paths.manifest()) or manifests.load(paths.spool, manifests.DELIVERED_NAME)
 
 
-def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
+def _why(paths: RunPaths, manifest: Manifest | None, pending: int, local: LocalServers) -> str:
     aside = kept_aside(paths.spool)
     if aside and not pending and (manifest is None or manifest.status_sent):
         return f"delivered, but for what was set aside in {aside[0]}"
@@ -218,25 +248,24 @@ def _why(paths: RunPaths, manifest: Manifest | None, pending: int) -> str:
         return f"other host {paths.other_host[:8]}…: that one delivers it, or steplog sync RUN if it is gone for good"
     if manifest.mode == "offline":
         return "it was started offline: steplog sync"
-    if manifest.mode == "unconfigured":
-        return "no server was configured: steplog serve; or steplog login, and then steplog sync"
-    return "the next init() or steplog sync"
+    way = current().adopter.transport_for(manifest, local)
+    return way.why if isinstance(way, NotAdopted) else "the next init() or steplog sync"
 
 
-def _described(paths: RunPaths) -> WaitingRun:
+def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
     journals = [_journal(paths, writer) for writer in paths.writers()]
     pending = sum(_pending(journal) for journal in journals)
     losses, at_risk = LossReport.of(journals), [_at_risk(journal) for journal in journals]
     try:
         manifest = _known(paths)
-        why = _why(paths, manifest, pending)
+        why = _why(paths, manifest, pending, local)
     except FormatError as error:
         manifest, why = None, str(error)
-    lock = FileLock.take(paths.lock)
-    if lock is None:
-        why = "it is being delivered"
-    else:
-        lock.release()
+    try:
+        if not FileLock.is_free(paths.lock):
+            why = "it is being delivered"
+    except OSError as error:
+        why = str(error)
     return WaitingRun(
         id=paths.local_id,
         run=manifest.run if manifest is not None else "",
@@ -266,7 +295,7 @@ def _journal(paths: RunPaths, writer: str) -> Journal:
     stored, losses = bytearray(CURSOR_BYTES), bytearray(LOSSES_BYTES)
     if directory is not None:
         with contextlib.suppress(OSError):
-            _fill(stored, (directory / "marks").read_bytes())
+            _fill(stored, read_private(directory / "marks", 0, CURSOR_BYTES))
             _fill(losses, read_private(directory / LOSSES_NAME, 0, LOSSES_BYTES))
     ledger = LossLedger(losses)
     if ledger.is_new:

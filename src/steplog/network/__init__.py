@@ -8,7 +8,7 @@
     failures    why there is no answer, in words
     response    an answer, as ours and as ``requests``'
     keys        where the API key comes from and is stored
-    discovery   the embedded server on this machine
+    discovery, local_server: the embedded server on this machine
 
 ``address`` and ``secret``, which ``settings`` needs, are above.
 """

@@ -4,6 +4,7 @@
 2. A proxy gets CONNECT for https, and the whole URL for http.
 3. An answer that is cut in its head, body or a chunk raises.
 4. Limits: ``Exchange.body_bytes_max`` of a body; 1 MiB of all else; 99 headers of 64 KiB.
+5. A server of this machine shows who it is before the connection can be used (``local_server``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 from steplog.delivery.exchange import Request
 from steplog.descriptors import Descriptor, lent, reserved
 from steplog.network import deadline
+from steplog.network.local_server import Challenge, ForeignServerError, LocalServer
 from steplog.network.proxy import Proxy
 from steplog.network.response import Response
 
@@ -48,13 +50,14 @@ class TunnelRefusedError(OSError):
 
 
 class Route(NamedTuple):
-    """The way to a server. ``trust`` is from ``ca_path``."""
+    """The way to a server. ``trust`` is from ``ca_path``; only ``local`` counts where it is given."""
 
     tls: bool
     host: str
     port: int
     trust: str
     proxy: Proxy | None
+    local: LocalServer | None = None
 
 
 class Connection:
@@ -69,10 +72,16 @@ class Connection:
         self.reusable = False  # the last answer was read to its end, and the server keeps the connection open
         first = route.proxy or route
         exchange.at_proxy = route.proxy is not None
-        self._sock: Any = deadline.connect(first.host, first.port, _OPTIONS, exchange)
+        self._sock: Any
+        if route.local is None:
+            self._sock, challenge = deadline.connect(first.host, first.port, _OPTIONS, exchange), None
+        else:
+            self._sock, challenge = route.local.connect(_OPTIONS, exchange)
         self._descriptor = self._second = Descriptor(self._sock.fileno())
         self._to_shut_down = self._sock
         try:
+            if challenge is not None:
+                self._challenge(challenge, exchange)
             if route.proxy is not None and route.tls:
                 self._open_tunnel(route.proxy, exchange)
             exchange.at_proxy = False
@@ -84,6 +93,14 @@ class Connection:
             raise
         self._readable = select.poll()
         self._readable.register(self._sock, select.POLLIN)
+
+    def _challenge(self, challenge: Challenge, exchange: deadline.Exchange) -> None:
+        answer, _ = self._send("GET", challenge.request, exchange)
+        body, whole = _body(answer, exchange.body_bytes_max)
+        # The key goes over the connection that the proof came on, or not at all.
+        if not whole or answer.will_close or not challenge.is_met_by(answer.status, body):
+            raise ForeignServerError
+        exchange.answered = False
 
     def _start_tls(self, exchange: deadline.Exchange) -> None:
         with lent():

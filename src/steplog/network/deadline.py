@@ -4,7 +4,7 @@ A socket's timeout bounds one read: a byte now and then keeps a caller waiting. 
 is left of the exchange:
 
     resolve    in a thread, one a name, since ``getaddrinfo`` cannot be bounded
-    connect    each address in turn, within ``connect_timeout_s`` for all
+    connect    each address in turn, within ``connect_timeout_s`` for all; to a Unix socket, until its backlog has room
     send       by the timeout of ``sendall``
     receive    by a timeout set before each ``recv`` (``connection``)
 
@@ -21,14 +21,25 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from steplog.descriptors import Descriptor, lent, reserved
+from steplog.unix_socket import socket_address
 
-__all__ = ["AbortedError", "DeadlinePassedError", "Exchange", "close_socket", "connect", "resolve_name"]
+__all__ = [
+    "AbortedError",
+    "DeadlinePassedError",
+    "Exchange",
+    "close_socket",
+    "connect",
+    "connect_local",
+    "resolve_name",
+]
 
 _Address = tuple[int, int, int, str, Any]
+_BACKLOG_POLL_S = 0.02
 
 
 class DeadlinePassedError(TimeoutError):
@@ -118,6 +129,18 @@ def connect(host: str, port: int, options: Iterable[Any], exchange: Exchange) ->
             failure = error
     exchange.remaining()
     raise failure
+
+
+def connect_local(path: Path, exchange: Exchange) -> socket.socket:
+    """A socket connected to the Unix socket at ``path``, attached to the exchange. Raises OSError."""
+    exchange.begin_connect()
+    with socket_address(path) as address:
+        while True:
+            try:
+                return _dial((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address), exchange.remaining(), (), exchange)
+            except BlockingIOError:  # the backlog is full: connect(2) waits for none of it
+                with contextlib.suppress(Empty):
+                    exchange.bell.get(timeout=min(_BACKLOG_POLL_S, exchange.remaining()))
 
 
 def _dial(address: _Address, timeout_s: float, options: Iterable[Any], exchange: Exchange) -> socket.socket:

@@ -1,60 +1,42 @@
-"""Finds the embedded server on this machine.
+"""Finds the embedded servers on this machine, by their state files (``instance``).
 
-The state file (``instance``) holds its address and key, but may be stale, and another process may have the port. So
-``GET /api/v0/instance/?nonce=…`` goes first, without the key, and the answer must prove the file's secret by an HMAC.
+A server whose lock is held runs, which costs no exchange. One of 0.1 has no lock: it has to answer the challenge of
+``local_server`` within two seconds.
 """
 
 from __future__ import annotations
 
-import hmac
-import secrets
-from dataclasses import replace
-
-import msgspec
+from pathlib import Path
 
 from steplog import instance
-from steplog.address import canonical_url, is_loopback
-from steplog.delivery.exchange import Request
-from steplog.delivery.wire import API
-from steplog.errors import ServerUnavailableError
-from steplog.network.transport import HTTPTransport
-from steplog.secret import Secret
-from steplog.settings import Settings
+from steplog.network.connection import Connection, Route
+from steplog.network.deadline import Exchange
+from steplog.network.failures import NETWORK_ERRORS
+from steplog.network.local_server import LocalServer
 
 __all__ = ["discover"]
 
 _TIMEOUT_S = 2.0
+_ANSWER_BYTES_MAX = 4096
 
 
-class _Proof(msgspec.Struct):
-    instance: str
-    proof: str
+def discover(directory: Path) -> list[LocalServer]:
+    """The servers that run here, with this state directory: the one that has run longest first, one of 0.1 last."""
+    found = [LocalServer(directory, each.instance) for each in instance.living(directory)]
+    older = instance.of_older_version(directory)
+    if older is not None and older.instance not in {each.instance for each in found}:
+        found.append(LocalServer(directory, older.instance))
+    return [each for each in found if each.refresh() and _can_be_reached(each)]
 
 
-def discover(settings: Settings) -> Settings | None:
-    """``settings`` with that server's address and key, or None. Takes at most two seconds."""
-    found = instance.read(instance.state_path(settings.dir))
-    if found is None:
-        return None
+def _can_be_reached(server: LocalServer) -> bool:
+    if server.found is not None and server.found.started_ns:
+        return True
+    exchange = Exchange(_TIMEOUT_S, _TIMEOUT_S, _ANSWER_BYTES_MAX)
     try:
-        url = canonical_url(found.base_url)
-    except ValueError:
-        return None
-    if not is_loopback(url) or not _proves(url, found):
-        return None
-    return replace(settings, url=url, api_key=Secret(found.api_key))
-
-
-def _proves(url: str, found: instance.Instance) -> bool:
-    nonce = secrets.token_hex(16)
-    transport = HTTPTransport(url, lambda: None, connect_timeout_s=_TIMEOUT_S)
-    try:
-        answer = transport.exchange(Request("GET", f"{API}/instance/?nonce={nonce}"), _TIMEOUT_S)
-        told = msgspec.json.decode(answer.body, type=_Proof)
-    except (ServerUnavailableError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        Connection(Route(False, "", 0, "", None, server), exchange).close()
+    except NETWORK_ERRORS:
         return False
     finally:
-        transport.close()
-    expected = instance.proof(found.secret, nonce)
-    proved = hmac.compare_digest(told.proof.encode("utf-8", "replace"), expected.encode())
-    return answer.status == 200 and told.instance == found.instance and proved
+        exchange.detach()
+    return True

@@ -15,6 +15,7 @@ import ssl
 from steplog.descriptors import OUT_OF, words
 from steplog.network import deadline
 from steplog.network.connection import AnswerTooLargeError, MissingBundleError, TunnelRefusedError
+from steplog.network.local_server import NOT_RUNNING, ForeignServerError, LocalServer, ServerNotRunningError
 from steplog.network.proxy import ProxyAddressError
 from steplog.printable import printable
 
@@ -32,18 +33,36 @@ _WORDS = {
     ConnectionResetError: "connection reset",
     BrokenPipeError: "connection reset",
     ProxyAddressError: "proxy address cannot be used",
+    ServerNotRunningError: NOT_RUNNING,
+    ForeignServerError: "another program has the place of steplog serve; nothing is sent to it",
 }
 
 
-def reason(error: BaseException, exchange: deadline.Exchange) -> str:
-    """Why the exchange has failed."""
+def reason(error: BaseException, exchange: deadline.Exchange, local: LocalServer | None = None) -> str:
+    """Why the exchange has failed; ``local`` is the server if it is one of this machine."""
     if exchange.aborted:
         return "ended before the answer came"
     if isinstance(error, OSError) and error.errno in OUT_OF:
         return words(error)
-    why = _deadline(error, exchange) or _tls(error) or _unreachable(error) or _not_http(error, exchange)
+    why = (
+        _hung(error, exchange, local)
+        or _deadline(error, exchange)
+        or _tls(error)
+        or _unreachable(error)
+        or _not_http(error, exchange)
+    )
     why = why or f"failed ({type(error).__name__})"
     return f"proxy: {why}" if exchange.at_proxy else why
+
+
+def _hung(error: BaseException, exchange: deadline.Exchange, local: LocalServer | None) -> str:
+    # Its lock is held and its backlog takes connections: it is not away, and another steplog serve does not help.
+    if local is None or not local.pid or not isinstance(error, TimeoutError):
+        return ""
+    return (
+        f"it runs (process {local.pid}) and has not answered for {exchange.timeout_s:g} s; "
+        "if it hangs, stop it and type: steplog serve"
+    )
 
 
 def _deadline(error: BaseException, exchange: deadline.Exchange) -> str:

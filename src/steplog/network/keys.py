@@ -15,14 +15,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import msgspec
 
-from steplog.descriptors import open_reserved
-from steplog.errors import ConfigurationError
-from steplog.private_files import make_private, write_private
+from steplog.errors import ConfigurationError, NotPrivateError
+from steplog.private_files import is_private, make_private, open_private, write_private
 from steplog.secret import Quiet, Secret
 from steplog.settings import Settings, sources
 
@@ -101,20 +99,22 @@ def store_key(path: Path, base_url: str, key: Secret | None) -> None:
 
 
 def _read(path: Path) -> dict[str, Secret]:
-    # O_NONBLOCK: for a FIFO.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = open_reserved(path, flags)
-    except (FileNotFoundError, NotADirectoryError):
+        if not is_private(path.parent):
+            return {}
+    except NotPrivateError:  # nothing is stored there
         return {}
+    try:
+        descriptor = open_private(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return {}
+    except NotPrivateError as error:
+        raise ConfigurationError(f"key file {error}; remove it and log in again") from None
     except OSError as error:
         raise ConfigurationError(f"key file {path}: {error.strerror}") from None
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise ConfigurationError(
-                f"key file {path}: it belongs to another user, or others may read it; remove it and log in again"
-            )
+        if os.fstat(descriptor).st_mode & 0o077:
+            raise ConfigurationError(f"key file {path}: others may read it; remove it and log in again")
         keys = _decoded(os.read(descriptor, _FILE_BYTES_MAX))
     finally:
         os.close(descriptor)

@@ -18,6 +18,7 @@ from steplog.delivery.exchange import Request
 from steplog.descriptors import may_idle
 from steplog.network.connection import Connection, Route, ca_path
 from steplog.network.deadline import Exchange
+from steplog.network.local_server import LocalServer
 from steplog.network.proxy import proxy_for
 from steplog.network.response import DEFAULT_HEADERS, Response
 from steplog.secret import Secret
@@ -33,14 +34,15 @@ _pools: WeakSet[Pool] = WeakSet()
 
 
 class Pool:
-    """The connections of one process to the server at ``base_url``."""
+    """The connections of one process to the server at ``base_url``, or to one of this machine."""
 
-    def __init__(self, base_url: str, connections_max: int) -> None:
+    def __init__(self, base_url: str, connections_max: int, local: LocalServer | None = None) -> None:
         self.live: dict[Exchange, Request] = {}  # the transport's, for ``abort``
-        self._base_url, self._connections_max = base_url, connections_max
+        self._base_url, self._connections_max, self._local = base_url, connections_max, local
+        self._netloc, self._path = ("", "") if local is not None else urlsplit(base_url)[1:3]
         self._idle: deque[Connection] = deque()
         _pools.add(self)
-        self._heads: dict[tuple[str, str, bool, tuple[tuple[str, str], ...]], bytes] = {}
+        self._heads: dict[tuple[str, str, str, bool, tuple[tuple[str, str], ...]], bytes] = {}
 
     def exchange(self, request: Request, key: Secret | None, exchange: Exchange) -> Response:
         """Send the request and return the answer.
@@ -50,10 +52,13 @@ class Pool:
         connection = self._take(exchange)
         try:
             route = self._route() if connection is None else connection.route
+            if connection is None and route.local is not None:
+                connection = Connection(route, exchange)  # which reads the name that the request has to bear
             data = self._encoded(request, route, key)
             if connection is None:
                 connection = Connection(route, exchange)
-            response = connection.exchange(request, self._base_url + request.path, data, exchange)
+            url = self._base_url if route.local is None else route.local.base_url
+            response = connection.exchange(request, url + request.path, data, exchange)
         except BaseException:
             exchange.detach()
             if connection is not None:
@@ -90,6 +95,8 @@ class Pool:
             return None
 
     def _route(self) -> Route:
+        if self._local is not None:
+            return Route(False, "", 0, "", None, self._local)
         tls, host, port = endpoint(self._base_url)
         trust = ca_path() if tls else ""
         proxy = None if is_loopback(self._base_url) else proxy_for(self._base_url)
@@ -97,12 +104,13 @@ class Pool:
 
     def _encoded(self, request: Request, route: Route, key: Secret | None) -> bytes:
         forwarding = None if route.tls else route.proxy
-        kind = request.method, request.path, forwarding is not None, tuple(request.headers.items())
+        netloc = self._netloc if route.local is None else route.local.host
+        kind = request.method, request.path, netloc, forwarding is not None, tuple(request.headers.items())
         head = self._heads.get(kind)
         if head is None:
             if len(self._heads) >= _KINDS_MAX:
                 self._heads.clear()
-            head = self._heads[kind] = self._head(request, forwarding is not None)
+            head = self._heads[kind] = self._head(request, netloc, forwarding is not None)
         parts = [head]
         if request.body or request.method not in ("GET", "HEAD"):
             parts.append(b"Content-Length: %d\r\n" % len(request.body))
@@ -112,10 +120,10 @@ class Pool:
             parts.append(_line("Proxy-Authorization", forwarding.authorization.reveal()))
         return b"".join((*parts, b"\r\n", request.body))
 
-    def _head(self, request: Request, forwarded: bool) -> bytes:
-        base = urlsplit(self._base_url)
-        target = quote((self._base_url if forwarded else base.path) + request.path.partition("#")[0], safe=_PATH_SAFE)
-        fields = {"Host": re.sub(r"\.+(?=:\d+$|$)", "", base.netloc), **DEFAULT_HEADERS, **request.headers}
+    def _head(self, request: Request, netloc: str, forwarded: bool) -> bytes:
+        start = self._base_url if forwarded else self._path
+        target = quote(start + request.path.partition("#")[0], safe=_PATH_SAFE)
+        fields = {"Host": re.sub(r"\.+(?=:\d+$|$)", "", netloc), **DEFAULT_HEADERS, **request.headers}
         sent = {name.lower(): _line(name, value) for name, value in fields.items()}
         lines = [line for name, line in sent.items() if name not in _OURS]
         return b"".join((f"{request.method} {target} HTTP/1.1\r\n".encode("ascii"), *lines))

@@ -10,7 +10,8 @@
 7. If an idle connection turns out to be closed (RFC 9112, 9.3.1), what is safe to repeat on any server goes once more,
    on a new one: GET, PATCH (it sets a status), POST of a range.
 8. Each network failure is a ServerUnavailableError, "ADDRESS: reason" (``failures``).
-9. A forked child has its own connections.
+9. A server of this machine that was found through its state file is reached as ``local_server`` says.
+10. A forked child has its own connections.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from steplog.network.response import Response
 from steplog.secret import Secret
 
 if TYPE_CHECKING:
+    from steplog.network.local_server import LocalServer
     from steplog.network.pool import Pool
 
 __all__ = ["HTTPTransport"]
@@ -44,7 +46,8 @@ class HTTPTransport:
     """The ``Transport`` of one server.
 
     ``key`` is called for each request; ``look`` after a 401, and may wait for the disk; ``refresh`` under the agent's
-    lock, to take the key that ``look`` found, and returns whether it is new.
+    lock, to take the key that ``look`` found, and returns whether it is new. With ``local`` the server is that one, and
+    ``base_url`` only its name.
 
     Raises ConfigurationError for an address that cannot be used.
     """
@@ -59,15 +62,10 @@ class HTTPTransport:
         connect_timeout_s: float = 10.0,
         connections_max: int = 8,
         allow_http: bool = False,
+        local: LocalServer | None = None,
     ) -> None:
-        try:
-            self._base_url = canonical_url(base_url)
-        except ValueError as error:
-            raise ConfigurationError(f"the server's address: {error}") from None
-        if self._base_url.startswith("http:") and not (allow_http or is_loopback(self._base_url)):
-            raise ConfigurationError(
-                f"{self._base_url}: the key would travel in clear; use https://, or set allow_http (STEPLOG_ALLOW_HTTP)"
-            )
+        self._base_url = base_url if local is not None else _checked(base_url, allow_http)
+        self._local = local
         self._key = key
         self._refresh = refresh
         self._look = look
@@ -78,7 +76,7 @@ class HTTPTransport:
     @property
     def base_url(self) -> str:
         """The server's address, without a trailing slash."""
-        return self._base_url
+        return self._base_url if self._local is None else self._local.base_url
 
     def exchange(self, request: Request, timeout_s: float) -> Answer:
         """Send a request and return the answer. Raises ServerUnavailableError if none came whole and in time."""
@@ -104,7 +102,7 @@ class HTTPTransport:
         finally:
             pool.live.pop(exchange, None)
         if isinstance(outcome, str):
-            raise ServerUnavailableError(f"{self._base_url}: {outcome}")
+            raise ServerUnavailableError(f"{self.base_url}: {outcome}")
         return outcome
 
     def refresh_key(self) -> bool:
@@ -132,7 +130,7 @@ class HTTPTransport:
                 from steplog.network import failures  # noqa: F401 - once it is wanted, no descriptor may be left
                 from steplog.network.pool import Pool
 
-            pool = self._pools.setdefault(os.getpid(), Pool(self._base_url, self._connections_max))
+            pool = self._pools.setdefault(os.getpid(), Pool(self._base_url, self._connections_max, self._local))
         return pool
 
     def _attempt(self, pool: Pool, request: Request, key: Secret | None, exchange: Exchange) -> Response | str:
@@ -144,11 +142,23 @@ class HTTPTransport:
             from steplog.network import failures
 
             if isinstance(error, failures.NETWORK_ERRORS):
-                return failures.reason(error, exchange)
+                return failures.reason(error, exchange, self._local)
             _log.debug("interrupted: %s", traceback.format_exc())
             interruption = error
         interruption.__context__ = None
         raise interruption.with_traceback(None)
+
+
+def _checked(base_url: str, allow_http: bool) -> str:
+    try:
+        url = canonical_url(base_url)
+    except ValueError as error:
+        raise ConfigurationError(f"the server's address: {error}") from None
+    if url.startswith("http:") and not (allow_http or is_loopback(url)):
+        raise ConfigurationError(
+            f"{url}: the key would travel in clear; use https://, or set allow_http (STEPLOG_ALLOW_HTTP)"
+        )
+    return url
 
 
 def _repeatable(request: Request) -> bool:

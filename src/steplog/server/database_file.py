@@ -7,6 +7,12 @@ server finds. Therefore:
 2. Nothing is written to a database that another program has overwritten, nor is it checkpointed (``check``): SQLite
    would mix its own pages with the other's.
 3. What is at the path when a server ends is left as it is, and without a log of another database beside it.
+4. A log that a kill has left is applied only to the database that it belongs to (``check_left_log``). ``<path>-base``
+   has that one's header, as of the last checkpoint, and is removed when a server ends::
+
+       0    size of the database
+       8    its header
+       108  CRC-32 of the above
 
 In WAL mode a database changes by checkpoints alone. Each is recorded in the wal-index before it begins, so a changed
 database beside an unchanged wal-index was overwritten. https://www.sqlite.org/walformat.html#the_wal_index_file_format
@@ -16,18 +22,23 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from steplog.errors import ConfigurationError
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
 
-__all__ = ["DatabaseFile"]
+__all__ = ["DatabaseFile", "check_left_log"]
 
 _HEADER_BYTES = 100  # of the database: its size, its free pages, a change counter
 # The size of a page, the frames in the log, the database's pages, the log's salts; frames copied, frames to copy.
 _INDEX = struct.Struct("=14xHII8x8s56xI28xI")
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
+_LOG_HEADER = struct.Struct(">8xI4x8s8x")  # page size, salts
+_FRAME_HEADER = struct.Struct(">I4x8s8x")  # page, the log's salts
+_BASE = struct.Struct("<Q100sI")
 
 
 class _Contents(NamedTuple):
@@ -56,13 +67,19 @@ class DatabaseFile:
         # Held until no connection is open: closing any descriptor of these files drops SQLite's locks.
         self._database_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._index_fd = os.open(self._index, os.O_RDONLY | os.O_CLOEXEC)
+        self._base = _base_of(path)
+        self._base_fd = os.open(self._base, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._base_written = b""
         self._replaced: StoreReplacedError | None = None
         self._seen = self._contents()
+        self._write_base()
 
     def close(self) -> None:
         """Close its descriptors, after the last connection."""
         os.close(self._database_fd)
         os.close(self._index_fd)
+        os.close(self._base_fd)
+        self._base.unlink(missing_ok=True)
 
     def check_path(self) -> None:
         """Raise StoreGoneError while nothing is at the path, StoreReplacedError once something else is."""
@@ -94,6 +111,7 @@ class DatabaseFile:
         # Another process may have committed before the index was read, or emptied the log since.
         if before is not None and after is not None and max(before, after) < now.log_bytes:
             self._fail(f"the log of the database {self._path} was truncated by another program", overwritten=True)
+        self._write_base()
 
     @property
     def is_log_foreign(self) -> bool:
@@ -107,6 +125,18 @@ class DatabaseFile:
             self._index.unlink(missing_ok=True)
         else:
             self._set_log_aside()
+
+    def _write_base(self) -> None:
+        """Durably, before the log that a checkpoint has applied is overwritten by the next commit."""
+        now = self._seen
+        base = _packed_base(now.size, now.header)
+        if base != self._base_written and not now.copying:
+            try:
+                os.pwrite(self._base_fd, base, 0)
+                os.fdatasync(self._base_fd)
+                self._base_written = base
+            except OSError:  # then a log that is left is applied unchecked
+                self._base.unlink(missing_ok=True)
 
     def _fail(self, what: str, overwritten: bool = False) -> None:
         kept = self._set_log_aside() if overwritten else None
@@ -146,3 +176,46 @@ class DatabaseFile:
 
 def _id(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def check_left_log(path: Path) -> None:
+    """Raise ConfigurationError if a log was left beside a database that it does not belong to."""
+    log = Path(f"{os.path.realpath(path)}-wal")
+    try:
+        base = _base_of(path).read_bytes()
+        with open(path, "rb") as file:
+            header, size = file.read(_HEADER_BYTES), os.fstat(file.fileno()).st_size
+        if len(base) != _BASE.size or not log.stat().st_size:
+            return
+        base_size, base_header, _ = _BASE.unpack(base)
+        if base != _packed_base(base_size, base_header) or (header == base_header and size >= base_size):
+            return
+        if size >= base_size and header in _first_pages(log):
+            return  # killed in a checkpoint
+    except OSError:
+        return
+    raise ConfigurationError(
+        f"{log} is the log of another database than {path}: was a copy restored? To serve the copy, move the log away"
+    )
+
+
+def _first_pages(log: Path) -> Iterator[bytes]:
+    """The headers of a database in its log."""
+    with open(log, "rb") as file:
+        page, salts = _LOG_HEADER.unpack(file.read(_LOG_HEADER_BYTES).ljust(_LOG_HEADER_BYTES, b"\0"))
+        while len(frame := file.read(_FRAME_HEADER_BYTES + _HEADER_BYTES)) == _FRAME_HEADER_BYTES + _HEADER_BYTES:
+            number, frame_salts = _FRAME_HEADER.unpack_from(frame)
+            if frame_salts != salts:
+                return  # of before the log was begun anew
+            if number == 1:
+                yield frame[_FRAME_HEADER_BYTES:]
+            file.seek(page - _HEADER_BYTES, os.SEEK_CUR)
+
+
+def _base_of(path: Path) -> Path:
+    return Path(f"{os.path.realpath(path)}-base")
+
+
+def _packed_base(size: int, header: bytes) -> bytes:
+    start = _BASE.pack(size, header, 0)[:-4]
+    return start + struct.pack("<I", zlib.crc32(start))

@@ -21,12 +21,13 @@ import hmac
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from steplog.server.store import SqliteStore
-from steplog.server.store_types import KeyRow, MissingError, PageToken, RevokedKeyError, UserRow
+from steplog.server.store_types import KeyRow, MissingError, PageToken, RevokedKeyError, StoreError, UserRow
 
 __all__ = [
     "CONFIGURED",
@@ -218,12 +219,13 @@ class Keyring:
         """
         found, token = self._store.read(_valid)
         if token is None or _is_older(token, PAGE_TOKEN_AGE_MAX):
-            token = self._store.write(renew_page_token, PAGE_TOKEN_AGE_MAX).result()
+            with suppress(StoreError):  # a full disk; until there is room, the old one counts
+                token = self._store.write(renew_page_token, PAGE_TOKEN_AGE_MAX).result()
         by_hash = {key.hash: key for key in found}
-        hashes = (hash_key(token.token),)
+        hashes = () if token is None else (hash_key(token.token),)
         if (by_hash.keys(), hashes) != (self._by_hash.keys(), self._page_hashes):
             self._by_hash, self._page_hashes = self._by_hash | by_hash, self._page_hashes + hashes
-            self._page_token = token.token
+            self._page_token = "" if token is None else token.token
             on_change()
         self._by_hash, self._page_hashes = by_hash, hashes
         self._note_use()

@@ -21,7 +21,8 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
@@ -30,10 +31,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from steplog import instance
-from steplog.errors import ConfigurationError
-from steplog.private_files import make_private, write_private
+from steplog.errors import ConfigurationError, NotPrivateError
+from steplog.private_files import is_private_file, make_private, write_private
 from steplog.server import catalog
 from steplog.server.access import AllowedHosts
+from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
 from steplog.server.keys import (
     CONFIGURED,
@@ -48,12 +50,12 @@ from steplog.server.keys import (
     renew_page_token,
 )
 from steplog.server.places import Places
-from steplog.server.protocol import limited_protocol
+from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
 from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RevokedKeyError, StoreError, StoreGoneError, StoreReplacedError
 
-__all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "run_server"]
+__all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "address_elsewhere", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
@@ -61,7 +63,8 @@ _CONNECTIONS_MAX = 10_240
 _UNKEYED_MAX = 512  # connections that have not shown a key
 _DESCRIPTORS_RESERVED = 512  # the database's, and others
 _BACKLOG = 4096
-_ACCEPTED_AT_ONCE = 32  # then the others have their turn
+_ACCEPTED_AT_ONCE = 4  # then those that are connected have their turn
+_ACCEPT_RETRY_S = 1.0  # asyncio's
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 _LATE_INTERVAL_S = 0.05
@@ -93,6 +96,8 @@ class RunningServer(NamedTuple):
     key_source: str
     state: Path | None  # None: no state file, so clients cannot discover the server
     page_url: str | None  # with the page token; None: a stock server
+    instance: str  # the id of the database
+    elsewhere: str | None  # its address from other machines; "": no name of it is known; None: it is for this one alone
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -108,7 +113,9 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     if database is None:
         make_private(state.parent)
         database = default_database()
-    with closing(_listen(options.host, options.port)) as listener, closing(SqliteStore(database)) as store:
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(_listen(options.host, options.port)))
+        store = stack.enter_context(closing(SqliteStore(database)))
         own = _own_key(options, database)
         username = options.username or _login_name()
         _put_user(store, options, username, own)
@@ -117,10 +124,13 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         port = listener.getsockname()[1]
         base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
+        announcement = Announcement(None if options.stock else state.parent, store.instance)
+        stack.callback(announcement.close)
         app = create_app(
             store,
             keyring,
-            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}"]),
+            # The instance is the name that clients which found it through its state file call it by.
+            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}", store.instance]),
             secret=secret,
             open_namespaces=not options.namespaces,
             stock=options.stock,
@@ -132,22 +142,16 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             )
 
         def write_state() -> Path | None:
-            if not options.stock:
-                with suppress(OSError, ConfigurationError):  # without a state file only discovery is lost
-                    instance.write(state, present())
-                    return state
-            return None
+            return announcement.publish(present())
 
         def announce() -> None:
             written = write_state()
             page_url = None if options.stock else instance.page_url(present(), "/")
-            started(RunningServer(base_url, database, own.source, written, page_url))
+            elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
+            started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere))
 
-        try:
-            with _refreshed(keyring, write_state):
-                _serve(app, listener, announce, store, tls)
-        finally:
-            instance.remove(state, store.instance)
+        with _refreshed(keyring, write_state):
+            _serve(app, listener, announcement.socket, announce, store, tls)
 
 
 @contextmanager
@@ -169,23 +173,22 @@ def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> Iterator[No
         thread.join()
 
 
-class _OwnKey(NamedTuple):
+class _OwnKey:
     """The key that the server is started with; ``file``: where it is if it was generated."""
 
-    key: str
-    source: str
-    file: Path | None
+    def __init__(self, key: str, source: str, file: Path | None) -> None:
+        self.key = key
+        self.source = source
+        self.file = file
 
     def present(self, keyring: Keyring) -> str:
-        """The key as it is now, since a generated one may have been rotated."""
+        """The key as it is now, since a generated one may have been rotated, or be about to be."""
         if self.file is not None:
             with suppress(ConfigurationError):
-                key = _first_line(self.file)
-                return key if keyring.admits(key) else self.key
+                written = _first_line(self.file)
+                if keyring.admits(written):
+                    self.key = written
         return self.key
-
-    def __repr__(self) -> str:
-        return f"_OwnKey(source={self.source!r})"
 
 
 def _put_user(store: SqliteStore, options: ServerOptions, username: str, own: _OwnKey) -> None:
@@ -209,6 +212,7 @@ def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
         key, source = os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}"
     else:
         kept = key_file(database)
+        _check_kept(kept)
         if not kept.exists():
             write_private(kept, f"{new_key()}\n".encode(), sync=True)
         if kept.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -219,6 +223,13 @@ def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
         # The message must not contain the key.
         raise ConfigurationError(f"the key from {source} is empty, or has characters not allowed in an HTTP header")
     return _OwnKey(key, source, kept)
+
+
+def _check_kept(path: Path) -> None:
+    try:
+        is_private_file(path)
+    except NotPrivateError as error:
+        raise ConfigurationError(f"{error}; remove it to get a new key") from None
 
 
 def _first_line(path: Path) -> str:
@@ -292,6 +303,18 @@ def _reachable(host: str) -> str:
     return host
 
 
+def address_elsewhere(options: ServerOptions, listening: str, base_url: str) -> str | None:
+    """``RunningServer.elsewhere`` of a server that listens on this address, with a name that ``AllowedHosts`` has."""
+    address = ipaddress.ip_address(listening.partition("%")[0])
+    if address.is_loopback:
+        return None
+    names = [*options.hosts, *([] if address.is_unspecified else [_bracketed(options.host)])]
+    if not names:
+        return ""
+    server, name = urlsplit(base_url), names[0]
+    return f"{server.scheme}://{name if urlsplit(f'//{name}').port else f'{name}:{server.port}'}"
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -324,10 +347,14 @@ class _UvicornServer(uvicorn.Server):
     _gone = False
     _out_of_descriptors = False
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore, local: socket.socket | None
+    ) -> None:
         super().__init__(config)
         self._on_started = started
         self._store = store
+        self._local = local
+        self._listeners: list[socket.socket] = []
 
     async def on_tick(self, counter: int) -> bool:
         gone = False
@@ -347,7 +374,12 @@ class _UvicornServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
-        await super().startup(sockets)
+        await super().startup([])
+        for listener in sockets or ():
+            self.servers.append(await self._accept(listener, self.config.ssl))
+        if self._local is not None:  # never with TLS: its mode keeps others out
+            self.servers.append(await self._accept(self._local, None))
+        self._listen()
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -365,12 +397,32 @@ class _UvicornServer(uvicorn.Server):
                 connection.shutdown()
             await asyncio.sleep(_LATE_INTERVAL_S)
 
+    async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+        """Accept connections as uvicorn does, but do not wait a minute for the beginning of TLS."""
+        self._listeners.append(listener)
+        protocol: Any = self.config.http_protocol_class
+        made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        timeout_s = None if tls is None else HEAD_TIMEOUT_S
+        return await asyncio.get_running_loop().create_server(
+            made, sock=listener, ssl=tls, ssl_handshake_timeout=timeout_s, backlog=self.config.backlog
+        )
+
+    def _listen(self) -> None:
+        """Queue as many as the kernel takes: the event loop has made it the number that it accepts at once."""
+        for listener in self._listeners:
+            listener.listen(_BACKLOG)
+            if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
+                # Who says nothing is not accepted, and does not hold up those behind.
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
+
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The loop tries a second later to accept, and reports each connection that waits."""
+        """The loop tries to accept ``_ACCEPT_RETRY_S`` later, and reports each connection that waits."""
         error = context.get("exception")
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             loop.default_exception_handler(context)
-        elif not self._out_of_descriptors:
+            return
+        loop.call_later(2 * _ACCEPT_RETRY_S, self._listen)
+        if not self._out_of_descriptors:
             self._out_of_descriptors = True
             _say(f"new connections wait: {error.strerror}; this is said once")
 
@@ -388,7 +440,12 @@ def _places() -> Places[Any]:
 
 
 def _serve(
-    app: ASGIApp, listener: socket.socket, started: Callable[[], None], store: SqliteStore, tls: dict[str, Any]
+    app: ASGIApp,
+    listener: socket.socket,
+    local: socket.socket | None,
+    started: Callable[[], None],
+    store: SqliteStore,
+    tls: dict[str, Any],
 ) -> None:
     config = uvicorn.Config(
         app,
@@ -404,12 +461,7 @@ def _serve(
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
         **tls,
     )
-
-    def accept() -> None:
-        listener.listen(_BACKLOG)  # the event loop has given it the number that it accepts at once
-        started()
-
-    server = _UvicornServer(config, accept, store)
+    server = _UvicornServer(config, started, store, local)
 
     def stop(*_: object) -> None:
         server.should_exit = True

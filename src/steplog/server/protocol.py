@@ -4,7 +4,8 @@
    with a valid key.
 2. A client that says nothing, or too little, does not keep its place: a head must be there ``head_s`` seconds after the
    connection, or after its first byte on one that was kept; its body ``body_s`` after the head. Places that run short
-   are taken back (``places``).
+   are taken back (``places``). After part of a head, nothing is read for ``_HEAD_PAUSE_S``, and twice as long each
+   time: bytes that come one by one do not cost a turn of the event loop each.
 3. A body in chunks has at most ``_CHUNKS_FREE`` small ones: parsing a chunk costs some 10 µs whatever its size.
 4. A connection is closed after an answer that was given before the body was all there. It lingers: what comes is
    discarded unparsed, up to ``_LINGER_BYTES_MAX`` and for ``linger_s``. Otherwise the kernel would reset the
@@ -36,6 +37,7 @@ BODY_TIMEOUT_S = 60.0  # a batch of 1 MiB at 17 KiB a second
 CONNECTION = "steplog.connection"  # in a scope's state
 CLOSE_HEADER = (b"connection", b"close")
 LINGER_S = 10.0
+_HEAD_PAUSE_S, _HEAD_PAUSE_MAX_S = 0.05, 1.0
 _LINGER_BYTES_MAX = 8 * 1024 * 1024
 _CHUNKS_FREE = 1024
 _CHUNK_BYTES_MIN = 256  # on average, beyond those
@@ -100,6 +102,7 @@ class _LimitedProtocol(H11Protocol):
     _timer: asyncio.TimerHandle | None = None
     _waits_for: Any = None  # what the timer is for: the state that the client is in
     _discarded = 0
+    _head_pause_s = _HEAD_PAUSE_S
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -147,6 +150,10 @@ class _LimitedProtocol(H11Protocol):
         if not self.lingering:
             if self.conn.held:
                 self.flow.pause_reading()
+            elif self.conn.their_state is h11.IDLE:
+                self.flow.pause_reading()
+                self.loop.call_later(self._head_pause_s, self.flow.resume_reading)
+                self._head_pause_s = min(2 * self._head_pause_s, _HEAD_PAUSE_MAX_S)
             self._wait_for(self.conn.their_state)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -158,6 +165,7 @@ class _LimitedProtocol(H11Protocol):
         before = self.cycle
         super().handle_events()
         if self.cycle is not before:
+            self._head_pause_s = _HEAD_PAUSE_S
             self.places.begin(self)
 
     def on_response_complete(self) -> None:
@@ -178,9 +186,12 @@ class _LimitedProtocol(H11Protocol):
         self.lingering = True
         self._stop_timer()
         self._timer = self.loop.call_later(self.linger_s, self.drop)
-        if self._socket.can_write_eof():
-            self._socket.write_eof()
-        self.flow.resume_reading()
+        try:
+            if self._socket.can_write_eof():  # TLS cannot
+                self._socket.write_eof()
+            self.flow.resume_reading()
+        except OSError:  # the client has reset the connection
+            self.drop()
 
     def drop(self) -> None:
         """Close the connection now."""

@@ -17,7 +17,7 @@
 A chunk's id is its series' id × 2^32 + its number in the series, which stores a series' chunks together, in order.
 
 The header (``application_id``, ``user_version``) identifies the file: another kind or a newer version is refused before
-SQLite opens it, an older version is upgraded in one transaction (``_UPGRADES``). ``<file>.lock`` keeps out a second
+SQLite opens it, an older version is upgraded in one transaction (``_UPGRADES``). ``DatabaseLock`` keeps out a second
 server, which would assign the same arrivals.
 """
 
@@ -32,7 +32,9 @@ from pathlib import Path
 
 from steplog import instance
 from steplog.errors import ConfigurationError
-from steplog.file_lock import FileLock
+from steplog.private_files import is_private_file, open_private, read_private
+from steplog.server.database_file import check_left_log
+from steplog.server.database_lock import DatabaseLock
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
 __all__ = [
@@ -51,6 +53,7 @@ _APPLICATION_ID = 0x7374_706C  # "stpl"
 _SCHEMA_VERSION = 3
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
 _MAGIC = b"SQLite format 3\0"
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
 _BUSY_TIMEOUT_S = 10.0
 _CHECKPOINT_PAGES = 4000
 
@@ -121,23 +124,19 @@ DELETE FROM about WHERE name = 'page_token';
 _UPGRADES = {1: _WAITING, 2: _KEYS + _TO_VERSION_3}  # by the version that each begins at
 
 
-def prepare(database: Path) -> FileLock:
-    """Lock a database, created if missing.
+def prepare(database: Path) -> DatabaseLock:
+    """Lock a database, created if missing. Release the lock once every connection is closed.
 
-    Raises ConfigurationError if it is in use or of another kind, which stays unchanged.
+    Raises ConfigurationError if it is in use, of another kind, or not ours alone; it stays unchanged then.
     """
     _check_header(database)
-    path = database.with_name(database.name + ".lock")
+    lock = DatabaseLock(database)
     try:
-        lock = FileLock.take(path)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be used: {error.strerror}") from None
-    if lock is None:
-        raise ConfigurationError(f"{database} is in use by another steplog server")
-    try:
-        _check_header(database)  # it may have been created meanwhile
+        version = _check_header(database)  # it may have been created meanwhile
+        check_left_log(database)
         if not database.exists():
-            os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            os.close(open_private(database, os.O_CREAT | os.O_EXCL | os.O_RDWR))
+        lock.take_file(upgrades=0 < version < _SCHEMA_VERSION)
         with closing(connect(database)) as connection:
             _make_tables(connection)
     except BaseException as error:
@@ -161,6 +160,7 @@ def open_existing(database: Path) -> sqlite3.Connection:
     if not database.exists():
         raise ConfigurationError(f"there is no database {database}. Type: steplog serve; or name one: --db FILE")
     _check_header(database)
+    check_left_log(database)
     try:
         connection = connect(database)
         try:
@@ -210,16 +210,18 @@ def delete_chunks(connection: sqlite3.Connection, bounds: tuple[int, int]) -> No
     connection.execute("DELETE FROM points WHERE id >= ? AND id < ?", bounds)
 
 
-def _check_header(database: Path) -> None:
+def _check_header(database: Path) -> int:
+    """The version; 0 of one that is empty or missing. Raises ConfigurationError for another kind of file."""
     try:
-        with open(database, "rb") as file:
-            header = file.read(_HEADER.size)
+        for suffix in _SUFFIXES:  # what SQLite keeps beside it may have been planted, too
+            is_private_file(f"{database}{suffix}")
+        header = read_private(database, 0, _HEADER.size)
     except FileNotFoundError:
-        return
+        return 0
     except OSError as error:
-        raise ConfigurationError(f"{database} cannot be used: {error.strerror}") from None
+        raise ConfigurationError(f"{database} cannot be used: {error.strerror or error}") from None
     if not header:
-        return
+        return 0
     if len(header) < _HEADER.size or not header.startswith(_MAGIC):
         raise ConfigurationError(f"{database} is not a database; it was not changed")
     _, version, application = _HEADER.unpack(header)
@@ -227,6 +229,7 @@ def _check_header(database: Path) -> None:
         raise ConfigurationError(f"{database} is a database of another program; it was not changed")
     if not 1 <= version <= _SCHEMA_VERSION:
         raise ConfigurationError(f"{database} has schema version {version}; this steplog supports {_SCHEMA_VERSION}")
+    return int(version)
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
