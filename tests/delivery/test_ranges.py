@@ -195,7 +195,7 @@ def test_after_a_restart_too_a_stretch_that_was_lost_is_not_waited_for_for_ever(
     assert GAP_S <= line.now - begun < GAP_S + 5
 
 
-def test_a_call_interrupted_in_the_last_slot_of_a_segment_arrives_however_late_it_ends():
+def test_a_call_interrupted_in_the_last_slot_of_a_segment_arrives_however_late():
     book = Book(size=1024)
     segment = book.writer.append.segment
     book.write(segment.header.capacity - 1)

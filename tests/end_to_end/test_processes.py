@@ -261,6 +261,28 @@ def test_a_child_that_makes_a_run_of_its_own_finishes_that_one(host: Host):
     assert (host.server.run("parent").status, host.server.run("child").status) == ("COMPLETED", "CRASHED")
 
 
+def test_workers_that_have_ended_cost_no_descriptor(host: Host):
+    """Each kept one for as long as the run lived, and the records of the sixtieth could not be read."""
+    done = host.run("""
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (48, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        run = begin()
+        for number in range(60):
+            pid = os.fork()
+            if pid == 0:
+                run.log("loss", float(number), number)
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        assert run.flush(60.0)
+        print(len(os.listdir("/proc/self/fd")) < 30)
+        run.log("loss", 60.0, 60)
+        report = run.finish()
+        print(report.pending, report.faults)
+    """)
+    assert (done.code, done.out) == (0, "True\n0 0\n"), done.errors
+    assert sorted(host.server.values("run", "loss")) == [float(number) for number in range(61)]
+
+
 def test_an_open_run_costs_two_descriptors_and_a_forked_child_inherits_none(host: Host):
     done = host.run("""
         def descriptors():

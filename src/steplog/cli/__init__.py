@@ -1,7 +1,7 @@
 """The command line: one module a command, imported when the command is called.
 
 Its module has a click command named ``command`` and a line in ``_COMMANDS``. Errors are one line on stderr; ``--debug``
-adds the traceback. Exit codes: 0 success, 1 failure, 2 usage, 130 Ctrl-C in ``demo`` or ``sync``.
+adds the traceback. Exit codes: 0 success, 1 failure, 2 usage, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "show": "Show the status, config, metrics and exception of a run.",
     "sync": "Deliver the runs that wait on this machine.",
 }
+_INTERRUPTED = 130
 _UNWRITABLE = (errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 
 
@@ -57,9 +58,10 @@ class _Commands(click.Group):
         except click.ClickException as error:
             _print_click_error(error)
             code = error.exit_code
-        except click.Abort:
-            _print_error("aborted; what is not delivered is kept")
-            code = 1
+        except click.Abort as error:
+            interrupted = isinstance(error.__context__, KeyboardInterrupt)
+            _print_error("interrupted" if interrupted else "aborted; what is not delivered is kept")
+            code = _INTERRUPTED if interrupted else 1
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -105,6 +107,19 @@ def _message(error: Exception) -> str:
     return message
 
 
+def _version_text() -> str:
+    try:
+        return version("steplog")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(_version_text())
+        context.exit()
+
+
 @click.group(
     "steplog",
     cls=_Commands,
@@ -112,6 +127,9 @@ def _message(error: Exception) -> str:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print the version."
+)
 def main(debug: bool) -> None:
     """Log the metrics of training runs; deliver, list and show them."""
 
@@ -119,7 +137,4 @@ def main(debug: bool) -> None:
 @main.command("version")
 def _version() -> None:
     """Print the version."""
-    try:
-        click.echo(version("steplog"))
-    except PackageNotFoundError:
-        click.echo("not installed")
+    click.echo(_version_text())

@@ -32,6 +32,7 @@ from steplog.journal.journal import Journal
 __all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Waiter"]
 
 STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for
+_ENDED = ("COMPLETED", "FAILED")
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -85,7 +86,9 @@ class Outbox:
         self.waiters: list[Waiter] = []
         self.afresh = False  # an attempt is due whatever was decided: back-off, Retry-After, that the run is gone
         self.journals: dict[str, Journal] = {}
+        self._over: set[str] = set()  # dead writers of whom nothing is left, since the last look at all
         self._ends: Mapping[str, int] = {}
+        self._presumed = False
         self._status_at = 0.0
         self._trouble: str | None = None
         self._ranges: dict[str, RangeStream] = {}
@@ -126,9 +129,15 @@ class Outbox:
         """Deliver one more writer's journal."""
         self.journals[journal.writer] = journal
 
-    def end_with(self, status: str, sent: bool = False) -> None:
-        """Send this status after everything that is written by now, unless it was sent before."""
+    def end_with(self, status: str, sent: bool = False, *, presumed: bool = False) -> None:
+        """Send this status after everything that is written by now, unless it was sent before.
+
+        ``presumed``: it is that of a process that was killed, and does not replace one that the server has.
+        """
         self.status, self.status_sent, self.refused, self._status_at = status, sent, None, 0.0
+        self._presumed = presumed and not sent
+        if self._presumed:
+            self.probe.ask_again()
         self._ends = self._written()
 
     def wait(self, waiter: Waiter) -> None:
@@ -236,6 +245,8 @@ class Outbox:
             else:
                 due = stream.due_at(now, hurry or journal in dead) if lane == 0 else None
             if due is None:
+                if journal in dead and lane == 0 and stream.empty():
+                    self._over.add(journal.writer)
                 continue
             if due <= now:
                 self._turn += max(0, turn - len(dead)) + 1
@@ -249,10 +260,15 @@ class Outbox:
 
     def _by_life(self) -> tuple[list[Journal], list[Journal]]:
         """The dead writers, whose records come before those of later ones, and the living in turn."""
-        journals = list(self.journals.values())
+        journals, over = list(self.journals.values()), self._over
         turn = self._turn % len(journals)
-        dead = [journal for journal in journals if not journal.alive]
-        return dead, [journal for journal in journals[turn:] + journals[:turn] if journal not in dead]
+        dead = [journal for journal in journals if journal.writer not in over and not journal.alive]
+        passed = {*over, *(journal.writer for journal in dead)}
+        return dead, [journal for journal in journals[turn:] + journals[:turn] if journal.writer not in passed]
+
+    def look_at_all(self) -> None:
+        """Look at the journals of the dead, too, of whom nothing was left."""
+        self._over.clear()
 
     def look_again(self) -> None:
         """There may be more to send than expected."""
@@ -295,6 +311,9 @@ class Outbox:
                     return metrics.control_answered(now, lane, judgement)
             case Probe():
                 self.probe.answered(now, ticket, judgement, body)
+                if self._presumed and self.probe.status in _ENDED:
+                    self.status, self.status_sent, self._presumed = self.probe.status, True, False
+                    return [Store()]
             case Create():
                 return self._creation_answered(now, ticket, judgement, body)
             case tickets.Status():

@@ -78,6 +78,7 @@ class CapabilityProbe:
         self.takes_report = False
         self.gone = False
         self.trouble: str | None = None
+        self.status: str | None = None  # that the server gave to the run, when it was last asked
         self._account = account
         self._backoff = backoff
         self._listed = False  # the last list had it, though its route was missing
@@ -95,6 +96,11 @@ class CapabilityProbe:
         """The key has changed."""
         if self._account is not None:
             self.question = Question.ACCOUNT
+
+    def ask_again(self) -> None:
+        """Ask for the run, and its status."""
+        self.status = None
+        self.question = self.question or Question.RUN
 
     def missing(self, now: float) -> None:
         """A route of the run was not found."""
@@ -159,6 +165,7 @@ class CapabilityProbe:
 
     def _run_answered(self, now: float, judgement: Judgement, body: bytes) -> None:
         if judgement.verdict is Verdict.ACCEPTED:
+            self.status = wire.status_of(body, self.address.run)
             self.takes_report = wire.takes_report(body, self.address.run)
             self.knows(bool(wire.takes_ranges(body, self.address.run)))
         elif judgement.verdict is not Verdict.MISSING and judgement.status != _NO_ROUTE:
@@ -173,6 +180,7 @@ class CapabilityProbe:
         if judgement.verdict is Verdict.ACCEPTED and wire.is_too_long(body):
             self._keep(now, TOO_LONG)
         elif judgement.verdict is Verdict.ACCEPTED and wire.lists(body, self.address.run):
+            self.status = wire.listed_status(body, self.address.run)
             self._listed = True
         elif judgement.verdict is Verdict.ACCEPTED:
             self._lost(now)

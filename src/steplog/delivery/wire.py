@@ -34,6 +34,7 @@ __all__ = [
     "detail",
     "is_too_long",
     "json_value",
+    "listed_status",
     "lists",
     "lists_feature",
     "metric_bodies",
@@ -191,6 +192,12 @@ def status_of(body: bytes, run: str) -> str | None:
 def is_too_long(body: bytes) -> bool:
     """Whether a list of runs was cut, so that it says nothing."""
     return len(body) >= LIST_BYTES_MAX
+
+
+def listed_status(body: bytes, run: str) -> str | None:
+    """The status of this run in a list of runs; None where that does not have it."""
+    told = read(body, list[_Run]) or []
+    return next((item.status for item in told if item.uuid == run), None)
 
 
 def lists(body: bytes, run: str) -> bool | None:
