@@ -243,7 +243,7 @@ def test_locks_that_the_program_has_closed_are_taken_again(host: Host):
             (paths,) = current().roots.runs()
             wait_until(lambda: not FileLock.is_free(paths.lock))
             wait_until(lambda: not FileLock.is_free(next(paths.memory.glob("*/alive"))))
-            print([synced.why for synced in steplog.sync()])
+            print([synced.why for synced in steplog.sync(wait=False)])
             """
         )
         assert found.out == "['another process delivers it']\n", found.errors
