@@ -233,6 +233,7 @@ class Lease:
     def release(self) -> None:
         """Let another process deliver it."""
         for opened in self._journals.values():
+            opened.left = True
             if self.own is None or opened.directory != self.own.directory:
                 opened.release()
         self._let_go()

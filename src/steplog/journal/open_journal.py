@@ -83,6 +83,7 @@ class OpenJournal:
     watch: AliveWatch | None = None  # of another process's writer
     shared: tuple[SharedFile, ...] = ()  # cursor and losses, where another process may replace them
     removed: bool = False
+    left: bool = False  # to another process: nothing is written to disk any more
 
     @property
     def alive_elsewhere(self) -> bool:
@@ -156,6 +157,8 @@ class OpenJournal:
 
     def spool(self, lock: Lock, memory_short: bool, give_up: Callable[[int], bool] = lambda end: False) -> None:
         """See Spooling.write; everything if ``memory_short`` or the writer is dead, whose memory is then freed."""
+        if self.left:
+            return
         self.follow(lock)
         spool = self.spooling.spool
         with lock:
