@@ -69,7 +69,10 @@ def test_after_a_sync_in_vain_only_what_was_not_confirmed_is_here(tmp_path: Path
     lost = Lost(tmp_path)
     refused = lost.sync("lost")
     assert refused.code == 1
-    assert refused.out == "lost: 0 delivered, 3 kept here: the run is not on the server any more\n"
+    assert (
+        refused.out
+        == "lost: 0 delivered, 3 kept here: the run is not on the server any more: steplog sync --recreate\n"
+    )
     done = lost.sync("lost", "--recreate")
     assert done.out == "lost: 3 delivered; 5 values that the server had confirmed are not here any more\n"
     assert [run[2:] for run in lost.there()] == [("COMPLETED", [5, 6, 7])]

@@ -29,6 +29,7 @@ class Ended(OpenRun):
         sent: bool = False,
         transport: Any = "one",
         mode: str = "online",
+        gone: bool = False,
         **more: Any,
     ) -> None:
         book = Book().write(5)
@@ -37,9 +38,11 @@ class Ended(OpenRun):
         self.seen = Stats(logged=5, delivered=5 - pending, pending=pending, at_risk=at_risk, **more)
         fields = {
             "settings": SimpleNamespace(quiet=False),
-            "lease": SimpleNamespace(outbox=SimpleNamespace(status_sent=sent, journals={"own": book.journal})),
+            "lease": SimpleNamespace(
+                outbox=SimpleNamespace(status_sent=sent, gone=gone, journals={"own": book.journal})
+            ),
             "opened": SimpleNamespace(journal=book.journal, at_risk=lambda: at_risk),
-            "paths": SimpleNamespace(memory=Path("/memory") if memory else None, spool=Path("/spool")),
+            "paths": SimpleNamespace(memory=Path("/memory") if memory else None, spool=Path("/spool"), local_id="ab12"),
             "manifest": SimpleNamespace(mode=mode),
             "transport": transport,
         }
@@ -69,6 +72,11 @@ SYNC = "the next run on this machine sends it; or type: steplog sync"
         (Ended(5, 5, memory=True), f"5 records are kept in /spool; {SYNC}"),
         (Ended(5, 3, memory=True), f"5 records are kept in /memory and /spool; {SYNC}"),
         (Ended(5, memory=True, last_error="refused"), f"5 records are kept in /memory (refused); {SYNC}"),
+        (
+            Ended(5, memory=True, gone=True),
+            "5 records are kept in /memory; it is not on the server any more; to make it there again, type: "
+            "steplog sync --recreate ab12",
+        ),
         (Ended(5, memory=True, mode="offline"), "5 records are kept in /memory; to send it, type: steplog sync"),
     ],
 )

@@ -29,18 +29,20 @@ _SENT_BY = {  # by the run's mode
     "offline": "to send it, type: steplog sync",
     "unconfigured": "to send it, type: steplog serve; or: steplog login, and then: steplog sync",
 }
+_GONE = "it is not on the server any more; to make it there again, type: steplog sync --recreate"
 
 
 class Left(NamedTuple):
     """What is left of a run that is over: ``unsaved`` records are lost, the others in ``paths``.
 
-    ``delivers``: this process was to send them.
+    ``delivers``: this process was to send them. ``gone``: the id of a run that the server does not have any more.
     """
 
     unsaved: int
     paths: list[Path]
     mode: str
     delivers: bool
+    gone: str = ""
 
 
 def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
@@ -73,7 +75,8 @@ def _kept(stats: Stats, left: Left) -> str:
         return losing
     kept = _records(stats.pending - lost) if stats.pending else "it is"
     where = " and ".join(map(str, left.paths))
-    return f"{kept} kept in {where}{why}; {_SENT_BY[left.mode]}{f'; {losing}' if lost else ''}"
+    sent_by = f"{_GONE} {left.gone}" if left.gone else _SENT_BY[left.mode]
+    return f"{kept} kept in {where}{why}; {sent_by}{f'; {losing}' if lost else ''}"
 
 
 def _records(number: int) -> str:

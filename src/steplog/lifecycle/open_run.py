@@ -385,7 +385,8 @@ class OpenRun:
         """Print it."""
         stats, left = self.stats(0.0), None
         if stats.pending or not self.is_status_sent():
-            left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, self.transport is not None)
+            gone = self.paths.local_id if self.lease is not None and self.lease.outbox.gone else ""
+            left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, self.transport is not None, gone)
         messages.ended(self.settings.quiet, self.name(), stats, left)
 
     def _places(self) -> list[Path]:

@@ -292,7 +292,7 @@ def _synced(process: Process, lease: Lease, before: int) -> Synced:
     with process.agent.lock:
         pending, losses = lease.outbox.pending(), lease.outbox.losses()
         records = sum(journal.cursor.records for journal in lease.outbox.journals.values())
-    gone = "the run is not on the server any more" if lease.outbox.gone else ""
+    gone = "the run is not on the server any more: steplog sync --recreate" if lease.outbox.gone else ""
     why = process.agent.progress(lease).trouble or gone
     counts = losses.logged(records, pending), losses.dropped, losses.abandoned, losses.lost
     return Synced(lease.paths.local_id, lease.manifest.name, max(0, before - pending), pending, why, *counts)
