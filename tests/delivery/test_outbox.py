@@ -215,3 +215,18 @@ def test_a_journal_of_the_dead_that_was_empty_is_looked_at_again_in_the_next_rou
     line.outbox.look_at_all()
     assert line.deliver() == 1
     assert line.values() == [1, 2, 3, 4, 5]
+
+
+def test_a_server_that_turns_stock_holds_back_no_end_for_a_dead_writers_quarantine():
+    book, other = Book(0).write(3), Book(1)
+    book.living = False
+    line = Line(book, other)
+    line.poison(3)
+    line.deliver()
+    assert line.set_aside() == [3]
+    line.server.batch = False
+    other.write(1)
+    line.outbox.end_with("COMPLETED")
+    line.deliver()
+    assert (line.outbox.pending(), line.run.status) == (0, "COMPLETED")
+    assert line.outbox.idle()

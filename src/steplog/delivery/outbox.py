@@ -202,6 +202,7 @@ class Outbox:
             if metrics is None:
                 metrics = MetricStream(journal, self._quarantined(writer), self.name_lanes, self._source)
                 self._metrics[writer] = metrics
+                self._over.discard(writer)  # it has yet to pass over what is in quarantine
             return metrics
         self._metrics.pop(writer, None)  # nothing was sent that way
         if ranges is None:
