@@ -272,20 +272,11 @@ read_step(PyObject *step, int64_t *number)
     return step == Py_None || (read_int64(step, number) && *number != NO_STEP);
 }
 
-/* 1: the key of this name in this segment, which has a room; 0: it has none, or there is no room; -1: an exception, of
- * the name's own hash or comparison. Anything but an exact str is looked up for that exception alone. Code of a name in
- * the segment may run, too, and move the segment on: then there is no key, since it would be another's. */
-static int
-find_key(Append *self, PyObject *name, uint64_t *key)
+/* As find_key, of a name that is not known yet. Code of a name in the segment may run, and move the segment on: then
+ * there is no key, since it would be another's. */
+static __attribute__((noinline)) int
+look_up(Append *self, PyObject *name, Known *known, uint64_t *key)
 {
-    if (self->room == NULL) {
-        return 0;
-    }
-    Known *known = &self->known[((uintptr_t)name >> 4 ^ (uintptr_t)name >> 8) & (KNOWN_MAX - 1)];
-    if (known->name == name) {
-        *key = known->key;
-        return 1;
-    }
     PyObject *names = self->names;
     Room *room = self->room;
     Py_INCREF(names); /* that code could take it away */
@@ -309,6 +300,22 @@ find_key(Append *self, PyObject *name, uint64_t *key)
         return 0;
     }
     return is_known;
+}
+
+/* 1: the key of this name in this segment, which has a room; 0: it has none, or there is no room; -1: an exception, of
+ * the name's own hash or comparison. Anything but an exact str is looked up for that exception alone. */
+static int
+find_key(Append *self, PyObject *name, uint64_t *key)
+{
+    if (self->room == NULL) {
+        return 0;
+    }
+    Known *known = &self->known[((uintptr_t)name >> 4 ^ (uintptr_t)name >> 8) & (KNOWN_MAX - 1)];
+    if (known->name == name) {
+        *key = known->key;
+        return 1;
+    }
+    return look_up(self, name, known, key);
 }
 
 #if defined(__x86_64__)
