@@ -36,6 +36,7 @@ GROUPS = (
     "startup",
     "growth",
     "reading",
+    "writers",
     "floods",
 )
 HERE = Path(__file__).resolve().parent

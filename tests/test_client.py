@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 import requests
 from pytest_httpserver import HTTPServer
 
+from steplog import client as client_module
 from steplog.client import Account, TellurioClient
 from steplog.delivery.exchange import Request
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
@@ -230,6 +234,51 @@ class TestRequests:
         httpserver.expect_request("/x/").respond_with_json(rows)
         with TellurioClient(httpserver.url_for("")) as client:
             assert client.get("/x/").json() == rows
+
+    def test_a_download_without_end_is_an_error_in_words(self, monkeypatch):
+        monkeypatch.setattr(client_module, "_DOWNLOAD_BYTES_MAX", 1024 * 1024)
+        with HostileServer(endless) as server, TellurioClient(server.url) as client:
+            with pytest.raises(ServerUnavailableError, match="the answer is longer than 1 MiB; ask for a part of it"):
+                client.get("/x/")
+            assert len(client.patch("/x/").content) == 64 * 1024
+
+
+def endless(peer):
+    peer.request()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while True:
+        peer.send(b"[" * 65536)
+
+
+INIT = """
+import re, sys
+from pathlib import Path
+import steplog
+# VmHWM is this program's; ru_maxrss begins with that of the process that started it.
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+run = steplog.init(project="p")
+begun = peak()
+run.log("loss", 1.0)
+run.finish(timeout=2)
+print(begun, peak())
+"""
+
+
+def test_a_server_that_answers_without_end_does_not_fill_the_memory_at_init(tmp_path):
+    """It took 800 MiB of a training process."""
+    with HostileServer(endless) as server:
+        environment = os.environ | {
+            "STEPLOG_URL": server.url,
+            "STEPLOG_DIR": str(tmp_path),
+            "STEPLOG_API_KEY": "k" * 20,
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", INIT], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 0, done
+    begun, ended = map(int, done.stdout.split())
+    assert begun < 100
+    assert ended < 200
 
 
 class TestAddress:

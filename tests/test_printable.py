@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,3 +38,14 @@ def test_any_text_becomes_one_printable_line_within_the_limit(text, limit):
     shown = printable(text, limit)
     assert shown.isprintable()
     assert len(shown) == (len(text) if limit is None else min(len(text), limit))
+
+
+@pytest.mark.parametrize("values", [("a\x1b[2J\nb",), ("plain",), (7, 2.5), (OSError("bad\x07"),), ()])
+def test_what_the_logger_is_given_is_logged_on_one_line_and_numbers_stay_numbers(values, caplog):
+    with caplog.at_level(logging.INFO, "steplog"):
+        logging.getLogger("steplog").info(
+            " ".join(["%d", "%.1f"] if values[:1] == (7,) else ["%s"] * len(values)), *values
+        )
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    assert [type(value) for value in record.args or ()] in ([type(value) for value in values], [str] * len(values))

@@ -36,7 +36,7 @@ def test_a_project_is_what_the_server_describes(httpserver, client):
     httpserver.expect_request(PATH, method="GET").respond_with_json({**TOLD, "color": "a field of a later server"})
     project = get_project("ada", "my-project", client)
     assert project == Project(**TOLD)
-    assert repr(project) == "Project('my-project', 'My Project', visibility=TEAM, uuid='c4f1')"
+    assert repr(project) == "Project('my-project', 'My Project', visibility='TEAM', uuid='c4f1')"
 
 
 def test_one_that_is_unknown_is_none(httpserver, client):

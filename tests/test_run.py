@@ -180,6 +180,17 @@ def test_finish_sends_the_status_that_it_is_given(held: Oracle, status: Any):
     assert held.run("run").status == RunStatus(status).value
 
 
+@pytest.mark.parametrize("given", ["CRASHED", RunStatus.CRASHED, ValueError("bad")])
+@apart
+def test_a_status_in_the_place_of_the_client_is_an_error_that_says_what_was_meant(held: Oracle, given: Any):
+    run = begin()
+    with pytest.raises(TypeError, match='status="CRASHED"'):
+        run.finish(given)
+    run.log("loss", 0.5)
+    assert run.finish().delivered == 1
+    assert held.run("run").status == "COMPLETED"
+
+
 @apart
 def test_finish_with_a_status_that_is_none_leaves_the_run_open(held: Oracle):
     run = begin()

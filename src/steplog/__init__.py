@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
     from steplog.lifecycle.attach import attach
     from steplog.lifecycle.init import init
+    from steplog.lifecycle.local_records import JournalRecord, read_journal
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.report import Report, Stats
@@ -36,6 +37,7 @@ __all__ = [
     "ConfigurationError",
     "FormatError",
     "InvalidAPIKeyError",
+    "JournalRecord",
     "Project",
     "Report",
     "Run",
@@ -63,6 +65,7 @@ __all__ = [
     "journals",
     "log",
     "login",
+    "read_journal",
     "set_active_run",
     "sync",
 ]
@@ -79,6 +82,7 @@ _MODULES = {
         "SteplogError",
     ),
     "project": ("Project", "create_project", "delete_project", "get_project"),
+    "lifecycle.local_records": ("JournalRecord", "read_journal"),
     "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
     "lifecycle.init": ("init",),
     "report": ("Report", "Stats"),

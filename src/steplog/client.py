@@ -14,12 +14,12 @@ import json as json_text
 import logging
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from steplog.address import canonical_url, local_instance, local_url, with_port
-from steplog.delivery.exchange import Request, Transport
+from steplog.delivery.exchange import ANSWER_BYTES_MAX, Request, Transport
 from steplog.delivery.wire import API
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.network import keys
@@ -32,6 +32,8 @@ from steplog.settings import Settings, resolve, sources
 
 if TYPE_CHECKING:
     import requests
+
+    from steplog.network.replaced import ReplacedTransport
 
 __all__ = [
     "Account",
@@ -48,7 +50,7 @@ _Headers = Mapping[str, str] | None
 _log = logging.getLogger("steplog")
 _VERIFY_PATH = f"{API}/verify-api-key/"
 _ASK_TIMEOUT_S = 2.0
-_DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # a list of metrics is long
+_DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # of an answer to ``get`` and ``post``: a list of metrics is long
 _NO_KEY = "no API key: set STEPLOG_API_KEY, or type: steplog login"
 _NO_SERVER = "no server is configured, and none runs on this machine; type: steplog serve, or: steplog login"
 
@@ -75,6 +77,7 @@ class TellurioClient:
         self.settings = _with_address(settings, base_url, port)
         self.account: Account | None = None
         self._key: Secret | None = None
+        self._replaced: ReplacedTransport | None = None
         self._looked: deque[Secret | None] = deque(maxlen=1)
         local = local_instance(self.settings.url)
         self._local = None if local is None else LocalServer(self.settings.dir, local)
@@ -99,7 +102,18 @@ class TellurioClient:
     @property
     def transport(self) -> Transport:
         """What the agent sends through."""
-        return self._http
+        if not any(self.replaced(method) for method in ("GET", "POST", "PATCH")):
+            return self._http
+        from steplog.network.replaced import ReplacedTransport
+
+        self._replaced = self._replaced or ReplacedTransport(self, self._http)
+        return self._replaced
+
+    def replaced(self, method: str) -> Callable[..., Any] | None:
+        """Internal: what a subclass or its user has put in the place of ``get``, ``post``, ``patch`` or ``delete``."""
+        name = method.lower()
+        found: Callable[..., Any] = getattr(self, name)
+        return None if getattr(found, "__func__", None) is getattr(TellurioClient, name) else found
 
     def login(self, api_key: str | Secret | None = None, relogin: bool = False) -> Account:
         """Ask the server for the key's account, once; again with ``relogin``, which takes a key.
@@ -159,10 +173,10 @@ class TellurioClient:
     def get(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
         """GET ``endpoint``, a path such as ``/api/v0/…``. ``timeout_s`` bounds the whole exchange (default 30 s).
 
-        Raises ServerUnavailableError without a whole answer, ConfigurationError without a key, ValueError for a path
-        that does not begin with "/".
+        Raises ServerUnavailableError without a whole answer, or for one of more than 256 MiB, ConfigurationError
+        without a key, ValueError for a path that does not begin with "/".
         """
-        return self.send("GET", endpoint, timeout_s=timeout_s).to_requests()
+        return self._download("GET", endpoint, None, None, timeout_s)
 
     def post(
         self,
@@ -173,22 +187,56 @@ class TellurioClient:
         timeout_s: float | None = None,
     ) -> requests.Response:
         """POST ``json`` to ``endpoint``. Raises as ``get`` does, and ValueError for what is not JSON."""
-        return self.send("POST", endpoint, json, headers=headers, timeout_s=timeout_s).to_requests()
+        return self._download("POST", endpoint, json, headers, timeout_s)
 
     def patch(self, endpoint: str, json: Any = None, *, timeout_s: float | None = None) -> requests.Response:
         """PATCH ``endpoint`` with ``json``. Raises as ``post`` does."""
-        return self.send("PATCH", endpoint, json, timeout_s=timeout_s).to_requests()
+        return self._exchange("PATCH", endpoint, json, None, timeout_s).to_requests()
 
     def delete(self, endpoint: str, *, timeout_s: float | None = None) -> requests.Response:
         """DELETE ``endpoint``. Raises as ``get`` does."""
-        return self.send("DELETE", endpoint, timeout_s=timeout_s).to_requests()
+        return self._exchange("DELETE", endpoint, None, None, timeout_s).to_requests()
+
+    def _download(
+        self, method: str, endpoint: str, json: Any, headers: _Headers, timeout_s: float | None
+    ) -> requests.Response:
+        response = self._exchange(method, endpoint, json, headers, timeout_s, _DOWNLOAD_BYTES_MAX)
+        if not response.whole:
+            most = f"{_DOWNLOAD_BYTES_MAX // 1024**2} MiB"
+            raise ServerUnavailableError(f"{self.base_url}: the answer is longer than {most}; ask for a part of it")
+        return response.to_requests()
 
     def send(
-        self, method: str, endpoint: str, json: Any = None, *, headers: _Headers = None, timeout_s: float | None = None
+        self,
+        method: str,
+        endpoint: str,
+        json: Any = None,
+        *,
+        headers: _Headers = None,
+        timeout_s: float | None = None,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Response:
-        """Internal: the same without ``requests``."""
-        kind, body = ({}, b"") if json is None else ({"Content-Type": "application/json"}, _encoded(json))
-        request = Request(method, endpoint, body, {**(headers or {}), **kind}, _DOWNLOAD_BYTES_MAX)
+        """Internal: the same without ``requests``, through what is ``replaced``.
+
+        Of an answer at most ``answer_bytes_max`` are read.
+        """
+        replaced = self.replaced(method)
+        if replaced is None:
+            return self._exchange(method, endpoint, json, headers, timeout_s, answer_bytes_max)
+        from steplog.network.replaced import call
+
+        return call(replaced, _request(method, endpoint, json, headers), self.base_url)
+
+    def _exchange(
+        self,
+        method: str,
+        endpoint: str,
+        json: Any,
+        headers: _Headers,
+        timeout_s: float | None,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> Response:
+        request = _request(method, endpoint, json, headers, answer_bytes_max)
         return self._http.send(request, self.settings.exchange_timeout_s if timeout_s is None else timeout_s)
 
     def close(self) -> None:
@@ -228,6 +276,13 @@ class TellurioClient:
         except (OSError, ConfigurationError) as error:
             reason = error if isinstance(error, ConfigurationError) else error.strerror
             _log.warning("the API key is good and could not be stored in %s: %s", path, reason)
+
+
+def _request(
+    method: str, endpoint: str, json: Any, headers: _Headers, answer_bytes_max: int = ANSWER_BYTES_MAX
+) -> Request:
+    kind, body = ({}, b"") if json is None else ({"Content-Type": "application/json"}, _encoded(json))
+    return Request(method, endpoint, body, {**(headers or {}), **kind}, answer_bytes_max)
 
 
 def _with_address(settings: Settings | None, base_url: str | None, port: int | str | None) -> Settings:

@@ -13,6 +13,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from steplog.descriptors import reserved
 from steplog.errors import NotPrivateError
 from steplog.private_files import is_private, make_private
 
@@ -44,7 +45,7 @@ def memory_directories() -> list[Path]:
     plain = _plain_name()
     found = []
     with contextlib.suppress(OSError):
-        for entry in os.scandir(SHARED_MEMORY):
+        for entry in reserved(os.scandir, SHARED_MEMORY):
             if entry.name == plain or entry.name.startswith(f"{plain}-"):
                 with contextlib.suppress(OSError):  # somebody else's, or open to others
                     if is_private(entry.path):

@@ -3,15 +3,20 @@
 The kernel drops it with the last descriptor of the open file: a lock that can be taken has no living holder, without
 pid, boot id or heartbeat. A forked child inherits the descriptor; it closes that (``close_inherited``), and never
 unlocks, which would take the lock from its parent.
+
+A program that closes all descriptors drops the lock, and may get the number for a file of its own. So the descriptor is
+checked before each use, and ``regain`` takes the lock again.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
 from weakref import WeakSet
 
+from steplog.descriptors import Descriptor
 from steplog.private_files import open_private
 
 __all__ = ["FileLock", "close_inherited"]
@@ -22,15 +27,20 @@ _open: WeakSet[FileLock] = WeakSet()
 class FileLock:
     """An open lock file; ``take`` returns it locked. Without a descriptor: a lock that no other process can see."""
 
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int | None, path: Path | None = None) -> None:
+        self._descriptor = None if descriptor is None else Descriptor(descriptor)
+        self.path = path  # where it is now; None: nowhere that it could be taken again
         self._pid = os.getpid()
+        self._lost = False
+        for other in list(_open) if descriptor is not None else ():
+            if other._descriptor == descriptor:  # closed by the program, or the number would not be free
+                other._lost = True
         _open.add(self)
 
     @classmethod
     def open(cls, path: Path) -> FileLock:
         """The file at ``path``, made if missing, not locked. Raises OSError."""
-        return cls(open_private(path, os.O_RDWR | os.O_CREAT))
+        return cls(open_private(path, os.O_RDWR | os.O_CREAT), path)
 
     @classmethod
     def take(cls, path: Path) -> FileLock | None:
@@ -57,25 +67,48 @@ class FileLock:
         """Take the lock without waiting; whether it is ours. Raises OSError."""
         try:
             if self._descriptor is not None:
+                self._check()
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
 
+    def is_open(self) -> bool:
+        """Whether the program has left its descriptor alone."""
+        return self._descriptor is None or (not self._lost and self._descriptor.is_ours())
+
+    def _check(self) -> None:
+        if not self.is_open():
+            raise OSError(errno.EBADF, "the program has closed the lock's descriptor", str(self.path))
+
+    def regain(self) -> bool:
+        """Take a lock that is held again, if the program has closed its descriptor; whether it is held.
+
+        Raises OSError: it is not known.
+        """
+        if self.is_open() or self.path is None:
+            return True
+        again = FileLock.take(self.path)
+        if again is not None:
+            (self._descriptor, self._lost), again._descriptor = (again._descriptor, False), None
+        return again is not None
+
     def is_at(self, path: Path) -> bool:
         """Whether ``path`` still leads to this file. Raises OSError."""
-        return self._descriptor is None or os.path.samestat(
-            os.fstat(self._descriptor), os.stat(path, follow_symlinks=False)
-        )
+        if self._descriptor is None:
+            return True
+        self._check()
+        return os.path.samestat(os.fstat(self._descriptor), os.stat(path, follow_symlinks=False))
 
     def __del__(self) -> None:
-        if self._descriptor is not None:  # a lost reference must not keep the lock
-            os.close(self._descriptor)
+        if getattr(self, "_descriptor", None) is not None and self.is_open():
+            os.close(self._descriptor)  # type: ignore[arg-type] # a lost reference must not keep the lock
 
     def release(self) -> None:
         """Unlock and close; may be repeated. In a forked child, close only."""
+        is_open = self.is_open()
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
+        if descriptor is None or not is_open:
             return
         if self._pid == os.getpid():
             # Unlock: a forked child that has not closed its copy yet would keep the lock.

@@ -41,6 +41,7 @@ import msgspec
 
 from steplog.address import local_instance
 from steplog.default_paths import state_directory
+from steplog.descriptors import open_reserved
 from steplog.file_lock import FileLock
 from steplog.host import host_id
 from steplog.private_files import is_private, make_private, write_private
@@ -116,7 +117,7 @@ def read(path: Path) -> Instance | None:
     """The instance in a state file; None where there is no file that could be trusted."""
     try:
         # A pipe under this name must not block us, a link must not lead us elsewhere.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_reserved(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:

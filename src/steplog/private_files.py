@@ -26,6 +26,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from steplog.descriptors import lent, open_reserved, reserved
 from steplog.errors import NotPrivateError
 
 __all__ = [
@@ -62,11 +63,11 @@ def open_directory(path: _StrPath) -> int:
     place, names = _split(os.fspath(path))
     descriptor = -1
     try:
-        descriptor = os.open(place, _DIRECTORY)
+        descriptor = open_reserved(place, _DIRECTORY)
         _check_directory(descriptor, place)
         for name in names:
             place = f"{place}/{name}"
-            above, descriptor = descriptor, os.open(name, _DIRECTORY, dir_fd=descriptor)
+            above, descriptor = descriptor, open_reserved(name, _DIRECTORY, dir_fd=descriptor)
             os.close(above)
             _check_directory(descriptor, place)
     except BaseException as error:
@@ -116,7 +117,7 @@ def open_private(path: _StrPath, flags: int, mode: int = 0o600) -> int:
     directory, slash, name = path.rpartition("/")
     above = open_directory(directory or slash)
     try:
-        descriptor = os.open(name, flags | _FILE, mode, dir_fd=above)
+        descriptor = open_reserved(name, flags | _FILE, mode, dir_fd=above)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise NotPrivateError(f"{path} is a link, which steplog does not follow") from None
@@ -172,7 +173,7 @@ def names_in(directory: _StrPath) -> list[str]:
     """The entries of a directory. Raises as ``open_directory``."""
     descriptor = open_directory(directory)
     try:
-        return os.listdir(descriptor)
+        return reserved(os.listdir, descriptor)
     finally:
         os.close(descriptor)
 
@@ -238,7 +239,7 @@ def write_private(path: Path, data: bytes, sync: bool = False) -> None:
 
 def _replace(directory: int, name: str, data: bytes, sync: bool) -> None:
     scratch = f".{name}.{secrets.token_hex(8)}"
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=directory)
+    descriptor = open_reserved(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=directory)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -259,4 +260,5 @@ def remove_tree(path: Path | None) -> None:
         return
     with contextlib.suppress(OSError):
         if is_private(path.parent) and stat.S_ISDIR(path.lstat().st_mode):  # rmtree would wait at a pipe
-            shutil.rmtree(path, ignore_errors=True)
+            with lent():
+                shutil.rmtree(path, ignore_errors=True)

@@ -33,7 +33,7 @@ class Project:
     org_slug: str | None = None
 
     def __repr__(self) -> str:
-        return f"Project({self.slug!r}, {self.display_name!r}, visibility={self.visibility}, uuid={self.uuid!r})"
+        return f"Project({self.slug!r}, {self.display_name!r}, visibility={self.visibility!r}, uuid={self.uuid!r})"
 
 
 def get_project(namespace_slug: str, project_slug: str, client: TellurioClient | None = None) -> Project | None:

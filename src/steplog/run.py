@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -67,7 +68,8 @@ class Run:
 
     def __repr__(self) -> str:
         project = self.project.display_name if self.project is not None else None
-        return f"<Run uuid={self.uuid} name={self.name!r} status={self.status.value} project={project!r}>"
+        uuid = self.uuid if self.uuid is None or self.uuid.isprintable() else repr(self.uuid)
+        return f"<Run uuid={uuid} name={self.name!r} status={self.status.value} project={project!r}>"
 
     def _repr_html_(self) -> str:
         name, status = html.escape(str(self.name or self.uuid)), html.escape(self.status.value)
@@ -151,7 +153,12 @@ class Run:
         Raises:
             requests.HTTPError: the server refuses the status; the run stays open.
             ValueError: the run was built without uuid, project or organization.
+            TypeError: the client is none.
         """
+        given: Any = client
+        if isinstance(given, (str, RunStatus, BaseException)):
+            meant = "CRASHED" if isinstance(given, BaseException) else getattr(given, "value", given)
+            raise TypeError(f'finish() takes the client first; did you mean finish(status="{meant}")?')
         status = RunStatus(status)
         if (before := self._report) is not None:
             return before
@@ -188,7 +195,7 @@ class Run:
         return self._report is None
 
     def supersede(self) -> None:
-        """Mark the run FAILED, in the background, unless it was entered."""
+        """Mark the run FAILED, unless it was entered; in the background, where that takes more than a moment."""
         if self._opened is not None and self._report is None and not self._entered:
             self._opened.finish_in_background(RunStatus.FAILED.value)
             messages.say(
@@ -196,7 +203,7 @@ class Run:
                 logging.INFO,
                 f"run {self.name} is FAILED: init() came before its end; use `with init(...) as run:` or run.finish()",
             )
-            if isinstance(self._opened, OpenRun):
+            if isinstance(self._opened, OpenRun) and (_in_event_loop() or not self._opened.settle_soon()):
                 safeguard.settle_later(self._opened)
             self._over(self._opened, RunStatus.FAILED)
 
@@ -268,6 +275,17 @@ class Run:
         """The identity alone."""
         kept = {name: value for name, value in self.__dict__.items() if name != "log"}
         return kept | {"_opened": None, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
+
+
+def _in_event_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 _active: ActiveRun[Run] = ActiveRun(lambda: [opened.holder for opened in open_runs() if isinstance(opened.holder, Run)])

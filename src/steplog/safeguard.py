@@ -4,7 +4,8 @@
   ``finish_timeout_s``, and 5 s where the server has been silent for 10 s. Ctrl-C ends the waiting.
 * On SIGTERM and SIGHUP: CRASHED, after a flush of at most ``signal_flush_s``; then the process dies of the signal. One
   that is ignored or handled, by Python or C code, is left alone. A second signal kills at once.
-* At the next bare ``init`` of the same thread: FAILED, in the background.
+* At the next bare ``init`` of the same thread: FAILED, before that returns if the server is well and little is left,
+  else in the background.
 
 What is not delivered stays in the journal, with the status. No hook starts a thread. A forked child is disarmed.
 """

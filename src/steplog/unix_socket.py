@@ -13,6 +13,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from steplog.descriptors import open_reserved
+
 __all__ = ["SUPPORTED", "Peer", "bind_private", "peer_of", "socket_address"]
 
 SUPPORTED = hasattr(socket, "AF_UNIX") and hasattr(socket, "SO_PEERCRED")
@@ -41,7 +43,7 @@ def socket_address(path: Path) -> Iterator[str]:
     if len(os.fsencode(path)) <= _PATH_BYTES_MAX:
         yield str(path)
         return
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    directory = open_reserved(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{directory}/{path.name}"
     finally:

@@ -192,6 +192,47 @@ def test_the_servers_own_key_is_rotated_in_its_file_and_where_clients_look(stepl
     assert [key["origin"] for key in listed(steplog)] == ["generated"]
 
 
+LASTING = """
+import sys, steplog
+with steplog.init(project="lasting", name="r") as run:
+    for step in range(2):
+        run.log("loss", float(step), step)
+        print(run.flush(timeout=20), flush=True)
+        sys.stdin.readline()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_on_this_machine_goes_on_with_the_servers_rotated_key(steplog, server, tmp_path):
+    places = {"STEPLOG_DIR": str(tmp_path), "STEPLOG_MEMORY_DIR": str(tmp_path / "memory"), "STEPLOG_QUIET": "1"}
+    before = own_key(server)
+    with subprocess.Popen(
+        [sys.executable, "-c", LASTING],
+        env=os.environ | {"PYTHONPATH": str(SOURCES)} | places,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as training:
+        assert training.stdin is not None
+        assert training.stdout is not None
+        assert training.stdout.readline() == "True\n"
+        assert steplog("key", "rotate").returncode == 0
+        wait_until(lambda: status(server, before) == 401, PROMISED_S)
+        training.stdin.write("\n")
+        training.stdin.flush()
+        assert training.stdout.readline() == "True\n"
+        training.communicate("\n", timeout=DEADLINE_S)
+    held = Oracle(server.database, "lasting")
+    assert (held.values("r", "loss"), held.run("r").status) == ([0.0, 1.0], "COMPLETED")
+
+
+def test_the_page_of_the_second_of_two_servers_is_found_by_its_database(steplog, server, tmp_path):
+    database = tmp_path / "second.db"
+    with ServerProcess(tmp_path, "--db", str(database), key=None) as second:
+        addresses = [steplog("key", "page", *option).stdout for option in ((), ("--db", str(database)))]
+        assert [each.partition("/#token=")[0] for each in addresses] == [server.url, second.url]
+
+
 KILLED = """
 import os
 from steplog.server import keys

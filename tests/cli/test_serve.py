@@ -176,9 +176,10 @@ def test_it_listens_on_the_host_that_it_is_told(tmp_path):
 
 
 def test_help_and_version_import_no_server():
-    for arguments in (["--help"], ["serve", "--help"], ["version"]):
+    for arguments in (["--help"], ["serve", "--help"], ["version"], ["--version"]):
         done = steplog(*arguments)
         assert (done.returncode, done.stderr) == (0, "")
+    assert steplog("--version").stdout == steplog("version").stdout
     program = "import sys, steplog.cli; sys.exit(int(bool({'starlette', 'uvicorn', 'rich'} & set(sys.modules))))"
     done = subprocess.run(
         [sys.executable, "-c", program], env=dict(os.environ) | {"PYTHONPATH": str(SOURCES)}, check=False

@@ -66,6 +66,7 @@ def test_sync_of_two_runs_of_which_one_stays_delivers_the_other(
     server = FakeServer()
     server.configure(monkeypatch)
     monkeypatch.setenv("STEPLOG_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("STEPLOG_EXCHANGE_TIMEOUT_S", "0.5")
     for name in ("one", "two"):
         run = steplog.init("team", "mnist", name, mode="offline")
         run.log({"loss": 0.5, "accuracy": 0.1})
@@ -74,7 +75,10 @@ def test_sync_of_two_runs_of_which_one_stays_delivers_the_other(
     held = FileLock.take(kept.path / "lock")  # as another process that delivers it
     done = typed("sync")
     assert sorted(done.output.splitlines()) == sorted(
-        [f"{kept.name}: 0 delivered, 2 kept here: another process delivers it", f"{sent.name}: 2 delivered"]
+        [
+            f"{kept.name}: 0 delivered, 2 kept here: another process delivers it; nothing of it has arrived for 0.5 s",
+            f"{sent.name}: 2 delivered",
+        ]
     )
     assert (done.exit_code, [row.name for row in server.memory.runs.values()]) == (1, [sent.name])
     assert held is not None

@@ -34,6 +34,9 @@ class Held:
         self.looks += 1
         return False
 
+    def holds(self) -> bool:
+        return True
+
     def decide(self, status: str) -> None:
         self.outbox.end_with(status)
 
@@ -85,6 +88,9 @@ class Owned:
         self.use_up = callback
 
     def take_over(self) -> None:
+        pass
+
+    def keep_alive(self) -> None:
         pass
 
 

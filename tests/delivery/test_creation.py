@@ -12,6 +12,7 @@ from steplog.delivery.creation import Creation
 from steplog.delivery.outbox import DeliveryOptions, Outbox
 from steplog.delivery.sender import InFlight, Sender
 from steplog.delivery.tickets import RunAddress
+from steplog.delivery.wire import LIST_BYTES_MAX
 from steplog.journal.manifest import Plan
 from steplog.testing.memory_server import Fault
 
@@ -53,7 +54,7 @@ class Unmade(Line):
         return [[row.value for row in run.rows] for run in self.server.runs.values()]
 
 
-def following(line: Unmade) -> InFlight:
+def following(line: Line) -> InFlight:
     """The exchange that comes next."""
     for _ in range(100):
         if isinstance(due := line.next(), InFlight):
@@ -130,4 +131,22 @@ def test_a_server_that_refuses_for_an_hour_is_asked_seldom_and_then_has_the_run(
     line.server.script = lambda request: Fault(status, b'"no"') if line.now < 1000 + HOUR else None
     line.deliver(2 * HOUR)
     assert line.arrived() == [[1.0, 2.0, 3.0]]
+    assert len(line.sent) < 300
+
+
+def test_a_list_of_runs_without_end_makes_no_second_run_on_a_stock_server():
+    line = Unmade(batch=False)
+    lost = [Fault.lost()]
+
+    def script(request):
+        if not request.path.endswith("/runs/"):
+            return None
+        if request.method == "POST":
+            return lost.pop() if lost else None
+        return Fault(200, b"[" * LIST_BYTES_MAX)
+
+    line.server.script = script
+    line.deliver(HOUR)
+    assert len(line.server.runs) == 1
+    assert line.outbox.trouble == "the server's list of runs is longer than 16 MiB"
     assert len(line.sent) < 300

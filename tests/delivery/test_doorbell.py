@@ -20,6 +20,15 @@ def test_a_ring_is_heard_once(tmp_path: Path):
     assert not agent.rung()
 
 
+def test_a_finish_is_told_from_a_flush_and_counts_once_however_often_it_rings(tmp_path: Path):
+    agent, worker = Doorbell(tmp_path), Doorbell(tmp_path)
+    heard = []
+    for ended_ns in (0, 5, 5, 0, 5, 0, 9, 9):
+        worker.ring(ended_ns)
+        heard.append((agent.rung(), agent.ends))
+    assert heard == [(True, ends) for ends in (False, True, False, False, False, False, True, False)]
+
+
 def test_it_is_heard_after_it_was_removed_and_rung_again(tmp_path: Path):
     agent, worker = Doorbell(tmp_path), Doorbell(tmp_path)
     worker.ring()

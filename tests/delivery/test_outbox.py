@@ -7,6 +7,7 @@ import pytest
 
 from delivery.parts import Book, Line, asked
 from steplog.delivery.outbox import Waiter
+from steplog.delivery.ranges import RangeStream
 from steplog.testing.memory_server import Fault, MemoryServer
 
 HOUR = 3600.0
@@ -179,3 +180,38 @@ def test_what_a_dead_writer_has_left_comes_before_what_a_later_one_logs(batch: b
     line = Line(*[dead, living][::order], batch=batch)
     line.deliver()
     assert line.values() == [*range(1, 41), *range(101, 141)]
+
+
+def test_each_journal_of_the_dead_is_looked_at_no_oftener_the_more_there_are(monkeypatch: pytest.MonkeyPatch):
+    """Each exchange looked at all that were delivered before: the end of a run with many workers was slow."""
+    looks: list[str] = []
+    look = RangeStream.due_at
+
+    def counted(stream: RangeStream, now: float, hurry: bool) -> float | None:
+        looks.append(stream.journal.writer)
+        return look(stream, now, hurry)
+
+    monkeypatch.setattr(RangeStream, "due_at", counted)
+    books = [Book(number).write(3) for number in range(100)]
+    for book in books:
+        book.living = False
+    line = Line(*books)
+    line.outbox.wait(Waiter(lambda: None))
+    assert line.deliver() == len(books)
+    assert len(looks) <= 3 * len(books)
+    assert sorted(line.values()) == sorted([1, 2, 3] * len(books))
+
+
+def test_a_journal_of_the_dead_that_was_empty_is_looked_at_again_in_the_next_round():
+    book, other = Book(0).write(3), Book(1)
+    book.living = False
+    line = Line(book, other)
+    line.deliver()
+    line.now += 3600.0
+    assert not line.step()
+    book.write(2)
+    line.now += 3600.0
+    assert not line.step()
+    line.outbox.look_at_all()
+    assert line.deliver() == 1
+    assert line.values() == [1, 2, 3, 4, 5]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from delivery.parts import Book, Line, asked
 from steplog.delivery.outbox import Waiter
 from steplog.delivery.probe import GONE_INTERVAL_S
+from steplog.delivery.wire import LIST_BYTES_MAX
 from steplog.testing.memory_server import Fault
 
 HOUR = 3600.0
+HTML = b"<html>default backend - 404</html>"
+DETAIL = b'{"detail": "Not found."}'
 
 
 def test_a_run_that_was_not_made_just_now_is_asked_for_before_anything_is_sent():
@@ -112,12 +117,75 @@ def test_a_run_that_seemed_gone_goes_on_when_it_is_there_again():
     """A proxy that answered 404 for a while stopped every run for the life of the process."""
     book = Book().write(3)
     line = Line(book)
-    line.server.script = lambda request: Fault(404) if line.now < 1000 + HOUR else None
+    line.server.script = lambda request: Fault(404, DETAIL) if line.now < 1000 + HOUR else None
     line.deliver(HOUR - 60)
     assert line.outbox.gone
     line.deliver(2 * GONE_INTERVAL_S)
     assert line.values() == [1, 2, 3]
     assert not line.outbox.gone
+
+
+@pytest.mark.parametrize("body", [HTML, b"", b"{}", b'{"message": "no Route matched"}', DETAIL], ids=ascii)
+@pytest.mark.parametrize("batch", [True, False])
+def test_404s_of_a_proxy_for_3_s_hold_delivery_up_for_seconds(batch, body):
+    """An ingress without its backend stopped delivery for ten minutes."""
+    line = Line(Book().write(3), batch=batch, knows=False)
+    line.server.script = lambda request: Fault(404, body) if line.now < 1003 else None
+    line.deliver(HOUR)
+    assert line.values() == [1, 2, 3]
+    assert line.now < 1000 + 3 + 16
+    assert not line.outbox.gone
+    assert line.outbox.trouble is None
+
+
+@pytest.mark.parametrize("body", [HTML, b"", b'{"message": "no Route matched"}'], ids=ascii)
+@pytest.mark.parametrize("only", ["", "/runs/", "/demo/"], ids=["every route", "the list", "the project"])
+def test_a_404_that_is_not_the_servers_own_never_says_that_a_run_is_gone(body, only):
+    line = Line(Book().write(3))
+    told: list[int] = []
+    line.outbox.wait(Waiter(lambda: told.append(1)))
+
+    def script(request):
+        if only and not request.path.endswith(only):
+            return Fault(404, DETAIL)
+        return Fault(404, body)
+
+    line.server.script = script
+    line.deliver(HOUR)
+    assert (told, line.outbox.gone, line.outbox.pending()) == ([], False, 3)
+    assert line.outbox.trouble is not None
+    assert line.outbox.trouble.startswith("404")
+    assert len(line.sent) < 400
+
+
+def test_a_run_is_gone_once_its_project_answers_404_with_the_servers_own_words():
+    line = Line(Book().write(3))
+    line.deliver(1)
+    del line.server.projects["me", "demo"]
+    line.books[0].write(1)
+    line.deliver(10)
+    assert asked(line)[1:5] == ["POST batch", f"GET {line.run.uuid}", "GET runs", "GET demo"]
+    assert line.outbox.gone
+
+
+def test_a_project_that_is_there_but_does_not_list_its_runs_says_nothing_of_them():
+    line = Line(Book().write(3))
+    line.server.script = lambda request: None if request.path.endswith("/demo/") else Fault(404, DETAIL)
+    line.deliver(HOUR)
+    assert not line.outbox.gone
+    assert line.outbox.trouble == "the server does not list the runs of demo"
+    assert len(line.sent) < 400
+
+
+def test_a_run_that_is_gone_is_asked_for_soon_and_then_ever_more_seldom():
+    line = Line(Book().write(3))
+    del line.server.runs[line.run.uuid]
+    line.deliver(3 * HOUR)
+    times = [time for (time, *_), what in zip(line.sent, asked(line), strict=True) if what == "GET runs"]
+    between = [round(after - before, 3) for before, after in pairwise(times)]
+    assert between[0] < 5
+    assert between == sorted(between)
+    assert all(GONE_INTERVAL_S <= seconds < 2 * GONE_INTERVAL_S for seconds in between[-10:])
 
 
 def test_a_404_of_one_route_alone_is_not_asked_about_at_once_each_time():
@@ -127,3 +195,15 @@ def test_a_404_of_one_route_alone_is_not_asked_about_at_once_each_time():
     assert not line.outbox.gone
     assert not line.books[0].journal.cursor.stock
     assert len(line.sent) < 300
+
+
+def test_a_list_of_runs_without_end_holds_up_one_run_and_says_why():
+    """It counted as no answer at all, and all runs of the server waited."""
+    line = Line(Book().write(1), batch=False, knows=False)
+    other = line.another(Book(1).write(1))
+    line.server.script = lambda request: Fault(200, b"[" * LIST_BYTES_MAX) if request.path.endswith("/runs/") else None
+    line.deliver(HOUR)
+    assert line.outbox.trouble == "the server's list of runs is longer than 16 MiB"
+    assert not line.outbox.gone
+    assert len(line.sent) < 400
+    assert other.idle()

@@ -17,6 +17,7 @@ from steplog.delivery.ranges import RangeStream
 from steplog.delivery.sender import InFlight
 from steplog.delivery.verdicts import Judgement, Verdict
 from steplog.journal import range as ranges
+from steplog.journal import slot
 from steplog.journal.cursor import CURSOR_BYTES, WINDOW
 from steplog.journal.directories import JournalRoots
 from steplog.journal.journal import Journal
@@ -192,6 +193,21 @@ def test_after_a_restart_too_a_stretch_that_was_lost_is_not_waited_for_for_ever(
     line.deliver()
     assert line.values()[-1] == 101
     assert GAP_S <= line.now - begun < GAP_S + 5
+
+
+def test_a_call_interrupted_in_the_last_slot_of_a_segment_arrives_however_late():
+    book = Book(size=1024)
+    segment = book.writer.append.segment
+    book.write(segment.header.capacity - 1)
+    offset = segment.claim()
+    book.write(5)
+    assert book.writer.append.segment is not segment
+    line = Line(book)
+    line.deliver(GAP_S + 10)
+    slot.pack_float(segment.memory, offset, 7, 999.0, 1, slot.key_of(segment.names["loss"], 0))
+    line.deliver()
+    assert line.values() == [*range(1, segment.header.capacity), 999, *range(segment.header.capacity, book.count + 1)]
+    assert book.journal.cursor.abandoned == 0
 
 
 def test_a_server_that_is_further_has_the_journal_go_on_from_there():

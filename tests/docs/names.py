@@ -13,7 +13,7 @@ import steplog
 GROUPS = {
     "Runs": ("init", "attach", "Run", "RunStatus", "Report", "Stats"),
     "The active run": ("log", "flush", "finish", "get_active_run", "set_active_run"),
-    "What waits here": ("journals", "sync", "clean", "WaitingRun", "Synced"),
+    "What waits here": ("journals", "sync", "clean", "read_journal", "WaitingRun", "Synced", "JournalRecord"),
     "The server": (
         "login",
         "get_default_client",

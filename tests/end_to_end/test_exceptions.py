@@ -61,6 +61,7 @@ def test_a_signal_is_kept_by_its_name_and_where_the_program_was(host: Host, numb
     assert done.code == -number
     value = told(host)
     assert (value["type"], value["message"]) == (number.name, signal.strsignal(number))
+    assert value["traceback"].startswith("Traceback (most recent call last):\n")
     assert "in train" in value["traceback"]
 
 

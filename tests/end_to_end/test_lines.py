@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from end_to_end.programs import Host
+from end_to_end.programs import Host, go_on, line
+from end_to_end.programs import ended as over
 from steplog import Report, Stats
 from steplog.lifecycle.messages import ended
 
@@ -34,6 +35,30 @@ def test_a_run_prints_its_name_its_address_and_what_was_delivered(host: Host, wa
     done = host.run(ENDS[way], **LOUD, STEPLOG_EXCEPTIONS="0")
     assert done.errors.splitlines() == [*lines(host), "steplog: run run: 2,000 delivered"]
     assert done.out == ""
+
+
+def test_while_the_server_hangs_its_address_is_said_and_how_long_it_is_waited_for(host: Host):
+    with host.start(
+        """
+        run = begin()
+        run.flush()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        run.log("loss", 1.0)
+        run.finish(timeout=2.0)
+        print(run.stats().last_error)
+        """,
+        **LOUD,
+    ) as program:
+        assert line(program) == "ready"
+        with host.silence():
+            go_on(program)
+            done = over(program)
+    waiting = f"waiting for an answer of {host.environment['STEPLOG_URL']} for "
+    assert done.out.startswith(waiting)
+    last = done.errors.splitlines()[-1]
+    assert "1 record is kept in " in last
+    assert f"({waiting}" in last
 
 
 def test_quiet_silences_the_lines(host: Host):
@@ -155,6 +180,8 @@ def test_nothing_is_printed_at_import(host: Host):
             Report(logged=1, delivered=1, lost=None),
             "1 delivered; an unknown number of values may be lost with memory that is gone",
         ),
+        (Report(logged=1, delivered=1, faults=1), "1 delivered, 1 error in steplog itself, see the log"),
+        (Report(logged=1, delivered=1, faults=2), "1 delivered, 2 errors in steplog itself, see the log"),
         (Report(logged=2, delivered=1, lost=1), "1 delivered; up to 1 value was lost with private memory"),
     ],
 )

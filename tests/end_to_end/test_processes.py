@@ -181,6 +181,7 @@ def test_a_suspended_owner_is_not_taken_for_dead_and_goes_on_where_it_was(host: 
         run = begin()
         for step in range(1000):
             run.log("loss", float(step), step)
+        run.flush(60)
         print("ready", flush=True)
         sys.stdin.readline()
         for step in range(1000, 2000):
@@ -193,11 +194,11 @@ def test_a_suspended_owner_is_not_taken_for_dead_and_goes_on_where_it_was(host: 
         import steplog
         begin("looks").finish()
         (waiting,) = [run for run in steplog.journals() if run.name == "run"]
-        print(waiting.why, [done.why for done in steplog.sync(waiting.id)])
+        print(waiting.why, [(done.pending, done.why) for done in steplog.sync(waiting.id)])
     """
     for _ in range(2):
         seen = host.run(looks)
-        assert seen.out.strip() == "it is being delivered ['another process delivers it']", seen
+        assert seen.out.strip() == "it is being delivered [(0, '')]", seen
     assert host.server.run("run").status == "RUNNING"
     owner.send_signal(signal.SIGCONT)
     go_on(owner)
@@ -258,6 +259,28 @@ def test_a_child_that_makes_a_run_of_its_own_finishes_that_one(host: Host):
     """)
     assert (done.code, done.errors) == (0, "")
     assert (host.server.run("parent").status, host.server.run("child").status) == ("COMPLETED", "CRASHED")
+
+
+def test_workers_that_have_ended_cost_no_descriptor(host: Host):
+    """Each kept one for as long as the run lived, and the records of the sixtieth could not be read."""
+    done = host.run("""
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (48, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        run = begin()
+        for number in range(60):
+            pid = os.fork()
+            if pid == 0:
+                run.log("loss", float(number), number)
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        assert run.flush(60.0)
+        print(len(os.listdir("/proc/self/fd")) < 30)
+        run.log("loss", 60.0, 60)
+        report = run.finish()
+        print(report.pending, report.faults)
+    """)
+    assert (done.code, done.out) == (0, "True\n0 0\n"), done.errors
+    assert sorted(host.server.values("run", "loss")) == [float(number) for number in range(61)]
 
 
 def test_an_open_run_costs_two_descriptors_and_a_forked_child_inherits_none(host: Host):

@@ -162,15 +162,6 @@ def test_a_disabled_run_does_nothing_and_leaves_nothing(host: Host):
     assert host.server.runs() == []
 
 
-def test_sync_leaves_a_run_to_the_process_that_delivers_it(host: Host):
-    with host.start("run = begin()\nrun.log('loss', 1.0)\nprint('ready', flush=True)\nsys.stdin.read()") as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "ready\n"
-        assert host.run(SYNCS).out.split("\n")[0].endswith("another process delivers it")
-        other.communicate()
-    assert host.server.run("run").status == "COMPLETED"
-
-
 def test_clean_removes_a_run_by_name_and_never_one_that_waits(host: Host):
     host.run(logs('mode="offline"'), name="kept")
     assert host.run("import steplog\nprint(steplog.clean())").out == "[]\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from end_to_end.gate import Gate
-from end_to_end.programs import Done, Host, ended
+from end_to_end.programs import Done, Host, ended, go_on, line
 from server.process import ServerProcess
 
 NEW = sys.version_info >= (3, 12)  # the interpreter shows every SystemExit that ends it
@@ -195,6 +195,58 @@ def test_a_second_init_of_the_same_thread_fails_the_first_run_and_nothing_else(h
     """)
     assert (done.code, done.out) == (0, "")
     assert (host.server.run("first").status, host.server.run("second").status) == ("FAILED", "COMPLETED")
+    assert host.server.values("first", "loss") == [1.0]
+
+
+def test_a_second_init_returns_once_the_first_run_has_failed_on_the_server(host: Host):
+    done = host.run("""
+        import steplog
+        def status(run):
+            path = f"/api/v0/team/projects/{os.environ['PROJECT']}/runs/{run.uuid}/"
+            return steplog.get_default_client().get(path).json()["status"]
+        first = begin("first")
+        first.log("loss", 1.0)
+        begin("second")
+        print(status(first))
+    """)
+    assert (done.code, done.out, done.errors) == (0, "FAILED\n", "")
+    assert host.manifests() == []
+
+
+@pytest.mark.parametrize("why", ["a server that hangs", "an event loop"])
+def test_a_second_init_waits_a_second_at_most_and_in_an_event_loop_not_at_all(host: Host, why: str):
+    loop = why == "an event loop"
+    with host.start(
+        f"""
+        import asyncio, steplog
+        from steplog.lifecycle.open_run import OpenRun
+        waits = []
+        flush = OpenRun.flush
+        OpenRun.flush = lambda run, *given: waits.append(run) or flush(run, *given)
+        first = begin("first")
+        second = begin("second", activate=False)
+        first.log("loss", 1.0)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        began = time.monotonic()
+        async def inside():
+            first.supersede()
+        asyncio.run(inside()) if {loop} else first.supersede()
+        print(time.monotonic() - began < 2.0, len(waits), flush=True)
+        sys.stdin.readline()
+        """
+    ) as program:
+        assert line(program) == "ready"
+        if loop:
+            go_on(program)
+            assert line(program) == "True 0"
+        else:
+            with host.silence():
+                go_on(program)
+                assert line(program) == "True 1"
+        go_on(program)
+        assert ended(program).code == 0
+    assert host.server.run("first").status == "FAILED"
     assert host.server.values("first", "loss") == [1.0]
 
 

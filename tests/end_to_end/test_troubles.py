@@ -5,6 +5,7 @@ Each in a process of its own, against a server in memory behind a socket.
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -19,12 +20,19 @@ from steplog.secret import Secret
 from steplog.testing.memory_server import Fault
 
 DEADLINE_S = 30.0
+INGRESS = b"<html>default backend - 404</html>"
+DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
 PORTAL = b"<html>Please log in to this network</html>"
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
 @pytest.mark.parametrize(
-    "fault", [Fault(408), Fault(429, headers={"retry-after": "1"}), Fault(500), Fault(503), Fault(200, PORTAL)], ids=str
+    "fault",
+    [
+        *(Fault(408), Fault(429, headers={"retry-after": "1"}), Fault(500), Fault(503)),
+        *(Fault(200, PORTAL), Fault(404, INGRESS), Fault(410, INGRESS)),
+    ],
+    ids=str,
 )
 @apart
 def test_a_server_that_is_in_trouble_when_a_run_begins_gets_it_a_little_later(
@@ -41,6 +49,53 @@ def test_a_server_that_is_in_trouble_when_a_run_begins_gets_it_a_little_later(
     assert (report.delivered, report.pending) == (1, 0)
     (there,) = server.memory.runs.values()
     assert ([row.value for row in there.rows], there.status) == ([0.5], "COMPLETED")
+
+
+STAY_AWAY = {
+    "429 for thirty years": Fault(429, b"later", {"retry-after": "1000000000"}),
+    "503 until 2199": Fault(503, b"", {"retry-after": "Tue, 31 Dec 2199 23:59:59 GMT", "date": DATE}),
+    "a run that is gone": Fault(404, b'{"detail": "Not found."}'),
+}
+
+
+@pytest.mark.parametrize("said", STAY_AWAY)
+@apart
+def test_finish_asks_though_the_server_had_said_to_stay_away(monkeypatch: pytest.MonkeyPatch, said: str):
+    """A proxy asked for thirty years, and finish() waited for its deadline without a request."""
+    server = FakeServer()
+    server.configure(monkeypatch)
+    run = steplog.init("me", "demo")
+    run.log("loss", 0.5)
+    assert run.flush(DEADLINE_S)
+    server.memory.script = lambda request: STAY_AWAY[said]
+    asked = len(server.memory.requests)
+    run.log("loss", 0.25)
+    run.flush(0.5)
+    wait_until(lambda: len(server.memory.requests) > asked)
+    server.memory.script = lambda request: None
+    report = run.finish(timeout=DEADLINE_S)
+    assert (report.delivered, report.pending) == (2, 0)
+    (there,) = server.memory.runs.values()
+    assert there.status == "COMPLETED"
+
+
+@apart
+def test_so_does_the_finish_of_a_child_which_does_not_deliver(monkeypatch: pytest.MonkeyPatch):
+    server = FakeServer()
+    server.configure(monkeypatch)
+    run = steplog.init("me", "demo")
+    server.memory.script = lambda request: STAY_AWAY["429 for thirty years"]
+    run.log("loss", 0.5)
+    wait_until(lambda: run.stats().last_error is not None)
+    server.memory.script = lambda request: None
+    pid = os.fork()
+    if pid == 0:
+        run.log("child", 0.25)
+        run.finish(timeout=DEADLINE_S)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    (there,) = server.memory.runs.values()
+    assert {row.value for row in there.rows} == {0.5, 0.25}
 
 
 @apart

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from journal.spooled import LOCK, Machine, deliver_all, read_all
+from steplog.descriptors import close_reserve
 from steplog.file_lock import FileLock
 from steplog.journal.directories import JournalRoots
 from steplog.journal.open_journal import AliveWatch, open_journal
@@ -257,6 +258,7 @@ def test_an_agent_finds_the_marks_of_a_worker_whose_memory_was_made_again(machin
 
 
 def test_without_descriptors_memory_is_not_said_to_be_removed(machine: Machine, caplog: pytest.LogCaptureFixture):
+    close_reserve()
     machine.own.maintain()
     machine.log(1000)  # so that the directory has changed
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -23,6 +23,7 @@ from journal.processes import (
     until,
 )
 from journal.storm import call_of
+from steplog.descriptors import close_reserve
 from steplog.file_lock import close_inherited
 from steplog.journal.directories import JournalRoots, RunPaths, new_id
 from steplog.private_files import remove_tree
@@ -198,6 +199,7 @@ def test_a_writer_that_cannot_be_looked_at_is_not_taken_for_dead(paths, roots):
 
 
 def test_a_writer_whose_memory_cannot_be_made_leaves_no_lock_behind(paths, roots):
+    close_reserve()
     descriptors = len(os.listdir("/proc/self/fd"))
     free = os.dup(0)
     os.close(free)

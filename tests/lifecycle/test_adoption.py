@@ -102,11 +102,18 @@ def test_a_run_is_adopted_where_it_can_be_sent_or_it_is_said_why_not(process, mo
         assert not isinstance(found, NotAdopted)
         lease, transport = found
         assert (transport.base_url, lease.manifest.local_id) == (URL, paths.local_id)
-        assert process.adopter.adopt(paths, by_hand=by_hand) == NotAdopted("another process delivers it")
+        assert process.adopter.adopt(paths, by_hand=by_hand) == NotAdopted("another process delivers it", held=True)
         lease.release()
     else:
         assert found == NotAdopted(why)
         assert FileLock.is_free(paths.lock)
+
+
+def test_a_run_without_a_key_here_may_still_be_delivered_by_another_process(process):
+    paths, lock = left(process, base_url="http://127.0.0.1:10")
+    found = process.adopter.adopt(paths, by_hand=True)
+    assert isinstance(found, NotAdopted)
+    assert (found.held, lock.is_at(paths.lock)) == (True, True)
 
 
 @pytest.mark.parametrize(

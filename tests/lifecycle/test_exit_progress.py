@@ -34,7 +34,7 @@ class Watched:
 
     def after(self, seconds: float, left: int, trouble: str | None = None, silent_s: float = 0.0) -> bool:
         self.now += seconds
-        self.progress = Progress(left, trouble, silent_s)
+        self.progress = Progress(left, trouble, silent_s, "http://127.0.0.1:9")
         return bool(self.goes_on())
 
 
@@ -53,6 +53,17 @@ def test_a_terminal_shows_one_line_with_what_is_left_the_speed_and_the_last_erro
     assert screen.getvalue().endswith("refused\r\x1b[K")
     assert "\n" not in screen.getvalue()
     assert caplog.text == ""
+
+
+def test_a_server_that_hangs_is_named_with_how_long_it_has_been_waited_for(monkeypatch):
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((200, 24)))
+    screen = Screen()
+    watched = Watched(screen)
+    for silent_s, told in ((0.9, "left, 0 a second"), (1.5, "answer of http://127.0.0.1:9 for 1.5 s"), (12.4, "12 s")):
+        watched.after(2.0, 1000, silent_s=silent_s)
+        assert screen.getvalue().endswith(told)
+    watched.after(2.0, 1000, "refused", silent_s=20.0)
+    assert screen.getvalue().endswith("; refused")
 
 
 def test_a_line_is_never_longer_than_the_terminal_is_wide(monkeypatch):

@@ -48,7 +48,7 @@ class Ended(OpenRun):
     def name(self) -> str:
         return "brave"
 
-    def stats(self) -> Stats:
+    def stats(self, silent_s: float = 1.0) -> Stats:
         return self.seen
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from delivery.parts import Book
-from steplog.lifecycle import open_run
+from steplog.lifecycle import waits
 from steplog.lifecycle.open_run import OpenRun
 
 LONG_S = 8.0
@@ -39,7 +39,7 @@ class Worker:
 
 
 def looks(own: Any, timeout_s: float = LONG_S) -> tuple[bool, list[str]]:
-    return open_run._wait_for_cursor(own, timeout_s), own.calls
+    return waits.wait_for_cursor(own, timeout_s), own.calls
 
 
 def test_a_worker_looks_at_the_agents_marks_until_all_of_it_is_delivered():
@@ -66,7 +66,7 @@ def offline(own: Any, owed: Callable[[], bool], timeout_s: float) -> bool:
         def owed(self) -> bool:
             return owed()
 
-    return open_run._wait_for_disk(own, ManifestStore(), timeout_s)  # type: ignore[arg-type]
+    return waits.wait_for_disk(own, ManifestStore(), timeout_s)  # type: ignore[arg-type]
 
 
 def test_an_offline_run_is_waited_for_until_it_is_on_disk_and_is_not_delivered():
@@ -96,9 +96,9 @@ def test_a_manifest_is_waited_for_a_quarter_of_a_second_and_only_while_it_is_owe
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + seconds))
-    assert open_run._wait_for_manifest(SimpleNamespace(owed=False)) is False  # type: ignore[arg-type]
+    assert waits.wait_for_manifest(SimpleNamespace(owed=False)) is False  # type: ignore[arg-type]
     assert now[0] == 1000.0
-    assert open_run._wait_for_manifest(SimpleNamespace(owed=True)) is False  # type: ignore[arg-type]
+    assert waits.wait_for_manifest(SimpleNamespace(owed=True)) is False  # type: ignore[arg-type]
     assert now[0] - 1000.0 == pytest.approx(0.25, abs=0.003)
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 POLL_MIN_S = 0.02
 POLL_MAX_S = 30.0
 NOTICE_S = 0.5
+FINISH_S = 30.0  # that somebody who ends a run waits
+REFUSED_S = 60.0  # after which whoever was told that the status is refused tries again
 LANES = oracle.LANES
 DISK_S = (0.0, 0.01, 1.0, 30.0)  # until the disk has taken a line
 
@@ -41,6 +43,7 @@ class SimAgent:
         self._busy = [False] * LANES
         self._look_at = [0.0] * LANES
         self._poll_s = [POLL_MIN_S] * LANES
+        self._asked_at: dict[SimRun, float] = {}  # when the last request of a run left
         for run in world.runs:
             outbox = Outbox(
                 run.address,
@@ -92,7 +95,7 @@ class SimAgent:
             self._look_in(lane, 0.0)
 
     def decide(self, run: SimRun) -> None:
-        if run.status is not None:
+        if run.status is not None and not (self.dead or run.status_sent):
             self.outboxes[run].end_with(run.status)
             self.wake()
 
@@ -111,6 +114,32 @@ class SimAgent:
         self.world.after(timeout_s, lambda: wait in outbox.waiters and outbox.waiters.remove(wait))  # type: ignore[func-returns-value]
         self._guarded(outbox.release_waiters)
         self.wake()
+
+    def finish(self, run: SimRun) -> None:
+        """Somebody ends the run and waits: whatever was decided before, the server is asked."""
+        outbox, begun = self.outboxes[run], self.world.now
+
+        def was_asked() -> bool:
+            return run.status_sent or outbox.status_sent or self._asked_at.get(run, 0.0) >= begun
+
+        def done() -> None:
+            if not was_asked():
+                self.world.wrong("who ended the run was told that it is gone, and the server was not asked")
+            self.world.after(REFUSED_S, lambda: self.decide(run))
+
+        waiter = Waiter(done, status=True, afresh=True)
+        outbox.wait(waiter)
+        self.world.after(FINISH_S, lambda: waiter in outbox.waiters and outbox.waiters.remove(waiter))  # type: ignore[func-returns-value]
+        self._guarded(outbox.release_waiters)
+        self.wake()
+
+        def look() -> None:
+            held = run.quarantine.leaving or run.quarantine.full
+            if not (self.dead or held or was_asked()):
+                self.world.wrong(f"who ended the run at {begun:.3f} s waited, and the server was not asked")
+
+        # One lane may have to wait for an exchange of each run.
+        self.world.after((len(self.outboxes) + 1) * TIMEOUT_S, look)
 
     def world_missing(self, run: SimRun, numbers: set[int]) -> set[int]:
         return oracle.missing(run, numbers)
@@ -165,6 +194,7 @@ class SimAgent:
         world.sent(flight.request)
         blow = server.weather.strike(world.now, world.random)
         run = next(run for run, outbox in self.outboxes.items() if outbox is flight.outbox)
+        self._asked_at[run] = world.now
         new = oracle.leaving(world, run, flight.request)
         box: list[Answer | None] = []
         if blow.arrives_s is not None:
@@ -198,6 +228,7 @@ class SimAgent:
                 world.after(world.random.choice(DISK_S), lambda action=action: self.wrote(run, action))  # type: ignore[misc]
         run.half_told -= told
         run.in_the_dark -= told
+        oracle.gone_for_a_reason(world, run, flight.outbox.gone)
         flight.outbox.release_waiters()
         if flight.outbox.status_sent and not run.status_sent:
             world.fuse.burn()

@@ -61,6 +61,12 @@ def mark_heard(world: World, run: SimRun, due: InFlight, answer: Answer) -> None
         run.lost |= {e.number for e in pen.entries if e.position < first and e.number in run.shaky}
 
 
+def gone_for_a_reason(world: World, run: SimRun, gone: bool) -> None:
+    """A run is given up for gone only where it was deleted, or something answered 404 as the server itself does."""
+    if gone and not run.deleted and not run.server.weather.has("nonsense"):
+        world.wrong("a run counts as gone though nothing has said so")
+
+
 def leaving(world: World, run: SimRun, request: Request) -> set[int]:
     """A request leaves; the records that are in the dark from now on, until an answer says otherwise."""
     if request.method != "POST" or not request.path.endswith(("/metrics/", "/metrics/batch/")):

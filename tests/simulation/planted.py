@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from simulation import places
-from steplog.delivery import metrics, poison, ranges, sender, verdicts, wire
+from steplog.delivery import metrics, poison, probe, ranges, sender, verdicts, wire
 from steplog.delivery.backlog import Backlog
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.lanes import Lanes
@@ -244,6 +244,33 @@ def what_went_with_an_older_backup_is_waited_for(patch):
 def a_run_that_is_gone_is_never_asked_for_again(patch):
     following = Outbox.next
     patch.setattr(Outbox, "next", lambda self, now, lane: None if self.gone else following(self, now, lane))
+
+
+@planted
+def a_404_in_html_says_that_the_run_is_gone(patch):
+    patch.setattr(probe, "is_proxys_404", lambda status, body: False)
+
+
+@planted
+def finish_keeps_to_what_was_decided_before(patch):
+    patch.setattr(Outbox, "afresh", property(lambda self: False, lambda self, afresh: None), raising=False)
+
+
+@planted
+def finish_believes_that_a_run_is_gone(patch):
+    patch.setattr(CapabilityProbe, "reopen", lambda self: None)
+    released = Outbox.release_waiters
+
+    def release(self):
+        self.afresh = self.afresh and not self.gone
+        released(self)
+
+    patch.setattr(Outbox, "release_waiters", release)
+
+
+@planted
+def retry_after_is_honoured_for_as_long_as_it_says(patch):
+    patch.setattr(verdicts, "RETRY_AFTER_MAX_S", float("inf"))
 
 
 @planted

@@ -28,6 +28,20 @@ WINDOWS = {  # kind: how often, the longest time it lasts, in seconds
     "small": (4, 900),  # 413 above a limit
     "key": (2, 900),  # 401
 }
+NONSENSE_S = 3.0  # how long a proxy in front of the server may answer anything
+NONSENSE = (
+    (404, b"<html>default backend - 404</html>", {"content-type": "text/html"}),
+    (404, b'{"detail":"Not found."}', {"content-type": "application/json"}),
+    (404, b'{"message":"no route matched"}', {"content-type": "application/json"}),
+    (410, b"gone", {}),
+    (429, b"slow", {"retry-after": "1000000000"}),
+    (503, b"slow", {"retry-after": "Fri, 31 Dec 2199 23:59:59 GMT", "date": "Thu, 01 Jan 2026 00:00:00 GMT"}),
+    (401, b"<html>who are you</html>", {}),
+    (403, b"<html>no</html>", {}),
+    (400, b"<html>bad</html>", {}),
+    (200, b"<html>please log in</html>", {}),
+    (302, b"", {"location": "https://elsewhere.invalid/login"}),
+)
 MOMENTS = ("restore", "restore", "delete", "upgrade", "downgrade")
 RETRY_AFTER = (
     "0", "1", "7", "30", "-1", "nan", "inf", "1e12", "soon", "", "5, 7", "86400", "1.5",
@@ -90,13 +104,19 @@ class Weather:
                 weather.moments.append((start + source.uniform(0, length), kind))
         return weather
 
+    def add_nonsense(self, source: random.Random, start: float, length: float) -> None:
+        """Have a proxy answer one kind of nonsense for three seconds; ``kind`` ends in which."""
+        begin = start + source.uniform(0, length)
+        self.windows.append(Window(f"nonsense {source.randrange(len(NONSENSE))}", begin, begin + NONSENSE_S))
+
     def calm(self) -> float:
         """When all of it is over."""
         return max([0.0, *(window.end for window in self.windows), *(time for time, _ in self.moments)])
 
     def has(self, *kinds: str) -> bool:
         """Whether any of these is part of it."""
-        return any(window.kind in kinds for window in self.windows) or any(kind in kinds for _, kind in self.moments)
+        drawn = {kind for window in self.windows for kind in (window.kind, window.kind.split()[0])}
+        return any(kind in drawn for kind in kinds) or any(kind in kinds for _, kind in self.moments)
 
     def strike(self, now: float, source: random.Random) -> Blow:
         """What happens to a request that is sent now."""
@@ -140,6 +160,9 @@ class Weather:
                 return Blow(there, back, Fault(source.choice((408, 425, 429, 503)), b"later", headers))
             case ["proxy", status]:
                 return Blow(there, back, Fault(int(status), b"not for you"))
+            case ["nonsense", which]:
+                status_, body, said = NONSENSE[int(which)]
+                return Blow(there, back, Fault(status_, body, said))
             case ["redirect"]:
                 fault = Fault(source.choice((301, 302, 307, 308)), headers={"location": "https://elsewhere.invalid/"})
                 return Blow(there, back, fault)

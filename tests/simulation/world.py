@@ -34,6 +34,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = random.Random(seed)
+        self.added = random.Random(f"added {seed}")  # what came later is drawn apart: other lives stay as they were
         self.now = START
         self.wall_ns = 1_700_000_000_000_000_000
         self.violations: list[str] = []
@@ -52,6 +53,9 @@ class World:
         self.runs = [self._draw_run(index) for index in range(self.random.choice((1, 1, 2, 3)))]
         self.agent: SimAgent | None = None
         self._draw_kills()
+        for server in self.servers:
+            if self.added.random() < 0.15:
+                server.weather.add_nonsense(self.added, START, self.quiet_at - START)
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -88,7 +92,7 @@ class World:
         allowed += sum(600.0 if status == 500 else BACKOFF_MAX_S for status in self.poison.values())
         allowed += max(agent.DISK_S) * len(self.poison)
         for server in self.servers:
-            allowed += ANSWER_LATE_S * server.weather.has("busy")
+            allowed += ANSWER_LATE_S * server.weather.has("busy", "nonsense")
             allowed += GONE_INTERVAL_S * 1.1 * server.weather.has("proxy 404", "delete")
             allowed += server.weather.round_trip_s * 2 * len(self.logged)
         return allowed
@@ -193,6 +197,8 @@ class World:
         run.due_before_status = {entry.number for pen in run.known for entry in pen.entries}
         if self.agent is not None:
             self.agent.decide(run)
+            if self.added.random() < 0.5:
+                self.agent.finish(run)
 
     def _flush(self, run: SimRun) -> None:
         if self.agent is not None:

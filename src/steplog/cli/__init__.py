@@ -1,7 +1,7 @@
 """The command line: one module a command, imported when the command is called.
 
 Its module has a click command named ``command`` and a line in ``_COMMANDS``. Errors are one line on stderr; ``--debug``
-adds the traceback. Exit codes: 0 success, 1 failure, 2 usage, 130 Ctrl-C in ``demo`` or ``sync``.
+adds the traceback. Exit codes: 0 success, 1 failure, 2 usage, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "clean": "Remove delivered runs from this machine.",
     "demo": "Kill a server and a training process, and count what is lost.",
     "doctor": "Check the settings, this machine, the server and the key.",
+    "export": "Write the records that are on this machine to a file.",
     "key": "Issue, list, revoke and rotate the keys of a server of this machine.",
     "login": "Store an API key.",
     "ls": "List the runs on the server and those that wait on this machine.",
@@ -31,6 +32,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "show": "Show the status, config, metrics and exception of a run.",
     "sync": "Deliver the runs that wait on this machine.",
 }
+_INTERRUPTED = 130
 _UNWRITABLE = (errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 
 
@@ -56,9 +58,10 @@ class _Commands(click.Group):
         except click.ClickException as error:
             _print_click_error(error)
             code = error.exit_code
-        except click.Abort:
-            _print_error("aborted; what is not delivered is kept")
-            code = 1
+        except click.Abort as error:
+            interrupted = isinstance(error.__context__, KeyboardInterrupt)
+            _print_error("interrupted" if interrupted else "aborted; what is not delivered is kept")
+            code = _INTERRUPTED if interrupted else 1
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -68,7 +71,7 @@ class _Commands(click.Group):
             raise  # click ends quietly: nobody reads any more
         except (SteplogError, OSError) as error:
             if ctx.params["debug"]:
-                traceback.print_exc()
+                _print_traceback()
             _print_error(_message(error))
             return ctx.exit(1)
 
@@ -88,6 +91,13 @@ def _print_error(message: str) -> None:
     click.echo(f"steplog: {printable(' '.join(message.split()), 2000)}", err=True)
 
 
+def _print_traceback() -> None:
+    from steplog.cli.printing import printable
+
+    for line in traceback.format_exc().split("\n"):
+        click.echo(printable(line, 2000), err=True)
+
+
 def _message(error: Exception) -> str:
     if not isinstance(error, OSError) or isinstance(error, SteplogError) or error.filename is None:
         return str(error)
@@ -97,6 +107,19 @@ def _message(error: Exception) -> str:
     return message
 
 
+def _version_text() -> str:
+    try:
+        return version("steplog")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(_version_text())
+        context.exit()
+
+
 @click.group(
     "steplog",
     cls=_Commands,
@@ -104,6 +127,9 @@ def _message(error: Exception) -> str:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print the version."
+)
 def main(debug: bool) -> None:
     """Log the metrics of training runs; deliver, list and show them."""
 
@@ -111,7 +137,4 @@ def main(debug: bool) -> None:
 @main.command("version")
 def _version() -> None:
     """Print the version."""
-    try:
-        click.echo(version("steplog"))
-    except PackageNotFoundError:
-        click.echo("not installed")
+    click.echo(_version_text())

@@ -231,8 +231,8 @@ def _written(file: Path, key: str, old: KeyRow) -> Iterator[None]:
 def _page_address(connection: sqlite3.Connection, token: str) -> str:
     """The page of the server that runs with this database, or what to append to its address."""
     ((own,),) = connection.execute("SELECT value FROM about WHERE name = 'instance'")
-    found = instance.read(instance.state_path())
-    base_url = found.base_url if found is not None and found.instance == own else ""
+    found = instance.find(instance.state_path().parent, own)
+    base_url = "" if found is None else found.base_url
     return f"{base_url}/#token={token}"
 
 

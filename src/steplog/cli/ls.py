@@ -32,17 +32,21 @@ def command(place: str, limit: int, here: bool, as_json: bool) -> None:
     waiting = steplog.journals()
     runs: list[RemoteRun] | None = None
     where = ""
+    failed: Exception | None = None
     try:
         if not here:
             where, runs = _runs(place, limit)
-    finally:
-        if as_json:
-            remote = None if runs is None else [{"namespace": run.namespace} | run.data for run in runs]
-            printing.print_json({"runs": remote, "waiting": [_json(run) for run in waiting]})
-        else:
-            _print(runs, where, waiting)
-            if here and not waiting:
-                click.echo("nothing waits on this machine")
+    except Exception as error:  # noqa: BLE001 - raised again; Ctrl-C prints nothing
+        failed = error
+    if as_json:
+        remote = None if runs is None else [{"namespace": run.namespace} | run.data for run in runs]
+        printing.print_json({"runs": remote, "waiting": [_json(run) for run in waiting]})
+    else:
+        _print(runs, where, waiting)
+        if here and not waiting:
+            click.echo("nothing waits on this machine")
+    if failed is not None:
+        raise failed
 
 
 def _runs(place: str, limit: int) -> tuple[str, list[RemoteRun]]:

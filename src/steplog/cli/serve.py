@@ -112,7 +112,7 @@ def _adopt(address: RunningServer) -> None:
         with contextlib.suppress(steplog.SteplogError, OSError, ValueError):
             for run in steplog.journals():
                 if run.other_host is None and _is_for(run.url, address):
-                    deque(steplog.sync(run.id, offline=False), maxlen=0)
+                    deque(steplog.sync(run.id, offline=False, wait=False), maxlen=0)
         time.sleep(ADOPT_INTERVAL_S)
 
 

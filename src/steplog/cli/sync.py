@@ -20,22 +20,28 @@ _INTERRUPTED = 130
 @click.command("sync")
 @click.argument("run", required=False)
 @click.option("--all", "everything", is_flag=True, help="All runs; the default without RUN.")
-@click.option("--follow", is_flag=True, help="Wait for a server that is away.")
+@click.option("--follow", is_flag=True, help="Wait, however long it takes, instead of giving a run up.")
+@click.option("--recreate", is_flag=True, help="Make RUN on the server anew, which has lost it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(context: click.Context, run: str | None, everything: bool, follow: bool, as_json: bool) -> None:
+def command(
+    context: click.Context, run: str | None, everything: bool, follow: bool, recreate: bool, as_json: bool
+) -> None:
     """Deliver the runs that wait on this machine.
 
-    With RUN, an id, a uuid or a name: only that run. Runs that another process delivers are skipped, and so are those
-    of other hosts on the same disk, unless RUN names one.
+    With RUN, an id, a uuid or a name: only that run. The oldest comes first. For a run that another process delivers,
+    waits until what was written by then has arrived. Runs of other hosts on the same disk are skipped, unless RUN names
+    one.
 
     The exit code is 1 if something is left, or was lost before it came here; the last line says what.
     """
     if everything and run is not None:
         raise click.UsageError("RUN or --all, not both.")
+    if recreate and run is None:
+        raise click.UsageError("--recreate needs RUN.")
     done, bar = [], _ProgressBar()
     try:
-        for synced in steplog.sync(run, follow=follow, progress=bar.show):
+        for synced in steplog.sync(run, follow=follow, recreate=recreate, progress=bar.show):
             done.append(synced)
             bar.clear()
             if not as_json:
@@ -86,5 +92,7 @@ def _name(synced: steplog.Synced) -> str:
 
 def _line(synced: steplog.Synced) -> str:
     kept = f", {synced.pending:,} kept here: {printing.printable(synced.why)}" if synced.pending else ""
-    lost = printing.losses(synced, synced.logged)
-    return f"{_name(synced)}: {synced.delivered:,} delivered{kept}{f'; {lost}' if lost else ''}"
+    gone = "1 value that the server had confirmed is" if synced.gone == 1 else ""
+    gone = gone or f"{synced.gone:,} values that the server had confirmed are"
+    parts = (f"{gone} not here any more" if synced.gone else "", printing.losses(synced, synced.logged))
+    return "; ".join((f"{_name(synced)}: {synced.delivered:,} delivered{kept}", *filter(None, parts)))

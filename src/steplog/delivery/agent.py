@@ -34,11 +34,13 @@ from steplog.delivery.sender import InFlight, Sender, StoreFirst
 from steplog.errors import ServerUnavailableError
 from steplog.journal.open_writer import OpenWriter
 
-__all__ = ["BUSY_DISK_S", "DISK_S", "GIVE_WAY_S", "Agent", "Progress"]
+__all__ = ["BUSY_DISK_S", "DISK_S", "GIVE_WAY_S", "WAITING_S", "Agent", "Progress"]
 
 DISK_S = 0.25  # to wait for a disk that is well
 BUSY_DISK_S = 2.0  # and for one that has much to write: what workers have begun to write is only seen after that
 GIVE_WAY_S = 1.0
+WAITING_S = 1.0  # of an exchange, before it is said what is waited for
+_WHOLE_S = 10.0  # from here on without a decimal
 _log = logging.getLogger("steplog")
 
 
@@ -48,6 +50,14 @@ class Progress(NamedTuple):
     left: int
     trouble: str | None
     silent_s: float
+    server: str = ""
+
+    def why(self, silent_s: float = WAITING_S) -> str | None:
+        """What keeps the records, be it a server that has not answered for ``silent_s``; None while nothing does."""
+        if self.trouble is not None or not self.silent_s or self.silent_s < silent_s:
+            return self.trouble
+        digits = 0 if self.silent_s >= _WHOLE_S else 1
+        return f"waiting for an answer of {self.server} for {self.silent_s:.{digits}f} s"
 
 
 class Agent:
@@ -82,6 +92,8 @@ class Agent:
         with self.lock:
             self.maintenance.take(lease)
             if transport is not None:
+                lanes = lease.outbox.name_lanes
+                lanes.count = min(lanes.count, getattr(transport, "lanes_max", lanes.count))
                 self._sender.add(self._clock(), lease.outbox, transport, adopted)
                 self._start_lanes()
         if lease.own is not None:
@@ -101,12 +113,14 @@ class Agent:
         status: str | None = None,
         *,
         whole: bool = False,
+        afresh: bool = False,
         goes_on: Callable[[], bool] = lambda: True,
     ) -> bool:
         """Wait until what is written by now is delivered, and with ``status`` until that is set; whether it is.
 
-        ``whole``: also until a status that was decided before is set. Ends after ``timeout_s``, or when ``goes_on``,
-        asked a few times a second, says no. Lets KeyboardInterrupt through.
+        ``whole``: also until a status that was decided before is set. ``afresh``: one attempt is made at once, whatever
+        was decided before (back-off, ``Retry-After``, that the run is gone). Ends after ``timeout_s``, or when
+        ``goes_on``, asked a few times a second, says no. Lets KeyboardInterrupt through.
         """
 
         def waits() -> bool:
@@ -122,6 +136,7 @@ class Agent:
                 if status is not None:
                     lease.decide(status)
                 waiter.status = status is not None or (whole and lease.outbox.status is not None)
+                waiter.afresh = afresh
                 lease.outbox.wait(waiter)
                 lease.outbox.release_waiters()
             self.wake()
@@ -166,11 +181,21 @@ class Agent:
                 self._sender.remove(lease.outbox)
         lease.release()
 
+    def lose(self, lease: Lease) -> None:
+        """Another process has taken a run over, whose locks the program had closed."""
+        deferred_log.warning(
+            "steplog: the program has closed the locks of run %s, and another process delivers it now.",
+            lease.manifest.name or lease.paths.local_id,
+        )
+        self.release(lease)
+        lease.on_lost()
+
     def progress(self, lease: Lease) -> Progress:
         """How a run's delivery stands."""
         with self.lock:
             run = lease.outbox
-            return Progress(run.left(), self._sender.trouble(run), self._sender.silent_s(run, self._clock()))
+            silent_s, server = self._sender.silent_s(run, self._clock()), self._sender.server(run)
+            return Progress(run.left(), self._sender.trouble(run), silent_s, server)
 
     def wake(self) -> None:
         """Have the sender and its lanes look now. Safe in a signal handler."""

@@ -107,9 +107,15 @@ class Backlog:
 
     def begin(self, first: int) -> int:
         """The journal's first position from ``first`` on; ``first`` where it has none."""
-        sources = (self.journal.memory, self.journal.disk)
-        bases = [max(first, p.base) for s in sources if s is not None for p in s.extents() if p.written() > first]
-        return min(bases, default=first)
+        extents = [
+            extent
+            for source in (self.journal.memory, self.journal.disk)
+            if source is not None
+            for extent in source.extents()
+        ]
+        # The last slot of a closed segment may be claimed and not written yet: it is there, nevertheless.
+        ends = [(extent.base, extent.written() if extent.is_open else extent.limit) for extent in extents]
+        return min((max(first, base) for base, end in ends if end > first), default=first)
 
     def go_back_to(self, mark: int) -> int:
         """The server has lost everything from ``mark`` on; how many positions of that are lost here, too.

@@ -1,7 +1,9 @@
 """The doorbell: a process that does not deliver a run tells the agent that it waits.
 
 A file in the run's directory in shared memory. Ringing sets its modification time, which the agent looks at 20 times a
-second while other processes write. Nobody keeps it open. A ring may be missed: whoever waits rings again.
+second while other processes write. Nobody keeps it open. A ring may be missed: whoever waits rings again. The access
+time says when the ``finish`` that waits began, 0 for a ``flush``. Each ``finish`` is worth one attempt, whatever was
+decided before.
 """
 
 from __future__ import annotations
@@ -24,16 +26,17 @@ class Doorbell:
 
     def __init__(self, directory: Path | None) -> None:
         self._path = None if directory is None else directory / "bell"
-        self._heard = 0
+        self.ends = False  # the last ring was the first one of a ``finish``
+        self._heard = self._ended = 0
 
-    def ring(self) -> None:
-        """Tell the agent. Never raises."""
+    def ring(self, ended_ns: int = 0) -> None:
+        """Tell the agent; ``ended_ns``: when ``finish`` was called. Never raises."""
         if self._path is None:
             return
         with contextlib.suppress(OSError):
             descriptor = open_private(self._path, os.O_WRONLY | os.O_CREAT)
             try:
-                os.utime(descriptor, ns=(time.time_ns(),) * 2)
+                os.utime(descriptor, ns=(ended_ns, time.time_ns()))
             finally:
                 os.close(descriptor)
 
@@ -42,8 +45,10 @@ class Doorbell:
         if self._path is None:
             return False
         try:
-            found = os.stat(self._path, follow_symlinks=False).st_mtime_ns
+            found = os.stat(self._path, follow_symlinks=False)
         except OSError:
             return False
-        before, self._heard = self._heard, found
-        return found != before
+        before, self._heard = self._heard, found.st_mtime_ns
+        ended, self._ended = self._ended, max(self._ended, found.st_atime_ns)
+        self.ends = self._ended > ended
+        return self._heard != before

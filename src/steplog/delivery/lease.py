@@ -1,7 +1,8 @@
 """A lease: a run whose lock this process holds, and which it therefore delivers.
 
 The holder looks after every writer of the run on this host, living or dead: it finds the journals and stores the
-manifest. A run that has an owner, no status, and no living writer was killed: the holder decides that it is CRASHED.
+manifest. A run that has an owner, no status, and no living writer was killed: the holder decides that it is CRASHED,
+unless the server has a status that ends it: the owner may have sent that, and died before it could store so.
 Once all is delivered, the status is sent, and nobody can append, the directories are removed.
 
 ``look``, ``write``, ``spool`` and ``remove`` touch files: maintenance alone calls them, and they take the agent's lock
@@ -25,10 +26,11 @@ from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
 from steplog.delivery.tickets import Action, RunAddress, Store
+from steplog.descriptors import lent
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, Unchanged
-from steplog.journal.manifest import Manifest
+from steplog.journal.manifest import Manifest, Plan
 from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.open_writer import OpenWriter
 from steplog.journal.spooling import Disk
@@ -38,11 +40,14 @@ from steplog.report import losses_in_words
 
 __all__ = ["Lease"]
 
+_KILLED = "CRASHED"  # the status of a run whose owner has died without one
+
 
 class Lease:
     """``own`` is this process's writer, None for an adopted run.
 
-    ``wake`` is called when something is owed to the disk or wanted from it, ``on_made`` once the server has the run.
+    ``wake`` is called when something is owed to the disk or wanted from it, ``on_made`` once the server has the run,
+    ``on_lost`` where another process has taken it over.
     ``tells``: what an adopted run lost is logged once it is delivered; who does it by hand is told otherwise.
     """
 
@@ -58,6 +63,7 @@ class Lease:
         *,
         wake: Callable[[], None] = lambda: None,
         on_made: Callable[[Manifest], None] = lambda manifest: None,
+        on_lost: Callable[[], None] = lambda: None,
         tells: bool = False,
     ) -> None:
         self.paths = paths
@@ -71,6 +77,7 @@ class Lease:
         self._journals: dict[str, OpenJournal] = {}
         self._wake = wake
         self._on_made = on_made
+        self.on_lost = on_lost
         self._tells = tells
         self._unchanged = Unchanged(paths.directories())
         self._quarantine = QuarantineFile(paths.spool, disk.files)
@@ -84,7 +91,8 @@ class Lease:
             self._add(own.open_journal)
         self.look(nullcontext())
         if manifest.status is not None:
-            self.outbox.end_with(manifest.status, manifest.status_sent)
+            presumed = own is None and manifest.status == _KILLED and not manifest.resumed
+            self.outbox.end_with(manifest.status, manifest.status_sent, presumed=presumed)
 
     @property
     def manifest(self) -> Manifest:
@@ -99,12 +107,13 @@ class Lease:
         found = [] if self._unchanged() else self._look_around()
         followed = [opened.follow(lock) for opened in list(self._journals.values())]
         with lock:
+            self.outbox.look_at_all()
             for opened in found:
                 self._add(opened)
             self.shared = any(opened.alive_elsewhere for opened in self._journals.values())
             manifest = self.manifest_store.manifest
-            if manifest.owner and manifest.status is None and not self._living():
-                self.decide("CRASHED")
+            if manifest.owner and manifest.status is None and not self.has_living_writer():
+                self.decide(_KILLED, presumed=not manifest.resumed)
         return bool(found) or any(followed)
 
     def _look_around(self) -> list[OpenJournal]:
@@ -116,13 +125,23 @@ class Lease:
             self._unchanged.invalidate()
         return [opened for opened in found if opened is not None]
 
-    def decide(self, status: str) -> None:
-        """Store which status the run gets, and send it after the records."""
+    def holds(self) -> bool:
+        """Whether this process still has the run; take locks again whose descriptors the program has closed."""
+        locks = [opened.alive_lock for opened in self._journals.values() if opened.alive_lock is not None]
+        held = True
+        for lock in (*self._locks, *locks):
+            with suppress(OSError):  # look again in the next round
+                held = lock.regain() and held
+        return held
+
+    def decide(self, status: str, presumed: bool = False) -> None:
+        """Store which status the run gets, and send it after the records; ``presumed``: see ``Outbox.end_with``."""
         self.store(self.manifest.but(status=status, status_sent=False))
-        self.outbox.end_with(status)
+        self.outbox.end_with(status, presumed=presumed)
 
     def ring_answered(self) -> None:
         """Another process waits for what is written by now."""
+        self._remote_waiter.afresh = self.doorbell.ends
         self.outbox.wait(self._remote_waiter)
         self.outbox.release_waiters()
 
@@ -145,26 +164,59 @@ class Lease:
             self.store(manifest.but(run=address.run, namespace=address.namespace, name=outbox.name))
             self._on_made(self.manifest)
         if outbox.status_sent and not manifest.status_sent:
-            self.store(self.manifest.but(status_sent=True))
+            self.store(self.manifest.but(status=outbox.status, status_sent=True))
             self._tell_losses()
+
+    def recreate(self, local_id: str) -> int:
+        """Have the next lease make the run on the server anew, from what is here, as ``local_id``. Raises OSError.
+
+        How many records that the server had confirmed are not here any more.
+        """
+        gone = sum(it.restart(self._quarantine.positions(writer)) for writer, it in self._journals.items())
+        manifest = self.manifest
+        plan = manifest.plan or Plan(
+            local_id=local_id, namespace="", project=manifest.project, project_name=manifest.project, name=None
+        )
+        # Nobody on this host ends a run that was joined: what is here of it has no end that is known.
+        status = plan.status if manifest.owner else manifest.status or "CRASHED"
+        plan = structs.replace(
+            plan,
+            local_id=local_id,
+            namespace=manifest.namespace or plan.namespace,
+            name=manifest.name or plan.name,
+            status=status,
+            creating=False,
+        )
+        self.manifest_store.change(manifest.but(run="", plan=plan, status_sent=False))
+        self.manifest_store.write(nullcontext())
+        return gone
+
+    def has_living_writer(self) -> bool:
+        """Whether a process can still append."""
+        return any(opened.journal.alive for opened in self._journals.values())
 
     def done(self) -> bool:
         """Whether nothing is left and nobody can append."""
         manifest = self.manifest_store.manifest
         open_end = manifest.owner and not manifest.status_sent
-        return not open_end and not self._living() and self.outbox.idle()
+        return not open_end and not self.has_living_writer() and self.outbox.idle()
 
     def remove(self) -> None:
         """Remove the run from this host; all of it is on the server."""
-        files, spool = self._disk.files, self.paths.spool
+        files, memory, spool = self._disk.files, self.paths.memory, self.paths.spool
         self.manifest_store.removed = True
         self._tell_losses()
-        clean = [opened.remove() for opened in self._journals.values()]
-        remove_tree(self.paths.memory)
-        if all(clean) and not kept_aside(spool):  # that is nobody's to delete
-            files.remove_tree(spool)
-        else:  # nobody is to deliver it once more
-            with suppress(OSError):
+        with lent():
+            clean = [opened.remove() for opened in self._journals.values()]
+            remove_tree(memory)
+            if all(clean) and not kept_aside(spool):  # that is nobody's to delete
+                files.remove_tree(spool)
+        # Where that is left, nobody is to deliver it once more, or send another status.
+        with suppress(OSError):
+            if memory is not None and memory.exists():
+                files.unlink(memory / "manifest")
+        with suppress(OSError):
+            if files.exists(spool):
                 files.rename(spool / "manifest", spool / manifests.DELIVERED_NAME)
         self._let_go()
 
@@ -181,6 +233,7 @@ class Lease:
     def release(self) -> None:
         """Let another process deliver it."""
         for opened in self._journals.values():
+            opened.left = True
             if self.own is None or opened.directory != self.own.directory:
                 opened.release()
         self._let_go()
@@ -229,9 +282,6 @@ class Lease:
         with lock:
             held_back, self.outbox.held_back = self.outbox.held_back, not self.manifest_store.safe
         return held_back
-
-    def _living(self) -> bool:
-        return any(opened.journal.alive for opened in self._journals.values())
 
     def _add(self, opened: OpenJournal) -> None:
         self._journals[opened.journal.writer] = opened

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 
 from tenacity import Retrying, retry_always, stop_never
 
+from steplog import descriptors
 from steplog.delivery.deferred_log import deferred_log
 
 __all__ = ["DUE_MAX_S", "POLL_MAX_S", "POLL_MIN_S", "Loop", "wait_for"]
@@ -64,6 +65,9 @@ class Loop:
         def attempt() -> None:
             try:
                 work()
+                descriptors.refill()
+                if (warning := descriptors.take_warning()) is not None:
+                    deferred_log.warning("steplog: %s. It goes on with its reserve, as long as that lasts.", warning)
                 if deferred_log.waiting:
                     deferred_log.tell()
             except BaseException as error:  # noqa: BLE001 - a thread of ours that ends would stop delivery silently

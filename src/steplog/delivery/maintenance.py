@@ -44,6 +44,7 @@ class _Runs(Protocol):
     def lock(self) -> AbstractContextManager[object]: ...
     def deliver(self, lease: Lease, transport: Transport, adopted: bool = False) -> None: ...
     def dismiss(self, lease: Lease) -> bool: ...
+    def lose(self, lease: Lease) -> None: ...
     def wake(self) -> None: ...
     def attempt(self, work: Callable[[], object]) -> None: ...
 
@@ -128,6 +129,9 @@ class Maintenance:
         self._do_wanted()
         leases = list(self._runs.leases.values())
         for lease in leases:
+            if not lease.holds():
+                self._runs.attempt(partial(self._runs.lose, lease))
+                continue
             if lease.doorbell.rung():
                 self._runs.attempt(partial(self._answer_ring, lease))
             self._runs.attempt(partial(self._write, lease))
@@ -183,6 +187,7 @@ class Maintenance:
             delivered = {lease.own for lease in leases}
         for writer in writers:
             if writer not in delivered:
+                self._runs.attempt(writer.keep_alive)
                 self._runs.attempt(writer.follow)
                 self._runs.attempt(writer.take_over)
         for lease in leases:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from steplog.delivery.deferred_log import deferred_log
+from steplog.descriptors import OUT_OF
 from steplog.errors import ConfigurationError
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths
@@ -81,7 +82,8 @@ class ManifestStore:
             files.make_private(directory)  # memory's is gone after a restart of the machine
             manifests.store(directory, manifest, files)
         except (OSError, ConfigurationError) as error:
-            if directory not in self._without:
+            out_of = isinstance(error, OSError) and error.errno in OUT_OF  # which is said once for all
+            if directory not in self._without and not out_of:
                 deferred_log.warning("steplog cannot write the manifest in %s: %s", directory, error)
             self._without.add(directory)
             return False

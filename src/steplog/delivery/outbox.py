@@ -32,6 +32,7 @@ from steplog.journal.journal import Journal
 __all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Waiter"]
 
 STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for
+_ENDED = ("COMPLETED", "FAILED")
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -46,10 +47,14 @@ class DeliveryOptions:
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """Waits until what was written by now is delivered, and with ``status`` until that is set."""
+    """Waits until what was written by now is delivered, and with ``status`` until that is set.
+
+    ``afresh``: one attempt is made for it at once, whatever was decided before.
+    """
 
     done: Callable[[], None]
     status: bool = False
+    afresh: bool = False
     ends: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -79,8 +84,11 @@ class Outbox:
         self.status_sent = False
         self.refused: Judgement | None = None  # of the status, for those who wait for it
         self.waiters: list[Waiter] = []
+        self.afresh = False  # an attempt is due whatever was decided: back-off, Retry-After, that the run is gone
         self.journals: dict[str, Journal] = {}
+        self._over: set[str] = set()  # dead writers of whom nothing is left, since the last look at all
         self._ends: Mapping[str, int] = {}
+        self._presumed = False
         self._status_at = 0.0
         self._trouble: str | None = None
         self._ranges: dict[str, RangeStream] = {}
@@ -121,14 +129,21 @@ class Outbox:
         """Deliver one more writer's journal."""
         self.journals[journal.writer] = journal
 
-    def end_with(self, status: str, sent: bool = False) -> None:
-        """Send this status after everything that is written by now, unless it was sent before."""
+    def end_with(self, status: str, sent: bool = False, *, presumed: bool = False) -> None:
+        """Send this status after everything that is written by now, unless it was sent before.
+
+        ``presumed``: it is that of a process that was killed, and does not replace one that the server has.
+        """
         self.status, self.status_sent, self.refused, self._status_at = status, sent, None, 0.0
+        self._presumed = presumed and not sent
+        if self._presumed:
+            self.probe.ask_again()
         self._ends = self._written()
 
     def wait(self, waiter: Waiter) -> None:
         """Call ``waiter.done`` once everything that is written by now is delivered."""
         waiter.ends = self._written()
+        self.afresh = self.afresh or waiter.afresh
         if waiter not in self.waiters:
             self.waiters.append(waiter)
 
@@ -155,7 +170,8 @@ class Outbox:
     def release_waiters(self) -> None:
         """Release those who waited for what is done, or cannot be done."""
         for waiter in list(self.waiters):
-            if self.settled(waiter) or self.gone or (waiter.status and self.refused is not None):
+            hopeless = (self.gone and not self.afresh) or (waiter.status and self.refused is not None)
+            if self.settled(waiter) or hopeless:
                 self.waiters.remove(waiter)
                 waiter.done()
 
@@ -196,8 +212,25 @@ class Outbox:
     def next(self, now: float, lane: int) -> Send | Store | float | None:
         """What to do on this lane, or when something is due; None: nothing is left for now.
 
-        Not to be called before ``backoff`` is over. Lane 0 does everything; the others send single metrics.
+        Not to be called before ``backoff`` is over, unless ``afresh``. Lane 0 does everything; the others send single
+        metrics.
         """
+        if self.afresh:
+            self._try_again()
+        found = self._next(now, lane)
+        if isinstance(found, Send):
+            self.afresh = False
+        return found
+
+    def _try_again(self) -> None:
+        """Take back what was decided on when to try again."""
+        self.backoff.try_again()
+        self.probe.reopen()
+        self._status_at = 0.0
+        for stream in (*self._ranges.values(), *self._metrics.values()):
+            stream.try_again()
+
+    def _next(self, now: float, lane: int) -> Send | Store | float | None:
         if self.creation is not None or self.probe.question is not None:
             rests = self.creation is None and not self.waiters and self.idle()
             return None if lane or rests else self._ask()
@@ -212,6 +245,8 @@ class Outbox:
             else:
                 due = stream.due_at(now, hurry or journal in dead) if lane == 0 else None
             if due is None:
+                if journal in dead and lane == 0 and stream.empty():
+                    self._over.add(journal.writer)
                 continue
             if due <= now:
                 self._turn += max(0, turn - len(dead)) + 1
@@ -225,10 +260,15 @@ class Outbox:
 
     def _by_life(self) -> tuple[list[Journal], list[Journal]]:
         """The dead writers, whose records come before those of later ones, and the living in turn."""
-        journals = list(self.journals.values())
+        journals, over = list(self.journals.values()), self._over
         turn = self._turn % len(journals)
-        dead = [journal for journal in journals if not journal.alive]
-        return dead, [journal for journal in journals[turn:] + journals[:turn] if journal not in dead]
+        dead = [journal for journal in journals if journal.writer not in over and not journal.alive]
+        passed = {*over, *(journal.writer for journal in dead)}
+        return dead, [journal for journal in journals[turn:] + journals[:turn] if journal.writer not in passed]
+
+    def look_at_all(self) -> None:
+        """Look at the journals of the dead, too, of whom nothing was left."""
+        self._over.clear()
 
     def look_again(self) -> None:
         """There may be more to send than expected."""
@@ -271,6 +311,9 @@ class Outbox:
                     return metrics.control_answered(now, lane, judgement)
             case Probe():
                 self.probe.answered(now, ticket, judgement, body)
+                if self._presumed and self.probe.status in _ENDED:
+                    self.status, self.status_sent, self._presumed = self.probe.status, True, False
+                    return [Store()]
             case Create():
                 return self._creation_answered(now, ticket, judgement, body)
             case tickets.Status():
@@ -316,6 +359,7 @@ class Outbox:
         creation, actions = self.creation, list[Action]()
         if creation is None:
             return actions
+        step = creation.step
         creation.answered(ticket, judgement, body)
         if creation.made is not None:
             self.made(creation.made, creation.namespace, True if creation.made.batch else None)
@@ -324,9 +368,12 @@ class Outbox:
             if self._trouble is None:
                 deferred_log.warning("steplog: the run %s cannot be made: %s", creation.name, creation.refused.words)
             self._trouble = creation.refused.words
-        if judgement.verdict is Verdict.ACCEPTED:
+        went_on = creation.made is not None or creation.step is not step
+        if judgement.verdict is Verdict.ACCEPTED and went_on:
             self.backoff.passed()
-        elif judgement.verdict is Verdict.MISSING or judgement.verdict in REFUSALS:
+        elif judgement.verdict is Verdict.MISSING and went_on:
+            pass  # the project is to be made: nothing has failed
+        elif judgement.verdict in REFUSALS or judgement.verdict in (Verdict.ACCEPTED, Verdict.MISSING):
             self.backoff.failed(now, judgement.retry_after_s)
         return actions
 

@@ -10,8 +10,10 @@ the end of the file is not known, so the next line goes into a new file, with th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,8 +22,9 @@ from steplog.delivery.tickets import Quarantine, Quarantined
 from steplog.errors import ConfigurationError
 from steplog.journal.files import Files
 from steplog.journal.spool import DAMAGED_SUFFIX
+from steplog.private_files import read_private
 
-__all__ = ["QuarantineFile", "kept_aside"]
+__all__ = ["QuarantineFile", "QuarantinedLine", "kept_aside", "quarantined_lines"]
 
 _NAME = "quarantine"
 
@@ -29,6 +32,29 @@ _NAME = "quarantine"
 def kept_aside(spool: Path) -> list[Path]:
     """The files of a run that hold what cannot be delivered: refused by the server, or damaged."""
     return [*spool.glob(_NAME), *spool.glob(f"*/*{DAMAGED_SUFFIX}")]
+
+
+class QuarantinedLine(msgspec.Struct, frozen=True):
+    """A record as it is in the file; ``server``: its words."""
+
+    writer: str
+    position: int
+    name: str
+    value: Any
+    step: int | None
+    time_ns: int
+    server: str
+
+
+def quarantined_lines(spool: Path) -> Iterator[QuarantinedLine]:
+    """The whole lines of a run's file, if there is one."""
+    try:
+        data = read_private(spool / _NAME)
+    except OSError:
+        return
+    for text in data.splitlines():
+        with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            yield msgspec.json.decode(text, type=QuarantinedLine)
 
 
 class _Line(msgspec.Struct, frozen=True):

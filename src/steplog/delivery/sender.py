@@ -132,6 +132,11 @@ class Sender:
         entry = self._entries.get(outbox)
         return 0.0 if entry is None or entry.server.asked_at is None else now - entry.server.asked_at
 
+    def server(self, outbox: Outbox) -> str:
+        """The address of a run's server; "" while it has none."""
+        entry = self._entries.get(outbox)
+        return "" if entry is None else entry.server.transport.base_url
+
     def gives_way(self, flight: InFlight, outbox: Outbox) -> bool:
         """Whether this request, which nobody waits for, keeps a run that somebody waits for from another server."""
         entry = self._entries.get(outbox)
@@ -158,7 +163,7 @@ class Sender:
             found: Send | Store | float | None
             if server.trial is not None:
                 found = None
-            elif (due := max(server.backoff.due, outbox.backoff.due)) > now:
+            elif not outbox.afresh and (due := max(server.backoff.due, outbox.backoff.due)) > now:
                 found = due
             elif not outbox.waiters and lane in entry.quiet and entry.quiet[lane][0] > now:
                 found = entry.quiet[lane][0]

@@ -52,6 +52,12 @@ class Stream:
         """Whether a record is going to quarantine."""
         return any(head.quarantining for head in self._heads)
 
+    def try_again(self) -> None:
+        """Take back when to try again."""
+        self._pace.try_again()
+        for head in self._heads:
+            head.backoff.try_again()
+
     def control_answered(self, now: float, head: Head, judgement: Judgement) -> list[Action]:
         """Learn from the answer to a control."""
         test = head.poison_test

@@ -15,7 +15,7 @@ none, 408, 425, 429, 501 and up,      AGAIN           the same again, later; all
 415                                   UNSUPPORTED     sends it in another encoding or version
 401                                   KEY_REFUSED     keeps everything, reads the key again at intervals
 403                                   FORBIDDEN       keeps everything, probes slowly
-404, 410                              MISSING         asks for the run; gone: keeps everything, sends nothing
+404, 410                              MISSING         asks for the run (``probe``); gone: keeps everything
 3xx                                   REDIRECTED      follows nothing; says that the address is wrong
 another 4xx                           REFUSED         halves to the record that is refused
 ====================================  ==============  ================================================================
@@ -35,10 +35,20 @@ from enum import Enum
 import msgspec
 
 from steplog.delivery.exchange import Answer
-from steplog.delivery.wire import read
+from steplog.delivery.wire import detail, read
 from steplog.printable import printable
 
-__all__ = ["NOT_STORED", "REFUSALS", "RETRY_AFTER_MAX_S", "Judgement", "Verdict", "judge", "may_pass", "retry_after_s"]
+__all__ = [
+    "NOT_STORED",
+    "REFUSALS",
+    "RETRY_AFTER_MAX_S",
+    "Judgement",
+    "Verdict",
+    "is_proxys_404",
+    "judge",
+    "may_pass",
+    "retry_after_s",
+]
 
 RETRY_AFTER_MAX_S = 3600.0
 _WORDS_MAX = 500
@@ -119,6 +129,14 @@ def judge(answer: Answer, confirms: Callable[[bytes], bool]) -> Judgement:
 def may_pass(status: int) -> bool:
     """Whether the same request may be answered otherwise a little later."""
     return status in _AGAIN or status >= 500
+
+
+def is_proxys_404(status: int, body: bytes) -> bool:
+    """Whether a 404 or 410 comes from a proxy, or a framework without such a route: the run server's has a ``detail``.
+
+    It says nothing of what was asked for.
+    """
+    return status in (404, 410) and detail(body) is None
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -31,7 +31,10 @@ __all__ = [
     "Record",
     "acknowledges",
     "api_path",
+    "detail",
+    "is_too_long",
     "json_value",
+    "listed_status",
     "lists",
     "lists_feature",
     "metric_bodies",
@@ -46,7 +49,7 @@ __all__ = [
 
 API = "/api/v0"
 ACCOUNT_PATH = f"{API}/verify-api-key/"
-LIST_BYTES_MAX = 64 * 1024 * 1024  # of a list of runs
+LIST_BYTES_MAX = 16 * 1024 * 1024  # of a list of runs: some 30,000
 CONTENT_TYPE_RANGE = "application/msgpack"
 REPORT_FEATURE = "report"  # the status may come with a report of losses
 
@@ -82,6 +85,10 @@ class Acknowledgement(msgspec.Struct, frozen=True):
 
 class _Account(msgspec.Struct):
     username: str
+
+
+class _Detail(msgspec.Struct):
+    detail: str
 
 
 class _Run(msgspec.Struct):
@@ -153,6 +160,12 @@ def username(body: bytes) -> str | None:
     return None if account is None else account.username
 
 
+def detail(body: bytes) -> str | None:
+    """The words of a run server's refusal, as Django REST framework gives them; None where it is no such answer."""
+    told = read(body, _Detail)
+    return None if told is None else told.detail
+
+
 def takes_ranges(body: bytes, run: str) -> bool | None:
     """Whether the server takes ranges, by its description of this run; None where it does not describe it."""
     told = read(body, _Run)
@@ -174,6 +187,17 @@ def status_of(body: bytes, run: str) -> str | None:
     """The status that an answer gives to this run; None where it does not describe it."""
     told = read(body, _Run)
     return None if told is None or told.uuid != run else told.status
+
+
+def is_too_long(body: bytes) -> bool:
+    """Whether a list of runs was cut, so that it says nothing."""
+    return len(body) >= LIST_BYTES_MAX
+
+
+def listed_status(body: bytes, run: str) -> str | None:
+    """The status of this run in a list of runs; None where that does not have it."""
+    told = read(body, list[_Run]) or []
+    return next((item.status for item in told if item.uuid == run), None)
 
 
 def lists(body: bytes, run: str) -> bool | None:

@@ -24,6 +24,7 @@ that "it exists" means "join it".
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import mmap
@@ -36,6 +37,7 @@ from functools import partial
 from pathlib import Path
 from time import time_ns
 
+from steplog.descriptors import are_free, take_warning, words
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal.cursor import CURSOR_BYTES
@@ -68,6 +70,7 @@ __all__ = [
 _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
 _SETTLED_NS = 2_000_000_000
+_DESCRIPTORS_MIN = 6  # two locks, and what a write opens at once
 _WRITER = re.compile(r"[0-9a-f]{32}")
 _InTime = Callable[[Callable[[], "FileLock | None"]], "FileLock | None"]
 
@@ -146,17 +149,25 @@ class JournalRoots:
         Without memory or disk where they are unusable, or the disk not ``in_time``; with a warning.
         """
         paths = self.run(local_id)
+        if not are_free(_DESCRIPTORS_MIN):
+            why = words(OSError(errno.EMFILE, ""))
+            take_warning()  # this line says it
+            _log.warning("steplog: %s. Records are kept in this process alone until they are sent.", why)
+            return replace(paths, memory=None, on_disk=False), FileLock(None)
         if self.memory is not None and paths.memory is not None:
             try:
                 make_private(paths.memory)
             except (OSError, ConfigurationError) as error:
-                _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", error)
+                why = words(error)
+                _log.warning("steplog goes without shared memory: %s. A kill loses what is not on disk yet.", why)
                 paths = replace(paths, memory=None)
         try:
             return paths, in_time(partial(self._claim_on_disk, paths))
         except (OSError, ConfigurationError) as error:
             where = "in shared memory alone" if paths.memory is not None else "in this process alone"
-            _log.warning("steplog goes without a disk: %s. Records are kept %s until they are sent.", error, where)
+            _log.warning(
+                "steplog goes without a disk: %s. Records are kept %s until they are sent.", words(error), where
+            )
         paths = replace(paths, on_disk=False)
         if paths.memory is None:
             return paths, FileLock(None)
@@ -170,9 +181,15 @@ class JournalRoots:
         # Renamed into place with its lock taken: else an agent could adopt the run.
         making = self.spool / f"{paths.spool.name}.{secrets.token_hex(4)}.new"
         make_private(making)
-        lock = FileLock.take(making / "lock")
+        try:
+            lock = FileLock.take(making / "lock")
+        except BaseException:
+            remove_tree(making)
+            raise
         try:
             rename_private(making, paths.spool.name)
+            if lock is not None:
+                lock.path = paths.lock
         except OSError:  # it exists: join
             if lock is not None:
                 lock.release()
@@ -257,6 +274,8 @@ def new_writer(directory: Path, *, on_disk: bool = False) -> tuple[FileLock | No
         else:
             map_losses(making)
         rename_private(making, directory.name)
+        if lock is not None:
+            lock.path = directory / "alive"
     except (OSError, ConfigurationError):
         if lock is not None:
             lock.release()

@@ -10,6 +10,7 @@ import os
 import stat
 from pathlib import Path
 
+from steplog.descriptors import Descriptor
 from steplog.private_files import (
     make_private,
     names_in,
@@ -32,11 +33,11 @@ class Files:
 
     def create(self, path: Path) -> int:
         """Create a file; its descriptor, appending."""
-        return open_private(path, _APPEND | os.O_CREAT | os.O_EXCL)
+        return Descriptor(open_private(path, _APPEND | os.O_CREAT | os.O_EXCL))
 
     def open(self, path: Path) -> int:
         """Open a file; its descriptor, appending."""
-        return open_private(path, _APPEND)
+        return Descriptor(open_private(path, _APPEND))
 
     def make_private(self, path: Path) -> None:
         """See private_files. Raises ConfigurationError too."""
@@ -44,6 +45,7 @@ class Files:
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
         """Append; the bytes written."""
+        _check(descriptor)
         return os.write(descriptor, data)
 
     def write_all(self, descriptor: int, data: bytes) -> None:
@@ -57,10 +59,12 @@ class Files:
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file."""
+        _check(descriptor)
         os.ftruncate(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
         """``fdatasync``. After a failure, never again on this descriptor."""
+        _check(descriptor)
         os.fdatasync(descriptor)
 
     def sync_file(self, path: Path) -> None:
@@ -73,7 +77,10 @@ class Files:
 
     def close(self, descriptor: int) -> None:
         """Close it."""
-        os.close(descriptor)
+        if isinstance(descriptor, Descriptor):
+            descriptor.close()
+        else:
+            os.close(descriptor)
 
     def sync_directory(self, path: Path) -> None:
         """Make its entries durable."""
@@ -125,3 +132,9 @@ class Files:
         """What this user may still write there."""
         system = os.statvfs(directory)
         return system.f_frsize * system.f_bavail
+
+
+def _check(descriptor: int) -> None:
+    """Raise OSError where the program has closed it: the number may be a file of its own by now."""
+    if isinstance(descriptor, Descriptor):
+        descriptor.check()

@@ -8,7 +8,8 @@
 3. ``ack`` moves the cursor before it frees memory: a kill in between costs a duplicate request, never a record.
 4. Positions without a record are covered by the ranges around them.
 5. A segment leaves memory once each of its positions is delivered or durable.
-6. ``give_up`` moves the beginning (``on_full``). What is in flight counts as given up until it is said to be delivered.
+6. ``restart`` moves the cursor back to what is still here: the server has lost the run.
+7. ``give_up`` moves the beginning (``on_full``). What is in flight counts as given up until it is said to be delivered.
 """
 
 from __future__ import annotations
@@ -142,6 +143,23 @@ class Journal:
         self.set_cursor(replace(cursor, begin=end, oldest=oldest, abandoned=abandoned))
         self.evict(end)
 
+    def restart(self, aside: Collection[int]) -> int:
+        """Begin anew with all that is here, for another run on the server; what is ``aside`` stays there.
+
+        How many records that were delivered are not here any more.
+        """
+        cursor = self.cursor
+        bases = [extent.base for extent in self._extents(0, self.memory.extents()) if extent.written() > 0]
+        begin = max(cursor.begin, min(bases, default=cursor.delivered))
+        settled = [cursor.delivered + bit for bit in range(cursor.done.bit_length()) if cursor.done >> bit & 1]
+        here = self.census(begin, cursor.delivered) + sum(self.census(at, at + 1) for at in settled)
+        here -= sum(begin <= at < cursor.delivered or at in settled for at in aside)
+        gone = max(0, cursor.records - here)
+        abandoned = max(0, cursor.abandoned - self.missing(begin, cursor.delivered))
+        anew = replace(cursor, delivered=0, begin=begin, records=gone, abandoned=abandoned, ambiguous=0)
+        self.set_cursor(replace(anew, stock=False, sent=0, settled=0, reach=0))
+        return gone
+
     @property
     def begin(self) -> int:
         """Everything below is delivered or given up."""
@@ -179,7 +197,7 @@ class Journal:
 
     def written(self) -> int:
         """One after the last position that is not empty."""
-        ends = [extent.written() for extent in self.memory.extents()]
+        ends = [extent.written() for extent in self.memory.extents()[-1:]]  # at or beyond the end of all before it
         return max((*ends, *self._on_disk()[1][-1:]), default=self.cursor.delivered)
 
     def census(self, first: int, end: int) -> int:

@@ -3,7 +3,7 @@
 One JSON file a run, in shared memory and on disk, replaced as a whole: all that a later process needs to deliver the
 run. It never holds the API key.
 
-A run with an owner, no status and no living writer was killed: CRASHED.
+A run with an owner, no status and no living writer was killed: CRASHED, unless the server knows better.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""  # the writer whose process decides the status; "": joined, and gets none from here
     status: str | None = None
     status_sent: bool = False
+    resumed: bool = False  # the owner took up a run that may have had a status by then
 
     def but(self, **changes: Any) -> Manifest:
         """A copy with changes."""

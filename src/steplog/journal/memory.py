@@ -26,6 +26,7 @@ from itertools import count
 from pathlib import Path
 from time import monotonic
 
+from steplog.descriptors import reserved
 from steplog.journal.mapping import map_file
 from steplog.private_files import open_private
 
@@ -341,7 +342,7 @@ def used_bytes(root: Path) -> int:
     total = 0
     pending = [os.fspath(root)]
     while pending:
-        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+        with contextlib.suppress(OSError), reserved(os.scandir, pending.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)

@@ -20,6 +20,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from steplog.descriptors import reserved
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.journal.append import Segment
@@ -90,7 +91,7 @@ class MemoryWatch:
         self._say("and was made again")
 
     def _save(self) -> None:
-        there = set(os.listdir(self._directory))
+        there = set(reserved(os.listdir, self._directory))
         self._follow()  # after the listing: what the agent removes is not missing
         missing = [
             segment

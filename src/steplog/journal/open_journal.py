@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,6 +57,8 @@ class AliveWatch:
             return True
 
     def _look(self) -> bool:
+        if self._seen is not None and not self._seen.is_open():  # the program has closed it
+            self._seen = None
         if self._seen is None:
             self._seen = FileLock.open(self._path)
         if not self._seen.acquire():
@@ -77,10 +79,11 @@ class OpenJournal:
     journal: Journal
     spooling: Spooling
     directory: Path | None
-    alive_lock: FileLock | None = None  # its writer's, held here
+    alive_lock: FileLock | None = None  # its writer's: held, where that is in this process; released once it is dead
     watch: AliveWatch | None = None  # of another process's writer
     shared: tuple[SharedFile, ...] = ()  # cursor and losses, where another process may replace them
     removed: bool = False
+    left: bool = False  # to another process: nothing is written to disk any more
 
     @property
     def alive_elsewhere(self) -> bool:
@@ -113,7 +116,25 @@ class OpenJournal:
         self.journal.evict(2**63)
         remove_tree(self.directory)
         self.release()
-        return not self.spooling.spool.has_quarantined()
+        with suppress(OSError):
+            return not self.spooling.spool.has_quarantined()
+        return False  # it cannot be seen
+
+    def note_death(self, lock: FileLock | None) -> None:
+        """Its writer's lock was free, unless None: keep that in mind, and give it back.
+
+        While the run's lock is held nobody else asks, and dead workers would use up the descriptors.
+        """
+        self.alive_lock = lock
+        if lock is not None:
+            lock.release()
+
+    def restart(self, aside: Collection[int]) -> int:
+        """See ``Journal.restart``; on disk as well. Raises OSError."""
+        gone = self.journal.restart(aside)
+        if self.spooling.spool.size_bytes():
+            self.spooling.spool.store_cursor(self.journal.cursor, sync=True)
+        return gone
 
     def release(self) -> None:
         """Leave the journal; its writer will not append again."""
@@ -131,11 +152,13 @@ class OpenJournal:
         except OSError:
             return False  # dead only once all that it left is seen
         self.journal.ledger.take(spool.losses)
-        self.alive_lock = self.watch.lock
+        self.note_death(self.watch.lock)
         return new or dead
 
     def spool(self, lock: Lock, memory_short: bool, give_up: Callable[[int], bool] = lambda end: False) -> None:
         """See Spooling.write; everything if ``memory_short`` or the writer is dead, whose memory is then freed."""
+        if self.left:
+            return
         self.follow(lock)
         spool = self.spooling.spool
         with lock:
@@ -252,7 +275,7 @@ def _alive(opened: OpenJournal) -> bool:
     else:
         alive = opened.watch is not None and opened.watch.alive()
         if opened.watch is not None and not alive:
-            opened.alive_lock = opened.watch.lock
+            opened.note_death(opened.watch.lock)
     if not alive:
         opened.journal.count_lost()
     return alive

@@ -39,8 +39,8 @@ _FORGET_S = 60.0
 class OpenWriter:
     """A writer, and its journal as this process reads it.
 
-    The run's agent moves the cursor. From another process ``follow`` takes it over; there, ``take_over`` is to be
-    called each second.
+    The run's agent moves the cursor. From another process ``follow`` takes it over; there, ``take_over`` and
+    ``keep_alive`` are to be called each second.
     """
 
     def __init__(
@@ -52,12 +52,14 @@ class OpenWriter:
         spool: Spool,
         disk: Disk,
         take_over: Callable[[], None] = lambda: None,
+        move_on: Callable[[], None] = lambda: None,
         place: Path | None = None,
     ) -> None:
         self.writer = writer
         self.directory = directory
         self._place = place  # of the directory, where there is shared memory, once it has room
         self.take_over = take_over
+        self.move_on = move_on
         self.closed = False  # it will not append again
         self.delivered_here = False
         ledger = _new_ledger(writer, directory)
@@ -78,6 +80,12 @@ class OpenWriter:
         self.delivered_here = self.writer.pool.may_use_anonymous = True
         if self._relay is not None:
             self._relay.stop()
+
+    def keep_alive(self) -> None:
+        """Leave the journal if the program has closed the lock's descriptor: the agent takes its writer for dead."""
+        lock = self.open_journal.alive_lock
+        if lock is not None and not lock.is_open():
+            self.move_on()
 
     def publish(self) -> bool:
         """Let the agent see all that is written by now; True."""
@@ -214,7 +222,12 @@ def _new_ledger(writer: Writer, directory: Path | None) -> LossLedger:
 def _is_private(segment: Segment) -> bool:
     """Whether its memory ends with this process; also of a file that was removed, and is not there again."""
     path = None if segment.block is None else segment.block.path
-    return path is None or not path.exists()
+    try:
+        return path is None or not path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # it cannot be looked at any more, as after setuid()
+        return False
 
 
 def open_writer(
@@ -231,6 +244,7 @@ def open_writer(
     worker: bool = False,
     use_client: Callable[[Any], None] = lambda client: None,
     take_over: Callable[[], None] = lambda: None,
+    move_on: Callable[[], None] = lambda: None,
 ) -> OpenWriter:
     """A new writer, below ``root`` in shared memory. A ``worker`` has its agent elsewhere."""
     name = new_id()
@@ -265,4 +279,4 @@ def open_writer(
         _log.warning("steplog: this process has neither shared memory nor a disk; what it logs is dropped.")
         writer.dropped["no place"] = 0
         writer.end(lambda name, value, step: writer.count("no place"))
-    return OpenWriter(writer, cursor, directory, alive_lock, spool, disk, take_over, place)
+    return OpenWriter(writer, cursor, directory, alive_lock, spool, disk, take_over, move_on, place)

@@ -180,7 +180,7 @@ class _FileView(SegmentView):
 
     def written(self) -> int:
         """See SegmentView."""
-        known = len(self._kinds)
+        known = self.readable(0, self.header.capacity)
         return known + len(self.kinds(known, self.header.capacity).rstrip(b"\0"))
 
     def read(self, start: int, end: int) -> Records:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TypeVar
 from weakref import WeakSet
 
+from steplog.descriptors import words
 from steplog.errors import ConfigurationError
 from steplog.journal import range as ranges
 from steplog.journal.cursor import Cursor
@@ -129,8 +130,10 @@ class Spooling:
                 with lock:
                     self._rewind(error.redo_from)
             if not self._said:
-                _log.warning("steplog cannot write to %s: %s. Records stay in memory.", self.spool.directory, error)
-            self.trouble, self._said = str(error), True
+                _log.warning(
+                    "steplog cannot write to %s: %s. Records stay in memory.", self.spool.directory, words(error)
+                )
+            self.trouble, self._said = words(error), True
             self._full = isinstance(error, OSError) and error.errno in _FULL
             return False
         finally:

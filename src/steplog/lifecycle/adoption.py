@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from steplog.address import endpoint, is_loopback, local_instance
@@ -35,10 +35,14 @@ __all__ = ["Adopter", "NotAdopted"]
 
 @dataclass(frozen=True, slots=True)
 class NotAdopted:
-    """Why a run is not adopted; ``server_away``: because its server, which was one of this machine, does not run."""
+    """Why a run is not adopted.
+
+    ``held``: another process delivers it. ``server_away``: its server, which was one of this machine, does not run.
+    """
 
     why: str
     server_away: bool = field(default=False, compare=False)
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,11 @@ class Adopter:
                 return NotAdopted("it was started offline: steplog sync")
             transport = self.transport_for(manifest, local)
             if isinstance(transport, NotAdopted):
-                return transport
+                held = by_hand and not FileLock.is_free(paths.lock)
+                return replace(transport, held=held)
             lock = FileLock.take(paths.lock)
             if lock is None:
-                return NotAdopted("another process delivers it")
+                return NotAdopted("another process delivers it", held=True)
             manifest = manifests.load(paths.manifest()) or manifest  # as its last agent left it
             shared = self.disk, self.options, self.source
             return Lease(paths, lock, manifest, *shared, wake=self.wake, tells=not by_hand), transport

@@ -19,6 +19,7 @@ from steplog.settings import Settings
 __all__ = ["EXCEPTION_NAME", "Log", "keep_exception", "keep_signal"]
 
 EXCEPTION_NAME = "steplog/exception"
+_HEAD = "Traceback (most recent call last):\n"
 Log = Callable[[str, dict[str, str]], object]
 _MESSAGE_CHARACTERS_MAX = 2_000
 _TRACEBACK_CHARACTERS_MAX = 16_000
@@ -37,7 +38,8 @@ def keep_signal(log: Log, settings: Settings, number: int, frame: FrameType | No
     if settings.exceptions:
         with contextlib.suppress(Exception):
             meaning = signal.strsignal(number) or ""
-            _keep(log, settings, signal.Signals(number).name, meaning, "".join(traceback.format_stack(frame)))
+            lines = "".join((_HEAD, *traceback.format_stack(frame)))
+            _keep(log, settings, signal.Signals(number).name, meaning, lines)
 
 
 def _keep(log: Log, settings: Settings, name: str, message: str, lines: str) -> None:

@@ -65,7 +65,8 @@ class ExitProgress:
         return now >= self._leave_at.setdefault(server, now + SILENT_EXIT_S)
 
     def _tell(self, now: float, run: str, seen: Progress, rate: float) -> None:
-        trouble = "" if seen.trouble is None else f"; {seen.trouble}"
+        why = seen.why()
+        trouble = "" if why is None else f"; {why}"
         words = printable(f"steplog: run {run}: {seen.left:,} records left, {rate:,.0f} a second{trouble}")
         if self._screen is None:
             if now >= self._log_at:

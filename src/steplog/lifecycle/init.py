@@ -25,8 +25,9 @@ import msgspec
 from steplog import safeguard
 from steplog.config import as_config
 from steplog.delivery.creation import Made
-from steplog.delivery.verdicts import may_pass
+from steplog.delivery.verdicts import is_proxys_404, may_pass
 from steplog.delivery.wire import api_path
+from steplog.descriptors import lent
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
 from steplog.journal.directories import new_id
@@ -157,12 +158,18 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 
 
 def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
-    from steplog.network.response import http_error_types
+    with lent():  # before a descriptor is held: all that the rest imports
+        from steplog.network.response import http_error_types
+        from steplog.project import create_project, get_project  # noqa: F401
 
-    with _asking(client):
-        account = _login(client)
-        plan = msgspec.structs.replace(plan, namespace=plan.namespace or slug_of(account.username))
-        _make_project(plan, client)
+    try:
+        with _asking(client):
+            account = _login(client)
+            plan = msgspec.structs.replace(plan, namespace=plan.namespace or slug_of(account.username))
+            _make_project(plan, client)
+    except (ServerUnavailableError, ConfigurationError):
+        if client.replaced("POST") is None or client.replaced("GET") is not None or not plan.namespace:
+            raise  # else there need be no server to ask: the user's own method makes the run
     opened = OpenRun(_manifest(plan, client, "online"), None)
     given = {"name": plan.name, "description": plan.description, "status": plan.status}
     try:
@@ -173,7 +180,7 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
                 {key: value for key, value in given.items() if value is not None},
                 headers={"Idempotency-Key": f'"{plan.local_id}"'},
             )
-            if response.status != 201:
+            if response.status not in ((201,) if client.replaced("POST") is None else (200, 201)):
                 raise response.http_error()
         told, run = _told(response, plan.namespace)
     except BaseException as error:
@@ -186,7 +193,8 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
         opened.finish_in_background("CRASHED")
         raise
     made = Made(str(run.uuid), run.name or "", features=told.get("features"))
-    opened.made(client, made, plan.namespace, takes_ranges=told.get("batch", 0) >= 1)
+    takes_ranges = told.get("batch", 0) >= 1 and client.replaced("POST") is None
+    opened.made(client, made, plan.namespace, takes_ranges)
     run._opened_as(opened)
     opened.say_began()
     return run
@@ -219,13 +227,14 @@ def _make_project(plan: Plan, client: TellurioClient) -> None:
 
 @contextmanager
 def _asking(client: TellurioClient) -> Iterator[None]:
-    """Raise ServerUnavailableError for a 408, 425, 429 or 5xx, which refuses nothing."""
+    """Raise ServerUnavailableError for what refuses nothing: a 408, 425, 429, 5xx, and a 404 of a proxy's."""
     from steplog.network.response import http_error_types
 
     try:
         yield
     except http_error_types() as error:
-        if error.response is None or not may_pass(error.response.status_code):
+        answer = error.response
+        if answer is None or not (may_pass(answer.status_code) or is_proxys_404(answer.status_code, answer.content)):
             raise
         raise ServerUnavailableError(f"{client.base_url}: {error}") from None
 

@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from steplog.descriptors import OUT_OF_DESCRIPTORS
+from steplog.printable import printable
 from steplog.report import Report, Stats, losses_in_words
 
 __all__ = ["Left", "ended", "say"]
@@ -45,6 +47,7 @@ def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
     """Print a line; on a terminal ``shown``, if given. Never raises."""
     if quiet:
         return
+    text, shown = printable(text), printable(shown)
     if _log.hasHandlers():
         _log.log(level, "steplog: %s", text)
         return
@@ -64,7 +67,8 @@ def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
 def _kept(stats: Stats, left: Left) -> str:
     why = f" ({stats.last_error})" if stats.last_error else ""
     lost = min(stats.pending, left.unsaved)
-    losing = f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}; set STEPLOG_DIR"
+    advice = "" if OUT_OF_DESCRIPTORS in why else "; set STEPLOG_DIR"
+    losing = f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}{advice}"
     if lost and lost == stats.pending:
         return losing
     kept = _records(stats.pending - lost) if stats.pending else "it is"
@@ -82,7 +86,7 @@ def _became(report: Report) -> str:
         (report.rejected, "refused by the server and set aside"),
         (report.ambiguous, "sent twice, perhaps"),
         (report.coerced, "logged as their repr"),
-        (report.faults, "errors in steplog itself, see the log"),
+        (report.faults, f"{'error' if report.faults == 1 else 'errors'} in steplog itself, see the log"),
     ]
     delivered = [] if report.pending and not report.delivered else [f"{report.delivered:,} delivered"]
     return ", ".join(delivered + [f"{number:,} {words}" for number, words in counts if number])

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
 from steplog.address import local_instance
-from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
+from steplog.delivery.agent import WAITING_S
+from steplog.delivery.backlog import SLOTS_MAX
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
-from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.verdicts import Judgement
 from steplog.delivery.wire import web_path
 from steplog.errors import FormatError, RunFinishedError, SteplogError
@@ -33,6 +33,7 @@ from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, claim_in_time, current
+from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_manifest
 from steplog.report import Stats
 
 if TYPE_CHECKING:
@@ -41,11 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Holder", "OpenRun", "find_manifest", "join", "open_runs"]
 
-_OFFLINE_FINISH_S = 5.0  # an offline run may survive in memory
-_GRACE_S = 0.25
 _REMOVAL_MAX_S = 2.0
-_CURSOR_INTERVAL_S = 0.02
-_MANIFEST_INTERVAL_S = 0.001
+_SOON_S = 0.75  # with the grace of a removal, a second
 _log = logging.getLogger("steplog")
 _opening = threading.RLock()
 
@@ -104,6 +102,7 @@ class OpenRun:
             strict=self.settings.strict,
             use_client=self.use,
             take_over=self._take_over,
+            move_on=self._move_on,
         )
 
     def _take_over(self) -> None:
@@ -117,13 +116,14 @@ class OpenRun:
     def _deliver(self, process: Process, lock: FileLock, transport: Transport | None, owner: bool) -> None:
         manifest = manifests.load(self.paths.manifest()) or self.manifest
         if owner:
-            manifest = manifest.but(owner=self.opened.writer.id.hex(), status=None, status_sent=False)
+            own, resumed = self.opened.writer.id.hex(), bool(manifest.run)
+            manifest = manifest.but(owner=own, status=None, status_sent=False, resumed=resumed)
         self.manifest = manifest
-        self.lease = process.lease(self.paths, lock, manifest, self.opened, self._made)
+        self.lease = process.lease(self.paths, lock, manifest, self.opened, self._made, self._move_on)
         self.opened.deliver_here()
         self.lease.store(manifest)
         process.agent.deliver(self.lease, transport)
-        _wait_for_manifest(self.lease.manifest_store, _GRACE_S if owner else 0.0)
+        wait_for_manifest(self.lease.manifest_store, GRACE_S if owner else 0.0)
 
     def made(self, client: TellurioClient, made: Made, namespace: str, takes_ranges: bool) -> None:
         """The server has created the run: deliver it."""
@@ -194,18 +194,37 @@ class OpenRun:
         self._deliver(process, lock, self.transport, owner=False)
         return True
 
+    def _move_on(self) -> None:
+        """Another process has the run, or this writer, as its locks were closed: go on as a worker with a new one."""
+        old, process, self.lease = self.opened, self.process, None
+        if process is None or old.closed:
+            return
+        with _opening:
+            append = old.writer.append
+            old.writer.end(self._wait_for_writer)
+            self.opened = self._open_writer(append, worker=True)
+            self._register(process)
+            process.agent.keep(self.opened)
+        old.closed = True
+        old.release()
+
+    def _wait_for_writer(self, name: Any, value: Any, step: Any) -> None:
+        with _opening:
+            append = self.opened.writer.append
+        append.log(name, value, step)
+
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
         lease, process = self.lease, self.process
         if lease is None or process is None:
-            return self.process is None or _wait_for_cursor(self.opened, timeout_s)
+            return self.process is None or wait_for_cursor(self.opened, timeout_s, self._ends())
         if self.transport is not None:
             if progress is None:
-                return process.agent.wait(lease, timeout_s, status)
+                return process.agent.wait(lease, timeout_s, status, afresh=self._ends())
             server, quiet = self.transport.base_url, self.settings.quiet
             goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
             try:
-                return process.agent.wait(lease, timeout_s, status, goes_on=goes_on)
+                return process.agent.wait(lease, timeout_s, status, afresh=self._ends(), goes_on=goes_on)
             except KeyboardInterrupt:
                 self.left = True
                 raise
@@ -213,7 +232,7 @@ class OpenRun:
                 progress.clear()
         if status is not None:
             process.agent.decide(lease, status)
-        return _wait_for_disk(self.opened, lease.manifest_store, timeout_s)
+        return wait_for_disk(self.opened, lease.manifest_store, timeout_s)
 
     def finish(self, status: str, timeout_s: float, progress: ExitProgress | None = None) -> Judgement | None:
         """End the writer, deliver, and send the status if this is the owner; return the judgement of a refusal.
@@ -246,6 +265,9 @@ class OpenRun:
         self._close()
         return None
 
+    def _ends(self) -> bool:
+        return self._finished is not None or self.opened.closed
+
     def _owns(self, lease: Lease, claim: bool = False) -> bool:
         """Whether this process decides the status; ``claim``: also for a dead owner."""
         owner, own = lease.manifest.owner, self.opened.writer.id.hex()
@@ -261,8 +283,8 @@ class OpenRun:
             process.agent.release(lease)
             self.opened.release()
             return True
-        removal_s = max(_GRACE_S, min(deadline - time.monotonic(), _REMOVAL_MAX_S))
-        return process.agent.dismiss(lease, removal_s) or _wait_for_manifest(lease.manifest_store)
+        removal_s = max(GRACE_S, min(deadline - time.monotonic(), _REMOVAL_MAX_S))
+        return process.agent.dismiss(lease, removal_s) or wait_for_manifest(lease.manifest_store)
 
     def finish_in_background(self, status: str | None) -> None:
         """End the writer, and send the status, if given, after the records."""
@@ -284,6 +306,19 @@ class OpenRun:
         if delivered:
             self._let_go(process, lease, deadline)
         return delivered
+
+    def settle_soon(self) -> bool:
+        """``settle``, if the server is well and has one range at most to take; within a second in all."""
+        if self.lease is None or self.process is None or self.transport is None:
+            return False
+        seen = self.process.agent.progress(self.lease)
+        if seen.why() is not None or seen.left > SLOTS_MAX or not self.is_made():
+            return False
+        return self.settle(_SOON_S)
+
+    def is_made(self) -> bool:
+        """Whether the server has the run."""
+        return self.lease is not None and self.lease.outbox.creation is None
 
     def is_status_sent(self) -> bool:
         """Whether no status is left to send."""
@@ -322,14 +357,14 @@ class OpenRun:
             server = self.transport.base_url
         return None if local_instance(server) is not None else server + path
 
-    def stats(self) -> Stats:
-        """The counts."""
+    def stats(self, silent_s: float = WAITING_S) -> Stats:
+        """The counts; a server that has not answered for ``silent_s`` is an error."""
         if self.process is None:
             return Stats()
         agent = self.process.agent
         if self.lease is None:
             return run_stats.of_writer(self.opened, agent.faults)
-        error = agent.progress(self.lease).trouble
+        error = agent.progress(self.lease).why(silent_s)
         with agent.lock:
             return run_stats.of_run(self.lease, self.opened, error, agent.faults)
 
@@ -348,7 +383,7 @@ class OpenRun:
 
     def say_ended(self) -> None:
         """Print it."""
-        stats, left = self.stats(), None
+        stats, left = self.stats(0.0), None
         if stats.pending or not self.is_status_sent():
             left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, self.transport is not None)
         messages.ended(self.settings.quiet, self.name(), stats, left)
@@ -423,40 +458,6 @@ def _taken_back(lease: Lease) -> Judgement | None:
         lease.outbox.status = None
         lease.store(lease.manifest.but(status=None))
     return refused
-
-
-def _wait_for_cursor(own: OpenWriter, timeout_s: float) -> bool:
-    journal, doorbell = own.journal, Doorbell(None if own.directory is None else own.directory.parent)
-    end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
-    own.publish()
-    while True:
-        own.follow()
-        if journal.cursor.delivered >= end or journal.census(journal.cursor.delivered, end) == 0:
-            return True
-        now = time.monotonic()
-        if now >= deadline:
-            return False
-        if now >= ring_at:
-            ring_at = now + RING_INTERVAL_S
-            doorbell.ring()
-        time.sleep(_CURSOR_INTERVAL_S)
-
-
-def _wait_for_disk(own: OpenWriter, store: ManifestStore, timeout_s: float) -> bool:
-    """Wait until an offline run is on disk. False: nothing is delivered."""
-    end, deadline = own.journal.written(), time.monotonic() + min(timeout_s, _OFFLINE_FINISH_S)
-    kept = own.open_journal.keeps_losses
-    while (own.journal.cursor.durable < end or store.owed or not kept()) and time.monotonic() < deadline:
-        time.sleep(_CURSOR_INTERVAL_S)
-    return False
-
-
-def _wait_for_manifest(store: ManifestStore, timeout_s: float = _GRACE_S) -> bool:
-    """Wait until the disk has the manifest. False: nothing is removed."""
-    deadline = time.monotonic() + timeout_s
-    while store.owed and time.monotonic() < deadline:
-        time.sleep(_MANIFEST_INTERVAL_S)
-    return False
 
 
 def _after_fork_in_child() -> None:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from steplog import descriptors
 from steplog.default_paths import make_memory_directory, memory_directories
 from steplog.delivery.agent import Agent
 from steplog.delivery.exchange import Transport
@@ -50,6 +51,8 @@ class Process:
         self.pid = os.getpid()
         self.uid = os.geteuid()
         self.settings = settings
+        descriptors.refill()
+        descriptors.load_unwinder()
         compiled.prefer(pure=settings.pure)
         self.roots = JournalRoots(None, settings.dir, host_id())
         self.usage: Usage | None = None
@@ -94,11 +97,18 @@ class Process:
         return (found[0], tuple(found[1:])) if found else (None, ())
 
     def lease(
-        self, paths: RunPaths, lock: FileLock, manifest: Manifest, own: OpenWriter, on_made: Callable[[Manifest], None]
+        self,
+        paths: RunPaths,
+        lock: FileLock,
+        manifest: Manifest,
+        own: OpenWriter,
+        on_made: Callable[[Manifest], None],
+        on_lost: Callable[[], None],
     ) -> Lease:
         """For a run that this process writes."""
         wake, source = self.agent.maintenance.wake, self.agent.random
-        return Lease(paths, lock, manifest, self.disk, self.options, source, own, wake=wake, on_made=on_made)
+        given = paths, lock, manifest, self.disk, self.options, source, own
+        return Lease(*given, wake=wake, on_made=on_made, on_lost=on_lost)
 
     def _adopt(self, held: set[str]) -> Iterator[tuple[Lease, Transport]]:
         began = time.monotonic()
@@ -177,6 +187,7 @@ def _after_fork_in_child() -> None:
     global _current
     _current = None
     close_inherited()
+    descriptors.close_reserve()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from steplog.errors import FormatError
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.cursor import CURSOR_BYTES
-from steplog.journal.directories import RunPaths
+from steplog.journal.directories import RunPaths, new_id
 from steplog.journal.journal import Journal
 from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, LossLedger
 from steplog.journal.manifest import Manifest
@@ -26,6 +26,7 @@ from steplog.journal.open_journal import begin_ledger
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
+from steplog.lifecycle.journal_view import OtherDelivery
 from steplog.lifecycle.process import Process, current
 from steplog.private_files import read_private, remove_tree
 from steplog.settings import check_directories
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 
+_HELD = "another process delivers it"
 _WAIT_S = 0.25
 _REMOVE_S = 30.0
 
@@ -80,12 +82,13 @@ class WaitingRun:
 
 @dataclass(frozen=True)
 class Synced:
-    """What ``sync`` did with a run.
+    """What became of a run while ``sync`` was at it.
 
     Attributes:
         id, name: of the run.
-        delivered, pending, why: records that it delivered, records that are left, and why.
+        delivered, pending, why: records that arrived, whoever delivered them, records that are left, and why.
         logged, dropped, abandoned, lost: as in ``Report``, whoever delivered the run.
+        gone: of a run that was made anew, how many values the server had confirmed that are not here any more.
     """
 
     id: str
@@ -97,6 +100,10 @@ class Synced:
     dropped: Mapping[str, int] = field(default_factory=dict)
     abandoned: int = 0
     lost: int | None = 0
+    gone: int = 0
+
+
+_Progress = Callable[[Synced], None] | None
 
 
 def journals() -> list[WaitingRun]:
@@ -107,7 +114,9 @@ def journals() -> list[WaitingRun]:
     process = _process()
     roots, local = process.roots, process.adopter.local_servers()
     found = [*roots.runs(), *roots.of_other_hosts()]
-    return sorted((_described(paths, local) for paths in found), key=lambda run: run.since)
+    described = [_described(paths, local) for paths in found]
+    # One that another process has delivered meanwhile is not here any more.
+    return sorted((run for run in described if run.path.exists() or run.size_bytes), key=lambda run: run.since)
 
 
 def sync(
@@ -115,38 +124,54 @@ def sync(
     *,
     follow: bool = False,
     offline: bool = True,
+    wait: bool = True,
+    recreate: bool = False,
     progress: Callable[[Synced], None] | None = None,
 ) -> Iterator[Synced]:
-    """Deliver what waits here, a run at a time; or one run, by id, uuid or name.
+    """Deliver what waits here, a run at a time, the oldest first; or one run, by id, uuid or name.
 
-    A run that another process delivers is skipped. Another host's is taken only by name, without its shared memory.
+    A run that another process delivers comes after the others. It is waited for until all that was written by then has
+    arrived; if that process dies, it is delivered here. Another host's run is taken only by name, without its shared
+    memory, and not while that host delivers it.
 
     Args:
         run: None: all runs of this host.
-        follow: wait for a server that is away, also for one of this machine, instead of giving the run up.
+        follow: wait for a server that is away, also for one of this machine, instead of giving the run up; and for a
+            run that another process delivers, also when nothing of it has arrived for ``exchange_timeout_s``.
         offline: include runs with ``mode="offline"``, and other hosts'.
+        wait: for what another process delivers; False: skip that.
+        recreate: make the run on the server anew, which has lost it, from what is still here; of ``run`` alone.
         progress: called four times a second.
 
     Raises:
-        ValueError: there is no such run.
+        ValueError: there is no such run; or with ``recreate``, none is named, several are, or a process has it.
         ConfigurationError: a directory is another user's, or open to others.
     """
     process = _process()
+    held = []
+    chosen = _chosen(process, run, of_others=offline)
+    if recreate:
+        yield _recreate(process, run, chosen, follow, progress)
+        return
     local = process.adopter.local_servers()
-    for paths in _chosen(process, run, of_others=offline):
-        found = process.adopter.adopt(paths, by_hand=offline, local=local)
-        while isinstance(found, NotAdopted) and found.server_away and follow:
+    for paths in chosen:
+        found = _take(process, paths, offline, local)
+        while isinstance(found, NotAdopted) and found.server_away and follow and not found.held:
             if progress is not None:
                 progress(_not_adopted(paths, found, local))
             time.sleep(_WAIT_S)
             local = process.adopter.local_servers()
-            found = process.adopter.adopt(paths, by_hand=offline, local=local)
-        if isinstance(found, NotAdopted):
+            found = _take(process, paths, offline, local)
+        if isinstance(found, Lease):
+            yield _deliver(process, found, follow, progress)
+        elif not any(directory.exists() for directory in paths.directories()):
+            continue  # another process has delivered it meanwhile
+        elif found.held and wait and paths.other_host is None:  # what is in another host's memory is not seen here
+            held.append(paths)
+        else:
             yield _not_adopted(paths, found, local)
-            continue
-        lease, transport = found
-        process.agent.deliver(lease, transport, adopted=True)
-        yield _deliver(process, lease, follow, progress)
+    for paths in held:
+        yield _wait_for(process, paths, offline, follow, progress)
 
 
 def clean(run: str | None = None) -> list[str]:
@@ -177,7 +202,74 @@ def _process() -> Process:
     return process
 
 
-def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[Synced], None] | None) -> Synced:
+def _left(run: WaitingRun, delivered: int, pending: int, why: str) -> Synced:
+    """What became of a run that is delivered elsewhere, or not at all."""
+    return Synced(run.id, run.name, delivered, pending, why, run.logged, run.dropped, run.abandoned, run.lost)
+
+
+def _recreate(process: Process, run: str | None, chosen: list[RunPaths], follow: bool, progress: _Progress) -> Synced:
+    if run is None or len(chosen) > 1:
+        raise ValueError("name the one run that is to be made anew, by its id")
+    (paths,), local = chosen, process.adopter.local_servers()
+    found = process.adopter.adopt(paths, by_hand=True, local=local)
+    if isinstance(found, NotAdopted):
+        raise ValueError(f"the run is not made anew: {found.why}")
+    lease, _ = found
+    try:
+        if lease.has_living_writer():
+            raise ValueError("the run is not made anew: a process still writes to it")
+        gone = lease.recreate(new_id())
+    finally:
+        lease.release()
+    taken = _take(process, paths, True, local)
+    if isinstance(taken, Lease):
+        return replace(_deliver(process, taken, follow, progress), gone=gone)
+    return replace(_not_adopted(paths, taken, local), gone=gone)
+
+
+def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, progress: _Progress) -> Synced:
+    """Wait until another process has delivered a run; deliver it here if that process dies."""
+    local, other = process.adopter.local_servers(), OtherDelivery(paths)
+    described = _described(paths, local)
+    before = left = other.left()
+    most_s = process.settings.exchange_timeout_s
+    stalled_at = time.monotonic() + most_s
+    while True:
+        now_left = other.left()
+        if not (now_left or other.owes_status()):
+            return _left(described, before, 0, "")
+        found = _take(process, paths, by_hand, local)
+        if isinstance(found, Lease):
+            synced = _deliver(process, found, follow, progress)
+            return replace(synced, delivered=max(0, before - now_left) + synced.delivered)
+        if now_left != left or follow:
+            left, stalled_at = now_left, time.monotonic() + most_s
+        stalled = time.monotonic() >= stalled_at
+        why = f"another process delivers it; nothing of it has arrived for {most_s:g} s" if stalled else _HELD
+        so_far = _left(described, max(0, before - left), left, why if found.held else found.why)
+        if stalled or not found.held:
+            return so_far
+        if progress is not None:
+            progress(so_far)
+        other.ask()
+        time.sleep(_WAIT_S)
+
+
+def _take(process: Process, paths: RunPaths, by_hand: bool, local: LocalServers) -> Lease | NotAdopted:
+    """Take over a run, unless this process's agent has done so already."""
+    with process.agent.lock:
+        adopted = [lease for lease in process.agent.leases.values() if lease.own is None]
+    for lease in adopted:
+        if lease.paths.local_id == paths.local_id:
+            return lease
+    found = process.adopter.adopt(paths, by_hand=by_hand, local=local)
+    if isinstance(found, NotAdopted):
+        return found
+    process.agent.deliver(*found, adopted=True)
+    return found[0]
+
+
+def _deliver(process: Process, lease: Lease, follow: bool, progress: _Progress) -> Synced:
     before = _synced(process, lease, 0).pending
     while not process.agent.wait(lease, _WAIT_S, whole=True):
         so_far = _synced(process, lease, before)
@@ -193,8 +285,7 @@ def _deliver(process: Process, lease: Lease, follow: bool, progress: Callable[[S
 
 def _not_adopted(paths: RunPaths, found: NotAdopted, local: LocalServers) -> Synced:
     left = _described(paths, local)
-    counts = left.logged, left.dropped, left.abandoned, left.lost
-    return Synced(left.id, left.name, 0, left.pending, found.why, *counts)
+    return _left(left, 0, left.pending, found.why)
 
 
 def _synced(process: Process, lease: Lease, before: int) -> Synced:
@@ -210,7 +301,7 @@ def _synced(process: Process, lease: Lease, before: int) -> Synced:
 def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[RunPaths]:
     roots = list(process.roots.runs())
     if run is None:
-        return roots
+        return sorted(roots, key=_began)
     if of_others:
         roots += process.roots.of_other_hosts()
     chosen = []
@@ -221,7 +312,7 @@ def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[
                 chosen.append(paths)
     if not chosen:
         raise ValueError(f"no run on this host is called {run!r}; `steplog ls` shows what there is")
-    return chosen
+    return sorted(chosen, key=_began)
 
 
 def _open_end(paths: RunPaths) -> bool:
@@ -261,11 +352,9 @@ def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
         why = _why(paths, manifest, pending, local)
     except FormatError as error:
         manifest, why = None, str(error)
-    try:
+    with contextlib.suppress(OSError):  # its directories are gone: another process has delivered it meanwhile
         if not FileLock.is_free(paths.lock):
             why = "it is being delivered"
-    except OSError as error:
-        why = str(error)
     return WaitingRun(
         id=paths.local_id,
         run=manifest.run if manifest is not None else "",

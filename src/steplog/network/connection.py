@@ -20,6 +20,7 @@ from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, NamedTuple
 
 from steplog.delivery.exchange import Request
+from steplog.descriptors import Descriptor, lent, reserved
 from steplog.network import deadline
 from steplog.network.local_server import Challenge, ForeignServerError, LocalServer
 from steplog.network.proxy import Proxy
@@ -62,7 +63,8 @@ class Route(NamedTuple):
 class Connection:
     """A connection for one exchange at a time.
 
-    Raises what ``deadline.connect``, ``ssl`` and ``http.client`` raise. Close it then.
+    Raises what ``deadline.connect``, ``ssl`` and ``http.client`` raise, and OSError where the program has closed its
+    descriptor. Close it then.
     """
 
     def __init__(self, route: Route, exchange: deadline.Exchange) -> None:
@@ -75,6 +77,7 @@ class Connection:
             self._sock, challenge = deadline.connect(first.host, first.port, _OPTIONS, exchange), None
         else:
             self._sock, challenge = route.local.connect(_OPTIONS, exchange)
+        self._descriptor = self._second = Descriptor(self._sock.fileno())
         self._to_shut_down = self._sock
         try:
             if challenge is not None:
@@ -100,9 +103,11 @@ class Connection:
         exchange.answered = False
 
     def _start_tls(self, exchange: deadline.Exchange) -> None:
-        context = _context(self.route.trust)
+        with lent():
+            context = _context(self.route.trust)
         # A second descriptor: to shut a TLS socket down disturbs the thread that uses it.
-        self._to_shut_down = self._sock.dup()
+        self._to_shut_down = reserved(self._sock.dup)
+        self._second = Descriptor(self._to_shut_down.fileno())
         exchange.attach(self._to_shut_down)
         self._sock.settimeout(exchange.remaining())
         self._sock = context.wrap_socket(self._sock, server_hostname=self.route.host.rstrip("."))
@@ -124,15 +129,16 @@ class Connection:
         answer, headers = self._send(request.method, data, exchange)
         body, whole = _body(answer, exchange.body_bytes_max)
         self.reusable = whole and not answer.will_close
-        return Response(request, url, answer.status, answer.reason, headers, body)
+        return Response(request, url, answer.status, answer.reason, headers, body, whole)
 
     def _send(self, method: str, data: bytes, exchange: deadline.Exchange) -> tuple[HTTPResponse, dict[str, str]]:
         """Send ``data`` and read the head of the answer, past those of 1xx."""
+        self._descriptor.check()
         self._sock.settimeout(exchange.remaining())
         # A server may answer, and close, before it has read everything.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._sock.sendall(data)
-        received = _Received(self._sock, exchange)
+        received = _Received(self._sock, self._descriptor, exchange)
         while True:
             answer = HTTPResponse(received, method=method)  # type: ignore[arg-type]  # all it asks for is makefile()
             answer.begin()
@@ -146,26 +152,27 @@ class Connection:
                 return answer, received.headers
 
     def is_open(self) -> bool:
-        """Whether the server has neither closed the idle connection nor sent anything."""
-        return not self._readable.poll(0)
+        """Whether neither the server nor the program has closed the idle connection, and nothing was sent."""
+        return self._descriptor.is_ours() and not self._readable.poll(0)
 
     def close(self) -> None:
         """Close it. No exchange is attached any more."""
-        self._sock.close()
-        self._to_shut_down.close()
+        deadline.close_socket(self._sock, self._descriptor)
+        deadline.close_socket(self._to_shut_down, self._second)
 
 
 class _Receiver(io.RawIOBase):
     """A socket whose every ``recv`` has a deadline and is counted."""
 
-    def __init__(self, sock: Any, exchange: deadline.Exchange) -> None:
-        self._sock, self._exchange = sock, exchange
+    def __init__(self, sock: Any, descriptor: Descriptor, exchange: deadline.Exchange) -> None:
+        self._sock, self._descriptor, self._exchange = sock, descriptor, exchange
         self._left = exchange.body_bytes_max + _HEAD_BYTES_MAX
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        self._descriptor.check()
         self._sock.settimeout(self._exchange.remaining())
         count: int = self._sock.recv_into(buffer)
         self._exchange.ended = count == 0
@@ -186,8 +193,8 @@ class _Received(io.BufferedReader):
     nothing, since after a 1xx another answer follows.
     """
 
-    def __init__(self, sock: Any, exchange: deadline.Exchange) -> None:
-        super().__init__(_Receiver(sock, exchange))
+    def __init__(self, sock: Any, descriptor: Descriptor, exchange: deadline.Exchange) -> None:
+        super().__init__(_Receiver(sock, descriptor, exchange))
         self.headers: dict[str, str] = {}
         self.in_head = True
         self._lines = 0  # of this head

@@ -25,9 +25,18 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from steplog.descriptors import Descriptor, lent, reserved
 from steplog.unix_socket import socket_address
 
-__all__ = ["AbortedError", "DeadlinePassedError", "Exchange", "connect", "connect_local", "resolve_name"]
+__all__ = [
+    "AbortedError",
+    "DeadlinePassedError",
+    "Exchange",
+    "close_socket",
+    "connect",
+    "connect_local",
+    "resolve_name",
+]
 
 _Address = tuple[int, int, int, str, Any]
 _BACKLOG_POLL_S = 0.02
@@ -47,7 +56,7 @@ class Exchange:
     def __init__(self, timeout_s: float, connect_timeout_s: float, body_bytes_max: int) -> None:
         self.timeout_s, self.connect_timeout_s, self.body_bytes_max = timeout_s, connect_timeout_s, body_bytes_max
         self._end = self._connect_end = time.monotonic() + timeout_s
-        self._sock: socket.socket | None = None
+        self._sock: tuple[socket.socket, Descriptor] | None = None
         self._lock = threading.RLock()  # a signal handler may call ``abort``
         self.bell: SimpleQueue[None] = SimpleQueue()  # name resolved, or aborted
         self.aborted = False
@@ -83,9 +92,9 @@ class Exchange:
         self._connect_end = min(self._end, time.monotonic() + self.connect_timeout_s)
 
     def attach(self, sock: socket.socket) -> None:
-        """Have ``abort`` shut this socket down. Raises AbortedError if it already ran."""
+        """Have ``abort`` shut this socket down. Raises AbortedError if it already ran, OSError for a closed one."""
         with self._lock:
-            self._sock = sock
+            self._sock = sock, Descriptor(sock.fileno())
         if self.aborted:
             raise AbortedError
 
@@ -99,8 +108,8 @@ class Exchange:
         self.aborted = True
         self.bell.put(None)
         with self._lock, contextlib.suppress(OSError):  # not connected
-            if self._sock is not None:
-                self._sock.shutdown(socket.SHUT_RDWR)
+            if self._sock is not None and self._sock[1].is_ours():
+                self._sock[0].shutdown(socket.SHUT_RDWR)
 
 
 def connect(host: str, port: int, options: Iterable[Any], exchange: Exchange) -> socket.socket:
@@ -135,7 +144,8 @@ def connect_local(path: Path, exchange: Exchange) -> socket.socket:
 
 
 def _dial(address: _Address, timeout_s: float, options: Iterable[Any], exchange: Exchange) -> socket.socket:
-    sock = socket.socket(*address[:3])
+    sock = reserved(socket.socket, *address[:3])
+    descriptor = Descriptor(sock.fileno())
     try:
         for option in options:
             sock.setsockopt(*option)
@@ -145,9 +155,17 @@ def _dial(address: _Address, timeout_s: float, options: Iterable[Any], exchange:
         exchange.connecting = False
     except BaseException:
         exchange.detach()
-        sock.close()
+        close_socket(sock, descriptor)
         raise
     return sock
+
+
+def close_socket(sock: socket.socket, descriptor: Descriptor) -> None:
+    """Close it, unless the program has closed its descriptor."""
+    if descriptor.is_ours():
+        sock.close()
+    else:
+        sock.detach()
 
 
 class _Lookup:
@@ -160,7 +178,8 @@ class _Lookup:
 
     def run(self) -> None:
         try:
-            self.result = [*socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)]
+            with lent():
+                self.result = [*socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)]
         except (OSError, ValueError) as error:
             self.result = error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, "not a name")
         _lookups.pop((os.getpid(), self.host, self.port), None)
@@ -174,7 +193,8 @@ _lookups: dict[tuple[int, str, int], _Lookup] = {}
 def resolve_name(host: str, port: int, exchange: Exchange) -> list[_Address]:
     """The addresses of a name. Raises OSError."""
     try:
-        return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]
+        with lent():  # the first call imports a codec
+            return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]
     except (OSError, ValueError):
         pass
     mine = _Lookup(host, port)

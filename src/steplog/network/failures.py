@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 
+from steplog.descriptors import OUT_OF, words
 from steplog.network import deadline
 from steplog.network.connection import AnswerTooLargeError, MissingBundleError, TunnelRefusedError
 from steplog.network.local_server import NOT_RUNNING, ForeignServerError, LocalServer, ServerNotRunningError
@@ -41,15 +42,17 @@ def reason(error: BaseException, exchange: deadline.Exchange, local: LocalServer
     """Why the exchange has failed; ``local`` is the server if it is one of this machine."""
     if exchange.aborted:
         return "ended before the answer came"
-    words = (
+    if isinstance(error, OSError) and error.errno in OUT_OF:
+        return words(error)
+    why = (
         _hung(error, exchange, local)
         or _deadline(error, exchange)
         or _tls(error)
         or _unreachable(error)
         or _not_http(error, exchange)
     )
-    words = words or f"failed ({type(error).__name__})"
-    return f"proxy: {words}" if exchange.at_proxy else words
+    why = why or f"failed ({type(error).__name__})"
+    return f"proxy: {why}" if exchange.at_proxy else why
 
 
 def _hung(error: BaseException, exchange: deadline.Exchange, local: LocalServer | None) -> str:
@@ -83,9 +86,9 @@ def _tls(error: BaseException) -> str:
 
 
 def _unreachable(error: BaseException) -> str:
-    for kind, words in _WORDS.items():
+    for kind, why in _WORDS.items():
         if isinstance(error, kind):
-            return words
+            return why
     if isinstance(error, TunnelRefusedError):
         return printable(str(error), _TUNNEL_CHARACTERS_MAX)
     if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno in errno.errorcode:

@@ -1,18 +1,21 @@
 """The connections of one process to one server, and the requests on them.
 
 1. Idle connections are used again, the last one first. At most ``connections_max`` are kept.
-2. There is no lock, which a fork could leave held.
+2. There is no lock, which a fork could leave held. A forked child closes what it inherits.
 3. A request's head is built and checked once a kind. Keys are added each time, and not kept.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections import deque
 from urllib.parse import quote, urlsplit
+from weakref import WeakSet
 
 from steplog.address import endpoint, is_loopback
 from steplog.delivery.exchange import Request
+from steplog.descriptors import may_idle
 from steplog.network.connection import Connection, Route, ca_path
 from steplog.network.deadline import Exchange
 from steplog.network.local_server import LocalServer
@@ -27,6 +30,7 @@ _PATH_SAFE = "!#$%&'()*+,/:;=?@[]~"
 _OURS = {"authorization", "content-length", "transfer-encoding"}  # not the caller's to set
 _NAME = re.compile(r"[^:\s][^:\r\n]*")
 _VALUE = re.compile(r"[^\r\n\0]*")
+_pools: WeakSet[Pool] = WeakSet()
 
 
 class Pool:
@@ -37,6 +41,7 @@ class Pool:
         self._base_url, self._connections_max, self._local = base_url, connections_max, local
         self._netloc, self._path = ("", "") if local is not None else urlsplit(base_url)[1:3]
         self._idle: deque[Connection] = deque()
+        _pools.add(self)
         self._heads: dict[tuple[str, str, str, bool, tuple[tuple[str, str], ...]], bytes] = {}
 
     def exchange(self, request: Request, key: Secret | None, exchange: Exchange) -> Response:
@@ -60,7 +65,7 @@ class Pool:
                 connection.close()
             raise
         exchange.detach()
-        if connection.reusable and len(self._idle) < self._connections_max:
+        if connection.reusable and len(self._idle) < self._connections_max and may_idle():
             self._idle.append(connection)
         else:
             connection.close()
@@ -128,3 +133,12 @@ def _line(name: str, value: str) -> bytes:
     if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
         raise ValueError("a header that cannot be sent")
     return f"{name}: {value}\r\n".encode("latin-1")
+
+
+def _after_fork_in_child() -> None:
+    for pool in list(_pools):
+        pool.close()  # the parent goes on with its own descriptors of them
+    _pools.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

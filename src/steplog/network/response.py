@@ -26,7 +26,7 @@ _WORDS_CHARACTERS_MAX = 500
 
 
 class Response(NamedTuple):
-    """An answer, its headers by lower-case name."""
+    """An answer, its headers by lower-case name; not ``whole``: the rest of the body was not read."""
 
     request: Request
     url: str
@@ -34,6 +34,7 @@ class Response(NamedTuple):
     reason: str
     headers: dict[str, str]
     body: bytes
+    whole: bool = True
 
     def json(self) -> Any:
         """The parsed body. Raises ValueError, RecursionError."""
@@ -47,7 +48,7 @@ class Response(NamedTuple):
         made = requests.Response()
         headers = {**DEFAULT_HEADERS, **asked.headers}
         made.request = requests.Request(asked.method, self.url, headers, data=asked.body).prepare()
-        made.url, made.status_code, made.reason = str(made.request.url), self.status, self.reason
+        made.url, made.status_code, made.reason = str(made.request.url), self.status, printable(self.reason)
         made.headers.update(self.headers)
         made.encoding = requests.utils.get_encoding_from_headers(made.headers)
         made.raw = io.BytesIO(self.body)

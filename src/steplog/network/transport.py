@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 from steplog.address import canonical_url, is_loopback
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.wire import CONTENT_TYPE_RANGE
+from steplog.descriptors import lent
 from steplog.errors import ConfigurationError, ServerUnavailableError
 from steplog.network.deadline import Exchange
 from steplog.network.response import Response
@@ -125,7 +126,9 @@ class HTTPTransport:
         # No lock, which a fork could leave held. Of two threads at once, one makes a pool in vain.
         pool = self._pools.get(os.getpid())
         if pool is None:
-            from steplog.network.pool import Pool
+            with lent():
+                from steplog.network import failures  # noqa: F401 - once it is wanted, no descriptor may be left
+                from steplog.network.pool import Pool
 
             pool = self._pools.setdefault(os.getpid(), Pool(self._base_url, self._connections_max, self._local))
         return pool
@@ -172,9 +175,9 @@ def _without(key: Secret | None, response: Response) -> Response:
     def hidden(text: str) -> str:
         return key.hidden_in(text, _KEY_CHARACTERS_MIN)
 
-    body = response.body.decode("latin-1")
-    texts = "\n".join((response.reason, *response.headers.values(), body))
-    if hidden(texts) == texts:
+    body = response.body.decode("latin-1")  # not joined to the others: it may be large
+    texts = "\n".join((response.reason, *response.headers.values()))
+    if hidden(texts) == texts and hidden(body) == body:
         return response
     headers = {name: hidden(value) for name, value in response.headers.items()}
     return response._replace(reason=hidden(response.reason), headers=headers, body=hidden(body).encode("latin-1"))

@@ -67,6 +67,7 @@ _ACCEPTED_AT_ONCE = 4  # then those that are connected have their turn
 _ACCEPT_RETRY_S = 1.0  # asyncio's
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
+_LATE_INTERVAL_S = 0.05
 
 
 class ServerOptions(NamedTuple):
@@ -380,6 +381,21 @@ class _UvicornServer(uvicorn.Server):
             self.servers.append(await self._accept(self._local, None))
         self._listen()
         self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, which waits for connections that are accepted by then and appear only after it has begun."""
+        late = asyncio.ensure_future(self._close_late(set(self.server_state.connections)))
+        try:
+            await super().shutdown(sockets)
+        finally:
+            late.cancel()
+
+    async def _close_late(self, told: set[Any]) -> None:
+        while True:
+            for connection in self.server_state.connections - told:
+                told.add(connection)
+                connection.shutdown()
+            await asyncio.sleep(_LATE_INTERVAL_S)
 
     async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
         """Accept connections as uvicorn does, but do not wait a minute for the beginning of TLS."""

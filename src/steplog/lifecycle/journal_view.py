@@ -1,0 +1,114 @@
+"""A run's journals as another process sees them: read, and never changed.
+
+``OtherDelivery`` follows how a process that holds the run's lock delivers what was written by now.
+
+Memory is listed before the disk: what leaves memory in between is on the disk, or delivered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from steplog.delivery.doorbell import Doorbell
+from steplog.errors import FormatError
+from steplog.file_lock import FileLock
+from steplog.journal import manifest as manifests
+from steplog.journal.cursor import CURSOR_BYTES, Cursor, load
+from steplog.journal.directories import RunPaths
+from steplog.journal.extents import SegmentExtent
+from steplog.journal.files import Files
+from steplog.journal.journal import Journal
+from steplog.journal.sources import DirectorySource
+from steplog.journal.spool import CursorFile, Spool
+from steplog.private_files import read_private
+
+__all__ = ["OtherDelivery", "cursor_of", "is_living", "journal_of"]
+
+
+class _Listed(DirectorySource):
+    """Segments as they were listed once, so that a later one does not show where an earlier one has gone."""
+
+    _found: Sequence[SegmentExtent] | None = None
+
+    def extents(self) -> Sequence[SegmentExtent]:
+        if self._found is None:
+            self._found = super().extents()
+        return self._found
+
+    def known(self) -> Sequence[SegmentExtent]:
+        return super().known() if self._found is None else self._found
+
+
+def journal_of(paths: RunPaths, writer: str, alive: Callable[[], bool] = lambda: True) -> Journal:
+    """A writer's journal; its cursor is the one of the last look."""
+    source = _Listed(_memory(paths, writer))
+    source.extents()
+    journal = Journal(writer, source, bytearray(CURSOR_BYTES), alive, Spool(paths.spool / writer, writer))
+    journal.set_cursor(cursor_of(paths, writer) or Cursor())
+    return journal
+
+
+def cursor_of(paths: RunPaths, writer: str) -> Cursor | None:
+    """How far a writer's records are delivered; None: it has nothing here any more."""
+    directory, spool = _memory(paths, writer), paths.spool / writer
+    stored = bytearray(CURSOR_BYTES)
+    if directory is not None:
+        with contextlib.suppress(OSError):
+            stored[:] = read_private(directory / "marks", 0, CURSOR_BYTES).ljust(CURSOR_BYTES, b"\0")
+    elif not spool.exists():
+        return None
+    if directory is not None and not directory.exists() and not spool.exists():
+        return None
+    in_memory, on_disk = load(stored), CursorFile(spool, Files()).load()
+    return in_memory if on_disk is None or on_disk.delivered < in_memory.delivered else on_disk
+
+
+def is_living(paths: RunPaths, writer: str) -> bool:
+    """Whether the writer's process can still append."""
+    for directory in paths.directories():
+        alive = directory / writer / "alive"
+        with contextlib.suppress(OSError):
+            if alive.exists() and not FileLock.is_free(alive):
+                return True
+    return False
+
+
+def _memory(paths: RunPaths, writer: str) -> Path | None:
+    return None if paths.memory is None else paths.memory / writer
+
+
+class OtherDelivery:
+    """How far another process has come with what was written by now, and with the status, if that is decided."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._paths = paths
+        self._doorbell = Doorbell(paths.memory)
+        self._began_ns = time.time_ns()
+        journals = [journal_of(paths, writer) for writer in paths.writers()]
+        self._journals = [(journal, journal.written()) for journal in journals]
+        for journal in journals:
+            for extent in journal.memory.extents():  # what is there is known then, also when the segment has gone
+                extent.view.readable(0, extent.limit - extent.base)
+
+    def ask(self) -> None:
+        """Have the process go on with this run now, with one attempt whatever the server has said before."""
+        self._doorbell.ring(self._began_ns)
+
+    def left(self) -> int:
+        """How many of the records have still to be delivered."""
+        left = 0
+        for journal, end in self._journals:
+            cursor = cursor_of(self._paths, journal.writer)
+            if cursor is not None:
+                left += journal.census(max(cursor.delivered, cursor.begin), end)
+        return left
+
+    def owes_status(self) -> bool:
+        """Whether a status is decided, and not sent."""
+        with contextlib.suppress(FormatError):
+            manifest = manifests.load(self._paths.manifest())
+            return manifest is not None and manifest.status is not None and not manifest.status_sent
+        return False

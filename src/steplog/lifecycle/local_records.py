@@ -1,0 +1,130 @@
+"""``read_journal``: the records of runs that have a journal on this host, read without changing it.
+
+What another process writes meanwhile may be in it or not. What it delivers meanwhile may be missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from steplog.delivery import wire
+from steplog.delivery.quarantine import quarantined_lines
+from steplog.errors import FormatError
+from steplog.journal import manifest as manifests
+from steplog.journal.directories import RunPaths
+from steplog.journal.journal import Journal
+from steplog.lifecycle.journal_view import is_living, journal_of
+from steplog.lifecycle.process import current
+from steplog.settings import check_directories
+
+__all__ = ["JournalRecord", "read_journal"]
+
+_POSITIONS = 8192  # read at once
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One record of a run.
+
+    Attributes:
+        id: the local id of the run.
+        run: its name; "" if it has none yet.
+        writer: the process that logged it, in hexadecimal; position: its number there.
+        name, step, value: what was logged; a float may be NaN or infinite, anything but a number or bool is from JSON.
+        time_ns: when, in nanoseconds since the epoch.
+        state: "waiting"; "delivered": the server has confirmed it; "quarantined": the server has refused it.
+        refusal: the words of the server, if it was refused.
+    """
+
+    id: str
+    run: str
+    writer: str
+    position: int
+    name: str
+    step: int | None
+    value: Any
+    time_ns: int
+    state: str = "waiting"
+    refusal: str = ""
+
+
+def read_journal(run: str | None = None) -> Iterator[JournalRecord]:
+    """The records that are on this host: of all runs, or of one by id, uuid or name; run by run, writer by writer.
+
+    Those that wait to be delivered, those that the server has confirmed and that are still here, and those that it has
+    refused. Changes nothing, and works while other processes write and deliver.
+
+    Raises:
+        ValueError: there is no such run.
+        ConfigurationError: a directory is another user's, or open to others.
+    """
+    process = current()
+    check_directories(process.settings)
+    process.find_memory()
+    roots = process.roots
+    found = []
+    for paths in (*roots.runs(), *roots.of_other_hosts()):
+        manifest = None
+        with contextlib.suppress(FormatError):
+            manifest = manifests.load(paths.manifest()) or manifests.load(paths.spool, manifests.DELIVERED_NAME)
+        names = (paths.local_id,) if manifest is None else (paths.local_id, manifest.run, manifest.name)
+        if run is None or run in names:
+            found.append((paths, "" if manifest is None else manifest.name))
+    if run is not None and not found:
+        raise ValueError(f"no run on this host is called {run!r}; `steplog ls` shows what there is")
+    return (record for paths, name in found for record in _of_run(paths, name))
+
+
+def _of_run(paths: RunPaths, run: str) -> Iterator[JournalRecord]:
+    refused: dict[str, set[int]] = {}
+    for line in quarantined_lines(paths.spool):
+        refused.setdefault(line.writer, set()).add(line.position)
+        what = line.name, line.step, _special(line.value), line.time_ns
+        yield JournalRecord(paths.local_id, run, line.writer, line.position, *what, "quarantined", line.server)
+    for writer in paths.writers():
+        view = partial(journal_of, paths, writer, partial(is_living, paths, writer))
+        journal = view()
+        delivered, done = journal.cursor.delivered, journal.cursor.done
+        for record in _records(journal, view):
+            if record.position in refused.get(writer, ()):
+                continue
+            beyond = record.position - delivered
+            state = "delivered" if beyond < 0 or done >> beyond & 1 else "waiting"
+            value = msgspec.json.decode(record.value) if isinstance(record.value, bytes) else record.value
+            what = record.name, record.step, value, record.time_ns
+            yield JournalRecord(paths.local_id, run, writer, record.position, *what, state)
+
+
+def _records(journal: Journal, reopen: Callable[[], Journal]) -> Iterator[wire.Record]:
+    position, end, reopened_at = journal.cursor.begin, journal.written(), -1
+    while position < end:
+        readable = position
+        with contextlib.suppress(OSError):
+            seen = min(end, journal.readable(position, _POSITIONS))
+            batch = journal.read(position, seen)
+            readable = batch.end
+        if readable > position:
+            yield from wire.records(batch)
+            position = batch.end
+        elif reopened_at < position:  # its segment has moved to the disk, or was delivered
+            journal, reopened_at = reopen(), position
+        else:
+            position = _next_begin(journal, position, end)
+
+
+def _next_begin(journal: Journal, position: int, end: int) -> int:
+    """Where something can be read again, beyond what cannot."""
+    sources = (journal.memory, journal.disk)
+    bases = [extent.base for source in sources if source is not None for extent in source.extents()]
+    return min((base for base in bases if base > position), default=end)
+
+
+def _special(value: Any) -> Any:
+    """A float of the quarantine, where it is JSON."""
+    return float(value) if value in ("NaN", "Infinity", "-Infinity") else value

@@ -1,0 +1,52 @@
+"""Waiting, to a deadline, for what is looked at again and again: a cursor, the disk, a manifest."""
+
+from __future__ import annotations
+
+import time
+
+from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
+from steplog.delivery.manifest_store import ManifestStore
+from steplog.journal.open_writer import OpenWriter
+
+__all__ = ["GRACE_S", "wait_for_cursor", "wait_for_disk", "wait_for_manifest"]
+
+_OFFLINE_FINISH_S = 5.0  # an offline run may survive in memory
+GRACE_S = 0.25
+_CURSOR_INTERVAL_S = 0.02
+_MANIFEST_INTERVAL_S = 0.001
+
+
+def wait_for_cursor(own: OpenWriter, timeout_s: float, ends: bool = False) -> bool:
+    """Wait until another process has delivered what is written by now; whether it has. ``ends``: the run ends."""
+    journal, doorbell = own.journal, Doorbell(None if own.directory is None else own.directory.parent)
+    end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
+    ended_ns = time.time_ns() if ends else 0
+    own.publish()
+    while True:
+        own.follow()
+        if journal.cursor.delivered >= end or journal.census(journal.cursor.delivered, end) == 0:
+            return True
+        now = time.monotonic()
+        if now >= deadline:
+            return False
+        if now >= ring_at:
+            ring_at = now + RING_INTERVAL_S
+            doorbell.ring(ended_ns)
+        time.sleep(_CURSOR_INTERVAL_S)
+
+
+def wait_for_disk(own: OpenWriter, store: ManifestStore, timeout_s: float) -> bool:
+    """Wait until an offline run is on disk. False: nothing is delivered."""
+    end, deadline = own.journal.written(), time.monotonic() + min(timeout_s, _OFFLINE_FINISH_S)
+    kept = own.open_journal.keeps_losses
+    while (own.journal.cursor.durable < end or store.owed or not kept()) and time.monotonic() < deadline:
+        time.sleep(_CURSOR_INTERVAL_S)
+    return False
+
+
+def wait_for_manifest(store: ManifestStore, timeout_s: float = GRACE_S) -> bool:
+    """Wait until the disk has the manifest. False: nothing is removed."""
+    deadline = time.monotonic() + timeout_s
+    while store.owed and time.monotonic() < deadline:
+        time.sleep(_MANIFEST_INTERVAL_S)
+    return False
