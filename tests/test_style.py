@@ -453,15 +453,22 @@ def test_links_between_the_documents_lead_somewhere():
     assert not [f"{file}: {target}" for file, target, there in links if not there]
 
 
-def test_every_guarantee_names_a_test_that_exists():
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "guarantees.md").read_text("utf-8"))
-    missing = [
-        f"{file}::{test}"
-        for file, test in named
-        if not (ROOT / file).exists() or test not in defined(tree_of(ROOT / file))
-    ]
+@pytest.mark.parametrize("page", ["guarantees.md", "security.md"])
+def test_every_guarantee_names_a_test_that_exists(page):
+    named = re.findall(r"`(tests/[\w/]+\.py)::([\w:]+)`", (ROOT / "docs" / page).read_text("utf-8"))
+    missing = [f"{file}::{test}" for file, test in named if test not in named_tests(ROOT / file)]
     assert named
-    assert not missing, f"docs/guarantees.md names tests that are not there: {missing}"
+    assert not missing, f"docs/{page} names tests that are not there: {missing}"
+
+
+def named_tests(file: Path) -> set[str]:
+    """As pytest names them: ``test_x``, ``TestX::test_y``."""
+    names = set()
+    for node in tree_of(file).body if file.exists() else []:
+        inside = node.body if isinstance(node, ast.ClassDef) else [node]
+        prefix = f"{node.name}::" if isinstance(node, ast.ClassDef) else ""
+        names |= {prefix + each.name for each in inside if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    return names
 
 
 def test_the_fast_tier_has_the_tests_of_every_pure_module():

@@ -105,7 +105,8 @@ room_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         Py_XDECREF(self);
         return NULL;
     }
-    if (start < 0 || (start < self->view.len && ((uintptr_t)self->view.buf + (size_t)start) % sizeof(uint64_t) != 0)) {
+    if (start < 0 || start > PY_SSIZE_T_MAX / 2 /* claims count from there */
+        || (start < self->view.len && ((uintptr_t)self->view.buf + (size_t)start) % sizeof(uint64_t) != 0)) {
         PyErr_SetString(PyExc_ValueError, "slots begin at a multiple of eight bytes");
         Py_DECREF(self);
         return NULL;
@@ -271,27 +272,20 @@ read_step(PyObject *step, int64_t *number)
     return step == Py_None || (read_int64(step, number) && *number != NO_STEP);
 }
 
-/* 1: the key of this name in this segment; 0: it has none, or there is no room; -1: an exception, of the name's own
- * hash or comparison. Anything but an exact str is looked up for that exception alone: its code could have moved the
- * segment on, and the key would be another's. */
-static int
-find_key(Append *self, PyObject *name, uint64_t *key)
+/* As find_key, of a name that is not known yet. Code of a name in the segment may run, and move the segment on: then
+ * there is no key, since it would be another's. */
+static __attribute__((noinline)) int
+look_up(Append *self, PyObject *name, Known *known, uint64_t *key)
 {
-    if (self->room == NULL) {
-        return 0;
-    }
-    Known *known = &self->known[((uintptr_t)name >> 4 ^ (uintptr_t)name >> 8) & (KNOWN_MAX - 1)];
-    if (known->name == name) {
-        *key = known->key;
-        return 1;
-    }
     PyObject *names = self->names;
+    Room *room = self->room;
     Py_INCREF(names); /* that code could take it away */
     PyObject *found = PyDict_GetItemWithError(names, name);
     int64_t number = 0;
-    int is_known = found != NULL && PyUnicode_CheckExact(name) && read_int64(found, &number);
+    int is_known = found != NULL && PyUnicode_CheckExact(name) && read_int64(found, &number) && names == self->names
+                   && room == self->room;
     *key = (uint64_t)number;
-    if (is_known && names == self->names) {
+    if (is_known) {
         PyObject *old = known->name;
         known->name = Py_NewRef(name);
         known->key = *key;
@@ -306,6 +300,22 @@ find_key(Append *self, PyObject *name, uint64_t *key)
         return 0;
     }
     return is_known;
+}
+
+/* 1: the key of this name in this segment, which has a room; 0: it has none, or there is no room; -1: an exception, of
+ * the name's own hash or comparison. Anything but an exact str is looked up for that exception alone. */
+static int
+find_key(Append *self, PyObject *name, uint64_t *key)
+{
+    if (self->room == NULL) {
+        return 0;
+    }
+    Known *known = &self->known[((uintptr_t)name >> 4 ^ (uintptr_t)name >> 8) & (KNOWN_MAX - 1)];
+    if (known->name == name) {
+        *key = known->key;
+        return 1;
+    }
+    return look_up(self, name, known, key);
 }
 
 #if defined(__x86_64__)
@@ -391,7 +401,7 @@ read_time(Ticks *Py_UNUSED(self), int64_t *now)
 
 #endif
 
-/* 1: the time in ns; -1: an exception. Any Python code may run, unless the clock is time.time_ns. */
+/* 1: the time in ns; 2: the same, and any Python code may have run; -1: an exception. */
 static int
 read_clock(Append *self, int64_t *now)
 {
@@ -407,7 +417,7 @@ read_clock(Append *self, int64_t *now)
     }
     *now = PyLong_AsLongLong(told);
     Py_DECREF(told);
-    return *now == -1 && PyErr_Occurred() ? -1 : 1;
+    return *now == -1 && PyErr_Occurred() ? -1 : 2;
 }
 
 static uint64_t
@@ -459,11 +469,12 @@ append(Append *self, PyObject *name, PyObject *value, PyObject *step)
     if (found <= 0) {
         return found;
     }
-    if (read_clock(self, &now) < 0) {
+    int told = read_clock(self, &now);
+    if (told < 0) {
         return -1;
     }
     /* A clock in Python may have logged, and moved the segment on: look again. */
-    if (!self->is_time_ns && (found = find_key(self, name, &metric.key)) <= 0) {
+    if (told == 2 && (found = find_key(self, name, &metric.key)) <= 0) {
         return found;
     }
     if (!has_room(self->room, 1)) {
@@ -498,7 +509,7 @@ append_all(Append *self, PyObject *metrics, PyObject *step)
         }
         read[count++].key += kind;
     }
-    if (self->names != names || self->room == NULL || !has_room(self->room, count) || read_clock(self, &now) < 0) {
+    if (self->names != names || self->room == NULL || !has_room(self->room, count) || read_clock(self, &now) != 1) {
         return PyErr_Occurred() ? -1 : 0;
     }
     write_slots(self->room, read, count, number, now);

@@ -168,7 +168,7 @@ def _decoded(copy: bytes) -> tuple[int, Losses] | None:
         return sequence, _UNKNOWN
     try:
         return sequence, _without_zeros(msgspec.msgpack.decode(copy[start : start + length], type=Losses))
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return sequence, _UNKNOWN
 
 
