@@ -43,6 +43,25 @@ def test_many_that_are_refused_do_not_take_the_others_with_them():
     assert line.values() == [value for value in range(1, 201) if value not in bad]
 
 
+def test_what_is_in_quarantine_and_lost_here_does_not_stand_for_what_waits():
+    """The server went back to an older backup: as many records as were in quarantine before it stayed here for good."""
+    book = Book(size=1024)
+    line = Line(book)
+    backup = line.server.backup()
+    book.write(100)
+    line.poison(*range(1, 71, 2))
+    line.deliver()
+    line.server.restore(backup)
+    book.write(1)
+    line.outbox.end_with("COMPLETED")
+    line.deliver()
+    held = [value for value in range(1, 102) if value in line.values()]
+    assert held[-1] == 101
+    assert held == list(range(held[0], 102))
+    assert 102 - 35 <= held[0] < 102, "fewer records are here than were in quarantine"
+    assert (line.server.runs[line.run.uuid].status, line.outbox.pending()) == ("COMPLETED", 0)
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 413, 415, 422, 302, 200])
 def test_while_everything_is_refused_nothing_is_set_aside_and_requests_are_few(status):
     line = Line(Book().write(100))

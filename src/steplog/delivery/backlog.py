@@ -34,7 +34,7 @@ class Backlog:
 
     def carries(self, first: int, end: int) -> bool:
         """Whether there is a record to send in ``[first, end)``."""
-        quarantined = self.quarantined_in(first, end) if self.quarantined else 0
+        quarantined = self._quarantined_here(first, end) if self.quarantined else 0
         return self.journal.census(first, end) > quarantined
 
     def settled(self, end: int) -> bool:
@@ -55,12 +55,16 @@ class Backlog:
     def pending(self) -> int:
         """How many records are left; the cost grows with their number."""
         first, end = self.journal.cursor.delivered, self.journal.written()
-        return max(0, self.journal.census(first, end) - self.quarantined_in(first, end))
+        return max(0, self.journal.census(first, end) - self._quarantined_here(first, end))
 
     def quarantined_in(self, first: int, end: int) -> int:
-        """How many records in ``[first, end)`` are in quarantine, of those that are in the journal."""
+        """How many records in ``[first, end)`` are in quarantine, of those that were not given up."""
         first = max(first, self.journal.cursor.begin)
         return max(0, bisect_left(self.quarantined, end) - bisect_left(self.quarantined, first))
+
+    def _quarantined_here(self, first: int, end: int) -> int:
+        """The same, without those in a stretch that the journal lacks: they are in no census."""
+        return sum(self.quarantined_in(*stretch) for stretch in self.journal.covered(first, end))
 
     def pass_over(self, position: int) -> None:
         """One more is in quarantine."""
@@ -125,7 +129,7 @@ class Backlog:
         cursor = self.journal.cursor
         self.lost_below = min(self.begin(mark), cursor.delivered)
         again = self.lost_below, cursor.delivered
-        records = max(0, cursor.records - (self.journal.census(*again) - self.quarantined_in(*again)))
+        records = max(0, cursor.records - (self.journal.census(*again) - self._quarantined_here(*again)))
         abandoned = max(0, cursor.abandoned - self.journal.missing(*again))
         cursor = replace(cursor, delivered=mark, records=records, abandoned=abandoned, sent=0, settled=0, reach=0)
         self.journal.set_cursor(cursor)

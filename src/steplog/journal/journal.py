@@ -204,6 +204,10 @@ class Journal:
         """Records in ``[first, end)``."""
         return sum(extent.census(start, stop)[0] for extent, start, stop in self._spans(first, end))
 
+    def covered(self, first: int, end: int) -> list[tuple[int, int]]:
+        """The stretches of ``[first, end)`` that are here."""
+        return [(start, stop) for _, start, stop in self._spans(first, end)]
+
     def missing(self, first: int, end: int) -> int:
         """Lost positions and holes in ``[first, end)`` that are not counted yet."""
         lost = sum(stop - start for start, stop in self.gaps(first, end))
