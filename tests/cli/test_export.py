@@ -128,7 +128,7 @@ def test_a_file_that_cannot_be_written_is_named_as_it_was_typed(tmp_path: Path):
 def test_a_full_disk_is_said_of_the_file_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     leave(tmp_path, "waits", 0.5)
 
-    monkeypatch.setattr("steplog.cli.export.open", lambda *_: open("/dev/full", "wb"), raising=False)
+    monkeypatch.setattr("steplog.cli.export.open", lambda *_: open("/dev/full", "wb"), raising=False)  # noqa: SIM115
     done = typed("--output", f"{tmp_path}/x")
     assert (done.exit_code, done.output) == (1, f"steplog: {tmp_path}/x: No space left on device\n")
     assert not [path for path in tmp_path.iterdir() if path.name != "state"]

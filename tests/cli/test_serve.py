@@ -83,6 +83,20 @@ def test_its_first_line_is_its_address_and_the_rest_how_to_use_it(tmp_path):
         assert KEY not in server.said
 
 
+def test_a_second_one_says_which_is_found_first_and_how_to_choose_it(tmp_path):
+    with ServerProcess(tmp_path) as first, ServerProcess(tmp_path, "--db", str(tmp_path / "o.db"), key=None) as second:
+        way = f"steplog key issue --db {tmp_path / 'o.db'}"
+        words = f"a run that is configured for no server finds {first.url}, which has run longer; for this one, set"
+        assert f"  here      {words} STEPLOG_URL={second.url} and a key of: {way}\n" in second.said
+        key = steplog(*way.split()[1:], STEPLOG_DIR=str(tmp_path)).stdout.strip()
+        second.session.headers["Authorization"] = f"Api-Key {key}"
+        wait_until(lambda: second.ask("GET", "/verify-api-key/").status_code == 200)
+        first.end()
+        second.end()
+        second.start()
+        assert "nothing to set" in second.said
+
+
 def test_beyond_this_machine_it_prints_what_to_set_there_and_answers_to_that_name(tmp_path):
     reachable = ("--host", "0.0.0.0", "--insecure")
     with ServerProcess(tmp_path, *reachable) as server:
@@ -90,8 +104,8 @@ def test_beyond_this_machine_it_prints_what_to_set_there_and_answers_to_that_nam
         server.end()
     with ServerProcess(tmp_path, *reachable, "--allow-host", "box.lan") as server:
         port = server.url.rpartition(":")[2]
-        told = f"TELLURIO_BACKEND_HTTP_BASE_URL=http://box.lan TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…"
-        assert f"elsewhere {told} STEPLOG_ALLOW_HTTP=1\n" in server.said
+        told = f"STEPLOG_URL=http://box.lan:{port} STEPLOG_ALLOW_HTTP=1 and a key of: steplog key issue"
+        assert f"  elsewhere set {told}\n" in server.said
         answer = server.ask("GET", "/verify-api-key/", headers={"Host": f"box.lan:{port}"})
         assert answer.status_code == 200
 

@@ -98,6 +98,7 @@ class RunningServer(NamedTuple):
     page_url: str | None  # with the page token; None: a stock server
     instance: str  # the id of the database
     elsewhere: str | None  # its address from other machines; "": no name of it is known; None: it is for this one alone
+    found_first: str | None  # the address of another server here that clients find before this one
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -148,7 +149,8 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             written = write_state()
             page_url = None if options.stock else instance.page_url(present(), "/")
             elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
-            started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere))
+            first = None if written is None else _found_first(state.parent, store.instance)
+            started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere, first))
 
         with _refreshed(keyring, write_state):
             _serve(app, listener, announcement.socket, announce, store, tls)
@@ -313,6 +315,12 @@ def address_elsewhere(options: ServerOptions, listening: str, base_url: str) -> 
         return ""
     server, name = urlsplit(base_url), names[0]
     return f"{server.scheme}://{name if urlsplit(f'//{name}').port else f'{name}:{server.port}'}"
+
+
+def _found_first(directory: Path, instance_id: str) -> str | None:
+    """``RunningServer.found_first``."""
+    oldest = next(iter(instance.living(directory)), None)
+    return None if oldest is None or oldest.instance == instance_id else oldest.base_url
 
 
 def _bracketed(host: str) -> str:
