@@ -156,6 +156,34 @@ def test_what_it_cannot_start_with_is_said_in_one_line_with_code_1(tmp_path, tro
     assert (directory / "server.json").exists() == (trouble == "second")
 
 
+def test_on_the_port_of_a_server_it_names_that_one_and_a_way_that_works(tmp_path):
+    with ServerProcess(tmp_path) as running:
+        port = running.url.rpartition(":")[2]
+        done = steplog("serve", "--port", port, STEPLOG_DIR=str(tmp_path))
+        told, _, way = done.stderr.strip().partition(". To start a second one: steplog serve ")
+        words = f"Address already in use by the steplog server {running.url}, which programs on this machine can use"
+        assert told == f"steplog: cannot listen on 127.0.0.1 port {port}: {words}"
+        assert way == "--port 0 --db other.db"
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            done = steplog("serve", "--port", str(taken.getsockname()[1]), STEPLOG_DIR=str(tmp_path))
+        assert done.stderr.endswith("in use. To use any free port: steplog serve --port 0 --db other.db\n")
+        with ServerProcess(tmp_path, "--db", str(tmp_path / "other.db")) as second:
+            assert second.ask("GET", "/verify-api-key/").status_code == 200
+
+
+def test_on_a_port_of_another_program_any_free_port_is_the_way(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = steplog("serve", "--port", str(taken.getsockname()[1]), STEPLOG_DIR=str(tmp_path / "state"))
+    assert done.stderr.endswith("Address already in use. To use any free port: steplog serve --port 0\n")
+
+
+def test_of_a_database_in_a_missing_directory_it_names_the_directory(tmp_path):
+    database = tmp_path / "missing" / "o.db"
+    done = steplog("serve", "--port", "0", "--db", str(database), STEPLOG_DIR=str(tmp_path / "state"))
+    words = f"{database} cannot be used: {database.parent}: No such file or directory"
+    assert (done.returncode, done.stderr) == (1, f"steplog: {words}\n")
+
+
 def test_debug_adds_the_traceback(tmp_path):
     bad = tmp_path / "x.db"
     bad.write_text("precious")
