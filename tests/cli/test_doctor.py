@@ -59,6 +59,29 @@ def test_a_server_that_is_away_is_wrong(steplog):
     assert (result.exit_code, checks(result)["server"]["state"]) == (1, "bad")
 
 
+def test_a_server_without_its_database_is_wrong_in_its_own_words(tmp_path, steplog):
+    with ServerProcess(tmp_path) as here:
+        here.database.rename(tmp_path / "away.db")
+        result, listed = steplog("doctor", "--json", url=here.url), steplog("ls", url=here.url)
+        words = f"the database {here.database} is not there (No such file or directory)"
+        found = checks(result)["server"]
+        assert (result.exit_code, found["state"]) == (1, "bad")
+        assert found["words"].startswith(f"{here.url} answered 503: {words}")
+        assert listed.exit_code == 1
+        assert f"steplog: {here.url} answered 503: {words}" in listed.output
+
+
+@pytest.mark.parametrize("path", ["verify-api-key", "me/projects"])
+def test_a_refusal_is_told_in_the_words_of_the_server_and_cannot_move_the_cursor(httpserver, steplog, path):
+    httpserver.expect_request(f"/api/v0/{path}/").respond_with_json({"detail": "gone \x1b[2J"}, status=500)
+    httpserver.expect_request("/api/v0/verify-api-key/").respond_with_json({"username": "me", "email": ""})
+    url = httpserver.url_for("").rstrip("/")
+    for command in ("doctor", "ls"):
+        result = steplog(command, url=url)
+        assert (result.exit_code, "\x1b" in result.output) == (1, False)
+        assert f"{url} answered 500: gone" in result.output
+
+
 def test_a_key_that_the_server_does_not_know_is_wrong_and_login_is_what_to_type(server, steplog):
     result = steplog("doctor", "--json", url=server.url, key="wrong")
     assert result.exit_code == 1

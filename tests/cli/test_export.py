@@ -110,6 +110,31 @@ def test_a_file_is_replaced_when_it_is_whole_and_left_alone_before(tmp_path: Pat
 
 
 @apart
+def test_a_file_that_cannot_be_written_is_named_as_it_was_typed(tmp_path: Path):
+    leave(tmp_path, "waits", 0.5)
+    before = set(tmp_path.rglob("*"))
+    for path, words in (
+        (f"{tmp_path}/missing/x", "No such file or directory"),
+        (str(tmp_path), "Is a directory"),
+        ("/proc/x", "No such file or directory"),
+    ):
+        done = typed("--output", path)
+        assert (done.exit_code, done.output) == (1, f"steplog: {path}: {words}\n")
+    assert set(tmp_path.rglob("*")) == before
+    assert typed("--output", "/").output == "steplog: / is not a file\n"
+
+
+@apart
+def test_a_full_disk_is_said_of_the_file_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    leave(tmp_path, "waits", 0.5)
+
+    monkeypatch.setattr("steplog.cli.export.open", lambda *_: open("/dev/full", "wb"), raising=False)  # noqa: SIM115
+    done = typed("--output", f"{tmp_path}/x")
+    assert (done.exit_code, done.output) == (1, f"steplog: {tmp_path}/x: No space left on device\n")
+    assert not [path for path in tmp_path.iterdir() if path.name != "state"]
+
+
+@apart
 def test_nothing_here_is_changed(tmp_path: Path):
     leave(tmp_path, "waits", *range(5000))
     places = tmp_path / "state", Path(os.environ["STEPLOG_MEMORY_DIR"])

@@ -83,6 +83,20 @@ def test_its_first_line_is_its_address_and_the_rest_how_to_use_it(tmp_path):
         assert KEY not in server.said
 
 
+def test_a_second_one_says_which_is_found_first_and_how_to_choose_it(tmp_path):
+    with ServerProcess(tmp_path) as first, ServerProcess(tmp_path, "--db", str(tmp_path / "o.db"), key=None) as second:
+        way = f"steplog key issue --db {tmp_path / 'o.db'}"
+        words = f"a run that is configured for no server finds {first.url}, which has run longer; for this one, set"
+        assert f"  here      {words} STEPLOG_URL={second.url} and a key of: {way}\n" in second.said
+        key = steplog(*way.split()[1:], STEPLOG_DIR=str(tmp_path)).stdout.strip()
+        second.session.headers["Authorization"] = f"Api-Key {key}"
+        wait_until(lambda: second.ask("GET", "/verify-api-key/").status_code == 200)
+        first.end()
+        second.end()
+        second.start()
+        assert "nothing to set" in second.said
+
+
 def test_beyond_this_machine_it_prints_what_to_set_there_and_answers_to_that_name(tmp_path):
     reachable = ("--host", "0.0.0.0", "--insecure")
     with ServerProcess(tmp_path, *reachable) as server:
@@ -90,8 +104,8 @@ def test_beyond_this_machine_it_prints_what_to_set_there_and_answers_to_that_nam
         server.end()
     with ServerProcess(tmp_path, *reachable, "--allow-host", "box.lan") as server:
         port = server.url.rpartition(":")[2]
-        told = f"TELLURIO_BACKEND_HTTP_BASE_URL=http://box.lan TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…"
-        assert f"elsewhere {told} STEPLOG_ALLOW_HTTP=1\n" in server.said
+        told = f"STEPLOG_URL=http://box.lan:{port} STEPLOG_ALLOW_HTTP=1 and a key of: steplog key issue"
+        assert f"  elsewhere set {told}\n" in server.said
         answer = server.ask("GET", "/verify-api-key/", headers={"Host": f"box.lan:{port}"})
         assert answer.status_code == 200
 
@@ -140,6 +154,34 @@ def test_what_it_cannot_start_with_is_said_in_one_line_with_code_1(tmp_path, tro
     assert "canary" not in done.stderr
     assert database.read_text() == "precious"
     assert (directory / "server.json").exists() == (trouble == "second")
+
+
+def test_on_the_port_of_a_server_it_names_that_one_and_a_way_that_works(tmp_path):
+    with ServerProcess(tmp_path) as running:
+        port = running.url.rpartition(":")[2]
+        done = steplog("serve", "--port", port, STEPLOG_DIR=str(tmp_path))
+        told, _, way = done.stderr.strip().partition(". To start a second one: steplog serve ")
+        words = f"Address already in use by the steplog server {running.url}, which programs on this machine can use"
+        assert told == f"steplog: cannot listen on 127.0.0.1 port {port}: {words}"
+        assert way == "--port 0 --db other.db"
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            done = steplog("serve", "--port", str(taken.getsockname()[1]), STEPLOG_DIR=str(tmp_path))
+        assert done.stderr.endswith("in use. To use any free port: steplog serve --port 0 --db other.db\n")
+        with ServerProcess(tmp_path, "--db", str(tmp_path / "other.db")) as second:
+            assert second.ask("GET", "/verify-api-key/").status_code == 200
+
+
+def test_on_a_port_of_another_program_any_free_port_is_the_way(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = steplog("serve", "--port", str(taken.getsockname()[1]), STEPLOG_DIR=str(tmp_path / "state"))
+    assert done.stderr.endswith("Address already in use. To use any free port: steplog serve --port 0\n")
+
+
+def test_of_a_database_in_a_missing_directory_it_names_the_directory(tmp_path):
+    database = tmp_path / "missing" / "o.db"
+    done = steplog("serve", "--port", "0", "--db", str(database), STEPLOG_DIR=str(tmp_path / "state"))
+    words = f"{database} cannot be used: {database.parent}: No such file or directory"
+    assert (done.returncode, done.stderr) == (1, f"steplog: {words}\n")
 
 
 def test_debug_adds_the_traceback(tmp_path):

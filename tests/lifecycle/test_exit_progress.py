@@ -108,6 +108,12 @@ def test_ten_seconds_of_silence_and_five_more_are_what_it_waits():
     assert not watched.after(0.1, 1000, silent_s=15.0)
 
 
+def test_a_single_record_is_one_record():
+    screen = Screen()
+    Watched(screen).after(1, 1)
+    assert "brave  [2Jpasta: 1 record left, " in screen.getvalue()
+
+
 def test_after_a_second_a_terminal_shows_it_and_after_ten_the_log(caplog):
     screen = Screen()
     watched = Watched(screen)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import click
@@ -15,11 +15,16 @@ from slugify import slugify
 
 import steplog
 from steplog import InvalidAPIKeyError, ServerUnavailableError, SteplogError
+from steplog.cli import printing
+
+if TYPE_CHECKING:
+    import requests
 
 __all__ = ["Api", "ApiError", "RemoteRun", "parse_run"]
 
 _PREFIX = "/api/v0"
 _MATCHES_MAX = 5
+_WORDS_CHARACTERS_MAX = 300  # of a server's
 _UUID_CHARACTERS_MIN = 4  # of a uuid's beginning
 
 
@@ -52,12 +57,23 @@ class Api:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
+        import requests
+
         try:
             yield
         except InvalidAPIKeyError:
             raise ApiError(f"{self.base_url} rejects the API key. Type: steplog login") from None
         except ServerUnavailableError as error:
             raise ApiError(f"{error}. What was logged is kept. Type: steplog doctor", f"{error}") from None
+        except requests.HTTPError as error:
+            raise self._refused(error.response) from None
+
+    def _refused(self, response: requests.Response) -> ApiError:
+        """An answer that is not what was asked for, in the server's words if it has any."""
+        told = _detail(response)
+        status = response.status_code
+        reason = f"{self.base_url} answered {status}" + (f": {told}" if told else " without what was asked for")
+        return ApiError(f"{reason}. Type: steplog doctor", reason)
 
     def get(self, *parts: str, **query: object) -> Any:
         """The JSON at a path, or None. Raises ApiError."""
@@ -72,8 +88,7 @@ class Api:
             response.raise_for_status()
             return response.json()
         except (OSError, ValueError):
-            words = f"answered {response.status_code} without what was asked for. Type: steplog doctor"
-            raise ApiError(f"{self.base_url} {words}") from None
+            raise self._refused(response) from None
 
     def username(self) -> str:
         """The key's user. Raises ApiError."""
@@ -122,6 +137,17 @@ class Api:
                 latest = ", ".join(f"{run.project}/{run.data['uuid']}" for run in found[-_MATCHES_MAX:])
                 raise ApiError(f"{name!r} names {len(found)} runs; the latest: {latest}")
         raise ApiError(f"{self.base_url} has no run {name!r} in {namespace}. Type: steplog ls")
+
+
+def _detail(response: requests.Response) -> str:
+    """What a server says with an error, on one line; "" if nothing."""
+    try:
+        told = response.json()
+    except (ValueError, RecursionError):
+        return ""
+    if response.status_code < 400 or not isinstance(told, dict) or not isinstance(told.get("detail"), str):
+        return ""
+    return printing.printable(" ".join(told["detail"].split()), _WORDS_CHARACTERS_MAX)
 
 
 def parse_run(_context: click.Context, _parameter: click.Parameter, text: str) -> list[str]:

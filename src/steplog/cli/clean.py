@@ -22,8 +22,9 @@ def command(run: str | None, yes: bool) -> None:
     if run is not None and not yes:
         pending = sum(waiting.pending for waiting in here if run in (waiting.id, waiting.run, waiting.name))
         if pending:
-            question = f"{pending:,} records of {printing.printable(run)} are not delivered. Remove them?"
-            click.confirm(question, abort=True)
+            records = f"{printing.plural(pending, 'record')} of {printing.printable(run)}"
+            are, them = ("is", "it") if pending == 1 else ("are", "them")
+            click.confirm(f"{records} {are} not delivered. Remove {them}?", abort=True)
     try:
         removed = steplog.clean(run)
     except ValueError as error:
@@ -36,6 +37,6 @@ def command(run: str | None, yes: bool) -> None:
 
 def _line(run: steplog.WaitingRun) -> str:
     """What was removed."""
-    left = f"{run.pending:,} records not delivered" if run.pending else "delivered"
+    left = f"{printing.plural(run.pending, 'record')} not delivered" if run.pending else "delivered"
     parts = (left, printing.size(run.size_bytes), printing.losses(run, run.logged))
     return f"{printing.printable(run.name or run.id[:8])} ({run.id[:8]}): {'; '.join(filter(None, parts))}"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from slugify import slugify
 
 import steplog
 from steplog import ConfigurationError
@@ -174,6 +175,7 @@ def _server(settings: Settings) -> Iterator[_Check]:
         origin = f"{settings.dir}, where steplog login stored it"
     try:
         username = api.username()
+        api.get(client.settings.namespace or slugify(username), "projects")  # reads the store, which the key does not
     except ApiError as error:
         yield _Check("server", _BAD, error.reason)
         return

@@ -94,18 +94,37 @@ def _noting(records: Iterable[steplog.JournalRecord], runs: set[str]) -> Iterato
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> int:
-    """Write a file as a whole, and return how many pieces it has."""
+    """Write a file as a whole, and return how many pieces it has. Raises click.ClickException if it cannot be."""
+    if not path.name:
+        raise click.ClickException(f"{path} is not a file")
     count, scratch = 0, path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        with open(scratch, "xb") as file:
+        with _failures_of(path):
+            file = open(scratch, "xb")  # noqa: SIM115 - closed below
+        try:
             for piece in pieces:
-                file.write(piece)
+                with _failures_of(path):
+                    file.write(piece)
                 count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
+            with _failures_of(path):
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            with contextlib.suppress(OSError):  # of what could not be written before
+                file.close()
+        with _failures_of(path):
+            scratch.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             scratch.unlink()
         raise
     return count
+
+
+@contextlib.contextmanager
+def _failures_of(path: Path) -> Iterator[None]:
+    """Name the file that was asked for, and not the one that is written in its stead."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from error

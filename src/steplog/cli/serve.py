@@ -79,31 +79,44 @@ def _started(address: RunningServer) -> None:
     if address.page_url is not None:
         click.echo(f"  page      {_page(address, address.page_url)}")
     if address.state:
-        click.echo("  here      nothing to set: a run that is configured for no server finds this one")
+        click.echo(f"  here      {_settings_here(address)}")
     if address.elsewhere is not None:
-        click.echo(f"  elsewhere {_settings_elsewhere(address.elsewhere)}")
+        click.echo(f"  elsewhere {_settings_elsewhere(address, address.elsewhere)}")
     click.echo("  stop      Ctrl-C")
     if address.state:
         threading.Thread(target=_adopt, args=(address,), name="steplog-adopt", daemon=True).start()
 
 
-def _settings_elsewhere(address: str) -> str:
+def _settings_here(address: RunningServer) -> str:
+    """What to set on this machine."""
+    if address.found_first is None:
+        return "nothing to set: a run that is configured for no server finds this one"
+    words = f"a run that is configured for no server finds {address.found_first}, which has run longer"
+    return f"{words}; for this one, set {_settings(address, address.base_url)}"
+
+
+def _settings_elsewhere(address: RunningServer, url: str) -> str:
     """What to set on another machine."""
-    if not address:
-        return "no name of this machine is known: add --allow-host NAME"
-    base, _, port = address.rpartition(":")
-    clear = " STEPLOG_ALLOW_HTTP=1" if base.startswith("http:") else ""
-    return f"TELLURIO_BACKEND_HTTP_BASE_URL={base} TELLURIO_BACKEND_HTTP_PORT={port} TELLURIO_API_KEY=…{clear}"
+    return f"set {_settings(address, url)}" if url else "no name of this machine is known: add --allow-host NAME"
+
+
+def _settings(address: RunningServer, url: str) -> str:
+    clear = "" if url.startswith("https:") or is_loopback(url) else " STEPLOG_ALLOW_HTTP=1"
+    return f"STEPLOG_URL={url}{clear} and a key of: steplog key issue{_database_option(address)}"
+
+
+def _database_option(address: RunningServer) -> str:
+    """What the other commands need to find the database."""
+    from steplog.server.schema import default_database
+
+    return "" if address.database == default_database() else f" --db {shlex.quote(str(address.database))}"
 
 
 def _page(address: RunningServer, url_with_token: str) -> str:
     """The page's address, or how to get it where this is not for a terminal."""
     if sys.stdout.isatty():
         return url_with_token
-    from steplog.server.schema import default_database
-
-    option = "" if address.database == default_database() else f" --db {shlex.quote(str(address.database))}"
-    return f"type: steplog key page{option}"
+    return f"type: steplog key page{_database_option(address)}"
 
 
 def _adopt(address: RunningServer) -> None:

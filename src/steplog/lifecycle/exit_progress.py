@@ -67,7 +67,8 @@ class ExitProgress:
     def _tell(self, now: float, run: str, seen: Progress, rate: float) -> None:
         why = seen.why()
         trouble = "" if why is None else f"; {why}"
-        words = printable(f"steplog: run {run}: {seen.left:,} records left, {rate:,.0f} a second{trouble}")
+        left = "1 record" if seen.left == 1 else f"{seen.left:,} records"
+        words = printable(f"steplog: run {run}: {left} left, {rate:,.0f} a second{trouble}")
         if self._screen is None:
             if now >= self._log_at:
                 self._log_at = now + LOG_INTERVAL_S

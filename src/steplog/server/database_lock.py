@@ -40,6 +40,9 @@ class DatabaseLock:
         path = database.with_name(f"{database.name}.lock")
         try:
             lock = FileLock.take(path)
+        except FileNotFoundError:
+            words = f"{database} cannot be used: {database.parent}: No such file or directory"
+            raise ConfigurationError(words) from None
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be used: {error.strerror or error}") from None
         if lock is None:

@@ -98,6 +98,7 @@ class RunningServer(NamedTuple):
     page_url: str | None  # with the page token; None: a stock server
     instance: str  # the id of the database
     elsewhere: str | None  # its address from other machines; "": no name of it is known; None: it is for this one alone
+    found_first: str | None  # the address of another server here that clients find before this one
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -114,7 +115,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         make_private(state.parent)
         database = default_database()
     with ExitStack() as stack:
-        listener = stack.enter_context(closing(_listen(options.host, options.port)))
+        listener = stack.enter_context(closing(_listen(options.host, options.port, state.parent)))
         store = stack.enter_context(closing(SqliteStore(database)))
         own = _own_key(options, database)
         username = options.username or _login_name()
@@ -148,7 +149,8 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             written = write_state()
             page_url = None if options.stock else instance.page_url(present(), "/")
             elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
-            started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere))
+            first = None if written is None else _found_first(state.parent, store.instance)
+            started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere, first))
 
         with _refreshed(keyring, write_state):
             _serve(app, listener, announcement.socket, announce, store, tls)
@@ -315,11 +317,17 @@ def address_elsewhere(options: ServerOptions, listening: str, base_url: str) -> 
     return f"{server.scheme}://{name if urlsplit(f'//{name}').port else f'{name}:{server.port}'}"
 
 
+def _found_first(directory: Path, instance_id: str) -> str | None:
+    """``RunningServer.found_first``."""
+    oldest = next(iter(instance.living(directory)), None)
+    return None if oldest is None or oldest.instance == instance_id else oldest.base_url
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, directory: Path) -> socket.socket:
     try:
         # asyncio disables Nagle's algorithm only with IPPROTO_TCP set; otherwise responses are 40 ms late.
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -335,9 +343,20 @@ def _listen(host: str, port: int) -> socket.socket:
         return listener
     except OSError as error:
         listener.close()
-        raise ConfigurationError(
-            f"cannot listen on {host} port {port}: {error.strerror}. To use any free port: steplog serve --port 0"
-        ) from None
+        words = f"cannot listen on {host} port {port}: {error.strerror}"
+        raise ConfigurationError(f"{words}{_way_out(error, port, directory)}") from None
+
+
+def _way_out(error: OSError, port: int, directory: Path) -> str:
+    """What to do about a port that cannot be listened on, given the servers that run here."""
+    running = instance.living(directory)
+    if error.errno == errno.EADDRINUSE:
+        for each in running:
+            if urlsplit(each.base_url).port == port:
+                words = f" by the steplog server {each.base_url}, which programs on this machine can use"
+                return f"{words}. To start a second one: steplog serve --port 0 --db other.db"
+    # Another server most likely has the default database.
+    return f". To use any free port: steplog serve --port 0{' --db other.db' if running else ''}"
 
 
 class _UvicornServer(uvicorn.Server):
