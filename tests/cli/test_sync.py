@@ -14,10 +14,14 @@ from rich.console import Console
 import steplog
 from apart import apart
 from end_to_end.fake import FakeServer
+from end_to_end.programs import DEADLINE_S
+from polling import wait_until
 from steplog import instance
 from steplog.cli import main
 from steplog.cli.sync import _ProgressBar
 from steplog.file_lock import FileLock
+from steplog.lifecycle.adoption import NotAdopted
+from steplog.lifecycle.process import current
 from steplog.testing import HostileServer
 
 
@@ -86,6 +90,32 @@ def test_sync_of_two_runs_of_which_one_stays_delivers_the_other(
     done = typed("sync")
     assert (done.exit_code, done.output) == (0, f"{kept.name}: 2 delivered\n")
     assert typed("sync").output == "nothing waits on this machine\n"
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@apart
+def test_sync_counts_what_its_own_agent_delivered_of_a_run_before_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: bool
+):
+    """It said 0 of a run that the agent had adopted meanwhile, and nothing of one that was removed as well."""
+    FakeServer().configure(monkeypatch)
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path / "state"))
+    for name in ("one", "two"):
+        run = steplog.init("team", "mnist", name, mode="offline")
+        run.log({"loss": 0.5, "accuracy": 0.1})
+        run.finish(timeout=2)
+    runs, process = steplog.sync(), current()
+    first = next(runs)
+    (paths,) = process.roots.runs()
+    adopted = process.adopter.adopt(paths, by_hand=True)
+    assert not isinstance(adopted, NotAdopted)
+    process.agent.deliver(*adopted, adopted=True)
+    assert process.agent.wait(adopted[0], DEADLINE_S, whole=True)
+    if removed:
+        wait_until(lambda: not paths.spool.exists())
+    (second,) = runs
+    assert {first.name, second.name} == {"one", "two"}
+    assert [(run.delivered, run.pending, run.logged) for run in (first, second)] == [(2, 0, 2)] * 2
 
 
 @apart

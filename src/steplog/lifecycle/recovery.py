@@ -82,7 +82,7 @@ class WaitingRun:
 
 @dataclass(frozen=True)
 class Synced:
-    """What became of a run while ``sync`` was at it.
+    """What became of a run since ``sync`` began.
 
     Attributes:
         id, name: of the run.
@@ -154,7 +154,9 @@ def sync(
         yield _recreate(process, run, chosen, follow, progress)
         return
     local = process.adopter.local_servers()
-    for paths in chosen:
+    # This process's agent adopts and removes runs as well, before their turn here.
+    begun = [(paths, _described(paths, local)) for paths in chosen]
+    for paths, begin in begun:
         found = _take(process, paths, offline, local)
         while isinstance(found, NotAdopted) and found.server_away and follow and not found.held:
             if progress is not None:
@@ -163,15 +165,16 @@ def sync(
             local = process.adopter.local_servers()
             found = _take(process, paths, offline, local)
         if isinstance(found, Lease):
-            yield _deliver(process, found, follow, progress)
+            yield _deliver(process, found, follow, progress, begin.pending)
         elif not any(directory.exists() for directory in paths.directories()):
-            continue  # another process has delivered it meanwhile
+            if begin.pending:  # it was delivered meanwhile, here or by another process
+                yield _left(begin, begin.pending, 0, "")
         elif found.held and wait and paths.other_host is None:  # what is in another host's memory is not seen here
-            held.append(paths)
+            held.append((paths, begin.pending))
         else:
             yield _not_adopted(paths, found, local)
-    for paths in held:
-        yield _wait_for(process, paths, offline, follow, progress)
+    for paths, pending in held:
+        yield _wait_for(process, paths, offline, follow, progress, pending)
 
 
 def clean(run: str | None = None) -> list[str]:
@@ -227,11 +230,17 @@ def _recreate(process: Process, run: str | None, chosen: list[RunPaths], follow:
     return replace(_not_adopted(paths, taken, local), gone=gone)
 
 
-def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, progress: _Progress) -> Synced:
-    """Wait until another process has delivered a run; deliver it here if that process dies."""
+def _wait_for(
+    process: Process, paths: RunPaths, by_hand: bool, follow: bool, progress: _Progress, begin: int
+) -> Synced:
+    """Wait until another process has delivered a run; deliver it here if that process dies.
+
+    ``begin``: how many records were pending when the command began.
+    """
     local, other = process.adopter.local_servers(), OtherDelivery(paths)
     described = _described(paths, local)
-    before = left = other.left()
+    left = other.left()
+    before = max(begin, left)
     most_s = process.settings.exchange_timeout_s
     stalled_at = time.monotonic() + most_s
     while True:
@@ -269,8 +278,9 @@ def _take(process: Process, paths: RunPaths, by_hand: bool, local: LocalServers)
     return found[0]
 
 
-def _deliver(process: Process, lease: Lease, follow: bool, progress: _Progress) -> Synced:
-    before = _synced(process, lease, 0).pending
+def _deliver(process: Process, lease: Lease, follow: bool, progress: _Progress, begin: int = 0) -> Synced:
+    """Deliver a run, of which ``begin`` records were pending when the command began."""
+    before = max(begin, _synced(process, lease, 0).pending)
     while not process.agent.wait(lease, _WAIT_S, whole=True):
         so_far = _synced(process, lease, before)
         if progress is not None:
