@@ -20,6 +20,7 @@ from steplog import instance
 from steplog.cli import main
 from steplog.cli.sync import _ProgressBar
 from steplog.file_lock import FileLock
+from steplog.journal.directories import new_id
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import current
 from steplog.testing import HostileServer
@@ -116,6 +117,33 @@ def test_sync_counts_what_its_own_agent_delivered_of_a_run_before_its_turn(
     (second,) = runs
     assert {first.name, second.name} == {"one", "two"}
     assert [(run.delivered, run.pending, run.logged) for run in (first, second)] == [(2, 0, 2)] * 2
+
+
+@apart
+def test_an_empty_run_directory_is_not_listed_and_clean_removes_it(tmp_path: Path):
+    """Two syncs at once left one, which each later sync repeated as "0 delivered"."""
+    os.environ["STEPLOG_DIR"] = str(tmp_path / "state")
+    paths, lock = current().roots.claim(new_id())
+    assert lock is not None
+    lock.release()
+    assert steplog.journals() == []
+    assert typed("sync").output == "nothing waits on this machine\n"
+    assert typed("clean").output == "0 runs removed\n"
+    assert [directory.exists() for directory in paths.directories()] == [False] * len(paths.directories())
+
+
+@apart
+def test_what_a_killed_removal_left_is_removed_by_the_next_sync(tmp_path: Path):
+    os.environ["STEPLOG_DIR"] = str(tmp_path / "state")
+    paths, lock = current().roots.claim(new_id())
+    assert lock is not None
+    lock.release()
+    for directory in paths.directories():
+        directory.rename(directory.with_name(f"{directory.name}.0123abcd.old"))
+    assert typed("sync").output == "nothing waits on this machine\n"
+    assert [list(directory.parent.glob("*.old")) for directory in paths.directories()] == [[]] * len(
+        paths.directories()
+    )
 
 
 @apart
