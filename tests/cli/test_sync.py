@@ -172,6 +172,22 @@ def test_clean_asks_before_it_removes_what_is_not_delivered(tmp_path: Path):
     assert (done.exit_code, done.output) == (0, "nothing waits on this machine\n")
 
 
+@apart
+def test_clean_says_that_a_run_stays_because_a_process_delivers_it(tmp_path: Path):
+    """It said "0 runs removed" with exit code 0, and not why."""
+    leave_a_run(tmp_path)
+    (waits,) = steplog.journals()
+    held = FileLock.take(waits.path / "lock")  # as another process that delivers it
+    assert held is not None
+    done = typed("clean", "waits", "--yes")
+    assert (done.exit_code, done.output) == (
+        1,
+        "0 runs removed\nsteplog: waits stays: a process delivers it\n",
+    )
+    held.release()
+    assert typed("clean", "waits", "--yes").exit_code == 0
+
+
 def test_the_bar_is_gone_before_a_line_is_printed_and_is_back_for_the_next_run():
     """It took the line that was printed below it along."""
     terminal = io.StringIO()
