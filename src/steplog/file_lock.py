@@ -38,14 +38,14 @@ class FileLock:
         _open.add(self)
 
     @classmethod
-    def open(cls, path: Path) -> FileLock:
+    def open(cls, path: Path, *, make: bool = True) -> FileLock:
         """The file at ``path``, made if missing, not locked. Raises OSError."""
-        return cls(open_private(path, os.O_RDWR | os.O_CREAT), path)
+        return cls(open_private(path, os.O_RDWR | (os.O_CREAT if make else 0)), path)
 
     @classmethod
-    def take(cls, path: Path) -> FileLock | None:
+    def take(cls, path: Path, *, make: bool = True) -> FileLock | None:
         """The lock at ``path``, made if missing; None if it is held. Raises OSError."""
-        lock, taken = cls.open(path), False
+        lock, taken = cls.open(path, make=make), False
         try:
             taken = lock.acquire() and lock.is_at(path)
         except FileNotFoundError:  # removed since it was opened
@@ -57,8 +57,8 @@ class FileLock:
 
     @classmethod
     def is_free(cls, path: Path) -> bool:
-        """Whether it is free. Raises OSError."""
-        lock = cls.take(path)
+        """Whether it is free; it is not made. Raises OSError."""
+        lock = cls.take(path, make=False)
         if lock is not None:
             lock.release()
         return lock is not None

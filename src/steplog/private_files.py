@@ -37,6 +37,7 @@ __all__ = [
     "open_directory",
     "open_private",
     "read_private",
+    "remove_at_once",
     "remove_tree",
     "rename_private",
     "unlink_private",
@@ -262,3 +263,27 @@ def remove_tree(path: Path | None) -> None:
         if is_private(path.parent) and stat.S_ISDIR(path.lstat().st_mode):  # rmtree would wait at a pipe
             with lent():
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_at_once(path: Path) -> bool:
+    """Rename a directory to ``<name>.<8 hex digits>.old``, then remove it; whether it is gone. Raises nothing.
+
+    So nobody finds half of it. What cannot be removed gets its name back.
+    """
+    aside = f"{path.name}.{secrets.token_hex(4)}.old"
+    try:
+        if not is_private(path.parent) or not stat.S_ISDIR(path.lstat().st_mode):
+            return False
+        rename_private(path, aside)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        remove_tree(path)
+        return not os.path.lexists(path)
+    removing = path.with_name(aside)
+    remove_tree(removing)
+    if os.path.lexists(removing):
+        with contextlib.suppress(OSError):  # somebody has made it anew
+            rename_private(removing, path.name)
+            return False
+    return True

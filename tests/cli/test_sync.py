@@ -14,10 +14,15 @@ from rich.console import Console
 import steplog
 from apart import apart
 from end_to_end.fake import FakeServer
+from end_to_end.programs import DEADLINE_S
+from polling import wait_until
 from steplog import instance
 from steplog.cli import main
 from steplog.cli.sync import _ProgressBar
 from steplog.file_lock import FileLock
+from steplog.journal.directories import new_id
+from steplog.lifecycle.adoption import NotAdopted
+from steplog.lifecycle.process import current
 from steplog.testing import HostileServer
 
 
@@ -88,6 +93,59 @@ def test_sync_of_two_runs_of_which_one_stays_delivers_the_other(
     assert typed("sync").output == "nothing waits on this machine\n"
 
 
+@pytest.mark.parametrize("removed", [False, True])
+@apart
+def test_sync_counts_what_its_own_agent_delivered_of_a_run_before_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: bool
+):
+    """It said 0 of a run that the agent had adopted meanwhile, and nothing of one that was removed as well."""
+    FakeServer().configure(monkeypatch)
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path / "state"))
+    for name in ("one", "two"):
+        run = steplog.init("team", "mnist", name, mode="offline")
+        run.log({"loss": 0.5, "accuracy": 0.1})
+        run.finish(timeout=2)
+    runs, process = steplog.sync(), current()
+    first = next(runs)
+    (paths,) = process.roots.runs()
+    adopted = process.adopter.adopt(paths, by_hand=True)
+    assert not isinstance(adopted, NotAdopted)
+    process.agent.deliver(*adopted, adopted=True)
+    assert process.agent.wait(adopted[0], DEADLINE_S, whole=True)
+    if removed:
+        wait_until(lambda: not paths.spool.exists())
+    (second,) = runs
+    assert {first.name, second.name} == {"one", "two"}
+    assert [(run.delivered, run.pending, run.logged) for run in (first, second)] == [(2, 0, 2)] * 2
+
+
+@apart
+def test_an_empty_run_directory_is_not_listed_and_clean_removes_it(tmp_path: Path):
+    """Two syncs at once left one, which each later sync repeated as "0 delivered"."""
+    os.environ["STEPLOG_DIR"] = str(tmp_path / "state")
+    paths, lock = current().roots.claim(new_id())
+    assert lock is not None
+    lock.release()
+    assert steplog.journals() == []
+    assert typed("sync").output == "nothing waits on this machine\n"
+    assert typed("clean").output == "0 runs removed\n"
+    assert [directory.exists() for directory in paths.directories()] == [False] * len(paths.directories())
+
+
+@apart
+def test_what_a_killed_removal_left_is_removed_by_the_next_sync(tmp_path: Path):
+    os.environ["STEPLOG_DIR"] = str(tmp_path / "state")
+    paths, lock = current().roots.claim(new_id())
+    assert lock is not None
+    lock.release()
+    for directory in paths.directories():
+        directory.rename(directory.with_name(f"{directory.name}.0123abcd.old"))
+    assert typed("sync").output == "nothing waits on this machine\n"
+    assert [list(directory.parent.glob("*.old")) for directory in paths.directories()] == [[]] * len(
+        paths.directories()
+    )
+
+
 @apart
 def test_a_run_that_is_not_here_is_one_line_and_exit_code_1(tmp_path: Path):
     leave_a_run(tmp_path)
@@ -112,6 +170,22 @@ def test_clean_asks_before_it_removes_what_is_not_delivered(tmp_path: Path):
     assert steplog.journals() == []
     done = typed("sync")
     assert (done.exit_code, done.output) == (0, "nothing waits on this machine\n")
+
+
+@apart
+def test_clean_says_that_a_run_stays_because_a_process_delivers_it(tmp_path: Path):
+    """It said "0 runs removed" with exit code 0, and not why."""
+    leave_a_run(tmp_path)
+    (waits,) = steplog.journals()
+    held = FileLock.take(waits.path / "lock")  # as another process that delivers it
+    assert held is not None
+    done = typed("clean", "waits", "--yes")
+    assert (done.exit_code, done.output) == (
+        1,
+        "0 runs removed\nsteplog: waits stays: a process delivers it\n",
+    )
+    held.release()
+    assert typed("clean", "waits", "--yes").exit_code == 0
 
 
 def test_the_bar_is_gone_before_a_line_is_printed_and_is_back_for_the_next_run():

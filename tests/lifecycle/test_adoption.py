@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,37 @@ def test_a_run_whose_manifest_cannot_be_read_stays_and_keeps_no_lock(process, te
     assert isinstance(found, NotAdopted)
     assert ("no manifest" if text is None else "damaged") in found.why
     assert FileLock.is_free(paths.lock)
+
+
+def test_nobody_adopts_a_run_of_which_a_part_is_removed(process, monkeypatch):
+    """Its lock went before its manifest: it was delivered once more, below a lock that was made anew and stayed."""
+    paths, lock = left(process)
+    lock.release()
+    removed = process.adopter.adopt(paths, by_hand=True)
+    assert not isinstance(removed, NotAdopted)
+    seen: list[Any] = []
+    rmtree = shutil.rmtree
+
+    def remove(directory: Path, **more: Any) -> None:
+        if (directory / "lock").exists():
+            (directory / "lock").unlink()
+            seen.append(process.adopter.adopt(paths, by_hand=True))
+        rmtree(directory, **more)
+
+    with monkeypatch.context() as removing:
+        removing.setattr(shutil, "rmtree", remove)
+        removed[0].remove()
+    (found,) = seen
+    assert isinstance(found, NotAdopted)
+    assert not any(directory.exists() for directory in paths.directories())
+
+
+def test_nobody_makes_the_lock_of_a_run_by_looking_at_it(process):
+    paths, lock = left(process, base_url="http://127.0.0.1:10")
+    lock.release()
+    paths.lock.unlink()
+    assert isinstance(process.adopter.adopt(paths, by_hand=True), NotAdopted)
+    assert not paths.lock.exists()
 
 
 def test_every_run_that_can_be_sent_is_adopted_but_those_that_are_held(process):

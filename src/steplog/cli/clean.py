@@ -16,7 +16,8 @@ __all__ = ["command"]
 def command(run: str | None, yes: bool) -> None:
     """Remove delivered runs from this machine.
 
-    With RUN, an id, a uuid or a name: remove that run, delivered or not, unless a process still delivers it.
+    With RUN, an id, a uuid or a name: remove that run, delivered or not. A run that a process delivers stays, and the
+    exit code is 1.
     """
     here = [waiting for waiting in steplog.journals() if waiting.other_host is None]
     if run is not None and not yes:
@@ -33,6 +34,19 @@ def command(run: str | None, yes: bool) -> None:
         if waiting.id in removed:
             click.echo(_line(waiting))
     click.echo(f"{printing.plural(len(removed), 'run')} removed")
+    if run is not None and (kept := _kept(here, run, removed)):
+        name = printing.printable(run)
+        raise click.ClickException(
+            f"{kept[0].id[:8]} of {name} stays: a process delivers it"
+            if removed
+            else f"{name} stays: a process delivers it"
+        )
+
+
+def _kept(here: list[steplog.WaitingRun], run: str, removed: list[str]) -> list[steplog.WaitingRun]:
+    """Those called ``run`` that are still here, though they were to be removed."""
+    still = {waiting.id for waiting in steplog.journals()} - set(removed)
+    return [waiting for waiting in here if waiting.id in still and run in (waiting.id, waiting.run, waiting.name)]
 
 
 def _line(run: steplog.WaitingRun) -> str:

@@ -35,7 +35,7 @@ from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.open_writer import OpenWriter
 from steplog.journal.spooling import Disk
 from steplog.printable import printable
-from steplog.private_files import remove_tree
+from steplog.private_files import remove_at_once
 from steplog.report import losses_in_words
 
 __all__ = ["Lease"]
@@ -208,15 +208,15 @@ class Lease:
         self._tell_losses()
         with lent():
             clean = [opened.remove() for opened in self._journals.values()]
-            remove_tree(memory)
-            if all(clean) and not kept_aside(spool):  # that is nobody's to delete
-                files.remove_tree(spool)
+            memory_gone = memory is None or remove_at_once(memory)
+            # What was set aside is nobody's to delete.
+            spool_gone = all(clean) and not kept_aside(spool) and files.remove_tree(spool)
         # Where that is left, nobody is to deliver it once more, or send another status.
         with suppress(OSError):
-            if memory is not None and memory.exists():
+            if memory is not None and not memory_gone and memory.exists():
                 files.unlink(memory / "manifest")
         with suppress(OSError):
-            if files.exists(spool):
+            if not spool_gone and files.exists(spool):
                 files.rename(spool / "manifest", spool / manifests.DELIVERED_NAME)
         self._let_go()
 

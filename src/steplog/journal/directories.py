@@ -17,6 +17,9 @@
 Both roots are private (0700, ours, no symlink), or refused. Names match an allow-list. A run whose spool directory is
 not visible here belongs to another view of the disk, and is left alone.
 
+A directory is removed as ``<name>.<8 hex digits>.old``, so that nobody finds half of it; ``sweep`` removes what a
+killed process has left of that.
+
 *Host* is from ``host_id``. The *local id* of a run is random; that of a joined run is derived from what names it, so
 that "it exists" means "join it".
 """
@@ -69,6 +72,7 @@ __all__ = [
 
 _log = logging.getLogger("steplog")
 _RUN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})")
+_REMOVED = re.compile(_RUN.pattern + r"\.[0-9a-f]{8}\.old")
 _SETTLED_NS = 2_000_000_000
 _DESCRIPTORS_MIN = 6  # two locks, and what a write opens at once
 _WRITER = re.compile(r"[0-9a-f]{32}")
@@ -210,6 +214,12 @@ class JournalRoots:
                     yield without_disk
                 elif _is_ours(paths.spool):
                     yield paths
+
+    def sweep(self) -> None:
+        """Remove what a process that was killed while it removed a run has left."""
+        for root in (self.spool, *(() if self.memory is None else (self.memory, *self.others))):
+            for name in filter(_REMOVED.fullmatch, _listed([root])):
+                remove_tree(root / name)
 
     def of_other_hosts(self) -> Iterator[RunPaths]:
         """Other hosts' runs on this disk."""

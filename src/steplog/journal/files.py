@@ -17,7 +17,7 @@ from steplog.private_files import (
     open_directory,
     open_private,
     read_private,
-    remove_tree,
+    remove_at_once,
     rename_private,
     unlink_private,
     write_private,
@@ -112,9 +112,9 @@ class Files:
         """Remove it, if there."""
         unlink_private(path)
 
-    def remove_tree(self, path: Path) -> None:
-        """See private_files. Raises nothing."""
-        remove_tree(path)
+    def remove_tree(self, path: Path) -> bool:
+        """``private_files.remove_at_once``. Raises nothing."""
+        return remove_at_once(path)
 
     def rename(self, path: Path, to: Path) -> None:
         """Rename the file, in its directory."""

@@ -79,7 +79,10 @@ class Adopter:
             lock = FileLock.take(paths.lock)
             if lock is None:
                 return NotAdopted("another process delivers it", held=True)
-            manifest = manifests.load(paths.manifest()) or manifest  # as its last agent left it
+            manifest = manifests.load(paths.manifest())  # as its last agent left it
+            if manifest is None:
+                lock.release()
+                return NotAdopted("it has no manifest")
             shared = self.disk, self.options, self.source
             return Lease(paths, lock, manifest, *shared, wake=self.wake, tells=not by_hand), transport
         except (OSError, FormatError) as error:

@@ -115,6 +115,7 @@ class Process:
         if began < self._adopt_at:
             return
         self.find_memory()
+        self.roots.sweep()
         yield from self.adopter.adopt_all(self.roots.runs(but=held))
         ended = time.monotonic()
         self._adopt_at = ended + _ADOPTION_SHARE * (ended - began)

@@ -28,7 +28,7 @@ from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.journal_view import OtherDelivery
 from steplog.lifecycle.process import Process, current
-from steplog.private_files import read_private, remove_tree
+from steplog.private_files import read_private, remove_at_once
 from steplog.settings import check_directories
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class WaitingRun:
 
 @dataclass(frozen=True)
 class Synced:
-    """What became of a run while ``sync`` was at it.
+    """What became of a run since ``sync`` began.
 
     Attributes:
         id, name: of the run.
@@ -114,7 +114,7 @@ def journals() -> list[WaitingRun]:
     process = _process()
     roots, local = process.roots, process.adopter.local_servers()
     found = [*roots.runs(), *roots.of_other_hosts()]
-    described = [_described(paths, local) for paths in found]
+    described = [_described(paths, local) for paths in found if not _is_empty(paths)]
     # One that another process has delivered meanwhile is not here any more.
     return sorted((run for run in described if run.path.exists() or run.size_bytes), key=lambda run: run.since)
 
@@ -148,13 +148,16 @@ def sync(
         ConfigurationError: a directory is another user's, or open to others.
     """
     process = _process()
+    process.roots.sweep()
     held = []
     chosen = _chosen(process, run, of_others=offline)
     if recreate:
         yield _recreate(process, run, chosen, follow, progress)
         return
     local = process.adopter.local_servers()
-    for paths in chosen:
+    # This process's agent adopts and removes runs as well, before their turn here.
+    begun = [(paths, _described(paths, local)) for paths in chosen if not _is_empty(paths)]
+    for paths, begin in begun:
         found = _take(process, paths, offline, local)
         while isinstance(found, NotAdopted) and found.server_away and follow and not found.held:
             if progress is not None:
@@ -163,15 +166,16 @@ def sync(
             local = process.adopter.local_servers()
             found = _take(process, paths, offline, local)
         if isinstance(found, Lease):
-            yield _deliver(process, found, follow, progress)
+            yield _deliver(process, found, follow, progress, begin.pending)
         elif not any(directory.exists() for directory in paths.directories()):
-            continue  # another process has delivered it meanwhile
+            if begin.pending:  # it was delivered meanwhile, here or by another process
+                yield _left(begin, begin.pending, 0, "")
         elif found.held and wait and paths.other_host is None:  # what is in another host's memory is not seen here
-            held.append(paths)
+            held.append((paths, begin))
         else:
             yield _not_adopted(paths, found, local)
-    for paths in held:
-        yield _wait_for(process, paths, offline, follow, progress)
+    for paths, begin in held:
+        yield _wait_for(process, paths, offline, follow, progress, begin)
 
 
 def clean(run: str | None = None) -> list[str]:
@@ -181,16 +185,22 @@ def clean(run: str | None = None) -> list[str]:
     Raises ValueError if there is no such run, ConfigurationError as ``journals`` does.
     """
     process = _process()
+    process.roots.sweep()
     removed, local = [], process.adopter.local_servers()
     for paths in _chosen(process, run):
         if run is None and (_described(paths, local).pending or _open_end(paths) or kept_aside(paths.spool)):
             continue
-        lock = FileLock.take(paths.lock)
+        is_empty = _is_empty(paths)
+        try:
+            lock = FileLock.take(paths.lock)
+        except OSError:  # another process has removed it meanwhile
+            continue
         if lock is not None:
-            remove_tree(paths.memory)
-            remove_tree(paths.spool)
+            for directory in filter(None, (paths.memory, paths.spool)):
+                remove_at_once(directory)
             lock.release()
-            removed.append(paths.local_id)
+            if run is not None or not is_empty:
+                removed.append(paths.local_id)
     return removed
 
 
@@ -227,11 +237,19 @@ def _recreate(process: Process, run: str | None, chosen: list[RunPaths], follow:
     return replace(_not_adopted(paths, taken, local), gone=gone)
 
 
-def _wait_for(process: Process, paths: RunPaths, by_hand: bool, follow: bool, progress: _Progress) -> Synced:
-    """Wait until another process has delivered a run; deliver it here if that process dies."""
+def _wait_for(
+    process: Process, paths: RunPaths, by_hand: bool, follow: bool, progress: _Progress, begin: WaitingRun
+) -> Synced:
+    """Wait until another process has delivered a run; deliver it here if that process dies.
+
+    ``begin``: the run as it was when the command began.
+    """
     local, other = process.adopter.local_servers(), OtherDelivery(paths)
     described = _described(paths, local)
-    before = left = other.left()
+    if described.logged < begin.logged:  # some of it, or all, is delivered and removed
+        described = begin
+    left = other.left()
+    before = max(begin.pending, left)
     most_s = process.settings.exchange_timeout_s
     stalled_at = time.monotonic() + most_s
     while True:
@@ -269,8 +287,9 @@ def _take(process: Process, paths: RunPaths, by_hand: bool, local: LocalServers)
     return found[0]
 
 
-def _deliver(process: Process, lease: Lease, follow: bool, progress: _Progress) -> Synced:
-    before = _synced(process, lease, 0).pending
+def _deliver(process: Process, lease: Lease, follow: bool, progress: _Progress, begin: int = 0) -> Synced:
+    """Deliver a run, of which ``begin`` records were pending when the command began."""
+    before = max(begin, _synced(process, lease, 0).pending)
     while not process.agent.wait(lease, _WAIT_S, whole=True):
         so_far = _synced(process, lease, before)
         if progress is not None:
@@ -315,6 +334,13 @@ def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[
     return sorted(chosen, key=_began)
 
 
+def _is_empty(paths: RunPaths) -> bool:
+    """Whether there is no run in its directories: no manifest, no writer, nothing set aside."""
+    with contextlib.suppress(FormatError):
+        return _known(paths) is None and not paths.writers() and not kept_aside(paths.spool)
+    return False
+
+
 def _open_end(paths: RunPaths) -> bool:
     with contextlib.suppress(FormatError):
         manifest = manifests.load(paths.manifest())
@@ -324,7 +350,8 @@ def _open_end(paths: RunPaths) -> bool:
 
 def _known(paths: RunPaths) -> Manifest | None:
     """The manifest; also where only records set aside are left. Raises FormatError."""
-    return manifests.load(paths.manifest()) or manifests.load(paths.spool, manifests.DELIVERED_NAME)
+    found = manifests.load(paths.manifest()) or manifests.load(paths.spool)  # memory goes first
+    return found or manifests.load(paths.spool, manifests.DELIVERED_NAME)
 
 
 def _why(paths: RunPaths, manifest: Manifest | None, pending: int, local: LocalServers) -> str:
@@ -344,14 +371,15 @@ def _why(paths: RunPaths, manifest: Manifest | None, pending: int, local: LocalS
 
 
 def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
+    manifest, damaged = None, ""
+    try:
+        manifest = _known(paths)  # first: of a run that is removed meanwhile, nothing then seems to wait
+    except FormatError as error:
+        damaged = str(error)
     journals = [_journal(paths, writer) for writer in paths.writers()]
     pending = sum(_pending(journal) for journal in journals)
     losses, at_risk = LossReport.of(journals), [_at_risk(journal) for journal in journals]
-    try:
-        manifest = _known(paths)
-        why = _why(paths, manifest, pending, local)
-    except FormatError as error:
-        manifest, why = None, str(error)
+    why = damaged or _why(paths, manifest, pending, local)
     with contextlib.suppress(OSError):  # its directories are gone: another process has delivered it meanwhile
         if not FileLock.is_free(paths.lock):
             why = "it is being delivered"

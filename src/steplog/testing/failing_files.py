@@ -213,8 +213,9 @@ class FailingFiles(Files):
             self._hold(inode, os.open(path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         self._names[path] = entries
 
-    def remove_tree(self, path: Path) -> None:
+    def remove_tree(self, path: Path) -> bool:
         """See Files."""
         with contextlib.suppress(OSError):
             self._do("remove_tree")
-            super().remove_tree(path)
+            return super().remove_tree(path)
+        return False
