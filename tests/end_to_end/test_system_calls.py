@@ -13,6 +13,7 @@ from end_to_end.programs import Host, ended
 CHANGES = "openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,truncate,ftruncate,fsync,fdatasync,link,symlink"
 ID = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{16}(\.[0-9a-f]{8}\.new)?")
 SCRATCH = re.compile(r"\.manifest\.[0-9a-f]{16}$")
+OLD = re.compile(r"RUN\.[0-9a-f]{8}\.old$")
 
 
 def paths_in(line: str, state: Path) -> list[str]:
@@ -46,5 +47,5 @@ def test_a_healthy_run_writes_only_its_manifest_its_lock_and_their_directories(h
             "O_CREAT" in line or "O_WRONLY" in line or "O_RDWR" in line or "open" not in line
         ):
             for path in paths_in(line, host.state):
-                touched.add(SCRATCH.sub("manifest", ID.sub("RUN", path)))
-    assert touched == {"", "/RUN", "/RUN/lock", "/RUN/manifest"}
+                touched.add(OLD.sub("RUN.old", SCRATCH.sub("manifest", ID.sub("RUN", path))))
+    assert touched == {"", "/RUN", "/RUN/lock", "/RUN/manifest", "/RUN.old"}  # renamed, and removed

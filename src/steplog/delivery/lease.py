@@ -218,6 +218,8 @@ class Lease:
         with suppress(OSError):
             if not spool_gone and files.exists(spool):
                 files.rename(spool / "manifest", spool / manifests.DELIVERED_NAME)
+        with suppress(OSError):  # an empty one, which needs no descriptor
+            spool.rmdir()
         self._let_go()
 
     def _tell_losses(self) -> None:
