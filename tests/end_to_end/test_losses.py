@@ -83,8 +83,8 @@ def test_a_kill_loses_what_stats_said_at_most_and_sync_counts_what_it_lost(host:
     assert host.manifests() == []
 
 
-def test_what_was_dropped_before_a_kill_is_told_by_sync_and_to_the_server(host: Host):
-    """It said nothing, and exited 0."""
+def leave_killed_with_drops(host: Host) -> None:
+    """A run that was killed after memory had been full."""
     with host.start(LOGS.format(most=60_000), STEPLOG_MEMORY_BYTES_MAX=str(256 * 1024)) as program:
         assert line(program) == "ready"
         with host.silence():
@@ -93,6 +93,11 @@ def test_what_was_dropped_before_a_kill_is_told_by_sync_and_to_the_server(host: 
             assert line(program) == "logged"
             program.kill()
             program.wait()
+
+
+def test_what_was_dropped_before_a_kill_is_told_by_sync_and_to_the_server(host: Host):
+    """It said nothing, and exited 0."""
+    leave_killed_with_drops(host)
     waits = json.loads(host.run("-m", "steplog", "ls", "--here", "--json").out)["waiting"][0]
     done = sync(host)
     stored = host.server.run("run").points
@@ -183,14 +188,7 @@ def test_of_an_offline_run_that_was_killed_nobody_knows_what_went_with_its_memor
 
 
 def test_the_process_that_delivers_a_killed_run_logs_once_what_that_lost(host: Host):
-    with host.start(LOGS.format(most=60_000), STEPLOG_MEMORY_BYTES_MAX=str(256 * 1024)) as program:
-        assert line(program) == "ready"
-        with host.silence():
-            go_on(program)
-            assert line(program) == "logging"
-            assert line(program) == "logged"
-            program.kill()
-            program.wait()
+    leave_killed_with_drops(host)
     with host.start("begin('adopts')\nsys.stdin.read()") as adopting:
         host.server.wait_for("run", "CRASHED")
         done = ended(adopting)
