@@ -263,8 +263,6 @@ def remove_tree(path: Path | None) -> None:
         if is_private(path.parent) and stat.S_ISDIR(path.lstat().st_mode):  # rmtree would wait at a pipe
             with lent():
                 shutil.rmtree(path, ignore_errors=True)
-    with contextlib.suppress(OSError):  # where no descriptor is left, an empty one can be removed nevertheless
-        path.rmdir()
 
 
 def remove_at_once(path: Path) -> bool:
