@@ -22,6 +22,7 @@ from msgspec import structs
 from steplog.delivery.creation import Creation
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.doorbell import Doorbell
+from steplog.delivery.generations import Generations
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
@@ -85,14 +86,17 @@ class Lease:
             self._quarantine.open()
         address = RunAddress(manifest.namespace, manifest.project, manifest.run)
         account = manifest.account or None if own is None else None
-        creation = Creation(manifest.plan) if manifest.plan is not None and not manifest.run else None
-        self.outbox = Outbox(address, self._quarantine.positions, options, source, account, creation)
+        plan = manifest.plan if not manifest.run else None
+        creation = None if plan is None else Creation(plan, manifest.account)
+        generations = Generations(manifest.generations, manifest.writers)
+        self.outbox = Outbox(address, self._quarantine.positions, options, source, account, creation, generations)
+        self.outbox.resumed = manifest.resumed
         if own is not None:
             self._add(own.open_journal)
         self.look(nullcontext())
         if manifest.status is not None:
-            presumed = own is None and manifest.status == _KILLED and not manifest.resumed
-            self.outbox.end_with(manifest.status, manifest.status_sent, presumed=presumed)
+            presumed = own is None and manifest.status == _KILLED
+            self.outbox.end_with(manifest.status, manifest.status_sent, presumed=presumed, ended=manifest.ended)
 
     @property
     def manifest(self) -> Manifest:
@@ -113,7 +117,7 @@ class Lease:
             self.shared = any(opened.alive_elsewhere for opened in self._journals.values())
             manifest = self.manifest_store.manifest
             if manifest.owner and manifest.status is None and not self.has_living_writer():
-                self.decide(_KILLED, presumed=not manifest.resumed)
+                self.decide(_KILLED, presumed=True)
         return bool(found) or any(followed)
 
     def _look_around(self) -> list[OpenJournal]:
@@ -134,10 +138,10 @@ class Lease:
                 held = lock.regain() and held
         return held
 
-    def decide(self, status: str, presumed: bool = False) -> None:
-        """Store which status the run gets, and send it after the records; ``presumed``: see ``Outbox.end_with``."""
-        self.store(self.manifest.but(status=status, status_sent=False))
-        self.outbox.end_with(status, presumed=presumed)
+    def decide(self, status: str, presumed: bool = False, ended: int = 0) -> None:
+        """Store which status the run gets, and send it after the records; as ``Outbox.end_with``."""
+        self.store(self.manifest.but(status=status, status_sent=False, ended=ended))
+        self.outbox.end_with(status, presumed=presumed, ended=ended)
 
     def ring_answered(self) -> None:
         """Another process waits for what is written by now."""
@@ -161,8 +165,12 @@ class Lease:
             self.store(manifest.but(plan=structs.replace(plan, creating=True)))
         if outbox.address.run != manifest.run:
             address = outbox.address
-            self.store(manifest.but(run=address.run, namespace=address.namespace, name=outbox.name))
+            key = manifest.key if outbox.key is None else outbox.key
+            self.store(manifest.but(run=address.run, namespace=address.namespace, name=outbox.name, key=key))
             self._on_made(self.manifest)
+        begun = outbox.generations.begun
+        if begun != self.manifest.generations or outbox.resumed != self.manifest.resumed:
+            self.store(self.manifest.but(generations=begun, resumed=outbox.resumed))
         if outbox.status_sent and not manifest.status_sent:
             self.store(self.manifest.but(status=outbox.status, status_sent=True))
             self._tell_losses()

@@ -71,6 +71,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     status_sent: bool = False
     resumed: bool = False  # the owner took up a run that may have had a status by then
+    ended: int = 0  # when the status was decided, in ns since the epoch; 0: nobody knows
     key: str = ""  # the caller's id
     generations: tuple[Generation, ...] = ()  # that were begun on this host, the present one last
     writers: dict[str, str] = {}  # of an earlier one: its maker
