@@ -3,6 +3,7 @@
 The holder looks after every writer of the run on this host, living or dead: it finds the journals and stores the
 manifest. A run that has an owner, no status, and no living writer was killed: the holder decides that it is CRASHED,
 unless the server has a status that ends it: the owner may have sent that, and died before it could store so.
+A process without the lock that takes up a run whose owner is gone leaves a claim (``manifest``), which the holder honours.
 Once all is delivered, the status is sent, and nobody can append, the directories are removed.
 
 ``look``, ``write``, ``spool`` and ``remove`` touch files: maintenance alone calls them, and they take the agent's lock
@@ -31,7 +32,7 @@ from steplog.descriptors import lent
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, Unchanged
-from steplog.journal.manifest import Manifest, Plan
+from steplog.journal.manifest import Claim, Manifest, Plan
 from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.open_writer import OpenWriter
 from steplog.journal.spooling import Disk
@@ -108,26 +109,60 @@ class Lease:
 
         Also reads what workers without shared memory have written since.
         """
-        found = [] if self._unchanged() else self._look_around()
+        found, claims = ([], []) if self._unchanged() else self._look_around()
         followed = [opened.follow(lock) for opened in list(self._journals.values())]
         with lock:
             self.outbox.look_at_all()
             for opened in found:
                 self._add(opened)
             self.shared = any(opened.alive_elsewhere for opened in self._journals.values())
-            manifest = self.manifest_store.manifest
-            if manifest.owner and manifest.status is None and not self.has_living_writer():
-                self.decide(_KILLED, presumed=True)
+            for claim in claims:
+                self._honour(claim)
+            was_killed = self._was_killed()
+        if was_killed:
+            claims = manifests.claims(self.paths.manifest())  # the last word of a claimant that has just ended
+            with lock:
+                for claim in claims:
+                    self._honour(claim)
+                if self._was_killed():
+                    self.decide(_KILLED, presumed=True)
         return bool(found) or any(followed)
 
-    def _look_around(self) -> list[OpenJournal]:
+    def _was_killed(self) -> bool:
+        manifest = self.manifest
+        return bool(manifest.owner) and manifest.status is None and not self.has_living_writer()
+
+    def _look_around(self) -> tuple[list[OpenJournal], list[Claim]]:
+        claims = manifests.claims(self.paths.manifest())  # first: a writer is there before its claim
         if self.paths.memory is not None and not os.path.lexists(self.paths.memory / "manifest"):
             self.manifest_store.lost()
         new = [name for name in self.paths.writers(self._disk.files.names) if name not in self._journals]
         found = [open_journal(self.paths, name, self._disk) for name in new]
         if None in found:
             self._unchanged.invalidate()
-        return [opened for opened in found if opened is not None]
+        return [opened for opened in found if opened is not None], claims
+
+    def _honour(self, claim: Claim) -> None:
+        """Have the claimant be the owner, unless there is a living one or it came later; and take over its status."""
+        manifest = self.manifest
+        if claim.writer != manifest.owner:
+            owner = self._journals.get(manifest.owner)
+            is_over = any(one.maker == claim.maker for one in manifest.generations)
+            began = manifest.generations[-1].began if manifest.generations else 0
+            if is_over or claim.began < began or (owner is not None and owner.journal.alive):
+                return
+            self.begin(claim.writer, claim.maker, claim.began)
+        if claim.status is not None and claim.status != self.manifest.status:
+            self.decide(claim.status, ended=claim.ended)
+
+    def begin(self, owner: str, maker: str, began: int) -> None:
+        """Another owner takes up the run."""
+        others = [writer for writer in self._journals if writer != owner]
+        manifest = self.manifest.begun(maker, began, others)
+        resumed = self.outbox.resumed = bool(manifest.run)
+        self.store(manifest.but(owner=owner, status=None, status_sent=False, ended=0, resumed=resumed))
+        self.outbox.generations.take(self.manifest)
+        self.outbox.reopen()
 
     def holds(self) -> bool:
         """Whether this process still has the run; take locks again whose descriptors the program has closed."""

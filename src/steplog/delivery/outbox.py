@@ -159,6 +159,10 @@ class Outbox:
             self.probe.ask_again()
         self._ends = self._written()
 
+    def reopen(self) -> None:
+        """Another owner goes on with the run: what was decided of its end does not count."""
+        self.status, self.status_sent, self.refused, self._presumed = None, False, None, False
+
     def wait(self, waiter: Waiter) -> None:
         """Call ``waiter.done`` once everything that is written by now is delivered."""
         waiter.ends = self._written()
