@@ -16,8 +16,9 @@ from steplog import instance
 from steplog.server import catalog
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
+from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX
 from steplog.server.store_types import NamespaceRow, ProjectRow, RunRow, TakenError
-from steplog.server.validation import DESCRIPTION_CHARACTERS_MAX, Fields, ValidationError, pagination
+from steplog.server.validation import Fields, ValidationError, pagination
 
 __all__ = ["InstanceProof", "KeyCheck", "NamespaceList", "ProjectDetail", "ProjectList", "RunDetail", "RunList"]
 
