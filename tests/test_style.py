@@ -121,6 +121,7 @@ ARROWS = {
     "testing": {"errors", "journal.files", "journal.range", "delivery.exchange", "delivery.wire"},
     "integrations": {"<public>"},
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
+    "cli.doctor": {"<public>", "address", "private_files", "default_paths", "settings", "client", "cli"},
     "cli.key": {"<public>", "private_files", "instance", "server", "cli"},
     "cli.serve": {"<public>", "address", "server", "cli"},
     "cli.demo": {"<public>", "server", "cli"},
