@@ -119,7 +119,7 @@ class Outbox:
         self.address = RunAddress(namespace, self.address.project, made.uuid)
         self.probe.address = self.address
         self.name = made.name
-        self.probe.takes_report = wire.lists_feature(made.features, wire.REPORT_FEATURE)
+        self.probe.features = wire.features_in(made.features)
         if takes_ranges is None:
             self.probe.question = Question.RUN
         else:
@@ -289,7 +289,7 @@ class Outbox:
     def _send_status(self) -> Send:
         status = self.status or ""
         fields: dict[str, object] = {"status": status}
-        if self.probe.takes_ranges and self.probe.takes_report:
+        if self.probe.takes_ranges and wire.REPORT_FEATURE in self.probe.features:
             fields["report"] = self.losses()
         request = Request("PATCH", self.address.run_path, msgspec.json.encode(fields), _JSON)
         return Send(request, tickets.Status(self.address.run, status))
