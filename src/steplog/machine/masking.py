@@ -43,35 +43,8 @@ _ANYWHERE = frozenset(("secret", "secrets", "password", "passwd", "passphrase", 
 _ANYWHERE_PAIRS = frozenset((("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key")))
 _LAST = frozenset(("token", "auth", "authorization", "key", "keys", "bearer", "credentials", "cookie"))
 _NO_SECRETS = frozenset(  # before "token" or "key": of a vocabulary, of a table
-    [
-        "pad",
-        "eos",
-        "bos",
-        "unk",
-        "sep",
-        "cls",
-        "mask",
-        "stop",
-        "special",
-        "image",
-        "per",
-        "decoder",
-        "sort",
-        "primary",
-        "foreign",
-        "group",
-        "label",
-        "text",
-        "target",
-        "input",
-        "output",
-        "column",
-        "dict",
-        "cache",
-        "metric",
-        "monitor",
-    ]
-)
+    ("pad", "eos", "bos", "unk", "sep", "cls", "mask", "stop", "special", "image", "per", "decoder", "sort", "primary")
+).union(("foreign", "group", "label", "text", "target", "input", "output", "column", "dict", "cache", "metric"))
 
 
 def masked(text: str) -> str:
