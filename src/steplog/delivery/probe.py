@@ -76,6 +76,7 @@ class CapabilityProbe:
         self.question: Question | None = Question.RUN if account is None else Question.ACCOUNT
         self.takes_ranges = True
         self.takes_report = False
+        self.takes_edits = False  # records ``steplog/run``
         self.gone = False
         self.trouble: str | None = None
         self.status: str | None = None  # that the server gave to the run, when it was last asked
@@ -167,6 +168,7 @@ class CapabilityProbe:
         if judgement.verdict is Verdict.ACCEPTED:
             self.status = wire.status_of(body, self.address.run)
             self.takes_report = wire.takes_report(body, self.address.run)
+            self.takes_edits = wire.takes_edits(body, self.address.run)
             self.knows(bool(wire.takes_ranges(body, self.address.run)))
         elif judgement.verdict is not Verdict.MISSING and judgement.status != _NO_ROUTE:
             self._refused(now, judgement)

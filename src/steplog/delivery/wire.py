@@ -27,6 +27,7 @@ __all__ = [
     "CONTENT_TYPE_RANGE",
     "LIST_BYTES_MAX",
     "REPORT_FEATURE",
+    "RUN_FEATURE",
     "Acknowledgement",
     "Record",
     "acknowledges",
@@ -41,6 +42,7 @@ __all__ = [
     "read",
     "records",
     "status_of",
+    "takes_edits",
     "takes_ranges",
     "takes_report",
     "username",
@@ -52,6 +54,7 @@ ACCOUNT_PATH = f"{API}/verify-api-key/"
 LIST_BYTES_MAX = 16 * 1024 * 1024  # of a list of runs: some 30,000
 CONTENT_TYPE_RANGE = "application/msgpack"
 REPORT_FEATURE = "report"  # the status may come with a report of losses
+RUN_FEATURE = "run"  # records of edits of the run are taken
 
 _T = TypeVar("_T")
 _FIELDS = {
@@ -176,6 +179,12 @@ def takes_report(body: bytes, run: str) -> bool:
     """Whether the server takes a report of losses with the status, by its description of this run."""
     told = read(body, _Run)
     return told is not None and told.uuid == run and told.batch >= 1 and lists_feature(told.features, REPORT_FEATURE)
+
+
+def takes_edits(body: bytes, run: str) -> bool:
+    """Whether the server takes records of edits of the run, by its description of this run."""
+    told = read(body, _Run)
+    return told is not None and told.uuid == run and told.batch >= 1 and lists_feature(told.features, RUN_FEATURE)
 
 
 def lists_feature(features: object, name: str) -> bool:
