@@ -325,7 +325,7 @@ def check_answer(data: bytes) -> None:
     assert isinstance(wire.username(data), str | None)
     assert isinstance(wire.status_of(data, "r"), str | None)
     assert wire.takes_ranges(data, "r") in (True, False, None)
-    assert wire.takes_report(data, "r") in (True, False)
+    assert all(isinstance(name, str) for name in wire.features_of(data, "r"))
     assert wire.lists(data, "r") in (True, False, None)
 
 

@@ -121,8 +121,7 @@ class Outbox:
         self.address = RunAddress(namespace, self.address.project, made.uuid)
         self.probe.address = self.address
         self.name = made.name
-        self.probe.takes_report = wire.lists_feature(made.features, wire.REPORT_FEATURE)
-        self.edits.takes_records = wire.lists_feature(made.features, wire.RUN_FEATURE)
+        self.probe.features = wire.features_in(made.features)
         if takes_ranges is None:
             self.probe.question = Question.RUN
         else:
@@ -239,6 +238,7 @@ class Outbox:
         if self.creation is not None or self.probe.question is not None:
             rests = self.creation is None and not self.waiters and self.idle()
             return None if lane or rests else self._ask()
+        self.edits.takes_records = wire.RUN_FEATURE in self.probe.features
         owes_status = self.status is not None and not self.status_sent
         hurry = owes_status or bool(self.waiters)
         soonest: float | None = None
@@ -293,7 +293,7 @@ class Outbox:
     def _send_status(self) -> Send:
         status = self.status or ""
         fields: dict[str, object] = {"status": status}
-        if self.probe.takes_ranges and self.probe.takes_report:
+        if self.probe.takes_ranges and wire.REPORT_FEATURE in self.probe.features:
             fields["report"] = self.losses()
         request = Request("PATCH", self.address.run_path, msgspec.json.encode(fields), _JSON)
         return Send(request, tickets.Status(self.address.run, status))
@@ -321,7 +321,6 @@ class Outbox:
                     return metrics.control_answered(now, lane, judgement)
             case Probe():
                 self.probe.answered(now, ticket, judgement, body)
-                self.edits.takes_records = self.probe.takes_edits
                 if self._presumed and self.probe.status in _ENDED:
                     self.status, self.status_sent, self._presumed = self.probe.status, True, False
                     return [Store()]
