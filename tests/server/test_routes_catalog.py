@@ -13,7 +13,11 @@ DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PROJECT_FIELDS = {"uuid", "display_name", "slug", "date_created", "last_run_date", "visibility"}
 ORGANIZATION_FIELDS = {"role", "org_uuid", "org_display_name", "org_slug"}
-RUN_FIELDS = {"uuid", "name", "description", "status", "date_created", "date_updated", "report", "project", "user"}
+RUN_FIELDS = {"uuid", "name", "description", "status", "date_created", "date_updated", "project", "user"} | {
+    *("id", "made_by", "generation", "tags", "group", "job_type", "notes", "started", "ended", "seen"),
+    *("provenance", "report", "config"),
+}
+FEATURES = ["report", "generations", "resume", "run", "trash"]
 
 
 def test_a_good_key_is_told_whose_it_is(server):
@@ -91,8 +95,12 @@ def test_a_run_is_made_read_and_its_status_set(server, run):
     assert made.status_code == 201
     fields = made.json()
     assert set(fields) == RUN_FIELDS | {"batch", "features"}
-    assert (fields["batch"], fields["features"], fields["report"]) == (1, ["report"], None)
+    assert (fields["batch"], fields["features"], fields["report"]) == (1, FEATURES, None)
     assert (fields["status"], fields["description"]) == ("RUNNING", "d")
+    empty = ("id", "made_by", "group", "job_type", "notes", "ended", "provenance", "report")
+    assert [fields[field] for field in empty] == [None] * len(empty)
+    assert (fields["generation"], fields["tags"], fields["config"]) == (1, [], {})
+    assert fields["started"] == fields["seen"] == fields["date_created"]
     assert set(fields["project"]) == {"uuid", "display_name", "slug"}
     assert set(fields["user"]) == {"uuid", "username", "slug"}
     path = f"{runs}{fields['uuid']}/"

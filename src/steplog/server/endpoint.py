@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
-from steplog.server import catalog
+from steplog.server import catalog, runs
 from steplog.server.store import SqliteStore, Statements
 from steplog.server.store_types import (
     GapError,
@@ -88,7 +88,7 @@ class Endpoint(HTTPEndpoint):
     async def run(self) -> RunRow:
         """The run of the path, or 404."""
         path = self.scope["path_params"]
-        run = await self.read(catalog.run, path["namespace"], path["project"], path["run"])
+        run = await self.read(runs.by_uuid, path["namespace"], path["project"], path["run"])
         if run is None:
             raise HTTPException(404)
         return run

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from slugify import slugify
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog import instance
-from steplog.server import catalog
+from steplog.server import catalog, runs
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
+<<<<<<< HEAD
+from steplog.server.run_document import run_document
+=======
+from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX
+>>>>>>> f685d61
 from steplog.server.store_types import NamespaceRow, ProjectRow, RunRow, TakenError
-from steplog.server.validation import DESCRIPTION_CHARACTERS_MAX, Fields, ValidationError, pagination
+from steplog.server.validation import Fields, ValidationError, pagination
 
 __all__ = ["InstanceProof", "KeyCheck", "NamespaceList", "ProjectDetail", "ProjectList", "RunDetail", "RunList"]
 
-_ADDITIONS = {"batch": 1, "features": ["report"]}  # what a client may use; not a stock server's
+_ADDITIONS = {
+    "batch": 1,
+    "features": ["report", "generations", "resume", "run", "trash"],
+}  # what a client may use; not a stock server's
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -117,10 +125,10 @@ class RunList(Endpoint):
         project = await self.project()
         slug = None if self.state.stock else request.query_params.get("slug")
         if slug is not None:
-            runs = (await self.read(catalog.runs_of_slug, project.id, slug))[offset:][:limit]
+            found = (await self.read(runs.by_slug, project.id, slug))[offset:][:limit]
         else:
-            runs = await self.read(catalog.runs, project.id, offset, limit)
-        return JsonResponse([_run(run, self.state.stock) for run in runs])
+            found = await self.read(runs.in_project, project.id, offset, limit)
+        return JsonResponse(await _documents(self, found))
 
     async def post(self, request: Request) -> Response:
         """Create a run."""
@@ -132,8 +140,9 @@ class RunList(Endpoint):
         fields.check()
         stock = self.state.stock
         key = None if stock else _idempotency_key(request)
-        run = await self.write(catalog.add_run, project.id, self.user.id, name, description, status, key)
-        return JsonResponse(_run(run, stock) | ({} if stock else _ADDITIONS), 201)
+        run = await self.write(runs.add, project.id, self.user.id, name, description, status, key)
+        (document,) = await _documents(self, [run])
+        return JsonResponse(document | ({} if stock else _ADDITIONS), 201)
 
 
 class RunDetail(Endpoint):
@@ -143,7 +152,8 @@ class RunDetail(Endpoint):
         """One run."""
         if self.state.stock:
             raise HTTPException(405, headers={"Allow": "PATCH"})
-        return JsonResponse(_run(await self.run(), stock=False) | _ADDITIONS)
+        (document,) = await _documents(self, [await self.run()])
+        return JsonResponse(document | _ADDITIONS)
 
     async def patch(self, request: Request) -> Response:
         """Set its status and its report."""
@@ -152,7 +162,15 @@ class RunDetail(Endpoint):
         status = fields.choice("status", _STATUSES)
         report = None if stock else fields.report("report")
         fields.check()
-        return JsonResponse(_run(await self.write(catalog.update_run, run.id, status, report), stock))
+        (document,) = await _documents(self, [await self.write(runs.update, run.id, status, report)])
+        return JsonResponse(document)
+
+
+async def _documents(endpoint: Endpoint, found: Sequence[RunRow]) -> list[dict[str, Any]]:
+    if endpoint.state.stock:
+        return [run_document(run, None) for run in found]
+    configs = await endpoint.read(runs.configs, [run.id for run in found])
+    return [run_document(run, configs[run.id]) for run in found]
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -168,11 +186,3 @@ def _idempotency_key(request: Request) -> str | None:
 def _project(project: ProjectRow) -> dict[str, Any]:
     fields = ("uuid", "display_name", "slug", "date_created", "last_run_date", "visibility")
     return {field: getattr(project, field) for field in fields}
-
-
-def _run(run: RunRow, stock: bool) -> dict[str, Any]:
-    fields = ("uuid", "name", "description", "status", "date_created", "date_updated")
-    project = {"uuid": run.project_uuid, "display_name": run.project_display_name, "slug": run.project_slug}
-    user = {"uuid": run.user_uuid, "username": run.username, "slug": run.user_slug}
-    told = {field: getattr(run, field) for field in fields} | {"project": project, "user": user}
-    return told if stock else told | {"report": None if run.report is None else msgspec.Raw(run.report.encode())}

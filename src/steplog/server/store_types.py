@@ -25,6 +25,7 @@ import msgspec
 from steplog.errors import SteplogError
 
 __all__ = [
+    "ID_PREFIX",
     "BatchResult",
     "GapError",
     "KeyRow",
@@ -45,6 +46,9 @@ __all__ = [
     "TakenError",
     "UserRow",
 ]
+
+
+ID_PREFIX = "id:"  # of an idempotency key that the caller chose
 
 
 class RefusedError(SteplogError):
@@ -150,7 +154,7 @@ class ProjectRow(msgspec.Struct, frozen=True):
 
 
 class RunRow(msgspec.Struct, frozen=True):
-    """A run, with its project and user."""
+    """A run, with its project and user; ``runs`` describes the columns."""
 
     id: int
     uuid: str
@@ -159,13 +163,32 @@ class RunRow(msgspec.Struct, frozen=True):
     status: str
     date_created: str
     date_updated: str
-    report: str | None  # JSON: what its client has lost
+    project_id: int
+    idempotency_key: str | None
+    made_by: str | None
+    generation: int
+    tags: str | None  # JSON
+    group: str | None
+    job_type: str | None
+    notes: str | None
+    started: str | None
+    ended: str | None
+    seen: str
+    provenance: str | None  # JSON
+    report: str | None  # JSON
+    deleted: str | None
     project_uuid: str
     project_display_name: str
     project_slug: str
     user_uuid: str
     username: str
     user_slug: str
+
+    @property
+    def key(self) -> str | None:
+        """The id that its caller chose."""
+        chosen = self.idempotency_key is not None and self.idempotency_key.startswith(ID_PREFIX)
+        return (self.idempotency_key or "")[len(ID_PREFIX) :] if chosen else None
 
 
 class MetricPoint(msgspec.Struct, frozen=True):
