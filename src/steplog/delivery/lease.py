@@ -3,8 +3,8 @@
 The holder looks after every writer of the run on this host, living or dead: it finds the journals and stores the
 manifest. A run that has an owner, no status, and no living writer was killed: the holder decides that it is CRASHED,
 unless the server has a status that ends it: the owner may have sent that, and died before it could store so.
-A process without the lock that takes up a run whose owner is gone leaves a claim (``manifest``), which the holder honours.
-Once all is delivered, the status is sent, and nobody can append, the directories are removed.
+A process without the lock that takes up a run whose owner is gone leaves a claim (``manifest``), which the holder
+honours. Once all is delivered, the status is sent, and nobody can append, the directories are removed.
 
 ``look``, ``write``, ``spool`` and ``remove`` touch files: maintenance alone calls them, and they take the agent's lock
 only to decide. The rest is called under that lock and looks at memory alone.
@@ -32,7 +32,7 @@ from steplog.descriptors import lent
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, Unchanged
-from steplog.journal.manifest import Claim, Manifest, Plan
+from steplog.journal.manifest import Claim, Generation, Manifest, Plan
 from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.open_writer import OpenWriter
 from steplog.journal.spooling import Disk
@@ -146,14 +146,18 @@ class Lease:
         """Have the claimant be the owner, unless there is a living one or it came later; and take over its status."""
         manifest = self.manifest
         if claim.writer != manifest.owner:
-            owner = self._journals.get(manifest.owner)
             is_over = any(one.maker == claim.maker for one in manifest.generations)
             began = manifest.generations[-1].began if manifest.generations else 0
-            if is_over or claim.began < began or (owner is not None and owner.journal.alive):
+            if is_over or claim.began < began or self.has_living_owner():
                 return
             self.begin(claim.writer, claim.maker, claim.began)
         if claim.status is not None and claim.status != self.manifest.status:
             self.decide(claim.status, ended=claim.ended)
+
+    def has_living_owner(self) -> bool:
+        """Whether the process that decides the status is there."""
+        owner = self._journals.get(self.manifest.owner)
+        return owner is not None and owner.journal.alive
 
     def begin(self, owner: str, maker: str, began: int) -> None:
         """Another owner takes up the run."""
@@ -206,6 +210,10 @@ class Lease:
         begun = outbox.generations.begun
         if begun != self.manifest.generations or outbox.resumed != self.manifest.resumed:
             self.store(self.manifest.but(generations=begun, resumed=outbox.resumed))
+        name = outbox.edits.name
+        if name is not None and name != self.manifest.name:
+            self.store(self.manifest.but(name=name))
+            self._on_made(self.manifest)
         if outbox.status_sent and not manifest.status_sent:
             self.store(self.manifest.but(status=outbox.status, status_sent=True))
             self._tell_losses()
@@ -229,8 +237,12 @@ class Lease:
             name=manifest.name or plan.name,
             status=status,
             creating=False,
+            key=manifest.key,
+            resume="never" if manifest.key else None,
         )
-        self.manifest_store.change(manifest.but(run="", plan=plan, status_sent=False))
+        first = (Generation(maker=local_id, began=manifest.generations[0].began),) if manifest.generations else ()
+        anew = manifest.but(run="", plan=plan, status_sent=False, generations=first, writers={}, resumed=False)
+        self.manifest_store.change(anew)
         self.manifest_store.write(nullcontext())
         return gone
 

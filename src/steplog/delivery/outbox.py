@@ -27,6 +27,7 @@ from steplog.delivery.loss_report import LossReport
 from steplog.delivery.metrics import MetricStream
 from steplog.delivery.probe import CapabilityProbe, Probe, Question
 from steplog.delivery.ranges import RangeStream
+from steplog.delivery.run_edits import RunEdits
 from steplog.delivery.tickets import Action, Quarantined, RunAddress, Send, Store, Ticket
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
@@ -86,6 +87,7 @@ class Outbox:
         self.creation = creation
         self.name = ""  # as the server gave it to a run that was made here
         self.key: str | None = None  # the caller's id, as far as the server took it for that run
+        self.edits = RunEdits()
         self.held_back = False  # what is decided is not written down: nothing that a later process must know of goes
         self.probe = CapabilityProbe(address, account, self.backoff)
         self.status: str | None = None  # to be sent, after the records below ``ends``
@@ -171,7 +173,7 @@ class Outbox:
             self.waiters.append(waiter)
 
     def pending(self) -> int:
-        """Records written and neither delivered nor in quarantine; the cost grows with their number."""
+        """Values written and neither delivered nor in quarantine; the cost grows with their number."""
         return sum(self._stream(journal).pending() for journal in self.journals.values())
 
     def losses(self) -> LossReport:
@@ -223,13 +225,14 @@ class Outbox:
         if journal.cursor.stock or not self.probe.takes_ranges:
             metrics = self._metrics.get(writer)
             if metrics is None:
-                metrics = MetricStream(journal, self._quarantined(writer), self.name_lanes, self._source)
+                metrics = MetricStream(journal, self._quarantined(writer), self.name_lanes, self._source, self.edits)
                 self._metrics[writer] = metrics
                 self._over.discard(writer)  # it has yet to pass over what is in quarantine
             return metrics
         self._metrics.pop(writer, None)  # nothing was sent that way
         if ranges is None:
-            ranges = RangeStream(journal, self._quarantined(writer), self.options.batch_age_s, self._source)
+            age_s = self.options.batch_age_s
+            ranges = RangeStream(journal, self._quarantined(writer), age_s, self._source, self.edits)
             self._ranges[writer] = ranges
         return ranges
 
@@ -260,6 +263,7 @@ class Outbox:
             return None if lane or rests else self._ask()
         if lane == 0 and not self.held_back and (begun := self.generations.due()) is not None:
             return self.generations.send(self.address, begun)
+        self.edits.takes_records = wire.RUN_FEATURE in self.probe.features
         owes_status = self.status is not None and not self.status_sent
         hurry = owes_status or bool(self.waiters)
         soonest: float | None = None
@@ -351,8 +355,13 @@ class Outbox:
         match ticket:
             case tickets.Batch():
                 self._ranges[ticket.range.writer].answered(now, ticket, judgement)
+                if judgement.verdict is Verdict.ACCEPTED and self.edits.acknowledged(ticket.range, body):
+                    return [Store()]
             case tickets.Metric():
                 self._metrics[ticket.writer].answered(now, ticket, judgement)
+            case tickets.Edit():
+                stream = self._metrics.get(ticket.writer) or self._ranges[ticket.writer]
+                return [Store()] if stream.edit_answered(ticket, judgement, body) else []
             case tickets.EmptyBatch():
                 ranges = self._ranges[ticket.writer]
                 return ranges.control_answered(now, ranges.head, judgement)

@@ -26,7 +26,18 @@ from steplog.errors import FormatError, NotPrivateError
 from steplog.journal.files import Files
 from steplog.private_files import names_in, read_private
 
-__all__ = ["DELIVERED_NAME", "VERSION", "Claim", "Generation", "Manifest", "Plan", "claims", "load", "put_claim", "store"]
+__all__ = [
+    "DELIVERED_NAME",
+    "VERSION",
+    "Claim",
+    "Generation",
+    "Manifest",
+    "Plan",
+    "claims",
+    "load",
+    "put_claim",
+    "store",
+]
 
 VERSION = 2
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -47,6 +47,7 @@ __all__ = ["init"]
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _RESUME = ("never", "allow", "must")
+_LOCAL_ANSWER_S = 3.0  # a server of this machine that has not answered by then hangs
 _SENT_LATER = ", and sent once the server answers"
 
 
@@ -164,11 +165,19 @@ def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_fai
         hint = ": no server is configured; type: steplog serve, or: steplog login"
         return _keep(plan, None, "unconfigured", hint)
     try:
-        return _make(plan, client, on_failure)
+        with _patience(client, on_failure):
+            return _make(plan, client, on_failure)
     except ServerUnavailableError as error:
         if on_failure == "raise":
             raise
         return _keep(plan, client, "online", f"{_SENT_LATER}: {error}")
+
+
+def _patience(client: TellurioClient, on_failure: str) -> AbstractContextManager[None]:
+    """How long the server may take; a run that can be kept does not wait for one of this machine that hangs."""
+    from steplog.client import within
+
+    return within(_LOCAL_ANSWER_S if client.local is not None and on_failure == "warn" else None)
 
 
 def _default_client(settings: Settings) -> TellurioClient | None:

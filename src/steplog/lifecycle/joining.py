@@ -41,8 +41,12 @@ def join(
     found: Manifest | None,
     owner: bool,
     key: str = "",
+    begins: bool = True,
 ) -> OpenRun:
-    """Open a run that is on the server, by its manifest on this host, ``found``, or by these names."""
+    """Open a run that is on the server, by its manifest on this host, ``found``, or by these names.
+
+    ``owner``, ``begins``: as ``OpenRun``.
+    """
     from steplog.client import client_for, get_default_client
 
     if not uuid:
@@ -61,4 +65,4 @@ def join(
         key=key,
         generations=(Generation(maker="", began=time.time_ns()),),
     )
-    return OpenRun(manifest, client.transport, owner=owner)
+    return OpenRun(manifest, client.transport, owner=owner, begins=begins)
