@@ -103,13 +103,15 @@ class Create(Ticket):
 class Creation:
     """``made`` is the run, once the server has it, ``refused`` why it never will, ``step`` what is due.
 
-    ``account``: whose runs it may be among; "": that of the key. ``found``: the run was there before.
+    ``account``: whose runs it may be among; "": that of the key. ``began``: when its process did. ``found``: the run
+    was there before.
     """
 
-    def __init__(self, plan: Plan, account: str = "") -> None:
+    def __init__(self, plan: Plan, account: str = "", began: str = "") -> None:
         self.namespace = plan.namespace
         self.found = False
         self._account = account
+        self._began = began
         self.made: Made | None = None
         self.refused: Judgement | None = None
         self._plan = plan
@@ -156,6 +158,7 @@ class Creation:
                 return Request("GET", path, answer_bytes_max=wire.LIST_BYTES_MAX)
             case Step.RUN:
                 given = {"name": self.name, "description": self._plan.description, "status": self._plan.status}
+                given["began"] = self._began or None
                 wanted = {key: value for key, value in given.items() if value is not None}
                 path = wire.api_path(space, "projects", project, "runs")
                 return Request("POST", path, msgspec.json.encode(wanted), _JSON | creation_headers(self._plan))

@@ -4,7 +4,8 @@
 
     made by us ──────────────▶ number 1
     resumed: maker, began ──▶ POST generations/ ── 201 n ─────────────▶ number n: this owner's status counts
-                                  │ 200 n, of another maker ──────────▶ number n - 1: it was taken over before it began
+                                  │ 200 n ────────────────────────────▶ n as well: it was asked before, or comes late,
+                                                                        and belongs to a generation that is over
     joined, without an owner ──▶ the run's GET ───────────────────────▶ the number that the run has now
 
 1. A request to begin one names its maker, so that it may be sent again, and ``began``, so that one delivered late takes
@@ -38,7 +39,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 class _Begun(msgspec.Struct):
     generation: int
-    maker: str | None = None  # of the present owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,7 @@ class Generations:
             self._refused.add(ticket.maker)
         if judgement.verdict is not Verdict.ACCEPTED or (told := wire.read(body, _Begun)) is None:
             return False
-        taken_over = told.maker not in (None, ticket.maker)
-        self._number(ticket.maker, max(1, told.generation - 1) if taken_over else told.generation)
+        self._number(ticket.maker, told.generation)
         return True
 
     def _number(self, maker: str, number: int) -> None:

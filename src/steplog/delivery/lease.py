@@ -23,7 +23,7 @@ from msgspec import structs
 from steplog.delivery.creation import Creation
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.doorbell import Doorbell
-from steplog.delivery.generations import Generations
+from steplog.delivery.generations import Generations, date
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
@@ -88,7 +88,8 @@ class Lease:
         address = RunAddress(manifest.namespace, manifest.project, manifest.run)
         account = manifest.account or None if own is None else None
         plan = manifest.plan if not manifest.run else None
-        creation = None if plan is None else Creation(plan, manifest.account)
+        began = date(manifest.generations[0].began) if manifest.generations else ""
+        creation = None if plan is None else Creation(plan, manifest.account, began)
         generations = Generations(manifest.generations, manifest.writers)
         self.outbox = Outbox(address, self._quarantine.positions, options, source, account, creation, generations)
         self.outbox.resumed = manifest.resumed

@@ -405,6 +405,9 @@ class OpenRun:
         """Print it."""
         quiet, manifest, url = self.settings.quiet, self.manifest, self.url() or ""
         messages.say(quiet, logging.INFO, f"run {self.name()} in {manifest.namespace}/{manifest.project}")
+        if not self.decides:
+            words = f"run {self.name()} is open in another process, which decides its status; this one adds to it"
+            messages.say(quiet, logging.WARNING, words)
         messages.say(quiet, logging.INFO, url.partition("#")[0], url)  # the fragment is for terminals alone
 
     def say_kept(self, why: str) -> None:

@@ -77,7 +77,8 @@ class MemoryRun:
     """A run.
 
     ``statuses`` lists those set by PATCH, ``report`` is the last report of losses. ``generation`` is the present one,
-    begun by ``owner`` at ``began``; ``generations`` has that of each writer. ``heard`` counts what moves ``seen``.
+    ``begun`` has the maker of each and when it began, ``generations`` that of each writer. ``heard`` counts the GETs of
+    owners.
     """
 
     uuid: str
@@ -94,8 +95,7 @@ class MemoryRun:
     key: str | None = None
     made_by: str | None = None
     generation: int = 1
-    owner: str | None = None
-    began: str = ""
+    begun: list[tuple[str, str | None]] = field(default_factory=lambda: [("", None)])  # (began, maker)
     ended: str | None = None
     generations: dict[str, int] = field(default_factory=dict)
     heard: int = 0
@@ -251,7 +251,7 @@ class MemoryServer:
             return _json(200, _run_json(run) | self._batch_json(run))
         run = self.add_run(namespace, project, self._free_name(namespace, project, str(fields.get("name") or "")))
         run.description, run.status = str(fields.get("description") or ""), str(fields.get("status") or "RUNNING")
-        run.made_by = run.owner = maker
+        run.made_by, run.begun = maker, [(str(fields.get("began") or ""), maker)]
         if key:
             self._made[f"{namespace}/{project}/{key}"] = run.uuid
             run.key = key.removeprefix("id:") if key.startswith("id:") else None
@@ -302,11 +302,14 @@ class MemoryServer:
 
     def _begin(self, run: MemoryRun, request: Request) -> Answer:
         maker, began = request.headers.get("Steplog-Maker"), str(_json_fields(request.body).get("began"))
-        new = maker != run.owner and began >= run.began
-        if new:
-            run.generation, run.owner, run.began = run.generation + 1, maker, began
-            run.status, run.ended = "RUNNING", None
-        return _json(201 if new else 200, {"generation": run.generation, "maker": run.owner})
+        asked = [number for number, (_, its_maker) in enumerate(run.begun, 1) if its_maker == maker]
+        if asked:
+            return _json(200, {"generation": asked[-1]})
+        if began < run.begun[-1][0]:  # late: it belongs to the generation in whose time it began
+            return _json(200, {"generation": max(1, sum(its_began <= began for its_began, _ in run.begun))})
+        run.begun.append((began, maker))
+        run.generation, run.status, run.ended = len(run.begun), "RUNNING", None
+        return _json(201, {"generation": run.generation})
 
     def _set_status(self, run: MemoryRun, fields: dict[str, Any]) -> Answer:
         status = fields.get("status")
