@@ -155,7 +155,7 @@ def _plan(
         namespace=settings.namespace or "",
         project=slug,
         project_name=project_name,
-        name=settings.name,
+        name=settings.name or key,
         description=description,
         status=status,
         key=key or "",
