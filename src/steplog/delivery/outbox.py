@@ -259,7 +259,8 @@ class Outbox:
 
     def _next(self, now: float, lane: int) -> Send | Store | float | None:
         if self.creation is not None or self.probe.question is not None:
-            rests = self.creation is None and not self.waiters and self.idle() and not self.generations.is_open()
+            wanted = self.creation is not None or self.waiters or self.generations.is_open()
+            rests = not wanted and self.idle() and not self._goes_on()
             return None if lane or rests else self._ask()
         if lane == 0 and not self.held_back and (begun := self.generations.due()) is not None:
             return self.generations.send(self.address, begun)
@@ -303,7 +304,11 @@ class Outbox:
         """Whether it is time to tell the server that the run goes on."""
         if self._heard_at is None:
             self._heard_at = now
-        if now < self._heard_at + SEEN_INTERVAL_S or self.status is not None or not self.generations.maker:
+        return now >= self._heard_at + SEEN_INTERVAL_S and self._goes_on()
+
+    def _goes_on(self) -> bool:
+        """Whether an owner is at it here, and the server wants to know."""
+        if self.status is not None or not self.generations.maker:
             return False
         return wire.RUN_FEATURE in self.probe.features and any(journal.alive for journal in self.journals.values())
 
