@@ -81,7 +81,7 @@ class OpenRun:
         self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
         self.lease: Lease | None = None
-        self.claim: OwnClaim | None = None
+        self.claim: OwnClaim | None = None  # to a run that another process delivers
         self.manifest = manifest
         self._finished: str | None = None
         self.left = False  # Ctrl-C ended the wait of finish(): the end of the process does not wait again
@@ -406,8 +406,11 @@ class OpenRun:
         quiet, manifest, url = self.settings.quiet, self.manifest, self.url() or ""
         messages.say(quiet, logging.INFO, f"run {self.name()} in {manifest.namespace}/{manifest.project}")
         if not self.decides:
-            words = f"run {self.name()} is open in another process, which decides its status; this one adds to it"
-            messages.say(quiet, logging.WARNING, words)
+            messages.say(
+                quiet,
+                logging.WARNING,
+                f"run {self.name()} is open in another process, which decides its status; this one adds to it",
+            )
         messages.say(quiet, logging.INFO, url.partition("#")[0], url)  # the fragment is for terminals alone
 
     def say_kept(self, why: str) -> None:
