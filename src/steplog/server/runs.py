@@ -6,6 +6,7 @@ Columns of ``runs`` beside the plain ones::
     made_by            Steplog-Maker of the request that made the run
     generation         the present generation of ownership; owner: its Steplog-Maker; began: when its process did
     seen               when a client was last heard of
+    last_point         when what the program logged last was logged; NULL: nothing yet, or by an older version
     started, ended     the run's own, not the delivery's; NULL: not known yet
     tags, provenance   JSON
     report             JSON: what its client has lost
@@ -17,23 +18,21 @@ from __future__ import annotations
 import random
 import sqlite3
 import uuid
-from collections.abc import Sequence
 from datetime import datetime, timezone
 
-import msgspec
 from slugify import slugify
 
+from steplog.server.dates import utc_text
 from steplog.server.store_types import MissingError, RunRow
 
-__all__ = ["add", "by_slug", "by_uuid", "configs", "in_project", "now_text", "update"]
+__all__ = ["add", "by_slug", "by_uuid", "free_name", "in_project", "now_text", "update"]
 
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
-       r.made_by, r.generation, r.tags, r."group", r.job_type, r.notes, r.started, r.ended, r.seen, r.provenance,
-       r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+       r.made_by, r.generation, r.tags, r."group", r.job_type, r.notes, r.started, r.ended, r.seen,
+       r.last_point, r.provenance, r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
 """
-_RUNS_A_QUERY = 500
 _FIRST_WORDS = (  # noqa: SIM905 - a text, not a column of words
     "amber bold brave bright brisk calm clever cosmic crisp curious daring dreamy eager fancy fluffy gentle golden "
     "happy humble icy jolly keen lively lucky mellow merry mighty misty nimble noble patient proud quick quiet "
@@ -73,18 +72,6 @@ def by_uuid(connection: sqlite3.Connection, namespace_slug: str, project_slug: s
     return RunRow(*row) if row else None
 
 
-def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int, dict[str, msgspec.Raw]]:
-    """The configuration of each of these runs, by key."""
-    found: dict[int, dict[str, msgspec.Raw]] = {run_id: {} for run_id in run_ids}
-    for start in range(0, len(run_ids), _RUNS_A_QUERY):
-        some = run_ids[start : start + _RUNS_A_QUERY]
-        marks = ", ".join("?" * len(some))
-        query = f"SELECT run, key, value FROM config WHERE run IN ({marks}) AND value IS NOT NULL"  # noqa: S608
-        for run_id, key, value in connection.execute(query, some):
-            found[run_id][key] = msgspec.Raw(value.encode())
-    return found
-
-
 def add(
     connection: sqlite3.Connection,
     project_id: int,
@@ -104,7 +91,7 @@ def add(
         raise MissingError("the project does not exist")
     if name is None:
         name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}_{random.randint(100, 999)}"
-    name, created = _free_name(connection, project_id, name), now_text()
+    name, created = _free_name(connection, project_id, name, 0), now_text()
     inserted = connection.execute(
         "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated, seen,"
         " idempotency_key, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
@@ -129,10 +116,16 @@ def _by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
     return RunRow(*row)
 
 
-def _free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str:
-    query = "SELECT 1 FROM runs WHERE project = ? AND name = ? AND deleted IS NULL"
+def free_name(connection: sqlite3.Connection, run_id: int, name: str) -> str:
+    """The name, with a suffix if another run of the project has it."""
+    project_id = connection.execute("SELECT project FROM runs WHERE id = ?", (run_id,)).fetchone()[0]
+    return _free_name(connection, project_id, name, run_id)
+
+
+def _free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int) -> str:
+    query = "SELECT 1 FROM runs WHERE project = ? AND name = ? AND deleted IS NULL AND id <> ?"
     free, number = name, 0
-    while connection.execute(query, (project_id, free)).fetchone():
+    while connection.execute(query, (project_id, free, run_id)).fetchone():
         number += 1
         free = f"{name}_{number}"
     return free
@@ -140,4 +133,4 @@ def _free_name(connection: sqlite3.Connection, project_id: int, name: str) -> st
 
 def now_text() -> str:
     """The time in ISO 8601."""
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return utc_text(datetime.now(timezone.utc))
