@@ -198,7 +198,8 @@ class Ingester:
             (run_id,),
         )
         series = {name: SeriesState(*values) for name, *values in rows}
-        run = self._runs[run_id] = _RunState(run_id, *found, marks, series, UnpackedTotals.read(connection, run_id))
+        waiting = UnpackedTotals.read(connection, run_id)
+        run = self._runs[run_id] = _RunState(run_id, found[0], found[1], marks, series, waiting)
         while len(self._runs) > 1 and sum(1 + len(kept.series) for kept in self._runs.values()) > _SERIES_CACHED_MAX:
             self._runs.popitem(last=False)
         return run

@@ -52,12 +52,12 @@ def metrics(connection: sqlite3.Connection, run_id: int, first: int, end: int) -
 
 def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
     """The metrics of a run, in order of first arrival."""
-    return [
-        SeriesSummary(
-            *steps, _last_value(connection, chunk_id, last), low, high, None if time is None else date_of(time)
-        )
-        for *steps, low, high, time, chunk_id, last in connection.execute(_SERIES, (run_id,))
-    ]
+    summaries = []
+    for name, number, first, last, most, low, high, time_ns, chunk_id, kept in connection.execute(_SERIES, (run_id,)):
+        value = _last_value(connection, chunk_id, kept)
+        time = None if time_ns is None else date_of(time_ns)
+        summaries.append(SeriesSummary(name, number, first, last, most, value, low, high, time))
+    return summaries
 
 
 def curve(
