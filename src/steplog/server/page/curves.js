@@ -11,10 +11,12 @@ const QUESTIONS_MAX = 4;
 const NEAR = "300px";
 
 export class Curves {
-  /** Calls `zoomed` with a range of steps selected in a chart. */
-  constructor(here, uuid, zoomed) {
+  /** Calls `zoomed` with a range of steps selected in a chart; charts with the same `sync` share a cursor. */
+  constructor(here, uuid, zoomed, sync = "steps") {
     this.address = api.series(here, uuid);
     this.zoomed = zoomed;
+    this.sync = sync;
+    this.paused = false;
     this.cards = new Map(); // name -> Card
     this.most = PAGE;
     this.from = null;
@@ -54,7 +56,7 @@ export class Curves {
   #card(entry) {
     let card = this.cards.get(entry.name);
     if (!card) {
-      card = new Card(entry, this.zoomed, () => this.#want(card));
+      card = new Card(entry, this.zoomed, () => this.#want(card), this.sync);
       this.cards.set(entry.name, card);
       this.seen.observe(card.element);
       card.element.card = card;
@@ -75,7 +77,7 @@ export class Curves {
 
   #next() {
     for (const card of this.waiting) {
-      if (this.asking >= QUESTIONS_MAX) return;
+      if (this.paused || this.asking >= QUESTIONS_MAX) return;
       this.waiting.delete(card);
       if (card.near) this.#ask(card);
     }
