@@ -138,9 +138,8 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         )
 
         def present() -> instance.Instance:
-            return instance.Instance(
-                store.instance, base_url, secret, own.present(keyring), username, keyring.page_token
-            )
+            told = store.instance, base_url, secret, own.present(keyring), username, keyring.page_token
+            return instance.Instance(*told, database=str(database.absolute()))
 
         def write_state() -> Path | None:
             return announcement.publish(present())
