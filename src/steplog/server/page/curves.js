@@ -4,7 +4,7 @@
 import { api, query } from "./address.js";
 import { Away, Missing, Refused, read } from "./api.js";
 import { Card } from "./card.js";
-import { el, fill } from "./dom.js";
+import { arrange, el } from "./dom.js";
 
 const PAGE = 48;
 const QUESTIONS_MAX = 4;
@@ -33,10 +33,7 @@ export class Curves {
   show(series) {
     this.series = series;
     const cards = series.slice(0, this.most).map((entry) => this.#card(entry));
-    const elements = cards.map((card) => card.element);
-    if (elements.length !== this.grid.childElementCount || elements.some((each, at) => each !== this.grid.children[at])) {
-      fill(this.grid, ...elements);
-    }
+    arrange(this.grid, cards.map((card) => card.element));
     this.more.hidden = series.length <= this.most;
     for (const card of cards) this.#want(card);
   }

@@ -1,7 +1,7 @@
 // A list of runs: a row each, a hundred at first.
 
 import { web } from "./address.js";
-import { el, fill, setText } from "./dom.js";
+import { arrange, el, fill, setText } from "./dom.js";
 import { datesInFull, lasting, lengthOf, resumed, showStatus, startOf, statusChip } from "./life.js";
 import { lossMark } from "./losses.js";
 import { ago, since } from "./time.js";
@@ -30,9 +30,7 @@ export class RunList {
 
   show(runs) {
     this.runs = runs;
-    const elements = this.shown.map((run) => this.#row(run).element);
-    const kept = this.list.children;
-    if (elements.length !== kept.length || elements.some((each, at) => each !== kept[at])) fill(this.list, ...elements);
+    arrange(this.list, this.shown.map((run) => this.#row(run).element));
     this.more.hidden = runs.length <= this.most;
   }
 

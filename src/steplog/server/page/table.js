@@ -1,6 +1,6 @@
 // All metrics as a table, those of the machine last.
 
-import { el, fill, setText } from "./dom.js";
+import { arrange, el, setText } from "./dom.js";
 import { number, numeric, shown, visible } from "./values.js";
 
 const PAGE = 200;
@@ -27,7 +27,7 @@ export class Table {
     const rows = own.slice(0, this.most).map((entry) => this.#row(entry));
     const room = this.most - own.length;
     if (system.length && room > 0) rows.push(this.apart, ...system.slice(0, room).map((entry) => this.#row(entry)));
-    if (rows.length !== this.body.rows.length || rows.some((row, at) => row !== this.body.rows[at])) fill(this.body, ...rows);
+    arrange(this.body, rows);
     this.more.hidden = own.length + system.length <= this.most;
   }
 

@@ -30,7 +30,7 @@ export class TrashList {
     const changed = now !== this.before;
     if (changed) {
       setText(this.count, runs.length ? many(runs.length, "run") : "Nothing is in it.");
-      fill(this.list, ...runs.toReversed().map(row));
+      fill(this.list, ...runs.toSorted((a, b) => (a.deleted < b.deleted ? 1 : -1)).map(row));
     }
     this.before = now;
     return changed;
