@@ -11,10 +11,9 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 
 NONE = object()  # a position without a record
-_TIME_NS = 1_700_000_000_000_000_000
 
 
-def range_of(records: Sequence[Any], first: int = 0, writer: str = "w", time_ns: int = _TIME_NS) -> Range:
+def range_of(records: Sequence[Any], first: int = 0, writer: str = "w") -> Range:
     """The range of ``(name, value, step)`` or ``(name, value)``; NONE for an empty position, bytes for JSON text."""
     names: dict[str, int] = {}
     slots, payloads = bytearray(), bytearray()
@@ -25,7 +24,9 @@ def range_of(records: Sequence[Any], first: int = 0, writer: str = "w", time_ns:
         name, value, *step = record
         given = slot.NO_STEP if not step or step[0] is None else step[0]
         kind, word = _word(value)
-        slots += struct.pack("<q8sqIHH", given, word, time_ns + at, names.setdefault(name, len(names)), 0, kind)
+        slots += struct.pack(
+            "<q8sqIHH", given, word, 1_700_000_000_000_000_000 + at, names.setdefault(name, len(names)), 0, kind
+        )
         payloads += value if isinstance(value, bytes) else b""
     return Range(
         writer, first, first + len(records), {n: name for name, n in names.items()}, bytes(slots), bytes(payloads)

@@ -8,8 +8,6 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-import pytest
-
 from server.batches import range_of
 from server.looking import CARDS, DRAWN, address, new_run, project
 from server.process import ServerProcess, lasting_port
@@ -91,7 +89,7 @@ def test_what_is_said_later_appears_and_what_is_taken_back_goes(server, browser)
 def test_a_running_run_counts_on_without_a_request(server, browser):
     run = new_run(server, project(server, "counts"), name="a")
     tell(server, run, started=date(3600))
-    server.send(run, range_of([("loss", 1.0, 0)], time_ns=time.time_ns()))
+    server.send(run, range_of([("loss", 1.0, 0)], began_ns=time.time_ns()))
     browser.open(address(server, run))
     browser.wait(f"{DRAWN} === 1")
     assert browser.run(FACTS)["Last point"] in {"just now", *(f"{n} s ago" for n in range(1, 45))}
@@ -221,7 +219,7 @@ def test_metrics_of_the_machine_are_apart_and_reserved_ones_are_no_curves(server
     names = ("system/gpu/0", "loss", "steplog/other", "systems", "system/cpu")
     server.send(run, range_of([(name, 1.0, step) for step in range(3) for name in names], first=1))
     browser.run(LOOKED)
-    browser.wait(f"document.querySelectorAll('.card').length > 1 && !document.querySelector('.system').open")
+    browser.wait("document.querySelectorAll('.card').length > 1 && !document.querySelector('.system').open")
     browser.open(address(server, run))
     browser.wait(f"{DRAWN} === 2")
     assert browser.run(CARDS) == ["loss", "systems"]

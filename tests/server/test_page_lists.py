@@ -155,7 +155,8 @@ CONTRAST = """
     return [255, 255, 255];
   };
   const light = (rgb) => {
-    const [r, g, b] = rgb.map((part) => part / 255).map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
+    const linear = (x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = rgb.map((part) => linear(part / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const poor = [];
@@ -163,8 +164,9 @@ CONTRAST = """
   while (walk.nextNode()) {
     const element = walk.currentNode.parentElement;
     if (!walk.currentNode.textContent.trim() || !element.checkVisibility()) continue;
-    const [a, b] = [rgba(getComputedStyle(element).color).slice(0, 3), ground(element)].map(light).sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
+    const text = rgba(getComputedStyle(element).color).slice(0, 3);
+    const [low, high] = [text, ground(element)].map(light).sort((x, y) => x - y);
+    const ratio = (high + 0.05) / (low + 0.05);
     if (ratio < 4.5) poor.push([walk.currentNode.textContent, ratio]);
   }
   return poor;
