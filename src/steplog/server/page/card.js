@@ -88,8 +88,8 @@ export class Card {
   }
 
   #summary() {
-    const { count, first_step: first, last_step: last } = this.entry;
-    return count === 1 ? `1 point at step ${number(last)}` : `${many(count, "point")}, steps ${number(first)} – ${number(last)}`;
+    const { count, first_step: first, max_step: most } = this.entry;
+    return count === 1 ? `1 point at step ${number(most)}` : `${many(count, "point")}, steps ${number(first)} – ${number(most)}`;
   }
 
   #read(bucket) {
