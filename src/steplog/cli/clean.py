@@ -6,12 +6,13 @@ import click
 
 import steplog
 from steplog.cli import printing
+from steplog.cli.completion import complete_journal
 
 __all__ = ["command"]
 
 
 @click.command("clean")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_journal)
 @click.option("--yes", is_flag=True, help="Remove undelivered records without asking.")
 def command(run: str | None, yes: bool) -> None:
     """Remove delivered runs from this machine.
