@@ -7,6 +7,7 @@ more is in the ``features`` of a run.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -23,7 +24,7 @@ from steplog.cli import printing
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Api", "ApiError", "RemoteRun", "check_run"]
+__all__ = ["Api", "ApiError", "RemoteRun", "as_text", "check_run"]
 
 _PREFIX = "/api/v0"
 _WORDS_CHARACTERS_MAX = 300  # of a server's
@@ -254,8 +255,20 @@ def _detail(response: requests.Response) -> str:
 
 def check_run(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
     """A text that may mean a run. Raises click.BadParameter."""
+    text = as_text(text)
     if not naming.readings(text):
         raise click.BadParameter(
             f"{text!r} is not a run: give a name, an id, a uuid, [NAMESPACE/]PROJECT/RUN or an address."
         )
     return text
+
+
+def as_text(argument: str) -> str:
+    """An argument as it was typed, also in UTF-8 where the locale is ASCII. Raises click.BadParameter."""
+    try:
+        argument.encode()
+        return argument
+    except UnicodeError:  # Python has kept the bytes that the locale does not have
+        with contextlib.suppress(UnicodeError):
+            return os.fsencode(argument).decode()
+    raise click.BadParameter(f"{argument!r} is not text.")

@@ -14,6 +14,6 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("standard input is no terminal, so nobody can be asked; type --yes to go on")
+        raise click.UsageError("standard input is no terminal, so nobody can be asked: type --yes to go on.")
     if not click.confirm(question, err=True):
         raise click.ClickException("nothing is changed")

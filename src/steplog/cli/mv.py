@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from steplog.cli import printing
-from steplog.cli.api import Api, check_run
+from steplog.cli.api import Api, as_text, check_run
 from steplog.cli.completion import complete_run
 
 __all__ = ["command"]
@@ -13,7 +13,7 @@ __all__ = ["command"]
 
 @click.command("mv")
 @click.argument("run", callback=check_run, shell_complete=complete_run)
-@click.argument("new_name")
+@click.argument("new_name", callback=lambda _context, _parameter, name: as_text(name))
 def command(run: str, new_name: str) -> None:
     """Give a run another name.
 

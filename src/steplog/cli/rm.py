@@ -11,7 +11,7 @@ import click
 
 import steplog
 from steplog.cli import printing
-from steplog.cli.api import Api, ApiError, RemoteRun
+from steplog.cli.api import Api, ApiError, RemoteRun, check_run
 from steplog.cli.completion import complete_run
 from steplog.cli.confirmation import confirm
 
@@ -20,8 +20,12 @@ __all__ = ["command"]
 _RUNNING = "RUNNING"
 
 
+def _check_runs(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(check_run(context, parameter, text) for text in texts)
+
+
 @click.command("rm")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, callback=_check_runs, shell_complete=complete_run)
 @click.option("--now", is_flag=True, help="Remove for good, without the trash; also what is in the trash.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 def command(runs: tuple[str, ...], now: bool, yes: bool) -> None:

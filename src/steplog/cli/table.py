@@ -105,8 +105,8 @@ class Table:
             shown[-1], *more = _wrapped(console, cells[last], layout.widths[last])
         padded = (_padded(cell, layout.widths[at], at in self._right) for at, cell in zip(beside, shown, strict=True))
         line = Text(" " * layout.gap).join(padded)
-        line.rstrip()
         for each in (line, *(Text.assemble(indent, text) for text in more)):
+            each.rstrip()
             each.truncate(width, overflow="ellipsis")
             yield each
 

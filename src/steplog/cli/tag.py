@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from steplog.cli import printing
-from steplog.cli.api import Api, check_run
+from steplog.cli.api import Api, as_text, check_run
 from steplog.cli.completion import complete_run
 
 __all__ = ["command"]
@@ -21,6 +21,7 @@ def command(run: str, add: tuple[str, ...], remove: tuple[str, ...], clear: bool
 
     Prints the tags that it has then; without TAG and options, those that it has. RUN as for steplog show.
     """
+    add, remove = tuple(map(as_text, add)), tuple(map(as_text, remove))
     if both := sorted({*add} & {*remove}):
         raise click.UsageError(f"{both[0]!r} is to be added and removed.")
     api = Api()
