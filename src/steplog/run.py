@@ -19,7 +19,8 @@ from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
 from steplog.lifecycle import crash_record, exit_code, messages, run_stats
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.exit_progress import ExitProgress
-from steplog.lifecycle.open_run import OpenRun, find_manifest, join, open_runs
+from steplog.lifecycle.joining import find_manifest, join
+from steplog.lifecycle.open_run import OpenRun, open_runs
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:

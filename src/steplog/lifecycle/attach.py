@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steplog.identity import RunOrg, RunProject, RunStatus
-from steplog.lifecycle.open_run import find_manifest, join
+from steplog.lifecycle.joining import find_manifest, join
 from steplog.run import Run
 
 if TYPE_CHECKING:

@@ -29,6 +29,8 @@ def run_document(run: RunRow, config: Mapping[str, msgspec.Raw] | None) -> dict[
         "config": config,
     }
     texts = {"provenance": _raw(run.provenance), "report": _raw(run.report)}
+    if run.deleted is not None:
+        own["deleted"] = run.deleted
     return told | {field: getattr(run, field) for field in _ADDED} | own | texts
 
 

@@ -49,10 +49,12 @@ FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
 _RUNS_A_QUERY = 500
 
 
-def in_project(connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None) -> list[RunRow]:
-    """Runs of a project, oldest first."""
+def in_project(
+    connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None, deleted: str = "IS NULL"
+) -> list[RunRow]:
+    """Runs of a project, oldest first; ``deleted`` is a condition."""
     rows = connection.execute(
-        f"{_RUN} WHERE r.project = ? AND r.deleted IS NULL ORDER BY r.id LIMIT ? OFFSET ?",
+        f"{_RUN} WHERE r.project = ? AND r.deleted {deleted} ORDER BY r.id LIMIT ? OFFSET ?",
         (project_id, -1 if limit is None else limit, offset),
     )
     return [RunRow(*row) for row in rows]
@@ -122,10 +124,11 @@ def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
     return by_id(connection, run_id)
 
 
-def free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str:
-    """The name, with a number where another run of the project has it."""
+def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int = 0) -> str:
+    """The name, with a number where another run of the project than this one has it."""
+    query = "SELECT 1 FROM runs WHERE project = ? AND name = ? AND deleted IS NULL AND id <> ?"
     free, number = name, 0
-    while by_name(connection, project_id, free) is not None:
+    while connection.execute(query, (project_id, free, run_id)).fetchone():
         number += 1
         free = f"{name}_{number}"
     return free
