@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -190,9 +191,8 @@ class Api:
         found = self.get(namespace, "projects", project, "runs", **({"trash": 1} if trash else {}))
         if found is None:
             return None
-        if trash and found:  # a server without a trash lists what it has
-            there = {str(data["uuid"]) for data in self.get(namespace, "projects", project, "runs") or []}
-            found = [data for data in found if str(data["uuid"]) not in there]
+        if trash:  # a server without a trash lists what it has
+            found = [data for data in found if data.get("deleted")]
         return [RemoteRun(namespace, project, data) for data in found]
 
     def find(self, text: str, *, trash: bool = False) -> RemoteRun:
@@ -206,7 +206,7 @@ class Api:
         if trash:
             raise ApiError(f"{self.base_url} has no run {text!r} in the trash. Type: steplog ls --trash")
         if naming.choose(text, self.candidates(text, trash=True), RemoteRun.named).runs:
-            raise ApiError(f"the run {text!r} is in the trash. Type: steplog restore {text}")
+            raise ApiError(f"the run {text!r} is in the trash. Type: steplog restore {shlex.quote(text)}")
         raise ApiError(f"{self.base_url} has no run {text!r}{self._where(text)}. Type: steplog ls")
 
     def candidates(self, text: str, *, trash: bool = False) -> list[RemoteRun]:

@@ -6,6 +6,7 @@ All runs are found before the first is removed. What waits on this machine is no
 from __future__ import annotations
 
 import contextlib
+import shlex
 
 import click
 
@@ -40,11 +41,12 @@ def command(runs: tuple[str, ...], now: bool, yes: bool) -> None:
         if here := [text for text in runs if _waits_here(text)]:
             text = here[0]
             raise ApiError(
-                f"the run {text!r} is on no server: it waits on this machine. Type: steplog clean {text}"
+                f"the run {text!r} is on no server: it waits on this machine. Type: steplog clean {shlex.quote(text)}"
             ) from error
         raise
     for run in found.values():
-        api.require("trash", run, "delete runs")
+        if not run.data.get("deleted"):
+            api.require("trash", run, "delete runs")
     confirm(_question(list(found.values()), now), yes)
     for run in found.values():
         api.delete(run, now)
