@@ -34,6 +34,7 @@ ARROWS = {
     "private_files": {"errors", "descriptors"},
     "file_lock": {"descriptors", "private_files"},
     "host": set(),
+    "machine": {"printable"},
     "unix_socket": {"descriptors"},
     "default_paths": {"errors", "descriptors", "private_files"},
     "identity": set(),
@@ -145,6 +146,8 @@ PURE_AT_LEAST = {  # formats, wire, verdicts, what to send next (design, rule 3)
     "server/chunk.py",
     "server/columns.py",
     "server/curve.py",
+    "server/run_document.py",
+    "server/run_fields.py",
     "server/store_types.py",
     "server/validation.py",
 }

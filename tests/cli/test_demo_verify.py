@@ -19,6 +19,7 @@ from steplog.journal import slot
 from steplog.server import catalog
 from steplog.server.batch import metric_batch, point_from_json
 from steplog.server.chunk import Chunk, Points, concatenate, decode, encode
+from steplog.server.creation import Creation, create
 from steplog.server.store import SqliteStore
 
 STEPS = 60
@@ -35,7 +36,7 @@ def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
     project = store.write(
         catalog.add_project, store.write(catalog.put_namespace, NAMESPACE).result(), PROJECT, PROJECT, "TEAM"
     ).result()
-    run = store.write(catalog.add_run, project.id, user.id, "first", None, "RUNNING", None).result()
+    run = store.write(create, project.id, user.id, Creation("first")).result()[0]
 
     def arrive(name: str, value: object, step: int | None) -> None:
         given = slot.NO_STEP if step is None else step

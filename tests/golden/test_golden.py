@@ -20,6 +20,7 @@ DIGESTS = {
     "range-v1.bin": "d12a6e6dbf26ae1de77d4eca4ed84850e3fe2e3c7236b36e853a7ea669a389d1",
     "frame-v1.bin": "baf4ba76225ced1baccc4fdb16489beae1eba3718745e97c1eee8b439f4011c0",
     "database-v1.db.gz": "3041521066e42a73d3f0515458ccfba0d6cf653a3ad85fde2ba8275af932d920",  # by the server
+    "database-v3.db.gz": "15a0978e5268c40cf075bba87f7915d03e5009b1e5d7c3399c11a2d5c28b8312",
     "database-v2.db.gz": "8075e373ece787f61a5ec109eb893e74ea9f45ef965c5a97527bb19aec1df954",  # of each version
 }
 

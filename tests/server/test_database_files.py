@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import sqlite3
 from pathlib import Path
@@ -12,12 +13,14 @@ import pytest
 from server.batches import range_of
 from server.process import ServerProcess
 from steplog.errors import ConfigurationError
-from steplog.server import catalog, keys, queries
+from steplog.server import catalog, keys, queries, runs, schema, upgrades
 from steplog.server.batch import from_range
+from steplog.server.creation import Creation, create
 from steplog.server.store import SqliteStore
+from steplog.server.store_types import RunRow
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-OLDER_VERSIONS = (1, 2)
+OLDER_VERSIONS = (1, 2, 3)
 
 
 def tables(database: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -32,23 +35,40 @@ def tables(database: Path) -> dict[str, list[tuple[object, ...]]]:
     return made
 
 
-@pytest.fixture(params=OLDER_VERSIONS)
-def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A database that the server of an older version wrote: two users, a packed run, a run of 300 names."""
+def written_by(version: int, tmp_path: Path) -> Path:
     path = tmp_path / "older.db"
-    path.write_bytes(gzip.decompress((GOLDEN / f"database-v{request.param}.db.gz").read_bytes()))
+    path.write_bytes(gzip.decompress((GOLDEN / f"database-v{version}.db.gz").read_bytes()))
     return path
 
 
+@pytest.fixture(params=OLDER_VERSIONS)
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A database that the server of an older version wrote: two users, a packed run, a run of 300 names."""
+    return written_by(request.param, tmp_path)
+
+
+def configs(store: SqliteStore, *of: RunRow) -> list[dict[str, object]]:
+    found = store.read(runs.configs, [run.id for run in of])
+    return [{key: json.loads(bytes(value)) for key, value in found[run.id].items()} for run in of]
+
+
 def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tmp_path):
+    reports = older.read_bytes()[60:64] == (3).to_bytes(4, "big")
     for _ in range(2):
         store = SqliteStore(older)
         project = store.read(catalog.project, "team", "mnist")
-        first, second = store.read(catalog.runs, project.id, 0, None)
-        assert [(run.name, run.status, run.username, run.report) for run in (first, second)] == [
-            ("first", "COMPLETED", "bob", None),
+        first, second = store.read(runs.in_project, project.id, 0, None)
+        assert [(run.name, run.status, run.username, run.ended) for run in (first, second)] == [
+            ("first", "COMPLETED", "bob", first.date_updated),
             ("second", "RUNNING", "bob", None),
         ]
+        for run in (first, second):
+            assert (run.idempotency_key, run.description, run.generation, run.made_by) == (run.name, "d", 1, None)
+            assert (run.seen, run.started, run.tags, run.deleted) == (run.date_updated, None, None, None)
+        assert first.report == (
+            '{"dropped":{"memory full":3},"abandoned":0,"lost":0,"rejected":0}' if reports else None
+        )
+        assert configs(store, first, second) == [{"lr": 0.1}, {}]
         assert [(each.name, each.count) for each in store.series(first)] == [
             ("steplog/config", 1),
             ("loss", 50),
@@ -56,7 +76,7 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
         ]
         assert [point.value for point in store.metrics(first, 0, 52)][1:51] == [1 / (step + 1) for step in range(50)]
         assert store.read(queries.count, second.id) == 300
-        assert older.read_bytes()[60:64] == (3).to_bytes(4, "big")  # what an older server looks at before it opens it
+        assert older.read_bytes()[60:64] == (4).to_bytes(4, "big")  # what an older server looks at before it opens it
         store.close()
     SqliteStore(tmp_path / "new.db").close()
     assert tables(older) == tables(tmp_path / "new.db")
@@ -64,12 +84,12 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
 
 def test_an_upgraded_database_takes_batches_and_reports(older):
     store = SqliteStore(older)
-    run = store.read(catalog.runs, store.read(catalog.project, "team", "mnist").id, 1, None)[0]
+    run = store.read(runs.in_project, store.read(catalog.project, "team", "mnist").id, 1, None)[0]
     many = [(f"layer {number}", float(number), 1) for number in range(300)]
     store.add_batch(run, from_range(range_of(many, first=300), b"")).result()
     assert {each.count for each in store.series(run)} == {2}
-    store.write(catalog.update_run, run.id, None, '{"lost":0}').result()
-    assert store.read(catalog.runs, 1, 1, None)[0].report == '{"lost":0}'
+    store.write(runs.update, run.id, None, '{"lost":0}').result()
+    assert store.read(runs.in_project, 1, 1, None)[0].report == '{"lost":0}'
     store.close()
 
 
@@ -83,8 +103,10 @@ def test_the_keys_of_an_older_database_are_kept_as_those_of_earlier_starts(older
     store.close()
 
 
-def test_a_page_token_of_unknown_age_ends_with_the_upgrade(older, tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_page_token_of_unknown_age_ends_with_the_upgrade(tmp_path, version):
     """Earlier servers printed it wherever their output went."""
+    older = written_by(version, tmp_path)
     connection = sqlite3.connect(older)
     ((token,),) = connection.execute("SELECT value FROM about WHERE name = 'page_token'")
     connection.close()
@@ -92,6 +114,42 @@ def test_a_page_token_of_unknown_age_ends_with_the_upgrade(older, tmp_path):
         headers = {"Authorization": f"Page-Token {token}"}
         assert server.ask("GET", "/namespaces/", headers=headers).status_code == 401
         assert server.ask("GET", "/team/projects/mnist/runs/").json()[0]["name"] == "first"
+
+
+def test_the_configs_of_an_older_database_are_merged_in_order_of_arrival(tmp_path):
+    """Packed ones, one in a range that is stored as it came, and a metric of the name that is no config."""
+    store = SqliteStore(written_by(3, tmp_path))
+    (run,) = [run for run in store.read(runs.in_project, 2, 0, None) if run.name == "configured"]
+    expected = {"batch": 32, "lr": 0.3, "model": {"depth": 3}, "name": "ä", "seed": None}
+    assert configs(store, run) == [expected]
+    assert [each.count for each in store.series(run) if each.name == "steplog/config"] == [5]
+    store.close()
+
+
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path, monkeypatch):
+    older = written_by(1, tmp_path)
+    before = tables(older)
+    broken = dict(upgrades.UPGRADES)
+    broken[3] = lambda connection: connection.execute("CREATE TABLE runs (x)")
+    monkeypatch.setattr(schema, "UPGRADES", broken)
+    with pytest.raises(ConfigurationError, match="already exists"):
+        SqliteStore(older)
+    assert tables(older) == before
+    monkeypatch.undo()
+    SqliteStore(older).close()
+    assert len(tables(older)["tombstones"]) == 3
+
+
+def test_the_numbers_of_runs_go_on_after_an_upgrade(tmp_path):
+    """A run that was deleted before, and was the newest, does not give its number to another."""
+    older = written_by(3, tmp_path)
+    connection = sqlite3.connect(older)
+    connection.execute("DELETE FROM runs WHERE id >= 3")
+    connection.commit()
+    connection.close()
+    store = SqliteStore(older)
+    assert store.write(create, 1, 1, Creation()).result()[0].id == 5
+    store.close()
 
 
 def make_foreign(path: Path) -> None:
@@ -104,7 +162,7 @@ def make_foreign(path: Path) -> None:
 def make_newer(path: Path) -> None:
     SqliteStore(path).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 4")
+    connection.execute("PRAGMA user_version = 5")
     connection.close()
 
 
@@ -118,7 +176,7 @@ FILES = {
     "short": (lambda path: path.write_bytes(b"SQLite format 3\0"), "is not a database"),
     "image": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(9999)), "is not a database"),
     "foreign": (make_foreign, "of another program"),
-    "newer": (make_newer, "schema version 4"),
+    "newer": (make_newer, "schema version 5"),
     "cut": (make_cut, "cannot be used"),
     "directory": (lambda path: path.mkdir(), "cannot be used"),
 }

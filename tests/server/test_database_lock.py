@@ -127,7 +127,7 @@ def test_what_a_server_of_0_1_has_open_is_neither_served_nor_upgraded(tmp_path, 
         assert version_of(database) == 2
     lock = prepare(database)
     lock.release()
-    assert version_of(database) == 3
+    assert version_of(database) == 4
 
 
 @contextmanager

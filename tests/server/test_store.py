@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from server.batches import NONE, held, range_of, shown
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
-from steplog.server import catalog, queries
+from steplog.server import catalog, queries, runs
 from steplog.server.batch import from_range
+from steplog.server.creation import Creation, create
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import BatchResult, GapError, MissingError, ProjectRow, RunRow, TakenError
 
@@ -38,7 +39,7 @@ def new_project(store: SqliteStore, slug: str = "mnist") -> ProjectRow:
 def new_run(store: SqliteStore, project: ProjectRow | None = None) -> RunRow:
     user = store.write(catalog.put_user, "ann", "ann", "ann@example.org").result()
     where = project or store.read(catalog.project, "team", "mnist") or new_project(store)
-    return store.write(catalog.add_run, where.id, user.id, None, None, "RUNNING", None).result()
+    return store.write(create, where.id, user.id, Creation()).result()[0]
 
 
 def add(store: SqliteStore, run: RunRow, records: Range) -> BatchResult:
@@ -173,7 +174,7 @@ def test_a_deleted_project_leaves_no_row(store, tmp_path):
     with pytest.raises(MissingError):
         add(store, run, range_of([("a", 1)]))
     with pytest.raises(MissingError):
-        store.write(catalog.update_run, run.id, "FAILED", None).result()
+        store.write(runs.update, run.id, "FAILED", None).result()
     assert len(store.metrics(kept, 0, 9)) == 2
     with sqlite3.connect(tmp_path / "a.db") as connection:
         rows = [

@@ -174,12 +174,15 @@ class Agent:
             self.maintenance.do(lease.remove, timeout_s)
         return done
 
-    def release(self, lease: Lease) -> None:
-        """Leave a run to another process, as it is."""
+    def release(self, lease: Lease, timeout_s: float = DISK_S) -> None:
+        """Leave a run to another process, as it is; within ``timeout_s``, once what is written of it by now is done.
+
+        Until then its locks are held, or two processes would write to one spool.
+        """
         with self.lock:
             if self.leases.pop(lease.outbox, None) is not None:
                 self._sender.remove(lease.outbox)
-        lease.release()
+        self.maintenance.do(lease.release, timeout_s)
 
     def lose(self, lease: Lease) -> None:
         """Another process has taken a run over, whose locks the program had closed."""

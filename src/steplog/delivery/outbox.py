@@ -25,6 +25,7 @@ from steplog.delivery.loss_report import LossReport
 from steplog.delivery.metrics import MetricStream
 from steplog.delivery.probe import CapabilityProbe, Probe, Question
 from steplog.delivery.ranges import RangeStream
+from steplog.delivery.run_edits import RunEdits
 from steplog.delivery.tickets import Action, Quarantined, RunAddress, Send, Store, Ticket
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
@@ -78,6 +79,7 @@ class Outbox:
         self.backoff = Backoff(source)
         self.creation = creation
         self.name = ""  # as the server gave it to a run that was made here
+        self.edits = RunEdits()
         self.held_back = False  # what is decided is not written down: nothing that a later process must know of goes
         self.probe = CapabilityProbe(address, account, self.backoff)
         self.status: str | None = None  # to be sent, after the records below ``ends``
@@ -148,7 +150,7 @@ class Outbox:
             self.waiters.append(waiter)
 
     def pending(self) -> int:
-        """Records written and neither delivered nor in quarantine; the cost grows with their number."""
+        """Values written and neither delivered nor in quarantine; the cost grows with their number."""
         return sum(self._stream(journal).pending() for journal in self.journals.values())
 
     def losses(self) -> LossReport:
@@ -200,13 +202,14 @@ class Outbox:
         if journal.cursor.stock or not self.probe.takes_ranges:
             metrics = self._metrics.get(writer)
             if metrics is None:
-                metrics = MetricStream(journal, self._quarantined(writer), self.name_lanes, self._source)
+                metrics = MetricStream(journal, self._quarantined(writer), self.name_lanes, self._source, self.edits)
                 self._metrics[writer] = metrics
                 self._over.discard(writer)  # it has yet to pass over what is in quarantine
             return metrics
         self._metrics.pop(writer, None)  # nothing was sent that way
         if ranges is None:
-            ranges = RangeStream(journal, self._quarantined(writer), self.options.batch_age_s, self._source)
+            age_s = self.options.batch_age_s
+            ranges = RangeStream(journal, self._quarantined(writer), age_s, self._source, self.edits)
             self._ranges[writer] = ranges
         return ranges
 
@@ -235,6 +238,7 @@ class Outbox:
         if self.creation is not None or self.probe.question is not None:
             rests = self.creation is None and not self.waiters and self.idle()
             return None if lane or rests else self._ask()
+        self.edits.takes_records = wire.RUN_FEATURE in self.probe.features
         owes_status = self.status is not None and not self.status_sent
         hurry = owes_status or bool(self.waiters)
         soonest: float | None = None
@@ -300,8 +304,13 @@ class Outbox:
         match ticket:
             case tickets.Batch():
                 self._ranges[ticket.range.writer].answered(now, ticket, judgement)
+                if judgement.verdict is Verdict.ACCEPTED and self.edits.acknowledged(ticket.range, body):
+                    return [Store()]
             case tickets.Metric():
                 self._metrics[ticket.writer].answered(now, ticket, judgement)
+            case tickets.Edit():
+                stream = self._metrics.get(ticket.writer) or self._ranges[ticket.writer]
+                return [Store()] if stream.edit_answered(ticket, judgement, body) else []
             case tickets.EmptyBatch():
                 ranges = self._ranges[ticket.writer]
                 return ranges.control_answered(now, ranges.head, judgement)

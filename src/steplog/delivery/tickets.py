@@ -19,6 +19,7 @@ from steplog.journal.range import Range
 __all__ = [
     "Action",
     "Batch",
+    "Edit",
     "EmptyBatch",
     "EmptyPatch",
     "Metric",
@@ -63,10 +64,14 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Batch(Ticket):
-    """A range of records. ``reach``: how far earlier ranges reached whose answers were lost."""
+    """A range of records. ``reach``: how far earlier ranges reached whose answers were lost.
+
+    ``covered``: how many of steplog's own it has no record of, since this server takes none.
+    """
 
     range: Range
     reach: int
+    covered: int = 0
 
     def confirms(self, body: bytes) -> bool:
         """An acknowledgement repeats the range."""
@@ -108,6 +113,21 @@ class EmptyPatch(Ticket):
     lane: int
     position: int
     run: str
+
+    def confirms(self, body: bytes) -> bool:
+        """The answer describes the run."""
+        return wire.status_of(body, self.run) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit(Ticket):
+    """A name or description that was set, in the PATCH ``patch``, to a server that takes no records of edits."""
+
+    writer: str
+    lane: int
+    position: int
+    run: str
+    patch: bytes
 
     def confirms(self, body: bytes) -> bool:
         """The answer describes the run."""

@@ -16,15 +16,18 @@ from starlette.responses import RedirectResponse, Response
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
-from steplog.server import catalog
+from steplog.server import catalog, runs
 from steplog.server.store import SqliteStore, Statements
 from steplog.server.store_types import (
+    DeletedError,
+    ExistsError,
     GapError,
     MissingError,
     ProjectRow,
     RunRow,
     StoreBusyError,
     StoreFullError,
+    UnknownRunError,
     UserRow,
 )
 from steplog.server.validation import ValidationError
@@ -88,7 +91,7 @@ class Endpoint(HTTPEndpoint):
     async def run(self) -> RunRow:
         """The run of the path, or 404."""
         path = self.scope["path_params"]
-        run = await self.read(catalog.run, path["namespace"], path["project"], path["run"])
+        run = await self.read(runs.by_uuid, path["namespace"], path["project"], path["run"])
         if run is None:
             raise HTTPException(404)
         return run
@@ -121,6 +124,9 @@ def _error(
 ERROR_RESPONSES: dict[Any, Any] = {
     HTTPException: _http_error,
     MissingError: _error(404, lambda _: {"detail": "Not found."}),
+    UnknownRunError: _error(404),
+    ExistsError: _error(409, lambda error: {"detail": str(error), "uuid": error.run.uuid, "name": error.run.name}),
+    DeletedError: _error(410),
     ValidationError: _error(400, lambda error: error.errors),
     FormatError: _error(400),
     GapError: _error(409, lambda error: {"mark": error.mark}),

@@ -76,7 +76,8 @@ class Ingester:
             self._pack(connection, run)
             self._append(connection, run, new.metrics, new.records)
         connection.execute(
-            "INSERT INTO marks VALUES (?, ?, ?) ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark",
+            "INSERT INTO marks (run, writer, mark) VALUES (?, ?, ?)"
+            " ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark",
             (run.id, source.writer, source.end),
         )
         run.marks[source.writer] = source.end
@@ -130,7 +131,7 @@ class Ingester:
         if run is not None:
             self._runs.move_to_end(run_id)
             return run
-        found = connection.execute("SELECT points FROM runs WHERE id = ?", (run_id,)).fetchone()
+        found = connection.execute("SELECT points FROM runs WHERE id = ? AND deleted IS NULL", (run_id,)).fetchone()
         if found is None:
             raise MissingError("the run does not exist")
         marks = dict(connection.execute("SELECT writer, mark FROM marks WHERE run = ?", (run_id,)).fetchall())

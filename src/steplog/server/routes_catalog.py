@@ -4,28 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from slugify import slugify
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog import instance
-from steplog.server import catalog
+from steplog.server import catalog, generations, runs
+from steplog.server.creation import RESUMES, Creation, create
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
-from steplog.server.store_types import NamespaceRow, ProjectRow, RunRow, TakenError
-from steplog.server.validation import DESCRIPTION_CHARACTERS_MAX, Fields, ValidationError, pagination
+from steplog.server.run_document import run_document
+from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX
+from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunRow, TakenError
+from steplog.server.validation import Fields, ValidationError, pagination
 
-__all__ = ["InstanceProof", "KeyCheck", "NamespaceList", "ProjectDetail", "ProjectList", "RunDetail", "RunList"]
+__all__ = [
+    "GenerationList",
+    "InstanceProof",
+    "KeyCheck",
+    "NamespaceList",
+    "ProjectDetail",
+    "ProjectList",
+    "RunDetail",
+    "RunList",
+]
 
-_ADDITIONS = {"batch": 1, "features": ["report"]}  # what a client may use; not a stock server's
+_ADDITIONS = {
+    "batch": 1,
+    "features": ["report", "generations", "resume", "run", "trash"],
+}  # what a client may use; not a stock server's
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IDEMPOTENCY_KEY = re.compile(r'"?([\x20\x21\x23-\x7e]{1,255})"?')
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_MAKER = re.compile(r"([A-Za-z0-9._-]{1,128})")
+_RESUME = re.compile(f"({'|'.join(RESUMES)})")
+_GENERATION_MAX = 2**31 - 1
 _NONCE_CHARACTERS_MAX = 256
 
 
@@ -117,33 +136,41 @@ class RunList(Endpoint):
         project = await self.project()
         slug = None if self.state.stock else request.query_params.get("slug")
         if slug is not None:
-            runs = (await self.read(catalog.runs_of_slug, project.id, slug))[offset:][:limit]
+            found = (await self.read(runs.by_slug, project.id, slug))[offset:][:limit]
         else:
-            runs = await self.read(catalog.runs, project.id, offset, limit)
-        return JsonResponse([_run(run, self.state.stock) for run in runs])
+            found = await self.read(runs.in_project, project.id, offset, limit)
+        return JsonResponse(await _documents(self, found))
 
     async def post(self, request: Request) -> Response:
-        """Create a run."""
+        """Create a run, or find the one that is meant."""
         fields = Fields(await read_json(request))
         project = await self.project()
         name = fields.text("name")
         description = fields.text("description", characters_max=DESCRIPTION_CHARACTERS_MAX)
         status = fields.choice("status", _STATUSES) or "RUNNING"
+        began = None if self.state.stock else fields.date("began")
         fields.check()
-        stock = self.state.stock
-        key = None if stock else _idempotency_key(request)
-        run = await self.write(catalog.add_run, project.id, self.user.id, name, description, status, key)
-        return JsonResponse(_run(run, stock) | ({} if stock else _ADDITIONS), 201)
+        if self.state.stock:
+            asked = Creation(name, description, status)
+        else:
+            asked = Creation(name, description, status, *_identity(request), began)
+        run, made = await self.write(create, project.id, self.user.id, asked)
+        (document,) = await _documents(self, [run])
+        return JsonResponse(document | ({} if self.state.stock else _ADDITIONS), 201 if made else 200)
 
 
 class RunDetail(Endpoint):
     """``/{namespace}/projects/{project}/runs/{run}/``."""
 
-    async def get(self, _request: Request) -> Response:
-        """One run."""
+    async def get(self, request: Request) -> Response:
+        """One run; to one of its clients, which is then heard of."""
         if self.state.stock:
             raise HTTPException(405, headers={"Allow": "PATCH"})
-        return JsonResponse(_run(await self.run(), stock=False) | _ADDITIONS)
+        run = await self.run()
+        if _maker(request) is not None:
+            run = await self.write(runs.hear, run.id)
+        (document,) = await _documents(self, [run])
+        return JsonResponse(document | _ADDITIONS)
 
     async def patch(self, request: Request) -> Response:
         """Set its status and its report."""
@@ -152,27 +179,55 @@ class RunDetail(Endpoint):
         status = fields.choice("status", _STATUSES)
         report = None if stock else fields.report("report")
         fields.check()
-        return JsonResponse(_run(await self.write(catalog.update_run, run.id, status, report), stock))
+        (document,) = await _documents(self, [await self.write(runs.update, run.id, status, report)])
+        return JsonResponse(document)
 
 
-def _idempotency_key(request: Request) -> str | None:
-    header = request.headers.get("idempotency-key")
-    if header is None:
+class GenerationList(Endpoint):
+    """``/{namespace}/projects/{project}/runs/{run}/generations/``."""
+
+    async def post(self, request: Request) -> Response:
+        """Begin a generation of ownership."""
+        fields = Fields(await read_json(request))
+        maker = _maker(request)
+        if maker is None:
+            raise HTTPException(400, "Steplog-Maker is required.")
+        began = fields.date("began", required=True) or ""
+        fields.check()
+        run = await self.run()
+        number, begun = await self.write(generations.begin, run.id, maker, began)
+        return JsonResponse({"generation": number}, 201 if begun else 200)
+
+
+async def _documents(endpoint: Endpoint, found: Sequence[RunRow]) -> list[dict[str, Any]]:
+    if endpoint.state.stock:
+        return [run_document(run, None) for run in found]
+    configs = await endpoint.read(runs.configs, [run.id for run in found])
+    return [run_document(run, configs[run.id]) for run in found]
+
+
+def _identity(request: Request) -> tuple[str | None, str | None, str | None]:
+    """The idempotency key, the maker, and what to do if the run exists."""
+    key = _header(request, "Idempotency-Key", _IDEMPOTENCY_KEY, "a quoted string of at most 255 characters")
+    if key is not None and key.startswith(ID_PREFIX) and not _ID.fullmatch(key, len(ID_PREFIX)):
+        raise HTTPException(400, "An id has 1 to 128 characters: letters, digits, dot, dash and underscore.")
+    return key, _maker(request), _header(request, "Steplog-Resume", _RESUME, "allow, must or never")
+
+
+def _maker(request: Request) -> str | None:
+    return _header(request, "Steplog-Maker", _MAKER, "1 to 128 letters, digits, dots, dashes and underscores")
+
+
+def _header(request: Request, name: str, form: re.Pattern[str], words: str) -> str | None:
+    text = request.headers.get(name)
+    if text is None:
         return None
-    match = _IDEMPOTENCY_KEY.fullmatch(header.strip())
+    match = form.fullmatch(text.strip())
     if match is None:
-        raise HTTPException(400, "Idempotency-Key must be a quoted string of at most 255 characters.")
+        raise HTTPException(400, f"{name} must be {words}.")
     return match[1]
 
 
 def _project(project: ProjectRow) -> dict[str, Any]:
     fields = ("uuid", "display_name", "slug", "date_created", "last_run_date", "visibility")
     return {field: getattr(project, field) for field in fields}
-
-
-def _run(run: RunRow, stock: bool) -> dict[str, Any]:
-    fields = ("uuid", "name", "description", "status", "date_created", "date_updated")
-    project = {"uuid": run.project_uuid, "display_name": run.project_display_name, "slug": run.project_slug}
-    user = {"uuid": run.user_uuid, "username": run.username, "slug": run.user_slug}
-    told = {field: getattr(run, field) for field in fields} | {"project": project, "user": user}
-    return told if stock else told | {"report": None if run.report is None else msgspec.Raw(run.report.encode())}

@@ -7,17 +7,23 @@
     keys         SHA-256 of each key, its user, where it is from, and its dates (see keys)
     namespaces   organizations, and users' own
     projects     in a namespace, unique by slug
-    runs         in a project, unique by name and by idempotency key; points: their number; report: JSON of the client
-    marks        by (run, writer): the first journal position that is not stored
+    runs         in a project, unique by name and by idempotency key among those not in the trash (see runs)
+    config       by (run, key): JSON text, NULL if removed, and its order (see below)
+    fields       by (run, field): the order of what the column of that name in ``runs`` has
+    generations  by (run, number): whose it is, and when it began (see generations)
+    tombstones   by (project, idempotency key): a run that was deleted, and is not to be made again
+    marks        by (run, writer): the first journal position that is not stored; the generation the writer belongs to
     series       by (run, name): a metric, with the totals of its chunks and the next step to assign
     chunks       summaries (see chunk)
     points       the data of the same chunks, apart so that a curve can read summaries alone
     waiting      ranges stored as they came (see unpacked)
 
+Of several values of a field or config key the one with the greatest (generation, time in ns, writer, position) counts.
+
 A chunk's id is its series' id × 2^32 + its number in the series, which stores a series' chunks together, in order.
 
 The header (``application_id``, ``user_version``) identifies the file: another kind or a newer version is refused before
-SQLite opens it, an older version is upgraded in one transaction (``_UPGRADES``). ``DatabaseLock`` keeps out a second
+SQLite opens it, an older version is upgraded in one transaction (``upgrades``). ``DatabaseLock`` keeps out a second
 server, which would assign the same arrivals.
 """
 
@@ -36,6 +42,7 @@ from steplog.private_files import is_private_file, open_private, read_private
 from steplog.server.database_file import check_left_log
 from steplog.server.database_lock import DatabaseLock
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
+from steplog.server.upgrades import KEYS, LIFE, RUNS, UPGRADES, WAITING, execute_all
 
 __all__ = [
     "SERIES_SHIFT",
@@ -50,7 +57,7 @@ __all__ = [
 
 SERIES_SHIFT = 32
 _APPLICATION_ID = 0x7374_706C  # "stpl"
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
 _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -71,15 +78,9 @@ CREATE TABLE projects (
     slug TEXT NOT NULL, display_name TEXT NOT NULL, visibility TEXT NOT NULL, date_created TEXT NOT NULL,
     UNIQUE (namespace, slug)
 );
-CREATE TABLE runs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
-    user INTEGER NOT NULL REFERENCES users, name TEXT NOT NULL, description TEXT, status TEXT NOT NULL,
-    date_created TEXT NOT NULL, date_updated TEXT NOT NULL, idempotency_key TEXT, points INTEGER NOT NULL,
-    report TEXT, UNIQUE (project, name), UNIQUE (project, idempotency_key)
-);
-CREATE INDEX runs_by_project ON runs (project, id);
 CREATE TABLE marks (
-    run INTEGER NOT NULL, writer TEXT NOT NULL, mark INTEGER NOT NULL, PRIMARY KEY (run, writer)
+    run INTEGER NOT NULL, writer TEXT NOT NULL, mark INTEGER NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (run, writer)
 ) WITHOUT ROWID;
 CREATE TABLE series (
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL,
@@ -93,35 +94,6 @@ CREATE TABLE chunks (
 );
 CREATE TABLE points (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 """
-_WAITING = """
-CREATE TABLE waiting (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, first_arrival INTEGER NOT NULL,
-    records INTEGER NOT NULL, bytes INTEGER NOT NULL, names INTEGER NOT NULL, body BLOB NOT NULL
-);
-CREATE INDEX waiting_by_run ON waiting (run, first_arrival);
-"""
-_KEYS = """
-CREATE TABLE keys (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL REFERENCES users, hash BLOB NOT NULL UNIQUE,
-    label TEXT NOT NULL, origin TEXT NOT NULL, created TEXT NOT NULL, last_used TEXT, revoked TEXT
-);
-"""
-# Version 2 kept one key in each user's row, whoever the server had ever been started with, and a page token of unknown
-# age, which had been printed into logs.
-_TO_VERSION_3 = """
-INSERT OR IGNORE INTO keys (user, hash, label, origin, created)
-    SELECT id, key_hash, '', 'configured', strftime('%Y-%m-%dT%H:%M:%SZ', 'now') FROM users ORDER BY id;
-CREATE TABLE users_3 (
-    id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL,
-    email TEXT NOT NULL
-);
-INSERT INTO users_3 SELECT id, uuid, username, slug, email FROM users;
-DROP TABLE users;
-ALTER TABLE users_3 RENAME TO users;
-ALTER TABLE runs ADD COLUMN report TEXT;
-DELETE FROM about WHERE name = 'page_token';
-"""
-_UPGRADES = {1: _WAITING, 2: _KEYS + _TO_VERSION_3}  # by the version that each begins at
 
 
 def prepare(database: Path) -> DatabaseLock:
@@ -237,13 +209,13 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     version = 0 if new else connection.execute("PRAGMA user_version").fetchone()[0]
     if version < _SCHEMA_VERSION:
-        steps = [_TABLES, _WAITING, _KEYS] if new else [_UPGRADES[step] for step in range(version, _SCHEMA_VERSION)]
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        for statement in "".join(steps).split(";"):
-            connection.execute(statement)
         if new:
+            execute_all(connection, _TABLES + RUNS + WAITING + KEYS + LIFE)
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
+        for step in () if new else range(version, _SCHEMA_VERSION):
+            UPGRADES[step](connection)
         connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")

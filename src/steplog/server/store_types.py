@@ -4,6 +4,9 @@
 
     RefusedError
     ├── MissingError
+    │   └── UnknownRunError
+    ├── ExistsError
+    ├── DeletedError
     ├── TakenError
     ├── GapError
     ├── RevokedKeyError
@@ -25,7 +28,10 @@ import msgspec
 from steplog.errors import SteplogError
 
 __all__ = [
+    "ID_PREFIX",
     "BatchResult",
+    "DeletedError",
+    "ExistsError",
     "GapError",
     "KeyRow",
     "MetricPoint",
@@ -43,8 +49,12 @@ __all__ = [
     "StoreGoneError",
     "StoreReplacedError",
     "TakenError",
+    "UnknownRunError",
     "UserRow",
 ]
+
+
+ID_PREFIX = "id:"  # of an idempotency key that the caller chose
 
 
 class RefusedError(SteplogError):
@@ -53,6 +63,22 @@ class RefusedError(SteplogError):
 
 class MissingError(RefusedError):
     """The namespace, project or run does not exist."""
+
+
+class UnknownRunError(MissingError):
+    """The project has no such run; says which."""
+
+
+class ExistsError(RefusedError):
+    """The project has a run of this id or name."""
+
+    def __init__(self, what: str, run: RunRow) -> None:
+        super().__init__(what)
+        self.run = run
+
+
+class DeletedError(RefusedError):
+    """The run was deleted, and is not to be made again."""
 
 
 class TakenError(RefusedError):
@@ -150,7 +176,7 @@ class ProjectRow(msgspec.Struct, frozen=True):
 
 
 class RunRow(msgspec.Struct, frozen=True):
-    """A run, with its project and user."""
+    """A run, with its project and user; ``runs`` describes the columns."""
 
     id: int
     uuid: str
@@ -159,13 +185,32 @@ class RunRow(msgspec.Struct, frozen=True):
     status: str
     date_created: str
     date_updated: str
-    report: str | None  # JSON: what its client has lost
+    project_id: int
+    idempotency_key: str | None
+    made_by: str | None
+    generation: int
+    tags: str | None  # JSON
+    group: str | None
+    job_type: str | None
+    notes: str | None
+    started: str | None
+    ended: str | None
+    seen: str
+    provenance: str | None  # JSON
+    report: str | None  # JSON
+    deleted: str | None
     project_uuid: str
     project_display_name: str
     project_slug: str
     user_uuid: str
     username: str
     user_slug: str
+
+    @property
+    def key(self) -> str | None:
+        """The id that its caller chose."""
+        chosen = self.idempotency_key is not None and self.idempotency_key.startswith(ID_PREFIX)
+        return (self.idempotency_key or "")[len(ID_PREFIX) :] if chosen else None
 
 
 class MetricPoint(msgspec.Struct, frozen=True):

@@ -5,47 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from steplog.errors import FormatError
 from steplog.journal.range import NAME_BYTES_MAX
 from steplog.server.batch import check_json
+from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX, FIELDS, TEXT_CHARACTERS_MAX, FieldError, field_value
 
 __all__ = [
-    "DESCRIPTION_CHARACTERS_MAX",
-    "REPORT_COUNT_MAX",
-    "REPORT_REASONS_MAX",
-    "REPORT_REASON_CHARACTERS_MAX",
-    "TEXT_CHARACTERS_MAX",
     "Fields",
     "ValidationError",
     "pagination",
 ]
 
-TEXT_CHARACTERS_MAX = 256
-DESCRIPTION_CHARACTERS_MAX = 64 * 1024
-REPORT_REASONS_MAX = 32
-REPORT_REASON_CHARACTERS_MAX = 128
-REPORT_COUNT_MAX = 2**53 - 1  # what a browser counts exactly
 _LIMIT_MAX = 100_000
 _FIELD_BYTES_MAX = 12 * DESCRIPTION_CHARACTERS_MAX + 2  # as JSON with every character escaped
-
-
-_Count = Annotated[int, msgspec.Meta(ge=0, le=REPORT_COUNT_MAX)]
-_Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=REPORT_REASON_CHARACTERS_MAX)]
-
-
-class _Report(msgspec.Struct):
-    """What a client has lost of a run; ``lost`` is None if nobody knows. Other fields are ignored."""
-
-    dropped: Annotated[dict[_Reason, _Count], msgspec.Meta(max_length=REPORT_REASONS_MAX)]
-    abandoned: _Count
-    lost: _Count | None
-    rejected: _Count
 
 
 class ValidationError(Exception):
@@ -118,17 +96,45 @@ class Fields:
             self.add_error(field, f"Ensure this field has no more than {NAME_BYTES_MAX} bytes of UTF-8.")
         return name
 
-    def report(self, field: str) -> str | None:
-        """The JSON text of a run's report."""
+    def date(self, field: str, *, required: bool = False) -> str | None:
+        """A date, as the store keeps it."""
         raw = self._raw.get(field)
+        if raw is None and required:
+            self.add_error(field, "This field is required.")
         if raw is None:
             return None
         try:
-            report = msgspec.json.decode(raw, type=_Report | None)
-            return None if report is None else msgspec.json.encode(report).decode()
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            self.add_error(field, f"Not a valid report: {error}")
+            value = field_value("started", raw.encode() if isinstance(raw, str) else raw)
+        except FieldError as error:
+            self.add_error(field, str(error))
             return None
+        if value is None and required:
+            self.add_error(field, "This field may not be null.")
+        return value
+
+    def report(self, field: str) -> str | None:
+        """The JSON text of a run's report."""
+        return self.run_fields((field,)).get(field)
+
+    def run_fields(self, known: Collection[str] = FIELDS.keys()) -> dict[str, str | None]:
+        """The fields of a run that are given, as ``run_fields.field_value`` has them; None empties one.
+
+        A name and a report cannot be emptied: null is as if they were not given.
+        """
+        found: dict[str, str | None] = {}
+        for field in known:
+            raw = self._raw.get(field)
+            if raw is None:
+                continue
+            text = raw.encode() if isinstance(raw, str) else bytes(raw)
+            if text == b"null" and field in ("name", "report"):
+                continue
+            try:
+                check_json(text)
+                found[field] = field_value(field, text)
+            except (FormatError, FieldError) as error:
+                self.add_error(field, str(error))
+        return found
 
     def json(self, field: str) -> bytes | None:
         """The JSON text of any value, null included."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from steplog.server import catalog, queries
+from steplog.server import queries, runs
 
 __all__ = ["NAMESPACE", "PROJECT", "Calls", "Counts", "Database", "Ledger", "count", "fingerprint", "latency"]
 
@@ -92,12 +92,12 @@ class Database:
 
     def run(self, uuid: str) -> tuple[str, int]:
         """A run's status and number of records; of no such run, MISSING and 0."""
-        run = catalog.run(self._connection, NAMESPACE, PROJECT, uuid)
+        run = runs.by_uuid(self._connection, NAMESPACE, PROJECT, uuid)
         return ("MISSING", 0) if run is None else (run.status, queries.count(self._connection, run.id))
 
     def fingerprints(self, uuid: str) -> Iterable[int]:
         """Of a run's records, except steplog's own."""
-        run = catalog.run(self._connection, NAMESPACE, PROJECT, uuid)
+        run = runs.by_uuid(self._connection, NAMESPACE, PROJECT, uuid)
         for metric in [] if run is None else queries.metrics(self._connection, run.id, 0, 1 << 62):
             if not metric.name.startswith("steplog/"):
                 value = metric.value if isinstance(metric.value, (int, float)) else json.loads(bytes(metric.value))

@@ -1,0 +1,141 @@
+"""The statements for runs; one in the trash is not there (see trash).
+
+Functions that write are called inside a transaction.
+
+Columns of ``runs`` beside the plain ones::
+
+    idempotency_key    "id:<id>" where the caller chose the id, else a random one
+    made_by            Steplog-Maker of the request that made the run
+    generation         the number of the present one (see generations)
+    seen               when a client was last heard of
+    started, ended     the run's own, not the delivery's; NULL: not known yet
+    tags, provenance   JSON
+    report             JSON: what its client has lost
+    deleted            since when it is in the trash
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+import msgspec
+from slugify import slugify
+
+from steplog.server.store_types import MissingError, RunRow
+
+__all__ = [
+    "by_id",
+    "by_key",
+    "by_name",
+    "by_slug",
+    "by_uuid",
+    "by_uuid_in",
+    "configs",
+    "free_name",
+    "hear",
+    "in_project",
+    "now_text",
+    "update",
+]
+
+_RUN = """
+SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
+       r.made_by, r.generation, r.tags, r."group", r.job_type, r.notes, r.started, r.ended, r.seen, r.provenance,
+       r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
+"""
+_RUNS_A_QUERY = 500
+
+
+def in_project(connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None) -> list[RunRow]:
+    """Runs of a project, oldest first."""
+    rows = connection.execute(
+        f"{_RUN} WHERE r.project = ? AND r.deleted IS NULL ORDER BY r.id LIMIT ? OFFSET ?",
+        (project_id, -1 if limit is None else limit, offset),
+    )
+    return [RunRow(*row) for row in rows]
+
+
+def by_slug(connection: sqlite3.Connection, project_id: int, slug: str) -> list[RunRow]:
+    """The runs whose name has this slug, oldest first; unlike names, slugs are not unique."""
+    rows = connection.execute(
+        "SELECT id, name FROM runs WHERE project = ? AND deleted IS NULL ORDER BY id", (project_id,)
+    ).fetchall()
+    return [by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
+
+
+def by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
+    """The run with this number. Raises MissingError."""
+    run = _one(connection, "r.id = ?", run_id)
+    if run is None:
+        raise MissingError("the run does not exist")
+    return run
+
+
+def by_key(connection: sqlite3.Connection, project_id: int, idempotency_key: str) -> RunRow | None:
+    """The run that was made with this key."""
+    return _one(connection, "r.project = ? AND r.idempotency_key = ?", project_id, idempotency_key)
+
+
+def by_name(connection: sqlite3.Connection, project_id: int, name: str) -> RunRow | None:
+    """The run that has this name now."""
+    return _one(connection, "r.project = ? AND r.name = ?", project_id, name)
+
+
+def by_uuid_in(connection: sqlite3.Connection, project_id: int, run_uuid: str) -> RunRow | None:
+    """The run of a project with this uuid."""
+    return _one(connection, "r.project = ? AND r.uuid = ?", project_id, run_uuid)
+
+
+def by_uuid(connection: sqlite3.Connection, namespace_slug: str, project_slug: str, run_uuid: str) -> RunRow | None:
+    """The run with this uuid."""
+    slugs = "p.slug = ? AND p.namespace = (SELECT id FROM namespaces WHERE slug = ?)"
+    return _one(connection, f"r.uuid = ? AND {slugs}", run_uuid, project_slug, namespace_slug)
+
+
+def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int, dict[str, msgspec.Raw]]:
+    """The configuration of each of these runs, by key."""
+    found: dict[int, dict[str, msgspec.Raw]] = {run_id: {} for run_id in run_ids}
+    for start in range(0, len(run_ids), _RUNS_A_QUERY):
+        some = run_ids[start : start + _RUNS_A_QUERY]
+        marks = ", ".join("?" * len(some))
+        query = f"SELECT run, key, value FROM config WHERE run IN ({marks}) AND value IS NOT NULL"  # noqa: S608
+        for run_id, key, value in connection.execute(query, some):
+            found[run_id][key] = msgspec.Raw(value.encode())
+    return found
+
+
+def update(connection: sqlite3.Connection, run_id: int, status: str | None, report: str | None) -> RunRow:
+    """Set a run's status and report, unless None, and its date of change."""
+    connection.execute(
+        "UPDATE runs SET status = coalesce(?, status), report = coalesce(?, report), date_updated = ? WHERE id = ?",
+        (status, report, now_text(), run_id),
+    )
+    return by_id(connection, run_id)
+
+
+def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
+    """Note that a client of the run was heard of."""
+    connection.execute("UPDATE runs SET seen = ? WHERE id = ?", (now_text(), run_id))
+    return by_id(connection, run_id)
+
+
+def free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str:
+    """The name, with a number where another run of the project has it."""
+    free, number = name, 0
+    while by_name(connection, project_id, free) is not None:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
+def now_text() -> str:
+    """The time in ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _one(connection: sqlite3.Connection, condition: str, *values: object) -> RunRow | None:
+    row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL", values).fetchone()
+    return RunRow(*row) if row else None

@@ -1,0 +1,148 @@
+"""The steps from each older version of the database to the next; ``schema`` has the present one.
+
+``UPGRADES[version]`` begins at that version. All steps run in one transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+
+import msgspec
+
+from steplog.journal.range import decode as decode_range
+from steplog.server.batch import from_range
+from steplog.server.chunk import Chunk, decode
+
+__all__ = ["KEYS", "LIFE", "RUNS", "UPGRADES", "WAITING", "execute_all"]
+
+WAITING = """
+CREATE TABLE waiting (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, first_arrival INTEGER NOT NULL,
+    records INTEGER NOT NULL, bytes INTEGER NOT NULL, names INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX waiting_by_run ON waiting (run, first_arrival);
+"""
+KEYS = """
+CREATE TABLE keys (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL REFERENCES users, hash BLOB NOT NULL UNIQUE,
+    label TEXT NOT NULL, origin TEXT NOT NULL, created TEXT NOT NULL, last_used TEXT, revoked TEXT
+);
+"""
+RUNS = """
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
+    user INTEGER NOT NULL REFERENCES users, idempotency_key TEXT, made_by TEXT, deleted TEXT, points INTEGER NOT NULL,
+    date_created TEXT NOT NULL, date_updated TEXT NOT NULL, seen TEXT NOT NULL, status TEXT NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL, started TEXT, ended TEXT,
+    "group" TEXT, job_type TEXT, tags TEXT, description TEXT, notes TEXT, provenance TEXT, report TEXT
+);
+CREATE INDEX runs_by_project ON runs (project, id);
+CREATE UNIQUE INDEX runs_by_name ON runs (project, name) WHERE deleted IS NULL;
+CREATE UNIQUE INDEX runs_by_key ON runs (project, idempotency_key) WHERE deleted IS NULL;
+CREATE INDEX runs_in_trash ON runs (deleted) WHERE deleted IS NOT NULL;
+"""
+LIFE = """
+CREATE TABLE config (
+    run INTEGER NOT NULL, key TEXT NOT NULL, value TEXT, generation INTEGER NOT NULL, time INTEGER NOT NULL,
+    writer TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (run, key)
+) WITHOUT ROWID;
+CREATE TABLE fields (
+    run INTEGER NOT NULL, field TEXT NOT NULL, generation INTEGER NOT NULL, time INTEGER NOT NULL,
+    writer TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (run, field)
+) WITHOUT ROWID;
+CREATE TABLE generations (
+    run INTEGER NOT NULL, number INTEGER NOT NULL, maker TEXT, began TEXT, PRIMARY KEY (run, number)
+) WITHOUT ROWID;
+CREATE TABLE tombstones (
+    project INTEGER NOT NULL, idempotency_key TEXT NOT NULL, deleted TEXT NOT NULL,
+    PRIMARY KEY (project, idempotency_key)
+) WITHOUT ROWID;
+"""
+# Version 2 kept one key in each user's row, whoever the server had ever been started with, and a page token of unknown
+# age, which had been printed into logs.
+_TO_VERSION_3 = """
+INSERT OR IGNORE INTO keys (user, hash, label, origin, created)
+    SELECT id, key_hash, '', 'configured', strftime('%Y-%m-%dT%H:%M:%SZ', 'now') FROM users ORDER BY id;
+CREATE TABLE users_3 (
+    id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL,
+    email TEXT NOT NULL
+);
+INSERT INTO users_3 SELECT id, uuid, username, slug, email FROM users;
+DROP TABLE users;
+ALTER TABLE users_3 RENAME TO users;
+ALTER TABLE runs ADD COLUMN report TEXT;
+DELETE FROM about WHERE name = 'page_token';
+"""
+# Version 3 had UNIQUE (project, name) and UNIQUE (project, idempotency_key), which runs in the trash would violate. The
+# numbers of runs go on where they were.
+_RENAME_RUNS = "ALTER TABLE runs RENAME TO runs_3; DROP INDEX runs_by_project;"
+_MOVE_RUNS = """
+INSERT INTO runs (id, uuid, project, user, idempotency_key, points, date_created, date_updated, seen, status, name,
+    ended, description, report)
+    SELECT id, uuid, project, user, idempotency_key, points, date_created, date_updated, date_updated, status, name,
+        CASE status WHEN 'RUNNING' THEN NULL ELSE date_updated END, description, report FROM runs_3;
+DELETE FROM sqlite_sequence WHERE name = 'runs';
+INSERT INTO sqlite_sequence (name, seq) SELECT 'runs', seq FROM sqlite_sequence WHERE name = 'runs_3';
+DROP TABLE runs_3;
+ALTER TABLE marks ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
+"""
+_CONFIG = "steplog/config"
+_CONFIG_CHUNKS = f"""
+SELECT s.run, {", ".join("c." + name for name in Chunk.__struct_fields__[:-1])}, p.data
+FROM series s JOIN chunks c ON c.id >= s.id << 32 AND c.id < s.id + 1 << 32 JOIN points p ON p.id = c.id
+WHERE s.name = '{_CONFIG}' ORDER BY s.run, c.first_arrival
+"""  # noqa: S608 - constants
+_INSERT_CONFIG = "INSERT OR REPLACE INTO config VALUES (?, ?, ?, 1, ?, '', 0)"
+
+
+def execute_all(connection: sqlite3.Connection, statements: str) -> None:
+    """Execute statements, in the caller's transaction (``executescript`` would commit it)."""
+    for statement in statements.split(";"):
+        connection.execute(statement)
+
+
+def _to_version_2(connection: sqlite3.Connection) -> None:
+    execute_all(connection, WAITING)
+
+
+def _to_version_3(connection: sqlite3.Connection) -> None:
+    execute_all(connection, KEYS + _TO_VERSION_3)
+
+
+def _to_version_4(connection: sqlite3.Connection) -> None:
+    execute_all(connection, _RENAME_RUNS + RUNS + _MOVE_RUNS + LIFE)
+    connection.execute("INSERT INTO generations (run, number) SELECT id, 1 FROM runs")
+    for run, time_ns, text in chain(_packed_configs(connection), _unpacked_configs(connection)):
+        try:
+            config = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        except (msgspec.MsgspecError, RecursionError):
+            continue  # a metric of this name that is no config
+        rows = [(run, key, bytes(value).decode(), time_ns) for key, value in config.items()]
+        connection.executemany(_INSERT_CONFIG, rows)
+
+
+def _packed_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
+    """Run, time and JSON text of each config, a run's in order of arrival."""
+    for run, *row in connection.execute(_CONFIG_CHUNKS):
+        yield from _texts(run, Chunk(*row))
+
+
+def _unpacked_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
+    """As ``_packed_configs``; what is unpacked has arrived after all that is packed."""
+    for run, body in connection.execute("SELECT run, body FROM waiting ORDER BY id"):
+        records = decode_range(body)
+        for metric in from_range(records).metrics if _CONFIG in records.names.values() else ():
+            for chunk in metric.chunks if metric.name == _CONFIG else ():
+                yield from _texts(run, chunk)
+
+
+def _texts(run: int, chunk: Chunk) -> Iterator[tuple[int, int, bytes]]:
+    points = decode(chunk)
+    for time_ns, value in zip(points.times, points.values(), strict=True):
+        if isinstance(value, msgspec.Raw):
+            yield run, time_ns, bytes(value)
+
+
+UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _to_version_2, 2: _to_version_3, 3: _to_version_4}
