@@ -16,11 +16,8 @@ from steplog import instance
 from steplog.server import catalog, runs
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
-<<<<<<< HEAD
 from steplog.server.run_document import run_document
-=======
 from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX
->>>>>>> f685d61
 from steplog.server.store_types import NamespaceRow, ProjectRow, RunRow, TakenError
 from steplog.server.validation import Fields, ValidationError, pagination
 
