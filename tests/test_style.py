@@ -78,6 +78,7 @@ ARROWS = {
         "delivery",
         "secret",
         "client",
+        "machine",
     },
     "safeguard": {"settings", "lifecycle"},
     "run": {"identity", "report", "config", "context", "client", "lifecycle", "safeguard"},
