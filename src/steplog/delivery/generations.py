@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 import msgspec
@@ -93,10 +93,13 @@ class Generations:
     def _is_due(self, one: Generation) -> bool:
         return self.offered and bool(one.maker) and not one.number and one.maker not in self._refused
 
-    def number_of(self, writer: str) -> int:
-        """The number of a writer's generation; 0: none is to be told."""
+    def signed(self, send: Send, writer: str = "") -> Send:
+        """A range with the generation of its writer, or the present one."""
         one = self._of(writer) if self.offered else None
-        return 0 if one is None else one.number
+        if one is None or not one.number:
+            return send
+        headers = {**send.request.headers, "Steplog-Generation": str(one.number)}
+        return Send(replace(send.request, headers=headers), send.ticket)
 
     def _of(self, writer: str) -> Generation | None:
         maker = self.writers.get(writer)

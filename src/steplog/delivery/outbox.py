@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -28,6 +28,7 @@ from steplog.delivery.metrics import MetricStream
 from steplog.delivery.probe import CapabilityProbe, Probe, Question
 from steplog.delivery.ranges import RangeStream
 from steplog.delivery.run_edits import RunEdits
+from steplog.delivery.samples import Samples
 from steplog.delivery.tickets import Action, Quarantined, RunAddress, Send, Store, Ticket
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
@@ -96,6 +97,7 @@ class Outbox:
         self.waiters: list[Waiter] = []
         self.afresh = False  # an attempt is due whatever was decided: back-off, Retry-After, that the run is gone
         self.journals: dict[str, Journal] = {}
+        self.samples: Samples | None = None  # system metrics, in no journal
         self._over: set[str] = set()  # dead writers of whom nothing is left, since the last look at all
         self._ends: Mapping[str, int] = {}
         self._heard_at: float | None = None  # when the server last answered
@@ -285,20 +287,17 @@ class Outbox:
                 self._turn += max(0, turn - len(dead)) + 1
                 if isinstance(stream, MetricStream):
                     return stream.send(self.address, lane)
-                return self._with_generation(stream.send(self.address), journal.writer)
+                return self.generations.signed(stream.send(self.address), journal.writer)
+            soonest = due if soonest is None else min(soonest, due)
+        if lane == 0 and not hurry and (due := self._samples_due_at(now)) is not None:
+            if due <= now and self.samples is not None:
+                return self.generations.signed(self.samples.send(self.address))
             soonest = due if soonest is None else min(soonest, due)
         if lane == 0 and owes_status and not (self.held_back or self.refused) and self._settled(self._ends):
             return self._send_status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
-        if lane == 0 and soonest is None and self._is_to_be_seen(now):
+        if lane == 0 and self._is_to_be_seen(now):
             return self.probe.send(Question.RUN, self.generations.maker)
         return soonest
-
-    def _with_generation(self, send: Send, writer: str) -> Send:
-        number = self.generations.number_of(writer)
-        if not number:
-            return send
-        headers = {**send.request.headers, "Steplog-Generation": str(number)}
-        return Send(replace(send.request, headers=headers), send.ticket)
 
     def _is_to_be_seen(self, now: float) -> bool:
         """Whether it is time to tell the server that the run goes on."""
@@ -311,6 +310,18 @@ class Outbox:
         if self.status is not None or not self.generations.maker:
             return False
         return wire.RUN_FEATURE in self.probe.features and any(journal.alive for journal in self.journals.values())
+
+    def takes_samples(self) -> bool:
+        """Whether system metrics are of use: the run goes on, and its server takes ranges, or has yet to say so."""
+        known = self.creation is None and self.probe.question is None
+        return self.status is None and not self.gone and (not known or self.probe.takes_ranges)
+
+    def _samples_due_at(self, now: float) -> float | None:
+        if self.samples is None:
+            return None
+        if not self.takes_samples():
+            self.samples.drop()
+        return self.samples.due_at(now)
 
     def _by_life(self) -> tuple[list[Journal], list[Journal]]:
         """The dead writers, whose records come before those of later ones, and the living in turn."""
@@ -362,6 +373,9 @@ class Outbox:
                 self._ranges[ticket.range.writer].answered(now, ticket, judgement)
                 if judgement.verdict is Verdict.ACCEPTED and self.edits.acknowledged(ticket.range, body):
                     return [Store()]
+            case tickets.Sample():
+                if self.samples is not None:
+                    self.samples.answered(now, ticket, judgement)
             case tickets.Metric():
                 self._metrics[ticket.writer].answered(now, ticket, judgement)
             case tickets.Edit():
