@@ -44,6 +44,7 @@ from steplog.journal.manifest import Generation, Manifest, Plan
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.joining import find_manifest, join
 from steplog.lifecycle.open_run import OpenRun
+from steplog.lifecycle.process import current
 from steplog.lifecycle.resuming import exists, find_here, find_on_stock, missing, what
 from steplog.run import Run, set_active_run
 from steplog.settings import Settings, resolve
@@ -222,6 +223,11 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
 def _resume(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     """Make a run that may be there, or go on with it."""
     here = find_here(plan, client.settings.url)
+    with current().keeping_free("" if here is None else here.local_id):
+        return _resume_from(here, plan, client, on_failure)
+
+
+def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     if here is not None and here.plan is not None and not here.run:  # begun here, and not on the server yet
         if plan.resume == "never":
             raise exists(plan)
