@@ -34,9 +34,11 @@ ARROWS = {
     "private_files": {"errors", "descriptors"},
     "file_lock": {"descriptors", "private_files"},
     "host": set(),
+    "machine": {"printable"},
     "unix_socket": {"descriptors"},
     "default_paths": {"errors", "descriptors", "private_files"},
     "identity": set(),
+    "naming": {"identity"},
     "report": set(),
     "config": set(),
     "context": set(),
@@ -76,10 +78,12 @@ ARROWS = {
         "delivery",
         "secret",
         "client",
+        "machine",
     },
     "safeguard": {"settings", "lifecycle"},
     "run": {"identity", "report", "config", "context", "client", "lifecycle", "safeguard"},
-    "lifecycle.attach": {"identity", "client", "lifecycle", "run"},
+    "lifecycle.finding": {"errors", "identity", "naming", "journal", "delivery", "network", "client", "lifecycle"},
+    "lifecycle.attach": {"errors", "identity", "client", "lifecycle", "run", "lifecycle.finding"},
     "lifecycle.init": {
         "errors",
         "descriptors",
@@ -118,7 +122,8 @@ ARROWS = {
     },
     "testing": {"errors", "journal.files", "journal.range", "delivery.exchange", "delivery.wire"},
     "integrations": {"<public>"},
-    "cli": {"<public>", "printable", "report", "address", "private_files", "default_paths", "settings"},
+    "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
+    "cli.doctor": {"<public>", "address", "private_files", "default_paths", "settings", "client", "cli"},
     "cli.key": {"<public>", "private_files", "instance", "server", "cli"},
     "cli.serve": {"<public>", "address", "server", "cli"},
     "cli.demo": {"<public>", "server", "cli"},
@@ -137,6 +142,7 @@ PURE_AT_LEAST = {  # formats, wire, verdicts, what to send next (design, rule 3)
     "delivery/exchange.py",
     "delivery/verdicts.py",
     "delivery/sender.py",
+    "naming.py",
     "server/batch.py",
     "server/chunk.py",
     "server/columns.py",
@@ -477,7 +483,7 @@ def test_the_fast_tier_has_the_tests_of_every_pure_module():
     fast = runpy.run_path(str(ROOT / "scripts" / "check"))["FAST"]
     assert not [path for path in fast if not (ROOT / path).exists()]
     pure = [file.relative_to(SRC) for file in MODULES if is_pure(file)]
-    tests = {f"tests/{name.parent}/test_{name.name}" for name in pure}
+    tests = {(Path("tests") / name.parent / f"test_{name.name}").as_posix() for name in pure}
     missing = [
         test for test in sorted(tests) if (ROOT / test).exists() and not any(test.startswith(path) for path in fast)
     ]

@@ -13,8 +13,11 @@ from __future__ import annotations
 import json as json_text
 import logging
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -43,16 +46,30 @@ __all__ = [
     "find_local",
     "get_default_client",
     "is_configured",
+    "later_client",
     "login",
+    "within",
 ]
 
 _Headers = Mapping[str, str] | None
 _log = logging.getLogger("steplog")
 _VERIFY_PATH = f"{API}/verify-api-key/"
 _ASK_TIMEOUT_S = 2.0
+_TIMEOUT_MIN_S = 0.1
 _DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # of an answer to ``get`` and ``post``: a list of metrics is long
 _NO_KEY = "no API key: set STEPLOG_API_KEY, or type: steplog login"
 _NO_SERVER = "no server is configured, and none runs on this machine; type: steplog serve, or: steplog login"
+_deadline: ContextVar[float | None] = ContextVar("steplog_deadline", default=None)
+
+
+@contextmanager
+def within(limit_s: float | None) -> Iterator[None]:
+    """Internal: let all exchanges of clients in this block take that long at most, together; None: no limit."""
+    token = _deadline.set(None if limit_s is None else time.monotonic() + limit_s)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,11 @@ class TellurioClient:
 
         self._replaced = self._replaced or ReplacedTransport(self, self._http)
         return self._replaced
+
+    @property
+    def local(self) -> LocalServer | None:
+        """Internal: the embedded server, if it was found on this machine."""
+        return self._local
 
     def replaced(self, method: str) -> Callable[..., Any] | None:
         """Internal: what a subclass or its user has put in the place of ``get``, ``post``, ``patch`` or ``delete``."""
@@ -236,8 +258,11 @@ class TellurioClient:
         timeout_s: float | None,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Response:
-        request = _request(method, endpoint, json, headers, answer_bytes_max)
-        return self._http.send(request, self.settings.exchange_timeout_s if timeout_s is None else timeout_s)
+        request, deadline = _request(method, endpoint, json, headers, answer_bytes_max), _deadline.get()
+        most_s = self.settings.exchange_timeout_s if timeout_s is None else timeout_s
+        if deadline is not None:
+            most_s = min(most_s, max(_TIMEOUT_MIN_S, round(deadline - time.monotonic(), 1)))
+        return self._http.send(request, most_s)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -408,6 +433,12 @@ def client_for(settings: Settings, base_url: str, local: LocalServers | None = N
         _log.debug("no key for %s: %s", base_url, error)
         return None
     return local.at(url)
+
+
+def later_client(settings: Settings, base_url: str) -> TellurioClient | None:
+    """Internal: a client of an embedded server of this machine that does not run now, and may come back."""
+    local = local_instance(base_url)
+    return None if local is None else _client_of(_local_settings(settings, local))
 
 
 def login(api_key: str | None = None, relogin: bool = False) -> Account:

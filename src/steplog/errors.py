@@ -2,7 +2,9 @@
 
     SteplogError
     ├── InvalidAPIKeyError
+    ├── RunExistsError            (also a ValueError)
     ├── RunFinishedError          (also a RuntimeError)
+    ├── RunNotFoundError          (also a LookupError)
     ├── ServerUnavailableError    (also a ConnectionError)
     ├── ConfigurationError        (also a ValueError)
     │   └── NotPrivateError       (also a PermissionError)
@@ -18,7 +20,9 @@ __all__ = [
     "FormatError",
     "InvalidAPIKeyError",
     "NotPrivateError",
+    "RunExistsError",
     "RunFinishedError",
+    "RunNotFoundError",
     "ServerUnavailableError",
     "SteplogError",
 ]
@@ -30,6 +34,14 @@ class SteplogError(Exception):
 
 class InvalidAPIKeyError(SteplogError):
     """The server rejects the API key."""
+
+
+class RunExistsError(SteplogError, ValueError):
+    """``init`` was to make a run, and the project has one of that id or name."""
+
+
+class RunNotFoundError(SteplogError, LookupError):
+    """A run was to be resumed or joined, and there is none of that id or name."""
 
 
 class RunFinishedError(SteplogError, RuntimeError):

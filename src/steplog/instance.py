@@ -3,7 +3,7 @@
 A running ``steplog serve`` has three files of its own, 0600, in directories of mode 0700::
 
     servers/<host>.<instance>.json    {"instance", "base_url", "secret", "api_key", "username", "page_token",
-                                       "started_ns", "socket"}
+                                       "started_ns", "socket", "database"}
     servers/<host>.<instance>.lock    locked by the server for as long as it runs
     servers/<host>.<instance>.sock    its Unix socket, if ``socket`` is true
     server.json                       the state of the oldest server that runs, for clients of 0.1
@@ -18,6 +18,8 @@ page_token
     ``page_url`` carries it in its fragment, which a browser never sends. Empty in the file of an older server.
 started_ns
     When the server started, by the wall clock. 0 in a file of 0.1.
+database
+    The path of its file, to be shown. "" in the file of an older server.
 
 1. A lock that can be taken has no living holder: whoever finds one removes that server's files.
 2. A server that ends removes its own files and no others.
@@ -79,6 +81,7 @@ class Instance(msgspec.Struct, frozen=True):
     page_token: str = ""
     started_ns: int = 0
     socket: bool = False
+    database: str = ""
 
     def __repr__(self) -> str:
         # The key, the secret and the token appear in no log and no traceback.

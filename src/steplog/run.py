@@ -19,7 +19,8 @@ from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
 from steplog.lifecycle import crash_record, exit_code, messages, run_stats
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.exit_progress import ExitProgress
-from steplog.lifecycle.open_run import OpenRun, find_manifest, join, open_runs
+from steplog.lifecycle.joining import find_manifest, join
+from steplog.lifecycle.open_run import OpenRun, open_runs
 from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
@@ -274,7 +275,8 @@ class Run:
     def __getstate__(self) -> dict[str, Any]:
         """The identity alone."""
         kept = {name: value for name, value in self.__dict__.items() if name != "log"}
-        return kept | {"_opened": None, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
+        opened = self._opened if isinstance(self._opened, DisabledRun) else None
+        return kept | {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
 
 
 def _in_event_loop() -> bool:

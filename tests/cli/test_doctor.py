@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,38 @@ def test_a_server_on_this_machine_is_found_where_nothing_is_configured(tmp_path,
     assert "found on this machine" in found["key"]["words"]
     assert "address" not in found
     assert "0 bytes in use" in found["spool"]["words"]
+
+
+def test_each_server_of_this_machine_is_listed_in_the_order_in_which_they_began(tmp_path, steplog):
+    other = tmp_path / "other.db"
+    with ServerProcess(tmp_path) as first, ServerProcess(tmp_path, "--db", str(other), "--user", "ann") as second:
+        listed = json.loads(steplog("doctor", "--json").output)["servers"]
+        assert [(each["url"], each["process"], each["database"], each["first"]) for each in listed] == [
+            (first.url, first.process.pid, str(first.database), True),
+            (second.url, second.process.pid, str(other), False),
+        ]
+        assert listed[0]["since"] <= listed[1]["since"]
+        assert (listed[1]["answers"], listed[1]["words"]) == (True, "answers as ann")
+        output = steplog("doctor").output
+        assert f"database {first.database}, answers as " in output
+        assert output.count("used where none is configured") == 1
+
+
+def test_a_server_of_this_machine_that_hangs_is_listed_as_one(tmp_path, steplog):
+    with ServerProcess(tmp_path), ServerProcess(tmp_path, "--db", str(tmp_path / "other.db")) as second:
+        second.process.send_signal(signal.SIGSTOP)
+        result = steplog("doctor", "--json")
+        second.process.send_signal(signal.SIGCONT)
+        listed = json.loads(result.output)["servers"]
+    assert (result.exit_code, [each["answers"] for each in listed]) == (0, [True, False])
+    assert listed[1]["words"].startswith(f"it runs (process {second.process.pid}) and has not answered for 3 s")
+
+
+def test_no_server_of_this_machine_is_listed_where_none_runs(tmp_path, steplog):
+    with ServerProcess(tmp_path) as here:
+        here.end(signal.SIGKILL)
+        assert json.loads(steplog("doctor", "--json").output)["servers"] == []
+    assert "server on this machine" not in steplog("doctor").output
 
 
 def test_a_spool_that_cannot_be_written_is_bad_and_memory_that_cannot_be_is_a_note(server, steplog, monkeypatch):

@@ -17,6 +17,7 @@ from polling import wait_until
 from steplog.delivery.agent import Agent
 from steplog.delivery.lease import Lease
 from steplog.delivery.outbox import DeliveryOptions
+from steplog.file_lock import FileLock
 from steplog.journal.directories import JournalRoots, RunPaths, new_id
 from steplog.journal.manifest import Manifest
 from steplog.journal.open_writer import OpenWriter, open_writer
@@ -166,6 +167,20 @@ def test_a_directory_that_cannot_be_listed_holds_up_nobody(process: Process):
     worker.writer.append.log("loss", 3.0, None)
     process.files.go_on()
     wait_until(lambda: one.values() == [1.0, 3.0])
+
+
+def test_a_run_that_is_left_keeps_its_lock_until_the_disk_has_written_it(process: Process):
+    """Whoever took the run, or removed it, was written to by the process that had just left it."""
+    run = process.begin()
+    process.server.script = lambda request: Fault.refused()
+    process.files.hang(only={"sync"})
+    run.log(1.0)
+    assert process.files.hangs.wait(DEADLINE_S)
+    within(1.0, lambda: process.agent.release(run.lease))
+    assert not FileLock.is_free(run.lease.paths.lock)
+    process.files.go_on()
+    wait_until(lambda: FileLock.is_free(run.lease.paths.lock))
+    assert run.own.journal.cursor.durable == 1
 
 
 @pytest.mark.parametrize("operation", ["remove_tree", "unlink"])

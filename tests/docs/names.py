@@ -31,7 +31,9 @@ GROUPS = {
         "ConfigurationError",
         "FormatError",
         "InvalidAPIKeyError",
+        "RunExistsError",
         "RunFinishedError",
+        "RunNotFoundError",
         "ServerUnavailableError",
     ),
 }

@@ -87,6 +87,21 @@ def test_a_second_server_that_was_started_and_stopped_does_not_hide_the_first(ma
     assert machine.server.run("run").status == "COMPLETED"
 
 
+def test_a_run_that_waits_for_one_of_two_servers_is_sent_to_no_other(machine):
+    other = machine.directory / "other.db"
+    own = Oracle(other, machine.project)
+    with machine.serve() as first, machine.serve("--db", str(other)) as second:
+        first.end()
+        leave_a_run(machine, second)
+        first.start()
+        done = machine.type("sync")
+        assert (done.code, done.out) == (1, f"run: 0 delivered, 100 kept here: {AWAY}\n")
+        second.start()
+        own.wait_for("run", "COMPLETED")
+    assert own.values("run", "loss") == [0.5, *range(100)]
+    assert not machine.server.runs()
+
+
 def test_a_run_arrives_after_its_server_was_started_again_on_another_port(machine):
     """It waited for ever: its manifest named the port."""
     with machine.serve() as server:
@@ -178,6 +193,31 @@ def test_a_server_that_hangs_is_not_called_absent(machine):
             assert hangs in server_line["words"]
             assert "steplog doctor" not in server_line["words"]
         machine.server.wait_for("run", "COMPLETED")
+
+
+def test_a_run_that_begins_while_its_server_hangs_is_kept_at_once_and_arrives_later(machine):
+    """init waited for exchange_timeout_s."""
+    with machine.serve() as server:
+        with stopped(server):
+            program = machine.start(
+                """
+                run = begin()
+                run.log("loss", 0.5)
+                print("begun", flush=True)
+                sys.stdin.readline()
+                print(run.finish(timeout=30).delivered)
+                """,
+                STEPLOG_EXCHANGE_TIMEOUT_S="20",
+                STEPLOG_QUIET="",
+            )
+            assert line(program) == "begun"
+        go_on(program)
+        done = ended(program)
+        assert (done.code, done.out) == (0, "1\n"), done.errors
+        words = f"it runs (process {server.process.pid}) and has not answered for 3 s; if it hangs, stop it and"
+        assert "steplog: run run is kept on this machine, and sent once the server answers: http://" in done.errors
+        assert words in done.errors
+    assert machine.server.values("run", "loss") == [0.5]
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from server.batches import NONE, held, range_of, shown
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
-from steplog.server import catalog, queries, runs
+from steplog.server import catalog, queries, runs, trash
 from steplog.server.batch import from_range
+from steplog.server.creation import Creation, create
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import BatchResult, GapError, MissingError, ProjectRow, RunRow, TakenError
 
@@ -38,7 +39,7 @@ def new_project(store: SqliteStore, slug: str = "mnist") -> ProjectRow:
 def new_run(store: SqliteStore, project: ProjectRow | None = None) -> RunRow:
     user = store.write(catalog.put_user, "ann", "ann", "ann@example.org").result()
     where = project or store.read(catalog.project, "team", "mnist") or new_project(store)
-    return store.write(runs.add, where.id, user.id, None, None, "RUNNING", None).result()
+    return store.write(create, where.id, user.id, Creation()).result()[0]
 
 
 def add(store: SqliteStore, run: RunRow, records: Range) -> BatchResult:
@@ -170,6 +171,8 @@ def test_a_deleted_project_leaves_no_row(store, tmp_path):
     for each in (run, kept):
         add(store, each, range_of([("a", 1), ("b", b"[]")]))
     store.delete_project(project).result()
+    while store.write(trash.reap).result():
+        pass
     with pytest.raises(MissingError):
         add(store, run, range_of([("a", 1)]))
     with pytest.raises(MissingError):

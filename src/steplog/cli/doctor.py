@@ -14,6 +14,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from steplog import ConfigurationError
 from steplog.address import is_loopback, local_instance
 from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
+from steplog.client import LocalServers, within
 from steplog.default_paths import SHARED_MEMORY, memory_directories
 from steplog.private_files import is_private, make_private
 from steplog.settings import Settings, documented, resolve, sources
@@ -35,12 +37,26 @@ _GOOD, _NOTE, _BAD = "good", "note", "bad"
 _SIGNS = {_GOOD: ("✓", "green"), _NOTE: ("!", "yellow"), _BAD: ("✗", "red")}
 _SHARED_BYTES_MIN = 8 * 1024 * 1024
 _DISK_BYTES_MIN = 64 * 1024 * 1024
+_ANSWER_S = 3.0  # of a server of this machine
 
 
 class _Check(NamedTuple):
     name: str
     state: str
     words: str
+
+
+class _ServerHere(NamedTuple):
+    """A server on this machine. ``first``: a program that is configured for nothing takes it."""
+
+    url: str
+    instance: str
+    since: str | None
+    process: int | None
+    database: str
+    answers: bool
+    words: str
+    first: bool
 
 
 @click.command("doctor")
@@ -53,22 +69,28 @@ def command(context: click.Context, as_json: bool) -> None:
     """
     settings = resolve()
     checks = [_python(settings), _memory(settings), _spool(settings), _waiting(), *_server(settings)]
-    values = _settings(settings)
+    values, servers = _settings(settings), list(_servers_here(settings))
     if as_json:
-        printing.print_json({"checks": [check._asdict() for check in checks], "settings": values})
+        shown = [check._asdict() for check in checks], [server._asdict() for server in servers]
+        printing.print_json({"checks": shown[0], "servers": shown[1], "settings": values})
     else:
-        _print(checks, values)
+        _print(checks, servers, values)
     context.exit(1 if any(check.state == _BAD for check in checks) else 0)
 
 
-def _print(checks: list[_Check], settings: dict[str, dict[str, Any]]) -> None:
+def _print(checks: list[_Check], servers: list[_ServerHere], settings: dict[str, dict[str, Any]]) -> None:
     console = printing.console()
     table = printing.table("", "", "")
-    table.show_header = False
     for check in checks:
         words = printing.text(check.words, characters_max=400)
         printing.add_row(table, printing.text(*_SIGNS[check.state]), check.name, words)
     printing.write(console, table, "")
+    if servers:
+        table = printing.table("", "server on this machine")
+        for server in servers:
+            sign = _SIGNS[_GOOD if server.answers else _NOTE]
+            printing.add_row(table, printing.text(*sign), printing.text(_in_words(server), characters_max=400))
+        printing.write(console, table, "")
     table = printing.table("setting", "value", "from")
     for name, entry in settings.items():
         style = "dim" if entry["from"] == "default" else None
@@ -174,8 +196,10 @@ def _server(settings: Settings) -> Iterator[_Check]:
     elif origin == "default":
         origin = f"{settings.dir}, where steplog login stored it"
     try:
-        username = api.username()
-        api.get(client.settings.namespace or slugify(username), "projects")  # reads the store, which the key does not
+        with within(_ANSWER_S if client.local is not None else None):
+            username = api.username()
+            # Reads the store, which the key does not.
+            api.get(client.settings.namespace or slugify(username), "projects")
     except ApiError as error:
         yield _Check("server", _BAD, error.reason)
         return
@@ -192,6 +216,37 @@ def _server(settings: Settings) -> Iterator[_Check]:
         words += "key. Unset STEPLOG_URL where it is steplog serve, which is found and spoken to over a socket of yours"
         yield _Check("address", _NOTE, words)
     yield _Check("key", _GOOD, f"belongs to {username}, from {origin}")
+
+
+def _servers_here(settings: Settings) -> Iterator[_ServerHere]:
+    """The servers that run on this machine with this state directory, in the order in which clients take them."""
+    for position, client in enumerate(LocalServers(settings).clients()):
+        api, local = Api(client), client.local
+        try:
+            with within(_ANSWER_S):
+                user = (api.get("verify-api-key") or {}).get("username")
+            answers, words = True, f"answers as {user}"
+        except ApiError as error:
+            answers, words = False, error.reason.removeprefix(f"{api.base_url}: ")
+        found = None if local is None else local.found
+        if local is None or found is None:  # it has ended meanwhile
+            continue
+        started_s = found.started_ns // 10**9
+        since = datetime.fromtimestamp(started_s, timezone.utc).isoformat() if started_s else None
+        place = api.base_url, local.instance, since, local.pid or None, found.database
+        yield _ServerHere(*place, answers, words, first=position == 0)
+
+
+def _in_words(server: _ServerHere) -> str:
+    parts = [
+        server.url,
+        f"since {printing.local_time(server.since)}" if server.since is not None else "of version 0.1",
+        f"process {server.process}" if server.process is not None else "",
+        f"database {server.database}" if server.database else "",
+        server.words,
+        "used where none is configured" if server.first else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _used_bytes(directory: Path) -> int:

@@ -53,9 +53,9 @@ class Backlog:
         return not self.carries(first, first + SLOTS_MAX) and self.settled(self.journal.written())
 
     def pending(self) -> int:
-        """How many records are left; the cost grows with their number."""
+        """How many values are left; the cost grows with their number."""
         first, end = self.journal.cursor.delivered, self.journal.written()
-        return max(0, self.journal.census(first, end) - self._quarantined_here(first, end))
+        return max(0, self.journal.values(first, end) - self._quarantined_here(first, end))
 
     def quarantined_in(self, first: int, end: int) -> int:
         """How many records in ``[first, end)`` are in quarantine, of those that were not given up."""
@@ -129,7 +129,7 @@ class Backlog:
         cursor = self.journal.cursor
         self.lost_below = min(self.begin(mark), cursor.delivered)
         again = self.lost_below, cursor.delivered
-        records = max(0, cursor.records - (self.journal.census(*again) - self._quarantined_here(*again)))
+        records = max(0, cursor.records - (self.journal.values(*again) - self._quarantined_here(*again)))
         abandoned = max(0, cursor.abandoned - self.journal.missing(*again))
         cursor = replace(cursor, delivered=mark, records=records, abandoned=abandoned, sent=0, settled=0, reach=0)
         self.journal.set_cursor(cursor)

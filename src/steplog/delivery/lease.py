@@ -163,6 +163,10 @@ class Lease:
             address = outbox.address
             self.store(manifest.but(run=address.run, namespace=address.namespace, name=outbox.name))
             self._on_made(self.manifest)
+        name = outbox.edits.name
+        if name is not None and name != self.manifest.name:
+            self.store(self.manifest.but(name=name))
+            self._on_made(self.manifest)
         if outbox.status_sent and not manifest.status_sent:
             self.store(self.manifest.but(status=outbox.status, status_sent=True))
             self._tell_losses()

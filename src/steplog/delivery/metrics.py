@@ -7,6 +7,8 @@ position in the cursor: *sent*, stored before the request, and *settled*.
 Where an answer is lost the record is sent again, and counts as ambiguous, once. An answer that says that nothing was
 stored takes the *sent* bit back.
 
+A record of steplog's own is not sent, but for a name or description that was set (``run_edits``).
+
 A record that is refused, or that makes the server fail (500) five times in a row, gets a poison test; the control is a
 PATCH of the run that changes nothing. Its lane waits until the record is safe in quarantine.
 """
@@ -23,8 +25,9 @@ from steplog.delivery import wire
 from steplog.delivery.exchange import Request
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.poison import FAULTS_MAX, PoisonTest
+from steplog.delivery.run_edits import RunEdits
 from steplog.delivery.stream import Head, Stream
-from steplog.delivery.tickets import EmptyPatch, Metric, RunAddress, Send
+from steplog.delivery.tickets import Edit, EmptyPatch, Metric, RunAddress, Send
 from steplog.delivery.verdicts import NOT_STORED, REFUSALS, Judgement, Verdict
 from steplog.journal.cursor import WINDOW, Cursor
 from steplog.journal.journal import Journal
@@ -38,6 +41,8 @@ class _Queued(NamedTuple):
     position: int
     name: str
     body: bytes
+    is_value: bool = True
+    is_edit: bool = False
 
 
 class _Lane(Head):
@@ -53,7 +58,15 @@ class _Lane(Head):
 class MetricStream(Stream):
     """``names`` gives each name its lane."""
 
-    def __init__(self, journal: Journal, quarantined: Collection[int], names: Lanes, source: random.Random) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        quarantined: Collection[int],
+        names: Lanes,
+        source: random.Random,
+        edits: RunEdits | None = None,
+    ) -> None:
+        self._edits = edits or RunEdits()
         self.lanes = [_Lane(source) for _ in range(names.count)]
         super().__init__(journal, quarantined, source, self.lanes)
         self._quarantined = frozenset(quarantined)  # those of this life are settled
@@ -88,10 +101,10 @@ class MetricStream(Stream):
         return self.settled(self._filled + WINDOW) and self.settled(self.journal.written())
 
     def pending(self) -> int:
-        """How many records are left."""
+        """How many values are left."""
         start, end = max(self.journal.cursor.delivered, self._filled), self.journal.written()
-        queued = sum(len(lane.queue) for lane in self.lanes)
-        return queued + (self.journal.census(start, end) if start < end else 0)
+        queued = sum(metric.is_value for lane in self.lanes for metric in lane.queue)
+        return queued + (self.journal.values(start, end) if start < end else 0)
 
     def give_up(self, end: int) -> None:
         """Give up the records below ``end``, which is readable."""
@@ -115,14 +128,16 @@ class MetricStream(Stream):
         batch = self.journal.read(self._filled, end)
         cursor = self.journal.cursor
         positions = {at for at in range(batch.first, batch.end) if not cursor.done >> (at - delivered) & 1}
-        found = [
-            _Queued(position, name, body)
-            for position, name, body in wire.metric_bodies(batch)
-            if position in positions and position not in self._quarantined
-        ]
+        own, uncounted = self._edits.own_in(batch), batch.uncounted
+        found = []
+        for position, name, body in wire.metric_bodies(batch):
+            patch = own.get(position, body)
+            if patch is not None and position in positions and position not in self._quarantined:
+                is_value = not uncounted >> (position - batch.first) & 1
+                found.append(_Queued(position, name, patch, is_value, position in own))
         lanes = [self.lanes[self._names.of(metric.name)] for metric in found]  # before anything has changed
         positions.difference_update(metric.position for metric in found)
-        none = positions - self._quarantined
+        none = positions - self._quarantined - own.keys()
         empty = sum(self.journal.census(at, at + 1) + self.journal.missing(at, at + 1) for at in none)
         self.journal.set_cursor(_settled(replace(cursor, abandoned=cursor.abandoned + empty), positions))
         self._filled = batch.end
@@ -137,6 +152,8 @@ class MetricStream(Stream):
         if test is not None and test.needs_control:
             request = Request("PATCH", address.run_path, b"{}", _HEADERS)
             return Send(request, EmptyPatch(writer, lane, metric.position, address.run))
+        if metric.is_edit:
+            return self._edits.send(address, writer, lane, metric.position, metric.body)
         self.journal.set_cursor(replace(self.journal.cursor, stock=True).with_sent([metric.position]))
         suspect = test is not None and test.vouched
         ticket = Metric(writer, lane, metric.position, metric.name, suspect=suspect)
@@ -154,7 +171,8 @@ class MetricStream(Stream):
         if not fault:
             lane.faults = 0
         if verdict is Verdict.ACCEPTED:
-            self._done(lane, position, lambda cursor: replace(cursor, records=cursor.records + 1))
+            counts = lane.queue[0].is_value
+            self._done(lane, position, lambda cursor: replace(cursor, records=cursor.records + counts))
             lane.backoff.passed()
             self._pace.passed()
             self.trouble = None
@@ -168,6 +186,17 @@ class MetricStream(Stream):
             test.refused(fault, judgement.words)
         elif lane.faults >= FAULTS_MAX:
             lane.poison_test = PoisonTest(position, position + 1, blocked=True)
+
+    def edit_answered(self, ticket: Edit, judgement: Judgement, body: bytes) -> bool:
+        """Learn from the answer to an edit; whether that is done with."""
+        lane, fault = self.lanes[ticket.lane], judgement.verdict is Verdict.FAULT
+        lane.faults = lane.faults + 1 if fault else 0
+        over = judgement.verdict is Verdict.ACCEPTED or judgement.verdict in REFUSALS or lane.faults >= FAULTS_MAX
+        if over and ticket.position >= self.journal.cursor.delivered:  # else given up meanwhile
+            self._edits.answered(ticket, judgement, body)
+            self._done(lane, ticket.position, lambda cursor: cursor)
+            lane.backoff.passed()
+        return over
 
     def head_at(self, position: int) -> _Lane:
         """The lane that this record is first on."""

@@ -25,6 +25,8 @@ from steplog.delivery.loss_report import LossReport
 from steplog.delivery.metrics import MetricStream
 from steplog.delivery.probe import CapabilityProbe, Probe, Question
 from steplog.delivery.ranges import RangeStream
+from steplog.delivery.run_edits import RunEdits
+from steplog.delivery.samples import Samples
 from steplog.delivery.tickets import Action, Quarantined, RunAddress, Send, Store, Ticket
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
@@ -78,6 +80,7 @@ class Outbox:
         self.backoff = Backoff(source)
         self.creation = creation
         self.name = ""  # as the server gave it to a run that was made here
+        self.edits = RunEdits()
         self.held_back = False  # what is decided is not written down: nothing that a later process must know of goes
         self.probe = CapabilityProbe(address, account, self.backoff)
         self.status: str | None = None  # to be sent, after the records below ``ends``
@@ -86,6 +89,7 @@ class Outbox:
         self.waiters: list[Waiter] = []
         self.afresh = False  # an attempt is due whatever was decided: back-off, Retry-After, that the run is gone
         self.journals: dict[str, Journal] = {}
+        self.samples: Samples | None = None  # system metrics, in no journal
         self._over: set[str] = set()  # dead writers of whom nothing is left, since the last look at all
         self._ends: Mapping[str, int] = {}
         self._presumed = False
@@ -119,7 +123,7 @@ class Outbox:
         self.address = RunAddress(namespace, self.address.project, made.uuid)
         self.probe.address = self.address
         self.name = made.name
-        self.probe.takes_report = wire.lists_feature(made.features, wire.REPORT_FEATURE)
+        self.probe.features = wire.features_in(made.features)
         if takes_ranges is None:
             self.probe.question = Question.RUN
         else:
@@ -148,7 +152,7 @@ class Outbox:
             self.waiters.append(waiter)
 
     def pending(self) -> int:
-        """Records written and neither delivered nor in quarantine; the cost grows with their number."""
+        """Values written and neither delivered nor in quarantine; the cost grows with their number."""
         return sum(self._stream(journal).pending() for journal in self.journals.values())
 
     def losses(self) -> LossReport:
@@ -200,13 +204,14 @@ class Outbox:
         if journal.cursor.stock or not self.probe.takes_ranges:
             metrics = self._metrics.get(writer)
             if metrics is None:
-                metrics = MetricStream(journal, self._quarantined(writer), self.name_lanes, self._source)
+                metrics = MetricStream(journal, self._quarantined(writer), self.name_lanes, self._source, self.edits)
                 self._metrics[writer] = metrics
                 self._over.discard(writer)  # it has yet to pass over what is in quarantine
             return metrics
         self._metrics.pop(writer, None)  # nothing was sent that way
         if ranges is None:
-            ranges = RangeStream(journal, self._quarantined(writer), self.options.batch_age_s, self._source)
+            age_s = self.options.batch_age_s
+            ranges = RangeStream(journal, self._quarantined(writer), age_s, self._source, self.edits)
             self._ranges[writer] = ranges
         return ranges
 
@@ -235,6 +240,7 @@ class Outbox:
         if self.creation is not None or self.probe.question is not None:
             rests = self.creation is None and not self.waiters and self.idle()
             return None if lane or rests else self._ask()
+        self.edits.takes_records = wire.RUN_FEATURE in self.probe.features
         owes_status = self.status is not None and not self.status_sent
         hurry = owes_status or bool(self.waiters)
         soonest: float | None = None
@@ -255,9 +261,25 @@ class Outbox:
                     return stream.send(self.address, lane)
                 return stream.send(self.address)
             soonest = due if soonest is None else min(soonest, due)
+        if lane == 0 and not hurry and (due := self._samples_due_at(now)) is not None:
+            if due <= now and self.samples is not None:
+                return self.samples.send(self.address)
+            soonest = due if soonest is None else min(soonest, due)
         if lane == 0 and owes_status and not (self.held_back or self.refused) and self._settled(self._ends):
             return self._send_status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
         return soonest
+
+    def takes_samples(self) -> bool:
+        """Whether system metrics are of use: the run goes on, and its server takes ranges, or has yet to say so."""
+        known = self.creation is None and self.probe.question is None
+        return self.status is None and not self.gone and (not known or self.probe.takes_ranges)
+
+    def _samples_due_at(self, now: float) -> float | None:
+        if self.samples is None:
+            return None
+        if not self.takes_samples():
+            self.samples.drop()
+        return self.samples.due_at(now)
 
     def _by_life(self) -> tuple[list[Journal], list[Journal]]:
         """The dead writers, whose records come before those of later ones, and the living in turn."""
@@ -289,7 +311,7 @@ class Outbox:
     def _send_status(self) -> Send:
         status = self.status or ""
         fields: dict[str, object] = {"status": status}
-        if self.probe.takes_ranges and self.probe.takes_report:
+        if self.probe.takes_ranges and wire.REPORT_FEATURE in self.probe.features:
             fields["report"] = self.losses()
         request = Request("PATCH", self.address.run_path, msgspec.json.encode(fields), _JSON)
         return Send(request, tickets.Status(self.address.run, status))
@@ -300,8 +322,16 @@ class Outbox:
         match ticket:
             case tickets.Batch():
                 self._ranges[ticket.range.writer].answered(now, ticket, judgement)
+                if judgement.verdict is Verdict.ACCEPTED and self.edits.acknowledged(ticket.range, body):
+                    return [Store()]
+            case tickets.Sample():
+                if self.samples is not None:
+                    self.samples.answered(now, ticket, judgement)
             case tickets.Metric():
                 self._metrics[ticket.writer].answered(now, ticket, judgement)
+            case tickets.Edit():
+                stream = self._metrics.get(ticket.writer) or self._ranges[ticket.writer]
+                return [Store()] if stream.edit_answered(ticket, judgement, body) else []
             case tickets.EmptyBatch():
                 ranges = self._ranges[ticket.writer]
                 return ranges.control_answered(now, ranges.head, judgement)

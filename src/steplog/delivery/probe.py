@@ -75,7 +75,7 @@ class CapabilityProbe:
         self.address = address
         self.question: Question | None = Question.RUN if account is None else Question.ACCOUNT
         self.takes_ranges = True
-        self.takes_report = False
+        self.features: frozenset[str] = frozenset()  # that the server has told
         self.gone = False
         self.trouble: str | None = None
         self.status: str | None = None  # that the server gave to the run, when it was last asked
@@ -166,7 +166,7 @@ class CapabilityProbe:
     def _run_answered(self, now: float, judgement: Judgement, body: bytes) -> None:
         if judgement.verdict is Verdict.ACCEPTED:
             self.status = wire.status_of(body, self.address.run)
-            self.takes_report = wire.takes_report(body, self.address.run)
+            self.features = wire.features_of(body, self.address.run)
             self.knows(bool(wire.takes_ranges(body, self.address.run)))
         elif judgement.verdict is not Verdict.MISSING and judgement.status != _NO_ROUTE:
             self._refused(now, judgement)

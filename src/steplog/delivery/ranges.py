@@ -14,6 +14,9 @@ somebody waits. The answers:
 While a record goes to quarantine nothing is sent, since each range would cover it. Several in a row, with nothing
 accepted in between, go there at the pace of back-off.
 
+To a server that takes no records of edits, a range covers steplog's own without a record, and ends before a name or
+description that was set, which goes first (``run_edits``).
+
 While the answers to ranges are lost, the cursor keeps how far they reached: should the server turn into a stock one,
 their records may arrive twice, and are counted.
 """
@@ -31,9 +34,10 @@ from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
 from steplog.delivery.linger import Linger
 from steplog.delivery.poison import FAULTS_MAX, PoisonTest
+from steplog.delivery.run_edits import RunEdits
 from steplog.delivery.stream import Head, Stream
-from steplog.delivery.tickets import Action, Batch, EmptyBatch, RunAddress, Send
-from steplog.delivery.verdicts import NOT_STORED, Judgement, Verdict
+from steplog.delivery.tickets import Action, Batch, Edit, EmptyBatch, RunAddress, Send
+from steplog.delivery.verdicts import NOT_STORED, REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
 from steplog.journal.range import Range, encode
 
@@ -48,8 +52,15 @@ class RangeStream(Stream):
     """``batch_age_s`` is how long records may linger."""
 
     def __init__(
-        self, journal: Journal, quarantined: Collection[int], batch_age_s: float, source: random.Random
+        self,
+        journal: Journal,
+        quarantined: Collection[int],
+        batch_age_s: float,
+        source: random.Random,
+        edits: RunEdits | None = None,
     ) -> None:
+        self._edits = edits
+        self._edited: set[int] = set()  # positions of edits that are done with, and not covered yet
         self.head = Head(source)
         super().__init__(journal, quarantined, source, [self.head])
         self._linger = Linger(batch_age_s, SLOTS_MAX)
@@ -90,7 +101,7 @@ class RangeStream(Stream):
         return self.backlog.empty()
 
     def pending(self) -> int:
-        """How many records are left."""
+        """How many values are left."""
         return self.backlog.pending()
 
     def give_up(self, end: int) -> None:
@@ -111,11 +122,17 @@ class RangeStream(Stream):
         most = self._slots_max
         if test is not None:
             most = min(most, max(1, (test.end - first) // 2))
-        batch = self.backlog.read(first, self.backlog.readable(first, most))
+        batch, covered = self.backlog.read(first, self.backlog.readable(first, most)), 0
+        if self._edits is not None and not self._edits.takes_records and (own := self._edits.own_in(batch)):
+            patches = ((at, patch) for at, patch in own.items() if patch is not None and at not in self._edited)
+            at, patch = next(patches, (batch.end, b""))
+            if at == first:
+                return self._edits.send(address, self.journal.writer, 0, at, patch)
+            batch, covered = _covering(batch.part(first, at) if at < batch.end else batch, own)
         cursor = self.journal.cursor
         if batch.end - first > cursor.reach:
             self.journal.set_cursor(replace(cursor, reach=batch.end - first))
-        ticket = Batch(batch, cursor.reach, suspect=test is not None and test.vouched)
+        ticket = Batch(batch, cursor.reach, covered, suspect=test is not None and test.vouched)
         return Send(self._request(address, batch), ticket)
 
     def _request(self, address: RunAddress, batch: Range) -> Request:
@@ -133,7 +150,7 @@ class RangeStream(Stream):
             head.faults = 0
         match verdict:
             case Verdict.ACCEPTED:
-                self._accepted(now, batch)
+                self._accepted(now, ticket)
             case Verdict.CONFLICT:
                 self._go_on_from(now, judgement.mark)
             case Verdict.TOO_LARGE if batch.end - batch.first > 1:
@@ -159,12 +176,26 @@ class RangeStream(Stream):
             return super().control_answered(now, head, judgement)
         return []
 
-    def _accepted(self, now: float, batch: Range) -> None:
-        begin = self.journal.cursor.begin
+    def edit_answered(self, ticket: Edit, judgement: Judgement, body: bytes) -> bool:
+        """Learn from the answer to an edit; whether that is done with."""
+        head = self.head
+        head.faults = head.faults + 1 if judgement.verdict is Verdict.FAULT else 0
+        over = judgement.verdict is Verdict.ACCEPTED or judgement.verdict in REFUSALS or head.faults >= FAULTS_MAX
+        if over and self._edits is not None:
+            self._edits.answered(ticket, judgement, body)
+            self._edited = {at for at in self._edited if at >= self.journal.cursor.delivered} | {ticket.position}
+            head.faults = 0
+            head.backoff.passed()
+        return over
+
+    def _accepted(self, now: float, ticket: Batch) -> None:
+        batch, begin = ticket.range, self.journal.cursor.begin
         quarantined = self.backlog.quarantined_in(batch.first, batch.end) if self.backlog.quarantined else 0
-        given_up = batch.part(batch.first, min(begin, batch.end)).records if begin > batch.first else 0
-        records = batch.records
-        self.journal.ack(batch.end, records - given_up, quarantined, given_up)
+        records, values, given_up = batch.records, batch.values, 0
+        if begin > batch.first:
+            gone = batch.part(batch.first, min(begin, batch.end))
+            records, values, given_up = records - gone.records, values - gone.values, gone.values
+        self.journal.ack(batch.end, records, quarantined + ticket.covered, given_up, records - values)
         self._linger.delivered(now, batch.first, batch.end)
         if self._steady:
             self._steady -= 1
@@ -211,8 +242,9 @@ class RangeStream(Stream):
         if self._conflicts > 1 or not 0 <= mark <= written or mark == delivered:
             self.head.backoff.failed(now)  # a second conflict in a row leads nowhere
         if delivered < mark <= written:
-            quarantined = self.backlog.quarantined_in(delivered, mark)
-            self.journal.ack(mark, self.journal.census(delivered, mark) - quarantined, quarantined)
+            quarantined, records = self.backlog.quarantined_in(delivered, mark), self.journal.census(delivered, mark)
+            uncounted = records - self.journal.values(delivered, mark)
+            self.journal.ack(mark, records - quarantined, quarantined, uncounted=uncounted)
         elif mark < delivered:
             deferred_log.error(
                 "steplog: the server went back from position %d to %d of writer %s. What is still here is sent again; "
@@ -222,3 +254,11 @@ class RangeStream(Stream):
                 self.journal.writer,
                 self.backlog.go_back_to(mark),
             )
+
+
+def _covering(batch: Range, own: Collection[int]) -> tuple[Range, int]:
+    """The range without a record at these positions, and how many of them it covers."""
+    covered = [position for position in own if position < batch.end]
+    for position in covered:
+        batch = batch.without(position)
+    return batch, len(covered)

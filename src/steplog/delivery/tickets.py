@@ -19,12 +19,14 @@ from steplog.journal.range import Range
 __all__ = [
     "Action",
     "Batch",
+    "Edit",
     "EmptyBatch",
     "EmptyPatch",
     "Metric",
     "Quarantine",
     "Quarantined",
     "RunAddress",
+    "Sample",
     "Send",
     "Status",
     "Store",
@@ -63,10 +65,26 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Batch(Ticket):
-    """A range of records. ``reach``: how far earlier ranges reached whose answers were lost."""
+    """A range of records. ``reach``: how far earlier ranges reached whose answers were lost.
+
+    ``covered``: how many of steplog's own it has no record of, since this server takes none.
+    """
 
     range: Range
     reach: int
+    covered: int = 0
+
+    def confirms(self, body: bytes) -> bool:
+        """An acknowledgement repeats the range."""
+        return wire.acknowledges(body, self.range.writer, self.range.first, self.range.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Ticket):
+    """A range of system metrics, which no journal has."""
+
+    range: Range
+    suspect: bool = field(default=True, kw_only=True)  # by it nobody knows how the server is with records
 
     def confirms(self, body: bytes) -> bool:
         """An acknowledgement repeats the range."""
@@ -108,6 +126,21 @@ class EmptyPatch(Ticket):
     lane: int
     position: int
     run: str
+
+    def confirms(self, body: bytes) -> bool:
+        """The answer describes the run."""
+        return wire.status_of(body, self.run) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit(Ticket):
+    """A name or description that was set, in the PATCH ``patch``, to a server that takes no records of edits."""
+
+    writer: str
+    lane: int
+    position: int
+    run: str
+    patch: bytes
 
     def confirms(self, body: bytes) -> bool:
         """The answer describes the run."""

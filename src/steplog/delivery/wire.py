@@ -25,24 +25,28 @@ __all__ = [
     "ACCOUNT_PATH",
     "API",
     "CONTENT_TYPE_RANGE",
+    "GENERATIONS_FEATURE",
     "LIST_BYTES_MAX",
     "REPORT_FEATURE",
+    "RESUME_FEATURE",
+    "RUN_FEATURE",
+    "TRASH_FEATURE",
     "Acknowledgement",
     "Record",
     "acknowledges",
     "api_path",
     "detail",
+    "features_in",
+    "features_of",
     "is_too_long",
     "json_value",
     "listed_status",
     "lists",
-    "lists_feature",
     "metric_bodies",
     "read",
     "records",
     "status_of",
     "takes_ranges",
-    "takes_report",
     "username",
     "web_path",
 ]
@@ -52,6 +56,10 @@ ACCOUNT_PATH = f"{API}/verify-api-key/"
 LIST_BYTES_MAX = 16 * 1024 * 1024  # of a list of runs: some 30,000
 CONTENT_TYPE_RANGE = "application/msgpack"
 REPORT_FEATURE = "report"  # the status may come with a report of losses
+RESUME_FEATURE = "resume"  # a run is found by its id or name when it is made
+GENERATIONS_FEATURE = "generations"  # of ownership
+RUN_FEATURE = "run"  # records of ``steplog/run`` are applied, and fields patched
+TRASH_FEATURE = "trash"  # runs are deleted and restored
 
 _T = TypeVar("_T")
 _FIELDS = {
@@ -172,15 +180,15 @@ def takes_ranges(body: bytes, run: str) -> bool | None:
     return None if told is None or told.uuid != run else told.batch >= 1
 
 
-def takes_report(body: bytes, run: str) -> bool:
-    """Whether the server takes a report of losses with the status, by its description of this run."""
+def features_of(body: bytes, run: str) -> frozenset[str]:
+    """What the server can do besides batches, by its description of this run; a stock server nothing."""
     told = read(body, _Run)
-    return told is not None and told.uuid == run and told.batch >= 1 and lists_feature(told.features, REPORT_FEATURE)
+    return frozenset() if told is None or told.uuid != run or told.batch < 1 else features_in(told.features)
 
 
-def lists_feature(features: object, name: str) -> bool:
-    """Whether ``features``, as a server told them, has this one."""
-    return isinstance(features, list) and name in features
+def features_in(told: object) -> frozenset[str]:
+    """``features``, as a server told them."""
+    return frozenset(name for name in told if isinstance(name, str)) if isinstance(told, list) else frozenset()
 
 
 def status_of(body: bytes, run: str) -> str | None:

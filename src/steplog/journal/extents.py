@@ -42,6 +42,10 @@ class SegmentExtent:
         kinds = self.view.kinds(start - self.base, stop - self.base)
         return len(kinds.translate(None, _NO_RECORD)), kinds.count(slot.KIND_NONE)
 
+    def uncounted(self, start: int, stop: int) -> int:
+        """How many records in ``[start, stop)`` are no values of the user's."""
+        return self.view.uncounted(start - self.base, stop - self.base)
+
     def read(self, start: int, stop: int) -> Records:
         """The slots ``[start, stop)``, with names and payloads."""
         return self.view.read(start - self.base, stop - self.base)
@@ -54,6 +58,7 @@ class FrameExtent:
     base: int
     limit: int
     empty: int  # bit set of the positions without a record: counting needs no disk
+    own: int  # and of those with a record that is no value of the user's
     load: Callable[[], Range]  # raises OSError where it cannot be read for now
     ready: Callable[[], bool]
     is_open: ClassVar[bool] = False
@@ -70,6 +75,10 @@ class FrameExtent:
         """See SegmentExtent."""
         empty = (self.empty >> (start - self.base)) & ((1 << (stop - start)) - 1)
         return stop - start - empty.bit_count(), 0
+
+    def uncounted(self, start: int, stop: int) -> int:
+        """See SegmentExtent."""
+        return (self.own >> (start - self.base) & ((1 << (stop - start)) - 1)).bit_count()
 
     def read(self, start: int, stop: int) -> Records:
         """See SegmentExtent."""

@@ -74,7 +74,7 @@ def _end(data: bytes, start: int) -> int | None:
 class FileScan:
     """The frames of a file."""
 
-    frames: list[tuple[int, int, int, int, int]]  # offset, size, first, end, empty
+    frames: list[tuple[int, int, int, int, int, int]]  # offset, size, first, end, empty, uncounted
     damage: str | None  # in words
     torn: bool
 
@@ -84,7 +84,7 @@ def scan_file(data: bytes, writer: str) -> FileScan:
 
     Other bytes, another writer's frame and a newer version are damage; a torn end only if it was durable.
     """
-    frames: list[tuple[int, int, int, int, int]] = []
+    frames: list[tuple[int, int, int, int, int, int]] = []
     damages: list[str] = []
     torn = False
     place: int | None = 0
@@ -99,7 +99,8 @@ def scan_file(data: bytes, writer: str) -> FileScan:
             try:
                 records = decode(data[place:end])
                 if records.writer == writer:
-                    frames.append((place, end - place, records.first, records.end, records.empty))
+                    where = place, end - place, records.first, records.end
+                    frames.append((*where, records.empty, records.uncounted))
                 else:
                     damages.append(f"a frame of another writer, {records.writer}")
             except ranges.VersionError as error:

@@ -104,16 +104,17 @@ class Journal:
             found.append((base, min([end, *limits])))
         return found
 
-    def ack(self, end: int, records: int, set_aside: int = 0, given_up: int = 0) -> None:
+    def ack(self, end: int, records: int, set_aside: int = 0, given_up: int = 0, uncounted: int = 0) -> None:
         """Everything below ``end`` is on the server or set aside; free memory.
 
-        ``records`` were sent, and so were ``given_up`` more. Others that were claimed are abandoned.
+        ``records`` were sent, and so were ``given_up`` more; ``uncounted`` of the first are no values of the user's.
+        Others that were claimed are abandoned.
         """
         if end <= self.cursor.delivered:
             return
         first = self.cursor.delivered
         missing = self._claimed(first, end) - records - set_aside
-        records += self.cursor.records + given_up
+        records += self.cursor.records + given_up - uncounted
         abandoned, oldest = self.cursor.abandoned + max(0, missing), self.cursor.oldest - given_up
         self.set_cursor(replace(self.cursor.moved(end), records=records, abandoned=abandoned, oldest=oldest))
         self.evict(end)
@@ -133,12 +134,12 @@ class Journal:
     def give_up(self, end: int, aside: Collection[int]) -> None:
         """Give up what lies below ``end``, which is readable; count the rest but ``aside``. Raises OSError."""
         cursor, first = self.cursor, self.begin
-        records, holes = self.census(first, end), self.missing(first, end)
+        records, holes = self.values(first, end), self.missing(first, end)
         for position in range(cursor.delivered, cursor.delivered + cursor.done.bit_length()):
             if first <= position < end and (cursor.done >> (position - cursor.delivered) & 1) and position not in aside:
-                records -= self.census(position, position + 1)
+                records -= self.values(position, position + 1)
                 holes -= self.missing(position, position + 1)
-        records -= sum(first <= position < end for position in aside)
+        records -= sum(self.values(position, position + 1) for position in aside if first <= position < end)
         oldest, abandoned = cursor.oldest + records, cursor.abandoned + max(0, holes)
         self.set_cursor(replace(cursor, begin=end, oldest=oldest, abandoned=abandoned))
         self.evict(end)
@@ -152,8 +153,8 @@ class Journal:
         bases = [extent.base for extent in self._extents(0, self.memory.extents()) if extent.written() > 0]
         begin = max(cursor.begin, min(bases, default=cursor.delivered))
         settled = [cursor.delivered + bit for bit in range(cursor.done.bit_length()) if cursor.done >> bit & 1]
-        here = self.census(begin, cursor.delivered) + sum(self.census(at, at + 1) for at in settled)
-        here -= sum(begin <= at < cursor.delivered or at in settled for at in aside)
+        here = self.values(begin, cursor.delivered) + sum(self.values(at, at + 1) for at in settled)
+        here -= sum(self.values(at, at + 1) for at in aside if begin <= at < cursor.delivered or at in settled)
         gone = max(0, cursor.records - here)
         abandoned = max(0, cursor.abandoned - self.missing(begin, cursor.delivered))
         anew = replace(cursor, delivered=0, begin=begin, records=gone, abandoned=abandoned, ambiguous=0)
@@ -203,6 +204,11 @@ class Journal:
     def census(self, first: int, end: int) -> int:
         """Records in ``[first, end)``."""
         return sum(extent.census(start, stop)[0] for extent, start, stop in self._spans(first, end))
+
+    def values(self, first: int, end: int) -> int:
+        """Values of the user's in ``[first, end)``: its records, less steplog's own."""
+        spans = self._spans(first, end)
+        return sum(extent.census(start, stop)[0] - extent.uncounted(start, stop) for extent, start, stop in spans)
 
     def covered(self, first: int, end: int) -> list[tuple[int, int]]:
         """The stretches of ``[first, end)`` that are here."""

@@ -4,10 +4,15 @@ One JSON file a run, in shared memory and on disk, replaced as a whole: all that
 run. It never holds the API key.
 
 A run with an owner, no status and no living writer was killed: CRASHED, unless the server knows better.
+
+Each resume, and each ``attach(owner=True)``, begins a *generation* of ownership, which the server numbers. A writer
+belongs to the generation in which it was opened: the last one, unless ``writers`` says otherwise. Version 2 has them;
+a run of version 1 (steplog 0.1) is delivered without, until it is resumed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +22,9 @@ from steplog.errors import FormatError, NotPrivateError
 from steplog.journal.files import Files
 from steplog.private_files import read_private
 
-__all__ = ["DELIVERED_NAME", "Manifest", "Plan", "load", "store"]
+__all__ = ["DELIVERED_NAME", "VERSION", "Generation", "Manifest", "Plan", "load", "store"]
+
+VERSION = 2
 
 DELIVERED_NAME = "manifest.delivered"  # of a run that is delivered but for what was set aside
 _NAME = "manifest"
@@ -35,12 +42,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     status: str | None = None
     creating: bool = False  # the request may have been sent
+    key: str = ""  # the caller's id
+    resume: str | None = None  # "never", "allow", "must"
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of a run's life under one owner: a random id, when it began, in ns, and the server's number."""
+
+    maker: str
+    began: int
+    number: int = 0  # 0: the server has yet to give one
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """All that delivering a run takes."""
 
-    version: int = 1
+    version: int = VERSION
     local_id: str
     base_url: str
     account: str  # that the key belonged to
@@ -54,6 +71,29 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     status_sent: bool = False
     resumed: bool = False  # the owner took up a run that may have had a status by then
+    key: str = ""  # the caller's id
+    generations: tuple[Generation, ...] = ()  # that were begun on this host, the present one last
+    writers: dict[str, str] = {}  # of an earlier one: its maker
+
+    @property
+    def generation(self) -> int:
+        """The number of the present generation; 0: the server has given none."""
+        return self.generations[-1].number if self.generations else 0
+
+    def generation_of(self, writer: str) -> Generation | None:
+        """The generation that a writer belongs to; None: of a run of version 1."""
+        maker = self.writers.get(writer)
+        of_maker = (one for one in self.generations if one.maker == maker)
+        return next(of_maker, None) if maker is not None else self.generations[-1] if self.generations else None
+
+    def begun(self, maker: str, began: int, writers: Iterable[str] = (), number: int = 0) -> Manifest:
+        """The next generation begins; ``writers`` are those of this host that belong to an earlier one."""
+        before = self.generations or (Generation(maker="", began=0, number=1),)  # version 1 knows the first alone
+        last = before[-1].maker
+        of_earlier = {writer: self.writers.get(writer, last) for writer in writers}
+        kept = tuple(one for one in before if not one.number or one.maker in of_earlier.values())
+        began_now = Generation(maker=maker, began=began, number=number)
+        return self.but(version=VERSION, generations=(*kept, began_now), writers=of_earlier)
 
     def but(self, **changes: Any) -> Manifest:
         """A copy with changes."""
@@ -77,6 +117,7 @@ def load(directory: Path, name: str = _NAME) -> Manifest | None:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise FormatError(f"the manifest in {directory} is damaged: {error}") from None
-    if manifest.version != 1:
-        raise FormatError(f"the manifest in {directory} is of version {manifest.version}; version 1 is known here")
+    if not 1 <= manifest.version <= VERSION:
+        known = f"versions 1 and {VERSION} are known here"
+        raise FormatError(f"the manifest in {directory} is of version {manifest.version}; {known}")
     return manifest

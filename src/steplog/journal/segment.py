@@ -148,8 +148,16 @@ class SegmentView:
 
     def kinds(self, start: int, end: int) -> bytes:
         """Kinds of the slots ``[start, end)``."""
-        first = self._slots_start + slot.KIND_OFFSET
+        return self._bytes(slot.KIND_OFFSET, start, end)
+
+    def _bytes(self, offset: int, start: int, end: int) -> bytes:
+        """The byte at ``offset`` of each of the slots ``[start, end)``."""
+        first = self._slots_start + offset
         return bytes(self.memory[first + start * slot.SLOT_BYTES : first + end * slot.SLOT_BYTES : slot.SLOT_BYTES])
+
+    def uncounted(self, start: int, end: int) -> int:
+        """How many of the slots ``[start, end)`` are no values of the user's."""
+        return slot.uncounted(self._bytes(slot.NAME_HIGH, start, end)).bit_count()
 
     def readable(self, start: int, end: int) -> int:
         """Index up to which slots from ``start`` on are written, ``end`` at most."""

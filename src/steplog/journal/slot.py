@@ -6,7 +6,8 @@ Little-endian::
     0       8     step   int64; NO_STEP, its minimum: none was given
     8       8     value  float64; int64; a bool as int64; or a payload's offset and length, uint32 each
     16      8     time   int64, nanoseconds since the epoch, wall clock
-    24      4     name   uint32, a number of the writer's; its text is declared beside the slots
+    24      4     name   uint32, a number of the writer's; its text is declared beside the slots. From UNCOUNTED on: a
+                         record of steplog's own, which is delivered as any other, and is no value of the user's
     28      2     spare  zero
     30      2     kind   what the slot holds, one of the KIND constants; written last
 
@@ -35,10 +36,12 @@ __all__ = [
     "KIND_NONE",
     "KIND_OFFSET",
     "KIND_TOMBSTONE",
+    "NAME_HIGH",
     "NO_STEP",
     "SLOT_BYTES",
     "STEP_MAX",
     "TOMBSTONE",
+    "UNCOUNTED",
     "distinct_names",
     "emptied",
     "from_planes",
@@ -49,6 +52,7 @@ __all__ = [
     "pack_int",
     "pack_payload",
     "to_planes",
+    "uncounted",
     "unpack_payload",
     "without_tombstones",
 ]
@@ -57,6 +61,11 @@ SLOT_BYTES = 32
 KIND_OFFSET = 30  # of the kind's low byte; its high byte is zero in every kind there is
 NO_STEP = -(2**63)
 STEP_MAX = 2**63 - 1
+
+UNCOUNTED = 1 << 31
+NAME_HIGH = 27  # the offset of the name's last byte, which says so
+_COUNTED = bytes(range(UNCOUNTED >> 24))
+_IS_UNCOUNTED = bytes(ord("0") if byte in _COUNTED else ord("1") for byte in range(256))
 
 KIND_NONE = 0
 KIND_FLOAT = 1
@@ -86,6 +95,11 @@ def key_of(name: int, kind: int) -> int:
 def kinds_of(slots: bytes) -> bytes:
     """The kinds, a byte each."""
     return slots[KIND_OFFSET::SLOT_BYTES]
+
+
+def uncounted(high: bytes) -> int:
+    """Bit set of the slots whose name, of which this is the last byte, is from ``UNCOUNTED`` on; bit 0 is the first."""
+    return int(high[::-1].translate(_IS_UNCOUNTED), 2) if high.translate(None, _COUNTED) else 0
 
 
 def without_tombstones(slots: bytes) -> bytes:

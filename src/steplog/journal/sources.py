@@ -157,6 +157,14 @@ class _FileView(SegmentView):
         except BlockingIOError:
             return known + bytes(end - first)
 
+    def uncounted(self, start: int, end: int) -> int:
+        """See SegmentView; none where the segment is gone."""
+        try:
+            with self.file.opened():
+                return super().uncounted(start, end)
+        except BlockingIOError:
+            return 0
+
     def readable(self, start: int, end: int) -> int:
         """See SegmentView."""
         end = max(start, min(end, self.header.capacity))

@@ -74,6 +74,7 @@ class Entry:
     first: int
     end: int
     empty: int  # bit set of the positions that carry no record
+    own: int  # and of those that carry one that is no value of the user's
 
 
 class CursorFile:
@@ -164,7 +165,8 @@ class Spool:
         entries, extents = self._entries, self._extents
         if extents[0] is not entries:
             made = [
-                FrameExtent(e.first, e.end, e.empty, partial(self._load, e), partial(self._ready, e)) for e in entries
+                FrameExtent(e.first, e.end, e.empty, e.own, partial(self._load, e), partial(self._ready, e))
+                for e in entries
             ]
             self._extents = extents = entries, made
         return extents[1]
@@ -261,7 +263,8 @@ class Spool:
         except OSError:
             self._cut(file, descriptor)
             raise
-        self._fresh.append(Entry(file, file.size, len(data), records.first, records.end, records.empty))
+        where = file.size, len(data), records.first, records.end
+        self._fresh.append(Entry(file, *where, records.empty, records.uncounted))
         file.size += len(data)
 
     def _cut(self, file: SpoolFile, descriptor: int) -> None:

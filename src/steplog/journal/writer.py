@@ -36,6 +36,7 @@ from steplog.journal import slot
 from steplog.journal.append import Append, Segment
 from steplog.journal.compiled import append_type
 from steplog.journal.memory import Block, MemoryPool
+from steplog.journal.reserved import RESERVED
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
 from steplog.journal.values import Values, checked_name, checked_step, restored
 
@@ -150,7 +151,7 @@ class Writer:
         segment = self.append.segment
         if isinstance(segment, EndedSegment) or segment.header.writer != self.id:
             return False  # ended, or forked, since the value was converted
-        if name not in segment.names and not segment.declare(name, next(self._numbers)):
+        if name not in segment.names and not segment.declare(name, self._number_of(name)):
             return self._rotate(segment, _need_of(name, value))
         key = segment.names[name] + slot.key_of(0, kind - slot.KIND_FLOAT)
         place = 0
@@ -174,6 +175,9 @@ class Writer:
             segment.write_tombstone(offset)
             raise
         return True
+
+    def _number_of(self, name: str) -> int:
+        return next(self._numbers) | (slot.UNCOUNTED if name in RESERVED else 0)
 
     def count(self, reason: str) -> None:
         """Count a call not taken."""

@@ -16,8 +16,10 @@ that is found, and CRASHED.
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,7 +33,7 @@ from steplog.descriptors import lent
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
 from steplog.journal.directories import new_id
-from steplog.journal.manifest import Manifest, Plan
+from steplog.journal.manifest import Generation, Manifest, Plan
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.open_run import OpenRun
 from steplog.run import Run, set_active_run
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
 
 __all__ = ["init"]
 
+_KEY = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_RESUME = ("never", "allow", "must")
+_LOCAL_ANSWER_S = 3.0  # a server of this machine that has not answered by then hangs
 _SENT_LATER = ", and sent once the server answers"
 
 
@@ -57,6 +62,8 @@ def init(
     project: str | None = None,
     namespace: str | None = None,
     config: object = None,
+    id: str | None = None,  # noqa: A002 - the field's word
+    resume: str | None = None,
     mode: str | None = None,
     on_failure: str = "warn",
     activate: bool = True,
@@ -73,25 +80,24 @@ def init(
         project: as ``project_display_name``; without either, the setting ``project``.
         namespace: as ``namespace_slug``; without either, the setting ``namespace``.
         config: a mapping, or an object such as an ``argparse.Namespace``; see ``Run.config``.
+        id: the caller's name for the run, unique in its project; or the uuid of a run that exists.
+        resume: "allow" goes on with the run of this id, else of this name, or makes it; "must" wants it to be there,
+            "never" (and an id without ``resume``) wants it not to be.
         mode: "online", "offline" or "disabled".
         on_failure: without an answer from the server, "warn" keeps the run in the journal, "raise" raises.
         activate: make it the active run. The last run that this thread activated so is FAILED, unless it was finished
             or entered.
 
     Raises:
-        TypeError, ValueError: the project is missing, or an argument is given twice.
+        TypeError, ValueError: the project is missing, an argument is given twice, or cannot be an id or a ``resume``.
+        RunNotFoundError, RunExistsError: the server has no such run (``resume="must"``), or has it (``"never"``).
         requests.HTTPError: the server refuses.
         InvalidAPIKeyError, ServerUnavailableError: the key is wrong; no usable answer (``on_failure="raise"``).
     """
-    if on_failure not in ("warn", "raise"):
-        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
-    settings = resolve(
-        namespace=_one("namespace", namespace_slug, namespace),
-        project=_one("project", project_display_name, project),
-        name=name,
-        mode=mode,
-    )
-    plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value)
+    space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
+    settings = resolve(namespace=space, project=project, name=name, mode=mode)
+    _check(on_failure, id, resume, settings.name)
+    plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
     begins_with = None if config is None else as_config(config)  # first: may raise TypeError
     run = _start(settings, plan, client, on_failure)
     if begins_with is not None:
@@ -108,7 +114,25 @@ def _one(what: str, positional: str | None, keyword: str | None) -> str | None:
     return keyword if positional is None else positional
 
 
-def _plan(settings: Settings, namespace_slug: str | None, description: str | None, status: str | None) -> Plan:
+def _check(on_failure: str, key: object, resume: str | None, name: str | None) -> None:
+    if on_failure not in ("warn", "raise"):
+        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
+    if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
+        raise ValueError(f"the id {key!r} is not of 1 to 128 letters, digits, '.', '_' and '-'")
+    if resume is not None and resume not in _RESUME:
+        raise ValueError(f'resume is "never", "allow" or "must", not {resume!r}')
+    if resume in ("allow", "must") and key is None and name is None:
+        raise ValueError(f'resume="{resume}" needs the id of a run, or its name: init(..., id="...")')
+
+
+def _plan(
+    settings: Settings,
+    namespace_slug: str | None,
+    description: str | None,
+    status: str | None,
+    key: str | None,
+    resume: str | None,
+) -> Plan:
     if settings.project is None and settings.mode != "disabled":
         meant = f"; did you mean init(project={namespace_slug!r})?" if namespace_slug is not None else ""
         raise ValueError(f"init() needs a project{meant or ': init(project=...), or STEPLOG_PROJECT'}")
@@ -124,6 +148,8 @@ def _plan(settings: Settings, namespace_slug: str | None, description: str | Non
         name=settings.name,
         description=description,
         status=status,
+        key=key or "",
+        resume=resume if key is None or resume is not None else "never",
     )
 
 
@@ -139,11 +165,19 @@ def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_fai
         hint = ": no server is configured; type: steplog serve, or: steplog login"
         return _keep(plan, None, "unconfigured", hint)
     try:
-        return _make(plan, client, on_failure)
+        with _patience(client, on_failure):
+            return _make(plan, client, on_failure)
     except ServerUnavailableError as error:
         if on_failure == "raise":
             raise
         return _keep(plan, client, "online", f"{_SENT_LATER}: {error}")
+
+
+def _patience(client: TellurioClient, on_failure: str) -> AbstractContextManager[None]:
+    """How long the server may take; a run that can be kept does not wait for one of this machine that hangs."""
+    from steplog.client import within
+
+    return within(_LOCAL_ANSWER_S if client.local is not None and on_failure == "warn" else None)
 
 
 def _default_client(settings: Settings) -> TellurioClient | None:
@@ -270,6 +304,8 @@ def _manifest(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
         name=plan.name or "",
         mode=mode,
         plan=plan,
+        key=plan.key,
+        generations=(Generation(maker=plan.local_id, began=time.time_ns()),),
     )
 
 

@@ -23,11 +23,10 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.verdicts import Judgement
 from steplog.delivery.wire import web_path
-from steplog.errors import FormatError, RunFinishedError, SteplogError
+from steplog.errors import RunFinishedError, SteplogError
 from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
-from steplog.journal.directories import derived_local_id
 from steplog.journal.manifest import Manifest
 from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import messages, run_stats
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from steplog.client import TellurioClient
     from steplog.delivery.creation import Made
 
-__all__ = ["Holder", "OpenRun", "find_manifest", "join", "open_runs"]
+__all__ = ["Holder", "OpenRun", "open_runs"]
 
 _REMOVAL_MAX_S = 2.0
 _SOON_S = 0.75  # with the grace of a removal, a second
@@ -408,48 +407,6 @@ def open_runs() -> list[OpenRun]:
     """The runs that are open in this process."""
     pid = os.getpid()
     return [run for run in list(_open.values()) if run.process is not None and run.process.pid == pid]
-
-
-def find_manifest(uuid: str) -> Manifest | None:
-    """The manifest of a run that has a journal on this host; that of another run may be damaged."""
-    process = current()
-    process.find_memory()
-    for paths in process.roots.runs():
-        with contextlib.suppress(FormatError):
-            manifest = manifests.load(paths.manifest())
-            if manifest is not None and manifest.run == uuid:
-                return manifest
-    return None
-
-
-def join(
-    uuid: str,
-    namespace: str,
-    project: str,
-    name: str | None,
-    client: TellurioClient | None,
-    *,
-    found: Manifest | None,
-    owner: bool,
-) -> OpenRun:
-    """Open a run that is on the server, by its manifest on this host, ``found``, or by these names."""
-    from steplog.client import client_for, get_default_client
-
-    if not uuid:
-        raise ValueError("Run object is missing required identifiers.")
-    if client is None and found is not None and found.base_url:
-        client = client_for(current().settings, found.base_url)
-    client = client or get_default_client()
-    manifest = found or Manifest(
-        local_id=derived_local_id(client.settings.url, namespace, project, uuid),
-        base_url=client.settings.url,
-        account=client.account.username if client.account is not None else "",
-        namespace=namespace,
-        project=project,
-        run=uuid,
-        name=name or "",
-    )
-    return OpenRun(manifest, client.transport, owner=owner)
 
 
 def _taken_back(lease: Lease) -> Judgement | None:

@@ -24,7 +24,7 @@ def of_writer(own: OpenWriter, faults: int) -> Stats:
     journal = own.journal
     journal.load_cursor()
     delivered, end = journal.cursor.delivered, max(journal.written(), own.writer.append.segment.header.base)
-    pending = journal.census(delivered, end)
+    pending = journal.values(delivered, end)
     pending += sum(stop - start for start, stop in journal.gaps(delivered, end))  # the agent has it on disk
     sizes = journal.memory.size_bytes(), 0
     return _stats(own, [journal.cursor], pending, LossReport.of([journal]), sizes, None, faults)

@@ -75,9 +75,12 @@ class Ingester:
     def __init__(self) -> None:
         self._runs: OrderedDict[int, _RunState] = OrderedDict()
 
-    def forget(self) -> None:
-        """Drop the cached state."""
-        self._runs.clear()
+    def forget(self, run_id: int | None = None) -> None:
+        """Drop the cached state, of one run or of all."""
+        if run_id is None:
+            self._runs.clear()
+        else:
+            self._runs.pop(run_id, None)
 
     def add_batch(self, connection: sqlite3.Connection, run_id: int, batch: Batch, generation: int = 1) -> BatchResult:
         """See ``SqliteStore.add_batch``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slugify import slugify
@@ -13,15 +13,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog import instance
-from steplog.server import catalog, run_changes, runs
+from steplog.server import catalog, generations, run_changes, runs, trash
+from steplog.server.creation import RESUMES, Creation, create
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
 from steplog.server.run_document import run_document
 from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX
-from steplog.server.store_types import NamespaceRow, ProjectRow, RunRow, TakenError
+from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunRow, TakenError
 from steplog.server.validation import Fields, ValidationError, pagination
 
-__all__ = ["InstanceProof", "KeyCheck", "NamespaceList", "ProjectDetail", "ProjectList", "RunDetail", "RunList"]
+__all__ = [
+    "GenerationList",
+    "InstanceProof",
+    "KeyCheck",
+    "NamespaceList",
+    "ProjectDetail",
+    "ProjectList",
+    "RunDetail",
+    "RunList",
+    "RunRestored",
+]
 
 _ADDITIONS = {
     "batch": 1,
@@ -31,6 +42,10 @@ _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IDEMPOTENCY_KEY = re.compile(r'"?([\x20\x21\x23-\x7e]{1,255})"?')
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_MAKER = re.compile(r"([A-Za-z0-9._-]{1,128})")
+_RESUME = re.compile(f"({'|'.join(RESUMES)})")
+_GENERATION_MAX = 2**31 - 1
 _NONCE_CHARACTERS_MAX = 256
 
 
@@ -117,39 +132,48 @@ class RunList(Endpoint):
     """``/{namespace}/projects/{project}/runs/``."""
 
     async def get(self, request: Request) -> Response:
-        """The runs of a project, oldest first; with ``?slug=`` those with this slug."""
+        """The runs of a project, oldest first; with ``?slug=`` those with this slug, with ``?trash=1`` those in it."""
         offset, limit = pagination(request.query_params)
         project = await self.project()
-        slug = None if self.state.stock else request.query_params.get("slug")
-        if slug is not None:
+        query = {} if self.state.stock else request.query_params
+        slug = query.get("slug")
+        if _flag(query, "trash"):
+            found = await self.read(trash.in_trash, project.id, offset, limit)
+        elif slug is not None:
             found = (await self.read(runs.by_slug, project.id, slug))[offset:][:limit]
         else:
             found = await self.read(runs.in_project, project.id, offset, limit)
         return JsonResponse(await _documents(self, found))
 
     async def post(self, request: Request) -> Response:
-        """Create a run."""
+        """Create a run, or find the one that is meant."""
         fields = Fields(await read_json(request))
         project = await self.project()
         name = fields.text("name")
         description = fields.text("description", characters_max=DESCRIPTION_CHARACTERS_MAX)
         status = fields.choice("status", _STATUSES) or "RUNNING"
+        began = None if self.state.stock else fields.date("began")
         fields.check()
-        stock = self.state.stock
-        key = None if stock else _idempotency_key(request)
-        run = await self.write(runs.add, project.id, self.user.id, name, description, status, key)
+        if self.state.stock:
+            asked = Creation(name, description, status)
+        else:
+            asked = Creation(name, description, status, *_identity(request), began)
+        run, made = await self.write(create, project.id, self.user.id, asked)
         (document,) = await _documents(self, [run])
-        return JsonResponse(document | ({} if stock else _ADDITIONS), 201)
+        return JsonResponse(document | ({} if self.state.stock else _ADDITIONS), 201 if made else 200)
 
 
 class RunDetail(Endpoint):
     """``/{namespace}/projects/{project}/runs/{run}/``."""
 
-    async def get(self, _request: Request) -> Response:
-        """One run."""
+    async def get(self, request: Request) -> Response:
+        """One run; to one of its clients, which is then heard of."""
         if self.state.stock:
             raise HTTPException(405, headers={"Allow": "PATCH"})
-        (document,) = await _documents(self, [await self.run()])
+        run = await self.run()
+        if _maker(request) is not None:
+            run = await self.write(runs.hear, run.id)
+        (document,) = await _documents(self, [run])
         return JsonResponse(document | _ADDITIONS)
 
     async def patch(self, request: Request) -> Response:
@@ -162,6 +186,43 @@ class RunDetail(Endpoint):
         (document,) = await _documents(self, [await self.write(runs.update, run.id, status, report)])
         return JsonResponse(document)
 
+    async def delete(self, request: Request) -> Response:
+        """Move it to the trash; with ``?now=1`` delete it for good."""
+        if self.state.stock:
+            raise HTTPException(405, headers={"Allow": "PATCH"})
+        project = await self.project()
+        now = _flag(request.query_params, "now")
+        await asyncio.wrap_future(self.state.store.discard_run(project, self.scope["path_params"]["run"], now))
+        return Response(status_code=204)
+
+
+class RunRestored(Endpoint):
+    """``/{namespace}/projects/{project}/runs/{run}/restore/``."""
+
+    async def post(self, request: Request) -> Response:
+        """Take it out of the trash."""
+        await read_json(request)
+        project = await self.project()
+        run = await self.write(trash.restore, project.id, self.scope["path_params"]["run"])
+        (document,) = await _documents(self, [run])
+        return JsonResponse(document)
+
+
+class GenerationList(Endpoint):
+    """``/{namespace}/projects/{project}/runs/{run}/generations/``."""
+
+    async def post(self, request: Request) -> Response:
+        """Begin a generation of ownership."""
+        fields = Fields(await read_json(request))
+        maker = _maker(request)
+        if maker is None:
+            raise HTTPException(400, "Steplog-Maker is required.")
+        began = fields.date("began", required=True) or ""
+        fields.check()
+        run = await self.run()
+        number, begun = await self.write(generations.begin, run.id, maker, began)
+        return JsonResponse({"generation": number}, 201 if begun else 200)
+
 
 async def _documents(endpoint: Endpoint, found: Sequence[RunRow]) -> list[dict[str, Any]]:
     if endpoint.state.stock:
@@ -170,13 +231,32 @@ async def _documents(endpoint: Endpoint, found: Sequence[RunRow]) -> list[dict[s
     return [run_document(run, configs[run.id]) for run in found]
 
 
-def _idempotency_key(request: Request) -> str | None:
-    header = request.headers.get("idempotency-key")
-    if header is None:
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    fields = Fields(query)
+    chosen = fields.choice(name, ("0", "1"))
+    fields.check()
+    return chosen == "1"
+
+
+def _identity(request: Request) -> tuple[str | None, str | None, str | None]:
+    """The idempotency key, the maker, and what to do if the run exists."""
+    key = _header(request, "Idempotency-Key", _IDEMPOTENCY_KEY, "a quoted string of at most 255 characters")
+    if key is not None and key.startswith(ID_PREFIX) and not _ID.fullmatch(key, len(ID_PREFIX)):
+        raise HTTPException(400, "An id has 1 to 128 characters: letters, digits, dot, dash and underscore.")
+    return key, _maker(request), _header(request, "Steplog-Resume", _RESUME, "allow, must or never")
+
+
+def _maker(request: Request) -> str | None:
+    return _header(request, "Steplog-Maker", _MAKER, "1 to 128 letters, digits, dots, dashes and underscores")
+
+
+def _header(request: Request, name: str, form: re.Pattern[str], words: str) -> str | None:
+    text = request.headers.get(name)
+    if text is None:
         return None
-    match = _IDEMPOTENCY_KEY.fullmatch(header.strip())
+    match = form.fullmatch(text.strip())
     if match is None:
-        raise HTTPException(400, "Idempotency-Key must be a quoted string of at most 255 characters.")
+        raise HTTPException(400, f"{name} must be {words}.")
     return match[1]
 
 

@@ -50,7 +50,8 @@ def apply_fields(connection: sqlite3.Connection, run_id: int, changes: Sequence[
     connection.executemany(_PUT_FIELD, [(run_id, field, *order) for field, (order, _) in counting.items()])
     values = {field: value for field, (_, value) in counting.items()} | {"date_updated": runs.now_text()}
     if values.get("name"):
-        values["name"] = runs.free_name(connection, run_id, str(values["name"]))
+        (project_id,) = connection.execute("SELECT project FROM runs WHERE id = ?", (run_id,)).fetchone()
+        values["name"] = runs.free_name(connection, project_id, str(values["name"]), run_id)
     columns = ", ".join(f'"{field}" = ?' for field in values)  # names of FIELDS
     connection.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*values.values(), run_id))  # noqa: S608
 

@@ -28,6 +28,8 @@ def run_document(run: RunRow, config: RunConfig | None) -> dict[str, Any]:
         "config": config.values,
     } | ({"config_omitted": config.omitted} if config.omitted else {})
     texts = {"provenance": _raw(run.provenance), "report": _raw(run.report)}
+    if run.deleted is not None:
+        own["deleted"] = run.deleted
     return told | {field: getattr(run, field) for field in _ADDED} | own | texts
 
 

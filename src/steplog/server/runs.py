@@ -1,10 +1,12 @@
-"""The statements for runs. Functions that write are called inside a transaction.
+"""The statements for runs; one in the trash is not there (see trash).
+
+Functions that write are called inside a transaction.
 
 Columns of ``runs`` beside the plain ones::
 
     idempotency_key    "id:<id>" where the caller chose the id, else a random one
     made_by            Steplog-Maker of the request that made the run
-    generation         the present generation of ownership; owner: its Steplog-Maker; began: when its process did
+    generation         the number of the present one (see generations)
     seen               when a client was last heard of
     last_point         when what the program logged last was logged; NULL: nothing yet, or by an older version
     started, ended     the run's own, not the delivery's; NULL: not known yet
@@ -15,9 +17,7 @@ Columns of ``runs`` beside the plain ones::
 
 from __future__ import annotations
 
-import random
 import sqlite3
-import uuid
 from datetime import datetime, timezone
 
 from slugify import slugify
@@ -25,7 +25,19 @@ from slugify import slugify
 from steplog.server.dates import utc_text
 from steplog.server.store_types import MissingError, RunRow
 
-__all__ = ["add", "by_slug", "by_uuid", "free_name", "in_project", "now_text", "update"]
+__all__ = [
+    "by_id",
+    "by_key",
+    "by_name",
+    "by_slug",
+    "by_uuid",
+    "by_uuid_in",
+    "free_name",
+    "hear",
+    "in_project",
+    "now_text",
+    "update",
+]
 
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
@@ -33,22 +45,14 @@ SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_upd
        r.last_point, r.provenance, r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
 """
-_FIRST_WORDS = (  # noqa: SIM905 - a text, not a column of words
-    "amber bold brave bright brisk calm clever cosmic crisp curious daring dreamy eager fancy fluffy gentle golden "
-    "happy humble icy jolly keen lively lucky mellow merry mighty misty nimble noble patient proud quick quiet "
-    "rapid shiny silent smooth sunny swift tender tidy vivid warm wild wise witty young zesty"
-).split()
-_SECOND_WORDS = (  # noqa: SIM905
-    "apple bagel basil berry biscuit bread brownie carrot cashew cherry cocoa cookie curry dumpling falafel fig "
-    "ginger granola gravy hazelnut honey kiwi lemon lentil mango maple melon muffin noodle nutmeg olive onion "
-    "pancake pasta peach pepper pickle pizza pretzel pumpkin radish ramen rice saffron sorbet soup taco toffee waffle"
-).split()
 
 
-def in_project(connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None) -> list[RunRow]:
-    """Runs of a project, oldest first."""
+def in_project(
+    connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None, deleted: str = "IS NULL"
+) -> list[RunRow]:
+    """Runs of a project, oldest first; ``deleted`` is a condition."""
     rows = connection.execute(
-        f"{_RUN} WHERE r.project = ? AND r.deleted IS NULL ORDER BY r.id LIMIT ? OFFSET ?",
+        f"{_RUN} WHERE r.project = ? AND r.deleted {deleted} ORDER BY r.id LIMIT ? OFFSET ?",
         (project_id, -1 if limit is None else limit, offset),
     )
     return [RunRow(*row) for row in rows]
@@ -59,45 +63,36 @@ def by_slug(connection: sqlite3.Connection, project_id: int, slug: str) -> list[
     rows = connection.execute(
         "SELECT id, name FROM runs WHERE project = ? AND deleted IS NULL ORDER BY id", (project_id,)
     ).fetchall()
-    return [_by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
+    return [by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
+
+
+def by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
+    """The run with this number. Raises MissingError."""
+    run = _one(connection, "r.id = ?", run_id)
+    if run is None:
+        raise MissingError("the run does not exist")
+    return run
+
+
+def by_key(connection: sqlite3.Connection, project_id: int, idempotency_key: str) -> RunRow | None:
+    """The run that was made with this key."""
+    return _one(connection, "r.project = ? AND r.idempotency_key = ?", project_id, idempotency_key)
+
+
+def by_name(connection: sqlite3.Connection, project_id: int, name: str) -> RunRow | None:
+    """The run that has this name now."""
+    return _one(connection, "r.project = ? AND r.name = ?", project_id, name)
+
+
+def by_uuid_in(connection: sqlite3.Connection, project_id: int, run_uuid: str) -> RunRow | None:
+    """The run of a project with this uuid."""
+    return _one(connection, "r.project = ? AND r.uuid = ?", project_id, run_uuid)
 
 
 def by_uuid(connection: sqlite3.Connection, namespace_slug: str, project_slug: str, run_uuid: str) -> RunRow | None:
     """The run with this uuid."""
-    row = connection.execute(
-        f"{_RUN} JOIN namespaces n ON n.id = p.namespace"
-        " WHERE r.uuid = ? AND r.deleted IS NULL AND p.slug = ? AND n.slug = ?",
-        (run_uuid, project_slug, namespace_slug),
-    ).fetchone()
-    return RunRow(*row) if row else None
-
-
-def add(
-    connection: sqlite3.Connection,
-    project_id: int,
-    user_id: int,
-    name: str | None,
-    description: str | None,
-    status: str,
-    idempotency_key: str | None,
-) -> RunRow:
-    """Create a run, or return the one created with this key."""
-    if idempotency_key is not None:
-        query = f"{_RUN} WHERE r.project = ? AND r.idempotency_key = ? AND r.deleted IS NULL"
-        row = connection.execute(query, (project_id, idempotency_key)).fetchone()
-        if row:
-            return RunRow(*row)
-    if connection.execute("SELECT 1 FROM projects WHERE id = ?", (project_id,)).fetchone() is None:
-        raise MissingError("the project does not exist")
-    if name is None:
-        name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}_{random.randint(100, 999)}"
-    name, created = _free_name(connection, project_id, name, 0), now_text()
-    inserted = connection.execute(
-        "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated, seen,"
-        " idempotency_key, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-        (str(uuid.uuid4()), project_id, user_id, name, description, status, created, created, created, idempotency_key),
-    )
-    return _by_id(connection, inserted.lastrowid)
+    slugs = "p.slug = ? AND p.namespace = (SELECT id FROM namespaces WHERE slug = ?)"
+    return _one(connection, f"r.uuid = ? AND {slugs}", run_uuid, project_slug, namespace_slug)
 
 
 def update(connection: sqlite3.Connection, run_id: int, status: str | None, report: str | None) -> RunRow:
@@ -106,23 +101,17 @@ def update(connection: sqlite3.Connection, run_id: int, status: str | None, repo
         "UPDATE runs SET status = coalesce(?, status), report = coalesce(?, report), date_updated = ? WHERE id = ?",
         (status, report, now_text(), run_id),
     )
-    return _by_id(connection, run_id)
+    return by_id(connection, run_id)
 
 
-def _by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
-    row = connection.execute(f"{_RUN} WHERE r.id = ?", (run_id,)).fetchone()
-    if row is None:
-        raise MissingError("the run does not exist")
-    return RunRow(*row)
+def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
+    """Note that a client of the run was heard of."""
+    connection.execute("UPDATE runs SET seen = ? WHERE id = ?", (now_text(), run_id))
+    return by_id(connection, run_id)
 
 
-def free_name(connection: sqlite3.Connection, run_id: int, name: str) -> str:
-    """The name, with a suffix if another run of the project has it."""
-    project_id = connection.execute("SELECT project FROM runs WHERE id = ?", (run_id,)).fetchone()[0]
-    return _free_name(connection, project_id, name, run_id)
-
-
-def _free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int) -> str:
+def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int = 0) -> str:
+    """The name, with a number where another run of the project than this one has it."""
     query = "SELECT 1 FROM runs WHERE project = ? AND name = ? AND deleted IS NULL AND id <> ?"
     free, number = name, 0
     while connection.execute(query, (project_id, free, run_id)).fetchone():
@@ -134,3 +123,8 @@ def _free_name(connection: sqlite3.Connection, project_id: int, name: str, run_i
 def now_text() -> str:
     """The time in ISO 8601."""
     return utc_text(datetime.now(timezone.utc))
+
+
+def _one(connection: sqlite3.Connection, condition: str, *values: object) -> RunRow | None:
+    row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL", values).fetchone()
+    return RunRow(*row) if row else None

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from steplog.server import catalog, queries, unpacked
+from steplog.server import queries, trash, unpacked
 from steplog.server.batch import Batch, MetricBatch
 from steplog.server.curve import Bucket
 from steplog.server.database_file import DatabaseFile
@@ -124,13 +124,21 @@ class SqliteStore:
         return self.read(queries.curve, run.id, name, points, low, high)
 
     def delete_project(self, project: ProjectRow) -> Future[None]:
-        """Delete a project, its runs and their metrics."""
+        """Delete a project; its runs and their metrics are reaped (``trash``)."""
 
         def delete(connection: sqlite3.Connection) -> None:
             self._ingester.forget()
-            catalog.delete_project(connection, project.id)
+            trash.condemn_project(connection, project.id)
 
         return self.write(delete)
+
+    def discard_run(self, project: ProjectRow, uuid: str, now: bool = False) -> Future[None]:
+        """Move a run to the trash, or delete it for good, also from the trash."""
+
+        def discard(connection: sqlite3.Connection) -> None:
+            self._ingester.forget(trash.discard(connection, project.id, uuid, now))
+
+        return self.write(discard)
 
     def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         """Store a batch from the mark on and advance the mark; GapError if it begins beyond.

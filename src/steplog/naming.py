@@ -1,0 +1,135 @@
+"""Which run a text means. Pure.
+
+A text is a run's uuid, id or name, the name as it is in addresses, or the beginning of one of these; with
+``[NAMESPACE/]PROJECT/`` before it or not; or the address of its page. A name may have "/" in it, so a text with "/" is
+read each way::
+
+    a/b/c     the run "a/b/c"; the run "b/c" in the project a; the run "c" in the project b of the namespace a
+
+The first of these that some run has decides:
+
+1. uuid, in any case
+2. id
+3. name
+4. the name as it is in addresses
+5. the beginning of a uuid, id or name, of ``BEGINNING_MIN`` characters at least
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Generic, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from steplog.identity import slug_of
+
+__all__ = ["BEGINNING_MIN", "LISTED_MAX", "Choice", "Named", "Reading", "choose", "listed", "readings"]
+
+BEGINNING_MIN = 4
+LISTED_MAX = 5
+
+T = TypeVar("T")
+
+
+class Named(NamedTuple):
+    """What a run is called, and where it is. "" where that is not known."""
+
+    uuid: str
+    name: str
+    id: str = ""
+    namespace: str = ""
+    project: str = ""
+
+
+class Reading(NamedTuple):
+    """One way to read a text. None: any namespace, any project."""
+
+    namespace: str | None
+    project: str | None
+    run: str
+
+
+class Choice(NamedTuple, Generic[T]):
+    """The runs that a text means: none, the one, or several between which it does not decide.
+
+    Attributes:
+        by_beginning: they were found by how they begin, which the next run may change.
+    """
+
+    runs: tuple[T, ...]
+    by_beginning: bool = False
+
+
+def readings(text: str) -> list[Reading]:
+    """The ways to read a text, the whole as a name first; empty for one that can name no run."""
+    parts = [unquote(part) for part in urlsplit(text).path.split("/") if part] if "://" in text else []
+    if len(parts) == 5 and parts[1::2] == ["projects", "runs"]:
+        return [Reading(*parts[::2])]
+    found = [Reading(None, None, text)]
+    project, slash, run = text.partition("/")
+    if slash and project:
+        found.append(Reading(None, project, run))
+        namespace, (project, slash, run) = project, run.partition("/")
+        if slash and project:
+            found.append(Reading(namespace, project, run))
+    return [reading for reading in found if reading.run]
+
+
+def choose(text: str, runs: Iterable[T], named: Callable[[T], Named]) -> Choice[T]:
+    """The runs that ``text`` means, in their order; a uuid that comes twice is one run."""
+    read = readings(text)
+    fitting = [(names, run, said) for run in runs for names in (named(run),) if (said := _said(read, names))]
+    for way in _WAYS:
+        found: dict[object, T] = {}
+        for names, run, texts in fitting:
+            if any(way(names, said) for said in texts):
+                found.setdefault(names.uuid or id(run), run)
+        if found:
+            return Choice(tuple(found.values()), way is _begins)
+    return Choice(())
+
+
+def listed(runs: Iterable[Named]) -> str:
+    """Candidates for a message: of more than ``LISTED_MAX`` the last, and how many more there are."""
+    every = list(runs)
+    words = [f"{'/'.join(filter(None, run[3:]))}/{run.name} ({run.uuid})".lstrip("/") for run in every]
+    more = len(every) - LISTED_MAX
+    return ", ".join(words[-LISTED_MAX:]) + (f" and {more} more" if more > 0 else "")
+
+
+def _said(read: list[Reading], names: Named) -> list[str]:
+    """What a text calls a run, in the readings that may mean its place."""
+    return [
+        reading.run
+        for reading in read
+        if _is_at(reading.namespace, names.namespace) and _is_at(reading.project, names.project)
+    ]
+
+
+def _is_at(wanted: str | None, slug: str) -> bool:
+    return wanted is None or wanted == slug or (bool(slug) and slug_of(wanted) == slug)
+
+
+def _is_uuid(names: Named, said: str) -> bool:
+    return said.lower() == names.uuid.lower()
+
+
+def _is_id(names: Named, said: str) -> bool:
+    return said == names.id
+
+
+def _is_name(names: Named, said: str) -> bool:
+    return said == names.name
+
+
+def _is_slug(names: Named, said: str) -> bool:
+    return said == slug_of(names.name)
+
+
+def _begins(names: Named, said: str) -> bool:
+    if len(said) < BEGINNING_MIN:
+        return False
+    return names.uuid.lower().startswith(said.lower()) or names.id.startswith(said) or names.name.startswith(said)
+
+
+_WAYS = (_is_uuid, _is_id, _is_name, _is_slug, _begins)
