@@ -8,9 +8,10 @@ const TEXT_MAX = 2000;
 
 export class Card {
   /** Calls `zoomed` with a selected range of steps, `resized` when the number of points changes. */
-  constructor(entry, zoomed, resized) {
+  constructor(entry, zoomed, resized, sync) {
     this.entry = entry;
     this.zoomed = zoomed;
+    this.sync = sync;
     this.near = false;
     this.asked = null; // the parameters of the current request
     this.buckets = null;
@@ -72,7 +73,7 @@ export class Card {
   redraw() {
     if (!this.near || !this.buckets) return;
     if (this.chart) this.chart.set(this.buckets);
-    else this.chart = new Chart(this.plot, this.buckets, this.zoomed, (bucket) => this.#read(bucket));
+    else this.chart = new Chart(this.plot, this.buckets, this.zoomed, (bucket) => this.#read(bucket), this.sync);
   }
 
   /** Create or release the canvas. */
