@@ -36,7 +36,7 @@ class _Wanted(NamedTuple):
         """Whether it is one of them; the latest so many of these are listed."""
         tags, status, group = (run.data.get(name) for name in ("tags", "status", "group"))
         return (
-            set(self.tags) <= set(map(str, tags or ()))
+            set(self.tags) <= set(map(str, tags if isinstance(tags, list) else ()))
             and (not self.statuses or status in self.statuses)
             and self.group in (None, group)
         )
