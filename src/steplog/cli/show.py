@@ -174,6 +174,7 @@ def _summaries(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
         numbers = [point["value"] for point in points if isinstance(point["value"], (int, float))]
         width = math.ceil(len(points) / _POINTS_MAX)
         steps = {"first_step": points[0]["step"], "last_step": points[-1]["step"]}
+        steps["max_step"] = max(point["step"] for point in points)
         values = {"last": points[-1]["value"], "min": min(numbers, default=None), "max": max(numbers, default=None)}
         curve = [{"step": p["step"], "last": p["value"]} for p in points[width - 1 :: width]] if numbers else []
         summaries.append({"name": name, "count": len(points)} | steps | values | {"curve": curve})

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog import instance
-from steplog.server import catalog, generations, runs, trash
+from steplog.server import catalog, generations, run_changes, runs, trash
 from steplog.server.creation import RESUMES, Creation, create
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
@@ -227,7 +227,7 @@ class GenerationList(Endpoint):
 async def _documents(endpoint: Endpoint, found: Sequence[RunRow]) -> list[dict[str, Any]]:
     if endpoint.state.stock:
         return [run_document(run, None) for run in found]
-    configs = await endpoint.read(runs.configs, [run.id for run in found])
+    configs = await endpoint.read(run_changes.configs, [run.id for run in found])
     return [run_document(run, configs[run.id]) for run in found]
 
 

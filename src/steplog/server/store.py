@@ -24,6 +24,7 @@ from steplog.server.curve import Bucket
 from steplog.server.database_file import DatabaseFile
 from steplog.server.group_commit import Committer
 from steplog.server.ingest import Ingester
+from steplog.server.run_fields import Changes
 from steplog.server.schema import connect, prepare, store_error
 from steplog.server.store_types import (
     BatchResult,
@@ -139,13 +140,16 @@ class SqliteStore:
 
         return self.write(discard)
 
-    def add_batch(self, run: RunRow, batch: Batch) -> Future[BatchResult]:
-        """Store a batch from the mark on and advance the mark; GapError if it begins beyond."""
-        return self.write(self._ingester.add_batch, run.id, batch)
+    def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
+        """Store a batch from the mark on and advance the mark; GapError if it begins beyond.
 
-    def add_metric(self, run: RunRow, metric: MetricBatch) -> Future[int]:
-        """Store points without a mark; returns the last one's step."""
-        return self.write(self._ingester.add_metric, run.id, metric)
+        ``generation`` is the one its writer belongs to; the first that is given for a writer stays.
+        """
+        return self.write(self._ingester.add_batch, run.id, batch, generation)
+
+    def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
+        """Store points without a mark, and change the run in its present generation; returns the last point's step."""
+        return self.write(self._ingester.add_metric, run.id, metric, changes)
 
     def _pack(self, run: RunRow, below: int | None = None) -> None:
         if self.read(unpacked.any_left, run.id, below):

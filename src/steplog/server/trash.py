@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 
 from steplog.server import runs
-from steplog.server.run_fields import utc_text
+from steplog.server.dates import utc_text
 from steplog.server.schema import series_bounds
 from steplog.server.store_types import ID_PREFIX, MissingError, RunRow, StoreError
 
