@@ -20,7 +20,7 @@ def test_ls_lists_the_runs_of_the_keys_own_user_the_latest_last(server, steplog)
     listed = steplog("ls", url=server.url)
     assert listed.exit_code == 0
     header, first, second = listed.output.splitlines()
-    assert header.split() == ["run", "project", "status", "started", "duration", "last", "seen", "id"]
+    assert header.split() == ["run", "project", "status", "started", "duration", "id"]
     assert first.split()[:3] == ["first", "mnist", "COMPLETED"]
     assert "cifar" in second
 
