@@ -15,6 +15,7 @@ from starlette.responses import Response
 from steplog import instance
 from steplog.server import catalog, generations, run_changes, runs, trash
 from steplog.server.creation import RESUMES, Creation, create
+from steplog.server.edits import edit
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
 from steplog.server.run_document import run_document
@@ -177,13 +178,14 @@ class RunDetail(Endpoint):
         return JsonResponse(document | _ADDITIONS)
 
     async def patch(self, request: Request) -> Response:
-        """Set its status and its report."""
+        """Set its fields and its status."""
         fields = Fields(await read_json(request))
         run, stock = await self.run(), self.state.stock
         status = fields.choice("status", _STATUSES)
-        report = None if stock else fields.report("report")
+        values = {} if stock else fields.run_fields()
+        generation = None if stock else fields.integer("generation", 1, _GENERATION_MAX)
         fields.check()
-        (document,) = await _documents(self, [await self.write(runs.update, run.id, status, report)])
+        (document,) = await _documents(self, [await self.write(edit, run.id, values, status, generation)])
         return JsonResponse(document)
 
     async def delete(self, request: Request) -> Response:

@@ -36,7 +36,6 @@ __all__ = [
     "hear",
     "in_project",
     "now_text",
-    "update",
 ]
 
 _RUN = """
@@ -93,15 +92,6 @@ def by_uuid(connection: sqlite3.Connection, namespace_slug: str, project_slug: s
     """The run with this uuid."""
     slugs = "p.slug = ? AND p.namespace = (SELECT id FROM namespaces WHERE slug = ?)"
     return _one(connection, f"r.uuid = ? AND {slugs}", run_uuid, project_slug, namespace_slug)
-
-
-def update(connection: sqlite3.Connection, run_id: int, status: str | None, report: str | None) -> RunRow:
-    """Set a run's status and report, unless None, and its date of change."""
-    connection.execute(
-        "UPDATE runs SET status = coalesce(?, status), report = coalesce(?, report), date_updated = ? WHERE id = ?",
-        (status, report, now_text(), run_id),
-    )
-    return by_id(connection, run_id)
 
 
 def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
