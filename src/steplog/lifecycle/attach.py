@@ -38,4 +38,6 @@ def attach(
     run._opened_as(opened)
     if owner:
         opened.say_began()
+        if opened.settings.provenance:
+            opened.collect_provenance(attach.__code__)
     return run
