@@ -41,7 +41,7 @@ def sampled(run: Any) -> list[tuple[int, dict[str, float]]]:
     return [] if run.outbox.samples is None else list(run.outbox.samples._waiting)
 
 
-def test_each_run_that_this_process_writes_and_sends_gets_one_sample_of_the_same_look():
+def test_each_run_that_this_process_sends_gets_one_sample_of_the_same_look():
     first, second = a_run(), a_run()
     looks: list[int] = []
 
@@ -62,7 +62,7 @@ def test_on_another_host_than_the_owners_the_names_have_the_host():
     assert sampled(run) == [(5, {"system/node7/cpu_percent": 1.0})]
 
 
-def test_runs_of_others_ended_ones_and_those_that_are_sent_nowhere_get_none_and_nothing_is_read():
+def test_runs_of_others_ended_ones_and_those_sent_nowhere_are_not_sampled():
     runs = [a_run(own=False), a_run(closed=True), a_run(sent=False), a_run(wants=False)]
     looks: list[int] = []
     sampling = Sampling(Runs(*runs), 15.0, lambda: {"x": float(len(looks))} if looks.append(1) else {}, "node7")
