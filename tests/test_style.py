@@ -66,7 +66,6 @@ ARROWS = {
         "descriptors",
         "default_paths",
         "identity",
-        "naming",
         "report",
         "printable",
         "private_files",
@@ -83,7 +82,8 @@ ARROWS = {
     },
     "safeguard": {"settings", "lifecycle"},
     "run": {"identity", "report", "config", "context", "client", "lifecycle", "safeguard"},
-    "lifecycle.attach": {"identity", "naming", "client", "lifecycle", "run"},
+    "lifecycle.finding": {"errors", "identity", "naming", "journal", "delivery", "network", "client", "lifecycle"},
+    "lifecycle.attach": {"errors", "identity", "client", "lifecycle", "run", "lifecycle.finding"},
     "lifecycle.init": {
         "errors",
         "descriptors",

@@ -275,7 +275,8 @@ class Run:
     def __getstate__(self) -> dict[str, Any]:
         """The identity alone."""
         kept = {name: value for name, value in self.__dict__.items() if name != "log"}
-        return kept | {"_opened": None, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
+        opened = self._opened if isinstance(self._opened, DisabledRun) else None
+        return kept | {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
 
 
 def _in_event_loop() -> bool:
