@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from steplog.machine.gpu import GpuReader, loaded_nvml
+from steplog.machine.gpu import METRICS, GpuReader, loaded_nvml
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 pytestmark = [
@@ -65,6 +65,7 @@ def read(nvml: Path, visible: str) -> dict[str, float]:
 
 def test_gpus_are_read_once_the_program_has_loaded_nvml_and_nothing_is_loaded_for_it(nvml):
     found = read(nvml, "")
+    assert [name for name in found if name.startswith("gpu.0.")] == [f"gpu.0.{name}" for name in METRICS]
     assert found["gpu.0.utilization_percent"] == 41
     assert found["gpu.2.utilization_percent"] == 43
     assert found["gpu.0.memory_bytes"] == 250

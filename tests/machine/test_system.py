@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from polling import wait_until
-from steplog.machine.system import SystemReader, host_name, is_known_here
+from steplog.machine.system import METRICS, SystemReader, host_name, is_known_here
 
 pytestmark = pytest.mark.skipif(not is_known_here(), reason="there is no /proc here")
 GIB = 1024**3
@@ -92,9 +92,14 @@ def test_a_quota_and_a_limit_of_a_group_above_count_and_so_does_what_that_group_
     )
     reader = machine.reader()
     machine.now += 10
+    machine.write(machine.proc / "diskstats", "8 0 sda 1 0 1 0 1 0 1 0 0 0 0")
+    machine.write(machine.proc / "7" / "net" / "dev", "Inter-|\n face |\n eth0: 1 0 0 0 0 0 0 0 1")
+    reader.metrics()
+    machine.now += 10
     machine.group("job", cpu_stat="usage_usec 5000000\n")  # half a processor, of two
-    machine.ticks([2000, 0, 0, 0], [0, 2000, 2000, 2000])
+    machine.ticks([4000, 0, 0, 0], [0, 4000, 4000, 4000])
     found = reader.metrics()
+    assert set(found) == set(METRICS)
     assert (found["cpu_percent"], found["host.cpu_percent"]) == (25, 25)
     assert (found["memory_bytes"], found["memory_percent"], found["host.memory_percent"]) == (2 * GIB, 25, 25)
 
