@@ -67,6 +67,7 @@ def init(
     mode: str | None = None,
     on_failure: str = "warn",
     activate: bool = True,
+    provenance: bool | None = None,
 ) -> Run:
     """Create a run and open it.
 
@@ -87,6 +88,7 @@ def init(
         on_failure: without an answer from the server, "warn" keeps the run in the journal, "raise" raises.
         activate: make it the active run. The last run that this thread activated so is FAILED, unless it was finished
             or entered.
+        provenance: False: record neither host, user, command line nor git commit; None: the setting.
 
     Raises:
         TypeError, ValueError: the project is missing, an argument is given twice, or cannot be an id or a ``resume``.
@@ -95,7 +97,7 @@ def init(
         InvalidAPIKeyError, ServerUnavailableError: the key is wrong; no usable answer (``on_failure="raise"``).
     """
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
-    settings = resolve(namespace=space, project=project, name=name, mode=mode)
+    settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
     _check(on_failure, id, resume, settings.name)
     plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
     begins_with = None if config is None else as_config(config)  # first: may raise TypeError
@@ -105,6 +107,8 @@ def init(
     if activate:
         safeguard.supersede(run)
         set_active_run(run)
+    if settings.provenance and isinstance(run._opened, OpenRun):
+        run._opened.collect_provenance(init.__code__)
     return run
 
 

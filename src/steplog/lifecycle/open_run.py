@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
@@ -32,6 +33,7 @@ from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, claim_in_time, current
+from steplog.lifecycle.provenance import Collection
 from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_manifest
 from steplog.report import Stats
 
@@ -76,6 +78,7 @@ class OpenRun:
         self.lease: Lease | None = None
         self.manifest = manifest
         self._finished: str | None = None
+        self._provenance: Collection | None = None
         self.left = False  # Ctrl-C ended the wait of finish(): the end of the process does not wait again
         if lock is not None:
             self._deliver(process, lock, transport, owner)
@@ -212,6 +215,11 @@ class OpenRun:
             append = self.opened.writer.append
         append.log(name, value, step)
 
+    def collect_provenance(self, call: CodeType) -> None:
+        """As the owner, log where this process was started and from what, once it has returned from ``call``."""
+        if self.lease is not None and self._owns(self.lease):
+            self._provenance = Collection(self.log, call)
+
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
         lease, process = self.lease, self.process
@@ -238,6 +246,8 @@ class OpenRun:
 
         Ctrl-C ends the waiting, as the deadline does.
         """
+        if self._provenance is not None:
+            self._provenance.end()
         self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
         self.opened.close_ledger()
@@ -288,6 +298,8 @@ class OpenRun:
     def finish_in_background(self, status: str | None) -> None:
         """End the writer, and send the status, if given, after the records."""
         if self._finished is None:  # else finish() is under way, and has decided
+            if self._provenance is not None:
+                self._provenance.end()
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
             self.opened.close_ledger()
             if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
