@@ -65,6 +65,7 @@ class Run:
         self._report: Report | None = None
         self._tokens: list[Token[tuple[Run, ...]]] = []
         self._entered = False
+        self._is_passed_on = False  # it was open in the process that it comes from, which decides its status
         self._finishing: dict[int, int] = {}  # 0: the thread that finishes the run
 
     def __repr__(self) -> str:
@@ -260,7 +261,7 @@ class Run:
             if not self.uuid or self.project is None or self.organization is None:
                 raise ValueError("Run object is missing required identifiers.")
             found = find_manifest(self.uuid)
-            owner = found is None or not found.owner
+            owner = not self._is_passed_on and (found is None or not found.owner)
             names = self.organization.slug, self.project.slug, self.name
             return self._opened_as(join(self.uuid, *names, client, found=found, owner=owner))
         return self._opened
@@ -276,6 +277,7 @@ class Run:
         """The identity alone."""
         kept = {name: value for name, value in self.__dict__.items() if name != "log"}
         opened = self._opened if isinstance(self._opened, DisabledRun) else None
+        kept["_is_passed_on"] = self._is_passed_on or self._opened is not None
         return kept | {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
 
 
