@@ -263,7 +263,7 @@ class Run:
             found = find_manifest(self.uuid)
             owner = not self._is_passed_on and (found is None or not found.owner)
             names = self.organization.slug, self.project.slug, self.name
-            return self._opened_as(join(self.uuid, *names, client, found=found, owner=owner))
+            return self._opened_as(join(self.uuid, *names, client, found=found, owner=owner, begins=False))
         return self._opened
 
     def _opened_as(self, opened: OpenRun | DisabledRun) -> OpenRun | DisabledRun:
