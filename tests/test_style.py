@@ -34,6 +34,7 @@ ARROWS = {
     "private_files": {"errors", "descriptors"},
     "file_lock": {"descriptors", "private_files"},
     "host": set(),
+    "machine": {"printable"},
     "unix_socket": {"descriptors"},
     "default_paths": {"errors", "descriptors", "private_files"},
     "identity": set(),

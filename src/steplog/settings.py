@@ -127,6 +127,7 @@ class Settings:
     quiet: bool = _setting(_flag, "No lines at the start and the end of a run.", False)
     strict: bool = _setting(_flag, "TypeError or ValueError for a value that has only its repr.", False)
     exceptions: bool = _setting(_flag, "Record the exception that ends a run as steplog/exception.", True)
+    provenance: bool = _setting(_flag, "Record host, user, command line and git commit; see the privacy page.", True)
     pure: bool = _setting(_flag, "The append in Python, not the compiled one.", False)
     finish_timeout_s: float = _setting(_amount(0), "How long finish() and the exit wait.", 60.0)
     exchange_timeout_s: float = _setting(_amount(0.001), "One request and its whole answer.", 30.0)

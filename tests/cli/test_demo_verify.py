@@ -16,9 +16,10 @@ from steplog.cli.demo.scenario import Scenario
 from steplog.cli.demo.verify import NAMESPACE, PROJECT, Calls, Counts, Database, Ledger, count, fingerprint, latency
 from steplog.cli.demo.worker import Model
 from steplog.journal import slot
-from steplog.server import catalog, runs
+from steplog.server import catalog
 from steplog.server.batch import metric_batch, point_from_json
 from steplog.server.chunk import Chunk, Points, concatenate, decode, encode
+from steplog.server.creation import Creation, create
 from steplog.server.store import SqliteStore
 
 STEPS = 60
@@ -35,7 +36,7 @@ def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
     project = store.write(
         catalog.add_project, store.write(catalog.put_namespace, NAMESPACE).result(), PROJECT, PROJECT, "TEAM"
     ).result()
-    run = store.write(runs.add, project.id, user.id, "first", None, "RUNNING", None).result()
+    run = store.write(create, project.id, user.id, Creation("first")).result()[0]
 
     def arrive(name: str, value: object, step: int | None) -> None:
         given = slot.NO_STEP if step is None else step

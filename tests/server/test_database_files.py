@@ -15,6 +15,7 @@ from server.process import ServerProcess
 from steplog.errors import ConfigurationError
 from steplog.server import catalog, keys, queries, runs, schema, upgrades
 from steplog.server.batch import from_range
+from steplog.server.creation import Creation, create
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RunRow
 
@@ -147,7 +148,7 @@ def test_the_numbers_of_runs_go_on_after_an_upgrade(tmp_path):
     connection.commit()
     connection.close()
     store = SqliteStore(older)
-    assert store.write(runs.add, 1, 1, None, None, "RUNNING", None).result().id == 5
+    assert store.write(create, 1, 1, Creation()).result()[0].id == 5
     store.close()
 
 

@@ -21,8 +21,9 @@ import pytest
 from end_to_end.programs import Host, ended, go_on, line
 from server.batches import range_of
 from server.process import ServerProcess, lasting_port
-from steplog.server import catalog, runs
+from steplog.server import catalog
 from steplog.server.batch import from_range
+from steplog.server.creation import Creation, create
 from steplog.server.database_file import DatabaseFile, check_left_log
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RunRow, StoreGoneError, StoreReplacedError, UserRow
@@ -41,7 +42,7 @@ class Store:
         self.store.write(catalog.add_project, namespace, "p", "p", "TEAM").result()
         project = self.store.read(catalog.project, "team", "p")
         assert project is not None
-        self.run: RunRow = self.store.write(runs.add, project.id, user.id, "r", None, "RUNNING", None).result()
+        self.run: RunRow = self.store.write(create, project.id, user.id, Creation("r")).result()[0]
         self.acknowledged = 0
         self.close = functools.cache(self.store.close)
 

@@ -18,6 +18,7 @@ from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
 from steplog.server import catalog, queries, runs
 from steplog.server.batch import from_range
+from steplog.server.creation import Creation, create
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import BatchResult, GapError, MissingError, ProjectRow, RunRow, TakenError
 
@@ -38,7 +39,7 @@ def new_project(store: SqliteStore, slug: str = "mnist") -> ProjectRow:
 def new_run(store: SqliteStore, project: ProjectRow | None = None) -> RunRow:
     user = store.write(catalog.put_user, "ann", "ann", "ann@example.org").result()
     where = project or store.read(catalog.project, "team", "mnist") or new_project(store)
-    return store.write(runs.add, where.id, user.id, None, None, "RUNNING", None).result()
+    return store.write(create, where.id, user.id, Creation()).result()[0]
 
 
 def add(store: SqliteStore, run: RunRow, records: Range) -> BatchResult:

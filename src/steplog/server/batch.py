@@ -8,6 +8,9 @@ Pure. The CPU-bound work is done here, in parallel, before the single writing th
 
 A range of many names with few records each stays as it came (``body``, see ``unpacked``).
 
+What records say about the run itself is taken from them here (``run_fields``). Those of ``NOT_STORED`` then count as
+positions without a record.
+
 Usually the names repeat in the same order each training step, so the records of a name are a strided slice.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -30,6 +34,7 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.chunk import POINTS_MAX, Chunk, Points, encode
 from steplog.server.columns import words_of
+from steplog.server.run_fields import NOT_STORED, RESERVED, Changes, changes_of
 
 __all__ = ["Batch", "MetricBatch", "check_json", "from_range", "metric_batch", "pack", "point_from_json"]
 
@@ -39,6 +44,9 @@ _PERIOD_TRIES = 4
 _MANY_NAMES, _FEW_POINTS = 256, 128  # at least this many names, fewer points each: not packed
 _PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
 _WORDS = slot.SLOT_BYTES // 8
+_MACHINE_PREFIXES = ("steplog/", "system/")  # of names that the program itself does not log
+_MACHINE_RECORDS_MAX = 64  # records of such names that are looked at
+_TIME_AND_NAME = struct.Struct("<16xqI4x")
 _NO_STEP_TOP = 0x80  # the highest byte of NO_STEP
 _NON_FINITE = {b'"NaN"': math.nan, b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
@@ -52,6 +60,7 @@ class MetricBatch(msgspec.Struct, frozen=True):
     """The records of one metric: chunks, or ``mixed`` points with some steps missing."""
 
     name: str
+    last_time_ns: int  # of the last record
     chunks: Sequence[Chunk]
     stepless: bool = False
     mixed: Points | None = None
@@ -66,9 +75,12 @@ class Batch(msgspec.Struct, frozen=True):
     """The records of the range ``source``: packed in ``metrics``, or unpacked in ``body``."""
 
     source: Range
-    records: int
+    records: int  # stored
     metrics: Sequence[MetricBatch]
     body: bytes = b""
+    changes: Changes | None = None
+    applied: int = 0  # records that are not stored
+    last_time_ns: int | None = None  # of the last record that the program logged
 
     def above(self, mark: int) -> Batch:
         """The records from position ``mark`` on."""
@@ -80,6 +92,36 @@ def from_range(records: Range, body: bytes = b"") -> Batch:
 
     Raises FormatError for invalid JSON, or a bool other than 0 and 1.
     """
+    if not RESERVED.isdisjoint(records.names.values()):
+        stored, changes = _without_changes(records)
+        batch = _from_stored(stored, body)
+        applied = records.records - stored.records
+        return msgspec.structs.replace(batch, source=records, changes=changes, applied=applied)
+    return _from_stored(records, body)
+
+
+def _without_changes(records: Range) -> tuple[Range, Changes]:
+    """A range without its records of ``NOT_STORED``, and what its records change."""
+    by_name = {number: name for number, name in records.names.items() if name in RESERVED}
+    places = slot.named(records.slots, set(by_name))
+    spans = {index: (start, end) for index, start, end in records.payload_spans() if index in places}
+    said = []
+    unstored = {number for number, name in by_name.items() if name in NOT_STORED}
+    for index, (start, end) in spans.items():
+        time_ns, number = _TIME_AND_NAME.unpack_from(records.slots, index * slot.SLOT_BYTES)
+        text = records.payloads[start:end]
+        _check_payload(index, text)
+        said.append((by_name[number], time_ns, records.first + index, text))
+    kinds = slot.kinds_of(records.slots)
+    gone = {index for index in slot.named(records.slots, unstored) if kinds[index]}
+    if not gone:
+        return records, changes_of(said)
+    kept = [records.payloads[start:end] for index, start, end in records.payload_spans() if index not in gone]
+    slots = slot.emptied(records.slots, gone)
+    return replace(records, slots=slots, payloads=b"".join(kept), deflated=None), changes_of(said)
+
+
+def _from_stored(records: Range, body: bytes) -> Batch:
     count = records.records
     if not count:
         return Batch(records, 0, ())
@@ -90,17 +132,31 @@ def from_range(records: Range, body: bytes = b"") -> Batch:
     _check_values(live, payloads)
     some_lack_steps = _NO_STEP_TOP in live.slots[7 :: slot.SLOT_BYTES]
     if body and not some_lack_steps and len(live.names) >= _MANY_NAMES and count < _FEW_POINTS * len(live.names):
-        return Batch(records, count, (), body)
+        return Batch(records, count, (), body, last_time_ns=_last_time(live))
     grouped = (None if payloads else _by_period(live)) or _by_name(live, payloads)
-    return Batch(records, count, [metric_batch(name, points, some_lack_steps) for name, points in grouped])
+    metrics = [metric_batch(name, points, some_lack_steps) for name, points in grouped]
+    return Batch(records, count, metrics, last_time_ns=_last_time(live))
+
+
+def _last_time(live: Range) -> int | None:
+    last = len(live.slots) // slot.SLOT_BYTES - 1
+    for index in range(last, max(-1, last - _MACHINE_RECORDS_MAX), -1):
+        time_ns, number = _TIME_AND_NAME.unpack_from(live.slots, index * slot.SLOT_BYTES)
+        if not live.names[number].startswith(_MACHINE_PREFIXES):
+            return int(time_ns)
+    return None
+
+
+def _check_payload(index: int, payload: bytes) -> None:
+    try:
+        check_json(payload)
+    except FormatError as error:
+        raise FormatError(f"record {index} of the range: {error}") from None
 
 
 def _check_values(live: Range, payloads: dict[int, bytes]) -> None:
     for index, payload in payloads.items():
-        try:
-            check_json(payload)
-        except FormatError as error:
-            raise FormatError(f"record {index} of the range: {error}") from None
+        _check_payload(index, payload)
     kinds = slot.kinds_of(live.slots)
     if slot.KIND_BOOL in kinds:
         bools = compress(words_of(live.slots)[1::_WORDS], [kind == slot.KIND_BOOL for kind in kinds])
@@ -111,11 +167,12 @@ def _check_values(live: Range, payloads: dict[int, bytes]) -> None:
 def metric_batch(name: str, points: Points, some_lack_steps: bool = True) -> MetricBatch:
     """The batch of one metric; ``some_lack_steps=False`` skips the check for missing steps."""
     missing = points.steps.count(slot.NO_STEP) if some_lack_steps else 0
+    last = points.times[-1]
     if not missing:
-        return MetricBatch(name, pack(points))
+        return MetricBatch(name, last, pack(points))
     if missing < len(points.steps):
-        return MetricBatch(name, (), mixed=points)
-    return MetricBatch(name, pack(replace(points, steps=range(missing))), stepless=True)
+        return MetricBatch(name, last, (), mixed=points)
+    return MetricBatch(name, last, pack(replace(points, steps=range(missing))), stepless=True)
 
 
 def pack(points: Points) -> list[Chunk]:

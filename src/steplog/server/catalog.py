@@ -121,7 +121,7 @@ def delete_project(connection: sqlite3.Connection, project_id: int) -> None:
     for (run_id,) in connection.execute("SELECT id FROM runs WHERE project = ?", (project_id,)).fetchall():
         for (series_id,) in connection.execute("SELECT id FROM series WHERE run = ?", (run_id,)).fetchall():
             delete_chunks(connection, series_bounds(series_id))
-        for table in ("series", "marks", "waiting", "config", "fields"):
+        for table in ("series", "marks", "waiting", "config", "fields", "generations"):
             connection.execute(f"DELETE FROM {table} WHERE run = ?", (run_id,))  # noqa: S608 - constants
     connection.execute("DELETE FROM runs WHERE project = ?", (project_id,))
     connection.execute("DELETE FROM tombstones WHERE project = ?", (project_id,))

@@ -19,12 +19,15 @@ from steplog.errors import FormatError
 from steplog.server import catalog, runs
 from steplog.server.store import SqliteStore, Statements
 from steplog.server.store_types import (
+    DeletedError,
+    ExistsError,
     GapError,
     MissingError,
     ProjectRow,
     RunRow,
     StoreBusyError,
     StoreFullError,
+    UnknownRunError,
     UserRow,
 )
 from steplog.server.validation import ValidationError
@@ -121,6 +124,9 @@ def _error(
 ERROR_RESPONSES: dict[Any, Any] = {
     HTTPException: _http_error,
     MissingError: _error(404, lambda _: {"detail": "Not found."}),
+    UnknownRunError: _error(404),
+    ExistsError: _error(409, lambda error: {"detail": str(error), "uuid": error.run.uuid, "name": error.run.name}),
+    DeletedError: _error(410),
     ValidationError: _error(400, lambda error: error.errors),
     FormatError: _error(400),
     GapError: _error(409, lambda error: {"mark": error.mark}),

@@ -13,18 +13,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog import instance
-from steplog.server import catalog, runs
+from steplog.server import catalog, generations, runs
+from steplog.server.creation import RESUMES, Creation, create
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
-<<<<<<< HEAD
 from steplog.server.run_document import run_document
-=======
 from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX
->>>>>>> f685d61
-from steplog.server.store_types import NamespaceRow, ProjectRow, RunRow, TakenError
+from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunRow, TakenError
 from steplog.server.validation import Fields, ValidationError, pagination
 
-__all__ = ["InstanceProof", "KeyCheck", "NamespaceList", "ProjectDetail", "ProjectList", "RunDetail", "RunList"]
+__all__ = [
+    "GenerationList",
+    "InstanceProof",
+    "KeyCheck",
+    "NamespaceList",
+    "ProjectDetail",
+    "ProjectList",
+    "RunDetail",
+    "RunList",
+]
 
 _ADDITIONS = {
     "batch": 1,
@@ -34,6 +41,10 @@ _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IDEMPOTENCY_KEY = re.compile(r'"?([\x20\x21\x23-\x7e]{1,255})"?')
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_MAKER = re.compile(r"([A-Za-z0-9._-]{1,128})")
+_RESUME = re.compile(f"({'|'.join(RESUMES)})")
+_GENERATION_MAX = 2**31 - 1
 _NONCE_CHARACTERS_MAX = 256
 
 
@@ -131,28 +142,34 @@ class RunList(Endpoint):
         return JsonResponse(await _documents(self, found))
 
     async def post(self, request: Request) -> Response:
-        """Create a run."""
+        """Create a run, or find the one that is meant."""
         fields = Fields(await read_json(request))
         project = await self.project()
         name = fields.text("name")
         description = fields.text("description", characters_max=DESCRIPTION_CHARACTERS_MAX)
         status = fields.choice("status", _STATUSES) or "RUNNING"
+        began = None if self.state.stock else fields.date("began")
         fields.check()
-        stock = self.state.stock
-        key = None if stock else _idempotency_key(request)
-        run = await self.write(runs.add, project.id, self.user.id, name, description, status, key)
+        if self.state.stock:
+            asked = Creation(name, description, status)
+        else:
+            asked = Creation(name, description, status, *_identity(request), began)
+        run, made = await self.write(create, project.id, self.user.id, asked)
         (document,) = await _documents(self, [run])
-        return JsonResponse(document | ({} if stock else _ADDITIONS), 201)
+        return JsonResponse(document | ({} if self.state.stock else _ADDITIONS), 201 if made else 200)
 
 
 class RunDetail(Endpoint):
     """``/{namespace}/projects/{project}/runs/{run}/``."""
 
-    async def get(self, _request: Request) -> Response:
-        """One run."""
+    async def get(self, request: Request) -> Response:
+        """One run; to one of its clients, which is then heard of."""
         if self.state.stock:
             raise HTTPException(405, headers={"Allow": "PATCH"})
-        (document,) = await _documents(self, [await self.run()])
+        run = await self.run()
+        if _maker(request) is not None:
+            run = await self.write(runs.hear, run.id)
+        (document,) = await _documents(self, [run])
         return JsonResponse(document | _ADDITIONS)
 
     async def patch(self, request: Request) -> Response:
@@ -166,6 +183,22 @@ class RunDetail(Endpoint):
         return JsonResponse(document)
 
 
+class GenerationList(Endpoint):
+    """``/{namespace}/projects/{project}/runs/{run}/generations/``."""
+
+    async def post(self, request: Request) -> Response:
+        """Begin a generation of ownership."""
+        fields = Fields(await read_json(request))
+        maker = _maker(request)
+        if maker is None:
+            raise HTTPException(400, "Steplog-Maker is required.")
+        began = fields.date("began", required=True) or ""
+        fields.check()
+        run = await self.run()
+        number, begun = await self.write(generations.begin, run.id, maker, began)
+        return JsonResponse({"generation": number}, 201 if begun else 200)
+
+
 async def _documents(endpoint: Endpoint, found: Sequence[RunRow]) -> list[dict[str, Any]]:
     if endpoint.state.stock:
         return [run_document(run, None) for run in found]
@@ -173,13 +206,25 @@ async def _documents(endpoint: Endpoint, found: Sequence[RunRow]) -> list[dict[s
     return [run_document(run, configs[run.id]) for run in found]
 
 
-def _idempotency_key(request: Request) -> str | None:
-    header = request.headers.get("idempotency-key")
-    if header is None:
+def _identity(request: Request) -> tuple[str | None, str | None, str | None]:
+    """The idempotency key, the maker, and what to do if the run exists."""
+    key = _header(request, "Idempotency-Key", _IDEMPOTENCY_KEY, "a quoted string of at most 255 characters")
+    if key is not None and key.startswith(ID_PREFIX) and not _ID.fullmatch(key, len(ID_PREFIX)):
+        raise HTTPException(400, "An id has 1 to 128 characters: letters, digits, dot, dash and underscore.")
+    return key, _maker(request), _header(request, "Steplog-Resume", _RESUME, "allow, must or never")
+
+
+def _maker(request: Request) -> str | None:
+    return _header(request, "Steplog-Maker", _MAKER, "1 to 128 letters, digits, dots, dashes and underscores")
+
+
+def _header(request: Request, name: str, form: re.Pattern[str], words: str) -> str | None:
+    text = request.headers.get(name)
+    if text is None:
         return None
-    match = _IDEMPOTENCY_KEY.fullmatch(header.strip())
+    match = form.fullmatch(text.strip())
     if match is None:
-        raise HTTPException(400, "Idempotency-Key must be a quoted string of at most 255 characters.")
+        raise HTTPException(400, f"{name} must be {words}.")
     return match[1]
 
 

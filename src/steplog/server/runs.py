@@ -1,10 +1,12 @@
-"""The statements for runs. Functions that write are called inside a transaction.
+"""The statements for runs; one in the trash is not there (see trash).
+
+Functions that write are called inside a transaction.
 
 Columns of ``runs`` beside the plain ones::
 
     idempotency_key    "id:<id>" where the caller chose the id, else a random one
     made_by            Steplog-Maker of the request that made the run
-    generation         the present generation of ownership; owner: its Steplog-Maker; began: when its process did
+    generation         the number of the present one (see generations)
     seen               when a client was last heard of
     started, ended     the run's own, not the delivery's; NULL: not known yet
     tags, provenance   JSON
@@ -14,9 +16,7 @@ Columns of ``runs`` beside the plain ones::
 
 from __future__ import annotations
 
-import random
 import sqlite3
-import uuid
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
@@ -25,7 +25,20 @@ from slugify import slugify
 
 from steplog.server.store_types import MissingError, RunRow
 
-__all__ = ["add", "by_slug", "by_uuid", "configs", "in_project", "now_text", "update"]
+__all__ = [
+    "by_id",
+    "by_key",
+    "by_name",
+    "by_slug",
+    "by_uuid",
+    "by_uuid_in",
+    "configs",
+    "free_name",
+    "hear",
+    "in_project",
+    "now_text",
+    "update",
+]
 
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
@@ -34,16 +47,6 @@ SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_upd
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
 """
 _RUNS_A_QUERY = 500
-_FIRST_WORDS = (  # noqa: SIM905 - a text, not a column of words
-    "amber bold brave bright brisk calm clever cosmic crisp curious daring dreamy eager fancy fluffy gentle golden "
-    "happy humble icy jolly keen lively lucky mellow merry mighty misty nimble noble patient proud quick quiet "
-    "rapid shiny silent smooth sunny swift tender tidy vivid warm wild wise witty young zesty"
-).split()
-_SECOND_WORDS = (  # noqa: SIM905
-    "apple bagel basil berry biscuit bread brownie carrot cashew cherry cocoa cookie curry dumpling falafel fig "
-    "ginger granola gravy hazelnut honey kiwi lemon lentil mango maple melon muffin noodle nutmeg olive onion "
-    "pancake pasta peach pepper pickle pizza pretzel pumpkin radish ramen rice saffron sorbet soup taco toffee waffle"
-).split()
 
 
 def in_project(connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None) -> list[RunRow]:
@@ -60,17 +63,36 @@ def by_slug(connection: sqlite3.Connection, project_id: int, slug: str) -> list[
     rows = connection.execute(
         "SELECT id, name FROM runs WHERE project = ? AND deleted IS NULL ORDER BY id", (project_id,)
     ).fetchall()
-    return [_by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
+    return [by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
+
+
+def by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
+    """The run with this number. Raises MissingError."""
+    run = _one(connection, "r.id = ?", run_id)
+    if run is None:
+        raise MissingError("the run does not exist")
+    return run
+
+
+def by_key(connection: sqlite3.Connection, project_id: int, idempotency_key: str) -> RunRow | None:
+    """The run that was made with this key."""
+    return _one(connection, "r.project = ? AND r.idempotency_key = ?", project_id, idempotency_key)
+
+
+def by_name(connection: sqlite3.Connection, project_id: int, name: str) -> RunRow | None:
+    """The run that has this name now."""
+    return _one(connection, "r.project = ? AND r.name = ?", project_id, name)
+
+
+def by_uuid_in(connection: sqlite3.Connection, project_id: int, run_uuid: str) -> RunRow | None:
+    """The run of a project with this uuid."""
+    return _one(connection, "r.project = ? AND r.uuid = ?", project_id, run_uuid)
 
 
 def by_uuid(connection: sqlite3.Connection, namespace_slug: str, project_slug: str, run_uuid: str) -> RunRow | None:
     """The run with this uuid."""
-    row = connection.execute(
-        f"{_RUN} JOIN namespaces n ON n.id = p.namespace"
-        " WHERE r.uuid = ? AND r.deleted IS NULL AND p.slug = ? AND n.slug = ?",
-        (run_uuid, project_slug, namespace_slug),
-    ).fetchone()
-    return RunRow(*row) if row else None
+    slugs = "p.slug = ? AND p.namespace = (SELECT id FROM namespaces WHERE slug = ?)"
+    return _one(connection, f"r.uuid = ? AND {slugs}", run_uuid, project_slug, namespace_slug)
 
 
 def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int, dict[str, msgspec.Raw]]:
@@ -85,54 +107,25 @@ def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int,
     return found
 
 
-def add(
-    connection: sqlite3.Connection,
-    project_id: int,
-    user_id: int,
-    name: str | None,
-    description: str | None,
-    status: str,
-    idempotency_key: str | None,
-) -> RunRow:
-    """Create a run, or return the one created with this key."""
-    if idempotency_key is not None:
-        query = f"{_RUN} WHERE r.project = ? AND r.idempotency_key = ? AND r.deleted IS NULL"
-        row = connection.execute(query, (project_id, idempotency_key)).fetchone()
-        if row:
-            return RunRow(*row)
-    if connection.execute("SELECT 1 FROM projects WHERE id = ?", (project_id,)).fetchone() is None:
-        raise MissingError("the project does not exist")
-    if name is None:
-        name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}_{random.randint(100, 999)}"
-    name, created = _free_name(connection, project_id, name), now_text()
-    inserted = connection.execute(
-        "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated, seen,"
-        " idempotency_key, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-        (str(uuid.uuid4()), project_id, user_id, name, description, status, created, created, created, idempotency_key),
-    )
-    return _by_id(connection, inserted.lastrowid)
-
-
 def update(connection: sqlite3.Connection, run_id: int, status: str | None, report: str | None) -> RunRow:
     """Set a run's status and report, unless None, and its date of change."""
     connection.execute(
         "UPDATE runs SET status = coalesce(?, status), report = coalesce(?, report), date_updated = ? WHERE id = ?",
         (status, report, now_text(), run_id),
     )
-    return _by_id(connection, run_id)
+    return by_id(connection, run_id)
 
 
-def _by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
-    row = connection.execute(f"{_RUN} WHERE r.id = ?", (run_id,)).fetchone()
-    if row is None:
-        raise MissingError("the run does not exist")
-    return RunRow(*row)
+def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
+    """Note that a client of the run was heard of."""
+    connection.execute("UPDATE runs SET seen = ? WHERE id = ?", (now_text(), run_id))
+    return by_id(connection, run_id)
 
 
-def _free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str:
-    query = "SELECT 1 FROM runs WHERE project = ? AND name = ? AND deleted IS NULL"
+def free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str:
+    """The name, with a number where another run of the project has it."""
     free, number = name, 0
-    while connection.execute(query, (project_id, free)).fetchone():
+    while by_name(connection, project_id, free) is not None:
         number += 1
         free = f"{name}_{number}"
     return free
@@ -141,3 +134,8 @@ def _free_name(connection: sqlite3.Connection, project_id: int, name: str) -> st
 def now_text() -> str:
     """The time in ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _one(connection: sqlite3.Connection, condition: str, *values: object) -> RunRow | None:
+    row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL", values).fetchone()
+    return RunRow(*row) if row else None

@@ -10,6 +10,7 @@
     runs         in a project, unique by name and by idempotency key among those not in the trash (see runs)
     config       by (run, key): JSON text, NULL if removed, and its order (see below)
     fields       by (run, field): the order of what the column of that name in ``runs`` has
+    generations  by (run, number): whose it is, and when it began (see generations)
     tombstones   by (project, idempotency key): a run that was deleted, and is not to be made again
     marks        by (run, writer): the first journal position that is not stored; the generation the writer belongs to
     series       by (run, name): a metric, with the totals of its chunks and the next step to assign

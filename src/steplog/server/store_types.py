@@ -4,6 +4,9 @@
 
     RefusedError
     ├── MissingError
+    │   └── UnknownRunError
+    ├── ExistsError
+    ├── DeletedError
     ├── TakenError
     ├── GapError
     ├── RevokedKeyError
@@ -27,6 +30,8 @@ from steplog.errors import SteplogError
 __all__ = [
     "ID_PREFIX",
     "BatchResult",
+    "DeletedError",
+    "ExistsError",
     "GapError",
     "KeyRow",
     "MetricPoint",
@@ -44,6 +49,7 @@ __all__ = [
     "StoreGoneError",
     "StoreReplacedError",
     "TakenError",
+    "UnknownRunError",
     "UserRow",
 ]
 
@@ -57,6 +63,22 @@ class RefusedError(SteplogError):
 
 class MissingError(RefusedError):
     """The namespace, project or run does not exist."""
+
+
+class UnknownRunError(MissingError):
+    """The project has no such run; says which."""
+
+
+class ExistsError(RefusedError):
+    """The project has a run of this id or name."""
+
+    def __init__(self, what: str, run: RunRow) -> None:
+        super().__init__(what)
+        self.run = run
+
+
+class DeletedError(RefusedError):
+    """The run was deleted, and is not to be made again."""
 
 
 class TakenError(RefusedError):

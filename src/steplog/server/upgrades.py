@@ -35,7 +35,7 @@ CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
     user INTEGER NOT NULL REFERENCES users, idempotency_key TEXT, made_by TEXT, deleted TEXT, points INTEGER NOT NULL,
     date_created TEXT NOT NULL, date_updated TEXT NOT NULL, seen TEXT NOT NULL, status TEXT NOT NULL,
-    generation INTEGER NOT NULL DEFAULT 1, owner TEXT, began TEXT, name TEXT NOT NULL, started TEXT, ended TEXT,
+    generation INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL, started TEXT, ended TEXT,
     "group" TEXT, job_type TEXT, tags TEXT, description TEXT, notes TEXT, provenance TEXT, report TEXT
 );
 CREATE INDEX runs_by_project ON runs (project, id);
@@ -51,6 +51,9 @@ CREATE TABLE config (
 CREATE TABLE fields (
     run INTEGER NOT NULL, field TEXT NOT NULL, generation INTEGER NOT NULL, time INTEGER NOT NULL,
     writer TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (run, field)
+) WITHOUT ROWID;
+CREATE TABLE generations (
+    run INTEGER NOT NULL, number INTEGER NOT NULL, maker TEXT, began TEXT, PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE tombstones (
     project INTEGER NOT NULL, idempotency_key TEXT NOT NULL, deleted TEXT NOT NULL,
@@ -110,6 +113,7 @@ def _to_version_3(connection: sqlite3.Connection) -> None:
 
 def _to_version_4(connection: sqlite3.Connection) -> None:
     execute_all(connection, _RENAME_RUNS + RUNS + _MOVE_RUNS + LIFE)
+    connection.execute("INSERT INTO generations (run, number) SELECT id, 1 FROM runs")
     for run, time_ns, text in chain(_packed_configs(connection), _unpacked_configs(connection)):
         try:
             config = msgspec.json.decode(text, type=dict[str, msgspec.Raw])

@@ -96,6 +96,22 @@ class Fields:
             self.add_error(field, f"Ensure this field has no more than {NAME_BYTES_MAX} bytes of UTF-8.")
         return name
 
+    def date(self, field: str, *, required: bool = False) -> str | None:
+        """A date, as the store keeps it."""
+        raw = self._raw.get(field)
+        if raw is None and required:
+            self.add_error(field, "This field is required.")
+        if raw is None:
+            return None
+        try:
+            value = field_value("started", raw.encode() if isinstance(raw, str) else raw)
+        except FieldError as error:
+            self.add_error(field, str(error))
+            return None
+        if value is None and required:
+            self.add_error(field, "This field may not be null.")
+        return value
+
     def report(self, field: str) -> str | None:
         """The JSON text of a run's report."""
         return self.run_fields((field,)).get(field)

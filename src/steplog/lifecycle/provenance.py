@@ -1,0 +1,77 @@
+"""The owner's provenance, collected once ``init`` has returned, and logged as any edit of the run: ``steplog/run``.
+
+A thread collects it, which imports nothing and starts no process: a thread that imports while the program forks leaves
+the child an import lock that nobody releases, and a child process of ours would be the program's to wait for. Nothing
+is read before ``init`` has returned; the thread looks where the program is.
+
+The end of a run waits for it ``PATIENCE_S`` at most: a run of a second has it, and a directory that does not answer
+costs no more. Whoever comes first, the end or the record, decides whether it is logged; nothing is logged after the
+end, where it would count as a value that was not taken.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import CodeType
+from typing import Any
+
+from steplog.machine.provenance import collect
+from steplog.secret import scrubbed
+
+__all__ = ["PATIENCE_S", "RECORD", "Collection"]
+
+PATIENCE_S = 0.5
+RECORD = "steplog/run"
+_RETURN_INTERVAL_S = 0.002
+_RETURN_MAX_S = 60.0
+
+
+class Collection:
+    """Of one run; ``log`` is the run's. Begins once this thread has left ``call``."""
+
+    def __init__(self, log: Callable[[str, Any], object], call: CodeType) -> None:
+        self._log = log
+        self._call = call
+        self._caller = threading.get_ident()
+        self._decided: dict[int, str] = {}  # under 0: whether the record or the end came first
+        self._thread = threading.Thread(target=self._collect, name="steplog-provenance", daemon=True)
+        with suppress(RuntimeError):  # no thread can be started here: it is not collected
+            self._thread.start()
+
+    def end(self) -> None:
+        """The run ends: let it be logged now, or never. Safe in a signal handler, and in a forked child."""
+        if self._thread.is_alive():
+            with suppress(KeyboardInterrupt):
+                self._thread.join(PATIENCE_S)
+        if self._decided.setdefault(0, "end") == "record" and self._thread.is_alive():
+            with suppress(KeyboardInterrupt):
+                self._thread.join(PATIENCE_S)
+
+    def _collect(self) -> None:
+        deadline = time.monotonic() + _RETURN_MAX_S
+        while _is_in(self._caller, self._call) and time.monotonic() < deadline:
+            time.sleep(_RETURN_INTERVAL_S)
+        try:
+            found = _scrubbed(collect())
+        except Exception:  # noqa: BLE001 - a thread without anybody to tell; the run goes on without
+            return
+        if self._decided.setdefault(0, "record") == "record":
+            with suppress(Exception):  # the disk, or the end of the interpreter
+                self._log(RECORD, {"provenance": found})
+
+
+def _is_in(thread: int, code: CodeType) -> bool:
+    frame = sys._current_frames().get(thread)
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _scrubbed(found: dict[str, object]) -> dict[str, object]:
+    """Without the keys of this process, whatever their form."""
+    return {name: scrubbed(value, os.environ) if isinstance(value, str) else value for name, value in found.items()}
