@@ -73,7 +73,7 @@ class FrozenDict(dict[str, Any]):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError(f'what is in a config is not changed in place; assign it: run.config["{self._key}"] = …')
 
-    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
 
     def copy(self) -> dict[str, Any]:
         """A plain dict, all the way down."""
@@ -98,8 +98,8 @@ class FrozenList(list[Any]):
         self._key = key
 
     _refuse = FrozenDict._refuse
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
-    append = extend = insert = pop = remove = clear = sort = reverse = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = extend = insert = pop = remove = clear = sort = reverse = _refuse
 
     def copy(self) -> list[Any]:
         """A plain list, all the way down."""
@@ -130,7 +130,7 @@ class Config(MutableMapping[str, Any]):
     A value that cannot be logged raises as ``Run.log`` does, and changes nothing.
     """
 
-    __slots__ = ("__weakref__", "_begin", "_before", "_changes", "_log")
+    __slots__ = ("__weakref__", "_before", "_begin", "_changes", "_log")
 
     def __init__(
         self,

@@ -115,8 +115,8 @@ class Run:
 
     @property
     def description(self) -> str | None:
-        """Free text, which may be set, as may ``notes``. Of a run that was joined, the first look may ask the server."""
-        return self._field("description")
+        """Free text; may be set. Of a run that was joined, the first look at a field may ask the server."""
+        return self._text("description")
 
     @description.setter
     def description(self, text: str | None) -> None:
@@ -134,7 +134,7 @@ class Run:
     @property
     def group(self) -> str | None:
         """What the run belongs to, such as an experiment of several runs; may be set."""
-        return self._field("group")
+        return self._text("group")
 
     @group.setter
     def group(self, group: str | None) -> None:
@@ -143,7 +143,7 @@ class Run:
     @property
     def job_type(self) -> str | None:
         """What the run does, such as "train" or "eval"; may be set."""
-        return self._field("job_type")
+        return self._text("job_type")
 
     @job_type.setter
     def job_type(self, job_type: str | None) -> None:
@@ -152,7 +152,7 @@ class Run:
     @property
     def notes(self) -> str | None:
         """Free text, of up to 65,536 characters; may be set."""
-        return self._field("notes")
+        return self._text("notes")
 
     @notes.setter
     def notes(self, notes: str | None) -> None:
@@ -164,11 +164,23 @@ class Run:
                 self._fields.setdefault(name, value)
         return self._fields.setdefault(field, None) or None
 
+    def _text(self, field: str) -> str | None:
+        text: str | None = self._field(field)
+        return text
+
     def _set(self, **fields: Any) -> None:
         """Log the fields as one record, after they are checked."""
         values, opened = run_fields.checked(fields), self._open(None)
         run_fields.check_size(values, opened.settings.value_bytes_max)
         self._log_fields(values)
+
+    def begin(self, fields: dict[str, Any], config: dict[str, Any], *, is_new: bool) -> None:
+        """Internal: what ``init`` was given."""
+        self._is_new = is_new
+        if fields:
+            self._log_fields(fields)
+        if config:
+            self.config.update(config)
 
     def _log_fields(self, values: dict[str, Any]) -> None:
         self.log(RUN_NAME, values)
@@ -211,10 +223,10 @@ class Run:
         if self._state is None:
             from steplog.lifecycle import run_state
 
-            known = bool(self.uuid) and self.project is not None and self.organization is not None
-            opened = self._open(None) if known else None
-            told = isinstance(opened, OpenRun)
-            self._state = run_state.known(opened, self._told) if told else run_state.RunState()
+            is_known = bool(self.uuid) and self.project is not None and self.organization is not None
+            opened = self._open(None) if is_known else None
+            found = run_state.known(opened, self._told) if isinstance(opened, OpenRun) else run_state.RunState()
+            self._state = found
         return self._state
 
     def log(
@@ -400,7 +412,7 @@ class Run:
         parts = self._config_parts if self._config is None else self._config.parts()
         if self._is_new and parts[0] is None:
             parts = {}, *parts[1:]
-        fresh = {"_opened": None, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
+        fresh: dict[str, Any] = {"_opened": None, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
         return kept | fresh | {"_config_parts": parts, "_told": None, "_state": None, "_name_end": None}
 
 
