@@ -290,7 +290,8 @@ class Run:
         """
         given: Any = client
         if isinstance(given, (str, RunStatus, BaseException)):
-            meant = "error=…" if isinstance(given, BaseException) else f'status="{getattr(given, "value", given)}"'
+            words = f'status="{getattr(given, "value", given)}"'
+            meant = 'status="CRASHED", error=…' if isinstance(given, BaseException) else words
             raise TypeError(f"finish() takes the client first; did you mean finish({meant})?")
         if error is not None and not isinstance(error, BaseException):
             raise TypeError(f"finish() takes an exception as the error, not {type(error).__name__}")
