@@ -230,13 +230,6 @@ def test_init_takes_a_client_and_the_run_is_delivered_over_it(held: Oracle, monk
     assert [[row.value for row in made.rows] for made in other.memory.runs.values()] == [[0.5]]
 
 
-@apart
-def test_attach_needs_both_slugs_where_nothing_here_knows_the_run(held: Oracle):
-    for slugs in ({}, {"namespace_slug": "team"}, {"project_slug": "mnist"}):
-        with pytest.raises(ValueError, match="namespace_slug and project_slug are needed"):
-            steplog.attach("11111111-2222-4333-8444-555555555555", **slugs)
-
-
 @pytest.mark.parametrize("owner", [True, False])
 @apart
 def test_attach_joins_a_run_of_elsewhere_and_only_an_owner_decides_its_status(

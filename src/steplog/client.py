@@ -46,6 +46,7 @@ __all__ = [
     "find_local",
     "get_default_client",
     "is_configured",
+    "later_client",
     "login",
     "within",
 ]
@@ -432,6 +433,12 @@ def client_for(settings: Settings, base_url: str, local: LocalServers | None = N
         _log.debug("no key for %s: %s", base_url, error)
         return None
     return local.at(url)
+
+
+def later_client(settings: Settings, base_url: str) -> TellurioClient | None:
+    """Internal: a client of an embedded server of this machine that does not run now, and may come back."""
+    local = local_instance(base_url)
+    return None if local is None else _client_of(_local_settings(settings, local))
 
 
 def login(api_key: str | None = None, relogin: bool = False) -> Account:

@@ -23,7 +23,7 @@ class Report:
             a power cut.
         coerced: logged as their ``repr``, or cut short.
         dropped: not taken, by reason: "memory full", "finished" (after the end), "no place" (a worker without memory
-            and disk); or "oldest": given up later (``on_full``).
+            and disk), "no run" (``attach(missing="ignore")``); or "oldest": given up later (``on_full``).
         faults: errors in steplog's own threads, over all runs; the first is in the log.
     """
 

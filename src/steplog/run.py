@@ -413,7 +413,8 @@ class Run:
         parts = self._config_parts if self._config is None else self._config.parts()
         if self._is_new and parts[0] is None:
             parts = {}, *parts[1:]
-        fresh: dict[str, Any] = {"_opened": None, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
+        opened = self._opened if isinstance(self._opened, DisabledRun) else None
+        fresh = {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
         return kept | fresh | {"_config_parts": parts, "_told": None, "_state": None, "_name_end": None}
 
 

@@ -32,6 +32,7 @@ __all__ = ["Settings", "check_directories", "documented", "resolve", "sources"]
 _Parse = Callable[[object, Path], Any]  # of a value, and the directory that a path in it starts from
 _log = logging.getLogger("steplog")
 _FILE_BYTES_MAX = 1024 * 1024
+_INTERVAL_MIN_S = 0.1
 _KEY_HINT = "set STEPLOG_API_KEY, or type: steplog login"
 _URL_VARIABLES = ("TELLURIO_BACKEND_HTTP_BASE_URL", "TELLURIO_BACKEND_HTTP_PORT")
 
@@ -87,6 +88,15 @@ def _amount(minimum: float, below: float = math.inf, of: str = "a number of seco
     return parse
 
 
+def _interval(value: object, directory: Path) -> float:
+    number: float = _amount(0)(value, directory)
+    return (
+        number
+        if number == 0 or number >= _INTERVAL_MIN_S
+        else _refuse(f"0, or seconds from {_INTERVAL_MIN_S:g}", value)
+    )
+
+
 def _key(value: object, _: Path) -> Secret:
     # Its characters are checked where it is sent, so that no traceback shows them.
     if not isinstance(value, (str, Secret)):
@@ -129,6 +139,7 @@ class Settings:
     exceptions: bool = _setting(_flag, "Record the exception that ends a run as steplog/exception.", True)
     provenance: bool = _setting(_flag, "Record host, user, command line and git commit; see the privacy page.", True)
     pure: bool = _setting(_flag, "The append in Python, not the compiled one.", False)
+    system_interval_s: float = _setting(_interval, "Between two looks at load and memory, for system/…; 0: none.", 15.0)
     finish_timeout_s: float = _setting(_amount(0), "How long finish() and the exit wait.", 60.0)
     exchange_timeout_s: float = _setting(_amount(0.001), "One request and its whole answer.", 30.0)
     connect_timeout_s: float = _setting(_amount(0.001), "Resolving and connecting, within the exchange.", 10.0)

@@ -20,7 +20,7 @@ def test_ls_lists_the_runs_of_the_keys_own_user_the_latest_last(server, steplog)
     listed = steplog("ls", url=server.url)
     assert listed.exit_code == 0
     header, first, second = listed.output.splitlines()
-    assert header.split() == ["run", "project", "status", "started", "id"]
+    assert header.split() == ["run", "project", "status", "started", "duration", "id"]
     assert first.split()[:3] == ["first", "mnist", "COMPLETED"]
     assert "cifar" in second
 
@@ -111,7 +111,7 @@ def test_a_run_that_two_names_fit_has_to_be_named_better(server, steplog):
     named_run(server, "twins-too", "twin")
     result = steplog("show", "twin", url=server.url)
     assert result.exit_code == 1
-    assert f"twins/{path.split('/')[-2]}" in result.output
+    assert f"me/twins/twin ({path.split('/')[-2]})" in result.output
 
 
 def test_a_server_that_is_away_is_one_line_that_says_what_is_safe_and_what_to_type(steplog):
@@ -161,6 +161,7 @@ def test_what_a_run_went_down_on_is_shown_below_its_metrics(server, steplog):
     path = named_run(server, "crashes", "crashed")
     told = {"type": "ValueError", "message": "a loss of \x1b[2Jnan", "traceback": "Traceback:\n  at\x1b[1m home\n"}
     server.ask("POST", f"{path}metrics/", json={"name": "steplog/exception", "value": told})
+    server.ask("PATCH", path, json={"status": "CRASHED"})
     printed = steplog("show", "crashes/crashed", url=server.url).output
     assert printed.splitlines()[-3:] == ["Traceback:", "  at\ufffd[1m home", "ValueError: a loss of \ufffd[2Jnan"]
     assert json.loads(steplog("show", "crashes/crashed", "--json", url=server.url).output)["exception"] == told
@@ -179,7 +180,8 @@ def test_with_nothing_configured_ls_says_how_to_get_a_server(steplog):
     [
         (("nonsense",), "steplog: No such command 'nonsense'. Type: steplog --help"),
         (("show",), "steplog: Missing argument 'RUN'. Type: steplog show --help"),
-        (("show", "a/b/c/d"), "steplog: Invalid value for 'RUN': 'a/b/c/d' is not a run"),
+        (("show", ""), "steplog: Invalid value for 'RUN': '' is not a run"),
+        (("ls", "a/b/c"), "steplog: Invalid value for '[NAMESPACE][/PROJECT]': 'a/b/c' is no place"),
         (("serve", "--port", "x"), "steplog: Invalid value for '--port'"),
         (("ls", "--nonsense"), "steplog: No such option"),
     ],

@@ -161,7 +161,8 @@ def test_clean_asks_before_it_removes_what_is_not_delivered(tmp_path: Path):
     done = typed("clean")
     assert (done.exit_code, done.output) == (0, "0 runs removed\n")
     refused = typed("clean", "waits", answer="n\n")
-    assert refused.exit_code == 1, refused.output
+    assert refused.exit_code == 2, refused.output  # no terminal, so nobody can be asked
+    assert "type --yes to go on. Type: steplog clean --help" in refused.output
     assert [run.name for run in steplog.journals()] == ["waits"]
     (waits,) = steplog.journals()
     removed, *last = typed("clean", "waits", "--yes").output.splitlines()

@@ -13,8 +13,14 @@ from steplog.journal.range import Range
 NONE = object()  # a position without a record
 
 
-def range_of(records: Sequence[Any], first: int = 0, writer: str = "w") -> Range:
-    """The range of ``(name, value, step)`` or ``(name, value)``; NONE for an empty position, bytes for JSON text."""
+BEGAN_NS = 1_700_000_000_000_000_000
+
+
+def range_of(records: Sequence[Any], first: int = 0, writer: str = "w", began_ns: int = BEGAN_NS) -> Range:
+    """The range of ``(name, value, step)`` or ``(name, value)``; NONE for an empty position, bytes for JSON text.
+
+    Records are a nanosecond apart, from ``began_ns`` on.
+    """
     names: dict[str, int] = {}
     slots, payloads = bytearray(), bytearray()
     for at, record in enumerate(records):
@@ -24,9 +30,7 @@ def range_of(records: Sequence[Any], first: int = 0, writer: str = "w") -> Range
         name, value, *step = record
         given = slot.NO_STEP if not step or step[0] is None else step[0]
         kind, word = _word(value)
-        slots += struct.pack(
-            "<q8sqIHH", given, word, 1_700_000_000_000_000_000 + at, names.setdefault(name, len(names)), 0, kind
-        )
+        slots += struct.pack("<q8sqIHH", given, word, began_ns + at, names.setdefault(name, len(names)), 0, kind)
         payloads += value if isinstance(value, bytes) else b""
     return Range(
         writer, first, first + len(records), {n: name for name, n in names.items()}, bytes(slots), bytes(payloads)

@@ -106,6 +106,7 @@ class ServerProcess:
         assert run.status_code == 201, run.text
         return f"/{namespace}/projects/{project}/runs/{run.json()['uuid']}/"
 
-    def send(self, run: str, batch: Range) -> requests.Response:
-        """Deliver a range."""
-        return self.ask("POST", f"{run}metrics/batch/", data=encode(batch), headers=BATCH_HEADERS)
+    def send(self, run: str, batch: Range, **headers: str) -> requests.Response:
+        """Deliver a range; ``Steplog_Generation`` is the header of that name."""
+        added = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.ask("POST", f"{run}metrics/batch/", data=encode(batch), headers=BATCH_HEADERS | added)

@@ -13,7 +13,7 @@ import pytest
 from server.batches import range_of
 from server.process import ServerProcess
 from steplog.errors import ConfigurationError
-from steplog.server import catalog, keys, queries, runs, schema, upgrades
+from steplog.server import catalog, keys, queries, run_changes, runs, schema, upgrades
 from steplog.server.batch import from_range
 from steplog.server.creation import Creation, create
 from steplog.server.store import SqliteStore
@@ -48,8 +48,8 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def configs(store: SqliteStore, *of: RunRow) -> list[dict[str, object]]:
-    found = store.read(runs.configs, [run.id for run in of])
-    return [{key: json.loads(bytes(value)) for key, value in found[run.id].items()} for run in of]
+    found = store.read(run_changes.configs, [run.id for run in of])
+    return [{key: json.loads(bytes(value)) for key, value in found[run.id].values.items()} for run in of]
 
 
 def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tmp_path):
@@ -74,6 +74,7 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
             ("loss", 50),
             ("note", 1),
         ]
+        assert [(each.max_step, each.last_time) for each in store.series(first)] == [(0, None), (49, None), (0, None)]
         assert [point.value for point in store.metrics(first, 0, 52)][1:51] == [1 / (step + 1) for step in range(50)]
         assert store.read(queries.count, second.id) == 300
         assert older.read_bytes()[60:64] == (4).to_bytes(4, "big")  # what an older server looks at before it opens it
@@ -87,7 +88,9 @@ def test_an_upgraded_database_takes_batches_and_reports(older):
     run = store.read(runs.in_project, store.read(catalog.project, "team", "mnist").id, 1, None)[0]
     many = [(f"layer {number}", float(number), 1) for number in range(300)]
     store.add_batch(run, from_range(range_of(many, first=300), b"")).result()
-    assert {each.count for each in store.series(run)} == {2}
+    assert {(each.count, each.max_step, each.last_time) for each in store.series(run)} == {
+        (2, 1, "2023-11-14T22:13:20.000000Z")
+    }
     store.write(runs.update, run.id, None, '{"lost":0}').result()
     assert store.read(runs.in_project, 1, 1, None)[0].report == '{"lost":0}'
     store.close()

@@ -127,7 +127,9 @@ def test_hostile_names_are_shown_as_text_and_do_nothing(server, browser, canary)
     texts = [f"text {at}" for at in range(len(names))]
     assert browser.run(CARDS) == shown + texts
     assert browser.run("[...document.querySelectorAll('pre.text:not([hidden])')].map((e) => e.textContent)") == shown
-    assert browser.run("[...document.querySelectorAll('dt')].map((e) => e.textContent)") == [f"{n}.{n}" for n in shown]
+    assert browser.run("[...document.querySelectorAll('.config dt')].map((e) => e.textContent)") == [
+        f"{n}.{n}" for n in shown
+    ]
     assert browser.run("[...document.querySelectorAll('.runs .name')].map((e) => e.textContent)") == [
         "attacked",
         *reversed(shown),

@@ -9,7 +9,7 @@ import zlib
 import msgspec
 import pytest
 
-from server.batches import NONE, held, range_of
+from server.batches import BEGAN_NS, NONE, held, range_of
 from server.process import BATCH_HEADERS
 from steplog.delivery import wire
 from steplog.journal.range import encode
@@ -165,10 +165,25 @@ def test_series_sum_up_each_metric(server, run):
     )
     rows = {row.pop("name"): row for row in server.ask("GET", f"{run}series/").json()}
     assert list(rows) == ["a", "b", "c", "d"]
-    assert rows["a"] == {"count": 3, "first_step": 5, "last_step": 2, "last": -1.5, "min": -1.5, "max": 3.0}
-    assert rows["b"] == {"count": 1, "first_step": 0, "last_step": 0, "last": "x", "min": None, "max": None}
+    steps = {"first_step": 5, "last_step": 2, "max_step": 6}
+    logged = "2023-11-14T22:13:20.000000Z"
+    assert rows["a"] == steps | {"count": 3, "last": -1.5, "min": -1.5, "max": 3.0, "last_time": logged}
+    steps = {"first_step": 0, "last_step": 0, "max_step": 0}
+    assert rows["b"] == steps | {"count": 1, "last": "x", "min": None, "max": None, "last_time": logged}
     assert rows["c"]["last"] == "x" * 1000
     assert (rows["d"]["last"], rows["d"]["min"]) == (7, 7)
+
+
+def test_the_largest_step_and_the_time_of_the_last_arrival_survive_compaction(server, run):
+    """Also of steps below 0, and at the end of their range."""
+    steps = [-9, -5, -7]
+    for at in range(60):
+        began_ns = BEGAN_NS + (60 - at) * 10**9  # arrives the later, the earlier it was logged
+        server.send(run, range_of([("low", 1.0, steps[at % 3]), ("high", 1.0, 2**63 - 1 - at)], 2 * at, "w", began_ns))
+    rows = {row["name"]: row for row in server.ask("GET", f"{run}series/").json()}
+    assert {row["last_time"] for row in rows.values()} == {"2023-11-14T22:13:21.000000Z"}
+    assert [rows["low"][field] for field in ("first_step", "last_step", "max_step")] == [-9, -7, -5]
+    assert [rows["high"][field] for field in ("last_step", "max_step")] == [2**63 - 60, 2**63 - 1]
 
 
 def test_a_curve_is_exact_where_it_fits_and_reduced_where_it_does_not(server, run):

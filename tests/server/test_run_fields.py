@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steplog.server.run_fields import (
+    CONFIG_KEYS_KEPT,
     DESCRIPTION_CHARACTERS_MAX,
     FIELDS,
     JSON_FIELDS,
@@ -191,6 +192,13 @@ TEXTS = st.one_of(
 @example([("steplog/run", 0, 0, b'{"started": "9999-12-31T23:59:59-10:00"}')])
 def test_no_record_is_an_error(records):
     changes_of(records)
+
+
+def test_of_a_config_with_too_many_keys_the_first_by_name_are_kept():
+    keys = [f"k{number:06}" for number in range(2 * CONFIG_KEYS_KEPT)]
+    random.Random(3).shuffle(keys)
+    text = json.dumps(dict.fromkeys(keys, 1)).encode()
+    assert set(changes_of([("steplog/config", 0, 0, text)]).config) == set(sorted(keys)[:CONFIG_KEYS_KEPT])
 
 
 def test_a_range_of_changes_to_one_key_is_one_change():

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import uvicorn
 
-from steplog.server.launch import _UvicornServer
+from steplog.server.listening import _UvicornServer
 
 
 class Connection:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from server.batches import NONE, held, range_of, shown
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
-from steplog.server import catalog, queries, runs
+from steplog.server import catalog, queries, runs, trash
 from steplog.server.batch import from_range
 from steplog.server.creation import Creation, create
 from steplog.server.store import SqliteStore
@@ -171,6 +171,8 @@ def test_a_deleted_project_leaves_no_row(store, tmp_path):
     for each in (run, kept):
         add(store, each, range_of([("a", 1), ("b", b"[]")]))
     store.delete_project(project).result()
+    while store.write(trash.reap).result():
+        pass
     with pytest.raises(MissingError):
         add(store, run, range_of([("a", 1)]))
     with pytest.raises(MissingError):

@@ -13,7 +13,7 @@ import pytest
 from server.batches import NONE, held, range_of
 from server.test_store import listed, new_project, new_run
 from steplog.journal.range import Range, encode
-from steplog.server import catalog, queries
+from steplog.server import catalog, queries, trash
 from steplog.server.batch import from_range
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import BatchResult, RunRow
@@ -148,6 +148,8 @@ def test_deleting_a_project_deletes_its_unpacked_ranges(store, tmp_path):
     run = new_run(store, new_project(store, "gone"))
     add(store, run, range_of(round_of(0)))
     store.delete_project(store.read(catalog.project, "team", "gone")).result()
+    while store.write(trash.reap).result():
+        pass
     assert rows(store, tmp_path, "waiting") == 0
 
 

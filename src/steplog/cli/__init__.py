@@ -28,9 +28,13 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "key": "Issue, list, revoke and rotate the keys of a server of this machine.",
     "login": "Store an API key.",
     "ls": "List the runs on the server and those that wait on this machine.",
+    "mv": "Give a run another name.",
+    "restore": "Take a run out of the server's trash.",
+    "rm": "Move runs to the server's trash.",
     "serve": "Run a server on this machine.",
     "show": "Show the status, config, metrics and exception of a run.",
     "sync": "Deliver the runs that wait on this machine.",
+    "tag": "Add tags to a run, or remove them.",
 }
 _INTERRUPTED = 130
 _UNWRITABLE = (errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)

@@ -1,31 +1,35 @@
-"""The server's API as the commands read it.
+"""The server's API as the commands use it.
 
-A missing path reads as None: a *stock* server lists no projects and has no curves.
+A missing path reads as None: a *stock* server lists no projects, and has no curves and no trash. What a server can do
+more is in the ``features`` of a run.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import click
 from slugify import slugify
 
 import steplog
-from steplog import InvalidAPIKeyError, ServerUnavailableError, SteplogError
+from steplog import InvalidAPIKeyError, ServerUnavailableError, SteplogError, naming
 from steplog.cli import printing
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Api", "ApiError", "RemoteRun", "parse_run"]
+__all__ = ["Api", "ApiError", "RemoteRun", "as_text", "check_run"]
 
 _PREFIX = "/api/v0"
-_MATCHES_MAX = 5
 _WORDS_CHARACTERS_MAX = 300  # of a server's
-_UUID_CHARACTERS_MIN = 4  # of a uuid's beginning
+_CLOCK_DIFFERENCE_S = 2.0  # less is what an answer's date, in whole seconds, and its way take
 
 
 class ApiError(SteplogError):
@@ -47,13 +51,43 @@ class RemoteRun(NamedTuple):
     project: str
     data: dict[str, Any]
 
+    @property
+    def uuid(self) -> str:
+        """Its uuid."""
+        return str(self.data["uuid"])
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.data["name"])
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Its path below the API."""
+        return (self.namespace, "projects", self.project, "runs", self.uuid)
+
+    def named(self) -> naming.Named:
+        """What it is called, for ``naming``."""
+        return naming.Named(self.uuid, self.name, str(self.data.get("id") or ""), self.namespace, self.project)
+
 
 class Api:
     """The server of ``client``, by default the configured one. Raises ConfigurationError."""
 
     def __init__(self, client: steplog.TellurioClient | None = None) -> None:
         self._client = client or steplog.get_default_client()
+        self._ahead = timedelta()
         self.base_url = self._client.base_url
+
+    def now(self) -> datetime:
+        """The time at the server, by its last answer."""
+        return datetime.now(timezone.utc) + self._ahead
+
+    def _note_time(self, response: requests.Response) -> None:
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            date = parsedate_to_datetime(response.headers["date"])
+            ahead = date.astimezone(timezone.utc) - datetime.now(timezone.utc)
+            self._ahead = ahead if abs(ahead.total_seconds()) > _CLOCK_DIFFERENCE_S else timedelta()
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -77,18 +111,52 @@ class Api:
 
     def get(self, *parts: str, **query: object) -> Any:
         """The JSON at a path, or None. Raises ApiError."""
-        path = "/".join([_PREFIX, *(quote(part, safe="") for part in parts), ""])
+        path = _path(parts, query)
         with self._translated():
-            response = self._client.get(f"{path}?{urlencode(query)}" if query else path)
-            if response.status_code in (401, 403):
-                raise InvalidAPIKeyError
+            return self._answer(self._client.get(path))
+
+    def patch(self, run: RemoteRun, fields: dict[str, Any]) -> dict[str, Any]:
+        """Set fields of a run; the run as it is then. Raises ApiError."""
+        with self._translated():
+            told = self._answer(self._client.patch(_path(run.path), fields))
+        return self._run_of(run, told)
+
+    def delete(self, run: RemoteRun, now: bool) -> None:
+        """Move a run to the trash; with ``now`` remove it for good. Raises ApiError."""
+        with self._translated():
+            response = self._client.delete(_path(run.path, {"now": 1} if now else {}))
+            if response.status_code != 204:
+                self._run_of(run, self._answer(response))
+
+    def restore(self, run: RemoteRun) -> dict[str, Any]:
+        """Take a run out of the trash; the run as it is then. Raises ApiError."""
+        with self._translated():
+            told = self._answer(self._client.post(_path((*run.path, "restore"))))
+        return self._run_of(run, told)
+
+    def _answer(self, response: requests.Response) -> Any:
+        if response.status_code in (401, 403):
+            raise InvalidAPIKeyError
         if response.status_code in (404, 405):
             return None
+        self._note_time(response)
         try:
             response.raise_for_status()
             return response.json()
         except (OSError, ValueError):
             raise self._refused(response) from None
+
+    def _run_of(self, run: RemoteRun, told: Any) -> dict[str, Any]:
+        if not isinstance(told, dict) or "uuid" not in told:
+            raise ApiError(f"{self.base_url} does not have the run {run.name!r} any more. Type: steplog ls")
+        return told
+
+    def require(self, feature: str, run: RemoteRun, what: str) -> dict[str, Any]:
+        """The run as it is now. Raises ApiError if the server cannot do ``what``."""
+        told = self.get(*run.path)
+        if not isinstance(told, dict) or feature not in (told.get("features") or ()):
+            raise ApiError(f"{self.base_url} does not {what}: its API has no such request")
+        return told
 
     def username(self) -> str:
         """The key's user. Raises ApiError."""
@@ -109,53 +177,98 @@ class Api:
         words = f"has no namespace {namespace}, or does not list projects. Name a project: {namespace}/PROJECT"
         raise ApiError(f"{self.base_url} {words}")
 
-    def runs(self, namespace: str, project: str = "") -> list[RemoteRun]:
+    def runs(self, namespace: str, project: str = "", *, trash: bool = False) -> list[RemoteRun]:
         """The runs of a project, or of all, each project's oldest first. Raises ApiError."""
-        runs = []
+        runs: list[RemoteRun] = []
         for name in [project] if project else self.projects(namespace):
-            found = self.get(namespace, "projects", name, "runs")
-            if found is None:
+            found = self._runs_at(namespace, name, trash)
+            if found is None and project:
                 raise ApiError(f"{self.base_url} has no project {namespace}/{name}. Type: steplog ls")
-            runs += [RemoteRun(namespace, name, data) for data in found]
+            runs += found or []
         return runs
 
-    def find(self, path: list[str]) -> RemoteRun:
-        """The run that a path of ``parse_run`` names. Raises ApiError unless there is exactly one."""
-        *place, name = path
-        namespace = place[-2] if len(place) > 1 else self.default_namespace()
-        runs = self.runs(namespace, place[-1] if place else "")
-        ways: tuple[Callable[[dict[str, Any]], bool], ...] = (
-            lambda run: name in (run["uuid"], run["name"]),
-            lambda run: slugify(run["name"]) == name,
-            lambda run: len(name) >= _UUID_CHARACTERS_MIN and str(run["uuid"]).startswith(name),
-        )
-        for matches in ways:
-            found = [run for run in runs if matches(run.data)]
-            if len(found) == 1:
-                return found[0]
-            if found:
-                latest = ", ".join(f"{run.project}/{run.data['uuid']}" for run in found[-_MATCHES_MAX:])
-                raise ApiError(f"{name!r} names {len(found)} runs; the latest: {latest}")
-        raise ApiError(f"{self.base_url} has no run {name!r} in {namespace}. Type: steplog ls")
+    def _runs_at(self, namespace: str, project: str, trash: bool) -> list[RemoteRun] | None:
+        found = self.get(namespace, "projects", project, "runs", **({"trash": 1} if trash else {}))
+        if found is None:
+            return None
+        if trash:  # a server without a trash lists what it has
+            found = [data for data in found if data.get("deleted")]
+        return [RemoteRun(namespace, project, data) for data in found]
+
+    def find(self, text: str, *, trash: bool = False) -> RemoteRun:
+        """The run that ``text`` means (``naming``). Raises ApiError unless there is exactly one."""
+        choice = naming.choose(text, self.candidates(text, trash=trash), RemoteRun.named)
+        if len(choice.runs) == 1:
+            return choice.runs[0]
+        if choice.runs:
+            which = naming.listed(run.named() for run in choice.runs)
+            raise ApiError(f"{text!r} names {len(choice.runs)} runs; name one by its uuid: {which}")
+        if trash:
+            raise ApiError(f"{self.base_url} has no run {text!r} in the trash. Type: steplog ls --trash")
+        if naming.choose(text, self.candidates(text, trash=True), RemoteRun.named).runs:
+            raise ApiError(f"the run {text!r} is in the trash. Type: steplog restore {shlex.quote(text)}")
+        raise ApiError(f"{self.base_url} has no run {text!r}{self._where(text)}. Type: steplog ls")
+
+    def candidates(self, text: str, *, trash: bool = False) -> list[RemoteRun]:
+        """The runs at the places that ``text`` may name. Raises ApiError."""
+        found: dict[tuple[str, str], list[RemoteRun]] = {}
+        unlisted: ApiError | None = None
+        for slug, project, _ in naming.readings(text):
+            namespace = slug or self.default_namespace()
+            try:
+                places = self.projects(namespace) if project is None else [slugify(project)]
+            except ApiError as error:  # a stock server's, which lists the runs of a project that is named
+                unlisted, places = error, []
+            for place in places:
+                if place and (namespace, place) not in found:
+                    runs = self._runs_at(namespace, place, trash)
+                    if runs is not None:
+                        found[namespace, place] = runs
+        if unlisted is not None and not found:
+            raise unlisted
+        return [run for runs in found.values() for run in runs]
+
+    def _where(self, text: str) -> str:
+        namespaces = {reading.namespace or self.default_namespace() for reading in naming.readings(text)}
+        return f" in {namespaces.pop()}" if len(namespaces) == 1 else ""
+
+
+def _path(parts: Iterable[str], query: Mapping[str, object] | None = None) -> str:
+    path = "/".join([_PREFIX, *(quote(part, safe="") for part in parts), ""])
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def _detail(response: requests.Response) -> str:
-    """What a server says with an error, on one line; "" if nothing."""
+    """What a server says with an error, on one line; "" if nothing. Of wrong fields: what is wrong with each."""
     try:
         told = response.json()
     except (ValueError, RecursionError):
         return ""
-    if response.status_code < 400 or not isinstance(told, dict) or not isinstance(told.get("detail"), str):
+    if response.status_code < 400 or not isinstance(told, dict):
         return ""
-    return printing.printable(" ".join(told["detail"].split()), _WORDS_CHARACTERS_MAX)
+    if isinstance(told.get("detail"), str):
+        words = told["detail"]
+    else:
+        words = "; ".join(f"{name}: {said[0]}" for name, said in told.items() if isinstance(said, list) and said)
+    return printing.printable(" ".join(words.split()), _WORDS_CHARACTERS_MAX)
 
 
-def parse_run(_context: click.Context, _parameter: click.Parameter, text: str) -> list[str]:
-    """Split ``RUN``, ``[NAMESPACE/]PROJECT/RUN`` or an address. Raises click.BadParameter."""
-    path = urlsplit(text).path if "://" in text else text
-    parts = [unquote(part) for part in path.split("/") if part]
-    if len(parts) == 5 and parts[1::2] == ["projects", "runs"]:  # an address
-        parts = parts[::2]
-    if not 1 <= len(parts) <= 3:
-        raise click.BadParameter(f"{text!r} is not a run: give a name, a uuid, [NAMESPACE/]PROJECT/RUN or an address.")
-    return parts
+def check_run(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    """A text that may mean a run. Raises click.BadParameter."""
+    text = as_text(text)
+    if not naming.readings(text):
+        raise click.BadParameter(
+            f"{text!r} is not a run: give a name, an id, a uuid, [NAMESPACE/]PROJECT/RUN or an address."
+        )
+    return text
+
+
+def as_text(argument: str) -> str:
+    """An argument as it was typed, also in UTF-8 where the locale is ASCII. Raises click.BadParameter."""
+    try:
+        argument.encode()
+        return argument
+    except UnicodeError:  # Python has kept the bytes that the locale does not have
+        with contextlib.suppress(UnicodeError):
+            return os.fsencode(argument).decode()
+    raise click.BadParameter(f"{argument!r} is not text.")

@@ -6,12 +6,14 @@ import click
 
 import steplog
 from steplog.cli import printing
+from steplog.cli.completion import complete_journal
+from steplog.cli.confirmation import confirm
 
 __all__ = ["command"]
 
 
 @click.command("clean")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_journal)
 @click.option("--yes", is_flag=True, help="Remove undelivered records without asking.")
 def command(run: str | None, yes: bool) -> None:
     """Remove delivered runs from this machine.
@@ -25,7 +27,7 @@ def command(run: str | None, yes: bool) -> None:
         if pending:
             records = f"{printing.plural(pending, 'record')} of {printing.printable(run)}"
             are, them = ("is", "it") if pending == 1 else ("are", "them")
-            click.confirm(f"{records} {are} not delivered. Remove {them}?", abort=True)
+            confirm(f"{records} {are} not delivered. Remove {them}?", yes)
     try:
         removed = steplog.clean(run)
     except ValueError as error:

@@ -81,7 +81,6 @@ def command(context: click.Context, as_json: bool) -> None:
 def _print(checks: list[_Check], servers: list[_ServerHere], settings: dict[str, dict[str, Any]]) -> None:
     console = printing.console()
     table = printing.table("", "", "")
-    table.show_header = False
     for check in checks:
         words = printing.text(check.words, characters_max=400)
         printing.add_row(table, printing.text(*_SIGNS[check.state]), check.name, words)

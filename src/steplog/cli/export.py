@@ -20,6 +20,7 @@ import click
 
 import steplog
 from steplog.cli import printing
+from steplog.cli.completion import complete_journal
 
 __all__ = ["command"]
 
@@ -60,7 +61,7 @@ _FORMATS: dict[str, _Format] = {"jsonl": _as_lines}
 
 
 @click.command("export")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_journal)
 @click.option(
     "--format", "kind", type=click.Choice(list(_FORMATS)), default="jsonl", show_default=True, help="The format."
 )

@@ -1,4 +1,4 @@
-"""Printing: plain lines if stdout is not a terminal, and never what a terminal would obey.
+"""Printing: whole plain lines if stdout is not a terminal, and never what a terminal would obey.
 
 What comes from a server or another program passes ``printable``.
 """
@@ -8,17 +8,18 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import click
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from steplog.cli.run_times import as_date
+from steplog.cli.table import Table
 from steplog.printable import printable as one_line
 from steplog.report import losses_in_words
 
@@ -38,35 +39,44 @@ __all__ = [
     "write",
 ]
 
-_PLAIN_WIDTH = 200  # without a terminal, nothing is cut at 80
+_PLAIN_WIDTH = 200  # of what is laid out; lines and tables are not cut at all
 _STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "CRASHED": "red", "FAILED": "yellow"}
 
 
 def console() -> Console:
-    """Standard output; without colours and of fixed width if not a terminal."""
+    """Standard output; without escape codes if not a terminal, or if NO_COLOR is set."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         with contextlib.suppress(io.UnsupportedOperation, ValueError):
             sys.stdout.reconfigure(errors="replace")
-    made = Console(highlight=False, soft_wrap=False)
-    return made if made.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH, color_system=None)
+    if not sys.stdout.isatty():  # also if FORCE_COLOR is set: a file, or another program
+        return Console(highlight=False, width=_PLAIN_WIDTH, color_system=None, force_terminal=False)
+    return Console(highlight=False, soft_wrap=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def write(to: Console, *renderables: RenderableType) -> None:
-    """Print, each from a new line; without trailing blanks if not a terminal."""
+    """Print, each from a new line. If not a terminal: nothing is cut, and no line has blanks at its end."""
     if to.is_terminal:
         to.print(*renderables, sep="\n")
         return
-    with to.capture() as captured:
-        to.print(*renderables, sep="\n")
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    lines: list[str] = []
+    for each in renderables:
+        if isinstance(each, Table):
+            lines += each.plain()
+        elif isinstance(each, (str, Text)):
+            lines.append(str(each))
+        else:
+            with to.capture() as captured:
+                to.print(each)
+            lines += captured.get().splitlines()
+    click.echo("\n".join(line.rstrip() for line in lines))
 
 
-def printable(value: object, characters_max: int = 200) -> str:
+def printable(value: object, characters_max: int | None = 200) -> str:
     """Replace control characters and those that change text direction."""
     return one_line(str(value), characters_max, "\N{REPLACEMENT CHARACTER}")
 
 
-def text(value: object, style: str = "", characters_max: int = 200) -> Text:
+def text(value: object, style: str = "", characters_max: int | None = 200) -> Text:
     """A printable value, without markup."""
     return Text(printable(value, characters_max), style)
 
@@ -101,7 +111,7 @@ def size(size_bytes: int) -> str:
     return f"{size_bytes} bytes"
 
 
-def value(value: Any, characters_max: int = 60) -> str:
+def value(value: Any, characters_max: int | None = 60) -> str:
     """A short form of a metric's or setting's value."""
     if isinstance(value, float):
         return f"{value:.6g}"
@@ -113,26 +123,20 @@ def value(value: Any, characters_max: int = 60) -> str:
 
 def local_time(date: object) -> str:
     """An ISO date in local time."""
-    try:
-        parsed = datetime.fromisoformat(str(date).replace("Z", "+00:00"))
-    except ValueError:
-        return printable(date)
-    return parsed.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    parsed = as_date(date)
+    return printable(date) if parsed is None else parsed.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def status(name: object) -> Text:
-    """A run's status, coloured."""
-    return text(name, _STATUS_STYLES.get(str(name), ""))
+def status(words: str) -> Text:
+    """A run's status, coloured; the status is what is before a comma."""
+    return text(words, _STATUS_STYLES.get(words.partition(",")[0], ""))
 
 
-def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table without lines; ``right`` names the number columns."""
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    return made
+def table(*columns: str, right: Sequence[str] = (), drop: Sequence[str] = (), cut: str = "") -> Table:
+    """A table without lines; ``right`` names the number columns, ``drop`` and ``cut`` what gives way on a terminal."""
+    return Table(*columns, right=right, drop=drop, cut=cut)
 
 
 def add_row(to: Table, *cells: object, style: str | None = None) -> None:
-    """Add a row of printable cells."""
-    to.add_row(*(cell if isinstance(cell, Text) else text(cell) for cell in cells), style=style)
+    """Add a row of printable cells, whole."""
+    to.add([cell if isinstance(cell, Text) else Text(printable(cell, None)) for cell in cells], style or "")

@@ -1,4 +1,4 @@
-"""``steplog show RUN``: status, config, and a row with a curve for each metric.
+"""``steplog show RUN``: what a run is, its config, and a row with a curve for each metric.
 
 Summaries and curves come from the server's ``series/``; for a stock server they are computed here.
 """
@@ -6,76 +6,140 @@ Summaries and curves come from the server's ``series/``; for a stock server they
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import click
+from rich.console import Console
 from rich.text import Text
+from slugify import slugify
 
-from steplog.cli import printing
-from steplog.cli.api import Api, RemoteRun, parse_run
+from steplog.cli import printing, run_times
+from steplog.cli.api import Api, RemoteRun, check_run
+from steplog.cli.completion import complete_run
+from steplog.cli.table import Table
 from steplog.settings import check_directories, resolve
 
 __all__ = ["command", "sparkline"]
 
 _POINTS_MAX = 32
+_VALUE_CHARACTERS_MAX = 200
 _BARS = "▁▂▃▄▅▆▇█"
 
 
+_CRASHED = "CRASHED"
+
+
+class _Shown(NamedTuple):
+    """What is shown of a run."""
+
+    run: RemoteRun
+    metrics: list[dict[str, Any]]
+    config: Any
+    exception: Any
+    lost: str
+    address: str
+    now: datetime
+
+
 @click.command("show")
-@click.argument("run", callback=parse_run)
+@click.argument("run", callback=check_run, shell_complete=complete_run)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(run: list[str], as_json: bool) -> None:
+def command(run: str, as_json: bool) -> None:
     """Show the status, config, metrics and exception of a run.
 
-    RUN is a name, a uuid or its first characters, [NAMESPACE/]PROJECT/RUN, or the run's web address.
+    RUN is a uuid, an id or a name, or the beginning of one, [NAMESPACE/]PROJECT/RUN, or the run's web address.
     """
     check_directories(resolve())
     api = Api()
     found = api.find(run)
-    path = (found.namespace, "projects", found.project, "runs", str(found.data["uuid"]))
-    series = api.get(*path, "series")
-    metrics = _summaries(api.get(*path, "metrics") or []) if series is None else list(series)
+    series = api.get(*found.path, "series")
+    metrics = _summaries(api.get(*found.path, "metrics") or []) if series is None else list(series)
     stored = sum(metric["count"] for metric in metrics)
     own = {metric["name"]: metric["last"] for metric in metrics if metric["name"].startswith("steplog/")}
-    config, exception = own.get("steplog/config"), own.get("steplog/exception")
+    config = found.data.get("config") or own.get("steplog/config")  # merged by the server, or the last one
+    exception = own.get("steplog/exception")
     metrics = [metric for metric in metrics if metric["name"] not in own]
     for metric in metrics:
         if metric["min"] is not None and not metric.get("curve"):
-            metric["curve"] = api.get(*path, "series", name=metric["name"], points=_POINTS_MAX)
+            metric["curve"] = api.get(*found.path, "series", name=metric["name"], points=_POINTS_MAX)
         metric["curve"] = metric.get("curve") or []
     if as_json:
         shown = {"config": config, "exception": exception, "metrics": metrics}
         printing.print_json({"namespace": found.namespace} | found.data | shown)
     else:
         lost = printing.losses(found.data.get("report"), _logged(found.data.get("report"), stored))
-        _print(api.base_url, found, lost, config, metrics, exception)
+        address = f"{api.base_url}/{found.namespace}/projects/{found.project}/runs/{slugify(found.name)}/"
+        _print(_Shown(found, metrics, config, exception, lost, address, api.now()))
 
 
-def _print(
-    base_url: str, run: RemoteRun, lost: str, config: Any, metrics: list[dict[str, Any]], exception: Any
-) -> None:
-    console, data = printing.console(), run.data
-    title = Text.assemble(printing.text(data["name"], "bold"), "  ", printing.status(data["status"]))
-    place = printing.text(f"{run.namespace}/{run.project}  {data['uuid']}  at {base_url}", "dim", 400)
-    printing.write(console, title, place, printing.text(f"started {printing.local_time(data['date_created'])}", "dim"))
-    if lost:
-        printing.write(console, printing.text(lost, "red", 400))
-    if config:
-        table = printing.table("config", "")
-        for name, value in config.items() if isinstance(config, dict) else [("config", config)]:
-            printing.add_row(table, name, printing.value(value))
-        printing.write(console, "", table)
-    table = printing.table("metric", "count", "last", "min", "max", "curve", right=("count",))
-    for metric in metrics:
+def _print(shown: _Shown) -> None:
+    console, data = printing.console(), shown.run.data
+    title = Text.assemble(printing.text(data["name"], "bold"), "  ", printing.status(run_times.status(data, shown.now)))
+    printing.write(console, title, printing.text(shown.address, "dim", 1000), "", _about(shown))
+    if shown.lost:
+        printing.write(console, "", printing.text(shown.lost, "red", 400))
+    if notes := str(data.get("notes") or ""):
+        printing.write(console, "", Text("notes", "dim"), *_lines(notes))
+    _print_values(console, "config", shown.config)
+    _print_values(console, "provenance", data.get("provenance"))
+    columns = ("metric", "count", "last", "min", "max", "curve")
+    table = printing.table(*columns, right=("count",), drop=("curve", "min", "max", "count"), cut="metric")
+    for metric in sorted(shown.metrics, key=lambda metric: metric["name"].startswith("system/")):
         numbers = (printing.value(metric[key], 28) for key in ("last", "min", "max"))
         bars = sparkline([bucket["last"] for bucket in metric["curve"]])
         printing.add_row(table, metric["name"], f"{metric['count']:,}", *numbers, bars)
-    printing.write(console, "", table if metrics else "no metrics yet")
-    if isinstance(exception, dict):
-        lines = str(exception.get("traceback") or "").splitlines()
-        summary = ": ".join(str(exception[part]) for part in ("type", "message") if exception.get(part))
+    printing.write(console, "", table if shown.metrics else "no metrics yet")
+    # A run that went on after a crash has not crashed.
+    if isinstance(shown.exception, dict) and data.get("status") == _CRASHED:
+        told = shown.exception
+        lines = str(told.get("traceback") or "").splitlines()
+        summary = ": ".join(str(told[part]) for part in ("type", "message") if told.get(part))
         lines += [] if lines and lines[-1] == summary else [summary]
         printing.write(console, "", *(printing.text(line, characters_max=400) for line in lines))
+
+
+def _about(shown: _Shown) -> Table:
+    """What is known of the run, a row each."""
+    run, data = shown.run, shown.run.data
+    generation, tags = data.get("generation"), data.get("tags")
+    resumed = generation - 1 if isinstance(generation, int) else 0
+    began, ended = run_times.began(data), run_times.ended(data)
+    rows = {
+        "project": f"{run.namespace}/{run.project}",
+        "uuid": run.uuid,
+        "id": data.get("id"),
+        "started": printing.local_time(began) if began else "",
+        "ended": printing.local_time(ended) if ended else "",
+        "duration": run_times.duration(data, shown.now),
+        "last seen": run_times.last_seen(data, shown.now),
+        "resumed": {0: "", 1: "once", 2: "twice"}.get(resumed, f"{resumed} times"),
+        "group": data.get("group"),
+        "job type": data.get("job_type"),
+        "tags": ", ".join(map(str, tags)) if isinstance(tags, list) else "",
+        "description": data.get("description"),
+    }
+    table = printing.table("", "")
+    for name, words in rows.items():
+        if words:
+            printing.add_row(table, Text(name, "dim"), words)
+    return table
+
+
+def _lines(text: str) -> Iterator[Text]:
+    for line in text.splitlines():
+        yield Text(f"  {printing.printable(line, None)}")
+
+
+def _print_values(console: Console, title: str, values: Any) -> None:
+    """A table of names and values, if there are any."""
+    if not values:
+        return
+    table = printing.table(title, "")
+    for name, value in values.items() if isinstance(values, Mapping) else [(title, values)]:
+        printing.add_row(table, name, printing.value(value, _VALUE_CHARACTERS_MAX if console.is_terminal else None))
+    printing.write(console, "", table)
 
 
 def _logged(report: Any, stored: int) -> int:
@@ -110,6 +174,7 @@ def _summaries(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
         numbers = [point["value"] for point in points if isinstance(point["value"], (int, float))]
         width = math.ceil(len(points) / _POINTS_MAX)
         steps = {"first_step": points[0]["step"], "last_step": points[-1]["step"]}
+        steps["max_step"] = max(point["step"] for point in points)
         values = {"last": points[-1]["value"], "min": min(numbers, default=None), "max": max(numbers, default=None)}
         curve = [{"step": p["step"], "last": p["value"]} for p in points[width - 1 :: width]] if numbers else []
         summaries.append({"name": name, "count": len(points)} | steps | values | {"curve": curve})

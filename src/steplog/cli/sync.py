@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 import steplog
 from steplog.cli import printing
+from steplog.cli.completion import complete_journal
 
 __all__ = ["command"]
 
@@ -18,7 +19,7 @@ _INTERRUPTED = 130
 
 
 @click.command("sync")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_journal)
 @click.option("--all", "everything", is_flag=True, help="All runs; the default without RUN.")
 @click.option("--follow", is_flag=True, help="Wait, however long it takes, instead of giving a run up.")
 @click.option("--recreate", is_flag=True, help="Make RUN on the server anew, which has lost it.")

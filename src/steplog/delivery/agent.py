@@ -2,7 +2,8 @@
 
 * *sender*: exchanges with servers, one request at a time;
 * *lanes*, for a stock server alone: more threads like it, for single metrics;
-* *maintenance*: all else that runs and writers need (``maintenance``).
+* *maintenance*: all else that runs and writers need (``maintenance``);
+* *system*: system metrics, where they are wanted (``sampling``).
 
 While nobody waits, sender and lanes take at most ``DeliveryOptions.cpu_share_max`` of a processor: a thread rests after
 an exchange. While somebody waits for a run, a request to another server that nobody waits for is aborted after
@@ -30,6 +31,7 @@ from steplog.delivery.lease import Lease
 from steplog.delivery.loop import Loop, wait_for
 from steplog.delivery.maintenance import Maintenance
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
+from steplog.delivery.sampling import Sampling
 from steplog.delivery.sender import InFlight, Sender, StoreFirst
 from steplog.errors import ServerUnavailableError
 from steplog.journal.open_writer import OpenWriter
@@ -84,6 +86,7 @@ class Agent:
         self._loops: list[Loop] = []
         self._under_way: dict[int, InFlight] = {}  # by lane
         self.maintenance = Maintenance(self, spool_interval_s, adopt, memory_is_short, clock)
+        self.sampling: Sampling | None = None
         self._lanes_max = options.connections_max
         deferred_log.forget()
 
@@ -156,6 +159,19 @@ class Agent:
             held_up = [flight for flight in long if self._sender.gives_way(flight, lease.outbox)]
         for flight in held_up:
             flight.server.transport.abort(flight.request)
+
+    def sample(self, interval_s: float, read: Callable[[], dict[str, float]], host: str) -> None:
+        """Send system metrics, too, from the next round of maintenance on; see ``Sampling``."""
+        self.sampling = Sampling(self, interval_s, read, host)
+
+    def start_sampling(self) -> None:
+        """Called each second. Raises RuntimeError where no thread can be started."""
+        if self.sampling is not None:
+            self.sampling.start(self._fault)
+
+    def delivers(self, lease: Lease) -> bool:
+        """Whether a run is sent anywhere. Under the lock."""
+        return self._sender.delivers(lease.outbox)
 
     def decide(self, lease: Lease, status: str) -> None:
         """Set a run's status, in the background."""

@@ -26,6 +26,7 @@ from steplog.delivery.metrics import MetricStream
 from steplog.delivery.probe import CapabilityProbe, Probe, Question
 from steplog.delivery.ranges import RangeStream
 from steplog.delivery.run_edits import RunEdits
+from steplog.delivery.samples import Samples
 from steplog.delivery.tickets import Action, Quarantined, RunAddress, Send, Store, Ticket
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
@@ -88,6 +89,7 @@ class Outbox:
         self.waiters: list[Waiter] = []
         self.afresh = False  # an attempt is due whatever was decided: back-off, Retry-After, that the run is gone
         self.journals: dict[str, Journal] = {}
+        self.samples: Samples | None = None  # system metrics, in no journal
         self._over: set[str] = set()  # dead writers of whom nothing is left, since the last look at all
         self._ends: Mapping[str, int] = {}
         self._presumed = False
@@ -259,9 +261,25 @@ class Outbox:
                     return stream.send(self.address, lane)
                 return stream.send(self.address)
             soonest = due if soonest is None else min(soonest, due)
+        if lane == 0 and not hurry and (due := self._samples_due_at(now)) is not None:
+            if due <= now and self.samples is not None:
+                return self.samples.send(self.address)
+            soonest = due if soonest is None else min(soonest, due)
         if lane == 0 and owes_status and not (self.held_back or self.refused) and self._settled(self._ends):
             return self._send_status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
         return soonest
+
+    def takes_samples(self) -> bool:
+        """Whether system metrics are of use: the run goes on, and its server takes ranges, or has yet to say so."""
+        known = self.creation is None and self.probe.question is None
+        return self.status is None and not self.gone and (not known or self.probe.takes_ranges)
+
+    def _samples_due_at(self, now: float) -> float | None:
+        if self.samples is None:
+            return None
+        if not self.takes_samples():
+            self.samples.drop()
+        return self.samples.due_at(now)
 
     def _by_life(self) -> tuple[list[Journal], list[Journal]]:
         """The dead writers, whose records come before those of later ones, and the living in turn."""
@@ -306,6 +324,9 @@ class Outbox:
                 self._ranges[ticket.range.writer].answered(now, ticket, judgement)
                 if judgement.verdict is Verdict.ACCEPTED and self.edits.acknowledged(ticket.range, body):
                     return [Store()]
+            case tickets.Sample():
+                if self.samples is not None:
+                    self.samples.answered(now, ticket, judgement)
             case tickets.Metric():
                 self._metrics[ticket.writer].answered(now, ticket, judgement)
             case tickets.Edit():

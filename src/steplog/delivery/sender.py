@@ -122,6 +122,10 @@ class Sender:
         used = {entry.server for entry in self._entries.values()}
         self._servers = {transport: server for transport, server in self._servers.items() if server in used}
 
+    def delivers(self, outbox: Outbox) -> bool:
+        """Whether this run is sent anywhere."""
+        return outbox in self._entries
+
     def trouble(self, outbox: Outbox) -> str | None:
         """What keeps a run from being delivered; None while nothing does."""
         entry = self._entries.get(outbox)

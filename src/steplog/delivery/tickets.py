@@ -26,6 +26,7 @@ __all__ = [
     "Quarantine",
     "Quarantined",
     "RunAddress",
+    "Sample",
     "Send",
     "Status",
     "Store",
@@ -72,6 +73,18 @@ class Batch(Ticket):
     range: Range
     reach: int
     covered: int = 0
+
+    def confirms(self, body: bytes) -> bool:
+        """An acknowledgement repeats the range."""
+        return wire.acknowledges(body, self.range.writer, self.range.first, self.range.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Ticket):
+    """A range of system metrics, which no journal has."""
+
+    range: Range
+    suspect: bool = field(default=True, kw_only=True)  # by it nobody knows how the server is with records
 
     def confirms(self, body: bytes) -> bool:
         """An acknowledgement repeats the range."""

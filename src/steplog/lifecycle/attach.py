@@ -1,11 +1,27 @@
-"""``attach``: join a run that exists."""
+"""``attach``: join a run that exists.
+
+::
+
+    the run is                                     attach
+    in a journal on this machine                   joins it, and asks nobody
+    on the server, finished or not                 joins it
+    unknown, deleted                               raises; missing="ignore": a run that logs nowhere
+    unknown here, the server away                  the same; a uuid with both slugs is joined, and arrives later
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from steplog.identity import RunOrg, RunProject, RunStatus
-from steplog.lifecycle.joining import find_manifest, join
+from steplog.errors import ConfigurationError, InvalidAPIKeyError, RunNotFoundError
+from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
+from steplog.lifecycle import messages
+from steplog.lifecycle.disabled import MissingRun
+from steplog.lifecycle.finding import Found, find
+from steplog.lifecycle.joining import join
+from steplog.lifecycle.process import current
 from steplog.run import Run
 
 if TYPE_CHECKING:
@@ -15,27 +31,101 @@ __all__ = ["attach"]
 
 
 def attach(
-    uuid: str,
+    run: str | UUID | None = None,
     *,
+    uuid: str | UUID | None = None,
     namespace_slug: str | None = None,
     project_slug: str | None = None,
     owner: bool = False,
+    missing: str = "raise",
     client: TellurioClient | None = None,
 ) -> Run:
     """Join a run from another process or host; with ``owner`` this process decides its status.
 
-    Raises ValueError if a slug is missing and no manifest of the run is on this host.
+    What this machine has a journal of is joined without a server. Else the server is asked, for ten seconds at most.
+
+    Args:
+        run: its uuid, id or name, or the beginning of one of these, of four characters at least; with
+            ``[NAMESPACE/]PROJECT/`` before it or not; or the address of its page.
+        uuid: the same, as a keyword.
+        namespace_slug: where it is; None: in the setting ``namespace``, else with the key's own user.
+        project_slug: where it is; None: in any project of the namespace.
+        owner: resume the run.
+        missing: for a run that nobody knows, or that cannot be looked for, "raise", or "ignore": return a run that logs
+            nowhere, counts that in ``dropped`` ("no run"), and says so once.
+        client: None: that of the run's server, else the default client.
+
+    Raises:
+        RunNotFoundError: neither a journal here nor the server has such a run.
+        ValueError, TypeError: the text may mean several runs; it is none, or is given twice.
+        ServerUnavailableError, ConfigurationError: no journal here has it, and there is no answer, or no server to ask.
+        InvalidAPIKeyError: the key is wrong.
     """
-    found = find_manifest(uuid)
-    namespace = namespace_slug or (found.namespace if found is not None else None)
-    project = project_slug or (found.project if found is not None else None)
-    if namespace is None or project is None:
-        raise ValueError(f"nothing on this host knows the run {uuid}: namespace_slug and project_slug are needed")
-    name = found.name if found is not None else None
-    organization, described = RunOrg(namespace), RunProject("", project, project)
-    run = Run(uuid, name, None, RunStatus.RUNNING, organization=organization, project=described)
-    opened = join(uuid, namespace, project, name, client, found=found, owner=owner)
+    text = _text(run, uuid, missing)
+    try:
+        found = find(text, namespace_slug, project_slug, client)
+    except (RunNotFoundError, ConfigurationError, InvalidAPIKeyError, OSError) as error:  # ServerUnavailableError, too
+        return _missing(text, missing, error)
+    if found.unseen:
+        messages.say(current().settings.quiet, logging.WARNING, f"run {text} is joined unseen: {found.unseen}")
+    if found.by_beginning:
+        words = f"{text!r} is run {found.names.name} ({found.names.uuid})"
+        messages.say(current().settings.quiet, logging.INFO, words)
+    return _joined(found, client or found.client, owner)
+
+
+def _text(run: object, uuid: object, missing: str) -> str:
+    if (run is None) == (uuid is None):
+        raise TypeError("attach() needs one run: attach(uuid), attach(id) or attach(name)")
+    if missing not in ("raise", "ignore"):
+        raise ValueError(f'missing is "raise" or "ignore", not {missing!r}')
+    text = run if uuid is None else uuid
+    if not isinstance(text, (str, UUID)):
+        raise TypeError(f"a run is joined by its uuid, id or name, a text, not {type(text).__name__}")
+    if not str(text).strip():
+        raise ValueError("attach() needs the uuid, id or name of a run, not an empty text")
+    return str(text)
+
+
+def _missing(text: str, missing: str, error: Exception) -> Run:
+    if missing == "raise":
+        raise error
+    settings = current().settings
+    messages.say(settings.quiet, logging.WARNING, f"run {text} is not joined, and what it logs is dropped: {error}")
+    run = Run(text, None, None, RunStatus.RUNNING)
+    run._opened_as(MissingRun(settings))
+    return run
+
+
+def _joined(found: Found, client: TellurioClient | None, owner: bool) -> Run:
+    names, told = found.names, found.told
+    name = names.name or None
+    run = _described(names.namespace, told) if told is not None else None
+    if run is None:
+        organization, project = RunOrg(names.namespace), RunProject("", names.project, names.project)
+        run = Run(names.uuid, name, None, RunStatus.RUNNING, organization=organization, project=project)
+    place = names.uuid, names.namespace, names.project, name
+    opened = join(*place, client, found=found.manifest, owner=owner, key=names.id)
     run._opened_as(opened)
     if owner:
         opened.say_began()
     return run
+
+
+def _described(namespace: str, told: dict[str, Any]) -> Run | None:
+    """The run as the server describes it; None for what describes none."""
+    try:
+        project, user = told.get("project") or {}, told.get("user") or {}
+        return Run(
+            told["uuid"],
+            told.get("name"),
+            told.get("description"),
+            told.get("status", "RUNNING"),
+            told.get("date_created"),
+            told.get("date_updated"),
+            RunOrg(namespace),
+            RunProject(project.get("uuid", ""), project.get("display_name", ""), project.get("slug", "")),
+            RunUser(user.get("uuid", ""), user.get("username", ""), user.get("slug", "")),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,16 +1,18 @@
-"""``mode="disabled"``: a run that does nothing."""
+"""Runs that do nothing: of ``mode="disabled"``, and of ``attach(missing="ignore")``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from threading import get_ident
 from typing import Any
 
 from steplog.delivery.verdicts import Judgement
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.open_run import Holder
 from steplog.report import Stats
-from steplog.settings import Settings
+from steplog.settings import Settings, resolve
 
-__all__ = ["DisabledRun"]
+__all__ = ["DisabledRun", "MissingRun"]
 
 
 class DisabledRun:
@@ -19,6 +21,10 @@ class DisabledRun:
     def __init__(self, settings: Settings) -> None:
         self.holder: Holder | None = None
         self.settings = settings
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The same with the settings of the process that it is passed to: they may hold a key."""
+        return _anew, (type(self),)
 
     def log(self, name: Any, value: Any = None, step: Any = None, client: Any = None) -> None:
         """Nothing."""
@@ -44,3 +50,25 @@ class DisabledRun:
     def url(self) -> str | None:
         """None."""
         return None
+
+
+def _anew(kind: type[DisabledRun]) -> DisabledRun:
+    return kind(resolve())
+
+
+class MissingRun(DisabledRun):
+    """Of a run that is not there: counts what it does not take."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._dropped: dict[int, int] = {}  # by thread, so that they need no lock, which a fork could leave held
+
+    def log(self, name: Any, value: Any = None, step: Any = None, client: Any = None) -> None:
+        """Count the values."""
+        thread, values = get_ident(), len(name) if isinstance(name, Mapping) else 1
+        self._dropped[thread] = self._dropped.get(thread, 0) + values
+
+    def stats(self) -> Stats:
+        """What was dropped."""
+        dropped = sum(list(self._dropped.values()))
+        return Stats(append="disabled", logged=dropped, dropped={"no run": dropped} if dropped else {})

@@ -6,7 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from steplog.errors import FormatError
+from steplog.errors import ConfigurationError, FormatError
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import derived_local_id
 from steplog.journal.manifest import Generation, Manifest
@@ -43,14 +43,15 @@ def join(
     key: str = "",
 ) -> OpenRun:
     """Open a run that is on the server, by its manifest on this host, ``found``, or by these names."""
-    from steplog.client import client_for, get_default_client
+    from steplog.client import get_default_client
 
     if not uuid:
         raise ValueError("Run object is missing required identifiers.")
-    if client is None and found is not None and found.base_url:
-        client = client_for(current().settings, found.base_url)
+    if found is not None:
+        client = client or _client_of(found)
+        return OpenRun(found, None if client is None else client.transport, owner=owner)
     client = client or get_default_client()
-    manifest = found or Manifest(
+    manifest = Manifest(
         local_id=derived_local_id(client.settings.url, namespace, project, uuid),
         base_url=client.settings.url,
         account=client.account.username if client.account is not None else "",
@@ -62,3 +63,17 @@ def join(
         generations=(Generation(maker="", began=time.time_ns()),),
     )
     return OpenRun(manifest, client.transport, owner=owner)
+
+
+def _client_of(manifest: Manifest) -> TellurioClient | None:
+    """The way to the server of a run that is here; None: it stays here, as one that was begun offline does."""
+    from steplog.client import client_for, get_default_client, later_client
+
+    settings = current().settings
+    if manifest.mode == "offline":
+        return None
+    if manifest.base_url:
+        return client_for(settings, manifest.base_url) or later_client(settings, manifest.base_url)
+    with contextlib.suppress(ConfigurationError):
+        return get_default_client()
+    return None

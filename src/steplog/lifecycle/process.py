@@ -33,6 +33,8 @@ from steplog.journal.memory import Usage, default_bytes_max
 from steplog.journal.open_writer import OpenWriter
 from steplog.journal.spooling import Disk
 from steplog.lifecycle.adoption import Adopter
+from steplog.machine.gpu import GpuReader
+from steplog.machine.system import SystemReader, host_name, is_known_here
 from steplog.settings import Settings, resolve
 
 __all__ = ["CLAIM_S", "SPOOL_BYTES_MAX", "Process", "claim_in_time", "current"]
@@ -67,6 +69,9 @@ class Process:
         self.agent = Agent(
             self.options, settings.exchange_timeout_s, settings.spool_interval_s, self._adopt, self._memory_is_short
         )
+        if settings.system_interval_s and is_known_here():
+            system, gpus = SystemReader(), GpuReader()
+            self.agent.sample(settings.system_interval_s, partial(_sample, system, gpus), host_name())
         wake, source = self.agent.maintenance.wake, self.agent.random
         self.adopter = Adopter(settings, self.disk, self.options, source, wake)
 
@@ -173,6 +178,11 @@ def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM
     if isinstance(found[0], BaseException):
         raise found[0]
     return found[0]
+
+
+def _sample(system: SystemReader, gpus: GpuReader) -> dict[str, float]:
+    found = system.metrics()
+    return found | gpus.metrics() if found else {}
 
 
 def _spool_bytes_max(directory: Path) -> int:

@@ -64,6 +64,7 @@ def create_app(
             Route(f"{API}/namespaces/", routes_catalog.NamespaceList),
             Route(f"{_RUN}metrics/batch/", routes_metrics.BatchUpload),
             Route(f"{_RUN}generations/", routes_catalog.GenerationList),
+            Route(f"{_RUN}restore/", routes_catalog.RunRestored),
             Route(f"{_RUN}series/", routes_metrics.SeriesList),
             *_page_routes(),
         ]

@@ -34,9 +34,9 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.chunk import POINTS_MAX, Chunk, Points, encode
 from steplog.server.columns import words_of
-from steplog.server.run_fields import NOT_STORED, RESERVED, Changes, changes_of
+from steplog.server.run_fields import NOT_STORED, RESERVED, RESERVED_PREFIX, Changes, changes_of
 
-__all__ = ["Batch", "MetricBatch", "check_json", "from_range", "metric_batch", "pack", "point_from_json"]
+__all__ = ["Batch", "MetricBatch", "check_json", "from_range", "is_logged", "metric_batch", "pack", "point_from_json"]
 
 _JSON_DEPTH_MAX = 500
 _DIGITS_MAX = 4300  # of Python's json: sys.int_info.default_max_str_digits
@@ -44,8 +44,8 @@ _PERIOD_TRIES = 4
 _MANY_NAMES, _FEW_POINTS = 256, 128  # at least this many names, fewer points each: not packed
 _PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
 _WORDS = slot.SLOT_BYTES // 8
-_MACHINE_PREFIXES = ("steplog/", "system/")  # of names that the program itself does not log
-_MACHINE_RECORDS_MAX = 64  # records of such names that are looked at
+_OWN_PREFIXES = (RESERVED_PREFIX, "system/")
+_OWN_RECORDS_MAX = 64  # looked at for one that is not of such a name
 _TIME_AND_NAME = struct.Struct("<16xqI4x")
 _NO_STEP_TOP = 0x80  # the highest byte of NO_STEP
 _NON_FINITE = {b'"NaN"': math.nan, b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
@@ -92,7 +92,8 @@ def from_range(records: Range, body: bytes = b"") -> Batch:
 
     Raises FormatError for invalid JSON, or a bool other than 0 and 1.
     """
-    if not RESERVED.isdisjoint(records.names.values()):
+    # Ten times as fast as to look for each name, where there are thousands.
+    if RESERVED_PREFIX in "\n".join(records.names.values()) and not RESERVED.isdisjoint(records.names.values()):
         stored, changes = _without_changes(records)
         batch = _from_stored(stored, body)
         applied = records.records - stored.records
@@ -138,11 +139,16 @@ def _from_stored(records: Range, body: bytes) -> Batch:
     return Batch(records, count, metrics, last_time_ns=_last_time(live))
 
 
+def is_logged(name: str) -> bool:
+    """Whether metrics of this name are what the program logs, not what steplog adds."""
+    return not name.startswith(_OWN_PREFIXES)
+
+
 def _last_time(live: Range) -> int | None:
     last = len(live.slots) // slot.SLOT_BYTES - 1
-    for index in range(last, max(-1, last - _MACHINE_RECORDS_MAX), -1):
+    for index in range(last, max(-1, last - _OWN_RECORDS_MAX), -1):
         time_ns, number = _TIME_AND_NAME.unpack_from(live.slots, index * slot.SLOT_BYTES)
-        if not live.names[number].startswith(_MACHINE_PREFIXES):
+        if is_logged(live.names[number]):
             return int(time_ns)
     return None
 

@@ -11,13 +11,11 @@ import uuid
 from slugify import slugify
 
 from steplog.server.runs import now_text
-from steplog.server.schema import delete_chunks, series_bounds
 from steplog.server.store_types import MissingError, NamespaceRow, ProjectRow, RefusedError, TakenError, UserRow
 
 __all__ = [
     "add_project",
     "add_user",
-    "delete_project",
     "namespace",
     "namespaces",
     "project",
@@ -114,15 +112,3 @@ def add_project(
     if created is None:
         raise MissingError("the namespace does not exist")
     return created
-
-
-def delete_project(connection: sqlite3.Connection, project_id: int) -> None:
-    """Delete a project, its runs and their metrics."""
-    for (run_id,) in connection.execute("SELECT id FROM runs WHERE project = ?", (project_id,)).fetchall():
-        for (series_id,) in connection.execute("SELECT id FROM series WHERE run = ?", (run_id,)).fetchall():
-            delete_chunks(connection, series_bounds(series_id))
-        for table in ("series", "marks", "waiting", "config", "fields", "generations"):
-            connection.execute(f"DELETE FROM {table} WHERE run = ?", (run_id,))  # noqa: S608 - constants
-    connection.execute("DELETE FROM runs WHERE project = ?", (project_id,))
-    connection.execute("DELETE FROM tombstones WHERE project = ?", (project_id,))
-    connection.execute("DELETE FROM projects WHERE id = ?", (project_id,))

@@ -41,6 +41,8 @@ class SeriesState:
     last_step: int = 0
     low: Number | None = None
     high: Number | None = None
+    max_step: int = slot.NO_STEP
+    last_time_ns: int | None = None
     chunks: int = 0  # the next chunk's number
     tail: list[tuple[int, int]] = field(default_factory=list)  # (number, count) of the last chunks that are not full
     tail_known: bool = False
@@ -51,6 +53,7 @@ class SeriesState:
             self.first_step = chunk.first_step
         self.count += chunk.count
         self.last_step = chunk.last_step
+        self.max_step = max(self.max_step, chunk.max_step)
         self.next_step = max(self.next_step, min(chunk.max_step + 1, slot.STEP_MAX))
         if chunk.low is not None and (self.low is None or chunk.low < self.low):
             self.low = chunk.low

@@ -6,11 +6,14 @@ A run's state (marks, point count, series) is cached; ``forget`` drops it after 
   others with their next points.
 - An unpacked batch is stored as it came, and packed before anything that is not.
 - A record without a step gets the next one: 0, then one above the largest so far.
+- What records say about the run is applied in the transaction that stores them, also of an unpacked batch, with the
+  generation in which the server first heard of the writer.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,9 +23,13 @@ from operator import attrgetter
 
 from steplog.errors import FormatError
 from steplog.journal import slot
-from steplog.server.batch import Batch, MetricBatch, from_range, pack
+from steplog.server.batch import Batch, MetricBatch, from_range, is_logged, pack
 from steplog.server.chunk import Chunk
 from steplog.server.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
+from steplog.server.dates import date_of
+from steplog.server.run_changes import apply_config, apply_fields
+from steplog.server.run_fields import Changes
+from steplog.server.runs import now_text
 from steplog.server.store_types import BatchResult, GapError, MissingError
 from steplog.server.unpacked import UnpackedTotals, take
 
@@ -33,18 +40,33 @@ _MERGES_MAX = 256
 _STEPS_EXHAUSTED = "a metric without a step after one with the largest step"
 _INSERT_SERIES = "INSERT INTO series (run, name, count, next_step, first_step, last_step) VALUES (?, ?, 0, 0, 0, 0)"
 _UPDATE_SERIES = (
-    "UPDATE series SET count = ?, next_step = ?, first_step = ?, last_step = ?, low = ?, high = ? WHERE id = ?"
+    "UPDATE series SET count = ?, next_step = ?, first_step = ?, last_step = ?, low = ?, high = ?, max_step = ?,"
+    " last_time = ? WHERE id = ?"
 )
-_totals_of = attrgetter("count", "next_step", "first_step", "last_step", "low", "high", "id")
+_totals_of = attrgetter(
+    "count", "next_step", "first_step", "last_step", "low", "high", "max_step", "last_time_ns", "id"
+)
+_UPDATE_RUN = "UPDATE runs SET points = ?, last_point = ?, seen = ? WHERE id = ?"
+_PUT_MARK = (
+    "INSERT INTO marks (run, writer, mark, generation) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark"
+)
 
 
 @dataclass(slots=True)
 class _RunState:
     id: int
     points: int
-    marks: dict[str, int]
+    last_point: str | None
+    marks: dict[str, tuple[int, int]]  # by writer: the mark, and the writer's generation
     series: dict[str, SeriesState]
     unpacked: UnpackedTotals
+    config_rows: int | None = None  # see ``apply_config``
+
+    def note_point(self, time_ns: int | None) -> None:
+        """Something that the program logged; a clock that is ahead does not count."""
+        if time_ns is not None:
+            self.last_point = max(self.last_point or "", date_of(min(time_ns, time.time_ns())))
 
 
 class Ingester:
@@ -53,46 +75,80 @@ class Ingester:
     def __init__(self) -> None:
         self._runs: OrderedDict[int, _RunState] = OrderedDict()
 
-    def forget(self) -> None:
-        """Drop the cached state."""
-        self._runs.clear()
+    def forget(self, run_id: int | None = None) -> None:
+        """Drop the cached state, of one run or of all."""
+        if run_id is None:
+            self._runs.clear()
+        else:
+            self._runs.pop(run_id, None)
 
-    def add_batch(self, connection: sqlite3.Connection, run_id: int, batch: Batch) -> BatchResult:
+    def add_batch(self, connection: sqlite3.Connection, run_id: int, batch: Batch, generation: int = 1) -> BatchResult:
         """See ``SqliteStore.add_batch``."""
         run = self._run(connection, run_id)
-        source = batch.source
-        mark = run.marks.get(source.writer, 0)
+        source, taken = batch.source, batch.records + batch.applied
+        mark, generation = run.marks.get(source.writer, (0, generation))
         if source.first > mark:
             raise GapError(mark)
-        if source.end <= mark:
-            return BatchResult(0, batch.records)
-        new = batch if source.first == mark else batch.above(mark)
-        if new.body:
-            run.unpacked.add(connection, run.id, new, run.points)
-            _add_points(connection, run, new.records)
+        new = batch
+        if source.end > mark:
+            if source.first < mark:
+                new = batch.above(mark)
+            self._store(connection, run, new)
+            if new.changes is not None:
+                self._apply(connection, run, new.changes, generation, source.writer)
+            connection.execute(_PUT_MARK, (run.id, source.writer, source.end, generation))
+            run.marks[source.writer] = source.end, generation
+            stored = new.records + new.applied
+        else:
+            stored = 0
+        _save(connection, run)
+        if batch.changes is None or not batch.changes.fields:
+            return BatchResult(stored, taken - stored)
+        name = connection.execute("SELECT name FROM runs WHERE id = ?", (run_id,)).fetchone()[0]
+        return BatchResult(stored, taken - stored, name)
+
+    def add_metric(
+        self, connection: sqlite3.Connection, run_id: int, metric: MetricBatch | None, changes: Changes | None = None
+    ) -> int | None:
+        """See ``SqliteStore.add_metric``."""
+        run = self._run(connection, run_id)
+        if metric is not None:
+            self._pack(connection, run)
+            self._append(connection, run, (metric,), metric.records)
+            run.note_point(metric.last_time_ns if is_logged(metric.name) else None)
+        if changes is not None:
+            row = connection.execute("SELECT generation FROM runs WHERE id = ?", (run_id,)).fetchone()
+            self._apply(connection, run, changes, row[0], "")
+        _save(connection, run)
+        return None if metric is None else run.series[metric.name].last_step
+
+    def pack(self, connection: sqlite3.Connection, run_id: int) -> None:
+        """Pack every unpacked range of a run."""
+        run = self._run(connection, run_id)
+        self._pack(connection, run)
+        connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
+
+    def _store(self, connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
+        if batch.body:
+            run.unpacked.add(connection, run.id, batch, run.points)
+            run.points += batch.records
             if run.unpacked.is_due:
                 self._pack(connection, run)
         else:
             self._pack(connection, run)
-            self._append(connection, run, new.metrics, new.records)
-        connection.execute(
-            "INSERT INTO marks (run, writer, mark) VALUES (?, ?, ?)"
-            " ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark",
-            (run.id, source.writer, source.end),
+            self._append(connection, run, batch.metrics, batch.records)
+        run.note_point(batch.last_time_ns)
+
+    def _apply(
+        self, connection: sqlite3.Connection, run: _RunState, changes: Changes, generation: int, writer: str
+    ) -> None:
+        fields, config = (
+            [(key, change.order(generation, writer), change.value) for key, change in each.items()] for each in changes
         )
-        run.marks[source.writer] = source.end
-        return BatchResult(new.records, batch.records - new.records)
-
-    def add_metric(self, connection: sqlite3.Connection, run_id: int, metric: MetricBatch) -> int:
-        """See ``SqliteStore.add_metric``."""
-        run = self._run(connection, run_id)
-        self._pack(connection, run)
-        self._append(connection, run, (metric,), metric.records)
-        return run.series[metric.name].last_step
-
-    def pack(self, connection: sqlite3.Connection, run_id: int) -> None:
-        """Pack every unpacked range of a run."""
-        self._pack(connection, self._run(connection, run_id))
+        if fields:
+            apply_fields(connection, run.id, fields)
+        if config:
+            run.config_rows = apply_config(connection, run.id, config, run.config_rows)
 
     def _pack(self, connection: sqlite3.Connection, run: _RunState) -> None:
         if run.unpacked.records:
@@ -116,6 +172,7 @@ class Ingester:
             if not series.tail_known:
                 read_tail(connection, series)
             chunks.extend([(series.add(chunk), chunk) for chunk in _placed(metric, series, run.points)])
+            series.last_time_ns = metric.last_time_ns
             totals.append(_totals_of(series))
             if len(series.tail) >= FANOUT:
                 to_merge.append(series)
@@ -124,30 +181,35 @@ class Ingester:
         for series in islice(to_merge, _MERGES_MAX):
             while count := merge_size(series.tail):
                 merge(connection, series, count)
-        _add_points(connection, run, records)
+        run.points += records
 
     def _run(self, connection: sqlite3.Connection, run_id: int) -> _RunState:
         run = self._runs.get(run_id)
         if run is not None:
             self._runs.move_to_end(run_id)
             return run
-        found = connection.execute("SELECT points FROM runs WHERE id = ? AND deleted IS NULL", (run_id,)).fetchone()
+        found = connection.execute(
+            "SELECT points, last_point FROM runs WHERE id = ? AND deleted IS NULL", (run_id,)
+        ).fetchone()
         if found is None:
             raise MissingError("the run does not exist")
-        marks = dict(connection.execute("SELECT writer, mark FROM marks WHERE run = ?", (run_id,)).fetchall())
+        writers = connection.execute("SELECT writer, mark, generation FROM marks WHERE run = ?", (run_id,))
+        marks = {writer: (mark, generation) for writer, mark, generation in writers}
         rows = connection.execute(
-            "SELECT name, id, count, next_step, first_step, last_step, low, high FROM series WHERE run = ?", (run_id,)
+            "SELECT name, id, count, next_step, first_step, last_step, low, high, max_step, last_time"
+            " FROM series WHERE run = ?",
+            (run_id,),
         )
         series = {name: SeriesState(*values) for name, *values in rows}
-        run = self._runs[run_id] = _RunState(run_id, found[0], marks, series, UnpackedTotals.read(connection, run_id))
+        waiting = UnpackedTotals.read(connection, run_id)
+        run = self._runs[run_id] = _RunState(run_id, found[0], found[1], marks, series, waiting)
         while len(self._runs) > 1 and sum(1 + len(kept.series) for kept in self._runs.values()) > _SERIES_CACHED_MAX:
             self._runs.popitem(last=False)
         return run
 
 
-def _add_points(connection: sqlite3.Connection, run: _RunState, records: int) -> None:
-    run.points += records
-    connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
+def _save(connection: sqlite3.Connection, run: _RunState) -> None:
+    connection.execute(_UPDATE_RUN, (run.points, run.last_point, now_text(), run.id))
 
 
 def _placed(metric: MetricBatch, series: SeriesState, arrivals: int) -> list[Chunk]:

@@ -1,4 +1,4 @@
-"""Starting the embedded server: database, key, TLS, state file, uvicorn.
+"""Starting the embedded server: database, key, TLS, state file; ``listening`` has the sockets.
 
 1. The key is the option, a file's first line, ``STEPLOG_SERVE_API_KEY``, or generated once into ``<database>.key``
    (0600).
@@ -7,18 +7,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import getpass
 import ipaddress
 import os
-import resource
 import secrets
-import signal
 import socket
 import ssl
 import stat
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -26,9 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
-
-import uvicorn
-from starlette.types import ASGIApp
 
 from steplog import instance
 from steplog.errors import ConfigurationError, NotPrivateError
@@ -49,25 +41,16 @@ from steplog.server.keys import (
     put_started_key,
     renew_page_token,
 )
-from steplog.server.places import Places
-from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
+from steplog.server.listening import listen, serve
 from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
-from steplog.server.store_types import RevokedKeyError, StoreError, StoreGoneError, StoreReplacedError
+from steplog.server.store_types import RevokedKeyError, StoreError
+from steplog.server.trash import reap, reaping
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "address_elsewhere", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
-_CONNECTIONS_MAX = 10_240
-_UNKEYED_MAX = 512  # connections that have not shown a key
-_DESCRIPTORS_RESERVED = 512  # the database's, and others
-_BACKLOG = 4096
-_ACCEPTED_AT_ONCE = 4  # then those that are connected have their turn
-_ACCEPT_RETRY_S = 1.0  # asyncio's
-_KEEP_ALIVE_S = 120
-_SHUTDOWN_TIMEOUT_S = 5
-_LATE_INTERVAL_S = 0.05
 
 
 class ServerOptions(NamedTuple):
@@ -115,7 +98,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         make_private(state.parent)
         database = default_database()
     with ExitStack() as stack:
-        listener = stack.enter_context(closing(_listen(options.host, options.port, state.parent)))
+        listener = stack.enter_context(closing(listen(options.host, options.port, state.parent)))
         store = stack.enter_context(closing(SqliteStore(database)))
         own = _own_key(options, database)
         username = options.username or _login_name()
@@ -151,8 +134,8 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             first = None if written is None else _found_first(state.parent, store.instance)
             started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere, first))
 
-        with _refreshed(keyring, write_state):
-            _serve(app, listener, announcement.socket, announce, store, tls)
+        with _refreshed(keyring, write_state), reaping(partial(store.write, reap)):
+            serve(app, listener, announcement.socket, announce, store, tls)
 
 
 @contextmanager
@@ -324,175 +307,3 @@ def _found_first(directory: Path, instance_id: str) -> str | None:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _listen(host: str, port: int, directory: Path) -> socket.socket:
-    try:
-        # asyncio disables Nagle's algorithm only with IPPROTO_TCP set; otherwise responses are 40 ms late.
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {host}: {error.strerror}") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-        return listener
-    except OSError as error:
-        listener.close()
-        words = f"cannot listen on {host} port {port}: {error.strerror}"
-        raise ConfigurationError(f"{words}{_way_out(error, port, directory)}") from None
-
-
-def _way_out(error: OSError, port: int, directory: Path) -> str:
-    """What to do about a port that cannot be listened on, given the servers that run here."""
-    running = instance.living(directory)
-    if error.errno == errno.EADDRINUSE:
-        for each in running:
-            if urlsplit(each.base_url).port == port:
-                words = f" by the steplog server {each.base_url}, which programs on this machine can use"
-                return f"{words}. To start a second one: steplog serve --port 0 --db other.db"
-    # Another server most likely has the default database.
-    return f". To use any free port: steplog serve --port 0{' --db other.db' if running else ''}"
-
-
-class _UvicornServer(uvicorn.Server):
-    """Stops by itself once its database is replaced: what is there now may be served by a new process alone."""
-
-    replaced: StoreReplacedError | None = None
-    _gone = False
-    _out_of_descriptors = False
-
-    def __init__(
-        self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore, local: socket.socket | None
-    ) -> None:
-        super().__init__(config)
-        self._on_started = started
-        self._store = store
-        self._local = local
-        self._listeners: list[socket.socket] = []
-
-    async def on_tick(self, counter: int) -> bool:
-        gone = False
-        try:
-            self._store.check()
-        except StoreReplacedError as error:
-            self.replaced = error
-            return True
-        except StoreGoneError as error:
-            gone = True
-            if not self._gone:
-                _say(str(error))
-        if self._gone and not gone:
-            _say("the database is back")
-        self._gone = gone
-        return await super().on_tick(counter)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
-        await super().startup([])
-        for listener in sockets or ():
-            self.servers.append(await self._accept(listener, self.config.ssl))
-        if self._local is not None:  # never with TLS: its mode keeps others out
-            self.servers.append(await self._accept(self._local, None))
-        self._listen()
-        self._on_started()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, which waits for connections that are accepted by then and appear only after it has begun."""
-        late = asyncio.ensure_future(self._close_late(set(self.server_state.connections)))
-        try:
-            await super().shutdown(sockets)
-        finally:
-            late.cancel()
-
-    async def _close_late(self, told: set[Any]) -> None:
-        while True:
-            for connection in self.server_state.connections - told:
-                told.add(connection)
-                connection.shutdown()
-            await asyncio.sleep(_LATE_INTERVAL_S)
-
-    async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
-        """Accept connections as uvicorn does, but do not wait a minute for the beginning of TLS."""
-        self._listeners.append(listener)
-        protocol: Any = self.config.http_protocol_class
-        made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-        timeout_s = None if tls is None else HEAD_TIMEOUT_S
-        return await asyncio.get_running_loop().create_server(
-            made, sock=listener, ssl=tls, ssl_handshake_timeout=timeout_s, backlog=self.config.backlog
-        )
-
-    def _listen(self) -> None:
-        """Queue as many as the kernel takes: the event loop has made it the number that it accepts at once."""
-        for listener in self._listeners:
-            listener.listen(_BACKLOG)
-            if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
-                # Who says nothing is not accepted, and does not hold up those behind.
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
-
-    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The loop tries to accept ``_ACCEPT_RETRY_S`` later, and reports each connection that waits."""
-        error = context.get("exception")
-        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
-            loop.default_exception_handler(context)
-            return
-        loop.call_later(2 * _ACCEPT_RETRY_S, self._listen)
-        if not self._out_of_descriptors:
-            self._out_of_descriptors = True
-            _say(f"new connections wait: {error.strerror}; this is said once")
-
-
-def _places() -> Places[Any]:
-    """As many as the process may have descriptors for, once it has raised that limit as far as it needs to."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _CONNECTIONS_MAX + _DESCRIPTORS_RESERVED
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    total = max(wanted - _DESCRIPTORS_RESERVED, wanted // 2)
-    return Places(total, min(_UNKEYED_MAX, total // 2))
-
-
-def _serve(
-    app: ASGIApp,
-    listener: socket.socket,
-    local: socket.socket | None,
-    started: Callable[[], None],
-    store: SqliteStore,
-    tls: dict[str, Any],
-) -> None:
-    config = uvicorn.Config(
-        app,
-        http=limited_protocol(_places()),
-        ws="none",
-        loop="asyncio",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        log_level="error",  # warnings are about requests that anyone can make
-        backlog=_ACCEPTED_AT_ONCE,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
-        **tls,
-    )
-    server = _UvicornServer(config, started, store, local)
-
-    def stop(*_: object) -> None:
-        server.should_exit = True
-
-    # uvicorn re-raises the signals it caught when it ends, for the handlers installed before: without these, the signal
-    # would end the process.
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    asyncio.run(server.serve([listener]))
-    if server.replaced is not None:
-        raise server.replaced
-
-
-def _say(what: str) -> None:
-    sys.stderr.write(f"steplog serve: {what}\n")
-    sys.stderr.flush()

@@ -10,6 +10,7 @@ import msgspec
 from steplog.server.chunk import Chunk, Points, decode
 from steplog.server.compaction import CHUNK_COLUMNS
 from steplog.server.curve import Bucket, downsample
+from steplog.server.dates import date_of
 from steplog.server.schema import SERIES_SHIFT, series_bounds
 from steplog.server.store_types import MetricPoint, SeriesSummary
 
@@ -23,7 +24,7 @@ JOIN points p ON p.id = c.id
 WHERE s.run = ? AND c.first_arrival < ? AND c.last_arrival >= ?
 """  # noqa: S608 - constants, here and below
 _SERIES = f"""
-SELECT s.name, s.count, s.first_step, s.last_step, s.low, s.high, c.id, c.last
+SELECT s.name, s.count, s.first_step, s.last_step, s.max_step, s.low, s.high, s.last_time, c.id, c.last
 FROM series s CROSS JOIN chunks c
     ON c.id = (SELECT max(id) FROM chunks WHERE id >= s.id << {SERIES_SHIFT} AND id < s.id + 1 << {SERIES_SHIFT})
 WHERE s.run = ? AND s.count > 0 ORDER BY s.id
@@ -51,10 +52,12 @@ def metrics(connection: sqlite3.Connection, run_id: int, first: int, end: int) -
 
 def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
     """The metrics of a run, in order of first arrival."""
-    return [
-        SeriesSummary(name, number, first_step, last_step, _last_value(connection, chunk_id, last), low, high)
-        for name, number, first_step, last_step, low, high, chunk_id, last in connection.execute(_SERIES, (run_id,))
-    ]
+    summaries = []
+    for name, number, first, last, most, low, high, time_ns, chunk_id, kept in connection.execute(_SERIES, (run_id,)):
+        value = _last_value(connection, chunk_id, kept)
+        time = None if time_ns is None else date_of(time_ns)
+        summaries.append(SeriesSummary(name, number, first, last, most, value, low, high, time))
+    return summaries
 
 
 def curve(

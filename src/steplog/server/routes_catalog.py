@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slugify import slugify
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog import instance
-from steplog.server import catalog, generations, runs
+from steplog.server import catalog, generations, run_changes, runs, trash
 from steplog.server.creation import RESUMES, Creation, create
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
@@ -31,6 +31,7 @@ __all__ = [
     "ProjectList",
     "RunDetail",
     "RunList",
+    "RunRestored",
 ]
 
 _ADDITIONS = {
@@ -131,11 +132,14 @@ class RunList(Endpoint):
     """``/{namespace}/projects/{project}/runs/``."""
 
     async def get(self, request: Request) -> Response:
-        """The runs of a project, oldest first; with ``?slug=`` those with this slug."""
+        """The runs of a project, oldest first; with ``?slug=`` those with this slug, with ``?trash=1`` those in it."""
         offset, limit = pagination(request.query_params)
         project = await self.project()
-        slug = None if self.state.stock else request.query_params.get("slug")
-        if slug is not None:
+        query = {} if self.state.stock else request.query_params
+        slug = query.get("slug")
+        if _flag(query, "trash"):
+            found = await self.read(trash.in_trash, project.id, offset, limit)
+        elif slug is not None:
             found = (await self.read(runs.by_slug, project.id, slug))[offset:][:limit]
         else:
             found = await self.read(runs.in_project, project.id, offset, limit)
@@ -182,6 +186,27 @@ class RunDetail(Endpoint):
         (document,) = await _documents(self, [await self.write(runs.update, run.id, status, report)])
         return JsonResponse(document)
 
+    async def delete(self, request: Request) -> Response:
+        """Move it to the trash; with ``?now=1`` delete it for good."""
+        if self.state.stock:
+            raise HTTPException(405, headers={"Allow": "PATCH"})
+        project = await self.project()
+        now = _flag(request.query_params, "now")
+        await asyncio.wrap_future(self.state.store.discard_run(project, self.scope["path_params"]["run"], now))
+        return Response(status_code=204)
+
+
+class RunRestored(Endpoint):
+    """``/{namespace}/projects/{project}/runs/{run}/restore/``."""
+
+    async def post(self, request: Request) -> Response:
+        """Take it out of the trash."""
+        await read_json(request)
+        project = await self.project()
+        run = await self.write(trash.restore, project.id, self.scope["path_params"]["run"])
+        (document,) = await _documents(self, [run])
+        return JsonResponse(document)
+
 
 class GenerationList(Endpoint):
     """``/{namespace}/projects/{project}/runs/{run}/generations/``."""
@@ -202,8 +227,15 @@ class GenerationList(Endpoint):
 async def _documents(endpoint: Endpoint, found: Sequence[RunRow]) -> list[dict[str, Any]]:
     if endpoint.state.stock:
         return [run_document(run, None) for run in found]
-    configs = await endpoint.read(runs.configs, [run.id for run in found])
+    configs = await endpoint.read(run_changes.configs, [run.id for run in found])
     return [run_document(run, configs[run.id]) for run in found]
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    fields = Fields(query)
+    chosen = fields.choice(name, ("0", "1"))
+    fields.check()
+    return chosen == "1"
 
 
 def _identity(request: Request) -> tuple[str | None, str | None, str | None]:

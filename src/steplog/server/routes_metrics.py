@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
+from slugify import slugify
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,6 +24,7 @@ from steplog.server.batch import from_range, metric_batch, point_from_json
 from steplog.server.curve import Bucket
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import media_type, read_body, read_json
+from steplog.server.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.store_types import RunRow, SeriesSummary
 from steplog.server.validation import Fields, pagination
 
@@ -30,6 +33,7 @@ __all__ = ["BatchUpload", "MetricList", "SeriesList"]
 _POINTS_A_READ = 16_384  # a longer list is streamed
 _CURVE_POINTS_DEFAULT = 1000
 _CURVE_POINTS_MAX = 100_000
+_GENERATION = re.compile(r"[1-9][0-9]{0,8}")
 _JSON_NAMES = {"low": "min", "high": "max"}
 
 
@@ -65,9 +69,13 @@ class MetricList(Endpoint):
         value = fields.json("value") or b""
         step = fields.integer("step", slot.NO_STEP + 1, slot.STEP_MAX)
         fields.check()
-        metric = metric_batch(name, point_from_json(value, step, time.time_ns()))
-        assigned = await asyncio.wrap_future(self.state.store.add_metric(run, metric))
-        return JsonResponse({"name": name, "value": msgspec.Raw(value), "step": assigned}, 201)
+        now, stock = time.time_ns(), self.state.stock
+        changes = changes_of([(name, now, 0, value)]) if name in RESERVED and not stock else None
+        stored = stock or name not in NOT_STORED
+        metric = metric_batch(name, point_from_json(value, step, now)) if stored else None
+        assigned = await asyncio.wrap_future(self.state.store.add_metric(run, metric, changes))
+        given = {"name": name, "value": msgspec.Raw(value)}
+        return JsonResponse(given | {"step": (step or 0) if assigned is None else assigned}, 201)
 
 
 class BatchUpload(Endpoint):
@@ -75,6 +83,7 @@ class BatchUpload(Endpoint):
 
     async def post(self, request: Request) -> Response:
         """Store a range of a writer's journal, each record once however often it is sent."""
+        generation = _generation(request)
         body = await read_body(request)
         run = await self.run()
         encoding = request.headers.get("content-encoding", "").strip().lower()
@@ -85,9 +94,13 @@ class BatchUpload(Endpoint):
             batch = await loop.run_in_executor(self.state.decoders, lambda: from_range(decode(body), body))
         except VersionError:
             return JsonResponse({"v": [VERSION]}, 415)
-        result = await asyncio.wrap_future(self.state.store.add_batch(run, batch))
+        result = await asyncio.wrap_future(self.state.store.add_batch(run, batch, generation))
         sent = batch.source
-        return JsonResponse(Acknowledgement(sent.writer, sent.first, sent.end, result.accepted, result.duplicates))
+        answer = Acknowledgement(sent.writer, sent.first, sent.end, result.accepted, result.duplicates)
+        if result.name is None:
+            return JsonResponse(answer)
+        named = {"name": result.name, "slug": slugify(result.name)}
+        return JsonResponse(msgspec.structs.asdict(answer) | {"run": named})
 
 
 class SeriesList(Endpoint):
@@ -108,6 +121,14 @@ class SeriesList(Endpoint):
         if buckets is None:
             raise HTTPException(404)
         return JsonResponse([_document(bucket) for bucket in buckets])
+
+
+def _generation(request: Request) -> int:
+    """Of ownership, to which the writer of a batch belongs."""
+    header = request.headers.get("steplog-generation", "1").strip()
+    if _GENERATION.fullmatch(header) is None:
+        raise HTTPException(400, "Steplog-Generation must be an integer from 1 to 999999999.")
+    return int(header)
 
 
 def _document(row: SeriesSummary | Bucket) -> dict[str, Any]:

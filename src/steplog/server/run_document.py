@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from steplog.server.store_types import RunRow
+from steplog.server.store_types import RunConfig, RunRow
 
 __all__ = ["run_document"]
 
 _STOCK = ("uuid", "name", "description", "status", "date_created", "date_updated")
-_ADDED = ("made_by", "generation", "group", "job_type", "notes", "ended", "seen")
+_ADDED = ("made_by", "generation", "group", "job_type", "notes", "ended", "seen", "last_point")
 
 
-def run_document(run: RunRow, config: Mapping[str, msgspec.Raw] | None) -> dict[str, Any]:
+def run_document(run: RunRow, config: RunConfig | None) -> dict[str, Any]:
     """The run; without a config, as a stock server tells it."""
     project = {"uuid": run.project_uuid, "display_name": run.project_display_name, "slug": run.project_slug}
     user = {"uuid": run.user_uuid, "username": run.username, "slug": run.user_slug}
@@ -26,9 +25,11 @@ def run_document(run: RunRow, config: Mapping[str, msgspec.Raw] | None) -> dict[
         "id": run.key,
         "started": run.started or run.date_created,
         "tags": _raw(run.tags) or [],
-        "config": config,
-    }
+        "config": config.values,
+    } | ({"config_omitted": config.omitted} if config.omitted else {})
     texts = {"provenance": _raw(run.provenance), "report": _raw(run.report)}
+    if run.deleted is not None:
+        own["deleted"] = run.deleted
     return told | {field: getattr(run, field) for field in _ADDED} | own | texts
 
 

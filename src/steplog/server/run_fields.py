@@ -9,6 +9,7 @@
 - Of several changes of a field, or of a config key, the one with the greatest ``Order`` counts. The removal of a key is
   a change like any other.
 - So the outcome depends on which changes there are, not on how they arrive: in what order, in what batches, how often.
+- A config keeps ``CONFIG_KEYS_KEPT`` keys, the first by name: what some records push out, more records do, too.
 - Nothing in a record is an error, since its client was told that it is stored: what is not of its field's type is
   skipped, and the rest counts. A request is answered with the reasons (``FieldError``).
 
@@ -19,12 +20,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime
+from heapq import nsmallest
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
+from steplog.server.dates import utc_text
+
 __all__ = [
+    "CONFIG_KEYS_KEPT",
+    "CONFIG_KEYS_MAX",
     "CONFIG_NAME",
     "CONFIG_REMOVED_NAME",
     "DESCRIPTION_CHARACTERS_MAX",
@@ -37,6 +43,7 @@ __all__ = [
     "REPORT_REASONS_MAX",
     "REPORT_REASON_CHARACTERS_MAX",
     "RESERVED",
+    "RESERVED_PREFIX",
     "TAGS_MAX",
     "TAG_BYTES_MAX",
     "TEXT_CHARACTERS_MAX",
@@ -47,13 +54,13 @@ __all__ = [
     "changes_of",
     "field_value",
     "merge",
-    "utc_text",
 ]
 
 FIELDS_NAME = "steplog/run"
 CONFIG_NAME = "steplog/config"
 CONFIG_REMOVED_NAME = "steplog/config/removed"
 NOT_STORED = frozenset((FIELDS_NAME, "steplog/status", "steplog/files"))  # never metrics
+RESERVED_PREFIX = "steplog/"
 RESERVED = NOT_STORED | {CONFIG_NAME, CONFIG_REMOVED_NAME}
 JSON_FIELDS = frozenset(("tags", "provenance", "report"))
 
@@ -65,6 +72,9 @@ PROVENANCE_BYTES_MAX = 64 * 1024
 REPORT_REASONS_MAX = 32
 REPORT_REASON_CHARACTERS_MAX = 128
 REPORT_COUNT_MAX = 2**53 - 1  # what a browser counts exactly
+
+CONFIG_KEYS_MAX = 10_000
+CONFIG_KEYS_KEPT = 2 * CONFIG_KEYS_MAX
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=REPORT_COUNT_MAX)]
 _Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=REPORT_REASON_CHARACTERS_MAX)]
@@ -139,19 +149,19 @@ def changes_of(records: Iterable[tuple[str, int, int, bytes]]) -> Changes:
             config.extend((key, rank, bytes(value).decode()) for key, value in _object_in(text).items())
         elif name == CONFIG_REMOVED_NAME:
             config.extend((key, rank, None) for key in _list_in(text) if isinstance(key, str))
-    return Changes(
-        *({key: Change(*rank, value) for key, (rank, value) in merge({}, each).items()} for each in (fields, config))
-    )
+    kept = _last_changes(config)
+    if len(kept) > CONFIG_KEYS_KEPT:
+        kept = {key: kept[key] for key in nsmallest(CONFIG_KEYS_KEPT, kept)}
+    return Changes(_last_changes(fields), kept)
+
+
+def _last_changes(changes: Iterable[tuple[str, tuple[int, int], str | None]]) -> dict[str, Change]:
+    return {key: Change(*rank, value) for key, (rank, value) in merge({}, changes).items()}
 
 
 def field_value(field: str, text: bytes | msgspec.Raw) -> str | None:
     """The value of JSON text for one of ``FIELDS``. Raises FieldError."""
     return FIELDS[field](text)
-
-
-def utc_text(moment: datetime) -> str:
-    """As the store keeps a date."""
-    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _fields_in(text: bytes) -> list[tuple[str, str | None]]:

@@ -8,6 +8,7 @@ Columns of ``runs`` beside the plain ones::
     made_by            Steplog-Maker of the request that made the run
     generation         the number of the present one (see generations)
     seen               when a client was last heard of
+    last_point         when what the program logged last was logged; NULL: nothing yet, or by an older version
     started, ended     the run's own, not the delivery's; NULL: not known yet
     tags, provenance   JSON
     report             JSON: what its client has lost
@@ -17,12 +18,11 @@ Columns of ``runs`` beside the plain ones::
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from datetime import datetime, timezone
 
-import msgspec
 from slugify import slugify
 
+from steplog.server.dates import utc_text
 from steplog.server.store_types import MissingError, RunRow
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "by_slug",
     "by_uuid",
     "by_uuid_in",
-    "configs",
     "free_name",
     "hear",
     "in_project",
@@ -42,17 +41,18 @@ __all__ = [
 
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
-       r.made_by, r.generation, r.tags, r."group", r.job_type, r.notes, r.started, r.ended, r.seen, r.provenance,
-       r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+       r.made_by, r.generation, r.tags, r."group", r.job_type, r.notes, r.started, r.ended, r.seen,
+       r.last_point, r.provenance, r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
 """
-_RUNS_A_QUERY = 500
 
 
-def in_project(connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None) -> list[RunRow]:
-    """Runs of a project, oldest first."""
+def in_project(
+    connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None, deleted: str = "IS NULL"
+) -> list[RunRow]:
+    """Runs of a project, oldest first; ``deleted`` is a condition."""
     rows = connection.execute(
-        f"{_RUN} WHERE r.project = ? AND r.deleted IS NULL ORDER BY r.id LIMIT ? OFFSET ?",
+        f"{_RUN} WHERE r.project = ? AND r.deleted {deleted} ORDER BY r.id LIMIT ? OFFSET ?",
         (project_id, -1 if limit is None else limit, offset),
     )
     return [RunRow(*row) for row in rows]
@@ -95,18 +95,6 @@ def by_uuid(connection: sqlite3.Connection, namespace_slug: str, project_slug: s
     return _one(connection, f"r.uuid = ? AND {slugs}", run_uuid, project_slug, namespace_slug)
 
 
-def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int, dict[str, msgspec.Raw]]:
-    """The configuration of each of these runs, by key."""
-    found: dict[int, dict[str, msgspec.Raw]] = {run_id: {} for run_id in run_ids}
-    for start in range(0, len(run_ids), _RUNS_A_QUERY):
-        some = run_ids[start : start + _RUNS_A_QUERY]
-        marks = ", ".join("?" * len(some))
-        query = f"SELECT run, key, value FROM config WHERE run IN ({marks}) AND value IS NOT NULL"  # noqa: S608
-        for run_id, key, value in connection.execute(query, some):
-            found[run_id][key] = msgspec.Raw(value.encode())
-    return found
-
-
 def update(connection: sqlite3.Connection, run_id: int, status: str | None, report: str | None) -> RunRow:
     """Set a run's status and report, unless None, and its date of change."""
     connection.execute(
@@ -122,10 +110,11 @@ def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
     return by_id(connection, run_id)
 
 
-def free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str:
-    """The name, with a number where another run of the project has it."""
+def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int = 0) -> str:
+    """The name, with a number where another run of the project than this one has it."""
+    query = "SELECT 1 FROM runs WHERE project = ? AND name = ? AND deleted IS NULL AND id <> ?"
     free, number = name, 0
-    while by_name(connection, project_id, free) is not None:
+    while connection.execute(query, (project_id, free, run_id)).fetchone():
         number += 1
         free = f"{name}_{number}"
     return free
@@ -133,7 +122,7 @@ def free_name(connection: sqlite3.Connection, project_id: int, name: str) -> str
 
 def now_text() -> str:
     """The time in ISO 8601."""
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return utc_text(datetime.now(timezone.utc))
 
 
 def _one(connection: sqlite3.Connection, condition: str, *values: object) -> RunRow | None:

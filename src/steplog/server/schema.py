@@ -85,7 +85,7 @@ CREATE TABLE marks (
 CREATE TABLE series (
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL,
     next_step INTEGER NOT NULL, first_step INTEGER NOT NULL, last_step INTEGER NOT NULL, low, high,
-    UNIQUE (run, name)
+    max_step INTEGER NOT NULL DEFAULT 0, last_time INTEGER, UNIQUE (run, name)
 );
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY, count INTEGER NOT NULL, first_arrival INTEGER NOT NULL, last_arrival INTEGER NOT NULL,

@@ -18,12 +18,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from steplog.server import catalog, queries, unpacked
+from steplog.server import queries, trash, unpacked
 from steplog.server.batch import Batch, MetricBatch
 from steplog.server.curve import Bucket
 from steplog.server.database_file import DatabaseFile
 from steplog.server.group_commit import Committer
 from steplog.server.ingest import Ingester
+from steplog.server.run_fields import Changes
 from steplog.server.schema import connect, prepare, store_error
 from steplog.server.store_types import (
     BatchResult,
@@ -123,21 +124,32 @@ class SqliteStore:
         return self.read(queries.curve, run.id, name, points, low, high)
 
     def delete_project(self, project: ProjectRow) -> Future[None]:
-        """Delete a project, its runs and their metrics."""
+        """Delete a project; its runs and their metrics are reaped (``trash``)."""
 
         def delete(connection: sqlite3.Connection) -> None:
             self._ingester.forget()
-            catalog.delete_project(connection, project.id)
+            trash.condemn_project(connection, project.id)
 
         return self.write(delete)
 
-    def add_batch(self, run: RunRow, batch: Batch) -> Future[BatchResult]:
-        """Store a batch from the mark on and advance the mark; GapError if it begins beyond."""
-        return self.write(self._ingester.add_batch, run.id, batch)
+    def discard_run(self, project: ProjectRow, uuid: str, now: bool = False) -> Future[None]:
+        """Move a run to the trash, or delete it for good, also from the trash."""
 
-    def add_metric(self, run: RunRow, metric: MetricBatch) -> Future[int]:
-        """Store points without a mark; returns the last one's step."""
-        return self.write(self._ingester.add_metric, run.id, metric)
+        def discard(connection: sqlite3.Connection) -> None:
+            self._ingester.forget(trash.discard(connection, project.id, uuid, now))
+
+        return self.write(discard)
+
+    def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
+        """Store a batch from the mark on and advance the mark; GapError if it begins beyond.
+
+        ``generation`` is the one its writer belongs to; the first that is given for a writer stays.
+        """
+        return self.write(self._ingester.add_batch, run.id, batch, generation)
+
+    def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
+        """Store points without a mark, and change the run in its present generation; returns the last point's step."""
+        return self.write(self._ingester.add_metric, run.id, metric, changes)
 
     def _pack(self, run: RunRow, below: int | None = None) -> None:
         if self.read(unpacked.any_left, run.id, below):

@@ -41,6 +41,7 @@ __all__ = [
     "ProjectRow",
     "RefusedError",
     "RevokedKeyError",
+    "RunConfig",
     "RunRow",
     "SeriesSummary",
     "StoreBusyError",
@@ -196,6 +197,7 @@ class RunRow(msgspec.Struct, frozen=True):
     started: str | None
     ended: str | None
     seen: str
+    last_point: str | None
     provenance: str | None  # JSON
     report: str | None  # JSON
     deleted: str | None
@@ -213,6 +215,13 @@ class RunRow(msgspec.Struct, frozen=True):
         return (self.idempotency_key or "")[len(ID_PREFIX) :] if chosen else None
 
 
+class RunConfig(msgspec.Struct):
+    """A run's config by key, sorted; ``omitted``: how many keys are beyond its bounds."""
+
+    values: dict[str, msgspec.Raw]
+    omitted: int = 0
+
+
 class MetricPoint(msgspec.Struct, frozen=True):
     """One point; ``value`` is ``msgspec.Raw`` where it is JSON text."""
 
@@ -228,13 +237,16 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     count: int
     first_step: int
     last_step: int
+    max_step: int
     last: Any
     low: int | float | None
     high: int | float | None
+    last_time: str | None  # of the last point; None where an older version has stored it
 
 
 class BatchResult(msgspec.Struct, frozen=True):
-    """How many records were stored, and how many already had been."""
+    """How many records were stored, and how many already had been; the run's name if one of them is ``steplog/run``."""
 
     accepted: int
     duplicates: int
+    name: str | None = None

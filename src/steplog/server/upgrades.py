@@ -34,7 +34,7 @@ RUNS = """
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
     user INTEGER NOT NULL REFERENCES users, idempotency_key TEXT, made_by TEXT, deleted TEXT, points INTEGER NOT NULL,
-    date_created TEXT NOT NULL, date_updated TEXT NOT NULL, seen TEXT NOT NULL, status TEXT NOT NULL,
+    date_created TEXT NOT NULL, date_updated TEXT NOT NULL, seen TEXT NOT NULL, last_point TEXT, status TEXT NOT NULL,
     generation INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL, started TEXT, ended TEXT,
     "group" TEXT, job_type TEXT, tags TEXT, description TEXT, notes TEXT, provenance TEXT, report TEXT
 );
@@ -86,6 +86,10 @@ INSERT INTO runs (id, uuid, project, user, idempotency_key, points, date_created
 DELETE FROM sqlite_sequence WHERE name = 'runs';
 INSERT INTO sqlite_sequence (name, seq) SELECT 'runs', seq FROM sqlite_sequence WHERE name = 'runs_3';
 DROP TABLE runs_3;
+ALTER TABLE series ADD COLUMN max_step INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE series ADD COLUMN last_time INTEGER;
+UPDATE series SET max_step = coalesce(
+    (SELECT max(max_step) FROM chunks c WHERE c.id >= series.id << 32 AND c.id < series.id + 1 << 32), 0);
 ALTER TABLE marks ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
 """
 _CONFIG = "steplog/config"

@@ -12,10 +12,10 @@ from rich.console import Group
 from rich.live import Live
 from rich.padding import Padding
 from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
 from steplog.cli import printing
+from steplog.cli.table import Table
 
 __all__ = ["Output", "duration"]
 

@@ -1,5 +1,6 @@
 // Requests to the API, with the page token, and their errors.
 
+import { hear } from "./time.js";
 import { currentToken } from "./token.js";
 
 const TIMEOUT_MS = 20_000;
@@ -24,6 +25,7 @@ export async function read(path) {
       redirect: "error",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
+    hear(response.headers.get("date"));
     text = await response.text();
   } catch (error) {
     throw new Away(String(error));

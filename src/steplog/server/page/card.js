@@ -8,9 +8,10 @@ const TEXT_MAX = 2000;
 
 export class Card {
   /** Calls `zoomed` with a selected range of steps, `resized` when the number of points changes. */
-  constructor(entry, zoomed, resized) {
+  constructor(entry, zoomed, resized, sync) {
     this.entry = entry;
     this.zoomed = zoomed;
+    this.sync = sync;
     this.near = false;
     this.asked = null; // the parameters of the current request
     this.buckets = null;
@@ -72,7 +73,7 @@ export class Card {
   redraw() {
     if (!this.near || !this.buckets) return;
     if (this.chart) this.chart.set(this.buckets);
-    else this.chart = new Chart(this.plot, this.buckets, this.zoomed, (bucket) => this.#read(bucket));
+    else this.chart = new Chart(this.plot, this.buckets, this.zoomed, (bucket) => this.#read(bucket), this.sync);
   }
 
   /** Create or release the canvas. */
@@ -87,8 +88,8 @@ export class Card {
   }
 
   #summary() {
-    const { count, first_step: first, last_step: last } = this.entry;
-    return count === 1 ? `1 point at step ${number(last)}` : `${many(count, "point")}, steps ${number(first)} – ${number(last)}`;
+    const { count, first_step: first, max_step: most } = this.entry;
+    return count === 1 ? `1 point at step ${number(most)}` : `${many(count, "point")}, steps ${number(first)} – ${number(most)}`;
   }
 
   #read(bucket) {

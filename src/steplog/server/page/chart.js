@@ -12,10 +12,11 @@ const FONT = "11px system-ui, sans-serif";
 const [STEP, LAST, LOW, HIGH] = [0, 1, 2, 3];
 
 export class Chart {
-  constructor(box, buckets, zoomed, pointed) {
+  constructor(box, buckets, zoomed, pointed, sync) {
     this.box = box;
     this.zoomed = zoomed;
     this.pointed = pointed;
+    this.sync = sync;
     this.set(buckets);
   }
 
@@ -80,7 +81,7 @@ export class Chart {
         drag: { x: true, y: false, setScale: false },
         points: { size: (_plot, at) => (at === LAST ? 7 : 0), fill: line },
         // The cursor is synchronized across charts, the selection is not.
-        sync: { key: "steps", filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
+        sync: { key: this.sync, filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
       },
       hooks: { setCursor: [() => this.#pointing()], setSelect: [() => this.#selected()], draw: [(plot) => this.#marks(plot)] },
     };

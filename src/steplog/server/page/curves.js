@@ -4,17 +4,19 @@
 import { api, query } from "./address.js";
 import { Away, Missing, Refused, read } from "./api.js";
 import { Card } from "./card.js";
-import { el, fill } from "./dom.js";
+import { arrange, el } from "./dom.js";
 
 const PAGE = 48;
 const QUESTIONS_MAX = 4;
 const NEAR = "300px";
 
 export class Curves {
-  /** Calls `zoomed` with a range of steps selected in a chart. */
-  constructor(here, uuid, zoomed) {
+  /** Calls `zoomed` with a range of steps selected in a chart; charts with the same `sync` share a cursor. */
+  constructor(here, uuid, zoomed, sync = "steps") {
     this.address = api.series(here, uuid);
     this.zoomed = zoomed;
+    this.sync = sync;
+    this.paused = false;
     this.cards = new Map(); // name -> Card
     this.most = PAGE;
     this.from = null;
@@ -31,10 +33,7 @@ export class Curves {
   show(series) {
     this.series = series;
     const cards = series.slice(0, this.most).map((entry) => this.#card(entry));
-    const elements = cards.map((card) => card.element);
-    if (elements.length !== this.grid.childElementCount || elements.some((each, at) => each !== this.grid.children[at])) {
-      fill(this.grid, ...elements);
-    }
+    arrange(this.grid, cards.map((card) => card.element));
     this.more.hidden = series.length <= this.most;
     for (const card of cards) this.#want(card);
   }
@@ -54,7 +53,7 @@ export class Curves {
   #card(entry) {
     let card = this.cards.get(entry.name);
     if (!card) {
-      card = new Card(entry, this.zoomed, () => this.#want(card));
+      card = new Card(entry, this.zoomed, () => this.#want(card), this.sync);
       this.cards.set(entry.name, card);
       this.seen.observe(card.element);
       card.element.card = card;
@@ -75,7 +74,7 @@ export class Curves {
 
   #next() {
     for (const card of this.waiting) {
-      if (this.asking >= QUESTIONS_MAX) return;
+      if (this.paused || this.asking >= QUESTIONS_MAX) return;
       this.waiting.delete(card);
       if (card.near) this.#ask(card);
     }

@@ -17,6 +17,17 @@ export function fill(element, ...children) {
   return element;
 }
 
+/** Make an element's children these, in order; what stays is not taken out, and keeps the focus. */
+export function arrange(element, children) {
+  const wanted = new Set(children);
+  for (const child of [...element.children]) if (!wanted.has(child)) child.remove();
+  let at = element.firstElementChild;
+  for (const child of children) {
+    if (child === at) at = at.nextElementSibling;
+    else element.insertBefore(child, at);
+  }
+}
+
 /** Set an element's text, if it differs. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

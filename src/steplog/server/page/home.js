@@ -4,8 +4,9 @@ import { api, web } from "./address.js";
 import { Missing, read } from "./api.js";
 import { el, fill } from "./dom.js";
 import { poll } from "./poll.js";
+import { ago, fullDate } from "./time.js";
 import { standing } from "./top.js";
-import { ago, fullDate, many, visible } from "./values.js";
+import { many, visible } from "./values.js";
 
 export async function showHome(_here, main) {
   document.title = "steplog";

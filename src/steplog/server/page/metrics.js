@@ -1,11 +1,17 @@
-// The metrics of a run: filter, curves or table, range of steps.
+// The metrics of a run: filter, curves or table, range of steps. Those that steplog measures of the machine are apart.
 
-import { el, setText } from "./dom.js";
 import { Curves } from "./curves.js";
+import { el, setText } from "./dom.js";
 import { Table } from "./table.js";
 import { many, visible } from "./values.js";
 
 const TYPING_MS = 120;
+
+/** Metrics that steplog itself writes: config, exception and the like. They are no curves. */
+export const isReserved = (name) => name.startsWith("steplog/");
+
+/** Metrics of the machine. */
+export const isSystem = (name) => name.startsWith("system/");
 
 export class Metrics {
   constructor(here, uuid) {
@@ -19,15 +25,16 @@ export class Metrics {
     this.whole = el("button", { hidden: "", click: () => this.#zoom(null, null) }, "All steps");
     this.count = el("span", { class: "muted", role: "status" });
     this.curves = new Curves(here, uuid, (from, to) => this.#zoom(from, to));
+    this.system = new SystemCurves(here, uuid, asked.has("system") || null, () => this.#draw());
     this.table = new Table();
-    this.views = { curves: this.curves, table: this.table };
+    this.views = { curves: el("div", {}, this.curves.element, this.system.element), table: this.table.element };
     this.buttons = Object.keys(this.views).map((name) =>
       el("button", { click: () => this.#look(name) }, name[0].toUpperCase() + name.slice(1)),
     );
     this.range = el("span", { class: "range" }, "Steps", this.steps[0], "–", this.steps[1], this.whole);
     const views = el("span", { class: "views", role: "group", "aria-label": "Show as" }, ...this.buttons);
     this.tools = el("div", { class: "tools" }, views, this.filter, this.range, this.count);
-    this.element = el("section", { "aria-label": "Metrics" }, this.tools, this.curves.element, this.table.element);
+    this.element = el("section", { "aria-label": "Metrics" }, el("h2", { class: "unseen" }, "Metrics"), this.tools, ...Object.values(this.views));
     let typing = null;
     this.filter.addEventListener("input", () => {
       clearTimeout(typing);
@@ -43,10 +50,15 @@ export class Metrics {
     this.#draw();
   }
 
+  /** While paused, no curve is requested. */
+  pause(paused) {
+    this.curves.paused = this.system.curves.paused = paused;
+  }
+
   #look(view) {
     this.view = view;
     Object.keys(this.views).forEach((name, at) => {
-      this.views[name].element.hidden = name !== view;
+      this.views[name].hidden = name !== view;
       this.buttons[at].setAttribute("aria-pressed", name === view);
     });
     this.range.hidden = view !== "curves";
@@ -59,11 +71,17 @@ export class Metrics {
       const text = `${name}\n${visible(name)}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
-    const all = this.series.length;
+    const [own, system] = split(found);
+    const all = split(this.series)[0].length;
     const none = this.running ? "No metric yet." : "No metric was logged.";
-    this.tools.classList.toggle("empty", !all);
-    setText(this.count, !all ? none : found.length === all ? many(all, "metric") : `${found.length} of ${many(all, "metric")}`);
-    this.views[this.view].show(found);
+    this.tools.classList.toggle("empty", !this.series.length);
+    setText(this.count, !all ? none : own.length === all ? many(all, "metric") : `${own.length} of ${many(all, "metric")}`);
+    if (this.view === "table") {
+      this.table.show(own, system);
+    } else {
+      this.curves.show(own);
+      this.system.show(system, !own.length);
+    }
     this.#remember();
   }
 
@@ -84,7 +102,45 @@ export class Metrics {
     const kept = new URLSearchParams();
     if (this.view !== "curves") kept.set("view", this.view);
     if (this.filter.value) kept.set("filter", this.filter.value);
+    if (this.system.wanted) kept.set("system", "1");
     const search = kept.size ? `?${kept}` : "";
     if (search !== location.search) history.replaceState(null, "", location.pathname + search);
   }
 }
+
+/** The curves of the machine: closed at first, with steps of their own, since they are not the caller's. */
+class SystemCurves {
+  constructor(here, uuid, wanted, opened) {
+    this.wanted = wanted; // whether it was opened or closed by hand; null: neither
+    this.opened = opened;
+    this.curves = new Curves(here, uuid, (from, to) => this.#zoom(from, to), "system");
+    this.whole = el("button", { hidden: "", click: () => this.#zoom(null, null) }, "All steps");
+    this.count = el("span", { class: "muted" });
+    const summary = el("summary", { click: (event) => this.#toggle(event) }, el("h2", {}, "System"), " ", this.count);
+    this.element = el("details", { class: "system", hidden: "" }, summary, this.whole, this.curves.element);
+  }
+
+  /** `alone`: there are no other curves to show. */
+  show(series, alone) {
+    this.series = series;
+    this.element.hidden = !series.length;
+    setText(this.count, many(series.length, "metric"));
+    this.element.open = this.wanted ?? alone;
+    if (this.element.open) this.curves.show(series);
+  }
+
+  #toggle(event) {
+    event.preventDefault();
+    this.wanted = !this.element.open;
+    this.element.open = this.wanted;
+    this.opened();
+  }
+
+  #zoom(from, to) {
+    this.whole.hidden = from === null && to === null;
+    this.curves.zoom(from, to);
+  }
+}
+
+/** The caller's metrics, and those of the machine. */
+const split = (series) => [series.filter(({ name }) => !isSystem(name)), series.filter(({ name }) => isSystem(name))];

@@ -1,38 +1,78 @@
-// A run: summary, status, config, exception, metrics, and the project's other runs.
+// A run: what is known of it, exception, config, provenance, metrics, and the project's other runs; or that it is deleted.
 
-import { api, query } from "./address.js";
+import { api, query, web } from "./address.js";
 import { Missing, read } from "./api.js";
-import { configPanel, exceptionPanel } from "./reserved.js";
-import { el, fill } from "./dom.js";
+import { el, fill, setText } from "./dom.js";
+import { Facts } from "./facts.js";
+import { lasting, showStatus, statusChip } from "./life.js";
 import { lossLines } from "./losses.js";
-import { Metrics } from "./metrics.js";
+import { Metrics, isReserved, isSystem } from "./metrics.js";
 import { poll } from "./poll.js";
-import { RunList } from "./runs.js";
-import { say, standing, statusChip } from "./top.js";
-import { ago, fullDate, many, visible } from "./values.js";
+import { configPanel, exceptionPanel, provenancePanel } from "./reserved.js";
+import { newestFirst } from "./run_filter.js";
+import { RunList } from "./run_list.js";
+import { Runs } from "./runs.js";
+import { everySecond } from "./time.js";
+import { say, standing } from "./top.js";
+import { readTrash, restoring } from "./trash.js";
+import { many, visible } from "./values.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const RESERVED = { "steplog/config": configPanel, "steplog/exception": exceptionPanel };
 const ALIVE = { least: 2, most: 15 };
 const ENDED = { least: 10, most: 60 }; // a worker may still deliver
+const TRASHED = { least: 20, most: 120 };
+const ELSEWHERE = "It may have another name now, or be deleted.";
 
 export async function showRun(here, main) {
-  const view = new RunView(here, main);
-  try {
-    await Promise.all([poll(() => view.ask(), standing), view.listed.then((list) => poll(() => list(), () => {}))]);
-  } catch (error) {
-    if (!(error instanceof Missing)) throw error;
-    say("This run is not on the server.", "gone");
+  const beside = new OtherRuns(here);
+  const view = new RunView(here, main, beside);
+  everySecond(() => view.tick());
+  await Promise.all([follow(here, main, view, beside), view.built.then(() => beside.follow())]);
+}
+
+/** Show the run until it is gone for good. */
+async function follow(here, main, view, beside) {
+  for (;;) {
+    try {
+      await poll(() => view.ask(), standing);
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error;
+      view.pause();
+      if (await waitInTrash(here, view.run)) continue; // it is restored, or gone for good: its address tells
+      if (view.run) return say("This run was deleted.", "gone");
+      say("This run is not on the server.", "gone");
+      fill(main, el("section", { class: "panel" }, el("h2", {}, "Runs of this project"), el("p", { class: "muted" }, ELSEWHERE), beside.element));
+      return beside.follow();
+    }
   }
 }
 
+/** Say that a run is in the trash for as long as it is; returns whether it ever was. */
+async function waitInTrash(here, run) {
+  let words = "";
+  const ask = async () => {
+    const trashed = (await readTrash(here)).find(({ uuid, id }) => (run ? uuid === run.uuid : [uuid, id].includes(here.run)));
+    if (!trashed) throw new Missing();
+    words = `This run was moved to the trash, and stays there for a day. To restore it, type: ${restoring(trashed)}`;
+    return { changed: false, ...TRASHED };
+  };
+  try {
+    await poll(ask, (away_s) => (away_s ? standing(away_s) : say(words, "gone")));
+  } catch (error) {
+    if (!(error instanceof Missing)) throw error;
+  }
+  return words !== "";
+}
+
 class RunView {
-  constructor(here, main) {
+  /** `beside` lists the other runs; `built` resolves once the run was found. */
+  constructor(here, main, beside) {
     this.here = here;
     this.main = main;
+    this.beside = beside;
     this.run = null;
     this.before = "";
-    this.listed = new Promise((ready) => (this.ready = ready));
+    this.built = new Promise((ready) => (this.ready = ready));
   }
 
   async ask() {
@@ -41,76 +81,75 @@ class RunView {
       read(api.run(this.here, this.run.uuid)),
       read(api.series(this.here, this.run.uuid)),
     ]);
-    const now = [run.status, run.date_updated, ...series.map(({ count }) => count)].join();
+    const now = JSON.stringify([lasting(run), series.map(({ count }) => count)], plain);
     const changed = now !== this.before;
     this.before = now;
-    this.#describe(run);
     this.#show(run, series); // even if unchanged: a curve may have failed to load
     return { changed, ...(run.status === "RUNNING" ? ALIVE : ENDED) };
   }
 
-  #build(run) {
-    this.run = run;
-    document.title = `${visible(run.name)} · steplog`;
-    this.chip = el("span");
-    this.facts = el("p", { class: "muted facts" });
-    this.losses = el("section", { class: "losses", "aria-label": "What is missing", hidden: "" });
-    this.reserved = el("div");
-    this.metrics = new Metrics(this.here, run.uuid);
-    const list = new RunList(this.here, run.uuid);
-    const beside = el("details", { class: "beside" }, el("summary", {}, "Runs of this project"), list.element);
-    const wide = matchMedia("(min-width: 1100px)");
-    const fit = () => (beside.open = wide.matches);
-    wide.addEventListener("change", fit);
-    fit();
-    fill(
-      this.main,
-      el(
-        "div",
-        { class: "run" },
-        el("aside", { "aria-label": "Runs of this project" }, beside),
-        el(
-          "div",
-          { class: "content" },
-          el("div", { class: "title" }, el("h1", {}, el("bdi", {}, visible(run.name))), this.chip),
-          this.facts,
-          this.losses,
-          run.description ? el("p", { class: "description" }, visible(run.description, { lines: true })) : null,
-          this.reserved,
-          this.metrics.element,
-        ),
-      ),
-    );
-    this.ready(async () => ({ changed: await list.ask(), least: 5, most: 30 }));
+  tick() {
+    if (!this.facts?.run) return;
+    showStatus(this.chip, this.facts.run);
+    this.facts.tick();
+    this.beside.tick();
   }
 
-  #describe(run) {
-    if (run.status !== this.chip.textContent) fill(this.chip, statusChip(run.status));
-    const dated = (word, iso) => el("span", {}, `${word} `, el("time", { datetime: iso, title: fullDate(iso) }, ago(iso)));
-    const others = this.run.others ? `the newest of ${many(this.run.others + 1, "run")} at this address` : null;
-    const facts = [
-      dated("created", run.date_created),
-      dated("updated", run.date_updated),
-      el("span", {}, "by ", el("bdi", {}, visible(run.user.username))),
-      others && el("span", {}, others),
-    ];
-    const text = facts.map((fact) => fact?.textContent).join();
-    if (text !== this.told) fill(this.facts, ...facts);
-    this.told = text;
+  /** Request no curves until the next response. */
+  pause() {
+    this.metrics?.pause(true);
+  }
+
+  #build(run) {
+    this.run = run;
+    this.name = el("bdi");
+    this.chip = statusChip();
+    this.facts = new Facts(this.here);
+    this.losses = el("section", { class: "losses", "aria-label": "What is missing", hidden: "" });
+    this.panels = Object.fromEntries(["exception", "config", "provenance"].map((name) => [name, el("div")]));
+    this.metrics = new Metrics(this.here, run.uuid);
+    const title = el("div", { class: "title" }, el("h1", {}, this.name), this.chip);
+    const panels = el("div", { class: "panels" }, ...Object.values(this.panels));
+    const content = el("div", { class: "content" }, title, this.facts.element, this.losses, panels, this.metrics.element);
+    fill(this.main, el("div", { class: "run" }, this.beside.aside(run.uuid), content));
+    this.#call(run.name);
+    this.ready();
   }
 
   #show(run, series) {
-    const reserved = series.filter(({ name }) => Object.hasOwn(RESERVED, name));
-    const seen = JSON.stringify(reserved.map(({ name, count }) => [name, count]));
-    if (seen !== this.seen) {
-      // The exception comes before the config.
-      const panels = reserved.toSorted((a, b) => (a.name < b.name ? 1 : -1)).map(({ name, last }) => RESERVED[name](last));
-      fill(this.reserved, ...panels);
+    this.#call(run.name);
+    this.facts.show(run, this.run.others);
+    showStatus(this.chip, run);
+    const exception = run.status === "CRASHED" && series.find(({ name }) => name === "steplog/exception");
+    this.#panel("exception", exception && { value: exception.last, count: exception.count }, ({ value }) => exceptionPanel(value));
+    const config = Object.keys(run.config ?? {}).length ? run.config : series.find(({ name }) => name === "steplog/config")?.last;
+    this.#panel("config", config && [config, run.config_omitted], ([values, omitted]) => configPanel(values, omitted));
+    this.#panel("provenance", Object.keys(run.provenance ?? {}).length && run.provenance, provenancePanel);
+    const counted = series.filter(({ name }) => !isSystem(name)); // system metrics are not the caller's
+    this.#showLosses(lossLines(run.report, counted.reduce((total, { count }) => total + count, 0)));
+    this.metrics.pause(false);
+    this.metrics.show(series.filter(({ name }) => !isReserved(name)), run.status === "RUNNING");
+  }
+
+  /** Show its name. An address with the slug of an earlier one leads nowhere any more, so it becomes that of the uuid. */
+  #call(name) {
+    if (name === this.called) return;
+    if (this.called !== undefined && !UUID.test(this.here.run)) {
+      history.replaceState(null, "", web.run(this.here, this.run.uuid) + location.search);
     }
-    this.seen = seen;
-    const metrics = series.filter(({ name }) => !Object.hasOwn(RESERVED, name));
-    this.#showLosses(lossLines(run.report, series.reduce((total, { count }) => total + count, 0)));
-    this.metrics.show(metrics, run.status === "RUNNING");
+    this.called = name;
+    document.title = `${visible(name)} · steplog`;
+    setText(this.name, visible(name));
+  }
+
+  #panel(kind, value, made) {
+    const place = this.panels[kind];
+    const now = JSON.stringify(value || null, plain);
+    if (now === place.said) return;
+    place.said = now;
+    const before = place.firstElementChild;
+    fill(place, value ? made(value) : null);
+    if (before && value) place.firstElementChild.open = before.open;
   }
 
   #showLosses(lines) {
@@ -121,7 +160,55 @@ class RunView {
   }
 }
 
-/** Find the run by uuid, or by slug, which several may share. */
+/** The runs of the project, beside the one that is shown. */
+class OtherRuns {
+  constructor(here) {
+    this.here = here;
+    this.runs = new Runs(here);
+    this.count = el("p", { class: "muted" });
+    this.element = el("div", {}, this.count);
+  }
+
+  /** The list in the margin, with the run of this page marked. */
+  aside(uuid) {
+    this.#list(uuid);
+    const details = el("details", { class: "beside" }, el("summary", {}, el("h2", {}, "Runs of this project")), this.element);
+    const wide = matchMedia("(min-width: 1100px)");
+    const fit = () => (details.open = wide.matches);
+    wide.addEventListener("change", fit);
+    fit();
+    return el("aside", { "aria-label": "Runs of this project" }, details);
+  }
+
+  /** Keep it up to date while the project exists. */
+  async follow() {
+    if (!this.list) this.#list(null);
+    try {
+      await poll(() => this.#ask(), () => {});
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error;
+    }
+  }
+
+  tick() {
+    this.list?.tick();
+  }
+
+  #list(uuid) {
+    this.list = new RunList(this.here, uuid);
+    this.element.append(this.list.element);
+  }
+
+  async #ask() {
+    const changed = await this.runs.ask(this.list.shown);
+    const { all } = this.runs;
+    setText(this.count, all.length ? many(all.length, "run") : "No run yet.");
+    this.list.show(newestFirst(all));
+    return { changed, least: 5, most: 30 };
+  }
+}
+
+/** Find the run by uuid, by slug, which several may share, or by its caller's id. */
 async function find(here) {
   if (UUID.test(here.run)) {
     try {
@@ -131,6 +218,10 @@ async function find(here) {
     }
   }
   const found = await read(api.runs(here) + query({ slug: here.run }));
-  if (!found.length) throw new Missing();
-  return { ...found.at(-1), others: found.length - 1 };
+  if (found.length) return { ...found.at(-1), others: found.length - 1 };
+  const named = (await read(api.runs(here))).find(({ id }) => id === here.run);
+  if (!named) throw new Missing();
+  return named;
 }
+
+const plain = (_key, value) => (typeof value === "bigint" ? String(value) : value);

@@ -1,82 +1,55 @@
-// A project's runs, newest first. The server's list is oldest first and append-only, so an index is stable: all runs are
-// read once, then only the newest and those that were running.
+// Reading a project's runs. The server lists them oldest first, so an index is stable until a run is deleted, restored or
+// moved: all are read once, then the newest, and from the oldest that is shown and alive. Each piece begins with the run
+// before it; if that is another one, all are read anew.
 
-import { api, query, web } from "./address.js";
+import { api, query } from "./address.js";
 import { read } from "./api.js";
-import { el, fill, setText } from "./dom.js";
-import { lossMark } from "./losses.js";
-import { statusChip } from "./top.js";
-import { ago, fullDate, many, visible } from "./values.js";
+import { lasting, unheard } from "./life.js";
 
 const PIECE = 1000; // runs a request
-const PAGE = 100; // runs shown, and added by each "more"
+const NEWEST = 100; // are always read again
+const ATTEMPTS = 3;
 
-export class RunList {
-  /** `current` is the uuid of the run on this page, if any. */
-  constructor(here, current = null) {
-    this.here = here;
-    this.current = current;
-    this.runs = [];
-    this.shown = PAGE;
-    this.count = el("p", { class: "muted" });
-    this.rows = el("ul", { class: "runs" });
-    this.more = el("button", { class: "more", hidden: "", click: () => this.#showMore() }, "Show more");
-    this.element = el("div", {}, this.count, this.rows, this.more);
+export class Runs {
+  constructor(here) {
+    this.address = api.runs(here);
+    this.all = [];
   }
 
-  /** Update from the server; returns whether anything changed. */
-  async ask() {
-    const first = this.#firstOpen();
-    const fresh = [];
-    for (let piece; piece === undefined || piece.length === PIECE; ) {
-      piece = await read(api.runs(this.here) + query({ after: first + fresh.length, limit: PIECE }));
-      fresh.push(...piece);
+  /** Update from the server; `shown` are runs on the screen. Returns whether anything changed but what only says "alive". */
+  async ask(shown) {
+    const before = this.all;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const first = attempt ? 0 : this.#firstOpen(shown);
+      const fresh = await this.#from(first);
+      if (!fresh) continue;
+      this.all = [...before.slice(0, first), ...fresh];
+      const changed = !this.read || text(fresh) !== text(before.slice(first));
+      this.read = true;
+      return changed;
     }
-    const changed = !this.drawn || JSON.stringify(fresh) !== JSON.stringify(this.runs.slice(first));
-    this.runs.splice(first, this.runs.length - first, ...fresh);
-    if (changed) this.#draw();
-    else this.#age();
-    return changed;
+    return true; // runs come and go faster than they can be read: soon again
   }
 
-  /** Where to re-read from: the newest hundred, or the oldest shown that is running. */
-  #firstOpen() {
-    const newest = Math.max(0, this.runs.length - PAGE);
-    const shown = Math.max(0, this.runs.length - this.shown);
-    const running = this.runs.findIndex((run, at) => at >= shown && run.status === "RUNNING");
-    return running === -1 ? newest : Math.min(running, newest);
+  /** All runs from an index on; null where the list before it is not the one that is known. */
+  async #from(first) {
+    const fresh = [];
+    for (;;) {
+      const last = fresh.at(-1) ?? this.all[first - 1];
+      const overlap = last ? 1 : 0;
+      const piece = await read(this.address + query({ after: first + fresh.length - overlap, limit: PIECE }));
+      if (last && piece[0]?.uuid !== last.uuid) return null;
+      fresh.push(...piece.slice(overlap));
+      if (piece.length < PIECE) return fresh;
+    }
   }
 
-  #showMore() {
-    this.shown += PAGE;
-    this.#draw();
-  }
-
-  #draw() {
-    this.drawn = true;
-    const wanted = this.runs.slice(-this.shown).reverse();
-    setText(this.count, this.runs.length ? many(this.runs.length, "run") : "No run yet.");
-    fill(this.rows, ...wanted.map((run) => this.#row(run)));
-    this.more.hidden = this.runs.length <= this.shown;
-  }
-
-  #row({ uuid, name, status, date_created: created, user, report }) {
-    const here = uuid === this.current;
-    return el(
-      "li",
-      {},
-      el(
-        "a",
-        { href: web.run(this.here, uuid), "aria-current": here ? "page" : null },
-        el("bdi", { class: "name" }, visible(name)),
-        statusChip(status),
-        el("time", { class: "muted", datetime: created, title: `${fullDate(created)} by ${visible(user.username)}` }, ago(created)),
-        lossMark(report),
-      ),
-    );
-  }
-
-  #age() {
-    for (const time of this.rows.querySelectorAll("time")) setText(time, ago(time.dateTime));
+  #firstOpen(shown) {
+    const newest = Math.max(0, this.all.length - NEWEST);
+    const alive = new Set(shown.filter((run) => run.status === "RUNNING" && unheard(run) === null).map(({ uuid }) => uuid));
+    const first = alive.size ? this.all.findIndex(({ uuid }) => alive.has(uuid)) : -1;
+    return first === -1 ? newest : Math.min(first, newest);
   }
 }
+
+const text = (runs) => JSON.stringify(runs.map(lasting));

@@ -1,6 +1,6 @@
-// All metrics as a table.
+// All metrics as a table, those of the machine last.
 
-import { el, fill, setText } from "./dom.js";
+import { arrange, el, setText } from "./dom.js";
 import { number, numeric, shown, visible } from "./values.js";
 
 const PAGE = 200;
@@ -11,6 +11,7 @@ export class Table {
     this.most = PAGE;
     this.rows = new Map(); // name -> cells
     this.body = el("tbody");
+    this.apart = el("tr", { class: "apart" }, el("th", { scope: "rowgroup", colspan: HEADS.length }, "System"));
     this.more = el("button", { class: "more", click: () => this.#showMore() }, "Show more");
     const head = el("thead", {}, el("tr", {}, ...HEADS.map((text) => el("th", { scope: "col" }, text))));
     this.element = el(
@@ -21,21 +22,21 @@ export class Table {
     );
   }
 
-  show(series) {
-    this.series = series;
-    const wanted = series.slice(0, this.most);
-    for (const entry of wanted) this.#update(entry);
-    const rows = wanted.map(({ name }) => this.rows.get(name).row);
-    if (rows.length !== this.body.rows.length || rows.some((row, at) => row !== this.body.rows[at])) fill(this.body, ...rows);
-    this.more.hidden = series.length <= this.most;
+  show(own, system) {
+    this.series = [own, system];
+    const rows = own.slice(0, this.most).map((entry) => this.#row(entry));
+    const room = this.most - own.length;
+    if (system.length && room > 0) rows.push(this.apart, ...system.slice(0, room).map((entry) => this.#row(entry)));
+    arrange(this.body, rows);
+    this.more.hidden = own.length + system.length <= this.most;
   }
 
   #showMore() {
     this.most += PAGE;
-    this.show(this.series);
+    this.show(...this.series);
   }
 
-  #update({ name, count, first_step: first, last_step: last, last: value, min, max }) {
+  #row({ name, count, first_step: first, last_step: last, last: value, min, max }) {
     let held = this.rows.get(name);
     if (!held) {
       const cells = HEADS.slice(1).map(() => el("td", {}));
@@ -45,6 +46,7 @@ export class Table {
     }
     const texts = [shown(value).slice(0, 200), end(min), end(max), number(count), number(first), number(last)];
     texts.forEach((text, at) => setText(held.cells[at], text));
+    return held.row;
   }
 }
 

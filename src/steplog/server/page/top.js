@@ -2,7 +2,8 @@
 
 import { web } from "./address.js";
 import { el, fill, setText } from "./dom.js";
-import { clock, visible } from "./values.js";
+import { clock } from "./time.js";
+import { visible } from "./values.js";
 
 const pulse = el("span", { class: "pulse" });
 let heard = null;
@@ -36,17 +37,4 @@ export function standing(away_s) {
   }
   const shown = heard ? `What is shown is from ${clock(heard)}.` : "";
   say(`The server does not answer; trying again in ${away_s} s. ${shown}`.trim(), "away");
-}
-
-const STATUSES = {
-  RUNNING: "is running, as far as the server knows",
-  COMPLETED: "ended well",
-  CRASHED: "ended with an error, or was killed",
-  FAILED: "was given up: another run took its place",
-};
-
-/** A run's status, as a word. */
-export function statusChip(status) {
-  const known = Object.hasOwn(STATUSES, status);
-  return el("span", { class: `status ${known ? status.toLowerCase() : ""}`, title: STATUSES[status] ?? null }, visible(status));
 }

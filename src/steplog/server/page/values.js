@@ -1,4 +1,4 @@
-// Values as text: numbers, names, dates. Anything from a run is untrusted until it is text here.
+// Values as text: numbers, names, JSON. Anything from a run is untrusted until it is text here.
 
 const NOT_FINITE = { NaN, Infinity, "-Infinity": -Infinity };
 // Control, separator, bidirectional and zero-width characters, lone surrogates. U+200C and U+200D stay: scripts and emoji
@@ -7,8 +7,6 @@ const UNSEEN =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const GROUPED = new Intl.NumberFormat("en-US", { maximumFractionDigits: 20 });
 const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 6 });
-const FULL_DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const TEXT_MAX = 20_000;
 
 /** A JSON value as a number, NaN and infinities included; undefined for anything else. */
@@ -70,17 +68,3 @@ export function json(value, indent) {
 
 /** A count with its noun: `1 run`, `1,200 runs`. */
 export const many = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
-
-export const clock = (date) => CLOCK.format(date);
-export const fullDate = (iso) => FULL_DATE.format(new Date(iso));
-
-/** Relative time. */
-export function ago(iso) {
-  const seconds = (Date.now() - new Date(iso)) / 1000;
-  if (!(seconds >= 45)) return "just now";
-  for (const [unit, size, most] of [["min", 60, 60], ["h", 3600, 36], ["day", 86400, 60]]) {
-    const count = Math.max(1, Math.round(seconds / size));
-    if (count < most) return `${unit === "day" ? many(count, unit) : `${count} ${unit}`} ago`;
-  }
-  return new Date(iso).toLocaleDateString(undefined, { dateStyle: "medium" });
-}

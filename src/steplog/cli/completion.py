@@ -1,0 +1,76 @@
+"""The names of runs for the shell, after TAB. Silent, and bounded: what is not known in time is not offered.
+
+Only names are offered that a shell takes as they are typed: of others, type the beginning of the uuid.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterable
+
+import click
+
+import steplog
+
+__all__ = ["complete_journal", "complete_run", "complete_trashed"]
+
+_WAIT_S = 0.5  # of the second in which a shell should answer
+_TYPED = re.compile(r"[\w.@%+,/-]+")  # ":" and "=" part words for bash
+_OFFERED_MAX = 200
+
+
+def complete_run(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Runs on the server: names, ids, ``PROJECT/NAME``, and uuids of which something is typed."""
+    return _offered(incomplete, lambda: _remote_names(incomplete, trash=False))
+
+
+def complete_trashed(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Runs in the trash."""
+    return _offered(incomplete, lambda: _remote_names(incomplete, trash=True))
+
+
+def complete_journal(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Runs that wait on this machine: names, and ids of which something is typed."""
+
+    def names() -> Iterable[str]:
+        for run in steplog.journals():
+            yield run.name
+            if incomplete:
+                yield from (run.id, run.run)
+
+    return _offered(incomplete, names)
+
+
+def _remote_names(incomplete: str, trash: bool) -> Iterable[str]:
+    from steplog.cli.api import Api
+
+    api = Api()
+    named = "/" in incomplete
+    runs = api.candidates(incomplete, trash=trash) if named else api.runs(api.default_namespace(), trash=trash)
+    for run in runs:
+        yield from (run.name, str(run.data.get("id") or ""))
+        if incomplete:
+            yield run.uuid
+        if named:
+            yield from (f"{run.project}/{run.name}", f"{run.namespace}/{run.project}/{run.name}")
+
+
+def _offered(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
+    """Those that begin so, each once. In a thread of its own, which an answer that hangs does not outlast."""
+    logging.disable()  # a warning would be printed into the line that is being typed
+    found: dict[str, None] = {}
+
+    def look() -> None:
+        try:
+            for name in names():
+                if name.startswith(incomplete) and _TYPED.fullmatch(name):
+                    found[name] = None
+        except Exception:  # noqa: BLE001 - no server, no key, a damaged journal: nothing is offered
+            return
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(_WAIT_S)
+    return sorted(list(found)[:_OFFERED_MAX])

@@ -1,0 +1,22 @@
+"""Dates as the server keeps and tells them: ISO 8601 in UTC, to the microsecond, with a Z. Pure.
+
+As texts they sort by time.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+__all__ = ["date_of", "utc_text"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def utc_text(moment: datetime) -> str:
+    """An aware datetime. Raises OverflowError where its year in UTC is not 1 to 9999."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def date_of(time_ns: int) -> str:
+    """An int64 of nanoseconds since the epoch."""
+    return utc_text(_EPOCH + timedelta(microseconds=time_ns // 1000))

@@ -1,0 +1,61 @@
+// How a run goes: status, silence, duration, resumptions, from its JSON. `cli` has the same rules.
+
+import { el, setText } from "./dom.js";
+import { duration, fullDate, roughly, since } from "./time.js";
+import { many, visible } from "./values.js";
+
+const QUIET_MS = 5 * 60_000;
+const STATUSES = {
+  RUNNING: "is running, as far as the server knows",
+  COMPLETED: "ended well",
+  CRASHED: "ended with an error, or was killed",
+  FAILED: "was given up: another run took its place",
+};
+
+/** For how long a running run has not been heard of, in ms; null unless that is long. */
+export function unheard({ status, seen, date_updated: updated }) {
+  const ms = since(seen ?? updated);
+  return status === "RUNNING" && ms > QUIET_MS ? ms : null;
+}
+
+/** A run without what changes by itself while it is alive. */
+export const lasting = ({ seen: _seen, last_point: _last, ...rest }) => rest;
+
+export const startOf = ({ started, date_created: created }) => started ?? created;
+
+/** How long it took, or has taken so far; null if that is not known. */
+export function lengthOf(run) {
+  const { status, ended } = run;
+  const open = status === "RUNNING" ? 0 : since(ended); // ms since its end
+  const ms = since(startOf(run)) - open;
+  return Number.isNaN(ms) ? null : duration(ms);
+}
+
+/** `once`, `2 times`; null if never. */
+export function resumed({ generation }) {
+  if (!(generation > 1)) return null;
+  return generation === 2 ? "once" : many(generation - 1, "time");
+}
+
+/** A run's status in words; update it with `showStatus`. */
+export const statusChip = () => el("span", { class: "status" });
+
+export function showStatus(chip, run) {
+  const { status } = run;
+  const known = Object.hasOwn(STATUSES, status);
+  const silent = unheard(run);
+  const quiet = silent === null ? "" : `, not heard of for ${roughly(silent) ?? "over 60 days"}`;
+  setText(chip, visible(status) + quiet);
+  const kind = known ? status.toLowerCase() : "";
+  const classes = `status ${silent === null ? kind : "unheard"}`.trim();
+  if (chip.className === classes) return;
+  chip.className = classes;
+  chip.title = known ? STATUSES[status] : "";
+}
+
+/** When it was started and ended, in full, and by whom. */
+export function datesInFull(run) {
+  const { ended, status, user } = run;
+  const end = ended && status !== "RUNNING" ? `, ended ${fullDate(ended)}` : "";
+  return `started ${fullDate(startOf(run))}${end}, by ${visible(user.username)}`;
+}

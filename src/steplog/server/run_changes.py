@@ -1,0 +1,94 @@
+"""Applies what records and requests say about a run (``run_fields``) to the tables ``runs``, ``fields`` and ``config``.
+
+- A change counts if its order is greater than that of what is there, whenever it arrives.
+- A name that another run of the project has gets a suffix.
+- A config has at most ``CONFIG_KEYS_MAX`` keys and ``CONFIG_BYTES_MAX``, the first by name. ``CONFIG_KEYS_KEPT`` are
+  kept, removed ones included, so that the others are counted.
+- A change of one key costs one row, however large the config.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import msgspec
+
+from steplog.server import runs
+from steplog.server.run_fields import CONFIG_KEYS_KEPT, CONFIG_KEYS_MAX, Order, merge
+from steplog.server.store_types import RunConfig
+
+__all__ = ["CONFIG_BYTES_MAX", "apply_config", "apply_fields", "configs"]
+
+CONFIG_BYTES_MAX = 1024 * 1024  # of keys and values
+_LIST_BYTES_MAX = 8 * CONFIG_BYTES_MAX
+_RUNS_A_QUERY = 500
+_KEPT_ORDERS = "SELECT field, generation, time, writer, position FROM fields WHERE run = ?"
+_PUT_FIELD = "INSERT OR REPLACE INTO fields (run, field, generation, time, writer, position) VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_KEY = """
+INSERT INTO config (run, key, value, generation, time, writer, position) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, generation = excluded.generation, time = excluded.time,
+    writer = excluded.writer, position = excluded.position
+WHERE (excluded.generation, excluded.time, excluded.writer, excluded.position)
+    > (config.generation, config.time, config.writer, config.position)
+"""
+_ENTRIES = "SELECT run, key, value FROM config"
+_COUNT_FROM = "SELECT count(*) FROM config WHERE run = ? AND key >= ? AND value IS NOT NULL"
+_CUT_KEYS = """
+DELETE FROM config
+WHERE run = ?1 AND key >= (SELECT key FROM config WHERE run = ?1 ORDER BY key LIMIT 1 OFFSET ?2)
+"""
+
+
+def apply_fields(connection: sqlite3.Connection, run_id: int, changes: Sequence[tuple[str, Order, str | None]]) -> None:
+    """Set the fields whose change counts, and the run's date of change."""
+    present = {field: Order(*order) for field, *order in connection.execute(_KEPT_ORDERS, (run_id,))}
+    counting = merge(present, changes)
+    if not counting:
+        return
+    connection.executemany(_PUT_FIELD, [(run_id, field, *order) for field, (order, _) in counting.items()])
+    values = {field: value for field, (_, value) in counting.items()} | {"date_updated": runs.now_text()}
+    if values.get("name"):
+        (project_id,) = connection.execute("SELECT project FROM runs WHERE id = ?", (run_id,)).fetchone()
+        values["name"] = runs.free_name(connection, project_id, str(values["name"]), run_id)
+    columns = ", ".join(f'"{field}" = ?' for field in values)  # names of FIELDS
+    connection.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*values.values(), run_id))  # noqa: S608
+
+
+def apply_config(
+    connection: sqlite3.Connection, run_id: int, changes: Sequence[tuple[str, Order, str | None]], rows: int | None
+) -> int:
+    """Set the config keys whose change counts.
+
+    ``rows`` is what the last call returned, None if unknown: at least the number of keys that are kept.
+    """
+    connection.executemany(_PUT_KEY, [(run_id, key, value, *order) for key, order, value in changes])
+    if rows is not None and rows + len(changes) <= CONFIG_KEYS_KEPT + CONFIG_KEYS_MAX:
+        return rows + len(changes)
+    connection.execute(_CUT_KEYS, (run_id, CONFIG_KEYS_KEPT))
+    return int(connection.execute("SELECT count(*) FROM config WHERE run = ?", (run_id,)).fetchone()[0])
+
+
+def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int, RunConfig]:
+    """The config of each of these runs; of all together at most ``_LIST_BYTES_MAX``, the oldest runs first."""
+    found = {run_id: RunConfig({}) for run_id in run_ids}
+    left, of_all = sorted(run_ids), _LIST_BYTES_MAX
+    while left:
+        some = left[:_RUNS_A_QUERY]
+        query = f"{_ENTRIES} WHERE run IN ({', '.join('?' * len(some))}) AND value IS NOT NULL ORDER BY run, key"
+        present, of_run = 0, 0
+        for run_id, key, value in connection.execute(query, some):
+            config, entry = found[run_id], msgspec.Raw(value.encode())
+            if run_id != present:
+                present, of_run = run_id, CONFIG_BYTES_MAX
+            size_bytes = len(key.encode()) + len(bytes(entry))
+            if len(config.values) == CONFIG_KEYS_MAX or size_bytes > min(of_run, of_all):
+                config.omitted = connection.execute(_COUNT_FROM, (run_id, key)).fetchone()[0]
+                left = left[bisect_right(left, run_id) :]  # whatever is left of this one may be large
+                break
+            config.values[key] = entry
+            of_run, of_all = of_run - size_bytes, of_all - size_bytes
+        else:
+            left = left[_RUNS_A_QUERY:]
+    return found

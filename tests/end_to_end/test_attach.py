@@ -1,0 +1,107 @@
+"""Programs that join a run by ``attach`` while the server of their machine is away or hangs, or has not been there."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from end_to_end.programs import ended, go_on, line
+from end_to_end.test_local_server import Machine, stopped
+
+OWNER = """
+    run = begin()
+    print(run.uuid, flush=True)
+    run.log("loss", 0.5)
+    sys.stdin.readline()
+    run.flush(20)
+    sys.stdin.readline()
+    print(run.finish(timeout=30).pending)
+"""
+WORKER = """
+    import steplog
+    run = steplog.attach(sys.argv[1])
+    for number in range(100):
+        run.log("worker", number)
+    print("logged", flush=True)
+"""
+UNSEEN = """
+    import steplog
+    run = steplog.attach(sys.argv[1], namespace_slug="team", project_slug=os.environ["PROJECT"])
+    run.log("worker", 1.0)
+    print("logged", flush=True)
+    sys.stdin.readline()
+    print(run.finish(timeout=30).delivered)
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    made = Machine(tmp_path)
+    made.state.mkdir(mode=0o700)
+    return made
+
+
+def test_a_worker_joins_a_run_of_its_machine_while_the_server_is_down(machine):
+    """It said that no server is configured, and none runs on this machine."""
+    with machine.serve() as server:
+        owner = machine.start(OWNER)
+        uuid = line(owner)
+        go_on(owner)
+        machine.server.wait_for_points("run", 1)
+        server.end(signal.SIGKILL)
+        done = machine.run(WORKER, uuid)
+        assert (done.code, done.out, done.errors) == (0, "logged\n", "")
+        server.start()
+        go_on(owner)
+        assert ended(owner).out == "0\n"
+    assert machine.server.values("run", "worker") == list(range(100))
+
+
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_a_worker_joins_a_run_that_no_server_has_made_yet_by_what_its_owner_calls_it(machine, mode):
+    """It said that nothing on this host knows the run."""
+    owner = machine.start(OWNER, STEPLOG_MODE=mode)
+    local_id = line(owner)
+    done = machine.run(WORKER, local_id)
+    assert (done.code, done.out, done.errors) == (0, "logged\n", "")
+    owner.kill()
+    ended(owner)
+    with machine.serve():
+        assert machine.type("sync").code == 0
+    assert machine.server.values("run", "worker") == list(range(100))
+    assert machine.server.values("run", "loss") == [0.5]
+
+
+def test_a_uuid_with_both_slugs_is_joined_while_the_server_is_down_and_arrives(machine):
+    """As a rank on another machine than the owner's, that begins while the server is started again."""
+    with machine.serve() as server:
+        uuid = server.new_run(project=machine.project).rstrip("/").rpartition("/")[2]
+        address = server.url
+        server.end()
+        program = machine.start(UNSEEN, uuid, STEPLOG_URL=address, STEPLOG_API_KEY="a-key-of-the-tests")
+        assert line(program) == "logged"
+        server._arguments = ("--user", "team", "--port", address.rpartition(":")[2])
+        server.start()
+        go_on(program)
+        done = ended(program)
+        assert (done.code, done.out) == (0, "1\n"), done.errors
+
+
+def test_while_the_server_is_away_a_name_that_nothing_here_knows_is_an_error(machine):
+    source = "import steplog\nsteplog.attach('trial-05')"
+    done = machine.run(source, STEPLOG_URL="http://127.0.0.1:9", STEPLOG_API_KEY="x")
+    assert done.code == 1
+    words = "no journal on this machine knows the run 'trial-05', and the server cannot be asked: http://127.0.0.1:9: "
+    assert f"steplog.errors.ServerUnavailableError: {words}" in done.errors
+    assert "During handling" not in done.errors
+    done = machine.run(source)
+    assert "the server cannot be asked: no server is configured, and none runs on this machine" in done.errors
+
+
+def test_a_server_of_this_machine_that_hangs_keeps_attach_for_three_seconds_alone(machine):
+    with machine.serve() as server, stopped(server):
+        done = machine.run("import steplog\nsteplog.attach('trial-05')", STEPLOG_EXCHANGE_TIMEOUT_S="20")
+        assert done.code == 1
+        assert f"it runs (process {server.process.pid}) and has not answered for 3 s" in done.errors

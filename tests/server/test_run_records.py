@@ -1,0 +1,318 @@
+"""What records say about a run is applied with them: its fields, its config, and when something of it was logged."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from server.batches import BEGAN_NS, NONE, held, range_of
+from server.process import ServerProcess
+from server.test_store import listed, new_project, new_run
+from steplog.journal import slot
+from steplog.journal.range import Range, encode
+from steplog.server import run_changes, runs, unpacked
+from steplog.server.batch import from_range
+from steplog.server.run_changes import CONFIG_BYTES_MAX
+from steplog.server.run_fields import CONFIG_KEYS_MAX, Order
+from steplog.server.store import SqliteStore
+from steplog.server.store_types import BatchResult, RunRow
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "a.db")
+    yield opened
+    opened.close()
+
+
+def says(value: Any, name: str = "run") -> tuple[str, bytes]:
+    """A record, without a step, as the client logs it."""
+    return f"steplog/{name}", json.dumps(value).encode()
+
+
+def add(store: SqliteStore, run: RunRow, records: Range, generation: int = 1, body: bytes = b"") -> BatchResult:
+    return store.add_batch(run, from_range(records, body), generation).result()
+
+
+def fields(store: SqliteStore, run: RunRow) -> RunRow:
+    found = store.read(runs.by_uuid, "team", run.project_slug, run.uuid)
+    assert found is not None
+    return found
+
+
+def config(store: SqliteStore, run: RunRow) -> dict[str, Any]:
+    (found,) = store.read(run_changes.configs, [run.id]).values()
+    return {key: json.loads(bytes(value)) for key, value in found.values.items()}
+
+
+def test_a_record_of_fields_is_applied_and_answered_and_is_no_metric(server, run):
+    sent = {
+        "name": "resnet / ü",
+        "tags": ["b", "a"],
+        "group": "g",
+        "job_type": None,
+        "notes": "n",
+        "description": "d",
+        "started": "2023-11-14T22:13:20Z",
+        "ended": "2023-11-15T00:00:00+01:00",
+        "provenance": {"host": "h", "git": {"dirty": None}},
+        "report": {"dropped": {}, "abandoned": 0, "lost": None, "rejected": 1},
+        "of a later version": [1],
+    }
+    records = range_of([says(sent), ("loss", 0.5), says({}, "status"), NONE, says([], "files"), ("loss", 0.25)])
+    answer = server.send(run, records)
+    acknowledged = {"writer": "w", "first": 0, "end": 6}
+    named = {"run": {"name": "resnet / ü", "slug": "resnet-u"}}
+    assert (answer.status_code, answer.json()) == (200, acknowledged | {"accepted": 5, "duplicates": 0} | named)
+    again = server.send(run, records)
+    assert again.json() == acknowledged | {"accepted": 0, "duplicates": 5} | named
+    told = server.ask("GET", run).json()
+    expected = sent | {"started": "2023-11-14T22:13:20.000000Z", "ended": "2023-11-14T23:00:00.000000Z"}
+    del expected["of a later version"]
+    assert {field: told[field] for field in expected} == expected
+    assert server.ask("GET", f"{run}metrics/").json() == held([("loss", 0.5), ("loss", 0.25)])
+    assert [row["name"] for row in server.ask("GET", f"{run}series/").json()] == ["loss"]
+
+
+def test_a_name_that_is_taken_gets_its_suffix_and_the_answer_says_so(server, run):
+    other = server.new_run()
+    server.send(other, range_of([says({"name": "taken"})]))
+    first = range_of([says({"name": "taken"}), says({"group": "g"})])
+    for _ in range(2):  # the second time as one whose answer was lost
+        assert server.send(run, first).json()["run"] == {"name": "taken_1", "slug": "taken-1"}
+    later = range_of([says({"name": "taken"})], first=2, began_ns=BEGAN_NS + 9)
+    assert server.send(run, later).json()["run"]["name"] == "taken_1", "its own name is not taken"
+    assert "run" not in server.send(run, range_of([says({"lr": 1}, "config"), ("a", 1)], first=3)).json()
+
+
+def test_the_later_generation_counts_though_its_clock_is_behind(server, run):
+    def send(writer: str, value: int, began_ns: int, generation: str) -> None:
+        records = range_of([says({"lr": value}, "config"), says({"group": str(value)})], 0, writer, began_ns)
+        assert server.send(run, records, Steplog_Generation=generation).status_code == 200
+
+    send("resumer", 2, BEGAN_NS, "2")
+    send("killed", 1, BEGAN_NS + 10**12, "1")
+    told = server.ask("GET", run).json()
+    assert (told["config"], told["group"]) == ({"lr": 2}, "2")
+
+
+@pytest.mark.parametrize("header", ["0", "-1", "1.5", "x", "", "1000000000", "²"])
+def test_a_generation_that_is_no_number_is_refused_before_anything_is_stored(server, run, header):
+    answer = server.send(run, range_of([("a", 1)]), Steplog_Generation=header.encode().decode("latin-1"))
+    assert (answer.status_code, list(answer.json())) == (400, ["detail"])
+    assert server.ask("GET", f"{run}metrics/").json() == []
+
+
+def test_a_writer_stays_in_the_generation_in_which_the_server_first_heard_of_it(tmp_path):
+    store = SqliteStore(tmp_path / "a.db")
+    run = new_run(store)
+    add(store, run, range_of([("a", 1)], writer="early"), 1)
+    add(store, run, range_of([says({"lr": 2}, "config")], writer="late"), 2)
+    store.close()
+    store = SqliteStore(tmp_path / "a.db")
+    add(store, run, range_of([says({"lr": 1}, "config")], 1, "early", BEGAN_NS + 10**9), 3)
+    assert config(store, run) == {"lr": 2}
+    store.close()
+
+
+def test_config_is_merged_by_key_and_stays_a_metric(store):
+    run = new_run(store)
+    records = [
+        says({"lr": 0.1, "model": {"depth": 3, "width": 1}, "seed": 1}, "config"),
+        ("loss", 0.5),
+        says({"model": {"depth": 4}, "seed": None}, "config"),
+        says(["lr", "missing"], "config/removed"),
+        says([1], "config"),
+        ("steplog/config", 0.5),
+    ]
+    assert add(store, run, range_of(records)) == BatchResult(6, 0)
+    assert config(store, run) == {"model": {"depth": 4}, "seed": None}
+    assert listed(store, run) == held(records)
+
+
+def test_of_a_record_with_a_bad_field_the_rest_is_applied_and_nothing_is_refused(store):
+    run = new_run(store)
+    records = [says({"tags": "x", "group": "g", "started": 7, "name": ""}), says(7), ("steplog/run", 0.5), ("a", 1)]
+    assert add(store, run, range_of(records)) == BatchResult(4, 0, run.name)
+    told = fields(store, run)
+    assert (told.tags, told.group, told.started, told.name) == (None, "g", None, run.name)
+    assert listed(store, run) == held([("a", 1)])
+
+
+def test_a_range_of_many_names_is_applied_at_once_though_it_is_packed_later(store):
+    run = new_run(store)
+    many = [(f"m{number}", float(number), 1) for number in range(300)]
+    entry = ("steplog/config", b'{"lr": 1}', 1)  # with a step: such a range is stored as it came
+    records = [*many[:100], says({"group": "g"}), *many[100:], entry, ("steplog/config/removed", b'["x"]', 1)]
+    sent = range_of(records)
+    assert add(store, run, sent, body=encode(sent)) == BatchResult(303, 0, run.name)
+    assert store.read(unpacked.any_left, run.id)
+    assert (fields(store, run).group, config(store, run)) == ("g", {"lr": 1})
+    add(store, run, range_of([says({"group": "h"}), says({"lr": 2}, "config")], 303, began_ns=BEGAN_NS + 999))
+    later = [("steplog/config", b'{"lr": 2}', None)]
+    assert listed(store, run) == held([*many, entry, records[-1], *later])
+    assert (fields(store, run).group, config(store, run)) == ("h", {"lr": 2}), "packing has applied them again"
+
+
+def test_a_batch_that_reaches_below_the_mark_applies_the_rest(store):
+    run = new_run(store)
+    records = [says({"group": "a"}), ("loss", 1.0), says({"notes": "n"}), ("loss", 2.0), says({"group": "b"})]
+    add(store, run, range_of(records[:2]))
+    assert add(store, run, range_of(records)) == BatchResult(3, 2, run.name)
+    told = fields(store, run)
+    assert (told.group, told.notes) == ("b", "n")
+    assert listed(store, run) == held([records[1], records[3]])
+
+
+def test_a_batch_that_is_refused_changes_nothing_of_the_run(store):
+    run = new_run(store)
+    add(store, run, range_of([("a", 1, slot.STEP_MAX)]))
+    bad = range_of([says({"group": "g", "name": "x"}), says({"lr": 1}, "config"), ("a", 1)], first=1)
+    with pytest.raises(Exception, match="without a step"):
+        add(store, run, bad)
+    assert (fields(store, run).group, fields(store, run).name, config(store, run)) == (None, run.name, {})
+    assert add(store, run, bad.without(3)).accepted == 2
+    assert (fields(store, run).group, fields(store, run).name, config(store, run)) == ("g", "x", {"lr": 1})
+
+
+def test_a_single_metric_changes_the_run_in_its_present_generation(server, run):
+    """As a client posts it that was told to send one by one."""
+    late = range_of([says({"lr": 1, "seed": 1}, "config")], 0, "w", time.time_ns() + 10**15)
+    server.send(run, late)
+    for name, value in (("steplog/config", {"lr": 2}), ("steplog/run", {"group": "g"}), ("steplog/status", {})):
+        answer = server.ask("POST", f"{run}metrics/", json={"name": name, "value": value})
+        assert (answer.status_code, set(answer.json())) == (201, {"name", "value", "step"})
+    told = server.ask("GET", run).json()
+    assert (told["config"], told["group"]) == ({"lr": 1, "seed": 1}, "g"), "that clock is ahead"
+    assert {entry["name"] for entry in server.ask("GET", f"{run}metrics/").json()} == {"steplog/config"}
+    other = server.new_run()
+    server.ask("POST", f"{other}metrics/", json={"name": "steplog/config", "value": {"lr": 2}})
+    assert server.ask("GET", other).json()["config"] == {"lr": 2}
+
+
+def test_a_stock_server_stores_such_records_as_metrics(tmp_path):
+    with ServerProcess(tmp_path, "--stock") as server:
+        run = server.new_run()
+        for name in ("steplog/run", "steplog/config", "steplog/files"):
+            assert server.ask("POST", f"{run}metrics/", json={"name": name, "value": {"name": "x"}}).status_code == 201
+        assert len(server.ask("GET", f"{run}metrics/").json()) == 3
+        (told,) = server.ask("GET", run.rsplit("/", 2)[0] + "/").json()
+        assert told["name"] != "x"
+
+
+def test_a_batch_says_when_the_run_was_last_heard_of_and_when_it_last_logged(server, run):
+    before = server.ask("GET", run).json()
+    assert before["last_point"] is None
+    server.send(run, range_of([("system/cpu", 1.0), says({"lr": 1}, "config")], began_ns=BEGAN_NS + 5_000))
+    heard = server.ask("GET", run).json()
+    assert (heard["last_point"], heard["date_updated"]) == (None, before["date_updated"])
+    assert heard["seen"] > before["seen"]
+    logged = range_of([("loss", 0.5), *[("system/cpu", 1.0)] * 50], first=2)
+    for _ in range(2):
+        assert server.send(run, logged).status_code == 200
+        told = server.ask("GET", run).json()
+        assert told["last_point"] == "2023-11-14T22:13:20.000000Z"
+        assert told["seen"] > heard["seen"]
+        heard = told
+    server.send(run, range_of([("loss", 0.5)], first=0, writer="behind", began_ns=5))
+    assert server.ask("GET", run).json()["last_point"] == "2023-11-14T22:13:20.000000Z"
+    server.send(run, range_of([("loss", 0.5)], first=0, writer="ahead", began_ns=2**63 - 1))
+    told = server.ask("GET", run).json()
+    assert heard["seen"] < told["last_point"] <= told["seen"], "a clock that is ahead does not count"
+
+
+def test_a_config_has_so_many_keys_and_bytes_and_the_others_are_counted(store):
+    run = new_run(store)
+    keys = [f"k{number:05}" for number in range(CONFIG_KEYS_MAX + 7)]
+    random.Random(5).shuffle(keys)
+    for first in range(0, len(keys), 1001):
+        add(store, run, range_of([says(dict.fromkeys(keys[first : first + 1001], 1), "config")], first // 1001))
+    (found,) = store.read(run_changes.configs, [run.id]).values()
+    assert (list(found.values), found.omitted) == (sorted(keys)[:CONFIG_KEYS_MAX], 7)
+    large = new_run(store)
+    text = "x" * (CONFIG_BYTES_MAX // 4)
+    for at, key in enumerate("debca"):
+        add(store, large, range_of([says({key: text}, "config")], at, "w", BEGAN_NS + at))
+    found = store.read(run_changes.configs, [run.id, large.id])[large.id]
+    assert (list(found.values), found.omitted) == (["a", "b", "c"], 2)
+
+
+def test_the_config_that_is_shown_beyond_the_bounds_does_not_depend_on_arrival(store):
+    keys = [f"k{number:06}" for number in range(4 * CONFIG_KEYS_MAX)]
+    parts = [keys[first::13] for first in range(13)]
+    shown = []
+    for seed in range(2):
+        run = new_run(store)
+        random.Random(seed).shuffle(parts)
+        for part in parts:
+            add(store, run, range_of([says(dict.fromkeys(part, 1), "config")], writer=f"w{part[0]}"))
+        (found,) = store.read(run_changes.configs, [run.id]).values()
+        shown.append(found)
+    assert list(shown[0].values) == list(shown[1].values) == sorted(keys)[:CONFIG_KEYS_MAX]
+    assert all(CONFIG_KEYS_MAX <= each.omitted <= 3 * CONFIG_KEYS_MAX for each in shown)
+
+
+def test_a_change_of_one_key_of_many_writes_one_row(store, tmp_path):
+    run = new_run(store)
+    add(store, run, range_of([says({f"k{number}": 1 for number in range(CONFIG_KEYS_MAX)}, "config")]))
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        before = connection.total_changes
+        order = Order(1, BEGAN_NS + 1, "w", 1)
+        kept = run_changes.apply_config(connection, run.id, [("k7", order, "2")], CONFIG_KEYS_MAX)
+        assert (connection.total_changes - before, kept) == (1, CONFIG_KEYS_MAX + 1)
+        assert run_changes.apply_config(connection, run.id, [("k7", order, "3")], None) == CONFIG_KEYS_MAX
+        assert connection.total_changes - before == 1, "an equal order changes nothing"
+
+
+HOSTS = st.lists(
+    st.tuples(
+        st.integers(1, 3),  # generation
+        st.integers(-5, 5),  # how far its clock is off
+        st.lists(
+            st.one_of(
+                st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), max_size=3).map(lambda v: says(v, "config")),
+                st.lists(st.sampled_from("abc"), max_size=2).map(lambda v: says(v, "config/removed")),
+                st.sampled_from(["x", "y", "z"]).map(lambda v: says({"group": v, "notes": v})),
+                st.sampled_from(["x", "y"]).map(lambda v: says({"tags": [v], "name": f"name {v}"})),
+                st.just(("loss", 0.5)),
+            ),
+            max_size=5,
+        ),
+    ),
+    min_size=3,
+    max_size=3,
+)
+
+
+@given(HOSTS, st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_three_hosts_end_in_the_same_run_in_whatever_order_they_arrive(tmp_path_factory, hosts, chance):
+    ends = []
+    for number in range(3):
+        store = SqliteStore(tmp_path_factory.mktemp("order") / f"{number}.db")
+        run = new_run(store, new_project(store))
+        sent = [0] * len(hosts)
+        while any(sent[at] < len(records) for at, (_, _, records) in enumerate(hosts)):
+            at = chance.randrange(len(hosts))
+            generation, skew, records = hosts[at]
+            first = chance.randint(0, sent[at])  # some of it again
+            end = chance.randint(sent[at], len(records))
+            part = range_of(records, 0, f"host{at}", BEGAN_NS + skew).part(first, end)
+            body = encode(part)
+            store.add_batch(run, from_range(part, body), generation).result()
+            sent[at] = end
+        told = fields(store, run)
+        name = told.name if told.name.startswith("name ") else None
+        ends.append((name, told.group, told.notes, told.tags, config(store, run)))
+        store.close()
+    assert ends[0] == ends[1] == ends[2]
