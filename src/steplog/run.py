@@ -414,7 +414,7 @@ class Run:
         if self._is_new and parts[0] is None:
             parts = {}, *parts[1:]
         opened = self._opened if isinstance(self._opened, DisabledRun) else None
-        fresh = {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
+        fresh: dict[str, Any] = {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
         return kept | fresh | {"_config_parts": parts, "_told": None, "_state": None, "_name_end": None}
 
 

@@ -60,7 +60,7 @@ class _Edit(NamedTuple):
 def known(opened: OpenRun, told: dict[str, Any] | None = None) -> RunState:
     """What there is of a run; ``told``: its description, if the server has just given one."""
     answered, state = True, RunState()
-    if told is None:
+    if told is None or "config" not in told:
         answered, told = _asked(opened)
     if isinstance(told, dict):
         state.fields = {name: told[name] for name in FIELDS if name in told}
