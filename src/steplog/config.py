@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ __all__ = ["CONFIG_NAME", "REMOVED_NAME", "Config", "FrozenDict", "FrozenList", 
 
 CONFIG_NAME = "steplog/config"
 REMOVED_NAME = "steplog/config/removed"
+_BYTES_MAX = 16 * 1024 * 1024  # of a config that is set at once
 _REMOVED: Any = object()
 
 
@@ -43,22 +45,24 @@ def log_config(log: Callable[[str, Any], Any], values: Values, name: str, value:
     Where the keys are too large for one record, each goes by itself; a value that is too large even so is cut, as
     ``log`` does.
     """
-    kept = values.plain(value)
-    if isinstance(kept, type(value)):
+    whole = Values(_BYTES_MAX, values.strict)
+    kept = whole.plain(value)
+    values.coerced += whole.coerced
+    if isinstance(kept, list) or (isinstance(kept, dict) and _size_of(kept) <= values.bytes_max):
         log(name, kept)
         return kept
-    if isinstance(value, list):
-        raise ValueError("these keys of a config take more bytes than value_bytes_max")
-    kept = {}
-    for key, item in value.items():
-        found = values.plain({key: item})
-        if not isinstance(found, dict):
-            ((text, _),) = values.plain({key: None}).items()
-            rest = Values(values.bytes_max - 6 * len(text) - 16, values.strict)
-            found = {text: rest.plain(item)}
-        log(name, found)
-        kept.update(found)
-    return kept
+    parts = {}
+    for key, item in (kept if isinstance(kept, dict) else value).items():
+        text = key if isinstance(key, str) else str(key)
+        rest = Values(values.bytes_max - _size_of({text: 0}), values.strict)
+        parts[text] = rest.plain(item)
+        values.coerced += rest.coerced
+        log(name, {text: parts[text]})
+    return parts
+
+
+def _size_of(kept: dict[str, Any]) -> int:
+    return len(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
 
 
 class FrozenDict(dict[str, Any]):
