@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ from steplog.lifecycle.joining import find_manifest, join
 from steplog.lifecycle.open_run import OpenRun
 from steplog.lifecycle.process import current
 from steplog.lifecycle.resuming import exists, find_here, find_on_stock, missing, what
+from steplog.lifecycle.run_fields import check_size, checked, moment
 from steplog.run import Run, set_active_run
 from steplog.settings import Settings, resolve
 
@@ -59,6 +60,7 @@ _KEY = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _RESUME = ("never", "allow", "must")
 _NOT_FOUND, _CONFLICT = 404, 409
 _LOCAL_ANSWER_S = 3.0  # a server of this machine that has not answered by then hangs
+_GOES_ON = ("allow", "must")
 _SENT_LATER = ", and sent once the server answers"
 
 
@@ -73,11 +75,16 @@ def init(
     project: str | None = None,
     namespace: str | None = None,
     config: object = None,
+    tags: Iterable[str] | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    notes: str | None = None,
     id: str | None = None,  # noqa: A002 - the field's word
     resume: str | None = None,
     mode: str | None = None,
     on_failure: str = "warn",
     activate: bool = True,
+    provenance: bool | None = None,
 ) -> Run:
     """Create a run and open it.
 
@@ -91,13 +98,17 @@ def init(
         project: as ``project_display_name``; without either, the setting ``project``.
         namespace: as ``namespace_slug``; without either, the setting ``namespace``.
         config: a mapping, or an object such as an ``argparse.Namespace``; see ``Run.config``.
+        tags: these, and the next three, may be set later, too; see ``Run``.
+        group: what the run belongs to.
+        job_type: what the run does.
+        notes: free text.
         id: the caller's name for the run, unique in its project; or the uuid of a run that exists.
         resume: "allow" goes on with the run of this id, else of this name, or makes it; "must" wants it to be there,
             "never" (and an id without ``resume``) wants it not to be.
         mode: "online", "offline" or "disabled".
         on_failure: without an answer from the server, "warn" keeps the run in the journal, "raise" raises.
-        activate: make it the active run. The last run that this thread activated so is FAILED, unless it was finished
-            or entered.
+        activate: make it the active run; the last one of this thread is FAILED, unless it was finished or entered.
+        provenance: False: record neither host, user, command line nor git commit; None: the setting.
 
     Raises:
         TypeError, ValueError: the project is missing, an argument is given twice, or cannot be an id or a ``resume``.
@@ -106,16 +117,18 @@ def init(
         InvalidAPIKeyError, ServerUnavailableError: the key is wrong; no usable answer (``on_failure="raise"``).
     """
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
-    settings = resolve(namespace=space, project=project, name=name, mode=mode)
+    settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
     _check(on_failure, id, resume, settings.name)
     plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
-    begins_with = None if config is None else as_config(config)  # first: may raise TypeError
-    run = _start(settings, plan, client, on_failure)
-    if begins_with is not None:
-        run.config.update(begins_with)
+    fields = _fields(settings, plan, {"tags": tags, "group": group, "job_type": job_type, "notes": notes})
+    begins_with = {} if config is None else as_config(config)
+    run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
+    run.begin(fields, begins_with, is_new=plan.resume not in _GOES_ON)
     if activate:
         safeguard.supersede(run)
         set_active_run(run)
+    if settings.provenance and isinstance(run._opened, OpenRun):
+        run._opened.collect_provenance(init.__code__)
     return run
 
 
@@ -123,6 +136,16 @@ def _one(what: str, positional: str | None, keyword: str | None) -> str | None:
     if positional is not None and keyword is not None:
         raise TypeError(f"init() got the {what} twice: {positional!r} and {what}={keyword!r}")
     return keyword if positional is None else positional
+
+
+def _fields(settings: Settings, plan: Plan, given: dict[str, Any]) -> dict[str, Any]:
+    """The first record of the run; of a run that may be there already it is only what was given."""
+    goes_on = plan.resume in _GOES_ON
+    if goes_on:
+        given["description"] = plan.description
+    fields = checked({name: value for name, value in given.items() if value is not None})
+    check_size(fields, settings.value_bytes_max)
+    return fields if goes_on else {"started": moment(time.time_ns()), **fields}
 
 
 def _check(on_failure: str, key: object, resume: str | None, name: str | None) -> None:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
@@ -34,6 +35,7 @@ from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.claim import OwnClaim, has_living_owner
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, claim_in_time, current
+from steplog.lifecycle.provenance import Collection
 from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_manifest
 from steplog.report import Stats
 
@@ -52,8 +54,8 @@ _opening = threading.RLock()
 class Holder(Protocol):
     """The user's ``Run``."""
 
-    uuid: str | None
-    name: str | None
+    def told(self, uuid: str, name: str) -> None:
+        """What the server calls the run."""
 
     def ended(self, status: str) -> None:
         """The run ended with the program: ``finish`` has nothing more to do."""
@@ -84,6 +86,7 @@ class OpenRun:
         self.claim: OwnClaim | None = None  # to a run that another process delivers
         self.manifest = manifest
         self._finished: str | None = None
+        self._provenance: Collection | None = None
         self.left = False  # Ctrl-C ended the wait of finish(): the end of the process does not wait again
         if lock is not None:
             self._deliver(process, lock, transport, owner, begins)
@@ -162,7 +165,25 @@ class OpenRun:
     def _made(self, manifest: Manifest) -> None:
         self.manifest = manifest
         if self.holder is not None:
-            self.holder.uuid, self.holder.name = manifest.run, manifest.name
+            self.holder.told(manifest.run, manifest.name)
+
+    def renamed(self, name: str) -> None:
+        """The user has set another name, which the server has yet to hear of."""
+        if self.lease is not None and self.process is not None:
+            with self.process.agent.lock:
+                self.lease.outbox.edits.name = None
+                self.lease.store(self.lease.manifest.but(name=name))
+                self.manifest = self.lease.manifest
+
+    def end(self) -> tuple[bytes, int]:
+        """This process's writer, and one after its last record."""
+        writer = self.opened.writer
+        segment = writer.append.segment
+        return writer.id, segment.header.base + segment.claimed()
+
+    def has_delivered(self, end: tuple[bytes, int]) -> bool:
+        """Whether this process has nothing left of what was before ``end``."""
+        return end[0] != self.opened.writer.id or self.opened.journal.cursor.delivered >= end[1]
 
     @property
     def log(self) -> Any:
@@ -233,6 +254,11 @@ class OpenRun:
             append = self.opened.writer.append
         append.log(name, value, step)
 
+    def collect_provenance(self, call: CodeType) -> None:
+        """As the owner, log where this process was started and from what, once it has returned from ``call``."""
+        if self.lease is not None and self._owns(self.lease):
+            self._provenance = Collection(self.log, call)
+
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
         lease, process = self.lease, self.process
@@ -259,6 +285,8 @@ class OpenRun:
 
         Ctrl-C ends the waiting, as the deadline does.
         """
+        if self._provenance is not None:
+            self._provenance.end()
         self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
         self.opened.close_ledger()
@@ -316,6 +344,8 @@ class OpenRun:
     def finish_in_background(self, status: str | None) -> None:
         """End the writer, and send the status, if given, after the records."""
         if self._finished is None:  # else finish() is under way, and has decided
+            if self._provenance is not None:
+                self._provenance.end()
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
             self.opened.close_ledger()
             if status is not None and self.lease is None and self.claim is not None:
