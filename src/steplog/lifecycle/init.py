@@ -118,18 +118,31 @@ def init(
     """
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
     settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
-    _check(on_failure, id, resume, settings.name)
-    plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
-    fields = _fields(settings, plan, {"tags": tags, "group": group, "job_type": job_type, "notes": notes})
-    begins_with = {} if config is None else as_config(config)
-    run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
-    run.begin(fields, begins_with, is_new=plan.resume not in _GOES_ON)
+    plan = _plan(settings, namespace_slug, description, status, id, resume)
+    run = _begun(settings, plan, client, on_failure, config, tags=tags, group=group, job_type=job_type, notes=notes)
     if activate:
-        safeguard.supersede(run)
-        set_active_run(run)
+        _activate(run)
     if settings.provenance and isinstance(run._opened, OpenRun):
         run._opened.collect_provenance(init.__code__)
     return run
+
+
+def _begun(
+    settings: Settings, plan: Plan, client: TellurioClient | None, on_failure: str, config: object, **given: Any
+) -> Run:
+    """The run, with what was given for it; an argument that cannot be used raises before anything is begun."""
+    if on_failure not in ("warn", "raise"):
+        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
+    fields = _fields(settings, plan, given)
+    begins_with = {} if config is None else as_config(config)
+    run = _start(settings, plan, client, on_failure)
+    run.begin(fields, begins_with, is_new=plan.resume not in _GOES_ON)
+    return run
+
+
+def _activate(run: Run) -> None:
+    safeguard.supersede(run)
+    set_active_run(run)
 
 
 def _one(what: str, positional: str | None, keyword: str | None) -> str | None:
@@ -148,9 +161,7 @@ def _fields(settings: Settings, plan: Plan, given: dict[str, Any]) -> dict[str, 
     return fields if goes_on else {"started": moment(time.time_ns()), **fields}
 
 
-def _check(on_failure: str, key: object, resume: str | None, name: str | None) -> None:
-    if on_failure not in ("warn", "raise"):
-        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
+def _check(key: object, resume: str | None, name: str | None) -> None:
     if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
         raise ValueError(f"the id {key!r} is not of 1 to 128 letters, digits, '.', '_' and '-'")
     if resume is not None and resume not in _RESUME:
@@ -163,10 +174,11 @@ def _plan(
     settings: Settings,
     namespace_slug: str | None,
     description: str | None,
-    status: str | None,
+    status: RunStatus | str | None,
     key: str | None,
     resume: str | None,
 ) -> Plan:
+    _check(key, resume, settings.name)
     if settings.project is None and settings.mode != "disabled":
         meant = f"; did you mean init(project={namespace_slug!r})?" if namespace_slug is not None else ""
         raise ValueError(f"init() needs a project{meant or ': init(project=...), or STEPLOG_PROJECT'}")
@@ -181,7 +193,7 @@ def _plan(
         project_name=project_name,
         name=settings.name or key,
         description=description,
-        status=status,
+        status=None if status is None else RunStatus(status).value,
         key=key or "",
         resume=resume if key is None or resume is not None else "never",
     )
