@@ -95,13 +95,9 @@ def init(
         description: free text.
         status: the first status.
         client: None: the default client.
-        project: as ``project_display_name``; without either, the setting ``project``.
-        namespace: as ``namespace_slug``; without either, the setting ``namespace``.
+        project, namespace: as ``project_display_name`` and ``namespace_slug``; without either, the settings.
         config: a mapping, or an object such as an ``argparse.Namespace``; see ``Run.config``.
-        tags: these, and the next three, may be set later, too; see ``Run``.
-        group: what the run belongs to.
-        job_type: what the run does.
-        notes: free text.
+        tags, group, job_type, notes: may be set later, too; see ``Run``.
         id: the caller's name for the run, unique in its project; or the uuid of a run that exists.
         resume: "allow" goes on with the run of this id, else of this name, or makes it; "must" wants it to be there,
             "never" (and an id without ``resume``) wants it not to be.
@@ -124,10 +120,14 @@ def init(
     begins_with = {} if config is None else as_config(config)
     run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
     run.begin(fields, begins_with, is_new=plan.resume not in _GOES_ON)
+    return _begun(run, activate, settings.provenance)
+
+
+def _begun(run: Run, activate: bool, provenance: bool) -> Run:
     if activate:
         safeguard.supersede(run)
         set_active_run(run)
-    if settings.provenance and isinstance(run._opened, OpenRun):
+    if provenance and isinstance(run._opened, OpenRun):
         run._opened.collect_provenance(init.__code__)
     return run
 
