@@ -57,10 +57,12 @@ def in_project(
     return [RunRow(*row) for row in rows]
 
 
-def by_slug(connection: sqlite3.Connection, project_id: int, slug: str) -> list[RunRow]:
-    """The runs whose name has this slug, oldest first; unlike names, slugs are not unique."""
+def by_slug(connection: sqlite3.Connection, project_id: int, slug: str, trashed: bool = False) -> list[RunRow]:
+    """The runs whose name has this slug, in the trash or not, oldest first; unlike names, slugs are not unique."""
+    deleted = "deleted <> ''" if trashed else "deleted IS NULL"
     rows = connection.execute(
-        "SELECT id, name FROM runs WHERE project = ? AND deleted IS NULL ORDER BY id", (project_id,)
+        f"SELECT id, name FROM runs WHERE project = ? AND {deleted} ORDER BY id",  # noqa: S608 - one of two
+        (project_id,),
     ).fetchall()
     return [by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
 
