@@ -183,3 +183,50 @@ def test_what_a_stock_server_cannot_do_is_said_and_changes_nothing(stock, steplo
     told = json.loads(steplog("ls", "/plain", "--json", url=stock.url).output)["runs"]
     assert "run" in [run["name"] for run in told]
     assert json.loads(steplog("ls", "/plain", "--trash", "--json", url=stock.url).output)["runs"] == []
+
+
+def test_a_run_is_given_another_name_and_a_suffix_if_that_is_taken(server, steplog, listed):
+    path = named_run(server, "names", "old name")
+    named_run(server, "names", "lr/1e-4")
+    done = steplog("mv", "names/old name", "学習 #2", url=server.url)
+    assert (done.exit_code, done.output) == (0, "old name is now 学習 #2\n")
+    done = steplog("mv", uuid_of(path), "lr/1e-4", url=server.url)
+    assert (done.exit_code, done.output) == (0, "学習 #2 is now lr/1e-4_1: another run is called lr/1e-4\n")
+    done = steplog("mv", uuid_of(path), "lr/1e-4_1", url=server.url)
+    assert (done.exit_code, done.output) == (0, "lr/1e-4_1 is called so already\n")
+    assert listed("names") == ["lr/1e-4_1", "lr/1e-4"]
+    for name, code in ((" ", 2), ("x" * 257, 1)):
+        done = steplog("mv", uuid_of(path), name, url=server.url)
+        assert (done.exit_code, done.output.count("\n")) == (code, 1), done.output
+        assert "NEW_NAME" in done.output or "name: " in done.output
+
+
+def test_tags_are_added_and_removed_and_told(server, steplog):
+    def tags(*arguments: str) -> str:
+        done = steplog("tag", "tagged/run", *arguments, url=server.url)
+        assert done.exit_code == 0, done.output
+        return str(done.output)
+
+    named_run(server, "tagged", "run")
+    assert tags() == "run: no tags\n"
+    assert tags("good", "two words", "good") == "run: good, two words\n"
+    assert tags("學", "--remove", "good") == "run: two words, 學\n"
+    assert tags() == tags("two words") == "run: two words, 學\n"
+    assert tags("--clear", "new") == "run: new\n"
+    assert tags("--clear") == "run: no tags\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--remove", "absent"), 1, "has no tag 'absent'"),
+        (("a", "--remove", "a"), 2, "'a' is to be added and removed."),
+        (("x" * 129,), 1, "answered 400: tags: "),
+        (("",), 1, "answered 400: tags: "),
+    ],
+)
+def test_a_tag_that_cannot_be_is_one_line(server, steplog, arguments, code, words):
+    uuid = uuid_of(named_run(server, "untagged", "run"))
+    done = steplog("tag", uuid, *arguments, url=server.url)
+    assert (done.exit_code, done.output.count("\n")) == (code, 1), done.output
+    assert words in done.output
