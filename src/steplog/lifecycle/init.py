@@ -16,6 +16,7 @@ that is found, and CRASHED.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavail
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Generation, Manifest, Plan
+from steplog.lifecycle import messages
+from steplog.lifecycle.continuing import open_here
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.open_run import OpenRun
 from steplog.run import Run, set_active_run
@@ -82,7 +85,7 @@ def init(
         config: a mapping, or an object such as an ``argparse.Namespace``; see ``Run.config``.
         id: the caller's name for the run, unique in its project; or the uuid of a run that exists.
         resume: "allow" goes on with the run of this id, else of this name, or makes it; "must" wants it to be there,
-            "never" (and an id without ``resume``) wants it not to be.
+            "never" (and an id without ``resume``) wants it not to be. One that is open in this process is returned.
         mode: "online", "offline" or "disabled".
         on_failure: without an answer from the server, "warn" keeps the run in the journal, "raise" raises.
         activate: make it the active run. The last run that this thread activated so is FAILED, unless it was finished
@@ -99,7 +102,7 @@ def init(
     _check(on_failure, id, resume, settings.name)
     plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
     begins_with = None if config is None else as_config(config)  # first: may raise TypeError
-    run = _start(settings, plan, client, on_failure)
+    run = _going_on(settings, plan) or _start(settings, plan, client, on_failure)
     if begins_with is not None:
         run.config.update(begins_with)
     if activate:
@@ -151,6 +154,15 @@ def _plan(
         key=key or "",
         resume=resume if key is None or resume is not None else "never",
     )
+
+
+def _going_on(settings: Settings, plan: Plan) -> Run | None:
+    """The run to resume, if it is open in this process."""
+    found = None if settings.mode == "disabled" else open_here(plan)
+    if not isinstance(found, Run):
+        return None
+    messages.say(settings.quiet, logging.INFO, f"run {found.name or found.uuid} continues")
+    return found
 
 
 def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_failure: str) -> Run:

@@ -216,14 +216,14 @@ class OpenRun:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
         lease, process = self.lease, self.process
         if lease is None or process is None:
-            return self.process is None or wait_for_cursor(self.opened, timeout_s, self._ends())
+            return self.process is None or wait_for_cursor(self.opened, timeout_s, self.is_over)
         if self.transport is not None:
             if progress is None:
-                return process.agent.wait(lease, timeout_s, status, afresh=self._ends())
+                return process.agent.wait(lease, timeout_s, status, afresh=self.is_over)
             server, quiet = self.transport.base_url, self.settings.quiet
             goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
             try:
-                return process.agent.wait(lease, timeout_s, status, afresh=self._ends(), goes_on=goes_on)
+                return process.agent.wait(lease, timeout_s, status, afresh=self.is_over, goes_on=goes_on)
             except KeyboardInterrupt:
                 self.left = True
                 raise
@@ -264,7 +264,9 @@ class OpenRun:
         self._close()
         return None
 
-    def _ends(self) -> bool:
+    @property
+    def is_over(self) -> bool:
+        """Whether its end has begun."""
         return self._finished is not None or self.opened.closed
 
     def _owns(self, lease: Lease, claim: bool = False) -> bool:
