@@ -40,11 +40,11 @@ ARROWS = {
     "identity": set(),
     "naming": {"identity"},
     "report": set(),
-    "config": set(),
     "context": set(),
     "settings": {"errors", "private_files", "default_paths", "address", "secret"},
     "instance": {"errors", "descriptors", "address", "default_paths", "private_files", "file_lock", "host"},
     "journal": {"errors", "descriptors", "private_files", "file_lock"},
+    "config": {"journal"},
     "delivery": {"errors", "descriptors", "report", "printable", "private_files", "file_lock", "journal"},
     "network": {
         "errors",
@@ -62,6 +62,7 @@ ARROWS = {
     "client": {"errors", "address", "secret", "settings", "delivery.exchange", "delivery.wire", "network"},
     "project": {"errors", "delivery.wire", "network", "client"},
     "lifecycle": {
+        "config",
         "errors",
         "descriptors",
         "default_paths",
@@ -81,7 +82,7 @@ ARROWS = {
         "machine",
     },
     "safeguard": {"settings", "lifecycle"},
-    "run": {"identity", "report", "config", "context", "client", "lifecycle", "safeguard"},
+    "run": {"identity", "report", "journal", "config", "context", "client", "lifecycle", "safeguard"},
     "lifecycle.finding": {"errors", "identity", "naming", "journal", "delivery", "network", "client", "lifecycle"},
     "lifecycle.attach": {"errors", "identity", "client", "lifecycle", "run", "lifecycle.finding"},
     "lifecycle.init": {

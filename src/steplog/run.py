@@ -7,16 +7,18 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from steplog import safeguard
-from steplog.config import Config
+from steplog.config import Config, log_config
 from steplog.context import ActiveRun
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
-from steplog.lifecycle import crash_record, exit_code, messages, run_stats
+from steplog.journal.reserved import RUN_NAME
+from steplog.journal.values import Values
+from steplog.lifecycle import crash_record, exit_code, messages, run_fields, run_stats
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.joining import find_manifest, join
@@ -25,6 +27,7 @@ from steplog.report import Report, Stats
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
+    from steplog.lifecycle.run_state import RunState
 
 __all__ = ["FINISHING_INTERVAL_S", "Run", "finish", "flush", "get_active_run", "log", "set_active_run"]
 
@@ -52,16 +55,22 @@ class Run:
         user: RunUser | None = None,
     ) -> None:
         self.uuid = uuid
-        self.name = name
-        self.description = description
         self.status = RunStatus(status)
         self.date_created = date_created
         self.date_updated = date_updated
         self.organization = organization
         self.project = project
         self.user = user
+        self._fields: dict[str, Any] = {"name": name}
+        if description is not None:
+            self._fields["description"] = description
+        self._name_end: tuple[bytes, int] | None = None  # of the record that set the name last
+        self._is_new = False  # begun here: there was nothing before
+        self._told: dict[str, Any] | None = None  # the server's description of the run, when it was opened
+        self._state: RunState | None = None
         self._opened: OpenRun | DisabledRun | None = None
         self._config: Config | None = None
+        self._config_parts: tuple[dict[str, Any] | None, dict[str, Any], list[str]] = (None, {}, [])
         self._report: Report | None = None
         self._tokens: list[Token[tuple[Run, ...]]] = []
         self._entered = False
@@ -86,19 +95,140 @@ class Run:
         return self.uuid
 
     @property
+    def key(self) -> str | None:
+        """The id that ``init`` was given for the run."""
+        return (self._opened.manifest.key or None) if isinstance(self._opened, OpenRun) else None
+
+    @property
     def url(self) -> str | None:
         """The address of the run's page, if it has one."""
         return self._opened.url() if self._opened is not None else None
 
     @property
+    def name(self) -> str | None:
+        """The run's name, which may be set; the server may append a suffix, and it is known once that has come."""
+        name: str | None = self._fields["name"]
+        return name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._set(name=name)
+
+    @property
+    def description(self) -> str | None:
+        """Free text; may be set. Of a run that was joined, the first look at a field may ask the server."""
+        return self._text("description")
+
+    @description.setter
+    def description(self, text: str | None) -> None:
+        self._set(description=text)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Up to 64 texts, which may be set as any iterable of them."""
+        return tuple(self._field("tags") or ())
+
+    @tags.setter
+    def tags(self, tags: Iterable[str] | None) -> None:
+        self._set(tags=tags)
+
+    @property
+    def group(self) -> str | None:
+        """What the run belongs to, such as an experiment of several runs; may be set."""
+        return self._text("group")
+
+    @group.setter
+    def group(self, group: str | None) -> None:
+        self._set(group=group)
+
+    @property
+    def job_type(self) -> str | None:
+        """What the run does, such as "train" or "eval"; may be set."""
+        return self._text("job_type")
+
+    @job_type.setter
+    def job_type(self, job_type: str | None) -> None:
+        self._set(job_type=job_type)
+
+    @property
+    def notes(self) -> str | None:
+        """Free text, of up to 65,536 characters; may be set."""
+        return self._text("notes")
+
+    @notes.setter
+    def notes(self, notes: str | None) -> None:
+        self._set(notes=notes)
+
+    def _field(self, field: str) -> Any:
+        if field not in self._fields:
+            for name, value in ({} if self._is_new else self._known().fields).items():
+                self._fields.setdefault(name, value)
+        return self._fields.setdefault(field, None) or None
+
+    def _text(self, field: str) -> str | None:
+        text: str | None = self._field(field)
+        return text
+
+    def _set(self, **fields: Any) -> None:
+        """Log the fields as one record, after they are checked."""
+        values, opened = run_fields.checked(fields), self._open(None)
+        run_fields.check_size(values, opened.settings.value_bytes_max)
+        self._log_fields(values)
+
+    def begin(self, fields: dict[str, Any], config: dict[str, Any], *, is_new: bool) -> None:
+        """Internal: what ``init`` was given."""
+        self._is_new = is_new
+        if fields:
+            self._log_fields(fields)
+        if config:
+            self.config.update(config)
+
+    def _log_fields(self, values: dict[str, Any]) -> None:
+        self.log(RUN_NAME, values)
+        self._fields.update((name, value) for name, value in values.items() if name in run_fields.FIELDS)
+        if "name" in values and isinstance(self._opened, OpenRun):
+            self._name_end = self._opened.end()
+            self._opened.renamed(values["name"])
+
+    def told(self, uuid: str, name: str) -> None:
+        """Internal: what the server calls the run, unless another name has been set that it has not heard of."""
+        self.uuid = uuid
+        end, opened = self._name_end, self._opened
+        if end is None or (isinstance(opened, OpenRun) and opened.has_delivered(end)):
+            self._fields["name"] = name
+
+    @property
     def config(self) -> Config:
-        """A mapping of JSON values, each change of which is logged."""
+        """A mapping of JSON values, each change of which is logged: ``run.config["lr"] = 0.1``, ``run.config.lr``.
+
+        Whoever writes changes its own keys alone. What a run that was joined or resumed had before is looked for at
+        the first read: on the server, for two seconds at most, and in the journals here.
+        """
         if self._config is None:
-            self._config = Config(self._log_config)
+            before, changes, removed = self._config_parts
+            begin = self._config_before if before is None else before.copy
+            self._config = Config(self._log_config, begin, changes, removed)
         return self._config
 
-    def _log_config(self, name: str, value: dict[str, Any]) -> None:
-        self.log(name, value)  # looked up late: opening the run replaces it
+    def _config_before(self) -> dict[str, Any]:
+        return {} if self._is_new else self._known().config
+
+    def _log_config(self, name: str, value: Any) -> Any:
+        opened = self._open(None)
+        log = self.log  # looked up late: opening the run replaces it
+        values = opened.opened.writer.values if isinstance(opened, OpenRun) else Values(opened.settings.value_bytes_max)
+        return log_config(log, values, name, value)
+
+    def _known(self) -> RunState:
+        """What the run had before it was opened here; asked for once."""
+        if self._state is None:
+            from steplog.lifecycle import run_state
+
+            is_known = bool(self.uuid) and self.project is not None and self.organization is not None
+            opened = self._open(None) if is_known else None
+            found = run_state.known(opened, self._told) if isinstance(opened, OpenRun) else run_state.RunState()
+            self._state = found
+        return self._state
 
     def log(
         self,
@@ -140,36 +270,43 @@ class Run:
     def finish(
         self,
         client: TellurioClient | None = None,
-        status: RunStatus | str = RunStatus.COMPLETED,
+        status: RunStatus | str | None = None,
         *,
+        error: BaseException | None = None,
         timeout: float | None = None,
     ) -> Report:
         """Deliver everything, then send the status. A second call returns the same report.
 
         Args:
             client: deliver over this client from now on.
-            status: how the run ended.
+            status: how the run ended; None: CRASHED with an ``error``, else COMPLETED.
+            error: what ended it, which is recorded with its traceback (setting ``exceptions``).
             timeout: in seconds; None: the setting ``finish_timeout_s``, and 5 s if the server has been silent for 10 s.
                 What is ``pending`` then stays in the journal, with the status.
 
         Raises:
             requests.HTTPError: the server refuses the status; the run stays open.
             ValueError: the run was built without uuid, project or organization.
-            TypeError: the client is none.
+            TypeError: the client is none, or the error no exception.
         """
         given: Any = client
         if isinstance(given, (str, RunStatus, BaseException)):
-            meant = "CRASHED" if isinstance(given, BaseException) else getattr(given, "value", given)
-            raise TypeError(f'finish() takes the client first; did you mean finish(status="{meant}")?')
-        status = RunStatus(status)
+            words = f'status="{getattr(given, "value", given)}"'
+            meant = 'status="CRASHED", error=…' if isinstance(given, BaseException) else words
+            raise TypeError(f"finish() takes the client first; did you mean finish({meant})?")
+        if error is not None and not isinstance(error, BaseException):
+            raise TypeError(f"finish() takes an exception as the error, not {type(error).__name__}")
+        ends = RunStatus(status or (RunStatus.COMPLETED if error is None else RunStatus.CRASHED))
         if (before := self._report) is not None:
             return before
         opened = self._open(client)
         opened.use(client)
         timeout_s = opened.settings.finish_timeout_s if timeout is None else timeout
         if self._is_ours_to_finish(time.monotonic() + timeout_s):
+            if error is not None:
+                crash_record.keep_exception(opened.log, opened.settings, error)
             try:
-                self._finish(opened, status, timeout_s, ExitProgress(whatever=timeout is not None))
+                self._finish(opened, ends, timeout_s, ExitProgress(whatever=timeout is not None))
             finally:
                 self._finishing.clear()
         return run_stats.report(opened.stats()) if self._report is None else self._report
@@ -239,10 +376,8 @@ class Run:
         if error is None or (isinstance(error, SystemExit) and not exit_code.is_failure(error.code)):
             self.finish()
             return
-        if self._opened is not None and self._report is None:
-            crash_record.keep_exception(self._opened.log, self._opened.settings, error)
         try:
-            self.finish(status=RunStatus.CRASHED)
+            self.finish(error=error)
         except Exception as second:  # noqa: BLE001 - the program's own exception is the one to raise
             _log.warning("steplog: the status of run %s could not be sent: %s", self.name, second)
 
@@ -264,7 +399,7 @@ class Run:
             found = find_manifest(self.uuid)
             owner = not self._is_passed_on and (found is None or not found.owner)
             names = self.organization.slug, self.project.slug, self.name
-            return self._opened_as(join(self.uuid, *names, client, found=found, owner=owner))
+            return self._opened_as(join(self.uuid, *names, client, found=found, owner=owner, begins=False))
         return self._opened
 
     def _opened_as(self, opened: OpenRun | DisabledRun) -> OpenRun | DisabledRun:
@@ -275,11 +410,15 @@ class Run:
         return opened
 
     def __getstate__(self) -> dict[str, Any]:
-        """The identity alone."""
+        """The identity, and what is known of fields and config."""
         kept = {name: value for name, value in self.__dict__.items() if name != "log"}
+        parts = self._config_parts if self._config is None else self._config.parts()
+        if self._is_new and parts[0] is None:
+            parts = {}, *parts[1:]
         opened = self._opened if isinstance(self._opened, DisabledRun) else None
         kept["_is_passed_on"] = self._is_passed_on or self._opened is not None
-        return kept | {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
+        fresh: dict[str, Any] = {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
+        return kept | fresh | {"_config_parts": parts, "_told": None, "_state": None, "_name_end": None}
 
 
 def _in_event_loop() -> bool:
@@ -318,6 +457,8 @@ def flush(timeout: float | None = None) -> bool:
     return _active.get().flush(timeout)
 
 
-def finish(status: RunStatus | str = RunStatus.COMPLETED, *, timeout: float | None = None) -> Report:
+def finish(
+    status: RunStatus | str | None = None, *, error: BaseException | None = None, timeout: float | None = None
+) -> Report:
     """Finish the active run; see ``Run.finish``."""
-    return _active.get().finish(status=status, timeout=timeout)
+    return _active.get().finish(status=status, error=error, timeout=timeout)

@@ -85,6 +85,10 @@ class Values:
             self._coerce(*copy.coerced[0])
         return found
 
+    def plain(self, value: object) -> Any:
+        """The value as it is kept: what JSON has, or a float. Raises as ``convert`` does."""
+        return restored(*self.convert(value))
+
     def _too_large(self, value: object) -> bytes:
         error = TooLargeError(f"the value takes more bytes as JSON than value_bytes_max, which is {self.bytes_max}")
         self._coerce(value, error)

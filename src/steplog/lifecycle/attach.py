@@ -105,10 +105,13 @@ def _joined(found: Found, client: TellurioClient | None, owner: bool) -> Run:
         organization, project = RunOrg(names.namespace), RunProject("", names.project, names.project)
         run = Run(names.uuid, name, None, RunStatus.RUNNING, organization=organization, project=project)
     place = names.uuid, names.namespace, names.project, name
+    run._told = told
     opened = join(*place, client, found=found.manifest, owner=owner, key=names.id)
     run._opened_as(opened)
     if owner:
         opened.say_began()
+        if opened.settings.provenance:
+            opened.collect_provenance(attach.__code__)
     return run
 
 

@@ -19,11 +19,12 @@ from steplog.errors import FormatError
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths
 from steplog.journal.journal import Journal
+from steplog.journal.range import Range
 from steplog.lifecycle.journal_view import is_living, journal_of
 from steplog.lifecycle.process import current
 from steplog.settings import check_directories
 
-__all__ = ["JournalRecord", "read_journal"]
+__all__ = ["JournalRecord", "ranges_of", "read_journal"]
 
 _POSITIONS = 8192  # read at once
 
@@ -91,7 +92,7 @@ def _of_run(paths: RunPaths, run: str) -> Iterator[JournalRecord]:
         view = partial(journal_of, paths, writer, partial(is_living, paths, writer))
         journal = view()
         delivered, done = journal.cursor.delivered, journal.cursor.done
-        for record in _records(journal, view):
+        for record in (record for batch in ranges_of(journal, view) for record in wire.records(batch)):
             if record.position in refused.get(writer, ()):
                 continue
             beyond = record.position - delivered
@@ -101,8 +102,9 @@ def _of_run(paths: RunPaths, run: str) -> Iterator[JournalRecord]:
             yield JournalRecord(paths.local_id, run, writer, record.position, *what, state)
 
 
-def _records(journal: Journal, reopen: Callable[[], Journal]) -> Iterator[wire.Record]:
-    position, end, reopened_at = journal.cursor.begin, journal.written(), -1
+def ranges_of(journal: Journal, reopen: Callable[[], Journal], first: int = 0) -> Iterator[Range]:
+    """What can be read of a journal from ``first`` on; ``reopen`` gives it as it is by now."""
+    position, end, reopened_at = max(first, journal.cursor.begin), journal.written(), -1
     while position < end:
         readable = position
         with contextlib.suppress(OSError):
@@ -110,7 +112,7 @@ def _records(journal: Journal, reopen: Callable[[], Journal]) -> Iterator[wire.R
             batch = journal.read(position, seen)
             readable = batch.end
         if readable > position:
-            yield from wire.records(batch)
+            yield batch
             position = batch.end
         elif reopened_at < position:  # its segment has moved to the disk, or was delivered
             journal, reopened_at = reopen(), position
