@@ -71,6 +71,21 @@ def test_a_cell_that_resumes_another_run_than_the_last_fails_that_one(host: Host
     assert {row.name: row.status for row in host.server.runs()} == {"one": "FAILED", "two": "COMPLETED"}
 
 
+@pytest.mark.parametrize("given", ["name", "id"])
+def test_a_cell_that_resumes_its_run_after_the_end_begins_a_generation_of_it(host: Host, given: str):
+    begins = f"run = steplog.init('team', os.environ['PROJECT'], {given}='mine', resume='allow')"
+    out, said = session(
+        host,
+        f"import steplog; {begins}; run.log('loss', 1.0); print(run.finish().pending); first = run",
+        f"{begins}; run.log('loss', 2.0); print(run is first, run.uuid == first.uuid, run.status.value)",
+        "run.log('loss', 3.0); print(run.finish().pending, run.status.value)",
+    )
+    assert out == "0\nFalse True RUNNING\n0 COMPLETED\n", said
+    assert "continues" not in said
+    (row,) = host.server.runs()
+    assert (row.name, row.status, host.server.values("mine", "loss")) == ("mine", "COMPLETED", [1.0, 2.0, 3.0])
+
+
 def test_an_exception_in_a_cell_does_not_end_the_run(host: Host):
     out, _ = session(
         host,
