@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from steplog import safeguard
+from steplog.active import set_active_run
 from steplog.config import as_config
 from steplog.delivery.creation import Made
 from steplog.delivery.verdicts import is_proxys_404, may_pass
@@ -37,7 +38,7 @@ from steplog.journal.manifest import Generation, Manifest, Plan
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.open_run import OpenRun
 from steplog.lifecycle.run_fields import check_size, checked, moment
-from steplog.run import Run, set_active_run
+from steplog.run import Run
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
