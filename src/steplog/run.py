@@ -78,6 +78,7 @@ class Run:
         self._report: Report | None = None
         self._tokens: list[Token[tuple[Run, ...]]] = []
         self._entered = False
+        self._is_passed_on = False  # it was open in the process that it comes from, which decides its status
         self._finishing: dict[int, int] = {}  # 0: the thread that finishes the run
 
     def __repr__(self) -> str:
@@ -422,9 +423,9 @@ class Run:
             if not self.uuid or self.project is None or self.organization is None:
                 raise ValueError("Run object is missing required identifiers.")
             found = find_manifest(self.uuid)
-            owner = found is None or not found.owner
+            owner = not self._is_passed_on and (found is None or not found.owner)
             names = self.organization.slug, self.project.slug, self.name
-            return self._opened_as(join(self.uuid, *names, client, found=found, owner=owner))
+            return self._opened_as(join(self.uuid, *names, client, found=found, owner=owner, begins=False))
         return self._opened
 
     def _opened_as(self, opened: OpenRun | DisabledRun) -> OpenRun | DisabledRun:
@@ -441,6 +442,7 @@ class Run:
         if self._is_new and parts[0] is None:
             parts = {}, *parts[1:]
         opened = self._opened if isinstance(self._opened, DisabledRun) else None
+        kept["_is_passed_on"] = self._is_passed_on or self._opened is not None
         fresh: dict[str, Any] = {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
         return kept | fresh | {"_config_parts": parts, "_told": None, "_state": None, "_name_end": None, "_steps": None}
 

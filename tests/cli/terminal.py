@@ -42,7 +42,13 @@ def on_terminal(arguments: list[str], variables: dict[str, str], *, columns: int
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = [sys.executable, "-m", "steplog", *arguments]
     program = subprocess.Popen(
-        command, stdin=terminal, stdout=terminal, stderr=terminal, env=variables, start_new_session=True
+        command,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=variables,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C reaches it
     )
     os.close(terminal)
     said, deadline = b"", time.monotonic() + DEADLINE_S

@@ -70,11 +70,11 @@ def test_the_duration_is_from_start_to_end_or_until_now():
     assert run_times.duration(running(ended=before(minutes=50)), NOW) == "1 h"  # it went on
 
 
-def test_only_a_run_that_is_running_was_last_seen():
-    assert run_times.last_seen(running(seen=before(seconds=2)), NOW) == "2 s ago"
-    assert run_times.last_seen(running(seen=before(seconds=-4)), NOW) == "now"
-    assert run_times.last_seen(running(), NOW) == ""
-    assert run_times.last_seen({"status": "COMPLETED", "seen": before(seconds=2)}, NOW) == ""
+def test_the_last_point_is_told_of_a_run_that_is_running():
+    assert run_times.last_point(running(last_point=before(seconds=2)), NOW) == "2 s ago"
+    assert run_times.last_point(running(last_point=before(seconds=-4)), NOW) == "now"
+    assert run_times.last_point(running(), NOW) == run_times.last_point(running(last_point=None), NOW) == ""
+    assert run_times.last_point({"status": "COMPLETED", "last_point": before(seconds=2)}, NOW) == ""
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,9 @@ def test_a_running_run_not_heard_of_for_five_minutes_is_shown_so(status, seen, w
 @pytest.mark.parametrize("date", ["", None, 5, "today", "9999-12-31T23:59:59-23:00", [], "2026-01-01T25:00:00Z"])
 def test_what_is_no_date_of_the_servers_reads_as_none(date):
     assert run_times.as_date(date) is None
-    run = {"status": "RUNNING", "started": date, "seen": date}
-    assert (run_times.duration(run, NOW), run_times.last_seen(run, NOW)) == ("", "")
+    run = {"status": "RUNNING", "started": date, "seen": date, "last_point": date}
+    assert (run_times.duration(run, NOW), run_times.last_point(run, NOW)) == ("", "")
+    assert run_times.status(run, NOW) == "RUNNING"
 
 
 def test_a_date_without_a_zone_is_in_utc():

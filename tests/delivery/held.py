@@ -37,8 +37,8 @@ class Held:
     def holds(self) -> bool:
         return True
 
-    def decide(self, status: str) -> None:
-        self.outbox.end_with(status)
+    def decide(self, status: str, ended: int) -> None:
+        self.outbox.end_with(status, ended=ended)
 
     def settle(self) -> None:
         self.settled += 1

@@ -12,6 +12,7 @@ from typing import Any
 
 from simulation.pens import FakeQuarantine, Fuse, Marked, Pool, number_in
 from steplog.delivery.exchange import Answer
+from steplog.delivery.generations import Generations
 from steplog.delivery.outbox import DeliveryOptions, Outbox
 from steplog.delivery.sender import InFlight, Sender, StoreFirst
 from steplog.delivery.tickets import Action, Quarantine, RunAddress
@@ -64,15 +65,16 @@ class Line:
         self.stored = 0  # times that a manifest was to be stored before a request
         self.sent: list[tuple[float, InFlight, Answer | str]] = []
         self.sender = Sender(random.Random(1))
+        self.generations = more.pop("generations", Generations)
         self.outbox = self.opened(**more)
         if knows:
             self.outbox.knows(batch)
 
     def opened(self, account: str | None = None, batch_age_s: float = 0.5) -> Outbox:
         address = RunAddress("me", "demo", self.run.uuid)
-        outbox = Outbox(
-            address, self.quarantine.positions, DeliveryOptions(batch_age_s, self.lanes), random.Random(2), account
-        )
+        options = DeliveryOptions(batch_age_s, self.lanes)
+        given = address, self.quarantine.positions, options, random.Random(2), account
+        outbox = Outbox(*given, generations=self.generations())
         for book in self.books:
             outbox.add(book.journal)
         self.sender.add(self.now, outbox, self.server, account is not None)

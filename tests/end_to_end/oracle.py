@@ -71,6 +71,11 @@ class Oracle:
         """The values of one metric."""
         return [value for metric, value, _ in self.metrics(run) if metric == name]
 
+    def samplers(self, name: str) -> list[str]:
+        """The writers of system metrics of a run."""
+        statement = "SELECT m.writer FROM marks m JOIN runs r ON m.run = r.id WHERE r.uuid = ?"
+        return [row[0] for row in self._rows(statement, self.run(name).uuid) if row[0].startswith("system-")]
+
     def wait_for(self, name: str, status: str, deadline_s: float = DEADLINE_S) -> Row:
         """The run, once it has this status."""
         wait_until(lambda: self.runs(name) and self.run(name).status == status, deadline_s)

@@ -105,3 +105,28 @@ def test_a_server_of_this_machine_that_hangs_keeps_attach_for_three_seconds_alon
         done = machine.run("import steplog\nsteplog.attach('trial-05')", STEPLOG_EXCHANGE_TIMEOUT_S="20")
         assert done.code == 1
         assert f"it runs (process {server.process.pid}) and has not answered for 3 s" in done.errors
+
+
+def test_a_run_that_is_passed_to_a_process_which_logs_after_its_end_keeps_its_status(host):
+    """The late one took itself for the owner, and made a COMPLETED run CRASHED."""
+    late = host.start("""
+        import pickle
+        run = pickle.load(open(sys.stdin.readline().strip(), "rb"))
+        run.log("late", 1.0)
+        assert run.flush(20)
+        sys.exit(3)
+    """)
+    owner = host.run("""
+        import pickle
+        run = begin()
+        run.log("loss", 0.5)
+        pickle.dump(run, open("run.pickle", "wb"))
+        print(run.finish().pending)
+    """)
+    assert (owner.code, owner.out) == (0, "0\n")
+    assert late.stdin is not None
+    late.stdin.write("run.pickle\n")
+    late.stdin.flush()
+    assert ended(late).code == 3
+    assert host.server.values("run", "late") == [1.0]
+    assert host.server.run("run").status == "COMPLETED"

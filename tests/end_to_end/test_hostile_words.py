@@ -154,6 +154,56 @@ def test_no_command_prints_the_names_of_a_server_as_they_are(host: Host, hostile
     check(ran.out, ran.errors, folded=True)
 
 
+FIELDS = ("id", "group", "job_type", "notes", "description", "started", "ended", "seen", "made_by", "deleted")
+
+
+class RunOfManyWords:
+    """Answers about one run, each of whose fields ends in EVIL."""
+
+    def __init__(self, uuid: str) -> None:
+        told: dict[str, Any] = {name: f"{name}{EVIL}" for name in FIELDS} | {"tags": [f"tag{EVIL}"]}
+        told |= {"config": {f"key{EVIL}": EVIL}, "provenance": {f"host{EVIL}": {EVIL: EVIL}}}
+        told |= {"report": {"dropped": {EVIL: 1}, "abandoned": 1, "lost": None, "rejected": 0}}
+        self.told = told | {"uuid": uuid, "name": f"first{EVIL}", "status": f"CRASHED{EVIL}", "date_created": EVIL}
+        self.status = 200
+
+    def __call__(self, asked: WebRequest) -> Response | None:
+        answer: Any = self.told | {"features": ["trash", "run"]}
+        if asked.path.endswith("/runs/"):
+            in_trash = self.told if asked.args.get("trash") else self.told | {"deleted": None}
+            answer = [in_trash]
+        elif "/runs/" not in asked.path or asked.path.endswith(("/series/", "/metrics/")):
+            return None
+        elif asked.method != "GET" and self.status >= 400:
+            answer = {"detail": EVIL} if self.status == 400 else {EVIL: [EVIL]}
+        elif asked.method == "DELETE":
+            return Response(status=204)
+        elif asked.method != "GET":
+            answer |= {"name": f"other{EVIL}", "tags": [EVIL, EVIL], "id": None}
+        code = self.status if asked.method != "GET" else 200
+        return Response(json.dumps(answer), code, content_type="application/json")
+
+
+CHANGES = ("rm first --yes", "rm first --now --yes", "restore first", "mv first second", "tag first good", "tag first")
+
+
+@pytest.mark.parametrize("status", [200, *(pytest.param(refused, marks=pytest.mark.slow) for refused in (400, 409))])
+def test_no_command_prints_a_field_of_a_run_as_it_is(host: Host, hostile: HostileWords, status: int):
+    uuid = hostile.memory.add_run("me", "demo", "first").uuid
+    hostile.says = answers = RunOfManyWords(uuid)
+    for command in ("ls", "ls --trash", "ls --json", f"show {uuid}", f"show {uuid} --json"):
+        ran = host.run("-m", "steplog", *command.split())
+        assert (ran.code, "owned" in ran.out) == (0, True), ran
+        check(ran.out, ran.errors)
+    answers.status = status
+    for command in CHANGES:
+        name, _, *rest = command.split()
+        ran = host.run("-m", "steplog", name, uuid, *rest)
+        assert "owned" in ran.out + ran.errors, ran
+        assert ran.code == (0 if status == 200 or command == "tag first" else 1), (command, ran)
+        check(ran.out, ran.errors)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("damaged", [False, True])
 def test_nor_what_another_host_has_written_on_a_shared_disk(host: Host, damaged: bool):

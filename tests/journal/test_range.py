@@ -174,6 +174,7 @@ def test_a_changed_byte_never_makes_another_range(records, data):
         {"names": SAMPLE.names | {5: ""}},
         {"names": SAMPLE.names | {5: "n" * 257}},
         {"names": SAMPLE.names | {5: "é" * 129}},
+        {"names": SAMPLE.names | {5: "𝄞" * 65}},
         {"names": SAMPLE.names | {5: 1}},
         {"names": {"5": "loss", "6": "note", "7": "Ω"}},
         {"names": ["loss"]},
@@ -269,6 +270,12 @@ def test_the_largest_body_is_the_last_that_is_taken(more, fits):
     else:
         with pytest.raises(FormatError):
             ranges.decode(zlib.compress(packed(size)))
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "é" * 128, "𝄞" * 64])
+def test_a_name_may_have_256_bytes_of_utf_8(name):
+    named = range_of("w", 0, [Logged(slot.KIND_INT, 1, name=name)])
+    assert ranges.decode(ranges.encode(named)).names == named.names
 
 
 def test_empty_slots_need_no_name_but_a_declared_name_zero_is_no_mistake():

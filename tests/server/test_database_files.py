@@ -16,6 +16,7 @@ from steplog.errors import ConfigurationError
 from steplog.server import catalog, keys, queries, run_changes, runs, schema, upgrades
 from steplog.server.batch import from_range
 from steplog.server.creation import Creation, create
+from steplog.server.edits import edit
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RunRow
 
@@ -91,7 +92,7 @@ def test_an_upgraded_database_takes_batches_and_reports(older):
     assert {(each.count, each.max_step, each.last_time) for each in store.series(run)} == {
         (2, 1, "2023-11-14T22:13:20.000000Z")
     }
-    store.write(runs.update, run.id, None, '{"lost":0}').result()
+    store.write(edit, run.id, {"report": '{"lost":0}'}).result()
     assert store.read(runs.in_project, 1, 1, None)[0].report == '{"lost":0}'
     store.close()
 

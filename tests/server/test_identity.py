@@ -99,6 +99,13 @@ def test_a_name_without_an_id_is_looked_for_only_to_resume(server, project):
     assert ask(server, project, key="random-4", resume="must").status_code == 404
 
 
+def test_a_run_that_was_renamed_is_not_found_by_its_old_name(server, project):
+    made = ask(server, project, name="before").json()
+    assert server.ask("PATCH", f"{project}{made['uuid']}/", json={"name": "after"}).json()["name"] == "after"
+    assert ask(server, project, resume="must", name="before").status_code == 404
+    assert ask(server, project, resume="must", name="after").json()["uuid"] == made["uuid"]
+
+
 @pytest.mark.parametrize("resume", ["allow", "never", None])
 def test_many_requests_at_once_with_one_id_make_one_run(server, project, resume):
     def make(number: int) -> tuple[int, str]:

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -15,11 +16,22 @@ from polling import wait_until
 from server.batches import range_of
 from server.looking import CARDS, DRAWN, address, new_run, project
 
+PROVENANCE = ("host", "user", "pid", "python", "command", "job")
 UNSEEN = re.compile(r"[\0-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
 
 def visible(text: str) -> str:
     return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def visible_lines(text: str) -> str:
+    """As ``visible``, with newlines and tabs as they are."""
+    return UNSEEN.sub(lambda found: found[0] if found[0] in "\n\t" else f"\\u{ord(found[0]):04x}", text)
+
+
+def utf_16(text: str) -> bytes:
+    """The order in which JavaScript sorts texts."""
+    return text.encode("utf-16-be")
 
 
 class Canary(http.server.BaseHTTPRequestHandler):
@@ -127,9 +139,8 @@ def test_hostile_names_are_shown_as_text_and_do_nothing(server, browser, canary)
     texts = [f"text {at}" for at in range(len(names))]
     assert browser.run(CARDS) == shown + texts
     assert browser.run("[...document.querySelectorAll('pre.text:not([hidden])')].map((e) => e.textContent)") == shown
-    assert browser.run("[...document.querySelectorAll('.config dt')].map((e) => e.textContent)") == [
-        f"{n}.{n}" for n in shown
-    ]
+    terms = browser.run("[...document.querySelectorAll('.config dt')].map((e) => e.textContent)")
+    assert terms == [f"{visible(key)}.{visible(key)}" for key in sorted(names, key=str.encode)]  # the server's order
     assert browser.run("[...document.querySelectorAll('.runs .name')].map((e) => e.textContent)") == [
         "attacked",
         *reversed(shown),
@@ -152,6 +163,64 @@ def test_hostile_names_are_shown_as_text_and_do_nothing(server, browser, canary)
     assert [line for line in browser.complaints if "404" not in line] == []
     assert (browser.dialogs, Canary.visited) == ([], [])
     assert all(url.startswith(server.url) or url == "about:blank" for url in browser.requests)
+    browser.forget()
+
+
+@pytest.mark.slow
+def test_hostile_words_about_a_run_are_shown_as_text_and_do_nothing(server, browser, canary):
+    names = hostile(canary)
+    tags = [name for name in names if len(name.encode()) <= 128 and name.strip()]
+    place = project(server, "hostile words")
+    runs = [new_run(server, place, name=name) for name in names]
+    provenance = {name: {name: name} for name in names} | dict(zip(PROVENANCE, names, strict=False))
+    provenance["git"] = {"commit": names[0], "branch": names[3], "dirty": names[5]}
+    said = {"tags": tags, "group": names[0], "job_type": names[3], "notes": "\n".join(names), "provenance": provenance}
+    fault = json.dumps({"type": names[0], "message": names[3], "traceback": "\n".join(names)}).encode()
+    records = [("steplog/run", json.dumps(said).encode()), ("steplog/exception", fault), ("loss", 1.0, 0)]
+    assert server.send(runs[0], range_of(records)).status_code == 200
+    for run, name in zip(runs[1:], names[1:], strict=True):
+        words = json.dumps({"group": name, "tags": [tags[0]], "description": name}).encode()
+        assert server.send(run, range_of([("steplog/run", words)])).status_code == 200
+    assert server.ask("PATCH", runs[0], json={"status": "CRASHED"}).status_code == 200
+    Canary.visited.clear()
+    browser.size(1200, 12_000)
+    browser.open(address(server, runs[0]))
+    browser.wait(f"{DRAWN} === 1")
+    browser.run("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    texts = "[...document.querySelectorAll('{}')].map((each) => each.textContent)"
+    assert browser.run(texts.format(".content .tags li")) == [visible(tag) for tag in tags]
+    assert browser.run("document.querySelector('.notes p').textContent") == visible_lines("\n".join(names))
+    assert browser.run("document.querySelector('.exception pre').textContent") == visible_lines("\n".join(names))
+    facts = dict(zip(browser.run(texts.format(".facts dt")), browser.run(texts.format(".facts dd")), strict=True))
+    assert (facts["Group"], facts["Job type"]) == (visible(names[0]), visible(names[3]))
+    rows = dict(
+        zip(browser.run(texts.format(".provenance dt")), browser.run(texts.format(".provenance dd")), strict=True)
+    )
+    assert rows["Command"] == visible(names[4])
+    assert rows["Git"] == f"{visible(names[0][:12])} on {visible(names[3])}, changes unknown"
+    assert {f"{visible(name)}.{visible(name)}" for name in names} <= set(rows)
+    browser.open(address(server, place))
+    browser.wait(f"document.querySelectorAll('.runs li').length === {len(names)}")
+    groups = browser.run(texts.format(".choice select[aria-label=Group] option"))
+    assert groups == ["Any group", *(visible(name) for name in sorted(names, key=utf_16))]
+    for tag in tags[:3]:
+        browser.open(address(server, f"{place}?{urlencode({'tag': tag})}"))
+        browser.wait("document.querySelectorAll('.runs li').length > 0")
+    assert browser.run("document.querySelector('.choice select[aria-label=Tag]').value") == tags[2]
+    for run in runs[1:]:
+        assert server.ask("DELETE", run).status_code == 204
+    browser.open(address(server, f"{place}?trash=1"))
+    browser.wait(f"document.querySelectorAll('.trash li').length === {len(names) - 1}")
+    assert browser.run(texts.format(".trash .name")) == [visible(name) for name in reversed(names[1:])]
+    commands = browser.run(texts.format(".trash code"))
+    assert all(re.fullmatch(r"steplog restore [\w.-]+", command) for command in commands)
+    browser.open(address(server, runs[1]))
+    browser.wait("document.getElementById('notice').textContent.includes('steplog restore')")
+    made = "script, img, svg, iframe, style, link, base, meta, object, embed, [onload], [onerror], [onclick]"
+    assert browser.run(f"document.querySelectorAll('main :is({made})').length") == 0
+    assert browser.run("window.pwned ?? null") is None
+    assert [line for line in browser.complaints if "404" not in line] == []
+    assert (browser.dialogs, Canary.visited) == ([], [])
     browser.forget()
 
 

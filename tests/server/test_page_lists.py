@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from server.batches import range_of
 from server.looking import address, new_run, project
 from server.process import ServerProcess
 
@@ -195,3 +196,13 @@ def test_what_is_shown_of_a_run_can_be_read_and_is_named_for_a_screen_reader(ser
     named = {(node["role"].get("value"), node.get("name", {}).get("value")) for node in nodes if not node["ignored"]}
     assert {("heading", "Runs"), ("combobox", "Tag"), ("combobox", "Group"), ("combobox", "Status")} <= named
     assert ("searchbox", "Filter the runs by words") in named
+
+
+def test_a_list_that_is_asked_for_in_brief_has_all_but_config_and_provenance(server):
+    run = new_run(server, project(server, "brief"), name="a")
+    server.send(run, range_of([("steplog/config", b'{"lr": 0.1}')]))
+    runs = run[: run.index("runs/")] + "runs/"
+    (whole,) = server.ask("GET", runs).json()
+    (brief,) = server.ask("GET", runs, params={"brief": 1}).json()
+    assert whole["config"] == {"lr": 0.1}
+    assert brief == {field: value for field, value in whole.items() if field not in ("config", "provenance")}

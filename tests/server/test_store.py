@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from server.batches import NONE, held, range_of, shown
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
-from steplog.server import catalog, queries, runs, trash
+from steplog.server import catalog, queries, trash
 from steplog.server.batch import from_range
 from steplog.server.creation import Creation, create
+from steplog.server.edits import edit
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import BatchResult, GapError, MissingError, ProjectRow, RunRow, TakenError
 
@@ -176,7 +177,7 @@ def test_a_deleted_project_leaves_no_row(store, tmp_path):
     with pytest.raises(MissingError):
         add(store, run, range_of([("a", 1)]))
     with pytest.raises(MissingError):
-        store.write(runs.update, run.id, "FAILED", None).result()
+        store.write(edit, run.id, {}, "FAILED").result()
     assert len(store.metrics(kept, 0, 9)) == 2
     with sqlite3.connect(tmp_path / "a.db") as connection:
         rows = [

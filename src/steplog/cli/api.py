@@ -191,6 +191,8 @@ class Api:
         found = self.get(namespace, "projects", project, "runs", **({"trash": 1} if trash else {}))
         if found is None:
             return None
+        if not isinstance(found, list) or not all(map(_is_run, found)):
+            raise ApiError(f"{self.base_url} answered with what is no list of runs. Type: steplog doctor")
         if trash:  # a server without a trash lists what it has
             found = [data for data in found if data.get("deleted")]
         return [RemoteRun(namespace, project, data) for data in found]
@@ -236,6 +238,10 @@ class Api:
 def _path(parts: Iterable[str], query: Mapping[str, object] | None = None) -> str:
     path = "/".join([_PREFIX, *(quote(part, safe="") for part in parts), ""])
     return f"{path}?{urlencode(query)}" if query else path
+
+
+def _is_run(data: object) -> bool:
+    return isinstance(data, dict) and all(isinstance(data.get(name), str) for name in ("uuid", "name", "status"))
 
 
 def _detail(response: requests.Response) -> str:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable
 import click
 
 import steplog
+from steplog.cli.api import Api
 
 __all__ = ["complete_journal", "complete_run", "complete_trashed"]
 
-_WAIT_S = 0.5  # of the second in which a shell should answer
+_WAIT_S = 0.5  # with the start of Python, less than a second
 _TYPED = re.compile(r"[\w.@%+,/-]+")  # ":" and "=" part words for bash
 _OFFERED_MAX = 200
 
@@ -44,8 +45,6 @@ def complete_journal(_context: click.Context, _parameter: click.Parameter, incom
 
 
 def _remote_names(incomplete: str, trash: bool) -> Iterable[str]:
-    from steplog.cli.api import Api
-
     api = Api()
     named = "/" in incomplete
     runs = api.candidates(incomplete, trash=trash) if named else api.runs(api.default_namespace(), trash=trash)
@@ -59,6 +58,8 @@ def _remote_names(incomplete: str, trash: bool) -> Iterable[str]:
 
 def _offered(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
     """Those that begin so, each once. In a thread of its own, which an answer that hangs does not outlast."""
+    import requests  # noqa: F401 - before the clock runs, which is for what others make us wait
+
     logging.disable()  # a warning would be printed into the line that is being typed
     found: dict[str, None] = {}
 

@@ -19,7 +19,7 @@ from steplog.cli.table import Table
 __all__ = ["command"]
 
 _STATUSES = tuple(status.value for status in steplog.RunStatus)
-_DROP = ("group", "tags", "lost", "duration", "last seen", "project", "started", "deleted")
+_DROP = ("group", "tags", "lost", "duration", "last point", "project", "started", "deleted")
 _DROP_WAITING = ("size", "id", "project", "started")
 
 
@@ -36,7 +36,7 @@ class _Wanted(NamedTuple):
         """Whether it is one of them; the latest so many of these are listed."""
         tags, status, group = (run.data.get(name) for name in ("tags", "status", "group"))
         return (
-            set(self.tags) <= set(map(str, tags or ()))
+            set(self.tags) <= set(map(str, tags if isinstance(tags, list) else ()))
             and (not self.statuses or status in self.statuses)
             and self.group in (None, group)
         )
@@ -160,7 +160,7 @@ def _row(run: RemoteRun, now: datetime, trash: bool) -> dict[str, object]:
         "status": printing.status(data["status"] if trash else run_times.status(data, now)),
         "started": printing.local_time(run_times.began(data)),
         "duration": "" if trash else run_times.duration(data, now),
-        "last seen": "" if trash else run_times.last_seen(data, now),
+        "last point": "" if trash else run_times.last_point(data, now),
         "deleted": printing.local_time(data["deleted"]) if data.get("deleted") else "",
         "group": group or "",
         "tags": ", ".join(map(str, tags)) if isinstance(tags, list) else "",

@@ -1,7 +1,7 @@
 """When a run began and ended, how long it took, and when it was last heard of. Pure.
 
-A run is its JSON; dates are ISO 8601. ``started`` and ``ended`` are the run's own, ``seen`` is when the server last
-heard of it. A stock server has ``date_created`` alone.
+A run is its JSON; dates are ISO 8601. ``started``, ``ended`` and ``last_point`` are the run's own, ``seen`` is when the
+server last heard of it. A stock server has ``date_created`` alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["SILENT_S", "ago", "as_date", "began", "duration", "ended", "last_seen", "sort_key", "span", "status"]
+__all__ = ["SILENT_S", "ago", "as_date", "began", "duration", "ended", "last_point", "sort_key", "span", "status"]
 
 SILENT_S = 300.0  # an agent asks for its run once a minute
 _RUNNING = "RUNNING"
@@ -52,22 +52,17 @@ def duration(run: _Run, now: datetime) -> str:
     return "" if first is None or last is None else span((last - first).total_seconds())
 
 
-def last_seen(run: _Run, now: datetime) -> str:
-    """When the server last heard of it: ``2 s ago``; "" if it has ended, or if nobody knows."""
-    silent_s = _silent_s(run, now)
-    return "" if silent_s is None else ago(silent_s)
+def last_point(run: _Run, now: datetime) -> str:
+    """When a run that has not ended last logged something: ``2 s ago``; "" of another, or if nobody knows."""
+    last = as_date(run.get("last_point"))
+    return "" if last is None or run.get("status") != _RUNNING else ago((now - last).total_seconds())
 
 
 def status(run: _Run, now: datetime) -> str:
     """Its status; of one that should be heard of and is not, since when."""
-    silent_s = _silent_s(run, now)
-    words = str(run.get("status"))
-    return f"{words}, not heard of for {span(silent_s, 1)}" if silent_s is not None and silent_s > SILENT_S else words
-
-
-def _silent_s(run: _Run, now: datetime) -> float | None:
-    seen = as_date(run.get("seen"))
-    return None if seen is None or run.get("status") != _RUNNING else (now - seen).total_seconds()
+    seen, words = as_date(run.get("seen")), str(run.get("status"))
+    silent_s = 0.0 if seen is None or words != _RUNNING else (now - seen).total_seconds()
+    return f"{words}, not heard of for {span(silent_s, 1)}" if silent_s > SILENT_S else words
 
 
 def ago(seconds: float) -> str:

@@ -58,7 +58,8 @@ def command(run: str, as_json: bool) -> None:
     metrics = _summaries(api.get(*found.path, "metrics") or []) if series is None else list(series)
     stored = sum(metric["count"] for metric in metrics)
     own = {metric["name"]: metric["last"] for metric in metrics if metric["name"].startswith("steplog/")}
-    config = found.data.get("config") or own.get("steplog/config")  # merged by the server, or the last one
+    merges = "config" in found.data  # a server that does not has the last one alone
+    config = found.data["config"] if merges else own.get("steplog/config")
     exception = own.get("steplog/exception")
     metrics = [metric for metric in metrics if metric["name"] not in own]
     for metric in metrics:
@@ -83,6 +84,8 @@ def _print(shown: _Shown) -> None:
     if notes := str(data.get("notes") or ""):
         printing.write(console, "", Text("notes", "dim"), *_lines(notes))
     _print_values(console, "config", shown.config)
+    if omitted := data.get("config_omitted"):
+        printing.write(console, printing.text(f"at least {omitted} more, in the metrics steplog/config", "dim"))
     _print_values(console, "provenance", data.get("provenance"))
     columns = ("metric", "count", "last", "min", "max", "curve")
     table = printing.table(*columns, right=("count",), drop=("curve", "min", "max", "count"), cut="metric")
@@ -113,7 +116,7 @@ def _about(shown: _Shown) -> Table:
         "started": printing.local_time(began) if began else "",
         "ended": printing.local_time(ended) if ended else "",
         "duration": run_times.duration(data, shown.now),
-        "last seen": run_times.last_seen(data, shown.now),
+        "last point": run_times.last_point(data, shown.now) or printing.local_time(data.get("last_point") or ""),
         "resumed": {0: "", 1: "once", 2: "twice"}.get(resumed, f"{resumed} times"),
         "group": data.get("group"),
         "job type": data.get("job_type"),

@@ -137,7 +137,7 @@ class Agent:
             self.maintenance.do(partial(lease.look, self.lock), min(timeout_s / 2, BUSY_DISK_S))
             with self.lock:
                 if status is not None:
-                    lease.decide(status)
+                    lease.decide(status, ended=time.time_ns())
                 waiter.status = status is not None or (whole and lease.outbox.status is not None)
                 waiter.afresh = afresh
                 lease.outbox.wait(waiter)
@@ -176,7 +176,7 @@ class Agent:
     def decide(self, lease: Lease, status: str) -> None:
         """Set a run's status, in the background."""
         with self.lock:
-            lease.decide(status)
+            lease.decide(status, ended=time.time_ns())
         self.wake()
 
     def dismiss(self, lease: Lease, timeout_s: float = DISK_S) -> bool:

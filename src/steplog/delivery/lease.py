@@ -3,7 +3,8 @@
 The holder looks after every writer of the run on this host, living or dead: it finds the journals and stores the
 manifest. A run that has an owner, no status, and no living writer was killed: the holder decides that it is CRASHED,
 unless the server has a status that ends it: the owner may have sent that, and died before it could store so.
-Once all is delivered, the status is sent, and nobody can append, the directories are removed.
+A process without the lock that takes up a run whose owner is gone leaves a claim (``manifest``), which the holder
+honours. Once all is delivered, the status is sent, and nobody can append, the directories are removed.
 
 ``look``, ``write``, ``spool`` and ``remove`` touch files: maintenance alone calls them, and they take the agent's lock
 only to decide. The rest is called under that lock and looks at memory alone.
@@ -22,6 +23,7 @@ from msgspec import structs
 from steplog.delivery.creation import Creation
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.doorbell import Doorbell
+from steplog.delivery.generations import Generations, date
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
@@ -30,7 +32,7 @@ from steplog.descriptors import lent
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, Unchanged
-from steplog.journal.manifest import Manifest, Plan
+from steplog.journal.manifest import Claim, Generation, Manifest, Plan
 from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.open_writer import OpenWriter
 from steplog.journal.spooling import Disk
@@ -85,14 +87,18 @@ class Lease:
             self._quarantine.open()
         address = RunAddress(manifest.namespace, manifest.project, manifest.run)
         account = manifest.account or None if own is None else None
-        creation = Creation(manifest.plan) if manifest.plan is not None and not manifest.run else None
-        self.outbox = Outbox(address, self._quarantine.positions, options, source, account, creation)
+        plan = manifest.plan if not manifest.run else None
+        began = date(manifest.generations[0].began) if manifest.generations else ""
+        creation = None if plan is None else Creation(plan, manifest.account, began)
+        generations = Generations(manifest.generations, manifest.writers)
+        self.outbox = Outbox(address, self._quarantine.positions, options, source, account, creation, generations)
+        self.outbox.resumed = manifest.resumed
         if own is not None:
             self._add(own.open_journal)
         self.look(nullcontext())
         if manifest.status is not None:
-            presumed = own is None and manifest.status == _KILLED and not manifest.resumed
-            self.outbox.end_with(manifest.status, manifest.status_sent, presumed=presumed)
+            presumed = own is None and manifest.status == _KILLED
+            self.outbox.end_with(manifest.status, manifest.status_sent, presumed=presumed, ended=manifest.ended)
 
     @property
     def manifest(self) -> Manifest:
@@ -104,26 +110,64 @@ class Lease:
 
         Also reads what workers without shared memory have written since.
         """
-        found = [] if self._unchanged() else self._look_around()
+        found, claims = ([], []) if self._unchanged() else self._look_around()
         followed = [opened.follow(lock) for opened in list(self._journals.values())]
         with lock:
             self.outbox.look_at_all()
             for opened in found:
                 self._add(opened)
             self.shared = any(opened.alive_elsewhere for opened in self._journals.values())
-            manifest = self.manifest_store.manifest
-            if manifest.owner and manifest.status is None and not self.has_living_writer():
-                self.decide(_KILLED, presumed=not manifest.resumed)
+            for claim in claims:
+                self._honour(claim)
+            was_killed = self._was_killed()
+        if was_killed:
+            claims = manifests.claims(self.paths.manifest())  # the last word of a claimant that has just ended
+            with lock:
+                for claim in claims:
+                    self._honour(claim)
+                if self._was_killed():
+                    self.decide(_KILLED, presumed=True)
         return bool(found) or any(followed)
 
-    def _look_around(self) -> list[OpenJournal]:
+    def _was_killed(self) -> bool:
+        manifest = self.manifest
+        return bool(manifest.owner) and manifest.status is None and not self.has_living_writer()
+
+    def _look_around(self) -> tuple[list[OpenJournal], list[Claim]]:
+        claims = manifests.claims(self.paths.manifest())  # first: a writer is there before its claim
         if self.paths.memory is not None and not os.path.lexists(self.paths.memory / "manifest"):
             self.manifest_store.lost()
         new = [name for name in self.paths.writers(self._disk.files.names) if name not in self._journals]
         found = [open_journal(self.paths, name, self._disk) for name in new]
         if None in found:
             self._unchanged.invalidate()
-        return [opened for opened in found if opened is not None]
+        return [opened for opened in found if opened is not None], claims
+
+    def _honour(self, claim: Claim) -> None:
+        """Have the claimant be the owner, unless there is a living one or it came later; and take over its status."""
+        manifest = self.manifest
+        if claim.writer != manifest.owner:
+            is_over = any(one.maker == claim.maker for one in manifest.generations)
+            began = manifest.generations[-1].began if manifest.generations else 0
+            if is_over or claim.began < began or self.has_living_owner():
+                return
+            self.begin(claim.writer, claim.maker, claim.began)
+        if claim.status is not None and claim.status != self.manifest.status:
+            self.decide(claim.status, ended=claim.ended)
+
+    def has_living_owner(self) -> bool:
+        """Whether the process that decides the status is there."""
+        owner = self._journals.get(self.manifest.owner)
+        return owner is not None and owner.journal.alive
+
+    def begin(self, owner: str, maker: str, began: int) -> None:
+        """Another owner takes up the run."""
+        others = [writer for writer in self._journals if writer != owner]
+        manifest = self.manifest.begun(maker, began, others)
+        resumed = self.outbox.resumed = bool(manifest.run)
+        self.store(manifest.but(owner=owner, status=None, status_sent=False, ended=0, resumed=resumed))
+        self.outbox.generations.take(self.manifest)
+        self.outbox.reopen()
 
     def holds(self) -> bool:
         """Whether this process still has the run; take locks again whose descriptors the program has closed."""
@@ -134,10 +178,10 @@ class Lease:
                 held = lock.regain() and held
         return held
 
-    def decide(self, status: str, presumed: bool = False) -> None:
-        """Store which status the run gets, and send it after the records; ``presumed``: see ``Outbox.end_with``."""
-        self.store(self.manifest.but(status=status, status_sent=False))
-        self.outbox.end_with(status, presumed=presumed)
+    def decide(self, status: str, presumed: bool = False, ended: int = 0) -> None:
+        """Store which status the run gets, and send it after the records; as ``Outbox.end_with``."""
+        self.store(self.manifest.but(status=status, status_sent=False, ended=ended))
+        self.outbox.end_with(status, presumed=presumed, ended=ended)
 
     def ring_answered(self) -> None:
         """Another process waits for what is written by now."""
@@ -161,8 +205,12 @@ class Lease:
             self.store(manifest.but(plan=structs.replace(plan, creating=True)))
         if outbox.address.run != manifest.run:
             address = outbox.address
-            self.store(manifest.but(run=address.run, namespace=address.namespace, name=outbox.name))
+            key = manifest.key if outbox.key is None else outbox.key
+            self.store(manifest.but(run=address.run, namespace=address.namespace, name=outbox.name, key=key))
             self._on_made(self.manifest)
+        begun = outbox.generations.begun
+        if begun != self.manifest.generations or outbox.resumed != self.manifest.resumed:
+            self.store(self.manifest.but(generations=begun, resumed=outbox.resumed))
         name = outbox.edits.name
         if name is not None and name != self.manifest.name:
             self.store(self.manifest.but(name=name))
@@ -190,8 +238,12 @@ class Lease:
             name=manifest.name or plan.name,
             status=status,
             creating=False,
+            key=manifest.key,
+            resume="never" if manifest.key else None,
         )
-        self.manifest_store.change(manifest.but(run="", plan=plan, status_sent=False))
+        first = (Generation(maker=local_id, began=manifest.generations[0].began),) if manifest.generations else ()
+        anew = manifest.but(run="", plan=plan, status_sent=False, generations=first, writers={}, resumed=False)
+        self.manifest_store.change(anew)
         self.manifest_store.write(nullcontext())
         return gone
 

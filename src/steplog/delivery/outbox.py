@@ -1,8 +1,9 @@
 """The outbox: all of one run that is still to be delivered, and in what order. Pure.
 
-The run is made, if it was begun without the server (``creation``); the server is asked what it has (``probe``); then
-come the records of every writer, and last the status. Of a run that is gone from the server nothing is sent, and
-everything is kept.
+The run is made, if it was begun without the server (``creation``); the server is asked what it has (``probe``), and
+told of each owner that took the run up (``generations``); then come the records of every writer, and last the status.
+Of a run that is gone from the server nothing is sent, and everything is kept. Of one that goes on here the server hears
+at least once a minute, and says whether it still has it.
 
 ``next`` says what to do now, ``answered`` and ``quarantined`` take in what came of it; see ``tickets``.
 """
@@ -20,6 +21,7 @@ from steplog.delivery.backoff import Backoff
 from steplog.delivery.creation import Create, Creation, Made
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
+from steplog.delivery.generations import Begin, Generations, date
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.loss_report import LossReport
 from steplog.delivery.metrics import MetricStream
@@ -31,9 +33,10 @@ from steplog.delivery.tickets import Action, Quarantined, RunAddress, Send, Stor
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.journal import Journal
 
-__all__ = ["STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Waiter"]
+__all__ = ["SEEN_INTERVAL_S", "STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Waiter"]
 
 STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for
+SEEN_INTERVAL_S = 60.0  # of silence, until the server is told that the run goes on
 _ENDED = ("COMPLETED", "FAILED")
 _JSON = {"Content-Type": "application/json"}
 
@@ -74,12 +77,17 @@ class Outbox:
         source: random.Random,
         account: str | None = None,
         creation: Creation | None = None,
+        generations: Generations | None = None,
     ) -> None:
         self.address = address
+        self.generations = generations or Generations()
+        self.resumed = False  # a status that the server has may be of an earlier owner
+        self.ended = 0  # when the status was decided, in ns; 0: nobody knows
         self.options = options
         self.backoff = Backoff(source)
         self.creation = creation
         self.name = ""  # as the server gave it to a run that was made here
+        self.key: str | None = None  # the caller's id, as far as the server took it for that run
         self.edits = RunEdits()
         self.held_back = False  # what is decided is not written down: nothing that a later process must know of goes
         self.probe = CapabilityProbe(address, account, self.backoff)
@@ -92,6 +100,7 @@ class Outbox:
         self.samples: Samples | None = None  # system metrics, in no journal
         self._over: set[str] = set()  # dead writers of whom nothing is left, since the last look at all
         self._ends: Mapping[str, int] = {}
+        self._heard_at: float | None = None  # when the server last answered
         self._presumed = False
         self._status_at = 0.0
         self._trouble: str | None = None
@@ -119,30 +128,44 @@ class Outbox:
 
     def made(self, made: Made, namespace: str, takes_ranges: bool | None) -> None:
         """The server has made the run; ``takes_ranges`` None: it is to be asked."""
-        self.creation = None
+        creation, self.creation = self.creation, None
         self.address = RunAddress(namespace, self.address.project, made.uuid)
         self.probe.address = self.address
-        self.name = made.name
-        self.probe.features = wire.features_in(made.features)
+        self.name, self.key = made.name, None if creation is None else creation.key
+        self._offers(wire.features_in(made.features))
+        if creation is not None and (creation.found or not made.is_of(creation.local_id)):
+            self.resumed = True
+        elif creation is not None and self.generations.offered:
+            self.generations.made(creation.local_id)
         if takes_ranges is None:
             self.probe.question = Question.RUN
         else:
             self.knows(takes_ranges)
 
+    def _offers(self, features: frozenset[str]) -> None:
+        self.probe.features = features
+        self.generations.offered = wire.GENERATIONS_FEATURE in features
+
     def add(self, journal: Journal) -> None:
         """Deliver one more writer's journal."""
         self.journals[journal.writer] = journal
 
-    def end_with(self, status: str, sent: bool = False, *, presumed: bool = False) -> None:
+    def end_with(self, status: str, sent: bool = False, *, presumed: bool = False, ended: int = 0) -> None:
         """Send this status after everything that is written by now, unless it was sent before.
 
-        ``presumed``: it is that of a process that was killed, and does not replace one that the server has.
+        ``presumed``: it is that of a process that was killed, and does not replace one that the server has of the same
+        owner. ``ended``: when it was decided, in ns since the epoch; 0: nobody knows.
         """
         self.status, self.status_sent, self.refused, self._status_at = status, sent, None, 0.0
+        self.ended = ended
         self._presumed = presumed and not sent
         if self._presumed:
             self.probe.ask_again()
         self._ends = self._written()
+
+    def reopen(self) -> None:
+        """Another owner goes on with the run: what was decided of its end does not count."""
+        self.status, self.status_sent, self.refused, self._presumed = None, False, None, False
 
     def wait(self, waiter: Waiter) -> None:
         """Call ``waiter.done`` once everything that is written by now is delivered."""
@@ -238,8 +261,11 @@ class Outbox:
 
     def _next(self, now: float, lane: int) -> Send | Store | float | None:
         if self.creation is not None or self.probe.question is not None:
-            rests = self.creation is None and not self.waiters and self.idle()
+            wanted = self.creation is not None or self.waiters or self.generations.is_open()
+            rests = not wanted and self.idle() and not self._goes_on()
             return None if lane or rests else self._ask()
+        if lane == 0 and not self.held_back and (begun := self.generations.due()) is not None:
+            return self.generations.send(self.address, begun)
         self.edits.takes_records = wire.RUN_FEATURE in self.probe.features
         owes_status = self.status is not None and not self.status_sent
         hurry = owes_status or bool(self.waiters)
@@ -247,6 +273,8 @@ class Outbox:
         dead, living = self._by_life() if len(self.journals) > 1 else ([], list(self.journals.values()))
         for turn, journal in enumerate((*dead, *living)):
             stream = self._stream(journal)
+            if self.generations.waits(journal.writer):
+                continue
             if isinstance(stream, MetricStream):
                 due = stream.due_at(now, lane)
             else:
@@ -259,15 +287,29 @@ class Outbox:
                 self._turn += max(0, turn - len(dead)) + 1
                 if isinstance(stream, MetricStream):
                     return stream.send(self.address, lane)
-                return stream.send(self.address)
+                return self.generations.signed(stream.send(self.address), journal.writer)
             soonest = due if soonest is None else min(soonest, due)
         if lane == 0 and not hurry and (due := self._samples_due_at(now)) is not None:
             if due <= now and self.samples is not None:
-                return self.samples.send(self.address)
+                return self.generations.signed(self.samples.send(self.address))
             soonest = due if soonest is None else min(soonest, due)
         if lane == 0 and owes_status and not (self.held_back or self.refused) and self._settled(self._ends):
             return self._send_status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
+        if lane == 0 and self._is_to_be_seen(now):
+            return self.probe.send(Question.RUN, self.generations.maker)
         return soonest
+
+    def _is_to_be_seen(self, now: float) -> bool:
+        """Whether it is time to tell the server that the run goes on."""
+        if self._heard_at is None:
+            self._heard_at = now
+        return now >= self._heard_at + SEEN_INTERVAL_S and self._goes_on()
+
+    def _goes_on(self) -> bool:
+        """Whether an owner is at it here, and the server wants to know."""
+        if self.status is not None or not self.generations.maker:
+            return False
+        return wire.RUN_FEATURE in self.probe.features and any(journal.alive for journal in self.journals.values())
 
     def takes_samples(self) -> bool:
         """Whether system metrics are of use: the run goes on, and its server takes ranges, or has yet to say so."""
@@ -311,14 +353,21 @@ class Outbox:
     def _send_status(self) -> Send:
         status = self.status or ""
         fields: dict[str, object] = {"status": status}
+        number = self.generations.number
+        if number:
+            fields["generation"] = number
+            if self.ended:
+                fields["ended"] = date(self.ended)
         if self.probe.takes_ranges and wire.REPORT_FEATURE in self.probe.features:
             fields["report"] = self.losses()
         request = Request("PATCH", self.address.run_path, msgspec.json.encode(fields), _JSON)
-        return Send(request, tickets.Status(self.address.run, status))
+        return Send(request, tickets.Status(self.address.run, status, number))
 
     def answered(self, now: float, ticket: Ticket, judgement: Judgement, body: bytes, sent_at: float) -> list[Action]:
         """Learn from the answer to a ticket; what to do about it."""
         self._run_answered(now, judgement, sent_at)
+        if judgement.verdict is Verdict.ACCEPTED:
+            self._heard_at = now
         match ticket:
             case tickets.Batch():
                 self._ranges[ticket.range.writer].answered(now, ticket, judgement)
@@ -341,15 +390,37 @@ class Outbox:
                 if lane.poison_test is not None and lane.poison_test.first == ticket.position:  # else it is given up
                     return metrics.control_answered(now, lane, judgement)
             case Probe():
-                self.probe.answered(now, ticket, judgement, body)
-                if self._presumed and self.probe.status in _ENDED:
-                    self.status, self.status_sent, self._presumed = self.probe.status, True, False
-                    return [Store()]
+                return self._probe_answered(now, ticket, judgement, body)
+            case Begin():
+                return self._generation_answered(ticket, judgement, body)
             case Create():
                 return self._creation_answered(now, ticket, judgement, body)
             case tickets.Status():
-                return self._status_answered(now, ticket, judgement)
+                return self._status_answered(now, ticket, judgement, body)
         return []
+
+    def _probe_answered(self, now: float, ticket: Probe, judgement: Judgement, body: bytes) -> list[Action]:
+        self.probe.answered(now, ticket, judgement, body)
+        actions = list[Action]()
+        if judgement.verdict is Verdict.ACCEPTED and ticket.question is Question.RUN:
+            self._offers(self.probe.features)
+            before = self.generations.begun
+            self.generations.found(self.probe.generation)
+            actions += [Store()] * (self.generations.begun != before)
+        if self._presumed and self.probe.status in _ENDED and not self._is_of_earlier_owner():
+            self.status, self.status_sent, self._presumed = self.probe.status, True, False
+            actions = [Store()]
+        return actions
+
+    def _is_of_earlier_owner(self) -> bool:
+        """Whether the status that the server has may be that of an owner before this one."""
+        return self.resumed and not self.generations.number
+
+    def _generation_answered(self, ticket: Begin, judgement: Judgement, body: bytes) -> list[Action]:
+        stored = self.generations.answered(ticket, judgement, body)
+        if stored and self._presumed:
+            self.probe.ask_again()  # what it said before was of the owner before
+        return [Store()] * stored
 
     def quarantined(self, now: float, event: Quarantined) -> None:
         """A record has reached quarantine, or could not."""
@@ -408,10 +479,13 @@ class Outbox:
             self.backoff.failed(now, judgement.retry_after_s)
         return actions
 
-    def _status_answered(self, now: float, ticket: tickets.Status, judgement: Judgement) -> list[Action]:
-        if ticket.status != self.status:
+    def _status_answered(self, now: float, ticket: tickets.Status, judgement: Judgement, body: bytes) -> list[Action]:
+        if ticket.status != self.status or ticket.generation != self.generations.number:
             return []  # another one was decided meanwhile
         if judgement.verdict is Verdict.ACCEPTED:
+            if ticket.overruled(body):
+                words = "steplog: the run %s was resumed by another process, whose status counts."
+                deferred_log.info(words, self.name or self.address.run)
             self.status_sent = True
             return [Store()]
         if judgement.verdict in REFUSALS:

@@ -79,6 +79,7 @@ class CapabilityProbe:
         self.gone = False
         self.trouble: str | None = None
         self.status: str | None = None  # that the server gave to the run, when it was last asked
+        self.generation = 0  # in which the server showed the run then; 0: it has none
         self._account = account
         self._backoff = backoff
         self._listed = False  # the last list had it, though its route was missing
@@ -118,15 +119,15 @@ class CapabilityProbe:
         """That the run is gone is not known any more: it is asked for next."""
         self.gone = False
 
-    def send(self, question: Question) -> Send:
-        """The request that asks it."""
+    def send(self, question: Question, maker: str = "") -> Send:
+        """The request that asks it; ``maker``: of the owner, who is still there."""
         address = self.address
         project = (address.namespace, "projects", address.project)
         match question:
             case Question.ACCOUNT:
                 request = Request("GET", wire.ACCOUNT_PATH)
             case Question.RUN:
-                request = Request("GET", address.run_path)
+                request = Request("GET", address.run_path, headers={"Steplog-Maker": maker} if maker else {})
             case Question.LIST:
                 request = Request("GET", wire.api_path(*project, "runs"), answer_bytes_max=wire.LIST_BYTES_MAX)
             case Question.PROJECT:
@@ -167,6 +168,7 @@ class CapabilityProbe:
         if judgement.verdict is Verdict.ACCEPTED:
             self.status = wire.status_of(body, self.address.run)
             self.features = wire.features_of(body, self.address.run)
+            self.generation = wire.generation_of(body, self.address.run)
             self.knows(bool(wire.takes_ranges(body, self.address.run)))
         elif judgement.verdict is not Verdict.MISSING and judgement.status != _NO_ROUTE:
             self._refused(now, judgement)

@@ -149,14 +149,19 @@ class Edit(Ticket):
 
 @dataclass(frozen=True, slots=True)
 class Status(Ticket):
-    """The status of the run, after all records."""
+    """The status of the run, after all records; ``generation``: of the owner that decided it, 0: not numbered."""
 
     run: str
     status: str
+    generation: int = 0
 
     def confirms(self, body: bytes) -> bool:
-        """The answer repeats the status."""
-        return wire.status_of(body, self.run) == self.status
+        """The answer repeats the status, or shows that a later owner's counts."""
+        return wire.status_of(body, self.run) == self.status or self.overruled(body)
+
+    def overruled(self, body: bytes) -> bool:
+        """Whether the run has gone on to a later generation."""
+        return 0 < self.generation < wire.generation_of(body, self.run)
 
 
 class Send(NamedTuple):

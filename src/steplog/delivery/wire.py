@@ -38,6 +38,7 @@ __all__ = [
     "detail",
     "features_in",
     "features_of",
+    "generation_of",
     "is_too_long",
     "json_value",
     "listed_status",
@@ -48,6 +49,7 @@ __all__ = [
     "status_of",
     "takes_ranges",
     "username",
+    "username_in",
     "web_path",
 ]
 
@@ -104,6 +106,7 @@ class _Run(msgspec.Struct):
     status: str = ""
     batch: int = 0
     features: Any = None
+    generation: Any = None
 
 
 def api_path(*parts: str) -> str:
@@ -168,6 +171,12 @@ def username(body: bytes) -> str | None:
     return None if account is None else account.username
 
 
+def username_in(user: object) -> str | None:
+    """The name in a run's ``user``; None where there is none."""
+    name = user.get("username") if isinstance(user, dict) else None
+    return name if isinstance(name, str) else None
+
+
 def detail(body: bytes) -> str | None:
     """The words of a run server's refusal, as Django REST framework gives them; None where it is no such answer."""
     told = read(body, _Detail)
@@ -189,6 +198,13 @@ def features_of(body: bytes, run: str) -> frozenset[str]:
 def features_in(told: object) -> frozenset[str]:
     """``features``, as a server told them."""
     return frozenset(name for name in told if isinstance(name, str)) if isinstance(told, list) else frozenset()
+
+
+def generation_of(body: bytes, run: str) -> int:
+    """The generation in which an answer shows this run; 0 where it shows none."""
+    told = read(body, _Run)
+    number = None if told is None or told.uuid != run else told.generation
+    return number if isinstance(number, int) else 0
 
 
 def status_of(body: bytes, run: str) -> str | None:

@@ -8,10 +8,14 @@ A run with an owner, no status and no living writer was killed: CRASHED, unless 
 Each resume, and each ``attach(owner=True)``, begins a *generation* of ownership, which the server numbers. A writer
 belongs to the generation in which it was opened: the last one, unless ``writers`` says otherwise. Version 2 has them;
 a run of version 1 (steplog 0.1) is delivered without, until it is resumed.
+
+Only the holder of the run's lock stores the manifest. Another process that takes up a run whose owner is gone puts a
+*claim* beside it, a file ``claim.<writer>``, and later its status into that; the holder takes both into the manifest.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,14 +24,27 @@ import msgspec
 
 from steplog.errors import FormatError, NotPrivateError
 from steplog.journal.files import Files
-from steplog.private_files import read_private
+from steplog.private_files import names_in, read_private
 
-__all__ = ["DELIVERED_NAME", "VERSION", "Generation", "Manifest", "Plan", "load", "store"]
+__all__ = [
+    "DELIVERED_NAME",
+    "VERSION",
+    "Claim",
+    "Generation",
+    "Manifest",
+    "Plan",
+    "claims",
+    "load",
+    "put_claim",
+    "store",
+]
 
 VERSION = 2
 
 DELIVERED_NAME = "manifest.delivered"  # of a run that is delivered but for what was set aside
 _NAME = "manifest"
+_CLAIM = re.compile(r"claim\.[0-9a-f]{32}")
+_CLAIM_BYTES_MAX = 4096
 _BYTES_MAX = 1024 * 1024
 
 
@@ -54,6 +71,16 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0  # 0: the server has yet to give one
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """The ownership of a process that does not hold the run's lock: its writer, as ``Generation``, and its status."""
+
+    writer: str
+    maker: str
+    began: int
+    status: str | None = None
+    ended: int = 0
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """All that delivering a run takes."""
 
@@ -71,6 +98,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     status_sent: bool = False
     resumed: bool = False  # the owner took up a run that may have had a status by then
+    ended: int = 0  # when the status was decided, in ns since the epoch; 0: nobody knows
     key: str = ""  # the caller's id
     generations: tuple[Generation, ...] = ()  # that were begun on this host, the present one last
     writers: dict[str, str] = {}  # of an earlier one: its maker
@@ -121,3 +149,23 @@ def load(directory: Path, name: str = _NAME) -> Manifest | None:
         known = f"versions 1 and {VERSION} are known here"
         raise FormatError(f"the manifest in {directory} is of version {manifest.version}; {known}")
     return manifest
+
+
+def put_claim(directory: Path, claim: Claim) -> None:
+    """Put a claim, or a newer one of the same writer, into a run's directory. Raises OSError."""
+    Files().replace(directory / f"claim.{claim.writer}", msgspec.json.encode(claim))
+
+
+def claims(directory: Path) -> list[Claim]:
+    """The claims in a run's directory, the earliest first; without what cannot be read."""
+    found = []
+    try:
+        names = sorted(filter(_CLAIM.fullmatch, names_in(directory)))
+    except OSError:
+        return []
+    for name in names:
+        try:
+            found.append(msgspec.json.decode(read_private(directory / name, 0, _CLAIM_BYTES_MAX), type=Claim))
+        except (OSError, NotPrivateError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            continue  # half of it is never there: it is replaced as a whole
+    return sorted(found, key=lambda claim: claim.began)

@@ -182,9 +182,11 @@ def _check_records(records: Range) -> None:
         raise FormatError("a slot of an unknown kind")
     if any(records.slots[plane :: slot.SLOT_BYTES].strip(b"\0") for plane in (28, 29, 31)):
         raise FormatError("a slot whose spare bytes are not zero")
-    for name in records.names.values():
-        if not 0 < len(name.encode("utf-8", "surrogatepass")) <= NAME_BYTES_MAX:
-            raise FormatError(f"a name that is empty or longer than {NAME_BYTES_MAX} bytes")
+    lengths = set(map(len, records.names.values()))  # a character has at most four bytes
+    if lengths and not (min(lengths) and 4 * max(lengths) <= NAME_BYTES_MAX):
+        for name in records.names.values():
+            if not 0 < len(name.encode("utf-8", "surrogatepass")) <= NAME_BYTES_MAX:
+                raise FormatError(f"a name that is empty or longer than {NAME_BYTES_MAX} bytes")
     unknown = slot.distinct_names(records.slots) - records.names.keys()
     if unknown - {0} or any(kinds[index] != slot.KIND_NONE for index in slot.named(records.slots, unknown)):
         raise FormatError("a slot whose name is not declared")

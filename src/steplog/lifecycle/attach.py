@@ -110,6 +110,8 @@ def _joined(found: Found, client: TellurioClient | None, owner: bool) -> Run:
     run._opened_as(opened)
     if owner:
         opened.say_began()
+        if opened.settings.provenance:
+            opened.collect_provenance(attach.__code__)
     return run
 
 

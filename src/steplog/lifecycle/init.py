@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,16 +27,26 @@ import msgspec
 from steplog import safeguard
 from steplog.active import set_active_run
 from steplog.config import as_config
-from steplog.delivery.creation import Made
+from steplog.delivery.creation import Made, creation_headers
+from steplog.delivery.generations import date
 from steplog.delivery.verdicts import is_proxys_404, may_pass
 from steplog.delivery.wire import api_path
 from steplog.descriptors import lent
-from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError
+from steplog.errors import (
+    ConfigurationError,
+    InvalidAPIKeyError,
+    RunExistsError,
+    RunNotFoundError,
+    ServerUnavailableError,
+)
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Generation, Manifest, Plan
 from steplog.lifecycle.disabled import DisabledRun
+from steplog.lifecycle.joining import find_manifest, join
 from steplog.lifecycle.open_run import OpenRun
+from steplog.lifecycle.process import current
+from steplog.lifecycle.resuming import exists, find_here, find_on_stock, missing, what
 from steplog.lifecycle.run_fields import check_size, checked, moment
 from steplog.run import Run
 from steplog.settings import Settings, resolve
@@ -49,6 +59,7 @@ __all__ = ["init"]
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _RESUME = ("never", "allow", "must")
+_NOT_FOUND, _CONFLICT = 404, 409
 _LOCAL_ANSWER_S = 3.0  # a server of this machine that has not answered by then hangs
 _GOES_ON = ("allow", "must")
 _SENT_LATER = ", and sent once the server answers"
@@ -74,6 +85,7 @@ def init(
     mode: str | None = None,
     on_failure: str = "warn",
     activate: bool = True,
+    provenance: bool | None = None,
 ) -> Run:
     """Create a run and open it.
 
@@ -97,6 +109,7 @@ def init(
         mode: "online", "offline" or "disabled".
         on_failure: without an answer from the server, "warn" keeps the run in the journal, "raise" raises.
         activate: make it the active run; the last one of this thread is FAILED, unless it was finished or entered.
+        provenance: False: record neither host, user, command line nor git commit; None: the setting.
 
     Raises:
         TypeError, ValueError: the project is missing, an argument is given twice, or cannot be an id or a ``resume``.
@@ -105,19 +118,18 @@ def init(
         InvalidAPIKeyError, ServerUnavailableError: the key is wrong; no usable answer (``on_failure="raise"``).
     """
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
-    settings = resolve(namespace=space, project=project, name=name, mode=mode)
+    settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
     _check(on_failure, id, resume, settings.name)
     plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
     fields = _fields(settings, plan, {"tags": tags, "group": group, "job_type": job_type, "notes": notes})
     begins_with = {} if config is None else as_config(config)
     run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
     run.begin(fields, begins_with, is_new=plan.resume not in _GOES_ON)
-    return _activated(run) if activate else run
-
-
-def _activated(run: Run) -> Run:
-    safeguard.supersede(run)
-    set_active_run(run)
+    if activate:
+        safeguard.supersede(run)
+        set_active_run(run)
+    if settings.provenance and isinstance(run._opened, OpenRun):
+        run._opened.collect_provenance(init.__code__)
     return run
 
 
@@ -168,7 +180,7 @@ def _plan(
         namespace=settings.namespace or "",
         project=slug,
         project_name=project_name,
-        name=settings.name,
+        name=settings.name or key,
         description=description,
         status=status,
         key=key or "",
@@ -178,7 +190,7 @@ def _plan(
 
 def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_failure: str) -> Run:
     if settings.mode == "disabled":
-        run = _local_run(plan)
+        run = _local_run(_manifest(plan, None, "disabled"))
         run._opened_as(DisabledRun(settings))
         return run
     if settings.mode == "offline":
@@ -216,7 +228,7 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 
 def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     with lent():  # before a descriptor is held: all that the rest imports
-        from steplog.network.response import http_error_types
+        from steplog.network.response import http_error_types  # noqa: F401
         from steplog.project import create_project, get_project  # noqa: F401
 
     try:
@@ -227,32 +239,98 @@ def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     except (ServerUnavailableError, ConfigurationError):
         if client.replaced("POST") is None or client.replaced("GET") is not None or not plan.namespace:
             raise  # else there need be no server to ask: the user's own method makes the run
-    opened = OpenRun(_manifest(plan, client, "online"), None)
-    given = {"name": plan.name, "description": plan.description, "status": plan.status}
+    if plan.resume is None:
+        return _create(plan, OpenRun(_manifest(plan, client, "online"), None), client, on_failure)
+    return _resume(plan, client, on_failure)
+
+
+def _resume(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
+    """Make a run that may be there, or go on with it."""
+    here = find_here(plan, client.settings.url)
+    with current().keeping_free("" if here is None else here.local_id):
+        return _resume_from(here, plan, client, on_failure)
+
+
+def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_failure: str) -> Run:
+    if here is not None and here.plan is not None and not here.run:  # begun here, and not on the server yet
+        if plan.resume == "never":
+            raise exists(plan)
+        opened = OpenRun(here, None)
+        if opened.lease is not None and opened.lease.outbox.creation is not None:
+            return _create(here.plan, opened, client, on_failure, anew=False)
+        opened.use(client)
+        return _kept(opened, _SENT_LATER)  # another process makes it
+    with _asking(client):
+        told = find_on_stock(plan, client)
+    if told is None:
+        return _create(plan, OpenRun(_manifest(plan, client, "online"), None), client, on_failure)
+    if plan.resume == "never":
+        raise exists(plan)
+    return _joined(told, plan, client)
+
+
+def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str, *, anew: bool = True) -> Run:
+    """Have the server make the run, or find it; ``anew``: it has nothing else on this host."""
+    from steplog.network.response import http_error_types
+
     try:
-        with _asking(client):
-            response = client.send(
-                "POST",
-                api_path(plan.namespace, "projects", plan.project, "runs"),
-                {key: value for key, value in given.items() if value is not None},
-                headers={"Idempotency-Key": f'"{plan.local_id}"'},
-            )
-            if response.status not in ((201,) if client.replaced("POST") is None else (200, 201)):
-                raise response.http_error()
-        told, run = _told(response, plan.namespace)
+        told, run = _post(plan, opened, client)
     except BaseException as error:
-        if isinstance(error, (*http_error_types(), InvalidAPIKeyError)):
+        refused = isinstance(error, (*http_error_types(), InvalidAPIKeyError, RunExistsError, RunNotFoundError))
+        if refused and anew:
             opened.discard()
             raise
         opened.use(client)  # it may be on the server: the agent finds out
-        if on_failure == "warn" and isinstance(error, ServerUnavailableError):
-            return _kept(plan, opened, f"{_SENT_LATER}: {error}")
+        if refused or (on_failure == "warn" and isinstance(error, ServerUnavailableError)):
+            return _kept(opened, f"{_SENT_LATER}: {error}")
         opened.finish_in_background("CRASHED")
         raise
-    made = Made(str(run.uuid), run.name or "", features=told.get("features"))
+    made = Made(str(run.uuid), run.name or "", features=told.get("features"), made_by=told.get("made_by"))
+    if anew and not made.is_of(plan.local_id) and find_manifest(made.uuid) is not None:
+        opened.discard()
+        return _joined(told, plan, client)
     takes_ranges = told.get("batch", 0) >= 1 and client.replaced("POST") is None
     opened.made(client, made, plan.namespace, takes_ranges)
+    return _opened(run, opened)
+
+
+def _post(plan: Plan, opened: OpenRun, client: TellurioClient) -> tuple[dict[str, Any], Run]:
+    replaced = client.replaced("POST") is not None
+    given = {"name": plan.name, "description": plan.description, "status": plan.status}
+    if opened.manifest.generations and not replaced:
+        given["began"] = date(opened.manifest.generations[0].began)
+    with _asking(client):
+        response = client.send(
+            "POST",
+            api_path(plan.namespace, "projects", plan.project, "runs"),
+            {key: value for key, value in given.items() if value is not None},
+            headers=creation_headers(plan),
+        )
+        if plan.resume == "never" and response.status == _CONFLICT:
+            raise exists(plan)
+        if plan.resume == "must" and response.status == _NOT_FOUND and not is_proxys_404(_NOT_FOUND, response.body):
+            raise missing(plan)
+        if response.status not in (200, 201):
+            raise response.http_error()
+    return _told(response, plan.namespace)
+
+
+def _joined(told: dict[str, Any], plan: Plan, client: TellurioClient) -> Run:
+    """Go on with a run that the server has."""
+    run = _remote_run(told, plan.namespace)
+    uuid = str(run.uuid)
+    names = plan.namespace, plan.project, run.name
+    opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=plan.key)
+    if "generation" not in told and opened.decides:  # nothing else tells the server that it goes on
+        with suppress(ServerUnavailableError):
+            client.send("PATCH", api_path(*names[:1], "projects", plan.project, "runs", uuid), {"status": "RUNNING"})
+    return _opened(run, opened)
+
+
+def _opened(run: Run, opened: OpenRun) -> Run:
     run._opened_as(opened)
+    if opened.decides:
+        run.status = RunStatus.RUNNING
     opened.say_began()
     return run
 
@@ -273,6 +351,8 @@ def _make_project(plan: Plan, client: TellurioClient) -> None:
 
     if get_project(plan.namespace, plan.project, client) is not None:
         return
+    if plan.resume == "must":
+        raise missing(plan)
     try:
         create_project(plan.namespace, plan.project_name, "RESTRICTED", client)
     except http_error_types() as error:
@@ -305,11 +385,17 @@ def _told(response: Response, namespace: str) -> tuple[dict[str, Any], Run]:
 
 
 def _keep(plan: Plan, client: TellurioClient | None, mode: str, hint: str) -> Run:
-    return _kept(plan, OpenRun(_manifest(plan, client, mode), None if client is None else client.transport), hint)
+    """Keep a run here; one that is meant to go on, and is here, goes on."""
+    here = None if plan.resume is None else find_here(plan, "" if client is None else client.settings.url)
+    if here is not None and plan.resume == "never":
+        hint = f"{hint}; there is one {what(plan)} already, this is another"
+        plan, here = msgspec.structs.replace(plan, key="", resume=None), None
+    manifest = here or _manifest(plan, client, mode)
+    return _kept(OpenRun(manifest, None if client is None else client.transport), hint)
 
 
-def _kept(plan: Plan, opened: OpenRun, hint: str) -> Run:
-    run = _local_run(plan)
+def _kept(opened: OpenRun, hint: str) -> Run:
+    run = _local_run(opened.manifest)
     run._opened_as(opened)
     opened.say_kept(hint)
     return run
@@ -332,11 +418,12 @@ def _manifest(plan: Plan, client: TellurioClient | None, mode: str) -> Manifest:
     )
 
 
-def _local_run(plan: Plan) -> Run:
-    """The run before a server has created it; its uuid is the local id."""
-    status = plan.status or RunStatus.RUNNING
-    organization, project = RunOrg(plan.namespace), RunProject("", plan.project_name, plan.project)
-    return Run(plan.local_id, plan.name, plan.description, status, organization=organization, project=project)
+def _local_run(manifest: Manifest) -> Run:
+    """The run before the server is heard of; until that has made it, its uuid is the local id."""
+    plan, uuid, name = manifest.plan, manifest.run or manifest.local_id, manifest.name or None
+    description, status = (None, None) if plan is None or manifest.run else (plan.description, plan.status)
+    project = RunProject("", manifest.project if plan is None else plan.project_name, manifest.project)
+    return Run(uuid, name, description, status or "RUNNING", organization=RunOrg(manifest.namespace), project=project)
 
 
 def _remote_run(told: dict[str, Any], namespace: str) -> Run:

@@ -41,15 +41,19 @@ def join(
     found: Manifest | None,
     owner: bool,
     key: str = "",
+    begins: bool = True,
 ) -> OpenRun:
-    """Open a run that is on the server, by its manifest on this host, ``found``, or by these names."""
+    """Open a run that is on the server, by its manifest on this host, ``found``, or by these names.
+
+    ``owner``, ``begins``: as ``OpenRun``.
+    """
     from steplog.client import get_default_client
 
     if not uuid:
         raise ValueError("Run object is missing required identifiers.")
     if found is not None:
         client = client or _client_of(found)
-        return OpenRun(found, None if client is None else client.transport, owner=owner)
+        return OpenRun(found, None if client is None else client.transport, owner=owner, begins=begins)
     client = client or get_default_client()
     manifest = Manifest(
         local_id=derived_local_id(client.settings.url, namespace, project, uuid),
@@ -62,7 +66,7 @@ def join(
         key=key,
         generations=(Generation(maker="", began=time.time_ns()),),
     )
-    return OpenRun(manifest, client.transport, owner=owner)
+    return OpenRun(manifest, client.transport, owner=owner, begins=begins)
 
 
 def _client_of(manifest: Manifest) -> TellurioClient | None:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
@@ -27,11 +28,14 @@ from steplog.errors import RunFinishedError, SteplogError
 from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
+from steplog.journal.directories import new_id
 from steplog.journal.manifest import Manifest
 from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import messages, run_stats
+from steplog.lifecycle.claim import OwnClaim, has_living_owner
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, claim_in_time, current
+from steplog.lifecycle.provenance import Collection
 from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_manifest
 from steplog.report import Stats
 
@@ -60,10 +64,15 @@ class Holder(Protocol):
 class OpenRun:
     """Opens the run of ``manifest``; with ``owner`` as its owner, if it has no living one here.
 
+    A run that exists enters its next generation so; without ``begins`` it stays in the present one. Where another
+    process delivers it, the ownership is claimed.
+
     Without a ``transport`` it stays in the journal. Raises OSError or ConfigurationError without a place for that.
     """
 
-    def __init__(self, manifest: Manifest, transport: Transport | None, *, owner: bool = True) -> None:
+    def __init__(
+        self, manifest: Manifest, transport: Transport | None, *, owner: bool = True, begins: bool = True
+    ) -> None:
         process = current()
         self.holder: Holder | None = None
         self.process: Process | None = process  # None in a forked child, until it logs
@@ -74,14 +83,23 @@ class OpenRun:
         self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
         self.lease: Lease | None = None
+        self.claim: OwnClaim | None = None  # to a run that another process delivers
         self.manifest = manifest
         self._finished: str | None = None
+        self._provenance: Collection | None = None
         self.left = False  # Ctrl-C ended the wait of finish(): the end of the process does not wait again
         if lock is not None:
-            self._deliver(process, lock, transport, owner)
+            self._deliver(process, lock, transport, owner, begins)
         else:
             process.agent.keep(self.opened)
+            if owner and not has_living_owner(self.paths):
+                self.claim = OwnClaim(self.paths, self.opened.writer.id.hex())
         self._register(process)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the end of this process is that of the run."""
+        return self.claim is not None or (self.lease is not None and self._owns(self.lease))
 
     def _register(self, process: Process) -> None:
         process.writers[id(self)] = self.opened
@@ -112,15 +130,21 @@ class OpenRun:
                 self.opened.follow()
                 self._deliver(self.process, lock, self.transport, owner=False)
 
-    def _deliver(self, process: Process, lock: FileLock, transport: Transport | None, owner: bool) -> None:
-        manifest = manifests.load(self.paths.manifest()) or self.manifest
-        if owner:
-            own, resumed = self.opened.writer.id.hex(), bool(manifest.run)
-            manifest = manifest.but(owner=own, status=None, status_sent=False, resumed=resumed)
-        self.manifest = manifest
+    def _deliver(
+        self, process: Process, lock: FileLock, transport: Transport | None, owner: bool, begins: bool = False
+    ) -> None:
+        stored, own = manifests.load(self.paths.manifest()), self.opened.writer.id.hex()
+        manifest = stored or self.manifest
+        begins = begins and (stored is not None or bool(manifest.run))
+        if owner and not begins:
+            manifest = manifest.but(owner=own, status=None, status_sent=False, resumed=bool(manifest.run))
         self.lease = process.lease(self.paths, lock, manifest, self.opened, self._made, self._move_on)
         self.opened.deliver_here()
-        self.lease.store(manifest)
+        if owner and begins and not self.lease.has_living_owner():
+            self.lease.begin(own, new_id(), time.time_ns())
+        else:
+            self.lease.store(self.lease.manifest)
+        self.manifest = self.lease.manifest
         process.agent.deliver(self.lease, transport)
         wait_for_manifest(self.lease.manifest_store, GRACE_S if owner else 0.0)
 
@@ -175,7 +199,7 @@ class OpenRun:
 
     def forked(self) -> None:
         """In a forked child: give up what is the parent's."""
-        self.process = self.lease = self.transport = None
+        self.process = self.lease = self.transport = self.claim = None
         self.opened.writer.forked(self._reopen)
 
     def _reopen(self, name: Any, value: Any, step: Any) -> Any:
@@ -230,6 +254,11 @@ class OpenRun:
             append = self.opened.writer.append
         append.log(name, value, step)
 
+    def collect_provenance(self, call: CodeType) -> None:
+        """As the owner, log where this process was started and from what, once it has returned from ``call``."""
+        if self.lease is not None and self._owns(self.lease):
+            self._provenance = Collection(self.log, call)
+
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
         lease, process = self.lease, self.process
@@ -256,11 +285,18 @@ class OpenRun:
 
         Ctrl-C ends the waiting, as the deadline does.
         """
+        if self._provenance is not None:
+            self._provenance.end()
         self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
         self.opened.close_ledger()
         lease, process = self.lease, self.process
-        if lease is None or process is None or not self._owns(lease, claim=True):
+        if lease is None and self.claim is not None:
+            self.claim.end(status)
+            with contextlib.suppress(KeyboardInterrupt):
+                self.flush(timeout_s)
+                self.claim.wait(deadline)
+        elif lease is None or process is None or not self._owns(lease, claim=True):
             _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.name())
             with contextlib.suppress(KeyboardInterrupt):
                 self.flush(timeout_s)
@@ -279,6 +315,8 @@ class OpenRun:
             self._let_go(process, lease, deadline)
             if owned:
                 self.say_ended()
+        elif self.claim is not None:
+            self.say_ended()
         self._close()
         return None
 
@@ -306,9 +344,13 @@ class OpenRun:
     def finish_in_background(self, status: str | None) -> None:
         """End the writer, and send the status, if given, after the records."""
         if self._finished is None:  # else finish() is under way, and has decided
+            if self._provenance is not None:
+                self._provenance.end()
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
             self.opened.close_ledger()
-            if status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
+            if status is not None and self.lease is None and self.claim is not None:
+                self.claim.end(status)
+            elif status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
         self.opened.closed = True
         self._close()
@@ -316,6 +358,8 @@ class OpenRun:
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
         """After ``finish_in_background``: wait until nothing is left here, and return whether so."""
         lease, process, deadline = self.lease, self.process, time.monotonic() + timeout_s
+        if lease is None and self.claim is not None:
+            return self.flush(timeout_s) and self.claim.wait(deadline)
         if lease is None or process is None:
             return self.opened.publish()
         status = None if self.is_status_sent() else lease.manifest.status
@@ -339,6 +383,8 @@ class OpenRun:
 
     def is_status_sent(self) -> bool:
         """Whether no status is left to send."""
+        if self.lease is None and self.claim is not None:
+            return self.claim.settled()
         return self.lease is None or self.lease.outbox.status_sent
 
     def _close(self) -> None:
@@ -389,6 +435,12 @@ class OpenRun:
         """Print it."""
         quiet, manifest, url = self.settings.quiet, self.manifest, self.url() or ""
         messages.say(quiet, logging.INFO, f"run {self.name()} in {manifest.namespace}/{manifest.project}")
+        if not self.decides:
+            messages.say(
+                quiet,
+                logging.WARNING,
+                f"run {self.name()} is open in another process, which decides its status; this one adds to it",
+            )
         messages.say(quiet, logging.INFO, url.partition("#")[0], url)  # the fragment is for terminals alone
 
     def say_kept(self, why: str) -> None:

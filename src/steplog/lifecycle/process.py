@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,7 @@ class Process:
         self.disk = Disk(bytes_max, interval_s=settings.spool_interval_s, excess=excess, measure=measure)
         self._adopt_at = 0.0
         self.writers: dict[int, OpenWriter] = {}  # by the id of the open run
+        self.about_to_open: set[str] = set()  # the local ids of runs that are not to be adopted now
         self.agent = Agent(
             self.options, settings.exchange_timeout_s, settings.spool_interval_s, self._adopt, self._memory_is_short
         )
@@ -74,6 +76,15 @@ class Process:
             self.agent.sample(settings.system_interval_s, partial(_sample, system, gpus), host_name())
         wake, source = self.agent.maintenance.wake, self.agent.random
         self.adopter = Adopter(settings, self.disk, self.options, source, wake)
+
+    @contextmanager
+    def keeping_free(self, local_id: str) -> Iterator[None]:
+        """Have this process's agent not adopt a run that is about to be opened."""
+        self.about_to_open.add(local_id)
+        try:
+            yield
+        finally:
+            self.about_to_open.discard(local_id)
 
     def find_memory(self, *, make: bool = False) -> None:
         """Look for this user's directories in shared memory; ``make``: have one for a new run."""
@@ -121,7 +132,7 @@ class Process:
             return
         self.find_memory()
         self.roots.sweep()
-        yield from self.adopter.adopt_all(self.roots.runs(but=held))
+        yield from self.adopter.adopt_all(self.roots.runs(but=held | self.about_to_open))
         ended = time.monotonic()
         self._adopt_at = ended + _ADOPTION_SHARE * (ended - began)
 

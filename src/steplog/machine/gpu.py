@@ -14,8 +14,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["GPUS_MAX", "GpuReader", "loaded_nvml"]
+__all__ = ["GPUS_MAX", "METRICS", "GpuReader", "loaded_nvml"]
 
+METRICS = ("utilization_percent", "memory_bytes", "memory_percent", "power_watts", "temperature_celsius")
 GPUS_MAX = 16
 _LIBRARY = "libnvidia-ml.so.1"
 _CELSIUS = 0  # NVML_TEMPERATURE_GPU

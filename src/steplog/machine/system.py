@@ -23,8 +23,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-__all__ = ["PROCESSES_MAX", "THREADS_MAX", "SystemReader", "host_name", "is_known_here"]
+__all__ = ["METRICS", "PROCESSES_MAX", "THREADS_MAX", "SystemReader", "host_name", "is_known_here"]
 
+METRICS = (
+    *("process.cpu_percent", "process.memory_bytes", "cpu_percent", "memory_bytes", "memory_percent"),
+    *("host.cpu_percent", "host.memory_percent", "disk.read_bytes_per_s", "disk.written_bytes_per_s"),
+    *("network.received_bytes_per_s", "network.sent_bytes_per_s"),
+)
 PROCESSES_MAX = 256
 THREADS_MAX = 256
 _FILE_BYTES_MAX = 256 * 1024

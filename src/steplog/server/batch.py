@@ -34,7 +34,7 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.chunk import POINTS_MAX, Chunk, Points, encode
 from steplog.server.columns import words_of
-from steplog.server.run_fields import NOT_STORED, RESERVED, RESERVED_PREFIX, Changes, changes_of
+from steplog.server.run_fields import NOT_STORED, RESERVED, Changes, changes_of
 
 __all__ = ["Batch", "MetricBatch", "check_json", "from_range", "is_logged", "metric_batch", "pack", "point_from_json"]
 
@@ -44,7 +44,7 @@ _PERIOD_TRIES = 4
 _MANY_NAMES, _FEW_POINTS = 256, 128  # at least this many names, fewer points each: not packed
 _PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
 _WORDS = slot.SLOT_BYTES // 8
-_OWN_PREFIXES = (RESERVED_PREFIX, "system/")
+_OWN_PREFIXES = ("steplog/", "system/")
 _OWN_RECORDS_MAX = 64  # looked at for one that is not of such a name
 _TIME_AND_NAME = struct.Struct("<16xqI4x")
 _NO_STEP_TOP = 0x80  # the highest byte of NO_STEP
@@ -92,8 +92,7 @@ def from_range(records: Range, body: bytes = b"") -> Batch:
 
     Raises FormatError for invalid JSON, or a bool other than 0 and 1.
     """
-    # Ten times as fast as to look for each name, where there are thousands.
-    if RESERVED_PREFIX in "\n".join(records.names.values()) and not RESERVED.isdisjoint(records.names.values()):
+    if not RESERVED.isdisjoint(records.names.values()):
         stored, changes = _without_changes(records)
         batch = _from_stored(stored, body)
         applied = records.records - stored.records

@@ -17,7 +17,7 @@ import sqlite3
 from steplog.server import runs
 from steplog.server.store_types import RunRow
 
-__all__ = ["add", "begin", "is_owners"]
+__all__ = ["add", "begin", "counts"]
 
 _BEGAN = """
 SELECT number, coalesce(began, (SELECT coalesce(started, date_created) FROM runs WHERE id = run)), maker
@@ -51,6 +51,6 @@ def begin(connection: sqlite3.Connection, run_id: int, maker: str, began: str) -
     return number, True
 
 
-def is_owners(run: RunRow, number: int | None) -> bool:
+def counts(run: RunRow, number: int | None) -> bool:
     """Whether a status of this generation counts; None: of a client that knows of none."""
     return (1 if number is None else number) >= run.generation

@@ -15,11 +15,12 @@ from starlette.responses import Response
 from steplog import instance
 from steplog.server import catalog, generations, run_changes, runs, trash
 from steplog.server.creation import RESUMES, Creation, create
+from steplog.server.edits import edit
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
 from steplog.server.run_document import run_document
 from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX
-from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunRow, TakenError
+from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunConfig, RunRow, TakenError
 from steplog.server.validation import Fields, ValidationError, pagination
 
 __all__ = [
@@ -132,18 +133,21 @@ class RunList(Endpoint):
     """``/{namespace}/projects/{project}/runs/``."""
 
     async def get(self, request: Request) -> Response:
-        """The runs of a project, oldest first; with ``?slug=`` those with this slug, with ``?trash=1`` those in it."""
+        """The runs of a project, oldest first; with ``?slug=`` those with this slug, with ``?trash=1`` those in it.
+
+        With ``?brief=1`` without their config and provenance.
+        """
         offset, limit = pagination(request.query_params)
         project = await self.project()
         query = {} if self.state.stock else request.query_params
         slug = query.get("slug")
-        if _flag(query, "trash"):
+        if slug is not None:
+            found = (await self.read(runs.by_slug, project.id, slug, _flag(query, "trash")))[offset:][:limit]
+        elif _flag(query, "trash"):
             found = await self.read(trash.in_trash, project.id, offset, limit)
-        elif slug is not None:
-            found = (await self.read(runs.by_slug, project.id, slug))[offset:][:limit]
         else:
             found = await self.read(runs.in_project, project.id, offset, limit)
-        return JsonResponse(await _documents(self, found))
+        return JsonResponse(await _documents(self, found, brief=_flag(query, "brief")))
 
     async def post(self, request: Request) -> Response:
         """Create a run, or find the one that is meant."""
@@ -177,13 +181,14 @@ class RunDetail(Endpoint):
         return JsonResponse(document | _ADDITIONS)
 
     async def patch(self, request: Request) -> Response:
-        """Set its status and its report."""
+        """Set its fields and its status."""
         fields = Fields(await read_json(request))
         run, stock = await self.run(), self.state.stock
         status = fields.choice("status", _STATUSES)
-        report = None if stock else fields.report("report")
+        values = {} if stock else fields.run_fields()
+        generation = None if stock else fields.integer("generation", 1, _GENERATION_MAX)
         fields.check()
-        (document,) = await _documents(self, [await self.write(runs.update, run.id, status, report)])
+        (document,) = await _documents(self, [await self.write(edit, run.id, values, status, generation)])
         return JsonResponse(document)
 
     async def delete(self, request: Request) -> Response:
@@ -224,9 +229,11 @@ class GenerationList(Endpoint):
         return JsonResponse({"generation": number}, 201 if begun else 200)
 
 
-async def _documents(endpoint: Endpoint, found: Sequence[RunRow]) -> list[dict[str, Any]]:
+async def _documents(endpoint: Endpoint, found: Sequence[RunRow], brief: bool = False) -> list[dict[str, Any]]:
     if endpoint.state.stock:
         return [run_document(run, None) for run in found]
+    if brief:
+        return [run_document(run, RunConfig({}), brief=True) for run in found]
     configs = await endpoint.read(run_changes.configs, [run.id for run in found])
     return [run_document(run, configs[run.id]) for run in found]
 

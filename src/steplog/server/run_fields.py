@@ -43,7 +43,6 @@ __all__ = [
     "REPORT_REASONS_MAX",
     "REPORT_REASON_CHARACTERS_MAX",
     "RESERVED",
-    "RESERVED_PREFIX",
     "TAGS_MAX",
     "TAG_BYTES_MAX",
     "TEXT_CHARACTERS_MAX",
@@ -60,7 +59,6 @@ FIELDS_NAME = "steplog/run"
 CONFIG_NAME = "steplog/config"
 CONFIG_REMOVED_NAME = "steplog/config/removed"
 NOT_STORED = frozenset((FIELDS_NAME, "steplog/status", "steplog/files"))  # never metrics
-RESERVED_PREFIX = "steplog/"
 RESERVED = NOT_STORED | {CONFIG_NAME, CONFIG_REMOVED_NAME}
 JSON_FIELDS = frozenset(("tags", "provenance", "report"))
 

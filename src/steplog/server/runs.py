@@ -36,7 +36,6 @@ __all__ = [
     "hear",
     "in_project",
     "now_text",
-    "update",
 ]
 
 _RUN = """
@@ -58,10 +57,12 @@ def in_project(
     return [RunRow(*row) for row in rows]
 
 
-def by_slug(connection: sqlite3.Connection, project_id: int, slug: str) -> list[RunRow]:
-    """The runs whose name has this slug, oldest first; unlike names, slugs are not unique."""
+def by_slug(connection: sqlite3.Connection, project_id: int, slug: str, trashed: bool = False) -> list[RunRow]:
+    """The runs whose name has this slug, in the trash or not, oldest first; unlike names, slugs are not unique."""
+    deleted = "deleted <> ''" if trashed else "deleted IS NULL"
     rows = connection.execute(
-        "SELECT id, name FROM runs WHERE project = ? AND deleted IS NULL ORDER BY id", (project_id,)
+        f"SELECT id, name FROM runs WHERE project = ? AND {deleted} ORDER BY id",  # noqa: S608 - one of two
+        (project_id,),
     ).fetchall()
     return [by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
 
@@ -93,15 +94,6 @@ def by_uuid(connection: sqlite3.Connection, namespace_slug: str, project_slug: s
     """The run with this uuid."""
     slugs = "p.slug = ? AND p.namespace = (SELECT id FROM namespaces WHERE slug = ?)"
     return _one(connection, f"r.uuid = ? AND {slugs}", run_uuid, project_slug, namespace_slug)
-
-
-def update(connection: sqlite3.Connection, run_id: int, status: str | None, report: str | None) -> RunRow:
-    """Set a run's status and report, unless None, and its date of change."""
-    connection.execute(
-        "UPDATE runs SET status = coalesce(?, status), report = coalesce(?, report), date_updated = ? WHERE id = ?",
-        (status, report, now_text(), run_id),
-    )
-    return by_id(connection, run_id)
 
 
 def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:

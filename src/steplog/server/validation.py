@@ -112,10 +112,6 @@ class Fields:
             self.add_error(field, "This field may not be null.")
         return value
 
-    def report(self, field: str) -> str | None:
-        """The JSON text of a run's report."""
-        return self.run_fields((field,)).get(field)
-
     def run_fields(self, known: Collection[str] = FIELDS.keys()) -> dict[str, str | None]:
         """The fields of a run that are given, as ``run_fields.field_value`` has them; None empties one.
 

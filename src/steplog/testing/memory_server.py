@@ -1,6 +1,7 @@
 """The run server in memory: a ``Transport`` without a network.
 
-It serves batches and takes reports of losses, or with ``batch=False`` the original API. ``faults`` apply to the next
+It serves batches, generations of ownership, ids and ``Steplog-Resume``, and takes reports of losses; or with
+``batch=False`` the original API. ``features`` may leave some out. ``faults`` apply to the next
 requests; ``script`` sees each request, and may block or raise; ``refuses`` sees each record::
 
     server = MemoryServer()
@@ -61,18 +62,24 @@ class Fault:
 
 
 class Row(NamedTuple):
-    """One metric; ``writer`` and ``position`` for those from a batch."""
+    """One metric; ``writer``, ``position`` and the writer's ``generation`` for those from a batch."""
 
     name: str
     value: Any
     step: int
     writer: str = ""
     position: int = -1
+    generation: int = 0
 
 
 @dataclass
 class MemoryRun:
-    """A run; ``statuses`` lists those set by PATCH, ``report`` is the last report of losses."""
+    """A run.
+
+    ``statuses`` lists those set by PATCH, ``report`` is the last report of losses. ``generation`` is the present one,
+    ``begun`` has the maker of each and when it began, ``generations`` that of each writer. ``heard`` counts the GETs of
+    owners.
+    """
 
     uuid: str
     name: str
@@ -85,12 +92,21 @@ class MemoryRun:
     statuses: list[str] = field(default_factory=list)
     report: dict[str, Any] | None = None
     next_steps: dict[str, int] = field(default_factory=dict)
+    key: str | None = None
+    made_by: str | None = None
+    generation: int = 1
+    begun: list[tuple[str, str | None]] = field(default_factory=lambda: [("", None)])  # (began, maker)
+    ended: str | None = None
+    generations: dict[str, int] = field(default_factory=dict)
+    heard: int = 0
 
-    def add(self, name: str, value: Any, step: int | None, writer: str = "", position: int = -1) -> Row:
+    def add(
+        self, name: str, value: Any, step: int | None, writer: str = "", position: int = -1, generation: int = 0
+    ) -> Row:
         """Store one metric; None as the step takes the next one."""
         number = self.next_steps.get(name, 0) if step is None else step
         self.next_steps[name] = max(self.next_steps.get(name, 0), number + 1)
-        row = Row(name, value, number, writer, position)
+        row = Row(name, value, number, writer, position, generation)
         self.rows.append(row)
         return row
 
@@ -106,6 +122,7 @@ class MemoryServer:
 
     Attributes:
         key: the key that is accepted; ``sent_key`` the one that is sent, ``found_key`` what ``refresh_key`` finds.
+        features: what it offers besides batches.
         body_bytes_max: longer bodies get 413.
         requests: every request with its response (None: none).
     """
@@ -113,6 +130,7 @@ class MemoryServer:
     def __init__(self, *, batch: bool = True, base_url: str = "http://127.0.0.1:9", username: str = "me") -> None:
         self.base_url = base_url
         self.batch = batch
+        self.features = [wire.REPORT_FEATURE, wire.GENERATIONS_FEATURE, wire.RESUME_FEATURE, wire.RUN_FEATURE]
         self.username = username
         self.key = self.sent_key = "key"
         self.found_key: str | None = None
@@ -206,7 +224,9 @@ class MemoryServer:
                     del self.runs[run.uuid]
                 return Answer(204)
             case "GET", ["runs"]:
-                return _json(200, [_run_json(run) for run in self._runs_of(namespace, project)])
+                runs = self._runs_of(namespace, project)
+                most = 1 if "limit=1" in urlsplit(request.path).query and self.batch else None
+                return _json(200, [_run_json(run) | self._added(run) for run in runs[:most]])
             case "POST", ["runs"]:
                 return self._make_run(request, namespace, project)
             case _, ["runs", uuid, *tail] if uuid in self.runs:
@@ -218,14 +238,34 @@ class MemoryServer:
 
     def _make_run(self, request: Request, namespace: str, project: str) -> Answer:
         key = request.headers.get("Idempotency-Key", "").strip('"') if self.batch else ""
-        run = self.runs.get(self._made.get(key, ""))
-        if run is None:
-            fields = _json_fields(request.body)
-            run = self.add_run(namespace, project, self._free_name(namespace, project, str(fields.get("name") or "")))
-            run.description, run.status = str(fields.get("description") or ""), str(fields.get("status") or "RUNNING")
-            if key:
-                self._made[key] = run.uuid
+        maker, fields = request.headers.get("Steplog-Maker"), _json_fields(request.body)
+        resume = request.headers.get("Steplog-Resume") if self._offers(wire.RESUME_FEATURE) else None
+        run = self.runs.get(self._made.get(f"{namespace}/{project}/{key}", ""))
+        if run is None and resume is not None:
+            run = self._found(namespace, project, key, fields.get("name"))
+        if run is None and resume == "must":
+            return _detail(404, "There is no such run.")
+        if run is not None and resume == "never" and run.made_by != maker:
+            return _detail(409, "There is such a run.")
+        if run is not None:
+            return _json(200, _run_json(run) | self._batch_json(run))
+        run = self.add_run(namespace, project, self._free_name(namespace, project, str(fields.get("name") or "")))
+        run.description, run.status = str(fields.get("description") or ""), str(fields.get("status") or "RUNNING")
+        run.made_by, run.begun = maker, [(str(fields.get("began") or ""), maker)]
+        if key:
+            self._made[f"{namespace}/{project}/{key}"] = run.uuid
+            run.key = key.removeprefix("id:") if key.startswith("id:") else None
         return _json(201, _run_json(run) | self._batch_json(run))
+
+    def _found(self, namespace: str, project: str, key: str, name: object) -> MemoryRun | None:
+        """The run that is to be resumed: by its uuid as an id, else by its name where there is no id."""
+        if key.startswith("id:"):
+            run = self.runs.get(key.removeprefix("id:"))
+            return run if run is not None and (run.namespace, run.project) == (namespace, project) else None
+        return next((run for run in self._runs_of(namespace, project) if run.name == name), None)
+
+    def _offers(self, feature: str) -> bool:
+        return self.batch and feature in self.features
 
     def _free_name(self, namespace: str, project: str, name: str) -> str:
         """The name, with a suffix _1, _2, … if it is in use."""
@@ -236,9 +276,12 @@ class MemoryServer:
     def _on_run(self, request: Request, run: MemoryRun, tail: list[str]) -> Answer:
         match request.method, tail:
             case "GET", []:
+                run.heard += "Steplog-Maker" in request.headers
                 return (
                     _json(200, _run_json(run) | self._batch_json(run)) if self.batch else _detail(405, "Not allowed.")
                 )
+            case "POST", ["generations"] if self._offers(wire.GENERATIONS_FEATURE):
+                return self._begin(run, request)
             case "PATCH", []:
                 return self._set_status(run, _json_fields(request.body))
             case "GET", ["metrics"]:
@@ -250,14 +293,31 @@ class MemoryServer:
         return _detail(404, "Not found.")
 
     def _batch_json(self, run: MemoryRun) -> dict[str, Any]:
-        return {"batch": 1, "features": [wire.REPORT_FEATURE], "report": run.report} if self.batch else {}
+        return {"batch": 1, "features": self.features, "report": run.report} | self._added(run) if self.batch else {}
+
+    def _added(self, run: MemoryRun) -> dict[str, Any]:
+        if not self._offers(wire.GENERATIONS_FEATURE):
+            return {}
+        return {"id": run.key, "made_by": run.made_by, "generation": run.generation, "ended": run.ended}
+
+    def _begin(self, run: MemoryRun, request: Request) -> Answer:
+        maker, began = request.headers.get("Steplog-Maker"), str(_json_fields(request.body).get("began"))
+        asked = [number for number, (_, its_maker) in enumerate(run.begun, 1) if its_maker == maker]
+        if asked:
+            return _json(200, {"generation": asked[-1]})
+        if began < run.begun[-1][0]:  # late: it belongs to the generation in whose time it began
+            return _json(200, {"generation": max(1, sum(its_began <= began for its_began, _ in run.begun))})
+        run.begun.append((began, maker))
+        run.generation, run.status, run.ended = len(run.begun), "RUNNING", None
+        return _json(201, {"generation": run.generation})
 
     def _set_status(self, run: MemoryRun, fields: dict[str, Any]) -> Answer:
         status = fields.get("status")
-        if status is not None:
-            if status not in _STATUSES:
-                return _detail(400, f"{status!r} is not a valid choice.")
-            run.status = status
+        if status is not None and status not in _STATUSES:
+            return _detail(400, f"{status!r} is not a valid choice.")
+        counts = not self._offers(wire.GENERATIONS_FEATURE) or fields.get("generation", 1) >= run.generation
+        if status is not None and counts:
+            run.status, run.ended = status, fields.get("ended")
             run.statuses.append(status)
         if self.batch and "report" in fields:
             run.report = fields["report"]
@@ -290,8 +350,9 @@ class MemoryServer:
         for record, value in zip(new, values, strict=True):
             if (status := self.refuses(record.name, value)) is not None:
                 return _detail(status, f"The record at position {record.position} is refused.")
+        generation = run.generations.setdefault(batch.writer, int(request.headers.get("Steplog-Generation", "1")))
         for record, value in zip(new, values, strict=True):
-            run.add(record.name, value, record.step, batch.writer, record.position)
+            run.add(record.name, value, record.step, batch.writer, record.position, generation)
         run.marks[batch.writer] = max(mark, batch.end)
         return _json(200, wire.Acknowledgement(batch.writer, batch.first, batch.end, len(new), len(records) - len(new)))
 

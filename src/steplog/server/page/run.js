@@ -51,7 +51,9 @@ async function follow(here, main, view, beside) {
 async function waitInTrash(here, run) {
   let words = "";
   const ask = async () => {
-    const trashed = (await readTrash(here)).find(({ uuid, id }) => (run ? uuid === run.uuid : [uuid, id].includes(here.run)));
+    const wanted = run?.uuid ?? here.run;
+    const known = (await readTrash(here)).find(({ uuid, id }) => uuid === wanted || (id && id === wanted));
+    const trashed = known ?? (run ? undefined : (await readTrash(here, wanted)).at(-1));
     if (!trashed) throw new Missing();
     words = `This run was moved to the trash, and stays there for a day. To restore it, type: ${restoring(trashed)}`;
     return { changed: false, ...TRASHED };
@@ -122,8 +124,7 @@ class RunView {
     showStatus(this.chip, run);
     const exception = run.status === "CRASHED" && series.find(({ name }) => name === "steplog/exception");
     this.#panel("exception", exception && { value: exception.last, count: exception.count }, ({ value }) => exceptionPanel(value));
-    const config = Object.keys(run.config ?? {}).length ? run.config : series.find(({ name }) => name === "steplog/config")?.last;
-    this.#panel("config", config && [config, run.config_omitted], ([values, omitted]) => configPanel(values, omitted));
+    this.#panel("config", Object.keys(run.config).length && [run.config, run.config_omitted], ([values, omitted]) => configPanel(values, omitted));
     this.#panel("provenance", Object.keys(run.provenance ?? {}).length && run.provenance, provenancePanel);
     const counted = series.filter(({ name }) => !isSystem(name)); // system metrics are not the caller's
     this.#showLosses(lossLines(run.report, counted.reduce((total, { count }) => total + count, 0)));
@@ -219,7 +220,7 @@ async function find(here) {
   }
   const found = await read(api.runs(here) + query({ slug: here.run }));
   if (found.length) return { ...found.at(-1), others: found.length - 1 };
-  const named = (await read(api.runs(here))).find(({ id }) => id === here.run);
+  const named = (await read(api.runs(here) + query({ brief: 1 }))).find(({ id }) => id === here.run);
   if (!named) throw new Missing();
   return named;
 }

@@ -70,7 +70,7 @@ export class RunFilter {
     const offered = chosen && !values.includes(chosen) ? [chosen, ...values] : values;
     const now = JSON.stringify(offered);
     if (now !== select.offered) {
-      const options = offered.map((value) => el("option", { value }, visible(value).slice(0, 60)));
+      const options = offered.map((value) => el("option", { value }, visible(value)));
       fill(select, el("option", { value: "" }, select.all), ...options);
       select.value = chosen;
     }

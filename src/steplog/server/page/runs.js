@@ -37,7 +37,7 @@ export class Runs {
     for (;;) {
       const last = fresh.at(-1) ?? this.all[first - 1];
       const overlap = last ? 1 : 0;
-      const piece = await read(this.address + query({ after: first + fresh.length - overlap, limit: PIECE }));
+      const piece = await read(this.address + query({ after: first + fresh.length - overlap, limit: PIECE, brief: 1 }));
       if (last && piece[0]?.uuid !== last.uuid) return null;
       fresh.push(...piece.slice(overlap));
       if (piece.length < PIECE) return fresh;

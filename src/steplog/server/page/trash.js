@@ -9,8 +9,8 @@ import { many, visible } from "./values.js";
 
 const NOTE = "A deleted run stays here for a day, and then goes for good. This page cannot restore it; type the command on a machine with the key.";
 
-/** The runs in the trash. */
-export const readTrash = (here) => read(api.runs(here) + query({ trash: 1 }));
+/** The runs in the trash; with `slug` those whose name has it. */
+export const readTrash = (here, slug = null) => read(api.runs(here) + query({ trash: 1, brief: 1, slug }));
 
 /** The command that restores a run, for a shell; by its uuid where the name is not plain. */
 export const restoring = ({ name, uuid }) => `steplog restore ${/^[\w.][\w.-]*$/.test(name) ? name : uuid}`;

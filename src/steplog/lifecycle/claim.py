@@ -1,0 +1,77 @@
+"""A claim: this process takes up a run whose owner is gone, and which another process delivers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+
+from msgspec import structs
+
+from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
+from steplog.errors import FormatError
+from steplog.journal import manifest as manifests
+from steplog.journal.directories import RunPaths, new_id
+from steplog.journal.manifest import Claim, Manifest
+from steplog.lifecycle.journal_view import is_living
+
+__all__ = ["OwnClaim", "has_living_owner"]
+
+_LOOK_S = 0.02
+_log = logging.getLogger("steplog")
+
+
+def has_living_owner(paths: RunPaths) -> bool:
+    """Whether a living process of this host decides the status of a run."""
+    manifest = _stored(paths)
+    return manifest is not None and bool(manifest.owner) and is_living(paths, manifest.owner)
+
+
+def _stored(paths: RunPaths) -> Manifest | None:
+    with contextlib.suppress(FormatError):
+        return manifests.load(paths.manifest())
+    return None
+
+
+class OwnClaim:
+    """Of one writer of this process; ``made`` says whether it could be left where the run is."""
+
+    def __init__(self, paths: RunPaths, writer: str) -> None:
+        self._paths = paths
+        self._doorbell = Doorbell(paths.memory)
+        self._claim = Claim(writer=writer, maker=new_id(), began=time.time_ns())
+        self.made = self._put()
+        self._doorbell.ring()
+
+    def end(self, status: str) -> None:
+        """Leave the status with it; whoever delivers the run sends it after the records."""
+        self._claim = structs.replace(self._claim, status=status, ended=time.time_ns())
+        self._put()
+
+    def settled(self) -> bool:
+        """Whether the status that was left is set on the server."""
+        manifest = _stored(self._paths)
+        return (
+            manifest is not None
+            and manifest.owner == self._claim.writer
+            and manifest.status_sent
+            and manifest.status == self._claim.status
+        )
+
+    def wait(self, deadline: float) -> bool:
+        """Wait until ``settled``, or until ``deadline`` on the monotonic clock; whether it is."""
+        ring_at = 0.0
+        while not (settled := self.settled()) and (now := time.monotonic()) < deadline:
+            if now >= ring_at:
+                ring_at = now + RING_INTERVAL_S
+                self._doorbell.ring(self._claim.ended)
+            time.sleep(_LOOK_S)
+        return settled
+
+    def _put(self) -> bool:
+        try:
+            manifests.put_claim(self._paths.manifest(), self._claim)
+        except OSError as error:
+            _log.warning("steplog cannot take up the run: %s; another process decides its status.", error)
+            return False
+        return True

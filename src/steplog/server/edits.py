@@ -1,0 +1,46 @@
+"""A PATCH of a run: its fields, as a record of the present generation that was logged now; and its status.
+
+- A request with a status or an end in it carries the generation of whoever sends it. Of an earlier one it changes
+  nothing, nor without a number once there is a second (``generations``).
+- ``ended`` comes with the status. Where nobody has told it, a status that ends the run sets it to now, and RUNNING
+  clears it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping
+
+from steplog.server import generations, runs
+from steplog.server.run_changes import apply_fields
+from steplog.server.run_fields import Order
+from steplog.server.store_types import RunRow
+
+__all__ = ["edit"]
+
+
+def edit(
+    connection: sqlite3.Connection,
+    run_id: int,
+    values: Mapping[str, str | None],
+    status: str | None = None,
+    generation: int | None = None,
+) -> RunRow:
+    """Set fields (``run_fields.field_value``) and the status; the run as it is then. Raises MissingError."""
+    run = runs.by_id(connection, run_id)
+    if (status is not None or "ended" in values) and not generations.counts(run, generation):
+        return run
+    if status == "RUNNING":
+        values = {"ended": None} | dict(values)
+    order = Order(run.generation, time.time_ns(), "", 0)
+    apply_fields(connection, run_id, [(field, order, value) for field, value in values.items()])
+    now = runs.now_text()
+    if status is not None and status != "RUNNING":
+        # Not as a field: what the run itself says of its end counts, also when it comes later.
+        connection.execute("UPDATE runs SET ended = coalesce(ended, ?) WHERE id = ?", (now, run_id))
+    connection.execute(
+        "UPDATE runs SET status = coalesce(?, status), date_updated = ?, seen = ? WHERE id = ?",
+        (status, now, now, run_id),
+    )
+    return runs.by_id(connection, run_id)

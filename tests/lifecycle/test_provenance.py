@@ -1,0 +1,92 @@
+"""When provenance is collected, and that either it or the end of a run comes first."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from polling import wait_until
+from steplog.lifecycle import provenance
+from steplog.lifecycle.provenance import Collection
+
+_ELSEWHERE = wait_until.__code__  # in no frame while a collection begins
+
+
+class Logged(list[tuple[str, Any]]):
+    def log(self, name: str, value: Any) -> None:
+        self.append((name, value))
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """What ``collect`` waits for."""
+    opened = threading.Event()
+
+    def collect() -> dict[str, object]:
+        opened.wait()
+        return {"host": "h"}
+
+    monkeypatch.setattr(provenance, "collect", collect)
+    return opened
+
+
+def test_it_is_logged_once_and_nothing_waits_for_it(gate):
+    logged = Logged()
+    collection = Collection(logged.log, _ELSEWHERE)
+    gate.set()
+    wait_until(lambda: logged)
+    collection.end()
+    assert logged == [("steplog/run", {"provenance": {"host": "h"}})]
+
+
+def test_the_end_waits_a_moment_and_then_nothing_is_logged(gate, monkeypatch):
+    monkeypatch.setattr(provenance, "PATIENCE_S", 0.05)
+    logged = Logged()
+    collection = Collection(logged.log, _ELSEWHERE)
+    collection.end()
+    gate.set()
+    collection._thread.join()
+    assert logged == []
+
+
+def test_a_short_run_has_it(gate):
+    logged = Logged()
+    collection = Collection(logged.log, _ELSEWHERE)
+    gate.set()
+    collection.end()
+    assert len(logged) == 1
+
+
+def test_nothing_is_collected_before_the_call_has_returned(gate):
+    gate.set()
+    logged, inside = Logged(), threading.Event()
+
+    def call() -> Collection:
+        begun = Collection(logged.log, call.__code__)
+        assert not inside.wait(20 * provenance._RETURN_INTERVAL_S)
+        assert logged == []
+        return begun
+
+    collection = call()
+    collection.end()
+    assert len(logged) == 1
+
+
+def test_a_fault_while_collecting_leaves_the_run_alone(monkeypatch):
+    def collect() -> dict[str, object]:
+        raise MemoryError
+
+    monkeypatch.setattr(provenance, "collect", collect)
+    logged = Logged()
+    Collection(logged.log, _ELSEWHERE).end()
+    assert logged == []
+
+
+def test_a_key_of_this_process_is_hidden_whatever_its_form(gate, monkeypatch):
+    monkeypatch.setenv("STEPLOG_API_KEY", "plain words")
+    monkeypatch.setattr(provenance, "collect", lambda: {"command": "train.py --x 'plain words'", "pid": 1})
+    logged = Logged()
+    Collection(logged.log, _ELSEWHERE).end()
+    assert logged[0][1] == {"provenance": {"command": "train.py --x '***'", "pid": 1}}
