@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from steplog import safeguard
+from steplog.active import set_active_run
 from steplog.config import as_config
 from steplog.delivery.creation import Made, creation_headers
 from steplog.delivery.generations import date
@@ -50,7 +51,7 @@ from steplog.lifecycle.open_run import OpenRun
 from steplog.lifecycle.process import current
 from steplog.lifecycle.resuming import exists, find_here, find_on_stock, missing, what
 from steplog.lifecycle.run_fields import check_size, checked, moment
-from steplog.run import Run, set_active_run
+from steplog.run import Run
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
