@@ -199,6 +199,22 @@ def test_a_run_begun_and_resumed_offline_is_one_run_that_began_when_it_began(hos
     assert not host.manifests()
 
 
+def test_a_run_begun_offline_goes_on_online_and_is_delivered_after_a_kill(host: Host, server):
+    begun = "run = steplog.init(project=os.environ['PROJECT'], id='job', mode='offline')\n"
+    assert host.run(program(host, begun + "run.log('loss', 1.0)\nrun.finish(status='FAILED')")).code == 0
+    goes_on = """
+        run = steplog.init(project=os.environ["PROJECT"], id="job", resume="allow")
+        run.log("loss", 2.0)
+        assert run.flush(20)
+        run.log("loss", 3.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert host.run(program(host, goes_on)).code == -9
+    assert (told(host, server)["status"], told(host, server)["generation"]) == ("RUNNING", 2)
+    host.deliver("job", "CRASHED")
+    assert sorted(host.server.values("job", "loss")) == [1.0, 2.0, 3.0]
+
+
 @pytest.mark.slow
 def test_who_cannot_ask_whether_the_run_exists_logs_on_and_is_told_later(host: Host, server):
     assert host.run(program(host, "begin(id='there').finish()")).code == 0

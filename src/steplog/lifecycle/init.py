@@ -289,8 +289,10 @@ def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_f
         if plan.resume == "never":
             raise exists(plan)
         opened = OpenRun(here, None)
+        _go_online(opened, client)
         if opened.lease is not None and opened.lease.outbox.creation is not None:
-            return _create(here.plan, opened, client, on_failure, anew=False)
+            here_plan = msgspec.structs.replace(here.plan, namespace=plan.namespace)
+            return _create(here_plan, opened, client, on_failure, anew=False)
         opened.use(client)
         return _kept(opened, _SENT_LATER)  # another process makes it
     with _asking(client):
@@ -300,6 +302,14 @@ def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_f
     if plan.resume == "never":
         raise exists(plan)
     return _joined(told, plan, client)
+
+
+def _go_online(opened: OpenRun, client: TellurioClient) -> None:
+    """A run that was begun offline goes on with this server, which has yet to make it."""
+    if opened.lease is not None and client.account is not None:
+        where = {"base_url": client.settings.url, "account": client.account.username}
+        opened.lease.store(opened.lease.manifest.but(mode="online", **where))
+        opened.manifest = opened.lease.manifest
 
 
 def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str, *, anew: bool = True) -> Run:
