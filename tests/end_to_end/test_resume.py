@@ -141,7 +141,7 @@ def test_a_run_that_another_process_delivers_is_taken_up_and_gets_its_status(hos
 
 
 @pytest.mark.slow
-def test_a_claimant_that_is_killed_leaves_the_run_crashed(host: Host, server):
+def test_who_took_the_run_over_and_is_killed_leaves_the_run_crashed(host: Host, server):
     bystander = host.start(program(host, "begin(name='bystander')\nprint('up', flush=True)\nsys.stdin.read()"))
     assert line(bystander) == "up"
     victim = host.run(program(host, "run = begin(id='victim')\nrun.log('a', 1)\nos.kill(os.getpid(), 9)"))
