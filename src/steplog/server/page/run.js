@@ -15,7 +15,7 @@ import { Runs } from "./runs.js";
 import { everySecond } from "./time.js";
 import { say, standing } from "./top.js";
 import { readTrash, restoring } from "./trash.js";
-import { many, visible } from "./values.js";
+import { json, many, visible } from "./values.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const ALIVE = { least: 2, most: 15 };
@@ -101,14 +101,15 @@ class RunView {
     this.metrics?.pause(true);
   }
 
-  /** What may be large, read again only after it may have changed. */
+  /** What may be large, read again only after it may have changed, as it may have since the run was found. */
   async #large(address, { date_updated: updated }, series) {
     const now = JSON.stringify([updated, series.filter(({ name }) => isReserved(name)).map(({ count }) => count)]);
-    if (now !== this.read) {
-      const { config, config_omitted, provenance } = await read(address);
-      this.large = { config, config_omitted, provenance };
-      this.read = now;
-    }
+    if (now === this.read) return this.large;
+    const first = this.read === undefined;
+    const { config, config_omitted, provenance } = first ? this.run : await read(address);
+    const large = { config, config_omitted, provenance };
+    if (json(large) !== json(this.large ?? null)) this.large = large;
+    this.read = first ? null : now;
     return this.large;
   }
 
@@ -135,8 +136,8 @@ class RunView {
     const exception = run.status === "CRASHED" && series.find(({ name }) => name === "steplog/exception");
     this.#panel("exception", exception ? exception.count : null, () => exceptionPanel(exception.last));
     const { config, config_omitted: omitted, provenance } = run;
-    this.#panel("config", Object.keys(config).length ? this.read : null, () => configPanel(config, omitted));
-    this.#panel("provenance", Object.keys(provenance ?? {}).length ? this.read : null, () => provenancePanel(provenance));
+    this.#panel("config", Object.keys(config).length ? this.large : null, () => configPanel(config, omitted));
+    this.#panel("provenance", Object.keys(provenance ?? {}).length ? this.large : null, () => provenancePanel(provenance));
     const counted = series.filter(({ name }) => !isSystem(name)); // system metrics are not the caller's
     this.#showLosses(lossLines(run.report, counted.reduce((total, { count }) => total + count, 0)));
     this.metrics.pause(false);
@@ -224,14 +225,14 @@ class OtherRuns {
 async function find(here) {
   if (UUID.test(here.run)) {
     try {
-      return await read(api.run(here, here.run) + query({ brief: 1 }));
+      return await read(api.run(here, here.run));
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
     }
   }
-  const found = await read(api.runs(here) + query({ slug: here.run, brief: 1 }));
+  const found = await read(api.runs(here) + query({ slug: here.run }));
   if (found.length) return { ...found.at(-1), others: found.length - 1 };
   const named = (await read(api.runs(here) + query({ brief: 1 }))).find(({ id }) => id === here.run);
   if (!named) throw new Missing();
-  return named;
+  return read(api.run(here, named.uuid));
 }
