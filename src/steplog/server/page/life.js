@@ -18,6 +18,12 @@ export function unheard({ status, seen }) {
   return status === "RUNNING" && ms > QUIET_MS ? ms : null;
 }
 
+/** Whether an exception recorded at `date` is what ended the run: one that was resumed may have crashed otherwise since. */
+export function isCause({ status, generation, generation_began: began }, date) {
+  const before = generation > 1 && began && date && Date.parse(date) < Date.parse(began);
+  return status === "CRASHED" && !before;
+}
+
 /** A run without what changes by itself while it is alive. */
 export const lasting = ({ seen: _seen, last_point: _last, ...rest }) => rest;
 
