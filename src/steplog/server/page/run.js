@@ -41,7 +41,8 @@ async function follow(here, main, view, beside) {
       if (await waitInTrash(here, view.run)) continue; // it is restored, or gone for good: its address tells
       if (view.run) return say("This run was deleted.", "gone");
       say("This run is not on the server.", "gone");
-      fill(main, el("section", { class: "panel" }, el("h2", {}, "Runs of this project"), el("p", { class: "muted" }, ELSEWHERE), beside.element));
+      const name = el("h1", {}, el("bdi", {}, visible(here.run)));
+      fill(main, name, el("section", { class: "panel" }, el("h2", {}, "Runs of this project"), el("p", { class: "muted" }, ELSEWHERE), beside.element));
       return beside.follow();
     }
   }
@@ -52,10 +53,11 @@ async function waitInTrash(here, run) {
   let words = "";
   const ask = async () => {
     const wanted = run?.uuid ?? here.run;
-    const known = (await readTrash(here)).find(({ uuid, id }) => uuid === wanted || (id && id === wanted));
+    const trash = await readTrash(here);
+    const known = trash.find(({ uuid, id }) => uuid === wanted || (id && id === wanted));
     const trashed = known ?? (run ? undefined : (await readTrash(here, wanted)).at(-1));
     if (!trashed) throw new Missing();
-    words = `This run was moved to the trash, and stays there for a day. To restore it, type: ${restoring(trashed)}`;
+    words = `This run was moved to the trash, and stays there for a day. To restore it, type: ${restoring(trashed, trash)}`;
     return { changed: false, ...TRASHED };
   };
   try {
@@ -90,10 +92,10 @@ class RunView {
   }
 
   tick() {
+    this.beside.tick();
     if (!this.facts?.run) return;
     showStatus(this.chip, this.facts.run);
     this.facts.tick();
-    this.beside.tick();
   }
 
   /** Request no curves until the next response. */
