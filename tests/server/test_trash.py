@@ -209,6 +209,26 @@ def test_what_has_been_in_the_trash_for_a_day_leaves_no_row(store, tmp_path):
     assert [series.count for series in store.series(kept)] == [1] * 303
 
 
+def test_a_run_of_which_something_was_removed_does_not_come_back(store, monkeypatch):
+    monkeypatch.setattr(trash, "_SLICE_S", 0.0)
+    project = project_of(store)
+    run = filled(store, project)
+    store.discard_run(project, run.uuid).result()
+    assert store.write(trash.reap, in_hours(24.1)).result(), "more is left"
+    with pytest.raises(MissingError):
+        store.write(trash.restore, project.id, run.uuid).result()
+    assert store.read(trash.in_trash, project.id, 0, None) == []
+    reap_all(store)
+    assert store.read(lambda c: c.execute("SELECT count(*) FROM runs").fetchone()) == (0,)
+
+
+def test_an_id_leaves_no_tombstone(store, tmp_path):
+    project = project_of(store)
+    run = filled(store, project, "id:a")
+    store.discard_run(project, run.uuid, now=True).result()
+    assert rows(tmp_path, ("tombstones",)) == {"tombstones": 0}
+
+
 def test_what_is_deleted_for_good_and_the_runs_of_a_deleted_project_go_at_once(store, tmp_path):
     project, other = project_of(store), project_of(store, "other")
     run = filled(store, project)
