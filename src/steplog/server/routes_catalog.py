@@ -172,14 +172,14 @@ class RunDetail(Endpoint):
     """``/{namespace}/projects/{project}/runs/{run}/``."""
 
     async def get(self, request: Request) -> Response:
-        """One run; to one of its clients, which is then heard of."""
+        """One run; to one of its clients, which is then heard of; with ``?brief=1`` as ``RunList`` has it."""
         if self.state.stock:
             raise HTTPException(405, headers={"Allow": "PATCH"})
         run = await self.run()
         if _maker(request) is not None and not self.is_page:
             with suppress(StoreError):  # a full disk, say, does not keep a run from being read
                 run = await self.write(runs.hear, run.id)
-        (document,) = await _documents(self, [run])
+        (document,) = await _documents(self, [run], brief=_flag(request.query_params, "brief"))
         return JsonResponse(document | _ADDITIONS)
 
     async def patch(self, request: Request) -> Response:
