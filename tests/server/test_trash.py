@@ -222,6 +222,18 @@ def test_a_run_of_which_something_was_removed_does_not_come_back(store, monkeypa
     assert store.read(lambda c: c.execute("SELECT count(*) FROM runs").fetchone()) == (0,)
 
 
+def test_a_batch_that_comes_beside_the_deletion_is_refused(store):
+    """Its request found the run before it was deleted; the store knew it by then."""
+    project = project_of(store)
+    run = filled(store, project)
+    batch = from_range(range_of([("a", 2)], first=304))
+    deleted, added = store.discard_run(project, run.uuid), store.add_batch(run, batch)
+    assert deleted.exception() is None
+    assert isinstance(added.exception(), MissingError)
+    assert store.write(trash.restore, project.id, run.uuid).result().uuid == run.uuid
+    assert store.add_batch(run, batch).result().accepted == 1
+
+
 def test_an_id_leaves_no_tombstone(store, tmp_path):
     project = project_of(store)
     run = filled(store, project, "id:a")
@@ -272,6 +284,8 @@ def test_a_large_run_is_removed_slice_by_slice_and_batches_come_between(store, t
     monkeypatch.setattr(trash, "_SLICE_S", 0.0)
     project = project_of(store)
     kept, gone = filled(store, project), filled(store, project)
+    for first in range(304, 350):  # 17 chunks of one metric
+        store.add_batch(gone, from_range(range_of([("a", first, first)], first=first))).result()
     for run in (kept, gone):
         assert len(store.series(run)) == 303, "all is packed now"
     store.discard_run(project, gone.uuid, now=True).result()
