@@ -84,7 +84,16 @@ ARROWS = {
     "safeguard": {"settings", "lifecycle"},
     "run": {"identity", "report", "journal", "config", "context", "client", "lifecycle", "safeguard"},
     "lifecycle.finding": {"errors", "identity", "naming", "journal", "delivery", "network", "client", "lifecycle"},
-    "lifecycle.attach": {"errors", "identity", "client", "lifecycle", "run", "lifecycle.finding"},
+    "lifecycle.described": {"identity", "run"},
+    "lifecycle.attach": {
+        "errors",
+        "identity",
+        "client",
+        "lifecycle",
+        "run",
+        "lifecycle.finding",
+        "lifecycle.described",
+    },
     "lifecycle.init": {
         "errors",
         "descriptors",
@@ -99,6 +108,7 @@ ARROWS = {
         "lifecycle",
         "safeguard",
         "run",
+        "lifecycle.described",
     },
     "__init__": {
         "errors",
