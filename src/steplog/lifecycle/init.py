@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from steplog import safeguard
+from steplog.active import set_active_run
 from steplog.config import as_config
 from steplog.delivery.creation import Made, creation_headers
 from steplog.delivery.generations import date
@@ -49,7 +50,7 @@ from steplog.lifecycle.open_run import OpenRun
 from steplog.lifecycle.process import current
 from steplog.lifecycle.resuming import exists, find_here, find_on_stock, missing, what
 from steplog.lifecycle.run_fields import check_size, checked, moment
-from steplog.run import Run, set_active_run
+from steplog.run import Run
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
@@ -97,13 +98,9 @@ def init(
         description: free text.
         status: the first status.
         client: None: the default client.
-        project: as ``project_display_name``; without either, the setting ``project``.
-        namespace: as ``namespace_slug``; without either, the setting ``namespace``.
+        project, namespace: as ``project_display_name`` and ``namespace_slug``; without either, the settings.
         config: a mapping, or an object such as an ``argparse.Namespace``; see ``Run.config``.
-        tags: these, and the next three, may be set later, too; see ``Run``.
-        group: what the run belongs to.
-        job_type: what the run does.
-        notes: free text.
+        tags, group, job_type, notes: may be set later, too; see ``Run``.
         id: the caller's name for the run, unique in its project; or the uuid of a run that exists.
         resume: "allow" goes on with the run of this id, else of this name, or makes it; "must" wants it to be there,
             "never" (and an id without ``resume``) wants it not to be. One that is open in this process is returned.
