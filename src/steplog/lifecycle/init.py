@@ -16,7 +16,6 @@ that is found, and CRASHED.
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -40,11 +39,11 @@ from steplog.errors import (
     RunNotFoundError,
     ServerUnavailableError,
 )
-from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
+from steplog.identity import RunOrg, RunProject, RunStatus, slug_of
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Generation, Manifest, Plan
-from steplog.lifecycle import messages
-from steplog.lifecycle.continuing import open_here
+from steplog.lifecycle.continuing import planned_here
+from steplog.lifecycle.described import described
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.joining import find_manifest, join
 from steplog.lifecycle.open_run import OpenRun
@@ -140,8 +139,8 @@ def _run(
     """The run of a plan: the one that is open in this process, or one that is begun."""
     fields = _fields(settings, plan, given)
     begins_with = {} if config is None else as_config(config)
-    run = _going_on(settings, plan)
-    if run is not None:
+    run = None if settings.mode == "disabled" else planned_here(plan)
+    if isinstance(run, Run):
         run.begin(fields, begins_with, is_new=run._is_new)
         return run
     run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
@@ -210,15 +209,6 @@ def _plan(
         key=key or "",
         resume=resume if key is None or resume is not None else "never",
     )
-
-
-def _going_on(settings: Settings, plan: Plan) -> Run | None:
-    """The run to resume, if it is open in this process."""
-    found = None if settings.mode == "disabled" else open_here(plan)
-    if not isinstance(found, Run):
-        return None
-    messages.say(settings.quiet, logging.INFO, f"run {found.name or found.uuid} continues")
-    return found
 
 
 def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_failure: str) -> Run:
@@ -350,7 +340,7 @@ def _post(plan: Plan, opened: OpenRun, client: TellurioClient) -> tuple[dict[str
 
 def _joined(told: dict[str, Any], plan: Plan, client: TellurioClient) -> Run:
     """Go on with a run that the server has."""
-    run = _remote_run(told, plan.namespace)
+    run = described(told, plan.namespace)
     uuid = str(run.uuid)
     names = plan.namespace, plan.project, run.name
     opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=plan.key)
@@ -412,7 +402,7 @@ def _asking(client: TellurioClient) -> Iterator[None]:
 def _told(response: Response, namespace: str) -> tuple[dict[str, Any], Run]:
     try:
         told = response.json()
-        return told, _remote_run(told, namespace)
+        return told, described(told, namespace)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ServerUnavailableError(f"{response.url}: the answer describes no run") from None
 
@@ -457,18 +447,3 @@ def _local_run(manifest: Manifest) -> Run:
     description, status = (None, None) if plan is None or manifest.run else (plan.description, plan.status)
     project = RunProject("", manifest.project if plan is None else plan.project_name, manifest.project)
     return Run(uuid, name, description, status or "RUNNING", organization=RunOrg(manifest.namespace), project=project)
-
-
-def _remote_run(told: dict[str, Any], namespace: str) -> Run:
-    project, user = told.get("project") or {}, told.get("user") or {}
-    return Run(
-        told["uuid"],
-        told.get("name"),
-        told.get("description"),
-        told.get("status", "RUNNING"),
-        told.get("date_created"),
-        told.get("date_updated"),
-        RunOrg(namespace),
-        RunProject(project.get("uuid", ""), project.get("display_name", ""), project.get("slug", "")),
-        RunUser(user.get("uuid", ""), user.get("username", ""), user.get("slug", "")),
-    )
