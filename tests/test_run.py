@@ -111,7 +111,7 @@ MISTAKES: list[tuple[Any, type[Exception]]] = [
     (("", 0.5), ValueError),
     (("n" * 257, 0.5), ValueError),
     (("loss", 0.5, "1"), TypeError),
-    (("loss", 0.5, 1.0), TypeError),
+    (("loss", 0.5, 1.5), ValueError),
     (("loss", 0.5, True), TypeError),
     (("loss", 0.5, -(2**63)), ValueError),
     (("loss", 0.5, 2**63), ValueError),

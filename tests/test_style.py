@@ -83,6 +83,7 @@ ARROWS = {
     },
     "safeguard": {"settings", "lifecycle"},
     "run": {"identity", "report", "journal", "config", "context", "client", "lifecycle", "safeguard"},
+    "active": {"identity", "report", "client", "run"},
     "lifecycle.finding": {"errors", "identity", "naming", "journal", "delivery", "network", "client", "lifecycle"},
     "lifecycle.attach": {"errors", "identity", "client", "lifecycle", "run", "lifecycle.finding"},
     "lifecycle.init": {
@@ -99,6 +100,7 @@ ARROWS = {
         "lifecycle",
         "safeguard",
         "run",
+        "active",
     },
     "__init__": {
         "errors",
@@ -108,6 +110,7 @@ ARROWS = {
         "project",
         "lifecycle",
         "run",
+        "active",
         "lifecycle.attach",
         "lifecycle.init",
     },
@@ -121,7 +124,7 @@ ARROWS = {
         "journal.range",
         "delivery.wire",
     },
-    "testing": {"errors", "journal.files", "journal.range", "delivery.exchange", "delivery.wire"},
+    "testing": {"errors", "journal.files", "journal.range", "journal.reserved", "delivery.exchange", "delivery.wire"},
     "integrations": {"<public>"},
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
     "cli.doctor": {"<public>", "address", "private_files", "default_paths", "settings", "client", "cli"},

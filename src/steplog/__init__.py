@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from steplog.active import finish, flush, get_active_run, log, set_active_run
     from steplog.client import TellurioClient, get_default_client, login
     from steplog.errors import (
         ConfigurationError,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.report import Report, Stats
-    from steplog.run import Run, finish, flush, get_active_run, log, set_active_run
+    from steplog.run import Run
 
 __all__ = [
     "ConfigurationError",
@@ -93,7 +94,8 @@ _MODULES = {
     "lifecycle.init": ("init",),
     "report": ("Report", "Stats"),
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
-    "run": ("Run", "finish", "flush", "get_active_run", "log", "set_active_run"),
+    "active": ("finish", "flush", "get_active_run", "log", "set_active_run"),
+    "run": ("Run",),
 }
 _module_of = {name: module for module, names in _MODULES.items() for name in names}
 

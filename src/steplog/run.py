@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+import os
 import sys
 import threading
 import time
@@ -28,8 +29,9 @@ from steplog.report import Report, Stats
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
     from steplog.lifecycle.run_state import RunState
+    from steplog.lifecycle.steps import Steps
 
-__all__ = ["FINISHING_INTERVAL_S", "Run", "finish", "flush", "get_active_run", "log", "set_active_run"]
+__all__ = ["FINISHING_INTERVAL_S", "Run", "active_run"]
 
 FINISHING_INTERVAL_S = 0.02
 _log = logging.getLogger("steplog")
@@ -66,6 +68,8 @@ class Run:
             self._fields["description"] = description
         self._name_end: tuple[bytes, int] | None = None  # of the record that set the name last
         self._is_new = False  # begun here: there was nothing before
+        self._begun_in = os.getpid()
+        self._steps: tuple[int, Steps] | None = None  # as seen by a process
         self._told: dict[str, Any] | None = None  # the server's description of the run, when it was opened
         self._state: RunState | None = None
         self._opened: OpenRun | DisabledRun | None = None
@@ -219,6 +223,29 @@ class Run:
         values = opened.opened.writer.values if isinstance(opened, OpenRun) else Values(opened.settings.value_bytes_max)
         return log_config(log, values, name, value)
 
+    @property
+    def step(self) -> int | None:
+        """The largest step of the run so far, as far as this process knows; None: there is none.
+
+        It is read from the journal. The server is asked, for two seconds at most, of a run that was joined or resumed,
+        and where values have left the journal since the last look.
+        """
+        opened = self._open(None)
+        return self._seen_steps().greatest(opened) if isinstance(opened, OpenRun) else None
+
+    def last_step(self, name: str) -> int | None:
+        """The step of the last value of this name; None: there is none. Found as ``step`` is."""
+        opened = self._open(None)
+        return self._seen_steps().last(opened, name) if isinstance(opened, OpenRun) else None
+
+    def _seen_steps(self) -> Steps:
+        pid = os.getpid()
+        if self._steps is None or self._steps[0] != pid:
+            from steplog.lifecycle.steps import Steps
+
+            self._steps = pid, Steps(is_new=self._is_new and self._begun_in == pid)
+        return self._steps[1]
+
     def _known(self) -> RunState:
         """What the run had before it was opened here; asked for once."""
         if self._state is None:
@@ -340,7 +367,8 @@ class Run:
             messages.say(
                 self._opened.settings.quiet,
                 logging.INFO,
-                f"run {self.name} is FAILED: init() came before its end; use `with init(...) as run:` or run.finish()",
+                f"run {self.name} is FAILED: init() came before its end; use `with init(...) as run:` or run.finish(); "
+                'to go on with a run instead: init(..., name="...", resume="allow")',
             )
             if isinstance(self._opened, OpenRun) and (_in_event_loop() or not self._opened.settle_soon()):
                 safeguard.settle_later(self._opened)
@@ -355,20 +383,20 @@ class Run:
     def _over(self, opened: OpenRun | DisabledRun, status: RunStatus) -> None:
         self._report = run_stats.report(opened.stats())
         self.status = status
-        _active.forget(self)
+        active_run.forget(self)
         safeguard.disarm(self)
 
     def __enter__(self) -> Run:
         self._open(None)
         self._entered = True  # the block finishes it
         safeguard.arm()
-        self._tokens.append(_active.enter(self))
+        self._tokens.append(active_run.enter(self))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _active.leave(self._tokens.pop())
+        active_run.leave(self._tokens.pop())
         self._leave(error)
 
     def _leave(self, error: BaseException | None) -> None:
@@ -388,7 +416,7 @@ class Run:
     ) -> None:
         import asyncio  # late: a tenth of what init() imports
 
-        _active.leave(self._tokens.pop())
+        active_run.leave(self._tokens.pop())
         await asyncio.to_thread(self._leave, error)  # the event loop goes on
 
     def _open(self, client: TellurioClient | None) -> OpenRun | DisabledRun:
@@ -417,7 +445,7 @@ class Run:
         opened = self._opened if isinstance(self._opened, DisabledRun) else None
         kept["_is_passed_on"] = self._is_passed_on or self._opened is not None
         fresh: dict[str, Any] = {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
-        return kept | fresh | {"_config_parts": parts, "_told": None, "_state": None, "_name_end": None}
+        return kept | fresh | {"_config_parts": parts, "_told": None, "_state": None, "_name_end": None, "_steps": None}
 
 
 def _in_event_loop() -> bool:
@@ -431,33 +459,6 @@ def _in_event_loop() -> bool:
     return True
 
 
-_active: ActiveRun[Run] = ActiveRun(lambda: [opened.holder for opened in open_runs() if isinstance(opened.holder, Run)])
-
-
-def set_active_run(run: Run | None) -> None:
-    """Make ``run`` the process's default; None: no default."""
-    _active.default = run
-
-
-def get_active_run() -> Run:
-    """The active run. Raises ValueError if there is none, or if several are open and none is named."""
-    return _active.get()
-
-
-def log(
-    name: str | Mapping[str, Any], value: Any = ..., step: int | None = None, client: TellurioClient | None = None
-) -> None:
-    """Log to the active run; see ``Run.log``."""
-    _active.get().log(name, value, step, client)
-
-
-def flush(timeout: float | None = None) -> bool:
-    """Flush the active run; see ``Run.flush``."""
-    return _active.get().flush(timeout)
-
-
-def finish(
-    status: RunStatus | str | None = None, *, error: BaseException | None = None, timeout: float | None = None
-) -> Report:
-    """Finish the active run; see ``Run.finish``."""
-    return _active.get().finish(status=status, error=error, timeout=timeout)
+active_run: ActiveRun[Run] = ActiveRun(
+    lambda: [opened.holder for opened in open_runs() if isinstance(opened.holder, Run)]
+)

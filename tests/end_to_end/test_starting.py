@@ -205,9 +205,9 @@ def test_each_change_of_the_config_is_kept_beside_the_metrics(host: Host):
     assert done.out == "Config({'lr': 0.2})\n"
     assert host.server.values("run", "steplog/config") == [
         {"lr": 0.1, "layers": [8, 8]},
-        {"lr": 0.2, "layers": [8, 8]},
         {"lr": 0.2},
     ]
+    assert host.server.values("run", "steplog/config/removed") == [["layers"]]
 
 
 def test_init_says_what_was_probably_meant(host: Host):

@@ -481,7 +481,8 @@ def test_the_deepest_and_the_largest_value_are_recorded(kind):
 
 
 STEPS = [(None, None), (0, 0), (-5, -5), (2**63 - 1, 2**63 - 1), (1 - 2**63, 1 - 2**63)]
-CONVERTED_STEPS = [(Index(4), 4), (numpy.int32(5), 5), (numpy.array(6), 6), (Level.HIGH, 7)]
+WHOLE_STEPS = [(3.0, 3), (-0.0, 0), (numpy.float64(3), 3), (numpy.float32(-8), -8), (numpy.array(6.0), 6)]
+CONVERTED_STEPS = [(Index(4), 4), (numpy.int32(5), 5), (numpy.array(6), 6), (Level.HIGH, 7), *WHOLE_STEPS]
 
 
 @pytest.mark.parametrize("value", [0.5, 1, True, "text"])
@@ -495,7 +496,11 @@ def test_a_step_is_any_integer_of_64_bits_but_the_smallest(kind, value, step, re
 
 WRONG_STEPS = [
     *[(step, ValueError) for step in (2**63, 2**200, -(2**63), -(2**63) - 1, Index(2**63), numpy.uint64(2**63))],
-    *[(step, TypeError) for step in (True, False, 1.0, "1", [], numpy.float32(1), numpy.array([1]), int, object())],
+    *[
+        (step, TypeError)
+        for step in (True, False, "1", [], numpy.bool_(True), numpy.array([1]), int, object(), Decimal(1))
+    ],
+    *[(step, ValueError) for step in (1.5, math.nan, math.inf, 1e300, numpy.float32(1.5), numpy.array(1.5))],
 ]
 
 

@@ -48,6 +48,7 @@ __all__ = [
     "key_of",
     "kinds_of",
     "named",
+    "names_and_steps",
     "pack_float",
     "pack_int",
     "pack_payload",
@@ -132,6 +133,17 @@ def distinct_names(slots: bytes) -> set[int]:
     if sys.byteorder == "big":
         numbers.byteswap()
     return set(numbers)
+
+
+def names_and_steps(slots: bytes) -> tuple[list[int], list[int]]:
+    """Of each slot the number of its name, and its step."""
+    numbers, steps = array("I"), array("q")
+    numbers.frombytes(memoryview(slots).cast("I")[6 :: SLOT_BYTES // 4].tobytes())
+    steps.frombytes(memoryview(slots).cast("q")[:: SLOT_BYTES // 8].tobytes())
+    if sys.byteorder == "big":
+        numbers.byteswap()
+        steps.byteswap()
+    return numbers.tolist(), steps.tolist()
 
 
 def named(slots: bytes, names: set[int]) -> set[int]:

@@ -49,15 +49,27 @@ def checked_name(name: Any) -> str:
 
 
 def checked_step(step: Any) -> int:
-    """The step as in the slot. Raises TypeError or ValueError."""
+    """The step as in the slot, also of what holds a whole float. Raises TypeError or ValueError."""
     if step is None:
         return slot.NO_STEP
     if isinstance(step, bool) or not hasattr(step, "__index__"):
-        raise TypeError(f"a step is an integer, not {type(step).__name__}")
-    number = operator.index(step)
+        step = _whole_step(step)
+    try:
+        number = operator.index(step)
+    except TypeError:  # NumPy's arrays and tensors have __index__ for some of their elements alone
+        number = _whole_step(step)
     if not slot.NO_STEP < number <= slot.STEP_MAX:
-        raise ValueError(f"a step lies between {slot.NO_STEP + 1} and {slot.STEP_MAX}; this one is {number}")
+        raise ValueError(f"a step lies between {slot.NO_STEP + 1} and {slot.STEP_MAX}; this one is {step!r:.40}")
     return number
+
+
+def _whole_step(step: Any) -> int:
+    found = step if isinstance(step, float) or step.__class__ in (bool, int) else element(step)
+    if found is None or isinstance(found, bool) or not isinstance(found, (int, float)):
+        raise TypeError(f"a step is an integer, or a float that is whole, not {type(step).__name__}")
+    if isinstance(found, float) and not found.is_integer():
+        raise ValueError(f"a step is whole; this one is {found!r}")
+    return int(found)
 
 
 class Values:

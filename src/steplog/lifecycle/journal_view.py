@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from steplog.delivery.doorbell import Doorbell
@@ -98,15 +98,20 @@ class OtherDelivery:
         self._doorbell.ring(self._began_ns)
 
     def left(self) -> int:
-        """How many of the records have still to be delivered."""
-        left = 0
+        """How many of the values have still to be delivered."""
+        return sum(journal.values(start, end) for journal, start, end in self._stretches())
+
+    def is_over(self) -> bool:
+        """Whether no record is left, be it a value or steplog's own, and no status."""
+        return not any(journal.census(*stretch) for journal, *stretch in self._stretches()) and not self._owes_status()
+
+    def _stretches(self) -> Iterator[tuple[Journal, int, int]]:
         for journal, end in self._journals:
             cursor = cursor_of(self._paths, journal.writer)
             if cursor is not None:
-                left += journal.census(max(cursor.delivered, cursor.begin), end)
-        return left
+                yield journal, max(cursor.delivered, cursor.begin), end
 
-    def owes_status(self) -> bool:
+    def _owes_status(self) -> bool:
         """Whether a status is decided, and not sent."""
         with contextlib.suppress(FormatError):
             manifest = manifests.load(self._paths.manifest())

@@ -186,9 +186,9 @@ def clean(run: str | None = None) -> list[str]:
     """
     process = _process()
     process.roots.sweep()
-    removed, local = [], process.adopter.local_servers()
+    removed = []
     for paths in _chosen(process, run):
-        if run is None and (_described(paths, local).pending or _open_end(paths) or kept_aside(paths.spool)):
+        if run is None and (not _is_delivered(paths) or _open_end(paths) or kept_aside(paths.spool)):
             continue
         is_empty = _is_empty(paths)
         try:
@@ -254,7 +254,7 @@ def _wait_for(
     stalled_at = time.monotonic() + most_s
     while True:
         now_left = other.left()
-        if not (now_left or other.owes_status()):
+        if other.is_over():
             return _left(described, before, 0, "")
         found = _take(process, paths, by_hand, local)
         if isinstance(found, Lease):
@@ -441,7 +441,13 @@ def _is_dead(paths: RunPaths, writer: str) -> bool:
 
 def _pending(journal: Journal) -> int:
     delivered = journal.cursor.delivered
-    return journal.census(delivered, max(delivered, journal.written()))
+    return journal.values(delivered, max(delivered, journal.written()))
+
+
+def _is_delivered(paths: RunPaths) -> bool:
+    """Whether nothing is left of what was written, be it values or steplog's own."""
+    journals = [_journal(paths, writer) for writer in paths.writers()]
+    return not any(journal.census(journal.cursor.delivered, journal.written()) for journal in journals)
 
 
 def _at_risk(journal: Journal) -> int | None:
