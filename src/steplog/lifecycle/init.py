@@ -99,9 +99,13 @@ def init(
         description: free text.
         status: the first status.
         client: None: the default client.
-        project, namespace: as ``project_display_name`` and ``namespace_slug``; without either, the settings.
+        project: as ``project_display_name``; without either, the setting ``project``.
+        namespace: as ``namespace_slug``; without either, the setting ``namespace``.
         config: a mapping, or an object such as an ``argparse.Namespace``; see ``Run.config``.
-        tags, group, job_type, notes: may be set later, too; see ``Run``.
+        tags: these, and the next three, may be set later, too; see ``Run``.
+        group: what the run belongs to.
+        job_type: what the run does.
+        notes: free text.
         id: the caller's name for the run, unique in its project; or the uuid of a run that exists.
         resume: "allow" goes on with the run of this id, else of this name, or makes it; "must" wants it to be there,
             "never" (and an id without ``resume``) wants it not to be. One that is open in this process is returned.
