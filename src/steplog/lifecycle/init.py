@@ -121,8 +121,7 @@ def init(
     """
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
     settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
-    _check(on_failure, id, resume, settings.name)
-    plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
+    plan = _plan(settings, namespace_slug, description, status, id, resume)
     given = {"tags": tags, "group": group, "job_type": job_type, "notes": notes}
     run = _run(settings, plan, client, on_failure, given, config)
     return _activated(run) if activate else run
@@ -137,6 +136,8 @@ def _run(
     config: object,
 ) -> Run:
     """The run of a plan: the one that is open in this process, or one that is begun."""
+    if on_failure not in ("warn", "raise"):
+        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
     fields = _fields(settings, plan, given)
     begins_with = {} if config is None else as_config(config)
     run = None if settings.mode == "disabled" else planned_here(plan)
@@ -172,9 +173,7 @@ def _fields(settings: Settings, plan: Plan, given: dict[str, Any]) -> dict[str, 
     return fields if goes_on else {"started": moment(time.time_ns()), **fields}
 
 
-def _check(on_failure: str, key: object, resume: str | None, name: str | None) -> None:
-    if on_failure not in ("warn", "raise"):
-        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
+def _check(key: object, resume: str | None, name: str | None) -> None:
     if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
         raise ValueError(f"the id {key!r} is not of 1 to 128 letters, digits, '.', '_' and '-'")
     if resume is not None and resume not in _RESUME:
@@ -187,10 +186,11 @@ def _plan(
     settings: Settings,
     namespace_slug: str | None,
     description: str | None,
-    status: str | None,
+    status: RunStatus | str | None,
     key: str | None,
     resume: str | None,
 ) -> Plan:
+    _check(key, resume, settings.name)
     if settings.project is None and settings.mode != "disabled":
         meant = f"; did you mean init(project={namespace_slug!r})?" if namespace_slug is not None else ""
         raise ValueError(f"init() needs a project{meant or ': init(project=...), or STEPLOG_PROJECT'}")
@@ -205,7 +205,7 @@ def _plan(
         project_name=project_name,
         name=settings.name or key,
         description=description,
-        status=status,
+        status=None if status is None else RunStatus(status).value,
         key=key or "",
         resume=resume if key is None or resume is not None else "never",
     )
@@ -279,8 +279,10 @@ def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_f
         if plan.resume == "never":
             raise exists(plan)
         opened = OpenRun(here, None)
+        _go_online(opened, client)
         if opened.lease is not None and opened.lease.outbox.creation is not None:
-            return _create(here.plan, opened, client, on_failure, anew=False)
+            here_plan = msgspec.structs.replace(here.plan, namespace=plan.namespace)
+            return _create(here_plan, opened, client, on_failure, anew=False)
         opened.use(client)
         return _kept(opened, _SENT_LATER)  # another process makes it
     with _asking(client):
@@ -290,6 +292,14 @@ def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_f
     if plan.resume == "never":
         raise exists(plan)
     return _joined(told, plan, client)
+
+
+def _go_online(opened: OpenRun, client: TellurioClient) -> None:
+    """A run that was begun offline goes on with this server, which has yet to make it."""
+    if opened.lease is not None and client.account is not None:
+        where = {"base_url": client.settings.url, "account": client.account.username}
+        opened.lease.store(opened.lease.manifest.but(mode="online", **where))
+        opened.manifest = opened.lease.manifest
 
 
 def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str, *, anew: bool = True) -> Run:
