@@ -31,24 +31,53 @@ PAGE_COLOURS = 64
 PAGE_BYTES_MAX = 150_000
 COLUMNS = 120
 TRAINING = """
+import math, random
 from collections import deque
 import steplog
-from steplog.cli.demo.model import BATCH, Model
 
-config = {"learning rate": 0.4, "batch": BATCH, "hidden": 12, "data": "two moons"}
-with steplog.init(project="two-moons", name="tanh-12", config=config) as run:
+HIDDEN, BATCH, RATE = 12, 16, 0.4
+draw = random.Random(7)
+
+def moon(label):
+    turn = math.pi * draw.random()
+    x, y = (1 - math.cos(turn), 0.5 - math.sin(turn)) if label else (math.cos(turn), math.sin(turn))
+    return (x + draw.gauss(0, 0.12), y + draw.gauss(0, 0.12), 1.0), label
+
+points = [moon(number % 2) for number in range(400)]
+inner = [[draw.gauss(0, 1) for _ in range(3)] for _ in range(HIDDEN)]
+outer = [draw.gauss(0, 0.5) for _ in range(HIDDEN)]
+
+def guess(point):
+    hidden = [math.tanh(sum(w * x for w, x in zip(row, point))) for row in inner]
+    return hidden, 1 / (1 + math.exp(-sum(w * h for w, h in zip(outer, hidden))))
+
+config = {"learning rate": RATE, "batch": BATCH, "model": {"hidden": HIDDEN, "activation": "tanh"}, "data": "two moons"}
+with steplog.init(
+    project="two-moons", name="tanh-12", config=config, tags=["baseline"], group="activations", provenance=False
+) as run:
     print(run.url)
-    model, last = Model(seed=7, learning_rate=0.4), deque(maxlen=100)
+    last = deque(maxlen=100)
     for step in range(4000):
-        last.append(model.step())
-        means = {name: sum(getattr(each, name) for each in last) / len(last) for name in ("loss", "grad_norm")}
-        run.log({**means, "learning_rate": last[-1].learning_rate}, step=step)
+        rate, loss, d_inner, d_outer = RATE * (1 - step / 4500), 0.0, [[0.0] * 3 for _ in inner], [0.0] * HIDDEN
+        for point, label in draw.sample(points, BATCH):
+            hidden, chance = guess(point)
+            loss -= math.log(max(chance if label else 1 - chance, 1e-12)) / BATCH
+            for unit, value in enumerate(hidden):
+                d_outer[unit] += (chance - label) * value / BATCH
+                slope = (chance - label) * outer[unit] * (1 - value * value) / BATCH
+                d_inner[unit] = [d + slope * x for d, x in zip(d_inner[unit], point)]
+        norm = math.sqrt(sum(d * d for row in [d_outer, *d_inner] for d in row))
+        outer = [w - rate * d for w, d in zip(outer, d_outer)]
+        inner = [[w - rate * d for w, d in zip(row, ds)] for row, ds in zip(inner, d_inner)]
+        last.append((loss, norm))
+        means = [sum(values) / len(last) for values in zip(*last)]
+        run.log({"loss": means[0], "grad_norm": means[1], "learning_rate": rate}, step=step)
         if step % 20 == 0:
-            run.log("accuracy", 1 - model.wrong() / 400, step=step)
+            run.log("accuracy", sum((guess(point)[1] > 0.5) == label for point, label in points) / 400, step=step)
 """
 CRASH = """
 import steplog
-with steplog.init(project="two-moons", name="tanh-512") as run:
+with steplog.init(project="two-moons", name="tanh-512", group="activations") as run:
     run.log("loss", 0.7, step=0)
     raise MemoryError
 """
@@ -72,6 +101,7 @@ def main() -> int:
             "PYTHONPATH": str(ROOT / "src"),
             "COLUMNS": str(COLUMNS),
             "TZ": "UTC",
+            "STEPLOG_SYSTEM_INTERVAL_S": "0",
         }
 
         def run(*arguments: str, **more: str) -> str:

@@ -124,7 +124,7 @@ ARROWS = {
         "journal.range",
         "delivery.wire",
     },
-    "testing": {"errors", "journal.files", "journal.range", "delivery.exchange", "delivery.wire"},
+    "testing": {"errors", "journal.files", "journal.range", "journal.reserved", "delivery.exchange", "delivery.wire"},
     "integrations": {"<public>"},
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
     "cli.doctor": {"<public>", "address", "private_files", "default_paths", "settings", "client", "cli"},

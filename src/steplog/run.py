@@ -396,7 +396,8 @@ class Run:
             messages.say(
                 self._opened.settings.quiet,
                 logging.INFO,
-                f"run {self.name} is FAILED: init() came before its end; use `with init(...) as run:` or run.finish()",
+                f"run {self.name} is FAILED: init() came before its end; use `with init(...) as run:` or run.finish(); "
+                'to go on with a run instead: init(..., name="...", resume="allow")',
             )
             if isinstance(self._opened, OpenRun) and (_in_event_loop() or not self._opened.settle_soon()):
                 safeguard.settle_later(self._opened)

@@ -69,7 +69,7 @@ def supersede(run: Supersedable) -> None:
     """A bare ``init`` has made ``run``: supersede the last one of this thread."""
     before: Supersedable | None = getattr(_thread, "bare", None)
     _thread.bare = run
-    if before is not None:
+    if before is not None and before is not run:
         before.supersede()
     for opened in [it for it in _superseded if it.is_status_sent()]:
         opened.settle(0.0)  # removes it from this machine

@@ -48,7 +48,6 @@ def on_terminal(arguments: list[str], variables: dict[str, str], *, columns: int
         stderr=terminal,
         env=variables,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C reaches it
     )
     os.close(terminal)
     said, deadline = b"", time.monotonic() + DEADLINE_S

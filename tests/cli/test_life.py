@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
 from cli.conftest import named_run
 from cli.terminal import environment, on_terminal
 from server.process import KEY, ServerProcess
+from steplog.cli import confirmation
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +113,7 @@ def test_where_nobody_can_be_asked_nothing_is_removed_without_yes(server, steplo
     assert listed("asked") == ["kept"]
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "left"), [("y\n", 0, []), ("n\n", 1, ["run"]), ("\n", 1, ["run"]), ("\x03", 130, ["run"])]
-)
+@pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, []), ("n\n", 1, ["run"]), ("\n", 1, ["run"])])
 def test_on_a_terminal_it_asks_and_names_what_it_removes(server, listed, tmp_path, answer, code, left):
     path = named_run(server, "terminal", "run")
     variables = environment(tmp_path, STEPLOG_URL=server.url, STEPLOG_API_KEY=KEY)
@@ -121,6 +122,23 @@ def test_on_a_terminal_it_asks_and_names_what_it_removes(server, listed, tmp_pat
     assert (shown.code, listed("terminal")) == (code, left)
     assert ("nothing is changed" in shown.text) == (code == 1)
     server.ask("DELETE", path)
+
+
+def test_ctrl_c_at_the_question_removes_nothing(server, steplog, listed, monkeypatch):
+    """As click tells it: input() sees a real one only once it waits, of which a test cannot know."""
+    named_run(server, "interrupted", "run")
+
+    def interrupted(*_: object, **__: object) -> bool:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise click.Abort from None
+
+    monkeypatch.setattr(click, "confirm", interrupted)
+    monkeypatch.setattr(confirmation, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    done = steplog("rm", "interrupted/run", url=server.url)
+    assert (done.exit_code, done.output) == (130, "steplog: interrupted\n")
+    assert listed("interrupted") == ["run"]
 
 
 def test_a_run_that_is_on_this_machine_alone_is_for_clean_to_remove(server, steplog, monkeypatch, tmp_path):
@@ -165,3 +183,50 @@ def test_what_a_stock_server_cannot_do_is_said_and_changes_nothing(stock, steplo
     told = json.loads(steplog("ls", "/plain", "--json", url=stock.url).output)["runs"]
     assert "run" in [run["name"] for run in told]
     assert json.loads(steplog("ls", "/plain", "--trash", "--json", url=stock.url).output)["runs"] == []
+
+
+def test_a_run_is_given_another_name_and_a_suffix_if_that_is_taken(server, steplog, listed):
+    path = named_run(server, "names", "old name")
+    named_run(server, "names", "lr/1e-4")
+    done = steplog("mv", "names/old name", "学習 #2", url=server.url)
+    assert (done.exit_code, done.output) == (0, "old name is now 学習 #2\n")
+    done = steplog("mv", uuid_of(path), "lr/1e-4", url=server.url)
+    assert (done.exit_code, done.output) == (0, "学習 #2 is now lr/1e-4_1: another run is called lr/1e-4\n")
+    done = steplog("mv", uuid_of(path), "lr/1e-4_1", url=server.url)
+    assert (done.exit_code, done.output) == (0, "lr/1e-4_1 is called so already\n")
+    assert listed("names") == ["lr/1e-4_1", "lr/1e-4"]
+    for name, code in ((" ", 2), ("x" * 257, 1)):
+        done = steplog("mv", uuid_of(path), name, url=server.url)
+        assert (done.exit_code, done.output.count("\n")) == (code, 1), done.output
+        assert "NEW_NAME" in done.output or "name: " in done.output
+
+
+def test_tags_are_added_and_removed_and_told(server, steplog):
+    def tags(*arguments: str) -> str:
+        done = steplog("tag", "tagged/run", *arguments, url=server.url)
+        assert done.exit_code == 0, done.output
+        return str(done.output)
+
+    named_run(server, "tagged", "run")
+    assert tags() == "run: no tags\n"
+    assert tags("good", "two words", "good") == "run: good, two words\n"
+    assert tags("學", "--remove", "good") == "run: two words, 學\n"
+    assert tags() == tags("two words") == "run: two words, 學\n"
+    assert tags("--clear", "new") == "run: new\n"
+    assert tags("--clear") == "run: no tags\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--remove", "absent"), 1, "has no tag 'absent'"),
+        (("a", "--remove", "a"), 2, "'a' is to be added and removed."),
+        (("x" * 129,), 1, "answered 400: tags: "),
+        (("",), 1, "answered 400: tags: "),
+    ],
+)
+def test_a_tag_that_cannot_be_is_one_line(server, steplog, arguments, code, words):
+    uuid = uuid_of(named_run(server, "untagged", "run"))
+    done = steplog("tag", uuid, *arguments, url=server.url)
+    assert (done.exit_code, done.output.count("\n")) == (code, 1), done.output
+    assert words in done.output

@@ -125,7 +125,8 @@ def test_a_run_that_is_superseded_says_so_in_one_line_with_the_fix(host: Host):
     assert done.errors.splitlines() == [
         *lines(host, "first"),
         *lines(host, "second"),
-        "steplog: run first is FAILED: init() came before its end; use `with init(...) as run:` or run.finish()",
+        "steplog: run first is FAILED: init() came before its end; use `with init(...) as run:` or run.finish(); "
+        'to go on with a run instead: init(..., name="...", resume="allow")',
         "steplog: run second: 1 delivered",
     ]
 

@@ -19,7 +19,7 @@ from strategies import Logged, range_of, slot_of
 __all__ = ["WRITER", "a_cursor", "a_file", "a_ledger", "a_manifest", "a_range", "a_segment", "a_text", "an_answer"]
 
 WRITER = "w"
-_NAMES = ["loss", "accuracy", "steplog/config", "é" * 100, "x"]
+_NAMES = ["loss", "accuracy", "steplog/config", "é" * 100, "x", "steplog/run", "steplog/config/removed"]
 _TEXTS = [
     "null",
     '"a text"',
@@ -27,6 +27,8 @@ _TEXTS = [
     '{"a": {"b": [true, false, "\\u00e9\\ud83d\\ude00 \\\\ \\""]}}',
     '"NaN"',
     "-12345678901234567890",
+    '{"name": "n", "tags": ["a", "a"], "started": "2026-01-02T03:04:05Z", "notes": 1, "provenance": {}}',
+    '["a", "b", 1]',
     "[" * 30 + "]" * 30,
 ]
 

@@ -100,6 +100,34 @@ def test_a_run_that_only_the_server_has_is_found_by_each_of_its_names(
 
 
 @apart
+def test_a_run_is_found_by_the_id_that_its_caller_chose(held: Oracle, host: Host, server: ServerProcess):
+    elsewhere(server)
+    path, key = f"/{space()}/projects/{host.project}/runs/", '"id:job-7_a"'
+    made = server.ask("POST", path, json={"name": "other"}, headers={"Idempotency-Key": key}).json()
+    elsewhere(server, "job-7_a")  # a name is less than an id
+    for said in ("job-7_a", f"{host.project}/job-7_a"):
+        assert steplog.attach(said).uuid == made["uuid"]
+    run = steplog.attach("job-7_a")
+    assert (run.key, run.name) == ("job-7_a", "other")
+
+
+@apart
+def test_a_run_that_is_resumed_by_its_name_begins_with_its_config_and_ends_with_its_status(
+    held: Oracle, host: Host, server: ServerProcess
+):
+    """attach(owner=True) knew neither, and the run stayed CRASHED."""
+    made = elsewhere(server)
+    path = f"/{space()}/projects/{host.project}/runs/{made['uuid']}/"
+    server.ask("POST", f"{path}metrics/", json={"name": "steplog/config", "value": {"lr": 0.1}})
+    server.ask("PATCH", path, json={"status": "CRASHED"})
+    run = steplog.attach("trial-05", owner=True)
+    assert dict(run.config) == {"lr": 0.1}
+    run.log("loss", 0.5)
+    assert run.finish().pending == 0
+    assert held.run("trial-05").status == "COMPLETED"
+
+
+@apart
 def test_names_that_look_like_a_place_are_found_too(held: Oracle, server: ServerProcess):
     made = elsewhere(server, "lr/1e-3")
     assert steplog.attach("lr/1e-3").uuid == made["uuid"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from itertools import accumulate
 
 import msgspec
@@ -19,6 +20,7 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.batch import Batch, check_json, from_range
 from steplog.server.chunk import concatenate, decode
+from steplog.server.run_fields import changes_of
 from strategies import RANGES
 
 
@@ -46,6 +48,34 @@ def test_every_record_of_a_range_is_in_its_batch_once(records):
     batch = from_range(records)
     assert found(batch) == expected(records)
     assert batch.records == records.records
+
+
+NOT_STORED = ("steplog/run", "steplog/status", "steplog/files")
+
+
+@given(RANGES, st.randoms(use_true_random=False))
+def test_what_records_say_about_the_run_is_taken_out_of_the_batch(records, chance):
+    names = [*NOT_STORED, "steplog/config", "steplog/config/removed"]
+    given = {number: chance.choice([*names, f"name {number}"]) for number in records.names}
+    records = replace(records, names=given, deflated=None)
+    batch = from_range(records)
+    texts = [
+        (each.name, each.time_ns, each.position, each.value)
+        for each in wire.records(records)
+        if isinstance(each.value, bytes)
+    ]
+    assert (batch.changes or changes_of([])) == changes_of(texts)
+    places = {index for index, each in enumerate(_by_position(records)) if each in NOT_STORED}
+    stored = records
+    for index in places:
+        stored = stored.without(records.first + index)
+    assert found(batch) == expected(stored)
+    assert (batch.source, batch.records, batch.applied) == (records, stored.records, len(places))
+
+
+def _by_position(records: Range) -> list[str | None]:
+    names = {each.position - records.first: each.name for each in wire.records(records)}
+    return [names.get(index) for index in range(records.end - records.first)]
 
 
 @given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 8), st.booleans())

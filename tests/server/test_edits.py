@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+import sqlite3
 from typing import Any
 
 import pytest
 
 from server.batches import range_of
+from steplog.server import keys
 
 NAMES = itertools.count()
 ALL = {
@@ -95,6 +97,18 @@ def test_the_end_that_the_run_recorded_counts_whenever_it_arrives(server):
     server.ask("PATCH", after, json=status)
     server.send(after, record)
     assert [server.ask("GET", each).json()["ended"] for each in (before, after)] == [told, told]
+
+
+def test_whoever_may_only_read_is_not_seen_whatever_it_says(server, run):
+    """The page's token."""
+    connection = sqlite3.connect(server.database)
+    token = keys.page_token(connection)
+    connection.close()
+    assert token is not None
+    before = server.ask("GET", run).json()
+    headers = {"Authorization": f"Page-Token {token.token}", "Steplog-Maker": "m"}
+    assert server.ask("GET", run, headers=headers).json() == before
+    assert server.ask("GET", run).json() == before
 
 
 def test_a_client_of_the_run_is_seen_when_it_says_who_it_is(server, run):

@@ -179,6 +179,29 @@ def test_the_config_of_several_writers_is_shown_merged_and_by_path(server, brows
     assert browser.run(CARDS) == ["epoch"]
 
 
+def test_a_config_is_read_again_only_after_a_change(server, browser):
+    run = new_run(server, project(server, "config"), name="a")
+    server.send(run, range_of([("steplog/config", b'{"a": 1}'), ("loss", 1.0, 0)]))
+    browser.open(address(server, run))
+    browser.wait(f"{DRAWN} === 1")
+
+    def read() -> list[int]:
+        asked = [url for url in browser.requests if f"/api/v0{run}" in url]
+        return [sum(url.endswith(end) for url in asked) for end in (uuid_of(run) + "/", "?brief=1")]
+
+    for step in range(1, 4):
+        server.send(run, range_of([("loss", 1.0, step)], first=step + 1))
+        browser.run(LOOKED)
+        browser.wait(f"document.querySelector('.readout').textContent === '{step + 1} points, steps 0 – {step}'")
+    whole, brief = read()
+    assert whole == 1
+    assert brief >= 4
+    server.send(run, range_of([("steplog/config", b'{"b": 2}')], first=5))
+    browser.run(LOOKED)
+    browser.wait("document.querySelector('.config dl').textContent === 'a1b2'")
+    assert read()[0] == 2
+
+
 def test_where_it_was_started_is_shown_apart(server, browser):
     run = new_run(server, project(server, "provenance"), name="a")
     git = {"commit": "744e88f0a1b2c3d4e5f60718293a4b5c6d7e8f90", "branch": "main", "dirty": True}

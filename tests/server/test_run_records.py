@@ -187,17 +187,29 @@ def test_a_batch_that_is_refused_changes_nothing_of_the_run(store):
 
 def test_a_single_metric_changes_the_run_in_its_present_generation(server, run):
     """As a client posts it that was told to send one by one."""
-    late = range_of([says({"lr": 1, "seed": 1}, "config")], 0, "w", time.time_ns() + 10**15)
-    server.send(run, late)
+    ahead = range_of([says({"lr": 1, "seed": 1}, "config"), says({"group": "w"})], 0, "w", time.time_ns() + 10**15)
+    server.send(run, ahead)
     for name, value in (("steplog/config", {"lr": 2}), ("steplog/run", {"group": "g"}), ("steplog/status", {})):
         answer = server.ask("POST", f"{run}metrics/", json={"name": name, "value": value})
         assert (answer.status_code, set(answer.json())) == (201, {"name", "value", "step"})
     told = server.ask("GET", run).json()
-    assert (told["config"], told["group"]) == ({"lr": 1, "seed": 1}, "g"), "that clock is ahead"
+    assert (told["config"], told["group"]) == ({"lr": 2, "seed": 1}, "g")
     assert {entry["name"] for entry in server.ask("GET", f"{run}metrics/").json()} == {"steplog/config"}
     other = server.new_run()
     server.ask("POST", f"{other}metrics/", json={"name": "steplog/config", "value": {"lr": 2}})
     assert server.ask("GET", other).json()["config"] == {"lr": 2}
+
+
+@pytest.mark.parametrize("generation", ["1", "7"])
+def test_a_patch_counts_though_the_clock_of_the_records_is_ahead(server, run, generation):
+    for began_ns in (time.time_ns() + 10**15, 2**63 - 2):
+        before = range_of([says({"notes": "by a record"})], 0, f"w{began_ns}", began_ns)
+        assert server.send(run, before, Steplog_Generation=generation).status_code == 200
+        for notes in ("by hand", "again"):
+            assert server.ask("PATCH", run, json={"notes": notes}).json()["notes"] == notes
+    after = range_of([says({"notes": "later"})], 0, "z", 2**63 - 1)
+    server.send(run, after, Steplog_Generation=generation)
+    assert server.ask("GET", run).json()["notes"] == "later"
 
 
 def test_a_stock_server_stores_such_records_as_metrics(tmp_path):

@@ -135,7 +135,9 @@ def test_deleting_what_is_not_there_is_refused(server, run):
 
 def test_a_reader_cannot_delete(server, run):
     """The page's token."""
-    token = keys.page_token(sqlite3.connect(server.database))
+    connection = sqlite3.connect(server.database)
+    token = keys.page_token(connection)
+    connection.close()
     assert token is not None
     headers = {"Authorization": f"Page-Token {token.token}"}
     assert server.ask("GET", run, headers=headers).status_code == 200
@@ -266,6 +268,35 @@ def test_a_large_run_is_removed_slice_by_slice_and_batches_come_between(store, t
     assert slices > len(RUN_TABLES)
     left = rows(tmp_path)
     assert (left["runs"], left["marks"], left["waiting"]) == (1, 1, 0)
+
+
+def test_removing_a_run_costs_as_much_for_each_of_its_names(store):
+    """It had sorted all that were left for each."""
+    cost = {}
+    for names in (300, 1200):
+        project = project_of(store, f"p{names}")
+        run, _ = store.write(create, project.id, 1, Creation()).result()
+        store.add_batch(run, from_range(range_of([(f"layer {number}", 1.0, 1) for number in range(names)]))).result()
+        store.discard_run(project, run.uuid, now=True).result()
+        counted = store.write(counting_reap).result()
+        cost[names] = counted
+    assert cost[300] > 0
+    assert cost[1200] < 6 * cost[300]
+
+
+def counting_reap(connection: sqlite3.Connection) -> int:
+    """Reap all; returns the steps of SQLite's machine, by the hundred."""
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    connection.set_progress_handler(step, 100)
+    while trash.reap(connection):
+        pass
+    connection.set_progress_handler(None, 0)
+    return steps
 
 
 def test_a_server_that_starts_goes_on_with_what_it_had_begun_to_remove(tmp_path, monkeypatch):

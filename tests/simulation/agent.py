@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from simulation import oracle
 from simulation.pens import Killed, Pen
 from simulation.weather import TIMEOUT_S
+from steplog.delivery.creation import Made
 from steplog.delivery.exchange import Answer
+from steplog.delivery.generations import Generations
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.sender import InFlight, Sender
-from steplog.delivery.tickets import Quarantine
+from steplog.delivery.tickets import Quarantine, Store
 from steplog.delivery.verdicts import NOT_STORED, Verdict, judge
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ class SimAgent:
                 DeliveryOptions(0.5, LANES),
                 random.Random(world.random.getrandbits(32)),
                 "me" if adopted else None,
+                generations=Generations(run.begun, run.writers),
             )
+            outbox.resumed = len(run.begun) > 1
             self.outboxes[run] = outbox
             for pen in run.known:
                 outbox.add(pen.journal())
@@ -59,10 +63,19 @@ class SimAgent:
                 outbox.end_with(run.status)
                 outbox.status_sent = run.status_sent
             elif not adopted and world.random.random() < 0.5:
-                outbox.knows(run.server.memory.batch)
+                self._made(outbox, run)
             self.sender.add(world.now, outbox, run.server, adopted)
         for lane in range(LANES):
             self._look_in(lane, 0.0)
+
+    def _made(self, outbox: Outbox, run: SimRun) -> None:
+        """The answer to the run's creation told what the server has."""
+        memory = run.server.memory
+        if not run.begun:
+            outbox.knows(memory.batch)
+            return
+        features = memory.features if memory.batch else None
+        outbox.made(Made(run.memory_run, "run", features=features, generation=1), "me", memory.batch)
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
@@ -223,6 +236,10 @@ class SimAgent:
         told = new if judged is not None and (judged.verdict in NOT_STORED or judged.declined) else set()
         run.half_told |= told
         for action in self.sender.answered(world.now, flight, answer):
+            if isinstance(action, Store) and run.begun != flight.outbox.generations.begun:
+                world.fuse.burn()
+                run.begun = flight.outbox.generations.begun
+                world.fuse.burn()
             if isinstance(action, Quarantine):
                 run.quarantine.put(action)
                 world.after(world.random.choice(DISK_S), lambda action=action: self.wrote(run, action))  # type: ignore[misc]

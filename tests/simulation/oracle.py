@@ -7,6 +7,8 @@
 * I4 in order, per writer and name;
 * I6 the status is the one that was decided, came after every record that was written before, and is not sent again once
   it was confirmed;
+* I7 of several owners the status of the one that began last counts, whatever arrives when;
+* I8 every record is in the generation in whose time its writer was opened;
 * I10 all of it within the time that back-off takes once the weather is calm; nothing is hammered in the meantime;
 * I11 the marks count what happened: delivered, set aside, ambiguous. Exactly the poison is set aside, and
   none is sent while the disk has yet to take it. Ambiguous are the
@@ -25,6 +27,7 @@ import msgspec
 from simulation.pens import Pen, number_in
 from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
+from steplog.delivery.generations import date
 from steplog.delivery.loss_report import LossReport
 from steplog.delivery.sender import InFlight
 from steplog.journal import range as ranges
@@ -32,6 +35,7 @@ from steplog.journal import range as ranges
 if TYPE_CHECKING:
     from simulation.places import SimRun, SimServer
     from simulation.world import World
+    from steplog.testing.memory_server import MemoryRun
 
 LANES = 3  # to a stock server
 FAILURES_A_MINUTE_MAX = 60
@@ -171,8 +175,28 @@ def _of_run(world: World, run: SimRun) -> list[str]:
     wrong += _altered(run, mine)
     wrong += _ordered(run, mine, wrong)
     wrong += _counted(world, run, counts, aside)
-    if run.status is not None and run.on_server.status != run.status and run.restored is None:
-        wrong.append(f"the status is {run.on_server.status}, decided was {run.status}")
+    return wrong + _owned(run, run.on_server)
+
+
+def _owned(run: SimRun, on_server: MemoryRun) -> list[str]:
+    """The status is that of the owner that began last; each writer is in the generation of its owner."""
+    latest = max(run.remotes, key=lambda remote: remote.began, default=None)
+    status, whose = run.status, "here"
+    if latest is not None and (not run.begun or round(latest.began * 1e9) >= run.begun[-1].began):
+        status, whose = latest.status, latest.maker
+    wrong = []
+    if status is not None and on_server.status != status and run.restored is None:
+        wrong.append(f"the status is {on_server.status}, decided was {status} by {whose}")
+    if not run.begun or run.server.stocked or run.server.weather.moments:
+        return wrong
+    begun = [(its_began, maker) for its_began, maker in on_server.begun]
+    for pen in run.known:
+        maker = run.writers.get(pen.name, run.begun[-1].maker)
+        (began,) = (date(one.began) for one in run.begun if one.maker == maker)
+        number = max(at for at, (its_began, _) in enumerate(begun, 1) if its_began <= began)
+        told = on_server.generations.get(pen.name)
+        if told not in (None, number):
+            wrong.append(f"the records of a writer of generation {number} came as {told}")
     return wrong
 
 

@@ -10,6 +10,7 @@ from simulation.pens import FakeQuarantine, Pen, number_in
 from simulation.weather import Weather
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.tickets import RunAddress
+from steplog.journal.manifest import Generation
 from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 
 if TYPE_CHECKING:
@@ -58,6 +59,24 @@ class SimServer:
             return answer
         return Answer(fault.status or 0, fault.body, fault.headers)
 
+    def directly(self, request: Request) -> Answer:
+        """A request of another client, whose way to the server is a good one."""
+        key, self.memory.sent_key = self.memory.sent_key, self.memory.key
+        try:
+            return self.memory.exchange(request, 0.0)
+        finally:
+            self.memory.sent_key = key
+
+
+@dataclass
+class Remote:
+    """An owner on another host: when it began, and the number that it got; and the status that it set."""
+
+    maker: str
+    began: float
+    number: int = 0
+    status: str | None = None
+
 
 @dataclass(eq=False)
 class SimRun:
@@ -82,6 +101,9 @@ class SimRun:
     ambiguous: set[int] = field(default_factory=set)  # of these, sent to a stock server once more
     restored: float | None = None  # when its server went back to an older backup, if it did
     asked_since: set[str] = field(default_factory=set)  # the writers that sent something after that
+    begun: tuple[Generation, ...] = ()  # generations of ownership that began here, as they are stored
+    writers: dict[str, str] = field(default_factory=dict)  # of an earlier one: its maker
+    remotes: list[Remote] = field(default_factory=list)
 
     @property
     def on_server(self) -> MemoryRun | None:

@@ -13,6 +13,7 @@ from simulation import places
 from steplog.delivery import metrics, poison, probe, ranges, sender, verdicts, wire
 from steplog.delivery.backlog import Backlog
 from steplog.delivery.backoff import Backoff
+from steplog.delivery.generations import Generations
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.metrics import MetricStream
 from steplog.delivery.outbox import Outbox
@@ -334,3 +335,19 @@ def a_record_is_ambiguous_each_time_that_it_goes_again(patch):
         return replace(made, ambiguous=self.ambiguous + (self.sent & bits).bit_count())
 
     patch.setattr(Cursor, "with_sent", with_sent)
+
+
+@planted
+def a_status_counts_though_the_run_has_gone_on_elsewhere(patch):
+    patch.setattr(Generations, "number", property(lambda self: 1000 if self.offered else 0))
+
+
+@planted
+def each_writer_is_of_the_present_generation(patch):
+    patch.setattr(Generations, "_of", lambda self, writer: self.begun[-1] if self.begun else None)
+
+
+@planted
+def the_server_is_not_told_that_the_run_was_taken_up(patch):
+    patch.setattr(Generations, "_is_due", lambda self, one: False)
+    patch.setattr(Generations, "number", property(lambda self: self.begun[0].number if self.begun else 0))

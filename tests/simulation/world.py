@@ -14,13 +14,17 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+
 from simulation import agent, oracle
 from simulation.agent import SimAgent
 from simulation.pens import Entry, FakeQuarantine, Fuse, Pen
-from simulation.places import SimRun, SimServer
+from simulation.places import Remote, SimRun, SimServer
 from simulation.weather import Weather
 from steplog.delivery.exchange import Request
+from steplog.delivery.generations import date
 from steplog.delivery.tickets import RunAddress
+from steplog.journal.manifest import Generation
 
 START = 1000.0
 ANSWER_LATE_S = 3600.0  # the longest that a server may ask us to stay away
@@ -35,6 +39,7 @@ class World:
         self.seed = seed
         self.random = random.Random(seed)
         self.added = random.Random(f"added {seed}")  # what came later is drawn apart: other lives stay as they were
+        self.owners = random.Random(f"owners {seed}")
         self.now = START
         self.wall_ns = 1_700_000_000_000_000_000
         self.violations: list[str] = []
@@ -52,6 +57,9 @@ class World:
         self.servers = [self._draw_server(index) for index in range(self.random.choice((1, 1, 1, 2)))]
         self.runs = [self._draw_run(index) for index in range(self.random.choice((1, 1, 2, 3)))]
         self.agent: SimAgent | None = None
+        for run in self.runs:
+            if self.owners.random() < 0.5:
+                self._draw_owners(run)
         self._draw_kills()
         for server in self.servers:
             if self.added.random() < 0.15:
@@ -149,6 +157,38 @@ class World:
             self.at(dies, lambda: self._die(pen))
             self.quiet_at = max(self.quiet_at, dies)
         self.quiet_at = max(self.quiet_at, time + 1)
+
+    def _draw_owners(self, run: SimRun) -> None:
+        """Have the run be made here, perhaps taken up here since, and perhaps taken up elsewhere meanwhile."""
+        made = run.on_server
+        assert made is not None
+        first = Generation(maker="made it", began=_ns(START - 100), number=self.owners.choice((0, 1)))
+        made.made_by, made.begun, run.begun = first.maker, [(date(first.began), first.maker)], (first,)
+        if self.owners.random() < 0.6:
+            run.begun = (first, Generation(maker="resumed it", began=_ns(START - 10)))
+            run.writers = {pen.name: first.maker for pen in run.pens[1:] if self.owners.random() < 0.5}
+        if run.server.stocked or run.server.weather.moments:
+            return  # where it can be told which status counts
+        for number in range(self.owners.choice((0, 0, 1, 2))):
+            began = self.owners.choice((START - 50 + number, START + self.owners.uniform(0, 200)))
+            remote = Remote(f"elsewhere {number}", began)
+            run.remotes.append(remote)
+            self.at(max(began, START), lambda remote=remote: self._begin_elsewhere(run, remote))  # type: ignore[misc]
+            ends = max(began, START) + self.owners.uniform(0, 300)
+            status = self.owners.choice(("COMPLETED", "FAILED"))
+            self.at(ends, lambda remote=remote, status=status: self._end_elsewhere(run, remote, status))  # type: ignore[misc]
+            self.quiet_at = max(self.quiet_at, ends)
+
+    def _begin_elsewhere(self, run: SimRun, remote: Remote) -> None:
+        body = msgspec.json.encode({"began": date(_ns(remote.began))})
+        path = f"{run.address.run_path}generations/"
+        answer = run.server.directly(Request("POST", path, body, {"Steplog-Maker": remote.maker}))
+        remote.number = msgspec.json.decode(answer.body)["generation"]
+
+    def _end_elsewhere(self, run: SimRun, remote: Remote, status: str) -> None:
+        remote.status = status
+        body = msgspec.json.encode({"status": status, "generation": remote.number})
+        run.server.directly(Request("PATCH", run.address.run_path, body))
 
     def _draw_kills(self) -> None:
         for _ in range(self.random.choice((0, 0, 1, 2, 4))):
@@ -265,6 +305,10 @@ class World:
     def accepted(self) -> dict[int, tuple[SimRun, Pen, Entry]]:
         """Every record whose ``log`` has returned."""
         return self.logged
+
+
+def _ns(time: float) -> int:
+    return int(time * 1_000_000_000)
 
 
 def live(seed: int) -> list[str]:

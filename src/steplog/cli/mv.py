@@ -23,8 +23,11 @@ def command(run: str, new_name: str) -> None:
         raise click.BadParameter("it is empty.", param_hint="NEW_NAME")
     api = Api()
     found = api.find(run)
+    if found.name == new_name:
+        click.echo(f"{printing.printable(new_name)} is called so already")
+        return
     old, name = found.name, str(api.patch(found, {"name": new_name})["name"])
-    if name == old != new_name and not name.startswith(f"{new_name}_"):
+    if name == old and not name.startswith(f"{new_name}_"):
         raise click.ClickException(f"{api.base_url} does not rename runs: {printing.printable(old)} keeps its name")
     suffix = "" if name == new_name else f": another run is called {printing.printable(new_name)}"
     click.echo(f"{printing.printable(old)} is now {printing.printable(name)}{suffix}")

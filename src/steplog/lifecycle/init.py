@@ -16,6 +16,7 @@ that is found, and CRASHED.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -42,6 +43,8 @@ from steplog.errors import (
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Generation, Manifest, Plan
+from steplog.lifecycle import messages
+from steplog.lifecycle.continuing import open_here
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.joining import find_manifest, join
 from steplog.lifecycle.open_run import OpenRun
@@ -96,16 +99,12 @@ def init(
         description: free text.
         status: the first status.
         client: None: the default client.
-        project: as ``project_display_name``; without either, the setting ``project``.
-        namespace: as ``namespace_slug``; without either, the setting ``namespace``.
+        project, namespace: as ``project_display_name`` and ``namespace_slug``; without either, the settings.
         config: a mapping, or an object such as an ``argparse.Namespace``; see ``Run.config``.
-        tags: these, and the next three, may be set later, too; see ``Run``.
-        group: what the run belongs to.
-        job_type: what the run does.
-        notes: free text.
+        tags, group, job_type, notes: may be set later, too; see ``Run``.
         id: the caller's name for the run, unique in its project; or the uuid of a run that exists.
         resume: "allow" goes on with the run of this id, else of this name, or makes it; "must" wants it to be there,
-            "never" (and an id without ``resume``) wants it not to be.
+            "never" (and an id without ``resume``) wants it not to be. One that is open in this process is returned.
         mode: "online", "offline" or "disabled".
         on_failure: without an answer from the server, "warn" keeps the run in the journal, "raise" raises.
         activate: make it the active run; the last one of this thread is FAILED, unless it was finished or entered.
@@ -121,15 +120,36 @@ def init(
     settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
     _check(on_failure, id, resume, settings.name)
     plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
-    fields = _fields(settings, plan, {"tags": tags, "group": group, "job_type": job_type, "notes": notes})
+    given = {"tags": tags, "group": group, "job_type": job_type, "notes": notes}
+    run = _run(settings, plan, client, on_failure, given, config)
+    return _activated(run) if activate else run
+
+
+def _run(
+    settings: Settings,
+    plan: Plan,
+    client: TellurioClient | None,
+    on_failure: str,
+    given: dict[str, Any],
+    config: object,
+) -> Run:
+    """The run of a plan: the one that is open in this process, or one that is begun."""
+    fields = _fields(settings, plan, given)
     begins_with = {} if config is None else as_config(config)
+    run = _going_on(settings, plan)
+    if run is not None:
+        run.begin(fields, begins_with, is_new=run._is_new)
+        return run
     run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
     run.begin(fields, begins_with, is_new=plan.resume not in _GOES_ON)
-    if activate:
-        safeguard.supersede(run)
-        set_active_run(run)
     if settings.provenance and isinstance(run._opened, OpenRun):
         run._opened.collect_provenance(init.__code__)
+    return run
+
+
+def _activated(run: Run) -> Run:
+    safeguard.supersede(run)
+    set_active_run(run)
     return run
 
 
@@ -186,6 +206,15 @@ def _plan(
         key=key or "",
         resume=resume if key is None or resume is not None else "never",
     )
+
+
+def _going_on(settings: Settings, plan: Plan) -> Run | None:
+    """The run to resume, if it is open in this process."""
+    found = None if settings.mode == "disabled" else open_here(plan)
+    if not isinstance(found, Run):
+        return None
+    messages.say(settings.quiet, logging.INFO, f"run {found.name or found.uuid} continues")
+    return found
 
 
 def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_failure: str) -> Run:

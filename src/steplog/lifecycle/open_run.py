@@ -245,14 +245,14 @@ class OpenRun:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
         lease, process = self.lease, self.process
         if lease is None or process is None:
-            return self.process is None or wait_for_cursor(self.opened, timeout_s, self._ends())
+            return self.process is None or wait_for_cursor(self.opened, timeout_s, self.ends())
         if self.transport is not None:
             if progress is None:
-                return process.agent.wait(lease, timeout_s, status, afresh=self._ends())
+                return process.agent.wait(lease, timeout_s, status, afresh=self.ends())
             server, quiet = self.transport.base_url, self.settings.quiet
             goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
             try:
-                return process.agent.wait(lease, timeout_s, status, afresh=self._ends(), goes_on=goes_on)
+                return process.agent.wait(lease, timeout_s, status, afresh=self.ends(), goes_on=goes_on)
             except KeyboardInterrupt:
                 self.left = True
                 raise
@@ -302,7 +302,8 @@ class OpenRun:
         self._close()
         return None
 
-    def _ends(self) -> bool:
+    def ends(self) -> bool:
+        """Whether its end has begun."""
         return self._finished is not None or self.opened.closed
 
     def _owns(self, lease: Lease, claim: bool = False) -> bool:
@@ -418,11 +419,8 @@ class OpenRun:
         quiet, manifest, url = self.settings.quiet, self.manifest, self.url() or ""
         messages.say(quiet, logging.INFO, f"run {self.name()} in {manifest.namespace}/{manifest.project}")
         if not self.decides:
-            messages.say(
-                quiet,
-                logging.WARNING,
-                f"run {self.name()} is open in another process, which decides its status; this one adds to it",
-            )
+            words = f"run {self.name()} is open in another process, which decides its status; this one adds to it"
+            messages.say(quiet, logging.WARNING, words)
         messages.say(quiet, logging.INFO, url.partition("#")[0], url)  # the fragment is for terminals alone
 
     def say_kept(self, why: str) -> None:

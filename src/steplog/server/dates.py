@@ -6,10 +6,11 @@ As texts they sort by time.
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 __all__ = ["date_of", "utc_text"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as all here
 
 
 def utc_text(moment: datetime) -> str:
@@ -19,4 +20,10 @@ def utc_text(moment: datetime) -> str:
 
 def date_of(time_ns: int) -> str:
     """An int64 of nanoseconds since the epoch."""
-    return utc_text(_EPOCH + timedelta(microseconds=time_ns // 1000))
+    second, microsecond = divmod(time_ns // 1000, 1_000_000)
+    return f"{_second(second)}.{microsecond:06}Z"
+
+
+@lru_cache(maxsize=1024)  # thousands of series have their last points within a few seconds
+def _second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).isoformat()

@@ -1,4 +1,4 @@
-"""A PATCH of a run: its fields, as a record of the present generation that was logged now; and its status.
+"""A PATCH of a run: its fields, which count over what is there (``run_changes``), and its status.
 
 - A request with a status or an end in it carries the generation of whoever sends it. Of an earlier one it changes
   nothing, nor without a number once there is a second (``generations``).
@@ -9,12 +9,10 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Mapping
 
 from steplog.server import generations, runs
-from steplog.server.run_changes import apply_fields
-from steplog.server.run_fields import Order
+from steplog.server.run_changes import set_fields
 from steplog.server.store_types import RunRow
 
 __all__ = ["edit"]
@@ -33,8 +31,7 @@ def edit(
         return run
     if status == "RUNNING":
         values = {"ended": None} | dict(values)
-    order = Order(run.generation, time.time_ns(), "", 0)
-    apply_fields(connection, run_id, [(field, order, value) for field, value in values.items()])
+    set_fields(connection, run_id, values, run.generation)
     now = runs.now_text()
     if status is not None and status != "RUNNING":
         # Not as a field: what the run itself says of its end counts, also when it comes later.

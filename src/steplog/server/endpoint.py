@@ -72,6 +72,11 @@ class Endpoint(HTTPEndpoint):
         """The owner of the request's key."""
         return cast(UserRow, self.scope["state"]["user"])
 
+    @property
+    def is_page(self) -> bool:
+        """Whether the page asks, which may only read."""
+        return "user" not in self.scope["state"]
+
     async def read(self, query: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """See ``SqliteStore.read``."""
         return await run_in_threadpool(lambda: self.state.store.read(query, *args, **kwargs))

@@ -27,7 +27,7 @@ from steplog.server.batch import Batch, MetricBatch, from_range, is_logged, pack
 from steplog.server.chunk import Chunk
 from steplog.server.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
 from steplog.server.dates import date_of
-from steplog.server.run_changes import apply_config, apply_fields
+from steplog.server.run_changes import apply_config, apply_fields, set_config, set_fields
 from steplog.server.run_fields import Changes
 from steplog.server.runs import now_text
 from steplog.server.store_types import BatchResult, GapError, MissingError
@@ -117,8 +117,10 @@ class Ingester:
             self._append(connection, run, (metric,), metric.records)
             run.note_point(metric.last_time_ns if is_logged(metric.name) else None)
         if changes is not None:
-            row = connection.execute("SELECT generation FROM runs WHERE id = ?", (run_id,)).fetchone()
-            self._apply(connection, run, changes, row[0], "")
+            (generation,) = connection.execute("SELECT generation FROM runs WHERE id = ?", (run_id,)).fetchone()
+            fields, config = ({key: change.value for key, change in each.items()} for each in changes)
+            set_fields(connection, run_id, fields, generation)
+            run.config_rows = set_config(connection, run_id, config, generation, run.config_rows)
         _save(connection, run)
         return None if metric is None else run.series[metric.name].last_step
 

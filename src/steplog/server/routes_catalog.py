@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from slugify import slugify
@@ -20,7 +21,7 @@ from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
 from steplog.server.run_document import run_document
 from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX
-from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunConfig, RunRow, TakenError
+from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunConfig, RunRow, StoreError, TakenError
 from steplog.server.validation import Fields, ValidationError, pagination
 
 __all__ = [
@@ -171,13 +172,14 @@ class RunDetail(Endpoint):
     """``/{namespace}/projects/{project}/runs/{run}/``."""
 
     async def get(self, request: Request) -> Response:
-        """One run; to one of its clients, which is then heard of."""
+        """One run; to one of its clients, which is then heard of; with ``?brief=1`` as ``RunList`` has it."""
         if self.state.stock:
             raise HTTPException(405, headers={"Allow": "PATCH"})
         run = await self.run()
-        if _maker(request) is not None:
-            run = await self.write(runs.hear, run.id)
-        (document,) = await _documents(self, [run])
+        if _maker(request) is not None and not self.is_page:
+            with suppress(StoreError):  # a full disk, say, does not keep a run from being read
+                run = await self.write(runs.hear, run.id)
+        (document,) = await _documents(self, [run], brief=_flag(request.query_params, "brief"))
         return JsonResponse(document | _ADDITIONS)
 
     async def patch(self, request: Request) -> Response:

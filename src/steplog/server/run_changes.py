@@ -1,6 +1,7 @@
 """Applies what records and requests say about a run (``run_fields``) to the tables ``runs``, ``fields`` and ``config``.
 
 - A change counts if its order is greater than that of what is there, whenever it arrives.
+- What is set at the server itself (a PATCH, a single metric) counts over what is there.
 - A name that another run of the project has gets a suffix.
 - A config has at most ``CONFIG_KEYS_MAX`` keys and ``CONFIG_BYTES_MAX``, the first by name. ``CONFIG_KEYS_KEPT`` are
   kept, removed ones included, so that the others are counted.
@@ -10,21 +11,23 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from steplog.server import runs
-from steplog.server.run_fields import CONFIG_KEYS_KEPT, CONFIG_KEYS_MAX, Order, merge
+from steplog.server.run_fields import CONFIG_KEYS_KEPT, CONFIG_KEYS_MAX, Order, merge, order_now
 from steplog.server.store_types import RunConfig
 
-__all__ = ["CONFIG_BYTES_MAX", "apply_config", "apply_fields", "configs"]
+__all__ = ["CONFIG_BYTES_MAX", "apply_config", "apply_fields", "configs", "set_config", "set_fields"]
 
 CONFIG_BYTES_MAX = 1024 * 1024  # of keys and values
 _LIST_BYTES_MAX = 8 * CONFIG_BYTES_MAX
 _RUNS_A_QUERY = 500
-_KEPT_ORDERS = "SELECT field, generation, time, writer, position FROM fields WHERE run = ?"
+_FIELD_ORDERS = "SELECT field, generation, time, writer, position FROM fields WHERE run = ?"
+_KEY_ORDER = "SELECT generation, time, writer, position FROM config WHERE run = ? AND key = ?"
 _PUT_FIELD = "INSERT OR REPLACE INTO fields (run, field, generation, time, writer, position) VALUES (?, ?, ?, ?, ?, ?)"
 _PUT_KEY = """
 INSERT INTO config (run, key, value, generation, time, writer, position) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -43,8 +46,7 @@ WHERE run = ?1 AND key >= (SELECT key FROM config WHERE run = ?1 ORDER BY key LI
 
 def apply_fields(connection: sqlite3.Connection, run_id: int, changes: Sequence[tuple[str, Order, str | None]]) -> None:
     """Set the fields whose change counts, and the run's date of change."""
-    present = {field: Order(*order) for field, *order in connection.execute(_KEPT_ORDERS, (run_id,))}
-    counting = merge(present, changes)
+    counting = merge(_field_orders(connection, run_id), changes)
     if not counting:
         return
     connection.executemany(_PUT_FIELD, [(run_id, field, *order) for field, (order, _) in counting.items()])
@@ -54,6 +56,24 @@ def apply_fields(connection: sqlite3.Connection, run_id: int, changes: Sequence[
         values["name"] = runs.free_name(connection, project_id, str(values["name"]), run_id)
     columns = ", ".join(f'"{field}" = ?' for field in values)  # names of FIELDS
     connection.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*values.values(), run_id))  # noqa: S608
+
+
+def set_fields(connection: sqlite3.Connection, run_id: int, values: Mapping[str, str | None], generation: int) -> None:
+    """Set fields now, in the run's present generation."""
+    present, now_ns = _field_orders(connection, run_id), time.time_ns()
+    orders = {field: order_now(present.get(field), generation, now_ns) for field in values}
+    apply_fields(connection, run_id, [(field, orders[field], value) for field, value in values.items()])
+
+
+def set_config(
+    connection: sqlite3.Connection, run_id: int, values: Mapping[str, str | None], generation: int, rows: int | None
+) -> int:
+    """Set config keys now, in the run's present generation; see ``apply_config``."""
+    changes, now_ns = [], time.time_ns()
+    for key, value in values.items():
+        row = connection.execute(_KEY_ORDER, (run_id, key)).fetchone()
+        changes.append((key, order_now(Order(*row) if row else None, generation, now_ns), value))
+    return apply_config(connection, run_id, changes, rows)
 
 
 def apply_config(
@@ -92,3 +112,7 @@ def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int,
         else:
             left = left[_RUNS_A_QUERY:]
     return found
+
+
+def _field_orders(connection: sqlite3.Connection, run_id: int) -> dict[str, Order]:
+    return {field: Order(*order) for field, *order in connection.execute(_FIELD_ORDERS, (run_id,))}

@@ -53,6 +53,7 @@ __all__ = [
     "changes_of",
     "field_value",
     "merge",
+    "order_now",
 ]
 
 FIELDS_NAME = "steplog/run"
@@ -89,6 +90,12 @@ class Order(NamedTuple):
     time_ns: int  # of the record, by its machine's clock
     writer: str
     position: int
+
+
+def order_now(present: Order | None, generation: int, now_ns: int) -> Order:
+    """Of a change that is made at the server itself: it counts though what is there is by a clock that is ahead."""
+    now = Order(generation, now_ns, "", 0)
+    return now if present is None or now > present else present._replace(position=present.position + 1)
 
 
 class Change(NamedTuple):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime, timezone
+from itertools import count
 
 from slugify import slugify
 
@@ -104,12 +105,12 @@ def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
 
 def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int = 0) -> str:
     """The name, with a number where another run of the project than this one has it."""
-    query = "SELECT 1 FROM runs WHERE project = ? AND name = ? AND deleted IS NULL AND id <> ?"
-    free, number = name, 0
-    while connection.execute(query, (project_id, free, run_id)).fetchone():
-        number += 1
-        free = f"{name}_{number}"
-    return free
+    query = "SELECT name FROM runs WHERE project = ? AND deleted IS NULL AND id <> ? AND name >= ? AND name < ?"
+    rows = connection.execute(query, (project_id, run_id, name, f"{name}`"))  # "`" comes after "_"
+    taken = {taken for (taken,) in rows}
+    if name not in taken:
+        return name
+    return next(free for number in count(1) if (free := f"{name}_{number}") not in taken)
 
 
 def now_text() -> str:

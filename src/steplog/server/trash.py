@@ -34,7 +34,7 @@ __all__ = ["TOMBSTONE_DAYS", "TRASH_HOURS", "condemn_project", "discard", "in_tr
 TRASH_HOURS = 24
 TOMBSTONE_DAYS = 30
 _CONDEMNED = ""
-_SLICE_S = 0.02
+_SLICE_S = 0.01
 _CHUNKS_A_STEP = 16  # of up to 256 KiB each
 _ROWS_A_STEP = 512
 _PAUSE_S = 0.02  # between two slices, for the batches of others
@@ -134,7 +134,7 @@ def _steps(connection: sqlite3.Connection, run_id: int) -> Iterator[None]:
     connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (_CONDEMNED, run_id))
     while _some(connection, "waiting", "id", "run = ?", run_id, limit=1):
         yield
-    query = "SELECT id FROM series WHERE run = ? ORDER BY id LIMIT 1"
+    query = "SELECT id FROM series WHERE run = ? LIMIT 1"
     while (found := connection.execute(query, (run_id,)).fetchone()) is not None:
         for table in ("points", "chunks"):
             while _some(connection, table, "id", "id >= ? AND id < ?", *series_bounds(found[0]), limit=_CHUNKS_A_STEP):

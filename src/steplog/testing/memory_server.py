@@ -32,6 +32,7 @@ from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
 from steplog.errors import FormatError, ServerUnavailableError
 from steplog.journal import range as ranges
+from steplog.journal.reserved import RESERVED, RUN_NAME
 
 __all__ = ["Fault", "MemoryRun", "MemoryServer", "Row"]
 
@@ -78,7 +79,7 @@ class MemoryRun:
 
     ``statuses`` lists those set by PATCH, ``report`` is the last report of losses. ``generation`` is the present one,
     ``begun`` has the maker of each and when it began, ``generations`` that of each writer. ``heard`` counts the GETs of
-    owners.
+    owners. ``fields`` are those of records ``steplog/run``, the last one of each.
     """
 
     uuid: str
@@ -99,6 +100,7 @@ class MemoryRun:
     ended: str | None = None
     generations: dict[str, int] = field(default_factory=dict)
     heard: int = 0
+    fields: dict[str, Any] = field(default_factory=dict)
 
     def add(
         self, name: str, value: Any, step: int | None, writer: str = "", position: int = -1, generation: int = 0
@@ -351,10 +353,22 @@ class MemoryServer:
             if (status := self.refuses(record.name, value)) is not None:
                 return _detail(status, f"The record at position {record.position} is refused.")
         generation = run.generations.setdefault(batch.writer, int(request.headers.get("Steplog-Generation", "1")))
+        told: dict[str, Any] = {}
         for record, value in zip(new, values, strict=True):
-            run.add(record.name, value, record.step, batch.writer, record.position, generation)
+            if record.name not in RESERVED or not self._offers(wire.RUN_FEATURE):
+                run.add(record.name, value, record.step, batch.writer, record.position, generation)
+            elif record.name == RUN_NAME:
+                self._edit(run, value)
+                told = {"run": {"name": run.name, "slug": slugify(run.name)}}
         run.marks[batch.writer] = max(mark, batch.end)
-        return _json(200, wire.Acknowledgement(batch.writer, batch.first, batch.end, len(new), len(records) - len(new)))
+        done = wire.Acknowledgement(batch.writer, batch.first, batch.end, len(new), len(records) - len(new))
+        return _json(200, msgspec.to_builtins(done) | told)
+
+    def _edit(self, run: MemoryRun, fields: Any) -> None:
+        run.fields |= fields
+        run.description = str(fields.get("description", run.description))
+        if fields.get("name", run.name) != run.name:
+            run.name = self._free_name(run.namespace, run.project, fields["name"])
 
 
 def _json_fields(body: bytes) -> dict[str, Any]:

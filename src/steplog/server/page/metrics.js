@@ -116,23 +116,22 @@ class SystemCurves {
     this.curves = new Curves(here, uuid, (from, to) => this.#zoom(from, to), "system");
     this.whole = el("button", { hidden: "", click: () => this.#zoom(null, null) }, "All steps");
     this.count = el("span", { class: "muted" });
-    const summary = el("summary", { click: (event) => this.#toggle(event) }, el("h2", {}, "System"), " ", this.count);
-    this.element = el("details", { class: "system", hidden: "" }, summary, this.whole, this.curves.element);
+    const summary = el("summary", {}, el("h2", {}, "System"), " ", this.count);
+    this.element = el("details", { class: "system", hidden: "", toggle: () => this.#toggled() }, summary, this.whole, this.curves.element);
   }
 
   /** `alone`: there are no other curves to show. */
   show(series, alone) {
-    this.series = series;
     this.element.hidden = !series.length;
     setText(this.count, many(series.length, "metric"));
-    this.element.open = this.wanted ?? alone;
-    if (this.element.open) this.curves.show(series);
+    this.open = this.wanted ?? alone;
+    this.element.open = this.open;
+    if (this.open) this.curves.show(series);
   }
 
-  #toggle(event) {
-    event.preventDefault();
-    this.wanted = !this.element.open;
-    this.element.open = this.wanted;
+  #toggled() {
+    if (this.element.open === this.open) return; // it was done here
+    this.wanted = this.element.open;
     this.opened();
   }
 

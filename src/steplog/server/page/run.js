@@ -79,11 +79,10 @@ class RunView {
 
   async ask() {
     if (!this.run) this.#build(await find(this.here));
-    const [run, series] = await Promise.all([
-      read(api.run(this.here, this.run.uuid)),
-      read(api.series(this.here, this.run.uuid)),
-    ]);
-    const now = JSON.stringify([lasting(run), series.map(({ count }) => count)], plain);
+    const address = api.run(this.here, this.run.uuid);
+    const [brief, series] = await Promise.all([read(address + query({ brief: 1 })), read(api.series(this.here, this.run.uuid))]);
+    const run = { ...brief, ...(await this.#large(address, brief, series)) };
+    const now = JSON.stringify([lasting(brief), series.map(({ count }) => count)]);
     const changed = now !== this.before;
     this.before = now;
     this.#show(run, series); // even if unchanged: a curve may have failed to load
@@ -102,13 +101,24 @@ class RunView {
     this.metrics?.pause(true);
   }
 
+  /** What may be large, read again only after it may have changed. */
+  async #large(address, { date_updated: updated }, series) {
+    const now = JSON.stringify([updated, series.filter(({ name }) => isReserved(name)).map(({ count }) => count)]);
+    if (now !== this.read) {
+      const { config, config_omitted, provenance } = await read(address);
+      this.large = { config, config_omitted, provenance };
+      this.read = now;
+    }
+    return this.large;
+  }
+
   #build(run) {
     this.run = run;
     this.name = el("bdi");
     this.chip = statusChip();
     this.facts = new Facts(this.here);
     this.losses = el("section", { class: "losses", "aria-label": "What is missing", hidden: "" });
-    this.panels = Object.fromEntries(["exception", "config", "provenance"].map((name) => [name, el("div")]));
+    this.panels = Object.fromEntries(["exception", "config", "provenance"].map((kind) => [kind, el("div")]));
     this.metrics = new Metrics(this.here, run.uuid);
     const title = el("div", { class: "title" }, el("h1", {}, this.name), this.chip);
     const panels = el("div", { class: "panels" }, ...Object.values(this.panels));
@@ -123,9 +133,10 @@ class RunView {
     this.facts.show(run, this.run.others);
     showStatus(this.chip, run);
     const exception = run.status === "CRASHED" && series.find(({ name }) => name === "steplog/exception");
-    this.#panel("exception", exception && { value: exception.last, count: exception.count }, ({ value }) => exceptionPanel(value));
-    this.#panel("config", Object.keys(run.config).length && [run.config, run.config_omitted], ([values, omitted]) => configPanel(values, omitted));
-    this.#panel("provenance", Object.keys(run.provenance ?? {}).length && run.provenance, provenancePanel);
+    this.#panel("exception", exception ? exception.count : null, () => exceptionPanel(exception.last));
+    const { config, config_omitted: omitted, provenance } = run;
+    this.#panel("config", Object.keys(config).length ? this.read : null, () => configPanel(config, omitted));
+    this.#panel("provenance", Object.keys(provenance ?? {}).length ? this.read : null, () => provenancePanel(provenance));
     const counted = series.filter(({ name }) => !isSystem(name)); // system metrics are not the caller's
     this.#showLosses(lossLines(run.report, counted.reduce((total, { count }) => total + count, 0)));
     this.metrics.pause(false);
@@ -143,14 +154,14 @@ class RunView {
     setText(this.name, visible(name));
   }
 
-  #panel(kind, value, made) {
+  /** Show a panel, made anew if its version is another one; null for none. */
+  #panel(kind, version, made) {
     const place = this.panels[kind];
-    const now = JSON.stringify(value || null, plain);
-    if (now === place.said) return;
-    place.said = now;
+    if (version === place.version) return;
+    place.version = version;
     const before = place.firstElementChild;
-    fill(place, value ? made(value) : null);
-    if (before && value) place.firstElementChild.open = before.open;
+    fill(place, version === null ? null : made());
+    if (before && place.firstElementChild) place.firstElementChild.open = before.open;
   }
 
   #showLosses(lines) {
@@ -213,16 +224,14 @@ class OtherRuns {
 async function find(here) {
   if (UUID.test(here.run)) {
     try {
-      return await read(api.run(here, here.run));
+      return await read(api.run(here, here.run) + query({ brief: 1 }));
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
     }
   }
-  const found = await read(api.runs(here) + query({ slug: here.run }));
+  const found = await read(api.runs(here) + query({ slug: here.run, brief: 1 }));
   if (found.length) return { ...found.at(-1), others: found.length - 1 };
   const named = (await read(api.runs(here) + query({ brief: 1 }))).find(({ id }) => id === here.run);
   if (!named) throw new Missing();
   return named;
 }
-
-const plain = (_key, value) => (typeof value === "bigint" ? String(value) : value);
