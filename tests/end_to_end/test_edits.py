@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from end_to_end.programs import Host, ended
-from server.process import ServerProcess
+from server.process import ServerProcess, lasting_port
 
 
 @pytest.fixture(scope="module")
@@ -302,10 +302,10 @@ def test_a_run_that_cannot_be_deleted_now_goes_on(stock: tuple[Host, ServerProce
         assert away[1:] == ["2", "0"]
 
 
-def test_a_deletion_that_gets_no_answer_changes_nothing_and_is_not_kept(host: Host, tmp_path: Path):
+def test_a_deletion_that_gets_no_answer_changes_nothing_and_is_not_kept(tmp_path: Path):
     directory = tmp_path / "another"
     directory.mkdir()
-    with ServerProcess(directory, "--user", "team") as server:
+    with ServerProcess(directory, "--user", "team", "--port", str(lasting_port())) as server:
         alone = Host(tmp_path, server)
         program = (
             CANNOT_DELETE.replace("**MODE", "")

@@ -99,9 +99,13 @@ def init(
         description: free text.
         status: the first status.
         client: None: the default client.
-        project, namespace: as ``project_display_name`` and ``namespace_slug``; without either, the settings.
+        project: as ``project_display_name``; without either, the setting ``project``.
+        namespace: as ``namespace_slug``; without either, the setting ``namespace``.
         config: a mapping, or an object such as an ``argparse.Namespace``; see ``Run.config``.
-        tags, group, job_type, notes: may be set later, too; see ``Run``.
+        tags: these, and the next three, may be set later, too; see ``Run``.
+        group: what the run belongs to.
+        job_type: what the run does.
+        notes: free text.
         id: the caller's name for the run, unique in its project; or the uuid of a run that exists.
         resume: "allow" goes on with the run of this id, else of this name, or makes it; "must" wants it to be there,
             "never" (and an id without ``resume``) wants it not to be. One that is open in this process is returned.
@@ -120,8 +124,7 @@ def init(
     settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
     _check(on_failure, id, resume, settings.name)
     plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
-    given = {"tags": tags, "group": group, "job_type": job_type, "notes": notes}
-    run = _run(settings, plan, client, on_failure, given, config)
+    run = _run(settings, plan, client, on_failure, (tags, group, job_type, notes), config)
     return _activated(run) if activate else run
 
 
@@ -130,11 +133,11 @@ def _run(
     plan: Plan,
     client: TellurioClient | None,
     on_failure: str,
-    given: dict[str, Any],
+    given: tuple[object, ...],
     config: object,
 ) -> Run:
     """The run of a plan: the one that is open in this process, or one that is begun."""
-    fields = _fields(settings, plan, given)
+    fields = _fields(settings, plan, dict(zip(("tags", "group", "job_type", "notes"), given, strict=True)))
     begins_with = {} if config is None else as_config(config)
     run = _going_on(settings, plan)
     if run is not None:
