@@ -62,8 +62,16 @@ def test_with_the_feature_edits_go_as_records_and_no_count_has_them():
     line.outbox.probe.features = frozenset({"run"})
     assert counted(line) == (0, 3, 0)
     line.deliver()
-    names = [row.name for row in line.server.runs[line.run.uuid].rows]
-    assert names == [name for name, _ in EDITS]
+    run = line.server.runs[line.run.uuid]
+    assert [row.value for row in run.rows] == [1.0, 2.0, 3.0]
+    assert {name: run.fields[name] for name in ("tags", "name", "notes", "description")} == {
+        "tags": ["a"],
+        "name": "better",
+        "notes": "n",
+        "description": "text",
+    }
+    assert line.outbox.edits.name == "better"
+    assert [request.method for request, _ in line.server.requests] == ["POST"]
     assert counted(line) == (3, 0, 0)
 
 

@@ -67,7 +67,7 @@ def test_what_is_set_arrives_and_is_no_value_and_no_metric(host: Host, server: S
 
 def test_an_offline_run_that_is_killed_brings_what_was_set_when_it_is_synced(host: Host, server: ServerProcess):
     killed = host.start(
-        FIELDS.replace("**MODE", 'mode="offline"') + "    print('set', flush=True)\n    time.sleep(60)\n"
+        FIELDS.replace("**MODE", 'mode="offline"') + "    print('set', flush=True)\n    sys.stdin.readline()\n"
     )
     assert killed.stdout is not None
     assert [killed.stdout.readline().strip() for _ in range(2)][1] == "set"
