@@ -326,3 +326,27 @@ def test_a_deletion_that_gets_no_answer_changes_nothing_and_is_not_kept(tmp_path
         assert said[0].endswith("; a deletion is not kept for later, when it might take what others use by then")
         assert said[1] == "2"
         assert alone.server.values("run", "loss") == [1.0, 2.0]
+
+
+RESUMED = """
+    import steplog
+    run = begin(resume="allow", id="job", **GIVEN)
+    print(run.step, run.last_step("loss"), dict(run.config), run.tags, run.group, run.last_step("none"))
+    run.log("loss", 1.0, (run.step or 0) + 10)
+    run.config["rounds"] = run.config.get("rounds", 0) + 1
+    run.finish()
+"""
+
+
+def test_a_resumed_run_begins_with_its_config_fields_and_steps_and_keeps_its_start(host: Host, server: ServerProcess):
+    given = 'config={"lr": 0.1}, tags=["t"], group="g"'
+    first = host.run(RESUMED.replace("**GIVEN", given))
+    assert (first.out, first.errors) == ("None None {'lr': 0.1} ('t',) g None\n", "")
+    (before,) = told(server, host)
+    second = host.run(RESUMED.replace("**GIVEN", 'notes="n"'))
+    assert (second.out, second.errors) == ("10 10 {'lr': 0.1, 'rounds': 1} ('t',) g None\n", "")
+    (run,) = told(server, host)
+    assert has(
+        run, config={"lr": 0.1, "rounds": 2}, tags=["t"], notes="n", started=before["started"], status="COMPLETED"
+    )
+    assert host.server.values(run["name"], "loss") == [1.0, 1.0]
