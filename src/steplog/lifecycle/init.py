@@ -121,9 +121,15 @@ def init(
     """
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
     settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
+<<<<<<< HEAD
     plan = _plan(settings, namespace_slug, description, status, id, resume)
     given = {"tags": tags, "group": group, "job_type": job_type, "notes": notes}
     run = _run(settings, plan, client, on_failure, given, config)
+=======
+    _check(on_failure, id, resume, settings.name)
+    plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
+    run = _run(settings, plan, client, on_failure, (tags, group, job_type, notes), config)
+>>>>>>> h-edits
     return _activated(run) if activate else run
 
 
@@ -132,20 +138,28 @@ def _run(
     plan: Plan,
     client: TellurioClient | None,
     on_failure: str,
-    given: dict[str, Any],
+    given: tuple[object, ...],
     config: object,
 ) -> Run:
     """The run of a plan: the one that is open in this process, or one that is begun."""
+<<<<<<< HEAD
     if on_failure not in ("warn", "raise"):
         raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
     fields = _fields(settings, plan, given)
     begins_with = {} if config is None else as_config(config)
     run = None if settings.mode == "disabled" else planned_here(plan)
     if isinstance(run, Run):
+=======
+    fields = _fields(settings, plan, dict(zip(("tags", "group", "job_type", "notes"), given, strict=True)))
+    begins_with, began = {} if config is None else as_config(config), {"started": moment(time.time_ns())}
+    run = _going_on(settings, plan)
+    if run is not None:
+>>>>>>> h-edits
         run.begin(fields, begins_with, is_new=run._is_new)
         return run
     run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
-    run.begin(fields, begins_with, is_new=plan.resume not in _GOES_ON)
+    is_new = run._is_new or plan.resume not in _GOES_ON
+    run.begin({**began, **fields} if is_new else fields, begins_with, is_new=is_new)
     if settings.provenance and isinstance(run._opened, OpenRun):
         run._opened.collect_provenance(init.__code__)
     return run
@@ -164,13 +178,12 @@ def _one(what: str, positional: str | None, keyword: str | None) -> str | None:
 
 
 def _fields(settings: Settings, plan: Plan, given: dict[str, Any]) -> dict[str, Any]:
-    """The first record of the run; of a run that may be there already it is only what was given."""
-    goes_on = plan.resume in _GOES_ON
-    if goes_on:
+    """What was given of the run; what its creation says is said again where it may be there already."""
+    if plan.resume in _GOES_ON:
         given["description"] = plan.description
     fields = checked({name: value for name, value in given.items() if value is not None})
     check_size(fields, settings.value_bytes_max)
-    return fields if goes_on else {"started": moment(time.time_ns()), **fields}
+    return fields
 
 
 def _check(key: object, resume: str | None, name: str | None) -> None:
@@ -322,6 +335,7 @@ def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str
     if anew and not made.is_of(plan.local_id) and find_manifest(made.uuid) is not None:
         opened.discard()
         return _joined(told, plan, client)
+    run._is_new, run._told = anew and made.is_of(plan.local_id), told
     takes_ranges = told.get("batch", 0) >= 1 and client.replaced("POST") is None
     opened.made(client, made, plan.namespace, takes_ranges)
     return _opened(run, opened)
@@ -350,8 +364,13 @@ def _post(plan: Plan, opened: OpenRun, client: TellurioClient) -> tuple[dict[str
 
 def _joined(told: dict[str, Any], plan: Plan, client: TellurioClient) -> Run:
     """Go on with a run that the server has."""
+<<<<<<< HEAD
     run = described(told, plan.namespace)
     uuid = str(run.uuid)
+=======
+    run = _remote_run(told, plan.namespace)
+    run._told, uuid = told, str(run.uuid)
+>>>>>>> h-edits
     names = plan.namespace, plan.project, run.name
     opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=plan.key)
     if "generation" not in told and opened.decides:  # nothing else tells the server that it goes on

@@ -168,24 +168,6 @@ class OpenRun:
         if self.holder is not None:
             self.holder.told(manifest.run, manifest.name)
 
-    def renamed(self, name: str) -> None:
-        """The user has set another name, which the server has yet to hear of."""
-        if self.lease is not None and self.process is not None:
-            with self.process.agent.lock:
-                self.lease.outbox.edits.name = None
-                self.lease.store(self.lease.manifest.but(name=name))
-                self.manifest = self.lease.manifest
-
-    def end(self) -> tuple[bytes, int]:
-        """This process's writer, and one after its last record."""
-        writer = self.opened.writer
-        segment = writer.append.segment
-        return writer.id, segment.header.base + segment.claimed()
-
-    def has_delivered(self, end: tuple[bytes, int]) -> bool:
-        """Whether this process has nothing left of what was before ``end``."""
-        return end[0] != self.opened.writer.id or self.opened.journal.cursor.delivered >= end[1]
-
     @property
     def log(self) -> Any:
         """The hot path."""
