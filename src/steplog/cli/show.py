@@ -19,7 +19,6 @@ from steplog.cli import printing, run_times
 from steplog.cli.api import Api, RemoteRun, check_run
 from steplog.cli.completion import complete_run
 from steplog.cli.table import Table
-from steplog.settings import check_directories, resolve
 
 __all__ = ["command", "sparkline"]
 
@@ -48,7 +47,6 @@ def command(run: str, as_json: bool) -> None:
 
     RUN is a uuid, an id or a name, or the beginning of one, [NAMESPACE/]PROJECT/RUN, or the run's web address.
     """
-    check_directories(resolve())
     api = Api()
     found = api.find(run)
     series = api.get(*found.path, "series")
