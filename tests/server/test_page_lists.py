@@ -196,8 +196,9 @@ CONTRAST = """
 def test_what_is_shown_of_a_run_can_be_read_and_is_named_for_a_screen_reader(server, browser, dark):
     place = project(server, f"read {dark}")
     run = new_run(server, place, name="a", description="d")
-    tell(server, run, tags=["x"], group="g", job_type="j", notes="n", provenance={"host": "h"})
-    for width in (1280, 400):
+    tell(server, run, tags=["x"], group="g", job_type="j", notes="n", provenance={"host": "h"}, started=on(0))
+    server.send(run, range_of([("loss", 1.0, 0)]))  # long ago, as its row says
+    for width in (1280, 1100, 601, 400):
         browser.size(width, 900, dark=dark)
         for path in (place, run):
             browser.open(address(server, path))
