@@ -121,15 +121,8 @@ def init(
     """
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
     settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
-<<<<<<< HEAD
     plan = _plan(settings, namespace_slug, description, status, id, resume)
-    given = {"tags": tags, "group": group, "job_type": job_type, "notes": notes}
-    run = _run(settings, plan, client, on_failure, given, config)
-=======
-    _check(on_failure, id, resume, settings.name)
-    plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
     run = _run(settings, plan, client, on_failure, (tags, group, job_type, notes), config)
->>>>>>> h-edits
     return _activated(run) if activate else run
 
 
@@ -142,19 +135,12 @@ def _run(
     config: object,
 ) -> Run:
     """The run of a plan: the one that is open in this process, or one that is begun."""
-<<<<<<< HEAD
     if on_failure not in ("warn", "raise"):
         raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
-    fields = _fields(settings, plan, given)
-    begins_with = {} if config is None else as_config(config)
-    run = None if settings.mode == "disabled" else planned_here(plan)
-    if isinstance(run, Run):
-=======
     fields = _fields(settings, plan, dict(zip(("tags", "group", "job_type", "notes"), given, strict=True)))
     begins_with, began = {} if config is None else as_config(config), {"started": moment(time.time_ns())}
-    run = _going_on(settings, plan)
-    if run is not None:
->>>>>>> h-edits
+    run = None if settings.mode == "disabled" else planned_here(plan)
+    if isinstance(run, Run):
         run.begin(fields, begins_with, is_new=run._is_new)
         return run
     run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
@@ -364,13 +350,8 @@ def _post(plan: Plan, opened: OpenRun, client: TellurioClient) -> tuple[dict[str
 
 def _joined(told: dict[str, Any], plan: Plan, client: TellurioClient) -> Run:
     """Go on with a run that the server has."""
-<<<<<<< HEAD
     run = described(told, plan.namespace)
-    uuid = str(run.uuid)
-=======
-    run = _remote_run(told, plan.namespace)
     run._told, uuid = told, str(run.uuid)
->>>>>>> h-edits
     names = plan.namespace, plan.project, run.name
     opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=plan.key)
     if "generation" not in told and opened.decides:  # nothing else tells the server that it goes on
