@@ -112,9 +112,7 @@ def test_a_run_is_found_by_the_id_that_its_caller_chose(held: Oracle, host: Host
 
 
 @apart
-def test_a_run_resumed_by_its_name_begins_with_its_config(
-    held: Oracle, host: Host, server: ServerProcess
-):
+def test_a_run_resumed_by_its_name_begins_with_its_config(held: Oracle, host: Host, server: ServerProcess):
     """attach(owner=True) knew neither, and the run stayed CRASHED."""
     made = elsewhere(server)
     path = f"/{space()}/projects/{host.project}/runs/{made['uuid']}/"
