@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from polling import wait_until
-from steplog.machine.other_system import OtherSystemReader, installed_psutil
+from steplog.machine.other_system import OtherSystemReader, installed
 from steplog.machine.system import METRICS
 
 Times = namedtuple("Times", "user system idle")
 
 
 class FakeProcess:
-    def __init__(self, psutil: FakePsutil, pid: int, *children: FakeProcess) -> None:
+    def __init__(self, psutil: FakeModule, pid: int, *children: FakeProcess) -> None:
         self.psutil, self.pid, self.below = psutil, pid, list(children)
         self.gone = False
 
@@ -36,7 +36,7 @@ class FakeProcess:
         return SimpleNamespace(rss=100 * self.pid)
 
 
-class FakePsutil:
+class FakeModule:
     """Half of the time is idle; each counter grows by 10 a second."""
 
     class Error(Exception):
@@ -65,7 +65,7 @@ class FakePsutil:
 
 
 def test_the_same_names_come_as_from_proc_where_nothing_limits():
-    psutil = FakePsutil()
+    psutil = FakeModule()
     reader = OtherSystemReader(psutil, lambda: psutil.now)
     assert reader.metrics() == {}
     psutil.now += 10
@@ -85,7 +85,7 @@ def test_the_same_names_come_as_from_proc_where_nothing_limits():
 
 
 def test_a_child_that_has_ended_and_a_system_without_disks_are_left_out():
-    psutil = FakePsutil()
+    psutil = FakeModule()
     reader = OtherSystemReader(psutil, lambda: psutil.now)
     reader.metrics()
     psutil.now += 10
@@ -97,7 +97,7 @@ def test_a_child_that_has_ended_and_a_system_without_disks_are_left_out():
 
 
 def test_the_real_psutil_is_read():
-    psutil = installed_psutil()
+    psutil = installed()
     if psutil is None:
         pytest.skip("psutil is not installed")
     reader = OtherSystemReader(psutil)

@@ -197,9 +197,9 @@ def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM
 def _system_reader() -> SystemReader | OtherSystemReader | None:
     if is_known_here():
         return SystemReader()
-    from steplog.machine.other_system import OtherSystemReader, installed_psutil  # now: the thread is not to import
+    from steplog.machine.other_system import OtherSystemReader, installed  # now: the thread is not to import
 
-    psutil = installed_psutil()
+    psutil = installed()
     return None if psutil is None else OtherSystemReader(psutil)
 
 

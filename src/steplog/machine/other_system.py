@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["OtherSystemReader", "installed_psutil"]
+__all__ = ["OtherSystemReader", "installed"]
 
 
-def installed_psutil() -> Any:
+def installed() -> Any:
     """The module; None: it is not there, or not for this system."""
     try:
         return importlib.import_module("psutil")
