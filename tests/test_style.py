@@ -85,7 +85,16 @@ ARROWS = {
     "run": {"identity", "report", "journal", "config", "context", "client", "lifecycle", "safeguard"},
     "active": {"identity", "report", "client", "run"},
     "lifecycle.finding": {"errors", "identity", "naming", "journal", "delivery", "network", "client", "lifecycle"},
-    "lifecycle.attach": {"errors", "identity", "client", "lifecycle", "run", "lifecycle.finding"},
+    "lifecycle.described": {"identity", "run"},
+    "lifecycle.attach": {
+        "errors",
+        "identity",
+        "client",
+        "lifecycle",
+        "run",
+        "lifecycle.finding",
+        "lifecycle.described",
+    },
     "lifecycle.init": {
         "errors",
         "descriptors",
@@ -101,6 +110,7 @@ ARROWS = {
         "safeguard",
         "run",
         "active",
+        "lifecycle.described",
     },
     "__init__": {
         "errors",

@@ -16,7 +16,6 @@ that is found, and CRASHED.
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -40,11 +39,11 @@ from steplog.errors import (
     RunNotFoundError,
     ServerUnavailableError,
 )
-from steplog.identity import RunOrg, RunProject, RunStatus, RunUser, slug_of
+from steplog.identity import RunOrg, RunProject, RunStatus, slug_of
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Generation, Manifest, Plan
-from steplog.lifecycle import messages
-from steplog.lifecycle.continuing import open_here
+from steplog.lifecycle.continuing import planned_here
+from steplog.lifecycle.described import described
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.joining import find_manifest, join
 from steplog.lifecycle.open_run import OpenRun
@@ -122,8 +121,7 @@ def init(
     """
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
     settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
-    _check(on_failure, id, resume, settings.name)
-    plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
+    plan = _plan(settings, namespace_slug, description, status, id, resume)
     run = _run(settings, plan, client, on_failure, (tags, group, job_type, notes), config)
     return _activated(run) if activate else run
 
@@ -137,10 +135,12 @@ def _run(
     config: object,
 ) -> Run:
     """The run of a plan: the one that is open in this process, or one that is begun."""
+    if on_failure not in ("warn", "raise"):
+        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
     fields = _fields(settings, plan, dict(zip(("tags", "group", "job_type", "notes"), given, strict=True)))
     begins_with, began = {} if config is None else as_config(config), {"started": moment(time.time_ns())}
-    run = _going_on(settings, plan)
-    if run is not None:
+    run = None if settings.mode == "disabled" else planned_here(plan)
+    if isinstance(run, Run):
         run.begin(fields, begins_with, is_new=run._is_new)
         return run
     run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
@@ -172,9 +172,7 @@ def _fields(settings: Settings, plan: Plan, given: dict[str, Any]) -> dict[str, 
     return fields
 
 
-def _check(on_failure: str, key: object, resume: str | None, name: str | None) -> None:
-    if on_failure not in ("warn", "raise"):
-        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
+def _check(key: object, resume: str | None, name: str | None) -> None:
     if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
         raise ValueError(f"the id {key!r} is not of 1 to 128 letters, digits, '.', '_' and '-'")
     if resume is not None and resume not in _RESUME:
@@ -187,10 +185,11 @@ def _plan(
     settings: Settings,
     namespace_slug: str | None,
     description: str | None,
-    status: str | None,
+    status: RunStatus | str | None,
     key: str | None,
     resume: str | None,
 ) -> Plan:
+    _check(key, resume, settings.name)
     if settings.project is None and settings.mode != "disabled":
         meant = f"; did you mean init(project={namespace_slug!r})?" if namespace_slug is not None else ""
         raise ValueError(f"init() needs a project{meant or ': init(project=...), or STEPLOG_PROJECT'}")
@@ -205,19 +204,10 @@ def _plan(
         project_name=project_name,
         name=settings.name or key,
         description=description,
-        status=status,
+        status=None if status is None else RunStatus(status).value,
         key=key or "",
         resume=resume if key is None or resume is not None else "never",
     )
-
-
-def _going_on(settings: Settings, plan: Plan) -> Run | None:
-    """The run to resume, if it is open in this process."""
-    found = None if settings.mode == "disabled" else open_here(plan)
-    if not isinstance(found, Run):
-        return None
-    messages.say(settings.quiet, logging.INFO, f"run {found.name or found.uuid} continues")
-    return found
 
 
 def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_failure: str) -> Run:
@@ -288,8 +278,10 @@ def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_f
         if plan.resume == "never":
             raise exists(plan)
         opened = OpenRun(here, None)
+        _go_online(opened, client)
         if opened.lease is not None and opened.lease.outbox.creation is not None:
-            return _create(here.plan, opened, client, on_failure, anew=False)
+            here_plan = msgspec.structs.replace(here.plan, namespace=plan.namespace)
+            return _create(here_plan, opened, client, on_failure, anew=False)
         opened.use(client)
         return _kept(opened, _SENT_LATER)  # another process makes it
     with _asking(client):
@@ -299,6 +291,14 @@ def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_f
     if plan.resume == "never":
         raise exists(plan)
     return _joined(told, plan, client)
+
+
+def _go_online(opened: OpenRun, client: TellurioClient) -> None:
+    """A run that was begun offline goes on with this server, which has yet to make it."""
+    if opened.lease is not None and client.account is not None:
+        where = {"base_url": client.settings.url, "account": client.account.username}
+        opened.lease.store(opened.lease.manifest.but(mode="online", **where))
+        opened.manifest = opened.lease.manifest
 
 
 def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str, *, anew: bool = True) -> Run:
@@ -350,7 +350,7 @@ def _post(plan: Plan, opened: OpenRun, client: TellurioClient) -> tuple[dict[str
 
 def _joined(told: dict[str, Any], plan: Plan, client: TellurioClient) -> Run:
     """Go on with a run that the server has."""
-    run = _remote_run(told, plan.namespace)
+    run = described(told, plan.namespace)
     run._told, uuid = told, str(run.uuid)
     names = plan.namespace, plan.project, run.name
     opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=plan.key)
@@ -412,7 +412,7 @@ def _asking(client: TellurioClient) -> Iterator[None]:
 def _told(response: Response, namespace: str) -> tuple[dict[str, Any], Run]:
     try:
         told = response.json()
-        return told, _remote_run(told, namespace)
+        return told, described(told, namespace)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ServerUnavailableError(f"{response.url}: the answer describes no run") from None
 
@@ -457,18 +457,3 @@ def _local_run(manifest: Manifest) -> Run:
     description, status = (None, None) if plan is None or manifest.run else (plan.description, plan.status)
     project = RunProject("", manifest.project if plan is None else plan.project_name, manifest.project)
     return Run(uuid, name, description, status or "RUNNING", organization=RunOrg(manifest.namespace), project=project)
-
-
-def _remote_run(told: dict[str, Any], namespace: str) -> Run:
-    project, user = told.get("project") or {}, told.get("user") or {}
-    return Run(
-        told["uuid"],
-        told.get("name"),
-        told.get("description"),
-        told.get("status", "RUNNING"),
-        told.get("date_created"),
-        told.get("date_updated"),
-        RunOrg(namespace),
-        RunProject(project.get("uuid", ""), project.get("display_name", ""), project.get("slug", "")),
-        RunUser(user.get("uuid", ""), user.get("username", ""), user.get("slug", "")),
-    )
