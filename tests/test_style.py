@@ -60,6 +60,7 @@ ARROWS = {
         "delivery.wire",
     },
     "client": {"errors", "address", "secret", "settings", "delivery.exchange", "delivery.wire", "network"},
+    "given_client": {"settings", "client"},
     "project": {"errors", "delivery.wire", "network", "client"},
     "lifecycle": {
         "config",
@@ -79,6 +80,7 @@ ARROWS = {
         "delivery",
         "secret",
         "client",
+        "given_client",
         "machine",
     },
     "safeguard": {"settings", "lifecycle"},
@@ -105,6 +107,7 @@ ARROWS = {
         "delivery",
         "network",
         "client",
+        "given_client",
         "project",
         "lifecycle",
         "safeguard",
