@@ -187,13 +187,13 @@ def test_who_only_joined_and_who_has_ended_are_not_heard_of():
         assert line.run.heard == 0
 
 
-def test_a_claim_changes_whose_generation_comes_next():
+def test_a_takeover_changes_whose_generation_comes_next():
     book, line = Book(1).write(1), Owned(Book(2).write(1))
     line.deliver()
     manifest = Manifest(local_id="", base_url="", account="", namespace="", project="", run="").but(
         generations=line.begun
     )
-    line.outbox.generations.take(manifest.begun("claimant", 9 * SECOND, [line.books[0].journal.writer]))
+    line.outbox.generations.take(manifest.begun("successor", 9 * SECOND, [line.books[0].journal.writer]))
     line.outbox.add(book.journal)
     line.outbox.end_with("FAILED")
     line.deliver()

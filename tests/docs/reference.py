@@ -1,4 +1,4 @@
-"""The tables of settings, commands and crash tests in the docs, and the page of names, made from what they are about.
+"""The tables of settings, commands, crash tests and resumed runs in the docs, and the page of names, made from those.
 
 A page has them between ``<!-- begin: NAME -->`` and ``<!-- end -->``; what stands there is written anew by
 
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # as a program of its own
 
 from crash.published import published
 from docs import names
+from end_to_end import resuming
 from steplog.cli import main
 from steplog.settings import documented
 
@@ -27,19 +28,20 @@ __all__ = ["PAGES", "rewritten", "tables"]
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [DOCS / name for name in ("guarantees.md", "settings.md", "commands.md", "python.md")]
+PAGES = [DOCS / name for name in ("guarantees.md", "settings.md", "commands.md", "processes.md", "python.md")]
 RESULTS = ROOT / "tests" / "crash" / "results.jsonl"
 _PART = re.compile(r"(<!-- begin: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BOUNDS = re.compile(r"; [\d<=]*x[<>]=\d+")  # the range of a number, which its error says
 
 
 def tables() -> dict[str, str]:
-    """Each by its name: ``settings``, ``commands``, ``names``, ``crashes``, and each command that has options."""
+    """Each by its name: what is made of data, and each command that has options."""
     made = {
         "settings": _settings(),
         "commands": _commands(),
         "names": names.page(),
         "crashes": published(RESULTS.read_text("utf-8")),
+        "resuming": _table(*_head_and_rows(resuming.rows())),
     }
     for name, command in _each_command():
         if rows := list(_options(command)):
@@ -51,6 +53,10 @@ def rewritten(text: str) -> str:
     """A page with its tables as they should be. Raises KeyError for a table of no such name."""
     known = tables()
     return _PART.sub(lambda part: f"{part[1]}{known[part[2]]}{part[3]}", text)
+
+
+def _head_and_rows(rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    return rows[0], rows[1:]
 
 
 def _settings() -> str:

@@ -45,7 +45,7 @@ class Ended(OpenRun):
             "paths": SimpleNamespace(memory=Path("/memory") if memory else None, spool=Path("/spool"), local_id="ab12"),
             "manifest": SimpleNamespace(mode=mode),
             "transport": transport,
-            "claim": None,
+            "takeover": None,
         }
         vars(self).update(fields)
 

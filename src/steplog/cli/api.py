@@ -21,6 +21,7 @@ from slugify import slugify
 import steplog
 from steplog import InvalidAPIKeyError, ServerUnavailableError, SteplogError, naming
 from steplog.cli import printing
+from steplog.settings import check_directories, resolve
 
 if TYPE_CHECKING:
     import requests
@@ -75,6 +76,8 @@ class Api:
     """The server of ``client``, by default the configured one. Raises ConfigurationError."""
 
     def __init__(self, client: steplog.TellurioClient | None = None) -> None:
+        if client is None:
+            check_directories(resolve())
         self._client = client or steplog.get_default_client()
         self._ahead = timedelta()
         self.base_url = self._client.base_url

@@ -3,7 +3,7 @@
 The holder looks after every writer of the run on this host, living or dead: it finds the journals and stores the
 manifest. A run that has an owner, no status, and no living writer was killed: the holder decides that it is CRASHED,
 unless the server has a status that ends it: the owner may have sent that, and died before it could store so.
-A process without the lock that takes up a run whose owner is gone leaves a claim (``manifest``), which the holder
+A process without the lock that takes up a run whose owner is gone leaves a *takeover* (``manifest``), which the holder
 honours. Once all is delivered, the status is sent, and nobody can append, the directories are removed.
 
 ``look``, ``write``, ``spool`` and ``remove`` touch files: maintenance alone calls them, and they take the agent's lock
@@ -32,7 +32,7 @@ from steplog.descriptors import lent
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, Unchanged
-from steplog.journal.manifest import Claim, Generation, Manifest, Plan
+from steplog.journal.manifest import Generation, Manifest, Plan, Takeover
 from steplog.journal.open_journal import OpenJournal, open_journal
 from steplog.journal.open_writer import OpenWriter
 from steplog.journal.spooling import Disk
@@ -110,21 +110,21 @@ class Lease:
 
         Also reads what workers without shared memory have written since.
         """
-        found, claims = ([], []) if self._unchanged() else self._look_around()
+        found, takeovers = ([], []) if self._unchanged() else self._look_around()
         followed = [opened.follow(lock) for opened in list(self._journals.values())]
         with lock:
             self.outbox.look_at_all()
             for opened in found:
                 self._add(opened)
             self.shared = any(opened.alive_elsewhere for opened in self._journals.values())
-            for claim in claims:
-                self._honour(claim)
+            for takeover in takeovers:
+                self._honour(takeover)
             was_killed = self._was_killed()
         if was_killed:
-            claims = manifests.claims(self.paths.manifest())  # the last word of a claimant that has just ended
+            takeovers = manifests.takeovers(self.paths.manifest())  # the last word of a process that has just ended
             with lock:
-                for claim in claims:
-                    self._honour(claim)
+                for takeover in takeovers:
+                    self._honour(takeover)
                 if self._was_killed():
                     self.decide(_KILLED, presumed=True)
         return bool(found) or any(followed)
@@ -133,27 +133,27 @@ class Lease:
         manifest = self.manifest
         return bool(manifest.owner) and manifest.status is None and not self.has_living_writer()
 
-    def _look_around(self) -> tuple[list[OpenJournal], list[Claim]]:
-        claims = manifests.claims(self.paths.manifest())  # first: a writer is there before its claim
+    def _look_around(self) -> tuple[list[OpenJournal], list[Takeover]]:
+        takeovers = manifests.takeovers(self.paths.manifest())  # first: a writer is there before its takeover
         if self.paths.memory is not None and not os.path.lexists(self.paths.memory / "manifest"):
             self.manifest_store.lost()
         new = [name for name in self.paths.writers(self._disk.files.names) if name not in self._journals]
         found = [open_journal(self.paths, name, self._disk) for name in new]
         if None in found:
             self._unchanged.invalidate()
-        return [opened for opened in found if opened is not None], claims
+        return [opened for opened in found if opened is not None], takeovers
 
-    def _honour(self, claim: Claim) -> None:
-        """Have the claimant be the owner, unless there is a living one or it came later; and take over its status."""
+    def _honour(self, takeover: Takeover) -> None:
+        """Have that process be the owner, unless there is a living one or it came later; and take over its status."""
         manifest = self.manifest
-        if claim.writer != manifest.owner:
-            is_over = any(one.maker == claim.maker for one in manifest.generations)
+        if takeover.writer != manifest.owner:
+            is_over = any(one.maker == takeover.maker for one in manifest.generations)
             began = manifest.generations[-1].began if manifest.generations else 0
-            if is_over or claim.began < began or self.has_living_owner():
+            if is_over or takeover.began < began or self.has_living_owner():
                 return
-            self.begin(claim.writer, claim.maker, claim.began)
-        if claim.status is not None and claim.status != self.manifest.status:
-            self.decide(claim.status, ended=claim.ended)
+            self.begin(takeover.writer, takeover.maker, takeover.began)
+        if takeover.status is not None and takeover.status != self.manifest.status:
+            self.decide(takeover.status, ended=takeover.ended)
 
     def has_living_owner(self) -> bool:
         """Whether the process that decides the status is there."""

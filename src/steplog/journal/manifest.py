@@ -10,7 +10,7 @@ belongs to the generation in which it was opened: the last one, unless ``writers
 a run of version 1 (steplog 0.1) is delivered without, until it is resumed.
 
 Only the holder of the run's lock stores the manifest. Another process that takes up a run whose owner is gone puts a
-*claim* beside it, a file ``claim.<writer>``, and later its status into that; the holder takes both into the manifest.
+*takeover* beside it, a file ``takeover.<writer>``, and later its status into that; the holder takes over both.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from steplog.private_files import names_in, read_private
 __all__ = [
     "DELIVERED_NAME",
     "VERSION",
-    "Claim",
     "Generation",
     "Manifest",
     "Plan",
-    "claims",
+    "Takeover",
     "load",
-    "put_claim",
+    "put_takeover",
     "store",
+    "takeovers",
 ]
 
 VERSION = 2
 
 DELIVERED_NAME = "manifest.delivered"  # of a run that is delivered but for what was set aside
 _NAME = "manifest"
-_CLAIM = re.compile(r"claim\.[0-9a-f]{32}")
-_CLAIM_BYTES_MAX = 4096
+_TAKEOVER = re.compile(r"takeover\.[0-9a-f]{32}")
+_TAKEOVER_BYTES_MAX = 4096
 _BYTES_MAX = 1024 * 1024
 
 
@@ -71,7 +71,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0  # 0: the server has yet to give one
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class Takeover(msgspec.Struct, frozen=True, kw_only=True):
     """The ownership of a process that does not hold the run's lock: its writer, as ``Generation``, and its status."""
 
     writer: str
@@ -151,21 +151,21 @@ def load(directory: Path, name: str = _NAME) -> Manifest | None:
     return manifest
 
 
-def put_claim(directory: Path, claim: Claim) -> None:
-    """Put a claim, or a newer one of the same writer, into a run's directory. Raises OSError."""
-    Files().replace(directory / f"claim.{claim.writer}", msgspec.json.encode(claim))
+def put_takeover(directory: Path, takeover: Takeover) -> None:
+    """Put a takeover, or a newer one of the same writer, into a run's directory. Raises OSError."""
+    Files().replace(directory / f"takeover.{takeover.writer}", msgspec.json.encode(takeover))
 
 
-def claims(directory: Path) -> list[Claim]:
-    """The claims in a run's directory, the earliest first; without what cannot be read."""
+def takeovers(directory: Path) -> list[Takeover]:
+    """The takeovers in a run's directory, the earliest first; without what cannot be read."""
     found = []
     try:
-        names = sorted(filter(_CLAIM.fullmatch, names_in(directory)))
+        names = sorted(filter(_TAKEOVER.fullmatch, names_in(directory)))
     except OSError:
         return []
     for name in names:
         try:
-            found.append(msgspec.json.decode(read_private(directory / name, 0, _CLAIM_BYTES_MAX), type=Claim))
+            found.append(msgspec.json.decode(read_private(directory / name, 0, _TAKEOVER_BYTES_MAX), type=Takeover))
         except (OSError, NotPrivateError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             continue  # half of it is never there: it is replaced as a whole
-    return sorted(found, key=lambda claim: claim.began)
+    return sorted(found, key=lambda takeover: takeover.began)

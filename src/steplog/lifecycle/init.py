@@ -121,10 +121,8 @@ def init(
     """
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
     settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
-    _check(on_failure, id, resume, settings.name)
-    plan = _plan(settings, namespace_slug, description, None if status is None else RunStatus(status).value, id, resume)
-    given = {"tags": tags, "group": group, "job_type": job_type, "notes": notes}
-    run = _run(settings, plan, client, on_failure, given, config)
+    plan = _plan(settings, namespace_slug, description, status, id, resume)
+    run = _run(settings, plan, client, on_failure, (tags, group, job_type, notes), config)
     return _activated(run) if activate else run
 
 
@@ -133,18 +131,21 @@ def _run(
     plan: Plan,
     client: TellurioClient | None,
     on_failure: str,
-    given: dict[str, Any],
+    given: tuple[object, ...],
     config: object,
 ) -> Run:
     """The run of a plan: the one that is open in this process, or one that is begun."""
-    fields = _fields(settings, plan, given)
-    begins_with = {} if config is None else as_config(config)
+    if on_failure not in ("warn", "raise"):
+        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
+    fields = _fields(settings, plan, dict(zip(("tags", "group", "job_type", "notes"), given, strict=True)))
+    begins_with, began = {} if config is None else as_config(config), {"started": moment(time.time_ns())}
     run = None if settings.mode == "disabled" else planned_here(plan)
     if isinstance(run, Run):
         run.begin(fields, begins_with, is_new=run._is_new)
         return run
     run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
-    run.begin(fields, begins_with, is_new=plan.resume not in _GOES_ON)
+    is_new = run._is_new or plan.resume not in _GOES_ON
+    run.begin({**began, **fields} if is_new else fields, begins_with, is_new=is_new)
     if settings.provenance and isinstance(run._opened, OpenRun):
         run._opened.collect_provenance(init.__code__)
     return run
@@ -163,18 +164,15 @@ def _one(what: str, positional: str | None, keyword: str | None) -> str | None:
 
 
 def _fields(settings: Settings, plan: Plan, given: dict[str, Any]) -> dict[str, Any]:
-    """The first record of the run; of a run that may be there already it is only what was given."""
-    goes_on = plan.resume in _GOES_ON
-    if goes_on:
+    """What was given of the run; what its creation says is said again where it may be there already."""
+    if plan.resume in _GOES_ON:
         given["description"] = plan.description
     fields = checked({name: value for name, value in given.items() if value is not None})
     check_size(fields, settings.value_bytes_max)
-    return fields if goes_on else {"started": moment(time.time_ns()), **fields}
+    return fields
 
 
-def _check(on_failure: str, key: object, resume: str | None, name: str | None) -> None:
-    if on_failure not in ("warn", "raise"):
-        raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
+def _check(key: object, resume: str | None, name: str | None) -> None:
     if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
         raise ValueError(f"the id {key!r} is not of 1 to 128 letters, digits, '.', '_' and '-'")
     if resume is not None and resume not in _RESUME:
@@ -187,10 +185,11 @@ def _plan(
     settings: Settings,
     namespace_slug: str | None,
     description: str | None,
-    status: str | None,
+    status: RunStatus | str | None,
     key: str | None,
     resume: str | None,
 ) -> Plan:
+    _check(key, resume, settings.name)
     if settings.project is None and settings.mode != "disabled":
         meant = f"; did you mean init(project={namespace_slug!r})?" if namespace_slug is not None else ""
         raise ValueError(f"init() needs a project{meant or ': init(project=...), or STEPLOG_PROJECT'}")
@@ -205,7 +204,7 @@ def _plan(
         project_name=project_name,
         name=settings.name or key,
         description=description,
-        status=status,
+        status=None if status is None else RunStatus(status).value,
         key=key or "",
         resume=resume if key is None or resume is not None else "never",
     )
@@ -280,8 +279,10 @@ def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_f
         if plan.resume == "never":
             raise exists(plan)
         opened = OpenRun(here, None)
+        _go_online(opened, client)
         if opened.lease is not None and opened.lease.outbox.creation is not None:
-            return _create(here.plan, opened, client, on_failure, anew=False)
+            here_plan = msgspec.structs.replace(here.plan, namespace=plan.namespace)
+            return _create(here_plan, opened, client, on_failure, anew=False)
         opened.use(client)
         return _kept(opened, _SENT_LATER)  # another process makes it
     with _asking(client):
@@ -291,6 +292,14 @@ def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_f
     if plan.resume == "never":
         raise exists(plan)
     return _joined(told, plan, client)
+
+
+def _go_online(opened: OpenRun, client: TellurioClient) -> None:
+    """A run that was begun offline goes on with this server, which has yet to make it."""
+    if opened.lease is not None and client.account is not None:
+        where = {"base_url": client.settings.url, "account": client.account.username}
+        opened.lease.store(opened.lease.manifest.but(mode="online", **where))
+        opened.manifest = opened.lease.manifest
 
 
 def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str, *, anew: bool = True) -> Run:
@@ -313,6 +322,7 @@ def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str
     if anew and not made.is_of(plan.local_id) and find_manifest(made.uuid) is not None:
         opened.discard()
         return _joined(told, plan, client)
+    run._is_new, run._told = anew and made.is_of(plan.local_id), told
     takes_ranges = told.get("batch", 0) >= 1 and client.replaced("POST") is None
     opened.made(client, made, plan.namespace, takes_ranges)
     return _opened(run, opened)
@@ -342,7 +352,7 @@ def _post(plan: Plan, opened: OpenRun, client: TellurioClient) -> tuple[dict[str
 def _joined(told: dict[str, Any], plan: Plan, client: TellurioClient) -> Run:
     """Go on with a run that the server has."""
     run = described(told, plan.namespace)
-    uuid = str(run.uuid)
+    run._told, uuid = told, str(run.uuid)
     names = plan.namespace, plan.project, run.name
     opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=plan.key)
     if "generation" not in told and opened.decides:  # nothing else tells the server that it goes on

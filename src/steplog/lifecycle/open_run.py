@@ -32,10 +32,10 @@ from steplog.journal.directories import new_id
 from steplog.journal.manifest import Manifest
 from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import messages, run_stats
-from steplog.lifecycle.claim import OwnClaim, has_living_owner
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, claim_in_time, current
 from steplog.lifecycle.provenance import Collection
+from steplog.lifecycle.takeover import OwnTakeover, has_living_owner
 from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_manifest
 from steplog.report import Stats
 
@@ -65,7 +65,7 @@ class OpenRun:
     """Opens the run of ``manifest``; with ``owner`` as its owner, if it has no living one here.
 
     A run that exists enters its next generation so; without ``begins`` it stays in the present one. Where another
-    process delivers it, the ownership is claimed.
+    process delivers it, it is taken over (``takeover``).
 
     Without a ``transport`` it stays in the journal. Raises OSError or ConfigurationError without a place for that.
     """
@@ -83,7 +83,7 @@ class OpenRun:
         self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
         self.lease: Lease | None = None
-        self.claim: OwnClaim | None = None  # to a run that another process delivers
+        self.takeover: OwnTakeover | None = None  # to a run that another process delivers
         self.manifest = manifest
         self._finished: str | None = None
         self._provenance: Collection | None = None
@@ -93,13 +93,14 @@ class OpenRun:
         else:
             process.agent.keep(self.opened)
             if owner and not has_living_owner(self.paths):
-                self.claim = OwnClaim(self.paths, self.opened.writer.id.hex())
+                takeover = OwnTakeover(self.paths, self.opened.writer.id.hex())
+                self.takeover = takeover if takeover.made else None
         self._register(process)
 
     @property
     def decides(self) -> bool:
         """Whether the end of this process is that of the run."""
-        return self.claim is not None or (self.lease is not None and self._owns(self.lease))
+        return self.takeover is not None or (self.lease is not None and self._owns(self.lease))
 
     def _register(self, process: Process) -> None:
         process.writers[id(self)] = self.opened
@@ -167,24 +168,6 @@ class OpenRun:
         if self.holder is not None:
             self.holder.told(manifest.run, manifest.name)
 
-    def renamed(self, name: str) -> None:
-        """The user has set another name, which the server has yet to hear of."""
-        if self.lease is not None and self.process is not None:
-            with self.process.agent.lock:
-                self.lease.outbox.edits.name = None
-                self.lease.store(self.lease.manifest.but(name=name))
-                self.manifest = self.lease.manifest
-
-    def end(self) -> tuple[bytes, int]:
-        """This process's writer, and one after its last record."""
-        writer = self.opened.writer
-        segment = writer.append.segment
-        return writer.id, segment.header.base + segment.claimed()
-
-    def has_delivered(self, end: tuple[bytes, int]) -> bool:
-        """Whether this process has nothing left of what was before ``end``."""
-        return end[0] != self.opened.writer.id or self.opened.journal.cursor.delivered >= end[1]
-
     @property
     def log(self) -> Any:
         """The hot path."""
@@ -199,7 +182,7 @@ class OpenRun:
 
     def forked(self) -> None:
         """In a forked child: give up what is the parent's."""
-        self.process = self.lease = self.transport = self.claim = None
+        self.process = self.lease = self.transport = self.takeover = None
         self.opened.writer.forked(self._reopen)
 
     def _reopen(self, name: Any, value: Any, step: Any) -> Any:
@@ -291,11 +274,11 @@ class OpenRun:
         self.opened.writer.end(self._refuse)
         self.opened.close_ledger()
         lease, process = self.lease, self.process
-        if lease is None and self.claim is not None:
-            self.claim.end(status)
+        if lease is None and self.takeover is not None:
+            self.takeover.end(status)
             with contextlib.suppress(KeyboardInterrupt):
                 self.flush(timeout_s)
-                self.claim.wait(deadline)
+                self.takeover.wait(deadline)
         elif lease is None or process is None or not self._owns(lease, claim=True):
             _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.name())
             with contextlib.suppress(KeyboardInterrupt):
@@ -315,7 +298,7 @@ class OpenRun:
             self._let_go(process, lease, deadline)
             if owned:
                 self.say_ended()
-        elif self.claim is not None:
+        elif self.takeover is not None:
             self.say_ended()
         self._close()
         return None
@@ -349,8 +332,8 @@ class OpenRun:
                 self._provenance.end()
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
             self.opened.close_ledger()
-            if status is not None and self.lease is None and self.claim is not None:
-                self.claim.end(status)
+            if status is not None and self.lease is None and self.takeover is not None:
+                self.takeover.end(status)
             elif status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
                 self.process.agent.decide(self.lease, status)
         self.opened.closed = True
@@ -359,8 +342,8 @@ class OpenRun:
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
         """After ``finish_in_background``: wait until nothing is left here, and return whether so."""
         lease, process, deadline = self.lease, self.process, time.monotonic() + timeout_s
-        if lease is None and self.claim is not None:
-            return self.flush(timeout_s) and self.claim.wait(deadline)
+        if lease is None and self.takeover is not None:
+            return self.flush(timeout_s) and self.takeover.wait(deadline)
         if lease is None or process is None:
             return self.opened.publish()
         status = None if self.is_status_sent() else lease.manifest.status
@@ -384,8 +367,8 @@ class OpenRun:
 
     def is_status_sent(self) -> bool:
         """Whether no status is left to send."""
-        if self.lease is None and self.claim is not None:
-            return self.claim.settled()
+        if self.lease is None and self.takeover is not None:
+            return self.takeover.settled()
         return self.lease is None or self.lease.outbox.status_sent
 
     def _close(self) -> None:

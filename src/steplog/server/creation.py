@@ -99,10 +99,10 @@ def _made(connection: sqlite3.Connection, project_id: int, user_id: int, asked: 
     name, created = runs.free_name(connection, project_id, name), runs.now_text()
     inserted = connection.execute(
         "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated, seen,"
-        " idempotency_key, made_by, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        " started, idempotency_key, made_by, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         (
             *(str(uuid.uuid4()), project_id, user_id, name, asked.description, asked.status),
-            *(created, created, created, asked.key, asked.maker),
+            *(created, created, created, asked.began, asked.key, asked.maker),
         ),
     )
     run = runs.by_id(connection, inserted.lastrowid)

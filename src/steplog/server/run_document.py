@@ -11,7 +11,7 @@ from steplog.server.store_types import RunConfig, RunRow
 __all__ = ["run_document"]
 
 _STOCK = ("uuid", "name", "description", "status", "date_created", "date_updated")
-_ADDED = ("made_by", "generation", "group", "job_type", "notes", "ended", "seen", "last_point")
+_ADDED = ("made_by", "generation", "generation_began", "group", "job_type", "notes", "ended", "seen", "last_point")
 
 
 def run_document(run: RunRow, config: RunConfig | None, brief: bool = False) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A claim: this process takes up a run whose owner is gone, and which another process delivers."""
+"""A takeover: this process takes up a run whose owner is gone, and which another process delivers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.errors import FormatError
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths, new_id
-from steplog.journal.manifest import Claim, Manifest
+from steplog.journal.manifest import Manifest, Takeover
 from steplog.lifecycle.journal_view import is_living
 
-__all__ = ["OwnClaim", "has_living_owner"]
+__all__ = ["OwnTakeover", "has_living_owner"]
 
 _LOOK_S = 0.02
 _log = logging.getLogger("steplog")
@@ -33,19 +33,19 @@ def _stored(paths: RunPaths) -> Manifest | None:
     return None
 
 
-class OwnClaim:
+class OwnTakeover:
     """Of one writer of this process; ``made`` says whether it could be left where the run is."""
 
     def __init__(self, paths: RunPaths, writer: str) -> None:
         self._paths = paths
         self._doorbell = Doorbell(paths.memory)
-        self._claim = Claim(writer=writer, maker=new_id(), began=time.time_ns())
+        self._takeover = Takeover(writer=writer, maker=new_id(), began=time.time_ns())
         self.made = self._put()
         self._doorbell.ring()
 
     def end(self, status: str) -> None:
         """Leave the status with it; whoever delivers the run sends it after the records."""
-        self._claim = structs.replace(self._claim, status=status, ended=time.time_ns())
+        self._takeover = structs.replace(self._takeover, status=status, ended=time.time_ns())
         self._put()
 
     def settled(self) -> bool:
@@ -53,9 +53,9 @@ class OwnClaim:
         manifest = _stored(self._paths)
         return (
             manifest is not None
-            and manifest.owner == self._claim.writer
+            and manifest.owner == self._takeover.writer
             and manifest.status_sent
-            and manifest.status == self._claim.status
+            and manifest.status == self._takeover.status
         )
 
     def wait(self, deadline: float) -> bool:
@@ -64,13 +64,13 @@ class OwnClaim:
         while not (settled := self.settled()) and (now := time.monotonic()) < deadline:
             if now >= ring_at:
                 ring_at = now + RING_INTERVAL_S
-                self._doorbell.ring(self._claim.ended)
+                self._doorbell.ring(self._takeover.ended)
             time.sleep(_LOOK_S)
         return settled
 
     def _put(self) -> bool:
         try:
-            manifests.put_claim(self._paths.manifest(), self._claim)
+            manifests.put_takeover(self._paths.manifest(), self._takeover)
         except OSError as error:
             _log.warning("steplog cannot take up the run: %s; another process decides its status.", error)
             return False
