@@ -2,7 +2,7 @@
 """The README's pictures: docs/page.png, a run's page, and docs/terminal.svg, its ten lines and ``steplog ls``.
 
 Both show real runs on a server of their own, whose directories are temporary. Run it with the Python that has
-``steplog[test]`` and Pillow, on a machine with Chromium. Output goes through pipes, so no address carries a token.
+``steplog[test]`` and Pillow, on a machine with Chromium. Runs print into a pipe, so no address carries a token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 from rich.console import Console  # noqa: E402
 from rich.text import Text  # noqa: E402
 
-from docs.examples import programs  # noqa: E402 - where to find it is known only now
+from cli.terminal import on_terminal  # noqa: E402 - where to find it is known only now
+from docs.examples import programs  # noqa: E402
 from server.browser import Browser  # noqa: E402
 from server.looking import DRAWN  # noqa: E402
 from server.process import ServerProcess  # noqa: E402
@@ -104,10 +105,10 @@ def main() -> int:
             "STEPLOG_SYSTEM_INTERVAL_S": "0",
         }
 
-        def run(*arguments: str, **more: str) -> str:
+        def run(*arguments: str) -> str:
             done = subprocess.run(
                 [sys.executable, *arguments],
-                env=environment | more,
+                env=environment,
                 cwd=directory,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -121,8 +122,8 @@ def main() -> int:
         run("-c", OFFLINE)
         (train,) = programs((ROOT / "README.md").read_text("utf-8"))
         (server.directory / "train.py").write_text(train.source, "utf-8")
-        shown = [("python train.py", run("train.py")), ("steplog ls", run("-m", "steplog", "ls", FORCE_COLOR="1"))]
-        picture_of_terminal(shown)
+        listed = on_terminal(["ls"], environment, columns=COLUMNS).text
+        picture_of_terminal([("python train.py", run("train.py")), ("steplog ls", listed)])
         picture_of_page(url, server.directory)
     return 0
 

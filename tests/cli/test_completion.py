@@ -38,7 +38,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path_factory.mktemp("server"), "--user", "me") as server:
-        for name in ("trial-1", "trial-2", "lr/1e-3", "two words", "a:b", "$(touch x)", "`x`", EVIL, "学習"):
+        for name in ("trial-1", "trial-2", "lr/1e-3", "two words", "a:b", "$(touch x)", "`x`", "--yes", EVIL, "学習"):
             named_run(server, "sweep", name)
         server.ask("DELETE", named_run(server, "sweep", "old-trial"))
         yield server
@@ -85,7 +85,7 @@ def test_a_uuid_is_offered_once_something_of_it_is_typed(server, variables):
 def test_names_that_a_shell_would_change_or_run_are_not_offered(variables):
     names = offered(variables, "show", "")
     assert {"trial-1", "trial-2", "lr/1e-3", "学習"} <= set(names)
-    assert not [name for name in names if set(name) & set(" :$(`\x1b\u202e")]
+    assert not [name for name in names if name[:1] == "-" or set(name) & set(" :$(`\x1b\u202e")]
 
 
 def test_only_restore_is_offered_what_is_in_the_trash(variables):

@@ -24,6 +24,10 @@ COMMANDS = [
     ("clean", "run"),
     ("clean", "--yes", "run"),
     ("show", "run"),
+    ("rm", "run", "--yes"),
+    ("restore", "run"),
+    ("mv", "run", "other"),
+    ("tag", "run", "good"),
     ("login",),
 ]
 

@@ -97,6 +97,7 @@ def test_a_server_without_curves_is_shown_from_its_metrics(tmp_path, steplog):
         (("show", "nothing"), "has no run 'nothing' in me. Type: steplog ls"),
         (("ls", "me/nothing"), "has no project me/nothing"),
         (("ls", "nobody"), "has no namespace nobody"),
+        (("ls", "mnist"), "has no namespace mnist, but a project. Type: steplog ls /mnist"),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(server, steplog, arguments, words):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 
 import pytest
 
@@ -163,3 +164,25 @@ def test_ls_of_a_project_of_the_default_namespace_begins_with_a_slash(server, st
     told = json.loads(steplog("ls", place, "--json", url=server.url).output)["runs"]
     assert [run["name"] for run in told] == ["here"]
     server.ask("DELETE", path)
+
+
+@pytest.mark.parametrize("ahead_s", [-7200, 0, 7200])
+def test_times_are_by_the_servers_clock_which_may_not_be_ours(httpserver, steplog, monkeypatch, ahead_s):
+    """With a clock two hours ahead, each running run was one that was not heard of."""
+
+    class OurClock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> OurClock:
+            return super().now(tz) + timedelta(seconds=ahead_s)
+
+    def before(**time: float) -> str:
+        return (datetime.now(timezone.utc) - timedelta(**time)).isoformat().replace("+00:00", "Z")
+
+    run = {"uuid": "1", "name": "run", "status": "RUNNING", "started": before(hours=3.01), "seen": before(seconds=20)}
+    runs = [run | {"last_point": before(minutes=2.5)}, run | {"uuid": "2", "seen": before(minutes=12.5)}]
+    for path, answer in (("verify-api-key/", {"username": "me", "email": ""}), ("me/projects/p/runs/", runs)):
+        httpserver.expect_request(f"/api/v0/{path}").respond_with_json(answer)
+    monkeypatch.setattr("steplog.cli.api.datetime", OurClock)
+    first, second = steplog("ls", "/p", url=httpserver.url_for("").rstrip("/")).output.splitlines()[1:]
+    assert re.search(r" RUNNING  .* 3 h  +2 min ago ", first), first
+    assert " RUNNING, not heard of for 12 min   " in second

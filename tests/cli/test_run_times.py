@@ -103,3 +103,14 @@ def test_what_is_no_date_of_the_servers_reads_as_none(date):
 
 def test_a_date_without_a_zone_is_in_utc():
     assert run_times.as_date("2026-03-01T12:00:00") == run_times.as_date("2026-03-01T13:00:00+01:00") == NOW
+
+
+def test_an_exception_of_a_run_that_went_on_did_not_end_it():
+    crashed = {"status": "CRASHED", "generation": 2, "generation_began": before(minutes=5)}
+    assert run_times.is_cause(crashed, before(minutes=4))
+    assert not run_times.is_cause(crashed, before(minutes=6))
+    assert not run_times.is_cause(crashed | {"status": "COMPLETED"}, before(minutes=4))
+    assert run_times.is_cause(crashed | {"generation": 1}, before(minutes=6))  # the first one may be said late
+    assert run_times.is_cause(crashed | {"generation_began": None}, before(minutes=6))
+    assert run_times.is_cause(crashed, None)
+    assert run_times.is_cause({"status": "CRASHED"}, None)  # a stock server's

@@ -107,3 +107,18 @@ def test_a_run_of_another_project_or_namespace_is_another_run(host: Host):
         "print(len({one.uuid, two.uuid, three.uuid}))",
     )
     assert out == "3\n"
+
+
+def test_a_cell_that_attaches_as_the_owner_goes_on_with_its_run(host: Host):
+    """The second time it said that the run was open in another process, and changed no status."""
+    path = f"runs of {host.project}"
+    out, said = session(
+        host,
+        f"import steplog; begin({path!r}).finish()",
+        f"first = steplog.attach({path!r}, owner=True)",
+        f"run = steplog.attach({path!r}, owner=True); print(run is first)",
+        "print(run.finish(status='FAILED').pending)",
+    )
+    assert out == "True\n0\n", said
+    assert said.count("continues") == 1
+    assert host.server.run(path).status == "FAILED"

@@ -127,14 +127,22 @@ def test_a_stock_server_has_none_of_the_additions(tmp_path):
         body = {"display_name": "mnist", "visibility": "TEAM"}
         assert server.ask("POST", "/team/projects/", json=body).status_code == 201
         runs = "/team/projects/mnist/runs/"
-        headers = {"Idempotency-Key": '"k"'}
+        headers = {"Idempotency-Key": '"id:k"', "Steplog-Maker": "m", "Steplog-Resume": "must"}
         first, second = (server.ask("POST", runs, json={}, headers=headers).json() for _ in range(2))
         assert first["uuid"] != second["uuid"]
-        assert not {"batch", "features", "report"} & set(first)
+        fields = ("uuid", "name", "description", "status", "date_created", "date_updated", "project", "user")
+        assert set(first) == set(fields)
         run = f"{runs}{first['uuid']}/"
         assert server.ask("GET", run).status_code == 405
         assert server.ask("POST", f"{run}metrics/batch/", data=b"x").status_code == 404
         assert server.ask("GET", f"{run}series/").status_code == 404
+        deleted = server.ask("DELETE", run)
+        assert (deleted.status_code, deleted.headers["Allow"]) == (405, "PATCH")
+        for path in (f"{run}restore/", f"{run}generations/"):
+            assert server.ask("POST", path, json={}, headers=headers).status_code == 404
+        assert len(server.ask("GET", f"{runs}?trash=1").json()) == 2
+        renamed = server.ask("PATCH", run, json={"name": "other", "tags": 7, "generation": "x"}).json()
+        assert (renamed["name"], set(renamed)) == (first["name"], set(fields))
         for _ in range(2):
             assert server.ask("POST", f"{run}metrics/", json={"name": "a", "value": 1}).status_code == 201
         assert [entry["step"] for entry in server.ask("GET", f"{run}metrics/").json()] == [0, 1]

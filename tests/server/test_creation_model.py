@@ -90,7 +90,6 @@ class Model:
     def restored(self, run: Run) -> bool:
         """Whether there is something to restore."""
         if run.state == "trash":
-            self.tombstones.discard(run.key or "")
             run.key = None if run.key is None or self.alive(run.key) else run.key
             run.name, run.state = self.free(run.name), "alive"
         return run.state == "alive"

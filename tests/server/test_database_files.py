@@ -13,7 +13,7 @@ import pytest
 from server.batches import range_of
 from server.process import ServerProcess
 from steplog.errors import ConfigurationError
-from steplog.server import catalog, keys, queries, run_changes, runs, schema, upgrades
+from steplog.server import catalog, generations, keys, queries, run_changes, runs, schema, upgrades
 from steplog.server.batch import from_range
 from steplog.server.creation import Creation, create
 from steplog.server.edits import edit
@@ -94,6 +94,15 @@ def test_an_upgraded_database_takes_batches_and_reports(older):
     }
     store.write(edit, run.id, {"report": '{"lost":0}'}).result()
     assert store.read(runs.in_project, 1, 1, None)[0].report == '{"lost":0}'
+    store.close()
+
+
+def test_the_runs_of_an_older_database_are_in_their_first_generation(older):
+    store = SqliteStore(older)
+    run = store.read(runs.in_project, 1, 0, 1)[0]
+    assert store.write(generations.begin, run.id, "late", "2026-01-01T00:00:00.000000Z").result() == (1, False)
+    assert store.write(generations.begin, run.id, "m", run.date_created).result() == (2, True)
+    assert store.read(runs.by_id, run.id).status == "RUNNING"
     store.close()
 
 

@@ -15,9 +15,9 @@ import pytest
 import requests
 
 from polling import wait_until
-from server.batches import range_of
+from server.batches import BEGAN_NS, range_of
 from server.process import BATCH_HEADERS, KEY, ServerProcess
-from steplog.journal.range import encode
+from steplog.journal.range import Range, encode
 from steplog.server.chunk import POINTS_MAX
 
 NAMES = ("loss", "accuracy", "rate")
@@ -57,13 +57,10 @@ class Client(threading.Thread):
                 self.send(session, first, end)
 
     def send(self, session: requests.Session, first: int, end: int) -> None:
-        count = len(self.names)
-        steps = count == len(MANY_NAMES)  # what lacks one does not wait
-        records = [(self.names[at % count], at, at // count if steps else None) for at in range(first, end)]
         try:
             answer = session.post(
                 f"{self.server.url}/api/v0{self.run_path}metrics/batch/",
-                data=encode(range_of(records, first=first, writer=self.writer)),
+                data=encode(self.range(first, end)),
                 headers=BATCH_HEADERS | {"Authorization": f"Api-Key {KEY}"},
                 timeout=30,
             )
@@ -75,6 +72,25 @@ class Client(threading.Thread):
             self.answers += 1
         elif answer.status_code != 503:
             self.failures.append(f"{answer.status_code} {answer.text}")
+
+    def range(self, first: int, end: int) -> Range:
+        """The records of these positions."""
+        count = len(self.names)
+        steps = count == len(MANY_NAMES)  # what lacks one does not wait
+        records = [(self.names[at % count], at, at // count if steps else None) for at in range(first, end)]
+        return range_of(records, first=first, writer=self.writer)
+
+
+class Telling(Client):
+    """Some records are about the run."""
+
+    def range(self, first: int, end: int) -> Range:
+        """By position: the notes, a config key, or a metric."""
+        said = {0: ("steplog/run", b'{"notes": "%d"}'), 3: ("steplog/config", b'{"k%d": 1}')}
+        records = [
+            (said[at % 7][0], said[at % 7][1] % at) if at % 7 in said else ("loss", at) for at in range(first, end)
+        ]
+        return range_of(records, first, self.writer, BEGAN_NS + first)
 
 
 def check(server: ServerProcess, run: str, clients: list[Client], names: Sequence[str] = NAMES) -> int:
@@ -121,6 +137,29 @@ def test_what_was_answered_before_a_kill_is_there_once(tmp_path, names):
             assert stored >= client.acknowledged
             listed = server.ask("GET", f"{run}metrics/").json()
             assert [entry["value"] for entry in listed] == list(range(stored)), "lost, doubled or out of order"
+
+
+def test_what_records_say_of_the_run_is_kept_with_their_batch_through_kills(tmp_path):
+    with ServerProcess(tmp_path) as server:
+        run = server.new_run()
+        client = Telling(server, run, "w", 10**9)
+        client.start()
+        for kill in range(3):
+            wait_for([client], client.answers + 3 + 5 * kill)
+            assert server.end(signal.SIGKILL)[0] == -signal.SIGKILL
+            server.start()
+        client.stopped.set()
+        client.join(30)
+        assert client.failures == []
+        mark = server.send(run, range_of([("loss", 1)], first=2**40)).json()["mark"]
+        assert mark >= client.acknowledged > 0
+        told = server.ask("GET", run).json()
+        assert told["config"] == {f"k{at}": 1 for at in range(3, mark, 7)}
+        assert told["notes"] == str((mark - 1) // 7 * 7)
+        listed = server.ask("GET", f"{run}metrics/").json()
+        losses = [at for at in range(mark) if at % 7 not in (0, 3)]
+        assert [entry["value"] for entry in listed if entry["name"] == "loss"] == losses
+        assert {entry["name"] for entry in listed} == {"loss", "steplog/config"}
 
 
 def test_a_stop_in_the_middle_of_batches_keeps_what_was_answered(tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 from server.batches import range_of
 from server.looking import CARDS, DRAWN, address, new_run, project
 from server.process import ServerProcess, lasting_port
+from steplog.cli import run_times
 
 STATUS = "document.querySelector('.title .status').textContent"
 FACTS = (
@@ -58,7 +59,7 @@ def test_a_run_shows_what_was_said_of_it(server, browser):
     browser.wait(f"{DRAWN} === 1")
     assert browser.run(FACTS) == {
         "Started": "2 h ago",
-        "Ended": "2 min ago",
+        "Ended": "1 min ago",
         "Duration": "2 h 11 min",
         "By": made.json()["user"]["username"],
         "Id": "lr-3.e_4",
@@ -94,7 +95,7 @@ def test_a_running_run_counts_on_between_answers(server, browser):
     browser.wait(f"{DRAWN} === 1")
     assert browser.run(FACTS)["Last point"] in {"just now", *(f"{n} s ago" for n in range(1, 45))}
     browser.run("window.fetch = () => new Promise(() => {})")  # no answer comes any more
-    assert browser.run(FACTS)["Duration"].startswith("1 h 0 min")
+    assert browser.run(FACTS)["Duration"] == "1 h"
     browser.run("Date.now = ((real) => () => real() + 60_000)(Date.now)")
     browser.wait(f"{FACTS}['Duration'] === '1 h 1 min' && {FACTS}['Last point'] === '1 min ago'")
 
@@ -106,8 +107,17 @@ def test_ages_are_right_where_the_browsers_clock_is_not(server, browser):
     added = browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)
     browser.open(address(server, run))
     browser.wait(f"{FACTS}['Started'] === '2 h ago'")
-    assert browser.run(FACTS)["Duration"].startswith("2 h 0 min")
+    assert browser.run(FACTS)["Duration"] == "2 h"
     browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
+
+
+def test_the_page_and_the_commands_say_times_alike(server, browser):
+    browser.open(address(server, "/"))
+    browser.wait("document.querySelector('h1')")
+    lengths = [0, 0.9, 1, 59, 60, 61, 719, 3599, 3600, 3601, 3661, 7200, 86_399, 86_400, 86_460, 90_000, 99_999_999]
+    for parts in (1, 2):
+        script = f"import('/page/time.js').then(({{ span }}) => {lengths}.map((s) => span(s * 1000, {parts})))"
+        assert browser.run(script) == [run_times.span(length, parts) for length in lengths]
 
 
 def test_a_running_run_that_is_silent_for_five_minutes_says_so(browser, tmp_path):
@@ -156,7 +166,10 @@ def test_a_traceback_is_shown_only_while_the_run_is_crashed(server, browser):
     tell(server, run, status="CRASHED", generation=3)
     browser.run(LOOKED)
     browser.wait(f"{STATUS} === 'CRASHED' && {FACTS}['Resumed'] === '2 times'")
-    assert browser.run(PANELS) == ["Exception"]
+    assert browser.run(PANELS) == []  # it was killed: the exception is of an earlier generation
+    server.send(run, range_of([("steplog/exception", CRASH)], writer="n", began_ns=time.time_ns()))
+    browser.run(LOOKED)
+    browser.wait(f"{PANELS}.length === 1")
 
 
 def test_the_config_of_several_writers_is_shown_merged_and_by_path(server, browser):
@@ -194,12 +207,12 @@ def test_a_config_is_read_again_only_after_a_change(server, browser):
         browser.run(LOOKED)
         browser.wait(f"document.querySelector('.readout').textContent === '{step + 1} points, steps 0 – {step}'")
     whole, brief = read()
-    assert whole == 1
+    assert whole == 2  # to find it, and once after it was shown
     assert brief >= 4
     server.send(run, range_of([("steplog/config", b'{"b": 2}')], first=5))
     browser.run(LOOKED)
     browser.wait("document.querySelector('.config dl').textContent === 'a1b2'")
-    assert read()[0] == 2
+    assert read()[0] == 3
 
 
 def test_where_it_was_started_is_shown_apart(server, browser):
@@ -226,6 +239,30 @@ def test_where_it_was_started_is_shown_apart(server, browser):
             ["Job", "Slurm 81"],
             ["other.a", "1"],
         ]
+
+
+def test_a_provenance_of_another_shape_is_shown_as_it_is(server, browser):
+    run = new_run(server, project(server, "shapes"), name="a")
+    told = {
+        "host": ["x", 1],
+        "git": "unknown",
+        "job": {"id": None},
+        "user": None,
+        "pid": 2**60,
+        "list": [],
+        "": {"": 0},
+    }
+    tell(server, run, provenance=told)
+    browser.open(address(server, run))
+    browser.wait(f"{PANELS}.length === 1")
+    assert browser.run(ROWS.format("provenance")) == [
+        ["Host", '["x",1]'],
+        ["Process", str(2**60)],
+        ["Git", "unknown"],
+        ["Job", '{"id":null}'],
+        ["list", "[]"],
+        [".", "0"],
+    ]
 
 
 def test_metrics_of_the_machine_are_apart_and_reserved_ones_are_no_curves(server, browser):
@@ -312,6 +349,28 @@ def test_a_deleted_run_says_how_to_restore_it_and_goes_on_when_it_is(server, bro
     browser.forget()
 
 
+def test_a_page_of_a_deleted_project_says_so_once(server, browser):
+    place = project(server, "gone")
+    run = new_run(server, place, name="a")
+    server.send(run, range_of([("loss", 1.0, 0)]))
+    for path, words in ((run, "This run was deleted."), (place, "This project is not on the server.")):
+        browser.open(address(server, path))
+        browser.wait("document.querySelector('.runs li')")
+        if path == place:
+            assert server.ask("DELETE", place).status_code == 204
+        else:
+            assert server.ask("DELETE", f"{run}?now=1").status_code == 204
+            new_run(server, place, name="b")
+        browser.run(LOOKED)
+        browser.wait(f"{NOTICE} === {json.dumps(words)}")
+        said = len(browser.complaints)
+        browser.run(LOOKED)
+        browser.run("new Promise((done) => setTimeout(done, 300))")
+        assert len(browser.complaints) == said
+    assert all("404" in line for line in browser.complaints)
+    browser.forget()
+
+
 def test_the_trash_lists_deleted_runs_and_the_command_that_restores_each(server, browser):
     place = project(server, "trash")
     runs = [new_run(server, place, name=name) for name in ("plain-1", "$(rm -rf x)", "kept", "-y")]
@@ -327,7 +386,13 @@ def test_the_trash_lists_deleted_runs_and_the_command_that_restores_each(server,
         "steplog restore plain-1",
     ]
     assert browser.run("document.querySelector('.trash time').textContent") == "deleted just now"
-    assert browser.run("document.querySelector('main').innerText").count("3 runs") == 1
+    again = new_run(server, place, name="plain-1")
+    assert server.ask("DELETE", again).status_code == 204
+    browser.run(LOOKED)
+    browser.wait("document.querySelectorAll('.trash li').length === 4")
+    codes = browser.run("[...document.querySelectorAll('.trash code')].map((each) => each.textContent)")
+    assert {f"steplog restore {uuid_of(run)}" for run in (again, runs[0])} <= set(codes)
+    assert browser.run("document.querySelector('main').innerText").count("4 runs") == 1
 
 
 def test_a_traceback_of_a_run_that_went_on_is_not_in_the_table_either(server, browser):

@@ -14,7 +14,20 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PROJECT_FIELDS = {"uuid", "display_name", "slug", "date_created", "last_run_date", "visibility"}
 ORGANIZATION_FIELDS = {"role", "org_uuid", "org_display_name", "org_slug"}
 RUN_FIELDS = {"uuid", "name", "description", "status", "date_created", "date_updated", "project", "user"} | {
-    *("id", "made_by", "generation", "tags", "group", "job_type", "notes", "started", "ended", "seen", "last_point"),
+    *(
+        "id",
+        "made_by",
+        "generation",
+        "generation_began",
+        "tags",
+        "group",
+        "job_type",
+        "notes",
+        "started",
+        "ended",
+        "seen",
+        "last_point",
+    ),
     *("provenance", "report", "config"),
 }
 FEATURES = ["report", "generations", "resume", "run", "trash"]

@@ -259,6 +259,17 @@ def test_a_config_has_so_many_keys_and_bytes_and_the_others_are_counted(store):
     assert (list(found.values), found.omitted) == (["a", "b", "c"], 2)
 
 
+def test_the_newest_runs_of_a_list_have_their_configs(store):
+    half = "x" * (CONFIG_BYTES_MAX // 2)
+    listed_runs = [new_run(store) for _ in range(18)]
+    for run in listed_runs:
+        add(store, run, range_of([says({"a": half, "b": 1}, "config")]))
+    found = store.read(run_changes.configs, [run.id for run in listed_runs])
+    lacking = [run.id for run in listed_runs if found[run.id].omitted]
+    assert lacking == [run.id for run in listed_runs[:3]]
+    assert {len(found[run.id].values) for run in listed_runs[3:]} == {2}
+
+
 def test_the_config_that_is_shown_beyond_the_bounds_does_not_depend_on_arrival(store):
     keys = [f"k{number:06}" for number in range(4 * CONFIG_KEYS_MAX)]
     parts = [keys[first::13] for first in range(13)]

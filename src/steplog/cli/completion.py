@@ -8,17 +8,17 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 
 import steplog
-from steplog.cli.api import Api
+from steplog.cli.api import Api, RemoteRun
 
 __all__ = ["complete_journal", "complete_run", "complete_trashed"]
 
 _WAIT_S = 0.5  # with the start of Python, less than a second
-_TYPED = re.compile(r"[\w.@%+,/-]+")  # ":" and "=" part words for bash
+_TYPED = re.compile(r"[\w.@%+,/][\w.@%+,/-]*")  # ":" and "=" part words for bash
 _OFFERED_MAX = 200
 
 
@@ -47,13 +47,20 @@ def complete_journal(_context: click.Context, _parameter: click.Parameter, incom
 def _remote_names(incomplete: str, trash: bool) -> Iterable[str]:
     api = Api()
     named = "/" in incomplete
-    runs = api.candidates(incomplete, trash=trash) if named else api.runs(api.default_namespace(), trash=trash)
+    runs = api.candidates(incomplete, trash=trash) if named else _of_each_project(api, trash)
     for run in runs:
         yield from (run.name, str(run.data.get("id") or ""))
         if incomplete:
             yield run.uuid
         if named:
             yield from (f"{run.project}/{run.name}", f"{run.namespace}/{run.project}/{run.name}")
+
+
+def _of_each_project(api: Api, trash: bool) -> Iterator[RemoteRun]:
+    """Those of the first projects are offered, if the others are not told in time."""
+    namespace = api.default_namespace()
+    for project in api.projects(namespace):
+        yield from api.runs(namespace, project, trash=trash)
 
 
 def _offered(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:

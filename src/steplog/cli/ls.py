@@ -13,13 +13,13 @@ import click
 
 import steplog
 from steplog.cli import printing, run_times
-from steplog.cli.api import Api, RemoteRun
+from steplog.cli.api import Api, ApiError, RemoteRun
 from steplog.cli.table import Table
 
 __all__ = ["command"]
 
 _STATUSES = tuple(status.value for status in steplog.RunStatus)
-_DROP = ("group", "tags", "lost", "duration", "last point", "project", "started", "deleted")
+_DROP = ("group", "tags", "duration", "last point", "project", "started", "deleted")
 _DROP_WAITING = ("size", "id", "project", "started")
 
 
@@ -113,7 +113,14 @@ def command(
 def _runs(namespace: str, project: str, wanted: _Wanted) -> _Found:
     api = Api()
     namespace = namespace or api.default_namespace()
-    runs = [run for run in api.runs(namespace, project, trash=wanted.trash) if wanted.has(run)]
+    try:
+        found = api.runs(namespace, project, trash=wanted.trash)
+    except ApiError:
+        if not project and namespace in api.projects(api.default_namespace()):
+            message = f"{api.base_url} has no namespace {namespace}, but a project. Type: steplog ls /{namespace}"
+            raise ApiError(message) from None
+        raise
+    runs = [run for run in found if wanted.has(run)]
     where = printing.printable(f"{namespace}/{project}" if project else namespace)
     latest = sorted(runs, key=lambda run: run_times.sort_key(run.data))[-wanted.limit :]
     return _Found(latest, f"{'the trash of ' if wanted.trash else ''}{where} on {api.base_url}", api.now())

@@ -10,10 +10,23 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["SILENT_S", "ago", "as_date", "began", "duration", "ended", "last_point", "sort_key", "span", "status"]
+__all__ = [
+    "SILENT_S",
+    "ago",
+    "as_date",
+    "began",
+    "duration",
+    "ended",
+    "is_cause",
+    "last_point",
+    "sort_key",
+    "span",
+    "status",
+]
 
 SILENT_S = 300.0  # an agent asks for its run once a minute
 _RUNNING = "RUNNING"
+_CRASHED = "CRASHED"
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _Run = Mapping[str, Any]
 
@@ -63,6 +76,14 @@ def status(run: _Run, now: datetime) -> str:
     seen, words = as_date(run.get("seen")), str(run.get("status"))
     silent_s = 0.0 if seen is None or words != _RUNNING else (now - seen).total_seconds()
     return f"{words}, not heard of for {span(silent_s, 1)}" if silent_s > SILENT_S else words
+
+
+def is_cause(run: _Run, date: object) -> bool:
+    """Whether an exception recorded at ``date`` ended it: a run that was resumed since may have crashed otherwise."""
+    generation, recorded, began = run.get("generation"), as_date(date), as_date(run.get("generation_began"))
+    resumed = isinstance(generation, int) and generation > 1
+    before = resumed and recorded is not None and began is not None and recorded < began
+    return run.get("status") == _CRASHED and not before
 
 
 def ago(seconds: float) -> str:

@@ -19,7 +19,6 @@ from steplog.cli import printing, run_times
 from steplog.cli.api import Api, RemoteRun, check_run
 from steplog.cli.completion import complete_run
 from steplog.cli.table import Table
-from steplog.settings import check_directories, resolve
 
 __all__ = ["command", "sparkline"]
 
@@ -28,16 +27,13 @@ _VALUE_CHARACTERS_MAX = 200
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-_CRASHED = "CRASHED"
-
-
 class _Shown(NamedTuple):
     """What is shown of a run."""
 
     run: RemoteRun
     metrics: list[dict[str, Any]]
     config: Any
-    exception: Any
+    exception: Any  # what ended it, or None
     lost: str
     address: str
     now: datetime
@@ -51,7 +47,6 @@ def command(run: str, as_json: bool) -> None:
 
     RUN is a uuid, an id or a name, or the beginning of one, [NAMESPACE/]PROJECT/RUN, or the run's web address.
     """
-    check_directories(resolve())
     api = Api()
     found = api.find(run)
     series = api.get(*found.path, "series")
@@ -61,6 +56,8 @@ def command(run: str, as_json: bool) -> None:
     merges = "config" in found.data  # a server that does not has the last one alone
     config = found.data["config"] if merges else own.get("steplog/config")
     exception = own.get("steplog/exception")
+    raised = next((metric.get("last_time") for metric in metrics if metric["name"] == "steplog/exception"), None)
+    cause = exception if run_times.is_cause(found.data, raised) else None
     metrics = [metric for metric in metrics if metric["name"] not in own]
     for metric in metrics:
         if metric["min"] is not None and not metric.get("curve"):
@@ -72,7 +69,7 @@ def command(run: str, as_json: bool) -> None:
     else:
         lost = printing.losses(found.data.get("report"), _logged(found.data.get("report"), stored))
         address = f"{api.base_url}/{found.namespace}/projects/{found.project}/runs/{slugify(found.name)}/"
-        _print(_Shown(found, metrics, config, exception, lost, address, api.now()))
+        _print(_Shown(found, metrics, config, cause, lost, address, api.now()))
 
 
 def _print(shown: _Shown) -> None:
@@ -94,8 +91,7 @@ def _print(shown: _Shown) -> None:
         bars = sparkline([bucket["last"] for bucket in metric["curve"]])
         printing.add_row(table, metric["name"], f"{metric['count']:,}", *numbers, bars)
     printing.write(console, "", table if shown.metrics else "no metrics yet")
-    # A run that went on after a crash has not crashed.
-    if isinstance(shown.exception, dict) and data.get("status") == _CRASHED:
+    if isinstance(shown.exception, dict):
         told = shown.exception
         lines = str(told.get("traceback") or "").splitlines()
         summary = ": ".join(str(told[part]) for part in ("type", "message") if told.get(part))

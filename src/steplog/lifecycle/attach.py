@@ -12,12 +12,15 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, RunNotFoundError
-from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
+from steplog.identity import RunOrg, RunProject, RunStatus
 from steplog.lifecycle import messages
+from steplog.lifecycle.continuing import open_here
+from steplog.lifecycle.described import described
 from steplog.lifecycle.disabled import MissingRun
 from steplog.lifecycle.finding import Found, find
 from steplog.lifecycle.joining import join
@@ -50,7 +53,7 @@ def attach(
         uuid: the same, as a keyword.
         namespace_slug: where it is; None: in the setting ``namespace``, else with the key's own user.
         project_slug: where it is; None: in any project of the namespace.
-        owner: resume the run.
+        owner: resume the run; one that is open in this process, and decided here, is returned.
         missing: for a run that nobody knows, or that cannot be looked for, "raise", or "ignore": return a run that logs
             nowhere, counts that in ``dropped`` ("no run"), and says so once.
         client: None: that of the run's server, else the default client.
@@ -71,7 +74,8 @@ def attach(
     if found.by_beginning:
         words = f"{text!r} is run {found.names.name} ({found.names.uuid})"
         messages.say(current().settings.quiet, logging.INFO, words)
-    return _joined(found, client or found.client, owner)
+    opened = open_here(found.names.uuid) if owner else None
+    return opened if isinstance(opened, Run) else _joined(found, client or found.client, owner)
 
 
 def _text(run: object, uuid: object, missing: str) -> str:
@@ -100,10 +104,11 @@ def _missing(text: str, missing: str, error: Exception) -> Run:
 def _joined(found: Found, client: TellurioClient | None, owner: bool) -> Run:
     names, told = found.names, found.told
     name = names.name or None
-    run = _described(names.namespace, told) if told is not None else None
-    if run is None:
-        organization, project = RunOrg(names.namespace), RunProject("", names.project, names.project)
-        run = Run(names.uuid, name, None, RunStatus.RUNNING, organization=organization, project=project)
+    organization, project = RunOrg(names.namespace), RunProject("", names.project, names.project)
+    run = Run(names.uuid, name, None, RunStatus.RUNNING, organization=organization, project=project)
+    if told is not None:
+        with suppress(ValueError, KeyError, TypeError, AttributeError):  # else it goes without what it was told
+            run = described(told, names.namespace)
     place = names.uuid, names.namespace, names.project, name
     run._told = told
     opened = join(*place, client, found=found.manifest, owner=owner, key=names.id)
@@ -113,22 +118,3 @@ def _joined(found: Found, client: TellurioClient | None, owner: bool) -> Run:
         if opened.settings.provenance:
             opened.collect_provenance(attach.__code__)
     return run
-
-
-def _described(namespace: str, told: dict[str, Any]) -> Run | None:
-    """The run as the server describes it; None for what describes none."""
-    try:
-        project, user = told.get("project") or {}, told.get("user") or {}
-        return Run(
-            told["uuid"],
-            told.get("name"),
-            told.get("description"),
-            told.get("status", "RUNNING"),
-            told.get("date_created"),
-            told.get("date_updated"),
-            RunOrg(namespace),
-            RunProject(project.get("uuid", ""), project.get("display_name", ""), project.get("slug", "")),
-            RunUser(user.get("uuid", ""), user.get("username", ""), user.get("slug", "")),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -10,6 +10,8 @@ Masked as ``***`` are
 
 A name is taken apart into words (``hfToken``, ``HF_TOKEN`` and ``--hf-token`` are the same): ``--max-tokens`` and
 ``--pad-token`` are no secrets. In doubt a value is masked.
+
+Patterns are compiled (and cached by ``re``) when they are first used: not while ``init`` imports this.
 """
 
 from __future__ import annotations
@@ -24,20 +26,20 @@ MASK = "***"
 COMMAND_CHARACTERS_MAX = 4096
 _READ_CHARACTERS_MAX = 4 * COMMAND_CHARACTERS_MAX
 
-_FORMS = re.compile(
+_FORMS = (
     r"gh[oprsu]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|hf_\w{16,}|sk-[\w-]{16,}|[rs]k_(?:live|test)_\w{16,}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[\w-]{30,}|ya29\.[\w-]{16,}|xox[a-z]-[\w-]{10,}|npm_\w{30,}|pypi-[\w-]{30,}"
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.?[\w-]*"  # a JWT
     r"|(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[A-Za-z0-9_-]{43}(?![\w-])"  # a key of a steplog server
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
 )
-_ADDRESS = re.compile(r"(?<=://)[^\s/?#'\"@]*(?:@[^\s/?#'\"@]*)*@")
-_SCHEME = re.compile(r"\b(bearer|basic|api-key)(\s+)[^\s'\",;]+", re.IGNORECASE)
-_NAME = re.compile(r"([\w.-]+)(['\"]?\s{0,4}[=:]\s{0,4})?")  # and what is between it and its value
-_VALUE = re.compile(r"'[^']*'?|\"[^\"]*\"?|[^\s'\",;&]+")
-_OPTION = re.compile(r"--?([A-Za-z][\w.-]*)")
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_PLAIN = re.compile(r"[\w@%+=:,./*-]+")
+_ADDRESS = r"(?<=://)[^\s/?#'\"@]*(?:@[^\s/?#'\"@]*)*@"
+_SCHEME = r"\b([Bb]earer|[Bb]asic|[Aa]pi-[Kk]ey)(\s+)[^\s'\",;]+"
+_NAME = r"([\w.-]+)(['\"]?\s{0,4}[=:]\s{0,4})?"  # and what is between it and its value
+_VALUE = r"'[^']*'?|\"[^\"]*\"?|[^\s'\",;&]+"
+_OPTION = r"--?([A-Za-z][\w.-]*)"
+_WORDS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+"
+_PLAIN = r"[\w@%+=:,./*-]+"
 
 _ANYWHERE = frozenset(("secret", "secrets", "password", "passwd", "passphrase", "pwd", "pass", "credential", "apikey"))
 _ANYWHERE_PAIRS = frozenset((("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key")))
@@ -49,8 +51,8 @@ _NO_SECRETS = frozenset(  # before "token" or "key": of a vocabulary, of a table
 
 def masked(text: str) -> str:
     """``text`` without the secrets in it."""
-    text = _ADDRESS.sub(f"{MASK}@", _FORMS.sub(MASK, text))
-    text = _SCHEME.sub(rf"\1\2{MASK}", text)
+    text = re.sub(_ADDRESS, f"{MASK}@", re.sub(_FORMS, MASK, text))
+    text = re.sub(_SCHEME, rf"\1\2{MASK}", text)
     return _without_values(text)
 
 
@@ -58,14 +60,14 @@ def command_line(arguments: Sequence[str]) -> str:
     """The arguments as one would type them in a shell, without secrets, and cut."""
     parts, length, hide = [], 0, False
     for argument in arguments:
-        option = _OPTION.fullmatch(argument)
+        option = re.fullmatch(_OPTION, argument)
         if hide and not argument.startswith("--"):
             shown, hide = MASK, False
         else:
             shown = masked(argument[: max(0, _READ_CHARACTERS_MAX - length)])
             hide = option is not None and _is_secret(option[1])
         length += len(argument) + 1
-        parts.append(shown if _PLAIN.fullmatch(shown) else "'" + shown.replace("'", "'\"'\"'") + "'")
+        parts.append(shown if re.fullmatch(_PLAIN, shown) else "'" + shown.replace("'", "'\"'\"'") + "'")
         if length > _READ_CHARACTERS_MAX:
             break
     text = " ".join(parts)
@@ -74,11 +76,11 @@ def command_line(arguments: Sequence[str]) -> str:
 
 def _without_values(text: str) -> str:
     """Without those whose names are of secrets."""
-    parts, at = [], 0
-    for found in _NAME.finditer(text):
+    parts, at, values = [], 0, re.compile(_VALUE)
+    for found in re.finditer(_NAME, text):
         if found[2] is None or found.start() < at or not _is_secret(found[1]):
             continue
-        if (value := _VALUE.match(text, found.end())) is not None:
+        if (value := values.match(text, found.end())) is not None:
             quote = value[0][0] if value[0][0] in "'\"" else ""
             parts += [text[at : found.end()], quote, MASK, quote]
             at = value.end()
@@ -86,7 +88,7 @@ def _without_values(text: str) -> str:
 
 
 def _is_secret(name: str) -> bool:
-    words = [word.lower() for word in _WORDS.findall(name)]
+    words = [word.lower() for word in re.findall(_WORDS, name)]
     if _ANYWHERE.intersection(words) or _ANYWHERE_PAIRS.intersection(pairwise(words)):
         return True
     while words and words[-1].isdigit():

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -25,7 +24,6 @@ __all__ = ["CONFIG_BYTES_MAX", "apply_config", "apply_fields", "configs", "set_c
 
 CONFIG_BYTES_MAX = 1024 * 1024  # of keys and values
 _LIST_BYTES_MAX = 8 * CONFIG_BYTES_MAX
-_RUNS_A_QUERY = 500
 _FIELD_ORDERS = "SELECT field, generation, time, writer, position FROM fields WHERE run = ?"
 _KEY_ORDER = "SELECT generation, time, writer, position FROM config WHERE run = ? AND key = ?"
 _PUT_FIELD = "INSERT OR REPLACE INTO fields (run, field, generation, time, writer, position) VALUES (?, ?, ?, ?, ?, ?)"
@@ -36,7 +34,7 @@ ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, generation = exclud
 WHERE (excluded.generation, excluded.time, excluded.writer, excluded.position)
     > (config.generation, config.time, config.writer, config.position)
 """
-_ENTRIES = "SELECT run, key, value FROM config"
+_ENTRIES = "SELECT key, value FROM config WHERE run = ? AND value IS NOT NULL ORDER BY key"
 _COUNT_FROM = "SELECT count(*) FROM config WHERE run = ? AND key >= ? AND value IS NOT NULL"
 _CUT_KEYS = """
 DELETE FROM config
@@ -91,27 +89,26 @@ def apply_config(
 
 
 def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int, RunConfig]:
-    """The config of each of these runs; of all together at most ``_LIST_BYTES_MAX``, the oldest runs first."""
-    found = {run_id: RunConfig({}) for run_id in run_ids}
-    left, of_all = sorted(run_ids), _LIST_BYTES_MAX
-    while left:
-        some = left[:_RUNS_A_QUERY]
-        query = f"{_ENTRIES} WHERE run IN ({', '.join('?' * len(some))}) AND value IS NOT NULL ORDER BY run, key"
-        present, of_run = 0, 0
-        for run_id, key, value in connection.execute(query, some):
-            config, entry = found[run_id], msgspec.Raw(value.encode())
-            if run_id != present:
-                present, of_run = run_id, CONFIG_BYTES_MAX
-            size_bytes = len(key.encode()) + len(bytes(entry))
-            if len(config.values) == CONFIG_KEYS_MAX or size_bytes > min(of_run, of_all):
-                config.omitted = connection.execute(_COUNT_FROM, (run_id, key)).fetchone()[0]
-                left = left[bisect_right(left, run_id) :]  # whatever is left of this one may be large
-                break
-            config.values[key] = entry
-            of_run, of_all = of_run - size_bytes, of_all - size_bytes
-        else:
-            left = left[_RUNS_A_QUERY:]
+    """The config of each of these runs; of all together at most ``_LIST_BYTES_MAX``, the newest runs first."""
+    found, left = {}, _LIST_BYTES_MAX
+    for run_id in sorted(run_ids, reverse=True):
+        found[run_id], size_bytes = _config(connection, run_id, min(left, CONFIG_BYTES_MAX))
+        left -= size_bytes
     return found
+
+
+def _config(connection: sqlite3.Connection, run_id: int, bytes_max: int) -> tuple[RunConfig, int]:
+    """The config, and its size."""
+    config, size_bytes = RunConfig({}), 0
+    for key, text in connection.execute(_ENTRIES, (run_id,)):
+        value = text.encode()
+        size_bytes += len(key.encode()) + len(value)
+        if len(config.values) == CONFIG_KEYS_MAX or size_bytes > bytes_max:
+            # Counted without being read: the rest may be large.
+            config.omitted = connection.execute(_COUNT_FROM, (run_id, key)).fetchone()[0]
+            return config, min(size_bytes, bytes_max)
+        config.values[key] = msgspec.Raw(value)
+    return config, size_bytes
 
 
 def _field_orders(connection: sqlite3.Connection, run_id: int) -> dict[str, Order]:

@@ -41,7 +41,8 @@ __all__ = [
 
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
-       r.made_by, r.generation, r.tags, r."group", r.job_type, r.notes, r.started, r.ended, r.seen,
+       r.made_by, r.generation, (SELECT began FROM generations WHERE run = r.id AND number = r.generation), r.tags,
+       r."group", r.job_type, r.notes, r.started, r.ended, r.seen,
        r.last_point, r.provenance, r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
 """

@@ -190,6 +190,7 @@ class RunRow(msgspec.Struct, frozen=True):
     idempotency_key: str | None
     made_by: str | None
     generation: int
+    generation_began: str | None  # None: the first one, of a client that did not say
     tags: str | None  # JSON
     group: str | None
     job_type: str | None

@@ -9,7 +9,8 @@
 ``runs.deleted`` is NULL, the date at which it came into the trash, or "" once it is condemned.
 
 - A run in the trash is not there for anything but ``in_trash``, ``restore`` and ``discard(now)``. Its name and its id
-  are free. A random key leaves a tombstone for ``TOMBSTONE_DAYS``, since its client may not know that it is gone.
+  are free. A random key leaves a tombstone for ``TOMBSTONE_DAYS``, since its client may not know that it is gone. A
+  tombstone means nothing while a run has its key.
 - What is condemned has no name and no way back. ``reap`` removes it in transactions of about ``_SLICE_S``, so that a
   large run does not hold up the batches of others.
 """
@@ -77,7 +78,6 @@ def restore(connection: sqlite3.Connection, project_id: int, run_uuid: str) -> R
             "UPDATE runs SET deleted = NULL, name = ?, idempotency_key = ?, date_updated = ? WHERE id = ?",
             (runs.free_name(connection, project_id, name), kept, runs.now_text(), run_id),
         )
-        connection.execute("DELETE FROM tombstones WHERE project = ? AND idempotency_key = ?", (project_id, key))
     return runs.by_id(connection, run_id)
 
 

@@ -1,7 +1,7 @@
 // How a run goes: status, silence, duration, resumptions, from its JSON. `cli` has the same rules.
 
 import { el, setText } from "./dom.js";
-import { duration, fullDate, roughly, since } from "./time.js";
+import { fullDate, since, span } from "./time.js";
 import { many, visible } from "./values.js";
 
 const QUIET_MS = 5 * 60_000;
@@ -13,9 +13,15 @@ const STATUSES = {
 };
 
 /** For how long a running run has not been heard of, in ms; null unless that is long. */
-export function unheard({ status, seen, date_updated: updated }) {
-  const ms = since(seen ?? updated);
+export function unheard({ status, seen }) {
+  const ms = since(seen);
   return status === "RUNNING" && ms > QUIET_MS ? ms : null;
+}
+
+/** Whether an exception recorded at `date` is what ended the run: one that was resumed may have crashed otherwise since. */
+export function isCause({ status, generation, generation_began: began }, date) {
+  const before = generation > 1 && began && date && Date.parse(date) < Date.parse(began);
+  return status === "CRASHED" && !before;
 }
 
 /** A run without what changes by itself while it is alive. */
@@ -28,7 +34,7 @@ export function lengthOf(run) {
   const { status, ended } = run;
   const open = status === "RUNNING" ? 0 : since(ended); // ms since its end
   const ms = since(startOf(run)) - open;
-  return Number.isNaN(ms) ? null : duration(ms);
+  return Number.isNaN(ms) ? null : span(ms);
 }
 
 /** `once`, `2 times`; null if never. */
@@ -44,7 +50,7 @@ export function showStatus(chip, run) {
   const { status } = run;
   const known = Object.hasOwn(STATUSES, status);
   const silent = unheard(run);
-  const quiet = silent === null ? "" : `, not heard of for ${roughly(silent) ?? "over 60 days"}`;
+  const quiet = silent === null ? "" : `, not heard of for ${span(silent, 1)}`;
   setText(chip, visible(status) + quiet);
   const kind = known ? status.toLowerCase() : "";
   const classes = `status ${silent === null ? kind : "unheard"}`.trim();

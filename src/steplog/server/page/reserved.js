@@ -6,7 +6,7 @@ import { cut, json, many, visible } from "./values.js";
 const OPEN_MAX = 12; // entries; a longer config starts collapsed, as does any on a small screen
 const ROOM = "(min-width: 600px)";
 const ROWS_MAX = 1000;
-const LINE_MAX = 60; // characters; longer JSON is shown indented
+const LINE_MAX = 60; // characters; what is longer has lines of its own, JSON indented
 const COMMIT = 12; // characters of a hash
 const PLACE = { host: "Host", user: "User", pid: "Process", python: "Python", command: "Command", git: "Git", job: "Job" };
 
@@ -63,7 +63,7 @@ function term(path) {
 
 function meaning(leaf) {
   const text = typeof leaf === "string" ? leaf : json(leaf);
-  const block = typeof leaf === "string" ? leaf.includes("\n") : text.length > LINE_MAX;
+  const block = text.length > LINE_MAX || text.includes("\n");
   if (!block) return el("dd", {}, el("bdi", {}, cut(visible(text))));
   const lines = typeof leaf === "string" ? leaf : json(leaf, 2);
   return el("dd", { class: "block" }, el("pre", { tabindex: "0" }, cut(visible(lines, { lines: true }))));

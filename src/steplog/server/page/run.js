@@ -4,7 +4,7 @@ import { api, query, web } from "./address.js";
 import { Missing, read } from "./api.js";
 import { el, fill, setText } from "./dom.js";
 import { Facts } from "./facts.js";
-import { lasting, showStatus, statusChip } from "./life.js";
+import { isCause, lasting, showStatus, statusChip } from "./life.js";
 import { lossLines } from "./losses.js";
 import { Metrics, isReserved, isSystem } from "./metrics.js";
 import { poll } from "./poll.js";
@@ -15,7 +15,7 @@ import { Runs } from "./runs.js";
 import { everySecond } from "./time.js";
 import { say, standing } from "./top.js";
 import { readTrash, restoring } from "./trash.js";
-import { many, visible } from "./values.js";
+import { json, many, visible } from "./values.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const ALIVE = { least: 2, most: 15 };
@@ -41,7 +41,8 @@ async function follow(here, main, view, beside) {
       if (await waitInTrash(here, view.run)) continue; // it is restored, or gone for good: its address tells
       if (view.run) return say("This run was deleted.", "gone");
       say("This run is not on the server.", "gone");
-      fill(main, el("section", { class: "panel" }, el("h2", {}, "Runs of this project"), el("p", { class: "muted" }, ELSEWHERE), beside.element));
+      const name = el("h1", {}, el("bdi", {}, visible(here.run)));
+      fill(main, name, el("section", { class: "panel" }, el("h2", {}, "Runs of this project"), el("p", { class: "muted" }, ELSEWHERE), beside.element));
       return beside.follow();
     }
   }
@@ -52,10 +53,11 @@ async function waitInTrash(here, run) {
   let words = "";
   const ask = async () => {
     const wanted = run?.uuid ?? here.run;
-    const known = (await readTrash(here)).find(({ uuid, id }) => uuid === wanted || (id && id === wanted));
+    const trash = await readTrash(here);
+    const known = trash.find(({ uuid, id }) => uuid === wanted || (id && id === wanted));
     const trashed = known ?? (run ? undefined : (await readTrash(here, wanted)).at(-1));
     if (!trashed) throw new Missing();
-    words = `This run was moved to the trash, and stays there for a day. To restore it, type: ${restoring(trashed)}`;
+    words = `This run was moved to the trash, and stays there for a day. To restore it, type: ${restoring(trashed, trash)}`;
     return { changed: false, ...TRASHED };
   };
   try {
@@ -90,10 +92,10 @@ class RunView {
   }
 
   tick() {
+    this.beside.tick();
     if (!this.facts?.run) return;
     showStatus(this.chip, this.facts.run);
     this.facts.tick();
-    this.beside.tick();
   }
 
   /** Request no curves until the next response. */
@@ -101,14 +103,15 @@ class RunView {
     this.metrics?.pause(true);
   }
 
-  /** What may be large, read again only after it may have changed. */
+  /** What may be large, read again only after it may have changed, as it may have since the run was found. */
   async #large(address, { date_updated: updated }, series) {
     const now = JSON.stringify([updated, series.filter(({ name }) => isReserved(name)).map(({ count }) => count)]);
-    if (now !== this.read) {
-      const { config, config_omitted, provenance } = await read(address);
-      this.large = { config, config_omitted, provenance };
-      this.read = now;
-    }
+    if (now === this.read) return this.large;
+    const first = this.read === undefined;
+    const { config, config_omitted, provenance } = first ? this.run : await read(address);
+    const large = { config, config_omitted, provenance };
+    if (json(large) !== json(this.large ?? null)) this.large = large;
+    this.read = first ? null : now;
     return this.large;
   }
 
@@ -132,11 +135,11 @@ class RunView {
     this.#call(run.name);
     this.facts.show(run, this.run.others);
     showStatus(this.chip, run);
-    const exception = run.status === "CRASHED" && series.find(({ name }) => name === "steplog/exception");
-    this.#panel("exception", exception ? exception.count : null, () => exceptionPanel(exception.last));
+    const exception = series.find(({ name, last_time: date }) => name === "steplog/exception" && isCause(run, date));
+    this.#panel("exception", exception?.count ?? null, () => exceptionPanel(exception.last));
     const { config, config_omitted: omitted, provenance } = run;
-    this.#panel("config", Object.keys(config).length ? this.read : null, () => configPanel(config, omitted));
-    this.#panel("provenance", Object.keys(provenance ?? {}).length ? this.read : null, () => provenancePanel(provenance));
+    this.#panel("config", Object.keys(config).length ? this.large : null, () => configPanel(config, omitted));
+    this.#panel("provenance", Object.keys(provenance ?? {}).length ? this.large : null, () => provenancePanel(provenance));
     const counted = series.filter(({ name }) => !isSystem(name)); // system metrics are not the caller's
     this.#showLosses(lossLines(run.report, counted.reduce((total, { count }) => total + count, 0)));
     this.metrics.pause(false);
@@ -224,14 +227,14 @@ class OtherRuns {
 async function find(here) {
   if (UUID.test(here.run)) {
     try {
-      return await read(api.run(here, here.run) + query({ brief: 1 }));
+      return await read(api.run(here, here.run));
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
     }
   }
-  const found = await read(api.runs(here) + query({ slug: here.run, brief: 1 }));
+  const found = await read(api.runs(here) + query({ slug: here.run }));
   if (found.length) return { ...found.at(-1), others: found.length - 1 };
   const named = (await read(api.runs(here) + query({ brief: 1 }))).find(({ id }) => id === here.run);
   if (!named) throw new Missing();
-  return named;
+  return read(api.run(here, named.uuid));
 }

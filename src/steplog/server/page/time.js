@@ -1,11 +1,10 @@
 // Dates and durations, by the server's clock: the browser's may be minutes off.
 
-import { many } from "./values.js";
-
 const FULL_DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const SKEW_MS = 2000; // below this the clocks agree: the Date header has whole seconds, and took a while to come
-const UNITS = [["min", 60, 60], ["h", 3600, 36], ["day", 86400, 60]]; // name, seconds, and how many before the next
+const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+const DATED_MS = 60 * 86400_000; // what is longer ago has its date
 
 let ahead_ms = 0; // how far the server's clock is ahead of this one
 
@@ -28,29 +27,21 @@ export const fullDate = (iso) => (Number.isNaN(since(iso)) ? "unknown" : FULL_DA
 export function ago(iso, { fine = false } = {}) {
   const ms = since(iso);
   if (Number.isNaN(ms)) return "at an unknown time";
-  if (!(ms >= (fine ? 1000 : 45_000))) return "just now";
-  const rough = roughly(ms);
-  return rough ? `${rough} ago` : new Date(iso).toLocaleDateString(undefined, { dateStyle: "medium" });
+  if (ms < (fine ? 1000 : 45_000)) return "just now";
+  return ms < DATED_MS ? `${span(ms, 1)} ago` : new Date(iso).toLocaleDateString(undefined, { dateStyle: "medium" });
 }
 
-/** A length of time in its largest unit, such as `12 min`; null above 60 days. */
-export function roughly(ms) {
-  const seconds = ms / 1000;
-  if (seconds < 45) return `${Math.floor(seconds)} s`;
-  for (const [unit, size, most] of UNITS) {
-    const count = Math.max(1, Math.round(seconds / size));
-    if (count < most) return unit === "day" ? many(count, unit) : `${count} ${unit}`;
-  }
-  return null;
-}
-
-/** A length of time in two units, such as `2 h 14 min`. */
-export function duration(ms) {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  const [days, h, min, s] = [seconds / 86400, (seconds / 3600) % 24, (seconds / 60) % 60, seconds % 60].map(Math.floor);
-  if (days) return `${many(days, "day")} ${h} h`;
-  if (h) return `${h} h ${min} min`;
-  return min ? `${min} min ${s} s` : `${s} s`;
+/** A length of time, cut to its greatest units, such as `2 h 14 min`; as `cli` does it. */
+export function span(ms, parts = 2) {
+  let left = Math.max(0, Math.floor(ms / 1000));
+  const counts = UNITS.map(([unit, seconds]) => {
+    const count = Math.floor(left / seconds);
+    left %= seconds;
+    return [count, unit];
+  });
+  const first = counts.findIndex(([count]) => count);
+  const given = first === -1 ? counts.slice(-1) : counts.slice(first, first + parts).filter(([count]) => count);
+  return given.map(([count, unit]) => `${count} ${unit}`).join(" ");
 }
 
 /** Calls `tick` once a second while the page is visible. */

@@ -12,8 +12,11 @@ const NOTE = "A deleted run stays here for a day, and then goes for good. This p
 /** The runs in the trash; with `slug` those whose name has it. */
 export const readTrash = (here, slug = null) => read(api.runs(here) + query({ trash: 1, brief: 1, slug }));
 
-/** The command that restores a run, for a shell; by its uuid where the name is not plain. */
-export const restoring = ({ name, uuid }) => `steplog restore ${/^[\w.][\w.-]*$/.test(name) ? name : uuid}`;
+/** The command that restores a run, for a shell; by its uuid where the name is not plain, or another in the trash has it. */
+export function restoring({ name, uuid }, trash) {
+  const plain = /^[\w.][\w.-]*$/.test(name) && trash.every((other) => other.uuid === uuid || other.name !== name);
+  return `steplog restore ${plain ? name : uuid}`;
+}
 
 export class TrashList {
   constructor(here) {
@@ -30,7 +33,7 @@ export class TrashList {
     const changed = now !== this.before;
     if (changed) {
       setText(this.count, runs.length ? many(runs.length, "run") : "Nothing is in it.");
-      fill(this.list, ...runs.toSorted((a, b) => (a.deleted < b.deleted ? 1 : -1)).map(row));
+      fill(this.list, ...runs.toSorted((a, b) => (a.deleted < b.deleted ? 1 : -1)).map((run) => row(run, runs)));
     }
     this.before = now;
     return changed;
@@ -41,9 +44,9 @@ export class TrashList {
   }
 }
 
-function row(run) {
+function row(run, trash) {
   const chip = statusChip();
   showStatus(chip, { ...run, seen: run.deleted });
   const time = el("time", { class: "muted", datetime: run.deleted, title: fullDate(run.deleted) }, `deleted ${ago(run.deleted)}`);
-  return el("li", {}, el("bdi", { class: "name" }, visible(run.name)), chip, time, el("code", {}, restoring(run)));
+  return el("li", {}, el("bdi", { class: "name" }, visible(run.name)), chip, time, el("code", {}, restoring(run, trash)));
 }
