@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,18 +76,17 @@ def test_init_uses_the_project_that_is_there_and_lets_the_server_find_names(held
 
 
 @apart
-def test_init_sends_only_what_it_was_given(monkeypatch: pytest.MonkeyPatch):
+def test_init_sends_only_what_it_was_given_and_when_it_began(monkeypatch: pytest.MonkeyPatch):
     fake = FakeServer()
     fake.configure(monkeypatch)
     steplog.init("team", "my-mnist")
     steplog.init("team", "my-mnist", "name", "words", status="FAILED")
     steplog.init("team", "my-mnist", status=None)
     assert fake.asked("POST", "/projects/") == [{"display_name": "my-mnist", "visibility": "RESTRICTED"}]
-    assert fake.asked("POST", "/runs/") == [
-        {"status": "RUNNING"},
-        {"name": "name", "description": "words", "status": "FAILED"},
-        {},
-    ]
+    asked = fake.asked("POST", "/runs/")
+    began = [datetime.fromisoformat(body.pop("began").replace("Z", "+00:00")) for body in asked]
+    assert began == sorted(began)
+    assert asked == [{"status": "RUNNING"}, {"name": "name", "description": "words", "status": "FAILED"}, {}]
 
 
 @apart

@@ -19,7 +19,7 @@ from steplog.context import ActiveRun
 from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
 from steplog.journal.reserved import RUN_NAME
 from steplog.journal.values import Values
-from steplog.lifecycle import crash_record, exit_code, messages, run_fields, run_stats
+from steplog.lifecycle import crash_record, exit_code, messages, renaming, run_fields, run_stats
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.joining import find_manifest, join
@@ -66,7 +66,7 @@ class Run:
         self._fields: dict[str, Any] = {"name": name}
         if description is not None:
             self._fields["description"] = description
-        self._name_end: tuple[bytes, int] | None = None  # of the record that set the name last
+        self._name_end: renaming.JournalEnd | None = None  # of the record that set the name last
         self._is_new = False  # begun here: there was nothing before
         self._begun_in = os.getpid()
         self._steps: tuple[int, Steps] | None = None  # as seen by a process
@@ -191,14 +191,14 @@ class Run:
         self.log(RUN_NAME, values)
         self._fields.update((name, value) for name, value in values.items() if name in run_fields.FIELDS)
         if "name" in values and isinstance(self._opened, OpenRun):
-            self._name_end = self._opened.end()
-            self._opened.renamed(values["name"])
+            self._name_end = renaming.end_of(self._opened)
+            renaming.rename(self._opened, values["name"])
 
     def told(self, uuid: str, name: str) -> None:
         """Internal: what the server calls the run, unless another name has been set that it has not heard of."""
         self.uuid = uuid
         end, opened = self._name_end, self._opened
-        if end is None or (isinstance(opened, OpenRun) and opened.has_delivered(end)):
+        if end is None or (isinstance(opened, OpenRun) and renaming.has_delivered(opened, end)):
             self._fields["name"] = name
 
     @property
@@ -323,7 +323,8 @@ class Run:
             raise TypeError(f"finish() takes the client first; did you mean finish({meant})?")
         if error is not None and not isinstance(error, BaseException):
             raise TypeError(f"finish() takes an exception as the error, not {type(error).__name__}")
-        ends = RunStatus(status or (RunStatus.COMPLETED if error is None else RunStatus.CRASHED))
+        usual = RunStatus.COMPLETED if error is None else RunStatus.CRASHED
+        ends = usual if status is None else RunStatus(status)
         if (before := self._report) is not None:
             return before
         opened = self._open(client)
@@ -347,6 +348,35 @@ class Run:
 
             raise requests.HTTPError(refused.words)
         self._over(opened, status)
+
+    def delete(self, *, now: bool = False) -> None:
+        """Delete the run: on the server it goes to the trash for 24 hours, ``now`` for good; what is here of it goes.
+
+        ``log`` raises from then on. The server is asked at once, or not at all.
+
+        Raises:
+            ServerUnavailableError: there is no answer, or the run is on no server yet. Nothing has changed.
+            RunNotFoundError, SteplogError: the server has no such run, or deletes none.
+        """
+        from steplog.lifecycle.deletion import delete
+
+        opened = self._open(None)
+        report = self._report or run_stats.report(opened.stats())
+        if isinstance(opened, OpenRun):
+            delete(opened, now)
+        if self._report is None:
+            self._over(opened, self.status)
+            self._report = report
+
+    def restore(self) -> None:
+        """Take a deleted run out of the server's trash; another name is given where its own was taken since.
+
+        To log to it again, ``attach`` it. Raises as ``delete`` does.
+        """
+        from steplog.lifecycle.deletion import restore
+
+        if isinstance(opened := self._open(None), OpenRun):
+            self._fields["name"] = restore(opened) or self.name
 
     def _is_ours_to_finish(self, deadline: float) -> bool:
         """False once another thread has finished the run, or is at it at the deadline.

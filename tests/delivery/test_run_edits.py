@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from typing import Any
 
 import msgspec
@@ -62,8 +63,16 @@ def test_with_the_feature_edits_go_as_records_and_no_count_has_them():
     line.outbox.probe.features = frozenset({"run"})
     assert counted(line) == (0, 3, 0)
     line.deliver()
-    names = [row.name for row in line.server.runs[line.run.uuid].rows]
-    assert names == [name for name, _ in EDITS]
+    run = line.server.runs[line.run.uuid]
+    assert [row.value for row in run.rows] == [1.0, 2.0, 3.0]
+    assert {name: run.fields[name] for name in ("tags", "name", "notes", "description")} == {
+        "tags": ["a"],
+        "name": "better",
+        "notes": "n",
+        "description": "text",
+    }
+    assert line.outbox.edits.name == "better"
+    assert [request.method for request, _ in line.server.requests] == ["POST"]
     assert counted(line) == (3, 0, 0)
 
 
@@ -157,3 +166,43 @@ def test_the_answer_to_a_range_with_an_edit_tells_what_the_run_is_called_now():
     line.server.exchange = exchange  # type: ignore[method-assign]
     line.deliver()
     assert line.outbox.edits.name == "a_1"
+
+
+@pytest.mark.parametrize("batch", [True, False], ids=["batches", "stock"])
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_goes_wrong_values_arrive_names_come_in_order_and_counts_are_exact(batch: bool, seed: int):
+    source = random.Random(seed)
+    entries = [_any_entry(source, number) for number in range(source.randrange(1, 60))]
+    line = Line(book(*entries), batch=batch, lanes=source.randrange(1, 4))
+    asked, patched = takes_names(line), line.server.script
+
+    def goes_wrong(request: Request) -> Fault | None:
+        if source.random() < 0.25:
+            found = source.choice((Fault.refused(), Fault.lost(), Fault(503), Fault(500), Fault(429)))
+            return patched(request) and Fault.refused() if found.stored else found
+        return patched(request)
+
+    line.server.script = goes_wrong
+    for _ in range(400):
+        line.step(source.randrange(line.lanes)) or setattr(line, "now", line.now + source.random())
+        if source.random() < 0.05:
+            line.again()
+            line.outbox.knows(batch)
+    line.server.script = patched
+    line.deliver()
+    values = [value for name, value in entries if name == "loss"]
+    names = [value["name"] for name, value in entries if name == "steplog/run" and "name" in value]
+    arrived = [row.value for row in line.server.runs[line.run.uuid].rows]
+    assert list(dict.fromkeys(arrived)) == values
+    assert list(dict.fromkeys(fields["name"] for fields in asked)) == names
+    assert [fields["name"] for fields in asked][-1:] == names[-1:]
+    assert counted(line) == (len(values), 0, 0)
+    assert line.set_aside() == []
+
+
+def _any_entry(source: random.Random, number: int) -> tuple[str, Any]:
+    kind = source.randrange(6)
+    if kind > 1:
+        return "loss", float(number)
+    fields = {"name": f"run {number}"} if kind else {"tags": [str(number)]}
+    return ("steplog/run", fields) if source.random() < 0.9 else ("steplog/status", fields)

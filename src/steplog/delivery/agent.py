@@ -190,6 +190,19 @@ class Agent:
             self.maintenance.do(lease.remove, timeout_s)
         return done
 
+    def pause(self, lease: Lease) -> None:
+        """Send nothing more of a run, until ``deliver``."""
+        with self.lock:
+            self._sender.remove(lease.outbox)
+
+    def remove(self, lease: Lease, timeout_s: float = DISK_S) -> None:
+        """Remove a run that its server has deleted, within ``timeout_s``; while another process writes, leave it."""
+        with self.lock:
+            self._sender.remove(lease.outbox)
+            self.leases.pop(lease.outbox, None)
+        shared = lease.has_living_writer()
+        self.maintenance.do(lease.release if shared else lease.remove, timeout_s)
+
     def release(self, lease: Lease, timeout_s: float = DISK_S) -> None:
         """Leave a run to another process, as it is; within ``timeout_s``, once what is written of it by now is done.
 

@@ -50,8 +50,9 @@ class RunEdits:
         if fields is None or record.name != RUN_NAME:
             return None
         kept_here = [name for name in _NOT_KEPT if fields.get(name)]
-        if kept_here:
-            self._say("fields", "steplog: this server keeps no %s of a run.", ", ".join(kept_here).replace("_", " "))
+        if kept_here and self._is_first("fields"):
+            what = ", ".join(kept_here).replace("_", " ")
+            deferred_log.warning("steplog: this server keeps no %s of a run.", what)
         patch = {name: fields[name] for name in _PATCHED if isinstance(fields.get(name), str)}
         return msgspec.json.encode(patch) if patch else None
 
@@ -62,16 +63,17 @@ class RunEdits:
     def answered(self, ticket: Edit, judgement: Judgement, body: bytes) -> None:
         """A PATCH is done with: accepted, or refused for good."""
         if judgement.verdict is not Verdict.ACCEPTED:
-            self._say(
-                "refused", "steplog: the server does not take a name or description of the run: %s", judgement.words
-            )
+            if self._is_first("refused"):
+                deferred_log.warning(
+                    "steplog: the server does not take a name or description of the run: %s", judgement.words
+                )
             return
         wanted, told = wire.read(ticket.patch, dict[str, Any]) or {}, wire.read(body, dict[str, Any]) or {}
         if isinstance(told.get("name"), str):
             self.name = told["name"]
         unheard = [name for name in wanted if name in told and not _is_heard(wanted[name], told[name])]
-        if unheard:
-            self._say("unheard", "steplog: this server does not change the %s of a run.", " or ".join(unheard))
+        if unheard and self._is_first("unheard"):
+            deferred_log.warning("steplog: this server does not change the %s of a run.", " or ".join(unheard))
 
     def acknowledged(self, batch: Range, body: bytes) -> bool:
         """A range has arrived; whether the answer tells what the run is called now."""
@@ -83,10 +85,10 @@ class RunEdits:
             self.name = name
         return isinstance(name, str)
 
-    def _say(self, once: str, words: str, what: str) -> None:
-        if once not in self._said:
-            self._said.add(once)
-            deferred_log.warning(words, what)
+    def _is_first(self, what: str) -> bool:
+        is_first = what not in self._said
+        self._said.add(what)
+        return is_first
 
 
 def _is_heard(wanted: str, told: Any) -> bool:

@@ -122,8 +122,7 @@ def init(
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
     settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
     plan = _plan(settings, namespace_slug, description, status, id, resume)
-    given = {"tags": tags, "group": group, "job_type": job_type, "notes": notes}
-    run = _run(settings, plan, client, on_failure, given, config)
+    run = _run(settings, plan, client, on_failure, (tags, group, job_type, notes), config)
     return _activated(run) if activate else run
 
 
@@ -132,20 +131,21 @@ def _run(
     plan: Plan,
     client: TellurioClient | None,
     on_failure: str,
-    given: dict[str, Any],
+    given: tuple[object, ...],
     config: object,
 ) -> Run:
     """The run of a plan: the one that is open in this process, or one that is begun."""
     if on_failure not in ("warn", "raise"):
         raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
-    fields = _fields(settings, plan, given)
-    begins_with = {} if config is None else as_config(config)
+    fields = _fields(settings, plan, dict(zip(("tags", "group", "job_type", "notes"), given, strict=True)))
+    begins_with, began = {} if config is None else as_config(config), {"started": moment(time.time_ns())}
     run = None if settings.mode == "disabled" else planned_here(plan)
     if isinstance(run, Run):
         run.begin(fields, begins_with, is_new=run._is_new)
         return run
     run = _start(settings, plan, client, on_failure)  # what may raise for an argument comes before
-    run.begin(fields, begins_with, is_new=plan.resume not in _GOES_ON)
+    is_new = run._is_new or plan.resume not in _GOES_ON
+    run.begin({**began, **fields} if is_new else fields, begins_with, is_new=is_new)
     if settings.provenance and isinstance(run._opened, OpenRun):
         run._opened.collect_provenance(init.__code__)
     return run
@@ -164,13 +164,12 @@ def _one(what: str, positional: str | None, keyword: str | None) -> str | None:
 
 
 def _fields(settings: Settings, plan: Plan, given: dict[str, Any]) -> dict[str, Any]:
-    """The first record of the run; of a run that may be there already it is only what was given."""
-    goes_on = plan.resume in _GOES_ON
-    if goes_on:
+    """What was given of the run; what its creation says is said again where it may be there already."""
+    if plan.resume in _GOES_ON:
         given["description"] = plan.description
     fields = checked({name: value for name, value in given.items() if value is not None})
     check_size(fields, settings.value_bytes_max)
-    return fields if goes_on else {"started": moment(time.time_ns()), **fields}
+    return fields
 
 
 def _check(key: object, resume: str | None, name: str | None) -> None:
@@ -218,7 +217,7 @@ def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_fai
         return run
     if settings.mode == "offline":
         return _keep(plan, None, "offline", "; to send it, type: steplog sync")
-    client = client or _default_client(settings)
+    client = _default_client(settings) if client is None else _given_client(client)
     if client is None:
         hint = ": no server is configured; type: steplog serve, or: steplog login"
         return _keep(plan, None, "unconfigured", hint)
@@ -235,7 +234,14 @@ def _patience(client: TellurioClient, on_failure: str) -> AbstractContextManager
     """How long the server may take; a run that can be kept does not wait for one of this machine that hangs."""
     from steplog.client import within
 
-    return within(_LOCAL_ANSWER_S if client.local is not None and on_failure == "warn" else None)
+    hangs_after_s = _LOCAL_ANSWER_S if client.local is not None and on_failure == "warn" else None
+    return within(hangs_after_s, first_answer=True)
+
+
+def _given_client(client: Any) -> TellurioClient:
+    from steplog.given_client import as_client
+
+    return as_client(client)
 
 
 def _default_client(settings: Settings) -> TellurioClient | None:
@@ -322,6 +328,7 @@ def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str
     if anew and not made.is_of(plan.local_id) and find_manifest(made.uuid) is not None:
         opened.discard()
         return _joined(told, plan, client)
+    run._is_new, run._told = anew and made.is_of(plan.local_id), told
     takes_ranges = told.get("batch", 0) >= 1 and client.replaced("POST") is None
     opened.made(client, made, plan.namespace, takes_ranges)
     return _opened(run, opened)
@@ -351,7 +358,7 @@ def _post(plan: Plan, opened: OpenRun, client: TellurioClient) -> tuple[dict[str
 def _joined(told: dict[str, Any], plan: Plan, client: TellurioClient) -> Run:
     """Go on with a run that the server has."""
     run = described(told, plan.namespace)
-    uuid = str(run.uuid)
+    run._told, uuid = told, str(run.uuid)
     names = plan.namespace, plan.project, run.name
     opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=plan.key)
     if "generation" not in told and opened.decides:  # nothing else tells the server that it goes on

@@ -168,24 +168,6 @@ class OpenRun:
         if self.holder is not None:
             self.holder.told(manifest.run, manifest.name)
 
-    def renamed(self, name: str) -> None:
-        """The user has set another name, which the server has yet to hear of."""
-        if self.lease is not None and self.process is not None:
-            with self.process.agent.lock:
-                self.lease.outbox.edits.name = None
-                self.lease.store(self.lease.manifest.but(name=name))
-                self.manifest = self.lease.manifest
-
-    def end(self) -> tuple[bytes, int]:
-        """This process's writer, and one after its last record."""
-        writer = self.opened.writer
-        segment = writer.append.segment
-        return writer.id, segment.header.base + segment.claimed()
-
-    def has_delivered(self, end: tuple[bytes, int]) -> bool:
-        """Whether this process has nothing left of what was before ``end``."""
-        return end[0] != self.opened.writer.id or self.opened.journal.cursor.delivered >= end[1]
-
     @property
     def log(self) -> Any:
         """The hot path."""
@@ -193,10 +175,13 @@ class OpenRun:
 
     def use(self, client: Any) -> None:
         """Deliver over ``client`` from now on, if given."""
-        if client is None or self.lease is None or self.process is None or client.transport is self.transport:
+        if client is None or self.lease is None or self.process is None:
             return
-        self.transport = client.transport
-        self.process.agent.deliver(self.lease, client.transport)
+        transport = _transport_of(client)
+        if transport is self.transport:
+            return
+        self.transport = transport
+        self.process.agent.deliver(self.lease, transport)
 
     def forked(self) -> None:
         """In a forked child: give up what is the parent's."""
@@ -476,6 +461,12 @@ def open_runs() -> list[OpenRun]:
     """The runs that are open in this process."""
     pid = os.getpid()
     return [run for run in list(_open.values()) if run.process is not None and run.process.pid == pid]
+
+
+def _transport_of(client: Any) -> Transport:
+    from steplog.given_client import as_client
+
+    return as_client(client).transport
 
 
 def _taken_back(lease: Lease) -> Judgement | None:

@@ -1,0 +1,36 @@
+"""A name that the user has set, until the server has heard of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from steplog.lifecycle.open_run import OpenRun
+
+__all__ = ["JournalEnd", "end_of", "has_delivered", "rename"]
+
+
+class JournalEnd(NamedTuple):
+    """A writer, and one after its last record."""
+
+    writer: bytes
+    position: int
+
+
+def rename(opened: OpenRun, name: str) -> None:
+    """Note the name in the manifest, which ``steplog ls`` shows."""
+    if opened.lease is not None and opened.process is not None:
+        with opened.process.agent.lock:
+            opened.lease.outbox.edits.name = None
+            opened.lease.store(opened.lease.manifest.but(name=name))
+            opened.manifest = opened.lease.manifest
+
+
+def end_of(opened: OpenRun) -> JournalEnd:
+    """How far this process has written."""
+    segment = opened.opened.writer.append.segment
+    return JournalEnd(opened.opened.writer.id, segment.header.base + segment.claimed())
+
+
+def has_delivered(opened: OpenRun, end: JournalEnd) -> bool:
+    """Whether this process has nothing left of what was before ``end``."""
+    return end.writer != opened.opened.writer.id or opened.opened.journal.cursor.delivered >= end.position
