@@ -86,7 +86,17 @@ ARROWS = {
     "safeguard": {"settings", "lifecycle"},
     "run": {"identity", "report", "journal", "config", "context", "client", "lifecycle", "safeguard"},
     "active": {"identity", "report", "client", "run"},
-    "lifecycle.finding": {"errors", "identity", "naming", "journal", "delivery", "network", "client", "lifecycle"},
+    "lifecycle.finding": {
+        "errors",
+        "identity",
+        "naming",
+        "printable",
+        "journal",
+        "delivery",
+        "network",
+        "client",
+        "lifecycle",
+    },
     "lifecycle.described": {"identity", "run"},
     "lifecycle.attach": {
         "errors",

@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steplog.delivery.verdicts import is_proxys_404
-from steplog.delivery.wire import api_path
+from steplog.delivery.wire import LIST_BYTES_MAX, api_path
 from steplog.errors import ConfigurationError, FormatError, RunNotFoundError, ServerUnavailableError, SteplogError
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
 from steplog.journal.manifest import Manifest
 from steplog.lifecycle.process import current
 from steplog.naming import Choice, Named, choose, listed, readings
+from steplog.printable import printable
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
@@ -33,7 +34,6 @@ __all__ = ["Found", "find"]
 _LOOK_S = 10.0
 _LOCAL_ANSWER_S = 3.0
 _PAGE_RUNS = 200
-_PAGE_BYTES_MAX = 256 * 1024 * 1024
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -68,7 +68,7 @@ def find(text: str, namespace: str | None, project: str | None, client: Tellurio
     if not choice.runs:
         raise RunNotFoundError(f"no run {text!r}: neither a journal on this machine nor {where} has it")
     if len(choice.runs) > 1:
-        candidates = listed(_names(found) for found in choice.runs)
+        candidates = printable(listed(_names(found) for found in choice.runs))
         raise ValueError(f"{text!r} may mean {len(choice.runs)} runs: {candidates}; give the uuid, or the project")
     return choice.runs[0]._replace(by_beginning=choice.by_beginning)
 
@@ -119,7 +119,7 @@ def _choose_on_server(
         server = _Server(client)
         own = slug_of(namespace or client.settings.namespace or user)
         places = server.places(text, own, project, elsewhere=namespace is None)
-        where = f"{client.base_url} ({_in_words(places)})"
+        where = printable(f"{client.base_url} ({_in_words(places)})")
         if _UUID.fullmatch(text):
             for place in places:
                 found = server.run(*place, text)
@@ -202,10 +202,12 @@ class _Server:
 
     def _get(self, path: str, *, route_may_miss: bool) -> Response:
         """The answer: 200, or one that says that there is nothing for this key; not every server has each route."""
-        response = self._client.send("GET", path, answer_bytes_max=_PAGE_BYTES_MAX)
+        response = self._client.send("GET", path, answer_bytes_max=LIST_BYTES_MAX)
         strange = is_proxys_404(response.status, response.body) and not route_may_miss
-        if response.status not in (200, 403, 404, 405, 410) or strange or not response.whole:
+        if response.status not in (200, 403, 404, 405, 410) or strange:
             raise _no_answer(response)
+        if not response.whole:
+            raise ServerUnavailableError(f"{response.url}: the answer is longer than {LIST_BYTES_MAX // 1024**2} MiB")
         return response
 
 

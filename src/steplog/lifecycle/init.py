@@ -234,7 +234,8 @@ def _patience(client: TellurioClient, on_failure: str) -> AbstractContextManager
     """How long the server may take; a run that can be kept does not wait for one of this machine that hangs."""
     from steplog.client import within
 
-    return within(_LOCAL_ANSWER_S if client.local is not None and on_failure == "warn" else None)
+    hangs_after_s = _LOCAL_ANSWER_S if client.local is not None and on_failure == "warn" else None
+    return within(hangs_after_s, first_answer=True)
 
 
 def _given_client(client: Any) -> TellurioClient:
