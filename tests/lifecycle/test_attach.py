@@ -196,14 +196,12 @@ def test_a_beginning_that_a_run_here_and_one_on_the_server_have_names_neither(he
 @apart
 def test_with_a_client_a_name_is_that_of_a_run_of_its_server(held: Oracle):
     fake = FakeServer()
-    made, mine = (
-        fake.memory.add_run("me", "mnist", "trial-05"),
-        steplog.init(space(), os.environ["PROJECT"], "trial-05"),
-    )
+    made = fake.memory.add_run(space(), "mnist", "trial-05")
+    mine = steplog.init(space(), os.environ["PROJECT"], "trial-05")
     client = steplog.TellurioClient(fake.url)
     client.login("key")
     assert steplog.attach("trial-05").uuid == mine.uuid
-    assert steplog.attach("trial-05", namespace_slug="me", client=client).uuid == made.uuid
+    assert steplog.attach("trial-05", client=client).uuid == made.uuid
 
 
 @apart
