@@ -67,6 +67,7 @@ ARROWS = {
         "descriptors",
         "default_paths",
         "identity",
+        "naming",
         "report",
         "printable",
         "private_files",
