@@ -60,6 +60,7 @@ ARROWS = {
         "delivery.wire",
     },
     "client": {"errors", "address", "secret", "settings", "delivery.exchange", "delivery.wire", "network"},
+    "given_client": {"settings", "client"},
     "project": {"errors", "delivery.wire", "network", "client"},
     "lifecycle": {
         "config",
@@ -80,6 +81,7 @@ ARROWS = {
         "delivery",
         "secret",
         "client",
+        "given_client",
         "machine",
     },
     "safeguard": {"settings", "lifecycle"},
@@ -116,6 +118,7 @@ ARROWS = {
         "delivery",
         "network",
         "client",
+        "given_client",
         "project",
         "lifecycle",
         "safeguard",

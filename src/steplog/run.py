@@ -323,7 +323,8 @@ class Run:
             raise TypeError(f"finish() takes the client first; did you mean finish({meant})?")
         if error is not None and not isinstance(error, BaseException):
             raise TypeError(f"finish() takes an exception as the error, not {type(error).__name__}")
-        ends = RunStatus(status or (RunStatus.COMPLETED if error is None else RunStatus.CRASHED))
+        usual = RunStatus.COMPLETED if error is None else RunStatus.CRASHED
+        ends = usual if status is None else RunStatus(status)
         if (before := self._report) is not None:
             return before
         opened = self._open(client)

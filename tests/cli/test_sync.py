@@ -224,3 +224,12 @@ def test_where_nobody_looks_there_is_no_bar():
     bar.show(steplog.Synced("a" * 32, "run", 1, 2, ""))
     bar.clear()
     assert file.getvalue() == ""
+
+
+def test_there_is_no_bar_in_a_log_either_where_colours_are_forced(monkeypatch, capsys):
+    """CI sets FORCE_COLOR: its logs had escape codes four times a second."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    bar = _ProgressBar()
+    bar.show(steplog.Synced("a" * 32, "run", 1, 2, ""))
+    bar.clear()
+    assert capsys.readouterr() == ("", "")

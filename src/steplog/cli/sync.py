@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any
 
 import click
@@ -68,7 +69,8 @@ class _ProgressBar:
     """Progress of one run; draws nothing if stderr is not a terminal. ``clear`` before printing a line."""
 
     def __init__(self, console: Console | None = None) -> None:
-        console = console or Console(stderr=True, highlight=False)
+        if console is None:  # FORCE_COLOR makes no terminal of a file
+            console = Console(stderr=True, highlight=False, force_terminal=None if sys.stderr.isatty() else False)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
         state = TextColumn("{task.fields[state]}", markup=False)
         self._progress = Progress(*columns, state, console=console, transient=True, disable=not console.is_terminal)

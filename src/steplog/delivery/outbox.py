@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from steplog.delivery import tickets, wire
+from steplog.delivery.backlog import left_of
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.creation import Create, Creation, Made
 from steplog.delivery.deferred_log import deferred_log
@@ -183,8 +184,8 @@ class Outbox:
         return LossReport.of(self.journals.values())
 
     def left(self) -> int:
-        """Positions written and not delivered: about as many records, at little cost."""
-        return sum(max(0, journal.written() - journal.cursor.delivered) for journal in self.journals.values())
+        """Positions written and not delivered: about as many values, at little cost."""
+        return sum(left_of(journal) for journal in self.journals.values())
 
     def idle(self) -> bool:
         """Whether neither a record nor a status is left."""

@@ -217,7 +217,7 @@ def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_fai
         return run
     if settings.mode == "offline":
         return _keep(plan, None, "offline", "; to send it, type: steplog sync")
-    client = client or _default_client(settings)
+    client = _default_client(settings) if client is None else _given_client(client)
     if client is None:
         hint = ": no server is configured; type: steplog serve, or: steplog login"
         return _keep(plan, None, "unconfigured", hint)
@@ -236,6 +236,12 @@ def _patience(client: TellurioClient, on_failure: str) -> AbstractContextManager
 
     hangs_after_s = _LOCAL_ANSWER_S if client.local is not None and on_failure == "warn" else None
     return within(hangs_after_s, first_answer=True)
+
+
+def _given_client(client: Any) -> TellurioClient:
+    from steplog.given_client import as_client
+
+    return as_client(client)
 
 
 def _default_client(settings: Settings) -> TellurioClient | None:

@@ -175,10 +175,13 @@ class OpenRun:
 
     def use(self, client: Any) -> None:
         """Deliver over ``client`` from now on, if given."""
-        if client is None or self.lease is None or self.process is None or client.transport is self.transport:
+        if client is None or self.lease is None or self.process is None:
             return
-        self.transport = client.transport
-        self.process.agent.deliver(self.lease, client.transport)
+        transport = _transport_of(client)
+        if transport is self.transport:
+            return
+        self.transport = transport
+        self.process.agent.deliver(self.lease, transport)
 
     def forked(self) -> None:
         """In a forked child: give up what is the parent's."""
@@ -458,6 +461,12 @@ def open_runs() -> list[OpenRun]:
     """The runs that are open in this process."""
     pid = os.getpid()
     return [run for run in list(_open.values()) if run.process is not None and run.process.pid == pid]
+
+
+def _transport_of(client: Any) -> Transport:
+    from steplog.given_client import as_client
+
+    return as_client(client).transport
 
 
 def _taken_back(lease: Lease) -> Judgement | None:
