@@ -127,5 +127,8 @@ def test_a_run_is_begun_again(end, resume, server, servers, tmp_path, elsewhere)
         host.run("-m", "steplog", "sync")
         assert host.server.runs()[0].status == FIRST[end][1]
     both = expected not in (resuming.NEW, resuming.RAISES)
-    assert sorted(host.server.values("job", "loss")) == ([1.0, 2.0] if both else [1.0])
+    arrived = sorted(host.server.values("job", "loss"))
+    if (end, server) == ("killed", "stock"):  # at least once: a request may have been under way
+        arrived = sorted(set(arrived))
+    assert arrived == ([1.0, 2.0] if both else [1.0])
     assert not host.manifests()
