@@ -111,6 +111,10 @@ class Run:
     @property
     def name(self) -> str | None:
         """The run's name, which may be set; the server may append a suffix, and it is known once that has come."""
+        if self._name_end is not None and isinstance(self._opened, OpenRun):
+            heard = renaming.heard(self._opened, self._name_end)
+            if heard is not None:
+                self._fields["name"], self._name_end = heard, None
         name: str | None = self._fields["name"]
         return name
 
@@ -197,8 +201,7 @@ class Run:
     def told(self, uuid: str, name: str) -> None:
         """Internal: what the server calls the run, unless another name has been set that it has not heard of."""
         self.uuid = uuid
-        end, opened = self._name_end, self._opened
-        if end is None or (isinstance(opened, OpenRun) and renaming.has_delivered(opened, end)):
+        if self._name_end is None:
             self._fields["name"] = name
 
     @property

@@ -172,6 +172,23 @@ def test_to_a_stock_server_go_name_and_description_and_the_rest_is_said_once(sto
     assert run["status"] == "COMPLETED"
 
 
+def test_a_name_that_a_stock_server_does_not_take_is_not_the_runs_name(stock: tuple[Host, ServerProcess]):
+    host, server = stock
+    done = host.run("""
+        import logging
+        logging.basicConfig(format="%(message)s", stream=sys.stdout)
+        run = begin()
+        run.log("loss", 0.5)
+        run.name = "other"
+        print(run.name)
+        run.finish()
+        print(run.name)
+    """)
+    words = "steplog: this server does not change the name of a run."
+    assert done.out.splitlines() == ["other", words, "run"]
+    assert [run["name"] for run in server.ask("GET", f"/team/projects/{host.project}/runs/").json()] == ["run"]
+
+
 def test_a_config_on_a_stock_server_is_found_in_its_metrics(stock: tuple[Host, ServerProcess]):
     host, _ = stock
     done = host.run("""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from steplog.lifecycle.open_run import OpenRun
 
-__all__ = ["JournalEnd", "end_of", "has_delivered", "rename"]
+__all__ = ["JournalEnd", "end_of", "heard", "rename"]
 
 
 class JournalEnd(NamedTuple):
@@ -31,6 +31,11 @@ def end_of(opened: OpenRun) -> JournalEnd:
     return JournalEnd(opened.opened.writer.id, segment.header.base + segment.claimed())
 
 
-def has_delivered(opened: OpenRun, end: JournalEnd) -> bool:
-    """Whether this process has nothing left of what was before ``end``."""
-    return end.writer != opened.opened.writer.id or opened.opened.journal.cursor.delivered >= end.position
+def heard(opened: OpenRun, end: JournalEnd) -> str | None:
+    """What the server calls the run since it has heard of the name that was set before ``end``; None: it has not.
+
+    Only who delivers the run is told.
+    """
+    journal = opened.opened.journal
+    is_delivered = end.writer == opened.opened.writer.id and journal.cursor.delivered >= end.position
+    return opened.manifest.name or None if opened.lease is not None and is_delivered else None
