@@ -68,6 +68,7 @@ ARROWS = {
         "descriptors",
         "default_paths",
         "identity",
+        "naming",
         "report",
         "printable",
         "private_files",

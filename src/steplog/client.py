@@ -86,6 +86,8 @@ def within(limit_s: float | None, *, first_answer: bool = False) -> Iterator[Non
 
     ``first_answer``: until one is answered, after which they take as long as they may.
     """
+    if (around := _limit.get()) is not None:
+        around.left_s()  # its time runs from now on
     token = _limit.set(None if limit_s is None else _Limit(limit_s, first_answer))
     try:
         yield

@@ -155,6 +155,21 @@ def test_a_server_without_generations_is_told_nothing_of_them():
         assert msgspec.json.decode(patched).keys() <= {"status", "report"}
 
 
+def test_a_server_that_learns_of_generations_after_the_end_is_not_told_of_one():
+    """A stock server was upgraded, and the run that had ended there was RUNNING for good."""
+    line = Owned(Book().write(3), batch=False)
+    line.outbox.end_with("FAILED")
+    line.deliver()
+    line.server.batch = True
+    line.again()
+    line.outbox.end_with("FAILED", sent=True)
+    line.books[0].write(2)
+    line.outbox.add(line.books[0].journal)
+    line.outbox.probe.ask_again()
+    line.deliver()
+    assert (line.run.status, line.run.generation, len(line.run.rows)) == ("FAILED", 1, 5)
+
+
 def test_a_quiet_owner_is_heard_of_once_a_minute():
     line = Owned(Book())
     for _ in range(10 * int(SEEN_INTERVAL_S)):

@@ -194,6 +194,17 @@ def test_a_beginning_that_a_run_here_and_one_on_the_server_have_names_neither(he
 
 
 @apart
+def test_with_a_client_a_name_is_that_of_a_run_of_its_server(held: Oracle):
+    fake = FakeServer()
+    made = fake.memory.add_run(space(), "mnist", "trial-05")
+    mine = steplog.init(space(), os.environ["PROJECT"], "trial-05")
+    client = steplog.TellurioClient(fake.url)
+    client.login("key")
+    assert steplog.attach("trial-05").uuid == mine.uuid
+    assert steplog.attach("trial-05", client=client).uuid == made.uuid
+
+
+@apart
 def test_what_is_found_by_its_beginning_is_said(
     held: Oracle, server: ServerProcess, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):

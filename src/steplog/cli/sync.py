@@ -31,9 +31,9 @@ def command(
 ) -> None:
     """Deliver the runs that wait on this machine.
 
-    With RUN, an id, a uuid or a name: only that run. The oldest comes first. For a run that another process delivers,
-    waits until what was written by then has arrived. Runs of other hosts on the same disk are skipped, unless RUN names
-    one.
+    With RUN, an id, a uuid, the beginning of one, or a name: only that run. The oldest comes first. For a run that
+    another process delivers, waits until what was written by then has arrived. Runs of other hosts on the same disk are
+    skipped, unless RUN names one.
 
     The exit code is 1 if something is left, or was lost before it came here; the last line says what.
     """

@@ -262,10 +262,11 @@ class Outbox:
 
     def _next(self, now: float, lane: int) -> Send | Store | float | None:
         if self.creation is not None or self.probe.question is not None:
-            wanted = self.creation is not None or self.waiters or self.generations.is_open()
+            wanted = self.creation is not None or self.waiters or (self.generations.is_open() and not self.status_sent)
             rests = not wanted and self.idle() and not self._goes_on()
             return None if lane or rests else self._ask()
-        if lane == 0 and not self.held_back and (begun := self.generations.due()) is not None:
+        begun = None if self.status_sent else self.generations.due()  # it would be RUNNING again
+        if lane == 0 and not self.held_back and begun is not None:
             return self.generations.send(self.address, begun)
         self.edits.takes_records = wire.RUN_FEATURE in self.probe.features
         owes_status = self.status is not None and not self.status_sent
@@ -274,7 +275,7 @@ class Outbox:
         dead, living = self._by_life() if len(self.journals) > 1 else ([], list(self.journals.values()))
         for turn, journal in enumerate((*dead, *living)):
             stream = self._stream(journal)
-            if self.generations.waits(journal.writer):
+            if begun is not None and self.generations.waits(journal.writer):
                 continue
             if isinstance(stream, MetricStream):
                 due = stream.due_at(now, lane)

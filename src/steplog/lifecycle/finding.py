@@ -10,9 +10,9 @@ those of the namespace.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steplog.delivery.verdicts import is_proxys_404
@@ -55,7 +55,7 @@ def find(text: str, namespace: str | None, project: str | None, client: Tellurio
     several; ServerUnavailableError, ConfigurationError if the server cannot be asked; and what a client raises that is
     refused.
     """
-    here = [found for found in _here() if _is_in(found.names, namespace, project)]
+    here = [found for found in _here() if _is_in(found.names, namespace, project) and _is_of(found, text, client)]
     choice = choose(text, here, _names)
     if not choice.runs:  # as the process that made it calls it until a server has it
         choice = Choice(tuple(found for found in here if found.manifest and found.manifest.local_id == text))
@@ -82,12 +82,18 @@ def _is_in(names: Named, namespace: str | None, project: str | None) -> bool:
     return all(wanted is None or not slug or slug in (wanted, slug_of(wanted)) for wanted, slug in pairs)
 
 
+def _is_of(found: Found, text: str, client: TellurioClient | None) -> bool:
+    """Whether it may be a run of the server of ``client``, if that is given; a uuid is of one server alone."""
+    url = found.manifest.base_url if found.manifest is not None else ""
+    return client is None or url in ("", client.settings.url) or text.lower() == found.names.uuid
+
+
 def _here() -> Iterator[Found]:
     """The runs that have a journal on this host; a damaged one is not among them."""
     process = current()
     process.find_memory()
     for paths in process.roots.runs():
-        with contextlib.suppress(FormatError):
+        with suppress(FormatError):
             manifest = manifests.load(paths.manifest())
             if manifest is not None:
                 uuid = manifest.run or manifest.local_id
@@ -113,9 +119,9 @@ def _choose_on_server(
     from steplog.client import get_default_client, within
 
     client = client or get_default_client()
-    with within(_LOCAL_ANSWER_S if client.local is not None else _LOOK_S):
-        user = client.login().username
     with within(_LOOK_S):
+        with nullcontext() if client.local is None else within(_LOCAL_ANSWER_S):
+            user = client.login().username
         server = _Server(client)
         own = slug_of(namespace or client.settings.namespace or user)
         places = server.places(text, own, project, elsewhere=namespace is None)

@@ -242,7 +242,7 @@ class OpenRun:
 
     def collect_provenance(self, call: CodeType) -> None:
         """As the owner, log where this process was started and from what, once it has returned from ``call``."""
-        if self.lease is not None and self._owns(self.lease):
+        if self.decides:
             self._provenance = Collection(self.log, call)
 
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
