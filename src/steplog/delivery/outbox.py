@@ -355,8 +355,7 @@ class Outbox:
     def _send_status(self) -> Send:
         status = self.status or ""
         fields: dict[str, object] = {"status": status}
-        number = self.generations.number
-        if number:
+        if number := self.generations.number:
             fields["generation"] = number
             if self.ended:
                 fields["ended"] = date(self.ended)
