@@ -22,7 +22,7 @@ from steplog.delivery.backoff import Backoff
 from steplog.delivery.creation import Create, Creation, Made
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
-from steplog.delivery.generations import Begin, Generations, date
+from steplog.delivery.generations import Begin, Generations
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.loss_report import LossReport
 from steplog.delivery.metrics import MetricStream
@@ -354,15 +354,11 @@ class Outbox:
 
     def _send_status(self) -> Send:
         status = self.status or ""
-        fields: dict[str, object] = {"status": status}
-        if number := self.generations.number:
-            fields["generation"] = number
-            if self.ended:
-                fields["ended"] = date(self.ended)
+        fields: dict[str, object] = {"status": status, **self.generations.of_status(self.ended)}
         if self.probe.takes_ranges and wire.REPORT_FEATURE in self.probe.features:
             fields["report"] = self.losses()
         request = Request("PATCH", self.address.run_path, msgspec.json.encode(fields), _JSON)
-        return Send(request, tickets.Status(self.address.run, status, number))
+        return Send(request, tickets.Status(self.address.run, status, self.generations.number))
 
     def answered(self, now: float, ticket: Ticket, judgement: Judgement, body: bytes, sent_at: float) -> list[Action]:
         """Learn from the answer to a ticket; what to do about it."""
@@ -393,7 +389,7 @@ class Outbox:
             case Probe():
                 return self._probe_answered(now, ticket, judgement, body)
             case Begin():
-                return self._generation_answered(ticket, judgement, body)
+                return self._generation_answered(now, ticket, judgement, body)
             case Create():
                 return self._creation_answered(now, ticket, judgement, body)
             case tickets.Status():
@@ -402,10 +398,9 @@ class Outbox:
 
     def _probe_answered(self, now: float, ticket: Probe, judgement: Judgement, body: bytes) -> list[Action]:
         self.probe.answered(now, ticket, judgement, body)
-        actions = list[Action]()
+        actions, before = list[Action](), self.generations.begun
         if judgement.verdict is Verdict.ACCEPTED and ticket.question is Question.RUN:
             self._offers(self.probe.features)
-            before = self.generations.begun
             self.generations.found(self.probe.generation)
             actions += [Store()] * (self.generations.begun != before)
         if self._presumed and self.probe.status in _ENDED and not self._is_of_earlier_owner():
@@ -417,8 +412,10 @@ class Outbox:
         """Whether the status that the server has may be that of an owner before this one."""
         return self.resumed and not self.generations.number
 
-    def _generation_answered(self, ticket: Begin, judgement: Judgement, body: bytes) -> list[Action]:
+    def _generation_answered(self, now: float, ticket: Begin, judgement: Judgement, body: bytes) -> list[Action]:
         stored = self.generations.answered(ticket, judgement, body)
+        if judgement.verdict in REFUSALS:
+            self.backoff.failed(now, judgement.retry_after_s)
         if stored and self._presumed:
             self.probe.ask_again()  # what it said before was of the owner before
         return [Store()] * stored
