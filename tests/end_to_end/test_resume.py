@@ -280,7 +280,7 @@ def test_a_run_is_found_by_the_name_that_it_has_now_and_by_its_uuid(host: Host, 
         assert again.uuid == first.uuid
         again.finish()
         again = begin(id=first.uuid, resume="must")
-        assert again.uuid == first.uuid
+        assert (again.uuid, again.key) == (first.uuid, None)
         again.finish(status="FAILED")
         try:
             begin(name="before", resume="must")

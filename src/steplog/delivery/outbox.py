@@ -132,7 +132,7 @@ class Outbox:
         creation, self.creation = self.creation, None
         self.address = RunAddress(namespace, self.address.project, made.uuid)
         self.probe.address = self.address
-        self.name, self.key = made.name, None if creation is None else creation.key
+        self.name, self.key = made.name, None if creation is None else made.key(creation.key)
         self._offers(wire.features_in(made.features))
         if creation is not None and (creation.found or not made.is_of(creation.local_id)):
             self.resumed = True

@@ -324,7 +324,7 @@ def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str
             return _kept(opened, f"{_SENT_LATER}: {error}")
         opened.finish_in_background("CRASHED")
         raise
-    made = Made(str(run.uuid), run.name or "", features=told.get("features"), made_by=told.get("made_by"))
+    made = _made(told)
     if anew and not made.is_of(plan.local_id) and find_manifest(made.uuid) is not None:
         opened.discard()
         return _joined(told, plan, client)
@@ -360,11 +360,16 @@ def _joined(told: dict[str, Any], plan: Plan, client: TellurioClient) -> Run:
     run = described(told, plan.namespace)
     run._told, uuid = told, str(run.uuid)
     names = plan.namespace, plan.project, run.name
-    opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=plan.key)
+    opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=_made(told).key(plan.key))
     if "generation" not in told and opened.decides:  # nothing else tells the server that it goes on
         with suppress(ServerUnavailableError):
             client.send("PATCH", api_path(*names[:1], "projects", plan.project, "runs", uuid), {"status": "RUNNING"})
     return _opened(run, opened)
+
+
+def _made(told: dict[str, Any]) -> Made:
+    given: dict[str, Any] = {name: told.get(name) for name in ("features", "made_by", "generation", "id")}
+    return Made(str(told["uuid"]), str(told.get("name") or ""), **given)
 
 
 def _opened(run: Run, opened: OpenRun) -> Run:
