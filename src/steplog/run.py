@@ -100,7 +100,9 @@ class Run:
 
     @property
     def key(self) -> str | None:
-        """The id that ``init`` was given for the run."""
+        """The id that the run was given by the caller of ``init`` that made it."""
+        if self._told is not None and isinstance(key := self._told.get("id"), str):
+            return key
         return (self._opened.manifest.key or None) if isinstance(self._opened, OpenRun) else None
 
     @property
@@ -198,7 +200,7 @@ class Run:
         """Internal: what the server calls the run, unless another name has been set that it has not heard of."""
         self.uuid = uuid
         end, opened = self._name_end, self._opened
-        if end is None or (isinstance(opened, OpenRun) and renaming.has_delivered(opened, end)):
+        if end is None or (isinstance(opened, OpenRun) and renaming.has_heard(opened, end)):
             self._fields["name"] = name
 
     @property
@@ -346,7 +348,9 @@ class Run:
             import requests
 
             raise requests.HTTPError(refused.words)
-        self._over(opened, status)
+        if opened.leaves_status:
+            messages.left(opened.settings.quiet, str(self.name or self.uuid), self.status)
+        self._over(opened, self.status if opened.leaves_status else status)
 
     def delete(self, *, now: bool = False) -> None:
         """Delete the run: on the server it goes to the trash for 24 hours, ``now`` for good; what is here of it goes.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.programs import ended, go_on, line
+from end_to_end.programs import Host, ended, go_on, line
 from end_to_end.test_local_server import Machine, stopped
 
 OWNER = """
@@ -130,3 +130,46 @@ def test_a_run_that_is_passed_to_a_process_which_logs_after_its_end_keeps_its_st
     assert ended(late).code == 3
     assert host.server.values("run", "late") == [1.0]
     assert host.server.run("run").status == "COMPLETED"
+
+
+ENDED = """
+    import steplog
+    joined = steplog.attach(sys.argv[1])
+    joined.log("worker", 1.0)
+    before = joined.status.value
+    joined.finish()
+    print(before, joined.status.value)
+"""
+
+
+@pytest.mark.parametrize("end", ["CRASHED", "killed"])
+def test_who_joins_a_run_that_has_ended_sees_and_leaves_its_status(host: Host, end: str):
+    """The run said COMPLETED here, and that its owner was in another process."""
+    ends = "os.kill(os.getpid(), signal.SIGKILL)" if end == "killed" else "run.finish(status='CRASHED')"
+    host.run(f"run = begin(); run.log('loss', 1.0); run.flush(20); {ends}")
+    if end == "killed":
+        host.deliver("run", "CRASHED")
+    done = host.run(ENDED, f"{host.project}/run", STEPLOG_QUIET="")
+    assert done.out == "CRASHED CRASHED\n", done
+    words = "stays CRASHED, as this process found it; attach(uuid, owner=True) resumes it"
+    assert done.errors == f"steplog: run run {words}\n"
+    assert host.server.run("run").status == "CRASHED"
+
+
+def test_who_joins_a_run_that_goes_on_leaves_its_status_to_the_owner(host: Host):
+    owner = host.start("run = begin(); print(run.uuid, flush=True); sys.stdin.readline(); run.finish()")
+    done = host.run(ENDED, line(owner), STEPLOG_QUIET="")
+    assert done.out == "RUNNING RUNNING\n", done
+    assert done.errors == "steplog: run run has its owner in another process; its status is not changed.\n"
+    go_on(owner)
+    assert ended(owner).code == 0
+    assert host.server.run("run").status == "COMPLETED"
+
+
+def test_who_joins_a_run_and_exits_without_finish_says_what_was_delivered(host: Host):
+    """It said that the run is kept here, and that the next run on this machine sends it."""
+    host.run("run = begin(); run.log('loss', 1.0); run.finish()")
+    done = host.run(f"import steplog; steplog.attach('{host.project}/run').log('worker', 1.0)", STEPLOG_QUIET="")
+    assert done.errors == "steplog: run run: 1 delivered\n"
+    assert host.server.run("run").status == "COMPLETED"
+    assert not list(host.state.glob("*/manifest"))

@@ -350,3 +350,21 @@ def test_a_resumed_run_begins_with_its_config_fields_and_steps_and_keeps_its_sta
         run, config={"lr": 0.1, "rounds": 2}, tags=["t"], notes="n", started=before["started"], status="COMPLETED"
     )
     assert host.server.values(run["name"], "loss") == [1.0, 1.0]
+
+
+def test_a_name_that_a_stock_server_ignores_is_not_the_name_of_the_run(stock: tuple[Host, ServerProcess]):
+    """It stayed the new one for as long as the process ran."""
+    host, server = stock
+    done = host.run("""
+        run = begin(config={"lr": 0.1})
+        run.log("loss", 0.5)
+        run.name = "better"
+        run.log("loss", 0.25)
+        run.flush()
+        print(run.name)
+        run.finish()
+        print(run.name)
+    """)
+    assert done.out == "run\nrun\n"
+    (run,) = server.ask("GET", f"/team/projects/{host.project}/runs/").json()
+    assert run["name"] == "run"

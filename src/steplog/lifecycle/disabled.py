@@ -18,6 +18,8 @@ __all__ = ["DisabledRun", "MissingRun"]
 class DisabledRun:
     """Stands in for ``OpenRun``."""
 
+    leaves_status = False
+
     def __init__(self, settings: Settings) -> None:
         self.holder: Holder | None = None
         self.settings = settings

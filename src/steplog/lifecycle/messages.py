@@ -14,14 +14,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steplog.descriptors import OUT_OF_DESCRIPTORS
+from steplog.identity import RunStatus
+from steplog.journal.manifest import Manifest
 from steplog.printable import printable
 from steplog.report import Report, Stats, losses_in_words
 
-__all__ = ["Left", "ended", "say"]
+__all__ = ["Left", "ended", "left", "say", "since"]
 
 _log = logging.getLogger("steplog")
 _SENT_BY = {  # by the run's mode
@@ -64,6 +68,25 @@ def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
     parts = (_became(stats), "" if left is None else _kept(stats, left), losses)
     level = logging.WARNING if losses or (left is not None and left.delivers) else logging.INFO
     say(quiet, level, f"run {name}: {'; '.join(part for part in parts if part)}")
+
+
+def left(quiet: bool, name: str, found: RunStatus) -> None:
+    """A process that has joined a run has finished; ``found``: the status that the run had then."""
+    if found is RunStatus.RUNNING:
+        _log.warning("steplog: run %s has its owner in another process; its status is not changed.", name)
+    else:
+        again = "attach(uuid, owner=True) resumes it"
+        say(quiet, logging.INFO, f"run {name} stays {found.value}, as this process found it; {again}")
+
+
+def since(manifest: Manifest, told: Mapping[str, Any] | None) -> str:
+    """Since when there is a run, in local time: the earlier of what is known here and there; "": unknown."""
+    begun = manifest.generations[:1] if manifest.plan is not None else ()  # of a run that was joined: since when it is
+    known = [datetime.fromtimestamp(one.began / 1e9, timezone.utc) for one in begun]
+    for date in () if told is None else (told.get("started"), told.get("date_created")):
+        with contextlib.suppress(ValueError):  # another server's idea of a date
+            known.append(datetime.fromisoformat(str(date).replace("Z", "+00:00")).astimezone(timezone.utc))
+    return f"{min(known).astimezone():%Y-%m-%d %H:%M:%S}" if known else ""
 
 
 def _kept(stats: Stats, left: Left) -> str:

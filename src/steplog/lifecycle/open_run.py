@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -87,6 +88,7 @@ class OpenRun:
         self.manifest = manifest
         self._finished: str | None = None
         self._provenance: Collection | None = None
+        self.leaves_status = False  # its end has not been that of the run
         self.left = False  # Ctrl-C ended the wait of finish(): the end of the process does not wait again
         if lock is not None:
             self._deliver(process, lock, transport, owner, begins)
@@ -279,8 +281,8 @@ class OpenRun:
             with contextlib.suppress(KeyboardInterrupt):
                 self.flush(timeout_s)
                 self.takeover.wait(deadline)
-        elif lease is None or process is None or not self._owns(lease, claim=True):
-            _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.name())
+        elif lease is None or process is None or not self._owns(lease):
+            self.leaves_status = True
             with contextlib.suppress(KeyboardInterrupt):
                 self.flush(timeout_s)
         else:
@@ -307,15 +309,9 @@ class OpenRun:
         """Whether its end has begun."""
         return self._finished is not None or self.opened.closed
 
-    def _owns(self, lease: Lease, claim: bool = False) -> bool:
-        """Whether this process decides the status; ``claim``: also for a dead owner."""
-        owner, own = lease.manifest.owner, self.opened.writer.id.hex()
-        if claim and owner and owner != own:
-            journal = lease.outbox.journals.get(owner)
-            if journal is None or not journal.alive:
-                lease.store(lease.manifest.but(owner=own))
-                return True
-        return owner == own
+    def _owns(self, lease: Lease) -> bool:
+        """Whether this process decides the status."""
+        return lease.manifest.owner == self.opened.writer.id.hex()
 
     def _let_go(self, process: Process, lease: Lease, deadline: float) -> bool:
         if self.transport is None:
@@ -369,7 +365,9 @@ class OpenRun:
         """Whether no status is left to send."""
         if self.lease is None and self.takeover is not None:
             return self.takeover.settled()
-        return self.lease is None or self.lease.outbox.status_sent
+        if self.lease is None or not self.lease.manifest.owner:  # nobody on this host decides it
+            return True
+        return self.lease.outbox.status_sent
 
     def _close(self) -> None:
         _open.pop(id(self), None)
@@ -415,21 +413,29 @@ class OpenRun:
         with agent.lock:
             return run_stats.of_run(self.lease, self.opened, error, agent.faults)
 
-    def say_began(self) -> None:
-        """Print it."""
+    def say_began(self, told: Mapping[str, Any] | None = None, *, resumed: bool = False) -> None:
+        """Print it. ``told``: the server's description of a run that goes on, which says since when there is one."""
         quiet, manifest, url = self.settings.quiet, self.manifest, self.url() or ""
-        messages.say(quiet, logging.INFO, f"run {self.name()} in {manifest.namespace}/{manifest.project}")
+        place, since = f"{manifest.namespace}/{manifest.project}", messages.since(manifest, told)
+        if resumed:
+            began = f"; it began {since}" if since else ""
+            messages.say(quiet, logging.INFO, f"run {self.name()} is resumed in {place}{began}")
+        else:
+            messages.say(quiet, logging.INFO, f"run {self.name()} in {place}")
         if not self.decides:
             words = f"run {self.name()} is open in another process, which decides its status; this one adds to it"
             messages.say(quiet, logging.WARNING, words)
         messages.say(quiet, logging.INFO, url.partition("#")[0], url)  # the fragment is for terminals alone
 
-    def say_kept(self, why: str) -> None:
-        """Print it."""
+    def say_kept(self, why: str, *, resumed: bool = False) -> None:
+        """Print it; ``resumed``: the run was here before."""
         survives = self.opened.directory is not None or self.paths.on_disk
         where = "on this machine" if survives else "in this process alone"
         level = logging.INFO if self.manifest.mode == "offline" else logging.WARNING
-        messages.say(self.settings.quiet, level, f"run {self.name()} is kept {where}{why}")
+        if resumed:
+            messages.say(self.settings.quiet, level, f"run {self.name()} is resumed, and kept {where}{why}")
+        else:
+            messages.say(self.settings.quiet, level, f"run {self.name()} is kept {where}{why}")
 
     def say_ended(self) -> None:
         """Print it."""

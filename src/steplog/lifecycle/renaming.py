@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from steplog.lifecycle.open_run import OpenRun
 
-__all__ = ["JournalEnd", "end_of", "has_delivered", "rename"]
+__all__ = ["JournalEnd", "end_of", "has_heard", "rename"]
 
 
 class JournalEnd(NamedTuple):
@@ -31,6 +31,9 @@ def end_of(opened: OpenRun) -> JournalEnd:
     return JournalEnd(opened.opened.writer.id, segment.header.base + segment.claimed())
 
 
-def has_delivered(opened: OpenRun, end: JournalEnd) -> bool:
-    """Whether this process has nothing left of what was before ``end``."""
-    return end.writer != opened.opened.writer.id or opened.opened.journal.cursor.delivered >= end.position
+def has_heard(opened: OpenRun, end: JournalEnd) -> bool:
+    """Whether the server has answered what this process had set before ``end``."""
+    own = opened.opened
+    if end.writer != own.writer.id or own.journal.cursor.delivered >= end.position:
+        return True
+    return opened.lease is not None and opened.lease.outbox.edits.heard.get(end.writer.hex(), 0) >= end.position
