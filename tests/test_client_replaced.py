@@ -146,3 +146,57 @@ def test_what_it_raises_is_no_answer_and_is_tried_again(monkeypatch: Any):
         run.log("loss", float(number))
     assert run.finish(timeout=20.0).pending == 0
     delivered(calls, run)
+
+
+class Own:
+    """What is no client of ours, and has its methods."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, Any]] = []
+
+    def get(self, endpoint: str) -> Any:
+        self.calls.append(("GET", endpoint.rpartition("/runs/")[2], None))
+        return Mock()
+
+    def post(self, endpoint: str, json: Any = None) -> Any:
+        self.calls.append(("POST", endpoint.rpartition("/runs/")[2], json))
+        return Mock()
+
+    def patch(self, endpoint: str, json: Any = None) -> Any:
+        self.calls.append(("PATCH", endpoint.rpartition("/runs/")[2], json))
+        return Mock()
+
+
+@apart
+def test_what_is_no_client_of_ours_and_has_its_methods_is_a_stock_server():
+    given = Own()
+    project, team = steplog.RunProject("", "mnist", "mnist"), steplog.RunOrg("team")
+    run = steplog.Run("a-b-c", "brave", None, "RUNNING", organization=team, project=project)
+    for number in range(3):
+        run.log("loss", float(number), client=given)  # type: ignore[arg-type]
+    run.tags = ["t"]
+    assert run.finish(given).delivered == 3  # type: ignore[arg-type]
+    assert given.calls == [
+        ("GET", "a-b-c/", None),
+        *(("POST", "a-b-c/metrics/", {"name": "loss", "value": float(number)}) for number in range(3)),
+        ("PATCH", "a-b-c/", {"status": "COMPLETED"}),
+    ]
+
+
+@pytest.mark.parametrize("made", [Mock, lambda: Mock(spec=steplog.TellurioClient)], ids=["a mock", "with a spec"])
+@apart
+def test_a_mock_of_a_client_takes_what_is_sent(made: Any):
+    given = made()
+    project, team = steplog.RunProject("", "mnist", "mnist"), steplog.RunOrg("team")
+    run = steplog.Run("a-b-c", "brave", None, "RUNNING", organization=team, project=project)
+    run.log("loss", 1.0, client=given)
+    assert run.finish(given).delivered == 1
+    path = "/api/v0/team/projects/mnist/runs/a-b-c/"
+    given.post.assert_called_once_with(f"{path}metrics/", json={"name": "loss", "value": 1.0})
+    given.patch.assert_called_once_with(path, json={"status": "COMPLETED"})
+
+
+@apart
+def test_what_has_no_method_of_a_client_is_a_mistake():
+    with pytest.raises(TypeError, match="a client has post, patch and get; object has none of them"):
+        steplog.init("team", "mnist", client=object())  # type: ignore[arg-type]

@@ -87,8 +87,8 @@ def test_the_config_is_a_mapping_that_can_be_changed_later(held: Oracle):
     run.finish()
     assert held.values("config", "steplog/config") == [
         {"lr": 0.1, "path": "data"},
-        {"lr": 0.1, "path": "data", "seed": 7},
-        {"lr": 0.2, "path": "data", "seed": 7, "device": None},
+        {"seed": 7},
+        {"lr": 0.2, "device": None},
     ]
 
 

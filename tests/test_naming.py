@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steplog.naming import BEGINNING_MIN, LISTED_MAX, Named, Reading, choose, listed, readings
+from steplog.naming import BEGINNING_MIN, LISTED_MAX, Named, Reading, choose, choose_kept, listed, readings
 
 ALICE = "3f2a9c10-1111-4111-8111-111111111111"
 BOB = "3f2a9c10-2222-4222-8222-222222222222"
@@ -129,3 +129,32 @@ def test_candidates_are_listed_up_to_five_the_last_ones():
     assert LISTED_MAX == 5
     assert [f"({number})" in seven for number in range(7)] == [False] * 2 + [True] * 5
     assert seven.endswith(" and 2 more")
+
+
+KEPT = [("aaaa1111", ALICE, "trial", "job-7"), ("aaaa2222", BOB, "trial", ""), ("cccc3333", "", "other", "")]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("aaaa1111", [0]),
+        (ALICE, [0]),
+        ("job-7", [0]),
+        ("trial", [0, 1]),  # several of one name, as before an id
+        ("aaaa1", [0]),
+        ("AAAA1", [0]),
+        ("cccc", [2]),
+        ("3f2a9c10-2", [1]),
+        ("tria", []),  # of ids and uuids alone
+        ("ccc", []),
+        ("", []),
+    ],
+)
+def test_a_run_that_waits_here_is_called_by_its_names_or_the_beginning_of_its_ids(text, found):
+    assert choose_kept(text, KEPT, lambda names: names) == [KEPT[index] for index in found]
+
+
+@pytest.mark.parametrize("text", ["aaaa", "3f2a9c10"])
+def test_the_beginning_of_several_runs_that_wait_here_is_refused_with_their_ids(text):
+    with pytest.raises(ValueError, match="is the beginning of 2 runs on this host: aaaa1111, aaaa2222"):
+        choose_kept(text, KEPT, lambda names: names)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json as json_text
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -55,21 +56,43 @@ _Headers = Mapping[str, str] | None
 _log = logging.getLogger("steplog")
 _VERIFY_PATH = f"{API}/verify-api-key/"
 _ASK_TIMEOUT_S = 2.0
-_TIMEOUT_MIN_S = 0.1
 _DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # of an answer to ``get`` and ``post``: a list of metrics is long
 _NO_KEY = "no API key: set STEPLOG_API_KEY, or type: steplog login"
 _NO_SERVER = "no server is configured, and none runs on this machine; type: steplog serve, or: steplog login"
-_deadline: ContextVar[float | None] = ContextVar("steplog_deadline", default=None)
+
+
+class _Limit:
+    """So long may the exchanges of a block take together, from the first one on; or only until there is an answer."""
+
+    def __init__(self, limit_s: float, first_answer: bool) -> None:
+        self.limit_s, self._first_answer, self._end = limit_s, first_answer, 0.0
+
+    def left_s(self) -> float:
+        now = time.monotonic()
+        self._end = self._end or now + self.limit_s
+        return round(self._end - now, 2)
+
+    def answered(self) -> None:
+        if self._first_answer:
+            self._end = math.inf
+
+
+_limit: ContextVar[_Limit | None] = ContextVar("steplog_limit", default=None)
 
 
 @contextmanager
-def within(limit_s: float | None) -> Iterator[None]:
-    """Internal: let all exchanges of clients in this block take that long at most, together; None: no limit."""
-    token = _deadline.set(None if limit_s is None else time.monotonic() + limit_s)
+def within(limit_s: float | None, *, first_answer: bool = False) -> Iterator[None]:
+    """Internal: let all exchanges of clients in this block take that long at most, together; None: no limit.
+
+    ``first_answer``: until one is answered, after which they take as long as they may.
+    """
+    if (around := _limit.get()) is not None:
+        around.left_s()  # its time runs from now on
+    token = _limit.set(None if limit_s is None else _Limit(limit_s, first_answer))
     try:
         yield
     finally:
-        _deadline.reset(token)
+        _limit.reset(token)
 
 
 @dataclass(frozen=True)
@@ -258,11 +281,16 @@ class TellurioClient:
         timeout_s: float | None,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Response:
-        request, deadline = _request(method, endpoint, json, headers, answer_bytes_max), _deadline.get()
+        request, limit = _request(method, endpoint, json, headers, answer_bytes_max), _limit.get()
         most_s = self.settings.exchange_timeout_s if timeout_s is None else timeout_s
-        if deadline is not None:
-            most_s = min(most_s, max(_TIMEOUT_MIN_S, round(deadline - time.monotonic(), 1)))
-        return self._http.send(request, most_s)
+        if limit is not None:
+            most_s = min(most_s, limit.left_s())
+            if most_s <= 0:
+                raise ServerUnavailableError(f"{self.base_url}: not all was answered within {limit.limit_s:g} s")
+        response = self._http.send(request, most_s)
+        if limit is not None:
+            limit.answered()
+        return response
 
     def close(self) -> None:
         """Close the idle connections."""

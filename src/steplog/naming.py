@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from steplog.identity import slug_of
 
-__all__ = ["BEGINNING_MIN", "LISTED_MAX", "Choice", "Named", "Reading", "choose", "listed", "readings"]
+__all__ = ["BEGINNING_MIN", "LISTED_MAX", "Choice", "Named", "Reading", "choose", "choose_kept", "listed", "readings"]
 
 BEGINNING_MIN = 4
 LISTED_MAX = 5
@@ -87,6 +87,22 @@ def choose(text: str, runs: Iterable[T], named: Callable[[T], Named]) -> Choice[
         if found:
             return Choice(tuple(found.values()), way is _begins)
     return Choice(())
+
+
+def choose_kept(text: str, runs: Iterable[T], names: Callable[[T], tuple[str, ...]]) -> list[T]:
+    """The runs of this machine that a text means; ``names`` gives local id, uuid, then what else a run is called.
+
+    All that are called so; else the one whose local id or uuid begins so. Raises ValueError if several do.
+    """
+    called = [(run, names(run)) for run in runs]
+    exact = [run for run, each in called if text and text in each]
+    if exact or len(text) < BEGINNING_MIN:
+        return exact
+    begun = [(run, each[0]) for run, each in called if any(name.startswith(text.lower()) for name in each[:2])]
+    if len({local_id for _, local_id in begun}) > 1:
+        ids = ", ".join(local_id for _, local_id in begun[-LISTED_MAX:])
+        raise ValueError(f"{text!r} is the beginning of {len(begun)} runs on this host: {ids}")
+    return [run for run, _ in begun]
 
 
 def listed(runs: Iterable[Named]) -> str:

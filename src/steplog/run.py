@@ -113,6 +113,10 @@ class Run:
     @property
     def name(self) -> str | None:
         """The run's name, which may be set; the server may append a suffix, and it is known once that has come."""
+        if self._name_end is not None and isinstance(self._opened, OpenRun):
+            heard = renaming.heard(self._opened, self._name_end)
+            if heard is not None:
+                self._fields["name"], self._name_end = heard, None
         name: str | None = self._fields["name"]
         return name
 
@@ -199,8 +203,7 @@ class Run:
     def told(self, uuid: str, name: str) -> None:
         """Internal: what the server calls the run, unless another name has been set that it has not heard of."""
         self.uuid = uuid
-        end, opened = self._name_end, self._opened
-        if end is None or (isinstance(opened, OpenRun) and renaming.has_heard(opened, end)):
+        if self._name_end is None:
             self._fields["name"] = name
 
     @property
@@ -325,7 +328,8 @@ class Run:
             raise TypeError(f"finish() takes the client first; did you mean finish({meant})?")
         if error is not None and not isinstance(error, BaseException):
             raise TypeError(f"finish() takes an exception as the error, not {type(error).__name__}")
-        ends = RunStatus(status or (RunStatus.COMPLETED if error is None else RunStatus.CRASHED))
+        usual = RunStatus.COMPLETED if error is None else RunStatus.CRASHED
+        ends = usual if status is None else RunStatus(status)
         if (before := self._report) is not None:
             return before
         opened = self._open(client)

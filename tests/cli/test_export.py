@@ -25,13 +25,18 @@ def typed(*arguments: str) -> Result:
 
 
 def lines(text: str | bytes) -> list[dict[str, Any]]:
+    """What the program has logged, and not what steplog has: when the run started."""
+    return [row for row in every_line(text) if row["name"] != "steplog/run"]
+
+
+def every_line(text: str | bytes) -> list[dict[str, Any]]:
     return [json.loads(row) for row in text.splitlines()]
 
 
 def leave(directory: Path, name: str, *values: object) -> None:
     """A machine with nothing configured, and a run that waits on it."""
     os.environ["STEPLOG_DIR"] = str(directory / "state")
-    run = steplog.init(project="mnist", name=name, mode="offline")
+    run = steplog.init(project="mnist", name=name, mode="offline", provenance=False)
     for step, value in enumerate(values):
         run.log("loss", value, step=step)
     run.finish(timeout=0)
@@ -60,10 +65,18 @@ def test_each_record_is_a_line_with_name_step_value_and_time(tmp_path: Path):
 
 
 @apart
+def test_what_steplog_itself_has_recorded_of_a_run_is_there_too(tmp_path: Path):
+    leave(tmp_path, "waits", 0.5)
+    first, *rest = every_line(typed().output)
+    assert (first["name"], list(first["value"]), first["position"]) == ("steplog/run", ["started"], 0)
+    assert [row["name"] for row in rest] == ["loss"]
+
+
+@apart
 def test_what_is_no_finite_number_is_a_text_as_the_api_has_it(tmp_path: Path):
     leave(tmp_path, "waits", math.nan, math.inf, -math.inf)
     assert [row["value"] for row in lines(typed().output)] == ["NaN", "Infinity", "-Infinity"]
-    values = [record.value for record in steplog.read_journal()]
+    values = [record.value for record in steplog.read_journal() if record.name == "loss"]
     assert math.isnan(values[0])
     assert values[1:] == [math.inf, -math.inf]
 
@@ -105,7 +118,7 @@ def test_a_file_is_replaced_when_it_is_whole_and_left_alone_before(tmp_path: Pat
     assert [item.name for item in path.parent.iterdir()] == ["records.jsonl"]
     monkeypatch.undo()
     done = typed("--output", str(path))
-    assert (done.exit_code, done.output) == (0, f"1,000 records of 1 run in {path}\n")
+    assert (done.exit_code, done.output) == (0, f"1,001 records of 1 run in {path}\n")
     assert [row["value"] for row in lines(path.read_bytes())] == list(range(1000))
 
 
@@ -163,7 +176,8 @@ def test_refused_records_are_marked_and_come_with_the_words_of_the_server(
     ]
     assert "refused" in rows[0]["refusal"]
     assert "refusal" not in rows[1]
-    assert math.isnan(next(steplog.read_journal()).value)
+    (quarantined,) = [record for record in steplog.read_journal() if record.state == "quarantined"]
+    assert math.isnan(quarantined.value)
     run.finish(timeout=DEADLINE_S)
     assert [row["state"] for row in lines(typed("refused").output)] == ["quarantined"]
 

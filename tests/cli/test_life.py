@@ -98,6 +98,22 @@ def test_nothing_is_removed_if_one_of_the_runs_is_not_found(server, steplog, lis
     assert listed("whole") == ["here"]
 
 
+@pytest.mark.parametrize(
+    "arguments", [("rm", "{}", "--yes"), ("rm", "{}", "--now", "--yes"), ("mv", "{}", "new"), ("tag", "{}", "good")]
+)
+def test_a_name_typed_again_does_not_change_another_run_that_begins_so(server, steplog, listed, arguments):
+    uuid = uuid_of(named_run(server, "again", "trial-10"))
+    for said in ("again/trial-1", "trial-1", uuid[:7]):
+        done = steplog(*(each.format(said) for each in arguments), url=server.url)
+        words = "but one begins so; name it whole, or by its uuid: me/again/trial-10"
+        assert (done.exit_code, words in done.output) == (1, True), done.output
+    told = server.ask("GET", f"/me/projects/again/runs/{uuid}/").json()
+    assert (told["name"], told["tags"]) == ("trial-10", [])
+    done = steplog(*(each.format(uuid[:8]) for each in arguments), url=server.url)
+    assert done.exit_code == 0, done.output
+    server.ask("DELETE", f"/me/projects/again/runs/{uuid}/")
+
+
 def test_a_run_that_is_named_twice_is_removed_once(server, steplog):
     uuid = uuid_of(named_run(server, "twice", "once"))
     done = steplog("rm", "twice/once", uuid, "--yes", url=server.url)

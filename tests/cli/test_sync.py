@@ -156,6 +156,19 @@ def test_a_run_that_is_not_here_is_one_line_and_exit_code_1(tmp_path: Path):
 
 
 @apart
+def test_the_short_id_that_ls_shows_is_enough_for_each_command(tmp_path: Path):
+    """They said that no run was called so."""
+    leave_a_run(tmp_path)
+    (waiting,) = steplog.journals()
+    short = waiting.id[:8]
+    assert short in typed("ls", "--here").output
+    assert len(typed("export", short).output.splitlines()) > 0
+    assert "no run" not in typed("sync", short).output
+    assert "nobody can be asked" in typed("clean", short).output  # it has records that are not delivered
+    assert (typed("clean", "--yes", short).exit_code, steplog.journals()) == (0, [])
+
+
+@apart
 def test_clean_asks_before_it_removes_what_is_not_delivered(tmp_path: Path):
     leave_a_run(tmp_path)
     done = typed("clean")
@@ -211,3 +224,12 @@ def test_where_nobody_looks_there_is_no_bar():
     bar.show(steplog.Synced("a" * 32, "run", 1, 2, ""))
     bar.clear()
     assert file.getvalue() == ""
+
+
+def test_there_is_no_bar_in_a_log_either_where_colours_are_forced(monkeypatch, capsys):
+    """CI sets FORCE_COLOR: its logs had escape codes four times a second."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    bar = _ProgressBar()
+    bar.show(steplog.Synced("a" * 32, "run", 1, 2, ""))
+    bar.clear()
+    assert capsys.readouterr() == ("", "")

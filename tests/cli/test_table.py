@@ -68,6 +68,13 @@ def test_the_last_column_goes_on_below_itself_or_below_its_row():
     assert drawn(table, 24) == ["run", "first", "  it was started offline", "  and it is kept:", "  steplog sync"]
 
 
+def test_an_empty_last_cell_leaves_no_line_below_its_row():
+    table = Table("run", "lost", cut="run")
+    for name, lost in (("first", ""), ("second", "5 of 20 values were dropped: memory full")):
+        table.add([Text(name), Text(lost)])
+    assert drawn(table, 24) == ["run", "first", "second", "  5 of 20 values were", "  dropped: memory full"]
+
+
 def test_a_table_without_names_has_no_head():
     table = Table("", "")
     table.add([Text("a"), Text("b")])

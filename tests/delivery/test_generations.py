@@ -133,13 +133,29 @@ def test_a_killed_resumer_that_had_sent_its_status_keeps_it():
     assert line.run.status == "COMPLETED"
 
 
-@pytest.mark.parametrize("fault", [Fault(400, b'{"detail": "no"}'), Fault(500, b"oops"), Fault(405, b"no")], ids=str)
+@pytest.mark.parametrize(
+    "fault", [Fault(400, b'{"detail": "no"}'), Fault(500, b"oops"), Fault(405, b'{"detail": "no"}')], ids=str
+)
 def test_a_server_that_does_not_number_a_generation_gets_the_records_all_the_same(fault):
     line = Owned(Book().write(3))
     line.server.script = lambda request: fault if request.path.endswith("generations/") else None
     line.outbox.end_with("COMPLETED")
     line.deliver()
     assert (len(line.run.rows), line.run.status) == (3, "COMPLETED")
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 404])
+def test_a_proxy_that_refuses_a_generation_for_an_hour_does_not_have_it_forgotten(status):
+    line = Owned(Book().write(3))
+    until = line.now + 3600
+    line.server.script = lambda request: (
+        Fault(status, b"not for you") if request.path.endswith("generations/") and line.now < until else None
+    )
+    line.outbox.end_with("COMPLETED")
+    line.deliver(3 * 3600)
+    assert (line.run.status, line.run.generation) == ("COMPLETED", 2)
+    assert {row.generation for row in line.run.rows} == {2}
+    assert len(line.sent) < 400
 
 
 def test_a_server_without_generations_is_told_nothing_of_them():
@@ -153,6 +169,21 @@ def test_a_server_without_generations_is_told_nothing_of_them():
         assert all("Steplog-Generation" not in due.request.headers for _, due, _ in line.sent)
         (patched,) = (due.request.body for _, due, _ in line.sent if due.request.method == "PATCH")
         assert msgspec.json.decode(patched).keys() <= {"status", "report"}
+
+
+def test_a_server_that_learns_of_generations_after_the_end_is_not_told_of_one():
+    """A stock server was upgraded, and the run that had ended there was RUNNING for good."""
+    line = Owned(Book().write(3), batch=False)
+    line.outbox.end_with("FAILED")
+    line.deliver()
+    line.server.batch = True
+    line.again()
+    line.outbox.end_with("FAILED", sent=True)
+    line.books[0].write(2)
+    line.outbox.add(line.books[0].journal)
+    line.outbox.probe.ask_again()
+    line.deliver()
+    assert (line.run.status, line.run.generation, len(line.run.rows)) == ("FAILED", 1, 5)
 
 
 def test_a_quiet_owner_is_heard_of_once_a_minute():

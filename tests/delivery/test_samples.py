@@ -72,6 +72,19 @@ def test_they_wait_for_records_that_are_due_and_for_whoever_waits():
     assert stored(line) == []
 
 
+def test_while_somebody_waits_for_the_run_none_is_sent():
+    line = with_samples(Book().write(1))
+    line.deliver()
+    sample(line, 10.0)
+    waiter = Waiter(lambda: None, status=True)
+    line.outbox.wait(waiter)
+    run_on(line, 5.0)
+    assert stored(line) == []
+    line.outbox.waiters.remove(waiter)
+    run_on(line, 5.0)
+    assert stored(line) == [10.0]
+
+
 def test_none_is_sent_once_the_status_is_decided():
     line = with_samples(Book().write(1))
     sample(line, 10.0)

@@ -172,6 +172,23 @@ def test_to_a_stock_server_go_name_and_description_and_the_rest_is_said_once(sto
     assert run["status"] == "COMPLETED"
 
 
+def test_a_name_that_a_stock_server_does_not_take_is_not_the_runs_name(stock: tuple[Host, ServerProcess]):
+    host, server = stock
+    done = host.run("""
+        import logging
+        logging.basicConfig(format="%(message)s", stream=sys.stdout)
+        run = begin()
+        run.log("loss", 0.5)
+        run.name = "other"
+        print(run.name)
+        run.finish()
+        print(run.name)
+    """)
+    words = "steplog: this server does not change the name of a run."
+    assert done.out.splitlines() == ["other", words, "run"]
+    assert [run["name"] for run in server.ask("GET", f"/team/projects/{host.project}/runs/").json()] == ["run"]
+
+
 def test_a_config_on_a_stock_server_is_found_in_its_metrics(stock: tuple[Host, ServerProcess]):
     host, _ = stock
     done = host.run("""
@@ -350,21 +367,3 @@ def test_a_resumed_run_begins_with_its_config_fields_and_steps_and_keeps_its_sta
         run, config={"lr": 0.1, "rounds": 2}, tags=["t"], notes="n", started=before["started"], status="COMPLETED"
     )
     assert host.server.values(run["name"], "loss") == [1.0, 1.0]
-
-
-def test_a_name_that_a_stock_server_ignores_is_not_the_name_of_the_run(stock: tuple[Host, ServerProcess]):
-    """It stayed the new one for as long as the process ran."""
-    host, server = stock
-    done = host.run("""
-        run = begin(config={"lr": 0.1})
-        run.log("loss", 0.5)
-        run.name = "better"
-        run.log("loss", 0.25)
-        run.flush()
-        print(run.name)
-        run.finish()
-        print(run.name)
-    """)
-    assert done.out == "run\nrun\n"
-    (run,) = server.ask("GET", f"/team/projects/{host.project}/runs/").json()
-    assert run["name"] == "run"

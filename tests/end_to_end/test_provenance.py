@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from end_to_end.programs import Host, ended
+from end_to_end.programs import Host, ended, go_on, line
 from server.process import ServerProcess
 
 GIT = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -182,3 +182,15 @@ def test_who_takes_a_run_over_shows_from_where(server: ServerProcess, host: Host
     found = told(server, host)
     assert found is not None
     assert found["pid"] == program.pid
+
+
+def test_a_worker_does_not_say_where_it_was_started(server: ServerProcess, host: Host):
+    first = host.start("run = begin()\nrun.flush()\nprint(run.uuid, flush=True)\nsys.stdin.readline()\nrun.finish()")
+    uuid = line(first)
+    worker = host.start("import steplog\nrun = steplog.attach(sys.argv[1])\nrun.log('x', 1.0)\nrun.finish()", uuid)
+    assert ended(worker).code == 0
+    go_on(first)
+    assert ended(first).code == 0
+    found = told(server, host)
+    assert found is not None
+    assert found["pid"] == first.pid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -141,6 +142,41 @@ def test_a_run_that_another_process_delivers_is_taken_up_and_gets_its_status(hos
 
 
 @pytest.mark.slow
+def test_of_two_who_take_a_run_over_at_once_the_first_one_decides_its_status(host: Host, server):
+    bystander = host.start(program(host, "begin(name='bystander')\nprint('up', flush=True)\nsys.stdin.read()"))
+    assert line(bystander) == "up"
+    assert host.run(program(host, "begin(id='victim').log('a', 0)\nos.kill(os.getpid(), 9)")).code == -9
+    host.server.wait_for("victim", "CRASHED")
+    worker = host.start(
+        program(host, "steplog.attach('victim').log('a', 1)\nprint('up', flush=True)\nsys.stdin.read()")
+    )
+    assert line(worker) == "up"
+    host.server.wait_for_points("victim", 2)  # so that the run stays here, and the bystander has it
+    bystander.send_signal(signal.SIGSTOP)
+    taken = """
+        run = begin(id="victim", resume="must")
+        run.log("a", 2)
+        print("up", flush=True)
+        sys.stdin.readline()
+        run.finish(status=sys.argv[1])
+    """
+    first = host.start(program(host, taken), "COMPLETED")
+    assert line(first) == "up"
+    second = host.start(program(host, taken), "FAILED")
+    assert line(second) == "up"
+    bystander.send_signal(signal.SIGCONT)
+    go_on(second)
+    done = ended(second)
+    assert "has its owner in another process; its status is not changed." in done.errors
+    go_on(first)
+    assert ended(first).errors == ""
+    row = host.server.run("victim")
+    assert (row.status, row.points) == ("COMPLETED", 4)
+    worker.communicate("", timeout=30)
+    bystander.communicate("", timeout=30)
+
+
+@pytest.mark.slow
 def test_who_took_the_run_over_and_is_killed_leaves_the_run_crashed(host: Host, server):
     bystander = host.start(program(host, "begin(name='bystander')\nprint('up', flush=True)\nsys.stdin.read()"))
     assert line(bystander) == "up"
@@ -244,7 +280,7 @@ def test_a_run_is_found_by_the_name_that_it_has_now_and_by_its_uuid(host: Host, 
         assert again.uuid == first.uuid
         again.finish()
         again = begin(id=first.uuid, resume="must")
-        assert again.uuid == first.uuid
+        assert (again.uuid, again.key) == (first.uuid, None)
         again.finish(status="FAILED")
         try:
             begin(name="before", resume="must")

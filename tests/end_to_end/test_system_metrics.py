@@ -26,12 +26,12 @@ def of_system(host: Host, run: str = "run") -> list[str]:
 
 def test_a_run_shows_load_and_memory_and_counts_what_was_logged_alone(host: Host):
     program = host.start(
-        WAITS + "stats = run.stats()\nreport = run.finish()\nprint(stats.logged, report.logged)", **FAST
+        WAITS + "stats = run.stats()\nreport = run.finish()\nprint(stats.logged, report.logged, run.step)", **FAST
     )
     assert line(program) == "ready"
     wait_until(lambda: len([name for name in of_system(host) if name == "system/memory_percent"]) >= 3)
     go_on(program)
-    assert ended(program).out.split() == ["1", "1"]
+    assert ended(program).out.split() == ["1", "1", "3"]
     assert {"system/memory_bytes", "system/process.cpu_percent", "system/process.memory_bytes"} <= names(host)
     assert host.server.values("run", "loss") == [0.5]
     memory = host.server.values("run", "system/process.memory_bytes")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pickle
 import uuid
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from end_to_end.fake import FakeServer
 from end_to_end.oracle import Oracle
 from end_to_end.programs import Host
 from server.process import ServerProcess, lasting_port
+from steplog.delivery.exchange import Request
+from steplog.lifecycle import finding
 from steplog.testing.memory_server import Fault, MemoryServer
 
 UNKNOWN = "11111111-2222-4333-8444-555555555555"
@@ -190,6 +194,17 @@ def test_a_beginning_that_a_run_here_and_one_on_the_server_have_names_neither(he
 
 
 @apart
+def test_with_a_client_a_name_is_that_of_a_run_of_its_server(held: Oracle):
+    fake = FakeServer()
+    made = fake.memory.add_run(space(), "mnist", "trial-05")
+    mine = steplog.init(space(), os.environ["PROJECT"], "trial-05")
+    client = steplog.TellurioClient(fake.url)
+    client.login("key")
+    assert steplog.attach("trial-05").uuid == mine.uuid
+    assert steplog.attach("trial-05", client=client).uuid == made.uuid
+
+
+@apart
 def test_what_is_found_by_its_beginning_is_said(
     held: Oracle, server: ServerProcess, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
@@ -257,6 +272,66 @@ def test_an_answer_that_is_none_is_not_taken_for_a_run_that_is_missing(monkeypat
     fake.memory.script = lambda request: proxys if request.path.endswith("/runs/") else None
     with pytest.raises(steplog.ServerUnavailableError, match="the server cannot be asked"):
         steplog.attach("trial-05", project_slug="mnist")
+
+
+@apart
+def test_a_list_without_an_end_ends_the_search_at_its_deadline(monkeypatch: pytest.MonkeyPatch):
+    fake = FakeServer()
+    fake.configure(monkeypatch)
+    fake.memory.add_run("me", "mnist", "trial-05")
+    numbers = count()
+
+    def endless(request: Request) -> Fault | None:
+        page = [{"uuid": f"run {next(numbers)}", "name": "trial-05"} for _ in range(200)]
+        return Fault(200, json.dumps(page).encode()) if request.path.endswith("/runs/") else None
+
+    fake.memory.script = endless
+    monkeypatch.setattr(finding, "_LOOK_S", 0.5)
+    with pytest.raises(
+        steplog.ServerUnavailableError, match=r"(not all was answered within|timed out after) 0\.\d+ s$"
+    ):
+        steplog.attach("trial-05", project_slug="mnist")
+
+
+@apart
+def test_what_a_server_calls_its_runs_and_projects_cannot_move_the_cursor(monkeypatch: pytest.MonkeyPatch):
+    fake = FakeServer()
+    fake.configure(monkeypatch)
+    for number in range(2):
+        fake.memory.add_run("me", "mnist", f"trial\x1b[2J\n{number}")
+    with pytest.raises(ValueError, match="may mean 2 runs") as told:
+        steplog.attach("trial")
+    assert str(told.value).isprintable()
+    fake.memory.projects = {("me", "mnist\x1b[2J"): "x"}
+    with pytest.raises(steplog.RunNotFoundError) as missing:
+        steplog.attach("nothing")
+    assert str(missing.value).isprintable()
+
+
+@apart
+def test_a_run_that_was_deleted_is_not_there(held: Oracle, host: Host, server: ServerProcess):
+    made = elsewhere(server)
+    assert server.ask("DELETE", f"/{space()}/projects/{host.project}/runs/{made['uuid']}/").status_code == 204
+    for said in (made["uuid"], "trial-05", made["uuid"][:8]):
+        with pytest.raises(steplog.RunNotFoundError):
+            steplog.attach(said, project_slug=host.project)
+        run = steplog.attach(said, project_slug=host.project, missing="ignore")
+        run.log("loss", 0.5)
+        assert run.finish().dropped == {"no run": 1}
+
+
+@apart
+def test_a_run_that_was_joined_shows_itself_here_and_where_it_is_passed_to(held: Oracle, server: ServerProcess):
+    elsewhere(server)
+    for owner in (False, True):
+        run = steplog.attach("trial-05", owner=owner)
+        again = pickle.loads(pickle.dumps(run))
+        assert (repr(again), again.uuid, again.config) == (repr(run), run.uuid, run.config)
+        again.log("loss", 0.5)
+        address = f"{server.url}/{space()}/projects/{os.environ['PROJECT']}/runs/trial-05/"
+        assert run.url == again.url == address
+        assert f'<a href="{address}"' in run._repr_html_()
+        assert again._repr_html_() == run._repr_html_()
 
 
 @apart

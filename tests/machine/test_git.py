@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -142,14 +144,21 @@ def test_a_directory_outside_of_any_repository_has_no_state(tmp_path):
 
 
 def test_a_file_changed_within_the_instant_of_the_index_is_seen(repository):
+    """Its size and times are then those in the index, as a clock's tick is some milliseconds."""
     repository.commit(a="1111")
     path, index = repository.top / "a", repository.top / ".git" / "index"
-    before = path.stat()
     path.write_text("2222")
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    os.utime(index, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert git_state(str(repository.top)) == repository.expected()
+    found = path.stat()
+    data = bytearray(index.read_bytes()[:-20])
+    times = [part for time in (found.st_ctime_ns, found.st_mtime_ns) for part in divmod(time, 10**9)]
+    struct.pack_into(">4I", data, 12, *times)
+    index.write_bytes(data + hashlib.sha1(data).digest())
+    os.utime(index, ns=(found.st_atime_ns, found.st_mtime_ns))
     assert repository.expected().dirty is True
+    assert git_state(str(repository.top)) == repository.expected()
+    os.utime(index, ns=(found.st_atime_ns, found.st_mtime_ns + 2 * 10**9))  # now it was written later: as for git
+    assert git_state(str(repository.top)) == repository.expected()
+    assert repository.expected().dirty is False
 
 
 def test_a_work_tree_a_bare_repository_and_a_subdirectory_are_found(repository, tmp_path):
@@ -242,6 +251,9 @@ def test_a_filter_is_not_run_and_what_it_may_have_changed_is_not_known(repositor
     stored = index.read_bytes()
     os.utime(repository.top / "one.z", ns=(0, 0))
     assert git_state(str(repository.top)).dirty is None
+    repository.write("one.z", "aaaa")  # of another size: no filter makes that the same
+    assert git_state(str(repository.top)).dirty is True
+    repository.write("one.z", "aaa")
     repository.write("two", "bbb")
     assert git_state(str(repository.top)).dirty is True
     assert not ran.exists()

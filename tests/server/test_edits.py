@@ -87,6 +87,22 @@ def test_a_status_ends_the_run_now_unless_its_end_is_told(server, run, status):
     assert server.ask("PATCH", run, json={"status": status, "ended": told}).json()["ended"] == told
 
 
+def test_a_killed_run_ended_with_its_last_point_however_late_that_is_found_out(server):
+    """The duration of one that was delivered on Monday was that of the weekend."""
+    run = server.new_run()
+    server.send(
+        run, range_of([("steplog/run", b'{"started": "2026-01-01T00:00:00Z"}')], began_ns=1_767_225_600 * 10**9)
+    )
+    started_alone = server.ask("PATCH", run, json={"status": "CRASHED"}).json()
+    assert started_alone["ended"] == started_alone["started"] == "2026-01-01T00:00:00.000000Z"
+    server.ask("PATCH", run, json={"status": "RUNNING"})
+    server.send(run, range_of([("loss", 0.5)], first=1, began_ns=1_767_229_200 * 10**9))
+    assert server.ask("PATCH", run, json={"status": "CRASHED"}).json()["ended"] == "2026-01-01T01:00:00.000000Z"
+    server.ask("PATCH", run, json={"status": "RUNNING"})
+    completed = server.ask("PATCH", run, json={"status": "COMPLETED"}).json()
+    assert completed["ended"] == completed["date_updated"]
+
+
 def test_the_end_that_the_run_recorded_counts_whenever_it_arrives(server):
     told = "2026-01-01T00:00:00.000000Z"
     record = range_of([("steplog/run", b'{"ended": "2026-01-01T00:00:00Z"}')])

@@ -241,6 +241,30 @@ def test_where_it_was_started_is_shown_apart(server, browser):
         ]
 
 
+def test_a_provenance_of_another_shape_is_shown_as_it_is(server, browser):
+    run = new_run(server, project(server, "shapes"), name="a")
+    told = {
+        "host": ["x", 1],
+        "git": "unknown",
+        "job": {"id": None},
+        "user": None,
+        "pid": 2**60,
+        "list": [],
+        "": {"": 0},
+    }
+    tell(server, run, provenance=told)
+    browser.open(address(server, run))
+    browser.wait(f"{PANELS}.length === 1")
+    assert browser.run(ROWS.format("provenance")) == [
+        ["Host", '["x",1]'],
+        ["Process", str(2**60)],
+        ["Git", "unknown"],
+        ["Job", '{"id":null}'],
+        ["list", "[]"],
+        [".", "0"],
+    ]
+
+
 def test_metrics_of_the_machine_are_apart_and_reserved_ones_are_no_curves(server, browser):
     run = new_run(server, project(server, "machine"), name="a")
     server.send(run, range_of([("system/cpu", 1.0, 0)]))
@@ -321,6 +345,28 @@ def test_a_deleted_run_says_how_to_restore_it_and_goes_on_when_it_is(server, bro
     browser.run(LOOKED)
     browser.run("new Promise((done) => setTimeout(done, 300))")
     assert len(browser.complaints) == said
+    assert all("404" in line for line in browser.complaints)
+    browser.forget()
+
+
+def test_a_page_of_a_deleted_project_says_so_once(server, browser):
+    place = project(server, "gone")
+    run = new_run(server, place, name="a")
+    server.send(run, range_of([("loss", 1.0, 0)]))
+    for path, words in ((run, "This run was deleted."), (place, "This project is not on the server.")):
+        browser.open(address(server, path))
+        browser.wait("document.querySelector('.runs li')")
+        if path == place:
+            assert server.ask("DELETE", place).status_code == 204
+        else:
+            assert server.ask("DELETE", f"{run}?now=1").status_code == 204
+            new_run(server, place, name="b")
+        browser.run(LOOKED)
+        browser.wait(f"{NOTICE} === {json.dumps(words)}")
+        said = len(browser.complaints)
+        browser.run(LOOKED)
+        browser.run("new Promise((done) => setTimeout(done, 300))")
+        assert len(browser.complaints) == said
     assert all("404" in line for line in browser.complaints)
     browser.forget()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -139,6 +140,22 @@ def test_a_list_that_changes_keeps_the_focus_where_it_is(server, browser):
     assert browser.run("document.activeElement.querySelector('.name')?.textContent") == "a"
 
 
+def test_a_run_that_is_merely_alive_does_not_hasten_the_reading_of_the_list(server, browser):
+    place = project(server, "alive")
+    run = new_run(server, place, name="a")
+    browser.open(address(server, "/"))
+    browser.wait("document.querySelector('h1')")
+    here = "{ namespace: 'team', project: 'alive' }"
+    browser.run(f"import('/page/runs.js').then(({{ Runs }}) => {{ window.list = new Runs({here}) }})")
+    changed = "list.ask(list.all)"
+    assert [browser.run(changed), browser.run(changed)] == [True, False]
+    server.send(run, range_of([("loss", 1.0, 0)]))
+    assert browser.run(changed) is False
+    assert browser.run("list.all[0].last_point") == server.ask("GET", run).json()["last_point"]
+    tell(server, run, tags=["x"])
+    assert browser.run(changed) is True
+
+
 CONTRAST = """
 (() => {
   const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -179,8 +196,9 @@ CONTRAST = """
 def test_what_is_shown_of_a_run_can_be_read_and_is_named_for_a_screen_reader(server, browser, dark):
     place = project(server, f"read {dark}")
     run = new_run(server, place, name="a", description="d")
-    tell(server, run, tags=["x"], group="g", job_type="j", notes="n", provenance={"host": "h"})
-    for width in (1280, 400):
+    tell(server, run, tags=["x"], group="g", job_type="j", notes="n", provenance={"host": "h"}, started=on(0))
+    server.send(run, range_of([("loss", 1.0, 0)]))  # long ago, as its row says
+    for width in (1280, 1100, 601, 400):
         browser.size(width, 900, dark=dark)
         for path in (place, run):
             browser.open(address(server, path))
@@ -198,11 +216,13 @@ def test_what_is_shown_of_a_run_can_be_read_and_is_named_for_a_screen_reader(ser
     assert ("searchbox", "Filter the runs by words") in named
 
 
-def test_a_list_that_is_asked_for_in_brief_has_all_but_config_and_provenance(server):
+def test_a_run_or_list_that_is_asked_for_in_brief_leaves_out_what_is_large_or_known(server):
     run = new_run(server, project(server, "brief"), name="a")
     server.send(run, range_of([("steplog/config", b'{"lr": 0.1}')]))
     runs = run[: run.index("runs/")] + "runs/"
     (whole,) = server.ask("GET", runs).json()
-    (brief,) = server.ask("GET", runs, params={"brief": 1}).json()
     assert whole["config"] == {"lr": 0.1}
-    assert brief == {field: value for field, value in whole.items() if field not in ("config", "provenance")}
+    left_out = {"project", "made_by", "config", "provenance"}
+    brief = {field: value for field, value in whole.items() if field not in left_out}
+    assert server.ask("GET", runs, params={"brief": 1}).json() == [brief]
+    assert server.ask("GET", run, params={"brief": 1}).json() == brief | {"batch": 1, "features": ANY}

@@ -19,6 +19,7 @@ from steplog.server.run_fields import (
     TAG_BYTES_MAX,
     TAGS_MAX,
     TEXT_CHARACTERS_MAX,
+    TIME_MIN_NS,
     Change,
     FieldError,
     Order,
@@ -29,7 +30,31 @@ from steplog.server.run_fields import (
 from strategies import JSON_TEXTS
 
 Record = tuple[str, int, int, bytes]  # name, time, position, JSON text
-State = dict[str, tuple[Order, str | None]]
+
+
+class Server:
+    """What a server keeps: fields, config, and of each writer how far it is and the latest time of its records."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, tuple[Order, str | None]] = {}
+        self.config: dict[str, tuple[Order, str | None]] = {}
+        self.writers: dict[str, tuple[int, int]] = {}
+
+    def take(self, generation: int, writer: str, records: list[Record]) -> None:
+        """Apply what is new of a range."""
+        mark, said_ns = self.writers.get(writer, (0, TIME_MIN_NS))
+        changes = changes_of([record for record in records if record[2] >= mark])
+        for kept, changed in ((self.fields, changes.fields), (self.config, changes.config)):
+            orders = {key: order for key, (order, _) in kept.items()}
+            said = [(key, each.order(generation, writer, said_ns), each.value) for key, each in changed.items()]
+            kept |= merge(orders, said)
+        end = max([mark, *(position + 1 for _, _, position, _ in records)])
+        self.writers[writer] = end, max(said_ns, changes.latest_ns)
+
+    def values(self) -> tuple[dict[str, str | None], dict[str, str | None]]:
+        """Fields and config without their orders."""
+        return tuple({key: value for key, (_, value) in kept.items()} for kept in (self.fields, self.config))  # type: ignore[return-value]
+
 
 KEYS = st.sampled_from("abcd")
 RECORDS = st.one_of(
@@ -57,22 +82,16 @@ def journals(draw: st.DrawFn) -> dict[tuple[int, str], list[Record]]:
     }
 
 
-def deliver(state: tuple[State, State], generation: int, writer: str, records: list[Record]) -> None:
-    """As a server does it with a range."""
-    for kept, changes in zip(state, changes_of(records), strict=True):
-        orders = {key: order for key, (order, _) in kept.items()}
-        kept |= merge(orders, [(key, each.order(generation, writer), each.value) for key, each in changes.items()])
-
-
 def expected(written: dict[tuple[int, str], list[Record]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Each field and each key by the record with the greatest (generation, time, writer, position)."""
+    """Each field and each key by the record with the greatest (generation, time so far, writer, position)."""
     fields: dict[str, Any] = {}
     config: dict[str, Any] = {}
-    ranked = [
-        ((generation, time_ns, writer, position), name, json.loads(text))
-        for (generation, writer), records in written.items()
-        for name, time_ns, position, text in records
-    ]
+    ranked = []
+    for (generation, writer), records in written.items():
+        latest = 0
+        for name, time_ns, position, text in records:
+            latest = max(latest, time_ns)
+            ranked.append(((generation, latest, writer, position), name, json.loads(text)))
     for _, name, value in sorted(ranked, key=lambda each: each[0]):
         if name == "steplog/run":
             fields |= value
@@ -85,36 +104,32 @@ def expected(written: dict[tuple[int, str], list[Record]]) -> tuple[dict[str, An
 
 @given(journals(), st.randoms(use_true_random=False))
 def test_any_order_of_ranges_cut_anyhow_and_sent_again_gives_the_same(written, chance):
-    ranges = []
-    for writer, records in written.items():
-        first = 0
-        while first < len(records):
-            end = chance.randint(first + 1, len(records))
-            ranges.append((writer, records[chance.randint(0, first) : end]))  # merged with some sent before
-            first = end
-    ranges += chance.sample(ranges, len(ranges) // 2)
-    chance.shuffle(ranges)
-    state: tuple[State, State] = ({}, {})
-    for (generation, writer), records in ranges:
-        deliver(state, generation, writer, records)
-    fields, config = expected(written)
-    assert {field: value for field, (_, value) in state[0].items()} == fields
-    assert {key: None if value is None else json.loads(value) for key, (_, value) in state[1].items()} == config
+    server, sent = Server(), dict.fromkeys(written, 0)
+    while left := [writer for writer, records in written.items() if sent[writer] < len(records)]:
+        writer = chance.choice(left)
+        first, end = chance.randint(0, sent[writer]), chance.randint(sent[writer], len(written[writer]))
+        for _ in range(chance.randint(1, 2)):
+            server.take(*writer, written[writer][first:end])
+        sent[writer] = end
+    fields, config = server.values()
+    assert (fields, {key: None if value is None else json.loads(value) for key, value in config.items()}) == expected(
+        written
+    )
 
 
 def test_the_later_generation_counts_whatever_the_clocks_say():
-    state: tuple[State, State] = ({}, {})
+    server = Server()
     early, late = b'{"lr": 1}', b'{"lr": 2}'
-    deliver(state, 2, "resumer", [("steplog/config", 5, 0, late)])
-    deliver(state, 1, "killed", [("steplog/config", 10**18, 9, early)])
-    assert state[1] == {"lr": (Order(2, 5, "resumer", 0), "2")}
+    server.take(2, "resumer", [("steplog/config", 5, 0, late)])
+    server.take(1, "killed", [("steplog/config", 10**18, 0, early)])
+    assert server.config == {"lr": (Order(2, 5, "resumer", 0), "2")}
 
 
 def test_a_key_stays_removed_when_an_older_value_arrives_and_null_is_a_value():
-    state: tuple[State, State] = ({}, {})
-    deliver(state, 1, "b", [("steplog/config/removed", 8, 0, b'["lr", 3, null]')])
-    deliver(state, 1, "a", [("steplog/config", 7, 0, b'{"lr": 1, "seed": null}')])
-    assert {key: value for key, (_, value) in state[1].items()} == {"lr": None, "seed": "null"}
+    server = Server()
+    server.take(1, "b", [("steplog/config/removed", 8, 0, b'["lr", 3, null]')])
+    server.take(1, "a", [("steplog/config", 7, 0, b'{"lr": 1, "seed": null}')])
+    assert server.values()[1] == {"lr": None, "seed": "null"}
 
 
 @pytest.mark.parametrize(
@@ -201,8 +216,8 @@ def test_of_a_config_with_too_many_keys_the_first_by_name_are_kept():
     assert set(changes_of([("steplog/config", 0, 0, text)]).config) == set(sorted(keys)[:CONFIG_KEYS_KEPT])
 
 
-def test_a_range_of_changes_to_one_key_is_one_change():
+def test_a_range_of_changes_to_one_key_is_one_change_not_before_those_before_it():
     chance = random.Random(7)
     records = [("steplog/config", chance.randrange(50), at, b'{"lr": %d}' % at) for at in range(1000)]
-    _, time_ns, position, text = max(records, key=lambda record: (record[1], record[2]))
-    assert changes_of(records).config == {"lr": Change(time_ns, position, str(json.loads(text)["lr"]))}
+    latest = max(time_ns for _, time_ns, _, _ in records)
+    assert changes_of(records) == ({}, {"lr": Change(latest, 999, "999")}, latest)

@@ -125,6 +125,20 @@ def test_a_writer_stays_in_the_generation_in_which_the_server_first_heard_of_it(
     store.close()
 
 
+def test_a_later_change_of_a_writer_counts_though_its_clock_was_set_back(tmp_path):
+    store = SqliteStore(tmp_path / "a.db")
+    run, hour = new_run(store), 3600 * 10**9
+    add(store, run, range_of([says({"lr": 1, "seed": 1}, "config"), says({"group": "a"})], 0, "w", BEGAN_NS + hour))
+    add(store, run, range_of([says({"lr": 2}, "config"), says({"lr": 3}, "config")], 2, "w", BEGAN_NS))
+    add(store, run, range_of([says({"seed": 9, "lr": 9}, "config")], 0, "between", BEGAN_NS + hour // 2))
+    assert (config(store, run), fields(store, run).group) == ({"lr": 3, "seed": 1}, "a")
+    store.close()
+    store = SqliteStore(tmp_path / "a.db")
+    add(store, run, range_of([says({"group": "b"}), says(["lr"], "config/removed")], 4, "w", BEGAN_NS - hour))
+    assert (config(store, run), fields(store, run).group) == ({"seed": 1}, "b")
+    store.close()
+
+
 def test_config_is_merged_by_key_and_stays_a_metric(store):
     run = new_run(store)
     records = [

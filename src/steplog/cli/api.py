@@ -30,6 +30,7 @@ __all__ = ["Api", "ApiError", "RemoteRun", "as_text", "check_run"]
 
 _PREFIX = "/api/v0"
 _WORDS_CHARACTERS_MAX = 300  # of a server's
+_WHOLE_MIN = 8  # of a uuid: what ls prints
 _CLOCK_DIFFERENCE_S = 2.0  # less is what an answer's date, in whole seconds, and its way take
 
 
@@ -200,11 +201,19 @@ class Api:
             found = [data for data in found if data.get("deleted")]
         return [RemoteRun(namespace, project, data) for data in found]
 
-    def find(self, text: str, *, trash: bool = False) -> RemoteRun:
-        """The run that ``text`` means (``naming``). Raises ApiError unless there is exactly one."""
+    def find(self, text: str, *, trash: bool = False, whole: bool = False) -> RemoteRun:
+        """The run that ``text`` means (``naming``). Raises ApiError unless there is exactly one.
+
+        ``whole``: not by how its name or id begins, and of its uuid by ``_WHOLE_MIN`` characters at least. Of a name
+        that is typed again after its run is gone, another run may be the only one that begins so.
+        """
         choice = naming.choose(text, self.candidates(text, trash=trash), RemoteRun.named)
         if len(choice.runs) == 1:
-            return choice.runs[0]
+            (run,) = choice.runs
+            if whole and choice.by_beginning and not _begins_uuid(run, text):
+                told = naming.listed([run.named()])
+                raise ApiError(f"no run is called {text!r}, but one begins so; name it whole, or by its uuid: {told}")
+            return run
         if choice.runs:
             which = naming.listed(run.named() for run in choice.runs)
             raise ApiError(f"{text!r} names {len(choice.runs)} runs; name one by its uuid: {which}")
@@ -241,6 +250,11 @@ class Api:
 def _path(parts: Iterable[str], query: Mapping[str, object] | None = None) -> str:
     path = "/".join([_PREFIX, *(quote(part, safe="") for part in parts), ""])
     return f"{path}?{urlencode(query)}" if query else path
+
+
+def _begins_uuid(run: RemoteRun, text: str) -> bool:
+    said = [reading.run.lower() for reading in naming.readings(text)]
+    return any(len(each) >= _WHOLE_MIN and run.uuid.lower().startswith(each) for each in said)
 
 
 def _is_run(data: object) -> bool:

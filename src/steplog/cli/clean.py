@@ -8,6 +8,7 @@ import steplog
 from steplog.cli import printing
 from steplog.cli.completion import complete_journal
 from steplog.cli.confirmation import confirm
+from steplog.naming import choose_kept
 
 __all__ = ["command"]
 
@@ -18,12 +19,12 @@ __all__ = ["command"]
 def command(run: str | None, yes: bool) -> None:
     """Remove delivered runs from this machine.
 
-    With RUN, an id, a uuid or a name: remove that run, delivered or not. A run that a process delivers stays, and the
-    exit code is 1.
+    With RUN, an id, a uuid, the beginning of one, or a name: remove that run, delivered or not. A run that a process
+    delivers stays, and the exit code is 1.
     """
     here = [waiting for waiting in steplog.journals() if waiting.other_host is None]
     if run is not None and not yes:
-        pending = sum(waiting.pending for waiting in here if run in (waiting.id, waiting.run, waiting.name))
+        pending = sum(waiting.pending for waiting in _called(here, run))
         if pending:
             records = f"{printing.plural(pending, 'record')} of {printing.printable(run)}"
             are, them = ("is", "it") if pending == 1 else ("are", "them")
@@ -48,7 +49,14 @@ def command(run: str | None, yes: bool) -> None:
 def _kept(here: list[steplog.WaitingRun], run: str, removed: list[str]) -> list[steplog.WaitingRun]:
     """Those called ``run`` that are still here, though they were to be removed."""
     still = {waiting.id for waiting in steplog.journals()} - set(removed)
-    return [waiting for waiting in here if waiting.id in still and run in (waiting.id, waiting.run, waiting.name)]
+    return [waiting for waiting in _called(here, run) if waiting.id in still]
+
+
+def _called(here: list[steplog.WaitingRun], run: str) -> list[steplog.WaitingRun]:
+    try:
+        return choose_kept(run, here, lambda waiting: (waiting.id, waiting.run, waiting.name, waiting.key))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _line(run: steplog.WaitingRun) -> str:

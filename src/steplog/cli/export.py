@@ -69,8 +69,8 @@ _FORMATS: dict[str, _Format] = {"jsonl": _as_lines}
 def command(run: str | None, kind: str, output: str) -> None:
     """Write the records that are on this machine to a file.
 
-    With RUN, an id, a uuid or a name: only that run. Records that wait, that the server has confirmed and that are
-    still here, and that it has refused. Changes nothing here, and works while a run goes on.
+    With RUN, an id, a uuid, the beginning of one, or a name: only that run. Records that wait, that the server has
+    confirmed and that are still here, and that it has refused. Changes nothing here, and works while a run goes on.
     """
     try:
         records = steplog.read_journal(run)

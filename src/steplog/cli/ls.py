@@ -19,7 +19,7 @@ from steplog.cli.table import Table
 __all__ = ["command"]
 
 _STATUSES = tuple(status.value for status in steplog.RunStatus)
-_DROP = ("group", "tags", "lost", "duration", "last point", "project", "started", "deleted")
+_DROP = ("group", "tags", "duration", "last point", "project", "started", "deleted")
 _DROP_WAITING = ("size", "id", "project", "started")
 
 

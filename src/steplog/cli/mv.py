@@ -17,12 +17,12 @@ __all__ = ["command"]
 def command(run: str, new_name: str) -> None:
     """Give a run another name.
 
-    A name that another run of the project has gets a suffix. RUN as for steplog show.
+    A name that another run of the project has gets a suffix. RUN as for steplog show, but a name or an id is whole.
     """
     if not new_name.strip():
         raise click.BadParameter("it is empty.", param_hint="NEW_NAME")
     api = Api()
-    found = api.find(run)
+    found = api.find(run, whole=True)
     if found.name == new_name:
         click.echo(f"{printing.printable(new_name)} is called so already")
         return

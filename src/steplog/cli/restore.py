@@ -16,10 +16,10 @@ __all__ = ["command"]
 def command(run: str) -> None:
     """Take a run out of the server's trash.
 
-    RUN as for steplog show; steplog ls --trash lists what is there.
+    RUN as for steplog show, but a name or an id is whole; steplog ls --trash lists what is there.
     """
     api = Api()
-    found = api.find(run, trash=True)
+    found = api.find(run, trash=True, whole=True)
     restored = api.restore(found)
     name, place = str(restored["name"]), f"{printing.printable(found.namespace)}/{printing.printable(found.project)}"
     words = f"{printing.printable(found.name)} is back in {place}"

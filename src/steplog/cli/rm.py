@@ -32,7 +32,7 @@ def _check_runs(context: click.Context, parameter: click.Parameter, texts: tuple
 def command(runs: tuple[str, ...], now: bool, yes: bool) -> None:
     """Move runs to the server's trash.
 
-    For 24 hours, steplog restore takes them out again. RUN as for steplog show.
+    For 24 hours, steplog restore takes them out again. RUN as for steplog show, but a name or an id is whole.
     """
     try:
         api = Api()
@@ -48,6 +48,7 @@ def command(runs: tuple[str, ...], now: bool, yes: bool) -> None:
         if not run.data.get("deleted"):
             api.require("trash", run, "delete runs")
     confirm(_question(list(found.values()), now), yes)
+    journals = steplog.journals()
     for run in found.values():
         api.delete(run, now)
         shown, number = _shown(run), run.uuid[:8]
@@ -55,7 +56,7 @@ def command(runs: tuple[str, ...], now: bool, yes: bool) -> None:
             "is removed for good" if now else f"is in the trash for 24 hours. To undo, type: steplog restore {number}"
         )
         click.echo(f"{shown} {done}")
-        for waiting in steplog.journals():
+        for waiting in journals:
             if waiting.run == run.uuid and waiting.pending:
                 records = f"{printing.plural(waiting.pending, 'record')} of it"
                 click.echo(f"{records} are on this machine. To remove them, type: steplog clean {waiting.id}", err=True)
@@ -63,11 +64,11 @@ def command(runs: tuple[str, ...], now: bool, yes: bool) -> None:
 
 def _find(api: Api, text: str, now: bool) -> RemoteRun:
     try:
-        return api.find(text)
+        return api.find(text, whole=True)
     except ApiError:
         if now:
             with contextlib.suppress(ApiError):
-                return api.find(text, trash=True)
+                return api.find(text, trash=True, whole=True)
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any
 
 import click
@@ -30,9 +31,9 @@ def command(
 ) -> None:
     """Deliver the runs that wait on this machine.
 
-    With RUN, an id, a uuid or a name: only that run. The oldest comes first. For a run that another process delivers,
-    waits until what was written by then has arrived. Runs of other hosts on the same disk are skipped, unless RUN names
-    one.
+    With RUN, an id, a uuid, the beginning of one, or a name: only that run. The oldest comes first. For a run that
+    another process delivers, waits until what was written by then has arrived. Runs of other hosts on the same disk are
+    skipped, unless RUN names one.
 
     The exit code is 1 if something is left, or was lost before it came here; the last line says what.
     """
@@ -68,7 +69,8 @@ class _ProgressBar:
     """Progress of one run; draws nothing if stderr is not a terminal. ``clear`` before printing a line."""
 
     def __init__(self, console: Console | None = None) -> None:
-        console = console or Console(stderr=True, highlight=False)
+        if console is None:  # FORCE_COLOR makes no terminal of a file
+            console = Console(stderr=True, highlight=False, force_terminal=None if sys.stderr.isatty() else False)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
         state = TextColumn("{task.fields[state]}", markup=False)
         self._progress = Progress(*columns, state, console=console, transient=True, disable=not console.is_terminal)

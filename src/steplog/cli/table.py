@@ -99,7 +99,7 @@ class Table:
         shown = [cells[at] for at in beside]
         indent, more = _INDENT, []
         if layout.below is not None:
-            more = _wrapped(console, cells[last], width - len(indent))
+            more = _wrapped(console, cells[last], width - len(indent)) if cells[last] else []
         elif last in beside:
             indent = " " * _total([*(layout.widths[at] for at in beside[:-1]), 0], layout.gap)
             shown[-1], *more = _wrapped(console, cells[last], layout.widths[last])

@@ -19,13 +19,14 @@ __all__ = ["command"]
 def command(run: str, add: tuple[str, ...], remove: tuple[str, ...], clear: bool) -> None:
     """Add tags to a run, or remove them.
 
-    Prints the tags that it has then; without TAG and options, those that it has. RUN as for steplog show.
+    Prints the tags that it has then; without TAG and options, those that it has. RUN as for steplog
+    show, but a name or an id is whole.
     """
     add, remove = tuple(map(as_text, add)), tuple(map(as_text, remove))
     if both := sorted({*add} & {*remove}):
         raise click.UsageError(f"{both[0]!r} is to be added and removed.")
     api = Api()
-    found = api.find(run)
+    found = api.find(run, whole=True)
     had = list(map(str, api.require("run", found, "keep tags").get("tags") or []))
     absent = [tag for tag in remove if tag not in had]
     if absent:

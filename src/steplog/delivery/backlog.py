@@ -15,7 +15,7 @@ from steplog.journal import range as ranges
 from steplog.journal import slot
 from steplog.journal.journal import Journal
 
-__all__ = ["GAP_S", "SLOTS_MAX", "Backlog"]
+__all__ = ["GAP_S", "SLOTS_MAX", "Backlog", "left_of"]
 
 SLOTS_MAX = ranges.RANGE_BYTES_MAX // slot.SLOT_BYTES
 GAP_S = 10.0
@@ -134,3 +134,9 @@ class Backlog:
         cursor = replace(cursor, delivered=mark, records=records, abandoned=abandoned, sent=0, settled=0, reach=0)
         self.journal.set_cursor(cursor)
         return self.lost_below - mark
+
+
+def left_of(journal: Journal) -> int:
+    """Positions written and not delivered: about as many values, and exactly so many where they are few."""
+    first, end = journal.cursor.delivered, journal.written()
+    return max(0, end - first - (journal.uncounted(first, end) if end - first <= SLOTS_MAX else 0))

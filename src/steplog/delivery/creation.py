@@ -54,7 +54,14 @@ class Made(msgspec.Struct, frozen=True):
     features: Any = None
     made_by: Any = None  # Steplog-Maker of the request that made it
     generation: Any = None
+    id: Any = None  # the caller's
     user: Any = None
+
+    def key(self, asked: str) -> str:
+        """The caller's id; ``asked``: what was asked for, which may be a uuid, or not known to the server."""
+        if self.generation is None:
+            return asked
+        return self.id if isinstance(self.id, str) else ""
 
     def is_of(self, maker: str) -> bool:
         """Whether this request has made it, and it was not there before."""

@@ -11,8 +11,8 @@
 1. A request to begin one names its maker, so that it may be sent again, and ``began``, so that one delivered late takes
    nothing from an owner that began after it.
 2. Nothing of a writer is sent before its generation has a number, since the server keeps the first that it sees.
-3. A server without the feature is told nothing of it. One that refuses to number a generation, or fails at that five
-   times, gets its records without.
+3. A server without the feature is told nothing of it. One that itself refuses to number a generation ``FAILURES_MAX``
+   times in a row, or fails at it, gets the records without. A refusal of a proxy's, which is no JSON, is an outage.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ import msgspec
 from steplog.delivery import wire
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
-from steplog.delivery.poison import FAULTS_MAX
 from steplog.delivery.tickets import RunAddress, Send, Ticket
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
 from steplog.journal.manifest import Generation, Manifest
 
-__all__ = ["Begin", "Generations", "date"]
+__all__ = ["FAILURES_MAX", "Begin", "Generations", "date"]
 
+FAILURES_MAX = 20  # some ten minutes of back-off
 _JSON = {"Content-Type": "application/json"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -107,6 +107,11 @@ class Generations:
             return self.begun[-1] if self.begun else None
         return next((one for one in self.begun if one.maker == maker), None)
 
+    def of_status(self, ended: int) -> dict[str, object]:
+        """What goes with a status that was decided at ``ended``, in ns; 0: nobody knows when."""
+        number = self.number
+        return {"generation": number, **({"ended": date(ended)} if ended else {})} if number else {}
+
     def send(self, address: RunAddress, one: Generation) -> Send:
         """The request that begins one."""
         body = msgspec.json.encode({"began": date(one.began)})
@@ -124,9 +129,10 @@ class Generations:
 
     def answered(self, ticket: Begin, judgement: Judgement, body: bytes) -> bool:
         """Learn from the answer to ``Begin``; whether a number is to be stored."""
-        failed = judgement.verdict in (Verdict.FAULT, Verdict.MISSING)
-        self._failures = self._failures + 1 if failed else 0
-        if judgement.verdict in REFUSALS or self._failures >= FAULTS_MAX:
+        is_servers = judgement.verdict is Verdict.FAULT or wire.read(body, dict[str, object]) is not None
+        failed = is_servers and judgement.verdict in (Verdict.FAULT, Verdict.MISSING, *REFUSALS)
+        self._failures = self._failures + failed if judgement.verdict is not Verdict.ACCEPTED else 0
+        if self._failures >= FAILURES_MAX:
             deferred_log.warning("steplog: the server does not take up the run: %s", judgement.words)
             self._refused.add(ticket.maker)
         if judgement.verdict is not Verdict.ACCEPTED or (told := wire.read(body, _Begun)) is None:

@@ -41,7 +41,6 @@ class _Queued(NamedTuple):
     position: int
     name: str
     body: bytes
-    is_value: bool = True
     is_edit: bool = False
 
 
@@ -103,7 +102,7 @@ class MetricStream(Stream):
     def pending(self) -> int:
         """How many values are left."""
         start, end = max(self.journal.cursor.delivered, self._filled), self.journal.written()
-        queued = sum(metric.is_value for lane in self.lanes for metric in lane.queue)
+        queued = sum(not metric.is_edit for lane in self.lanes for metric in lane.queue)
         return queued + (self.journal.values(start, end) if start < end else 0)
 
     def give_up(self, end: int) -> None:
@@ -128,13 +127,12 @@ class MetricStream(Stream):
         batch = self.journal.read(self._filled, end)
         cursor = self.journal.cursor
         positions = {at for at in range(batch.first, batch.end) if not cursor.done >> (at - delivered) & 1}
-        own, uncounted = self._edits.own_in(batch), batch.uncounted
+        own = self._edits.own_in(batch)
         found = []
         for position, name, body in wire.metric_bodies(batch):
             patch = own.get(position, body)
             if patch is not None and position in positions and position not in self._quarantined:
-                is_value = not uncounted >> (position - batch.first) & 1
-                found.append(_Queued(position, name, patch, is_value, position in own))
+                found.append(_Queued(position, name, patch, position in own))
         lanes = [self.lanes[self._names.of(metric.name)] for metric in found]  # before anything has changed
         positions.difference_update(metric.position for metric in found)
         none = positions - self._quarantined - own.keys()
@@ -171,8 +169,7 @@ class MetricStream(Stream):
         if not fault:
             lane.faults = 0
         if verdict is Verdict.ACCEPTED:
-            counts = lane.queue[0].is_value
-            self._done(lane, position, lambda cursor: replace(cursor, records=cursor.records + counts))
+            self._done(lane, position, lambda cursor: replace(cursor, records=cursor.records + 1))
             lane.backoff.passed()
             self._pace.passed()
             self.trouble = None

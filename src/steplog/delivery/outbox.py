@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 import msgspec
 
 from steplog.delivery import tickets, wire
+from steplog.delivery.backlog import left_of
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.creation import Create, Creation, Made
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
-from steplog.delivery.generations import Begin, Generations, date
+from steplog.delivery.generations import Begin, Generations
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.loss_report import LossReport
 from steplog.delivery.metrics import MetricStream
@@ -131,7 +132,7 @@ class Outbox:
         creation, self.creation = self.creation, None
         self.address = RunAddress(namespace, self.address.project, made.uuid)
         self.probe.address = self.address
-        self.name, self.key = made.name, None if creation is None else creation.key
+        self.name, self.key = made.name, None if creation is None else made.key(creation.key)
         self._offers(wire.features_in(made.features))
         if creation is not None and (creation.found or not made.is_of(creation.local_id)):
             self.resumed = True
@@ -183,8 +184,8 @@ class Outbox:
         return LossReport.of(self.journals.values())
 
     def left(self) -> int:
-        """Positions written and not delivered: about as many records, at little cost."""
-        return sum(max(0, journal.written() - journal.cursor.delivered) for journal in self.journals.values())
+        """Positions written and not delivered: about as many values, at little cost."""
+        return sum(left_of(journal) for journal in self.journals.values())
 
     def idle(self) -> bool:
         """Whether neither a record nor a status is left."""
@@ -261,10 +262,11 @@ class Outbox:
 
     def _next(self, now: float, lane: int) -> Send | Store | float | None:
         if self.creation is not None or self.probe.question is not None:
-            wanted = self.creation is not None or self.waiters or self.generations.is_open()
+            wanted = self.creation is not None or self.waiters or (self.generations.is_open() and not self.status_sent)
             rests = not wanted and self.idle() and not self._goes_on()
             return None if lane or rests else self._ask()
-        if lane == 0 and not self.held_back and (begun := self.generations.due()) is not None:
+        begun = None if self.status_sent else self.generations.due()  # it would be RUNNING again
+        if lane == 0 and not self.held_back and begun is not None:
             return self.generations.send(self.address, begun)
         self.edits.takes_records = wire.RUN_FEATURE in self.probe.features
         owes_status = self.status is not None and not self.status_sent
@@ -273,7 +275,7 @@ class Outbox:
         dead, living = self._by_life() if len(self.journals) > 1 else ([], list(self.journals.values()))
         for turn, journal in enumerate((*dead, *living)):
             stream = self._stream(journal)
-            if self.generations.waits(journal.writer):
+            if begun is not None and self.generations.waits(journal.writer):
                 continue
             if isinstance(stream, MetricStream):
                 due = stream.due_at(now, lane)
@@ -352,16 +354,11 @@ class Outbox:
 
     def _send_status(self) -> Send:
         status = self.status or ""
-        fields: dict[str, object] = {"status": status}
-        number = self.generations.number
-        if number:
-            fields["generation"] = number
-            if self.ended:
-                fields["ended"] = date(self.ended)
+        fields: dict[str, object] = {"status": status, **self.generations.of_status(self.ended)}
         if self.probe.takes_ranges and wire.REPORT_FEATURE in self.probe.features:
             fields["report"] = self.losses()
         request = Request("PATCH", self.address.run_path, msgspec.json.encode(fields), _JSON)
-        return Send(request, tickets.Status(self.address.run, status, number))
+        return Send(request, tickets.Status(self.address.run, status, self.generations.number))
 
     def answered(self, now: float, ticket: Ticket, judgement: Judgement, body: bytes, sent_at: float) -> list[Action]:
         """Learn from the answer to a ticket; what to do about it."""
@@ -392,7 +389,7 @@ class Outbox:
             case Probe():
                 return self._probe_answered(now, ticket, judgement, body)
             case Begin():
-                return self._generation_answered(ticket, judgement, body)
+                return self._generation_answered(now, ticket, judgement, body)
             case Create():
                 return self._creation_answered(now, ticket, judgement, body)
             case tickets.Status():
@@ -401,10 +398,9 @@ class Outbox:
 
     def _probe_answered(self, now: float, ticket: Probe, judgement: Judgement, body: bytes) -> list[Action]:
         self.probe.answered(now, ticket, judgement, body)
-        actions = list[Action]()
+        actions, before = list[Action](), self.generations.begun
         if judgement.verdict is Verdict.ACCEPTED and ticket.question is Question.RUN:
             self._offers(self.probe.features)
-            before = self.generations.begun
             self.generations.found(self.probe.generation)
             actions += [Store()] * (self.generations.begun != before)
         if self._presumed and self.probe.status in _ENDED and not self._is_of_earlier_owner():
@@ -416,8 +412,10 @@ class Outbox:
         """Whether the status that the server has may be that of an owner before this one."""
         return self.resumed and not self.generations.number
 
-    def _generation_answered(self, ticket: Begin, judgement: Judgement, body: bytes) -> list[Action]:
+    def _generation_answered(self, now: float, ticket: Begin, judgement: Judgement, body: bytes) -> list[Action]:
         stored = self.generations.answered(ticket, judgement, body)
+        if judgement.verdict in REFUSALS:
+            self.backoff.failed(now, judgement.retry_after_s)
         if stored and self._presumed:
             self.probe.ask_again()  # what it said before was of the owner before
         return [Store()] * stored

@@ -191,11 +191,13 @@ class RangeStream(Stream):
     def _accepted(self, now: float, ticket: Batch) -> None:
         batch, begin = ticket.range, self.journal.cursor.begin
         quarantined = self.backlog.quarantined_in(batch.first, batch.end) if self.backlog.quarantined else 0
-        records, values, given_up = batch.records, batch.values, 0
+        records, uncounted, given_up = batch.records, batch.uncounted.bit_count(), 0
         if begin > batch.first:
             gone = batch.part(batch.first, min(begin, batch.end))
-            records, values, given_up = records - gone.records, values - gone.values, gone.values
-        self.journal.ack(batch.end, records, quarantined + ticket.covered, given_up, records - values)
+            gone_uncounted = gone.uncounted.bit_count()
+            given_up = gone.records - gone_uncounted
+            records, uncounted = records - gone.records, uncounted - gone_uncounted
+        self.journal.ack(batch.end, records, quarantined + ticket.covered, given_up, uncounted)
         self._linger.delivered(now, batch.first, batch.end)
         if self._steady:
             self._steady -= 1

@@ -31,14 +31,9 @@ class _Renamed(msgspec.Struct):
 
 
 class RunEdits:
-    """Of one run, by all its writers.
-
-    ``name``: what the server calls it, since one of them has arrived; ``heard``: below which position, by writer, it
-    has answered all that rename it.
-    """
+    """Of one run, by all its writers. ``name``: what the server calls it, since one of them has arrived."""
 
     def __init__(self) -> None:
-        self.heard: dict[str, int] = {}
         self.takes_records = False  # the server has the feature
         self.name: str | None = None
         self._said: set[str] = set()
@@ -73,7 +68,6 @@ class RunEdits:
                     "steplog: the server does not take a name or description of the run: %s", judgement.words
                 )
             return
-        self.heard[ticket.writer] = ticket.position + 1
         wanted, told = wire.read(ticket.patch, dict[str, Any]) or {}, wire.read(body, dict[str, Any]) or {}
         if isinstance(told.get("name"), str):
             self.name = told["name"]
@@ -88,7 +82,7 @@ class RunEdits:
         told = wire.read(body, _Renamed)
         name = told.run.get("name") if told is not None and told.run is not None else None
         if isinstance(name, str):
-            self.name, self.heard[batch.writer] = name, batch.end
+            self.name = name
         return isinstance(name, str)
 
     def _is_first(self, what: str) -> bool:

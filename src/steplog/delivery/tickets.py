@@ -161,7 +161,7 @@ class Status(Ticket):
 
     def overruled(self, body: bytes) -> bool:
         """Whether the run has gone on to a later generation."""
-        return 0 < self.generation < wire.generation_of(body, self.run)
+        return max(1, self.generation) < wire.generation_of(body, self.run)
 
 
 class Send(NamedTuple):

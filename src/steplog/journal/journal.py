@@ -210,6 +210,10 @@ class Journal:
         spans = self._spans(first, end)
         return sum(extent.census(start, stop)[0] - extent.uncounted(start, stop) for extent, start, stop in spans)
 
+    def uncounted(self, first: int, end: int) -> int:
+        """Records in ``[first, end)`` that are steplog's own."""
+        return sum(extent.uncounted(start, stop) for extent, start, stop in self._spans(first, end))
+
     def covered(self, first: int, end: int) -> list[tuple[int, int]]:
         """The stretches of ``[first, end)`` that are here."""
         return [(start, stop) for _, start, stop in self._spans(first, end)]

@@ -79,11 +79,6 @@ class Range:
         is_any = any(number >= slot.UNCOUNTED for number in self.names)
         return slot.uncounted(self.slots[slot.NAME_HIGH :: slot.SLOT_BYTES]) if is_any else 0
 
-    @property
-    def values(self) -> int:
-        """How many values of the user's it carries."""
-        return self.records - self.uncounted.bit_count()
-
     def payload_spans(self) -> Iterator[tuple[int, int, int]]:
         """``(index, start, end)`` in ``payloads`` of each slot with a payload."""
         kinds = slot.kinds_of(self.slots)

@@ -10,19 +10,20 @@ those of the namespace.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steplog.delivery.verdicts import is_proxys_404
-from steplog.delivery.wire import api_path
+from steplog.delivery.wire import LIST_BYTES_MAX, api_path
 from steplog.errors import ConfigurationError, FormatError, RunNotFoundError, ServerUnavailableError, SteplogError
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
 from steplog.journal.manifest import Manifest
 from steplog.lifecycle.process import current
 from steplog.naming import Choice, Named, choose, listed, readings
+from steplog.printable import printable
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
@@ -33,7 +34,6 @@ __all__ = ["Found", "find"]
 _LOOK_S = 10.0
 _LOCAL_ANSWER_S = 3.0
 _PAGE_RUNS = 200
-_PAGE_BYTES_MAX = 256 * 1024 * 1024
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -55,7 +55,7 @@ def find(text: str, namespace: str | None, project: str | None, client: Tellurio
     several; ServerUnavailableError, ConfigurationError if the server cannot be asked; and what a client raises that is
     refused.
     """
-    here = [found for found in _here() if _is_in(found.names, namespace, project)]
+    here = [found for found in _here() if _is_in(found.names, namespace, project) and _is_of(found, text, client)]
     choice = choose(text, here, _names)
     if not choice.runs:  # as the process that made it calls it until a server has it
         choice = Choice(tuple(found for found in here if found.manifest and found.manifest.local_id == text))
@@ -68,7 +68,7 @@ def find(text: str, namespace: str | None, project: str | None, client: Tellurio
     if not choice.runs:
         raise RunNotFoundError(f"no run {text!r}: neither a journal on this machine nor {where} has it")
     if len(choice.runs) > 1:
-        candidates = listed(_names(found) for found in choice.runs)
+        candidates = printable(listed(_names(found) for found in choice.runs))
         raise ValueError(f"{text!r} may mean {len(choice.runs)} runs: {candidates}; give the uuid, or the project")
     return choice.runs[0]._replace(by_beginning=choice.by_beginning)
 
@@ -82,12 +82,18 @@ def _is_in(names: Named, namespace: str | None, project: str | None) -> bool:
     return all(wanted is None or not slug or slug in (wanted, slug_of(wanted)) for wanted, slug in pairs)
 
 
+def _is_of(found: Found, text: str, client: TellurioClient | None) -> bool:
+    """Whether it may be a run of the server of ``client``, if that is given; a uuid is of one server alone."""
+    url = found.manifest.base_url if found.manifest is not None else ""
+    return client is None or url in ("", client.settings.url) or text.lower() == found.names.uuid
+
+
 def _here() -> Iterator[Found]:
     """The runs that have a journal on this host; a damaged one is not among them."""
     process = current()
     process.find_memory()
     for paths in process.roots.runs():
-        with contextlib.suppress(FormatError):
+        with suppress(FormatError):
             manifest = manifests.load(paths.manifest())
             if manifest is not None:
                 uuid = manifest.run or manifest.local_id
@@ -113,13 +119,13 @@ def _choose_on_server(
     from steplog.client import get_default_client, within
 
     client = client or get_default_client()
-    with within(_LOCAL_ANSWER_S if client.local is not None else _LOOK_S):
-        user = client.login().username
     with within(_LOOK_S):
+        with nullcontext() if client.local is None else within(_LOCAL_ANSWER_S):
+            user = client.login().username
         server = _Server(client)
         own = slug_of(namespace or client.settings.namespace or user)
         places = server.places(text, own, project, elsewhere=namespace is None)
-        where = f"{client.base_url} ({_in_words(places)})"
+        where = printable(f"{client.base_url} ({_in_words(places)})")
         if _UUID.fullmatch(text):
             for place in places:
                 found = server.run(*place, text)
@@ -202,10 +208,12 @@ class _Server:
 
     def _get(self, path: str, *, route_may_miss: bool) -> Response:
         """The answer: 200, or one that says that there is nothing for this key; not every server has each route."""
-        response = self._client.send("GET", path, answer_bytes_max=_PAGE_BYTES_MAX)
+        response = self._client.send("GET", path, answer_bytes_max=LIST_BYTES_MAX)
         strange = is_proxys_404(response.status, response.body) and not route_may_miss
-        if response.status not in (200, 403, 404, 405, 410) or strange or not response.whole:
+        if response.status not in (200, 403, 404, 405, 410) or strange:
             raise _no_answer(response)
+        if not response.whole:
+            raise ServerUnavailableError(f"{response.url}: the answer is longer than {LIST_BYTES_MAX // 1024**2} MiB")
         return response
 
 

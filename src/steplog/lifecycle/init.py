@@ -217,7 +217,7 @@ def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_fai
         return run
     if settings.mode == "offline":
         return _keep(plan, None, "offline", "; to send it, type: steplog sync")
-    client = client or _default_client(settings)
+    client = _default_client(settings) if client is None else _given_client(client)
     if client is None:
         hint = ": no server is configured; type: steplog serve, or: steplog login"
         return _keep(plan, None, "unconfigured", hint)
@@ -234,7 +234,14 @@ def _patience(client: TellurioClient, on_failure: str) -> AbstractContextManager
     """How long the server may take; a run that can be kept does not wait for one of this machine that hangs."""
     from steplog.client import within
 
-    return within(_LOCAL_ANSWER_S if client.local is not None and on_failure == "warn" else None)
+    hangs_after_s = _LOCAL_ANSWER_S if client.local is not None and on_failure == "warn" else None
+    return within(hangs_after_s, first_answer=True)
+
+
+def _given_client(client: Any) -> TellurioClient:
+    from steplog.given_client import as_client
+
+    return as_client(client)
 
 
 def _default_client(settings: Settings) -> TellurioClient | None:
@@ -317,7 +324,7 @@ def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str
             return _kept(opened, f"{_SENT_LATER}: {error}", resumed=not anew)
         opened.finish_in_background("CRASHED")
         raise
-    made = Made(str(run.uuid), run.name or "", features=told.get("features"), made_by=told.get("made_by"))
+    made = _made(told)
     if anew and not made.is_of(plan.local_id) and find_manifest(made.uuid) is not None:
         opened.discard()
         return _joined(told, plan, client)
@@ -353,11 +360,16 @@ def _joined(told: dict[str, Any], plan: Plan, client: TellurioClient) -> Run:
     run = described(told, plan.namespace)
     run._told, uuid = told, str(run.uuid)
     names = plan.namespace, plan.project, run.name
-    opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=plan.key)
+    opened = join(uuid, *names, client, found=find_manifest(uuid), owner=True, key=_made(told).key(plan.key))
     if "generation" not in told and opened.decides:  # nothing else tells the server that it goes on
         with suppress(ServerUnavailableError):
             client.send("PATCH", api_path(*names[:1], "projects", plan.project, "runs", uuid), {"status": "RUNNING"})
     return _opened(run, opened)
+
+
+def _made(told: dict[str, Any]) -> Made:
+    given: dict[str, Any] = {name: told.get(name) for name in ("features", "made_by", "generation", "id")}
+    return Made(str(told["uuid"]), str(told.get("name") or ""), **given)
 
 
 def _opened(run: Run, opened: OpenRun) -> Run:

@@ -48,7 +48,9 @@ def join(
     ``owner``, ``begins``: as ``OpenRun``.
     """
     from steplog.client import get_default_client
+    from steplog.given_client import as_client
 
+    client = None if client is None else as_client(client)
     if not uuid:
         raise ValueError("Run object is missing required identifiers.")
     if found is not None:

@@ -19,8 +19,10 @@ from steplog.errors import FormatError
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths
 from steplog.journal.journal import Journal
+from steplog.journal.manifest import Manifest
 from steplog.journal.range import Range
 from steplog.lifecycle.journal_view import is_living, journal_of
+from steplog.lifecycle.kept import called
 from steplog.lifecycle.process import current
 from steplog.settings import check_directories
 
@@ -56,7 +58,7 @@ class JournalRecord:
 
 
 def read_journal(run: str | None = None) -> Iterator[JournalRecord]:
-    """The records that are on this host: of all runs, or of one by id, uuid or name; run by run, writer by writer.
+    """The records that are on this host: of all runs, or of one, as ``sync`` takes it; run by run, writer by writer.
 
     Those that wait to be delivered, those that the server has confirmed and that are still here, and those that it has
     refused. Changes nothing, and works while other processes write and deliver.
@@ -68,18 +70,14 @@ def read_journal(run: str | None = None) -> Iterator[JournalRecord]:
     process = current()
     check_directories(process.settings)
     process.find_memory()
-    roots = process.roots
-    found = []
+    roots, found = process.roots, dict[RunPaths, Manifest | None]()
     for paths in (*roots.runs(), *roots.of_other_hosts()):
-        manifest = None
+        found[paths] = None
         with contextlib.suppress(FormatError):
-            manifest = manifests.load(paths.manifest()) or manifests.load(paths.spool, manifests.DELIVERED_NAME)
-        names = (paths.local_id,) if manifest is None else (paths.local_id, manifest.run, manifest.name)
-        if run is None or run in names:
-            found.append((paths, "" if manifest is None else manifest.name))
-    if run is not None and not found:
-        raise ValueError(f"no run on this host is called {run!r}; `steplog ls` shows what there is")
-    return (record for paths, name in found for record in _of_run(paths, name))
+            found[paths] = manifests.load(paths.manifest()) or manifests.load(paths.spool, manifests.DELIVERED_NAME)
+    chosen = list(found) if run is None else called(run, found.items())
+    names = {paths: "" if manifest is None else manifest.name for paths, manifest in found.items()}
+    return (record for paths in chosen for record in _of_run(paths, names[paths]))
 
 
 def _of_run(paths: RunPaths, run: str) -> Iterator[JournalRecord]:

@@ -177,10 +177,13 @@ class OpenRun:
 
     def use(self, client: Any) -> None:
         """Deliver over ``client`` from now on, if given."""
-        if client is None or self.lease is None or self.process is None or client.transport is self.transport:
+        if client is None or self.lease is None or self.process is None:
             return
-        self.transport = client.transport
-        self.process.agent.deliver(self.lease, client.transport)
+        transport = _transport_of(client)
+        if transport is self.transport:
+            return
+        self.transport = transport
+        self.process.agent.deliver(self.lease, transport)
 
     def forked(self) -> None:
         """In a forked child: give up what is the parent's."""
@@ -241,7 +244,7 @@ class OpenRun:
 
     def collect_provenance(self, call: CodeType) -> None:
         """As the owner, log where this process was started and from what, once it has returned from ``call``."""
-        if self.lease is not None and self._owns(self.lease):
+        if self.decides:
             self._provenance = Collection(self.log, call)
 
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
@@ -464,6 +467,12 @@ def open_runs() -> list[OpenRun]:
     """The runs that are open in this process."""
     pid = os.getpid()
     return [run for run in list(_open.values()) if run.process is not None and run.process.pid == pid]
+
+
+def _transport_of(client: Any) -> Transport:
+    from steplog.given_client import as_client
+
+    return as_client(client).transport
 
 
 def _taken_back(lease: Lease) -> Judgement | None:

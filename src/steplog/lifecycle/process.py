@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from steplog import descriptors
 from steplog.default_paths import make_memory_directory, memory_directories
@@ -37,6 +38,9 @@ from steplog.lifecycle.adoption import Adopter
 from steplog.machine.gpu import GpuReader
 from steplog.machine.system import SystemReader, host_name, is_known_here
 from steplog.settings import Settings, resolve
+
+if TYPE_CHECKING:
+    from steplog.machine.other_system import OtherSystemReader
 
 __all__ = ["CLAIM_S", "SPOOL_BYTES_MAX", "Process", "claim_in_time", "current"]
 
@@ -71,9 +75,8 @@ class Process:
         self.agent = Agent(
             self.options, settings.exchange_timeout_s, settings.spool_interval_s, self._adopt, self._memory_is_short
         )
-        if settings.system_interval_s and is_known_here():
-            system, gpus = SystemReader(), GpuReader()
-            self.agent.sample(settings.system_interval_s, partial(_sample, system, gpus), host_name())
+        if settings.system_interval_s and (system := _system_reader()) is not None:
+            self.agent.sample(settings.system_interval_s, partial(_sample, system, GpuReader()), host_name())
         wake, source = self.agent.maintenance.wake, self.agent.random
         self.adopter = Adopter(settings, self.disk, self.options, source, wake)
 
@@ -191,7 +194,16 @@ def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM
     return found[0]
 
 
-def _sample(system: SystemReader, gpus: GpuReader) -> dict[str, float]:
+def _system_reader() -> SystemReader | OtherSystemReader | None:
+    if is_known_here():
+        return SystemReader()
+    from steplog.machine.other_system import OtherSystemReader, installed  # now: the thread is not to import
+
+    psutil = installed()
+    return None if psutil is None else OtherSystemReader(psutil)
+
+
+def _sample(system: SystemReader | OtherSystemReader, gpus: GpuReader) -> dict[str, float]:
     found = system.metrics()
     return found | gpus.metrics() if found else {}
 

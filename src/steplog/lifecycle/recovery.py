@@ -27,6 +27,7 @@ from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.journal_view import OtherDelivery
+from steplog.lifecycle.kept import called
 from steplog.lifecycle.process import Process, current
 from steplog.private_files import read_private, remove_at_once
 from steplog.settings import check_directories
@@ -48,6 +49,7 @@ class WaitingRun:
     Attributes:
         id: the local id, for ``sync`` and ``clean``.
         run: the uuid; "" until the server has created it.
+        key: the id that ``init`` was given.
         name, namespace, project, url: its names, and its server.
         status: to be sent; None if undecided.
         pending: records written and not delivered.
@@ -73,6 +75,7 @@ class WaitingRun:
     why: str
     path: Path
     other_host: str | None = None
+    key: str = ""
     logged: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     abandoned: int = 0
@@ -128,7 +131,7 @@ def sync(
     recreate: bool = False,
     progress: Callable[[Synced], None] | None = None,
 ) -> Iterator[Synced]:
-    """Deliver what waits here, a run at a time, the oldest first; or one run, by id, uuid or name.
+    """Deliver what waits here, a run at a time, the oldest first; or one: by id, uuid, beginning of one, or name.
 
     A run that another process delivers comes after the others. It is waited for until all that was written by then has
     arrived; if that process dies, it is delivered here. Another host's run is taken only by name, without its shared
@@ -179,7 +182,7 @@ def sync(
 
 
 def clean(run: str | None = None) -> list[str]:
-    """Remove delivered runs from this host; or one run, by id, uuid or name, delivered or not. Returns their ids.
+    """Remove delivered runs from this host; or one run, as ``sync`` takes it, delivered or not. Returns their ids.
 
     Records that were set aside go only with a run that is named. A run that a process delivers stays.
     Raises ValueError if there is no such run, ConfigurationError as ``journals`` does.
@@ -323,15 +326,11 @@ def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[
         return sorted(roots, key=_began)
     if of_others:
         roots += process.roots.of_other_hosts()
-    chosen = []
+    known = []
     for paths in roots:
         with contextlib.suppress(FormatError):
-            manifest = _known(paths)
-            if run == paths.local_id or (manifest is not None and run in (manifest.run, manifest.name)):
-                chosen.append(paths)
-    if not chosen:
-        raise ValueError(f"no run on this host is called {run!r}; `steplog ls` shows what there is")
-    return sorted(chosen, key=_began)
+            known.append((paths, _known(paths)))
+    return sorted(called(run, known), key=_began)
 
 
 def _is_empty(paths: RunPaths) -> bool:
@@ -386,6 +385,7 @@ def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
     return WaitingRun(
         id=paths.local_id,
         run=manifest.run if manifest is not None else "",
+        key=manifest.key if manifest is not None else "",
         name=manifest.name if manifest is not None else "",
         namespace=manifest.namespace if manifest is not None else "",
         project=manifest.project if manifest is not None else "",

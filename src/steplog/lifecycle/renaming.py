@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from steplog.lifecycle.open_run import OpenRun
 
-__all__ = ["JournalEnd", "end_of", "has_heard", "rename"]
+__all__ = ["JournalEnd", "end_of", "heard", "rename"]
 
 
 class JournalEnd(NamedTuple):
@@ -31,9 +31,11 @@ def end_of(opened: OpenRun) -> JournalEnd:
     return JournalEnd(opened.opened.writer.id, segment.header.base + segment.claimed())
 
 
-def has_heard(opened: OpenRun, end: JournalEnd) -> bool:
-    """Whether the server has answered what this process had set before ``end``."""
-    own = opened.opened
-    if end.writer != own.writer.id or own.journal.cursor.delivered >= end.position:
-        return True
-    return opened.lease is not None and opened.lease.outbox.edits.heard.get(end.writer.hex(), 0) >= end.position
+def heard(opened: OpenRun, end: JournalEnd) -> str | None:
+    """What the server calls the run since it has heard of the name that was set before ``end``; None: it has not.
+
+    Only who delivers the run is told.
+    """
+    journal = opened.opened.journal
+    is_delivered = end.writer == opened.opened.writer.id and journal.cursor.delivered >= end.position
+    return opened.manifest.name or None if opened.lease is not None and is_delivered else None

@@ -18,6 +18,7 @@ from steplog.lifecycle.journal_view import is_living
 __all__ = ["OwnTakeover", "has_living_owner"]
 
 _LOOK_S = 0.02
+_ANSWER_S = 2.0  # until then the holder of the lock has seen a takeover, if it is well
 _log = logging.getLogger("steplog")
 
 
@@ -60,13 +61,23 @@ class OwnTakeover:
 
     def wait(self, deadline: float) -> bool:
         """Wait until ``settled``, or until ``deadline`` on the monotonic clock; whether it is."""
-        ring_at = 0.0
+        ring_at, refused_at = 0.0, time.monotonic() + _ANSWER_S
         while not (settled := self.settled()) and (now := time.monotonic()) < deadline:
+            if now >= refused_at and self._is_anothers():
+                name = self._paths.local_id[:8]
+                _log.warning("steplog: run %s has its owner in another process; its status is not changed.", name)
+                break
             if now >= ring_at:
                 ring_at = now + RING_INTERVAL_S
                 self._doorbell.ring(self._takeover.ended)
             time.sleep(_LOOK_S)
         return settled
+
+    def _is_anothers(self) -> bool:
+        """Whether another process took the run over at the same time, and was first."""
+        manifest = _stored(self._paths)
+        is_own = manifest is None or manifest.owner == self._takeover.writer
+        return not is_own and has_living_owner(self._paths)
 
     def _put(self) -> bool:
         try:

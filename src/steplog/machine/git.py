@@ -31,6 +31,8 @@ from collections.abc import Callable, Iterator
 from hashlib import new as new_hash
 from typing import NamedTuple
 
+import msgspec
+
 from steplog.machine.git_objects import (
     CHUNK_BYTES,
     UnknownError,
@@ -67,13 +69,13 @@ class GitState(NamedTuple):
     dirty: bool | None
 
 
-class _Repository(NamedTuple):
+class _Repository(msgspec.Struct, frozen=True):
     top: str | None  # of the work tree; None: a bare one
     git: str
     common: str
 
 
-class _Entry(NamedTuple):
+class _Entry(msgspec.Struct, frozen=True):
     path: bytes
     mode: int
     digest: bytes

@@ -21,7 +21,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+
+import msgspec
 
 __all__ = ["METRICS", "PROCESSES_MAX", "THREADS_MAX", "SystemReader", "host_name", "is_known_here"]
 
@@ -53,7 +54,7 @@ def host_name() -> str:
     return name.encode("utf-8", "replace").decode("utf-8", "replace")[:_HOST_CHARACTERS_MAX] or "_"
 
 
-class _Group(NamedTuple):
+class _Group(msgspec.Struct, frozen=True):
     """A control group that limits; ``limit`` is in bytes, or in processors."""
 
     directory: str
@@ -61,7 +62,7 @@ class _Group(NamedTuple):
     version: int
 
 
-class _Counters(NamedTuple):
+class _Counters(msgspec.Struct, frozen=True):
     """What only grows; in seconds and bytes."""
 
     at: float

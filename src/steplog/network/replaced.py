@@ -101,8 +101,10 @@ def _stock(body: bytes) -> bytes:
 
 
 def _confirmed(request: Request, body: bytes) -> bytes:
-    """The answer to a metric or to a PATCH of a run, with what it lacks: the caller's method has succeeded."""
-    last = request.path.rstrip("/").rpartition("/")[2]
+    """The answer to a metric, or to a GET or PATCH of a run, with what it lacks: the caller's method has succeeded."""
+    *_, parent, last = request.path.rstrip("/").split("/")
+    if request.method == "GET" and parent == "runs":
+        return json_text.dumps({"uuid": last, **(_object(body) or {})}).encode()
     if request.method == "POST" and last == "metrics":
         return json_text.dumps({"name": json_text.loads(request.body)["name"]}).encode()
     if request.method != "PATCH":

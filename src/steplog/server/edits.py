@@ -2,8 +2,8 @@
 
 - A request with a status or an end in it carries the generation of whoever sends it. Of an earlier one it changes
   nothing, nor without a number once there is a second (``generations``).
-- ``ended`` comes with the status. Where nobody has told it, a status that ends the run sets it to now, and RUNNING
-  clears it.
+- ``ended`` comes with the status. Where nobody has told it, CRASHED, which another process says of one that was killed,
+  sets it to the last sign of life of that; any other status that ends the run sets it to now, and RUNNING clears it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,15 @@ def edit(
     now = runs.now_text()
     if status is not None and status != "RUNNING":
         # Not as a field: what the run itself says of its end counts, also when it comes later.
-        connection.execute("UPDATE runs SET ended = coalesce(ended, ?) WHERE id = ?", (now, run_id))
+        ended = (_last_sign(runs.by_id(connection, run_id)) if status == "CRASHED" else None) or now
+        connection.execute("UPDATE runs SET ended = coalesce(ended, ?) WHERE id = ?", (ended, run_id))
     connection.execute(
         "UPDATE runs SET status = coalesce(?, status), date_updated = ?, seen = ? WHERE id = ?",
         (status, now, now, run_id),
     )
     return runs.by_id(connection, run_id)
+
+
+def _last_sign(run: RunRow) -> str | None:
+    """When the present owner was last known to live: its start, or what it logged last."""
+    return max(filter(None, (run.last_point, run.started, run.generation_began)), default=None)

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from operator import attrgetter
+from typing import NamedTuple
 
 from steplog.errors import FormatError
 from steplog.journal import slot
@@ -28,7 +29,7 @@ from steplog.server.chunk import Chunk
 from steplog.server.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
 from steplog.server.dates import date_of
 from steplog.server.run_changes import apply_config, apply_fields, set_config, set_fields
-from steplog.server.run_fields import Changes
+from steplog.server.run_fields import TIME_MIN_NS, Changes
 from steplog.server.runs import now_text
 from steplog.server.store_types import BatchResult, GapError, MissingError
 from steplog.server.unpacked import UnpackedTotals, take
@@ -48,9 +49,15 @@ _totals_of = attrgetter(
 )
 _UPDATE_RUN = "UPDATE runs SET points = ?, last_point = ?, seen = ? WHERE id = ?"
 _PUT_MARK = (
-    "INSERT INTO marks (run, writer, mark, generation) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark"
+    "INSERT INTO marks (run, writer, mark, generation, said) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark, said = excluded.said"
 )
+
+
+class _Writer(NamedTuple):
+    mark: int
+    generation: int
+    said_ns: int = TIME_MIN_NS  # the latest time of its records about the run
 
 
 @dataclass(slots=True)
@@ -58,7 +65,7 @@ class _RunState:
     id: int
     points: int
     last_point: str | None
-    marks: dict[str, tuple[int, int]]  # by writer: the mark, and the writer's generation
+    writers: dict[str, _Writer]
     series: dict[str, SeriesState]
     unpacked: UnpackedTotals
     config_rows: int | None = None  # see ``apply_config``
@@ -86,7 +93,7 @@ class Ingester:
         """See ``SqliteStore.add_batch``."""
         run = self._run(connection, run_id)
         source, taken = batch.source, batch.records + batch.applied
-        mark, generation = run.marks.get(source.writer, (0, generation))
+        mark, generation, said_ns = writer = run.writers.get(source.writer, _Writer(0, generation))
         if source.first > mark:
             raise GapError(mark)
         new = batch
@@ -95,9 +102,10 @@ class Ingester:
                 new = batch.above(mark)
             self._store(connection, run, new)
             if new.changes is not None:
-                self._apply(connection, run, new.changes, generation, source.writer)
-            connection.execute(_PUT_MARK, (run.id, source.writer, source.end, generation))
-            run.marks[source.writer] = source.end, generation
+                self._apply(connection, run, new.changes, source.writer, writer)
+                said_ns = max(said_ns, new.changes.latest_ns)
+            run.writers[source.writer] = writer = _Writer(source.end, generation, said_ns)
+            connection.execute(_PUT_MARK, (run.id, source.writer, *writer))
             stored = new.records + new.applied
         else:
             stored = 0
@@ -118,7 +126,8 @@ class Ingester:
             run.note_point(metric.last_time_ns if is_logged(metric.name) else None)
         if changes is not None:
             (generation,) = connection.execute("SELECT generation FROM runs WHERE id = ?", (run_id,)).fetchone()
-            fields, config = ({key: change.value for key, change in each.items()} for each in changes)
+            said = changes.fields, changes.config
+            fields, config = ({key: change.value for key, change in each.items()} for each in said)
             set_fields(connection, run_id, fields, generation)
             run.config_rows = set_config(connection, run_id, config, generation, run.config_rows)
         _save(connection, run)
@@ -142,10 +151,11 @@ class Ingester:
         run.note_point(batch.last_time_ns)
 
     def _apply(
-        self, connection: sqlite3.Connection, run: _RunState, changes: Changes, generation: int, writer: str
+        self, connection: sqlite3.Connection, run: _RunState, changes: Changes, name: str, writer: _Writer
     ) -> None:
         fields, config = (
-            [(key, change.order(generation, writer), change.value) for key, change in each.items()] for each in changes
+            [(key, change.order(writer.generation, name, writer.said_ns), change.value) for key, change in each.items()]
+            for each in (changes.fields, changes.config)
         )
         if fields:
             apply_fields(connection, run.id, fields)
@@ -195,8 +205,8 @@ class Ingester:
         ).fetchone()
         if found is None:
             raise MissingError("the run does not exist")
-        writers = connection.execute("SELECT writer, mark, generation FROM marks WHERE run = ?", (run_id,))
-        marks = {writer: (mark, generation) for writer, mark, generation in writers}
+        marks = connection.execute("SELECT writer, mark, generation, said FROM marks WHERE run = ?", (run_id,))
+        writers = {writer: _Writer(*values) for writer, *values in marks}
         rows = connection.execute(
             "SELECT name, id, count, next_step, first_step, last_step, low, high, max_step, last_time"
             " FROM series WHERE run = ?",
@@ -204,7 +214,7 @@ class Ingester:
         )
         series = {name: SeriesState(*values) for name, *values in rows}
         waiting = UnpackedTotals.read(connection, run_id)
-        run = self._runs[run_id] = _RunState(run_id, found[0], found[1], marks, series, waiting)
+        run = self._runs[run_id] = _RunState(run_id, found[0], found[1], writers, series, waiting)
         while len(self._runs) > 1 and sum(1 + len(kept.series) for kept in self._runs.values()) > _SERIES_CACHED_MAX:
             self._runs.popitem(last=False)
         return run

@@ -19,9 +19,9 @@ from steplog.server.creation import RESUMES, Creation, create
 from steplog.server.edits import edit
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.request_body import read_json
-from steplog.server.run_document import run_document
+from steplog.server.run_document import brief_document, run_document
 from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX
-from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunConfig, RunRow, StoreError, TakenError
+from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunRow, StoreError, TakenError
 from steplog.server.validation import Fields, ValidationError, pagination
 
 __all__ = [
@@ -136,7 +136,7 @@ class RunList(Endpoint):
     async def get(self, request: Request) -> Response:
         """The runs of a project, oldest first; with ``?slug=`` those with this slug, with ``?trash=1`` those in it.
 
-        With ``?brief=1`` without their config and provenance.
+        With ``?brief=1`` without their project, maker, config and provenance.
         """
         offset, limit = pagination(request.query_params)
         project = await self.project()
@@ -235,7 +235,7 @@ async def _documents(endpoint: Endpoint, found: Sequence[RunRow], brief: bool = 
     if endpoint.state.stock:
         return [run_document(run, None) for run in found]
     if brief:
-        return [run_document(run, RunConfig({}), brief=True) for run in found]
+        return [brief_document(run) for run in found]
     configs = await endpoint.read(run_changes.configs, [run.id for run in found])
     return [run_document(run, configs[run.id]) for run in found]
 

@@ -8,6 +8,8 @@
 
 - Of several changes of a field, or of a config key, the one with the greatest ``Order`` counts. The removal of a key is
   a change like any other.
+- A record counts as not before the writer's records before it, so that a clock that is set back changes nothing of the
+  order in which one process says things.
 - So the outcome depends on which changes there are, not on how they arrive: in what order, in what batches, how often.
 - A config keeps ``CONFIG_KEYS_KEPT`` keys, the first by name: what some records push out, more records do, too.
 - Nothing in a record is an error, since its client was told that it is stored: what is not of its field's type is
@@ -46,6 +48,7 @@ __all__ = [
     "TAGS_MAX",
     "TAG_BYTES_MAX",
     "TEXT_CHARACTERS_MAX",
+    "TIME_MIN_NS",
     "Change",
     "Changes",
     "FieldError",
@@ -72,6 +75,7 @@ REPORT_REASONS_MAX = 32
 REPORT_REASON_CHARACTERS_MAX = 128
 REPORT_COUNT_MAX = 2**53 - 1  # what a browser counts exactly
 
+TIME_MIN_NS = -(2**63)
 CONFIG_KEYS_MAX = 10_000
 CONFIG_KEYS_KEPT = 2 * CONFIG_KEYS_MAX
 
@@ -87,7 +91,7 @@ class Order(NamedTuple):
     """What decides between two changes: the greater counts."""
 
     generation: int  # of ownership, to which the writer belongs
-    time_ns: int  # of the record, by its machine's clock
+    time_ns: int  # of the record, by its machine's clock; not before that of the writer's records before it
     writer: str
     position: int
 
@@ -105,9 +109,9 @@ class Change(NamedTuple):
     position: int
     value: str | None
 
-    def order(self, generation: int, writer: str) -> Order:
-        """Its order among those of all writers."""
-        return Order(generation, self.time_ns, writer, self.position)
+    def order(self, generation: int, writer: str, not_before_ns: int) -> Order:
+        """Its order among those of all writers; ``not_before_ns``: the latest of what its writer said before."""
+        return Order(generation, max(self.time_ns, not_before_ns), writer, self.position)
 
 
 class Changes(NamedTuple):
@@ -115,6 +119,7 @@ class Changes(NamedTuple):
 
     fields: Mapping[str, Change]
     config: Mapping[str, Change]
+    latest_ns: int  # of the records' times
 
 
 class FieldError(ValueError):
@@ -143,25 +148,21 @@ def merge(
 
 
 def changes_of(records: Iterable[tuple[str, int, int, bytes]]) -> Changes:
-    """What the records ``(name, time_ns, position, JSON text)`` of one writer change."""
-    fields: list[tuple[str, tuple[int, int], str | None]] = []
-    config: list[tuple[str, tuple[int, int], str | None]] = []
+    """What the records ``(name, time_ns, position, JSON text)`` of one writer, in order of position, change."""
+    fields: dict[str, Change] = {}
+    config: dict[str, Change] = {}
+    latest = TIME_MIN_NS
     for name, time_ns, position, text in records:
-        rank = (time_ns, position)
+        latest = max(latest, time_ns)
         if name == FIELDS_NAME:
-            fields.extend((field, rank, value) for field, value in _fields_in(text))
+            fields |= {field: Change(latest, position, value) for field, value in _fields_in(text)}
         elif name == CONFIG_NAME:
-            config.extend((key, rank, bytes(value).decode()) for key, value in _object_in(text).items())
+            config |= {key: Change(latest, position, bytes(raw).decode()) for key, raw in _object_in(text).items()}
         elif name == CONFIG_REMOVED_NAME:
-            config.extend((key, rank, None) for key in _list_in(text) if isinstance(key, str))
-    kept = _last_changes(config)
-    if len(kept) > CONFIG_KEYS_KEPT:
-        kept = {key: kept[key] for key in nsmallest(CONFIG_KEYS_KEPT, kept)}
-    return Changes(_last_changes(fields), kept)
-
-
-def _last_changes(changes: Iterable[tuple[str, tuple[int, int], str | None]]) -> dict[str, Change]:
-    return {key: Change(*rank, value) for key, (rank, value) in merge({}, changes).items()}
+            config |= {key: Change(latest, position, None) for key in _list_in(text) if isinstance(key, str)}
+    if len(config) > CONFIG_KEYS_KEPT:
+        config = {key: config[key] for key in nsmallest(CONFIG_KEYS_KEPT, config)}
+    return Changes(fields, config, latest)
 
 
 def field_value(field: str, text: bytes | msgspec.Raw) -> str | None:

@@ -12,7 +12,8 @@
     fields       by (run, field): the order of what the column of that name in ``runs`` has
     generations  by (run, number): whose it is, and when it began (see generations)
     tombstones   by (project, idempotency key): a run that was deleted, and is not to be made again
-    marks        by (run, writer): the first journal position that is not stored; the generation the writer belongs to
+    marks        by (run, writer): the first journal position that is not stored; the writer's generation, and
+                 the latest time of its records about the run
     series       by (run, name): a metric, with the totals of its chunks and the next step to assign
     chunks       summaries (see chunk)
     points       the data of the same chunks, apart so that a curve can read summaries alone
@@ -80,7 +81,7 @@ CREATE TABLE projects (
 );
 CREATE TABLE marks (
     run INTEGER NOT NULL, writer TEXT NOT NULL, mark INTEGER NOT NULL,
-    generation INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (run, writer)
+    generation INTEGER NOT NULL DEFAULT 1, said INTEGER NOT NULL DEFAULT -9223372036854775808, PRIMARY KEY (run, writer)
 ) WITHOUT ROWID;
 CREATE TABLE series (
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL,

@@ -91,6 +91,7 @@ ALTER TABLE series ADD COLUMN last_time INTEGER;
 UPDATE series SET max_step = coalesce(
     (SELECT max(max_step) FROM chunks c WHERE c.id >= series.id << 32 AND c.id < series.id + 1 << 32), 0);
 ALTER TABLE marks ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE marks ADD COLUMN said INTEGER NOT NULL DEFAULT -9223372036854775808;
 """
 _CONFIG = "steplog/config"
 _CONFIG_CHUNKS = f"""
