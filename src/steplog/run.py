@@ -353,8 +353,9 @@ class Run:
 
             raise requests.HTTPError(refused.words)
         if opened.leaves_status:
-            messages.left(opened.settings.quiet, str(self.name or self.uuid), self.status)
-        self._over(opened, self.status if opened.leaves_status else status)
+            status = RunStatus(opened.found_status or self.status)
+            messages.left(opened.settings.quiet, str(self.name or self.uuid), status)
+        self._over(opened, status)
 
     def delete(self, *, now: bool = False) -> None:
         """Delete the run: on the server it goes to the trash for 24 hours, ``now`` for good; what is here of it goes.

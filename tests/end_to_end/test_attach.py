@@ -151,7 +151,7 @@ def test_who_joins_a_run_that_has_ended_sees_and_leaves_its_status(host: Host, e
         host.deliver("run", "CRASHED")
     done = host.run(ENDED, f"{host.project}/run", STEPLOG_QUIET="")
     assert done.out == "CRASHED CRASHED\n", done
-    words = "stays CRASHED, as this process found it; attach(uuid, owner=True) resumes it"
+    words = "has ended CRASHED, and stays so; attach(uuid, owner=True) resumes it"
     assert done.errors == f"steplog: run run {words}\n"
     assert host.server.run("run").status == "CRASHED"
 
@@ -173,3 +173,28 @@ def test_who_joins_a_run_and_exits_without_finish_says_what_was_delivered(host: 
     assert done.errors == "steplog: run run: 1 delivered\n"
     assert host.server.run("run").status == "COMPLETED"
     assert not list(host.state.glob("*/manifest"))
+
+
+def test_an_owner_that_leaves_records_to_a_worker_says_so(host: Host):
+    """It named the next run, or steplog sync."""
+    owner = host.start(
+        "run = begin(); print(run.uuid, flush=True); sys.stdin.readline()\n"
+        "run.log('loss', 1.0); run.finish(timeout=0.2)",
+        STEPLOG_QUIET="",
+    )
+    worker = host.start(
+        "import steplog; run = steplog.attach(sys.argv[1]); run.log('worker', 1.0); print(run.flush(), flush=True);"
+        " sys.stdin.readline(); print(run.flush()); run.finish(); print(run.status.value)",
+        line(owner),
+        STEPLOG_QUIET="",
+    )
+    assert line(worker) == "True"
+    with host.silence():
+        go_on(owner)
+        assert ended(owner).errors.splitlines()[-1].endswith("; another process of the run sends it")
+    host.server.wait_for("run", "COMPLETED")
+    assert host.server.values("run", "loss") == [1.0]
+    go_on(worker)
+    left = ended(worker)
+    assert left.out == "True\nCOMPLETED\n"
+    assert left.errors.startswith("steplog: run run has ended COMPLETED, and stays so; ")

@@ -18,7 +18,7 @@ __all__ = ["DisabledRun", "MissingRun"]
 class DisabledRun:
     """Stands in for ``OpenRun``."""
 
-    leaves_status = False
+    leaves_status, found_status = False, None
 
     def __init__(self, settings: Settings) -> None:
         self.holder: Holder | None = None

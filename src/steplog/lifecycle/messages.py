@@ -33,6 +33,7 @@ _SENT_BY = {  # by the run's mode
     "offline": "to send it, type: steplog sync",
     "unconfigured": "to send it, type: steplog serve; or: steplog login, and then: steplog sync",
 }
+_OTHERS = "another process of the run sends it"
 _GONE = "it is not on the server any more; to make it there again, type: steplog sync --recreate"
 
 
@@ -40,6 +41,7 @@ class Left(NamedTuple):
     """What is left of a run that is over: ``unsaved`` records are lost, the others in ``paths``.
 
     ``delivers``: this process was to send them. ``gone``: the id of a run that the server does not have any more.
+    ``others``: another process logs to the run, and sends them.
     """
 
     unsaved: int
@@ -47,6 +49,7 @@ class Left(NamedTuple):
     mode: str
     delivers: bool
     gone: str = ""
+    others: bool = False
 
 
 def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
@@ -71,12 +74,12 @@ def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
 
 
 def left(quiet: bool, name: str, found: RunStatus) -> None:
-    """A process that has joined a run has finished; ``found``: the status that the run had then."""
+    """A process that has joined a run has finished; ``found``: the status that the run has."""
     if found is RunStatus.RUNNING:
         _log.warning("steplog: run %s has its owner in another process; its status is not changed.", name)
     else:
         again = "attach(uuid, owner=True) resumes it"
-        say(quiet, logging.INFO, f"run {name} stays {found.value}, as this process found it; {again}")
+        say(quiet, logging.INFO, f"run {name} has ended {found.value}, and stays so; {again}")
 
 
 def since(manifest: Manifest, told: Mapping[str, Any] | None) -> str:
@@ -98,7 +101,8 @@ def _kept(stats: Stats, left: Left) -> str:
         return losing
     kept = _records(stats.pending - lost) if stats.pending else "it is"
     where = " and ".join(map(str, left.paths))
-    sent_by = f"{_GONE} {left.gone}" if left.gone else _SENT_BY[left.mode]
+    sent_by = _OTHERS if left.others and left.mode == "online" else _SENT_BY[left.mode]
+    sent_by = f"{_GONE} {left.gone}" if left.gone else sent_by
     return f"{kept} kept in {where}{why}; {sent_by}{f'; {losing}' if lost else ''}"
 
 

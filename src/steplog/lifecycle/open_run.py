@@ -25,7 +25,7 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.verdicts import Judgement
 from steplog.delivery.wire import web_path
-from steplog.errors import RunFinishedError, SteplogError
+from steplog.errors import FormatError, RunFinishedError, SteplogError
 from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
@@ -88,7 +88,8 @@ class OpenRun:
         self.manifest = manifest
         self._finished: str | None = None
         self._provenance: Collection | None = None
-        self.leaves_status = False  # its end has not been that of the run
+        self.leaves_status = False  # its end has not been that of the run,
+        self.found_status: str | None = None  # which has ended so, as far as this host knows
         self.left = False  # Ctrl-C ended the wait of finish(): the end of the process does not wait again
         if lock is not None:
             self._deliver(process, lock, transport, owner, begins)
@@ -285,7 +286,7 @@ class OpenRun:
                 self.flush(timeout_s)
                 self.takeover.wait(deadline)
         elif lease is None or process is None or not self._owns(lease):
-            self.leaves_status = True
+            self.leaves_status, self.found_status = True, self._found_status()
             with contextlib.suppress(KeyboardInterrupt):
                 self.flush(timeout_s)
         else:
@@ -315,6 +316,14 @@ class OpenRun:
     def _owns(self, lease: Lease) -> bool:
         """Whether this process decides the status."""
         return lease.manifest.owner == self.opened.writer.id.hex()
+
+    def _found_status(self) -> str | None:
+        if self.lease is not None:
+            return self.lease.manifest.status
+        with contextlib.suppress(FormatError):
+            stored = manifests.load(self.paths.manifest())
+            return None if stored is None else stored.status
+        return None
 
     def _let_go(self, process: Process, lease: Lease, deadline: float) -> bool:
         if self.transport is None:
@@ -445,8 +454,14 @@ class OpenRun:
         stats, left = self.stats(0.0), None
         if stats.pending or not self.is_status_sent():
             gone = self.paths.local_id if self.lease is not None and self.lease.outbox.gone else ""
-            left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, self.transport is not None, gone)
+            delivers, others = self.transport is not None, self._has_other_processes()
+            left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, delivers, gone, others)
         messages.ended(self.settings.quiet, self.name(), stats, left)
+
+    def _has_other_processes(self) -> bool:
+        """Whether a living process of this host, of those that log to the run, can deliver it."""
+        journals = [] if self.lease is None else list(self.lease.outbox.journals.values())
+        return any(journal is not self.opened.journal and journal.alive for journal in journals)
 
     def _places(self) -> list[Path]:
         """Where what is left of the run is: its records; without any its manifest."""
