@@ -352,10 +352,7 @@ class Run:
             import requests
 
             raise requests.HTTPError(refused.words)
-        if opened.leaves_status:
-            status = RunStatus(opened.found_status or self.status)
-            messages.left(opened.settings.quiet, str(self.name or self.uuid), status)
-        self._over(opened, status)
+        self._over(opened, RunStatus(opened.found_status) if opened.leaves_status else status)
 
     def delete(self, *, now: bool = False) -> None:
         """Delete the run: on the server it goes to the trash for 24 hours, ``now`` for good; what is here of it goes.
@@ -468,7 +465,7 @@ class Run:
         return self._opened
 
     def _opened_as(self, opened: OpenRun | DisabledRun) -> OpenRun | DisabledRun:
-        opened.holder = self
+        opened.holder, opened.found_status = self, self.status.value
         self._opened = opened
         self.__dict__["log"] = opened.log
         safeguard.arm()

@@ -25,7 +25,7 @@ from steplog.journal.manifest import Manifest
 from steplog.printable import printable
 from steplog.report import Report, Stats, losses_in_words
 
-__all__ = ["Left", "ended", "left", "say", "since"]
+__all__ = ["Left", "began", "ended", "kept", "left", "say", "since"]
 
 _log = logging.getLogger("steplog")
 _SENT_BY = {  # by the run's mode
@@ -73,13 +73,29 @@ def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
     say(quiet, level, f"run {name}: {'; '.join(part for part in parts if part)}")
 
 
-def left(quiet: bool, name: str, found: RunStatus) -> None:
+def began(quiet: bool, name: str, place: str, since: str | None) -> None:
+    """A run begins; ``since``: since when there is one that is resumed, or "" if nobody knows."""
+    if since is None:
+        say(quiet, logging.INFO, f"run {name} in {place}")
+    else:
+        say(quiet, logging.INFO, f"run {name} is resumed in {place}{f'; it began {since}' if since else ''}")
+
+
+def kept(quiet: bool, level: int, name: str, why: str, *, resumed: bool) -> None:
+    """A run begins, or is resumed, and cannot be sent."""
+    if resumed:
+        say(quiet, level, f"run {name} is resumed, and kept {why}")
+    else:
+        say(quiet, level, f"run {name} is kept {why}")
+
+
+def left(quiet: bool, name: str, found: str) -> None:
     """A process that has joined a run has finished; ``found``: the status that the run has."""
-    if found is RunStatus.RUNNING:
+    if found == RunStatus.RUNNING.value:
         _log.warning("steplog: run %s has its owner in another process; its status is not changed.", name)
     else:
         again = "attach(uuid, owner=True) resumes it"
-        say(quiet, logging.INFO, f"run {name} has ended {found.value}, and stays so; {again}")
+        say(quiet, logging.INFO, f"run {name} has ended {found}, and stays so; {again}")
 
 
 def since(manifest: Manifest, told: Mapping[str, Any] | None) -> str:

@@ -25,7 +25,7 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.verdicts import Judgement
 from steplog.delivery.wire import web_path
-from steplog.errors import FormatError, RunFinishedError, SteplogError
+from steplog.errors import RunFinishedError, SteplogError
 from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
@@ -36,7 +36,7 @@ from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, claim_in_time, current
 from steplog.lifecycle.provenance import Collection
-from steplog.lifecycle.takeover import OwnTakeover, has_living_owner
+from steplog.lifecycle.takeover import OwnTakeover, has_living_owner, stored_status
 from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_manifest
 from steplog.report import Stats
 
@@ -89,7 +89,7 @@ class OpenRun:
         self._finished: str | None = None
         self._provenance: Collection | None = None
         self.leaves_status = False  # its end has not been that of the run,
-        self.found_status: str | None = None  # which has ended so, as far as this host knows
+        self.found_status = "RUNNING"  # whose status is this, as far as it is known here
         self.left = False  # Ctrl-C ended the wait of finish(): the end of the process does not wait again
         if lock is not None:
             self._deliver(process, lock, transport, owner, begins)
@@ -286,7 +286,9 @@ class OpenRun:
                 self.flush(timeout_s)
                 self.takeover.wait(deadline)
         elif lease is None or process is None or not self._owns(lease):
-            self.leaves_status, self.found_status = True, self._found_status()
+            stored = stored_status(self.paths) if lease is None else lease.manifest.status
+            self.leaves_status, self.found_status = True, stored or self.found_status
+            messages.left(self.settings.quiet, self.name(), self.found_status)
             with contextlib.suppress(KeyboardInterrupt):
                 self.flush(timeout_s)
         else:
@@ -316,14 +318,6 @@ class OpenRun:
     def _owns(self, lease: Lease) -> bool:
         """Whether this process decides the status."""
         return lease.manifest.owner == self.opened.writer.id.hex()
-
-    def _found_status(self) -> str | None:
-        if self.lease is not None:
-            return self.lease.manifest.status
-        with contextlib.suppress(FormatError):
-            stored = manifests.load(self.paths.manifest())
-            return None if stored is None else stored.status
-        return None
 
     def _let_go(self, process: Process, lease: Lease, deadline: float) -> bool:
         if self.transport is None:
@@ -428,12 +422,8 @@ class OpenRun:
     def say_began(self, told: Mapping[str, Any] | None = None, *, resumed: bool = False) -> None:
         """Print it. ``told``: the server's description of a run that goes on, which says since when there is one."""
         quiet, manifest, url = self.settings.quiet, self.manifest, self.url() or ""
-        place, since = f"{manifest.namespace}/{manifest.project}", messages.since(manifest, told)
-        if resumed:
-            began = f"; it began {since}" if since else ""
-            messages.say(quiet, logging.INFO, f"run {self.name()} is resumed in {place}{began}")
-        else:
-            messages.say(quiet, logging.INFO, f"run {self.name()} in {place}")
+        place = f"{manifest.namespace}/{manifest.project}"
+        messages.began(quiet, self.name(), place, messages.since(manifest, told) if resumed else None)
         if not self.decides:
             words = f"run {self.name()} is open in another process, which decides its status; this one adds to it"
             messages.say(quiet, logging.WARNING, words)
@@ -444,10 +434,7 @@ class OpenRun:
         survives = self.opened.directory is not None or self.paths.on_disk
         where = "on this machine" if survives else "in this process alone"
         level = logging.INFO if self.manifest.mode == "offline" else logging.WARNING
-        if resumed:
-            messages.say(self.settings.quiet, level, f"run {self.name()} is resumed, and kept {where}{why}")
-        else:
-            messages.say(self.settings.quiet, level, f"run {self.name()} is kept {where}{why}")
+        messages.kept(self.settings.quiet, level, self.name(), f"{where}{why}", resumed=resumed)
 
     def say_ended(self) -> None:
         """Print it."""
