@@ -100,7 +100,9 @@ class Run:
 
     @property
     def key(self) -> str | None:
-        """The id that ``init`` was given for the run."""
+        """The id that the run was given by the caller of ``init`` that made it."""
+        if self._told is not None and isinstance(key := self._told.get("id"), str):
+            return key
         return (self._opened.manifest.key or None) if isinstance(self._opened, OpenRun) else None
 
     @property
@@ -350,7 +352,7 @@ class Run:
             import requests
 
             raise requests.HTTPError(refused.words)
-        self._over(opened, status)
+        self._over(opened, RunStatus(opened.found_status) if opened.leaves_status else status)
 
     def delete(self, *, now: bool = False) -> None:
         """Delete the run: on the server it goes to the trash for 24 hours, ``now`` for good; what is here of it goes.
@@ -463,7 +465,7 @@ class Run:
         return self._opened
 
     def _opened_as(self, opened: OpenRun | DisabledRun) -> OpenRun | DisabledRun:
-        opened.holder = self
+        opened.holder, opened.found_status = self, self.status.value
         self._opened = opened
         self.__dict__["log"] = opened.log
         safeguard.arm()

@@ -246,3 +246,16 @@ def test_a_tag_that_cannot_be_is_one_line(server, steplog, arguments, code, word
     done = steplog("tag", uuid, *arguments, url=server.url)
     assert (done.exit_code, done.output.count("\n")) == (code, 1), done.output
     assert words in done.output
+
+
+def test_show_has_the_config_that_all_changes_on_a_stock_server_come_to(stock, steplog):
+    """It had those keys alone that were set last."""
+    path = named_run(stock, "plain", "configured")
+    for name, value in (
+        ("steplog/config", {"lr": 0.1, "batch": 8, "model": {"layers": 2}}),
+        ("steplog/config", {"lr": 0.2}),
+        ("steplog/config/removed", ["batch"]),
+    ):
+        stock.ask("POST", f"{path}metrics/", json={"name": name, "value": value})
+    told = json.loads(steplog("show", "plain/configured", "--json", url=stock.url).output)
+    assert told["config"] == {"lr": 0.2, "model": {"layers": 2}}

@@ -89,6 +89,20 @@ def test_a_new_name_takes_the_lane_with_the_fewest_names_of_all_runs():
     assert runs[1].of("loss") == 1
 
 
+def test_what_is_removed_of_a_config_arrives_in_order_with_what_is_set():
+    """They were sent at once, and a key was there again where its removal arrived before it."""
+    names = ("steplog/config", "steplog/config/removed")
+    line = stock(Book().write(30, ("loss", "lr", *names)))
+    while not line.idle():
+        flying = [due for lane in range(3) if isinstance(due := line.sender.next(line.now, lane), InFlight)]
+        for due in reversed(flying):
+            line.answer(due, line.exchange(due))
+        line.now += 0.01
+    of_config = [row.value for row in line.server.runs[line.run.uuid].rows if row.name in names]
+    assert len(of_config) > 10
+    assert of_config == sorted(of_config)
+
+
 def test_runs_with_a_name_each_are_sent_at_once_and_give_their_lanes_back():
     first = stock(Book(0).write(20, ("loss",)))
     others = [first.another(Book(number).write(20, ("loss",))) for number in (1, 2)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.programs import ended, go_on, line
+from end_to_end.programs import Host, ended, go_on, line
 from end_to_end.test_local_server import Machine, stopped
 
 OWNER = """
@@ -130,3 +130,71 @@ def test_a_run_that_is_passed_to_a_process_which_logs_after_its_end_keeps_its_st
     assert ended(late).code == 3
     assert host.server.values("run", "late") == [1.0]
     assert host.server.run("run").status == "COMPLETED"
+
+
+ENDED = """
+    import steplog
+    joined = steplog.attach(sys.argv[1])
+    joined.log("worker", 1.0)
+    before = joined.status.value
+    joined.finish()
+    print(before, joined.status.value)
+"""
+
+
+@pytest.mark.parametrize("end", ["CRASHED", "killed"])
+def test_who_joins_a_run_that_has_ended_sees_and_leaves_its_status(host: Host, end: str):
+    """The run said COMPLETED here, and that its owner was in another process."""
+    ends = "os.kill(os.getpid(), signal.SIGKILL)" if end == "killed" else "run.finish(status='CRASHED')"
+    host.run(f"run = begin(); run.log('loss', 1.0); run.flush(20); {ends}")
+    if end == "killed":
+        host.deliver("run", "CRASHED")
+    done = host.run(ENDED, f"{host.project}/run", STEPLOG_QUIET="")
+    assert done.out == "CRASHED CRASHED\n", done
+    words = "has ended CRASHED, and stays so; attach(uuid, owner=True) resumes it"
+    assert done.errors == f"steplog: run run {words}\n"
+    assert host.server.run("run").status == "CRASHED"
+
+
+def test_who_joins_a_run_that_goes_on_leaves_its_status_to_the_owner(host: Host):
+    owner = host.start("run = begin(); print(run.uuid, flush=True); sys.stdin.readline(); run.finish()")
+    done = host.run(ENDED, line(owner), STEPLOG_QUIET="")
+    assert done.out == "RUNNING RUNNING\n", done
+    assert done.errors == "steplog: run run has its owner in another process; its status is not changed.\n"
+    go_on(owner)
+    assert ended(owner).code == 0
+    assert host.server.run("run").status == "COMPLETED"
+
+
+def test_who_joins_a_run_and_exits_without_finish_says_what_was_delivered(host: Host):
+    """It said that the run is kept here, and that the next run on this machine sends it."""
+    host.run("run = begin(); run.log('loss', 1.0); run.finish()")
+    done = host.run(f"import steplog; steplog.attach('{host.project}/run').log('worker', 1.0)", STEPLOG_QUIET="")
+    assert done.errors == "steplog: run run: 1 delivered\n"
+    assert host.server.run("run").status == "COMPLETED"
+    assert not list(host.state.glob("*/manifest"))
+
+
+def test_an_owner_that_leaves_records_to_a_worker_says_so(host: Host):
+    """It named the next run, or steplog sync."""
+    owner = host.start(
+        "run = begin(); print(run.uuid, flush=True); sys.stdin.readline()\n"
+        "run.log('loss', 1.0); run.finish(timeout=0.2)",
+        STEPLOG_QUIET="",
+    )
+    worker = host.start(
+        "import steplog; run = steplog.attach(sys.argv[1]); run.log('worker', 1.0); print(run.flush(), flush=True);"
+        " sys.stdin.readline(); print(run.flush()); run.finish(); print(run.status.value)",
+        line(owner),
+        STEPLOG_QUIET="",
+    )
+    assert line(worker) == "True"
+    with host.silence():
+        go_on(owner)
+        assert ended(owner).errors.splitlines()[-1].endswith("; another process of the run sends it")
+    host.server.wait_for("run", "COMPLETED")
+    assert host.server.values("run", "loss") == [1.0]
+    go_on(worker)
+    left = ended(worker)
+    assert left.out == "True\nCOMPLETED\n"
+    assert left.errors.startswith("steplog: run run has ended COMPLETED, and stays so; ")

@@ -349,3 +349,23 @@ def test_a_journal_of_0_1_is_delivered_and_then_resumed(host: Host, server):
     assert (done.code, done.errors) == (0, "")
     assert (told(host, server)["status"], told(host, server)["generation"]) == ("FAILED", 2)
     assert host.server.values("old", "a") == [1, 2]
+
+
+@pytest.mark.parametrize("given", ["id", "name"])
+def test_a_resumed_run_says_so_and_since_when_there_is_one(host: Host, server, elsewhere, given: str):
+    """It said the same as of a new run; nor did a run that was found by its name know its id."""
+    begins = f"run = begin({given}='job', resume='allow'); print(run.key, run.finish().pending)"
+    host.run(program(host, "begin(id='job').finish()"))
+    began = datetime.fromisoformat(told(host, server)["started"].replace("Z", "+00:00")).astimezone()
+    words = f"steplog: run job is resumed in team/{host.project}; it began {began:%Y-%m-%d %H:%M:%S}\n"
+    for where in ({}, elsewhere):
+        done = host.run(program(host, begins), STEPLOG_QUIET="", **where)
+        assert done.out == "job 0\n", done
+        assert done.errors.startswith(words)
+
+
+def test_a_run_that_is_resumed_offline_says_so(host: Host):
+    begins = program(host, "begin(id='job', resume='allow', mode='offline').finish()")
+    first, second = (host.run(begins, STEPLOG_QUIET="").errors.splitlines()[0] for _ in range(2))
+    assert first.startswith("steplog: run job is kept on this machine;")
+    assert second.startswith("steplog: run job is resumed, and kept on this machine;")

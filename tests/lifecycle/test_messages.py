@@ -39,7 +39,8 @@ class Ended(OpenRun):
         fields = {
             "settings": SimpleNamespace(quiet=False),
             "lease": SimpleNamespace(
-                outbox=SimpleNamespace(status_sent=sent, gone=gone, journals={"own": book.journal})
+                manifest=SimpleNamespace(owner="own"),
+                outbox=SimpleNamespace(status_sent=sent, gone=gone, journals={"own": book.journal}),
             ),
             "opened": SimpleNamespace(journal=book.journal, at_risk=lambda: at_risk),
             "paths": SimpleNamespace(memory=Path("/memory") if memory else None, spool=Path("/spool"), local_id="ab12"),

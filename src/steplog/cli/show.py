@@ -50,11 +50,14 @@ def command(run: str, as_json: bool) -> None:
     api = Api()
     found = api.find(run)
     series = api.get(*found.path, "series")
-    metrics = _summaries(api.get(*found.path, "metrics") or []) if series is None else list(series)
+    points = (api.get(*found.path, "metrics") or []) if series is None else []
+    metrics = _summaries(points) if series is None else list(series)
     stored = sum(metric["count"] for metric in metrics)
     own = {metric["name"]: metric["last"] for metric in metrics if metric["name"].startswith("steplog/")}
-    merges = "config" in found.data  # a server that does not has the last one alone
-    config = found.data["config"] if merges else own.get("steplog/config")
+    if "config" in found.data:
+        config = found.data["config"]
+    else:  # a server of 0.1 shows the last value alone, a stock server each
+        config = own.get("steplog/config") if series is not None else _merged(points)
     exception = own.get("steplog/exception")
     raised = next((metric.get("last_time") for metric in metrics if metric["name"] == "steplog/exception"), None)
     cause = exception if run_times.is_cause(found.data, raised) else None
@@ -139,6 +142,18 @@ def _print_values(console: Console, title: str, values: Any) -> None:
     for name, value in values.items() if isinstance(values, Mapping) else [(title, values)]:
         printing.add_row(table, name, printing.value(value, _VALUE_CHARACTERS_MAX if console.is_terminal else None))
     printing.write(console, "", table)
+
+
+def _merged(points: list[dict[str, Any]]) -> dict[str, Any]:
+    """The config that all metrics come to, in the order of their arrival."""
+    config = dict[str, Any]()
+    for point in points:
+        match point:
+            case {"name": "steplog/config", "value": dict(changed)}:
+                config |= changed
+            case {"name": "steplog/config/removed", "value": list(removed)}:
+                config = {key: value for key, value in config.items() if key not in removed}
+    return config
 
 
 def _logged(report: Any, stored: int) -> int:

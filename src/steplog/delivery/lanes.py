@@ -1,6 +1,7 @@
 """Lanes: which of the concurrent requests to stock servers a metric's name goes with. Pure.
 
-A name stays on its lane. All runs of an agent share its lanes: a new name takes the one with the fewest names.
+A name stays on its lane, with those whose values mean something only in one order, as what is set and what is removed
+of a config. All runs of an agent share its lanes: a new name takes the one with the fewest names.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 from collections import Counter
 
 __all__ = ["Lanes"]
+
+
+_GOES_WITH = {"steplog/config/removed": "steplog/config"}
 
 
 class Lanes:
@@ -27,6 +31,7 @@ class Lanes:
 
     def of(self, name: str) -> int:
         """The lane of a name."""
+        name = _GOES_WITH.get(name, name)
         if name not in self._of:
             lane = self._of[name] = min(range(self.count), key=self._load.__getitem__)
             self._load[lane] += 1

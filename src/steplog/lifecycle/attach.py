@@ -105,7 +105,8 @@ def _joined(found: Found, client: TellurioClient | None, owner: bool) -> Run:
     names, told = found.names, found.told
     name = names.name or None
     organization, project = RunOrg(names.namespace), RunProject("", names.project, names.project)
-    run = Run(names.uuid, name, None, RunStatus.RUNNING, organization=organization, project=project)
+    status = None if found.manifest is None else found.manifest.status
+    run = Run(names.uuid, name, None, status or RunStatus.RUNNING, organization=organization, project=project)
     if told is not None:
         with suppress(ValueError, KeyError, TypeError, AttributeError):  # else it goes without what it was told
             run = described(told, names.namespace)
@@ -114,7 +115,9 @@ def _joined(found: Found, client: TellurioClient | None, owner: bool) -> Run:
     opened = join(*place, client, found=found.manifest, owner=owner, key=names.id)
     run._opened_as(opened)
     if owner:
-        opened.say_began()
+        if opened.decides:
+            run.status = RunStatus.RUNNING
+        opened.say_began(told, resumed=True)
         if opened.settings.provenance:
             opened.collect_provenance(attach.__code__)
     return run

@@ -52,8 +52,11 @@ def delete(opened: OpenRun, now: bool) -> None:
     opened.opened.writer.end(_refuse)
     if lease is not None and process is not None:
         process.agent.remove(lease, _REMOVE_S)
-    words = "for good" if now else "it can be restored for 24 hours: run.restore()"
-    messages.say(opened.settings.quiet, logging.INFO, f"run {name} is deleted; {words}")
+    if now:
+        messages.say(opened.settings.quiet, logging.INFO, f"run {name} is deleted for good")
+    else:
+        words = "it can be restored for 24 hours: run.restore()"
+        messages.say(opened.settings.quiet, logging.INFO, f"run {name} is deleted; {words}")
 
 
 def restore(opened: OpenRun) -> str | None:
@@ -96,5 +99,6 @@ def _refusal(opened: OpenRun, answer: Answer, done: str) -> SteplogError:
     if may_pass(answer.status) or is_proxys_404(answer.status, answer.body):
         return ServerUnavailableError(f"run {name} is not {done}: {why}; {_NOT_LATER}")
     if answer.status in (404, 410) and wire.detail(answer.body) is not None:
-        return RunNotFoundError(f"run {name} is not {done}: {why}; the server has no such run, or deletes none")
+        where = "in its trash" if done == "restored" else "(any more)"
+        return RunNotFoundError(f"run {name} is not {done}: {why.rstrip('.')}; the server has no such run {where}")
     return SteplogError(f"run {name} is not {done}: {why}; a stock server deletes whole projects alone")

@@ -18,8 +18,11 @@ __all__ = ["DisabledRun", "MissingRun"]
 class DisabledRun:
     """Stands in for ``OpenRun``."""
 
+    leaves_status = False
+
     def __init__(self, settings: Settings) -> None:
         self.holder: Holder | None = None
+        self.found_status = ""
         self.settings = settings
 
     def __reduce__(self) -> tuple[Any, ...]:

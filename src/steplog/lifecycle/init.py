@@ -290,7 +290,7 @@ def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_f
             here_plan = msgspec.structs.replace(here.plan, namespace=plan.namespace)
             return _create(here_plan, opened, client, on_failure, anew=False)
         opened.use(client)
-        return _kept(opened, _SENT_LATER)  # another process makes it
+        return _kept(opened, _SENT_LATER, resumed=True)  # another process makes it
     with _asking(client):
         told = find_on_stock(plan, client)
     if told is None:
@@ -321,7 +321,7 @@ def _create(plan: Plan, opened: OpenRun, client: TellurioClient, on_failure: str
             raise
         opened.use(client)  # it may be on the server: the agent finds out
         if refused or (on_failure == "warn" and isinstance(error, ServerUnavailableError)):
-            return _kept(opened, f"{_SENT_LATER}: {error}")
+            return _kept(opened, f"{_SENT_LATER}: {error}", resumed=not anew)
         opened.finish_in_background("CRASHED")
         raise
     made = _made(told)
@@ -376,7 +376,7 @@ def _opened(run: Run, opened: OpenRun) -> Run:
     run._opened_as(opened)
     if opened.decides:
         run.status = RunStatus.RUNNING
-    opened.say_began()
+    opened.say_began(run._told, resumed=not run._is_new)
     return run
 
 
@@ -436,13 +436,14 @@ def _keep(plan: Plan, client: TellurioClient | None, mode: str, hint: str) -> Ru
         hint = f"{hint}; there is one {what(plan)} already, this is another"
         plan, here = msgspec.structs.replace(plan, key="", resume=None), None
     manifest = here or _manifest(plan, client, mode)
-    return _kept(OpenRun(manifest, None if client is None else client.transport), hint)
+    opened = OpenRun(manifest, None if client is None else client.transport)
+    return _kept(opened, hint, resumed=here is not None)
 
 
-def _kept(opened: OpenRun, hint: str) -> Run:
+def _kept(opened: OpenRun, hint: str, *, resumed: bool) -> Run:
     run = _local_run(opened.manifest)
     run._opened_as(opened)
-    opened.say_kept(hint)
+    opened.say_kept(hint, resumed=resumed)
     return run
 
 

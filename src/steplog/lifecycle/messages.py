@@ -14,14 +14,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steplog.descriptors import OUT_OF_DESCRIPTORS
+from steplog.identity import RunStatus
+from steplog.journal.manifest import Manifest
 from steplog.printable import printable
 from steplog.report import Report, Stats, losses_in_words
 
-__all__ = ["Left", "ended", "say"]
+__all__ = ["Left", "began", "ended", "kept", "left", "say", "since"]
 
 _log = logging.getLogger("steplog")
 _SENT_BY = {  # by the run's mode
@@ -29,6 +33,7 @@ _SENT_BY = {  # by the run's mode
     "offline": "to send it, type: steplog sync",
     "unconfigured": "to send it, type: steplog serve; or: steplog login, and then: steplog sync",
 }
+_OTHERS = "another process of the run sends it"
 _GONE = "it is not on the server any more; to make it there again, type: steplog sync --recreate"
 
 
@@ -36,6 +41,7 @@ class Left(NamedTuple):
     """What is left of a run that is over: ``unsaved`` records are lost, the others in ``paths``.
 
     ``delivers``: this process was to send them. ``gone``: the id of a run that the server does not have any more.
+    ``others``: another process logs to the run, and sends them.
     """
 
     unsaved: int
@@ -43,6 +49,7 @@ class Left(NamedTuple):
     mode: str
     delivers: bool
     gone: str = ""
+    others: bool = False
 
 
 def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
@@ -66,6 +73,41 @@ def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
     say(quiet, level, f"run {name}: {'; '.join(part for part in parts if part)}")
 
 
+def began(quiet: bool, name: str, place: str, since: str | None) -> None:
+    """A run begins; ``since``: since when there is one that is resumed, or "" if nobody knows."""
+    if since is None:
+        say(quiet, logging.INFO, f"run {name} in {place}")
+    else:
+        say(quiet, logging.INFO, f"run {name} is resumed in {place}{f'; it began {since}' if since else ''}")
+
+
+def kept(quiet: bool, level: int, name: str, why: str, *, resumed: bool) -> None:
+    """A run begins, or is resumed, and cannot be sent."""
+    if resumed:
+        say(quiet, level, f"run {name} is resumed, and kept {why}")
+    else:
+        say(quiet, level, f"run {name} is kept {why}")
+
+
+def left(quiet: bool, name: str, found: str) -> None:
+    """A process that has joined a run has finished; ``found``: the status that the run has."""
+    if found == RunStatus.RUNNING.value:
+        _log.warning("steplog: run %s has its owner in another process; its status is not changed.", name)
+    else:
+        again = "attach(uuid, owner=True) resumes it"
+        say(quiet, logging.INFO, f"run {name} has ended {found}, and stays so; {again}")
+
+
+def since(manifest: Manifest, told: Mapping[str, Any] | None) -> str:
+    """Since when there is a run, in local time: the earlier of what is known here and there; "": unknown."""
+    begun = manifest.generations[:1] if manifest.plan is not None else ()  # of a run that was joined: since when it is
+    known = [datetime.fromtimestamp(one.began / 1e9, timezone.utc) for one in begun]
+    for date in () if told is None else (told.get("started"), told.get("date_created")):
+        with contextlib.suppress(ValueError):  # another server's idea of a date
+            known.append(datetime.fromisoformat(str(date).replace("Z", "+00:00")).astimezone(timezone.utc))
+    return f"{min(known).astimezone():%Y-%m-%d %H:%M:%S}" if known else ""
+
+
 def _kept(stats: Stats, left: Left) -> str:
     why = f" ({stats.last_error})" if stats.last_error else ""
     lost = min(stats.pending, left.unsaved)
@@ -75,7 +117,8 @@ def _kept(stats: Stats, left: Left) -> str:
         return losing
     kept = _records(stats.pending - lost) if stats.pending else "it is"
     where = " and ".join(map(str, left.paths))
-    sent_by = f"{_GONE} {left.gone}" if left.gone else _SENT_BY[left.mode]
+    sent_by = _OTHERS if left.others and left.mode == "online" else _SENT_BY[left.mode]
+    sent_by = f"{_GONE} {left.gone}" if left.gone else sent_by
     return f"{kept} kept in {where}{why}; {sent_by}{f'; {losing}' if lost else ''}"
 
 

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -35,7 +36,7 @@ from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.process import Process, claim_in_time, current
 from steplog.lifecycle.provenance import Collection
-from steplog.lifecycle.takeover import OwnTakeover, has_living_owner
+from steplog.lifecycle.takeover import OwnTakeover, has_living_owner, stored_status
 from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_manifest
 from steplog.report import Stats
 
@@ -87,6 +88,8 @@ class OpenRun:
         self.manifest = manifest
         self._finished: str | None = None
         self._provenance: Collection | None = None
+        self.leaves_status = False  # its end has not been that of the run,
+        self.found_status = "RUNNING"  # whose status is this, as far as it is known here
         self.left = False  # Ctrl-C ended the wait of finish(): the end of the process does not wait again
         if lock is not None:
             self._deliver(process, lock, transport, owner, begins)
@@ -282,8 +285,10 @@ class OpenRun:
             with contextlib.suppress(KeyboardInterrupt):
                 self.flush(timeout_s)
                 self.takeover.wait(deadline)
-        elif lease is None or process is None or not self._owns(lease, claim=True):
-            _log.warning("steplog: run %s has its owner in another process; its status is not changed.", self.name())
+        elif lease is None or process is None or not self._owns(lease):
+            stored = stored_status(self.paths) if lease is None else lease.manifest.status
+            self.leaves_status, self.found_status = True, stored or self.found_status
+            messages.left(self.settings.quiet, self.name(), self.found_status)
             with contextlib.suppress(KeyboardInterrupt):
                 self.flush(timeout_s)
         else:
@@ -310,15 +315,9 @@ class OpenRun:
         """Whether its end has begun."""
         return self._finished is not None or self.opened.closed
 
-    def _owns(self, lease: Lease, claim: bool = False) -> bool:
-        """Whether this process decides the status; ``claim``: also for a dead owner."""
-        owner, own = lease.manifest.owner, self.opened.writer.id.hex()
-        if claim and owner and owner != own:
-            journal = lease.outbox.journals.get(owner)
-            if journal is None or not journal.alive:
-                lease.store(lease.manifest.but(owner=own))
-                return True
-        return owner == own
+    def _owns(self, lease: Lease) -> bool:
+        """Whether this process decides the status."""
+        return lease.manifest.owner == self.opened.writer.id.hex()
 
     def _let_go(self, process: Process, lease: Lease, deadline: float) -> bool:
         if self.transport is None:
@@ -372,7 +371,9 @@ class OpenRun:
         """Whether no status is left to send."""
         if self.lease is None and self.takeover is not None:
             return self.takeover.settled()
-        return self.lease is None or self.lease.outbox.status_sent
+        if self.lease is None or not self.lease.manifest.owner:  # nobody on this host decides it
+            return True
+        return self.lease.outbox.status_sent
 
     def _close(self) -> None:
         _open.pop(id(self), None)
@@ -418,29 +419,36 @@ class OpenRun:
         with agent.lock:
             return run_stats.of_run(self.lease, self.opened, error, agent.faults)
 
-    def say_began(self) -> None:
-        """Print it."""
+    def say_began(self, told: Mapping[str, Any] | None = None, *, resumed: bool = False) -> None:
+        """Print it. ``told``: the server's description of a run that goes on, which says since when there is one."""
         quiet, manifest, url = self.settings.quiet, self.manifest, self.url() or ""
-        messages.say(quiet, logging.INFO, f"run {self.name()} in {manifest.namespace}/{manifest.project}")
+        place = f"{manifest.namespace}/{manifest.project}"
+        messages.began(quiet, self.name(), place, messages.since(manifest, told) if resumed else None)
         if not self.decides:
             words = f"run {self.name()} is open in another process, which decides its status; this one adds to it"
             messages.say(quiet, logging.WARNING, words)
         messages.say(quiet, logging.INFO, url.partition("#")[0], url)  # the fragment is for terminals alone
 
-    def say_kept(self, why: str) -> None:
-        """Print it."""
+    def say_kept(self, why: str, *, resumed: bool = False) -> None:
+        """Print it; ``resumed``: the run was here before."""
         survives = self.opened.directory is not None or self.paths.on_disk
         where = "on this machine" if survives else "in this process alone"
         level = logging.INFO if self.manifest.mode == "offline" else logging.WARNING
-        messages.say(self.settings.quiet, level, f"run {self.name()} is kept {where}{why}")
+        messages.kept(self.settings.quiet, level, self.name(), f"{where}{why}", resumed=resumed)
 
     def say_ended(self) -> None:
         """Print it."""
         stats, left = self.stats(0.0), None
         if stats.pending or not self.is_status_sent():
             gone = self.paths.local_id if self.lease is not None and self.lease.outbox.gone else ""
-            left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, self.transport is not None, gone)
+            delivers, others = self.transport is not None, self._has_other_processes()
+            left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, delivers, gone, others)
         messages.ended(self.settings.quiet, self.name(), stats, left)
+
+    def _has_other_processes(self) -> bool:
+        """Whether a living process of this host, of those that log to the run, can deliver it."""
+        journals = [] if self.lease is None else list(self.lease.outbox.journals.values())
+        return any(journal is not self.opened.journal and journal.alive for journal in journals)
 
     def _places(self) -> list[Path]:
         """Where what is left of the run is: its records; without any its manifest."""

@@ -15,7 +15,7 @@ from steplog.journal.directories import RunPaths, new_id
 from steplog.journal.manifest import Manifest, Takeover
 from steplog.lifecycle.journal_view import is_living
 
-__all__ = ["OwnTakeover", "has_living_owner"]
+__all__ = ["OwnTakeover", "has_living_owner", "stored_status"]
 
 _LOOK_S = 0.02
 _ANSWER_S = 2.0  # until then the holder of the lock has seen a takeover, if it is well
@@ -26,6 +26,12 @@ def has_living_owner(paths: RunPaths) -> bool:
     """Whether a living process of this host decides the status of a run."""
     manifest = _stored(paths)
     return manifest is not None and bool(manifest.owner) and is_living(paths, manifest.owner)
+
+
+def stored_status(paths: RunPaths) -> str | None:
+    """The status that a process of this host has decided; None: none has, or nothing is here any more."""
+    manifest = _stored(paths)
+    return None if manifest is None else manifest.status
 
 
 def _stored(paths: RunPaths) -> Manifest | None:
