@@ -1,15 +1,16 @@
-"""Names in addresses."""
+"""Names in addresses, and the status of a run."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from slugify import slugify
 
-from steplog.identity import slug_of
+from steplog.identity import RunStatus, slug_of
 
 NAMES = st.text() | st.from_regex(r"[a-z0-9-]{0,12}", fullmatch=True) | st.from_regex(r"[A-Za-z0-9 ,_.-]{0,12}")
 
@@ -29,7 +30,7 @@ import sys
 import steplog
 steplog.init
 import steplog.lifecycle.open_run, steplog.network.connection
-from steplog.identity import slug_of
+from steplog.identity import RunStatus, slug_of
 slug_of("mnist-2")
 print(*sorted({"asyncio", "slugify", "numpy", "rich", "click", "starlette", "sqlite3", "tomllib"} & set(sys.modules)))
 """
@@ -38,3 +39,8 @@ print(*sorted({"asyncio", "slugify", "numpy", "rich", "click", "starlette", "sql
 def test_a_run_begins_without_importing_what_it_has_no_use_for():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == ""
+
+
+def test_a_status_that_is_none_is_refused_with_those_that_are():
+    with pytest.raises(ValueError, match=r"^the status of a run is RUNNING, COMPLETED, CRASHED, FAILED, not 'failed'$"):
+        RunStatus("failed")

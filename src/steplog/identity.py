@@ -24,6 +24,10 @@ class RunStatus(Enum):
     CRASHED = "CRASHED"
     FAILED = "FAILED"
 
+    @classmethod
+    def _missing_(cls, value: object) -> RunStatus:
+        raise ValueError(f"the status of a run is {', '.join(cls.__members__)}, not {value!r}")
+
 
 class RunOrg:
     """The organization, or namespace, of a run."""
