@@ -198,3 +198,20 @@ def test_an_owner_that_leaves_records_to_a_worker_says_so(host: Host):
     left = ended(worker)
     assert left.out == "True\nCOMPLETED\n"
     assert left.errors.startswith("steplog: run run has ended COMPLETED, and stays so; ")
+
+
+def test_a_run_that_is_resumed_by_attach_is_running(host: Host):
+    """Its status was the one that it had ended with."""
+    host.run("begin().finish(status='CRASHED')")
+    done = host.run(f"""
+        import steplog
+        run = steplog.attach("{host.project}/run", owner=True)
+        print(run.status.value)
+        run.delete(now=True)
+        try:
+            run.restore()
+        except steplog.RunNotFoundError as error:
+            print(error)
+    """)
+    words = "run run is not restored: 404 Not found; the server has no such run in its trash"
+    assert done.out == f"RUNNING\n{words}\n", done
