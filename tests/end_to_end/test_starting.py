@@ -43,6 +43,14 @@ def test_an_offline_run_opens_no_socket_and_is_sent_by_sync_alone(host: Host):
     assert host.server.values("late", "loss") == [step / 2 for step in range(1000)]
 
 
+def test_an_offline_run_that_is_finished_is_on_disk_before_the_next_interval(host: Host):
+    """finish() waited for that: twenty short runs took twenty seconds."""
+    program = "run = begin(mode='offline', provenance=False)\nrun.log('loss', 0.5)\nrun.finish()"
+    assert host.run(program, STEPLOG_SPOOL_INTERVAL_S="3600").code == 0
+    (spooled,) = host.state.glob("*/*/*.spool")
+    assert spooled.stat().st_size > 0
+
+
 def test_a_run_with_nothing_configured_goes_with_whatever_is_configured_next(host: Host):
     done = host.run(logs(), name="first", STEPLOG_URL="", STEPLOG_API_KEY="", STEPLOG_QUIET="")
     assert done.code == 0

@@ -203,6 +203,10 @@ class Agent:
         shared = lease.has_living_writer()
         self.maintenance.do(lease.release if shared else lease.remove, timeout_s)
 
+    def store(self, lease: Lease, timeout_s: float) -> None:
+        """Write to disk what is written of a run by now, within ``timeout_s``."""
+        self.maintenance.do(partial(lease.spool, self.lock, True), timeout_s)
+
     def release(self, lease: Lease, timeout_s: float = DISK_S) -> None:
         """Leave a run to another process, as it is; within ``timeout_s``, once what is written of it by now is done.
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
 from steplog.address import local_instance
-from steplog.delivery.agent import WAITING_S
+from steplog.delivery.agent import DISK_S, WAITING_S
 from steplog.delivery.backlog import SLOTS_MAX
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
@@ -267,6 +267,7 @@ class OpenRun:
                 progress.clear()
         if status is not None:
             process.agent.decide(lease, status)
+        process.agent.store(lease, min(timeout_s, DISK_S))  # else it waits for the next interval
         return wait_for_disk(self.opened, lease.manifest_store, timeout_s)
 
     def finish(self, status: str, timeout_s: float, progress: ExitProgress | None = None) -> Judgement | None:
