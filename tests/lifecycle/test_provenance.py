@@ -19,6 +19,11 @@ class Logged(list[tuple[str, Any]]):
         self.append((name, value))
 
 
+@pytest.fixture(autouse=True)
+def _nothing_collected_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "_recent", provenance._Recent())
+
+
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """What ``collect`` waits for."""
@@ -49,6 +54,24 @@ def test_the_end_waits_a_moment_and_then_nothing_is_logged(gate, monkeypatch):
     gate.set()
     collection._thread.join()
     assert logged == []
+
+
+def test_runs_that_begin_at_once_have_it_collected_once(monkeypatch, tmp_path):
+    """Each read the repository, for up to a second."""
+    collected = []
+
+    def collect() -> dict[str, object]:
+        collected.append(len(collected))
+        return {"pid": len(collected)}
+
+    monkeypatch.setattr(provenance, "collect", collect)
+    logged = Logged()
+    for collection in [Collection(logged.log, _ELSEWHERE) for _ in range(20)]:
+        collection.end()
+    assert logged == [("steplog/run", {"provenance": {"pid": 1}})] * 20
+    monkeypatch.chdir(tmp_path)
+    Collection(logged.log, _ELSEWHERE).end()
+    assert logged[20:] == [("steplog/run", {"provenance": {"pid": 2}})]
 
 
 def test_a_short_run_has_it(gate):

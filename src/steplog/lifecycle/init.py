@@ -257,6 +257,7 @@ def _default_client(settings: Settings) -> TellurioClient | None:
 
 def _make(plan: Plan, client: TellurioClient, on_failure: str) -> Run:
     with lent():  # before a descriptor is held: all that the rest imports
+        from steplog.given_client import as_client  # noqa: F401
         from steplog.network.response import http_error_types  # noqa: F401
         from steplog.project import create_project, get_project  # noqa: F401
 

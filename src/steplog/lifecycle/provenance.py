@@ -4,6 +4,8 @@ A thread collects it, which imports nothing and starts no process: a thread that
 the child an import lock that nobody releases, and a child process of ours would be the program's to wait for. Nothing
 is read before ``init`` has returned; the thread looks where the program is.
 
+What was collected of the same directories ``RECENT_S`` ago or less serves again: a process may begin hundreds of runs.
+
 The end of a run waits for it ``PATIENCE_S`` at most: a run of a second has it, and a directory that does not answer
 costs no more. Whoever comes first, the end or the record, decides whether it is logged; nothing is logged after the
 end, where it would count as a value that was not taken.
@@ -20,12 +22,13 @@ from contextlib import suppress
 from types import CodeType
 from typing import Any
 
-from steplog.machine.provenance import collect
+from steplog.machine.provenance import collect, sources
 from steplog.secret import scrubbed
 
-__all__ = ["PATIENCE_S", "RECORD", "Collection"]
+__all__ = ["PATIENCE_S", "RECENT_S", "RECORD", "Collection"]
 
 PATIENCE_S = 0.5
+RECENT_S = 10.0
 RECORD = "steplog/run"
 _RETURN_INTERVAL_S = 0.002
 _RETURN_MAX_S = 60.0
@@ -57,12 +60,41 @@ class Collection:
         while _is_in(self._caller, self._call) and time.monotonic() < deadline:
             time.sleep(_RETURN_INTERVAL_S)
         try:
-            found = _scrubbed(collect())
+            found = _recent.get()
         except Exception:  # noqa: BLE001 - a thread without anybody to tell; the run goes on without
             return
         if self._decided.setdefault(0, "record") == "record":
             with suppress(Exception):  # the disk, or the end of the interpreter
                 self._log(RECORD, {"provenance": found})
+
+
+class _Recent:
+    """What was collected last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._of: list[str] = []
+        self._found: dict[str, object] = {}
+
+    def get(self) -> dict[str, object]:
+        """It, or what is collected now."""
+        with self._lock:
+            if self._of != (of := sources()) or time.monotonic() >= self._until:
+                self._of, self._found = of, _scrubbed(collect())
+                self._until = time.monotonic() + RECENT_S
+            return self._found
+
+
+_recent = _Recent()
+
+
+def _after_fork_in_child() -> None:
+    global _recent
+    _recent = _Recent()  # its lock may be held, and the process is another one
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _is_in(thread: int, code: CodeType) -> bool:
