@@ -151,6 +151,7 @@ def test_nothing_is_read_before_init_returns_and_nothing_imported_after(host: Ho
     assert {each[0] for each in ours} == {"open"}, "a thread that imports hangs what is forked beside it"
 
 
+@pytest.mark.slow
 @GIT
 def test_children_that_are_forked_while_it_is_collected_go_on(host: Host):
     commit(host)

@@ -9,9 +9,10 @@ import pytest
 
 from polling import wait_until
 from steplog.lifecycle import provenance
-from steplog.lifecycle.provenance import Collection
+from steplog.lifecycle.provenance import Collection, Returning
 
-_ELSEWHERE = wait_until.__code__  # in no frame while a collection begins
+_RETURNED = threading.Event()
+_RETURNED.set()
 
 
 class Logged(list[tuple[str, Any]]):
@@ -39,7 +40,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 def test_it_is_logged_once_and_nothing_waits_for_it(gate):
     logged = Logged()
-    collection = Collection(logged.log, _ELSEWHERE)
+    collection = Collection(logged.log, _RETURNED)
     gate.set()
     wait_until(lambda: logged)
     collection.end()
@@ -49,7 +50,7 @@ def test_it_is_logged_once_and_nothing_waits_for_it(gate):
 def test_the_end_waits_a_moment_and_then_nothing_is_logged(gate, monkeypatch):
     monkeypatch.setattr(provenance, "PATIENCE_S", 0.05)
     logged = Logged()
-    collection = Collection(logged.log, _ELSEWHERE)
+    collection = Collection(logged.log, _RETURNED)
     collection.end()
     gate.set()
     collection._thread.join()
@@ -66,17 +67,17 @@ def test_runs_that_begin_at_once_have_it_collected_once(monkeypatch, tmp_path):
 
     monkeypatch.setattr(provenance, "collect", collect)
     logged = Logged()
-    for collection in [Collection(logged.log, _ELSEWHERE) for _ in range(20)]:
+    for collection in [Collection(logged.log, _RETURNED) for _ in range(20)]:
         collection.end()
     assert logged == [("steplog/run", {"provenance": {"pid": 1}})] * 20
     monkeypatch.chdir(tmp_path)
-    Collection(logged.log, _ELSEWHERE).end()
+    Collection(logged.log, _RETURNED).end()
     assert logged[20:] == [("steplog/run", {"provenance": {"pid": 2}})]
 
 
 def test_a_short_run_has_it(gate):
     logged = Logged()
-    collection = Collection(logged.log, _ELSEWHERE)
+    collection = Collection(logged.log, _RETURNED)
     gate.set()
     collection.end()
     assert len(logged) == 1
@@ -87,8 +88,9 @@ def test_nothing_is_collected_before_the_call_has_returned(gate):
     logged, inside = Logged(), threading.Event()
 
     def call() -> Collection:
-        begun = Collection(logged.log, call.__code__)
-        assert not inside.wait(20 * provenance._RETURN_INTERVAL_S)
+        returning = Returning()
+        begun = Collection(logged.log, returning.returned)
+        assert not inside.wait(0.05)
         assert logged == []
         return begun
 
@@ -103,7 +105,7 @@ def test_a_fault_while_collecting_leaves_the_run_alone(monkeypatch):
 
     monkeypatch.setattr(provenance, "collect", collect)
     logged = Logged()
-    Collection(logged.log, _ELSEWHERE).end()
+    Collection(logged.log, _RETURNED).end()
     assert logged == []
 
 
@@ -111,5 +113,5 @@ def test_a_key_of_this_process_is_hidden_whatever_its_form(gate, monkeypatch):
     monkeypatch.setenv("STEPLOG_API_KEY", "plain words")
     monkeypatch.setattr(provenance, "collect", lambda: {"command": "train.py --x 'plain words'", "pid": 1})
     logged = Logged()
-    Collection(logged.log, _ELSEWHERE).end()
+    Collection(logged.log, _RETURNED).end()
     assert logged[0][1] == {"provenance": {"command": "train.py --x '***'", "pid": 1}}

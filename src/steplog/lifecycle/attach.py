@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -25,6 +26,7 @@ from steplog.lifecycle.disabled import MissingRun
 from steplog.lifecycle.finding import Found, find
 from steplog.lifecycle.joining import join
 from steplog.lifecycle.process import current
+from steplog.lifecycle.provenance import Returning
 from steplog.run import Run
 
 if TYPE_CHECKING:
@@ -74,8 +76,8 @@ def attach(
     if found.by_beginning:
         words = f"{text!r} is run {found.names.name} ({found.names.uuid})"
         messages.say(current().settings.quiet, logging.INFO, words)
-    opened = open_here(found.names.uuid) if owner else None
-    return opened if isinstance(opened, Run) else _joined(found, client or found.client, owner)
+    opened, returning = open_here(found.names.uuid) if owner else None, Returning()
+    return opened if isinstance(opened, Run) else _joined(found, client or found.client, owner, returning.returned)
 
 
 def _text(run: object, uuid: object, missing: str) -> str:
@@ -101,7 +103,7 @@ def _missing(text: str, missing: str, error: Exception) -> Run:
     return run
 
 
-def _joined(found: Found, client: TellurioClient | None, owner: bool) -> Run:
+def _joined(found: Found, client: TellurioClient | None, owner: bool, returned: threading.Event) -> Run:
     names, told = found.names, found.told
     name = names.name or None
     organization, project = RunOrg(names.namespace), RunProject("", names.project, names.project)
@@ -119,5 +121,5 @@ def _joined(found: Found, client: TellurioClient | None, owner: bool) -> Run:
             run.status = RunStatus.RUNNING
         opened.say_began(told, resumed=True)
         if opened.settings.provenance:
-            opened.collect_provenance(attach.__code__)
+            opened.collect_provenance(returned)
     return run

@@ -17,6 +17,7 @@ that is found, and CRASHED.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -48,6 +49,7 @@ from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.joining import find_manifest, join
 from steplog.lifecycle.open_run import OpenRun
 from steplog.lifecycle.process import current
+from steplog.lifecycle.provenance import Returning
 from steplog.lifecycle.resuming import exists, find_here, find_on_stock, missing, what
 from steplog.lifecycle.run_fields import check_size, checked, moment
 from steplog.run import Run
@@ -122,7 +124,8 @@ def init(
     space, project = _one("namespace", namespace_slug, namespace), _one("project", project_display_name, project)
     settings = resolve(namespace=space, project=project, name=name, mode=mode, provenance=provenance)
     plan = _plan(settings, namespace_slug, description, status, id, resume)
-    run = _run(settings, plan, client, on_failure, (tags, group, job_type, notes), config)
+    returning = Returning()
+    run = _run(settings, plan, client, on_failure, (tags, group, job_type, notes), config, returning.returned)
     return _activated(run) if activate else run
 
 
@@ -133,6 +136,7 @@ def _run(
     on_failure: str,
     given: tuple[object, ...],
     config: object,
+    returned: threading.Event,
 ) -> Run:
     """The run of a plan: the one that is open in this process, or one that is begun."""
     if on_failure not in ("warn", "raise"):
@@ -147,7 +151,7 @@ def _run(
     is_new = run._is_new or plan.resume not in _GOES_ON
     run.begin({**began, **fields} if is_new else fields, begins_with, is_new=is_new)
     if settings.provenance and isinstance(run._opened, OpenRun):
-        run._opened.collect_provenance(init.__code__)
+        run._opened.collect_provenance(returned)
     return run
 
 

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import CodeType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog import instance
@@ -243,10 +242,10 @@ class OpenRun:
             append = self.opened.writer.append
         append.log(name, value, step)
 
-    def collect_provenance(self, call: CodeType) -> None:
-        """As the owner, log where this process was started and from what, once it has returned from ``call``."""
+    def collect_provenance(self, returned: threading.Event) -> None:
+        """As the owner, log where this process was started and from what, once ``returned`` is set."""
         if self.decides:
-            self._provenance = Collection(self.log, call)
+            self._provenance = Collection(self.log, returned)
 
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""

@@ -2,7 +2,8 @@
 
 A thread collects it, which imports nothing and starts no process: a thread that imports while the program forks leaves
 the child an import lock that nobody releases, and a child process of ours would be the program's to wait for. Nothing
-is read before ``init`` has returned; the thread looks where the program is.
+is read before ``init`` has returned, which an object tells that goes with the frame of ``init``: to look at the frames
+of another thread can crash CPython 3.11 (python/cpython#111363).
 
 What was collected of the same directories ``RECENT_S`` ago or less serves again: a process may begin hundreds of runs.
 
@@ -14,33 +15,39 @@ end, where it would count as a value that was not taken.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import CodeType
 from typing import Any
 
 from steplog.machine.provenance import collect, sources
 from steplog.secret import scrubbed
 
-__all__ = ["PATIENCE_S", "RECENT_S", "RECORD", "Collection"]
+__all__ = ["PATIENCE_S", "RECENT_S", "RECORD", "Collection", "Returning"]
 
 PATIENCE_S = 0.5
 RECENT_S = 10.0
 RECORD = "steplog/run"
-_RETURN_INTERVAL_S = 0.002
 _RETURN_MAX_S = 60.0
 
 
-class Collection:
-    """Of one run; ``log`` is the run's. Begins once this thread has left ``call``."""
+class Returning:
+    """Held by one local variable alone: ``returned`` is set when its function returns."""
 
-    def __init__(self, log: Callable[[str, Any], object], call: CodeType) -> None:
+    def __init__(self) -> None:
+        self.returned = threading.Event()
+
+    def __del__(self) -> None:
+        self.returned.set()
+
+
+class Collection:
+    """Of one run; ``log`` is the run's. Begins once ``returned`` is set."""
+
+    def __init__(self, log: Callable[[str, Any], object], returned: threading.Event) -> None:
         self._log = log
-        self._call = call
-        self._caller = threading.get_ident()
+        self._returned = returned
         self._decided: dict[int, str] = {}  # under 0: whether the record or the end came first
         self._thread = threading.Thread(target=self._collect, name="steplog-provenance", daemon=True)
         with suppress(RuntimeError):  # no thread can be started here: it is not collected
@@ -56,9 +63,7 @@ class Collection:
                 self._thread.join(PATIENCE_S)
 
     def _collect(self) -> None:
-        deadline = time.monotonic() + _RETURN_MAX_S
-        while _is_in(self._caller, self._call) and time.monotonic() < deadline:
-            time.sleep(_RETURN_INTERVAL_S)
+        self._returned.wait(_RETURN_MAX_S)
         try:
             found = _recent.get()
         except Exception:  # noqa: BLE001 - a thread without anybody to tell; the run goes on without
@@ -95,13 +100,6 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _is_in(thread: int, code: CodeType) -> bool:
-    frame = sys._current_frames().get(thread)
-    while frame is not None and frame.f_code is not code:
-        frame = frame.f_back
-    return frame is not None
 
 
 def _scrubbed(found: dict[str, object]) -> dict[str, object]:
