@@ -14,14 +14,14 @@ import errno
 import fcntl
 import os
 from pathlib import Path
-from weakref import WeakSet
 
 from steplog.descriptors import Descriptor
+from steplog.living import Living
 from steplog.private_files import open_private
 
 __all__ = ["FileLock", "close_inherited"]
 
-_open: WeakSet[FileLock] = WeakSet()
+_open: Living[FileLock] = Living()
 
 
 class FileLock:
@@ -32,7 +32,7 @@ class FileLock:
         self.path = path  # where it is now; None: nowhere that it could be taken again
         self._pid = os.getpid()
         self._lost = False
-        for other in list(_open) if descriptor is not None else ():
+        for other in _open if descriptor is not None else ():
             if other._descriptor == descriptor:  # closed by the program, or the number would not be free
                 other._lost = True
         _open.add(self)
@@ -118,6 +118,6 @@ class FileLock:
 
 def close_inherited() -> None:
     """In a forked child: close every lock file of the parent."""
-    for lock in list(_open):
+    for lock in _open:
         lock.release()
     _open.clear()

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from json import dumps
 from typing import NoReturn
 from urllib.parse import quote
-from weakref import WeakValueDictionary
+
+from steplog.living import Living
 
 __all__ = ["Quiet", "Secret", "scrubbed"]
 
 _SECRET_CHARACTERS_MIN = 4  # a shorter one would take words apart
 _VARIABLES = ("STEPLOG_API_KEY", "TELLURIO_API_KEY", "STEPLOG_SERVE_API_KEY")
-_known: WeakValueDictionary[int, Secret] = WeakValueDictionary()
+_known: Living[Secret] = Living()
 
 
 class Secret:
@@ -27,7 +28,7 @@ class Secret:
     def __init__(self, text: str) -> None:
         self._text = text
         self._spelled: tuple[str, ...] = ()  # by ``hidden_in``
-        _known[id(self)] = self
+        _known.add(self)
 
     def reveal(self) -> str:
         """The text. Keep it in no variable, which a traceback may show."""
@@ -81,7 +82,7 @@ class Quiet(Mapping[str, str]):
 
 def scrubbed(text: str, environ: Mapping[str, str]) -> str:
     """``text`` without the keys of this process and of ``environ``."""
-    secrets = [*_known.values(), *(Secret(environ.get(name, "")) for name in _VARIABLES)]
+    secrets = [*_known, *(Secret(environ.get(name, "")) for name in _VARIABLES)]
     for secret in sorted(secrets, key=lambda one: -len(one.reveal())):
         text = secret.hidden_in(text)
     return text

@@ -22,7 +22,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
-from weakref import WeakSet
 
 from steplog.descriptors import words
 from steplog.errors import ConfigurationError
@@ -31,6 +30,7 @@ from steplog.journal.cursor import Cursor
 from steplog.journal.files import Files
 from steplog.journal.journal import Journal
 from steplog.journal.spool import Spool, SyncError
+from steplog.living import Living
 
 __all__ = ["Disk", "Lock", "Spooling"]
 
@@ -240,7 +240,7 @@ class Disk:
         self.files = files or Files()
         self._excess = excess
         self._measure = measure
-        self._spools: WeakSet[Spool] = WeakSet()
+        self._spools: Living[Spool] = Living()
 
     def spool(self, directory: Path, writer: str, kind: type[_S] = Spool, *, new: bool = False) -> _S:  # type: ignore[assignment]
         """A writer's spool, as found, or ``new``. Raises OSError."""
@@ -255,7 +255,7 @@ class Disk:
     def _demand_room(self, directory: Path) -> None:
         """Raise OSError, or ConfigurationError, where nothing more may be written there; it says why."""
         self.bytes_max = self.bytes_max or self._measure()
-        if self.bytes_max > sum(spool.size_bytes() for spool in list(self._spools)):
+        if self.bytes_max > sum(spool.size_bytes() for spool in self._spools):
             return
         self.files.make_private(directory)  # where that fails, the bound is not the reason
         if self.bytes_max == 0:

@@ -11,11 +11,11 @@ import os
 import re
 from collections import deque
 from urllib.parse import quote, urlsplit
-from weakref import WeakSet
 
 from steplog.address import endpoint, is_loopback
 from steplog.delivery.exchange import Request
 from steplog.descriptors import may_idle
+from steplog.living import Living
 from steplog.network.connection import Connection, Route, ca_path
 from steplog.network.deadline import Exchange
 from steplog.network.local_server import LocalServer
@@ -30,7 +30,7 @@ _PATH_SAFE = "!#$%&'()*+,/:;=?@[]~"
 _OURS = {"authorization", "content-length", "transfer-encoding"}  # not the caller's to set
 _NAME = re.compile(r"[^:\s][^:\r\n]*")
 _VALUE = re.compile(r"[^\r\n\0]*")
-_pools: WeakSet[Pool] = WeakSet()
+_pools: Living[Pool] = Living()
 
 
 class Pool:
@@ -136,7 +136,7 @@ def _line(name: str, value: str) -> bytes:
 
 
 def _after_fork_in_child() -> None:
-    for pool in list(_pools):
+    for pool in _pools:
         pool.close()  # the parent goes on with its own descriptors of them
     _pools.clear()
 
