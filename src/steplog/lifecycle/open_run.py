@@ -266,7 +266,8 @@ class OpenRun:
                 progress.clear()
         if status is not None:
             process.agent.decide(lease, status)
-        process.agent.store(lease, min(timeout_s, DISK_S))  # else it waits for the next interval
+        if timeout_s > 0.0:
+            process.agent.store(lease, min(timeout_s, DISK_S))  # else it waits for the next interval
         return wait_for_disk(self.opened, lease.manifest_store, timeout_s)
 
     def finish(self, status: str, timeout_s: float, progress: ExitProgress | None = None) -> Judgement | None:

@@ -35,7 +35,7 @@ def stored_status(paths: RunPaths) -> str | None:
 
 
 def _stored(paths: RunPaths) -> Manifest | None:
-    with contextlib.suppress(FormatError):
+    with contextlib.suppress(FormatError, ImportError):  # the interpreter may be at its end, and open nothing any more
         return manifests.load(paths.manifest())
     return None
 
