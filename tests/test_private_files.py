@@ -86,10 +86,9 @@ OPENINGS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("planted", PLANTED)
 def test_what_is_planted_in_place_of_a_file_is_refused_and_not_waited_for(writer, planted, opening):
     planted(writer / "file")
-    descriptors = held_descriptors.count()
     with pytest.raises(OSError, match=r"file"):
         opening(writer / "file")
-    assert held_descriptors.count() == descriptors
+    assert held_descriptors.below(writer) == []
     if planted is a_link:
         assert (writer.parent / "target").read_text() == "{}"
 
@@ -153,14 +152,13 @@ def test_a_root_below_a_link_is_the_users_own_choice(writer, tmp_path):
 
 
 def test_no_directory_stays_open_and_none_that_is_missing_is_made(writer):
-    descriptors = held_descriptors.count()
     private_files.write_private(writer / "file", b"ours", sync=True)
     assert private_files.names_in(writer) == ["file"]
     assert private_files.read_private(writer / "file", 1, 2) == b"ur"
     private_files.rename_private(writer / "file", "other")
     private_files.unlink_private(writer / "other")
     private_files.unlink_private(writer / "other")
-    assert held_descriptors.count() == descriptors
+    assert held_descriptors.below(writer) == []
     private_files.remove_tree(writer.parent)
     for action in (private_files.names_in, lambda path: private_files.write_private(path / "file", b"")):
         with pytest.raises(FileNotFoundError) as raised:

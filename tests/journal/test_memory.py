@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import resource
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import held_descriptors
 from steplog.descriptors import close_reserve
 from steplog.journal.memory import Block, MemoryPool, Usage, default_bytes_max, used_bytes
 from tmpfs import mounted
@@ -163,14 +163,7 @@ def test_a_block_keeps_no_descriptor(directory, memory):
     pool = MemoryPool(directory, memory, MIB)
     blocks = [pool.allocate(4096) for _ in range(5)]
     assert None not in blocks
-    held = [name for name in os.listdir("/proc/self/fd") if str(directory) in _link("/proc/self/fd/" + name)]
-    assert held == []
-
-
-def _link(path: str) -> str:
-    with contextlib.suppress(FileNotFoundError):  # that of the listing itself
-        return os.readlink(path)
-    return ""
+    assert held_descriptors.below(directory) == []
 
 
 def test_anonymous_memory_is_bounded_as_well():
