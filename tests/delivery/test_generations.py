@@ -230,3 +230,8 @@ def test_a_takeover_changes_whose_generation_comes_next():
     line.deliver()
     assert line.run.generations == {line.books[0].journal.writer: 2, book.journal.writer: 3}
     assert line.run.status == "FAILED"
+
+
+def test_a_date_is_iso_8601_in_utc_to_the_microsecond():
+    assert date(1_767_225_600_123_456_789) == "2026-01-01T00:00:00.123456Z"
+    assert date(1_767_225_600_000_000_000) == "2026-01-01T00:00:00.000000Z"

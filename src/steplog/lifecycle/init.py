@@ -51,7 +51,7 @@ from steplog.lifecycle.open_run import OpenRun
 from steplog.lifecycle.process import current
 from steplog.lifecycle.provenance import Returning
 from steplog.lifecycle.resuming import exists, find_here, find_on_stock, missing, what
-from steplog.lifecycle.run_fields import check_size, checked, moment
+from steplog.lifecycle.run_fields import check_size, checked
 from steplog.run import Run
 from steplog.settings import Settings, resolve
 
@@ -142,7 +142,7 @@ def _run(
     if on_failure not in ("warn", "raise"):
         raise ValueError(f'on_failure is "warn" or "raise", not {on_failure!r}')
     fields = _fields(settings, plan, dict(zip(("tags", "group", "job_type", "notes"), given, strict=True)))
-    begins_with, began = {} if config is None else as_config(config), {"started": moment(time.time_ns())}
+    begins_with, began = {} if config is None else as_config(config), {"started": date(time.time_ns())}
     run = None if settings.mode == "disabled" else planned_here(plan)
     if isinstance(run, Run):
         run.begin(fields, begins_with, is_new=run._is_new)

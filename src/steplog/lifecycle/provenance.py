@@ -21,14 +21,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from steplog.journal.reserved import RUN_NAME
 from steplog.machine.provenance import collect, sources
 from steplog.secret import scrubbed
 
-__all__ = ["PATIENCE_S", "RECENT_S", "RECORD", "Collection", "Returning"]
+__all__ = ["PATIENCE_S", "RECENT_S", "Collection", "Returning"]
 
 PATIENCE_S = 0.5
 RECENT_S = 10.0
-RECORD = "steplog/run"
 _RETURN_MAX_S = 60.0
 
 
@@ -70,7 +70,7 @@ class Collection:
             return
         if self._decided.setdefault(0, "record") == "record":
             with suppress(Exception):  # the disk, or the end of the interpreter
-                self._log(RECORD, {"provenance": found})
+                self._log(RUN_NAME, {"provenance": found})
 
 
 class _Recent:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["FIELDS", "check_size", "checked", "moment"]
+__all__ = ["FIELDS", "check_size", "checked"]
 
 FIELDS = ("name", "description", "tags", "group", "job_type", "notes")
 _TEXT_CHARACTERS_MAX = 256
@@ -31,13 +30,6 @@ def check_size(fields: Mapping[str, Any], bytes_max: int) -> None:
     if len(json.dumps(fields, ensure_ascii=False).encode()) > bytes_max:
         what = ", ".join(fields).replace("_", " ")
         raise ValueError(f"the {what} of a run take more bytes as JSON than value_bytes_max, which is {bytes_max}")
-
-
-def moment(time_ns: int) -> str:
-    """A time since the epoch in ISO 8601, UTC, to the microsecond."""
-    seconds, rest = divmod(time_ns, 1_000_000_000)
-    whole = datetime.fromtimestamp(seconds, timezone.utc)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
 
 
 def _text(field: str, value: Any) -> str | None:

@@ -14,9 +14,8 @@ import secrets
 import socket
 import ssl
 import stat
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -42,6 +41,7 @@ from steplog.server.keys import (
     renew_page_token,
 )
 from steplog.server.listening import listen, serve
+from steplog.server.repeating import repeating
 from steplog.server.schema import default_database
 from steplog.server.store import SqliteStore
 from steplog.server.store_types import RevokedKeyError, StoreError
@@ -138,23 +138,15 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             serve(app, listener, announcement.socket, announce, store, tls)
 
 
-@contextmanager
-def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> Iterator[None]:
+def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> AbstractContextManager[None]:
     """Read the keys again and again, in a thread."""
-    stopping = threading.Event()
 
-    def refresh() -> None:
-        while not stopping.wait(REFRESH_INTERVAL_S):
-            with suppress(StoreError):  # then what was read last counts
-                keyring.refresh(on_change)
+    def refresh() -> float:
+        with suppress(StoreError):  # then what was read last counts
+            keyring.refresh(on_change)
+        return REFRESH_INTERVAL_S
 
-    thread = threading.Thread(target=refresh, name="steplog-keys", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
+    return repeating(refresh, "steplog-keys", REFRESH_INTERVAL_S)
 
 
 class _OwnKey:

@@ -18,15 +18,15 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta, timezone
 
 from steplog.server import runs
 from steplog.server.dates import utc_text
+from steplog.server.repeating import repeating
 from steplog.server.schema import series_bounds
 from steplog.server.store_types import ID_PREFIX, MissingError, RunRow, StoreError
 
@@ -107,26 +107,16 @@ def reap(connection: sqlite3.Connection, now: datetime | None = None) -> bool:
     return False
 
 
-@contextmanager
-def reaping(reap_slice: Callable[[], Future[bool]]) -> Iterator[None]:
+def reaping(reap_slice: Callable[[], Future[bool]]) -> AbstractContextManager[None]:
     """Reap again and again, in a thread."""
-    stopping = threading.Event()
 
-    def work() -> None:
-        pause_s = 0.0
-        while not stopping.wait(pause_s):
-            pause_s = _REAP_INTERVAL_S
-            with suppress(StoreError):  # a full disk, say: later
-                if reap_slice().result():
-                    pause_s = _PAUSE_S
+    def work() -> float:
+        with suppress(StoreError):  # a full disk, say: later
+            if reap_slice().result():
+                return _PAUSE_S
+        return _REAP_INTERVAL_S
 
-    thread = threading.Thread(target=work, name="steplog-trash", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
+    return repeating(work, "steplog-trash")
 
 
 def _steps(connection: sqlite3.Connection, run_id: int) -> Iterator[None]:
