@@ -23,7 +23,7 @@ from steplog.journal import range as ranges
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.journal import Journal
 from steplog.journal.sources import OwnSource
-from steplog.server import batch as batches
+from steplog.server.records import batch as batches
 
 
 def curve(metrics: int) -> ranges.Range:

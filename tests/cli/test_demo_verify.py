@@ -16,11 +16,11 @@ from steplog.cli.demo.scenario import Scenario
 from steplog.cli.demo.verify import NAMESPACE, PROJECT, Calls, Counts, Database, Ledger, count, fingerprint, latency
 from steplog.cli.demo.worker import Model
 from steplog.journal import slot
-from steplog.server import catalog
-from steplog.server.batch import metric_batch, point_from_json
-from steplog.server.chunk import Chunk, Points, concatenate, decode, encode
-from steplog.server.creation import Creation, create
-from steplog.server.store import SqliteStore
+from steplog.server.records.batch import metric_batch, point_from_json
+from steplog.server.records.chunk import Chunk, Points, concatenate, decode, encode
+from steplog.server.sqlite import catalog
+from steplog.server.sqlite.creation import Creation, create
+from steplog.server.sqlite.store import SqliteStore
 
 STEPS = 60
 CALLS = 3 * STEPS

@@ -16,7 +16,7 @@ from steplog.delivery.wire import API
 from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app
 from steplog.server.keys import Keyring
-from steplog.server.store import SqliteStore
+from steplog.server.sqlite.store import SqliteStore
 
 METHODS = ("get", "post", "patch", "delete", "put")
 

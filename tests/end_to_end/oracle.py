@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from polling import wait_until
-from steplog.server import queries
+from steplog.server.sqlite import queries
 
 DEADLINE_S = 20.0
 _RUNS = "FROM runs r JOIN projects p ON r.project = p.id WHERE p.slug = ? ORDER BY r.id"

@@ -41,7 +41,7 @@ from steplog.journal.open_journal import open_journal
 from steplog.journal.segment import HEADER_BYTES, SegmentView, granules
 from steplog.journal.spooling import Disk
 from steplog.private_files import make_private
-from steplog.server import batch, chunk
+from steplog.server.records import batch, chunk
 
 __all__ = ["TARGETS", "Target"]
 

@@ -20,7 +20,7 @@ from fuzz.fuzzing import check, found_inputs, fuzz
 from fuzz.targets import TARGETS
 from steplog.delivery import wire
 from steplog.journal import cursor, frame, losses, manifest, segment, sources
-from steplog.server import batch
+from steplog.server.records import batch
 
 ROOT = Path(__file__).parents[2]
 SEED = 20
@@ -135,7 +135,7 @@ def test_the_script_says_its_seed_and_how_many_inputs_it_tried():
 
 def test_the_script_saves_what_it_finds_and_finds_it_again(tmp_path):
     planted = tmp_path / "sitecustomize.py"
-    planted.write_text("import steplog.server.batch, math\nsteplog.server.batch._NON_FINITE[b'null'] = math.nan\n")
+    planted.write_text("import math; from steplog.server.records import batch\nbatch._NON_FINITE[b'null'] = math.nan\n")
     found = tmp_path / "found"
     done = script("--seconds", "20", "--seed", "7", "--found", str(found), "json", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1, done.stdout + done.stderr
@@ -147,7 +147,7 @@ def test_the_script_saves_what_it_finds_and_finds_it_again(tmp_path):
 
 def test_the_script_bounds_the_memory_of_an_input(tmp_path):
     planted = tmp_path / "sitecustomize.py"
-    planted.write_text("import steplog.server.batch as b\nb._word = lambda text: bytes(1 << 30)\n")
+    planted.write_text("import steplog.server.records.batch as b\nb._word = lambda text: bytes(1 << 30)\n")
     done = script("--seconds", "20", "--found", str(tmp_path / "found"), "json", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert "MemoryError" in done.stdout

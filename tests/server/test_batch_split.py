@@ -18,9 +18,9 @@ from steplog.delivery import wire
 from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
-from steplog.server.batch import Batch, check_json, from_range
-from steplog.server.chunk import concatenate, decode
-from steplog.server.run_fields import changes_of
+from steplog.server.records.batch import Batch, check_json, from_range
+from steplog.server.records.chunk import concatenate, decode
+from steplog.server.records.run_fields import changes_of
 from strategies import RANGES
 
 

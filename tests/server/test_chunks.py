@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steplog.journal import slot
-from steplog.server.chunk import Points, concatenate, decode, encode, number_range
+from steplog.server.records.chunk import Points, concatenate, decode, encode, number_range
 from strategies import INT64, JSON_TEXTS
 
 FLOATS = st.floats(width=64)

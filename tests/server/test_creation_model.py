@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steplog.server import catalog, runs, trash
-from steplog.server.creation import Creation, create
-from steplog.server.edits import edit
-from steplog.server.store import SqliteStore
+from steplog.server.sqlite import catalog, runs, trash
+from steplog.server.sqlite.creation import Creation, create
+from steplog.server.sqlite.edits import edit
+from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import DeletedError, ExistsError, MissingError, ProjectRow, UnknownRunError
 
 NUMBERS = itertools.count()

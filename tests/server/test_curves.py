@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from server.batches import range_of
-from steplog.server.batch import from_range
-from steplog.server.chunk import Chunk, decode
-from steplog.server.curve import Bucket, downsample
+from steplog.server.records.batch import from_range
+from steplog.server.records.chunk import Chunk, decode
+from steplog.server.records.curve import Bucket, downsample
 
 
 def chunks_of(values: list[Any], steps: list[int], size: int) -> list[Chunk]:

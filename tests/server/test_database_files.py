@@ -13,11 +13,12 @@ import pytest
 from server.batches import range_of
 from server.process import ServerProcess
 from steplog.errors import ConfigurationError
-from steplog.server import catalog, generations, keys, queries, run_changes, runs, schema, upgrades
-from steplog.server.batch import from_range
-from steplog.server.creation import Creation, create
-from steplog.server.edits import edit
-from steplog.server.store import SqliteStore
+from steplog.server import keys
+from steplog.server.records.batch import from_range
+from steplog.server.sqlite import catalog, generations, queries, run_changes, runs, schema, upgrades
+from steplog.server.sqlite.creation import Creation, create
+from steplog.server.sqlite.edits import edit
+from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import RunRow
 
 GOLDEN = Path(__file__).parents[1] / "golden"

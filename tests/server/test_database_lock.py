@@ -16,7 +16,7 @@ import pytest
 
 from server.process import DEADLINE_S, SOURCES, ServerProcess
 from steplog.errors import ConfigurationError
-from steplog.server.schema import prepare
+from steplog.server.sqlite.schema import prepare
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "database-v2.db.gz"
 # As a server of 0.1 has its database: the lock beside its path, and a connection in WAL mode.

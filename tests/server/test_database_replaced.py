@@ -21,11 +21,11 @@ import pytest
 from end_to_end.programs import Host, ended, go_on, line
 from server.batches import range_of
 from server.process import ServerProcess, lasting_port
-from steplog.server import catalog
-from steplog.server.batch import from_range
-from steplog.server.creation import Creation, create
-from steplog.server.database_file import DatabaseFile, check_left_log
-from steplog.server.store import SqliteStore
+from steplog.server.records.batch import from_range
+from steplog.server.sqlite import catalog
+from steplog.server.sqlite.creation import Creation, create
+from steplog.server.sqlite.database_file import DatabaseFile, check_left_log
+from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import RunRow, StoreGoneError, StoreReplacedError, UserRow
 
 
@@ -166,7 +166,8 @@ def test_a_database_overwritten_by_an_older_copy_is_not_mixed_with_the_log(opene
     assert opened.path.read_bytes() == before
     assert not (tmp_path / "server.db-wal").exists()
     run_python(
-        "import sys, pathlib, steplog.server.store as s; s.SqliteStore(pathlib.Path(sys.argv[1])).close()", opened.path
+        "import sys, pathlib as p; from steplog.server.sqlite.store import *; SqliteStore(p.Path(sys.argv[1])).close()",
+        opened.path,
     )
     assert stored(opened.path) == 100
 

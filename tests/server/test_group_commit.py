@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from steplog.server.group_commit import Committer
+from steplog.server.sqlite.group_commit import Committer
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreFullError
 
 DEADLINE_S = 30.0

@@ -12,9 +12,10 @@ import pytest
 
 from server.process import ServerProcess
 from steplog import instance
-from steplog.server import catalog, keys
+from steplog.server import keys
 from steplog.server.keys import Keyring
-from steplog.server.store import SqliteStore
+from steplog.server.sqlite import catalog
+from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import RevokedKeyError, StoreFullError
 
 

@@ -18,7 +18,7 @@ from polling import wait_until
 from server.batches import BEGAN_NS, range_of
 from server.process import BATCH_HEADERS, KEY, ServerProcess
 from steplog.journal.range import Range, encode
-from steplog.server.chunk import POINTS_MAX
+from steplog.server.records.chunk import POINTS_MAX
 
 NAMES = ("loss", "accuracy", "rate")
 MANY_NAMES = tuple(f"m{number}" for number in range(300))

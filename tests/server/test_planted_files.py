@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from server.process import SOURCES
-from steplog.server.store import SqliteStore
+from steplog.server.sqlite.store import SqliteStore
 from users import needs_users, other_user, while_user
 
 __all__ = ["other_user"]

@@ -20,11 +20,11 @@ from server.process import ServerProcess
 from server.test_store import listed, new_project, new_run
 from steplog.journal import slot
 from steplog.journal.range import Range, encode
-from steplog.server import run_changes, runs, unpacked
-from steplog.server.batch import from_range
-from steplog.server.run_changes import CONFIG_BYTES_MAX
-from steplog.server.run_fields import CONFIG_KEYS_MAX, Order
-from steplog.server.store import SqliteStore
+from steplog.server.records.batch import from_range
+from steplog.server.records.run_fields import CONFIG_KEYS_MAX, Order
+from steplog.server.sqlite import run_changes, runs, unpacked
+from steplog.server.sqlite.run_changes import CONFIG_BYTES_MAX
+from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import BatchResult, RunRow
 
 

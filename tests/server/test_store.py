@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from server.batches import NONE, held, range_of, shown
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
-from steplog.server import catalog, queries, trash
-from steplog.server.batch import from_range
-from steplog.server.creation import Creation, create
-from steplog.server.edits import edit
-from steplog.server.store import SqliteStore
+from steplog.server.records.batch import from_range
+from steplog.server.sqlite import catalog, queries, trash
+from steplog.server.sqlite.creation import Creation, create
+from steplog.server.sqlite.edits import edit
+from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import BatchResult, GapError, MissingError, ProjectRow, RunRow, TakenError
 
 

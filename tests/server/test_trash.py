@@ -15,10 +15,11 @@ from polling import wait_until
 from server.batches import range_of
 from server.process import ServerProcess
 from steplog.journal.range import encode
-from steplog.server import catalog, keys, runs, trash
-from steplog.server.batch import from_range
-from steplog.server.creation import Creation, create
-from steplog.server.store import SqliteStore
+from steplog.server import keys
+from steplog.server.records.batch import from_range
+from steplog.server.sqlite import catalog, runs, trash
+from steplog.server.sqlite.creation import Creation, create
+from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import DeletedError, MissingError, ProjectRow, RunRow
 
 NAMES = itertools.count()

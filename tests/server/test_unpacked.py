@@ -13,11 +13,11 @@ import pytest
 from server.batches import NONE, held, range_of
 from server.test_store import listed, new_project, new_run
 from steplog.journal.range import Range, encode
-from steplog.server import catalog, queries, trash
-from steplog.server.batch import from_range
-from steplog.server.store import SqliteStore
+from steplog.server.records.batch import from_range
+from steplog.server.sqlite import catalog, queries, trash
+from steplog.server.sqlite.store import SqliteStore
+from steplog.server.sqlite.unpacked import POINTS_A_NAME
 from steplog.server.store_types import BatchResult, RunRow
-from steplog.server.unpacked import POINTS_A_NAME
 
 NAMES = [f"m{number}" for number in range(300)]
 

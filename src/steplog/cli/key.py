@@ -21,7 +21,8 @@ import click
 from steplog import instance
 from steplog.cli import printing
 from steplog.private_files import write_private
-from steplog.server import catalog, keys, schema
+from steplog.server import keys
+from steplog.server.sqlite import catalog, schema
 from steplog.server.store_types import KeyRow
 
 __all__ = ["command"]

@@ -24,7 +24,7 @@ from steplog.server import routes_catalog, routes_metrics
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
 from steplog.server.keys import Keyring
-from steplog.server.store import SqliteStore
+from steplog.server.sqlite.store import SqliteStore
 
 __all__ = ["create_app"]
 

@@ -16,8 +16,8 @@ from starlette.responses import RedirectResponse, Response
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
-from steplog.server import catalog, runs
-from steplog.server.store import SqliteStore, Statements
+from steplog.server.sqlite import catalog, runs
+from steplog.server.sqlite.store import SqliteStore, Statements
 from steplog.server.store_types import (
     DeletedError,
     ExistsError,

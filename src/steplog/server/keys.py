@@ -26,7 +26,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from steplog.server.store import SqliteStore
+from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import KeyRow, MissingError, PageToken, RevokedKeyError, StoreError, UserRow
 
 __all__ = [

@@ -24,7 +24,6 @@ from urllib.parse import urlsplit
 from steplog import instance
 from steplog.errors import ConfigurationError, NotPrivateError
 from steplog.private_files import is_private_file, make_private, write_private
-from steplog.server import catalog
 from steplog.server.access import AllowedHosts
 from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
@@ -42,10 +41,11 @@ from steplog.server.keys import (
 )
 from steplog.server.listening import listen, serve
 from steplog.server.repeating import repeating
-from steplog.server.schema import default_database
-from steplog.server.store import SqliteStore
+from steplog.server.sqlite import catalog
+from steplog.server.sqlite.schema import default_database
+from steplog.server.sqlite.store import SqliteStore
+from steplog.server.sqlite.trash import reap, reaping
 from steplog.server.store_types import RevokedKeyError, StoreError
-from steplog.server.trash import reap, reaping
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "address_elsewhere", "run_server"]
 

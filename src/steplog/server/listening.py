@@ -26,7 +26,7 @@ from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.server.places import Places
 from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
-from steplog.server.store import SqliteStore
+from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
 
 __all__ = ["listen", "serve"]

@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog import instance
-from steplog.server import catalog, generations, run_changes, runs, trash
-from steplog.server.creation import RESUMES, Creation, create
-from steplog.server.edits import edit
 from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.records.run_fields import DESCRIPTION_CHARACTERS_MAX
 from steplog.server.request_body import read_json
 from steplog.server.run_document import brief_document, run_document
-from steplog.server.run_fields import DESCRIPTION_CHARACTERS_MAX
+from steplog.server.sqlite import catalog, generations, run_changes, runs, trash
+from steplog.server.sqlite.creation import RESUMES, Creation, create
+from steplog.server.sqlite.edits import edit
 from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunRow, StoreError, TakenError
 from steplog.server.validation import Fields, ValidationError, pagination
 

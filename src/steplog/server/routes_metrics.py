@@ -19,12 +19,12 @@ from starlette.responses import Response, StreamingResponse
 from steplog.delivery.wire import CONTENT_TYPE_RANGE, Acknowledgement
 from steplog.journal import slot
 from steplog.journal.range import VERSION, VersionError, decode
-from steplog.server import queries
-from steplog.server.batch import from_range, metric_batch, point_from_json
-from steplog.server.curve import Bucket
 from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.records.batch import from_range, metric_batch, point_from_json
+from steplog.server.records.curve import Bucket
+from steplog.server.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.request_body import media_type, read_body, read_json
-from steplog.server.run_fields import NOT_STORED, RESERVED, changes_of
+from steplog.server.sqlite import queries
 from steplog.server.store_types import RunRow, SeriesSummary
 from steplog.server.validation import Fields, pagination
 

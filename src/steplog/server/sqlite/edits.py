@@ -11,8 +11,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from steplog.server import generations, runs
-from steplog.server.run_changes import set_fields
+from steplog.server.sqlite import generations, runs
+from steplog.server.sqlite.run_changes import set_fields
 from steplog.server.store_types import RunRow
 
 __all__ = ["edit"]

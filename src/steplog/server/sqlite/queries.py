@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from steplog.server.chunk import Chunk, Points, decode
-from steplog.server.compaction import CHUNK_COLUMNS
-from steplog.server.curve import Bucket, downsample
-from steplog.server.dates import date_of
-from steplog.server.schema import SERIES_SHIFT, series_bounds
+from steplog.server.records.chunk import Chunk, Points, decode
+from steplog.server.records.curve import Bucket, downsample
+from steplog.server.records.dates import date_of
+from steplog.server.sqlite.compaction import CHUNK_COLUMNS
+from steplog.server.sqlite.schema import SERIES_SHIFT, series_bounds
 from steplog.server.store_types import MetricPoint, SeriesSummary
 
 __all__ = ["count", "curve", "metrics", "series"]

@@ -24,10 +24,10 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta, timezone
 
-from steplog.server import runs
-from steplog.server.dates import utc_text
+from steplog.server.records.dates import utc_text
 from steplog.server.repeating import repeating
-from steplog.server.schema import series_bounds
+from steplog.server.sqlite import runs
+from steplog.server.sqlite.schema import series_bounds
 from steplog.server.store_types import ID_PREFIX, MissingError, RunRow, StoreError
 
 __all__ = ["TOMBSTONE_DAYS", "TRASH_HOURS", "condemn_project", "discard", "in_trash", "reap", "reaping", "restore"]

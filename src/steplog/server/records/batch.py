@@ -32,9 +32,9 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
-from steplog.server.chunk import POINTS_MAX, Chunk, Points, encode
-from steplog.server.columns import words_of
-from steplog.server.run_fields import NOT_STORED, RESERVED, Changes, changes_of
+from steplog.server.records.chunk import POINTS_MAX, Chunk, Points, encode
+from steplog.server.records.columns import words_of
+from steplog.server.records.run_fields import NOT_STORED, RESERVED, Changes, changes_of
 
 __all__ = ["Batch", "MetricBatch", "check_json", "from_range", "is_logged", "metric_batch", "pack", "point_from_json"]
 

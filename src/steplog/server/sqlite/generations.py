@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from steplog.server import runs
+from steplog.server.sqlite import runs
 from steplog.server.store_types import RunRow
 
 __all__ = ["add", "begin", "counts"]

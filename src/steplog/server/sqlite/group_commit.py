@@ -15,7 +15,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from steplog.server.schema import store_error
+from steplog.server.sqlite.schema import store_error
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
 
 __all__ = ["Committer"]

@@ -18,14 +18,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from steplog.server import queries, trash, unpacked
-from steplog.server.batch import Batch, MetricBatch
-from steplog.server.curve import Bucket
-from steplog.server.database_file import DatabaseFile
-from steplog.server.group_commit import Committer
-from steplog.server.ingest import Ingester
-from steplog.server.run_fields import Changes
-from steplog.server.schema import connect, prepare, store_error
+from steplog.server.records.batch import Batch, MetricBatch
+from steplog.server.records.curve import Bucket
+from steplog.server.records.run_fields import Changes
+from steplog.server.sqlite import queries, trash, unpacked
+from steplog.server.sqlite.database_file import DatabaseFile
+from steplog.server.sqlite.group_commit import Committer
+from steplog.server.sqlite.ingest import Ingester
+from steplog.server.sqlite.schema import connect, prepare, store_error
 from steplog.server.store_types import (
     BatchResult,
     MetricPoint,

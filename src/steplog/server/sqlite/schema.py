@@ -40,10 +40,10 @@ from pathlib import Path
 from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.private_files import is_private_file, open_private, read_private
-from steplog.server.database_file import check_left_log
-from steplog.server.database_lock import DatabaseLock
+from steplog.server.sqlite.database_file import check_left_log
+from steplog.server.sqlite.database_lock import DatabaseLock
+from steplog.server.sqlite.upgrades import KEYS, LIFE, RUNS, UPGRADES, WAITING, execute_all
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
-from steplog.server.upgrades import KEYS, LIFE, RUNS, UPGRADES, WAITING, execute_all
 
 __all__ = [
     "SERIES_SHIFT",

@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from steplog.server import runs
-from steplog.server.run_fields import CONFIG_KEYS_KEPT, CONFIG_KEYS_MAX, Order, merge, order_now
+from steplog.server.records.run_fields import CONFIG_KEYS_KEPT, CONFIG_KEYS_MAX, Order, merge, order_now
+from steplog.server.sqlite import runs
 from steplog.server.store_types import RunConfig
 
 __all__ = ["CONFIG_BYTES_MAX", "apply_config", "apply_fields", "configs", "set_config", "set_fields"]

@@ -10,7 +10,7 @@ import uuid
 
 from slugify import slugify
 
-from steplog.server.runs import now_text
+from steplog.server.sqlite.runs import now_text
 from steplog.server.store_types import MissingError, NamespaceRow, ProjectRow, RefusedError, TakenError, UserRow
 
 __all__ = [

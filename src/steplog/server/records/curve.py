@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from steplog.journal import slot
-from steplog.server.chunk import Chunk, Points, number_range
+from steplog.server.records.chunk import Chunk, Points, number_range
 
 __all__ = ["Bucket", "downsample"]
 

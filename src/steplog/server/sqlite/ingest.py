@@ -24,15 +24,15 @@ from typing import NamedTuple
 
 from steplog.errors import FormatError
 from steplog.journal import slot
-from steplog.server.batch import Batch, MetricBatch, from_range, is_logged, pack
-from steplog.server.chunk import Chunk
-from steplog.server.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
-from steplog.server.dates import date_of
-from steplog.server.run_changes import apply_config, apply_fields, set_config, set_fields
-from steplog.server.run_fields import TIME_MIN_NS, Changes
-from steplog.server.runs import now_text
+from steplog.server.records.batch import Batch, MetricBatch, from_range, is_logged, pack
+from steplog.server.records.chunk import Chunk
+from steplog.server.records.dates import date_of
+from steplog.server.records.run_fields import TIME_MIN_NS, Changes
+from steplog.server.sqlite.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
+from steplog.server.sqlite.run_changes import apply_config, apply_fields, set_config, set_fields
+from steplog.server.sqlite.runs import now_text
+from steplog.server.sqlite.unpacked import UnpackedTotals, take
 from steplog.server.store_types import BatchResult, GapError, MissingError
-from steplog.server.unpacked import UnpackedTotals, take
 
 __all__ = ["Ingester"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from steplog.journal.range import Range, decode
-from steplog.server.batch import Batch
+from steplog.server.records.batch import Batch
 
 __all__ = ["BYTES_MAX", "POINTS_A_NAME", "UnpackedTotals", "any_left", "take"]
 

@@ -12,8 +12,8 @@ from itertools import chain
 import msgspec
 
 from steplog.journal.range import decode as decode_range
-from steplog.server.batch import from_range
-from steplog.server.chunk import Chunk, decode
+from steplog.server.records.batch import from_range
+from steplog.server.records.chunk import Chunk, decode
 
 __all__ = ["KEYS", "LIFE", "RUNS", "UPGRADES", "WAITING", "execute_all"]
 

@@ -23,7 +23,7 @@ from itertools import count
 
 from slugify import slugify
 
-from steplog.server.dates import utc_text
+from steplog.server.records.dates import utc_text
 from steplog.server.store_types import MissingError, RunRow
 
 __all__ = [

@@ -26,7 +26,7 @@ import uuid
 
 import msgspec
 
-from steplog.server import generations, runs
+from steplog.server.sqlite import generations, runs
 from steplog.server.store_types import ID_PREFIX, DeletedError, ExistsError, MissingError, RunRow, UnknownRunError
 
 __all__ = ["RESUMES", "Creation", "create"]

@@ -31,7 +31,7 @@ from typing import Any
 import msgspec
 
 from steplog.journal import slot
-from steplog.server.columns import Column, ColumnReader, ColumnWriter
+from steplog.server.records.columns import Column, ColumnReader, ColumnWriter
 
 __all__ = ["POINTS_MAX", "Chunk", "Number", "Points", "concatenate", "decode", "encode", "number_range"]
 
