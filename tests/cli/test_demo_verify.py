@@ -16,7 +16,7 @@ from steplog.cli.demo.scenario import Scenario
 from steplog.cli.demo.verify import NAMESPACE, PROJECT, Calls, Counts, Database, Ledger, count, fingerprint, latency
 from steplog.cli.demo.worker import Model
 from steplog.journal import slot
-from steplog.server.records.batch import metric_batch, point_from_json
+from steplog.server.records.batch import range_of_point
 from steplog.server.records.chunk import Chunk, Points, concatenate, decode, encode
 from steplog.server.sqlite import catalog
 from steplog.server.sqlite.creation import Creation, create
@@ -40,7 +40,7 @@ def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
 
     def arrive(name: str, value: object, step: int | None) -> None:
         given = slot.NO_STEP if step is None else step
-        store.add_metric(run, metric_batch(name, point_from_json(msgspec.json.encode(value), given, time.time_ns())))
+        store.add_metric(run, name, range_of_point(name, msgspec.json.encode(value), given, time.time_ns()))
 
     log = ledger.timed(arrive)
     for step in range(STEPS):

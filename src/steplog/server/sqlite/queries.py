@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
-from steplog.server.records.chunk import Chunk, Points, decode
+from steplog.server.records.chunk import Chunk, Points, decode, number_range, pack
 from steplog.server.records.curve import Bucket, downsample
 from steplog.server.records.dates import date_of
+from steplog.server.sqlite import log
 from steplog.server.sqlite.compaction import CHUNK_COLUMNS
 from steplog.server.sqlite.schema import SERIES_SHIFT, series_bounds
 from steplog.server.store_types import MetricPoint, SeriesSummary
@@ -40,24 +42,51 @@ def count(connection: sqlite3.Connection, run_id: int) -> int:
 def metrics(connection: sqlite3.Connection, run_id: int, first: int, end: int) -> list[MetricPoint]:
     """The points whose arrival is in ``[first, end)``, in order."""
     found: list[tuple[int, MetricPoint]] = []
-    for name, *row in connection.execute(_OVERLAPPING, (run_id, end, first)):
-        points = decode(Chunk(*row))
+
+    def take(name: str, points: Points) -> None:
         entries = zip(points.arrivals, points.values(), points.steps, strict=True)
         found.extend(
             (arrival, MetricPoint(name, value, step)) for arrival, value, step in entries if first <= arrival < end
         )
+
+    for name, *row in connection.execute(_OVERLAPPING, (run_id, end, first)):
+        take(name, decode(Chunk(*row)))
+    for name, points in _tail(connection, run_id, end).items():
+        take(name, points)
     found.sort(key=lambda entry: entry[0])
     return [metric for _, metric in found]
 
 
 def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
     """The metrics of a run, in order of first arrival."""
-    summaries = []
+    summaries = {}
     for name, number, first, last, most, low, high, time_ns, chunk_id, kept in connection.execute(_SERIES, (run_id,)):
         value = _last_value(connection, chunk_id, kept)
         time = None if time_ns is None else date_of(time_ns)
-        summaries.append(SeriesSummary(name, number, first, last, most, value, low, high, time))
-    return summaries
+        summaries[name] = SeriesSummary(name, number, first, last, most, value, low, high, time)
+    for name, points in _tail(connection, run_id).items():
+        summaries[name] = _joined(summaries.get(name), _summary(name, points))
+    return list(summaries.values())
+
+
+def _summary(name: str, points: Points) -> SeriesSummary:
+    low, high = number_range(points.numbers())
+    end, steps = len(points.kinds), points.steps
+    last, time = _last_of(points), date_of(points.times[-1])
+    return SeriesSummary(name, end, steps[0], steps[-1], max(steps), last, low, high, time)
+
+
+def _joined(packed: SeriesSummary | None, later: SeriesSummary) -> SeriesSummary:
+    if packed is None:
+        return later
+    return msgspec.structs.replace(
+        later,
+        count=packed.count + later.count,
+        first_step=packed.first_step,
+        max_step=max(packed.max_step, later.max_step),
+        low=min((low for low in (packed.low, later.low) if low is not None), default=None),
+        high=max((high for high in (packed.high, later.high) if high is not None), default=None),
+    )
 
 
 def curve(
@@ -65,19 +94,31 @@ def curve(
 ) -> list[Bucket] | None:
     """One metric in at most ``points`` buckets; None if missing."""
     row = connection.execute("SELECT id FROM series WHERE run = ? AND name = ?", (run_id, name)).fetchone()
-    if row is None:
+    tail = _tail(connection, run_id, names=(name,)).get(name)
+    if row is None and tail is None:
         return None
     summaries = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id"  # noqa: S608
-    rows = connection.execute(summaries, series_bounds(row[0]))
+    rows = connection.execute(summaries, series_bounds(row[0])) if row else ()
     ids = {Chunk(*(*summary, b"")): chunk_id for chunk_id, *summary in rows}
     return downsample(
-        list(ids),
+        [*ids, *(pack(tail) if tail else ())],
         points,
         low,
         high,
-        read=lambda chunk: _points(connection, ids[chunk]),
-        last=lambda chunk: _last_value(connection, ids[chunk], chunk.last),
+        read=lambda chunk: decode(chunk, values_only=True) if chunk.data else _points(connection, ids[chunk]),
+        last=lambda chunk: _last_of(decode(chunk)) if chunk.data else _last_value(connection, ids[chunk], chunk.last),
     )
+
+
+def _tail(
+    connection: sqlite3.Connection, run_id: int, end: int | None = None, names: Collection[str] | None = None
+) -> Mapping[str, Points]:
+    """The points in the log; none where all of them arrived after ``end``."""
+    if end is not None:
+        (packed,) = connection.execute("SELECT packed FROM progress WHERE run = ?", (run_id,)).fetchone()
+        if packed >= end:
+            return {}
+    return log.tail(connection, run_id, names)
 
 
 def _points(connection: sqlite3.Connection, chunk_id: int) -> Points:
@@ -87,6 +128,9 @@ def _points(connection: sqlite3.Connection, chunk_id: int) -> Points:
 
 def _last_value(connection: sqlite3.Connection, chunk_id: int, kept: int | float | str | None) -> Any:
     if kept is None:
-        points = _points(connection, chunk_id)
-        return points.part(len(points.kinds) - 1, len(points.kinds)).values()[0]
+        return _last_of(_points(connection, chunk_id))
     return msgspec.Raw(kept.encode()) if isinstance(kept, str) else kept
+
+
+def _last_of(points: Points) -> Any:
+    return points.part(len(points.kinds) - 1, len(points.kinds)).values()[0]

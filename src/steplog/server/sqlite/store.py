@@ -18,10 +18,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from steplog.server.records.batch import Batch, MetricBatch
+from steplog.journal.range import Range
+from steplog.server.records.batch import Batch
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
-from steplog.server.sqlite import queries, trash, unpacked
+from steplog.server.sqlite import queries, trash
 from steplog.server.sqlite.database_file import DatabaseFile
 from steplog.server.sqlite.group_commit import Committer
 from steplog.server.sqlite.ingest import Ingester
@@ -110,17 +111,14 @@ class SqliteStore:
 
     def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
         """The points ``[first, end)`` of a run, in order of arrival."""
-        self._pack(run, end)
         return self.read(queries.metrics, run.id, first, end)
 
     def series(self, run: RunRow) -> list[SeriesSummary]:
         """The metrics of a run, in order of first arrival."""
-        self._pack(run)
         return self.read(queries.series, run.id)
 
     def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
         """A metric's points with a step in [low, high], in at most ``points`` buckets; None if missing."""
-        self._pack(run)
         return self.read(queries.curve, run.id, name, points, low, high)
 
     def delete_project(self, project: ProjectRow) -> Future[None]:
@@ -147,13 +145,18 @@ class SqliteStore:
         """
         return self.write(self._ingester.add_batch, run.id, batch, generation)
 
-    def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
-        """Store points without a mark, and change the run in its present generation; returns the last point's step."""
-        return self.write(self._ingester.add_metric, run.id, metric, changes)
+    def add_metric(
+        self, run: RunRow, name: str, point: Range | None, changes: Changes | None = None
+    ) -> Future[int | None]:
+        """Store a point without a mark, and change the run in its present generation; returns the point's step.
 
-    def _pack(self, run: RunRow, below: int | None = None) -> None:
-        if self.read(unpacked.any_left, run.id, below):
-            self.write(self._ingester.pack, run.id).result()
+        Call ``prepare_steps`` before it if the point has none.
+        """
+        return self.write(self._ingester.add_metric, run.id, name, point, changes)
+
+    def prepare_steps(self, run: RunRow) -> None:
+        """Read what numbers points without a step, so that the commit does not have to."""
+        self.read(self._ingester.next_steps.prepare, run.id)
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
