@@ -35,7 +35,7 @@ from steplog.server.keys import (
     new_key,
     renew_page_token,
 )
-from steplog.server.listening import listen, serve
+from steplog.server.listening import connections_max, listen, serve
 from steplog.server.open_store import default_database, open_store
 from steplog.server.reaping import reaping
 from steplog.server.repeating import repeating
@@ -77,6 +77,7 @@ class RunningServer(NamedTuple):
     instance: str  # the id of the database
     elsewhere: str | None  # its address from other machines; "": no name of it is known; None: it is for this one alone
     found_first: str | None  # the address of another server here that clients find before this one
+    connections: int  # at most so many at a time
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -103,6 +104,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         port = listener.getsockname()[1]
         base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
+        connections = connections_max()
         announcement = Announcement(None if options.stock else state.parent, store.instance)
         stack.callback(announcement.close)
         app = create_app(
@@ -127,10 +129,11 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             page_url = None if options.stock else instance.page_url(present(), "/")
             elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
             first = None if written is None else _found_first(state.parent, store.instance)
-            started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere, first))
+            places = written, page_url, store.instance, elsewhere, first, connections
+            started(RunningServer(base_url, database, own.source, *places))
 
         with _refreshed(keyring, write_state), reaping(store):
-            serve(app, listener, announcement.socket, announce, store, tls)
+            serve(app, listener, announcement.socket, announce, store, tls, connections)
 
 
 def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> AbstractContextManager[None]:
