@@ -122,7 +122,7 @@ def _settings(address: RunningServer, url: str) -> str:
 
 def _database_option(address: RunningServer) -> str:
     """What the other commands need to find the database."""
-    from steplog.server.sqlite.schema import default_database
+    from steplog.server.open_store import default_database
 
     return "" if address.database == default_database() else f" --db {shlex.quote(str(address.database))}"
 
