@@ -201,6 +201,7 @@ PURE_AT_LEAST = {  # formats, wire, verdicts, what to send next (design, rule 3)
     "delivery/sender.py",
     "naming.py",
     "server/records/batch.py",
+    "server/records/block.py",
     "server/records/chunk.py",
     "server/records/columns.py",
     "server/records/curve.py",
