@@ -197,6 +197,8 @@ PURE_AT_LEAST = {  # formats, wire, verdicts, what to send next (design, rule 3)
     "server/records/chunk.py",
     "server/records/columns.py",
     "server/records/curve.py",
+    "server/records/log_row.py",
+    "server/records/numbering.py",
     "server/run_document.py",
     "server/records/run_fields.py",
     "server/store_types.py",

@@ -68,7 +68,7 @@ def stored(path: Path) -> int:
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1])
 assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-print(connection.execute("SELECT points FROM runs").fetchone()[0])
+print(connection.execute("SELECT arrivals FROM progress").fetchone()[0])
 """,
             path,
         )

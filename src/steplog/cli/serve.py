@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import shlex
 import sys
 import threading
@@ -82,9 +83,21 @@ def _started(address: RunningServer) -> None:
         click.echo(f"  here      {_settings_here(address)}")
     if address.elsewhere is not None:
         click.echo(f"  elsewhere {_settings_elsewhere(address, address.elsewhere)}")
+    if (few := _few_connections(address.connections)) is not None:
+        click.echo(f"  limit     {few}")
     click.echo("  stop      Ctrl-C")
     if address.state:
         threading.Thread(target=_adopt, args=(address,), name="steplog-adopt", daemon=True).start()
+
+
+def _few_connections(connections: int) -> str | None:
+    """What to say where the limit on open files allows fewer connections than are promised."""
+    from steplog.server.listening import CONNECTIONS_MAX
+
+    if connections >= CONNECTIONS_MAX:
+        return None
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return f"{connections:,} connections instead of {CONNECTIONS_MAX:,}: {files:,} files may be open; see ulimit -Hn"
 
 
 def _settings_here(address: RunningServer) -> str:

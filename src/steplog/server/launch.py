@@ -39,7 +39,7 @@ from steplog.server.keys import (
     put_started_key,
     renew_page_token,
 )
-from steplog.server.listening import listen, serve
+from steplog.server.listening import connections_max, listen, serve
 from steplog.server.repeating import repeating
 from steplog.server.sqlite import catalog
 from steplog.server.sqlite.schema import default_database
@@ -82,6 +82,7 @@ class RunningServer(NamedTuple):
     instance: str  # the id of the database
     elsewhere: str | None  # its address from other machines; "": no name of it is known; None: it is for this one alone
     found_first: str | None  # the address of another server here that clients find before this one
+    connections: int  # at most so many at a time
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -108,6 +109,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         port = listener.getsockname()[1]
         base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
+        connections = connections_max()
         announcement = Announcement(None if options.stock else state.parent, store.instance)
         stack.callback(announcement.close)
         app = create_app(
@@ -132,10 +134,11 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             page_url = None if options.stock else instance.page_url(present(), "/")
             elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
             first = None if written is None else _found_first(state.parent, store.instance)
-            started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere, first))
+            places = written, page_url, store.instance, elsewhere, first, connections
+            started(RunningServer(base_url, database, own.source, *places))
 
         with _refreshed(keyring, write_state), reaping(partial(store.write, reap)):
-            serve(app, listener, announcement.socket, announce, store, tls)
+            serve(app, listener, announcement.socket, announce, store, tls, connections)
 
 
 def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> AbstractContextManager[None]:

@@ -98,13 +98,14 @@ def _made(connection: sqlite3.Connection, project_id: int, user_id: int, asked: 
         name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}_{random.randint(100, 999)}"
     name, created = runs.free_name(connection, project_id, name), runs.now_text()
     inserted = connection.execute(
-        "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated, seen,"
-        " started, idempotency_key, made_by, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated, started,"
+        " idempotency_key, made_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(str(uuid.uuid4()), project_id, user_id, name, asked.description, asked.status),
-            *(created, created, created, asked.began, asked.key, asked.maker),
+            *(created, created, asked.began, asked.key, asked.maker),
         ),
     )
+    connection.execute("INSERT INTO progress (run, seen) VALUES (?, ?)", (inserted.lastrowid, created))
     run = runs.by_id(connection, inserted.lastrowid)
     generations.add(connection, run.id, 1, asked.maker, asked.began)
     return run

@@ -122,17 +122,21 @@ def reaping(reap_slice: Callable[[], Future[bool]]) -> AbstractContextManager[No
 def _steps(connection: sqlite3.Connection, run_id: int) -> Iterator[None]:
     """Remove a run, a little a step; another call may go on with the rest."""
     connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (_CONDEMNED, run_id))
-    while _some(connection, "waiting", "id", "run = ?", run_id, limit=1):
-        yield
+    for table, key in (("log", "id"), ("blocks", "first_arrival"), ("sealed", "first_arrival")):
+        while _some(connection, table, key, "run = ?", run_id, limit=1):
+            yield
     query = "SELECT id FROM series WHERE run = ? LIMIT 1"
     while (found := connection.execute(query, (run_id,)).fetchone()) is not None:
         for table in ("points", "chunks"):
             while _some(connection, table, "id", "id >= ? AND id < ?", *series_bounds(found[0]), limit=_CHUNKS_A_STEP):
                 yield
+        while _some(connection, "summaries", "number", "series = ?", found[0], limit=_CHUNKS_A_STEP):
+            yield
         connection.execute("DELETE FROM series WHERE id = ?", found)
     for table, key in (("config", "key"), ("fields", "field"), ("generations", "number"), ("marks", "writer")):
         while _some(connection, table, key, "run = ?", run_id, limit=_ROWS_A_STEP):
             yield
+    connection.execute("DELETE FROM progress WHERE run = ?", (run_id,))
     connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
     yield
 
