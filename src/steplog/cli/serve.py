@@ -87,6 +87,8 @@ def _started(address: RunningServer) -> None:
         click.echo(f"  limit     {few}")
     click.echo("  stop      Ctrl-C")
     if address.state:
+        for name in ("SteplogError", "get_default_client", "journals", "sync"):
+            getattr(steplog, name)  # imported now, while there are descriptors
         threading.Thread(target=_adopt, args=(address,), name="steplog-adopt", daemon=True).start()
 
 
