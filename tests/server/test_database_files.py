@@ -15,7 +15,7 @@ from server.process import ServerProcess
 from steplog.errors import ConfigurationError
 from steplog.server import keys
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import catalog, generations, queries, run_changes, runs, schema, upgrades
+from steplog.server.sqlite import catalog, generations, reading, run_changes, runs, schema, upgrades
 from steplog.server.sqlite.creation import Creation, create
 from steplog.server.sqlite.edits import edit
 from steplog.server.sqlite.store import SqliteStore
@@ -78,7 +78,7 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
         ]
         assert [(each.max_step, each.last_time) for each in store.series(first)] == [(0, None), (49, None), (0, None)]
         assert [point.value for point in store.metrics(first, 0, 52)][1:51] == [1 / (step + 1) for step in range(50)]
-        assert store.read(queries.count, second.id) == 300
+        assert store.read(reading.arrivals, second.id) == 300
         assert older.read_bytes()[60:64] == (4).to_bytes(4, "big")  # what an older server looks at before it opens it
         store.close()
     SqliteStore(tmp_path / "new.db").close()

@@ -17,7 +17,7 @@ from server.batches import NONE, held, range_of, shown
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import catalog, queries, trash
+from steplog.server.sqlite import catalog, reading, trash
 from steplog.server.sqlite.creation import Creation, create
 from steplog.server.sqlite.edits import edit
 from steplog.server.sqlite.store import SqliteStore
@@ -48,7 +48,7 @@ def add(store: SqliteStore, run: RunRow, records: Range) -> BatchResult:
 
 
 def listed(store: SqliteStore, run: RunRow) -> list[dict[str, Any]]:
-    metrics = store.metrics(run, 0, store.read(queries.count, run.id))
+    metrics = store.metrics(run, 0, store.read(reading.arrivals, run.id))
     values = [bytes(m.value) if isinstance(m.value, msgspec.Raw) else shown(m.value) for m in metrics]
     return [{"name": m.name, "value": v, "step": m.step} for m, v in zip(metrics, values, strict=True)]
 
@@ -73,7 +73,7 @@ def test_a_range_beyond_the_mark_is_refused_with_the_mark(store):
     with pytest.raises(GapError) as caught:
         add(store, run, range_of([("a", 1)], first=2))
     assert caught.value.mark == 1
-    assert store.read(queries.count, run.id) == 1
+    assert store.read(reading.arrivals, run.id) == 1
 
 
 def test_writers_of_a_run_have_a_mark_each(store):
@@ -126,7 +126,7 @@ def test_after_the_largest_step_there_is_none_to_give_and_nothing_is_stored(stor
     for records in ([("a", 2)], [("a", 2, 5), ("a", 3)]):
         with pytest.raises(ValueError, match="without a step"):
             add(store, run, range_of(records, first=1))
-    assert store.read(queries.count, run.id) == 1
+    assert store.read(reading.arrivals, run.id) == 1
 
 
 @pytest.mark.parametrize("sizes", [[1] * 300, [75] * 60, [1, 5000, 1, 30] * 10, [17, 300, 2] * 30])
@@ -151,7 +151,7 @@ def test_large_payloads_do_not_keep_merging_from_coming_to_an_end(store):
     run = new_run(store)
     for at in range(40):
         add(store, run, range_of([("big", b'"' + bytes(60_000).replace(b"\0", b"x") + b'"')] * 5, first=at * 5))
-    assert store.read(queries.count, run.id) == 200
+    assert store.read(reading.arrivals, run.id) == 200
 
 
 def test_a_reopened_store_goes_on_where_it_was(tmp_path):

@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -24,13 +24,12 @@ from steplog.server.records.batch import from_range, metric_batch, point_from_js
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.request_body import media_type, read_body, read_json
-from steplog.server.sqlite import queries
-from steplog.server.store_types import RunRow, SeriesSummary
+from steplog.server.sqlite import reading
+from steplog.server.store_types import MetricPoint, SeriesSummary
 from steplog.server.validation import Fields, pagination
 
 __all__ = ["BatchUpload", "MetricList", "SeriesList"]
 
-_POINTS_A_READ = 16_384  # a longer list is streamed
 _CURVE_POINTS_DEFAULT = 1000
 _CURVE_POINTS_MAX = 100_000
 _GENERATION = re.compile(r"[1-9][0-9]{0,8}")
@@ -44,22 +43,11 @@ class MetricList(Endpoint):
         """The points of a run in order of arrival, as of now."""
         offset, limit = pagination(request.query_params)
         run = await self.run()
-        end = await self.read(queries.count, run.id)
+        end = await self.read(reading.arrivals, run.id)
         if limit is not None:
             end = min(end, offset + limit)
-        return StreamingResponse(self._stream(run, offset, end), media_type="application/json")
-
-    async def _stream(self, run: RunRow, first: int, end: int) -> AsyncIterator[bytes]:
-        opening = b"["
-        for start in range(first, end, _POINTS_A_READ):
-            yield opening + await run_in_threadpool(self._points, run, start, min(start + _POINTS_A_READ, end))
-            opening = b","
-        yield b"]" if opening == b"," else b"[]"
-
-    def _points(self, run: RunRow, first: int, end: int) -> bytes:
-        """Points as JSON, without the enclosing brackets."""
-        points = self.state.store.metrics(run, first, end)
-        return msgspec.json.encode([{"name": p.name, "value": _finite(p.value), "step": p.step} for p in points])[1:-1]
+        slices = self.state.store.metric_slices(run, offset, end)
+        return StreamingResponse(_json_list(slices), media_type="application/json")
 
     async def post(self, request: Request) -> Response:
         """Add one point."""
@@ -129,6 +117,16 @@ def _generation(request: Request) -> int:
     if _GENERATION.fullmatch(header) is None:
         raise HTTPException(400, "Steplog-Generation must be an integer from 1 to 999999999.")
     return int(header)
+
+
+def _json_list(slices: Iterable[Iterable[MetricPoint]]) -> Iterator[bytes]:
+    opening = b"["
+    for points in slices:
+        entries = [{"name": p.name, "value": _finite(p.value), "step": p.step} for p in points]
+        if entries:
+            yield opening + msgspec.json.encode(entries)[1:-1]
+            opening = b","
+    yield b"]" if opening == b"," else b"[]"
 
 
 def _document(row: SeriesSummary | Bucket) -> dict[str, Any]:

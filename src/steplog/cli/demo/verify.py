@@ -16,12 +16,13 @@ import mmap
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from steplog.server.sqlite import queries, runs
+from steplog.server.sqlite import reading, runs, slices
+from steplog.server.store_types import MetricPoint
 
 __all__ = ["NAMESPACE", "PROJECT", "Calls", "Counts", "Database", "Ledger", "count", "fingerprint", "latency"]
 
@@ -93,12 +94,12 @@ class Database:
     def run(self, uuid: str) -> tuple[str, int]:
         """A run's status and number of records; of no such run, MISSING and 0."""
         run = runs.by_uuid(self._connection, NAMESPACE, PROJECT, uuid)
-        return ("MISSING", 0) if run is None else (run.status, queries.count(self._connection, run.id))
+        return ("MISSING", 0) if run is None else (run.status, reading.arrivals(self._connection, run.id))
 
     def fingerprints(self, uuid: str) -> Iterable[int]:
         """Of a run's records, except steplog's own."""
         run = runs.by_uuid(self._connection, NAMESPACE, PROJECT, uuid)
-        for metric in [] if run is None else queries.metrics(self._connection, run.id, 0, 1 << 62):
+        for metric in [] if run is None else self._metrics(run.id):
             if not metric.name.startswith("steplog/"):
                 value = metric.value if isinstance(metric.value, (int, float)) else json.loads(bytes(metric.value))
                 yield fingerprint(metric.name, metric.step, value)
@@ -106,6 +107,11 @@ class Database:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def _metrics(self, run_id: int) -> Iterator[MetricPoint]:
+        end = reading.arrivals(self._connection, run_id)
+        for points in slices.metrics(lambda: reading.snapshot_of(self._connection), run_id, 0, end):
+            yield from points
 
 
 @dataclass(frozen=True, slots=True)

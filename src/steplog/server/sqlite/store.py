@@ -21,7 +21,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from steplog.server.records.batch import Batch, MetricBatch
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
-from steplog.server.sqlite import queries, trash, unpacked
+from steplog.server.sqlite import reading, slices, trash
 from steplog.server.sqlite.database_file import DatabaseFile
 from steplog.server.sqlite.group_commit import Committer
 from steplog.server.sqlite.ingest import Ingester
@@ -100,7 +100,7 @@ class SqliteStore:
         return not self._file.is_log_foreign
 
     def read(self, query: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run a query of ``catalog`` or ``queries`` on a snapshot."""
+        """Run a query of ``catalog`` or ``reading`` on a snapshot."""
         with self._snapshot() as connection:
             return query(connection, *args, **kwargs)
 
@@ -110,18 +110,22 @@ class SqliteStore:
 
     def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
         """The points ``[first, end)`` of a run, in order of arrival."""
-        self._pack(run, end)
-        return self.read(queries.metrics, run.id, first, end)
+        return [point for part in self.metric_slices(run, first, end) for point in part]
+
+    def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
+        """The points ``[first, end)`` of a run, in order of arrival, in slices of bounded size.
+
+        None holds a snapshot longer than it takes to read it. MissingError once the run is deleted.
+        """
+        return slices.metrics(self._snapshot, run.id, first, end)
 
     def series(self, run: RunRow) -> list[SeriesSummary]:
         """The metrics of a run, in order of first arrival."""
-        self._pack(run)
-        return self.read(queries.series, run.id)
+        return self.read(reading.series, run.id)
 
     def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
         """A metric's points with a step in [low, high], in at most ``points`` buckets; None if missing."""
-        self._pack(run)
-        return self.read(queries.curve, run.id, name, points, low, high)
+        return self.read(reading.curve, run.id, name, points, low, high)
 
     def delete_project(self, project: ProjectRow) -> Future[None]:
         """Delete a project; its runs and their metrics are reaped (``trash``)."""
@@ -150,10 +154,6 @@ class SqliteStore:
     def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
         """Store points without a mark, and change the run in its present generation; returns the last point's step."""
         return self.write(self._ingester.add_metric, run.id, metric, changes)
-
-    def _pack(self, run: RunRow, below: int | None = None) -> None:
-        if self.read(unpacked.any_left, run.id, below):
-            self.write(self._ingester.pack, run.id).result()
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
