@@ -2,7 +2,7 @@
 
 ::
 
-    request ─▶ AccessMiddleware ─▶ AnswerMiddleware ─▶ Endpoint ─▶ SqliteStore
+    request ─▶ AccessMiddleware ─▶ AnswerMiddleware ─▶ Endpoint ─▶ Store
                                                     └─▶ static file: public, without data, read once at start
 """
 
@@ -26,7 +26,7 @@ from steplog.server.answers import COMPRESSED_BYTES_MIN, AnswerMiddleware, compr
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
 from steplog.server.keys import Keyring
 from steplog.server.negotiation import accepted
-from steplog.server.sqlite.store import SqliteStore
+from steplog.server.store import Store
 
 __all__ = ["create_app"]
 
@@ -43,7 +43,7 @@ _INDEX_PATHS = ("/", _PROJECT_PAGE, f"{_PROJECT_PAGE}/", _RUN_PAGE, f"{_RUN_PAGE
 
 
 def create_app(
-    store: SqliteStore,
+    store: Store,
     keyring: Keyring,
     *,
     hosts: AllowedHosts,
