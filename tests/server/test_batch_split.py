@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from server.batches import NONE, range_of
@@ -21,6 +21,8 @@ from steplog.server.records.batch import Batch, check_json, from_range
 from steplog.server.records.log_row import decode_row, points_by_name
 from steplog.server.records.run_fields import changes_of
 from strategies import RANGES
+
+NOT_STORED = ("steplog/run", "steplog/status", "steplog/files")
 
 
 def expected(records: Range) -> dict[str, list[tuple[int, object, int | None, int]]]:
@@ -43,12 +45,10 @@ def found(batch: Batch) -> dict[str, list[tuple[int, object, int | None, int]]]:
 
 @given(RANGES)
 def test_every_record_of_a_range_is_in_its_batch_once(records):
+    assume(set(NOT_STORED).isdisjoint(records.names.values()))
     batch = from_range(records)
     assert found(batch) == expected(records)
     assert batch.records == records.records
-
-
-NOT_STORED = ("steplog/run", "steplog/status", "steplog/files")
 
 
 @given(RANGES, st.randoms(use_true_random=False))

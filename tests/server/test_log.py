@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from server.batches import NONE, held, range_of
-from server.test_store import listed, new_project, new_run
+from server.stores import listed, new_project, new_run
 from steplog.journal.range import Range
 from steplog.server.records.batch import from_range, range_of_point
 from steplog.server.records.log_row import decode_row
-from steplog.server.sqlite import catalog, log, queries, trash
+from steplog.server.sqlite import log, reading
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.sqlite.unpacked import POINTS_A_NAME, pack_log
 from steplog.server.store_types import BatchResult, RunRow, StoreError
@@ -65,14 +65,14 @@ def test_batches_in_the_log_read_like_packed_ones(store, tmp_path, seeded):
         part = round_of(step, step if seeded else None)
         assert add(store, run, range_by_a_writer_of_ours(part, len(records))).duplicates == 0
         records += part
-    assert store.read(queries.count, run.id) == sum(record is not NONE for record in records)
+    assert store.point_count(run) == sum(record is not NONE for record in records)
     for packed in (False, True):
         if packed:
-            store.write(pack_log, run.id).result()
+            store.database.write(pack_log, run.id).result()
         shown = (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks"))
         assert shown == ((0, len(NAMES)) if packed else (5, 0)), "a read writes nothing"
         assert listed(store, run) == held(records)
-        assert sum(series.count for series in store.series(run)) == store.read(queries.count, run.id)
+        assert sum(series.count for series in store.series(run)) == store.point_count(run)
 
 
 def test_a_curve_and_the_series_include_the_log(store):
@@ -128,14 +128,14 @@ def test_a_log_that_is_long_enough_is_packed_without_a_read(store, tmp_path):
         records += part
     assert len(records) >= POINTS_A_NAME * len(NAMES)
     assert (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
-    assert store.read(queries.count, run.id) == len(records)
+    assert store.point_count(run) == len(records)
 
 
 def test_deleting_a_project_deletes_its_log(store, tmp_path):
     run = new_run(store, new_project(store, "gone"))
     add(store, run, range_of(round_of(0)))
-    store.delete_project(store.read(catalog.project, "team", "gone")).result()
-    while store.write(trash.reap).result():
+    store.delete_project(store.project("team", "gone")).result()
+    while store.reap().result():
         pass
     assert rows(store, tmp_path, "log") == 0
 
@@ -154,7 +154,7 @@ def test_single_points_are_numbered_with_those_in_the_log_and_those_packed(store
     assert [post(store, run), post(store, run), post(store, run, "b")] == [0, 1, 0]
     add(store, run, range_of([("a", 1, 10), ("c", 1), ("a", 1)]))
     assert [post(store, run), post(store, run, "c"), post(store, run, step=3), post(store, run)] == [12, 1, 3, 13]
-    store.write(pack_log, run.id).result()
+    store.database.write(pack_log, run.id).result()
     assert [post(store, run), post(store, run, "b"), post(store, run, "d")] == [14, 1, 0]
     assert [metric.step for metric in store.metrics(run, 0, 99)] == [0, 1, 0, 10, 0, 11, 12, 1, 3, 13, 14, 1, 0]
 
@@ -168,7 +168,7 @@ def test_a_point_is_numbered_above_what_arrived_since_the_log_was_read_for_it(st
     assert (first.result(), second.result()) == (8, 9)
     store.prepare_steps(run)
     add(store, run, range_of([("a", 1, 20)], first=1))
-    store.write(pack_log, run.id).result()
+    store.database.write(pack_log, run.id).result()
     assert store.add_metric(run, "a", point).result() == 21
 
 
@@ -181,7 +181,7 @@ def test_steps_are_numbered_alike_after_a_commit_that_failed(store):
         raise sqlite3.OperationalError("disk I/O error")
 
     with pytest.raises(StoreError):
-        store.write(fail).result()
+        store.database.write(fail).result()
     assert [post(store, run), post(store, run)] == [1, 2]
     assert [metric.step for metric in store.metrics(run, 0, 99)] == [0, 1, 2]
 
@@ -192,7 +192,7 @@ def test_a_point_without_a_step_does_not_read_a_long_log_again(store, monkeypatc
     for at in range(12):
         add(store, run, range_of([(f"n{number}", 1.0, at) for number in range(300)], first=300 * at, writer="v"))
         add(store, run, range_of([("a", 1.0, step) for step in range(1000)], first=1000 * at, writer="w"))
-    monkeypatch.setattr(log, "decode_row", lambda body: decoded.append(len(body)) or decode_row(body))
+    monkeypatch.setattr(reading, "decode_row", lambda body: decoded.append(len(body)) or decode_row(body))
     assert post(store, run) == 1000
     assert len(decoded) == 24
     for at in range(50):

@@ -33,7 +33,18 @@ import msgspec
 from steplog.journal import slot
 from steplog.server.records.columns import Column, ColumnReader, ColumnWriter
 
-__all__ = ["POINTS_MAX", "Chunk", "Number", "Points", "concatenate", "decode", "encode", "number_range", "pack"]
+__all__ = [
+    "NO_POINTS",
+    "POINTS_MAX",
+    "Chunk",
+    "Number",
+    "Points",
+    "concatenate",
+    "decode",
+    "encode",
+    "number_range",
+    "pack",
+]
 
 POINTS_MAX = 4096
 _PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
@@ -113,6 +124,9 @@ class Points:
         if kind in (slot.KIND_INT, slot.KIND_BOOL):
             return self.words
         return [None if isinstance(value, msgspec.Raw) else value for value in self.values()]
+
+
+NO_POINTS = Points(b"", array("q"), (), (), ())
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -209,6 +223,8 @@ def decode(chunk: Chunk, *, values_only: bool = False) -> Points:
 
 def concatenate(parts: Sequence[Points]) -> Points:
     """Concatenate points."""
+    if len(parts) == 1:
+        return parts[0]
     words, steps, times, arrivals = array("q"), array("q"), array("q"), array("q")
     for part in parts:
         words.extend(part.words)

@@ -7,23 +7,20 @@ rows are packed.
 from __future__ import annotations
 
 import sqlite3
-from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from threading import Lock
 
-from steplog.errors import FormatError
-from steplog.server.records import numbering
 from steplog.server.records.batch import Batch
-from steplog.server.records.chunk import Points, concatenate
-from steplog.server.records.log_row import decode_row, points_by_name
+from steplog.server.records.log_row import points_by_name
+from steplog.server.records.numbering import assign
+from steplog.server.sqlite.reading import log_rows
 
-__all__ = ["NextSteps", "append", "read", "tail"]
+__all__ = ["NextSteps", "append"]
 
 _NAMES_CACHED_MAX = 100_000
 _BEHIND_MAX = 4096  # points
 _INSERT = "INSERT INTO log (run, first_arrival, records, bytes, names, body) VALUES (?, ?, ?, ?, ?, ?)"
-_ROWS = "SELECT first_arrival, body FROM log WHERE run = ? AND first_arrival >= ? ORDER BY first_arrival"
 _PROGRESS = "SELECT packed, arrivals FROM progress WHERE run = ?"
 _NEXT_STEP = "SELECT next_step FROM series WHERE run = ? AND name = ?"
 
@@ -32,32 +29,6 @@ def append(connection: sqlite3.Connection, run_id: int, first_arrival: int, batc
     """Store a batch, whose first record arrives as ``first_arrival``."""
     names = len(batch.source.names)
     connection.execute(_INSERT, (run_id, first_arrival, batch.records, batch.size_bytes, names, batch.body))
-
-
-def read(
-    connection: sqlite3.Connection, run_id: int, first: int = 0, names: Collection[str] | None = None
-) -> Iterator[dict[str, Points]]:
-    """The points of each log row from arrival ``first`` on, by name; a row that cannot be read is left out."""
-    for first_arrival, body in connection.execute(_ROWS, (run_id, first)):
-        try:
-            stored = decode_row(body)
-        except FormatError:
-            continue
-        yield points_by_name(stored, first_arrival, names)
-
-
-def tail(connection: sqlite3.Connection, run_id: int, names: Collection[str] | None = None) -> dict[str, Points]:
-    """The points in the log by name, in order of arrival and with their steps."""
-    parts: defaultdict[str, list[Points]] = defaultdict(list)
-    for row in read(connection, run_id, names=names):
-        for name, points in row.items():
-            parts[name].append(points)
-    steps = _Steps()
-    joined = {name: concatenate(some) for name, some in parts.items()}
-    return {
-        name: replace(points, steps=steps.assign(connection, run_id, name, points.steps))
-        for name, points in joined.items()
-    }
 
 
 @dataclass(slots=True)
@@ -74,14 +45,10 @@ class _Steps:
             return int(packed[0]) if packed else 0
         return step
 
-    def assign(self, connection: sqlite3.Connection, run_id: int, name: str, steps: Sequence[int]) -> Sequence[int]:
-        assigned, self.known[name] = numbering.assign(steps, self.next_step(connection, run_id, name))
-        return assigned
-
     def catch_up(self, connection: sqlite3.Connection, run_id: int, arrivals: int) -> None:
-        for row in read(connection, run_id, self.arrivals):
-            for name, points in row.items():
-                self.assign(connection, run_id, name, points.steps)
+        for first_arrival, records in log_rows(connection, run_id, self.arrivals):
+            for name, points in points_by_name(records, first_arrival).items():
+                _, self.known[name] = assign(points.steps, self.next_step(connection, run_id, name))
         self.arrivals = arrivals
 
 

@@ -9,8 +9,8 @@ from operator import attrgetter
 
 from steplog.server.records.batch import Batch
 from steplog.server.records.chunk import Chunk, pack
-from steplog.server.sqlite import log
 from steplog.server.sqlite.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
+from steplog.server.sqlite.reading import RunReader
 
 __all__ = ["BYTES_MAX", "POINTS_A_NAME", "UnpackedTotals", "pack_log"]
 
@@ -59,7 +59,10 @@ def pack_log(connection: sqlite3.Connection, run_id: int) -> None:
     chunks: list[tuple[int, Chunk]] = []
     totals: list[tuple[object, ...]] = []
     to_merge: list[SeriesState] = []
-    for name, points in log.tail(connection, run_id).items():
+    for each in RunReader(connection, run_id).all_series():
+        name, points = each.name, each.tail
+        if not points.kinds:
+            continue
         row = connection.execute(_SERIES, (run_id, name)).fetchone()
         series = SeriesState(*(row or (connection.execute(_INSERT_SERIES, (run_id, name)).lastrowid or 0,)))
         read_tail(connection, series)
