@@ -13,7 +13,7 @@ import pytest
 from server.batches import NONE, held, range_of
 from server.stores import listed, new_project, new_run
 from steplog.journal.range import Range
-from steplog.server.records.batch import from_range, range_of_point
+from steplog.server.records.batch import SinglePoint, from_range
 from steplog.server.records.log_row import decode_row
 from steplog.server.sqlite import log, reading
 from steplog.server.sqlite.store import SqliteStore
@@ -146,7 +146,7 @@ def test_deleting_a_project_deletes_its_log(store, tmp_path):
 def post(store: SqliteStore, run: RunRow, name: str = "a", step: int | None = None) -> int | None:
     if step is None:
         store.prepare_steps(run)
-    return store.add_metric(run, name, range_of_point(name, b"0.5", step, 0)).result()
+    return store.add_metric(run, SinglePoint(name, b"0.5", step, 0)).result()
 
 
 def test_single_points_are_numbered_with_those_in_the_log_and_those_packed(store):
@@ -163,13 +163,13 @@ def test_a_point_is_numbered_above_what_arrived_since_the_log_was_read_for_it(st
     run = new_run(store)
     store.prepare_steps(run)
     add(store, run, range_of([("a", 1, 7)]))
-    point = range_of_point("a", b"1", None, 0)
-    first, second = store.add_metric(run, "a", point), store.add_metric(run, "a", point)
+    point = SinglePoint("a", b"1", None, 0)
+    first, second = store.add_metric(run, point), store.add_metric(run, point)
     assert (first.result(), second.result()) == (8, 9)
     store.prepare_steps(run)
     add(store, run, range_of([("a", 1, 20)], first=1))
     store.database.write(pack_log, run.id).result()
-    assert store.add_metric(run, "a", point).result() == 21
+    assert store.add_metric(run, point).result() == 21
 
 
 def test_steps_are_numbered_alike_after_a_commit_that_failed(store):
@@ -177,7 +177,7 @@ def test_steps_are_numbered_alike_after_a_commit_that_failed(store):
     assert post(store, run) == 0
 
     def fail(connection: sqlite3.Connection) -> None:
-        store._ingester.add_metric(connection, run.id, "a", range_of_point("a", b"1", None, 0))
+        store._ingester.add_metric(connection, run.id, SinglePoint("a", b"1", None, 0))
         raise sqlite3.OperationalError("disk I/O error")
 
     with pytest.raises(StoreError):

@@ -16,7 +16,7 @@ from server.batches import NONE, held, range_of
 from server.stores import listed, new_project, new_run
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
-from steplog.server.records.batch import from_range, range_of_point
+from steplog.server.records.batch import SinglePoint, from_range
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.sqlite.unpacked import pack_log
 from steplog.server.store_types import BatchResult, GapError, MissingError, ProjectRow, RunRow, TakenError
@@ -105,7 +105,7 @@ def test_after_the_largest_step_each_missing_one_is_the_largest(store):
     run, end = new_run(store), 2**63 - 1
     add(store, run, range_of([("a", 1, end - 1), ("a", 2)]))
     add(store, run, range_of([("a", 3), ("a", 4, 5), ("a", 5)], first=2))
-    assert store.add_metric(run, "a", range_of_point("a", b"6", None, 0)).result() == end
+    assert store.add_metric(run, SinglePoint("a", b"6", None, 0)).result() == end
     steps = [end - 1, end, end, 5, end, end]
     assert [metric.step for metric in store.metrics(run, 0, 9)] == steps
     store.database.write(pack_log, run.id).result()

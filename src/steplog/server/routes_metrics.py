@@ -19,7 +19,7 @@ from steplog.delivery.wire import CONTENT_TYPE_RANGE, Acknowledgement
 from steplog.journal import slot
 from steplog.journal.range import VERSION, VersionError, decode
 from steplog.server.endpoint import Endpoint, JsonResponse
-from steplog.server.records.batch import VALUE_BYTES_MAX, from_range, range_of_point
+from steplog.server.records.batch import VALUE_BYTES_MAX, SinglePoint, from_range
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.request_body import media_type, read_body, read_json
@@ -58,10 +58,10 @@ class MetricList(Endpoint):
             raise HTTPException(413, f"The value is longer than {VALUE_BYTES_MAX} bytes.")
         now, stock = time.time_ns(), self.state.stock
         changes = changes_of([(name, now, 0, value)]) if name in RESERVED and not stock else None
-        point = None if name in NOT_STORED else range_of_point(name, value, step, now)
+        point = None if name in NOT_STORED else SinglePoint(name, value, step, now)
         if point is not None and step is None:
             await self.read(self.store.prepare_steps, run)
-        assigned = await self.written(self.store.add_metric(run, name, point, changes))
+        assigned = await self.written(self.store.add_metric(run, point, changes))
         given = {"name": name, "value": msgspec.Raw(value)}
         return JsonResponse(given | {"step": (step or 0) if assigned is None else assigned}, 201)
 

@@ -18,8 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 
-from steplog.journal.range import Range
-from steplog.server.records.batch import Batch
+from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
 from steplog.server.store_types import (
@@ -226,10 +225,8 @@ class Store(ABC):
         """Read what ``add_metric`` needs to number a point without a step, so that its commit does not have to."""
 
     @abstractmethod
-    def add_metric(
-        self, run: RunRow, name: str, point: Range | None, changes: Changes | None = None
-    ) -> Future[int | None]:
-        """Store a point (``range_of_point``) without a mark, and change the run in its present generation; its step.
+    def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
+        """Store a point without a mark, and change the run in its present generation; the point's step.
 
         Raises MissingError.
         """

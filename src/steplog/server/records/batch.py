@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import re
 import struct
-from dataclasses import replace
 from itertools import chain, compress
 from typing import Any
 
@@ -24,7 +23,7 @@ from steplog.journal.range import Range, encode
 from steplog.server.records.columns import words_of
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, Changes, changes_of
 
-__all__ = ["VALUE_BYTES_MAX", "Batch", "check_json", "from_range", "is_logged", "range_of_point", "with_step"]
+__all__ = ["VALUE_BYTES_MAX", "Batch", "SinglePoint", "check_json", "from_range", "is_logged"]
 
 VALUE_BYTES_MAX = 2 * 1024 * 1024 - 8192  # of a single point: more is not a range
 _JSON_DEPTH_MAX = 500
@@ -33,7 +32,6 @@ _WORDS = slot.SLOT_BYTES // 8
 _OWN_PREFIXES = ("steplog/", "system/")
 _OWN_RECORDS_MAX = 64  # looked at for one that is not of such a name
 _NO_WRITER = "-"  # of a single point
-_STEP = struct.Struct("<q")
 _SLOT = struct.Struct("<qqqQ")
 _TIME_AND_NAME = struct.Struct("<16xqI4x")
 _NON_FINITE = {b'"NaN"': math.nan, b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
@@ -121,16 +119,19 @@ def _check_values(records: Range, kinds: bytes) -> None:
             raise FormatError("a bool must be 0 or 1")
 
 
-def range_of_point(name: str, text: bytes, step: int | None, time_ns: int) -> Range:
-    """A range of one point with the value ``text``: valid JSON of at most ``VALUE_BYTES_MAX``."""
-    kind, word, payload = _word(text)
-    given = slot.NO_STEP if step is None else step
-    return Range(_NO_WRITER, 0, 1, {0: name}, _SLOT.pack(given, word, time_ns, slot.key_of(0, kind)), payload)
+class SinglePoint(msgspec.Struct, frozen=True):
+    """A point that came alone: its value is ``text``, valid JSON of at most ``VALUE_BYTES_MAX``."""
 
+    name: str
+    text: bytes
+    step: int | None
+    time_ns: int
 
-def with_step(point: Range, step: int) -> Range:
-    """A range of one point, with this step."""
-    return replace(point, slots=_STEP.pack(step) + point.slots[_STEP.size :])
+    def batch(self, step: int) -> Batch:
+        """Its batch, with this step."""
+        kind, word, payload = _word(self.text)
+        slots = _SLOT.pack(step, word, self.time_ns, slot.key_of(0, kind))
+        return from_range(Range(_NO_WRITER, 0, 1, {0: self.name}, slots, payload))
 
 
 def _word(text: bytes) -> tuple[int, int, bytes]:

@@ -16,9 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from steplog.journal import slot
-from steplog.journal.range import Range
-from steplog.server.records.batch import Batch, from_range, with_step
+from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.dates import date_of
 from steplog.server.records.run_fields import TIME_MIN_NS, Changes
 from steplog.server.sqlite import log
@@ -96,18 +94,16 @@ class Ingester:
         self,
         connection: sqlite3.Connection,
         run_id: int,
-        name: str,
-        point: Range | None,
+        point: SinglePoint | None,
         changes: Changes | None = None,
     ) -> int | None:
         """See ``SqliteStore.add_metric``."""
         run, step = self._run(connection, run_id), None
         if point is not None:
-            (step,) = slot.names_and_steps(point.slots)[1]
-            if step == slot.NO_STEP:
-                step = self.next_steps.next_step(connection, run_id, name)
-                point = with_step(point, step)
-            _append(connection, run, from_range(point))
+            step = point.step
+            if step is None:
+                step = self.next_steps.next_step(connection, run_id, point.name)
+            _append(connection, run, point.batch(step))
         if changes is not None:
             (generation,) = connection.execute("SELECT generation FROM runs WHERE id = ?", (run_id,)).fetchone()
             said = changes.fields, changes.config

@@ -8,8 +8,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 
-from steplog.journal.range import Range
-from steplog.server.records.batch import Batch
+from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import (
@@ -186,10 +185,8 @@ class SqliteStore(Store):
     def prepare_steps(self, run: RunRow) -> None:
         self.database.read(self._ingester.next_steps.prepare, run.id)
 
-    def add_metric(
-        self, run: RunRow, name: str, point: Range | None, changes: Changes | None = None
-    ) -> Future[int | None]:
-        return self.database.write(self._ingester.add_metric, run.id, name, point, changes)
+    def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
+        return self.database.write(self._ingester.add_metric, run.id, point, changes)
 
     def point_count(self, run: RunRow) -> int:
         return self.database.read(reading.arrivals, run.id)
