@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 
 import msgspec
 
-from steplog.journal.range import decode as decode_range
-from steplog.server.records.batch import from_range
-from steplog.server.records.chunk import Chunk, decode
+from steplog.errors import FormatError
+from steplog.server.records.chunk import Chunk, Points, decode
+from steplog.server.records.log_row import decode_row, points_by_name
 
 __all__ = ["KEYS", "LIFE", "LOG", "RUNS", "UPGRADES", "execute_all"]
 
@@ -168,7 +169,7 @@ def _to_version_3(connection: sqlite3.Connection) -> None:
 def _to_version_4(connection: sqlite3.Connection) -> None:
     execute_all(connection, _RENAME_LOG + _LOG_BY_RUN + _STORAGE + _RENAME_RUNS + RUNS + _MOVE_RUNS + LIFE)
     connection.execute("INSERT INTO generations (run, number) SELECT id, 1 FROM runs")
-    for run, time_ns, text in chain(_packed_configs(connection), _unpacked_configs(connection)):
+    for run, time_ns, text in chain(_packed_configs(connection), _logged_configs(connection)):
         try:
             config = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         except (msgspec.MsgspecError, RecursionError):
@@ -180,20 +181,18 @@ def _to_version_4(connection: sqlite3.Connection) -> None:
 def _packed_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
     """Run, time and JSON text of each config, a run's in order of arrival."""
     for run, *row in connection.execute(_CONFIG_CHUNKS):
-        yield from _texts(run, Chunk(*row))
+        yield from _texts(run, decode(Chunk(*row)))
 
 
-def _unpacked_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
-    """As ``_packed_configs``; what is unpacked has arrived after all that is packed."""
+def _logged_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
+    """As ``_packed_configs``; what is in the log has arrived after all that is packed."""
     for run, body in connection.execute("SELECT run, body FROM log ORDER BY id"):
-        records = decode_range(body)
-        for metric in from_range(records).metrics if _CONFIG in records.names.values() else ():
-            for chunk in metric.chunks if metric.name == _CONFIG else ():
-                yield from _texts(run, chunk)
+        with suppress(FormatError):  # the packer seals it
+            for points in points_by_name(decode_row(body), 0, (_CONFIG,)).values():
+                yield from _texts(run, points)
 
 
-def _texts(run: int, chunk: Chunk) -> Iterator[tuple[int, int, bytes]]:
-    points = decode(chunk)
+def _texts(run: int, points: Points) -> Iterator[tuple[int, int, bytes]]:
     for time_ns, value in zip(points.times, points.values(), strict=True):
         if isinstance(value, msgspec.Raw):
             yield run, time_ns, bytes(value)
