@@ -36,6 +36,7 @@ _HEADER_BYTES = 100  # of the database: its size, its free pages, a change count
 # The size of a page, the frames in the log, the database's pages, the log's salts; frames copied, frames to copy.
 _INDEX = struct.Struct("=14xHII8x8s56xI28xI")
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
+_READS_MAX = 8
 _LOG_HEADER = struct.Struct(">8xI4x8s8x")  # page size, salts
 _FRAME_HEADER = struct.Struct(">I4x8s8x")  # page, the log's salts
 _BASE = struct.Struct("<Q100sI")
@@ -53,12 +54,17 @@ class _Contents(NamedTuple):
 class DatabaseFile:
     """The database at a path and its log, as a connection has just opened them.
 
-    ``check`` must run in the one thread that writes, ``check_path`` may in any.
+    ``check`` must run in the one thread that writes, ``check_path`` may in any. Who writes beside the server checks in
+    its transaction, too: a log that was all applied before that began is overwritten by it.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises ConfigurationError if the database has no log: its file system does not take one."""
+    def __init__(self, path: Path, *, beside: bool = False) -> None:
+        """``beside`` the server's: nothing is renamed or removed.
+
+        Raises ConfigurationError if the database has no log: its file system does not take one.
+        """
         self._path = path
+        self._beside = beside
         real = os.path.realpath(path)  # SQLite names its files after it
         self._log, self._index = Path(f"{real}-wal"), Path(f"{real}-shm")
         if not self._log.exists() or not self._index.exists():
@@ -69,7 +75,6 @@ class DatabaseFile:
         self._index_fd = os.open(self._index, os.O_RDONLY | os.O_CLOEXEC)
         self._base = _base_of(path)
         self._base_fd = os.open(self._base, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        self._base_written = b""
         self._replaced: StoreReplacedError | None = None
         self._seen = self._contents()
         self._write_base()
@@ -127,19 +132,22 @@ class DatabaseFile:
             self._set_log_aside()
 
     def _write_base(self) -> None:
-        """Durably, before the log that a checkpoint has applied is overwritten by the next commit."""
+        """Durably, before the log that a checkpoint has applied is overwritten by the next commit.
+
+        Another process may have written it since.
+        """
         now = self._seen
         base = _packed_base(now.size, now.header)
-        if base != self._base_written and not now.copying:
+        if not now.copying and base != os.pread(self._base_fd, len(base), 0):
             try:
                 os.pwrite(self._base_fd, base, 0)
                 os.fdatasync(self._base_fd)
-                self._base_written = base
             except OSError:  # then a log that is left is applied unchecked
-                self._base.unlink(missing_ok=True)
+                if not self._beside:
+                    self._base.unlink(missing_ok=True)
 
     def _fail(self, what: str, overwritten: bool = False) -> None:
-        kept = self._set_log_aside() if overwritten else None
+        kept = self._set_log_aside() if overwritten and not self._beside else None
         log = f", its log kept as {kept}" if kept is not None else ""
         self._replaced = StoreReplacedError(f"{what}{log}; start the server again to serve what is there", overwritten)
         raise self._replaced
@@ -156,14 +164,19 @@ class DatabaseFile:
         return aside
 
     def _contents(self) -> _Contents:
-        size = os.fstat(self._database_fd).st_size
-        header = os.pread(self._database_fd, _HEADER_BYTES, 0)
-        # Last: a checkpoint that changed the above is recorded by now.
-        page, frames, pages, salts, copied, to_copy = _INDEX.unpack(os.pread(self._index_fd, _INDEX.size, 0))
+        index = os.pread(self._index_fd, _INDEX.size, 0)
+        for _ in range(_READS_MAX):
+            size = os.fstat(self._database_fd).st_size
+            header = os.pread(self._database_fd, _HEADER_BYTES, 0)
+            before, index = index, os.pread(self._index_fd, _INDEX.size, 0)
+            if index == before:  # no checkpoint has changed the above meanwhile
+                break
+        page, frames, pages, salts, copied, to_copy = _INDEX.unpack(index)
         page = 65536 if page == 1 else page
-        size_min = pages * page if copied >= frames else 0
+        size_min = pages * page if copied >= frames and index == before else 0
         log_bytes = _LOG_HEADER_BYTES + frames * (_FRAME_HEADER_BYTES + page) if frames else 0
-        return _Contents(size, header, (salts, to_copy), copied != to_copy, size_min, log_bytes)
+        copying = copied != to_copy or index != before
+        return _Contents(size, header, (salts, to_copy), copying, size_min, log_bytes)
 
     def _log_bytes(self) -> int | None:
         """The size of the open log; None if it is not at its path."""

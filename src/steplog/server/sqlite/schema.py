@@ -174,9 +174,12 @@ def store_error(error: sqlite3.Error) -> StoreError:
     return StoreBusyError(text)
 
 
-def connect(database: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode, for one thread at a time."""
-    connection = sqlite3.connect(database, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+def connect(database: Path, *, existing: bool = False) -> sqlite3.Connection:
+    """A connection in autocommit mode, for one thread at a time; ``existing``: the file is not made if missing."""
+    name = f"{database.absolute().as_uri()}?mode=rw" if existing else database
+    connection = sqlite3.connect(
+        name, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, uri=existing
+    )
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
