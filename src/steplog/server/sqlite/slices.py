@@ -23,16 +23,20 @@ from steplog.server.store_types import MetricPoint
 __all__ = ["Slices", "Snapshot", "between", "metrics"]
 
 Snapshot = Callable[[], AbstractContextManager[sqlite3.Connection]]
-_SLICE_MIN, _SLICE_MAX = 16_384, 131_072
+_SIZE, _SIZE_MAX = 16_384, 131_072
 _arrival = itemgetter(0)
-_ROUNDS = 16  # of all names a slice: a chunk is decoded anew for each slice that it reaches into
+_ROUNDS = 16  # a chunk is decoded anew for each slice that it reaches into
 
 
 class Slices:
-    """The points ``[first, end)`` of a run, ``read`` from one snapshot after the other."""
+    """The points ``[first, end)`` of a run, ``read`` from one snapshot after the other.
 
-    def __init__(self, run_id: int, first: int, end: int) -> None:
+    A slice has ``size`` of them, and as many more as it takes ``_ROUNDS`` of all names, up to ``_SIZE_MAX``.
+    """
+
+    def __init__(self, run_id: int, first: int, end: int, size: int = _SIZE) -> None:
         self._run_id = run_id
+        self._size = size
         self._position = first
         self._end = end
         self._first_chunks: dict[int, int] = {}  # by series, the id of the first that may have what comes next
@@ -48,7 +52,7 @@ class Slices:
         _, packed = progress(connection, self._run_id)
         series = connection.execute("SELECT id, name, chunked FROM series WHERE run = ?", (self._run_id,)).fetchall()
         first = self._position
-        stop = min(self._end, first + min(max(_SLICE_MIN, _ROUNDS * len(series)), _SLICE_MAX))
+        stop = min(self._end, first + max(self._size, min(_ROUNDS * len(series), _SIZE_MAX)))
         parts: dict[str, list[Points]] = {}
         if first < packed:
             self._next_steps = None
