@@ -33,7 +33,18 @@ import msgspec
 from steplog.journal import slot
 from steplog.server.records.columns import Column, ColumnReader, ColumnWriter
 
-__all__ = ["NO_POINTS", "POINTS_MAX", "Chunk", "Number", "Points", "concatenate", "decode", "encode", "number_range"]
+__all__ = [
+    "NO_POINTS",
+    "POINTS_MAX",
+    "Chunk",
+    "Number",
+    "Points",
+    "concatenate",
+    "decode",
+    "encode",
+    "last_value",
+    "number_range",
+]
 
 POINTS_MAX = 4096
 _LAST_BYTES_MAX = 256
@@ -193,7 +204,7 @@ def encode(points: Points) -> Chunk:
         points.words[0],
         low,
         high,
-        _last(points, numbers[-1]),
+        last_value(points, numbers[-1]),
         _pack(data),
     )
 
@@ -235,7 +246,8 @@ def number_range(numbers: Sequence[Number | None]) -> tuple[Number | None, Numbe
     return (min(real), max(real)) if real else (None, None)
 
 
-def _last(points: Points, number: Number | None) -> Number | str | None:
+def last_value(points: Points, number: Number | None) -> Number | str | None:
+    """The last value as a row has it; ``number``: it, as a number."""
     kind = points.kinds[-1]
     if kind == slot.KIND_JSON:
         text = points.payloads[len(points.payloads) - points.words[-1] :]

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
 
-from steplog.server.records.block import Directory, Segment, read_directory
+from steplog.server.records.block import Directory, read_directory
 from steplog.server.records.chunk import Points
 
 __all__ = ["Blocks"]
@@ -63,7 +63,7 @@ class Blocks:
         if block.size_bytes <= _WHOLE_BYTES or 2 * len(entries) > len(directory.series):
             yield from directory.points(self._connection.execute(_DATA, key).fetchone()[0], entries)
             return
-        for segment, wanted in groupby(entries, lambda entry: _segment(directory, entry)):
+        for segment, wanted in groupby(entries, directory.segment):
             place = segment.offset + 1, segment.size_bytes
             reader = segment.read(self._connection.execute(_SEGMENT, (*place, *key)).fetchone()[0])
             for entry in wanted:
@@ -78,7 +78,3 @@ def _live(directory: Directory, chunked: Mapping[int, int]) -> list[int]:
     else:
         entries = [entry for entry, series_id in enumerate(series) if series_id in chunked]
     return [entry for entry in entries if first[entry] >= chunked[series[entry]]]
-
-
-def _segment(directory: Directory, entry: int) -> Segment:
-    return next(each for each in directory.segments if each.first <= entry < each.first + each.entries)
