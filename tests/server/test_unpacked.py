@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from server.batches import NONE, held, range_of
-from server.test_store import listed, new_project, new_run
+from server.stores import listed, new_project, new_run
 from steplog.journal.range import Range, encode
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import catalog, queries, trash
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.sqlite.unpacked import POINTS_A_NAME
 from steplog.server.store_types import BatchResult, RunRow
@@ -65,10 +64,10 @@ def test_unpacked_ranges_read_like_packed_ones(store, tmp_path, seeded):
         assert add(store, run, range_by_a_writer_of_ours(part, len(records))).duplicates == 0
         records += part
     assert (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks")) == (5, 0)
-    assert store.read(queries.count, run.id) == sum(record is not NONE for record in records)
+    assert store.point_count(run) == sum(record is not NONE for record in records)
     assert listed(store, run) == held(records)
-    assert (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
-    assert sum(series.count for series in store.series(run)) == store.read(queries.count, run.id)
+    assert (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks")) == (5, 0), "a read has written"
+    assert sum(series.count for series in store.series(run)) == store.point_count(run)
 
 
 def test_a_curve_and_the_series_include_unpacked_ranges(store):
@@ -141,14 +140,14 @@ def test_enough_unpacked_ranges_are_packed_without_a_read(store, tmp_path):
         records += part
     assert len(records) >= POINTS_A_NAME * len(NAMES)
     assert (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
-    assert store.read(queries.count, run.id) == len(records)
+    assert store.point_count(run) == len(records)
 
 
 def test_deleting_a_project_deletes_its_unpacked_ranges(store, tmp_path):
     run = new_run(store, new_project(store, "gone"))
     add(store, run, range_of(round_of(0)))
-    store.delete_project(store.read(catalog.project, "team", "gone")).result()
-    while store.write(trash.reap).result():
+    store.delete_project(store.project("team", "gone")).result()
+    while store.reap().result():
         pass
     assert rows(store, tmp_path, "log") == 0
 

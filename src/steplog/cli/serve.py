@@ -87,6 +87,8 @@ def _started(address: RunningServer) -> None:
         click.echo(f"  limit     {few}")
     click.echo("  stop      Ctrl-C")
     if address.state:
+        for name in ("SteplogError", "get_default_client", "journals", "sync"):
+            getattr(steplog, name)  # imported now, while there are descriptors
         threading.Thread(target=_adopt, args=(address,), name="steplog-adopt", daemon=True).start()
 
 
@@ -120,7 +122,7 @@ def _settings(address: RunningServer, url: str) -> str:
 
 def _database_option(address: RunningServer) -> str:
     """What the other commands need to find the database."""
-    from steplog.server.sqlite.schema import default_database
+    from steplog.server.open_store import default_database
 
     return "" if address.database == default_database() else f" --db {shlex.quote(str(address.database))}"
 

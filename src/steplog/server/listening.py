@@ -26,7 +26,7 @@ from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.server.places import Places
 from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
-from steplog.server.sqlite.store import SqliteStore
+from steplog.server.store import Store
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
 
 __all__ = ["CONNECTIONS_MAX", "connections_max", "listen", "serve"]
@@ -80,7 +80,7 @@ def serve(
     listener: socket.socket,
     local: socket.socket | None,
     started: Callable[[], None],
-    store: SqliteStore,
+    store: Store,
     tls: dict[str, Any],
     connections: int,
 ) -> None:
@@ -126,7 +126,7 @@ class _UvicornServer(uvicorn.Server):
     _out_of_descriptors = False
 
     def __init__(
-        self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore, local: socket.socket | None
+        self, config: uvicorn.Config, started: Callable[[], None], store: Store, local: socket.socket | None
     ) -> None:
         super().__init__(config)
         self._on_started = started

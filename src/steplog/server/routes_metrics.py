@@ -6,12 +6,11 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 from slugify import slugify
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -24,13 +23,11 @@ from steplog.server.records.batch import from_range, metric_batch, point_from_js
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.request_body import media_type, read_body, read_json
-from steplog.server.sqlite import queries
-from steplog.server.store_types import RunRow, SeriesSummary
+from steplog.server.store_types import MetricPoint, SeriesSummary
 from steplog.server.validation import Fields, pagination
 
 __all__ = ["BatchUpload", "MetricList", "SeriesList"]
 
-_POINTS_A_READ = 16_384  # a longer list is streamed
 _CURVE_POINTS_DEFAULT = 1000
 _CURVE_POINTS_MAX = 100_000
 _GENERATION = re.compile(r"[1-9][0-9]{0,8}")
@@ -44,22 +41,10 @@ class MetricList(Endpoint):
         """The points of a run in order of arrival, as of now."""
         offset, limit = pagination(request.query_params)
         run = await self.run()
-        end = await self.read(queries.count, run.id)
+        end = await self.read(self.store.point_count, run)
         if limit is not None:
             end = min(end, offset + limit)
-        return StreamingResponse(self._stream(run, offset, end), media_type="application/json")
-
-    async def _stream(self, run: RunRow, first: int, end: int) -> AsyncIterator[bytes]:
-        opening = b"["
-        for start in range(first, end, _POINTS_A_READ):
-            yield opening + await run_in_threadpool(self._points, run, start, min(start + _POINTS_A_READ, end))
-            opening = b","
-        yield b"]" if opening == b"," else b"[]"
-
-    def _points(self, run: RunRow, first: int, end: int) -> bytes:
-        """Points as JSON, without the enclosing brackets."""
-        points = self.state.store.metrics(run, first, end)
-        return msgspec.json.encode([{"name": p.name, "value": _finite(p.value), "step": p.step} for p in points])[1:-1]
+        return StreamingResponse(_json_list(self.store.metric_slices(run, offset, end)), media_type="application/json")
 
     async def post(self, request: Request) -> Response:
         """Add one point."""
@@ -73,7 +58,7 @@ class MetricList(Endpoint):
         changes = changes_of([(name, now, 0, value)]) if name in RESERVED and not stock else None
         stored = stock or name not in NOT_STORED
         metric = metric_batch(name, point_from_json(value, step, now)) if stored else None
-        assigned = await asyncio.wrap_future(self.state.store.add_metric(run, metric, changes))
+        assigned = await self.written(self.store.add_metric(run, metric, changes))
         given = {"name": name, "value": msgspec.Raw(value)}
         return JsonResponse(given | {"step": (step or 0) if assigned is None else assigned}, 201)
 
@@ -94,7 +79,7 @@ class BatchUpload(Endpoint):
             batch = await loop.run_in_executor(self.state.decoders, lambda: from_range(decode(body), body))
         except VersionError:
             return JsonResponse({"v": [VERSION]}, 415)
-        result = await asyncio.wrap_future(self.state.store.add_batch(run, batch, generation))
+        result = await self.written(self.store.add_batch(run, batch, generation))
         sent = batch.source
         answer = Acknowledgement(sent.writer, sent.first, sent.end, result.accepted, result.duplicates)
         if result.name is None:
@@ -114,10 +99,10 @@ class SeriesList(Endpoint):
         low = fields.integer("from", slot.NO_STEP + 1, slot.STEP_MAX)
         high = fields.integer("to", slot.NO_STEP + 1, slot.STEP_MAX)
         fields.check()
-        run, store = await self.run(), self.state.store
+        run = await self.run()
         if "name" not in query:
-            return JsonResponse([_document(row) for row in await run_in_threadpool(store.series, run)])
-        buckets = await run_in_threadpool(store.curve, run, query["name"], points, low, high)
+            return JsonResponse([_document(row) for row in await self.read(self.store.series, run)])
+        buckets = await self.read(self.store.curve, run, query["name"], points, low, high)
         if buckets is None:
             raise HTTPException(404)
         return JsonResponse([_document(bucket) for bucket in buckets])
@@ -129,6 +114,16 @@ def _generation(request: Request) -> int:
     if _GENERATION.fullmatch(header) is None:
         raise HTTPException(400, "Steplog-Generation must be an integer from 1 to 999999999.")
     return int(header)
+
+
+def _json_list(slices: Iterable[Iterable[MetricPoint]]) -> Iterator[bytes]:
+    opening = b"["
+    for points in slices:
+        entries = [{"name": p.name, "value": _finite(p.value), "step": p.step} for p in points]
+        if entries:
+            yield opening + msgspec.json.encode(entries)[1:-1]
+            opening = b","
+    yield b"]" if opening == b"," else b"[]"
 
 
 def _document(row: SeriesSummary | Bucket) -> dict[str, Any]:

@@ -57,7 +57,6 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
-from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.private_files import is_private_file, open_private, read_private
 from steplog.server.sqlite.database_file import check_left_log
@@ -68,7 +67,6 @@ from steplog.server.store_types import StoreBusyError, StoreError, StoreFullErro
 __all__ = [
     "SERIES_SHIFT",
     "connect",
-    "default_database",
     "delete_chunks",
     "open_existing",
     "prepare",
@@ -139,11 +137,6 @@ def prepare(database: Path) -> DatabaseLock:
             raise ConfigurationError(f"{database} cannot be used: {error}") from None
         raise
     return lock
-
-
-def default_database() -> Path:
-    """The database of a server that is started without naming one."""
-    return instance.state_path().with_name("server.db")
 
 
 def open_existing(database: Path) -> sqlite3.Connection:

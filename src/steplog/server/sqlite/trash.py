@@ -19,18 +19,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 from steplog.server.records.dates import utc_text
-from steplog.server.repeating import repeating
 from steplog.server.sqlite import runs
 from steplog.server.sqlite.schema import series_bounds
-from steplog.server.store_types import ID_PREFIX, MissingError, RunRow, StoreError
+from steplog.server.store_types import ID_PREFIX, MissingError, RunRow
 
-__all__ = ["TOMBSTONE_DAYS", "TRASH_HOURS", "condemn_project", "discard", "in_trash", "reap", "reaping", "restore"]
+__all__ = ["TOMBSTONE_DAYS", "TRASH_HOURS", "condemn_project", "discard", "in_trash", "reap", "restore"]
 
 TRASH_HOURS = 24
 TOMBSTONE_DAYS = 30
@@ -38,8 +35,6 @@ _CONDEMNED = ""
 _SLICE_S = 0.01
 _CHUNKS_A_STEP = 16  # of up to 256 KiB each
 _ROWS_A_STEP = 512
-_PAUSE_S = 0.02  # between two slices, for the batches of others
-_REAP_INTERVAL_S = 5.0
 
 
 def discard(connection: sqlite3.Connection, project_id: int, run_uuid: str, now: bool) -> int:
@@ -105,18 +100,6 @@ def reap(connection: sqlite3.Connection, now: datetime | None = None) -> bool:
                 return True
     connection.execute("DELETE FROM tombstones WHERE deleted <= ?", (old,))
     return False
-
-
-def reaping(reap_slice: Callable[[], Future[bool]]) -> AbstractContextManager[None]:
-    """Reap again and again, in a thread."""
-
-    def work() -> float:
-        with suppress(StoreError):  # a full disk, say: later
-            if reap_slice().result():
-                return _PAUSE_S
-        return _REAP_INTERVAL_S
-
-    return repeating(work, "steplog-trash")
 
 
 def _steps(connection: sqlite3.Connection, run_id: int) -> Iterator[None]:
