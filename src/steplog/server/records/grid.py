@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -82,12 +82,14 @@ class Curve:
         self._low, self._high = low, high
         self._cells: dict[int, list[Number]] = {}
 
-    def buckets(self) -> Iterator[Bucket]:
+    def columns(self) -> list[tuple[Any, ...]]:
+        """The fields of ``Bucket``, a column each, of the buckets with points, in order; empty if there are none."""
+        places = sorted(self._cells)
+        return [tuple(places), *zip(*map(self._cells.__getitem__, places), strict=True)] if places else []
+
+    def buckets(self) -> list[Bucket]:
         """The buckets with points, in order."""
-        for place in sorted(self._cells):
-            low, high, last, count, step, time, nans, infs, ninfs, approximate = self._cells[place]
-            counts = int(nans), int(infs), int(ninfs)
-            yield Bucket(place, low, high, last, int(count), int(step), int(time), *counts, approximate > 0)
+        return [Bucket(*row[:-1], row[-1] > 0) for row in zip(*self.columns(), strict=True)]
 
     def add_points(self, points: Points) -> None:
         """Place points."""
@@ -114,17 +116,24 @@ class Curve:
 
     def add_entries(self, entries: Entries) -> None:
         """Place entries of a summary."""
-        is_time, shift = self._axis.is_time, self._shift
+        is_time, shift, bottom, top = self._axis.is_time, self._shift, self._low, self._high
+        cells, known = self._cells, self._cells.get
         lows = self._on_axis(entries.min_times) if is_time else entries.min_steps
         highs = self._on_axis(entries.max_times) if is_time else entries.max_steps
         values = (entries.lows, entries.highs, entries.lasts, entries.counts, entries.last_steps, entries.max_times)
         unusual = (entries.nans, entries.infs, entries.ninfs)
         for at, (start, end, *cell) in enumerate(zip(lows, highs, *values, *unusual, strict=True)):
-            place = start >> shift
-            if end >> shift == place and start >= self._low and end <= self._high:
-                self._merge(place, cell)
-            elif end >= self._low and start <= self._high:
+            place, last_place = start >> shift, end >> shift
+            if start < bottom or end > top:
+                if end >= bottom and start <= top:
+                    self._spread(start, end, entries, at, cell)
+            elif place != last_place:
                 self._spread(start, end, entries, at, cell)
+            elif known(place) is None:
+                cell.append(0)
+                cells[place] = cell
+            else:
+                self._merge(place, cell)
 
     def _on_axis(self, times: Sequence[int]) -> Sequence[int]:
         origin = self._axis.origin
@@ -177,31 +186,30 @@ class Curve:
         shift, count, span = self._shift, entries.counts[at], max(1, end - start)
         low, high, last, _, step, time, *unusual = cell
         first_x, last_x = self._ends(start, end, entries, at)
+        first_place, last_place = first_x >> shift, last_x >> shift
+        begun, lasting = entries.min_times[at], entries.max_times[at] - entries.min_times[at]
         is_wide = span >> shift >= 2
         below = _below(max(start, self._low), start, span, count)
-        place = max(start, self._low) >> shift
-        while place << shift <= min(end, self._high):
+        place, stop = max(start, self._low) >> shift, min(end, self._high)
+        while place << shift <= stop:
             beyond = _below(min(place + 1 << shift, self._high + 1), start, span, count)
-            has_last = place == last_x >> shift
             counted, below = beyond - below, beyond
-            if not counted:
-                # Nothing is in all the buckets before the next point.
-                if is_wide and below < count:
-                    place = max(place + 1, start + span * below // max(1, count - 1) >> shift)
-                else:
-                    place += 1
+            if not counted:  # nothing is in the buckets before the next point
+                place = max(place + 1, start + span * below // max(1, count - 1) >> shift if below < count else 0)
                 continue
             known, approximate = self._cells.get(place), is_wide
-            if has_last:
-                number, at_step = last, int(step)
-            elif place == first_x >> shift:
-                number, at_step = entries.firsts[at], entries.first_steps[at]
-            elif known is not None:
-                number, at_step = known[_LAST], int(known[_STEP])
+            if place == last_place:
+                self._merge(place, [low, high, last, counted, step, time, *unusual])
             else:
-                number, at_step = self._between(place, entries, at, first_x, last_x)
-                approximate = True
-            self._merge(place, [low, high, number, counted, at_step, time, *(unusual if has_last else (0, 0, 0))])
+                until = begun + lasting * beyond // count
+                if place == first_place:
+                    number, at_step = entries.firsts[at], entries.first_steps[at]
+                elif known is not None:
+                    number, at_step = known[_LAST], int(known[_STEP])
+                else:
+                    number, at_step = self._between(place, entries, at, first_x, last_x)
+                    approximate = True
+                self._merge(place, [low, high, number, counted, at_step, until, 0, 0, 0])
             if approximate:
                 self._cells[place][_APPROXIMATE] = 1
             place += 1
