@@ -89,7 +89,7 @@ class Curve:
 
     def buckets(self) -> list[Bucket]:
         """The buckets with points, in order."""
-        return [Bucket(*row[:-1], row[-1] > 0) for row in zip(*self.columns(), strict=True)]
+        return [Bucket(*(*row[:-1], row[-1] > 0)) for row in zip(*self.columns(), strict=True)]
 
     def add_points(self, points: Points) -> None:
         """Place points."""

@@ -84,8 +84,8 @@ class Layout:
                 end = found[-1].end
         rows = connection.execute(f"{_CHUNKS} ORDER BY id", series_bounds(series_id, end)).fetchall()
         chunks = [(chunk_id & _NUMBER_END - 1, Chunk(*(*summary, b""))) for chunk_id, *summary in rows]
-        later = [chunk.first_time for _, chunk in chunks[1:]] + [last_time or _INTEGER_MAX]
-        self._bare = [(*chunk, until) for chunk, until in zip(chunks, later, strict=True)]
+        later = [chunk.first_time for _, chunk in chunks[1:]] + [_INTEGER_MAX if last_time is None else last_time]
+        self._bare = [(*chunk, until) for chunk, until in zip(chunks, later, strict=False)]
 
     def extent(self, axis: Axis) -> tuple[int, int] | None:
         """The lowest and highest place on the axis of what is in chunks."""
@@ -98,7 +98,9 @@ class Layout:
         try:
             pieces = _Plan(self, grid, grid.width - 1, grid.points_max, is_strict=True).pieces
         except _TooManyError:
-            wanted = max(grid.points_max, _POINTS_A_BUCKET * ((grid.high - grid.low) // grid.width + 1))
+            low, high = self.extent(grid.axis) or (0, 0)
+            buckets = max(0, min(grid.high, high) - max(grid.low, low)) // grid.width + 1
+            wanted = max(grid.points_max, _POINTS_A_BUCKET * buckets)
             pieces = _Plan(self, grid, 2 * grid.width - 1, wanted, is_strict=False).pieces
         for piece in _joined(pieces):
             if piece.level:
