@@ -42,9 +42,11 @@ CREATE TABLE sealed (
     body BLOB NOT NULL, PRIMARY KEY (run, first_arrival)
 );
 CREATE TABLE summaries (
-    series INTEGER NOT NULL, level INTEGER NOT NULL, number INTEGER NOT NULL, entries INTEGER NOT NULL,
+    series INTEGER NOT NULL, level INTEGER NOT NULL, number INTEGER NOT NULL, chunks INTEGER NOT NULL,
+    entries INTEGER NOT NULL, points INTEGER NOT NULL, min_step INTEGER NOT NULL, max_step INTEGER NOT NULL,
+    min_time INTEGER NOT NULL, max_time INTEGER NOT NULL, widest_step INTEGER NOT NULL, widest_time INTEGER NOT NULL,
     data BLOB NOT NULL, PRIMARY KEY (series, level, number)
-);
+) WITHOUT ROWID;
 CREATE TABLE lasts (
     project INTEGER NOT NULL, name TEXT NOT NULL, run INTEGER NOT NULL, count INTEGER NOT NULL, last,
     last_step INTEGER NOT NULL, low, high, PRIMARY KEY (project, name, run)
