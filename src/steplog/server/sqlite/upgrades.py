@@ -52,6 +52,7 @@ CREATE TABLE configs (
     project INTEGER NOT NULL, key TEXT NOT NULL, run INTEGER NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (project, key, run)
 ) WITHOUT ROWID;
+CREATE INDEX keys_started ON keys (id) WHERE origin <> 'issued' AND revoked IS NULL;
 """
 LOG = (
     """
