@@ -230,7 +230,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         if new:
-            execute_all(connection, _TABLES + RUNS + LOG + KEYS + LIFE)
+            execute_all(connection, _TABLES + KEYS + RUNS + LOG + LIFE)
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         for step in () if new else range(version, _SCHEMA_VERSION):
             UPGRADES[step](connection)

@@ -55,6 +55,7 @@ CREATE TABLE configs (
     project INTEGER NOT NULL, key TEXT NOT NULL, run INTEGER NOT NULL, value NOT NULL, PRIMARY KEY (project, key, run)
 ) WITHOUT ROWID;
 CREATE TABLE filling (first INTEGER NOT NULL, end INTEGER NOT NULL, name TEXT NOT NULL, key TEXT);
+CREATE INDEX keys_started ON keys (id) WHERE origin <> 'issued' AND revoked IS NULL;
 """
 LOG = (
     """
