@@ -22,6 +22,7 @@ from steplog.server.records.batch import Batch, MetricBatch
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import queries, trash, unpacked
+from steplog.server.sqlite.checkpoints import Checkpoints, configure_writer
 from steplog.server.sqlite.database_file import DatabaseFile
 from steplog.server.sqlite.group_commit import Committer
 from steplog.server.sqlite.ingest import Ingester
@@ -60,15 +61,19 @@ class SqliteStore:
         self._idle: deque[sqlite3.Connection] = deque()
         self._ingester = Ingester()
         self._write_connection = connect(database)
+        configure_writer(self._write_connection)
         about = dict(self._write_connection.execute("SELECT name, value FROM about"))  # opens the log
         self._file = DatabaseFile(database)
         self._committer = Committer(self._write_connection, self._ingester.forget, self._file.check)
+        self._checkpoints = Checkpoints(database, self._file)
+        self._checkpoints.start()
         self.instance: str = about["instance"]
 
     def close(self) -> None:
         """Finish pending writes and close the database; leave what has taken its place as it is."""
         self._committer.close()
-        connections = [self._write_connection, *self._idle]
+        self._checkpoints.stop()
+        connections = [self._write_connection, self._checkpoints.connection, *self._idle]
         if self._may_close():
             for connection in connections:
                 connection.close()
