@@ -50,7 +50,7 @@ class Server:
 
     def points(self, name: str | None = None) -> int:
         """Records committed, of all metrics or of one."""
-        query = "SELECT coalesce(sum(points), 0) FROM runs"
+        query = "SELECT coalesce(sum(arrivals), 0) FROM progress"
         if name is not None:
             query = "SELECT coalesce(sum(count), 0) FROM series WHERE name = ?"
         with contextlib.closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as database:

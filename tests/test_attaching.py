@@ -277,6 +277,7 @@ def test_attach_finds_a_run_of_this_machine_by_its_uuid_alone(held: Oracle):
     assert run.finish().delivered == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"version": 9}', None], ids=["empty", "cut", "newer", "a pipe"])
 @apart
 def test_another_runs_damaged_manifest_does_not_keep_a_run_from_being_joined(held: Oracle, damage: bytes | None):

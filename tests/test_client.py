@@ -264,6 +264,7 @@ print(begun, peak())
 """
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_without_end_does_not_fill_the_memory_at_init(tmp_path):
     """It took 800 MiB of a training process."""
     with HostileServer(endless) as server:

@@ -123,6 +123,7 @@ class TestLocal:
         assert find_local() is None
         assert [key for _, key in embedded.asked] == [None]
 
+    @pytest.mark.slow
     def test_a_port_that_nobody_or_someone_silent_has_is_left_within_its_time(self):
         with HostileServer(lambda peer: peer.hold()) as server:
             instance.write(instance.state_path(), instance.Instance("i-1", server.url, SECRET, KEY, "ada"))

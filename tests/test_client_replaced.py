@@ -63,6 +63,7 @@ def delivered(calls: Calls, run: steplog.Run) -> None:
     assert calls.patched == [(f"{runs}a-b-c/", {"status": "COMPLETED"})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["", "k" * 40])
 @apart
 def test_what_is_replaced_on_the_instance_makes_the_run_and_sets_its_status(key: str, monkeypatch: Any):
@@ -130,6 +131,7 @@ def test_a_refusal_by_what_is_replaced_is_raised_by_init():
     assert steplog.journals() == []
 
 
+@pytest.mark.slow
 @apart
 def test_what_it_raises_is_no_answer_and_is_tried_again(monkeypatch: Any):
     calls, failures = Calls(), [OSError("away"), ValueError("mistaken")]

@@ -130,6 +130,7 @@ def squat(shared: Path) -> None:
     (shared / PLAIN).chmod(0o777)
 
 
+@pytest.mark.slow
 @needs_users
 def test_a_root_that_another_user_has_made_is_left_alone_and_all_processes_agree(shared, tmp_path, other_user):
     """The run of the user went without shared memory, and a kill lost what was not on disk yet."""

@@ -8,11 +8,12 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from in_child import in_child
 from steplog import descriptors
 from steplog.descriptors import RESERVE, Descriptor, lent, open_reserved, refill, reserved
 from steplog.file_lock import FileLock
@@ -26,9 +27,9 @@ def _fresh() -> Iterator[None]:
     descriptors.close_reserve()
 
 
-@pytest.fixture
-def exhausted(tmp_path: Path) -> Iterator[list[int]]:
-    """A process with a reserve, and no other descriptor free; those that it has taken."""
+@contextmanager
+def exhausted() -> Iterator[None]:
+    """A process with a reserve, and no other descriptor free."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     refill()
@@ -38,7 +39,7 @@ def exhausted(tmp_path: Path) -> Iterator[list[int]]:
         while True:
             taken.append(os.open(os.devnull, os.O_RDONLY))
     try:
-        yield taken
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for number in taken:
@@ -63,27 +64,32 @@ def replace(number: int, path: Path) -> None:
     os.close(other)
 
 
-def test_where_none_are_left_the_reserve_serves_and_is_filled_again(exhausted):
-    assert free() == 0
-    for _ in range(100):
-        opened = [open_reserved(os.devnull, os.O_RDONLY) for _ in range(RESERVE)]
-        with pytest.raises(OSError, match="Too many open files"):
-            open_reserved(os.devnull, os.O_RDONLY)
-        for number in opened:
-            os.close(number)
-        assert free() == RESERVE
-        refill()
+@in_child
+def test_where_none_are_left_the_reserve_serves_and_is_filled_again():
+    with exhausted():
         assert free() == 0
+        for _ in range(100):
+            opened = [open_reserved(os.devnull, os.O_RDONLY) for _ in range(RESERVE)]
+            with pytest.raises(OSError, match="Too many open files"):
+                open_reserved(os.devnull, os.O_RDONLY)
+            for number in opened:
+                os.close(number)
+            assert free() == RESERVE
+            refill()
+            assert free() == 0
 
 
-def test_what_opens_descriptors_by_itself_is_lent_some_and_gives_them_back(exhausted, tmp_path: Path):
-    for _ in range(10):
-        with lent():
-            assert free() == 3
-        assert free() == 0
-    assert reserved(os.listdir, tmp_path) == []
+@in_child
+def test_what_opens_descriptors_by_itself_is_lent_some_and_gives_them_back(tmp_path: Path):
+    with exhausted():
+        for _ in range(10):
+            with lent():
+                assert free() == 3
+            assert free() == 0
+        assert reserved(os.listdir, tmp_path) == []
 
 
+@in_child
 def test_another_error_spends_nothing(tmp_path: Path):
     refill()
     before = len(os.listdir("/proc/self/fd"))
@@ -93,14 +99,17 @@ def test_another_error_spends_nothing(tmp_path: Path):
     assert descriptors.take_warning() is None
 
 
-def test_running_out_is_said_once_with_the_limit(exhausted):
-    assert descriptors.take_warning() is None
-    os.close(open_reserved(os.devnull, os.O_RDONLY))
-    assert "no file descriptors left (limit 256)" in str(descriptors.take_warning())
-    os.close(open_reserved(os.devnull, os.O_RDONLY))
-    assert descriptors.take_warning() is None
+@in_child
+def test_running_out_is_said_once_with_the_limit():
+    with exhausted():
+        assert descriptors.take_warning() is None
+        os.close(open_reserved(os.devnull, os.O_RDONLY))
+        assert "no file descriptors left (limit 256)" in str(descriptors.take_warning())
+        os.close(open_reserved(os.devnull, os.O_RDONLY))
+        assert descriptors.take_warning() is None
 
 
+@in_child
 def test_a_program_with_a_small_limit_keeps_its_descriptors():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = len(os.listdir("/proc/self/fd"))
@@ -112,6 +121,7 @@ def test_a_program_with_a_small_limit_keeps_its_descriptors():
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@in_child
 def test_a_reserve_that_was_closed_is_made_again_and_the_programs_files_stay_open(tmp_path: Path):
     refill()
     theirs = [int(one) for one in descriptors._reserve.kept]
@@ -124,6 +134,7 @@ def test_a_reserve_that_was_closed_is_made_again_and_the_programs_files_stay_ope
         os.close(number)
 
 
+@in_child
 def test_a_descriptor_is_neither_used_nor_closed_once_its_number_leads_elsewhere(tmp_path: Path):
     ours = Descriptor(os.open(tmp_path / "ours", os.O_RDWR | os.O_CREAT, 0o600))
     assert ours.is_ours()
@@ -138,6 +149,7 @@ def test_a_descriptor_is_neither_used_nor_closed_once_its_number_leads_elsewhere
     ours.close()
 
 
+@in_child
 def test_the_disk_writes_no_frame_into_a_file_of_the_programs(tmp_path: Path):
     files = Files()
     ours = files.create(tmp_path / "spool")
@@ -156,6 +168,7 @@ def held(path: Path) -> FileLock:
     return lock
 
 
+@in_child
 def test_a_lock_whose_descriptor_was_closed_is_taken_again_if_it_is_free(tmp_path: Path):
     lock = held(tmp_path / "lock")
     number = int(lock._descriptor)  # type: ignore[arg-type]
@@ -170,6 +183,7 @@ def test_a_lock_whose_descriptor_was_closed_is_taken_again_if_it_is_free(tmp_pat
     os.close(number)
 
 
+@in_child
 def test_a_lock_that_another_has_taken_meanwhile_is_not_regained(tmp_path: Path):
     lock = held(tmp_path / "lock")
     number = int(lock._descriptor)  # type: ignore[arg-type]
@@ -183,6 +197,7 @@ def test_a_lock_that_another_has_taken_meanwhile_is_not_regained(tmp_path: Path)
     os.close(number)
 
 
+@in_child
 def test_of_two_locks_on_one_file_and_number_the_later_has_it(tmp_path: Path):
     """The earlier one closed the descriptor of the later, which has the same inode."""
     lock = held(tmp_path / "lock")
@@ -197,6 +212,7 @@ def test_of_two_locks_on_one_file_and_number_the_later_has_it(tmp_path: Path):
     later.release()
 
 
+@in_child
 def test_a_lost_lock_is_not_locked_in_a_file_of_the_programs(tmp_path: Path):
     lock = FileLock.open(tmp_path / "lock")
     number = int(lock._descriptor)  # type: ignore[arg-type]
@@ -208,6 +224,7 @@ def test_a_lost_lock_is_not_locked_in_a_file_of_the_programs(tmp_path: Path):
     os.close(number)
 
 
+@in_child
 def test_a_socket_of_the_programs_is_neither_closed_nor_shut_down():
     from steplog.network.deadline import Exchange, close_socket
 

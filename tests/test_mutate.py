@@ -53,6 +53,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_survivor_is_told_with_its_line_and_the_tree_is_left_as_it_was(tree: Path):
     command = [sys.executable, str(SCRIPT), "inner/clamp", "--count", "99", "--root", str(tree)]
     environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -73,6 +74,7 @@ def test_a_survivor_is_told_with_its_line_and_the_tree_is_left_as_it_was(tree: P
     assert {name: (tree / name).read_text() for name in TREE} == TREE
 
 
+@pytest.mark.slow
 def test_tests_that_fail_without_a_mutant_prove_nothing(tree: Path):
     (tree / "tests" / "test_clamp.py").write_text("def test_it():\n    assert False\n")
     command = [sys.executable, str(SCRIPT), "inner/clamp", "--root", str(tree)]

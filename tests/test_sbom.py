@@ -71,6 +71,7 @@ def test_the_bill_of_materials_has_each_dependency_and_the_wheels_hash(wheel, tm
     assert len(depends) == len(needed) + any(name == "tomli" for name in components)
 
 
+@pytest.mark.slow
 def test_without_a_wheel_no_file_is_written(tmp_path):
     done = sbom(tmp_path / "none.whl", tmp_path / "bill.json")
     assert done.returncode == 1

@@ -81,6 +81,7 @@ def silence(peer: Peer) -> None:
 SLOW = [head_drip, body_drip, chunk_drip, endless_continue, endless_hints, endless_trailers, silence]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SLOW)
 def test_a_server_that_draws_out_its_answer_is_left_at_the_deadline(script):
     with HostileServer(script) as server:

@@ -153,6 +153,7 @@ class TestTLS:
             assert "timed out after 0.5 s" in reason(transport_to(server.url.replace("http:", "https:")), timeout_s=0.5)
             assert time.monotonic() - begun < 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("large", [False, True], ids=["answer", "upload"])
     def test_the_deadline_and_abort_reach_through_tls(self, tls, authority, monkeypatch, large):
         monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
@@ -176,6 +177,7 @@ class TestTLS:
             timer.join()
             assert time.monotonic() - begun < 1.2
 
+    @pytest.mark.slow
     def test_what_the_handshake_took_is_not_left_for_the_upload(self, tls, authority, monkeypatch):
         monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
 

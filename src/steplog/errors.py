@@ -8,7 +8,8 @@
     ├── ServerUnavailableError    (also a ConnectionError)
     ├── ConfigurationError        (also a ValueError)
     │   └── NotPrivateError       (also a PermissionError)
-    └── FormatError               (also a ValueError)
+    ├── FormatError               (also a ValueError)
+    └── FilterError               (also a ValueError)
 
 A refusal by the server is a ``requests.HTTPError``, as in the original client.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 __all__ = [
     "ConfigurationError",
+    "FilterError",
     "FormatError",
     "InvalidAPIKeyError",
     "NotPrivateError",
@@ -62,3 +64,12 @@ class NotPrivateError(ConfigurationError, PermissionError):
 
 class FormatError(SteplogError, ValueError):
     """A segment, a frame or a range is damaged, foreign, or of another version."""
+
+
+class FilterError(SteplogError, ValueError):
+    """A filter, a column or an order of runs cannot be read; ``column`` is where, from 1, if it is known."""
+
+    def __init__(self, reason: str, column: int | None = None) -> None:
+        super().__init__(reason if column is None else f"column {column}: {reason}")
+        self.reason = reason
+        self.column = column

@@ -93,6 +93,7 @@ def test_only_restore_is_offered_what_is_in_the_trash(variables):
     assert "old-trial" not in offered(variables, "show", "old")
 
 
+@pytest.mark.slow
 def test_what_waits_on_this_machine_is_offered_where_it_is_meant(variables):
     program = "import steplog; steplog.init(project='mnist', name='kept-here', mode='offline').log('loss', 1.0)"
     quiet = variables | {"STEPLOG_QUIET": "1"}
@@ -102,6 +103,7 @@ def test_what_waits_on_this_machine_is_offered_where_it_is_meant(variables):
     assert offered(variables, "show", "kept") == []
 
 
+@pytest.mark.slow
 def test_without_a_server_nothing_is_offered_and_nothing_is_said(variables, alone):
     assert offered(alone, "show", "tri") == []
     assert offered(variables | {"STEPLOG_API_KEY": "wrong"}, "show", "tri") == []

@@ -18,9 +18,8 @@ from steplog.cli.demo.worker import Model
 from steplog.journal import slot
 from steplog.server.records.batch import metric_batch, point_from_json
 from steplog.server.records.chunk import Chunk, Points, concatenate, decode, encode
-from steplog.server.sqlite import catalog
-from steplog.server.sqlite.creation import Creation, create
 from steplog.server.sqlite.store import SqliteStore
+from steplog.server.store_types import Creation
 
 STEPS = 60
 CALLS = 3 * STEPS
@@ -32,11 +31,9 @@ def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
     """A ledger of calls that all arrived, the database that they arrived in, and the run's uuid."""
     ledger = Ledger(tmp_path / "ledger", CALLS)
     store = SqliteStore(tmp_path / "server.db")
-    user = store.write(catalog.put_user, "me", "me", "me@localhost").result()
-    project = store.write(
-        catalog.add_project, store.write(catalog.put_namespace, NAMESPACE).result(), PROJECT, PROJECT, "TEAM"
-    ).result()
-    run = store.write(create, project.id, user.id, Creation("first")).result()[0]
+    user = store.add_user("me", "me@localhost").result()
+    project = store.add_project(store.put_namespace(NAMESPACE).result(), PROJECT, PROJECT, "TEAM").result()
+    run = store.create_run(project, user, Creation("first")).result()[0]
 
     def arrive(name: str, value: object, step: int | None) -> None:
         given = slot.NO_STEP if step is None else step

@@ -96,6 +96,7 @@ def test_each_command_says_in_one_line_that_a_directory_is_not_ours(
     assert not (tmp_path / "elsewhere").exists() or not os.listdir(tmp_path / "elsewhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["STEPLOG_DIR", "STEPLOG_MEMORY_DIR"])
 @pytest.mark.parametrize("hostile", HOSTILE)
 @apart

@@ -119,6 +119,7 @@ def test_each_server_of_this_machine_is_listed_in_the_order_in_which_they_began(
         assert output.count("used where none is configured") == 1
 
 
+@pytest.mark.slow
 def test_a_server_of_this_machine_that_hangs_is_listed_as_one(tmp_path, steplog):
     with ServerProcess(tmp_path), ServerProcess(tmp_path, "--db", str(tmp_path / "other.db")) as second:
         second.process.send_signal(signal.SIGSTOP)

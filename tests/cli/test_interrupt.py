@@ -16,6 +16,7 @@ from server.process import KEY, SOURCES
 DEADLINE_S = 60.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["ls"], ["ls", "--json"], ["show", "run"]])
 def test_ctrl_c_while_a_server_does_not_answer_ends_a_command_with_130(tmp_path: Path, arguments: list[str]):
     """``ls`` then listed what waits, as if it had asked in vain; the line was about what is not delivered."""

@@ -235,8 +235,8 @@ def test_the_page_of_the_second_of_two_servers_is_found_by_its_database(steplog,
 
 KILLED = """
 import os
-from steplog.server import keys
-keys.replace_key = lambda *_: os._exit(9)
+from steplog.server.sqlite.store import SqliteStore
+SqliteStore.replace_key = lambda *_: os._exit(9)
 from steplog.cli import main
 main(["key", "rotate"])
 """

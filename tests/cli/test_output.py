@@ -58,6 +58,7 @@ def printed(arguments: list[str], variables: dict[str, str]) -> str:
     return done.stdout.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forced", [{}, {"FORCE_COLOR": "1"}, {"COLUMNS": "40"}])
 def test_for_a_program_a_run_is_one_whole_line_without_escape_codes(variables, forced):
     head, *lines = printed(["ls"], variables | forced).splitlines()

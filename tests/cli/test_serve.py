@@ -83,6 +83,7 @@ def test_its_first_line_is_its_address_and_the_rest_how_to_use_it(tmp_path):
         assert KEY not in server.said
 
 
+@pytest.mark.slow
 def test_a_second_one_says_which_is_found_first_and_how_to_choose_it(tmp_path):
     with ServerProcess(tmp_path) as first, ServerProcess(tmp_path, "--db", str(tmp_path / "o.db"), key=None) as second:
         way = f"steplog key issue --db {tmp_path / 'o.db'}"
@@ -242,6 +243,7 @@ if sys.argv[1] == "killed":
 """
 
 
+@pytest.mark.slow
 def test_it_takes_in_what_waits_here_for_no_server_in_particular_and_nothing_else(tmp_path):
     places = {"STEPLOG_DIR": str(tmp_path), "STEPLOG_MEMORY_DIR": str(tmp_path / "memory"), "STEPLOG_QUIET": "1"}
     environment = dict(os.environ) | {"PYTHONPATH": str(SOURCES)} | places

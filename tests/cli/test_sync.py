@@ -50,6 +50,7 @@ def test_sync_says_of_each_run_what_it_did_and_why_something_is_left(tmp_path: P
     assert typed("sync", "waits", "--all").exit_code == 2
 
 
+@pytest.mark.slow
 @apart
 def test_sync_looks_for_a_server_of_this_machine_once_however_many_runs_wait(tmp_path: Path):
     """Each run waited two seconds for a port on which something says nothing."""

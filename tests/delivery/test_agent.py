@@ -98,6 +98,7 @@ def test_an_exchange_that_hangs_gives_way_to_an_awaited_run_of_another_server():
     assert line.values() == [1, 2]
 
 
+@pytest.mark.slow
 @apart
 def test_an_exchange_for_a_run_that_somebody_waits_for_gives_way_to_none():
     hanging = Hanging()
@@ -158,6 +159,7 @@ def test_what_is_raised_in_an_exchange_is_counted_said_once_and_the_thread_goes_
     assert sum("a fault in its own thread" in record.message for record in caplog.records) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paths", ["set_cursor", "ack", "read", "readable", "census", "evict"])
 @apart
 def test_whatever_the_journal_raises_is_counted_and_the_thread_goes_on(paths):
@@ -193,6 +195,7 @@ def test_a_run_whose_journal_always_raises_does_not_hold_back_the_others():
     assert good.values() == list(range(1, 21))
 
 
+@pytest.mark.slow
 @apart
 def test_a_fault_of_the_sender_during_a_probe_does_not_stop_its_server_for_ever():
     """An exception that was not the network's left the probe under way for ever, and nothing more was sent."""
@@ -212,6 +215,7 @@ def test_a_fault_of_the_sender_during_a_probe_does_not_stop_its_server_for_ever(
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @apart
 def test_a_handler_of_the_log_that_raises_or_waits_for_us_does_not_stop_delivery():
     """Messages were said in the middle of a decision, under the lock: what came after them was not done."""

@@ -228,6 +228,7 @@ def _works(request: object) -> None:
         pass
 
 
+@pytest.mark.slow
 @apart
 def test_while_nobody_waits_the_sender_takes_its_share_of_a_processor_and_no_more():
     line = Line(Book().write(400, tuple("abcd")), batch=False, lanes=4)

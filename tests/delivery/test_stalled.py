@@ -183,6 +183,7 @@ def test_a_run_that_is_left_keeps_its_lock_until_the_disk_has_written_it(process
     assert run.own.journal.cursor.durable == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["remove_tree", "unlink"])
 def test_a_disk_that_does_not_let_go_of_a_run_lets_go_of_who_has_finished_it(process: Process, operation: str):
     one, other = process.begin(), process.begin()

@@ -12,7 +12,8 @@ from polling import wait_until
 from steplog.server.sqlite import queries
 
 DEADLINE_S = 20.0
-_RUNS = "FROM runs r JOIN projects p ON r.project = p.id WHERE p.slug = ? ORDER BY r.id"
+_RUNS = "FROM runs r JOIN projects p ON r.project = p.id JOIN progress g ON g.run = r.id"
+_RUNS += " WHERE p.slug = ? ORDER BY r.id"
 
 
 class Row(NamedTuple):
@@ -43,7 +44,7 @@ class Oracle:
 
     def runs(self, name: str | None = None) -> list[Row]:
         """The runs, by their number; those with this name, if one is given."""
-        found = self._rows(f"SELECT r.uuid, r.name, r.description, r.status, r.points {_RUNS}", self._project)
+        found = self._rows(f"SELECT r.uuid, r.name, r.description, r.status, g.arrivals {_RUNS}", self._project)
         return [Row(*row) for row in found if name in (None, row[1])]
 
     def run(self, name: str) -> Row:
@@ -59,7 +60,7 @@ class Oracle:
         """Everything that a run holds, in the order of arrival: name, value, step."""
         connection = self._connected()
         try:
-            rows = connection.execute(f"SELECT r.id, r.points, r.name {_RUNS}", (self._project,)).fetchall()
+            rows = connection.execute(f"SELECT r.id, g.arrivals, r.name {_RUNS}", (self._project,)).fetchall()
             ((run_id, points),) = [row[:2] for row in rows if row[2] == name]
             found = queries.metrics(connection, run_id, 0, points)
         finally:

@@ -59,6 +59,7 @@ def test_a_worker_joins_a_run_of_its_machine_while_the_server_is_down(machine):
     assert machine.server.values("run", "worker") == list(range(100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["online", "offline"])
 def test_a_worker_joins_a_run_that_no_server_has_made_yet_by_what_its_owner_calls_it(machine, mode):
     """It said that nothing on this host knows the run."""
@@ -100,6 +101,7 @@ def test_while_the_server_is_away_a_name_that_nothing_here_knows_is_an_error(mac
     assert "the server cannot be asked: no server is configured, and none runs on this machine" in done.errors
 
 
+@pytest.mark.slow
 def test_a_server_of_this_machine_that_hangs_keeps_attach_for_three_seconds_alone(machine):
     with machine.serve() as server, stopped(server):
         done = machine.run("import steplog\nsteplog.attach('trial-05')", STEPLOG_EXCHANGE_TIMEOUT_S="20")

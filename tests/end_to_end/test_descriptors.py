@@ -40,6 +40,7 @@ def indented(source: str) -> str:
     return source.replace("\n", "\n" + " " * 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freed", [True, False], ids=["freed later", "never freed"])
 def test_a_run_without_descriptors_for_its_last_seconds_loses_nothing(host: Host, freed: bool):
     """A segment, a frame, the manifest and a new connection come out of the reserve."""
@@ -185,6 +186,7 @@ def test_a_program_that_closes_all_descriptors_keeps_the_files_that_it_opens_the
     assert host.manifests() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 500], ids=["at once", "later"])
 def test_a_daemon_that_closes_what_it_has_inherited_logs_on(host: Host, after: int):
     """As python-daemon does: fork twice, close all, open its own files."""

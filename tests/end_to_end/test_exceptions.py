@@ -113,6 +113,7 @@ def test_it_fits_into_a_value_however_small_that_is(host: Host):
     assert told(host)["type"] == "ValueError"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "way", ["1 / 0 if {key!r} else 0", "raise ValueError({key!r})", "raise ValueError(repr({key!r}))"]
 )

@@ -140,6 +140,7 @@ def test_neither_do_the_words_of_a_refusal(host: Host, hostile: HostileWords, st
     check(begun.out, begun.errors)
 
 
+@pytest.mark.slow
 def test_no_command_prints_the_names_of_a_server_as_they_are(host: Host, hostile: HostileWords):
     made = hostile.memory.add_run("me", "demo", "first")
     for name in ("loss", "steplog/config", "steplog/exception"):

@@ -37,6 +37,7 @@ def test_a_run_prints_its_name_its_address_and_what_was_delivered(host: Host, wa
     assert done.out == ""
 
 
+@pytest.mark.slow
 def test_while_the_server_hangs_its_address_is_said_and_how_long_it_is_waited_for(host: Host):
     with host.start(
         """

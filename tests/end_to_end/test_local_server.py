@@ -87,6 +87,7 @@ def test_a_second_server_that_was_started_and_stopped_does_not_hide_the_first(ma
     assert machine.server.run("run").status == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_for_one_of_two_servers_is_sent_to_no_other(machine):
     other = machine.directory / "other.db"
     own = Oracle(other, machine.project)
@@ -131,6 +132,7 @@ def test_a_program_that_lives_on_follows_its_server_to_another_port(machine):
         assert machine.server.values("run", "loss") == [0.5, 1.5]
 
 
+@pytest.mark.slow
 def test_a_run_of_0_1_arrives_at_the_server_that_has_it_whatever_its_port(machine):
     with machine.serve() as server:
         url = server.url
@@ -166,6 +168,7 @@ def test_a_run_that_never_had_a_server_waits_for_one_say_ls_and_sync(machine):
     assert machine.type("sync", "--follow").out == done.out  # there is nothing that could come back
 
 
+@pytest.mark.slow
 def test_sync_follow_waits_for_the_server_of_this_machine(machine):
     with machine.serve() as server:
         leave_a_run(machine, server)
@@ -178,6 +181,7 @@ def test_sync_follow_waits_for_the_server_of_this_machine(machine):
     assert machine.server.values("run", "loss") == [0.5, *range(100)]
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_not_called_absent(machine):
     with machine.serve() as server:
         program = machine.start(LEAVES)
@@ -195,6 +199,7 @@ def test_a_server_that_hangs_is_not_called_absent(machine):
         machine.server.wait_for("run", "COMPLETED")
 
 
+@pytest.mark.slow
 def test_a_run_that_begins_while_its_server_hangs_is_kept_at_once_and_arrives_later(machine):
     """init waited for exchange_timeout_s."""
     with machine.serve() as server:

@@ -8,6 +8,8 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
+
 from end_to_end.programs import Host, ended, go_on, line
 
 LEAVES = """
@@ -24,6 +26,7 @@ os._exit(9)
 """
 
 
+@pytest.mark.slow
 def test_what_another_host_left_on_a_shared_disk_is_sent_once_and_only_by_name(host: Host):
     with host.start(LEAVES) as program:
         line(program)

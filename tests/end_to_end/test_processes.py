@@ -57,6 +57,7 @@ def test_finish_waits_for_what_a_living_child_had_written(host: Host):
     host.deliver("run", "COMPLETED", points=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["os._exit(0)", "sys.exit(0)", "sys.exit(3)", "run.finish(timeout=5)", "1 / 0"])
 def test_the_end_of_a_forked_child_is_not_the_end_of_the_run(host: Host, way: str):
     done = host.run(f"""
@@ -147,6 +148,7 @@ def test_a_process_that_attaches_logs_and_flushes_and_does_not_decide_the_status
     assert host.server.run("run").status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_run_of_a_killed_owner_is_running_while_its_child_lives_and_then_crashed(host: Host):
     owner = host.start("""
         run = begin()

@@ -69,6 +69,7 @@ def test_a_child_forked_after_that_delivers_what_it_logs(host: Host, other_user:
     host.server.wait_for_points("run", 20_003)
 
 
+@pytest.mark.slow
 def test_a_child_of_another_user_keeps_what_it_logs_in_directories_of_that_user(
     host: Host, other_user: int, open_place: Path
 ):

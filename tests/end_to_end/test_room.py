@@ -23,6 +23,7 @@ AWAY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", AWAY)
 def test_a_run_goes_on_in_private_memory_and_says_so_once(host: Host, what: str):
     away, back = AWAY[what]

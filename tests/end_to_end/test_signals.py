@@ -152,6 +152,7 @@ def test_a_signal_while_finish_waits_does_not_change_its_status(host: Host):
     assert host.server.values("run", "loss") == [0.5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signals", [1, 2])
 def test_the_flush_after_a_signal_has_its_bound_and_a_second_signal_ends_it(host: Host, signals: int):
     started = host.start(GO_ON, STEPLOG_SIGNAL_FLUSH_S="1" if signals == 1 else "30")
@@ -168,6 +169,7 @@ def test_the_flush_after_a_signal_has_its_bound_and_a_second_signal_ends_it(host
     assert host.server.values("run", "loss") == [0.5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "code"),
     [

@@ -73,6 +73,7 @@ def tmpfs(tmp_path: Path) -> Iterator[Path]:
         yield where
 
 
+@pytest.mark.slow
 def test_sixteen_workers_leave_half_of_a_small_memory_free_and_count_what_they_lose(host: Host, tmpfs: Path):
     neighbour = subprocess.Popen(
         [sys.executable, "-c", NEIGHBOUR, str(tmpfs / "loader")],

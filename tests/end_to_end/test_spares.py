@@ -33,6 +33,7 @@ def log_and_tell(run, who):
 TOLD = "True ['steplog-maintenance'] {}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pure", [False, True] if compiled._built else [True])
 def test_the_thread_that_logs_makes_no_segment_from_the_first_call_on(host: Host, pure: bool):
     done = host.run(

@@ -101,6 +101,7 @@ def test_records_and_status_are_delivered_while_the_disk_stalls_and_finish_retur
     assert held.run("run").status == "COMPLETED"
 
 
+@pytest.mark.slow
 @apart
 def test_finish_keeps_its_deadline_on_a_stalled_disk_that_gets_the_status_later(host: Host, held: Oracle):
     run, disk = begun(host)

@@ -73,6 +73,7 @@ def test_a_run_whose_server_is_away_is_made_there_later_once_with_its_status(hos
     assert len(host.server.runs("early")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "raise KeyboardInterrupt"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_run_whose_process_dies_within_init_is_on_the_server_once_and_crashed(host: Host, end: str, moment: str):

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from end_to_end.programs import DEADLINE_S, Done, Host, ended, go_on, line
 from polling import wait_until
 
@@ -153,6 +155,7 @@ def test_beside_a_serve_that_delivers_what_a_killed_run_has_left_sync_ends_well(
             serving.kill()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_keeps_sync_of_many_runs_no_longer_than_of_one(host: Host):
     """While it was at one run, its own agent adopted the others, which it took for another process."""
     killed = "run = begin()\nrun.log('loss', 1.0)\nos.kill(os.getpid(), signal.SIGKILL)"

@@ -24,6 +24,7 @@ def of_system(host: Host, run: str = "run") -> list[str]:
     return [name for name, _, _ in host.server.metrics(run) if name.startswith("system/")]
 
 
+@pytest.mark.slow
 def test_a_run_shows_load_and_memory_and_counts_what_was_logged_alone(host: Host):
     program = host.start(
         WAITS + "stats = run.stats()\nreport = run.finish()\nprint(stats.logged, report.logged, run.step)", **FAST
@@ -39,6 +40,7 @@ def test_a_run_shows_load_and_memory_and_counts_what_was_logged_alone(host: Host
     assert host.server.run("run").status == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_nothing_of_it_comes_after_the_end(host: Host):
     program = host.start(WAITS + "run.finish()\nprint('ended', flush=True)\nsys.stdin.readline()", **FAST)
     assert line(program) == "ready"
@@ -61,6 +63,7 @@ def wait_for_samples(host: Host) -> None:
     assert ended(other).code == 0
 
 
+@pytest.mark.slow
 def test_it_is_off_by_its_setting(host: Host):
     program = host.start(WAITS + "run.finish()", STEPLOG_SYSTEM_INTERVAL_S="0")
     assert line(program) == "ready"
@@ -70,6 +73,7 @@ def test_it_is_off_by_its_setting(host: Host):
     assert ended(program).code == 0
 
 
+@pytest.mark.slow
 def test_it_is_off_offline(host: Host):
     program = host.start(WAITS + "run.finish()", STEPLOG_MODE="offline", **FAST)
     assert line(program) == "ready"
@@ -80,6 +84,7 @@ def test_it_is_off_offline(host: Host):
     assert names(host) == {"loss"}
 
 
+@pytest.mark.slow
 def test_a_stock_server_gets_none(host: Host, tmp_path):
     directory = tmp_path / "stock"
     directory.mkdir()
@@ -93,6 +98,7 @@ def test_a_stock_server_gets_none(host: Host, tmp_path):
         assert names(of_stock) == {"loss"}
 
 
+@pytest.mark.slow
 def test_a_host_that_does_not_own_the_run_has_its_name_in_the_metrics(host: Host, tmp_path):
     program = host.start(WAITS + "print(run.uuid, flush=True)\nsys.stdin.readline()", **FAST)
     assert line(program) == "ready"
@@ -115,6 +121,7 @@ def test_a_host_that_does_not_own_the_run_has_its_name_in_the_metrics(host: Host
         assert ended(started).code == 0
 
 
+@pytest.mark.slow
 def test_of_two_processes_of_one_host_one_samples(host: Host):
     program = host.start(WAITS + "print(run.uuid, flush=True)\nsys.stdin.readline()\nrun.finish()", **FAST)
     assert line(program) == "ready"

@@ -21,6 +21,7 @@ print(report.pending)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "leaves", ["sys.exit(0)", "assert run.flush(20)\n    os._exit(0)", "run.finish(20)\n    sys.exit(0)"]
 )
@@ -56,6 +57,7 @@ def test_without_shared_memory_a_child_of_multiprocessing_loses_nothing_at_its_e
     assert host.server.values("run", "child") == list(range(1000))
 
 
+@pytest.mark.slow
 def test_without_shared_memory_a_child_that_exits_at_once_loses_one_interval_at_most(host: Host):
     done = host.run(
         """
@@ -77,6 +79,7 @@ def test_without_shared_memory_a_child_that_exits_at_once_loses_one_interval_at_
     assert host.server.values("run", "early") == list(range(1000))
 
 
+@pytest.mark.slow
 def test_without_shared_memory_a_child_outlives_its_parent_and_delivers_what_is_left(host: Host):
     done = host.run(
         """
@@ -105,6 +108,7 @@ def test_without_shared_memory_a_child_outlives_its_parent_and_delivers_what_is_
     assert host.server.values("run", "child") == list(range(1000))
 
 
+@pytest.mark.slow
 def test_a_child_without_memory_and_disk_counts_its_drops_and_reports_them_once(host: Host):
     done = host.run(
         """
@@ -135,6 +139,7 @@ def test_a_child_that_finds_shared_memory_full_loses_nothing_at_its_end(host: Ho
     assert host.server.values("run", "child") == list(range(1000))
 
 
+@pytest.mark.slow
 def test_without_shared_memory_a_child_is_delivered_while_it_logs_and_frees_its_disk(host: Host):
     done = host.run(
         """
@@ -161,6 +166,7 @@ def test_without_shared_memory_a_child_is_delivered_while_it_logs_and_frees_its_
     assert host.manifests() == []
 
 
+@pytest.mark.slow
 def test_without_shared_memory_a_killed_childs_spool_arrives_once_after_an_outage(host: Host):
     with host.start(
         """
@@ -191,6 +197,7 @@ def test_without_shared_memory_a_killed_childs_spool_arrives_once_after_an_outag
     assert host.server.run("run").status == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_without_shared_memory_a_child_turned_agent_leaves_nothing_in_its_memory(host: Host):
     done = host.run(
         """

@@ -92,6 +92,7 @@ PLANTED: dict[str, Callable[[Patch], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_planted_bug_is_found_by_its_fuzzer(target, monkeypatch):
     PLANTED[target](monkeypatch)
@@ -126,6 +127,7 @@ def script(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, capture_output=True, text=True, timeout=100, env=os.environ | environment)
 
 
+@pytest.mark.slow
 def test_the_script_says_its_seed_and_how_many_inputs_it_tried():
     done = script("--seconds", "0.3", "--seed", "7", "json", "answer")
     assert done.returncode == 0, done.stderr
@@ -133,6 +135,7 @@ def test_the_script_says_its_seed_and_how_many_inputs_it_tried():
     assert done.stdout.count("nothing found") == 2
 
 
+@pytest.mark.slow
 def test_the_script_saves_what_it_finds_and_finds_it_again(tmp_path):
     planted = tmp_path / "sitecustomize.py"
     planted.write_text("import math; from steplog.server.records import batch\nbatch._NON_FINITE[b'null'] = math.nan\n")

@@ -15,11 +15,12 @@ import pytest
 from steplog.journal import compiled, slot
 from steplog.journal.append import Segment
 from steplog.journal.cursor import CURSOR_BYTES
+from steplog.journal.holes import HoleWatch
 from steplog.journal.journal import Journal
 from steplog.journal.memory import MemoryPool
 from steplog.journal.range import Range
 from steplog.journal.sources import OwnSource
-from steplog.journal.writer import HoleWatch, Writer
+from steplog.journal.writer import Writer
 
 KINDS = ["pure", "c"] if compiled._built else ["pure"]
 TINY = 1024  # bytes of a segment: 26 slots, and 8 granules for names and payloads

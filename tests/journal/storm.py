@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 from journal.appends import TINY, Reader, writer_of
-from steplog.journal.writer import HoleWatch
+from steplog.journal.holes import HoleWatch
 
 BESIDE = 2  # threads that log undisturbed
 DEPTH_MAX = 3  # handlers that interrupt each other

@@ -29,6 +29,7 @@ def scalars(log) -> None:
         log("loss", 2.5, 3, None)
 
 
+@pytest.mark.slow
 @apart  # what other tests have left running allocates, too
 def test_scalar_calls_leave_nothing_that_the_garbage_collector_tracks(kind):
     log = writer_of(kind, LARGE).append.log
@@ -44,6 +45,7 @@ def test_scalar_calls_leave_nothing_that_the_garbage_collector_tracks(kind):
     assert after - before <= 1  # the list of the first count
 
 
+@pytest.mark.slow
 @apart  # what other tests have left running allocates, too
 def test_calls_of_any_kind_leave_no_memory(kind):
     log = writer_of(kind, 4 * LARGE).append.log

@@ -129,6 +129,7 @@ ATTACKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("equal", [True, False])
 @pytest.mark.parametrize("many", [False, True], ids=["a metric", "a mapping"])
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -156,6 +157,7 @@ def test_a_value_never_gets_the_number_of_a_name_in_another_segment():
     assert rig.written() == [9]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", [*ATTACKS[:4], shut, clear_names, drop_the_append])
 @pytest.mark.parametrize("then", ["a clock of the program's", "time.time_ns"])
 def test_a_clock_that_takes_away_the_segment_crashes_nothing(attack: Callable[[Rig], None], then: str):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from journal.appends import SMALL, TINY, close_holes, holes, records, writer_of
-from steplog.journal.writer import EndedSegment, HoleWatch, Writer
+from steplog.journal.holes import HoleWatch
+from steplog.journal.writer import EndedSegment, Writer
 
 THREADS = 8
 

@@ -189,6 +189,7 @@ def test_the_environment_decides_for_the_next_writer(monkeypatch):
 SLACK_NS = 100_000  # of the compiled one, which looks at the processor's counter between looks at the clock
 
 
+@pytest.mark.slow
 def test_time_comes_from_the_wall_clock(kind):
     writer = writer_of(kind, segment_bytes=1 << 25)
     cursor = [time.time_ns()]

@@ -88,6 +88,7 @@ def later(roots: JournalRoots, local_id: str, writer: str) -> Iterator[OpenJourn
         shutil.rmtree(directory)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_of_giving_up_leaves_all_newer_records_and_an_exact_count(roots: JournalRoots):
     begins = []
     for at in moments("giving up", STEPS):

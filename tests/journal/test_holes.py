@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +13,8 @@ import pytest
 
 from journal.appends import SMALL, TINY, Reader, holes, records, segments, told, writer_of
 from journal.tracing import AtBytecode
-from steplog.journal.writer import HoleWatch, Writer
+from steplog.journal.holes import HoleWatch, threads_inside
+from steplog.journal.writer import Writer
 
 
 class Parked:
@@ -189,3 +192,24 @@ def test_a_rotation_by_the_end_of_a_run_is_in_the_way_of_closing_as_well(kind):
     for _ in range(4):
         watch.look()
     assert first.view().kinds(0, first.header.capacity)[1] == 0
+
+
+def test_a_thread_whose_stack_is_cut_short_counts_as_inside():
+    def deep(left: int) -> set[int]:
+        return threads_inside() if left == 0 else deep(left - 1)
+
+    assert threading.get_ident() not in deep(10)
+    assert threading.get_ident() in deep(120)
+
+
+def test_without_descriptors_no_hole_is_closed_and_nothing_raised(kind):
+    def none_left() -> set[int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    writer = writer_of(kind, TINY)
+    watch = HoleWatch(writer, none_left)
+    writer.append.segment.claim()
+    writer.append.log("probe", 1.0)
+    for _ in range(3):
+        watch.look()
+    assert (watch.closed, len(holes(writer.head))) == (0, 1)

@@ -150,6 +150,7 @@ def test_a_reader_that_frees_what_it_has_read_in_the_middle_of_a_call(before, na
     Interleaving(before, (name, value, step)).each(read, check)
 
 
+@pytest.mark.slow
 @every_call
 @pytest.mark.parametrize("child_logs", [False, True], ids=["the handler is silent", "the handler logs"])
 def test_a_fork_in_the_middle_of_a_call_leaves_the_parents_journal_as_it_would_be(name, value, step, child_logs):

@@ -128,6 +128,7 @@ def count_operations(roots: JournalRoots) -> int:
     return len(files.operations)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("short", [False, True], ids=["whole", "short"])
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 def test_the_kth_operation_fails_once_for_every_k(roots: JournalRoots, error: int, short: bool):
@@ -158,6 +159,7 @@ def test_the_kth_operation_fails_once_for_every_k(roots: JournalRoots, error: in
     pytest.fail("the scenario has no end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("short", [False, True], ids=["whole", "short"])
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 def test_every_operation_from_the_kth_on_fails_for_every_k(
@@ -370,6 +372,7 @@ def test_the_real_files_are_private_and_follow_no_link(tmp_path: Path):
             call(tmp_path / "link")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 def test_drop_oldest_drops_the_oldest_files_then_segments_if_the_disk_is_full(roots: JournalRoots, error: int):
     files = FailingFiles()

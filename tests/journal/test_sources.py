@@ -111,6 +111,7 @@ ATTACKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alive", [True, False], ids=["of a living writer", "of a dead writer"])
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_segment_cut_or_replaced_while_it_is_read_ends_no_process(paths, writer, attack, alive):

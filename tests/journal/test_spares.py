@@ -174,6 +174,7 @@ def test_large_values_alone_are_taken_again_as_soon_as_there_is_room(kind, size)
         assert made.dropped["memory full"] == 1
 
 
+@pytest.mark.slow
 def test_a_value_that_fits_no_memory_leaves_it_to_smaller_ones(kind):
     with maintained(kind, bytes_max=320 * KIB) as (made, pool):
         reader = Reader.of(made)

@@ -94,6 +94,7 @@ def life(worker: Worker, agent: Agent) -> None:
         worker.go()
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_if_any_operation_of_a_workers_disk_fails_once_or_for_ever(roots: JournalRoots):
     for error in ERRORS:
         for forever in (False, True):
@@ -120,6 +121,7 @@ def test_nothing_is_lost_if_any_operation_of_a_workers_disk_fails_once_or_for_ev
             assert at > 20
 
 
+@pytest.mark.slow
 def test_a_power_cut_at_any_operation_takes_nothing_that_a_worker_had_made_durable(roots: JournalRoots):
     for operation in count(1):
         files, whole = FailingFiles(), True

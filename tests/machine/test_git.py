@@ -116,6 +116,7 @@ def _edit(repository: Repository, chance: random.Random) -> None:
     chance.choice(choices)()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_git_state_agrees_with_git_over_edits_by_chance(tmp_path, seed):
     chance = random.Random(seed)

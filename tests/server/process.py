@@ -36,8 +36,10 @@ def lasting_port() -> int:
 class ServerProcess:
     """``steplog serve`` on a free port; a context manager."""
 
-    def __init__(self, directory: Path, *arguments: str, key: str | None = KEY) -> None:
+    def __init__(self, directory: Path, *arguments: str, key: str | None = KEY, under: tuple[str, ...] = ()) -> None:
+        """``under``: the beginning of a command that becomes the server."""
         self.directory = directory
+        self._under = under
         self.state = directory / "server.json"
         self.database = directory / "server.db"
         self._arguments = arguments
@@ -58,7 +60,7 @@ class ServerProcess:
     def start(self) -> None:
         """Start it and wait for its address."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "steplog", "serve", "--port", "0", *self._arguments],
+            [*self._under, sys.executable, "-m", "steplog", "serve", "--port", "0", *self._arguments],
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

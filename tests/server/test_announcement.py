@@ -36,6 +36,7 @@ def a_state(name: str, base_url: str = "http://127.0.0.1:1", started_ns: int = 0
     return Instance(name, base_url, "secret", "key", "ann", started_ns=started_ns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("ends", ["first", "second"])
 def test_of_two_servers_in_a_directory_the_one_that_ends_does_not_hide_the_other(tmp_path, ends, number):
@@ -51,6 +52,7 @@ def test_of_two_servers_in_a_directory_the_one_that_ends_does_not_hide_the_other
         assert len(states(stays.directory)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_server_json_is_that_of_the_oldest_server_that_runs(tmp_path, number):
     with (
@@ -108,6 +110,7 @@ def serves_in(directory: Path) -> None:
         assert told.socket
 
 
+@pytest.mark.slow
 def test_of_a_copied_database_one_server_is_found_and_the_other_serves(tmp_path):
     with ServerProcess(tmp_path) as server:
         server.end()

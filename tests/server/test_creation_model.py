@@ -11,11 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steplog.server.sqlite import catalog, runs, trash
-from steplog.server.sqlite.creation import Creation, create
-from steplog.server.sqlite.edits import edit
+from server.stores import ann
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import DeletedError, ExistsError, MissingError, ProjectRow, UnknownRunError
+from steplog.server.store_types import Creation, DeletedError, ExistsError, MissingError, ProjectRow, UnknownRunError
 
 NUMBERS = itertools.count()
 KEYS = ("id:a", "id:b", "r1", "r2", None)
@@ -99,21 +97,21 @@ class Model:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
     directory: Path = tmp_path_factory.mktemp("model")
     opened = SqliteStore(directory / "a.db")
-    opened.write(catalog.add_user, "ann").result()
+    opened.add_user("ann").result()
     yield opened
     opened.close()
 
 
 def new_project(store: SqliteStore) -> ProjectRow:
-    namespace = store.write(catalog.put_namespace, "team").result()
+    namespace = store.put_namespace("team").result()
     slug = f"p{next(NUMBERS)}"
-    return store.write(catalog.add_project, namespace, slug, slug, "TEAM").result()
+    return store.add_project(namespace, slug, slug, "TEAM").result()
 
 
 def ask(store: SqliteStore, project: ProjectRow, model: Model, asked: Creation) -> None:
     """Create, in both, and compare."""
     expected = model.created(asked)
-    future = store.write(create, project.id, 1, asked)
+    future = store.create_run(project, ann(store), asked)
     if isinstance(expected, type):
         assert type(future.exception()) is expected
         return
@@ -136,17 +134,17 @@ def play(store: SqliteStore, project: ProjectRow, model: Model, step: Step) -> N
     if what == "by uuid":
         ask(store, project, model, Creation(name, key=f"id:{run.uuid}", maker=maker, resume=resume))
     elif what == "restore":
-        future = store.write(trash.restore, project.id, run.uuid)
+        future = store.restore_run(project, run.uuid)
         if model.restored(run):
             assert (future.result().name, future.result().idempotency_key) == (run.name, run.key)
         else:
             assert isinstance(future.exception(), MissingError)
     elif what == "rename":
-        found = store.read(runs.by_uuid_in, project.id, run.uuid)
+        found = store.run("team", project.slug, run.uuid)
         assert (found is not None) == (run.state == "alive")
         if found is not None:
             run.name = model.free(name or "", besides=run)
-            assert store.write(edit, found.id, {"name": name}).result().name == run.name
+            assert store.edit_run(found, {"name": name}).result().name == run.name
     else:
         now = what == "condemn"
         error = store.discard_run(project, run.uuid, now).exception()
@@ -160,9 +158,9 @@ def test_runs_are_made_found_and_deleted_as_the_rules_say(store, played, reaping
     for step in played:
         play(store, project, model, step)
         if reaping:
-            while store.write(trash.reap).result():
+            while store.reap().result():
                 pass
-    alive = [(run.uuid, run.name, run.idempotency_key) for run in store.read(runs.in_project, project.id, 0, None)]
+    alive = [(run.uuid, run.name, run.idempotency_key) for run in store.runs(project)]
     assert alive == [(run.uuid, run.name, run.key) for run in model.runs if run.state == "alive"]
-    in_trash = [run.uuid for run in store.read(trash.in_trash, project.id, 0, None)]
+    in_trash = [run.uuid for run in store.trash(project)]
     assert in_trash == [run.uuid for run in model.runs if run.state == "trash"]

@@ -15,11 +15,9 @@ from server.process import ServerProcess
 from steplog.errors import ConfigurationError
 from steplog.server import keys
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import catalog, generations, queries, run_changes, runs, schema, upgrades
-from steplog.server.sqlite.creation import Creation, create
-from steplog.server.sqlite.edits import edit
+from steplog.server.sqlite import schema, upgrades
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import RunRow
+from steplog.server.store_types import CONFIGURED, Creation, RunRow
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 OLDER_VERSIONS = (1, 2, 3)
@@ -50,7 +48,7 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def configs(store: SqliteStore, *of: RunRow) -> list[dict[str, object]]:
-    found = store.read(run_changes.configs, [run.id for run in of])
+    found = store.configs(of)
     return [{key: json.loads(bytes(value)) for key, value in found[run.id].values.items()} for run in of]
 
 
@@ -58,8 +56,8 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
     reports = older.read_bytes()[60:64] == (3).to_bytes(4, "big")
     for _ in range(2):
         store = SqliteStore(older)
-        project = store.read(catalog.project, "team", "mnist")
-        first, second = store.read(runs.in_project, project.id, 0, None)
+        project = store.project("team", "mnist")
+        first, second = store.runs(project)
         assert [(run.name, run.status, run.username, run.ended) for run in (first, second)] == [
             ("first", "COMPLETED", "bob", first.date_updated),
             ("second", "RUNNING", "bob", None),
@@ -78,7 +76,7 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
         ]
         assert [(each.max_step, each.last_time) for each in store.series(first)] == [(0, None), (49, None), (0, None)]
         assert [point.value for point in store.metrics(first, 0, 52)][1:51] == [1 / (step + 1) for step in range(50)]
-        assert store.read(queries.count, second.id) == 300
+        assert store.point_count(second) == 300
         assert older.read_bytes()[60:64] == (4).to_bytes(4, "big")  # what an older server looks at before it opens it
         store.close()
     SqliteStore(tmp_path / "new.db").close()
@@ -87,31 +85,32 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
 
 def test_an_upgraded_database_takes_batches_and_reports(older):
     store = SqliteStore(older)
-    run = store.read(runs.in_project, store.read(catalog.project, "team", "mnist").id, 1, None)[0]
+    project = store.project("team", "mnist")
+    run = store.runs(project, 1)[0]
     many = [(f"layer {number}", float(number), 1) for number in range(300)]
     store.add_batch(run, from_range(range_of(many, first=300), b"")).result()
     assert {(each.count, each.max_step, each.last_time) for each in store.series(run)} == {
         (2, 1, "2023-11-14T22:13:20.000000Z")
     }
-    store.write(edit, run.id, {"report": '{"lost":0}'}).result()
-    assert store.read(runs.in_project, 1, 1, None)[0].report == '{"lost":0}'
+    store.edit_run(run, {"report": '{"lost":0}'}).result()
+    assert store.runs(project, 1)[0].report == '{"lost":0}'
     store.close()
 
 
 def test_the_runs_of_an_older_database_are_in_their_first_generation(older):
     store = SqliteStore(older)
-    run = store.read(runs.in_project, 1, 0, 1)[0]
-    assert store.write(generations.begin, run.id, "late", "2026-01-01T00:00:00.000000Z").result() == (1, False)
-    assert store.write(generations.begin, run.id, "m", run.date_created).result() == (2, True)
-    assert store.read(runs.by_id, run.id).status == "RUNNING"
+    run = store.runs(store.project("team", "mnist"))[0]
+    assert store.begin_generation(run, "late", "2026-01-01T00:00:00.000000Z").result() == (1, False)
+    assert store.begin_generation(run, "m", run.date_created).result() == (2, True)
+    assert store.run("team", "mnist", run.uuid).status == "RUNNING"
     store.close()
 
 
 def test_the_keys_of_an_older_database_are_kept_as_those_of_earlier_starts(older):
     store = SqliteStore(older)
-    kept = store.read(keys.keys)
+    kept = store.all_keys()
     assert [(key.user.username, key.hash, key.origin, key.revoked) for key in kept] == [
-        (name, keys.hash_key(f"golden-key-of-{name}"), keys.CONFIGURED, None) for name in ("ann", "bob")
+        (name, keys.hash_key(f"golden-key-of-{name}"), CONFIGURED, None) for name in ("ann", "bob")
     ]
     assert [key.user.email for key in kept] == ["ann@example.org", "bob@example.org"]
     store.close()
@@ -133,7 +132,7 @@ def test_a_page_token_of_unknown_age_ends_with_the_upgrade(tmp_path, version):
 def test_the_configs_of_an_older_database_are_merged_in_order_of_arrival(tmp_path):
     """Packed ones, one in a range that is stored as it came, and a metric of the name that is no config."""
     store = SqliteStore(written_by(3, tmp_path))
-    (run,) = [run for run in store.read(runs.in_project, 2, 0, None) if run.name == "configured"]
+    (run,) = store.runs_by_slug(store.project("team", "configs"), "configured")
     expected = {"batch": 32, "lr": 0.3, "model": {"depth": 3}, "name": "ä", "seed": None}
     assert configs(store, run) == [expected]
     assert [each.count for each in store.series(run) if each.name == "steplog/config"] == [5]
@@ -162,7 +161,8 @@ def test_the_numbers_of_runs_go_on_after_an_upgrade(tmp_path):
     connection.commit()
     connection.close()
     store = SqliteStore(older)
-    assert store.write(create, 1, 1, Creation()).result()[0].id == 5
+    user, project = store.add_user("ann").result(), store.project("team", "mnist")
+    assert store.create_run(project, user, Creation()).result()[0].id == 5
     store.close()
 
 
@@ -224,7 +224,7 @@ def test_a_database_is_private_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:
         store = SqliteStore(tmp_path / "a.db")
-        store.write(catalog.put_namespace, "x").result()
+        store.put_namespace("x").result()
     finally:
         os.umask(before)
     assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}

@@ -117,6 +117,7 @@ def version_of(database: Path) -> int:
     return int(version)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["the same", *KINDS])
 def test_what_a_server_of_0_1_has_open_is_neither_served_nor_upgraded(tmp_path, kind):
     with served_by_0_1(tmp_path) as database:

@@ -22,11 +22,9 @@ from end_to_end.programs import Host, ended, go_on, line
 from server.batches import range_of
 from server.process import ServerProcess, lasting_port
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import catalog
-from steplog.server.sqlite.creation import Creation, create
 from steplog.server.sqlite.database_file import DatabaseFile, check_left_log
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import RunRow, StoreGoneError, StoreReplacedError, UserRow
+from steplog.server.store_types import Creation, RunRow, StoreGoneError, StoreReplacedError, UserRow
 
 
 class Store:
@@ -35,14 +33,14 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.store = SqliteStore(path)
-        user: UserRow = self.store.write(catalog.put_user, "ann", "ann", "ann@localhost").result()
-        self.store.write(catalog.put_namespace, "team").result()
-        namespace = self.store.read(catalog.namespace, "team")
+        user: UserRow = self.store.add_user("ann", "ann@localhost").result()
+        self.store.put_namespace("team").result()
+        namespace = self.store.namespace("team")
         assert namespace is not None
-        self.store.write(catalog.add_project, namespace, "p", "p", "TEAM").result()
-        project = self.store.read(catalog.project, "team", "p")
+        self.store.add_project(namespace, "p", "p", "TEAM").result()
+        project = self.store.project("team", "p")
         assert project is not None
-        self.run: RunRow = self.store.write(create, project.id, user.id, Creation("r")).result()[0]
+        self.run: RunRow = self.store.create_run(project, user, Creation("r")).result()[0]
         self.acknowledged = 0
         self.close = functools.cache(self.store.close)
 
@@ -68,7 +66,7 @@ def stored(path: Path) -> int:
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1])
 assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-print(connection.execute("SELECT points FROM runs").fetchone()[0])
+print(connection.execute("SELECT arrivals FROM progress").fetchone()[0])
 """,
             path,
         )
@@ -103,17 +101,17 @@ def test_a_removed_database_is_refused_until_it_is_back_and_then_goes_on(opened,
         with pytest.raises(StoreGoneError, match="is not there"):
             opened.add()
         with pytest.raises(StoreGoneError):
-            opened.store.read(catalog.namespaces)
+            opened.store.namespaces()
     away.rename(opened.path)
     opened.add()
-    assert opened.store.read(catalog.namespaces)
+    assert opened.store.namespaces()
     opened.close()
     assert stored(opened.path) == opened.acknowledged == 101
 
 
 def test_a_database_removed_before_the_commit_has_returned_is_not_acknowledged(opened, tmp_path):
     away = tmp_path / "away.db"
-    removed = opened.store.write(lambda connection: opened.path.rename(away) and None)
+    removed = opened.store.database.write(lambda connection: opened.path.rename(away) and None)
     with pytest.raises(StoreGoneError):
         removed.result()
 
@@ -246,7 +244,9 @@ def test_a_commit_or_a_checkpoint_between_two_looks_changes_nothing(opened):
 
 
 def test_its_own_checkpoints_change_nothing(opened):
-    opened.store.write(lambda connection: connection.execute("PRAGMA wal_autocheckpoint = 3") and None).result()
+    opened.store.database.write(
+        lambda connection: connection.execute("PRAGMA wal_autocheckpoint = 3") and None
+    ).result()
     for _ in range(50):
         opened.add(10)
     opened.close()
@@ -286,7 +286,9 @@ def test_a_log_left_by_a_kill_is_not_applied_to_an_older_copy(serving, tmp_path)
 def test_what_a_kill_leaves_at_any_checkpoint_belongs_together(opened, tmp_path):
     left = tmp_path / "left"
     left.mkdir()
-    opened.store.write(lambda connection: connection.execute("PRAGMA wal_autocheckpoint = 7") and None).result()
+    opened.store.database.write(
+        lambda connection: connection.execute("PRAGMA wal_autocheckpoint = 7") and None
+    ).result()
     bases = set()
     for step in range(80):
         opened.add(1 + 37 * step)

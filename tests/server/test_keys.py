@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,9 @@ from server.process import ServerProcess
 from steplog import instance
 from steplog.server import keys
 from steplog.server.keys import Keyring
-from steplog.server.sqlite import catalog
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import RevokedKeyError, StoreFullError
+from steplog.server.store import Store
+from steplog.server.store_types import CONFIGURED, GENERATED, RevokedKeyError, StoreFullError
 
 
 @pytest.fixture
@@ -27,8 +28,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def add(store: SqliteStore, key: str, user: str = "ann") -> int:
-    owner = store.write(catalog.add_user, user).result()
-    return store.write(keys.add_key, owner.id, keys.hash_key(key), "", keys.ISSUED).result().id
+    return store.issue_key(user, keys.hash_key(key), "").result().id
 
 
 def age(database: Path, made: str) -> None:
@@ -48,13 +48,13 @@ def test_a_refresh_takes_in_what_was_issued_and_drops_what_was_revoked(store):
     keyring = Keyring(store)
     second = add(store, "second", "bob")
     assert [keyring.admits(key) for key in ("first", "second", "", "third")] == [True, False, False, False]
-    store.write(keys.revoke_key, first).result()
+    store.revoke_keys([first]).result()
     keyring.refresh()
     assert [keyring.admits(key) for key in ("first", "second")] == [False, True]
     user = keyring.user_of("second")
     assert user is not None
     assert (user.username, keyring.user_of("first")) == ("bob", None)
-    store.write(keys.revoke_key, second).result()
+    store.revoke_keys([second]).result()
     keyring.refresh()
     assert keyring.user_of("second") is None
 
@@ -70,8 +70,8 @@ def test_old_and_new_both_count_while_the_state_file_is_written(store):
         seen.append([keyring.admits_page(each) for each in (token, keyring.page_token)])
 
     add(store, "new")
-    store.write(keys.revoke_key, old).result()
-    store.write(keys.renew_page_token).result()
+    store.revoke_keys([old]).result()
+    keys.renew_page_token(store)
     keyring.refresh(write)
     assert seen == [[True, True], [True, True]]
     assert [keyring.admits(key) for key in ("old", "new")] == [False, True]
@@ -86,7 +86,7 @@ def test_the_use_of_a_key_is_written_once_an_hour_whatever_the_number_of_request
     beside = sqlite3.connect(tmp_path / "a.db")
 
     def changes() -> int:
-        store.write(lambda _: None).result()  # what was submitted before is committed
+        store.database.write(lambda _: None).result()  # what was submitted before is committed
         return int(beside.execute("PRAGMA data_version").fetchone()[0])
 
     before = datetime.now(timezone.utc)
@@ -98,7 +98,7 @@ def test_the_use_of_a_key_is_written_once_an_hour_whatever_the_number_of_request
         keyring.user_of("used")
         keyring.refresh()
     after = datetime.now(timezone.utc)
-    dates = {key.id: key.last_used for key in store.read(keys.keys)}
+    dates = {key.id: key.last_used for key in store.all_keys()}
     hours = {each.replace(minute=0, second=0, microsecond=0).isoformat() for each in (before, after)}
     assert dates[used] in hours
     assert dates[unused] is None
@@ -108,18 +108,18 @@ def test_the_use_of_a_key_is_written_once_an_hour_whatever_the_number_of_request
 
 def test_a_start_replaces_the_key_of_the_start_before_and_no_issued_one(store):
     issued = add(store, "issued")
-    user = store.write(catalog.add_user, "ann").result()
-    for key, origin in (("a", keys.CONFIGURED), ("b", keys.GENERATED), ("c", keys.CONFIGURED), ("c", keys.CONFIGURED)):
-        store.write(keys.put_started_key, user.id, keys.hash_key(key), origin).result()
+    user = store.add_user("ann").result()
+    for key, origin in (("a", CONFIGURED), ("b", GENERATED), ("c", CONFIGURED), ("c", CONFIGURED)):
+        store.put_started_key(user, keys.hash_key(key), origin).result()
         keyring = Keyring(store)
         assert [each for each in ("a", "b", "c", "issued") if keyring.admits(each)] == [key, "issued"]
-    store.write(keys.put_started_key, user.id, keys.hash_key("issued"), keys.CONFIGURED).result()
-    assert [key.id for key in store.read(keys.keys)] == [issued]
-    store.write(keys.put_started_key, user.id, keys.hash_key("a"), keys.CONFIGURED).result()
+    store.put_started_key(user, keys.hash_key("issued"), CONFIGURED).result()
+    assert [key.id for key in store.all_keys()] == [issued]
+    store.put_started_key(user, keys.hash_key("a"), CONFIGURED).result()
     assert Keyring(store).admits("issued")
-    store.write(keys.revoke_key, issued).result()
+    store.revoke_keys([issued]).result()
     with pytest.raises(RevokedKeyError, match="was revoked on"):
-        store.write(keys.put_started_key, user.id, keys.hash_key("issued"), keys.CONFIGURED).result()
+        store.put_started_key(user, keys.hash_key("issued"), CONFIGURED).result()
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,15 @@ def test_the_pages_token_is_replaced_after_thirty_days_while_the_server_runs(sto
 
 
 class FullStore:
-    """A store whose disk has no room."""
+    """A store whose disk has no room for another token."""
 
-    def __init__(self, store: SqliteStore) -> None:
-        self.read = store.read
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
-    def write(self, *_: object) -> Future[None]:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def put_page_token(self, *_: object) -> Future[None]:
         refused: Future[None] = Future()
         refused.set_exception(StoreFullError("database or disk is full"))
         return refused
@@ -155,7 +158,7 @@ def test_a_key_is_revoked_although_no_new_token_fits_on_the_disk(store, tmp_path
     keyring = Keyring(store)
     token = keyring.page_token
     age(tmp_path / "a.db", days_ago(31))
-    store.write(keys.revoke_key, key).result()
+    store.revoke_keys([key]).result()
     keyring._store = FullStore(store)
     keyring.refresh()
     assert (keyring.admits("lost"), keyring.admits_page(token)) == (False, True)
@@ -180,7 +183,7 @@ def test_a_start_replaces_a_page_token_of_more_than_a_day(tmp_path, days, stays)
 
 def test_no_repr_shows_a_token_or_a_key(store):
     keyring = Keyring(store)
-    token = store.read(keys.page_token)
+    token = store.page_token()
     assert token is not None
     assert token.token == keyring.page_token
     assert token.token not in repr(token) + repr(keyring)

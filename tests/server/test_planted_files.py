@@ -62,6 +62,7 @@ def a_directory(path: Path) -> str:
     return "is not a file"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal", ".lock", ".key"])
 @pytest.mark.parametrize("plant", [a_pipe, a_link, a_directory])
 def test_what_is_no_file_beside_or_in_place_of_a_database_is_refused(

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from server.batches import BEGAN_NS, NONE, held, range_of
 from server.process import ServerProcess
-from server.test_store import listed, new_project, new_run
+from server.stores import listed, new_project, new_run
 from steplog.journal import slot
 from steplog.journal.range import Range, encode
 from steplog.server.records.batch import from_range
 from steplog.server.records.run_fields import CONFIG_KEYS_MAX, Order
-from steplog.server.sqlite import run_changes, runs, unpacked
+from steplog.server.sqlite import run_changes, unpacked
 from steplog.server.sqlite.run_changes import CONFIG_BYTES_MAX
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import BatchResult, RunRow
@@ -45,13 +45,13 @@ def add(store: SqliteStore, run: RunRow, records: Range, generation: int = 1, bo
 
 
 def fields(store: SqliteStore, run: RunRow) -> RunRow:
-    found = store.read(runs.by_uuid, "team", run.project_slug, run.uuid)
+    found = store.run("team", run.project_slug, run.uuid)
     assert found is not None
     return found
 
 
 def config(store: SqliteStore, run: RunRow) -> dict[str, Any]:
-    (found,) = store.read(run_changes.configs, [run.id]).values()
+    (found,) = store.configs([run]).values()
     return {key: json.loads(bytes(value)) for key, value in found.values.items()}
 
 
@@ -170,7 +170,7 @@ def test_a_range_of_many_names_is_applied_at_once_though_it_is_packed_later(stor
     records = [*many[:100], says({"group": "g"}), *many[100:], entry, ("steplog/config/removed", b'["x"]', 1)]
     sent = range_of(records)
     assert add(store, run, sent, body=encode(sent)) == BatchResult(303, 0, run.name)
-    assert store.read(unpacked.any_left, run.id)
+    assert store.database.read(unpacked.any_left, run.id)
     assert (fields(store, run).group, config(store, run)) == ("g", {"lr": 1})
     add(store, run, range_of([says({"group": "h"}), says({"lr": 2}, "config")], 303, began_ns=BEGAN_NS + 999))
     later = [("steplog/config", b'{"lr": 2}', None)]
@@ -263,13 +263,13 @@ def test_a_config_has_so_many_keys_and_bytes_and_the_others_are_counted(store):
     random.Random(5).shuffle(keys)
     for first in range(0, len(keys), 1001):
         add(store, run, range_of([says(dict.fromkeys(keys[first : first + 1001], 1), "config")], first // 1001))
-    (found,) = store.read(run_changes.configs, [run.id]).values()
+    (found,) = store.configs([run]).values()
     assert (list(found.values), found.omitted) == (sorted(keys)[:CONFIG_KEYS_MAX], 7)
     large = new_run(store)
     text = "x" * (CONFIG_BYTES_MAX // 4)
     for at, key in enumerate("debca"):
         add(store, large, range_of([says({key: text}, "config")], at, "w", BEGAN_NS + at))
-    found = store.read(run_changes.configs, [run.id, large.id])[large.id]
+    found = store.configs([run, large])[large.id]
     assert (list(found.values), found.omitted) == (["a", "b", "c"], 2)
 
 
@@ -278,7 +278,7 @@ def test_the_newest_runs_of_a_list_have_their_configs(store):
     listed_runs = [new_run(store) for _ in range(18)]
     for run in listed_runs:
         add(store, run, range_of([says({"a": half, "b": 1}, "config")]))
-    found = store.read(run_changes.configs, [run.id for run in listed_runs])
+    found = store.configs(listed_runs)
     lacking = [run.id for run in listed_runs if found[run.id].omitted]
     assert lacking == [run.id for run in listed_runs[:3]]
     assert {len(found[run.id].values) for run in listed_runs[3:]} == {2}
@@ -293,7 +293,7 @@ def test_the_config_that_is_shown_beyond_the_bounds_does_not_depend_on_arrival(s
         random.Random(seed).shuffle(parts)
         for part in parts:
             add(store, run, range_of([says(dict.fromkeys(part, 1), "config")], writer=f"w{part[0]}"))
-        (found,) = store.read(run_changes.configs, [run.id]).values()
+        (found,) = store.configs([run]).values()
         shown.append(found)
     assert list(shown[0].values) == list(shown[1].values) == sorted(keys)[:CONFIG_KEYS_MAX]
     assert all(CONFIG_KEYS_MAX <= each.omitted <= 3 * CONFIG_KEYS_MAX for each in shown)

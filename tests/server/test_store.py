@@ -8,18 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.batches import NONE, held, range_of, shown
+from server.batches import NONE, held, range_of
+from server.stores import listed, new_project, new_run
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import catalog, queries, trash
-from steplog.server.sqlite.creation import Creation, create
-from steplog.server.sqlite.edits import edit
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import BatchResult, GapError, MissingError, ProjectRow, RunRow, TakenError
 
@@ -31,26 +28,8 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
-def new_project(store: SqliteStore, slug: str = "mnist") -> ProjectRow:
-    return store.write(
-        catalog.add_project, store.write(catalog.put_namespace, "team").result(), slug, slug, "TEAM"
-    ).result()
-
-
-def new_run(store: SqliteStore, project: ProjectRow | None = None) -> RunRow:
-    user = store.write(catalog.put_user, "ann", "ann", "ann@example.org").result()
-    where = project or store.read(catalog.project, "team", "mnist") or new_project(store)
-    return store.write(create, where.id, user.id, Creation()).result()[0]
-
-
 def add(store: SqliteStore, run: RunRow, records: Range) -> BatchResult:
     return store.add_batch(run, from_range(records)).result()
-
-
-def listed(store: SqliteStore, run: RunRow) -> list[dict[str, Any]]:
-    metrics = store.metrics(run, 0, store.read(queries.count, run.id))
-    values = [bytes(m.value) if isinstance(m.value, msgspec.Raw) else shown(m.value) for m in metrics]
-    return [{"name": m.name, "value": v, "step": m.step} for m, v in zip(metrics, values, strict=True)]
 
 
 def test_the_same_batch_again_is_answered_as_duplicates_and_stored_once(store):
@@ -73,7 +52,7 @@ def test_a_range_beyond_the_mark_is_refused_with_the_mark(store):
     with pytest.raises(GapError) as caught:
         add(store, run, range_of([("a", 1)], first=2))
     assert caught.value.mark == 1
-    assert store.read(queries.count, run.id) == 1
+    assert store.point_count(run) == 1
 
 
 def test_writers_of_a_run_have_a_mark_each(store):
@@ -126,7 +105,7 @@ def test_after_the_largest_step_there_is_none_to_give_and_nothing_is_stored(stor
     for records in ([("a", 2)], [("a", 2, 5), ("a", 3)]):
         with pytest.raises(ValueError, match="without a step"):
             add(store, run, range_of(records, first=1))
-    assert store.read(queries.count, run.id) == 1
+    assert store.point_count(run) == 1
 
 
 @pytest.mark.parametrize("sizes", [[1] * 300, [75] * 60, [1, 5000, 1, 30] * 10, [17, 300, 2] * 30])
@@ -151,7 +130,7 @@ def test_large_payloads_do_not_keep_merging_from_coming_to_an_end(store):
     run = new_run(store)
     for at in range(40):
         add(store, run, range_of([("big", b'"' + bytes(60_000).replace(b"\0", b"x") + b'"')] * 5, first=at * 5))
-    assert store.read(queries.count, run.id) == 200
+    assert store.point_count(run) == 200
 
 
 def test_a_reopened_store_goes_on_where_it_was(tmp_path):
@@ -172,12 +151,12 @@ def test_a_deleted_project_leaves_no_row(store, tmp_path):
     for each in (run, kept):
         add(store, each, range_of([("a", 1), ("b", b"[]")]))
     store.delete_project(project).result()
-    while store.write(trash.reap).result():
+    while store.reap().result():
         pass
     with pytest.raises(MissingError):
         add(store, run, range_of([("a", 1)]))
     with pytest.raises(MissingError):
-        store.write(edit, run.id, {}, "FAILED").result()
+        store.edit_run(run, {}, "FAILED").result()
     assert len(store.metrics(kept, 0, 9)) == 2
     with sqlite3.connect(tmp_path / "a.db") as connection:
         rows = [
@@ -201,7 +180,7 @@ def test_a_database_in_use_is_not_opened_twice(store, tmp_path):
 
 def test_a_job_that_fails_takes_no_other_with_it(store):
     run, gone = new_run(store), new_run(store, new_project(store, "gone"))
-    store.delete_project(store.read(catalog.project, "team", "gone")).result()
+    store.delete_project(store.project("team", "gone")).result()
     records = [from_range(range_of([("a", at)], first=at)) for at in range(50)]
     futures = [(store.add_batch(run, batch), store.add_batch(gone, batch)) for batch in records]
     assert all(good.result() == BatchResult(1, 0) for good, _ in futures)
@@ -209,15 +188,13 @@ def test_a_job_that_fails_takes_no_other_with_it(store):
 
 
 def test_a_refusal_is_answered_once_what_it_was_refused_for_is_there(store: SqliteStore):
-    namespace = store.write(catalog.put_namespace, "team").result()
+    namespace = store.put_namespace("team").result()
     for number in range(20):
         slug = f"p{number}"
         seen: list[ProjectRow | None] = []
-        asked = [store.write(catalog.add_project, namespace, slug, slug, "TEAM") for _ in range(8)]
+        asked = [store.add_project(namespace, slug, slug, "TEAM") for _ in range(8)]
         for future in asked:
-            future.add_done_callback(
-                lambda _, slug=slug, seen=seen: seen.append(store.read(catalog.project, "team", slug))
-            )
+            future.add_done_callback(lambda _, slug=slug, seen=seen: seen.append(store.project("team", slug)))
         for future in asked:
             future.exception()
         assert None not in seen

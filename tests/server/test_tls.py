@@ -130,6 +130,7 @@ def test_a_client_that_is_given_the_private_authority_delivers(server, authority
     assert f"{server.url}, takes batches" in checked.stdout
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_know_the_authority_keeps_its_records(server, tmp_path):
     away = {"STEPLOG_URL": server.url, "STEPLOG_API_KEY": KEY, "STEPLOG_FINISH_TIMEOUT_S": "1"}
     done = steplog(tmp_path / "away", "-c", PROGRAM, **away)
@@ -188,6 +189,7 @@ def test_the_certificate_that_the_docs_make_is_accepted_by_clients_that_are_give
             assert connection.recv(4096).split(b"\r\n")[0] == b"HTTP/1.1 200 OK"
 
 
+@pytest.mark.slow
 def test_files_that_are_no_certificate_and_its_key_are_refused_by_name(tmp_path, authority):
     cert, key, other, encrypted = (
         str(authority / name) for name in ("server.pem", "server.key", "ca.key", "encrypted.key")

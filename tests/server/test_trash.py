@@ -14,16 +14,17 @@ import pytest
 from polling import wait_until
 from server.batches import range_of
 from server.process import ServerProcess
+from server.stores import ann
+from steplog import instance
 from steplog.journal.range import encode
-from steplog.server import keys
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import catalog, runs, trash
-from steplog.server.sqlite.creation import Creation, create
+from steplog.server.sqlite import trash
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import DeletedError, MissingError, ProjectRow, RunRow
+from steplog.server.store_types import Creation, DeletedError, MissingError, ProjectRow, RunRow
 
 NAMES = itertools.count()
-RUN_TABLES = ("waiting", "points", "chunks", "series", "config", "fields", "generations", "marks", "runs")
+PACKED = ("points", "chunks", "series", "summaries", "blocks", "sealed")
+RUN_TABLES = ("log", *PACKED, "config", "fields", "generations", "marks", "progress", "runs")
 IN_BATCH = b'{"notes": "n"}'
 
 
@@ -136,11 +137,9 @@ def test_deleting_what_is_not_there_is_refused(server, run):
 
 def test_a_reader_cannot_delete(server, run):
     """The page's token."""
-    connection = sqlite3.connect(server.database)
-    token = keys.page_token(connection)
-    connection.close()
-    assert token is not None
-    headers = {"Authorization": f"Page-Token {token.token}"}
+    found = instance.read(server.state)
+    assert found is not None
+    headers = {"Authorization": f"Page-Token {found.page_token}"}
     assert server.ask("GET", run, headers=headers).status_code == 200
     for method, path in (("DELETE", run), ("POST", f"{run}restore/")):
         assert server.ask(method, path, headers=headers).status_code == 403
@@ -152,24 +151,31 @@ def test_a_reader_cannot_delete(server, run):
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened = SqliteStore(tmp_path / "a.db")
-    opened.write(catalog.add_user, "ann").result()
+    opened.add_user("ann").result()
     yield opened
     opened.close()
 
 
 def project_of(store: SqliteStore, slug: str = "mnist") -> ProjectRow:
-    namespace = store.write(catalog.put_namespace, "team").result()
-    return store.write(catalog.add_project, namespace, slug, slug, "TEAM").result()
+    namespace = store.put_namespace("team").result()
+    return store.add_project(namespace, slug, slug, "TEAM").result()
 
 
 def filled(store: SqliteStore, project: ProjectRow, key: str | None = None) -> RunRow:
     """A run with rows in every table."""
-    run, _ = store.write(create, project.id, 1, Creation(key=key)).result()
+    run, _ = store.create_run(project, ann(store), Creation(key=key)).result()
     packed = [("a", 1), ("b", b'"x"'), ("steplog/run", IN_BATCH), ("steplog/config", b'{"lr": 1}')]
     store.add_batch(run, from_range(range_of(packed))).result()
     waiting = range_of([(f"layer {number}", float(number), 1) for number in range(300)], first=4)
     store.add_batch(run, from_range(waiting, encode(waiting))).result()
+    store.write(_fill_others, run.id).result()
     return run
+
+
+def _fill_others(connection: sqlite3.Connection, run_id: int) -> None:
+    connection.execute("INSERT INTO blocks VALUES (?, 0, 0, 1, x'00', x'00')", (run_id,))
+    connection.execute("INSERT INTO sealed VALUES (?, 0, 1, 'damaged', x'00')", (run_id,))
+    connection.execute("INSERT INTO summaries SELECT id, 1, 0, 1, x'00' FROM series WHERE run = ?", (run_id,))
 
 
 def rows(tmp_path: Path, tables: tuple[str, ...] = RUN_TABLES) -> dict[str, int]:
@@ -186,7 +192,7 @@ def in_hours(hours: float) -> datetime:
 def reap_all(store: SqliteStore, at: datetime | None = None) -> int:
     """Reap until nothing is left; returns how many slices that took."""
     slices = 1
-    while store.write(trash.reap, at).result():
+    while store.reap(at).result():
         slices += 1
     return slices
 
@@ -200,13 +206,13 @@ def test_what_has_been_in_the_trash_for_a_day_leaves_no_row(store, tmp_path):
     store.discard_run(project, gone.uuid).result()
     reap_all(store, in_hours(23.9))
     assert rows(tmp_path)["runs"] == 2
-    assert store.write(trash.restore, project.id, gone.uuid).result().uuid == gone.uuid
+    assert store.restore_run(project, gone.uuid).result().uuid == gone.uuid
     store.discard_run(project, gone.uuid).result()
     reap_all(store, in_hours(24.1))
     assert rows(tmp_path) == before
     with pytest.raises(MissingError):
-        store.write(trash.restore, project.id, gone.uuid).result()
-    assert store.read(runs.by_id, kept.id).uuid == kept.uuid
+        store.restore_run(project, gone.uuid).result()
+    assert store.run("team", "mnist", kept.uuid) is not None
     assert [series.count for series in store.series(kept)] == [1] * 303
 
 
@@ -215,12 +221,12 @@ def test_a_run_of_which_something_was_removed_does_not_come_back(store, monkeypa
     project = project_of(store)
     run = filled(store, project)
     store.discard_run(project, run.uuid).result()
-    assert store.write(trash.reap, in_hours(24.1)).result(), "more is left"
+    assert store.reap(in_hours(24.1)).result(), "more is left"
     with pytest.raises(MissingError):
-        store.write(trash.restore, project.id, run.uuid).result()
-    assert store.read(trash.in_trash, project.id, 0, None) == []
+        store.restore_run(project, run.uuid).result()
+    assert store.trash(project) == []
     reap_all(store)
-    assert store.read(lambda c: c.execute("SELECT count(*) FROM runs").fetchone()) == (0,)
+    assert store.database.read(lambda c: c.execute("SELECT count(*) FROM runs").fetchone()) == (0,)
 
 
 def test_a_batch_that_comes_beside_the_deletion_is_refused(store):
@@ -231,7 +237,7 @@ def test_a_batch_that_comes_beside_the_deletion_is_refused(store):
     deleted, added = store.discard_run(project, run.uuid), store.add_batch(run, batch)
     assert deleted.exception() is None
     assert isinstance(added.exception(), MissingError)
-    assert store.write(trash.restore, project.id, run.uuid).result().uuid == run.uuid
+    assert store.restore_run(project, run.uuid).result().uuid == run.uuid
     assert store.add_batch(run, batch).result().accepted == 1
 
 
@@ -247,7 +253,7 @@ def test_what_is_deleted_for_good_and_the_runs_of_a_deleted_project_go_at_once(s
     run = filled(store, project)
     for key in ("r1", "r2"):
         filled(store, other, key)
-    store.discard_run(other, store.read(runs.in_project, other.id, 0, 1)[0].uuid).result()
+    store.discard_run(other, store.runs(other, 0, 1)[0].uuid).result()
     store.discard_run(project, run.uuid, now=True).result()
     store.delete_project(other).result()
     reap_all(store)
@@ -260,24 +266,24 @@ def test_a_new_project_does_not_see_the_runs_of_a_deleted_one_that_had_its_numbe
     store.delete_project(project).result()
     again = project_of(store)
     assert again.id == project.id
-    for deleted in ([], store.read(trash.in_trash, again.id, 0, None)):
+    for deleted in ([], store.trash(again)):
         assert deleted == []
-    assert store.read(runs.in_project, again.id, 0, None) == []
-    assert store.read(runs.by_uuid, "team", "mnist", run.uuid) is None
+    assert store.runs(again) == []
+    assert store.run("team", "mnist", run.uuid) is None
     with pytest.raises(MissingError):
-        store.write(trash.restore, again.id, run.uuid).result()
-    made, new = store.write(create, again.id, 1, Creation(key="r1")).result()
+        store.restore_run(again, run.uuid).result()
+    made, new = store.create_run(again, ann(store), Creation(key="r1")).result()
     assert (made.uuid != run.uuid, new) == (True, True)
 
 
 def test_a_tombstone_lasts_for_thirty_days(store):
     project = project_of(store)
-    run, _ = store.write(create, project.id, 1, Creation(key="r1")).result()
+    run, _ = store.create_run(project, ann(store), Creation(key="r1")).result()
     store.discard_run(project, run.uuid).result()
     reap_all(store, in_hours(24 * 30 - 0.1))
-    assert isinstance(store.write(create, project.id, 1, Creation(key="r1")).exception(), DeletedError)
+    assert isinstance(store.create_run(project, ann(store), Creation(key="r1")).exception(), DeletedError)
     reap_all(store, in_hours(24 * 30 + 0.1))
-    assert store.write(create, project.id, 1, Creation(key="r1")).result()[1]
+    assert store.create_run(project, ann(store), Creation(key="r1")).result()[1]
 
 
 def test_a_large_run_is_removed_slice_by_slice_and_batches_come_between(store, tmp_path, monkeypatch):
@@ -292,7 +298,7 @@ def test_a_large_run_is_removed_slice_by_slice_and_batches_come_between(store, t
         assert len(store.series(run)) == 303, "all is packed now"
     store.discard_run(project, gone.uuid, now=True).result()
     slices, last = 0, rows(tmp_path)
-    while store.write(trash.reap).result():
+    while store.reap().result():
         slices += 1
         now = rows(tmp_path)
         removed = {table: last[table] - now[table] for table in RUN_TABLES}
@@ -303,7 +309,7 @@ def test_a_large_run_is_removed_slice_by_slice_and_batches_come_between(store, t
         last = rows(tmp_path)
     assert slices > len(RUN_TABLES)
     left = rows(tmp_path)
-    assert (left["runs"], left["marks"], left["waiting"]) == (1, 1, 0)
+    assert (left["runs"], left["marks"], left["log"]) == (1, 1, 0)
 
 
 def test_removing_a_run_costs_as_much_for_each_of_its_names(store):
@@ -311,10 +317,10 @@ def test_removing_a_run_costs_as_much_for_each_of_its_names(store):
     cost = {}
     for names in (300, 1200):
         project = project_of(store, f"p{names}")
-        run, _ = store.write(create, project.id, 1, Creation()).result()
+        run, _ = store.create_run(project, ann(store), Creation()).result()
         store.add_batch(run, from_range(range_of([(f"layer {number}", 1.0, 1) for number in range(names)]))).result()
         store.discard_run(project, run.uuid, now=True).result()
-        counted = store.write(counting_reap).result()
+        counted = store.database.write(counting_reap).result()
         cost[names] = counted
     assert cost[300] > 0
     assert cost[1200] < 6 * cost[300]
@@ -340,12 +346,12 @@ def test_a_server_that_starts_goes_on_with_what_it_had_begun_to_remove(tmp_path,
     directory = tmp_path / "state"
     directory.mkdir(mode=0o700)
     store = SqliteStore(directory / "server.db")
-    store.write(catalog.add_user, "ann").result()
+    store.add_user("ann").result()
     project = project_of(store)
     gone = filled(store, project)
     store.discard_run(project, gone.uuid, now=True).result()
     for _ in range(3):
-        assert store.write(trash.reap).result()
+        assert store.reap().result()
     store.close()
     with ServerProcess(directory, "--user", "ann") as server:
         connection = sqlite3.connect(server.database)

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from server.batches import NONE, held, range_of
-from server.test_store import listed, new_project, new_run
+from server.stores import listed, new_project, new_run
 from steplog.journal.range import Range, encode
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import catalog, queries, trash
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.sqlite.unpacked import POINTS_A_NAME
 from steplog.server.store_types import BatchResult, RunRow
@@ -64,11 +63,11 @@ def test_unpacked_ranges_read_like_packed_ones(store, tmp_path, seeded):
         part = round_of(step, step if seeded else None)
         assert add(store, run, range_by_a_writer_of_ours(part, len(records))).duplicates == 0
         records += part
-    assert (rows(store, tmp_path, "waiting"), rows(store, tmp_path, "chunks")) == (5, 0)
-    assert store.read(queries.count, run.id) == sum(record is not NONE for record in records)
+    assert (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks")) == (5, 0)
+    assert store.point_count(run) == sum(record is not NONE for record in records)
     assert listed(store, run) == held(records)
-    assert (rows(store, tmp_path, "waiting"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
-    assert sum(series.count for series in store.series(run)) == store.read(queries.count, run.id)
+    assert (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
+    assert sum(series.count for series in store.series(run)) == store.point_count(run)
 
 
 def test_a_curve_and_the_series_include_unpacked_ranges(store):
@@ -84,7 +83,7 @@ def test_reading_the_beginning_leaves_later_ranges_unpacked(store, tmp_path):
     add(store, run, range_of([("a", 1, 0)] * 10))
     add(store, run, range_of(round_of(0), first=10))
     assert len(store.metrics(run, 0, 10)) == 10
-    assert rows(store, tmp_path, "waiting") == 1
+    assert rows(store, tmp_path, "log") == 1
 
 
 def test_a_packed_write_comes_after_the_unpacked_ranges(store):
@@ -102,7 +101,7 @@ def test_a_range_with_a_missing_step_is_packed_at_once(store, tmp_path):
     run = new_run(store)
     records = [*round_of(0)[:-1], ("m299", 1.0)]
     add(store, run, range_of(records))
-    assert rows(store, tmp_path, "waiting") == 0
+    assert rows(store, tmp_path, "log") == 0
     assert listed(store, run) == held(records)
 
 
@@ -140,17 +139,17 @@ def test_enough_unpacked_ranges_are_packed_without_a_read(store, tmp_path):
         add(store, run, range_of(part, first=len(records)))
         records += part
     assert len(records) >= POINTS_A_NAME * len(NAMES)
-    assert (rows(store, tmp_path, "waiting"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
-    assert store.read(queries.count, run.id) == len(records)
+    assert (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
+    assert store.point_count(run) == len(records)
 
 
 def test_deleting_a_project_deletes_its_unpacked_ranges(store, tmp_path):
     run = new_run(store, new_project(store, "gone"))
     add(store, run, range_of(round_of(0)))
-    store.delete_project(store.read(catalog.project, "team", "gone")).result()
-    while store.write(trash.reap).result():
+    store.delete_project(store.project("team", "gone")).result()
+    while store.reap().result():
         pass
-    assert rows(store, tmp_path, "waiting") == 0
+    assert rows(store, tmp_path, "log") == 0
 
 
 def test_hundreds_of_series_due_together_are_merged_a_few_at_a_time(store, tmp_path):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,17 +21,18 @@ from steplog import instance
 from steplog.cli import printing
 from steplog.private_files import write_private
 from steplog.server import keys
-from steplog.server.sqlite import catalog, schema
-from steplog.server.store_types import KeyRow
+from steplog.server.open_store import default_database, open_store
+from steplog.server.store import Store
+from steplog.server.store_types import CONFIGURED, GENERATED, ISSUED, KeyRow, MissingError
 
 __all__ = ["command"]
 
 _WITHIN_S = 5  # what is promised of a running server: its interval, and its work
 _LABEL_CHARACTERS_MAX = 128
 _FROM = {
-    keys.CONFIGURED: "the server's start",
-    keys.GENERATED: "the server's own file",
-    keys.ISSUED: "steplog key issue",
+    CONFIGURED: "the server's start",
+    GENERATED: "the server's own file",
+    ISSUED: "steplog key issue",
 }
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -66,15 +66,11 @@ def _issue(username: str | None, label: str, database: Path | None, as_json: boo
     if len(label) > _LABEL_CHARACTERS_MAX:
         raise click.BadParameter(f"it has more than {_LABEL_CHARACTERS_MAX} characters.", param_hint="--label")
     key = keys.new_key()
-    with _transaction(database) as connection:
-        if username is None:
-            own = keys.started_key(connection)
-            if own is None:
-                raise click.ClickException("name the user: --user NAME")
-            user = own.user
-        else:
-            user = catalog.add_user(connection, username)
-        made = keys.add_key(connection, user.id, keys.hash_key(key), label, keys.ISSUED)
+    with _opened(database) as store:
+        try:
+            made = store.issue_key(username, keys.hash_key(key), label).result()
+        except MissingError:
+            raise click.ClickException("name the user: --user NAME") from None
     _print_key(made, key, as_json)
 
 
@@ -84,9 +80,9 @@ def _issue(username: str | None, label: str, database: Path | None, as_json: boo
 @_json_option
 def _list(everything: bool, database: Path | None, as_json: bool) -> None:
     """List the keys, without the keys themselves."""
-    with _transaction(database, "BEGIN") as connection:
-        found = [key for key in keys.keys(connection) if everything or key.revoked is None]
-        token = keys.page_token(connection)
+    with _opened(database) as store:
+        found = [key for key in store.all_keys() if everything or key.revoked is None]
+        token = store.page_token()
     ends = None if token is None else keys.page_token_end(token)
     if as_json:
         page = None if token is None else {"created": token.made, "ends": ends}
@@ -109,22 +105,22 @@ def _list(everything: bool, database: Path | None, as_json: bool) -> None:
 @_database_option
 def _revoke(key_ids: tuple[int, ...], database: Path | None) -> None:
     """Revoke keys, by their numbers in the list."""
-    with _transaction(database) as connection:
-        before = [keys.key_by_id(connection, key_id) for key_id in key_ids]
+    with _opened(database) as store:
+        before = [store.key(key_id) for key_id in key_ids]
         for key in before:
-            if key.origin == keys.GENERATED and key.revoked is None:
+            if key.origin == GENERATED and key.revoked is None:
                 words = (
                     f"key {key.id} is the server's own, which programs on this machine use. Type: steplog key rotate"
                 )
                 raise click.ClickException(words)
-            keys.revoke_key(connection, key.id)
+        store.revoke_keys(key_ids).result()
     for key in before:
         name = f"key {key.id} of {printing.printable(key.user.username)}"
         if key.revoked is not None:
             click.echo(f"{name} was revoked before, at {printing.local_time(key.revoked)}")
             continue
         click.echo(f"{name} is revoked; a running server refuses it within {_WITHIN_S} seconds")
-        if key.origin == keys.CONFIGURED:
+        if key.origin == CONFIGURED:
             click.echo("it is the one that the server was started with: start it with another one", err=True)
 
 
@@ -144,19 +140,18 @@ def _rotate(key_id: int | None, page: bool, database: Path | None, as_json: bool
         _rotate_page(database, as_json)
         return
     key = keys.new_key()
-    with _transaction(database) as connection:
-        old = keys.started_key(connection) if key_id is None else keys.key_by_id(connection, key_id)
+    with _opened(database) as store:
+        old = store.started_key() if key_id is None else store.key(key_id)
         if old is None:
             raise click.ClickException("the server has no key of its own; name one: steplog key rotate KEY")
         if old.revoked is not None:
             raise click.ClickException(f"key {old.id} is revoked. Type: steplog key issue")
-        if old.origin == keys.CONFIGURED:
+        if old.origin == CONFIGURED:
             words = f"key {old.id} is the one that the server is started with: start it with another one"
             raise click.ClickException(words)
-        with _written(keys.key_file(database or schema.default_database()), key, old):
-            made = keys.replace_key(connection, old, keys.hash_key(key))
-            connection.execute("COMMIT")
-    if old.origin == keys.ISSUED:
+        with _written(keys.key_file(database or default_database()), key, old):
+            made = store.replace_key(old, keys.hash_key(key)).result()
+    if old.origin == ISSUED:
         _print_key(made, key, as_json)
     elif as_json:
         printing.print_json(_json(made))
@@ -165,9 +160,9 @@ def _rotate(key_id: int | None, page: bool, database: Path | None, as_json: bool
 
 
 def _rotate_page(database: Path | None, as_json: bool) -> None:
-    with _transaction(database) as connection:
-        token = keys.renew_page_token(connection)
-        address = _page_address(connection, token.token)
+    with _opened(database) as store:
+        token = keys.renew_page_token(store)
+        address = _page_address(store, token.token)
     if as_json:
         printing.print_json({"created": token.made, "ends": keys.page_token_end(token)})
         return
@@ -183,39 +178,31 @@ def _page(database: Path | None) -> None:
 
     Whoever has the token can read every run.
     """
-    with _transaction(database, "BEGIN") as connection:
-        token = keys.page_token(connection)
+    with _opened(database) as store:
+        token = store.page_token()
         if token is None:
             raise click.ClickException("there is no token yet. Type: steplog serve")
-        address = _page_address(connection, token.token)
+        address = _page_address(store, token.token)
     if address.startswith("/"):
         click.echo("no server runs with this database now; append this to its address:", err=True)
     click.echo(address)
 
 
 @contextlib.contextmanager
-def _transaction(database: Path | None, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-    """A transaction in the database, beside those of a server. Raises SteplogError, OSError."""
-    database = database or schema.default_database()
+def _opened(database: Path | None) -> Iterator[Store]:
+    """The database, whether or not its server runs. Raises SteplogError, OSError."""
+    database = database or default_database()
     if database.exists() and database.stat().st_uid != os.geteuid():
         # Root could, and leave files that the server may not read.
         raise click.ClickException(f"{database} belongs to another user: type this as that user")
-    connection = schema.open_existing(database)
-    try:
-        connection.execute(begin)
-        yield connection
-        if connection.in_transaction:
-            connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise schema.store_error(error) from None
-    finally:
-        connection.close()  # rolls back what is not committed
+    with contextlib.closing(open_store(database, beside=True)) as store:
+        yield store
 
 
 @contextlib.contextmanager
 def _written(file: Path, key: str, old: KeyRow) -> Iterator[None]:
     """The server's own key in its file, during the block and from then on, unless that fails."""
-    if old.origin != keys.GENERATED:
+    if old.origin != GENERATED:
         yield
         return
     # Before the commit: a start takes what is in the file, and drops the key that was there before.
@@ -229,10 +216,9 @@ def _written(file: Path, key: str, old: KeyRow) -> Iterator[None]:
         raise
 
 
-def _page_address(connection: sqlite3.Connection, token: str) -> str:
+def _page_address(store: Store, token: str) -> str:
     """The page of the server that runs with this database, or what to append to its address."""
-    ((own,),) = connection.execute("SELECT value FROM about WHERE name = 'instance'")
-    found = instance.find(instance.state_path().parent, own)
+    found = instance.find(instance.state_path().parent, store.instance)
     base_url = "" if found is None else found.base_url
     return f"{base_url}/#token={token}"
 

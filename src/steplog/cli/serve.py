@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import shlex
 import sys
 import threading
@@ -82,9 +83,23 @@ def _started(address: RunningServer) -> None:
         click.echo(f"  here      {_settings_here(address)}")
     if address.elsewhere is not None:
         click.echo(f"  elsewhere {_settings_elsewhere(address, address.elsewhere)}")
+    if (few := _few_connections(address.connections)) is not None:
+        click.echo(f"  limit     {few}")
     click.echo("  stop      Ctrl-C")
     if address.state:
+        for name in ("SteplogError", "get_default_client", "journals", "sync"):
+            getattr(steplog, name)  # imported now, while there are descriptors
         threading.Thread(target=_adopt, args=(address,), name="steplog-adopt", daemon=True).start()
+
+
+def _few_connections(connections: int) -> str | None:
+    """What to say where the limit on open files allows fewer connections than are promised."""
+    from steplog.server.listening import CONNECTIONS_MAX
+
+    if connections >= CONNECTIONS_MAX:
+        return None
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return f"{connections:,} connections instead of {CONNECTIONS_MAX:,}: {files:,} files may be open; see ulimit -Hn"
 
 
 def _settings_here(address: RunningServer) -> str:
@@ -107,7 +122,7 @@ def _settings(address: RunningServer, url: str) -> str:
 
 def _database_option(address: RunningServer) -> str:
     """What the other commands need to find the database."""
-    from steplog.server.sqlite.schema import default_database
+    from steplog.server.open_store import default_database
 
     return "" if address.database == default_database() else f" --db {shlex.quote(str(address.database))}"
 

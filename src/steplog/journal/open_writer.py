@@ -18,6 +18,7 @@ from steplog.file_lock import FileLock
 from steplog.journal.append import Append, Segment
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.directories import RunPaths, map_losses, new_id, new_writer
+from steplog.journal.holes import HoleWatch
 from steplog.journal.journal import Journal
 from steplog.journal.losses import LOSSES_BYTES, LossLedger
 from steplog.journal.memory import MemoryPool, Usage
@@ -28,7 +29,7 @@ from steplog.journal.sources import OwnSource
 from steplog.journal.spool import Spool
 from steplog.journal.spooling import Disk
 from steplog.journal.worker_spool import WorkerSpool, WorkerSpooling
-from steplog.journal.writer import EndedSegment, HoleWatch, Writer
+from steplog.journal.writer import EndedSegment, Writer
 
 __all__ = ["OpenWriter", "open_writer"]
 

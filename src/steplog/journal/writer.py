@@ -1,4 +1,4 @@
-"""The writer: one process's append side of a run, its segments and its holes.
+"""The writer: one process's append side of a run, and its segments.
 
 ``Append.log`` is the hot path; here is the rest: other values, new names, full segments, the end. No locks, for the
 reasons in ``append``.
@@ -14,22 +14,15 @@ memory is freed.
 
 A spare serves whatever fits: its byte region is an eighth, more after a segment that needed more. A value that finds no
 memory is dropped alone; what still fits the segment goes on.
-
-A hole is a slot claimed and never written: a signal handler raised in between. A slot empty below a written one was
-claimed before; once every thread has since been outside of ``log()``, it gets a tombstone. Stacks are taken at one
-instant (``sys._current_frames``), and only while there are suspects. The slot whose number closed a segment stays
-empty: no reader is to pass it before it knows the next segment.
 """
 
 from __future__ import annotations
 
 import struct
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from time import monotonic_ns, time_ns
-from types import FrameType
 from typing import Any
 
 from steplog.journal import slot
@@ -40,7 +33,7 @@ from steplog.journal.reserved import RESERVED
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
 from steplog.journal.values import Values, checked_name, checked_step, restored
 
-__all__ = ["NAMES_BYTES_MAX", "EndedSegment", "HoleWatch", "Refusal", "Writer"]
+__all__ = ["CLAIMING", "NAMES_BYTES_MAX", "EndedSegment", "Refusal", "Writer"]
 
 NAMES_BYTES_MAX = 1024 * 1024  # of a segment's region for names that are carried over: some 30,000 of them
 _FULL_LOOK_INTERVAL_NS = 10_000_000  # between two looks of a full writer for memory
@@ -438,51 +431,4 @@ def _bytes_for(size: int, region: int) -> int:
 
 
 # The code that claims positions, wherever it is called from: the C append has no frame of its own.
-_CLAIMING = frozenset((Append.log.__code__, Writer._record.__code__, Writer._link_next.__code__))
-
-
-class HoleWatch:
-    """Closes a writer's holes; ``frames`` gives each thread's innermost frame."""
-
-    def __init__(self, writer: Writer, frames: Callable[[], dict[int, FrameType]] = sys._current_frames) -> None:
-        self.closed = 0
-        self._segment = writer.head  # there are no holes before it
-        self._view = writer.head.view()
-        self._frames = frames
-        self.suspects: list[tuple[Segment, int]] = []  # slots seen empty below a written one
-        self._inside: set[int] = set()  # threads in log() ever since the suspects were seen
-
-    def look(self) -> None:
-        """Look once; a later look closes."""
-        if self.suspects:
-            self._inside &= self._claiming()
-            if self._inside:
-                return
-            for segment, index in self.suspects:
-                if (end := segment.end()) is None or index < end:
-                    self.closed += segment.write_tombstone(segment.offset_of(index))
-        self.suspects = self._holes()
-        if self.suspects:
-            self._inside = self._claiming()
-
-    def _holes(self) -> list[tuple[Segment, int]]:
-        found: list[tuple[Segment, int]] = []
-        segment, view = self._segment, self._view
-        while True:
-            end = segment.end()
-            found += [(segment, index) for index in view.holes(view.written() if end is None else end)]
-            if end is None:
-                return found
-            segment = segment.successor[0]
-            view = segment.view()
-            if not found:
-                self._segment, self._view = segment, view
-
-    def _claiming(self) -> set[int]:
-        return {thread for thread, frame in self._frames().items() if _claims(frame)}
-
-
-def _claims(frame: FrameType | None) -> bool:
-    while frame is not None and frame.f_code not in _CLAIMING:
-        frame = frame.f_back
-    return frame is not None
+CLAIMING = frozenset((Append.log.__code__, Writer._record.__code__, Writer._link_next.__code__))

@@ -2,7 +2,7 @@
 
 ::
 
-    request ─▶ AccessMiddleware ─▶ Endpoint ─▶ SqliteStore
+    request ─▶ AccessMiddleware ─▶ Endpoint ─▶ Store
                                 └─▶ static file: public, without data, read once at start
 """
 
@@ -24,7 +24,7 @@ from steplog.server import routes_catalog, routes_metrics
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
 from steplog.server.keys import Keyring
-from steplog.server.sqlite.store import SqliteStore
+from steplog.server.store import Store
 
 __all__ = ["create_app"]
 
@@ -41,7 +41,7 @@ _INDEX_PATHS = ("/", _PROJECT_PAGE, f"{_PROJECT_PAGE}/", _RUN_PAGE, f"{_RUN_PAGE
 
 
 def create_app(
-    store: SqliteStore,
+    store: Store,
     keyring: Keyring,
     *,
     hosts: AllowedHosts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import msgspec
@@ -16,8 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
-from steplog.server.sqlite import catalog, runs
-from steplog.server.sqlite.store import SqliteStore, Statements
+from steplog.server.store import Store
 from steplog.server.store_types import (
     DeletedError,
     ExistsError,
@@ -42,7 +41,7 @@ _BUSY_RETRY_S = 1
 class AppState(NamedTuple):
     """The state of the application."""
 
-    store: SqliteStore
+    store: Store
     decoders: Executor  # few threads: bounds the memory of decoding, off the event loop
     secret: str  # of the state file, for the instance proof
     open_namespaces: bool  # a namespace is created with its first project
@@ -77,18 +76,23 @@ class Endpoint(HTTPEndpoint):
         """Whether the page asks, which may only read."""
         return "user" not in self.scope["state"]
 
-    async def read(self, query: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """See ``SqliteStore.read``."""
-        return await run_in_threadpool(lambda: self.state.store.read(query, *args, **kwargs))
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self.state.store
 
-    async def write(self, job: Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """See ``SqliteStore.write``; waits for the commit."""
-        return await asyncio.wrap_future(self.state.store.write(job, *args, **kwargs))
+    async def read(self, method: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call a method of the store that reads, in a thread."""
+        return await run_in_threadpool(method, *args, **kwargs)
+
+    async def written(self, future: Future[_T]) -> _T:
+        """What a write of the store returns, once it is durable."""
+        return await asyncio.wrap_future(future)
 
     async def project(self) -> ProjectRow:
         """The project of the path, or 404."""
         path = self.scope["path_params"]
-        project = await self.read(catalog.project, path["namespace"], path["project"])
+        project = await self.read(self.store.project, path["namespace"], path["project"])
         if project is None:
             raise HTTPException(404)
         return project
@@ -96,7 +100,7 @@ class Endpoint(HTTPEndpoint):
     async def run(self) -> RunRow:
         """The run of the path, or 404."""
         path = self.scope["path_params"]
-        run = await self.read(runs.by_uuid, path["namespace"], path["project"], path["run"])
+        run = await self.read(self.store.run, path["namespace"], path["project"], path["run"])
         if run is None:
             raise HTTPException(404)
         return run

@@ -1,8 +1,7 @@
 """Credentials: the keys of users, and the token that the page reads with.
 
-The statements are called inside a transaction, by the server and by ``steplog key``. ``Keyring`` is what the server
-checks requests against; it reads the database anew every ``REFRESH_INTERVAL_S``, so that what another process has
-issued or revoked counts from then on.
+``Keyring`` is what the server checks requests against; it reads the database anew every ``REFRESH_INTERVAL_S``, so that
+what another process has issued or revoked counts from then on.
 
 1. The database holds the SHA-256 of a key, never the key.
 2. A key opens the server while its row is there without a date of revocation. A revoked key stays revoked, also if a
@@ -19,55 +18,31 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
-from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import KeyRow, MissingError, PageToken, RevokedKeyError, StoreError, UserRow
+from steplog.server.store import Store
+from steplog.server.store_types import KeyRow, PageToken, StoreError, UserRow
 
 __all__ = [
-    "CONFIGURED",
-    "GENERATED",
-    "ISSUED",
     "PAGE_TOKEN_AGE_AT_START_MAX",
     "PAGE_TOKEN_AGE_MAX",
     "REFRESH_INTERVAL_S",
     "Keyring",
-    "add_key",
     "hash_key",
-    "key_by_id",
     "key_file",
-    "key_of_hash",
-    "keys",
     "new_key",
-    "note_use",
-    "page_token",
     "page_token_end",
-    "put_started_key",
     "renew_page_token",
-    "replace_key",
-    "revoke_key",
-    "started_key",
 ]
 
-# Where a key is from.
-CONFIGURED = "configured"
-GENERATED = "generated"
-ISSUED = "issued"
 REFRESH_INTERVAL_S = 2.0
 PAGE_TOKEN_AGE_MAX = timedelta(days=30)
 PAGE_TOKEN_AGE_AT_START_MAX = timedelta(days=1)
 _CLOCK_TOLERANCE = timedelta(days=1)  # by which a token may be from the future
 _TOKEN_BYTES = 32
-
-_KEY = """
-SELECT u.id, u.uuid, u.username, u.slug, u.email, k.id, k.hash, k.label, k.origin, k.created, k.last_used, k.revoked
-FROM keys k JOIN users u ON u.id = k.user
-"""
 
 
 def key_file(database: Path) -> Path:
@@ -85,93 +60,12 @@ def hash_key(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
-def keys(connection: sqlite3.Connection) -> list[KeyRow]:
-    """Every key, oldest first."""
-    return [_key_row(row) for row in connection.execute(f"{_KEY} ORDER BY k.id")]
-
-
-def key_by_id(connection: sqlite3.Connection, key_id: int) -> KeyRow:
-    """The key of this number. Raises MissingError."""
-    row = connection.execute(f"{_KEY} WHERE k.id = ?", (key_id,)).fetchone()
-    if row is None:
-        raise MissingError(f"there is no key {key_id}")
-    return _key_row(row)
-
-
-def key_of_hash(connection: sqlite3.Connection, key_hash: bytes) -> KeyRow | None:
-    """The key with this hash."""
-    row = connection.execute(f"{_KEY} WHERE k.hash = ?", (key_hash,)).fetchone()
-    return _key_row(row) if row else None
-
-
-def put_started_key(connection: sqlite3.Connection, user_id: int, key_hash: bytes, origin: str) -> KeyRow:
-    """Make this the key that the server is started with, instead of the one before.
-
-    Raises RevokedKeyError.
-    """
-    known = key_of_hash(connection, key_hash)
-    if known is not None and known.revoked is not None:
-        raise RevokedKeyError(f"was revoked on {known.revoked[:10]}")
-    connection.execute(
-        "DELETE FROM keys WHERE origin != ? AND revoked IS NULL AND hash != ?",
-        (ISSUED, key_hash),
-    )
-    if known is None:
-        return add_key(connection, user_id, key_hash, "", origin)
-    kept = ISSUED if known.origin == ISSUED else origin
-    connection.execute("UPDATE keys SET user = ?, origin = ? WHERE id = ?", (user_id, kept, known.id))
-    return key_by_id(connection, known.id)
-
-
-def started_key(connection: sqlite3.Connection) -> KeyRow | None:
-    """The key that a server was last started with, unless it was issued."""
-    found = [key for key in keys(connection) if key.origin != ISSUED and key.revoked is None]
-    return found[-1] if found else None
-
-
-def add_key(connection: sqlite3.Connection, user_id: int, key_hash: bytes, label: str, origin: str) -> KeyRow:
-    """Add a key of a user."""
-    added = connection.execute(
-        "INSERT INTO keys (user, hash, label, origin, created) VALUES (?, ?, ?, ?, ?)",
-        (user_id, key_hash, label, origin, _now().isoformat()),
-    )
-    return key_by_id(connection, added.lastrowid or 0)
-
-
-def revoke_key(connection: sqlite3.Connection, key_id: int) -> KeyRow:
-    """Revoke a key; the date of an earlier revocation stays. Raises MissingError."""
-    connection.execute("UPDATE keys SET revoked = coalesce(revoked, ?) WHERE id = ?", (_now().isoformat(), key_id))
-    return key_by_id(connection, key_id)
-
-
-def replace_key(connection: sqlite3.Connection, old: KeyRow, key_hash: bytes) -> KeyRow:
-    """Revoke a key, and give its user another one of the same label and origin."""
-    revoke_key(connection, old.id)
-    return add_key(connection, old.user.id, key_hash, old.label, old.origin)
-
-
-def note_use(connection: sqlite3.Connection, key_ids: Sequence[int], hour: str) -> None:
-    """Note the hour in which keys were last used."""
-    connection.executemany("UPDATE keys SET last_used = ? WHERE id = ?", [(hour, key_id) for key_id in key_ids])
-
-
-def page_token(connection: sqlite3.Connection) -> PageToken | None:
-    """The page's token."""
-    about = dict(connection.execute("SELECT name, value FROM about WHERE name IN ('page_token', 'page_token_made')"))
-    return PageToken(about["page_token"], about.get("page_token_made", "")) if "page_token" in about else None
-
-
-def renew_page_token(connection: sqlite3.Connection, age_max: timedelta | None = None) -> PageToken:
-    """Replace the page's token, if it is older than ``age_max`` where that is given."""
-    present = page_token(connection)
+def renew_page_token(store: Store, age_max: timedelta | None = None) -> PageToken:
+    """Replace the page's token, if it is older than ``age_max`` where that is given. Raises StoreError."""
+    present = store.page_token()
     if present is not None and age_max is not None and not _is_older(present, age_max):
         return present
-    renewed = PageToken(new_key(), _now().isoformat())
-    connection.executemany(
-        "INSERT INTO about VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        [("page_token", renewed.token), ("page_token_made", renewed.made)],
-    )
-    return renewed
+    return store.put_page_token(PageToken(new_key(), _now().isoformat()), present).result()
 
 
 class Keyring:
@@ -180,7 +74,7 @@ class Keyring:
     ``user_of`` and ``admits_page`` are for the event loop, ``refresh`` is for any one thread.
     """
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._by_hash: dict[bytes, KeyRow] = {}
         self._page_token = ""
@@ -217,10 +111,9 @@ class Keyring:
 
         Raises StoreError.
         """
-        found, token = self._store.read(_valid)
-        if token is None or _is_older(token, PAGE_TOKEN_AGE_MAX):
-            with suppress(StoreError):  # a full disk; until there is room, the old one counts
-                token = self._store.write(renew_page_token, PAGE_TOKEN_AGE_MAX).result()
+        found, token = [key for key in self._store.all_keys() if key.revoked is None], self._store.page_token()
+        with suppress(StoreError):  # a full disk; until there is room, the old one counts
+            token = renew_page_token(self._store, PAGE_TOKEN_AGE_MAX)
         by_hash = {key.hash: key for key in found}
         hashes = () if token is None else (hash_key(token.token),)
         if (by_hash.keys(), hashes) != (self._by_hash.keys(), self._page_hashes):
@@ -232,15 +125,11 @@ class Keyring:
 
     def _note_use(self) -> None:
         hour = _now().replace(minute=0, second=0).isoformat()
-        used = [key_id for key_id in list(self._used) if self._noted.get(key_id) != hour]
+        used = [key for key in self._by_hash.values() if key.id in self._used and self._noted.get(key.id) != hour]
         self._used.clear()
         if used:
-            self._noted |= dict.fromkeys(used, hour)
-            self._store.write(note_use, used, hour)
-
-
-def _valid(connection: sqlite3.Connection) -> tuple[list[KeyRow], PageToken | None]:
-    return [key for key in keys(connection) if key.revoked is None], page_token(connection)
+            self._noted |= {key.id: hour for key in used}
+            self._store.note_use(used, hour)
 
 
 def page_token_end(token: PageToken) -> str | None:
@@ -257,10 +146,6 @@ def _is_older(token: PageToken, age_max: timedelta) -> bool:
     except (ValueError, TypeError):
         return True
     return not -_CLOCK_TOLERANCE <= age <= age_max
-
-
-def _key_row(row: tuple[Any, ...]) -> KeyRow:
-    return KeyRow(UserRow(*row[:5]), *row[5:])
 
 
 def _now() -> datetime:

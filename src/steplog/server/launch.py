@@ -16,7 +16,6 @@ import ssl
 import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
@@ -28,24 +27,20 @@ from steplog.server.access import AllowedHosts
 from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
 from steplog.server.keys import (
-    CONFIGURED,
-    GENERATED,
     PAGE_TOKEN_AGE_AT_START_MAX,
     REFRESH_INTERVAL_S,
     Keyring,
     hash_key,
     key_file,
     new_key,
-    put_started_key,
     renew_page_token,
 )
-from steplog.server.listening import listen, serve
+from steplog.server.listening import connections_max, listen, serve
+from steplog.server.open_store import default_database, open_store
+from steplog.server.reaping import reaping
 from steplog.server.repeating import repeating
-from steplog.server.sqlite import catalog
-from steplog.server.sqlite.schema import default_database
-from steplog.server.sqlite.store import SqliteStore
-from steplog.server.sqlite.trash import reap, reaping
-from steplog.server.store_types import RevokedKeyError, StoreError
+from steplog.server.store import Store
+from steplog.server.store_types import CONFIGURED, GENERATED, RevokedKeyError, StoreError
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "address_elsewhere", "run_server"]
 
@@ -82,6 +77,7 @@ class RunningServer(NamedTuple):
     instance: str  # the id of the database
     elsewhere: str | None  # its address from other machines; "": no name of it is known; None: it is for this one alone
     found_first: str | None  # the address of another server here that clients find before this one
+    connections: int  # at most so many at a time
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -99,15 +95,16 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         database = default_database()
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen(options.host, options.port, state.parent)))
-        store = stack.enter_context(closing(SqliteStore(database)))
+        store = stack.enter_context(closing(open_store(database)))
         own = _own_key(options, database)
         username = options.username or _login_name()
         _put_user(store, options, username, own)
-        store.write(renew_page_token, PAGE_TOKEN_AGE_AT_START_MAX).result()
+        renew_page_token(store, PAGE_TOKEN_AGE_AT_START_MAX)
         keyring = Keyring(store)
         port = listener.getsockname()[1]
         base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
+        connections = connections_max()
         announcement = Announcement(None if options.stock else state.parent, store.instance)
         stack.callback(announcement.close)
         app = create_app(
@@ -132,10 +129,11 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             page_url = None if options.stock else instance.page_url(present(), "/")
             elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
             first = None if written is None else _found_first(state.parent, store.instance)
-            started(RunningServer(base_url, database, own.source, written, page_url, store.instance, elsewhere, first))
+            places = written, page_url, store.instance, elsewhere, first, connections
+            started(RunningServer(base_url, database, own.source, *places))
 
-        with _refreshed(keyring, write_state), reaping(partial(store.write, reap)):
-            serve(app, listener, announcement.socket, announce, store, tls)
+        with _refreshed(keyring, write_state), reaping(store):
+            serve(app, listener, announcement.socket, announce, store, tls, connections)
 
 
 def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> AbstractContextManager[None]:
@@ -167,15 +165,15 @@ class _OwnKey:
         return self.key
 
 
-def _put_user(store: SqliteStore, options: ServerOptions, username: str, own: _OwnKey) -> None:
+def _put_user(store: Store, options: ServerOptions, username: str, own: _OwnKey) -> None:
     origin = CONFIGURED if own.file is None else GENERATED
     try:
-        user = store.write(catalog.add_user, username, options.email).result()
-        store.write(put_started_key, user.id, hash_key(own.key), origin).result()
+        user = store.add_user(username, options.email).result()
+        store.put_started_key(user, hash_key(own.key), origin).result()
     except RevokedKeyError as error:
         raise ConfigurationError(f"the key from {own.source} {error}; start the server with another one") from None
     for namespace in options.namespaces:
-        store.write(catalog.put_namespace, namespace).result()
+        store.put_namespace(namespace).result()
 
 
 def _own_key(options: ServerOptions, database: Path) -> _OwnKey:

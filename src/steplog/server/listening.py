@@ -26,12 +26,12 @@ from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.server.places import Places
 from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
-from steplog.server.sqlite.store import SqliteStore
+from steplog.server.store import Store
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
 
-__all__ = ["listen", "serve"]
+__all__ = ["CONNECTIONS_MAX", "connections_max", "listen", "serve"]
 
-_CONNECTIONS_MAX = 10_240
+CONNECTIONS_MAX = 10_240
 _UNKEYED_MAX = 512  # connections that have not shown a key
 _DESCRIPTORS_RESERVED = 512  # the database's, and others
 _BACKLOG = 4096
@@ -80,16 +80,19 @@ def serve(
     listener: socket.socket,
     local: socket.socket | None,
     started: Callable[[], None],
-    store: SqliteStore,
+    store: Store,
     tls: dict[str, Any],
+    connections: int,
 ) -> None:
     """Serve until SIGINT or SIGTERM, on ``local`` as well; calls ``started`` once connections are accepted.
+
+    ``connections``: at most so many at a time.
 
     Raises StoreReplacedError.
     """
     config = uvicorn.Config(
         app,
-        http=limited_protocol(_places()),
+        http=limited_protocol(Places(connections, min(_UNKEYED_MAX, connections // 2))),
         ws="none",
         loop="asyncio",
         log_config=None,
@@ -123,7 +126,7 @@ class _UvicornServer(uvicorn.Server):
     _out_of_descriptors = False
 
     def __init__(
-        self, config: uvicorn.Config, started: Callable[[], None], store: SqliteStore, local: socket.socket | None
+        self, config: uvicorn.Config, started: Callable[[], None], store: Store, local: socket.socket | None
     ) -> None:
         super().__init__(config)
         self._on_started = started
@@ -202,16 +205,18 @@ class _UvicornServer(uvicorn.Server):
             _say(f"new connections wait: {error.strerror}; this is said once")
 
 
-def _places() -> Places[Any]:
-    """As many as the process may have descriptors for, once it has raised that limit as far as it needs to."""
+def connections_max() -> int:
+    """How many connections the limit on open files allows, once it is raised as far as ``CONNECTIONS_MAX`` needs it.
+
+    Not to the hard limit: where that is 2^30, programs that close each number up to the limit would take minutes.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _CONNECTIONS_MAX + _DESCRIPTORS_RESERVED
+    wanted = CONNECTIONS_MAX + _DESCRIPTORS_RESERVED
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    total = max(wanted - _DESCRIPTORS_RESERVED, wanted // 2)
-    return Places(total, min(_UNKEYED_MAX, total // 2))
+    return max(wanted - _DESCRIPTORS_RESERVED, wanted // 2)
 
 
 def _say(what: str) -> None:

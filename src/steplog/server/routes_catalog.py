@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,10 +17,16 @@ from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.records.run_fields import DESCRIPTION_CHARACTERS_MAX
 from steplog.server.request_body import read_json
 from steplog.server.run_document import brief_document, run_document
-from steplog.server.sqlite import catalog, generations, run_changes, runs, trash
-from steplog.server.sqlite.creation import RESUMES, Creation, create
-from steplog.server.sqlite.edits import edit
-from steplog.server.store_types import ID_PREFIX, NamespaceRow, ProjectRow, RunRow, StoreError, TakenError
+from steplog.server.store_types import (
+    ID_PREFIX,
+    RESUMES,
+    Creation,
+    NamespaceRow,
+    ProjectRow,
+    RunRow,
+    StoreError,
+    TakenError,
+)
 from steplog.server.validation import Fields, ValidationError, pagination
 
 __all__ = [
@@ -68,7 +73,7 @@ class InstanceProof(Endpoint):
         fields = Fields(request.query_params)
         nonce = fields.text("nonce", required=True, characters_max=_NONCE_CHARACTERS_MAX) or ""
         fields.check()
-        return JsonResponse({"instance": self.state.store.instance, "proof": instance.proof(self.state.secret, nonce)})
+        return JsonResponse({"instance": self.store.instance, "proof": instance.proof(self.state.secret, nonce)})
 
 
 class NamespaceList(Endpoint):
@@ -76,7 +81,7 @@ class NamespaceList(Endpoint):
 
     async def get(self, _request: Request) -> Response:
         """Every namespace."""
-        found = await self.read(catalog.namespaces)
+        found = await self.read(self.store.namespaces)
         return JsonResponse([{"slug": namespace.slug, "display_name": namespace.display_name} for namespace in found])
 
 
@@ -86,7 +91,7 @@ class ProjectList(Endpoint):
     async def get(self, _request: Request) -> Response:
         """The projects of a namespace."""
         namespace = await self._namespace(create=False)
-        return JsonResponse([_project(project) for project in await self.read(catalog.projects, namespace.id)])
+        return JsonResponse([_project(project) for project in await self.read(self.store.projects, namespace)])
 
     async def post(self, request: Request) -> Response:
         """Create a project."""
@@ -99,7 +104,7 @@ class ProjectList(Endpoint):
             fields.add_error("display_name", "A name needs a letter or a digit.")
         fields.check()
         try:
-            project = await self.write(catalog.add_project, namespace, slug, display_name, visibility)
+            project = await self.written(self.store.add_project(namespace, slug, display_name, visibility))
         except TakenError:
             raise ValidationError({"display_name": ["A project with this name already exists."]}) from None
         owner = {"role": "OWNER", "org_uuid": namespace.uuid}
@@ -108,9 +113,9 @@ class ProjectList(Endpoint):
 
     async def _namespace(self, create: bool) -> NamespaceRow:
         slug: str = self.scope["path_params"]["namespace"]
-        namespace = await self.read(catalog.namespace, slug)
+        namespace = await self.read(self.store.namespace, slug)
         if namespace is None and create and _SLUG.fullmatch(slug):
-            namespace = await self.write(catalog.put_namespace, slug)
+            namespace = await self.written(self.store.put_namespace(slug))
         if namespace is None:
             raise HTTPException(404)
         return namespace
@@ -126,7 +131,7 @@ class ProjectDetail(Endpoint):
     async def delete(self, _request: Request) -> Response:
         """Delete it, its runs and their metrics."""
         project = await self.project()
-        await asyncio.wrap_future(self.state.store.delete_project(project))
+        await self.written(self.store.delete_project(project))
         return Response(status_code=204)
 
 
@@ -143,11 +148,11 @@ class RunList(Endpoint):
         query = {} if self.state.stock else request.query_params
         slug = query.get("slug")
         if slug is not None:
-            found = (await self.read(runs.by_slug, project.id, slug, _flag(query, "trash")))[offset:][:limit]
+            found = (await self.read(self.store.runs_by_slug, project, slug, _flag(query, "trash")))[offset:][:limit]
         elif _flag(query, "trash"):
-            found = await self.read(trash.in_trash, project.id, offset, limit)
+            found = await self.read(self.store.trash, project, offset, limit)
         else:
-            found = await self.read(runs.in_project, project.id, offset, limit)
+            found = await self.read(self.store.runs, project, offset, limit)
         return JsonResponse(await _documents(self, found, brief=_flag(query, "brief")))
 
     async def post(self, request: Request) -> Response:
@@ -163,7 +168,7 @@ class RunList(Endpoint):
             asked = Creation(name, description, status)
         else:
             asked = Creation(name, description, status, *_identity(request), began)
-        run, made = await self.write(create, project.id, self.user.id, asked)
+        run, made = await self.written(self.store.create_run(project, self.user, asked))
         (document,) = await _documents(self, [run])
         return JsonResponse(document | ({} if self.state.stock else _ADDITIONS), 201 if made else 200)
 
@@ -178,7 +183,7 @@ class RunDetail(Endpoint):
         run = await self.run()
         if _maker(request) is not None and not self.is_page:
             with suppress(StoreError):  # a full disk, say, does not keep a run from being read
-                run = await self.write(runs.hear, run.id)
+                run = await self.written(self.store.hear(run))
         (document,) = await _documents(self, [run], brief=_flag(request.query_params, "brief"))
         return JsonResponse(document | _ADDITIONS)
 
@@ -190,7 +195,7 @@ class RunDetail(Endpoint):
         values = {} if stock else fields.run_fields()
         generation = None if stock else fields.integer("generation", 1, _GENERATION_MAX)
         fields.check()
-        (document,) = await _documents(self, [await self.write(edit, run.id, values, status, generation)])
+        (document,) = await _documents(self, [await self.written(self.store.edit_run(run, values, status, generation))])
         return JsonResponse(document)
 
     async def delete(self, request: Request) -> Response:
@@ -199,7 +204,7 @@ class RunDetail(Endpoint):
             raise HTTPException(405, headers={"Allow": "PATCH"})
         project = await self.project()
         now = _flag(request.query_params, "now")
-        await asyncio.wrap_future(self.state.store.discard_run(project, self.scope["path_params"]["run"], now))
+        await self.written(self.store.discard_run(project, self.scope["path_params"]["run"], now))
         return Response(status_code=204)
 
 
@@ -210,7 +215,7 @@ class RunRestored(Endpoint):
         """Take it out of the trash."""
         await read_json(request)
         project = await self.project()
-        run = await self.write(trash.restore, project.id, self.scope["path_params"]["run"])
+        run = await self.written(self.store.restore_run(project, self.scope["path_params"]["run"]))
         (document,) = await _documents(self, [run])
         return JsonResponse(document)
 
@@ -227,7 +232,7 @@ class GenerationList(Endpoint):
         began = fields.date("began", required=True) or ""
         fields.check()
         run = await self.run()
-        number, begun = await self.write(generations.begin, run.id, maker, began)
+        number, begun = await self.written(self.store.begin_generation(run, maker, began))
         return JsonResponse({"generation": number}, 201 if begun else 200)
 
 
@@ -236,7 +241,7 @@ async def _documents(endpoint: Endpoint, found: Sequence[RunRow], brief: bool = 
         return [run_document(run, None) for run in found]
     if brief:
         return [brief_document(run) for run in found]
-    configs = await endpoint.read(run_changes.configs, [run.id for run in found])
+    configs = await endpoint.read(endpoint.store.configs, found)
     return [run_document(run, configs[run.id]) for run in found]
 
 

@@ -24,7 +24,6 @@ from steplog.server.records.batch import from_range, metric_batch, point_from_js
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.request_body import media_type, read_body, read_json
-from steplog.server.sqlite import queries
 from steplog.server.store_types import RunRow, SeriesSummary
 from steplog.server.validation import Fields, pagination
 
@@ -44,7 +43,7 @@ class MetricList(Endpoint):
         """The points of a run in order of arrival, as of now."""
         offset, limit = pagination(request.query_params)
         run = await self.run()
-        end = await self.read(queries.count, run.id)
+        end = await self.read(self.store.point_count, run)
         if limit is not None:
             end = min(end, offset + limit)
         return StreamingResponse(self._stream(run, offset, end), media_type="application/json")
@@ -58,7 +57,7 @@ class MetricList(Endpoint):
 
     def _points(self, run: RunRow, first: int, end: int) -> bytes:
         """Points as JSON, without the enclosing brackets."""
-        points = self.state.store.metrics(run, first, end)
+        points = self.store.metrics(run, first, end)
         return msgspec.json.encode([{"name": p.name, "value": _finite(p.value), "step": p.step} for p in points])[1:-1]
 
     async def post(self, request: Request) -> Response:
@@ -73,7 +72,7 @@ class MetricList(Endpoint):
         changes = changes_of([(name, now, 0, value)]) if name in RESERVED and not stock else None
         stored = stock or name not in NOT_STORED
         metric = metric_batch(name, point_from_json(value, step, now)) if stored else None
-        assigned = await asyncio.wrap_future(self.state.store.add_metric(run, metric, changes))
+        assigned = await self.written(self.store.add_metric(run, metric, changes))
         given = {"name": name, "value": msgspec.Raw(value)}
         return JsonResponse(given | {"step": (step or 0) if assigned is None else assigned}, 201)
 
@@ -94,7 +93,7 @@ class BatchUpload(Endpoint):
             batch = await loop.run_in_executor(self.state.decoders, lambda: from_range(decode(body), body))
         except VersionError:
             return JsonResponse({"v": [VERSION]}, 415)
-        result = await asyncio.wrap_future(self.state.store.add_batch(run, batch, generation))
+        result = await self.written(self.store.add_batch(run, batch, generation))
         sent = batch.source
         answer = Acknowledgement(sent.writer, sent.first, sent.end, result.accepted, result.duplicates)
         if result.name is None:
@@ -114,10 +113,10 @@ class SeriesList(Endpoint):
         low = fields.integer("from", slot.NO_STEP + 1, slot.STEP_MAX)
         high = fields.integer("to", slot.NO_STEP + 1, slot.STEP_MAX)
         fields.check()
-        run, store = await self.run(), self.state.store
+        run = await self.run()
         if "name" not in query:
-            return JsonResponse([_document(row) for row in await run_in_threadpool(store.series, run)])
-        buckets = await run_in_threadpool(store.curve, run, query["name"], points, low, high)
+            return JsonResponse([_document(row) for row in await self.read(self.store.series, run)])
+        buckets = await self.read(self.store.curve, run, query["name"], points, low, high)
         if buckets is None:
             raise HTTPException(404)
         return JsonResponse([_document(bucket) for bucket in buckets])

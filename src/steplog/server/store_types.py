@@ -28,8 +28,13 @@ import msgspec
 from steplog.errors import SteplogError
 
 __all__ = [
+    "CONFIGURED",
+    "GENERATED",
     "ID_PREFIX",
+    "ISSUED",
+    "RESUMES",
     "BatchResult",
+    "Creation",
     "DeletedError",
     "ExistsError",
     "GapError",
@@ -56,6 +61,12 @@ __all__ = [
 
 
 ID_PREFIX = "id:"  # of an idempotency key that the caller chose
+RESUMES = ("allow", "must", "never")
+
+# Where a key is from.
+CONFIGURED = "configured"
+GENERATED = "generated"
+ISSUED = "issued"
 
 
 class RefusedError(SteplogError):
@@ -139,7 +150,7 @@ class KeyRow(msgspec.Struct, frozen=True):
     id: int
     hash: bytes  # SHA-256
     label: str
-    origin: str  # see ``keys``
+    origin: str  # CONFIGURED, GENERATED or ISSUED
     created: str
     last_used: str | None  # to the hour
     revoked: str | None
@@ -214,6 +225,18 @@ class RunRow(msgspec.Struct, frozen=True):
         """The id that its caller chose."""
         chosen = self.idempotency_key is not None and self.idempotency_key.startswith(ID_PREFIX)
         return (self.idempotency_key or "")[len(ID_PREFIX) :] if chosen else None
+
+
+class Creation(msgspec.Struct, frozen=True):
+    """What a request to create a run says; ``began``: when the process did, ISO 8601."""
+
+    name: str | None = None
+    description: str | None = None
+    status: str = "RUNNING"
+    key: str | None = None  # the idempotency key
+    maker: str | None = None
+    resume: str | None = None  # of RESUMES
+    began: str | None = None
 
 
 class RunConfig(msgspec.Struct):

@@ -16,7 +16,6 @@ import secrets
 import select
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from typing import Any
 from steplog import SteplogError
 from steplog.cli.demo.output import Output
 from steplog.cli.demo.verify import Counts, Database, Ledger, count, latency
+from steplog.server.store_types import StoreError
 
 __all__ = ["DemoError", "Scenario"]
 
@@ -189,7 +189,7 @@ class Scenario(contextlib.ExitStack):
         end = time.monotonic() + seconds
         while not until() and (left := end - time.monotonic()) > 0:
             for worker in self._workers:
-                with contextlib.suppress(sqlite3.Error):  # the server writes or was just killed: keep what was seen
+                with contextlib.suppress(StoreError):  # the server writes or was just killed: keep what was seen
                     worker.status, worker.stored = self._database.run(worker.uuid)
             stored = sum(worker.stored for worker in self._workers)
             self._output.progress(up, stored, sum(worker.ledger.returned for worker in self._workers) - stored)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from steplog.server.sqlite import queries, runs
+from steplog.server.open_store import open_store
+from steplog.server.store_types import RunRow
 
 __all__ = ["NAMESPACE", "PROJECT", "Calls", "Counts", "Database", "Ledger", "count", "fingerprint", "latency"]
 
@@ -84,28 +84,30 @@ class Ledger:
 
 
 class Database:
-    """The server's database, also while the server runs. Raises sqlite3.Error."""
+    """The server's database, also while the server runs. Raises StoreError."""
 
     def __init__(self, path: Path) -> None:
-        # Read and write: the last connection to close leaves no log beside the database.
-        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+        self._store = open_store(path, beside=True)
 
     def run(self, uuid: str) -> tuple[str, int]:
         """A run's status and number of records; of no such run, MISSING and 0."""
-        run = runs.by_uuid(self._connection, NAMESPACE, PROJECT, uuid)
-        return ("MISSING", 0) if run is None else (run.status, queries.count(self._connection, run.id))
+        run = self._run(uuid)
+        return ("MISSING", 0) if run is None else (run.status, self._store.point_count(run))
 
     def fingerprints(self, uuid: str) -> Iterable[int]:
         """Of a run's records, except steplog's own."""
-        run = runs.by_uuid(self._connection, NAMESPACE, PROJECT, uuid)
-        for metric in [] if run is None else queries.metrics(self._connection, run.id, 0, 1 << 62):
+        run = self._run(uuid)
+        for metric in [] if run is None else self._store.metrics(run, 0, self._store.point_count(run)):
             if not metric.name.startswith("steplog/"):
                 value = metric.value if isinstance(metric.value, (int, float)) else json.loads(bytes(metric.value))
                 yield fingerprint(metric.name, metric.step, value)
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close it."""
+        self._store.close()
+
+    def _run(self, uuid: str) -> RunRow | None:
+        return self._store.run(NAMESPACE, PROJECT, uuid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,6 @@ A range of many names with few records each stays as it came (``body``, see ``un
 
 What records say about the run itself is taken from them here (``run_fields``). Those of ``NOT_STORED`` then count as
 positions without a record.
-
-Usually the names repeat in the same order each training step, so the records of a name are a strided slice.
 """
 
 from __future__ import annotations
@@ -20,11 +18,9 @@ import math
 import re
 import struct
 from array import array
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, compress, pairwise
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -34,13 +30,13 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.records.chunk import POINTS_MAX, Chunk, Points, encode
 from steplog.server.records.columns import words_of
+from steplog.server.records.log_row import points_by_name, stored_part
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, Changes, changes_of
 
 __all__ = ["Batch", "MetricBatch", "check_json", "from_range", "is_logged", "metric_batch", "pack", "point_from_json"]
 
 _JSON_DEPTH_MAX = 500
 _DIGITS_MAX = 4300  # of Python's json: sys.int_info.default_max_str_digits
-_PERIOD_TRIES = 4
 _MANY_NAMES, _FEW_POINTS = 256, 128  # at least this many names, fewer points each: not packed
 _PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
 _WORDS = slot.SLOT_BYTES // 8
@@ -125,16 +121,14 @@ def _from_stored(records: Range, body: bytes) -> Batch:
     count = records.records
     if not count:
         return Batch(records, 0, ())
-    live = records
-    if count < records.end - records.first:
-        live = replace(records, slots=b"".join(compress(_split(records.slots), slot.kinds_of(records.slots))))
+    live = stored_part(records)
     payloads = {index: live.payloads[a:b] for index, a, b in live.payload_spans()}
     _check_values(live, payloads)
     some_lack_steps = _NO_STEP_TOP in live.slots[7 :: slot.SLOT_BYTES]
     if body and not some_lack_steps and len(live.names) >= _MANY_NAMES and count < _FEW_POINTS * len(live.names):
         return Batch(records, count, (), body, last_time_ns=_last_time(live))
-    grouped = (None if payloads else _by_period(live)) or _by_name(live, payloads)
-    metrics = [metric_batch(name, points, some_lack_steps) for name, points in grouped]
+    grouped = points_by_name(live, 0)
+    metrics = [metric_batch(name, points, some_lack_steps) for name, points in grouped.items()]
     return Batch(records, count, metrics, last_time_ns=_last_time(live))
 
 
@@ -188,60 +182,6 @@ def pack(points: Points) -> list[Chunk]:
         return [encode(points)]
     cuts = [count * piece // pieces for piece in range(pieces + 1)]
     return [encode(points.part(a, b)) for a, b in pairwise(cuts)]
-
-
-def _by_period(live: Range) -> list[tuple[str, Points]] | None:
-    """The points of each name, if the names repeat with a period."""
-    words = words_of(live.slots)
-    keys = words[3::_WORDS]  # name and kind
-    count, first, period = len(keys), keys[0], 0
-    for _ in range(_PERIOD_TRIES):
-        try:
-            period = keys.index(first, period + 1)
-        except ValueError:
-            period = count
-        if keys[period:] == keys[:-period]:
-            break
-    else:
-        return None
-    # A writer may have declared a name twice.
-    names = [live.names[key & 0xFFFF_FFFF] for key in keys[:period]]
-    if len(set(names)) < period:
-        return None
-
-    grouped = []
-    for place, name in enumerate(names):
-        steps, values, times = (words[_WORDS * place + column :: _WORDS * period] for column in range(3))
-        kinds = bytes((keys[place] >> 48,)) * len(steps)
-        grouped.append((name, Points(kinds, values, steps, times, range(place, count, period))))
-    return grouped
-
-
-def _by_name(live: Range, payloads: dict[int, bytes]) -> Iterator[tuple[str, Points]]:
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    by_number = {number: places[name] for number, name in live.names.items()}
-    for place, key in enumerate(words_of(live.slots)[3::_WORDS]):
-        by_number[key & 0xFFFF_FFFF].append(place)
-    slots = list(_split(live.slots))
-    for name, indices in places.items():
-        if not indices:
-            continue
-        taken = b"".join(itemgetter(*indices)(slots)) if len(indices) > 1 else slots[indices[0]]
-        words = words_of(taken)
-        kinds = slot.kinds_of(taken)
-        values = words[1::_WORDS]
-        texts = []
-        if slot.KIND_JSON in kinds:
-            for at, place in enumerate(indices):
-                if place in payloads:
-                    values[at] = len(payloads[place])
-                    texts.append(payloads[place])
-        times, arrivals = words[2::_WORDS], array("q", indices)
-        yield name, Points(kinds, values, words[0::_WORDS], times, arrivals, b"".join(texts))
-
-
-def _split(slots: bytes) -> Iterator[bytes]:
-    return (slots[at : at + slot.SLOT_BYTES] for at in range(0, len(slots), slot.SLOT_BYTES))
 
 
 def point_from_json(text: bytes, step: int | None, time_ns: int) -> Points:

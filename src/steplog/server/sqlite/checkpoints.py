@@ -4,7 +4,7 @@
    what is left once nothing more is committed.
 2. The log begins anew with the first commit that finds all of it copied. The writing connection sees to that
    (``configure_writer``): beyond ``_FINISH_PAGES`` of log its commits copy what the thread has left. It then cuts the
-   file to ``LOG_BYTES_MAX``.
+   file to ``WAL_BYTES_MAX``.
 3. ``TRUNCATE`` may hold up commits for as long as there are readers. It is only asked for when nothing is committed
    and all is copied, on a connection that waits for nobody.
 
@@ -14,12 +14,12 @@ A log that cannot be copied, since somebody reads an old snapshot, grows until h
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from steplog.server.repeating import repeating
 from steplog.server.sqlite.database_file import DatabaseFile, LogState
-from steplog.server.sqlite.schema import LOG_BYTES_MAX, connect
+from steplog.server.sqlite.schema import WAL_BYTES_MAX, connect
 from steplog.server.store_types import StoreError
 
 __all__ = ["COPY_BYTES", "Checkpoints", "configure_writer"]
@@ -31,22 +31,19 @@ _QUIET_LOOKS = 10  # without a commit
 
 
 class Checkpoints:
-    """Makes them from ``start`` on, on a connection of its own."""
+    """Makes them until ``stop``, on a connection of its own."""
 
-    def __init__(self, database: Path, file: DatabaseFile) -> None:
-        self.connection = connect(database, wait_s=0)
+    def __init__(self, path: Path, file: DatabaseFile) -> None:
+        self.connection = connect(path, wait_s=0)
         self._file = file
         self._last: LogState | None = None
         self._quiet_looks = 0
-        self._thread = repeating(self._work, "steplog-checkpoints", _LOOK_INTERVAL_S)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.__enter__()
+        self._thread = ExitStack()
+        self._thread.enter_context(repeating(self._work, "steplog-checkpoints", _LOOK_INTERVAL_S))
 
     def stop(self) -> None:
         """Wait for the one that is being made, and make no more; leave the connection open."""
-        self._thread.__exit__(None, None, None)
+        self._thread.close()
 
     def look(self) -> None:
         """Make one if it is due; raises StoreError where the database was replaced."""
@@ -57,7 +54,7 @@ class Checkpoints:
         if state.to_copy_bytes > (0 if is_quiet else COPY_BYTES):
             self._file.check()
             self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        elif is_quiet and state.to_copy_bytes == 0 and state.file_bytes > LOG_BYTES_MAX:
+        elif is_quiet and state.to_copy_bytes == 0 and state.file_bytes > WAL_BYTES_MAX:
             self._file.check()
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

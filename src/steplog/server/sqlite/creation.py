@@ -24,14 +24,19 @@ import random
 import sqlite3
 import uuid
 
-import msgspec
-
 from steplog.server.sqlite import generations, runs
-from steplog.server.store_types import ID_PREFIX, DeletedError, ExistsError, MissingError, RunRow, UnknownRunError
+from steplog.server.store_types import (
+    ID_PREFIX,
+    Creation,
+    DeletedError,
+    ExistsError,
+    MissingError,
+    RunRow,
+    UnknownRunError,
+)
 
-__all__ = ["RESUMES", "Creation", "create"]
+__all__ = ["create"]
 
-RESUMES = ("allow", "must", "never")
 _FIRST_WORDS = (  # noqa: SIM905 - a text, not a column of words
     "amber bold brave bright brisk calm clever cosmic crisp curious daring dreamy eager fancy fluffy gentle golden "
     "happy humble icy jolly keen lively lucky mellow merry mighty misty nimble noble patient proud quick quiet "
@@ -42,18 +47,6 @@ _SECOND_WORDS = (  # noqa: SIM905
     "ginger granola gravy hazelnut honey kiwi lemon lentil mango maple melon muffin noodle nutmeg olive onion "
     "pancake pasta peach pepper pickle pizza pretzel pumpkin radish ramen rice saffron sorbet soup taco toffee waffle"
 ).split()
-
-
-class Creation(msgspec.Struct, frozen=True):
-    """What a request to create a run says; ``began``: when the process did, ISO 8601."""
-
-    name: str | None = None
-    description: str | None = None
-    status: str = "RUNNING"
-    key: str | None = None
-    maker: str | None = None
-    resume: str | None = None
-    began: str | None = None
 
 
 def create(connection: sqlite3.Connection, project_id: int, user_id: int, asked: Creation) -> tuple[RunRow, bool]:
@@ -98,13 +91,14 @@ def _made(connection: sqlite3.Connection, project_id: int, user_id: int, asked: 
         name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}_{random.randint(100, 999)}"
     name, created = runs.free_name(connection, project_id, name), runs.now_text()
     inserted = connection.execute(
-        "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated, seen,"
-        " started, idempotency_key, made_by, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated, started,"
+        " idempotency_key, made_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(str(uuid.uuid4()), project_id, user_id, name, asked.description, asked.status),
-            *(created, created, created, asked.began, asked.key, asked.maker),
+            *(created, created, asked.began, asked.key, asked.maker),
         ),
     )
+    connection.execute("INSERT INTO progress (run, seen) VALUES (?, ?)", (inserted.lastrowid, created))
     run = runs.by_id(connection, inserted.lastrowid)
     generations.add(connection, run.id, 1, asked.maker, asked.began)
     return run

@@ -38,9 +38,9 @@ def edit(
         ended = (_last_sign(runs.by_id(connection, run_id)) if status == "CRASHED" else None) or now
         connection.execute("UPDATE runs SET ended = coalesce(ended, ?) WHERE id = ?", (ended, run_id))
     connection.execute(
-        "UPDATE runs SET status = coalesce(?, status), date_updated = ?, seen = ? WHERE id = ?",
-        (status, now, now, run_id),
+        "UPDATE runs SET status = coalesce(?, status), date_updated = ? WHERE id = ?", (status, now, run_id)
     )
+    runs.note_seen(connection, run_id, now)
     return runs.by_id(connection, run_id)
 
 

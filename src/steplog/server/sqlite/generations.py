@@ -44,9 +44,10 @@ def begin(connection: sqlite3.Connection, run_id: int, maker: str, began: str) -
     add(connection, run_id, number, maker, began)
     now = runs.now_text()
     connection.execute(
-        "UPDATE runs SET generation = ?, status = 'RUNNING', ended = NULL, date_updated = ?, seen = ? WHERE id = ?",
-        (number, now, now, run_id),
+        "UPDATE runs SET generation = ?, status = 'RUNNING', ended = NULL, date_updated = ? WHERE id = ?",
+        (number, now, run_id),
     )
+    runs.note_seen(connection, run_id, now)
     connection.execute("INSERT OR REPLACE INTO fields VALUES (?, 'ended', ?, 0, '', 0)", (run_id, number))
     return number, True
 

@@ -47,7 +47,9 @@ _UPDATE_SERIES = (
 _totals_of = attrgetter(
     "count", "next_step", "first_step", "last_step", "low", "high", "max_step", "last_time_ns", "id"
 )
-_UPDATE_RUN = "UPDATE runs SET points = ?, last_point = ?, seen = ? WHERE id = ?"
+_UPDATE_PROGRESS = (
+    "UPDATE progress SET arrivals = ?, packed = ?, log_bytes = ?, logged = ?, last_point = ?, seen = ? WHERE run = ?"
+)
 _PUT_MARK = (
     "INSERT INTO marks (run, writer, mark, generation, said) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark, said = excluded.said"
@@ -137,7 +139,7 @@ class Ingester:
         """Pack every unpacked range of a run."""
         run = self._run(connection, run_id)
         self._pack(connection, run)
-        connection.execute("UPDATE runs SET points = ? WHERE id = ?", (run.points, run.id))
+        connection.execute("UPDATE progress SET packed = ?, log_bytes = 0 WHERE run = ?", (run.points, run.id))
 
     def _store(self, connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
         if batch.body:
@@ -201,7 +203,8 @@ class Ingester:
             self._runs.move_to_end(run_id)
             return run
         found = connection.execute(
-            "SELECT points, last_point FROM runs WHERE id = ? AND deleted IS NULL", (run_id,)
+            "SELECT arrivals, last_point FROM runs JOIN progress ON run = id WHERE id = ? AND deleted IS NULL",
+            (run_id,),
         ).fetchone()
         if found is None:
             raise MissingError("the run does not exist")
@@ -221,7 +224,9 @@ class Ingester:
 
 
 def _save(connection: sqlite3.Connection, run: _RunState) -> None:
-    connection.execute(_UPDATE_RUN, (run.points, run.last_point, now_text(), run.id))
+    packed = run.points - run.unpacked.records
+    values = (run.points, packed, run.unpacked.size_bytes, int(time.time()), run.last_point, now_text(), run.id)
+    connection.execute(_UPDATE_PROGRESS, values)
 
 
 def _placed(metric: MetricBatch, series: SeriesState, arrivals: int) -> list[Chunk]:

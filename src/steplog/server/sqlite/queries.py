@@ -33,7 +33,7 @@ WHERE s.run = ? AND s.count > 0 ORDER BY s.id
 
 def count(connection: sqlite3.Connection, run_id: int) -> int:
     """The number of points of a run."""
-    row = connection.execute("SELECT points FROM runs WHERE id = ?", (run_id,)).fetchone()
+    row = connection.execute("SELECT arrivals FROM progress WHERE run = ?", (run_id,)).fetchone()
     return row[0] if row else 0
 
 

@@ -7,8 +7,6 @@ Columns of ``runs`` beside the plain ones::
     idempotency_key    "id:<id>" where the caller chose the id, else a random one
     made_by            Steplog-Maker of the request that made the run
     generation         the number of the present one (see generations)
-    seen               when a client was last heard of
-    last_point         when what the program logged last was logged; NULL: nothing yet, or by an older version
     started, ended     the run's own, not the delivery's; NULL: not known yet
     tags, provenance   JSON
     report             JSON: what its client has lost
@@ -36,15 +34,16 @@ __all__ = [
     "free_name",
     "hear",
     "in_project",
+    "note_seen",
     "now_text",
 ]
 
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
        r.made_by, r.generation, (SELECT began FROM generations WHERE run = r.id AND number = r.generation), r.tags,
-       r."group", r.job_type, r.notes, r.started, r.ended, r.seen,
-       r.last_point, r.provenance, r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
-FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
+       r."group", r.job_type, r.notes, r.started, r.ended, g.seen,
+       g.last_point, r.provenance, r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user JOIN progress g ON g.run = r.id
 """
 
 
@@ -98,9 +97,14 @@ def by_uuid(connection: sqlite3.Connection, namespace_slug: str, project_slug: s
     return _one(connection, f"r.uuid = ? AND {slugs}", run_uuid, project_slug, namespace_slug)
 
 
-def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
+def note_seen(connection: sqlite3.Connection, run_id: int, now: str) -> None:
     """Note that a client of the run was heard of."""
-    connection.execute("UPDATE runs SET seen = ? WHERE id = ?", (now_text(), run_id))
+    connection.execute("UPDATE progress SET seen = ? WHERE run = ?", (now, run_id))
+
+
+def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
+    """The run, of which a client was heard."""
+    note_seen(connection, run_id, now_text())
     return by_id(connection, run_id)
 
 

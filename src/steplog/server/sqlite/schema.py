@@ -14,12 +14,32 @@
     tombstones   by (project, idempotency key): a run that was deleted, and is not to be made again
     marks        by (run, writer): the first journal position that is not stored; the writer's generation, and
                  the latest time of its records about the run
-    series       by (run, name): a metric, with the totals of its chunks and the next step to assign
-    chunks       summaries (see chunk)
+    log          by (run, arrival): batches as they came, until they are packed (see log_row)
+    progress     of each run: how far its points have arrived and are packed (see below)
+    blocks       by (run, arrival): packed points of many series
+    sealed       by (run, arrival): log rows that could not be packed, and why
+    series       by (run, name): a metric, with the totals of what is packed and the next step to assign
+    chunks       packed points of one series: summaries (see chunk)
     points       the data of the same chunks, apart so that a curve can read summaries alone
-    waiting      ranges stored as they came (see unpacked)
+    summaries    by (series, level, number): summaries of a series' chunks
+    lasts        by (project, name, run): the totals of a run's metric, for tables of runs
+    configs      by (project, key, run): what ``config`` has, for tables of runs
 
 Of several values of a field or config key the one with the greatest (generation, time in ns, writer, position) counts.
+
+A run's *arrivals* are its points, numbered as they came. Those below ``progress.packed`` are in chunks, blocks or
+sealed, the others in the log::
+
+    arrivals     how many have arrived
+    packed       the first that is in the log
+    log_bytes    of slots and payloads in the log
+    logged       when the last log row was stored, in seconds since the epoch
+    sealed       how many are sealed
+    seen         when a client was last heard of
+    last_point   when what the program logged last was logged; NULL: nothing yet, or by an older version
+
+Those of a series below ``series.chunked`` are in its chunks: a block's entries of them count no more. ``pending`` of
+them are in blocks only. ``last`` is its last packed value, as a chunk has it.
 
 A chunk's id is its series' id × 2^32 + its number in the series, which stores a series' chunks together, in order.
 
@@ -37,19 +57,17 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
-from steplog import instance
 from steplog.errors import ConfigurationError
 from steplog.private_files import is_private_file, open_private, read_private
 from steplog.server.sqlite.database_file import check_left_log
 from steplog.server.sqlite.database_lock import DatabaseLock
-from steplog.server.sqlite.upgrades import KEYS, LIFE, RUNS, UPGRADES, WAITING, execute_all
+from steplog.server.sqlite.upgrades import KEYS, LIFE, LOG, RUNS, UPGRADES, execute_all
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
 __all__ = [
-    "LOG_BYTES_MAX",
     "SERIES_SHIFT",
+    "WAL_BYTES_MAX",
     "connect",
-    "default_database",
     "delete_chunks",
     "open_existing",
     "prepare",
@@ -65,7 +83,7 @@ _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 _BUSY_TIMEOUT_S = 10.0
 _CHECKPOINT_PAGES = 4000
-LOG_BYTES_MAX = 64 << 20  # what a log keeps of its size when it begins anew
+WAL_BYTES_MAX = 64 << 20  # of the write-ahead log, when it begins anew
 
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -88,7 +106,8 @@ CREATE TABLE marks (
 CREATE TABLE series (
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL,
     next_step INTEGER NOT NULL, first_step INTEGER NOT NULL, last_step INTEGER NOT NULL, low, high,
-    max_step INTEGER NOT NULL DEFAULT 0, last_time INTEGER, UNIQUE (run, name)
+    max_step INTEGER NOT NULL DEFAULT 0, last_time INTEGER, chunked INTEGER NOT NULL DEFAULT 0,
+    pending INTEGER NOT NULL DEFAULT 0, last, UNIQUE (run, name)
 );
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY, count INTEGER NOT NULL, first_arrival INTEGER NOT NULL, last_arrival INTEGER NOT NULL,
@@ -120,11 +139,6 @@ def prepare(database: Path) -> DatabaseLock:
             raise ConfigurationError(f"{database} cannot be used: {error}") from None
         raise
     return lock
-
-
-def default_database() -> Path:
-    """The database of a server that is started without naming one."""
-    return instance.state_path().with_name("server.db")
 
 
 def open_existing(database: Path) -> sqlite3.Connection:
@@ -168,7 +182,7 @@ def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S) -> sqlite3.Connecti
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_MAX}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
     except sqlite3.Error:
         connection.close()
         raise
@@ -219,7 +233,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         if new:
-            execute_all(connection, _TABLES + RUNS + WAITING + KEYS + LIFE)
+            execute_all(connection, _TABLES + RUNS + LOG + KEYS + LIFE)
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         for step in () if new else range(version, _SCHEMA_VERSION):
             UPGRADES[step](connection)

@@ -19,18 +19,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 from steplog.server.records.dates import utc_text
-from steplog.server.repeating import repeating
 from steplog.server.sqlite import runs
 from steplog.server.sqlite.schema import series_bounds
-from steplog.server.store_types import ID_PREFIX, MissingError, RunRow, StoreError
+from steplog.server.store_types import ID_PREFIX, MissingError, RunRow
 
-__all__ = ["TOMBSTONE_DAYS", "TRASH_HOURS", "condemn_project", "discard", "in_trash", "reap", "reaping", "restore"]
+__all__ = ["TOMBSTONE_DAYS", "TRASH_HOURS", "condemn_project", "discard", "in_trash", "reap", "restore"]
 
 TRASH_HOURS = 24
 TOMBSTONE_DAYS = 30
@@ -38,8 +35,6 @@ _CONDEMNED = ""
 _SLICE_S = 0.01
 _CHUNKS_A_STEP = 16  # of up to 256 KiB each
 _ROWS_A_STEP = 512
-_PAUSE_S = 0.02  # between two slices, for the batches of others
-_REAP_INTERVAL_S = 5.0
 
 
 def discard(connection: sqlite3.Connection, project_id: int, run_uuid: str, now: bool) -> int:
@@ -107,32 +102,24 @@ def reap(connection: sqlite3.Connection, now: datetime | None = None) -> bool:
     return False
 
 
-def reaping(reap_slice: Callable[[], Future[bool]]) -> AbstractContextManager[None]:
-    """Reap again and again, in a thread."""
-
-    def work() -> float:
-        with suppress(StoreError):  # a full disk, say: later
-            if reap_slice().result():
-                return _PAUSE_S
-        return _REAP_INTERVAL_S
-
-    return repeating(work, "steplog-trash")
-
-
 def _steps(connection: sqlite3.Connection, run_id: int) -> Iterator[None]:
     """Remove a run, a little a step; another call may go on with the rest."""
     connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (_CONDEMNED, run_id))
-    while _some(connection, "waiting", "id", "run = ?", run_id, limit=1):
-        yield
+    for table, key in (("log", "id"), ("blocks", "first_arrival"), ("sealed", "first_arrival")):
+        while _some(connection, table, key, "run = ?", run_id, limit=1):
+            yield
     query = "SELECT id FROM series WHERE run = ? LIMIT 1"
     while (found := connection.execute(query, (run_id,)).fetchone()) is not None:
         for table in ("points", "chunks"):
             while _some(connection, table, "id", "id >= ? AND id < ?", *series_bounds(found[0]), limit=_CHUNKS_A_STEP):
                 yield
+        while _some(connection, "summaries", "number", "series = ?", found[0], limit=_CHUNKS_A_STEP):
+            yield
         connection.execute("DELETE FROM series WHERE id = ?", found)
     for table, key in (("config", "key"), ("fields", "field"), ("generations", "number"), ("marks", "writer")):
         while _some(connection, table, key, "run = ?", run_id, limit=_ROWS_A_STEP):
             yield
+    connection.execute("DELETE FROM progress WHERE run = ?", (run_id,))
     connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
     yield
 

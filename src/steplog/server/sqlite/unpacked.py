@@ -1,4 +1,4 @@
-"""Unpacked ranges: stored as they came, in table ``waiting``, and packed later.
+"""Unpacked ranges: stored as they came, in table ``log``, and packed later.
 
 A chunk costs some 30 µs whatever its size, and a range of 10,000 names has three records of each. Such ranges are
 packed together at ``BYTES_MAX``, at ``POINTS_A_NAME`` records a name, or before a read or a packed write, so that
@@ -37,14 +37,14 @@ class UnpackedTotals:
     def read(cls, connection: sqlite3.Connection, run_id: int) -> UnpackedTotals:
         """Read it from the database."""
         totals = "coalesce(sum(records), 0), coalesce(sum(bytes), 0), coalesce(max(names), 0)"
-        return cls(*connection.execute(f"SELECT {totals} FROM waiting WHERE run = ?", (run_id,)).fetchone())  # noqa: S608
+        return cls(*connection.execute(f"SELECT {totals} FROM log WHERE run = ?", (run_id,)).fetchone())  # noqa: S608
 
     def add(self, connection: sqlite3.Connection, run_id: int, batch: Batch, first_arrival: int) -> None:
         """Store one more range."""
         source = batch.source
         size_bytes, names = len(source.slots) + len(source.payloads), len(source.names)
         connection.execute(
-            "INSERT INTO waiting (run, first_arrival, records, bytes, names, body) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO log (run, first_arrival, records, bytes, names, body) VALUES (?, ?, ?, ?, ?, ?)",
             (run_id, first_arrival, batch.records, size_bytes, names, batch.body),
         )
         self.records += batch.records
@@ -54,14 +54,14 @@ class UnpackedTotals:
 
 def any_left(connection: sqlite3.Connection, run_id: int, below: int | None = None) -> bool:
     """Whether an unpacked range begins below arrival ``below`` (None: at all)."""
-    query = "SELECT 1 FROM waiting WHERE run = ? AND first_arrival < ? LIMIT 1"
+    query = "SELECT 1 FROM log WHERE run = ? AND first_arrival < ? LIMIT 1"
     return connection.execute(query, (run_id, 2**63 - 1 if below is None else below)).fetchone() is not None
 
 
 def take(connection: sqlite3.Connection, run_id: int) -> Iterator[Range]:
     """Delete a run's unpacked ranges and yield them in order, joined by writer."""
-    rows = connection.execute("SELECT body FROM waiting WHERE run = ? ORDER BY id", (run_id,)).fetchall()
-    connection.execute("DELETE FROM waiting WHERE run = ?", (run_id,))
+    rows = connection.execute("SELECT body FROM log WHERE run = ? ORDER BY id", (run_id,)).fetchall()
+    connection.execute("DELETE FROM log WHERE run = ?", (run_id,))
     group: list[Range] = []
     names: dict[int, str] = {}
     for (body,) in rows:

@@ -15,15 +15,54 @@ from steplog.journal.range import decode as decode_range
 from steplog.server.records.batch import from_range
 from steplog.server.records.chunk import Chunk, decode
 
-__all__ = ["KEYS", "LIFE", "RUNS", "UPGRADES", "WAITING", "execute_all"]
+__all__ = ["KEYS", "LIFE", "LOG", "RUNS", "UPGRADES", "execute_all"]
 
-WAITING = """
+_WAITING = """
 CREATE TABLE waiting (
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, first_arrival INTEGER NOT NULL,
     records INTEGER NOT NULL, bytes INTEGER NOT NULL, names INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE INDEX waiting_by_run ON waiting (run, first_arrival);
 """
+_LOG_BY_RUN = "CREATE INDEX log_by_run ON log (run, first_arrival);"
+_STORAGE = """
+CREATE TABLE progress (
+    run INTEGER PRIMARY KEY, arrivals INTEGER NOT NULL DEFAULT 0, packed INTEGER NOT NULL DEFAULT 0,
+    log_bytes INTEGER NOT NULL DEFAULT 0, logged INTEGER NOT NULL DEFAULT 0, seen TEXT NOT NULL, last_point TEXT,
+    sealed INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX progress_due ON progress (run) WHERE packed < arrivals;
+CREATE TABLE blocks (
+    run INTEGER NOT NULL, first_arrival INTEGER NOT NULL, level INTEGER NOT NULL, records INTEGER NOT NULL,
+    directory BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY (run, first_arrival)
+);
+CREATE TABLE sealed (
+    run INTEGER NOT NULL, first_arrival INTEGER NOT NULL, records INTEGER NOT NULL, error TEXT NOT NULL,
+    body BLOB NOT NULL, PRIMARY KEY (run, first_arrival)
+);
+CREATE TABLE summaries (
+    series INTEGER NOT NULL, level INTEGER NOT NULL, number INTEGER NOT NULL, entries INTEGER NOT NULL,
+    data BLOB NOT NULL, PRIMARY KEY (series, level, number)
+);
+CREATE TABLE lasts (
+    project INTEGER NOT NULL, name TEXT NOT NULL, run INTEGER NOT NULL, count INTEGER NOT NULL, last,
+    last_step INTEGER NOT NULL, low, high, PRIMARY KEY (project, name, run)
+) WITHOUT ROWID;
+CREATE TABLE configs (
+    project INTEGER NOT NULL, key TEXT NOT NULL, run INTEGER NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (project, key, run)
+) WITHOUT ROWID;
+"""
+LOG = (
+    """
+CREATE TABLE log (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, first_arrival INTEGER NOT NULL,
+    records INTEGER NOT NULL, bytes INTEGER NOT NULL, names INTEGER NOT NULL, body BLOB NOT NULL
+);
+"""
+    + _LOG_BY_RUN
+    + _STORAGE
+)
 KEYS = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL REFERENCES users, hash BLOB NOT NULL UNIQUE,
@@ -33,8 +72,8 @@ CREATE TABLE keys (
 RUNS = """
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
-    user INTEGER NOT NULL REFERENCES users, idempotency_key TEXT, made_by TEXT, deleted TEXT, points INTEGER NOT NULL,
-    date_created TEXT NOT NULL, date_updated TEXT NOT NULL, seen TEXT NOT NULL, last_point TEXT, status TEXT NOT NULL,
+    user INTEGER NOT NULL REFERENCES users, idempotency_key TEXT, made_by TEXT, deleted TEXT,
+    date_created TEXT NOT NULL, date_updated TEXT NOT NULL, status TEXT NOT NULL,
     generation INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL, started TEXT, ended TEXT,
     "group" TEXT, job_type TEXT, tags TEXT, description TEXT, notes TEXT, provenance TEXT, report TEXT
 );
@@ -76,20 +115,30 @@ ALTER TABLE runs ADD COLUMN report TEXT;
 DELETE FROM about WHERE name = 'page_token';
 """
 # Version 3 had UNIQUE (project, name) and UNIQUE (project, idempotency_key), which runs in the trash would violate. The
-# numbers of runs go on where they were.
+# numbers of runs go on where they were. Its ``waiting`` is the log. Not every chunk is read: ``next_step`` is one
+# above the largest step, but where that is negative or the largest there is.
 _RENAME_RUNS = "ALTER TABLE runs RENAME TO runs_3; DROP INDEX runs_by_project;"
+_RENAME_LOG = "DROP INDEX waiting_by_run; ALTER TABLE waiting RENAME TO log;"
 _MOVE_RUNS = """
-INSERT INTO runs (id, uuid, project, user, idempotency_key, points, date_created, date_updated, seen, status, name,
-    ended, description, report)
-    SELECT id, uuid, project, user, idempotency_key, points, date_created, date_updated, date_updated, status, name,
+INSERT INTO runs (id, uuid, project, user, idempotency_key, date_created, date_updated, status, name, ended,
+    description, report)
+    SELECT id, uuid, project, user, idempotency_key, date_created, date_updated, status, name,
         CASE status WHEN 'RUNNING' THEN NULL ELSE date_updated END, description, report FROM runs_3;
 DELETE FROM sqlite_sequence WHERE name = 'runs';
 INSERT INTO sqlite_sequence (name, seq) SELECT 'runs', seq FROM sqlite_sequence WHERE name = 'runs_3';
+INSERT INTO progress (run, arrivals, packed, seen) SELECT id, points, points, date_updated FROM runs_3;
 DROP TABLE runs_3;
+UPDATE progress SET (packed, log_bytes) = (
+    SELECT min(first_arrival), sum(bytes) FROM log WHERE run = progress.run)
+    WHERE run IN (SELECT run FROM log);
 ALTER TABLE series ADD COLUMN max_step INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE series ADD COLUMN last_time INTEGER;
-UPDATE series SET max_step = coalesce(
-    (SELECT max(max_step) FROM chunks c WHERE c.id >= series.id << 32 AND c.id < series.id + 1 << 32), 0);
+ALTER TABLE series ADD COLUMN chunked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE series ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE series ADD COLUMN last;
+UPDATE series SET chunked = coalesce((SELECT packed FROM progress WHERE run = series.run), 0),
+    max_step = CASE WHEN next_step > 0 AND next_step < 9223372036854775807 THEN next_step - 1 ELSE coalesce(
+    (SELECT max(max_step) FROM chunks c WHERE c.id >= series.id << 32 AND c.id < series.id + 1 << 32), 0) END;
 ALTER TABLE marks ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE marks ADD COLUMN said INTEGER NOT NULL DEFAULT -9223372036854775808;
 """
@@ -109,7 +158,7 @@ def execute_all(connection: sqlite3.Connection, statements: str) -> None:
 
 
 def _to_version_2(connection: sqlite3.Connection) -> None:
-    execute_all(connection, WAITING)
+    execute_all(connection, _WAITING)
 
 
 def _to_version_3(connection: sqlite3.Connection) -> None:
@@ -117,7 +166,7 @@ def _to_version_3(connection: sqlite3.Connection) -> None:
 
 
 def _to_version_4(connection: sqlite3.Connection) -> None:
-    execute_all(connection, _RENAME_RUNS + RUNS + _MOVE_RUNS + LIFE)
+    execute_all(connection, _RENAME_LOG + _LOG_BY_RUN + _STORAGE + _RENAME_RUNS + RUNS + _MOVE_RUNS + LIFE)
     connection.execute("INSERT INTO generations (run, number) SELECT id, 1 FROM runs")
     for run, time_ns, text in chain(_packed_configs(connection), _unpacked_configs(connection)):
         try:
@@ -136,7 +185,7 @@ def _packed_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, 
 
 def _unpacked_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
     """As ``_packed_configs``; what is unpacked has arrived after all that is packed."""
-    for run, body in connection.execute("SELECT run, body FROM waiting ORDER BY id"):
+    for run, body in connection.execute("SELECT run, body FROM log ORDER BY id"):
         records = decode_range(body)
         for metric in from_range(records).metrics if _CONFIG in records.names.values() else ():
             for chunk in metric.chunks if metric.name == _CONFIG else ():

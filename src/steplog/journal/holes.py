@@ -1,0 +1,107 @@
+"""Holes: slots that were claimed and never written, since a signal handler raised in between.
+
+A slot empty below a written one was claimed before it; once every thread has since been outside of ``log()``, it gets a
+tombstone. The slot whose number closed a segment stays empty: no reader is to pass it before it knows the next segment.
+
+Stacks are read by ``faulthandler``, in one go and in C: to walk the frames of a running thread from Python can crash
+CPython 3.11 (https://github.com/python/cpython/issues/111363 is alike). It shows 100 threads, the newest first, and of
+each the 100 innermost frames: a thread that is cut short counts as inside, and one that is not shown by its innermost
+frame alone, which a signal handler that is running hides.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+
+from steplog.journal.append import Segment
+from steplog.journal.writer import CLAIMING, Writer
+
+__all__ = ["HoleWatch", "threads_inside"]
+
+_names = "|".join(sorted({code.co_name for code in CLAIMING}))
+_files = "|".join(sorted({re.escape(os.path.basename(code.co_filename)) for code in CLAIMING}))
+_THREAD = re.compile(r"^(?:Current t|T)hread 0x([0-9a-f]+)")
+_INSIDE = re.compile(rf'[/\\]journal[/\\](?:{_files})", line \d+ in (?:{_names})$')
+_MORE_THREADS = "..."
+_FRAMES_SHOWN = 100
+
+
+def threads_inside() -> set[int]:
+    """The threads that may be between a claim and its write. Raises OSError."""
+    inside, shown, all_shown = set(), Counter[int](), True
+    thread = 0
+    for line in _stacks().splitlines():
+        if (found := _THREAD.match(line)) is not None:
+            thread = int(found[1], 16)
+        elif line == _MORE_THREADS:
+            all_shown = False
+        elif line:
+            shown[thread] += 1
+            if _INSIDE.search(line) or shown[thread] == _FRAMES_SHOWN:
+                inside.add(thread)
+    for thread, frame in () if all_shown else sys._current_frames().items():
+        if thread not in shown and frame.f_code in CLAIMING:
+            inside.add(thread)
+    return inside
+
+
+def _stacks() -> str:
+    with (
+        tempfile.TemporaryFile()
+        if not hasattr(os, "memfd_create")
+        else os.fdopen(os.memfd_create("stacks"), "r+b") as file
+    ):
+        faulthandler.dump_traceback(file.fileno(), all_threads=True)
+        file.seek(0)
+        return file.read().decode("utf-8", "replace")
+
+
+class HoleWatch:
+    """Closes a writer's holes."""
+
+    def __init__(self, writer: Writer, inside: Callable[[], set[int]] = threads_inside) -> None:
+        self.closed = 0
+        self._segment = writer.head  # there are no holes before it
+        self._view = writer.head.view()
+        self._threads_inside = inside
+        self.suspects: list[tuple[Segment, int]] = []  # slots seen empty below a written one
+        self._inside: set[int] = set()  # threads in log() ever since the suspects were found
+
+    def look(self) -> None:
+        """Look once; a later look closes."""
+        with suppress(OSError):  # no memory for the stacks: later
+            self._look()
+
+    def _look(self) -> None:
+        if self.suspects:
+            self._inside &= self._threads_inside()
+            if self._inside:
+                return
+            for segment, index in self.suspects:
+                if (end := segment.end()) is None or index < end:
+                    self.closed += segment.write_tombstone(segment.offset_of(index))
+            self.suspects = []
+        suspects = self._holes()
+        if suspects:
+            self._inside = self._threads_inside()
+        self.suspects = suspects
+
+    def _holes(self) -> list[tuple[Segment, int]]:
+        found: list[tuple[Segment, int]] = []
+        segment, view = self._segment, self._view
+        while True:
+            end = segment.end()
+            found += [(segment, index) for index in view.holes(view.written() if end is None else end)]
+            if end is None:
+                return found
+            segment = segment.successor[0]
+            view = segment.view()
+            if not found:
+                self._segment, self._view = segment, view

@@ -1,0 +1,25 @@
+"""Opens a store. Alone outside their folders to name the engines; imports one when it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from steplog import instance
+from steplog.server.store import Store
+
+__all__ = ["default_database", "open_store"]
+
+
+def open_store(database: Path, *, beside: bool = False) -> Store:
+    """Open or create a store as its server; ``beside``, one that exists, whether or not its server runs.
+
+    Raises ConfigurationError if it is in use, missing, or not one of steplog's.
+    """
+    from steplog.server.sqlite.store import SqliteStore
+
+    return SqliteStore(database, beside=beside)
+
+
+def default_database() -> Path:
+    """The database of a server that is started without naming one."""
+    return instance.state_path().with_name("server.db")

@@ -1,0 +1,144 @@
+"""The connections to one SQLite file: one that writes, in one thread (``group_commit``), any number that read.
+
+WAL, so that readers and the writer do not block each other; ``synchronous=FULL``, so that commits survive a power cut.
+
+1. One process has a database locked, and may cache what it has written; others open it *beside* that one, and may not.
+2. While the database is not the file at its path, reads and writes of the process that has it locked raise a
+   ``StoreBusyError`` (``database_file``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from steplog.server.sqlite.checkpoints import Checkpoints, configure_writer
+from steplog.server.sqlite.database_file import DatabaseFile
+from steplog.server.sqlite.group_commit import Committer
+from steplog.server.sqlite.schema import connect, open_existing, prepare, store_error
+from steplog.server.store_types import StoreError, StoreReplacedError
+
+__all__ = ["Database"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Statements = Callable[Concatenate[sqlite3.Connection, _P], _T]
+
+
+class Database:
+    """A database that is open.
+
+    Attributes:
+        instance: its id.
+    """
+
+    def __init__(self, path: Path, forget: Callable[[], None], *, beside: bool = False) -> None:
+        """Lock it, created if missing; or ``beside``, open one that exists, whether or not a server has it locked.
+
+        ``forget`` is called after a rollback, to drop cached state. Raises ConfigurationError if it is in use, missing,
+        or not a steplog database.
+        """
+        self._path = path
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._lock = None if beside else prepare(path)
+        self._write_connection = open_existing(path) if beside else connect(path)
+        try:
+            about = dict(self._write_connection.execute("SELECT name, value FROM about"))  # opens the log
+        except sqlite3.Error as error:
+            raise store_error(error) from None
+        self._file = None if beside else DatabaseFile(path)
+        self._committer = Committer(self._write_connection, forget, self._check)
+        self._checkpoints: Checkpoints | None = None
+        if self._file is not None:
+            configure_writer(self._write_connection)
+            self._checkpoints = Checkpoints(path, self._file)
+        self.instance: str = about["instance"]
+
+    def close(self) -> None:
+        """Finish pending writes and close it; leave what has taken its place as it is."""
+        self._committer.close()
+        connections = [self._write_connection, *self._idle]
+        if self._checkpoints is not None:
+            self._checkpoints.stop()
+            connections.append(self._checkpoints.connection)
+        if self._may_close():
+            for connection in connections:
+                connection.close()
+            if self._file is not None:
+                self._file.close()
+        else:
+            _abandon(connections)
+        if self._lock is not None:
+            self._lock.release()
+
+    def check_path(self) -> None:
+        """Raise StoreError if the database is not the file at its path."""
+        if self._file is not None:
+            self._file.check_path()
+
+    def read(self, query: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run a query on a snapshot."""
+        with self.snapshot() as connection:
+            return query(connection, *args, **kwargs)
+
+    def write(self, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Run a write in the next commit; the future is done once it is durable."""
+        return self._committer.submit(lambda connection: job(connection, *args, **kwargs))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose reads all see the same state."""
+        self.check_path()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            try:
+                connection = connect(self._path)
+            except sqlite3.Error as error:
+                raise store_error(error) from error
+        try:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException as error:
+            connection.close()  # its state is unknown
+            if isinstance(error, sqlite3.Error):
+                raise store_error(error) from error
+            raise
+        self._idle.append(connection)
+
+    def _check(self) -> None:
+        if self._file is not None:
+            self._file.check()
+
+    def _may_close(self) -> bool:
+        """Prepare the files for the end; whether SQLite may close them: it may apply the log, and remove any log there.
+
+        Of a database that was moved it does neither.
+        """
+        if self._file is None:
+            return True
+        try:
+            self._file.check()
+            return True
+        except StoreReplacedError as error:
+            if error.overwritten:
+                return False
+        except StoreError:
+            pass
+        with suppress(sqlite3.Error):
+            self._write_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._file.remove_log()
+        return not self._file.is_log_foreign
+
+
+def _abandon(connections: Sequence[sqlite3.Connection]) -> None:
+    """Never close them: SQLite would apply their log to another database, or remove another's log."""
+    for connection in connections:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

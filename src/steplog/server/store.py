@@ -1,0 +1,244 @@
+"""The interface of a store, which an engine fulfils; ``open_store`` opens one.
+
+Reads return what they say, and block: call them from a thread that may. Each sees one state, with every write whose
+future was done before. Writes are made in the order in which they are called, return at once, and their future is done
+once they are durable. A write is made whole or not at all. Any thread may call either.
+
+Both raise a ``StoreError``, a write in its future, where the store cannot do it now; a write that was refused raises
+another ``RefusedError``. Rows are as they were when they were read: one whose project or run was deleted since raises
+MissingError in a write, and reads as one without points.
+
+A run in the trash is not there for anything but ``trash``, ``runs_by_slug``, ``discard_run`` and ``restore_run``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+
+from steplog.server.records.batch import Batch, MetricBatch
+from steplog.server.records.curve import Bucket
+from steplog.server.records.run_fields import Changes
+from steplog.server.store_types import (
+    BatchResult,
+    Creation,
+    KeyRow,
+    MetricPoint,
+    NamespaceRow,
+    PageToken,
+    ProjectRow,
+    RunConfig,
+    RunRow,
+    SeriesSummary,
+    UserRow,
+)
+
+__all__ = ["Store"]
+
+
+class Store(ABC):
+    """Users, projects, runs and their points.
+
+    Attributes:
+        instance: the id of the database.
+    """
+
+    instance: str
+
+    # The store itself
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise StoreError if the database is not where it was opened. Does not block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish pending writes and close the database. Later writes are refused."""
+
+    # Users and keys
+
+    @abstractmethod
+    def add_user(self, username: str, email: str | None = None) -> Future[UserRow]:
+        """Add a user with a namespace, where missing; set its email where given.
+
+        Raises RefusedError for a name without a slug.
+        """
+
+    @abstractmethod
+    def all_keys(self) -> list[KeyRow]:
+        """Every key, also those revoked, oldest first."""
+
+    @abstractmethod
+    def key(self, key_id: int) -> KeyRow:
+        """The key of this number. Raises MissingError."""
+
+    @abstractmethod
+    def keys_of_hashes(self, hashes: Sequence[bytes]) -> list[KeyRow]:
+        """The keys with these hashes, also those revoked."""
+
+    @abstractmethod
+    def started_key(self) -> KeyRow | None:
+        """The key that a server was last started with, unless it was issued or revoked."""
+
+    @abstractmethod
+    def put_started_key(self, user: UserRow, key_hash: bytes, origin: str) -> Future[KeyRow]:
+        """Make this the key that the server is started with, in place of the one before. Raises RevokedKeyError."""
+
+    @abstractmethod
+    def issue_key(self, username: str | None, key_hash: bytes, label: str) -> Future[KeyRow]:
+        """Add a key of a user, who is added where missing. None: of the started key's user, or MissingError."""
+
+    @abstractmethod
+    def revoke_keys(self, key_ids: Sequence[int]) -> Future[None]:
+        """Revoke all of these keys, or none; the date of an earlier revocation stays. Raises MissingError."""
+
+    @abstractmethod
+    def replace_key(self, old: KeyRow, key_hash: bytes) -> Future[KeyRow]:
+        """Revoke a key and add one of the same user, label and origin. Raises MissingError, RevokedKeyError."""
+
+    @abstractmethod
+    def note_use(self, used: Sequence[KeyRow], hour: str) -> Future[None]:
+        """Note the hour in which keys were last used."""
+
+    @abstractmethod
+    def page_token(self) -> PageToken | None:
+        """The page's token."""
+
+    @abstractmethod
+    def put_page_token(self, token: PageToken, present: PageToken | None) -> Future[PageToken]:
+        """Replace the page's token, if it still is ``present``; the one that is there then."""
+
+    # Namespaces and projects
+
+    @abstractmethod
+    def namespaces(self) -> list[NamespaceRow]:
+        """Every namespace, oldest first."""
+
+    @abstractmethod
+    def namespace(self, slug: str) -> NamespaceRow | None:
+        """The namespace with this slug."""
+
+    @abstractmethod
+    def put_namespace(self, slug: str) -> Future[NamespaceRow]:
+        """The namespace with this slug, added where missing."""
+
+    @abstractmethod
+    def projects(self, namespace: NamespaceRow) -> list[ProjectRow]:
+        """The projects of a namespace, oldest first."""
+
+    @abstractmethod
+    def project(self, namespace: str, slug: str) -> ProjectRow | None:
+        """The project with these slugs."""
+
+    @abstractmethod
+    def add_project(self, namespace: NamespaceRow, slug: str, display_name: str, visibility: str) -> Future[ProjectRow]:
+        """Add a project. Raises TakenError if the slug is in use, MissingError."""
+
+    @abstractmethod
+    def delete_project(self, project: ProjectRow) -> Future[None]:
+        """Delete a project, its runs and those in its trash for good; ``reap`` removes their points."""
+
+    # Runs
+
+    @abstractmethod
+    def create_run(self, project: ProjectRow, user: UserRow, asked: Creation) -> Future[tuple[RunRow, bool]]:
+        """The run, and whether it was made now; ``docs/api.md`` says which run is meant.
+
+        Raises MissingError without the project, UnknownRunError, ExistsError, DeletedError.
+        """
+
+    @abstractmethod
+    def run(self, namespace: str, project: str, uuid: str) -> RunRow | None:
+        """The run with this uuid, in the project with these slugs."""
+
+    @abstractmethod
+    def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
+        """The runs of a project, oldest first."""
+
+    @abstractmethod
+    def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
+        """The runs whose name has this slug, in the trash or not, oldest first; unlike names, slugs are not unique."""
+
+    @abstractmethod
+    def hear(self, run: RunRow) -> Future[RunRow]:
+        """Note that a client of the run was heard of; the run as it is then. Raises MissingError."""
+
+    @abstractmethod
+    def edit_run(
+        self,
+        run: RunRow,
+        values: Mapping[str, str | None],
+        status: str | None = None,
+        generation: int | None = None,
+    ) -> Future[RunRow]:
+        """Set fields (``run_fields.field_value``) and the status; the run as it is then. Raises MissingError.
+
+        A status or an ``ended`` of an earlier generation changes nothing, nor without a number once there is a second.
+        """
+
+    @abstractmethod
+    def begin_generation(self, run: RunRow, maker: str, began: str) -> Future[tuple[int, bool]]:
+        """Begin a generation of ownership, unless this maker has, or ``began`` is before the present one's.
+
+        Its number, and whether it was begun now. Raises MissingError.
+        """
+
+    @abstractmethod
+    def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
+        """The config of each run, by ``RunRow.id``; of all together a bounded size, the newest runs first."""
+
+    # Deleted runs
+
+    @abstractmethod
+    def trash(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
+        """The runs of a project that are in the trash, oldest first."""
+
+    @abstractmethod
+    def discard_run(self, project: ProjectRow, uuid: str, now: bool = False) -> Future[None]:
+        """Move a run to the trash, or delete it for good, also from the trash. Raises MissingError."""
+
+    @abstractmethod
+    def restore_run(self, project: ProjectRow, uuid: str) -> Future[RunRow]:
+        """Take a run out of the trash, under another name or without its id where those are taken.
+
+        One that is not in it stays as it is. Raises MissingError.
+        """
+
+    @abstractmethod
+    def reap(self, now: datetime | None = None) -> Future[bool]:
+        """Remove a slice of what is deleted for good, or in the trash for long enough; whether more is left."""
+
+    # Points
+
+    @abstractmethod
+    def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
+        """Store a batch from its writer's mark on, and move the mark.
+
+        ``generation`` is the one its writer belongs to; the first that is given for a writer stays. Raises
+        MissingError, and GapError if the batch begins beyond the mark.
+        """
+
+    @abstractmethod
+    def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
+        """Store points without a mark, and change the run in its present generation; the last point's step.
+
+        Raises MissingError.
+        """
+
+    @abstractmethod
+    def point_count(self, run: RunRow) -> int:
+        """How many points have arrived."""
+
+    @abstractmethod
+    def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
+        """The points ``[first, end)`` of a run, in order of arrival."""
+
+    @abstractmethod
+    def series(self, run: RunRow) -> list[SeriesSummary]:
+        """The metrics of a run, in order of first arrival."""
+
+    @abstractmethod
+    def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
+        """A metric's points with a step in [low, high], in at most ``points`` buckets; None if missing."""
