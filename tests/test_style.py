@@ -206,6 +206,7 @@ PURE_AT_LEAST = {  # formats, wire, verdicts, what to send next (design, rule 3)
     "server/records/batch.py",
     "server/records/block.py",
     "server/records/chunk.py",
+    "server/records/column_format.py",
     "server/records/columns.py",
     "server/records/curve.py",
     "server/records/log_row.py",

@@ -168,7 +168,7 @@ def filled(store: SqliteStore, project: ProjectRow, key: str | None = None) -> R
     store.add_batch(run, from_range(range_of(packed))).result()
     waiting = range_of([(f"layer {number}", float(number), 1) for number in range(300)], first=4)
     store.add_batch(run, from_range(waiting, encode(waiting))).result()
-    store.write(_fill_others, run.id).result()
+    store.database.write(_fill_others, run.id).result()
     return run
 
 

@@ -91,7 +91,9 @@ class AccessMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 close = [CLOSE_HEADER] if is_last else []
-                message["headers"] = [*message.get("headers", ()), *_HEADERS, *close]
+                own = message.get("headers", ())
+                said = {name for name, _ in own}
+                message["headers"] = [*own, *(pair for pair in _HEADERS if pair[0] not in said), *close]
             await send(message)
 
         await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)

@@ -2,8 +2,8 @@
 
 ::
 
-    request ─▶ AccessMiddleware ─▶ Endpoint ─▶ Store
-                                └─▶ static file: public, without data, read once at start
+    request ─▶ AccessMiddleware ─▶ AnswerMiddleware ─▶ Endpoint ─▶ Store
+                                                    └─▶ static file: public, without data, read once at start
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from starlette.routing import Route
 from steplog.delivery.wire import API
 from steplog.server import routes_catalog, routes_metrics
 from steplog.server.access import AccessMiddleware, AllowedHosts
+from steplog.server.answers import COMPRESSED_BYTES_MIN, AnswerMiddleware, compressed, tag_of
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
 from steplog.server.keys import Keyring
+from steplog.server.negotiation import accepted
 from steplog.server.store import Store
 
 __all__ = ["create_app"]
@@ -69,15 +71,19 @@ def create_app(
             *_page_routes(),
         ]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
+    compressor = ThreadPoolExecutor(1, "steplog-compress")
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        with decoders:
+        with decoders, compressor:
             yield
 
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(AccessMiddleware, hosts=hosts, keyring=keyring, has_page=not stock)],
+        middleware=[
+            Middleware(AccessMiddleware, hosts=hosts, keyring=keyring, has_page=not stock),
+            Middleware(AnswerMiddleware, compressor=compressor),
+        ],
         exception_handlers=ERROR_RESPONSES,
         lifespan=lifespan,
     )
@@ -95,8 +101,15 @@ def _page_routes() -> list[Route]:
 
 def _static(file: Path) -> Callable[[Request], Awaitable[Response]]:
     content, media_type = file.read_bytes(), _MEDIA_TYPES[file.suffix]
+    codings = ("gzip", "deflate") if len(content) >= COMPRESSED_BYTES_MIN else ()
+    coded = {coding: compressed(content, coding) for coding in codings}
+    headers = {"ETag": tag_of(content), "Cache-Control": "no-cache"}
 
-    async def respond(_request: Request) -> Response:
-        return Response(content, media_type=media_type)
+    async def respond(request: Request) -> Response:
+        coding = accepted(", ".join(request.headers.getlist("accept-encoding"))).coding
+        if coding not in coded:
+            return Response(content, headers=headers, media_type=media_type)
+        of_coding = {"Content-Encoding": coding, "Vary": "Accept-Encoding"}
+        return Response(coded[coding], headers=headers | of_coding, media_type=media_type)
 
     return respond

@@ -6,12 +6,11 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 from slugify import slugify
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -24,12 +23,11 @@ from steplog.server.records.batch import from_range, metric_batch, point_from_js
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.request_body import media_type, read_body, read_json
-from steplog.server.store_types import RunRow, SeriesSummary
+from steplog.server.store_types import MetricPoint, SeriesSummary
 from steplog.server.validation import Fields, pagination
 
 __all__ = ["BatchUpload", "MetricList", "SeriesList"]
 
-_POINTS_A_READ = 16_384  # a longer list is streamed
 _CURVE_POINTS_DEFAULT = 1000
 _CURVE_POINTS_MAX = 100_000
 _GENERATION = re.compile(r"[1-9][0-9]{0,8}")
@@ -46,19 +44,7 @@ class MetricList(Endpoint):
         end = await self.read(self.store.point_count, run)
         if limit is not None:
             end = min(end, offset + limit)
-        return StreamingResponse(self._stream(run, offset, end), media_type="application/json")
-
-    async def _stream(self, run: RunRow, first: int, end: int) -> AsyncIterator[bytes]:
-        opening = b"["
-        for start in range(first, end, _POINTS_A_READ):
-            yield opening + await run_in_threadpool(self._points, run, start, min(start + _POINTS_A_READ, end))
-            opening = b","
-        yield b"]" if opening == b"," else b"[]"
-
-    def _points(self, run: RunRow, first: int, end: int) -> bytes:
-        """Points as JSON, without the enclosing brackets."""
-        points = self.store.metrics(run, first, end)
-        return msgspec.json.encode([{"name": p.name, "value": _finite(p.value), "step": p.step} for p in points])[1:-1]
+        return StreamingResponse(_json_list(self.store.metric_slices(run, offset, end)), media_type="application/json")
 
     async def post(self, request: Request) -> Response:
         """Add one point."""
@@ -128,6 +114,16 @@ def _generation(request: Request) -> int:
     if _GENERATION.fullmatch(header) is None:
         raise HTTPException(400, "Steplog-Generation must be an integer from 1 to 999999999.")
     return int(header)
+
+
+def _json_list(slices: Iterable[Iterable[MetricPoint]]) -> Iterator[bytes]:
+    opening = b"["
+    for points in slices:
+        entries = [{"name": p.name, "value": _finite(p.value), "step": p.step} for p in points]
+        if entries:
+            yield opening + msgspec.json.encode(entries)[1:-1]
+            opening = b","
+    yield b"]" if opening == b"," else b"[]"
 
 
 def _document(row: SeriesSummary | Bucket) -> dict[str, Any]:

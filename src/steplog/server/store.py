@@ -6,7 +6,7 @@ once they are durable. A write is made whole or not at all. Any thread may call 
 
 Both raise a ``StoreError``, a write in its future, where the store cannot do it now; a write that was refused raises
 another ``RefusedError``. Rows are as they were when they were read: one whose project or run was deleted since raises
-MissingError in a write, and reads as one without points.
+MissingError in a write, and where the points of a run are read.
 
 A run in the trash is not there for anything but ``trash``, ``runs_by_slug``, ``discard_run`` and ``restore_run``.
 """
@@ -14,7 +14,7 @@ A run in the trash is not there for anything but ``trash``, ``runs_by_slug``, ``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 
@@ -231,9 +231,16 @@ class Store(ABC):
     def point_count(self, run: RunRow) -> int:
         """How many points have arrived."""
 
-    @abstractmethod
     def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
         """The points ``[first, end)`` of a run, in order of arrival."""
+        return [point for part in self.metric_slices(run, first, end) for point in part]
+
+    @abstractmethod
+    def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
+        """The points ``[first, end)`` of a run, in order of arrival, in slices of bounded size.
+
+        Each is read when it is asked for, from a state of its own; what arrives meanwhile changes nothing.
+        """
 
     @abstractmethod
     def series(self, run: RunRow) -> list[SeriesSummary]:

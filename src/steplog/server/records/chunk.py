@@ -33,7 +33,7 @@ import msgspec
 from steplog.journal import slot
 from steplog.server.records.columns import Column, ColumnReader, ColumnWriter
 
-__all__ = ["POINTS_MAX", "Chunk", "Number", "Points", "concatenate", "decode", "encode", "number_range"]
+__all__ = ["NO_POINTS", "POINTS_MAX", "Chunk", "Number", "Points", "concatenate", "decode", "encode", "number_range"]
 
 POINTS_MAX = 4096
 _LAST_BYTES_MAX = 256
@@ -112,6 +112,9 @@ class Points:
         if kind in (slot.KIND_INT, slot.KIND_BOOL):
             return self.words
         return [None if isinstance(value, msgspec.Raw) else value for value in self.values()]
+
+
+NO_POINTS = Points(b"", array("q"), (), (), ())
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -210,6 +213,8 @@ def decode(chunk: Chunk, *, values_only: bool = False) -> Points:
 
 def concatenate(parts: Sequence[Points]) -> Points:
     """Concatenate points."""
+    if len(parts) == 1:
+        return parts[0]
     words, steps, times, arrivals = array("q"), array("q"), array("q"), array("q")
     for part in parts:
         words.extend(part.words)

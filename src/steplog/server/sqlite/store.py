@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,11 @@ from steplog.server.sqlite import (
     edits,
     generations,
     keys,
-    queries,
+    reading,
     run_changes,
     runs,
+    slices,
     trash,
-    unpacked,
 )
 from steplog.server.sqlite.database import Database
 from steplog.server.sqlite.ingest import Ingester
@@ -186,20 +186,13 @@ class SqliteStore(Store):
         return self.database.write(self._ingester.add_metric, run.id, metric, changes)
 
     def point_count(self, run: RunRow) -> int:
-        return self.database.read(queries.count, run.id)
+        return self.database.read(reading.arrivals, run.id)
 
-    def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
-        self._pack(run, end)
-        return self.database.read(queries.metrics, run.id, first, end)
+    def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
+        return slices.metrics(self.database.snapshot, run.id, first, end)
 
     def series(self, run: RunRow) -> list[SeriesSummary]:
-        self._pack(run)
-        return self.database.read(queries.series, run.id)
+        return self.database.read(reading.series, run.id)
 
     def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        self._pack(run)
-        return self.database.read(queries.curve, run.id, name, points, low, high)
-
-    def _pack(self, run: RunRow, below: int | None = None) -> None:
-        if self.database.read(unpacked.any_left, run.id, below):
-            self.database.write(self._ingester.pack, run.id).result()
+        return self.database.read(reading.curve, run.id, name, points, low, high)

@@ -1,0 +1,57 @@
+"""What a request's head asks of the form of its answer, as RFC 9110 has it. Pure.
+
+- ``Accept-Encoding``: gzip, deflate or neither, by weight, gzip first. Without the header, or where it is empty, an
+  answer is not compressed. https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+- ``If-None-Match``: a list of tags, or ``*``, by weak comparison. https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
+
+A header of more than ``_CHARACTERS_MAX`` is as if it were not there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["Accepted", "accepted", "is_known", "weak_tag"]
+
+_CHARACTERS_MAX = 4096
+_CODINGS = ("gzip", "deflate")  # by preference
+_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+
+
+class Accepted(NamedTuple):
+    """The coding to use, or None; ``plain``: whether the answer may do without. Neither: no answer is acceptable."""
+
+    coding: str | None
+    plain: bool
+
+
+def accepted(header: str | None) -> Accepted:
+    """What an ``Accept-Encoding`` says of the codings known here."""
+    if header is None or len(header) > _CHARACTERS_MAX:
+        return Accepted(None, True)
+    weights = {}
+    for item in header.lower().split(","):
+        name, _, parameter = (part.strip() for part in item.partition(";"))
+        match = _WEIGHT.fullmatch(parameter.replace(" ", "")) if parameter else None
+        if name and (match or not parameter):
+            weights["gzip" if name == "x-gzip" else name] = float(match[1]) if match else 1.0
+    rest = weights.get("*", 0.0)
+    plain = weights.get("identity", None if "*" not in weights else rest)
+    best = max(_CODINGS, key=lambda coding: weights.get(coding, rest))
+    weight = weights.get(best, rest)
+    wanted = weight > 0 and ("identity" not in weights or weight >= weights["identity"])
+    return Accepted(best if wanted else None, plain != 0.0)
+
+
+def is_known(tag: str, if_none_match: str | None) -> bool:
+    """Whether a client that sent this ``If-None-Match`` has the answer with this tag."""
+    if if_none_match is None or len(if_none_match) > _CHARACTERS_MAX:
+        return False
+    return if_none_match.strip() == "*" or tag.removeprefix("W/") in _TAG.findall(if_none_match)
+
+
+def weak_tag(digest: str) -> str:
+    """An ``ETag``; weak, since an answer has the same tag in each coding."""
+    return f'W/"{digest}"'
