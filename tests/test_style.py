@@ -142,6 +142,7 @@ ARROWS = {
         "lifecycle.init",
     },
     "server.records": {"errors", "journal.slot", "journal.range"},
+    "server.repeating": set(),
     "server.store_types": {"errors"},
     "server.store": {"server.records", "server.store_types"},
     "server.sqlite": {
