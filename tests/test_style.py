@@ -142,6 +142,7 @@ ARROWS = {
         "lifecycle.init",
     },
     "server.records": {"errors", "filters", "journal.slot", "journal.range"},
+    "server.repeating": set(),
     "server.store_types": {"errors"},
     "server.store": {"server.records", "server.store_types"},
     "server.sqlite": {
@@ -152,6 +153,7 @@ ARROWS = {
         "journal.slot",
         "journal.range",
         "server.records",
+        "server.repeating",
         "server.store_types",
         "server.store",
     },
