@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from steplog.server.records.batch import Batch, SinglePoint
+from steplog.server.records.chunk import Points
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import (
@@ -16,6 +17,7 @@ from steplog.server.sqlite import (
     creation,
     edits,
     generations,
+    history,
     keys,
     reading,
     run_changes,
@@ -29,6 +31,7 @@ from steplog.server.store import Store
 from steplog.server.store_types import (
     BatchResult,
     Creation,
+    HistoryQuery,
     KeyRow,
     MetricPoint,
     NamespaceRow,
@@ -193,6 +196,9 @@ class SqliteStore(Store):
 
     def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
         return slices.metrics(self.database.snapshot, run.id, first, end)
+
+    def history(self, run: RunRow, query: HistoryQuery) -> Iterator[tuple[str, Points]]:
+        return history.history(self.database.snapshot, run.id, query)
 
     def series(self, run: RunRow) -> list[SeriesSummary]:
         return self.database.read(reading.series, run.id)
