@@ -18,7 +18,7 @@ from steplog.delivery.wire import CONTENT_TYPE_RANGE, Acknowledgement
 from steplog.journal import slot
 from steplog.journal.range import VERSION, VersionError, decode
 from steplog.server.endpoint import Endpoint, JsonResponse
-from steplog.server.records.batch import from_range, metric_batch, point_from_json
+from steplog.server.records.batch import VALUE_BYTES_MAX, SinglePoint, from_range
 from steplog.server.records.curve import Bucket
 from steplog.server.records.finite import finite
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, changes_of
@@ -55,11 +55,14 @@ class MetricList(Endpoint):
         value = fields.json("value") or b""
         step = fields.integer("step", slot.NO_STEP + 1, slot.STEP_MAX)
         fields.check()
+        if len(value) > VALUE_BYTES_MAX:
+            raise HTTPException(413, f"The value is longer than {VALUE_BYTES_MAX} bytes.")
         now, stock = time.time_ns(), self.state.stock
         changes = changes_of([(name, now, 0, value)]) if name in RESERVED and not stock else None
-        stored = stock or name not in NOT_STORED
-        metric = metric_batch(name, point_from_json(value, step, now)) if stored else None
-        assigned = await self.written(self.store.add_metric(run, metric, changes))
+        point = None if name in NOT_STORED else SinglePoint(name, value, step, now)
+        if point is not None and step is None:
+            await self.read(self.store.prepare_steps, run)
+        assigned = await self.written(self.store.add_metric(run, point, changes))
         given = {"name": name, "value": msgspec.Raw(value)}
         return JsonResponse(given | {"step": (step or 0) if assigned is None else assigned}, 201)
 

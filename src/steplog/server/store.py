@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 
-from steplog.server.records.batch import Batch, MetricBatch
+from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.chunk import Points
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
@@ -223,8 +223,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
-        """Store points without a mark, and change the run in its present generation; the last point's step.
+    def prepare_steps(self, run: RunRow) -> None:
+        """Read what ``add_metric`` needs to number a point without a step, so that its commit does not have to."""
+
+    @abstractmethod
+    def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
+        """Store a point without a mark, and change the run in its present generation; the point's step.
 
         Raises MissingError.
         """

@@ -25,7 +25,7 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, pairwise
 from typing import Any
 
 import msgspec
@@ -44,9 +44,11 @@ __all__ = [
     "encode",
     "last_value",
     "number_range",
+    "pack",
 ]
 
 POINTS_MAX = 4096
+_PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
 _LAST_BYTES_MAX = 256
 
 Number = int | float
@@ -145,18 +147,6 @@ class Chunk(msgspec.Struct, frozen=True):
     last: Number | str | None
     data: bytes
 
-    def shifted(self, arrivals: int, steps: int = 0) -> Chunk:
-        """The chunk with ``arrivals`` and ``steps`` added."""
-        return msgspec.structs.replace(
-            self,
-            first_arrival=self.first_arrival + arrivals,
-            last_arrival=self.last_arrival + arrivals,
-            first_step=self.first_step + steps,
-            last_step=self.last_step + steps,
-            min_step=self.min_step + steps,
-            max_step=self.max_step + steps,
-        )
-
 
 class _Data(msgspec.Struct, array_like=True):
     kinds: int | bytes
@@ -207,6 +197,16 @@ def encode(points: Points) -> Chunk:
         last_value(points, numbers[-1]),
         _pack(data),
     )
+
+
+def pack(points: Points) -> list[Chunk]:
+    """Encode at least one point as chunks of about equal size."""
+    count = len(points.kinds)
+    pieces = max(-(-count // POINTS_MAX), min(count, -(-len(points.payloads) // _PAYLOAD_BYTES_MAX)))
+    if pieces == 1:
+        return [encode(points)]
+    cuts = [count * piece // pieces for piece in range(pieces + 1)]
+    return [encode(points.part(a, b)) for a, b in pairwise(cuts)]
 
 
 def decode(chunk: Chunk, *, values_only: bool = False) -> Points:

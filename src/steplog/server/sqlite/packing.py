@@ -26,9 +26,8 @@ from typing import NamedTuple
 from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
-from steplog.server.records.batch import pack
 from steplog.server.records.block import Block, Directory, encode, read_directory
-from steplog.server.records.chunk import Chunk, Points, concatenate
+from steplog.server.records.chunk import Chunk, Points, concatenate, pack
 from steplog.server.records.log_row import decode_row, join_rows, points_by_name
 from steplog.server.records.totals import Totals
 from steplog.server.sqlite.schema import series_bounds

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 
-from steplog.server.records.batch import Batch, MetricBatch
+from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.chunk import Points
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
@@ -185,8 +185,11 @@ class SqliteStore(Store):
     def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         return self.database.write(self._ingester.add_batch, run.id, batch, generation)
 
-    def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
-        return self.database.write(self._ingester.add_metric, run.id, metric, changes)
+    def prepare_steps(self, run: RunRow) -> None:
+        self.database.read(self._ingester.next_steps.prepare, run.id)
+
+    def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
+        return self.database.write(self._ingester.add_metric, run.id, point, changes)
 
     def point_count(self, run: RunRow) -> int:
         return self.database.read(reading.arrivals, run.id)
