@@ -14,6 +14,9 @@ server finds. Therefore:
        8    its header
        108  CRC-32 of the above
 
+5. The header is another after each checkpoint, since the first commit after one changes it (``mark``); SQLite itself
+   does only when the database has grown.
+
 In WAL mode a database changes by checkpoints alone. Each is recorded in the wal-index before it begins, so a changed
 database beside an unchanged wal-index was overwritten. https://www.sqlite.org/walformat.html#the_wal_index_file_format
 """
@@ -21,6 +24,7 @@ database beside an unchanged wal-index was overwritten. https://www.sqlite.org/w
 from __future__ import annotations
 
 import os
+import sqlite3
 import struct
 import threading
 import zlib
@@ -88,6 +92,7 @@ class DatabaseFile:
         self._replaced: StoreReplacedError | None = None
         self._lock = threading.Lock()  # of what ``check`` keeps
         self._seen = self._contents()
+        self._marked: tuple[bytes, int] | None = None  # the checkpoint after which the header was changed
         self._write_base()
 
     def close(self) -> None:
@@ -132,6 +137,19 @@ class DatabaseFile:
         if before is not None and after is not None and max(before, after) < now.log_bytes:
             self._fail(f"the log of the database {self._path} was truncated by another program", overwritten=True)
         self._write_base()
+
+    def mark(self, connection: sqlite3.Connection) -> None:
+        """In a transaction, change the header if nothing has since the last checkpoint; after ``check``."""
+        with self._lock:
+            checkpoint = self._seen.checkpoint
+            if checkpoint != self._marked:
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                connection.execute(f"PRAGMA user_version = {version}")  # counts a change
+                self._marked = checkpoint
+
+    def unmark(self) -> None:
+        """The transaction was rolled back."""
+        self._marked = None
 
     def log_state(self) -> LogState:
         """What the log has now."""

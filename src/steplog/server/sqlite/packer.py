@@ -66,10 +66,16 @@ class Packer:
                 return
             while due := self._due():
                 for run_id in due:
-                    pack_run(self._connection, run_id, self._file.check, self._on_sealed)
+                    pack_run(self._connection, run_id, self._check, self._on_sealed)
             self._version = version  # what was committed since then shows the next time
         except sqlite3.Error as error:
             raise store_error(error) from error
+
+    def _check(self) -> None:
+        self._file.check()
+        if self._connection.in_transaction:
+            self._file.unmark()  # whether the last one was rolled back is not known here; passes are few
+            self._file.mark(self._connection)
 
     def _due(self) -> list[int]:
         due, now, idle_at = [], self._clock(), math.inf
