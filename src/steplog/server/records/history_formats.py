@@ -23,7 +23,7 @@ from steplog.server.records.column_format import Column
 from steplog.server.records.dates import exact_date_of
 from steplog.server.records.finite import finite
 
-__all__ = ["FORMATS", "gathered"]
+__all__ = ["FORMATS", "Parts", "gathered"]
 
 _TABLE_POINTS = 65_536  # of columns; fewer where their texts have _TABLE_TEXT_BYTES
 _TABLE_TEXT_BYTES = 1024 * 1024
