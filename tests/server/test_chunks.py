@@ -88,7 +88,7 @@ def test_numbers_that_rise_to_the_largest_come_back():
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 4095, 4096, 4097, 9000])
-@pytest.mark.parametrize(("start", "stride"), [(0, 1), (7, 50), (2**62, 2**49), (5, -1), (-9, 3), (-(2**63), 2**50)])
+@pytest.mark.parametrize(("start", "stride"), [(0, 1), (7, 50), (2**62, 2**48), (5, -1), (-9, 3), (-(2**63), 2**50)])
 def test_a_range_becomes_the_array_of_its_numbers(count, start, stride):
     numbers = range(start, start + stride * count, stride)
     assert array_of(numbers) == array("q", list(numbers))
