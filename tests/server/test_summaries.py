@@ -16,7 +16,7 @@ from server.test_summary import points_of
 from steplog.server.records.chunk import Chunk, Points, encode
 from steplog.server.records.grid import Axis, Curve, width_for
 from steplog.server.records.summary import decode, summarize
-from steplog.server.sqlite.curves import Grid, Layout
+from steplog.server.sqlite.layout import Grid, Layout
 from steplog.server.sqlite.schema import SERIES_SHIFT, connect, prepare
 from steplog.server.sqlite.summaries import ROW_ENTRIES, Missing, add, add_missing, find_missing
 

@@ -175,7 +175,8 @@ def filled(store: SqliteStore, project: ProjectRow, key: str | None = None) -> R
 def _fill_others(connection: sqlite3.Connection, run_id: int) -> None:
     connection.execute("INSERT INTO blocks VALUES (?, 0, 0, 1, x'00', x'00')", (run_id,))
     connection.execute("INSERT INTO sealed VALUES (?, 0, 1, 'damaged', x'00')", (run_id,))
-    connection.execute("INSERT INTO summaries SELECT id, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, x'00' FROM series WHERE run = ?", (run_id,))
+    summary = "SELECT id, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, x'00' FROM series WHERE run = ?"
+    connection.execute(f"INSERT INTO summaries {summary}", (run_id,))
 
 
 def rows(tmp_path: Path, tables: tuple[str, ...] = RUN_TABLES) -> dict[str, int]:
