@@ -11,6 +11,7 @@
     ├── TakenError
     ├── GapError
     ├── RevokedKeyError
+    ├── TooManyBucketsError
     └── StoreError
         ├── StoreFullError
         └── StoreBusyError
@@ -58,6 +59,7 @@ __all__ = [
     "StoreGoneError",
     "StoreReplacedError",
     "TakenError",
+    "TooManyBucketsError",
     "UnknownMetricError",
     "UnknownRunError",
     "UserRow",
@@ -111,6 +113,16 @@ class GapError(RefusedError):
     def __init__(self, mark: int) -> None:
         super().__init__(f"the range begins beyond the mark {mark}")
         self.mark = mark
+
+
+class TooManyBucketsError(RefusedError):
+    """The curves that were asked for have more buckets than an answer may."""
+
+    def __init__(self, curves: int, buckets_max: int) -> None:
+        super().__init__(
+            f"There are {curves} such curves, and no more than {buckets_max} buckets in an answer: "
+            f"ask for at most {buckets_max // curves} buckets, or for fewer runs or names."
+        )
 
 
 class RevokedKeyError(RefusedError):
