@@ -52,6 +52,7 @@ __all__ = [
     "RevokedKeyError",
     "RunConfig",
     "RunRow",
+    "SeriesBucket",
     "SeriesSummary",
     "StoreBusyError",
     "StoreError",
@@ -300,6 +301,21 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     low: int | float | None
     high: int | float | None
     last_time: str | None  # of the last point; None where an older version has stored it
+
+
+class SeriesBucket(msgspec.Struct, frozen=True):
+    """Points of a metric: the range of their numbers, infinities too, the last value, its step, the latest time.
+
+    If ``approximate``, some of the points may be in another bucket.
+    """
+
+    step: int
+    low: int | float | None
+    high: int | float | None
+    last: Any
+    count: int
+    time: str
+    approximate: bool = False
 
 
 class BatchResult(msgspec.Struct, frozen=True):

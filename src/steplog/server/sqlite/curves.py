@@ -13,6 +13,7 @@ place of its own has what a full answer would have:
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -24,12 +25,13 @@ import msgspec
 
 from steplog.server.records.chunk import POINTS_MAX, Chunk, Points, decode
 from steplog.server.records.curve_query import BUCKETS_MAX, Answered, CurveAnswer, CurveQuery, RunState
+from steplog.server.records.dates import date_of
 from steplog.server.records.grid import Axis, Bucket, Curve, width_for
 from steplog.server.sqlite.layout import Grid, Layout
 from steplog.server.sqlite.reading import RunReader, SeriesReader
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.sqlite.summaries import summarized
-from steplog.server.store_types import TooManyBucketsError
+from steplog.server.store_types import SeriesBucket, TooManyBucketsError
 
 __all__ = ["curve", "curves"]
 
@@ -241,24 +243,36 @@ class _Answer:
 
 def curve(
     connection: sqlite3.Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
-) -> list[Points] | list[Bucket] | None:
-    """One metric for steps in [low, high]: its points if they are that few, else at most that many buckets.
-
-    None if there is no such metric.
-    """
+) -> list[SeriesBucket] | None:
+    """See ``Store.curve``."""
     reader = RunReader(connection, run_id, (name,)).series(name)
     if reader is None:
         return None
     bottom, top = -_AXIS_END if low is None else low, _AXIS_END if high is None else high
     few = _few(connection, reader, points, bottom, top)
     if few is not None:
-        return few
+        return [bucket for part in few for bucket in _each(part)]
     axis, layout = Axis(), Layout(connection, reader)
     least, most = layout.whole_extent(axis) or (0, 0)
     width = width_for(max(least, bottom), min(most, top), points)
     drawn = Curve(width, axis, bottom, top)
     layout.place(drawn, Grid(axis, width, bottom, top, _POINTS_MAX))
-    return drawn.buckets()
+    return [_shown(bucket) for bucket in drawn.buckets()]
+
+
+def _each(points: Points) -> Iterator[SeriesBucket]:
+    """A bucket for each point."""
+    numbers = [None if number is None or number != number else +number for number in points.numbers()]
+    for number, value, step, time in zip(numbers, points.values(), points.steps, points.times, strict=True):
+        yield SeriesBucket(step, number, number, value, 1, date_of(time))
+
+
+def _shown(bucket: Bucket) -> SeriesBucket:
+    known = [number for number in (bucket.low, bucket.high) if number == number]
+    known += [math.inf] * (bucket.infs > 0) + [-math.inf] * (bucket.ninfs > 0)
+    low, high = (min(known), max(known)) if known else (None, None)
+    last = bucket.last if bucket.has_number else None
+    return SeriesBucket(bucket.step, low, high, last, bucket.count, date_of(bucket.time), bucket.approximate)
 
 
 def _few(connection: sqlite3.Connection, reader: SeriesReader, points: int, low: int, high: int) -> list[Points] | None:
