@@ -142,7 +142,7 @@ ARROWS = {
         "lifecycle.init",
     },
     "server.records": {"errors", "filters", "journal.slot", "journal.range"},
-    "server.store_types": {"errors"},
+    "server.store_types": {"errors", "filters"},
     "server.store": {"server.records", "server.store_types"},
     "server.sqlite": {
         "errors",

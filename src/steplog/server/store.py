@@ -23,6 +23,7 @@ from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
 from steplog.server.store_types import (
     BatchResult,
+    ColumnNames,
     Creation,
     KeyRow,
     MetricPoint,
@@ -32,6 +33,8 @@ from steplog.server.store_types import (
     RunConfig,
     RunRow,
     SeriesSummary,
+    TablePage,
+    TableQuery,
     UserRow,
 )
 
@@ -188,6 +191,18 @@ class Store(ABC):
     @abstractmethod
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         """The config of each run, by ``RunRow.id``; of all together a bounded size, the newest runs first."""
+
+    @abstractmethod
+    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
+        """The runs of a project that meet conditions, in an order, with some of their fields, config and metrics."""
+
+    @abstractmethod
+    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
+        """The metrics and config entries of a project's runs with ``part`` in their names, each up to ``limit``."""
+
+    @abstractmethod
+    def fill_in(self) -> Future[bool]:
+        """Prepare a slice of what an older version has stored for ``table``; whether more is left."""
 
     # Deleted runs
 

@@ -21,6 +21,8 @@ from steplog.server.sqlite import (
     run_changes,
     runs,
     slices,
+    table,
+    table_query,
     trash,
 )
 from steplog.server.sqlite.database import Database
@@ -28,6 +30,7 @@ from steplog.server.sqlite.ingest import Ingester
 from steplog.server.store import Store
 from steplog.server.store_types import (
     BatchResult,
+    ColumnNames,
     Creation,
     KeyRow,
     MetricPoint,
@@ -37,6 +40,8 @@ from steplog.server.store_types import (
     RunConfig,
     RunRow,
     SeriesSummary,
+    TablePage,
+    TableQuery,
     UserRow,
 )
 
@@ -159,6 +164,15 @@ class SqliteStore(Store):
 
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         return self.database.read(run_changes.configs, [run.id for run in of])
+
+    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
+        return self.database.read(table_query.page, project.id, query)
+
+    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
+        return self.database.read(table_query.column_names, project.id, part, limit)
+
+    def fill_in(self) -> Future[bool]:
+        return self.database.write(table.fill)
 
     # Deleted runs
 

@@ -27,7 +27,7 @@ from steplog.server.sqlite.schema import SERIES_SHIFT
 
 __all__ = [
     "LAST_OF_SERIES",
-    "Totals",
+    "MetricTotals",
     "Unfilled",
     "fill",
     "forget_config",
@@ -56,7 +56,7 @@ CASE WHEN s.last IS NOT NULL OR s.pending > 0 THEN s.last ELSE (SELECT c.last FR
 """  # noqa: S608 - a constant; series of older databases have no last value of their own
 
 
-class Totals(msgspec.Struct, frozen=True):
+class MetricTotals(msgspec.Struct, frozen=True):
     """A metric of a run, as far as it is packed; ``last``, ``low`` and ``high`` as in ``chunk``."""
 
     name: str
@@ -73,7 +73,7 @@ class Unfilled(NamedTuple):
     end: int
 
 
-def put_lasts(connection: sqlite3.Connection, run_id: int, rows: Iterable[Totals]) -> None:
+def put_lasts(connection: sqlite3.Connection, run_id: int, rows: Iterable[MetricTotals]) -> None:
     """Set the totals of some of a run's metrics."""
     connection.executemany(
         _PUT_LAST, [(run_id, row.name, row.count, cell_of(row.last), row.low, row.high) for row in rows]
@@ -113,9 +113,9 @@ def unfilled(connection: sqlite3.Connection) -> Unfilled | None:
     return Unfilled(*row) if row and row[0] < row[1] else None
 
 
-def fill(connection: sqlite3.Connection) -> bool:
-    """Fill in a slice of the runs of an older database; whether more are left."""
-    stop_at = time.monotonic() + _SLICE_S
+def fill(connection: sqlite3.Connection, slice_s: float = _SLICE_S) -> bool:
+    """Fill in some of the runs of an older database; whether more are left."""
+    stop_at = time.monotonic() + slice_s
     while (
         found := connection.execute("SELECT first, name, key FROM filling WHERE first < end").fetchone()
     ) is not None:
@@ -141,7 +141,7 @@ def _fill_some(connection: sqlite3.Connection, run_id: int, name: str, key: str 
         (run_id, name, _ROWS_A_STEP),
     ).fetchall()
     if rows:
-        put_lasts(connection, run_id, [Totals(*row) for row in rows if row[1]])
+        put_lasts(connection, run_id, [MetricTotals(*row) for row in rows if row[1]])
         connection.execute("UPDATE filling SET name = ?", (rows[-1][0],))
         return
     config = _config_after(connection, run_id, key)
