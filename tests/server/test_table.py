@@ -6,6 +6,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,12 @@ from steplog.filters import (
     value_of,
 )
 from steplog.server.records.run_fields import changes_of
+from steplog.server.records.totals import Totals
 from steplog.server.run_document import run_document
+from steplog.server.sqlite.packing import pack_run
+from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.sqlite.table import MetricTotals, fill, put_lasts
+from steplog.server.sqlite.table import fill, put_lasts
 from steplog.server.store_types import ColumnNames, Creation, TablePage, TableQuery
 
 NOW = datetime(2026, 11, 3, tzinfo=timezone.utc)
@@ -63,24 +67,24 @@ TEXTS = ["run-3", "run", "RUNNING", "CRASHED", "id-2", "a", "b", "ann", ""]
 DATES = ["2026-11-01", "2026-11-01T00:00:05Z", "2026-10-31T23:59:59.5Z"]
 
 
-def _fill(connection: sqlite3.Connection, run_id: int, rows: list[MetricTotals]) -> None:
+def _fill(connection: sqlite3.Connection, run_id: int, rows: list[tuple[str, Totals]]) -> None:
     put_lasts(connection, run_id, rows)
-    for row in rows:
+    for name, row in rows:
         connection.execute(
             "INSERT INTO series (run, name, count, next_step, first_step, last_step, low, high, last, pending)"
             " VALUES (?, ?, ?, 0, 0, 0, ?, ?, ?, 1)",
-            (run_id, row.name, row.count, row.low, row.high, row.last),
+            (run_id, name, row.count, row.low, row.high, row.last),
         )
 
 
-def _metrics(number: int) -> list[MetricTotals]:
+def _metrics(number: int) -> list[tuple[str, Totals]]:
     """Of each run others, and of some none."""
     rows = []
     for name, first in (("loss", 0), ("other", 4), ("p(a<b)", 9)):
         if (number + first) % 5:
             last = LASTS[(number * 3 + first) % len(LASTS)]
             low, high = (last, last) if isinstance(last, (int, float)) else (None, None)
-            rows.append(MetricTotals(name, number % 4 + 1, last, low, high))
+            rows.append((name, Totals(number % 4 + 1, last=last, low=low, high=high)))
     return rows
 
 
@@ -118,7 +122,7 @@ class Filled:
         found = self.store.run("team", "mnist", run.uuid)
         assert found is not None
         document = run_document(found, self.store.configs([found])[found.id])
-        metrics = {row.name: {"last": row.last, "min": row.low, "max": row.high, "count": row.count} for row in rows}
+        metrics = {name: {"last": row.last, "min": row.low, "max": row.high, "count": row.count} for name, row in rows}
         decoded = {
             name: each | {"last": json.loads(each["last"]) if isinstance(each["last"], str) else each["last"]}
             for name, each in metrics.items()
@@ -272,7 +276,7 @@ def test_an_older_database_answers_the_same_while_it_is_filled_in(filled, tmp_pa
         store.close()
 
 
-def test_what_is_shown_of_a_running_run_has_what_is_not_packed_yet(tmp_path):
+def test_a_running_run_is_shown_with_what_is_packed_only_later(tmp_path):
     store = SqliteStore(tmp_path / "a.db")
     project = new_project(store, "live")
     runs = [new_run(store, project) for _ in range(2)]
@@ -292,6 +296,11 @@ def test_what_is_shown_of_a_running_run_has_what_is_not_packed_yet(tmp_path):
         "note.last": "a",
         "amp.last": msgspec.Raw(b"true"),
     }
+    assert store.table(project, TableQuery((), columns, 10, NOW_TEXT, parse_field("loss.last"))).rows[0].cells == {}
+    with closing(connect(tmp_path / "a.db")) as packer:
+        assert [pack_run(packer, run.id) for run in runs] == [False, False]
+    packed = store.table(project, TableQuery((), columns, 10, NOW_TEXT, parse_field("loss.last"))).rows
+    assert [row.cells for row in packed] == [live.cells, live.cells]
     assert store.column_names(project, "O", 10) == ColumnNames([], ["loss", "note"], False)
     assert store.column_names(project, "", 2) == ColumnNames([], ["amp", "layer 0"], True)
     store.close()

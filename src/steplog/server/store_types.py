@@ -4,7 +4,8 @@
 
     RefusedError
     ├── MissingError
-    │   └── UnknownRunError
+    │   ├── UnknownRunError
+    │   └── UnknownMetricError
     ├── ExistsError
     ├── DeletedError
     ├── TakenError
@@ -41,6 +42,7 @@ __all__ = [
     "DeletedError",
     "ExistsError",
     "GapError",
+    "HistoryQuery",
     "KeyRow",
     "MetricPoint",
     "MissingError",
@@ -62,6 +64,7 @@ __all__ = [
     "TableQuery",
     "TableRow",
     "TakenError",
+    "UnknownMetricError",
     "UnknownRunError",
     "UserRow",
 ]
@@ -86,6 +89,10 @@ class MissingError(RefusedError):
 
 class UnknownRunError(MissingError):
     """The project has no such run; says which."""
+
+
+class UnknownMetricError(MissingError):
+    """The run has no such metric; says which."""
 
 
 class ExistsError(RefusedError):
@@ -259,6 +266,20 @@ class MetricPoint(msgspec.Struct, frozen=True):
     name: str
     value: Any
     step: int
+
+
+class HistoryQuery(msgspec.Struct, frozen=True):
+    """Which points of a run: of these metrics (None: all), with a step and a time within the bounds, which included.
+
+    Of each metric the ``last`` points that match, None: all.
+    """
+
+    names: Sequence[str] | None = None
+    low: int | None = None
+    high: int | None = None
+    from_ns: int | None = None
+    to_ns: int | None = None
+    last: int | None = None
 
 
 class SeriesSummary(msgspec.Struct, frozen=True):

@@ -68,6 +68,7 @@ from steplog.server.store_types import StoreBusyError, StoreError, StoreFullErro
 
 __all__ = [
     "SERIES_SHIFT",
+    "WAL_BYTES_MAX",
     "connect",
     "delete_chunks",
     "open_existing",
@@ -84,6 +85,7 @@ _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 _BUSY_TIMEOUT_S = 10.0
 _CHECKPOINT_PAGES = 4000
+WAL_BYTES_MAX = 64 << 20  # of the write-ahead log, when it begins anew
 
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -176,12 +178,13 @@ def store_error(error: sqlite3.Error) -> StoreError:
     return StoreBusyError(text)
 
 
-def connect(database: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode, for one thread at a time."""
-    connection = sqlite3.connect(database, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S) -> sqlite3.Connection:
+    """A connection in autocommit mode, for one thread at a time, that waits for others' locks for as long as that."""
+    connection = sqlite3.connect(database, timeout=wait_s, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
     except sqlite3.Error:
         connection.close()
         raise
@@ -225,12 +228,14 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     # Before WAL, so that the header identifies the file as soon as it exists.
     new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     version = 0 if new else connection.execute("PRAGMA user_version").fetchone()[0]
+    if new:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is in it
     if version < _SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         if new:
-            execute_all(connection, _TABLES + RUNS + LOG + KEYS + LIFE)
+            execute_all(connection, _TABLES + KEYS + RUNS + LOG + LIFE)
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         for step in () if new else range(version, _SCHEMA_VERSION):
             UPGRADES[step](connection)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 
 import msgspec
 
-from steplog.journal.range import decode as decode_range
-from steplog.server.records.batch import from_range
-from steplog.server.records.chunk import Chunk, decode
+from steplog.errors import FormatError
+from steplog.server.records.chunk import Chunk, Points, decode
+from steplog.server.records.log_row import decode_row, points_by_name
 
 __all__ = ["KEYS", "LIFE", "LOG", "RUNS", "UPGRADES", "execute_all"]
 
@@ -41,9 +42,11 @@ CREATE TABLE sealed (
     body BLOB NOT NULL, PRIMARY KEY (run, first_arrival)
 );
 CREATE TABLE summaries (
-    series INTEGER NOT NULL, level INTEGER NOT NULL, number INTEGER NOT NULL, entries INTEGER NOT NULL,
+    series INTEGER NOT NULL, level INTEGER NOT NULL, number INTEGER NOT NULL, chunks INTEGER NOT NULL,
+    entries INTEGER NOT NULL, points INTEGER NOT NULL, min_step INTEGER NOT NULL, max_step INTEGER NOT NULL,
+    min_time INTEGER NOT NULL, max_time INTEGER NOT NULL, widest_step INTEGER NOT NULL, widest_time INTEGER NOT NULL,
     data BLOB NOT NULL, PRIMARY KEY (series, level, number)
-);
+) WITHOUT ROWID;
 CREATE TABLE lasts (
     project INTEGER NOT NULL, name TEXT NOT NULL, run INTEGER NOT NULL, count INTEGER NOT NULL, last NOT NULL,
     low, high, PRIMARY KEY (project, name, run)
@@ -52,6 +55,7 @@ CREATE TABLE configs (
     project INTEGER NOT NULL, key TEXT NOT NULL, run INTEGER NOT NULL, value NOT NULL, PRIMARY KEY (project, key, run)
 ) WITHOUT ROWID;
 CREATE TABLE filling (first INTEGER NOT NULL, end INTEGER NOT NULL, name TEXT NOT NULL, key TEXT);
+CREATE INDEX keys_started ON keys (id) WHERE origin <> 'issued' AND revoked IS NULL;
 """
 LOG = (
     """
@@ -173,7 +177,7 @@ def _to_version_3(connection: sqlite3.Connection) -> None:
 def _to_version_4(connection: sqlite3.Connection) -> None:
     execute_all(connection, _RENAME_LOG + _LOG_BY_RUN + _STORAGE + _RENAME_RUNS + RUNS + _MOVE_RUNS + LIFE)
     connection.execute("INSERT INTO generations (run, number) SELECT id, 1 FROM runs")
-    for run, time_ns, text in chain(_packed_configs(connection), _unpacked_configs(connection)):
+    for run, time_ns, text in chain(_packed_configs(connection), _logged_configs(connection)):
         try:
             config = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         except (msgspec.MsgspecError, RecursionError):
@@ -185,20 +189,18 @@ def _to_version_4(connection: sqlite3.Connection) -> None:
 def _packed_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
     """Run, time and JSON text of each config, a run's in order of arrival."""
     for run, *row in connection.execute(_CONFIG_CHUNKS):
-        yield from _texts(run, Chunk(*row))
+        yield from _texts(run, decode(Chunk(*row)))
 
 
-def _unpacked_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
-    """As ``_packed_configs``; what is unpacked has arrived after all that is packed."""
+def _logged_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
+    """As ``_packed_configs``; what is in the log has arrived after all that is packed."""
     for run, body in connection.execute("SELECT run, body FROM log ORDER BY id"):
-        records = decode_range(body)
-        for metric in from_range(records).metrics if _CONFIG in records.names.values() else ():
-            for chunk in metric.chunks if metric.name == _CONFIG else ():
-                yield from _texts(run, chunk)
+        with suppress(FormatError):  # the packer seals it
+            for points in points_by_name(decode_row(body), 0, (_CONFIG,)).values():
+                yield from _texts(run, points)
 
 
-def _texts(run: int, chunk: Chunk) -> Iterator[tuple[int, int, bytes]]:
-    points = decode(chunk)
+def _texts(run: int, points: Points) -> Iterator[tuple[int, int, bytes]]:
     for time_ns, value in zip(points.times, points.values(), strict=True):
         if isinstance(value, msgspec.Raw):
             yield run, time_ns, bytes(value)
