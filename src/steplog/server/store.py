@@ -163,6 +163,13 @@ class Store(ABC):
         """The runs of a project, oldest first."""
 
     @abstractmethod
+    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
+        """The runs of a project that were made after this one, oldest first; it may be in the trash meanwhile.
+
+        Raises MissingError.
+        """
+
+    @abstractmethod
     def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
         """The runs whose name has this slug, in the trash or not, oldest first; unlike names, slugs are not unique."""
 

@@ -147,6 +147,9 @@ class SqliteStore(Store):
     def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
         return self.database.read(runs.in_project, project.id, offset, limit)
 
+    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
+        return self.database.read(runs.made_after, project.id, uuid, limit)
+
     def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
         return self.database.read(runs.by_slug, project.id, slug, in_trash)
 
