@@ -2,7 +2,8 @@
 
 - The ``Host`` header must be a known name, which stops DNS rebinding.
 - Every API path but the instance proof needs ``Authorization: Api-Key …``.
-- The page reads with ``Page-Token …``: GET and HEAD on namespaces, projects and below, from the same origin
+- The page reads with ``Page-Token …``: GET and HEAD on namespaces, projects and below, POST where that reads, from the
+  same origin
   (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/, sent by browsers alone).
 - No CORS, no cookies.
 
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from steplog.delivery.wire import API
 from steplog.server.keys import Keyring
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
+from steplog.server.store_types import StoreError
 
 __all__ = ["AccessMiddleware", "AllowedHosts"]
 
@@ -30,6 +32,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _READ_PATH = re.compile(rf"{API}/(?:namespaces/|[^/]+/projects/.*)", re.DOTALL)
 _READ_METHODS = ("GET", "HEAD")
+_READ_POST_PATH = re.compile(rf"{API}/[^/]+/projects/[^/]+/curves/")
 _SAME_ORIGIN = (None, "same-origin", "none")
 # On every answer, since a browser may render any. Trusted Types forbid making markup out of text.
 _POLICY = (
@@ -82,7 +85,10 @@ class AccessMiddleware:
 
         connection = scope["state"].get(CONNECTION)  # None: served by another program
         request = Request(scope)
-        refusal = self._refusal(request)
+        try:
+            refusal = await self._refusal(request)
+        except StoreError as error:
+            refusal = JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
         path: str = scope["path"]
         is_last = refusal is not None or (_is_public(path) and path != _PROOF_PATH)
         if connection is not None and refusal is None and not _is_public(path):
@@ -98,7 +104,7 @@ class AccessMiddleware:
 
         await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)
 
-    def _refusal(self, request: Request) -> Response | None:
+    async def _refusal(self, request: Request) -> Response | None:
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return JSONResponse({"detail": "Unknown host in the Host header; see steplog serve --allow-host."}, 400)
@@ -107,7 +113,7 @@ class AccessMiddleware:
             return None
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "api-key" and credential:
-            user = self._keyring.user_of(credential)
+            user = await self._keyring.user_of(credential)
             if user is None:
                 return _unauthorized("Invalid API key.")
             request.state.user = user
@@ -119,7 +125,8 @@ class AccessMiddleware:
     def _page_refusal(self, request: Request, path: str, token: str) -> Response | None:
         if not self._keyring.admits_page(token):
             return _unauthorized("Invalid page token.")
-        if request.method not in _READ_METHODS or not _READ_PATH.fullmatch(path):
+        reads = _READ_PATH if request.method in _READ_METHODS else _READ_POST_PATH
+        if request.method not in (*_READ_METHODS, "POST") or not reads.fullmatch(path):
             return JSONResponse({"detail": "A page token is read-only."}, 403)
         if request.headers.get("sec-fetch-site") not in _SAME_ORIGIN:
             return JSONResponse({"detail": "A page token is valid only for this server's own page."}, 403)

@@ -42,6 +42,7 @@ __all__ = [
     "concatenate",
     "decode",
     "encode",
+    "last_value",
     "number_range",
     "pack",
 ]
@@ -193,7 +194,7 @@ def encode(points: Points) -> Chunk:
         points.words[0],
         low,
         high,
-        _last(points, numbers[-1]),
+        last_value(points, numbers[-1]),
         _pack(data),
     )
 
@@ -245,7 +246,8 @@ def number_range(numbers: Sequence[Number | None]) -> tuple[Number | None, Numbe
     return (min(real), max(real)) if real else (None, None)
 
 
-def _last(points: Points, number: Number | None) -> Number | str | None:
+def last_value(points: Points, number: Number | None) -> Number | str | None:
+    """The last value as a row has it; ``number``: it, as a number."""
     kind = points.kinds[-1]
     if kind == slot.KIND_JSON:
         text = points.payloads[len(points.payloads) - points.words[-1] :]

@@ -3,14 +3,13 @@
 A read never writes. The points of a series are those of its chunks, then those pending in blocks, then its tail: what
 is in the log, numbered from where the packed ones end. All are in order of arrival.
 
-A log row that cannot be decoded is left out, as the packer will leave it out: the rest of its run stays
-readable.
+A log row that cannot be decoded is left out, as the packer will leave it out: the rest of its run stays readable.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -22,19 +21,17 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.records.chunk import (
     NO_POINTS,
-    POINTS_MAX,
     Chunk,
     Number,
     Points,
     concatenate,
     decode,
-    encode,
     number_range,
 )
-from steplog.server.records.curve import Bucket, downsample
 from steplog.server.records.dates import date_of
 from steplog.server.records.log_row import decode_row, points_by_name
 from steplog.server.records.numbering import assign
+from steplog.server.sqlite.block_reading import Blocks
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.store_types import MissingError, SeriesSummary
 
@@ -46,7 +43,6 @@ __all__ = [
     "StoredChunk",
     "Totals",
     "arrivals",
-    "curve",
     "log_rows",
     "progress",
     "read_chunk",
@@ -57,8 +53,9 @@ __all__ = [
 
 CHUNK_COLUMNS = ", ".join(Chunk.__struct_fields__[:-1])  # all but the data
 _LOG_ROWS = """
-SELECT first_arrival, body FROM log WHERE run = ?1 AND records > 0 AND first_arrival < ?3 AND first_arrival >= coalesce(
-    (SELECT max(first_arrival) FROM log WHERE run = ?1 AND records > 0 AND first_arrival <= ?2), ?2)
+SELECT first_arrival, records, body FROM log WHERE run = ?1 AND records > 0 AND first_arrival < ?3 AND
+    first_arrival >= coalesce(
+        (SELECT max(first_arrival) FROM log WHERE run = ?1 AND records > 0 AND first_arrival <= ?2), ?2)
 ORDER BY first_arrival
 """
 _SERIES = (
@@ -120,11 +117,19 @@ class SeriesReader:
         tail: the points in the log, with the steps that they will have when they are packed.
     """
 
-    def __init__(self, connection: sqlite3.Connection, name: str, row: SeriesRow | None, tail: Points) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        row: SeriesRow | None,
+        tail: Points,
+        pending: Callable[[SeriesRow], Points],
+    ) -> None:
         self._connection = connection
         self.name = name
         self.row = row
         self.tail = tail
+        self._pending = pending
 
     @cached_property
     def totals(self) -> Totals:
@@ -160,7 +165,7 @@ class SeriesReader:
     @cached_property
     def pending(self) -> Points:
         """The points that are in blocks."""
-        return NO_POINTS
+        return NO_POINTS if self.row is None or not self.row.pending else self._pending(self.row)
 
     @property
     def last(self) -> Any:
@@ -197,6 +202,7 @@ class RunReader:
         self._connection = connection
         self._run_id = run_id
         self._names = names
+        self._blocks = Blocks(connection, run_id)
         self.arrivals, self.packed = progress(connection, run_id)
 
     def series(self, name: str) -> SeriesReader | None:
@@ -204,7 +210,7 @@ class RunReader:
         row, tail = self._rows.get(name), self._tail.get(name, NO_POINTS)
         if row is None and not tail.kinds:
             return None
-        return SeriesReader(self._connection, name, row, tail)
+        return SeriesReader(self._connection, name, row, tail, self._pending_of)
 
     def all_series(self) -> list[SeriesReader]:
         """All series, or those of ``names``, in order of first arrival."""
@@ -220,6 +226,16 @@ class RunReader:
             rows = [self._connection.execute(query, (self._run_id, name)).fetchone() for name in set(self._names)]
             found = sorted((row for row in rows if row is not None), key=lambda row: int(row[1]))
         return {row[0]: SeriesRow(*row) for row in found}
+
+    def _pending_of(self, row: SeriesRow) -> Points:
+        """Those of all ``names`` are read together, since a segment of a block has points of many."""
+        if self._names is None:
+            return concatenate(self._blocks.points({row.id: row.chunked}).get(row.id, ()))
+        return concatenate(self._pending.get(row.id, ()))
+
+    @cached_property
+    def _pending(self) -> dict[int, list[Points]]:
+        return self._blocks.points({row.id: row.chunked for row in self._rows.values() if row.pending})
 
     @cached_property
     def _tail(self) -> dict[str, Points]:
@@ -266,11 +282,13 @@ def log_rows(
 ) -> Iterator[tuple[int, Range]]:
     """The log rows with arrivals in ``[first, end)``, each with its first arrival, in order."""
     with closing(connection.execute(_LOG_ROWS, (run_id, first, end))) as rows:
-        for first_arrival, body in rows:
+        for first_arrival, count, body in rows:
             try:
-                yield first_arrival, decode_row(body)
+                records = decode_row(body)
             except FormatError:
                 continue
+            if len(records.slots) == count * slot.SLOT_BYTES:
+                yield first_arrival, records
 
 
 def summary_of(row: Sequence[Any]) -> Chunk:
@@ -292,32 +310,6 @@ def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
         time = None if time_ns is None else date_of(time_ns)
         found.append(SeriesSummary(each.name, count, first, last, most, each.last, low, high, time))
     return found
-
-
-def curve(
-    connection: sqlite3.Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
-) -> list[Bucket] | None:
-    """One metric in at most ``points`` buckets; None if missing."""
-    found = RunReader(connection, run_id, (name,)).series(name)
-    if found is None:
-        return None
-    stored = {chunk.summary: chunk for chunk in found.chunks}
-    rest = concatenate((found.pending, found.tail))
-    unpacked = {
-        msgspec.structs.replace(encode(part), data=b""): part
-        for at in range(0, len(rest.kinds), POINTS_MAX)
-        for part in [rest.part(at, at + POINTS_MAX)]
-    }
-
-    def read(chunk: Chunk) -> Points:
-        return unpacked[chunk] if chunk in unpacked else found.read(stored[chunk], values_only=True)
-
-    def last(chunk: Chunk) -> Any:
-        if chunk.last is None:
-            return _last_of(read(chunk))
-        return msgspec.Raw(chunk.last.encode()) if isinstance(chunk.last, str) else chunk.last
-
-    return downsample([*stored, *unpacked], points, low, high, read, last)
 
 
 def _last_of(points: Points) -> Any:

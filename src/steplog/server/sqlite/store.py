@@ -9,18 +9,23 @@ from datetime import datetime
 from pathlib import Path
 
 from steplog.server.records.batch import Batch, SinglePoint
-from steplog.server.records.curve import Bucket
+from steplog.server.records.chunk import Points
+from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import (
     catalog,
     creation,
+    curves,
     edits,
     generations,
+    history,
     keys,
     reading,
     run_changes,
     runs,
     slices,
+    table,
+    table_query,
     trash,
 )
 from steplog.server.sqlite.database import Database
@@ -28,7 +33,9 @@ from steplog.server.sqlite.ingest import Ingester
 from steplog.server.store import Store
 from steplog.server.store_types import (
     BatchResult,
+    ColumnNames,
     Creation,
+    HistoryQuery,
     KeyRow,
     MetricPoint,
     NamespaceRow,
@@ -36,7 +43,10 @@ from steplog.server.store_types import (
     ProjectRow,
     RunConfig,
     RunRow,
+    SeriesBucket,
     SeriesSummary,
+    TablePage,
+    TableQuery,
     UserRow,
 )
 
@@ -139,6 +149,9 @@ class SqliteStore(Store):
     def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
         return self.database.read(runs.in_project, project.id, offset, limit)
 
+    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
+        return self.database.read(runs.made_after, project.id, uuid, limit)
+
     def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
         return self.database.read(runs.by_slug, project.id, slug, in_trash)
 
@@ -159,6 +172,15 @@ class SqliteStore(Store):
 
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         return self.database.read(run_changes.configs, [run.id for run in of])
+
+    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
+        return self.database.read(table_query.page, project.id, query)
+
+    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
+        return self.database.read(table_query.column_names, project.id, part, limit)
+
+    def fill_in(self) -> Future[bool]:
+        return self.database.write(table.fill)
 
     # Deleted runs
 
@@ -194,8 +216,16 @@ class SqliteStore(Store):
     def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
         return slices.metrics(self.database.snapshot, run.id, first, end)
 
+    def history(self, run: RunRow, query: HistoryQuery) -> Iterator[tuple[str, Points]]:
+        return history.history(self.database.snapshot, run.id, query)
+
     def series(self, run: RunRow) -> list[SeriesSummary]:
         return self.database.read(reading.series, run.id)
 
-    def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        return self.database.read(reading.curve, run.id, name, points, low, high)
+    def curve(
+        self, run: RunRow, name: str, points: int, low: int | None, high: int | None
+    ) -> list[SeriesBucket] | None:
+        return self.database.read(curves.curve, run.id, name, points, low, high)
+
+    def curves(self, project: ProjectRow, query: CurveQuery) -> CurveAnswer:
+        return curves.curves(self.database.snapshot, project.id, query)

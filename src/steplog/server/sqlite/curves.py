@@ -1,0 +1,307 @@
+"""Reading curves: of many runs on one grid, whole or as far as they have changed; of one metric for a chart.
+
+An answer to ``since`` has *whole* buckets, those in which a point has arrived since. A client that puts them in the
+place of its own has what a full answer would have:
+
+1. Points in the log and in blocks are placed one by one. So a bucket without a new one changes only where points go to
+   chunks.
+2. These have then a chunk whose last point arrived after the ones packed before, ``RunState.packed``. Such a series is
+   answered *whole*.
+3. Everything is answered anew (``is_reset``) where the grid or ``points_max`` changes, a run is gone, or chunks of an
+   older version were summarized.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+
+from steplog.server.records.chunk import POINTS_MAX, Chunk, Points, decode
+from steplog.server.records.curve_query import BUCKETS_MAX, Answered, CurveAnswer, CurveQuery, RunState
+from steplog.server.records.dates import date_of
+from steplog.server.records.grid import Axis, Bucket, Curve, width_for
+from steplog.server.sqlite.layout import Grid, Layout
+from steplog.server.sqlite.reading import RunReader, SeriesReader
+from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.summaries import summarized
+from steplog.server.store_types import SeriesBucket, TooManyBucketsError
+
+__all__ = ["curve", "curves"]
+
+_POINTS_MAX = 1 << 19  # decoded for all curves of a request, where summaries would do
+_SERIES_A_SNAPSHOT = 2000
+_AXIS_END = 2**64
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_STATE = (
+    "SELECT r.id, p.arrivals, p.packed, p.sealed, coalesce(r.started, r.date_created)"
+    " FROM runs r JOIN progress p ON p.run = r.id WHERE r.project = ? AND r.uuid = ? AND r.deleted IS NULL"
+)
+_COLUMNS = ("series", *Bucket.__struct_fields__)
+
+Snapshot = Callable[[], AbstractContextManager[sqlite3.Connection]]
+
+
+def curves(snapshot: Snapshot, project_id: int, query: CurveQuery) -> CurveAnswer:
+    """Answer a query; with many series from several snapshots, each run from one. Raises TooManyBucketsError."""
+    size = max(1, _SERIES_A_SNAPSHOT // len(query.names))
+    groups = [query.runs[at : at + size] for at in range(0, len(query.runs), size)]
+    answer = _Answer(project_id, query)
+    if len(groups) == 1:
+        with snapshot() as connection:
+            found = answer.look(connection, groups[0])
+            if not answer.is_whole(_extents(found)):
+                answer = _Answer(project_id, msgspec.structs.replace(query, since=None))
+                found = answer.look(connection, groups[0])
+                answer.is_whole(_extents(found))
+            answer.add(found)
+        return answer.answer()
+    if not answer.is_whole(_looked(snapshot, answer, groups)):
+        answer = _Answer(project_id, msgspec.structs.replace(query, since=None))
+        answer.is_whole(_looked(snapshot, answer, groups))
+    answer.states.clear()
+    answer.missing.clear()
+    for group in groups:
+        with snapshot() as connection:
+            answer.add(answer.look(connection, group))
+    return answer.answer()
+
+
+@dataclass(slots=True)
+class _Series:
+    name: int  # its place in the query
+    extent: tuple[int, int] | None
+    reader: SeriesReader
+    layout: Layout
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run that is new or has changed since; ``before``: its state then."""
+
+    uuid: str
+    id: int
+    axis: Axis
+    before: RunState | None
+    series: list[_Series] = field(default_factory=list)
+
+
+def _looked(snapshot: Snapshot, answer: _Answer, groups: Sequence[Sequence[str]]) -> list[tuple[int, int] | None]:
+    extents = []
+    for group in groups:
+        with snapshot() as connection:
+            extents += _extents(answer.look(connection, group))
+    return extents
+
+
+def _extents(runs: Sequence[_Run]) -> list[tuple[int, int] | None]:
+    return [series.extent for run in runs for series in run.series]
+
+
+class _Answer:
+    """What is answered, as it is put together."""
+
+    def __init__(self, project_id: int, query: CurveQuery) -> None:
+        self._project = project_id
+        self._query = query
+        self._since = query.since
+        self._summarized = 0
+        self._low, self._high, self._width = 0, -1, 1
+        curves = max(1, len(query.runs) * len(query.names))
+        self._points_max = 1 << max(0, (_POINTS_MAX // curves).bit_length() - 1)
+        self._runs: dict[str, int] = {}
+        self._series: list[tuple[int, int]] = []
+        self._whole: list[int] = []
+        self._columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+        self.states: dict[int, RunState] = {}
+        self.missing: list[str] = []
+
+    def look(self, connection: sqlite3.Connection, uuids: Sequence[str]) -> list[_Run]:
+        """The runs that have changed, with their series and where these are on the axis."""
+        self._summarized = summarized(connection)
+        found = []
+        for uuid in dict.fromkeys(uuids):
+            row = connection.execute(_STATE, (self._project, uuid)).fetchone()
+            if row is None:
+                self.missing.append(uuid)
+                continue
+            run_id, arrivals, packed, sealed, began = row
+            axis = Axis(self._query.x != "step", _nanoseconds(began) if self._query.x == "relative" else 0)
+            self.states[run_id] = state = RunState(arrivals, packed, sealed, axis.origin)
+            before = self._since.runs.get(run_id) if self._since else None
+            if before != state:
+                run = _Run(uuid, run_id, axis, before)
+                run.series = list(self._series_of(connection, run))
+                found.append(run)
+        return found
+
+    def is_whole(self, looked: Sequence[tuple[int, int] | None]) -> bool:
+        """Fix the grid for the series that were looked at; whether an answer of them is complete."""
+        extents = [extent for extent in looked if extent is not None]
+        if len(extents) * self._query.buckets > BUCKETS_MAX:
+            raise TooManyBucketsError(len(extents), BUCKETS_MAX)
+        since = self._since
+        if since is not None and since.low <= since.high:
+            extents.append((since.low, since.high))
+        if extents:
+            self._low, self._high = min(low for low, _ in extents), max(high for _, high in extents)
+            self._width = width_for(self._low, self._high, self._query.buckets)
+        if since is None:
+            return True
+        same = (since.width, since.points_max, since.summarized) == (self._width, self._points_max, self._summarized)
+        return same and since.runs.keys() <= self.states.keys()
+
+    def add(self, runs: Sequence[_Run]) -> None:
+        """Add the curves of runs."""
+        grid = self._grid()
+        for run in runs:
+            for series in run.series:
+                places = self._touched(run, series)
+                if series.extent is not None and (places is None or places):
+                    self._add(run, series, grid._replace(axis=run.axis), places)
+
+    def answer(self) -> CurveAnswer:
+        """The answer."""
+        names = self._query.names
+        answered = Answered(self._width, self._points_max, self._low, self._high, self._summarized, self.states)
+        return CurveAnswer(
+            self._width,
+            self._since is None,
+            list(self._runs),
+            names,
+            self._series,
+            self._whole,
+            self.missing,
+            self._columns,
+            answered,
+        )
+
+    def _series_of(self, connection: sqlite3.Connection, run: _Run) -> Iterator[_Series]:
+        reader = RunReader(connection, run.id, self._query.names)
+        for place, name in enumerate(self._query.names):
+            found = reader.series(name)
+            if found is not None:
+                layout = Layout(connection, found)
+                yield _Series(place, self._clipped(layout.whole_extent(run.axis)), found, layout)
+
+    def _clipped(self, extent: tuple[int, int] | None) -> tuple[int, int] | None:
+        if extent is None:
+            return None
+        low = extent[0] if self._query.low is None else max(extent[0], self._query.low)
+        high = extent[1] if self._query.high is None else min(extent[1], self._query.high)
+        return (low, high) if low <= high else None
+
+    def _grid(self) -> Grid:
+        """Whole buckets, from the one with ``low`` to the one with ``high``."""
+        low, high, width = self._query.low, self._query.high, self._width
+        low = -_AXIS_END if low is None else low // width * width
+        high = _AXIS_END if high is None else (high // width + 1) * width - 1
+        return Grid(Axis(), width, low, high, self._points_max)
+
+    def _add(self, run: _Run, series: _Series, grid: Grid, places: set[int] | None) -> None:
+        within = grid.low, grid.high
+        if places is not None:
+            within = min(places) * grid.width, (max(places) + 1) * grid.width - 1
+        curve = Curve(grid.width, grid.axis, max(within[0], grid.low), min(within[1], grid.high))
+        series.layout.place(curve, grid, within)
+        columns = curve.columns()
+        if places is not None and columns:
+            kept = [place in places for place in columns[0]]
+            if not all(kept):
+                columns = [tuple(value for value, keep in zip(column, kept, strict=True) if keep) for column in columns]
+        number = len(self._series)
+        self._series.append((self._runs.setdefault(run.uuid, len(self._runs)), series.name))
+        if places is None and self._since is not None:
+            self._whole.append(number)
+        if columns:
+            for name, column in zip(_COLUMNS, [[number] * len(columns[0]), *columns], strict=True):
+                self._columns[name].extend(column)
+
+    def _touched(self, run: _Run, series: _Series) -> set[int] | None:
+        """The buckets in which a point has arrived since; None: what else there is has changed, too."""
+        before, now, axis = run.before, self.states[run.id], run.axis
+        if before is None or (before.sealed, before.origin) != (now.sealed, now.origin):
+            return None
+        if now.arrivals < before.arrivals or series.layout.last_arrival() >= before.packed:
+            return None
+        places: set[int] = set()
+        for points in (series.reader.pending, series.reader.tail):
+            xs = points.times if axis.is_time else points.steps
+            places.update(
+                (x - axis.origin if axis.is_time else x) // self._width
+                for x, arrival in zip(xs, points.arrivals, strict=True)
+                if arrival >= before.arrivals
+            )
+        return places
+
+
+def curve(
+    connection: sqlite3.Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
+) -> list[SeriesBucket] | None:
+    """See ``Store.curve``."""
+    reader = RunReader(connection, run_id, (name,)).series(name)
+    if reader is None:
+        return None
+    bottom, top = -_AXIS_END if low is None else low, _AXIS_END if high is None else high
+    few = _few(connection, reader, points, bottom, top)
+    if few is not None:
+        return [bucket for part in few for bucket in _each(part)]
+    axis, layout = Axis(), Layout(connection, reader)
+    least, most = layout.whole_extent(axis) or (0, 0)
+    width = width_for(max(least, bottom), min(most, top), points)
+    drawn = Curve(width, axis, bottom, top)
+    layout.place(drawn, Grid(axis, width, bottom, top, _POINTS_MAX))
+    return [_shown(bucket) for bucket in drawn.buckets()]
+
+
+def _each(points: Points) -> Iterator[SeriesBucket]:
+    """A bucket for each point."""
+    numbers = [None if number is None or number != number else +number for number in points.numbers()]
+    for number, value, step, time in zip(numbers, points.values(), points.steps, points.times, strict=True):
+        yield SeriesBucket(step, number, number, value, 1, date_of(time))
+
+
+def _shown(bucket: Bucket) -> SeriesBucket:
+    known = [number for number in (bucket.low, bucket.high) if number == number]
+    known += [math.inf] * (bucket.infs > 0) + [-math.inf] * (bucket.ninfs > 0)
+    low, high = (min(known), max(known)) if known else (None, None)
+    last = bucket.last if bucket.has_number else None
+    return SeriesBucket(bucket.step, low, high, last, bucket.count, date_of(bucket.time), bucket.approximate)
+
+
+def _few(connection: sqlite3.Connection, reader: SeriesReader, points: int, low: int, high: int) -> list[Points] | None:
+    """The points with a step in [low, high]; None if they are more than ``points``."""
+    found: list[Points] = []
+    steps = max(low, -(2**63)), min(high, 2**63 - 1)
+    rest = [part for part in (reader.pending, reader.tail) if part.kinds]
+    total = 0
+    if reader.row is not None:
+        query = "SELECT count FROM chunks WHERE id >= ? AND id < ? AND max_step >= ? AND min_step <= ?"
+        for (count,) in connection.execute(query, (*series_bounds(reader.row.id), *steps)):
+            total += count
+            if total > points + 2 * POINTS_MAX:
+                return None
+        fields = Chunk.__struct_fields__[:-1]
+        query = f"SELECT {', '.join(fields)}, data FROM chunks JOIN points USING (id)"  # noqa: S608 - constants
+        condition = "WHERE id >= ? AND id < ? AND max_step >= ? AND min_step <= ? ORDER BY id"
+        rows = connection.execute(f"{query} {condition}", (*series_bounds(reader.row.id), *steps))
+        found = [decode(Chunk(*row)) for row in rows]
+    inside = [_clip(part, low, high) for part in (*found, *rest)]
+    return inside if sum(len(part.kinds) for part in inside) <= points else None
+
+
+def _clip(points: Points, low: int, high: int) -> Points:
+    if low <= min(points.steps) and max(points.steps) <= high:
+        return points
+    return points.select([low <= step <= high for step in points.steps])
+
+
+def _nanoseconds(date: str) -> int:
+    """A date as the store keeps it, in ns since the epoch."""
+    return (datetime.fromisoformat(date.replace("Z", "+00:00")) - _EPOCH) // timedelta(microseconds=1) * 1000
