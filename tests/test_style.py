@@ -168,6 +168,7 @@ ARROWS = {
         "delivery.wire",
         "server.records",
         "server.store_types",
+        "server.repeating",
         "server.store",
         "server.open_store",
     },

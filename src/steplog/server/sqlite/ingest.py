@@ -30,7 +30,7 @@ from steplog.server.records.dates import date_of
 from steplog.server.records.run_fields import TIME_MIN_NS, Changes
 from steplog.server.sqlite.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
 from steplog.server.sqlite.run_changes import apply_config, apply_fields, set_config, set_fields
-from steplog.server.sqlite.runs import now_text
+from steplog.server.sqlite.runs import IS_THERE, now_text
 from steplog.server.sqlite.unpacked import UnpackedTotals, take
 from steplog.server.store_types import BatchResult, GapError, MissingError
 
@@ -203,7 +203,7 @@ class Ingester:
             self._runs.move_to_end(run_id)
             return run
         found = connection.execute(
-            "SELECT arrivals, last_point FROM runs JOIN progress ON run = id WHERE id = ? AND deleted IS NULL",
+            f"SELECT arrivals, last_point FROM runs JOIN progress ON run = id WHERE id = ? AND {IS_THERE}",  # noqa: S608
             (run_id,),
         ).fetchone()
         if found is None:

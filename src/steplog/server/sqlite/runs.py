@@ -11,6 +11,8 @@ Columns of ``runs`` beside the plain ones::
     tags, provenance   JSON
     report             JSON: what its client has lost
     deleted            since when it is in the trash
+
+What has only its number looks for it by ``IS_THERE``.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from steplog.server.records.dates import utc_text
 from steplog.server.store_types import MissingError, RunRow
 
 __all__ = [
+    "IS_THERE",
     "by_id",
     "by_key",
     "by_name",
@@ -38,6 +41,7 @@ __all__ = [
     "now_text",
 ]
 
+IS_THERE = "runs.deleted IS NULL AND EXISTS (SELECT 1 FROM projects WHERE id = runs.project AND deleted IS NULL)"
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
        r.made_by, r.generation, (SELECT began FROM generations WHERE run = r.id AND number = r.generation), r.tags,
@@ -124,5 +128,5 @@ def now_text() -> str:
 
 
 def _one(connection: sqlite3.Connection, condition: str, *values: object) -> RunRow | None:
-    row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL", values).fetchone()
+    row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL AND p.deleted IS NULL", values).fetchone()
     return RunRow(*row) if row else None
