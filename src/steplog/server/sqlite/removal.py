@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 
 from steplog.server.records.dates import utc_text
 from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.table import forget_config, forget_metric
 from steplog.server.sqlite.trash import CONDEMNED, TOMBSTONE_DAYS, TRASH_HOURS
 
 __all__ = ["give_back", "read_ahead", "reap"]
@@ -31,10 +32,10 @@ _ROW_BYTES = 4096  # at least, of what is read ahead
 _RUNS_READ_AHEAD = 64
 _INCREMENTAL = 2  # of PRAGMA auto_vacuum
 
-_IN_TRASH_FOR_LONG = "SELECT id, project FROM runs WHERE deleted <= ? ORDER BY deleted LIMIT ?"
+_IN_TRASH_FOR_LONG = "SELECT id FROM runs WHERE deleted <= ? ORDER BY deleted LIMIT ?"
 _DELETED_PROJECT = "SELECT id FROM projects WHERE deleted IS NOT NULL LIMIT 1"
 # The last first: what comes last in the file is cut off, and need not be moved.
-_OF_PROJECT = "SELECT id, project FROM runs WHERE project = ? ORDER BY deleted DESC, id DESC LIMIT ?"
+_OF_PROJECT = "SELECT id FROM runs WHERE project = ? ORDER BY deleted DESC, id DESC LIMIT ?"
 _LARGE = {"log": "body", "blocks": "data", "sealed": "body"}
 
 
@@ -51,7 +52,7 @@ def reap(connection: sqlite3.Connection, now: datetime | None = None) -> bool:
 def read_ahead(connection: sqlite3.Connection, now: datetime | None = None) -> None:
     """Read what the next slice removes."""
     left = _READ_AHEAD_BYTES
-    for run_id, _ in _doomed(connection, now, _RUNS_READ_AHEAD):
+    for (run_id,) in _doomed(connection, now, _RUNS_READ_AHEAD):
         for size in _large_rows(connection, run_id):
             left -= max(size, _ROW_BYTES)
             if left <= 0:
@@ -70,8 +71,8 @@ def give_back(connection: sqlite3.Connection) -> bool:
     return False
 
 
-def _doomed(connection: sqlite3.Connection, now: datetime | None, limit: int) -> list[tuple[int, int]]:
-    """The runs that are removed next, each with its project."""
+def _doomed(connection: sqlite3.Connection, now: datetime | None, limit: int) -> list[tuple[int]]:
+    """The runs that are removed next."""
     found = connection.execute(_IN_TRASH_FOR_LONG, (_long_ago(now, TRASH_HOURS), limit)).fetchall()
     if not found and (project := connection.execute(_DELETED_PROJECT).fetchone()) is not None:
         found = connection.execute(_OF_PROJECT, (*project, limit)).fetchall()
@@ -99,7 +100,7 @@ def _steps(connection: sqlite3.Connection, now: datetime | None) -> Iterator[Non
     while doomed := _doomed(connection, now, 1):
         yield from _run_steps(connection, *doomed[0])
     if (project := connection.execute(_DELETED_PROJECT).fetchone()) is not None:  # it has no runs any more
-        for table, key in (("lasts", "name, run"), ("configs", "key, run"), ("tombstones", "idempotency_key")):
+        for table, key in (("tombstones", "idempotency_key"), ("suffixes", "name")):
             while _some(connection, table, key, "project = ?", *project, limit=_ROWS_A_STEP):
                 yield
         connection.execute("DELETE FROM projects WHERE id = ?", project)
@@ -109,7 +110,7 @@ def _steps(connection: sqlite3.Connection, now: datetime | None) -> Iterator[Non
         yield
 
 
-def _run_steps(connection: sqlite3.Connection, run_id: int, project_id: int) -> Iterator[None]:
+def _run_steps(connection: sqlite3.Connection, run_id: int) -> Iterator[None]:
     connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (CONDEMNED, run_id))
     connection.execute("DELETE FROM progress WHERE run = ?", (run_id,))
     for table, key in (("log", "id"), ("blocks", "first_arrival"), ("sealed", "first_arrival")):
@@ -123,15 +124,10 @@ def _run_steps(connection: sqlite3.Connection, run_id: int, project_id: int) -> 
                 yield
         while _some(connection, "summaries", "level, number", "series = ?", series, limit=_CHUNKS_A_STEP):
             yield
-        connection.execute("DELETE FROM lasts WHERE project = ? AND name = ? AND run = ?", (project_id, name, run_id))
+        forget_metric(connection, run_id, name)
         connection.execute("DELETE FROM series WHERE id = ?", (series,))
         yield
-    query = "SELECT key FROM config WHERE run = ? LIMIT 1"
-    while (found := connection.execute(query, (run_id,)).fetchone()) is not None:
-        connection.execute(
-            "DELETE FROM configs WHERE project = ? AND key = ? AND run = ?", (project_id, *found, run_id)
-        )
-        connection.execute("DELETE FROM config WHERE run = ? AND key = ?", (run_id, *found))
+    while forget_config(connection, run_id):
         yield
     for table, key in (("fields", "field"), ("generations", "number"), ("marks", "writer")):
         while _some(connection, table, key, "run = ?", run_id, limit=_ROWS_A_STEP):

@@ -22,8 +22,10 @@
     chunks       packed points of one series: summaries (see chunk)
     points       the data of the same chunks, apart so that a curve can read summaries alone
     summaries    by (series, level, number): summaries of a series' chunks
-    lasts        by (project, name, run): the totals of a run's metric, for tables of runs
-    configs      by (project, key, run): what ``config`` has, for tables of runs
+    suffixes     by (project, name): below ``next``, every number that may follow the name is taken (see runs)
+    lasts        by (project, name, run): the totals of a run's metric, for tables of runs (see table)
+    configs      by (project, entry, run): what ``config`` has, for tables of runs
+    filling      one row in an older database: which of its runs are not in these two
 
 Of several values of a field or config key the one with the greatest (generation, time in ns, writer, position) counts.
 
@@ -233,7 +235,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         if new:
-            execute_all(connection, _TABLES + RUNS + LOG + KEYS + LIFE)
+            execute_all(connection, _TABLES + KEYS + RUNS + LOG + LIFE)
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         for step in () if new else range(version, _SCHEMA_VERSION):
             UPGRADES[step](connection)

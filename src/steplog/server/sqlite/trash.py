@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from slugify import slugify
+
 from steplog.server.sqlite import runs
 from steplog.server.store_types import ID_PREFIX, MissingError, RunRow
 
@@ -33,14 +35,16 @@ def discard(connection: sqlite3.Connection, project_id: int, run_uuid: str, now:
     """Move a run to the trash, or condemn it, also from the trash; its number. Raises MissingError."""
     state = "deleted IS NULL OR deleted <> ?" if now else "deleted IS NULL AND ? = ''"
     found = connection.execute(
-        f"SELECT id, idempotency_key, deleted FROM runs WHERE project = ? AND uuid = ? AND ({state})",  # noqa: S608
+        f"SELECT id, idempotency_key, deleted, name FROM runs WHERE project = ? AND uuid = ? AND ({state})",  # noqa: S608
         (project_id, run_uuid, CONDEMNED),
     ).fetchone()
     if found is None:
         raise MissingError("the run does not exist")
-    run_id, key, deleted = found
+    run_id, key, deleted, name = found
     date = runs.now_text()
     connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (CONDEMNED if now else date, run_id))
+    if deleted is None:
+        runs.release_name(connection, project_id, name)
     if deleted is None and key is not None and not key.startswith(ID_PREFIX):
         connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)", (project_id, key, date))
     return int(run_id)
@@ -61,9 +65,10 @@ def restore(connection: sqlite3.Connection, project_id: int, run_uuid: str) -> R
     run_id, name, key, deleted = found
     if deleted is not None:
         kept = key if key is not None and runs.by_key(connection, project_id, key) is None else None
+        name = runs.free_name(connection, project_id, name)
         connection.execute(
-            "UPDATE runs SET deleted = NULL, name = ?, idempotency_key = ?, date_updated = ? WHERE id = ?",
-            (runs.free_name(connection, project_id, name), kept, runs.now_text(), run_id),
+            "UPDATE runs SET deleted = NULL, name = ?, slug = ?, idempotency_key = ?, date_updated = ? WHERE id = ?",
+            (name, slugify(name), kept, runs.now_text(), run_id),
         )
     return runs.by_id(connection, run_id)
 
