@@ -117,7 +117,7 @@ def test_what_was_submitted_is_done_before_it_stops_and_nothing_after(group):
     assert group.kept() == [1]
 
 
-def test_the_database_is_looked_at_with_its_lock_before_a_commit_and_without_after_it(tmp_path):
+def test_the_database_is_looked_at_with_its_lock_before_a_commit(tmp_path):
     """A checkpoint of another process between the look and the transaction went unnoticed."""
     connection = sqlite3.connect(tmp_path / "database", isolation_level=None, check_same_thread=False)
     looked: list[bool] = []
