@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Accepted", "accepted", "is_known", "weak_tag"]
+__all__ = ["Accepted", "accepted", "is_known", "is_listed", "weak_tag"]
 
 _CHARACTERS_MAX = 4096
 _CODINGS = ("gzip", "deflate")  # by preference
@@ -47,9 +47,14 @@ def accepted(header: str | None) -> Accepted:
 
 def is_known(tag: str, if_none_match: str | None) -> bool:
     """Whether a client that sent this ``If-None-Match`` has the answer with this tag."""
+    return is_listed(tag, if_none_match) or (if_none_match or "").strip() == "*"
+
+
+def is_listed(tag: str, if_none_match: str | None) -> bool:
+    """The same where it is not known yet whether there is an answer, which ``*`` asks for."""
     if if_none_match is None or len(if_none_match) > _CHARACTERS_MAX:
         return False
-    return if_none_match.strip() == "*" or tag.removeprefix("W/") in _TAG.findall(if_none_match)
+    return tag.removeprefix("W/") in _TAG.findall(if_none_match)
 
 
 def weak_tag(digest: str) -> str:

@@ -42,11 +42,11 @@ class MetricList(Endpoint):
     async def get(self, request: Request) -> Response:
         """The points of a run in order of arrival, as of now."""
         offset, limit = pagination(request.query_params)
-        run = await self.run()
+        run, tag = await self.run_and_tag(request)
         end = await self.read(self.store.point_count, run)
         if limit is not None:
             end = min(end, offset + limit)
-        return StreamingResponse(self._stream(run, offset, end), media_type="application/json")
+        return StreamingResponse(self._stream(run, offset, end), headers=tag, media_type="application/json")
 
     async def _stream(self, run: RunRow, first: int, end: int) -> AsyncIterator[bytes]:
         opening = b"["
@@ -113,13 +113,13 @@ class SeriesList(Endpoint):
         low = fields.integer("from", slot.NO_STEP + 1, slot.STEP_MAX)
         high = fields.integer("to", slot.NO_STEP + 1, slot.STEP_MAX)
         fields.check()
-        run = await self.run()
+        run, tag = await self.run_and_tag(request)
         if "name" not in query:
-            return JsonResponse([_document(row) for row in await self.read(self.store.series, run)])
+            return await self.json_list(await self.read(self.store.series, run), _document, tag)
         buckets = await self.read(self.store.curve, run, query["name"], points, low, high)
         if buckets is None:
             raise HTTPException(404)
-        return JsonResponse([_document(bucket) for bucket in buckets])
+        return await self.json_list(buckets, _document, tag)
 
 
 def _generation(request: Request) -> int:

@@ -232,6 +232,10 @@ class Store(ABC):
         """How many points have arrived."""
 
     @abstractmethod
+    def points_version(self, run: RunRow) -> str:
+        """What is another one once points of the run have arrived; letters, digits and dashes."""
+
+    @abstractmethod
     def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
         """The points ``[first, end)`` of a run, in order of arrival."""
 
