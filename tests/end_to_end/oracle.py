@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from polling import wait_until
-from steplog.server.sqlite import queries
+from steplog.server.sqlite import reading, slices
 
 DEADLINE_S = 20.0
 _RUNS = "FROM runs r JOIN projects p ON r.project = p.id JOIN progress g ON g.run = r.id"
@@ -62,7 +62,8 @@ class Oracle:
         try:
             rows = connection.execute(f"SELECT r.id, g.arrivals, r.name {_RUNS}", (self._project,)).fetchall()
             ((run_id, points),) = [row[:2] for row in rows if row[2] == name]
-            found = queries.metrics(connection, run_id, 0, points)
+            parts = slices.metrics(lambda: reading.snapshot_of(connection), run_id, 0, points)
+            found = [point for part in parts for point in part]
         finally:
             connection.close()
         assert len(found) == points

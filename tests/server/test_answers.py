@@ -169,7 +169,7 @@ def test_a_run_that_is_asked_for_again_is_sent_when_it_has_changed(server):
     assert (changed.status, changed.headers["ETag"] != first.headers["ETag"]) == (200, True)
 
 
-@pytest.mark.parametrize("what", ["metrics/", "series/", "series/?name=loss"])
+@pytest.mark.parametrize("what", ["metrics/", "series/", "series/?name=loss", "history/"])
 def test_points_that_are_asked_for_again_are_sent_when_there_are_more(server, what):
     run = server.new_run()
     server.ask("POST", f"{run}metrics/", json={"name": "loss", "value": 0.5})
@@ -204,3 +204,10 @@ def test_a_long_list_of_runs_is_the_same_as_its_pages(server):
     whole = server.ask("GET", path).json()
     assert len(whole) == 151
     assert whole == [run for page in pages for run in page]
+
+
+def test_a_tag_is_of_one_media_type(server):
+    run = f"/api/v0{server.new_run()}history/"
+    answers = [ask(server, run, Accept=kind)[0] for kind in ("application/json", "text/csv")]
+    assert answers[0].headers["ETag"] != answers[1].headers["ETag"]
+    assert {answer.headers["Vary"] for answer in answers} == {"Accept, Accept-Encoding"}

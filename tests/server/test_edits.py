@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from server.batches import range_of
-from steplog.server import keys
+from steplog.server.sqlite import keys
 
 NAMES = itertools.count()
 ALL = {

@@ -1,7 +1,8 @@
-"""The keyring has what the database has: within an interval, with few writes, and a page token that ages."""
+"""The keyring lets in what the database says, notes use with few writes, and has a page token that ages."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -43,41 +44,49 @@ def days_ago(days: float) -> str:
     return (datetime.now(timezone.utc) - timedelta(days=days)).isoformat()
 
 
-def test_a_refresh_takes_in_what_was_issued_and_drops_what_was_revoked(store):
-    first = add(store, "first")
+def users(keyring: Keyring, *shown: str) -> list[str | None]:
+    """Whom these keys let in."""
+
+    async def found() -> list[str | None]:
+        return [None if (user := await keyring.user_of(key)) is None else user.username for key in shown]
+
+    return asyncio.run(found())
+
+
+def start(store: Store, key: str, origin: str = GENERATED) -> None:
+    store.put_started_key(store.add_user("ann").result(), keys.hash_key(key), origin).result()
+
+
+def test_a_key_lets_its_user_in_and_another_text_lets_nobody_in(store):
+    start(store, "own")
+    add(store, "first", "bob")
     keyring = Keyring(store)
-    second = add(store, "second", "bob")
-    assert [keyring.admits(key) for key in ("first", "second", "", "third")] == [True, False, False, False]
-    store.revoke_keys([first]).result()
-    keyring.refresh()
-    assert [keyring.admits(key) for key in ("first", "second")] == [False, True]
-    user = keyring.user_of("second")
-    assert user is not None
-    assert (user.username, keyring.user_of("first")) == ("bob", None)
-    store.revoke_keys([second]).result()
-    keyring.refresh()
-    assert keyring.user_of("second") is None
+    add(store, "second", "cy")
+    assert users(keyring, "own", "first", "second", "", "third") == ["ann", "bob", "cy", None, None]
+    assert [keyring.is_started(key) for key in ("own", "first")] == [True, False]
+    keyring.close()
 
 
 def test_old_and_new_both_count_while_the_state_file_is_written(store):
     """A client that reads the file just before or after the change is refused in neither case."""
-    old = add(store, "old")
+    start(store, "old")
     keyring, seen = Keyring(store), []
-    token = keyring.page_token
+    old, token = store.started_key(), keyring.page_token
+    assert old is not None
 
     def write() -> None:
-        seen.append([keyring.admits(key) for key in ("old", "new")])
+        seen.append(users(keyring, "old", "new"))
         seen.append([keyring.admits_page(each) for each in (token, keyring.page_token)])
 
-    add(store, "new")
-    store.revoke_keys([old]).result()
+    store.replace_key(old, keys.hash_key("new")).result()
     keys.renew_page_token(store)
     keyring.refresh(write)
-    assert seen == [[True, True], [True, True]]
-    assert [keyring.admits(key) for key in ("old", "new")] == [False, True]
+    assert seen == [["ann", "ann"], [True, True]]
+    assert users(keyring, "old", "new") == [None, "ann"]
     assert [keyring.admits_page(each) for each in (token, keyring.page_token)] == [False, True]
     keyring.refresh(write)
     assert len(seen) == 2
+    keyring.close()
 
 
 def test_the_use_of_a_key_is_written_once_an_hour_whatever_the_number_of_requests(store, tmp_path):
@@ -90,12 +99,11 @@ def test_the_use_of_a_key_is_written_once_an_hour_whatever_the_number_of_request
         return int(beside.execute("PRAGMA data_version").fetchone()[0])
 
     before = datetime.now(timezone.utc)
-    for _ in range(1000):
-        keyring.user_of("used")
+    users(keyring, *["used"] * 1000)
     keyring.refresh()
     noted = changes()
     for _ in range(3):
-        keyring.user_of("used")
+        users(keyring, "used")
         keyring.refresh()
     after = datetime.now(timezone.utc)
     dates = {key.id: key.last_used for key in store.all_keys()}
@@ -104,22 +112,23 @@ def test_the_use_of_a_key_is_written_once_an_hour_whatever_the_number_of_request
     assert dates[unused] is None
     assert len(hours) > 1 or changes() == noted
     beside.close()
+    keyring.close()
 
 
 def test_a_start_replaces_the_key_of_the_start_before_and_no_issued_one(store):
     issued = add(store, "issued")
-    user = store.add_user("ann").result()
     for key, origin in (("a", CONFIGURED), ("b", GENERATED), ("c", CONFIGURED), ("c", CONFIGURED)):
-        store.put_started_key(user, keys.hash_key(key), origin).result()
+        start(store, key, origin)
         keyring = Keyring(store)
-        assert [each for each in ("a", "b", "c", "issued") if keyring.admits(each)] == [key, "issued"]
-    store.put_started_key(user, keys.hash_key("issued"), CONFIGURED).result()
+        assert [each for each in ("a", "b", "c", "issued") if users(keyring, each) == ["ann"]] == [key, "issued"]
+        keyring.close()
+    start(store, "issued", CONFIGURED)
     assert [key.id for key in store.all_keys()] == [issued]
-    store.put_started_key(user, keys.hash_key("a"), CONFIGURED).result()
-    assert Keyring(store).admits("issued")
+    start(store, "a", CONFIGURED)
+    assert [key.hash for key in store.all_keys()] == [keys.hash_key("issued"), keys.hash_key("a")]
     store.revoke_keys([issued]).result()
     with pytest.raises(RevokedKeyError, match="was revoked on"):
-        store.put_started_key(user, keys.hash_key("issued"), CONFIGURED).result()
+        start(store, "issued", CONFIGURED)
 
 
 @pytest.mark.parametrize(
@@ -154,17 +163,19 @@ class FullStore:
 
 
 def test_a_key_is_revoked_although_no_new_token_fits_on_the_disk(store, tmp_path):
-    key = add(store, "lost")
+    start(store, "lost")
     keyring = Keyring(store)
-    token = keyring.page_token
+    key, token = store.started_key(), keyring.page_token
+    assert key is not None
     age(tmp_path / "a.db", days_ago(31))
-    store.revoke_keys([key]).result()
+    store.revoke_keys([key.id]).result()
     keyring._store = FullStore(store)
     keyring.refresh()
-    assert (keyring.admits("lost"), keyring.admits_page(token)) == (False, True)
+    assert (users(keyring, "lost"), keyring.admits_page(token)) == ([None], True)
     keyring._store = store
     keyring.refresh()
     assert keyring.admits_page(token) is False
+    keyring.close()
 
 
 @pytest.mark.parametrize(("days", "stays"), [(0.9, True), (1.1, False)])

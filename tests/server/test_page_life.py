@@ -128,7 +128,10 @@ def test_a_running_run_that_is_silent_for_five_minutes_says_so(browser, tmp_path
         server.end()
         connection = sqlite3.connect(server.database)
         for run, seconds in zip(runs, (725, 280, 725), strict=True):
-            connection.execute("UPDATE runs SET seen = ? WHERE uuid = ?", (date(seconds), uuid_of(run)))
+            connection.execute(
+                "UPDATE progress SET seen = ? WHERE run = (SELECT id FROM runs WHERE uuid = ?)",
+                (date(seconds), uuid_of(run)),
+            )
         connection.commit()
         connection.close()
         server.start()

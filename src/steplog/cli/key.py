@@ -1,6 +1,6 @@
 """``steplog key``: the keys of a server of this machine, and its page's token.
 
-Works on the server's database, whether or not it runs; a running one reads the keys anew every ``REFRESH_INTERVAL_S``.
+Works on the server's database, whether or not it runs; a running one reads each key there when it is shown.
 
 1. A key is printed once, when it is made: alone on standard output, what is said about it on standard error.
 2. The server's own key is in a file that this user alone reads, and is never printed.

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from steplog.delivery.wire import API
 from steplog.server.keys import Keyring
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
+from steplog.server.store_types import StoreError
 
 __all__ = ["AccessMiddleware", "AllowedHosts"]
 
@@ -82,7 +83,10 @@ class AccessMiddleware:
 
         connection = scope["state"].get(CONNECTION)  # None: served by another program
         request = Request(scope)
-        refusal = self._refusal(request)
+        try:
+            refusal = await self._refusal(request)
+        except StoreError as error:
+            refusal = JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
         path: str = scope["path"]
         is_last = refusal is not None or (_is_public(path) and path != _PROOF_PATH)
         if connection is not None and refusal is None and not _is_public(path):
@@ -98,7 +102,7 @@ class AccessMiddleware:
 
         await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)
 
-    def _refusal(self, request: Request) -> Response | None:
+    async def _refusal(self, request: Request) -> Response | None:
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return JSONResponse({"detail": "Unknown host in the Host header; see steplog serve --allow-host."}, 400)
@@ -107,7 +111,7 @@ class AccessMiddleware:
             return None
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "api-key" and credential:
-            user = self._keyring.user_of(credential)
+            user = await self._keyring.user_of(credential)
             if user is None:
                 return _unauthorized("Invalid API key.")
             request.state.user = user

@@ -27,6 +27,7 @@ from steplog.server.store_types import (
     RunRow,
     StoreBusyError,
     StoreFullError,
+    UnknownMetricError,
     UnknownRunError,
     UserRow,
 )
@@ -62,11 +63,11 @@ class JsonResponse(Response):
 
 
 class _NotModifiedError(Exception):
-    """The client has the answer with this tag."""
+    """The client has the answer that would have these headers."""
 
-    def __init__(self, tag: str) -> None:
-        super().__init__(tag)
-        self.tag = tag
+    def __init__(self, headers: dict[str, str]) -> None:
+        super().__init__(headers)
+        self.headers = headers
 
 
 class Endpoint(HTTPEndpoint):
@@ -100,10 +101,11 @@ class Endpoint(HTTPEndpoint):
         """What a write of the store returns, once it is durable."""
         return await asyncio.wrap_future(future)
 
-    async def run_and_tag(self, request: Request) -> tuple[RunRow, dict[str, str]]:
-        """The run of the path, and the header with the tag of an answer that tells of its points.
+    async def run_and_tag(self, request: Request, media_type: str | None = None) -> tuple[RunRow, dict[str, str]]:
+        """The run of the path, and the headers with the tag of an answer that tells of its points.
 
-        Raises _NotModifiedError, before the points are read, and HTTPException.
+        Raises HTTPException, and before points are read an error that is answered 304. ``media_type``: the one that was
+        chosen, if there are several.
         """
         path = self.scope["path_params"]
 
@@ -114,10 +116,13 @@ class Endpoint(HTTPEndpoint):
             return run, self.store.points_version(run)
 
         run, version = await self.read(read)
-        tag = weak_tag(version)
-        if is_listed(tag, request.headers.get("if-none-match")):
-            raise _NotModifiedError(tag)
-        return run, {"ETag": tag}
+        if media_type is None:
+            headers = {"ETag": weak_tag(version)}
+        else:
+            headers = {"ETag": weak_tag(f"{version}-{media_type}"), "Vary": "Accept"}
+        if is_listed(headers["ETag"], request.headers.get("if-none-match")):
+            raise _NotModifiedError(headers)
+        return run, headers
 
     async def json_list(
         self, rows: Sequence[_T], document: Callable[[_T], Any], headers: Mapping[str, str] | None = None
@@ -176,7 +181,8 @@ def _error(
 
 
 async def _not_modified(_request: Request, error: _NotModifiedError) -> Response:
-    return Response(status_code=304, headers={"ETag": error.tag, "Vary": "Accept-Encoding"})
+    vary = ", ".join([*filter(None, [error.headers.get("Vary")]), "Accept-Encoding"])
+    return Response(status_code=304, headers=error.headers | {"Vary": vary})
 
 
 ERROR_RESPONSES: dict[Any, Any] = {
@@ -184,6 +190,7 @@ ERROR_RESPONSES: dict[Any, Any] = {
     _NotModifiedError: _not_modified,
     MissingError: _error(404, lambda _: {"detail": "Not found."}),
     UnknownRunError: _error(404),
+    UnknownMetricError: _error(404),
     ExistsError: _error(409, lambda error: {"detail": str(error), "uuid": error.run.uuid, "name": error.run.name}),
     DeletedError: _error(410),
     ValidationError: _error(400, lambda error: error.errors),

@@ -1,7 +1,8 @@
 """Credentials: the keys of users, and the token that the page reads with.
 
-``Keyring`` is what the server checks requests against; it reads the database anew every ``REFRESH_INTERVAL_S``, so that
-what another process has issued or revoked counts from then on.
+``Keyring`` is what the server checks requests against. What another process has issued counts at once, or within a
+second where it was shown before, and what it has revoked is refused within five seconds: keys are read when they are
+shown (``key_cache``), the page's token and the key that the server was started with every ``REFRESH_INTERVAL_S``.
 
 1. The database holds the SHA-256 of a key, never the key.
 2. A key opens the server while its row is there without a date of revocation. A revoked key stays revoked, also if a
@@ -23,6 +24,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from steplog.server.key_cache import KeyCache
 from steplog.server.store import Store
 from steplog.server.store_types import KeyRow, PageToken, StoreError, UserRow
 
@@ -69,37 +71,44 @@ def renew_page_token(store: Store, age_max: timedelta | None = None) -> PageToke
 
 
 class Keyring:
-    """What opens the server: the valid keys and the page's token, as the database had them at the last ``refresh``.
+    """What opens the server.
 
     ``user_of`` and ``admits_page`` are for the event loop, ``refresh`` is for any one thread.
     """
 
     def __init__(self, store: Store) -> None:
+        """Raises StoreError."""
         self._store = store
-        self._by_hash: dict[bytes, KeyRow] = {}
+        self._cache = KeyCache(store)
+        self._started: dict[bytes, KeyRow] = {}  # by hash
         self._page_token = ""
         self._page_hashes: tuple[bytes, ...] = ()
-        self._used: set[int] = set()
-        self._noted: dict[int, str] = {}
+        self._used: dict[int, KeyRow] = {}
+        self._noted_in, self._noted = "", set[int]()  # the hour, and the keys whose use in it was noted
         self.refresh()
+
+    def close(self) -> None:
+        """End its thread."""
+        self._cache.close()
 
     @property
     def page_token(self) -> str:
         """The page's token."""
         return self._page_token
 
-    def user_of(self, key: str) -> UserRow | None:
-        """The user of a valid key."""
+    async def user_of(self, key: str) -> UserRow | None:
+        """The user of a valid key. Raises StoreError."""
         # A digest as the dictionary's key: how long the search takes says nothing about the key.
-        found = self._by_hash.get(hash_key(key))
+        key_hash = hash_key(key)
+        found = self._started.get(key_hash) or await self._cache.find(key_hash)
         if found is None:
             return None
-        self._used.add(found.id)
+        self._used[found.id] = found
         return found.user
 
-    def admits(self, key: str) -> bool:
-        """Whether this is a valid key."""
-        return hash_key(key) in self._by_hash
+    def is_started(self, key: str) -> bool:
+        """Whether this is the key that the server was started with, or the one that has replaced it."""
+        return hash_key(key) in self._started
 
     def admits_page(self, token: str) -> bool:
         """Whether this is the page's token."""
@@ -111,25 +120,28 @@ class Keyring:
 
         Raises StoreError.
         """
-        found, token = [key for key in self._store.all_keys() if key.revoked is None], self._store.page_token()
-        with suppress(StoreError):  # a full disk; until there is room, the old one counts
-            token = renew_page_token(self._store, PAGE_TOKEN_AGE_MAX)
-        by_hash = {key.hash: key for key in found}
+        key, token = self._store.started_key(), self._store.page_token()
+        if token is None or _is_older(token, PAGE_TOKEN_AGE_MAX):
+            with suppress(StoreError):  # a full disk; until there is room, the old one counts
+                token = renew_page_token(self._store, PAGE_TOKEN_AGE_MAX)
+        started = {} if key is None else {key.hash: key}
         hashes = () if token is None else (hash_key(token.token),)
-        if (by_hash.keys(), hashes) != (self._by_hash.keys(), self._page_hashes):
-            self._by_hash, self._page_hashes = self._by_hash | by_hash, self._page_hashes + hashes
+        if (started.keys(), hashes) != (self._started.keys(), self._page_hashes):
+            self._started, self._page_hashes = self._started | started, self._page_hashes + hashes
             self._page_token = "" if token is None else token.token
             on_change()
-        self._by_hash, self._page_hashes = by_hash, hashes
+        self._started, self._page_hashes = started, hashes
         self._note_use()
 
     def _note_use(self) -> None:
         hour = _now().replace(minute=0, second=0).isoformat()
-        used = [key for key in self._by_hash.values() if key.id in self._used and self._noted.get(key.id) != hour]
-        self._used.clear()
-        if used:
-            self._noted |= {key.id: hour for key in used}
-            self._store.note_use(used, hour)
+        if self._noted_in != hour:
+            self._noted_in, self._noted = hour, set()
+        used, self._used = self._used, {}
+        fresh = [key for key in used.values() if key.id not in self._noted and key.last_used != hour]
+        self._noted.update(used)
+        if fresh:
+            self._store.note_use(fresh, hour)
 
 
 def page_token_end(token: PageToken) -> str | None:

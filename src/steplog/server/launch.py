@@ -100,7 +100,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         username = options.username or _login_name()
         _put_user(store, options, username, own)
         renew_page_token(store, PAGE_TOKEN_AGE_AT_START_MAX)
-        keyring = Keyring(store)
+        keyring = stack.enter_context(closing(Keyring(store)))
         port = listener.getsockname()[1]
         base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
@@ -137,7 +137,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
 
 
 def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> AbstractContextManager[None]:
-    """Read the keys again and again, in a thread."""
+    """Read the page's token and the server's own key again and again, in a thread."""
 
     def refresh() -> float:
         with suppress(StoreError):  # then what was read last counts
@@ -160,7 +160,7 @@ class _OwnKey:
         if self.file is not None:
             with suppress(ConfigurationError):
                 written = _first_line(self.file)
-                if keyring.admits(written):
+                if keyring.is_started(written):
                     self.key = written
         return self.key
 

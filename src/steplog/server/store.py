@@ -6,7 +6,7 @@ once they are durable. A write is made whole or not at all. Any thread may call 
 
 Both raise a ``StoreError``, a write in its future, where the store cannot do it now; a write that was refused raises
 another ``RefusedError``. Rows are as they were when they were read: one whose project or run was deleted since raises
-MissingError in a write, and reads as one without points.
+MissingError in a write, and where the points of a run are read.
 
 A run in the trash is not there for anything but ``trash``, ``runs_by_slug``, ``discard_run`` and ``restore_run``.
 """
@@ -14,16 +14,18 @@ A run in the trash is not there for anything but ``trash``, ``runs_by_slug``, ``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 
-from steplog.server.records.batch import Batch, MetricBatch
+from steplog.server.records.batch import Batch, SinglePoint
+from steplog.server.records.chunk import Points
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
 from steplog.server.store_types import (
     BatchResult,
     Creation,
+    HistoryQuery,
     KeyRow,
     MetricPoint,
     NamespaceRow,
@@ -221,8 +223,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
-        """Store points without a mark, and change the run in its present generation; the last point's step.
+    def prepare_steps(self, run: RunRow) -> None:
+        """Read what ``add_metric`` needs to number a point without a step, so that its commit does not have to."""
+
+    @abstractmethod
+    def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
+        """Store a point without a mark, and change the run in its present generation; the point's step.
 
         Raises MissingError.
         """
@@ -235,9 +241,25 @@ class Store(ABC):
     def points_version(self, run: RunRow) -> str:
         """What is another one once points of the run have arrived; letters, digits and dashes."""
 
-    @abstractmethod
     def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
         """The points ``[first, end)`` of a run, in order of arrival."""
+        return [point for part in self.metric_slices(run, first, end) for point in part]
+
+    @abstractmethod
+    def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
+        """The points ``[first, end)`` of a run, in order of arrival, in slices of bounded size.
+
+        Each is read when it is asked for, from a state of its own; what arrives meanwhile changes nothing.
+        """
+
+    @abstractmethod
+    def history(self, run: RunRow, query: HistoryQuery) -> Iterator[tuple[str, Points]]:
+        """The points of each metric that match, with its name, one metric after the other, in order of arrival.
+
+        They come in any number of parts, of each metric at least one, which may be empty. Each is read when it is asked
+        for, from a state of its own; what arrives meanwhile changes nothing. A metric may come again at the end, where
+        very many points wait to be packed. Raises MissingError, also later, and UnknownMetricError.
+        """
 
     @abstractmethod
     def series(self, run: RunRow) -> list[SeriesSummary]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 
-from steplog.server.records.batch import Batch, MetricBatch
+from steplog.server.records.batch import Batch, SinglePoint
+from steplog.server.records.chunk import Points
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import (
@@ -17,12 +18,13 @@ from steplog.server.sqlite import (
     creation,
     edits,
     generations,
+    history,
     keys,
-    queries,
+    reading,
     run_changes,
     runs,
+    slices,
     trash,
-    unpacked,
 )
 from steplog.server.sqlite.database import Database
 from steplog.server.sqlite.ingest import Ingester
@@ -30,6 +32,7 @@ from steplog.server.store import Store
 from steplog.server.store_types import (
     BatchResult,
     Creation,
+    HistoryQuery,
     KeyRow,
     MetricPoint,
     NamespaceRow,
@@ -184,27 +187,26 @@ class SqliteStore(Store):
     def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         return self.database.write(self._ingester.add_batch, run.id, batch, generation)
 
-    def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
-        return self.database.write(self._ingester.add_metric, run.id, metric, changes)
+    def prepare_steps(self, run: RunRow) -> None:
+        self.database.read(self._ingester.next_steps.prepare, run.id)
+
+    def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
+        return self.database.write(self._ingester.add_metric, run.id, point, changes)
 
     def point_count(self, run: RunRow) -> int:
-        return self.database.read(queries.count, run.id)
+        return self.database.read(reading.arrivals, run.id)
 
     def points_version(self, run: RunRow) -> str:
         return f"{self._opened}-{self.database.read(runs.points_version, run.id)}"
 
-    def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
-        self._pack(run, end)
-        return self.database.read(queries.metrics, run.id, first, end)
+    def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
+        return slices.metrics(self.database.snapshot, run.id, first, end)
+
+    def history(self, run: RunRow, query: HistoryQuery) -> Iterator[tuple[str, Points]]:
+        return history.history(self.database.snapshot, run.id, query)
 
     def series(self, run: RunRow) -> list[SeriesSummary]:
-        self._pack(run)
-        return self.database.read(queries.series, run.id)
+        return self.database.read(reading.series, run.id)
 
     def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        self._pack(run)
-        return self.database.read(queries.curve, run.id, name, points, low, high)
-
-    def _pack(self, run: RunRow, below: int | None = None) -> None:
-        if self.database.read(unpacked.any_left, run.id, below):
-            self.database.write(self._ingester.pack, run.id).result()
+        return self.database.read(reading.curve, run.id, name, points, low, high)

@@ -1,0 +1,183 @@
+"""Columns on the wire: ``application/vnd.steplog.columns``. Pure.
+
+A *table* is one header and its columns::
+
+    u32      length of the header, little-endian
+    header   JSON: {"columns": [{"name", "type", "offset", "bytes", "count"}, …], …}, padded with spaces to a multiple
+             of 8 with the u32; more fields say what the table is
+    data     the columns, little-endian, each at its offset from here, a multiple of 8; the gaps are zero
+
+    f8 f4    IEEE 754; NaN is a value like any other
+    i8 u4    integers
+    json     ``count`` u4, the end of each text; then the texts, UTF-8. An empty text is a missing value
+
+``offset``, ``bytes`` and ``count`` are of one column. A table ends at the first multiple of 8 after its last column, so
+that tables can follow one another; how many there are is not said.
+
+Typed arrays over a table that begins at a multiple of 8 need no copy.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from steplog.errors import FormatError
+
+__all__ = ["MEDIA_TYPE", "Column", "Table", "decode", "encode", "numbers", "texts"]
+
+MEDIA_TYPE = "application/vnd.steplog.columns"
+_ALIGNMENT = 8
+_LENGTH = struct.Struct("<I")
+_TYPECODES = {"f8": "d", "f4": "f", "i8": "q", "u4": "I"}
+_JSON = "json"
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column as it travels; ``content`` is little-endian."""
+
+    name: str
+    type: str
+    count: int
+    content: bytes
+
+    def values(self) -> Sequence[Any]:
+        """An array of numbers; of a json column ``msgspec.Raw`` texts, None where one is missing."""
+        if self.type != _JSON:
+            return _array(_TYPECODES[self.type], self.content)
+        ends = _array("I", self.content[: 4 * self.count])
+        text, start, found = self.content[4 * self.count :], 0, []
+        for end in ends:
+            found.append(msgspec.Raw(text[start:end]) if end > start else None)
+            start = end
+        return found
+
+
+class Table(msgspec.Struct, frozen=True):
+    """Columns, and what else the header says."""
+
+    columns: Mapping[str, Column]
+    about: Mapping[str, Any]
+
+
+class _Place(msgspec.Struct):
+    name: str
+    type: str
+    offset: int
+    bytes: int
+    count: int
+
+
+class _Header(msgspec.Struct):
+    columns: list[_Place]
+
+
+_header_of = msgspec.json.Decoder(_Header).decode
+
+
+def numbers(name: str, kind: str, values: array[Any] | Iterable[Any]) -> Column:
+    """A column of numbers; ``kind`` is f8, f4, i8 or u4. Raises OverflowError for an integer that does not fit."""
+    typecode = _TYPECODES[kind]
+    packed = values if isinstance(values, array) and values.typecode == typecode else array(typecode, values)
+    return Column(name, kind, len(packed), _little(packed))
+
+
+def texts(name: str, values: Sequence[bytes]) -> Column:
+    """A json column; an empty text is a missing value. Raises OverflowError from 4 GiB on."""
+    ends, end = array("I"), 0
+    for value in values:
+        end += len(value)
+        ends.append(end)
+    return Column(name, _JSON, len(values), _little(ends) + b"".join(values))
+
+
+def encode(columns: Sequence[Column], about: Mapping[str, Any] | None = None) -> bytes:
+    """A table; ``about`` are further fields of its header."""
+    places: list[_Place] = []
+    parts: list[bytes] = []
+    offset = 0
+    for column in columns:
+        size = len(column.content)
+        gap = -size % _ALIGNMENT
+        places.append(_Place(column.name, column.type, offset, size, column.count))
+        parts += (column.content, bytes(gap))
+        offset += size + gap
+    header = msgspec.json.encode({**(about or {}), "columns": places})
+    header += b" " * (-(_LENGTH.size + len(header)) % _ALIGNMENT)
+    return b"".join((_LENGTH.pack(len(header)), header, *parts))
+
+
+def decode(content: bytes | memoryview) -> Iterator[Table]:
+    """The tables that follow one another in ``content``. Raises FormatError where it is cut or not of this format."""
+    view, start = memoryview(content), 0
+    while start < len(view):
+        table, start = _table_at(view, start)
+        yield table
+
+
+def _table_at(view: memoryview, start: int) -> tuple[Table, int]:
+    if len(view) - start < _LENGTH.size:
+        raise FormatError("the table is cut in its length")
+    (length,) = _LENGTH.unpack_from(view, start)
+    data = start + _LENGTH.size + length
+    if data > len(view) or data % _ALIGNMENT:
+        raise FormatError("the table is cut in its header")
+    text = bytes(view[start + _LENGTH.size : data])
+    try:
+        places = _header_of(text).columns
+        about = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(f"not the header of a table: {error}") from None
+    del about["columns"]
+    columns, end = {}, data
+    for place in places:
+        first = data + place.offset
+        end = max(end, first + place.bytes)
+        _check(place)
+        if end > len(view):
+            raise FormatError(f"the table is cut in column {place.name!r}")
+        content = bytes(view[first : first + place.bytes])
+        if place.type == _JSON:
+            _check_ends(place, content)
+        columns[place.name] = Column(place.name, place.type, place.count, content)
+    end += -end % _ALIGNMENT
+    if end > len(view):
+        raise FormatError("the table is cut at its end")
+    return Table(columns, about), end
+
+
+def _check(place: _Place) -> None:
+    if place.type not in _TYPECODES and place.type != _JSON:
+        raise FormatError(f"column {place.name!r} is of an unknown type, {place.type!r}")
+    if min(place.offset, place.bytes, place.count) < 0 or place.offset % _ALIGNMENT:
+        raise FormatError(f"column {place.name!r} is not at a multiple of {_ALIGNMENT}")
+    size = 4 if place.type == _JSON else int(place.type[1])
+    if place.bytes < size * place.count or (place.type != _JSON and place.bytes != size * place.count):
+        raise FormatError(f"column {place.name!r} has {place.bytes} bytes for {place.count} values")
+
+
+def _check_ends(place: _Place, content: bytes) -> None:
+    ends = _array("I", content[: 4 * place.count])
+    length = len(content) - 4 * place.count
+    if (ends[-1] if ends else 0) != length or any(map(int.__gt__, ends, ends[1:])):
+        raise FormatError(f"the texts of column {place.name!r} are not as long as it says")
+
+
+def _array(typecode: str, content: bytes) -> array[Any]:
+    numbers = array(typecode)
+    numbers.frombytes(content)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+def _little(numbers: array[Any]) -> bytes:
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers.tobytes()

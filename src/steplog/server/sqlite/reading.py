@@ -1,0 +1,345 @@
+"""Reading one run: the points that are packed, and those that are still in the log, as of one snapshot.
+
+A read never writes. The points of a series are those of its chunks, then those pending in blocks, then its tail: what
+is in the log, numbered from where the packed ones end. All are in order of arrival.
+
+A log row that cannot be decoded is left out, as the packer will leave it out: the rest of its run stays
+readable.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import msgspec
+
+from steplog.errors import FormatError
+from steplog.journal import slot
+from steplog.journal.range import Range
+from steplog.server.records.chunk import (
+    NO_POINTS,
+    POINTS_MAX,
+    Chunk,
+    Number,
+    Points,
+    concatenate,
+    decode,
+    encode,
+    number_range,
+)
+from steplog.server.records.curve import Bucket, downsample
+from steplog.server.records.dates import date_of
+from steplog.server.records.log_row import decode_row, points_by_name
+from steplog.server.records.numbering import assign
+from steplog.server.sqlite.block_reading import Blocks
+from steplog.server.sqlite.schema import series_bounds
+from steplog.server.store_types import MissingError, SeriesSummary
+
+__all__ = [
+    "CHUNK_COLUMNS",
+    "RunReader",
+    "SeriesReader",
+    "SeriesRow",
+    "StoredChunk",
+    "Totals",
+    "arrivals",
+    "curve",
+    "log_rows",
+    "progress",
+    "read_chunk",
+    "series",
+    "snapshot_of",
+    "summary_of",
+]
+
+CHUNK_COLUMNS = ", ".join(Chunk.__struct_fields__[:-1])  # all but the data
+_LOG_ROWS = """
+SELECT first_arrival, body FROM log WHERE run = ?1 AND records > 0 AND first_arrival < ?3 AND first_arrival >= coalesce(
+    (SELECT max(first_arrival) FROM log WHERE run = ?1 AND records > 0 AND first_arrival <= ?2), ?2)
+ORDER BY first_arrival
+"""
+_SERIES = (
+    "SELECT name, id, count, next_step, first_step, last_step, max_step, low, high, last_time, last, chunked, pending"
+    " FROM series WHERE run = ?"
+)
+_ARRIVALS_END = 2**63 - 1
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """The totals of a series, its tail included."""
+
+    count: int
+    first_step: int
+    last_step: int
+    max_step: int
+    low: Number | None
+    high: Number | None
+    last_time_ns: int | None  # None where an older version has stored the last point
+
+
+class StoredChunk(NamedTuple):
+    """A chunk's id, and its summary: the chunk without its data."""
+
+    id: int
+    summary: Chunk
+
+
+class SeriesRow(msgspec.Struct, frozen=True):
+    """A row of ``series``: what is packed of one."""
+
+    name: str
+    id: int
+    count: int
+    next_step: int
+    first_step: int
+    last_step: int
+    max_step: int
+    low: Number | None
+    high: Number | None
+    last_time_ns: int | None
+    last: Number | str | None
+    chunked: int
+    pending: int
+
+    @property
+    def totals(self) -> Totals:
+        """Those of what is packed."""
+        row = self
+        return Totals(row.count, row.first_step, row.last_step, row.max_step, row.low, row.high, row.last_time_ns)
+
+
+class SeriesReader:
+    """One series of a run, as of the snapshot of its ``RunReader``.
+
+    Attributes:
+        name: of the metric.
+        row: what is packed of it; None if all of it is in the log.
+        tail: the points in the log, with the steps that they will have when they are packed.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        row: SeriesRow | None,
+        tail: Points,
+        pending: Callable[[SeriesRow], Points],
+    ) -> None:
+        self._connection = connection
+        self.name = name
+        self.row = row
+        self.tail = tail
+        self._pending = pending
+
+    @cached_property
+    def totals(self) -> Totals:
+        """The totals of all its points."""
+        row, tail = self.row, self.tail
+        packed = Totals(0, 0, 0, slot.NO_STEP, None, None, None) if row is None else row.totals
+        if not tail.kinds:
+            return packed
+        low, high = number_range(tail.numbers())
+        return Totals(
+            packed.count + len(tail.kinds),
+            packed.first_step if packed.count else tail.steps[0],
+            tail.steps[-1],
+            max(packed.max_step, *tail.steps),
+            packed.low if low is None or (packed.low is not None and packed.low <= low) else +low,  # of a bool 0 or 1
+            packed.high if high is None or (packed.high is not None and packed.high >= high) else +high,
+            tail.times[-1],
+        )
+
+    @cached_property
+    def chunks(self) -> list[StoredChunk]:
+        """Its chunks; ``read`` gives their points."""
+        if self.row is None:
+            return []
+        query = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id"  # noqa: S608 - a constant
+        rows = self._connection.execute(query, series_bounds(self.row.id))
+        return [StoredChunk(chunk_id, summary_of(summary)) for chunk_id, *summary in rows]
+
+    def read(self, chunk: StoredChunk, *, values_only: bool = False) -> Points:
+        """The points of a chunk; ``values_only`` leaves out times and arrivals."""
+        return read_chunk(self._connection, chunk, values_only=values_only)
+
+    @cached_property
+    def pending(self) -> Points:
+        """The points that are in blocks."""
+        return NO_POINTS if self.row is None or not self.row.pending else self._pending(self.row)
+
+    @property
+    def last(self) -> Any:
+        """The value that arrived last: a number, a bool, or ``msgspec.Raw`` with JSON text."""
+        if self.tail.kinds or self.row is None:
+            return _last_of(self.tail)
+        kept = self.row.last
+        if kept is None and self.pending.kinds:  # too long to be kept
+            return _last_of(self.pending)
+        if kept is None:  # or stored by an older version
+            chunk = self._last_chunk(self.row)
+            kept = chunk.summary.last
+            if kept is None:
+                return _last_of(self.read(chunk))
+        return msgspec.Raw(kept.encode()) if isinstance(kept, str) else kept
+
+    def _last_chunk(self, row: SeriesRow) -> StoredChunk:
+        query = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"  # noqa: S608
+        chunk_id, *summary = self._connection.execute(query, series_bounds(row.id)).fetchone()
+        return StoredChunk(chunk_id, summary_of(summary))
+
+
+class RunReader:
+    """One run, as of the snapshot that ``connection`` is in; of its log, only what these ``names`` have is decoded.
+
+    Raises MissingError if there is no such run, or it is in the trash.
+
+    Attributes:
+        arrivals: how many points have arrived.
+        packed: the first of them that is in the log.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, run_id: int, names: Collection[str] | None = None) -> None:
+        self._connection = connection
+        self._run_id = run_id
+        self._names = names
+        self._blocks = Blocks(connection, run_id)
+        self.arrivals, self.packed = progress(connection, run_id)
+
+    def series(self, name: str) -> SeriesReader | None:
+        """A series by name; None if the run has none of this name."""
+        row, tail = self._rows.get(name), self._tail.get(name, NO_POINTS)
+        if row is None and not tail.kinds:
+            return None
+        return SeriesReader(self._connection, name, row, tail, self._pending_of)
+
+    def all_series(self) -> list[SeriesReader]:
+        """All series, or those of ``names``, in order of first arrival."""
+        names = [*self._rows, *(name for name in self._tail if name not in self._rows)]
+        return [found for name in names if (found := self.series(name)) is not None]
+
+    @cached_property
+    def _rows(self) -> dict[str, SeriesRow]:
+        if self._names is None:
+            found = self._connection.execute(f"{_SERIES} AND count > 0 ORDER BY id", (self._run_id,)).fetchall()
+        else:
+            query = f"{_SERIES} AND count > 0 AND name = ?"
+            rows = [self._connection.execute(query, (self._run_id, name)).fetchone() for name in set(self._names)]
+            found = sorted((row for row in rows if row is not None), key=lambda row: int(row[1]))
+        return {row[0]: SeriesRow(*row) for row in found}
+
+    def _pending_of(self, row: SeriesRow) -> Points:
+        """Those of all ``names`` are read together, since a segment of a block has points of many."""
+        if self._names is None:
+            return concatenate(self._blocks.points({row.id: row.chunked}).get(row.id, ()))
+        return concatenate(self._pending.get(row.id, ()))
+
+    @cached_property
+    def _pending(self) -> dict[int, list[Points]]:
+        return self._blocks.points({row.id: row.chunked for row in self._rows.values() if row.pending})
+
+    @cached_property
+    def _tail(self) -> dict[str, Points]:
+        parts: dict[str, list[Points]] = {}
+        names = None if self._names is None else frozenset(self._names)
+        for first, records in log_rows(self._connection, self._run_id, self.packed):
+            for name, points in points_by_name(records, first, names).items():
+                parts.setdefault(name, []).append(points)
+        return {name: self._numbered(name, concatenate(found)) for name, found in parts.items()}
+
+    def _numbered(self, name: str, points: Points) -> Points:
+        row = self._rows.get(name)
+        steps, _ = assign(points.steps, 0 if row is None else row.next_step)
+        return Points(points.kinds, points.words, steps, points.times, points.arrivals, points.payloads)
+
+
+@contextmanager
+def snapshot_of(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """A transaction whose reads all see the same state."""
+    connection.execute("BEGIN")
+    try:
+        yield connection
+    finally:
+        connection.execute("COMMIT")
+
+
+def progress(connection: sqlite3.Connection, run_id: int) -> tuple[int, int]:
+    """How many points have arrived, and the first of them that is in the log. Raises MissingError without the run."""
+    query = "SELECT arrivals, packed FROM progress JOIN runs ON id = run WHERE run = ? AND deleted IS NULL"
+    found = connection.execute(query, (run_id,)).fetchone()
+    if found is None:
+        raise MissingError("the run does not exist")
+    arrived, packed = found
+    return arrived, packed
+
+
+def arrivals(connection: sqlite3.Connection, run_id: int) -> int:
+    """How many points of a run have arrived."""
+    return progress(connection, run_id)[0]
+
+
+def log_rows(
+    connection: sqlite3.Connection, run_id: int, first: int, end: int = _ARRIVALS_END
+) -> Iterator[tuple[int, Range]]:
+    """The log rows with arrivals in ``[first, end)``, each with its first arrival, in order."""
+    with closing(connection.execute(_LOG_ROWS, (run_id, first, end))) as rows:
+        for first_arrival, body in rows:
+            try:
+                yield first_arrival, decode_row(body)
+            except FormatError:
+                continue
+
+
+def summary_of(row: Sequence[Any]) -> Chunk:
+    """A chunk without its data, of ``CHUNK_COLUMNS``."""
+    return Chunk(*(*row, b""))
+
+
+def read_chunk(connection: sqlite3.Connection, chunk: StoredChunk, *, values_only: bool = False) -> Points:
+    """The points of a chunk."""
+    (data,) = connection.execute("SELECT data FROM points WHERE id = ?", (chunk.id,)).fetchone()
+    return decode(msgspec.structs.replace(chunk.summary, data=data), values_only=values_only)
+
+
+def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
+    """The metrics of a run, in order of first arrival."""
+    found = []
+    for each in RunReader(connection, run_id).all_series():
+        count, first, last, most, low, high, time_ns = msgspec.structs.astuple(each.totals)
+        time = None if time_ns is None else date_of(time_ns)
+        found.append(SeriesSummary(each.name, count, first, last, most, each.last, low, high, time))
+    return found
+
+
+def curve(
+    connection: sqlite3.Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
+) -> list[Bucket] | None:
+    """One metric in at most ``points`` buckets; None if missing."""
+    found = RunReader(connection, run_id, (name,)).series(name)
+    if found is None:
+        return None
+    stored = {chunk.summary: chunk for chunk in found.chunks}
+    rest = concatenate((found.pending, found.tail))
+    unpacked = {
+        msgspec.structs.replace(encode(part), data=b""): part
+        for at in range(0, len(rest.kinds), POINTS_MAX)
+        for part in [rest.part(at, at + POINTS_MAX)]
+    }
+
+    def read(chunk: Chunk) -> Points:
+        return unpacked[chunk] if chunk in unpacked else found.read(stored[chunk], values_only=True)
+
+    def last(chunk: Chunk) -> Any:
+        if chunk.last is None:
+            return _last_of(read(chunk))
+        return msgspec.Raw(chunk.last.encode()) if isinstance(chunk.last, str) else chunk.last
+
+    return downsample([*stored, *unpacked], points, low, high, read, last)
+
+
+def _last_of(points: Points) -> Any:
+    count = len(points.kinds)
+    return points.part(count - 1, count).values()[0]

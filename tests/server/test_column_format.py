@@ -1,0 +1,127 @@
+"""Columns on the wire come out as they went in, and where the header says."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import sys
+from array import array
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from steplog.errors import FormatError
+from steplog.server.records.column_format import Column, Table, decode, encode, numbers, texts
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+COLUMNS = st.one_of(
+    st.lists(st.floats(), max_size=9).map(lambda values: numbers("a", "f8", values)),
+    st.lists(st.floats(width=32), max_size=9).map(lambda values: numbers('é " name', "f4", values)),
+    st.lists(INT64, max_size=9).map(lambda values: numbers("steps", "i8", values)),
+    st.lists(st.integers(0, 2**32 - 1), max_size=9).map(lambda values: numbers("", "u4", values)),
+    st.lists(st.text(max_size=5).map(json.dumps).map(str.encode) | st.just(b""), max_size=9).map(
+        lambda values: texts("json", values)
+    ),
+)
+
+
+def read_by_the_book(content: bytes) -> list[tuple[dict[str, Any], list[list[Any]]]]:
+    """Tables, read with nothing but what the format's description says."""
+    tables, start = [], 0
+    while start < len(content):
+        (length,) = struct.unpack_from("<I", content, start)
+        data = start + 4 + length
+        header = json.loads(content[start + 4 : data])
+        assert data % 8 == 0
+        found, end = [], data
+        for column in header["columns"]:
+            assert column["offset"] % 8 == 0
+            first = data + column["offset"]
+            end = first + column["bytes"]
+            if column["type"] == "json":
+                ends = struct.unpack_from(f"<{column['count']}I", content, first)
+                begin = first + 4 * column["count"]
+                bounds = zip((0, *ends), ends, strict=False)
+                found.append([content[begin + a : begin + b] for a, b in bounds])
+            else:
+                code = {"f8": "d", "f4": "f", "i8": "q", "u4": "I"}[column["type"]]
+                found.append(list(struct.unpack_from(f"<{column['count']}{code}", content, first)))
+        tables.append((header, found))
+        start = end + -end % 8
+    return tables
+
+
+@given(st.lists(st.lists(COLUMNS, max_size=4), max_size=3))
+@example([[]])
+def test_columns_come_out_as_they_went_in(tables):
+    content = b"".join(encode(columns, {"at": at}) for at, columns in enumerate(tables))
+    expected = [Table({column.name: column for column in columns}, {"at": at}) for at, columns in enumerate(tables)]
+    assert list(decode(content)) == expected
+    by_the_book = read_by_the_book(content)
+    assert [header["at"] for header, _ in by_the_book] == list(range(len(tables)))
+    for columns, (_, found) in zip(tables, by_the_book, strict=True):
+        plain = [
+            [bytes(value or b"") if column.type == "json" else value for value in column.values()] for column in columns
+        ]
+        assert repr(plain) == repr(found)
+
+
+def test_a_column_of_json_keeps_its_missing_values():
+    (table,) = decode(encode([texts("tags", [b'["a"]', b"", b"null"])]))
+    values = table.columns["tags"].values()
+    assert [None if value is None else bytes(value) for value in values] == [b'["a"]', None, b"null"]
+
+
+def test_the_bits_of_a_nan_are_kept():
+    words = array("q", [0x7FF8_0000_0000_0001, -1, 0x7FF0_0000_0000_0000])
+    (table,) = decode(encode([Column("value", "f8", 3, words.tobytes())]))
+    kept = table.columns["value"].values()
+    assert array("q", kept.tobytes()) == words
+    assert math.isnan(kept[0])
+
+
+def test_numbers_are_little_endian_whatever_the_machine_is(monkeypatch):
+    swapped = array("q", [1, -2])
+    swapped.byteswap()  # as a big-endian machine has them
+    monkeypatch.setattr(sys, "byteorder", {"little": "big", "big": "little"}[sys.byteorder])
+    column = numbers("a", "i8", swapped)
+    assert column.content == struct.pack("<qq", 1, -2)
+    assert column.values() == swapped
+
+
+@pytest.mark.parametrize("kind", ["i8", "u4"])
+def test_an_integer_that_does_not_fit_is_not_cut(kind):
+    with pytest.raises(OverflowError):
+        numbers("a", kind, [2**63])
+
+
+def test_a_table_cut_anywhere_is_refused():
+    content = encode([numbers("a", "u4", [1]), texts("b", [b"1", b'"x"'])])
+    assert len(list(decode(content))) == 1
+    for length in range(1, len(content)):
+        with pytest.raises(FormatError):
+            list(decode(content[:length]))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"type": "f2"},
+        {"count": 2},
+        {"count": -1, "bytes": -8},
+        {"offset": 4},
+        {"offset": -8},
+        {"type": "json", "count": 1},
+        {"type": "json", "count": 3},
+        {"name": None},
+    ],
+)
+def test_a_header_that_says_what_the_data_is_not_is_refused(place):
+    column = {"name": "a", "type": "i8", "offset": 0, "bytes": 8, "count": 1} | place
+    header = json.dumps({"columns": [column]}).encode()
+    header += b" " * (-(4 + len(header)) % 8)
+    with pytest.raises(FormatError):
+        list(decode(struct.pack("<I", len(header)) + header + struct.pack("<II", 3, 2)))
