@@ -45,6 +45,7 @@ __all__ = [
     "made_after",
     "note_seen",
     "now_text",
+    "points_version",
     "release_name",
 ]
 
@@ -130,6 +131,12 @@ def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
     """The run, of which a client was heard."""
     note_seen(connection, run_id, now_text())
     return by_id(connection, run_id)
+
+
+def points_version(connection: sqlite3.Connection, run_id: int) -> str:
+    """What is another one once points of the run have arrived, or could not be packed."""
+    row = connection.execute("SELECT arrivals, sealed FROM progress WHERE run = ?", (run_id,)).fetchone()
+    return f"{row[0]}-{row[1]}" if row else "0"
 
 
 def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int = 0) -> str:
