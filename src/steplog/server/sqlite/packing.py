@@ -31,6 +31,7 @@ from steplog.server.records.chunk import Chunk, Points, concatenate, pack
 from steplog.server.records.log_row import decode_row, join_rows, points_by_name
 from steplog.server.records.totals import Totals
 from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.table import put_lasts
 
 __all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "pack_run"]
 
@@ -294,6 +295,7 @@ class _Plan:
             raise _ConflictError
         connection.executemany(_ADD_SERIES, added)
         connection.executemany(_SET_SERIES, known)
+        put_lasts(connection, self.run_id, self.changed)
 
 
 class _Reading(NamedTuple):
