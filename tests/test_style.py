@@ -213,7 +213,6 @@ PURE_AT_LEAST = {  # formats, wire, verdicts, what to send next (design, rule 3)
     "server/records/chunk.py",
     "server/records/column_format.py",
     "server/records/columns.py",
-    "server/records/curve.py",
     "server/records/grid.py",
     "server/records/log_row.py",
     "server/records/numbering.py",
