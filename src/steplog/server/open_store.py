@@ -15,8 +15,8 @@ __all__ = ["Packer", "default_database", "file_id", "open_packer", "open_store"]
 class Packer(Protocol):
     """Packs what a store has logged."""
 
-    def work(self) -> None:
-        """Pack until nothing is due. Raises StoreError."""
+    def work(self) -> bool:
+        """Pack until nothing is due; whether less urgent work is left. Raises StoreError."""
 
 
 def open_store(database: Path, *, beside: bool = False) -> Store:
