@@ -10,11 +10,12 @@ from pathlib import Path
 
 from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.chunk import Points
-from steplog.server.records.curve import Bucket
+from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import (
     catalog,
     creation,
+    curves,
     edits,
     generations,
     history,
@@ -23,6 +24,8 @@ from steplog.server.sqlite import (
     run_changes,
     runs,
     slices,
+    table,
+    table_query,
     trash,
 )
 from steplog.server.sqlite.database import Database
@@ -30,6 +33,7 @@ from steplog.server.sqlite.ingest import Ingester
 from steplog.server.store import Store
 from steplog.server.store_types import (
     BatchResult,
+    ColumnNames,
     Creation,
     HistoryQuery,
     KeyRow,
@@ -39,7 +43,10 @@ from steplog.server.store_types import (
     ProjectRow,
     RunConfig,
     RunRow,
+    SeriesBucket,
     SeriesSummary,
+    TablePage,
+    TableQuery,
     UserRow,
 )
 
@@ -142,6 +149,9 @@ class SqliteStore(Store):
     def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
         return self.database.read(runs.in_project, project.id, offset, limit)
 
+    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
+        return self.database.read(runs.made_after, project.id, uuid, limit)
+
     def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
         return self.database.read(runs.by_slug, project.id, slug, in_trash)
 
@@ -162,6 +172,15 @@ class SqliteStore(Store):
 
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         return self.database.read(run_changes.configs, [run.id for run in of])
+
+    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
+        return self.database.read(table_query.page, project.id, query)
+
+    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
+        return self.database.read(table_query.column_names, project.id, part, limit)
+
+    def fill_in(self) -> Future[bool]:
+        return self.database.write(table.fill)
 
     # Deleted runs
 
@@ -203,5 +222,10 @@ class SqliteStore(Store):
     def series(self, run: RunRow) -> list[SeriesSummary]:
         return self.database.read(reading.series, run.id)
 
-    def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        return self.database.read(reading.curve, run.id, name, points, low, high)
+    def curve(
+        self, run: RunRow, name: str, points: int, low: int | None, high: int | None
+    ) -> list[SeriesBucket] | None:
+        return self.database.read(curves.curve, run.id, name, points, low, high)
+
+    def curves(self, project: ProjectRow, query: CurveQuery) -> CurveAnswer:
+        return curves.curves(self.database.snapshot, project.id, query)
