@@ -143,7 +143,7 @@ ARROWS = {
     },
     "server.records": {"errors", "filters", "journal.slot", "journal.range"},
     "server.repeating": set(),
-    "server.store_types": {"errors"},
+    "server.store_types": {"errors", "filters"},
     "server.store": {"server.records", "server.store_types"},
     "server.sqlite": {
         "errors",
@@ -169,6 +169,7 @@ ARROWS = {
         "journal.range",
         "delivery.wire",
         "server.records",
+        "server.repeating",
         "server.store_types",
         "server.store",
         "server.open_store",

@@ -21,6 +21,7 @@ from steplog.server.store_types import (
     ID_PREFIX,
     RESUMES,
     Creation,
+    MissingError,
     NamespaceRow,
     ProjectRow,
     RunRow,
@@ -43,7 +44,7 @@ __all__ = [
 
 _ADDITIONS = {
     "batch": 1,
-    "features": ["report", "generations", "resume", "run", "trash"],
+    "features": ["report", "generations", "resume", "run", "trash", "table"],
 }  # what a client may use; not a stock server's
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
@@ -51,6 +52,7 @@ _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IDEMPOTENCY_KEY = re.compile(r'"?([\x20\x21\x23-\x7e]{1,255})"?')
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _MAKER = re.compile(r"([A-Za-z0-9._-]{1,128})")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RESUME = re.compile(f"({'|'.join(RESUMES)})")
 _GENERATION_MAX = 2**31 - 1
 _NONCE_CHARACTERS_MAX = 256
@@ -141,13 +143,22 @@ class RunList(Endpoint):
     async def get(self, request: Request) -> Response:
         """The runs of a project, oldest first; with ``?slug=`` those with this slug, with ``?trash=1`` those in it.
 
-        With ``?brief=1`` without their project, maker, config and provenance.
+        With ``?brief=1`` without their project, maker, config and provenance. ``?after=`` is how many to skip, or the
+        uuid of the last one before.
         """
-        offset, limit = pagination(request.query_params)
-        project = await self.project()
         query = {} if self.state.stock else request.query_params
+        last = query.get("after", "")
+        by_uuid = _UUID.fullmatch(last) is not None and "slug" not in query and "trash" not in query
+        paged = {name: each for name, each in request.query_params.items() if not (by_uuid and name == "after")}
+        offset, limit = pagination(paged)
+        project = await self.project()
         slug = query.get("slug")
-        if slug is not None:
+        if by_uuid:
+            try:
+                found = await self.read(self.store.runs_after, project, last, limit)
+            except MissingError:
+                raise ValidationError({"after": ["The project has no such run."]}) from None
+        elif slug is not None:
             found = (await self.read(self.store.runs_by_slug, project, slug, _flag(query, "trash")))[offset:][:limit]
         elif _flag(query, "trash"):
             found = await self.read(self.store.trash, project, offset, limit)

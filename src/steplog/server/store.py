@@ -24,6 +24,7 @@ from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
 from steplog.server.store_types import (
     BatchResult,
+    ColumnNames,
     Creation,
     HistoryQuery,
     KeyRow,
@@ -35,6 +36,8 @@ from steplog.server.store_types import (
     RunRow,
     SeriesBucket,
     SeriesSummary,
+    TablePage,
+    TableQuery,
     UserRow,
 )
 
@@ -161,6 +164,13 @@ class Store(ABC):
         """The runs of a project, oldest first."""
 
     @abstractmethod
+    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
+        """The runs of a project that were made after this one, oldest first; it may be in the trash meanwhile.
+
+        Raises MissingError.
+        """
+
+    @abstractmethod
     def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
         """The runs whose name has this slug, in the trash or not, oldest first; unlike names, slugs are not unique."""
 
@@ -191,6 +201,18 @@ class Store(ABC):
     @abstractmethod
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         """The config of each run, by ``RunRow.id``; of all together a bounded size, the newest runs first."""
+
+    @abstractmethod
+    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
+        """The runs of a project that meet conditions, in an order, with some of their fields, config and metrics."""
+
+    @abstractmethod
+    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
+        """The metrics and config entries of a project's runs with ``part`` in their names, each up to ``limit``."""
+
+    @abstractmethod
+    def fill_in(self) -> Future[bool]:
+        """Prepare a slice of what an older version has stored for ``table``; whether more is left."""
 
     # Deleted runs
 

@@ -24,11 +24,12 @@ The *mark* of a (run, writer) is its high-water mark: the first journal position
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from steplog.errors import SteplogError
+from steplog.filters import Condition, Field
 
 __all__ = [
     "CONFIGURED",
@@ -37,6 +38,7 @@ __all__ = [
     "ISSUED",
     "RESUMES",
     "BatchResult",
+    "ColumnNames",
     "Creation",
     "DeletedError",
     "ExistsError",
@@ -59,6 +61,10 @@ __all__ = [
     "StoreFullError",
     "StoreGoneError",
     "StoreReplacedError",
+    "TableCursor",
+    "TablePage",
+    "TableQuery",
+    "TableRow",
     "TakenError",
     "TooManyBucketsError",
     "UnknownMetricError",
@@ -324,3 +330,53 @@ class BatchResult(msgspec.Struct, frozen=True):
     accepted: int
     duplicates: int
     name: str | None = None
+
+
+class TableCursor(NamedTuple):
+    """Where a page of a table ends: the kind of the value that the table is sorted by, the value, the run's number."""
+
+    kind: int
+    value: int | float | str | bytes | None
+    run: int
+
+
+class TableQuery(msgspec.Struct, frozen=True):
+    """A page of a table of runs; without ``sort``, the newest come first.
+
+    Attributes:
+        now: when RUNNING runs are looked at, ISO 8601.
+        after: where the page before ended.
+        counted: whether to count the runs that meet the conditions.
+    """
+
+    conditions: Sequence[Condition]
+    columns: Sequence[Field]
+    limit: int
+    now: str
+    sort: Field | None = None
+    descending: bool = False
+    after: TableCursor | None = None
+    counted: bool = False
+
+
+class TableRow(msgspec.Struct):
+    """A run in a table; ``cells`` has no entry where a value is missing, and ``msgspec.Raw`` where it is JSON text."""
+
+    uuid: str
+    cells: dict[Field, Any]
+
+
+class TablePage(msgspec.Struct, frozen=True):
+    """Some rows of a table; ``end`` is None of the last page."""
+
+    rows: Sequence[TableRow]
+    end: TableCursor | None
+    count: int | None = None
+
+
+class ColumnNames(msgspec.Struct, frozen=True):
+    """What a table may show beside the fields of runs; ``more``: there are others."""
+
+    config: Sequence[str]
+    metrics: Sequence[str]
+    more: bool

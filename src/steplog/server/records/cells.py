@@ -44,7 +44,7 @@ def cell_of(last: int | float | str | None) -> Cell:
         return b"NaN" if last != last else last  # only NaN differs from itself
     value = _decoded(last)
     # As everywhere in JSON, these texts are numbers.
-    return _NOT_FINITE.get(value, value) if isinstance(value, str) else _cell(value)
+    return _NOT_FINITE[value] if isinstance(value, str) and value in _NOT_FINITE else _cell(value)
 
 
 def json_value(cell: Cell | None) -> Any:

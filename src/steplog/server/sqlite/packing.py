@@ -33,6 +33,7 @@ from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
 from steplog.server.sqlite import summaries
 from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.table import put_lasts
 
 __all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "pack_run"]
 
@@ -301,6 +302,7 @@ class _Plan:
             raise _ConflictError
         connection.executemany(_ADD_SERIES, added)
         connection.executemany(_SET_SERIES, known)
+        put_lasts(connection, self.run_id, self.changed)
 
 
 class _Reading(NamedTuple):

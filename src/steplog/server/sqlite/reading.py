@@ -3,8 +3,7 @@
 A read never writes. The points of a series are those of its chunks, then those pending in blocks, then its tail: what
 is in the log, numbered from where the packed ones end. All are in order of arrival.
 
-A log row that cannot be decoded is left out, as the packer will leave it out: the rest of its run stays
-readable.
+A log row that cannot be decoded is left out, as the packer will leave it out: the rest of its run stays readable.
 """
 
 from __future__ import annotations
@@ -54,8 +53,9 @@ __all__ = [
 
 CHUNK_COLUMNS = ", ".join(Chunk.__struct_fields__[:-1])  # all but the data
 _LOG_ROWS = """
-SELECT first_arrival, body FROM log WHERE run = ?1 AND records > 0 AND first_arrival < ?3 AND first_arrival >= coalesce(
-    (SELECT max(first_arrival) FROM log WHERE run = ?1 AND records > 0 AND first_arrival <= ?2), ?2)
+SELECT first_arrival, records, body FROM log WHERE run = ?1 AND records > 0 AND first_arrival < ?3 AND
+    first_arrival >= coalesce(
+        (SELECT max(first_arrival) FROM log WHERE run = ?1 AND records > 0 AND first_arrival <= ?2), ?2)
 ORDER BY first_arrival
 """
 _SERIES = (
@@ -282,11 +282,13 @@ def log_rows(
 ) -> Iterator[tuple[int, Range]]:
     """The log rows with arrivals in ``[first, end)``, each with its first arrival, in order."""
     with closing(connection.execute(_LOG_ROWS, (run_id, first, end))) as rows:
-        for first_arrival, body in rows:
+        for first_arrival, count, body in rows:
             try:
-                yield first_arrival, decode_row(body)
+                records = decode_row(body)
             except FormatError:
                 continue
+            if len(records.slots) == count * slot.SLOT_BYTES:
+                yield first_arrival, records
 
 
 def summary_of(row: Sequence[Any]) -> Chunk:

@@ -39,6 +39,7 @@ __all__ = [
     "free_name",
     "hear",
     "in_project",
+    "made_after",
     "note_seen",
     "now_text",
     "release_name",
@@ -66,6 +67,16 @@ def in_project(
         f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", (project_id, -1 if limit is None else limit, offset)
     )
     return [RunRow(*row) for row in rows]
+
+
+def made_after(connection: sqlite3.Connection, project_id: int, run_uuid: str, limit: int | None) -> list[RunRow]:
+    """Runs of a project that were made after this one, which may be in the trash. Raises MissingError."""
+    found = connection.execute("SELECT id FROM runs WHERE project = ? AND uuid = ?", (project_id, run_uuid)).fetchone()
+    if found is None:
+        raise MissingError("the run does not exist")
+    ids = "SELECT id FROM runs WHERE project = ? AND deleted IS NULL AND id > ? ORDER BY id LIMIT ?"
+    values = project_id, found[0], -1 if limit is None else limit
+    return [RunRow(*row) for row in connection.execute(f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", values)]
 
 
 def by_slug(connection: sqlite3.Connection, project_id: int, slug: str, trashed: bool = False) -> list[RunRow]:

@@ -24,6 +24,8 @@ from steplog.server.sqlite import (
     run_changes,
     runs,
     slices,
+    table,
+    table_query,
     trash,
 )
 from steplog.server.sqlite.database import Database
@@ -31,6 +33,7 @@ from steplog.server.sqlite.ingest import Ingester
 from steplog.server.store import Store
 from steplog.server.store_types import (
     BatchResult,
+    ColumnNames,
     Creation,
     HistoryQuery,
     KeyRow,
@@ -42,6 +45,8 @@ from steplog.server.store_types import (
     RunRow,
     SeriesBucket,
     SeriesSummary,
+    TablePage,
+    TableQuery,
     UserRow,
 )
 
@@ -144,6 +149,9 @@ class SqliteStore(Store):
     def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
         return self.database.read(runs.in_project, project.id, offset, limit)
 
+    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
+        return self.database.read(runs.made_after, project.id, uuid, limit)
+
     def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
         return self.database.read(runs.by_slug, project.id, slug, in_trash)
 
@@ -164,6 +172,15 @@ class SqliteStore(Store):
 
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         return self.database.read(run_changes.configs, [run.id for run in of])
+
+    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
+        return self.database.read(table_query.page, project.id, query)
+
+    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
+        return self.database.read(table_query.column_names, project.id, part, limit)
+
+    def fill_in(self) -> Future[bool]:
+        return self.database.write(table.fill)
 
     # Deleted runs
 
