@@ -19,11 +19,10 @@ from steplog.journal import slot
 from steplog.journal.range import VERSION, VersionError, decode
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.records.batch import VALUE_BYTES_MAX, SinglePoint, from_range
-from steplog.server.records.curve import Bucket
 from steplog.server.records.finite import finite
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.request_body import media_type, read_body, read_json
-from steplog.server.store_types import MetricPoint, SeriesSummary
+from steplog.server.store_types import MetricPoint, SeriesBucket, SeriesSummary
 from steplog.server.streaming import streamed
 from steplog.server.validation import Fields, pagination
 
@@ -109,7 +108,11 @@ class SeriesList(Endpoint):
         buckets = await self.read(self.store.curve, run, query["name"], points, low, high)
         if buckets is None:
             raise HTTPException(404)
-        return JsonResponse([_document(bucket) for bucket in buckets])
+        documents = [_document(bucket) for bucket in buckets]
+        for document in documents:
+            if not document["approximate"]:
+                del document["approximate"]
+        return JsonResponse(documents)
 
 
 def _generation(request: Request) -> int:
@@ -130,5 +133,5 @@ def _json_list(slices: Iterable[Iterable[MetricPoint]]) -> Iterator[bytes]:
     yield b"]" if opening == b"," else b"[]"
 
 
-def _document(row: SeriesSummary | Bucket) -> dict[str, Any]:
+def _document(row: SeriesSummary | SeriesBucket) -> dict[str, Any]:
     return {_JSON_NAMES.get(name, name): finite(value) for name, value in msgspec.structs.asdict(row).items()}

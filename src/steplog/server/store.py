@@ -20,7 +20,7 @@ from datetime import datetime
 
 from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.chunk import Points
-from steplog.server.records.curve import Bucket
+from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
 from steplog.server.store_types import (
     BatchResult,
@@ -34,6 +34,7 @@ from steplog.server.store_types import (
     ProjectRow,
     RunConfig,
     RunRow,
+    SeriesBucket,
     SeriesSummary,
     TablePage,
     TableQuery,
@@ -284,5 +285,14 @@ class Store(ABC):
         """The metrics of a run, in order of first arrival."""
 
     @abstractmethod
-    def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        """A metric's points with a step in [low, high], in at most ``points`` buckets; None if missing."""
+    def curve(
+        self, run: RunRow, name: str, points: int, low: int | None, high: int | None
+    ) -> list[SeriesBucket] | None:
+        """A metric's points with a step in [low, high], in at most ``points`` buckets; None if missing.
+
+        If they are that few, each has a bucket, in order of arrival; else those of a grid.
+        """
+
+    @abstractmethod
+    def curves(self, project: ProjectRow, query: CurveQuery) -> CurveAnswer:
+        """Curves of many runs on one grid, or what of them has changed. Raises TooManyBucketsError."""

@@ -11,6 +11,7 @@
     ├── TakenError
     ├── GapError
     ├── RevokedKeyError
+    ├── TooManyBucketsError
     └── StoreError
         ├── StoreFullError
         └── StoreBusyError
@@ -53,6 +54,7 @@ __all__ = [
     "RevokedKeyError",
     "RunConfig",
     "RunRow",
+    "SeriesBucket",
     "SeriesSummary",
     "StoreBusyError",
     "StoreError",
@@ -64,6 +66,7 @@ __all__ = [
     "TableQuery",
     "TableRow",
     "TakenError",
+    "TooManyBucketsError",
     "UnknownMetricError",
     "UnknownRunError",
     "UserRow",
@@ -117,6 +120,16 @@ class GapError(RefusedError):
     def __init__(self, mark: int) -> None:
         super().__init__(f"the range begins beyond the mark {mark}")
         self.mark = mark
+
+
+class TooManyBucketsError(RefusedError):
+    """The curves that were asked for have more buckets than an answer may."""
+
+    def __init__(self, curves: int, buckets_max: int) -> None:
+        super().__init__(
+            f"There are {curves} such curves, and no more than {buckets_max} buckets in an answer: "
+            f"ask for at most {buckets_max // curves} buckets, or for fewer runs or names."
+        )
 
 
 class RevokedKeyError(RefusedError):
@@ -294,6 +307,21 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     low: int | float | None
     high: int | float | None
     last_time: str | None  # of the last point; None where an older version has stored it
+
+
+class SeriesBucket(msgspec.Struct, frozen=True):
+    """Points of a metric: the range of their numbers, infinities too, the last value, its step, the latest time.
+
+    If ``approximate``, some of the points may be in another bucket.
+    """
+
+    step: int
+    low: int | float | None
+    high: int | float | None
+    last: Any
+    count: int
+    time: str
+    approximate: bool = False
 
 
 class BatchResult(msgspec.Struct, frozen=True):

@@ -53,7 +53,8 @@ class Database:
         except sqlite3.Error as error:
             raise store_error(error) from None
         self._file = None if beside else DatabaseFile(path)
-        self._committer = Committer(self._write_connection, forget, self._check)
+        self._forget = forget
+        self._committer = Committer(self._write_connection, self._rolled_back, self._check)
         self._checkpoints: Checkpoints | None = None
         if self._file is not None:
             configure_writer(self._write_connection)
@@ -116,6 +117,13 @@ class Database:
     def _check(self) -> None:
         if self._file is not None:
             self._file.check()
+            if self._write_connection.in_transaction:
+                self._file.mark(self._write_connection)
+
+    def _rolled_back(self) -> None:
+        if self._file is not None:
+            self._file.unmark()
+        self._forget()
 
     def _may_close(self) -> bool:
         """Prepare the files for the end; whether SQLite may close them: it may apply the log, and remove any log there.

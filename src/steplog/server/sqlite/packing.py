@@ -19,7 +19,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from itertools import groupby
+from itertools import accumulate, groupby
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -29,7 +29,9 @@ from steplog.journal.range import Range
 from steplog.server.records.block import Block, Directory, encode, read_directory
 from steplog.server.records.chunk import Chunk, Points, concatenate, pack
 from steplog.server.records.log_row import decode_row, join_rows, points_by_name
+from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
+from steplog.server.sqlite import summaries
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.sqlite.table import put_lasts
 
@@ -172,7 +174,7 @@ class _Plan:
     series: dict[str, _Series]
     series_before: int  # the largest id there was
     changed: list[tuple[str, _Series]] = field(default_factory=list)
-    chunks: list[tuple[int, list[Chunk]]] = field(default_factory=list)  # of a series
+    chunks: list[tuple[int, list[Chunk], list[Entries]]] = field(default_factory=list)  # of a series, with summaries
     block: tuple[int, Block] | None = None  # with its level
     gone: set[int] = field(default_factory=set)  # first arrivals of blocks
     error: str | None = None  # the one row is sealed
@@ -244,7 +246,11 @@ class _Plan:
             each.append(new[series_id])
             if sum(len(points.kinds) for points in each) != series.pending:
                 raise _UnreadableBlockError
-            self.chunks.append((series_id, pack(_joined(each))))
+            points = _joined(each)
+            chunks = pack(points)
+            ends = accumulate(chunk.count for chunk in chunks)
+            entries = [summarize(points.part(end - chunk.count, end)) for chunk, end in zip(chunks, ends, strict=True)]
+            self.chunks.append((series_id, chunks, entries))
             series.chunked, series.pending = self.end, 0
 
     def _make_block(self, reading: _Reading, stored: Sequence[_StoredBlock], new: Mapping[int, Points]) -> None:
@@ -283,8 +289,9 @@ class _Plan:
         _delete(connection, "DELETE FROM blocks WHERE run = ? AND first_arrival = ?", gone)
         if self.block is not None:
             connection.execute(_ADD_BLOCK, (self.run_id, self.block[0], *self.block[1]))
-        for series_id, chunks in self.chunks:
-            _add_chunks(connection, series_id, chunks)
+        for series_id, chunks, entries in self.chunks:
+            number = _add_chunks(connection, series_id, chunks)
+            summaries.add(connection, series_id, number, entries)
 
     def _store_series(self, connection: sqlite3.Connection) -> None:
         known = [_columns_of(series) for _, series in self.changed if series.id <= self.series_before]
@@ -407,12 +414,14 @@ def _series_before(connection: sqlite3.Connection) -> int:
     return int(found[0]) if found else 0
 
 
-def _add_chunks(connection: sqlite3.Connection, series_id: int, chunks: Sequence[Chunk]) -> None:
+def _add_chunks(connection: sqlite3.Connection, series_id: int, chunks: Sequence[Chunk]) -> int:
+    """Add chunks to the end of a series; the number of the first."""
     bounds = series_bounds(series_id)
     (newest,) = connection.execute("SELECT max(id) FROM chunks WHERE id >= ? AND id < ?", bounds).fetchone()
     first = bounds[0] if newest is None else newest + 1
     connection.executemany(_ADD_CHUNK, [(first + at, *_summary_of(chunk)) for at, chunk in enumerate(chunks)])
     connection.executemany("INSERT INTO points VALUES (?, ?)", [(first + at, c.data) for at, c in enumerate(chunks)])
+    return first - bounds[0]
 
 
 def _delete(connection: sqlite3.Connection, statement: str, keys: Collection[tuple[int, ...]]) -> None:

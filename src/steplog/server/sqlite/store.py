@@ -10,11 +10,12 @@ from pathlib import Path
 
 from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.chunk import Points
-from steplog.server.records.curve import Bucket
+from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import (
     catalog,
     creation,
+    curves,
     edits,
     generations,
     history,
@@ -42,6 +43,7 @@ from steplog.server.store_types import (
     ProjectRow,
     RunConfig,
     RunRow,
+    SeriesBucket,
     SeriesSummary,
     TablePage,
     TableQuery,
@@ -220,5 +222,10 @@ class SqliteStore(Store):
     def series(self, run: RunRow) -> list[SeriesSummary]:
         return self.database.read(reading.series, run.id)
 
-    def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        return self.database.read(reading.curve, run.id, name, points, low, high)
+    def curve(
+        self, run: RunRow, name: str, points: int, low: int | None, high: int | None
+    ) -> list[SeriesBucket] | None:
+        return self.database.read(curves.curve, run.id, name, points, low, high)
+
+    def curves(self, project: ProjectRow, query: CurveQuery) -> CurveAnswer:
+        return curves.curves(self.database.snapshot, project.id, query)
