@@ -23,7 +23,7 @@ from steplog.server.store_types import Creation, TableQuery
 PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")
 FILTERS = PAGE[PAGE.index("\n## Filters\n") : PAGE.index("\n## Tables\n")]
 EXAMPLE: dict[str, Any] = json.loads(
-    FILTERS[FILTERS.index("```json\n") + 8 : FILTERS.index("\n```\n\n<!-- filters -->")]
+    FILTERS[FILTERS.index('```text\n{\n  "run"') + 8 : FILTERS.index("\n```\n\n<!-- filters -->")]
 )
 ROWS = re.findall(r"^\| `(.+)` \| .+ \| (yes|no) \|$", FILTERS, re.MULTILINE)
 NOON = datetime(2026, 11, 2, 12, tzinfo=timezone.utc)
