@@ -115,3 +115,14 @@ def test_what_was_submitted_is_done_before_it_stops_and_nothing_after(group):
     with pytest.raises(StoreBusyError, match="stopping"):
         late()
     assert group.kept() == [1]
+
+
+def test_the_database_is_looked_at_with_its_lock_before_a_commit(tmp_path):
+    """A checkpoint of another process between the look and the transaction went unnoticed."""
+    connection = sqlite3.connect(tmp_path / "database", isolation_level=None, check_same_thread=False)
+    looked: list[bool] = []
+    committer = Committer(connection, lambda: None, lambda: looked.append(connection.in_transaction))
+    committer.submit(lambda connection: connection.execute("CREATE TABLE t (x)") and None).result(DEADLINE_S)
+    assert looked[:2] == [True, False]
+    committer.close()
+    connection.close()
