@@ -6,8 +6,9 @@ from pathlib import Path
 
 from steplog import instance
 from steplog.server.store import Store
+from steplog.server.store_types import DatabaseCopy
 
-__all__ = ["default_database", "open_store"]
+__all__ = ["back_up", "compact", "default_database", "open_store"]
 
 
 def open_store(database: Path, *, beside: bool = False) -> Store:
@@ -18,6 +19,26 @@ def open_store(database: Path, *, beside: bool = False) -> Store:
     from steplog.server.sqlite.store import SqliteStore
 
     return SqliteStore(database, beside=beside)
+
+
+def back_up(database: Path, target: Path) -> DatabaseCopy:
+    """Copy a database into a new file, whether or not its server runs.
+
+    Raises ConfigurationError where the target exists or the database does not, StoreError, OSError.
+    """
+    from steplog.server.sqlite import backup
+
+    return backup.back_up(database, target)
+
+
+def compact(database: Path) -> DatabaseCopy:
+    """Rewrite a database whose server does not run, without the room that is free in it.
+
+    Raises ConfigurationError, StoreError, OSError.
+    """
+    from steplog.server.sqlite import backup
+
+    return backup.compact(database)
 
 
 def default_database() -> Path:
