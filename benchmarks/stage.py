@@ -40,9 +40,17 @@ class Server:
     database: Path
 
     def cpu_s(self) -> float:
-        """CPU seconds used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        """CPU seconds used, without its packer."""
+        return _cpu_s(self.process.pid)
+
+    def children(self) -> list[int]:
+        """The processes that it has started and that live."""
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        return [pid for pid in pids if _stat(pid)[1:2] == [str(self.process.pid)]]
+
+    def packer_cpu_s(self) -> float:
+        """CPU seconds used by its packer."""
+        return sum(map(_cpu_s, self.children()))
 
     def resident_bytes(self) -> int:
         """Memory that it has."""
@@ -153,6 +161,19 @@ class Stage:
         if done.returncode or not answer.exists():
             raise RuntimeError(f"{target} ended with {done.returncode}:\n{done.stderr[-4000:]}")
         return json.loads(answer.read_text("utf-8"))
+
+
+def _cpu_s(pid: int) -> float:
+    user, system = _stat(pid)[11:13]
+    return (int(user) + int(system)) / _TICKS_PER_S
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel tells of a process, from its state on; nothing of one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _address(process: subprocess.Popen[str]) -> str:

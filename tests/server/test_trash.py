@@ -18,8 +18,10 @@ from server.process import ServerProcess
 from server.stores import ann
 from steplog import instance
 from steplog.server.records.batch import from_range
+from steplog.server.records.totals import Totals
 from steplog.server.sqlite import removal, trash
 from steplog.server.sqlite.store import SqliteStore
+from steplog.server.sqlite.table import put_lasts
 from steplog.server.store_types import Creation, DeletedError, MissingError, ProjectRow, RunRow
 
 NAMES = itertools.count()
@@ -176,6 +178,9 @@ def filled(store: SqliteStore, project: ProjectRow, key: str | None = None) -> R
 def _fill_others(connection: sqlite3.Connection, run_id: int) -> None:
     connection.execute("INSERT INTO blocks VALUES (?, 0, 0, 1, x'00', x'00')", (run_id,))
     connection.execute("INSERT INTO sealed VALUES (?, 0, 1, 'damaged', x'00')", (run_id,))
+    put_lasts(connection, run_id, [("a", Totals(1)), ("b", Totals(1, last='"x"'))])
+    summary = "INSERT INTO summaries SELECT id, 9, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, x'00' FROM series WHERE run = ?"
+    connection.execute(summary, (run_id,))
 
 
 def rows(tmp_path: Path, tables: tuple[str, ...] = RUN_TABLES) -> dict[str, int]:

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog.journal import slot
-from steplog.server.accept import accepted
 from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.negotiation import chosen_type
 from steplog.server.records.curve_formats import MEDIA_TYPES, as_columns, as_json
 from steplog.server.records.curve_query import BUCKETS_MAX, NAMES_MAX, RUNS_MAX, CurveQuery, Signer
 from steplog.server.request_body import read_json
@@ -38,7 +38,7 @@ class Curves(Endpoint):
         buckets = fields.integer("buckets", 1, BUCKETS_MAX) or _BUCKETS_DEFAULT
         since = fields.text("since", characters_max=_TOKEN_CHARACTERS_MAX) if "since" in raw else None
         fields.check()
-        media_type = accepted(", ".join(request.headers.getlist("accept")), MEDIA_TYPES)
+        media_type = chosen_type(", ".join(request.headers.getlist("accept")), MEDIA_TYPES)
         if media_type is None:
             offered = ", ".join(MEDIA_TYPES)
             return JsonResponse({"detail": f"Could not satisfy the request Accept header. Offered: {offered}."}, 406)

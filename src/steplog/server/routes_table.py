@@ -16,8 +16,8 @@ from starlette.responses import Response
 
 from steplog.errors import FilterError
 from steplog.filters import MISSING, RUN_FIELDS, Field, parse_field, parse_fields, parse_filter
-from steplog.server.accept import accepted
 from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.negotiation import chosen_type
 from steplog.server.records.dates import utc_text
 from steplog.server.records.table_formats import FORMATS
 from steplog.server.store_types import ProjectRow, TableCursor, TableQuery
@@ -54,7 +54,7 @@ class RunTable(Endpoint):
         """Runs, and what is asked for of them."""
         parameters = request.query_params
         query, token = _query(parameters)
-        media_type = accepted(", ".join(request.headers.getlist("accept")), list(FORMATS))
+        media_type = chosen_type(", ".join(request.headers.getlist("accept")), list(FORMATS))
         if media_type is None:
             offered = ", ".join(FORMATS)
             return JsonResponse({"detail": f"Could not satisfy the request Accept header. Offered: {offered}."}, 406)

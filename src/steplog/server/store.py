@@ -267,6 +267,10 @@ class Store(ABC):
     def point_count(self, run: RunRow) -> int:
         """How many points have arrived."""
 
+    @abstractmethod
+    def points_version(self, run: RunRow) -> str:
+        """What is another one once points of the run have arrived; letters, digits and dashes."""
+
     def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
         """The points ``[first, end)`` of a run, in order of arrival."""
         return [point for part in self.metric_slices(run, first, end) for point in part]

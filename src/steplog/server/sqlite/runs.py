@@ -45,6 +45,7 @@ __all__ = [
     "made_after",
     "note_seen",
     "now_text",
+    "points_version",
     "release_name",
 ]
 
@@ -55,8 +56,8 @@ _SUFFIXED = re.compile(r"(.*)_([1-9][0-9]{0,17})", re.DOTALL)
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
        r.made_by, r.generation, (SELECT began FROM generations WHERE run = r.id AND number = r.generation), r.tags,
-       r."group", r.job_type, r.notes, r.started, r.ended, g.seen,
-       g.last_point, r.provenance, r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+       r."group", r.job_type, r.notes, r.started, r.ended, g.seen, g.last_point, r.provenance, r.report, r.deleted,
+       g.sealed, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user JOIN progress g ON g.run = r.id
 """
 
@@ -130,6 +131,12 @@ def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
     """The run, of which a client was heard."""
     note_seen(connection, run_id, now_text())
     return by_id(connection, run_id)
+
+
+def points_version(connection: sqlite3.Connection, run_id: int) -> str:
+    """What is another one once points of the run have arrived, or could not be packed."""
+    row = connection.execute("SELECT arrivals, sealed FROM progress WHERE run = ?", (run_id,)).fetchone()
+    return f"{row[0]}-{row[1]}" if row else "0"
 
 
 def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int = 0) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -67,6 +68,7 @@ class SqliteStore(Store):
         self._ingester = Ingester()
         self.database = Database(path, self._ingester.forget, beside=beside)
         self.instance = self.database.instance
+        self._opened = secrets.token_hex(6)  # a copy may have been restored before
 
     def check(self) -> None:
         self.database.check_path()
@@ -217,6 +219,9 @@ class SqliteStore(Store):
 
     def point_count(self, run: RunRow) -> int:
         return self.database.read(reading.arrivals, run.id)
+
+    def points_version(self, run: RunRow) -> str:
+        return f"{self._opened}-{self.database.read(runs.points_version, run.id)}"
 
     def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
         return slices.metrics(self.database.snapshot, run.id, first, end)
