@@ -75,11 +75,11 @@ def create_app(
             *_page_routes(),
         ]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
-    compressor = ThreadPoolExecutor(1, "steplog-compress")
+    renderer, compressor = ThreadPoolExecutor(1, "steplog-render"), ThreadPoolExecutor(1, "steplog-compress")
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        with decoders, compressor:
+        with decoders, renderer, compressor:
             yield
 
     app = Starlette(
@@ -92,7 +92,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.steplog = AppState(store, decoders, secret, open_namespaces, stock)
+    app.state.steplog = AppState(store, decoders, renderer, secret, open_namespaces, stock)
     return app
 
 

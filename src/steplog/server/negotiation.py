@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Accepted", "accepted", "chosen_type", "is_known", "weak_tag"]
+__all__ = ["Accepted", "accepted", "chosen_type", "is_known", "is_listed", "weak_tag"]
 
 _CHARACTERS_MAX = 4096
 _CODINGS = ("gzip", "deflate")  # by preference
@@ -88,9 +88,14 @@ def _weight_of(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
 
 def is_known(tag: str, if_none_match: str | None) -> bool:
     """Whether a client that sent this ``If-None-Match`` has the answer with this tag."""
+    return is_listed(tag, if_none_match) or (if_none_match or "").strip() == "*"
+
+
+def is_listed(tag: str, if_none_match: str | None) -> bool:
+    """The same where it is not known yet whether there is an answer, which ``*`` asks for."""
     if if_none_match is None or len(if_none_match) > _CHARACTERS_MAX:
         return False
-    return if_none_match.strip() == "*" or tag.removeprefix("W/") in _TAG.findall(if_none_match)
+    return tag.removeprefix("W/") in _TAG.findall(if_none_match)
 
 
 def weak_tag(digest: str) -> str:

@@ -37,8 +37,8 @@ class History(Endpoint):
         if media_type is None:
             offered = ", ".join(FORMATS)
             return JsonResponse({"detail": f"Could not satisfy the request Accept header. Offered: {offered}."}, 406)
-        run = await self.run()
+        run, tag = await self.run_and_tag(request, media_type)
         parts = await self.read(self.store.history, run, query)
         answer = await streamed(request, gathered(FORMATS[media_type](parts)), media_type)
-        answer.headers["Vary"] = "Accept"
+        answer.headers.update(tag)
         return answer

@@ -33,7 +33,7 @@ from steplog.server.sqlite.schema import series_bounds
 from steplog.server.sqlite.summaries import summarized
 from steplog.server.store_types import SeriesBucket, TooManyBucketsError
 
-__all__ = ["curve", "curves"]
+__all__ = ["Snapshot", "curve", "curves"]
 
 _POINTS_MAX = 1 << 19  # decoded for all curves of a request, where summaries would do
 _SERIES_A_SNAPSHOT = 2000

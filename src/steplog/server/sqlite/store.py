@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -21,6 +22,7 @@ from steplog.server.sqlite import (
     history,
     keys,
     reading,
+    removal,
     run_changes,
     runs,
     slices,
@@ -66,6 +68,7 @@ class SqliteStore(Store):
         self._ingester = Ingester()
         self.database = Database(path, self._ingester.forget, beside=beside)
         self.instance = self.database.instance
+        self._opened = secrets.token_hex(6)  # a copy may have been restored before
 
     def check(self) -> None:
         self.database.check_path()
@@ -134,7 +137,7 @@ class SqliteStore(Store):
     def delete_project(self, project: ProjectRow) -> Future[None]:
         def delete(connection: sqlite3.Connection) -> None:
             self._ingester.forget()
-            trash.condemn_project(connection, project.id)
+            trash.delete_project(connection, project.id)
 
         return self.database.write(delete)
 
@@ -197,7 +200,11 @@ class SqliteStore(Store):
         return self.database.write(trash.restore, project.id, uuid)
 
     def reap(self, now: datetime | None = None) -> Future[bool]:
-        return self.database.write(trash.reap, now)
+        self.database.read(removal.read_ahead, now)
+        return self.database.write_lazily(removal.reap, now)
+
+    def give_back(self) -> Future[bool]:
+        return self.database.write_lazily(removal.give_back)
 
     # Points
 
@@ -212,6 +219,9 @@ class SqliteStore(Store):
 
     def point_count(self, run: RunRow) -> int:
         return self.database.read(reading.arrivals, run.id)
+
+    def points_version(self, run: RunRow) -> str:
+        return f"{self._opened}-{self.database.read(runs.points_version, run.id)}"
 
     def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
         return slices.metrics(self.database.snapshot, run.id, first, end)
