@@ -93,6 +93,16 @@ def test_a_poll_brings_what_was_touched(server, uuid):
     assert other["reset"]
 
 
+def test_the_runs_may_be_those_that_meet_conditions(server, uuid):
+    server.ask("PATCH", RUN.format(uuid), json={"group": f"only {uuid}"})
+    question = {"where": f'group="only {uuid}"', "names": ["loss"], "buckets": 10}
+    answer = ask(server, **question).json()
+    assert (answer["runs"], sum(bucket["count"] for bucket in answer["buckets"])) == ([uuid], 5000)
+    assert ask(server, **question, since=answer["since"]).json()["series"] == []
+    assert ask(server, **question | {"where": 'name="none"'}).json()["runs"] == []
+    assert uuid in ask(server, **question | {"where": ""}).json()["runs"]
+
+
 @pytest.mark.parametrize("x", ["time", "relative"])
 def test_curves_over_time_are_of_nanoseconds(server, uuid, x):
     body = ask(server, runs=[uuid], names=["loss"], x=x, buckets=100).json()
@@ -105,7 +115,9 @@ def test_curves_over_time_are_of_nanoseconds(server, uuid, x):
 @pytest.mark.parametrize(
     ("question", "status", "words"),
     [
-        ({"names": ["a"]}, 400, {"runs": ["This field is required."]}),
+        ({"names": ["a"]}, 400, {"runs": ["Give runs or where, one of them."]}),
+        ({"names": ["a"], "runs": ["a"], "where": ""}, 400, {"runs": ["Give runs or where, one of them."]}),
+        ({"names": ["a"], "where": "status ="}, 400, {"where": ["Column 9: expected a value; found the end."]}),
         ({"runs": ["a"], "names": []}, 400, {"names": ["This list may not be empty."]}),
         ({"runs": "a", "names": ["a"]}, 400, {"runs": ["Not a list of strings."]}),
         ({"runs": ["a"], "names": [1]}, 400, {"names": ["Not a list of strings."]}),
