@@ -19,7 +19,7 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import chain, islice, pairwise
+from itertools import chain, compress, islice, pairwise
 from operator import add, le, sub
 from typing import Any, NamedTuple
 
@@ -196,7 +196,9 @@ class Curve:
                 (entries.first_steps, entries.last_steps),
                 (times, entries.max_times),
             )
-            columns = [_interleaved(*pair, crossing) for pair in pairs]
+            # Both where an entry crosses into a second bucket, and else what it has in its only one.
+            kept = list(chain.from_iterable((two, 1) for two in crossing))
+            columns = [_interleaved(*pair, kept) for pair in pairs]
         return _joined(columns)
 
     def _extend(self, columns: list[Sequence[Any]]) -> bool:
@@ -304,10 +306,9 @@ class Curve:
         )
 
 
-def _interleaved(firsts: Sequence[Any], seconds: Sequence[Any], crossing: Sequence[int]) -> list[Any]:
-    """Both where an entry crosses into a second bucket, and else what it has in its only one."""
-    pairs = zip(firsts, seconds, crossing, strict=True)
-    return [part for first, second, two in pairs for part in ((first, second) if two else (second,))]
+def _interleaved(firsts: Sequence[Any], seconds: Sequence[Any], kept: Sequence[int]) -> list[Any]:
+    """One of each in turn, as far as they are kept."""
+    return list(compress(chain.from_iterable(zip(firsts, seconds, strict=True)), kept))
 
 
 def _joined(columns: list[Sequence[Any]]) -> list[Sequence[Any]]:
