@@ -19,7 +19,7 @@ from steplog.filters import MISSING
 from steplog.server.records import column_format
 from steplog.server.records.column_format import Column
 
-__all__ = ["FORMATS", "Rows"]
+__all__ = ["FORMATS"]
 
 _Rows = Sequence[tuple[str, Sequence[Any]]]
 _UUID = "uuid"
