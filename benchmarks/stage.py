@@ -28,6 +28,7 @@ __all__ = ["Server", "Stage"]
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-key-of-the-benchmarks-0123456789"
 SERVER_START_S = 30.0
+PACKED_S = 120.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -61,8 +62,19 @@ class Server:
         query = "SELECT coalesce(sum(arrivals), 0) FROM progress"
         if name is not None:
             query = "SELECT coalesce(sum(count), 0) FROM series WHERE name = ?"
+        return self._number(query, *(() if name is None else (name,)))
+
+    def _number(self, query: str, *values: str) -> int:
         with contextlib.closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as database:
-            return int(database.execute(query, () if name is None else (name,)).fetchone()[0])
+            return int(database.execute(query, values).fetchone()[0])
+
+    def wait_until_packed(self) -> None:
+        """Wait until nothing is left in the log."""
+        given_up = time.monotonic() + PACKED_S
+        while self._number("SELECT count(*) FROM progress WHERE packed < arrivals"):
+            if time.monotonic() > given_up:
+                raise RuntimeError(f"not packed within {PACKED_S} s")
+            time.sleep(0.1)
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:

@@ -235,12 +235,15 @@ class Store(ABC):
     def reap(self, now: datetime | None = None) -> Future[bool]:
         """Remove a slice of what is deleted for good, or in the trash for long enough; whether there was anything.
 
-        Blocks meanwhile, as a read does.
+        Blocks meanwhile, as a read does. A power cut may undo it.
         """
 
     @abstractmethod
     def give_back(self) -> Future[bool]:
-        """Give a slice of the room that is free back to the file system; whether more can be given."""
+        """Give a slice of the room that is free back to the file system; whether more can be given.
+
+        A power cut may undo it.
+        """
 
     # Points
 

@@ -1,7 +1,7 @@
 """Removing what is deleted for good (see trash), and giving its room back, in slices that hold nobody up.
 
 1. A slice ends after ``_SLICE_S``, whatever it is at: the next one goes on with what is left, also in another process.
-   ``read_ahead`` has the kernel read before what would have to be read meanwhile.
+   No slice waits for the disk. ``read_ahead`` has the kernel read before what would have to be read meanwhile.
 2. A run's ``progress`` goes first, so that nobody packs it any more, and its row in ``runs`` last.
 3. Of a deleted project only its own row says so, until its runs are gone, too: to mark 50,000 of them takes long.
    Its number is free, for another project, only then.

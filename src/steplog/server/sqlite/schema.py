@@ -143,8 +143,8 @@ def prepare(database: Path) -> DatabaseLock:
     return lock
 
 
-def open_existing(database: Path) -> sqlite3.Connection:
-    """A connection to a database that exists, whether or not a server has it open.
+def open_existing(database: Path, *, upgrade: bool = True) -> sqlite3.Connection:
+    """A connection to a database that exists, whether or not a server has it open; ``upgrade``: to the present version.
 
     Raises ConfigurationError.
     """
@@ -161,7 +161,7 @@ def open_existing(database: Path) -> sqlite3.Connection:
             raise
     except sqlite3.Error as error:
         raise ConfigurationError(f"{database} cannot be used: {error}") from None
-    if version < _SCHEMA_VERSION:
+    if upgrade and version < _SCHEMA_VERSION:
         connection.close()
         prepare(database).release()
         return connect(database)

@@ -201,10 +201,10 @@ class SqliteStore(Store):
 
     def reap(self, now: datetime | None = None) -> Future[bool]:
         self.database.read(removal.read_ahead, now)
-        return self.database.write(removal.reap, now)
+        return self.database.write_lazily(removal.reap, now)
 
     def give_back(self) -> Future[bool]:
-        return self.database.write(removal.give_back)
+        return self.database.write_lazily(removal.give_back)
 
     # Points
 
