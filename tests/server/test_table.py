@@ -270,7 +270,7 @@ def test_an_older_database_answers_the_same_while_it_is_filled_in(filled, tmp_pa
                 assert store.column_names(filled.project, "", 100) == names
         assert steps > 2 * len(filled.documents)
         assert store.database.read(_both) == filled_before.database.read(_both)
-        assert store.fill_in().result() is False
+        assert store.database.write(fill).result() is False
     finally:
         filled.store = filled_before
         store.close()
