@@ -219,7 +219,7 @@ def test_the_columns_that_there_are_can_be_asked_for(runs):
     assert runs.ask(path).json() == {
         "fields": ["status", "name", "id", "tag", "group", "job_type", "user", "started", "ended", "duration"],
         "config": ["config.lr", "config.optim.name"],
-        "metrics": ["layer/0", "loss", "steplog/config"],
+        "metrics": ["layer/0", "loss"],
         "more": False,
     }
     assert runs.ask(path, q="L", limit=1).json() == {
