@@ -215,10 +215,6 @@ class Store(ABC):
     def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
         """The metrics and config entries of a project's runs with ``part`` in their names, each up to ``limit``."""
 
-    @abstractmethod
-    def fill_in(self) -> Future[bool]:
-        """Prepare a slice of what an older version has stored for ``table``; whether more is left."""
-
     # Deleted runs
 
     @abstractmethod
