@@ -38,6 +38,7 @@ GROUPS = (
     "reading",
     "writers",
     "floods",
+    "deleting",
 )
 HERE = Path(__file__).resolve().parent
 

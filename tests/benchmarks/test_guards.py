@@ -23,7 +23,8 @@ from steplog.journal import range as ranges
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.journal import Journal
 from steplog.journal.sources import OwnSource
-from steplog.server.records import batch as batches
+from steplog.server.records.chunk import pack
+from steplog.server.records.log_row import points_by_name
 
 
 def curve(metrics: int) -> ranges.Range:
@@ -58,9 +59,9 @@ def test_a_request_carries_a_whole_range_of_metrics():
 
 
 def test_a_batch_is_a_few_rows_of_the_database():
-    batch = batches.from_range(curve(32_000))
-    assert len(batch.metrics) == 8
-    assert sum(len(part.chunks) for part in batch.metrics) <= 16
+    packed = points_by_name(curve(32_000), 0)
+    assert len(packed) == 8
+    assert sum(len(pack(points)) for points in packed.values()) <= 16
 
 
 CALLS = 10_000

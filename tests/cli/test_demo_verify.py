@@ -15,8 +15,7 @@ from steplog.cli.demo.output import Output
 from steplog.cli.demo.scenario import Scenario
 from steplog.cli.demo.verify import NAMESPACE, PROJECT, Calls, Counts, Database, Ledger, count, fingerprint, latency
 from steplog.cli.demo.worker import Model
-from steplog.journal import slot
-from steplog.server.records.batch import metric_batch, point_from_json
+from steplog.server.records.batch import SinglePoint
 from steplog.server.records.chunk import Chunk, Points, concatenate, decode, encode
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import Creation
@@ -36,8 +35,7 @@ def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
     run = store.create_run(project, user, Creation("first")).result()[0]
 
     def arrive(name: str, value: object, step: int | None) -> None:
-        given = slot.NO_STEP if step is None else step
-        store.add_metric(run, metric_batch(name, point_from_json(msgspec.json.encode(value), given, time.time_ns())))
+        store.add_metric(run, SinglePoint(name, msgspec.json.encode(value), step, time.time_ns()))
 
     log = ledger.timed(arrive)
     for step in range(STEPS):

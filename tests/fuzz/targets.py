@@ -41,7 +41,7 @@ from steplog.journal.open_journal import open_journal
 from steplog.journal.segment import HEADER_BYTES, SegmentView, granules
 from steplog.journal.spooling import Disk
 from steplog.private_files import make_private
-from steplog.server.records import batch, chunk
+from steplog.server.records import batch, chunk, log_row
 
 __all__ = ["TARGETS", "Target"]
 
@@ -89,7 +89,7 @@ def _whole_slots(slots: bytes) -> bytes:
 
 
 def check_body(data: bytes) -> None:
-    """What decodes encodes to the same, and the server packs each record as it is, or refuses the batch.
+    """What decodes encodes to the same, and the server stores each record as it is, or refuses the batch.
 
     But for those that are about the run, which it takes out.
     """
@@ -101,17 +101,18 @@ def check_body(data: bytes) -> None:
     logged = _logged(records)
     for record in wire.records(records):
         assert record.name in logged
-    for body in ("", data):
-        try:
-            packed = batch.from_range(records, body if isinstance(body, bytes) else b"")
-        except FormatError:
-            return
-        assert _packed(packed) == _stored(logged)
-        assert packed.records + packed.applied == sum(map(len, logged.values()))
-        for change in packed.changes.config.values() if packed.changes else ():
-            assert change.value is None or msgspec.json.encode(msgspec.Raw(change.value.encode()))
+    try:
+        checked = batch.from_range(records, data)
+    except FormatError:
+        return
+    assert checked.body == data
+    assert _unpacked(checked) == _stored(logged)
+    assert checked.records == sum(map(len, _stored(logged).values()))
+    assert checked.records + checked.applied == sum(map(len, logged.values()))
+    for change in checked.changes.config.values() if checked.changes else ():
+        assert change.value is None or msgspec.json.encode(msgspec.Raw(change.value.encode()))
     middle = (records.first + records.end) // 2
-    assert _packed(packed.above(middle)) == _stored(_logged(records.part(middle, records.end)))
+    assert _unpacked(checked.above(middle)) == _stored(_logged(records.part(middle, records.end)))
 
 
 _NOT_STORED = ("steplog/run", "steplog/status", "steplog/files")  # records about the run
@@ -133,28 +134,23 @@ def _stored(logged: _Logged) -> _Logged:
     return {name: items for name, items in logged.items() if name not in _NOT_STORED}
 
 
-def _packed(packed: batch.Batch) -> _Logged:
-    if packed.body:
-        return _stored(_logged(ranges.decode(packed.body)))
+def _unpacked(checked: batch.Batch) -> _Logged:
+    """As ``_logged``, of what the batch's log row gives back."""
     found: _Logged = {}
-    for metric in packed.metrics:
-        points = chunk.concatenate([chunk.decode(each) for each in metric.chunks] or [metric.mixed or _NO_POINTS])
-        assert points.arrivals.tolist() == sorted(set(points.arrivals))  # type: ignore[attr-defined]
-        steps = [slot.NO_STEP] * len(points.kinds) if metric.stepless else points.steps
-        assert not metric.stepless or list(points.steps) == list(range(len(points.kinds)))
+    arrivals: list[int] = []
+    for name, points in log_row.points_by_name(log_row.decode_row(checked.body), 7).items():
         items, place = [], 0
-        for kind, word, step, time_ns in zip(points.kinds, points.words, steps, points.times, strict=True):
+        for kind, word, step, time_ns in zip(points.kinds, points.words, points.steps, points.times, strict=True):
             value: object = word
             if kind == slot.KIND_JSON:
                 value, place = points.payloads[place : place + word], place + word
             items.append((kind, value, step, time_ns))
         assert place == len(points.payloads)
-        assert metric.name not in found
-        found[metric.name] = items
+        assert list(points.arrivals) == sorted(points.arrivals)
+        arrivals.extend(points.arrivals)
+        found[name] = items
+    assert sorted(arrivals) == list(range(7, 7 + checked.records))
     return found
-
-
-_NO_POINTS = chunk.Points(b"", (), (), (), ())  # type: ignore[arg-type]
 
 
 def check_text(data: bytes) -> None:
@@ -164,8 +160,9 @@ def check_text(data: bytes) -> None:
     except FormatError:
         return
     json.loads(data)
-    point = batch.point_from_json(data, None, 0)
-    (value,) = chunk.decode(chunk.encode(replace(point, steps=range(1)))).values()
+    body = batch.SinglePoint("a", data, None, 0).batch(1).body
+    (points,) = log_row.points_by_name(log_row.decode_row(body), 0).values()
+    (value,) = chunk.decode(chunk.encode(points)).values()
     if isinstance(value, msgspec.Raw):
         assert bytes(value) == data
     elif data not in (b'"NaN"', b'"Infinity"', b'"-Infinity"'):

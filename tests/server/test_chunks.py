@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 from array import array
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steplog.journal import slot
-from steplog.server.records.chunk import Points, concatenate, decode, encode, number_range
+from steplog.server.records.chunk import Points, concatenate, decode, encode, number_range, pack
 from strategies import INT64, JSON_TEXTS
 
 FLOATS = st.floats(width=64)
@@ -79,20 +78,18 @@ def test_columns_of_every_form_come_back(count, kind):
     assert decode(encode(points), values_only=True).values() == values
 
 
-@given(ROWS, st.integers(0, 2**40), st.integers(0, 2**20))
-def test_a_shifted_chunk_has_the_same_points_further_on(rows, arrivals, steps):
-    points = replace(points_of(rows), steps=range(len(rows)))
-    moved = decode(encode(points).shifted(arrivals, steps))
-    assert list(moved.arrivals) == [arrivals + place for place in range(len(rows))]
-    assert list(moved.steps) == [steps + place for place in range(len(rows))]
-    assert [row[:2] for row in as_rows(moved)] == [row[:2] for row in as_rows(points)]
-
-
 @given(ROWS, ROWS)
 def test_chunks_that_are_merged_hold_what_both_held(rows, others):
     one, other = points_of(rows), points_of(others)
-    merged = concatenate([decode(encode(one)), decode(encode(other).shifted(len(rows)))])
+    merged = concatenate([decode(encode(one)), decode(encode(other))])
     assert [row[:4] for row in as_rows(merged)] == [row[:4] for row in [*as_rows(one), *as_rows(other)]]
+
+
+def test_a_long_metric_is_cut_into_chunks_of_about_one_size():
+    points = points_of([((slot.KIND_INT, at), at, at) for at in range(10_000)])
+    chunks = pack(points)
+    assert [chunk.count for chunk in chunks] == [3333, 3333, 3334]
+    assert as_rows(concatenate([decode(chunk) for chunk in chunks])) == as_rows(points)
 
 
 @given(ROWS, st.data())

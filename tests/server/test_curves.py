@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from server.batches import range_of
-from steplog.server.records.batch import from_range
-from steplog.server.records.chunk import Chunk, decode
+from steplog.server.records.chunk import Chunk, decode, pack
 from steplog.server.records.curve import Bucket, downsample
+from steplog.server.records.log_row import points_by_name
 
 
 def chunks_of(values: list[Any], steps: list[int], size: int) -> list[Chunk]:
     chunks, first = [], 0
     while first < len(values):
         records = [("a", v, s) for v, s in zip(values[first : first + size], steps[first : first + size], strict=True)]
-        chunks += [chunk.shifted(first) for part in from_range(range_of(records)).metrics for chunk in part.chunks]
+        chunks += pack(points_by_name(range_of(records), first)["a"])
         first += size
     return chunks
 

@@ -12,7 +12,7 @@ from server.batches import BEGAN_NS, NONE, range_of
 from steplog.errors import FormatError
 from steplog.journal.range import encode
 from steplog.journal.slot import NO_STEP
-from steplog.server.records.log_row import decode_row, points_by_name
+from steplog.server.records.log_row import decode_row, join_rows, points_by_name
 
 VALUES = [0.25, float("-inf"), -7, True, False, b'{"at": [1, 2]}', b'"text"', b"null"]
 FIELDS = ("steplog/run", b'{"name": "n"}')
@@ -105,3 +105,18 @@ def test_a_damaged_row_is_a_format_error():
     body = encode(range_of(ROWS["in turn"]))
     with pytest.raises(FormatError):
         decode_row(body[:-1])
+
+
+def test_rows_are_joined_whatever_numbers_their_writers_give_to_names():
+    one = [("a", 1.0, 0), ("b", b'"x"', 0)]
+    two = [("c", 3.0, 0), ("b", b'"yy"', 1), ("a", 2.0, 1)]
+    rows = [range_of(one), range_of(two), range_of(one), range_of([("d", 1), ("c", 2)])]
+    joined = points_by_name(join_rows(rows), 10)
+    assert {name: list(points.arrivals) for name, points in joined.items()} == {
+        "a": [10, 14, 15],
+        "b": [11, 13, 16],
+        "c": [12, 18],
+        "d": [17],
+    }
+    assert joined["b"].payloads == b'"x""yy""x"'
+    assert joined["a"].floats().tolist() == [1.0, 2.0, 1.0]

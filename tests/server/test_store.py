@@ -16,8 +16,9 @@ from server.batches import NONE, held, range_of
 from server.stores import listed, new_project, new_run
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
-from steplog.server.records.batch import from_range
+from steplog.server.records.batch import SinglePoint, from_range
 from steplog.server.sqlite.store import SqliteStore
+from steplog.server.sqlite.unpacked import pack_log
 from steplog.server.store_types import BatchResult, GapError, MissingError, ProjectRow, RunRow, TakenError
 
 
@@ -99,13 +100,16 @@ def test_steps_go_on_above_the_largest_so_far(store):
     assert [m.step for m in store.metrics(run, 0, 99)] == [0, 10, 11, 3, 12, -7, 0, 13, 1]
 
 
-def test_after_the_largest_step_there_is_none_to_give_and_nothing_is_stored(store):
-    run = new_run(store)
-    add(store, run, range_of([("a", 1, 2**63 - 1)]))
-    for records in ([("a", 2)], [("a", 2, 5), ("a", 3)]):
-        with pytest.raises(ValueError, match="without a step"):
-            add(store, run, range_of(records, first=1))
-    assert store.point_count(run) == 1
+def test_after_the_largest_step_each_missing_one_is_the_largest(store):
+    """Nothing that is valid is refused for what arrived before it."""
+    run, end = new_run(store), 2**63 - 1
+    add(store, run, range_of([("a", 1, end - 1), ("a", 2)]))
+    add(store, run, range_of([("a", 3), ("a", 4, 5), ("a", 5)], first=2))
+    assert store.add_metric(run, SinglePoint("a", b"6", None, 0)).result() == end
+    steps = [end - 1, end, end, 5, end, end]
+    assert [metric.step for metric in store.metrics(run, 0, 9)] == steps
+    store.database.write(pack_log, run.id).result()
+    assert [metric.step for metric in store.metrics(run, 0, 9)] == steps
 
 
 @pytest.mark.parametrize("sizes", [[1] * 300, [75] * 60, [1, 5000, 1, 30] * 10, [17, 300, 2] * 30])
@@ -114,6 +118,7 @@ def test_small_chunks_are_merged_as_they_arrive_and_nothing_changes(store, tmp_p
     for size in sizes:
         part = [(f"m{(first + at) % 3}", random.choice([0.5, at, True, b'{"k":[]}'])) for at in range(size)]
         add(store, run, range_of(part, first=first))
+        store.database.write(pack_log, run.id).result()
         records += part
         first += size
     assert listed(store, run) == held(records)
@@ -130,6 +135,7 @@ def test_large_payloads_do_not_keep_merging_from_coming_to_an_end(store):
     run = new_run(store)
     for at in range(40):
         add(store, run, range_of([("big", b'"' + bytes(60_000).replace(b"\0", b"x") + b'"')] * 5, first=at * 5))
+        store.database.write(pack_log, run.id).result()
     assert store.point_count(run) == 200
 
 
@@ -150,6 +156,8 @@ def test_a_deleted_project_leaves_no_row(store, tmp_path):
     run, kept = new_run(store, project), new_run(store)
     for each in (run, kept):
         add(store, each, range_of([("a", 1), ("b", b"[]")]))
+        store.database.write(pack_log, each.id).result()
+        add(store, each, range_of([("a", 1)], first=2))
     store.delete_project(project).result()
     while store.reap().result():
         pass
@@ -157,14 +165,14 @@ def test_a_deleted_project_leaves_no_row(store, tmp_path):
         add(store, run, range_of([("a", 1)]))
     with pytest.raises(MissingError):
         store.edit_run(run, {}, "FAILED").result()
-    assert len(store.metrics(kept, 0, 9)) == 2
+    assert len(store.metrics(kept, 0, 9)) == 3
     with sqlite3.connect(tmp_path / "a.db") as connection:
         rows = [
             connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0]
-            for t in ("runs", "marks", "series", "chunks", "points")
+            for t in ("runs", "marks", "progress", "log", "series", "chunks", "points")
         ]
     connection.close()
-    assert rows == [1, 1, 2, 2, 2]
+    assert rows == [1, 1, 1, 1, 2, 2, 2]
 
 
 def test_two_projects_of_one_slug_are_refused(store):

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from steplog.delivery.wire import API
-from steplog.server import routes_catalog, routes_metrics
+from steplog.server import routes_catalog, routes_history, routes_metrics
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.answers import COMPRESSED_BYTES_MIN, AnswerMiddleware, compressed, tag_of
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
@@ -68,6 +68,7 @@ def create_app(
             Route(f"{_RUN}generations/", routes_catalog.GenerationList),
             Route(f"{_RUN}restore/", routes_catalog.RunRestored),
             Route(f"{_RUN}series/", routes_metrics.SeriesList),
+            Route(f"{_RUN}history/", routes_history.History),
             *_page_routes(),
         ]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")

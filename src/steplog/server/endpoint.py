@@ -26,6 +26,7 @@ from steplog.server.store_types import (
     RunRow,
     StoreBusyError,
     StoreFullError,
+    UnknownMetricError,
     UnknownRunError,
     UserRow,
 )
@@ -134,6 +135,7 @@ ERROR_RESPONSES: dict[Any, Any] = {
     HTTPException: _http_error,
     MissingError: _error(404, lambda _: {"detail": "Not found."}),
     UnknownRunError: _error(404),
+    UnknownMetricError: _error(404),
     ExistsError: _error(409, lambda error: {"detail": str(error), "uuid": error.run.uuid, "name": error.run.name}),
     DeletedError: _error(410),
     ValidationError: _error(400, lambda error: error.errors),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -13,17 +12,19 @@ import msgspec
 from slugify import slugify
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from steplog.delivery.wire import CONTENT_TYPE_RANGE, Acknowledgement
 from steplog.journal import slot
 from steplog.journal.range import VERSION, VersionError, decode
 from steplog.server.endpoint import Endpoint, JsonResponse
-from steplog.server.records.batch import from_range, metric_batch, point_from_json
+from steplog.server.records.batch import VALUE_BYTES_MAX, SinglePoint, from_range
 from steplog.server.records.curve import Bucket
+from steplog.server.records.finite import finite
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.request_body import media_type, read_body, read_json
 from steplog.server.store_types import MetricPoint, SeriesSummary
+from steplog.server.streaming import streamed
 from steplog.server.validation import Fields, pagination
 
 __all__ = ["BatchUpload", "MetricList", "SeriesList"]
@@ -44,7 +45,7 @@ class MetricList(Endpoint):
         end = await self.read(self.store.point_count, run)
         if limit is not None:
             end = min(end, offset + limit)
-        return StreamingResponse(_json_list(self.store.metric_slices(run, offset, end)), media_type="application/json")
+        return await streamed(request, _json_list(self.store.metric_slices(run, offset, end)), "application/json")
 
     async def post(self, request: Request) -> Response:
         """Add one point."""
@@ -54,11 +55,14 @@ class MetricList(Endpoint):
         value = fields.json("value") or b""
         step = fields.integer("step", slot.NO_STEP + 1, slot.STEP_MAX)
         fields.check()
+        if len(value) > VALUE_BYTES_MAX:
+            raise HTTPException(413, f"The value is longer than {VALUE_BYTES_MAX} bytes.")
         now, stock = time.time_ns(), self.state.stock
         changes = changes_of([(name, now, 0, value)]) if name in RESERVED and not stock else None
-        stored = stock or name not in NOT_STORED
-        metric = metric_batch(name, point_from_json(value, step, now)) if stored else None
-        assigned = await self.written(self.store.add_metric(run, metric, changes))
+        point = None if name in NOT_STORED else SinglePoint(name, value, step, now)
+        if point is not None and step is None:
+            await self.read(self.store.prepare_steps, run)
+        assigned = await self.written(self.store.add_metric(run, point, changes))
         given = {"name": name, "value": msgspec.Raw(value)}
         return JsonResponse(given | {"step": (step or 0) if assigned is None else assigned}, 201)
 
@@ -119,7 +123,7 @@ def _generation(request: Request) -> int:
 def _json_list(slices: Iterable[Iterable[MetricPoint]]) -> Iterator[bytes]:
     opening = b"["
     for points in slices:
-        entries = [{"name": p.name, "value": _finite(p.value), "step": p.step} for p in points]
+        entries = [{"name": p.name, "value": finite(p.value), "step": p.step} for p in points]
         if entries:
             yield opening + msgspec.json.encode(entries)[1:-1]
             opening = b","
@@ -127,11 +131,4 @@ def _json_list(slices: Iterable[Iterable[MetricPoint]]) -> Iterator[bytes]:
 
 
 def _document(row: SeriesSummary | Bucket) -> dict[str, Any]:
-    return {_JSON_NAMES.get(name, name): _finite(value) for name, value in msgspec.structs.asdict(row).items()}
-
-
-def _finite(value: Any) -> Any:
-    """The value, with NaN and infinities as strings."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
+    return {_JSON_NAMES.get(name, name): finite(value) for name, value in msgspec.structs.asdict(row).items()}

@@ -18,12 +18,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 
-from steplog.server.records.batch import Batch, MetricBatch
+from steplog.server.records.batch import Batch, SinglePoint
+from steplog.server.records.chunk import Points
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
 from steplog.server.store_types import (
     BatchResult,
     Creation,
+    HistoryQuery,
     KeyRow,
     MetricPoint,
     NamespaceRow,
@@ -221,8 +223,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
-        """Store points without a mark, and change the run in its present generation; the last point's step.
+    def prepare_steps(self, run: RunRow) -> None:
+        """Read what ``add_metric`` needs to number a point without a step, so that its commit does not have to."""
+
+    @abstractmethod
+    def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
+        """Store a point without a mark, and change the run in its present generation; the point's step.
 
         Raises MissingError.
         """
@@ -240,6 +246,15 @@ class Store(ABC):
         """The points ``[first, end)`` of a run, in order of arrival, in slices of bounded size.
 
         Each is read when it is asked for, from a state of its own; what arrives meanwhile changes nothing.
+        """
+
+    @abstractmethod
+    def history(self, run: RunRow, query: HistoryQuery) -> Iterator[tuple[str, Points]]:
+        """The points of each metric that match, with its name, one metric after the other, in order of arrival.
+
+        They come in any number of parts, of each metric at least one, which may be empty. Each is read when it is asked
+        for, from a state of its own; what arrives meanwhile changes nothing. A metric may come again at the end, where
+        very many points wait to be packed. Raises MissingError, also later, and UnknownMetricError.
         """
 
     @abstractmethod

@@ -4,7 +4,8 @@
 
     RefusedError
     ├── MissingError
-    │   └── UnknownRunError
+    │   ├── UnknownRunError
+    │   └── UnknownMetricError
     ├── ExistsError
     ├── DeletedError
     ├── TakenError
@@ -21,6 +22,7 @@ The *mark* of a (run, writer) is its high-water mark: the first journal position
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +40,7 @@ __all__ = [
     "DeletedError",
     "ExistsError",
     "GapError",
+    "HistoryQuery",
     "KeyRow",
     "MetricPoint",
     "MissingError",
@@ -55,6 +58,7 @@ __all__ = [
     "StoreGoneError",
     "StoreReplacedError",
     "TakenError",
+    "UnknownMetricError",
     "UnknownRunError",
     "UserRow",
 ]
@@ -79,6 +83,10 @@ class MissingError(RefusedError):
 
 class UnknownRunError(MissingError):
     """The project has no such run; says which."""
+
+
+class UnknownMetricError(MissingError):
+    """The run has no such metric; says which."""
 
 
 class ExistsError(RefusedError):
@@ -252,6 +260,20 @@ class MetricPoint(msgspec.Struct, frozen=True):
     name: str
     value: Any
     step: int
+
+
+class HistoryQuery(msgspec.Struct, frozen=True):
+    """Which points of a run: of these metrics (None: all), with a step and a time within the bounds, which included.
+
+    Of each metric the ``last`` points that match, None: all.
+    """
+
+    names: Sequence[str] | None = None
+    low: int | None = None
+    high: int | None = None
+    from_ns: int | None = None
+    to_ns: int | None = None
+    last: int | None = None
 
 
 class SeriesSummary(msgspec.Struct, frozen=True):

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -29,6 +31,14 @@ __all__ = [
 ]
 
 _LIMIT_MAX = 100_000
+_NANOSECONDS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_MOMENT = re.compile(
+    r"(?P<second>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.(?P<fraction>[0-9]{1,9}))?"
+    r"(?P<offset>Z|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_TIME_MIN_NS, _TIME_MAX_NS = -(2**63), 2**63 - 1
 _FIELD_BYTES_MAX = 12 * DESCRIPTION_CHARACTERS_MAX + 2  # as JSON with every character escaped
 
 
@@ -117,6 +127,27 @@ class Fields:
         if value is None and required:
             self.add_error(field, "This field may not be null.")
         return value
+
+    def time_ns(self, field: str) -> int | None:
+        """A time in a query, in ns since the epoch: such a number, or ISO 8601 with Z or an offset."""
+        text = self._raw.get(field)
+        if not isinstance(text, str):
+            return None
+        if _NANOSECONDS.fullmatch(text) and _TIME_MIN_NS <= int(text) <= _TIME_MAX_NS:
+            return int(text)
+        found = _MOMENT.fullmatch(text)
+        with suppress(ValueError, OverflowError):
+            if found is not None:
+                moment = datetime.fromisoformat(found["second"] + found["offset"].replace("Z", "+00:00"))
+                time_ns = (moment - _EPOCH) // timedelta(seconds=1) * 10**9 + int(
+                    (found["fraction"] or "").ljust(9, "0")
+                )
+                if _TIME_MIN_NS <= time_ns <= _TIME_MAX_NS:
+                    return time_ns
+        self.add_error(
+            field, "Use YYYY-MM-DDThh:mm:ss[.fraction] with Z or an offset (+ as %2B), or ns since the epoch."
+        )
+        return None
 
     def run_fields(self, known: Collection[str] = FIELDS.keys()) -> dict[str, str | None]:
         """The fields of a run that are given, as ``run_fields.field_value`` has them; None empties one.

@@ -1,14 +1,9 @@
-"""A batch: the records of a range, grouped by metric and packed into chunks.
+"""A batch: a range that was checked, with what the server has to know of it to store it as it came.
 
-Pure. The CPU-bound work is done here, in parallel, before the single writing thread, which adds what it alone knows:
+Pure. Nothing is packed here: the range is stored as a log row (``log_row``), and whatever could refuse it is checked
+before: nothing is refused once it is answered 200. What that costs is linear in its bytes.
 
-- the place in the run: arrivals count from 0 and are shifted (``Chunk.shifted``);
-- missing steps: a metric with none counts from 0 and is shifted too (``stepless``); one with some stays points
-  (``mixed``).
-
-A range of many names with few records each stays as it came (``body``, see ``unpacked``).
-
-What records say about the run itself is taken from them here (``run_fields``). Those of ``NOT_STORED`` then count as
+What records say about the run itself is taken from them here (``run_fields``). Those of ``NOT_STORED`` count as
 positions without a record.
 """
 
@@ -17,33 +12,28 @@ from __future__ import annotations
 import math
 import re
 import struct
-from array import array
-from collections.abc import Sequence
-from dataclasses import replace
-from itertools import chain, compress, pairwise
+from itertools import chain, compress
 from typing import Any
 
 import msgspec
 
 from steplog.errors import FormatError
 from steplog.journal import slot
-from steplog.journal.range import Range
-from steplog.server.records.chunk import POINTS_MAX, Chunk, Points, encode
+from steplog.journal.range import Range, encode
 from steplog.server.records.columns import words_of
-from steplog.server.records.log_row import points_by_name, stored_part
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, Changes, changes_of
 
-__all__ = ["Batch", "MetricBatch", "check_json", "from_range", "is_logged", "metric_batch", "pack", "point_from_json"]
+__all__ = ["VALUE_BYTES_MAX", "Batch", "SinglePoint", "check_json", "from_range", "is_logged"]
 
+VALUE_BYTES_MAX = 2 * 1024 * 1024 - 8192  # of a single point: more is not a range
 _JSON_DEPTH_MAX = 500
 _DIGITS_MAX = 4300  # of Python's json: sys.int_info.default_max_str_digits
-_MANY_NAMES, _FEW_POINTS = 256, 128  # at least this many names, fewer points each: not packed
-_PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
 _WORDS = slot.SLOT_BYTES // 8
 _OWN_PREFIXES = ("steplog/", "system/")
 _OWN_RECORDS_MAX = 64  # looked at for one that is not of such a name
+_NO_WRITER = "-"  # of a single point
+_SLOT = struct.Struct("<qqqQ")
 _TIME_AND_NAME = struct.Struct("<16xqI4x")
-_NO_STEP_TOP = 0x80  # the highest byte of NO_STEP
 _NON_FINITE = {b'"NaN"': math.nan, b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _STRINGS = re.compile(_STRING, re.DOTALL)
@@ -52,31 +42,20 @@ _DIGITS_AS_0 = bytes(48 if chr(byte).isdigit() else byte for byte in range(128))
 _LONG_NUMBER = b"0" * (_DIGITS_MAX + 1)
 
 
-class MetricBatch(msgspec.Struct, frozen=True):
-    """The records of one metric: chunks, or ``mixed`` points with some steps missing."""
-
-    name: str
-    last_time_ns: int  # of the last record
-    chunks: Sequence[Chunk]
-    stepless: bool = False
-    mixed: Points | None = None
-
-    @property
-    def records(self) -> int:
-        """Their number."""
-        return len(self.mixed.kinds) if self.mixed else sum(chunk.count for chunk in self.chunks)
-
-
 class Batch(msgspec.Struct, frozen=True):
-    """The records of the range ``source``: packed in ``metrics``, or unpacked in ``body``."""
+    """The range ``source``, whose encoded ``body`` is stored."""
 
     source: Range
+    body: bytes
     records: int  # stored
-    metrics: Sequence[MetricBatch]
-    body: bytes = b""
     changes: Changes | None = None
     applied: int = 0  # records that are not stored
     last_time_ns: int | None = None  # of the last record that the program logged
+
+    @property
+    def size_bytes(self) -> int:
+        """Of slots and payloads."""
+        return len(self.source.slots) + len(self.source.payloads)
 
     def above(self, mark: int) -> Batch:
         """The records from position ``mark`` on."""
@@ -84,52 +63,30 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 def from_range(records: Range, body: bytes = b"") -> Batch:
-    """The batch of a range, left unpacked where that pays and its encoded ``body`` is given.
+    """The batch of a range, whose encoded ``body`` it is (b"": not encoded yet).
 
     Raises FormatError for invalid JSON, or a bool other than 0 and 1.
     """
+    kinds = slot.kinds_of(records.slots)
+    _check_values(records, kinds)
+    changes, applied = None, 0
     if not RESERVED.isdisjoint(records.names.values()):
-        stored, changes = _without_changes(records)
-        batch = _from_stored(stored, body)
-        applied = records.records - stored.records
-        return msgspec.structs.replace(batch, source=records, changes=changes, applied=applied)
-    return _from_stored(records, body)
+        changes, applied = _about_the_run(records, kinds)
+    count = len(kinds) - kinds.count(slot.KIND_NONE) - applied
+    return Batch(records, body or encode(records), count, changes, applied, _last_time(records, kinds))
 
 
-def _without_changes(records: Range) -> tuple[Range, Changes]:
-    """A range without its records of ``NOT_STORED``, and what its records change."""
+def _about_the_run(records: Range, kinds: bytes) -> tuple[Changes, int]:
+    """What the records change, and how many of them are not stored."""
     by_name = {number: name for number, name in records.names.items() if name in RESERVED}
     places = slot.named(records.slots, set(by_name))
-    spans = {index: (start, end) for index, start, end in records.payload_spans() if index in places}
     said = []
-    unstored = {number for number, name in by_name.items() if name in NOT_STORED}
-    for index, (start, end) in spans.items():
-        time_ns, number = _TIME_AND_NAME.unpack_from(records.slots, index * slot.SLOT_BYTES)
-        text = records.payloads[start:end]
-        _check_payload(index, text)
-        said.append((by_name[number], time_ns, records.first + index, text))
-    kinds = slot.kinds_of(records.slots)
-    gone = {index for index in slot.named(records.slots, unstored) if kinds[index]}
-    if not gone:
-        return records, changes_of(said)
-    kept = [records.payloads[start:end] for index, start, end in records.payload_spans() if index not in gone]
-    slots = slot.emptied(records.slots, gone)
-    return replace(records, slots=slots, payloads=b"".join(kept), deflated=None), changes_of(said)
-
-
-def _from_stored(records: Range, body: bytes) -> Batch:
-    count = records.records
-    if not count:
-        return Batch(records, 0, ())
-    live = stored_part(records)
-    payloads = {index: live.payloads[a:b] for index, a, b in live.payload_spans()}
-    _check_values(live, payloads)
-    some_lack_steps = _NO_STEP_TOP in live.slots[7 :: slot.SLOT_BYTES]
-    if body and not some_lack_steps and len(live.names) >= _MANY_NAMES and count < _FEW_POINTS * len(live.names):
-        return Batch(records, count, (), body, last_time_ns=_last_time(live))
-    grouped = points_by_name(live, 0)
-    metrics = [metric_batch(name, points, some_lack_steps) for name, points in grouped.items()]
-    return Batch(records, count, metrics, last_time_ns=_last_time(live))
+    for index, start, end in records.payload_spans():
+        if index in places:
+            time_ns, number = _TIME_AND_NAME.unpack_from(records.slots, index * slot.SLOT_BYTES)
+            said.append((by_name[number], time_ns, records.first + index, records.payloads[start:end]))
+    unstored = slot.named(records.slots, {number for number, name in by_name.items() if name in NOT_STORED})
+    return changes_of(said), sum(kinds[index] != slot.KIND_NONE for index in unstored)
 
 
 def is_logged(name: str) -> bool:
@@ -137,64 +94,50 @@ def is_logged(name: str) -> bool:
     return not name.startswith(_OWN_PREFIXES)
 
 
-def _last_time(live: Range) -> int | None:
-    last = len(live.slots) // slot.SLOT_BYTES - 1
-    for index in range(last, max(-1, last - _OWN_RECORDS_MAX), -1):
-        time_ns, number = _TIME_AND_NAME.unpack_from(live.slots, index * slot.SLOT_BYTES)
-        if is_logged(live.names[number]):
-            return int(time_ns)
+def _last_time(records: Range, kinds: bytes) -> int | None:
+    looked = 0
+    for index in range(len(kinds) - 1, -1, -1):
+        if kinds[index] != slot.KIND_NONE:
+            time_ns, number = _TIME_AND_NAME.unpack_from(records.slots, index * slot.SLOT_BYTES)
+            if is_logged(records.names[number]):
+                return int(time_ns)
+            looked += 1
+            if looked == _OWN_RECORDS_MAX:
+                break
     return None
 
 
-def _check_payload(index: int, payload: bytes) -> None:
-    try:
-        check_json(payload)
-    except FormatError as error:
-        raise FormatError(f"record {index} of the range: {error}") from None
-
-
-def _check_values(live: Range, payloads: dict[int, bytes]) -> None:
-    for index, payload in payloads.items():
-        _check_payload(index, payload)
-    kinds = slot.kinds_of(live.slots)
+def _check_values(records: Range, kinds: bytes) -> None:
+    for index, start, end in records.payload_spans():
+        try:
+            check_json(records.payloads[start:end])
+        except FormatError as error:
+            raise FormatError(f"record {index} of the range: {error}") from None
     if slot.KIND_BOOL in kinds:
-        bools = compress(words_of(live.slots)[1::_WORDS], [kind == slot.KIND_BOOL for kind in kinds])
+        bools = compress(words_of(records.slots)[1::_WORDS], [kind == slot.KIND_BOOL for kind in kinds])
         if any(word not in (0, 1) for word in bools):
             raise FormatError("a bool must be 0 or 1")
 
 
-def metric_batch(name: str, points: Points, some_lack_steps: bool = True) -> MetricBatch:
-    """The batch of one metric; ``some_lack_steps=False`` skips the check for missing steps."""
-    missing = points.steps.count(slot.NO_STEP) if some_lack_steps else 0
-    last = points.times[-1]
-    if not missing:
-        return MetricBatch(name, last, pack(points))
-    if missing < len(points.steps):
-        return MetricBatch(name, last, (), mixed=points)
-    return MetricBatch(name, last, pack(replace(points, steps=range(missing))), stepless=True)
+class SinglePoint(msgspec.Struct, frozen=True):
+    """A point that came alone: its value is ``text``, valid JSON of at most ``VALUE_BYTES_MAX``."""
+
+    name: str
+    text: bytes
+    step: int | None
+    time_ns: int
+
+    def batch(self, step: int) -> Batch:
+        """Its batch, with this step."""
+        kind, word, payload = _word(self.text)
+        slots = _SLOT.pack(step, word, self.time_ns, slot.key_of(0, kind))
+        return from_range(Range(_NO_WRITER, 0, 1, {0: self.name}, slots, payload))
 
 
-def pack(points: Points) -> list[Chunk]:
-    """Encode points as chunks of about equal size."""
-    count = len(points.kinds)
-    pieces = max(-(-count // POINTS_MAX), min(count, -(-len(points.payloads) // _PAYLOAD_BYTES_MAX)))
-    if pieces == 1:
-        return [encode(points)]
-    cuts = [count * piece // pieces for piece in range(pieces + 1)]
-    return [encode(points.part(a, b)) for a, b in pairwise(cuts)]
-
-
-def point_from_json(text: bytes, step: int | None, time_ns: int) -> Points:
-    """One point with the value ``text``, valid JSON."""
-    kind, word, payload = _word(text)
-    steps = array("q", [slot.NO_STEP if step is None else step])
-    return Points(bytes((kind,)), word, steps, array("q", [time_ns]), range(1), payload)
-
-
-def _word(text: bytes) -> tuple[int, array[int], bytes]:
+def _word(text: bytes) -> tuple[int, int, bytes]:
     """Kind, 64-bit word and payload of a value."""
     if text in (b"true", b"false"):
-        return slot.KIND_BOOL, array("q", [text == b"true"]), b""
+        return slot.KIND_BOOL, text == b"true", b""
     value: Any = _NON_FINITE.get(text)
     if value is None and text[:1] in b"-0123456789":
         try:
@@ -202,10 +145,10 @@ def _word(text: bytes) -> tuple[int, array[int], bytes]:
         except msgspec.MsgspecError:
             value = None  # beyond a float's range: kept as text
     if isinstance(value, float):
-        return slot.KIND_FLOAT, array("q", array("d", [value]).tobytes()), b""
+        return slot.KIND_FLOAT, words_of(struct.pack("<d", value))[0], b""
     if isinstance(value, int) and -(2**63) <= value < 2**63:
-        return slot.KIND_INT, array("q", [value]), b""
-    return slot.KIND_JSON, array("q", [len(text)]), text
+        return slot.KIND_INT, value, b""
+    return slot.KIND_JSON, len(text) << 32, text
 
 
 def check_json(text: bytes) -> None:

@@ -26,8 +26,10 @@ from __future__ import annotations
 
 import zlib
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -79,7 +81,11 @@ class Directory(NamedTuple):
             entry = self.series.index(series_id)
         except ValueError:
             return None
-        return entry, next(s for s in self.segments if s.first <= entry < s.first + s.entries)
+        return entry, self.segment(entry)
+
+    def segment(self, entry: int) -> Segment:
+        """The segment that an entry is in."""
+        return self.segments[bisect_right(self.segments, entry, key=attrgetter("first")) - 1]
 
     def points(self, data: bytes, entries: Iterable[int] | None = None) -> Iterator[tuple[int, Points]]:
         """The series and points of these ``entries``, ascending (None: of all), given the block's data."""

@@ -25,7 +25,7 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, pairwise
 from typing import Any
 
 import msgspec
@@ -33,9 +33,22 @@ import msgspec
 from steplog.journal import slot
 from steplog.server.records.columns import Column, ColumnReader, ColumnWriter
 
-__all__ = ["NO_POINTS", "POINTS_MAX", "Chunk", "Number", "Points", "concatenate", "decode", "encode", "number_range"]
+__all__ = [
+    "NO_POINTS",
+    "POINTS_MAX",
+    "Chunk",
+    "Number",
+    "Points",
+    "concatenate",
+    "decode",
+    "encode",
+    "last_value",
+    "number_range",
+    "pack",
+]
 
 POINTS_MAX = 4096
+_PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
 _LAST_BYTES_MAX = 256
 
 Number = int | float
@@ -134,18 +147,6 @@ class Chunk(msgspec.Struct, frozen=True):
     last: Number | str | None
     data: bytes
 
-    def shifted(self, arrivals: int, steps: int = 0) -> Chunk:
-        """The chunk with ``arrivals`` and ``steps`` added."""
-        return msgspec.structs.replace(
-            self,
-            first_arrival=self.first_arrival + arrivals,
-            last_arrival=self.last_arrival + arrivals,
-            first_step=self.first_step + steps,
-            last_step=self.last_step + steps,
-            min_step=self.min_step + steps,
-            max_step=self.max_step + steps,
-        )
-
 
 class _Data(msgspec.Struct, array_like=True):
     kinds: int | bytes
@@ -193,9 +194,19 @@ def encode(points: Points) -> Chunk:
         points.words[0],
         low,
         high,
-        _last(points, numbers[-1]),
+        last_value(points, numbers[-1]),
         _pack(data),
     )
+
+
+def pack(points: Points) -> list[Chunk]:
+    """Encode at least one point as chunks of about equal size."""
+    count = len(points.kinds)
+    pieces = max(-(-count // POINTS_MAX), min(count, -(-len(points.payloads) // _PAYLOAD_BYTES_MAX)))
+    if pieces == 1:
+        return [encode(points)]
+    cuts = [count * piece // pieces for piece in range(pieces + 1)]
+    return [encode(points.part(a, b)) for a, b in pairwise(cuts)]
 
 
 def decode(chunk: Chunk, *, values_only: bool = False) -> Points:
@@ -235,7 +246,8 @@ def number_range(numbers: Sequence[Number | None]) -> tuple[Number | None, Numbe
     return (min(real), max(real)) if real else (None, None)
 
 
-def _last(points: Points, number: Number | None) -> Number | str | None:
+def last_value(points: Points, number: Number | None) -> Number | str | None:
+    """The last value as a row has it; ``number``: it, as a number."""
     kind = points.kinds[-1]
     if kind == slot.KIND_JSON:
         text = points.payloads[len(points.payloads) - points.words[-1] :]

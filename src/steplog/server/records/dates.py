@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
-__all__ = ["date_of", "utc_text"]
+__all__ = ["date_of", "exact_date_of", "utc_text"]
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as all here
 
@@ -22,6 +22,12 @@ def date_of(time_ns: int) -> str:
     """An int64 of nanoseconds since the epoch."""
     second, microsecond = divmod(time_ns // 1000, 1_000_000)
     return f"{_second(second)}.{microsecond:06}Z"
+
+
+def exact_date_of(time_ns: int) -> str:
+    """The same with all nine digits of the second's fraction."""
+    second, fraction = divmod(time_ns, 1_000_000_000)
+    return f"{_second(second)}.{fraction:09}Z"
 
 
 @lru_cache(maxsize=1024)  # thousands of series have their last points within a few seconds

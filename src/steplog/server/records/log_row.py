@@ -8,10 +8,11 @@ Usually the names repeat in the same order each training step, so the records of
 
 from __future__ import annotations
 
+import sys
 from array import array
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import compress
+from itertools import compress, count
 from operator import itemgetter
 
 from steplog.journal import slot
@@ -20,10 +21,11 @@ from steplog.server.records.chunk import Points
 from steplog.server.records.columns import words_of
 from steplog.server.records.run_fields import NOT_STORED
 
-__all__ = ["decode_row", "points_by_name", "stored_part"]
+__all__ = ["decode_row", "join_rows", "points_by_name", "stored_part"]
 
 _PERIOD_TRIES = 4
 _WORDS = slot.SLOT_BYTES // 8
+_SLOT_INTS, _NAME_INT = slot.SLOT_BYTES // 4, 6
 
 
 def decode_row(body: bytes) -> Range:
@@ -45,6 +47,39 @@ def stored_part(records: Range) -> Range:
     return replace(records, slots=b"".join(compress(_split(records.slots), kept)), payloads=payloads, deflated=None)
 
 
+def join_rows(rows: Sequence[Range]) -> Range:
+    """Rows as one, of no writer: each name has one number, so that names that repeat do so from row to row."""
+    names: dict[int, str] = {}
+    numbers: dict[str, int] = {}
+    slots = []
+    seen: dict[int, str] = {}
+    changed: dict[int, int] = {}
+    for row in rows:
+        if row.names != seen:
+            seen, changed = row.names, {}
+            for number, name in seen.items():
+                known = numbers.get(name)
+                if known is None:
+                    known = number if number not in names else next(free for free in count() if free not in names)
+                    numbers[name], names[known] = known, name
+                if known != number:
+                    changed[number] = known
+        slots.append(_renumbered(row.slots, changed) if changed else row.slots)
+    whole = b"".join(slots)
+    return Range("", 0, len(whole) // slot.SLOT_BYTES, names, whole, b"".join([row.payloads for row in rows]))
+
+
+def _renumbered(slots: bytes, numbers: Mapping[int, int]) -> bytes:
+    ints = array("I", slots)
+    if sys.byteorder == "big":
+        ints.byteswap()
+    names = ints[_NAME_INT::_SLOT_INTS]
+    ints[_NAME_INT::_SLOT_INTS] = array("I", [numbers.get(name, name) for name in names])
+    if sys.byteorder == "big":
+        ints.byteswap()
+    return ints.tobytes()
+
+
 def points_by_name(stored: Range, first_arrival: int, names: Collection[str] | None = None) -> dict[str, Points]:
     """The points of each of these names (None: of all), in order of first arrival; some steps may be ``NO_STEP``.
 
@@ -62,12 +97,12 @@ def _by_period(stored: Range, numbers: Collection[int], first_arrival: int) -> l
     """The points of each name, if the names repeat with a period."""
     words = words_of(stored.slots)
     keys = words[3::_WORDS]  # name and kind
-    count, first, period = len(keys), keys[0], 0
+    total, first, period = len(keys), keys[0], 0
     for _ in range(_PERIOD_TRIES):
         try:
             period = keys.index(first, period + 1)
         except ValueError:
-            period = count
+            period = total
         if keys[period:] == keys[:-period]:
             break
     else:
@@ -82,7 +117,7 @@ def _by_period(stored: Range, numbers: Collection[int], first_arrival: int) -> l
         if keys[place] & 0xFFFF_FFFF in numbers:
             steps, values, times = (words[_WORDS * place + column :: _WORDS * period] for column in range(3))
             kinds = bytes((keys[place] >> 48,)) * len(steps)
-            arrivals = range(first_arrival + place, first_arrival + count, period)
+            arrivals = range(first_arrival + place, first_arrival + total, period)
             grouped.append((name, Points(kinds, values, steps, times, arrivals)))
     return grouped
 

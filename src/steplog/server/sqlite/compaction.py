@@ -13,8 +13,7 @@ from itertools import takewhile
 from operator import attrgetter
 
 from steplog.journal import slot
-from steplog.server.records.batch import pack
-from steplog.server.records.chunk import Chunk, Number, concatenate, decode
+from steplog.server.records.chunk import Chunk, Number, concatenate, decode, pack
 from steplog.server.sqlite.schema import SERIES_SHIFT, delete_chunks, series_bounds
 
 __all__ = ["CHUNK_COLUMNS", "FANOUT", "SeriesState", "insert_chunks", "merge", "merge_size", "read_tail"]

@@ -24,6 +24,8 @@ import random
 import sqlite3
 import uuid
 
+from slugify import slugify
+
 from steplog.server.sqlite import generations, runs
 from steplog.server.store_types import (
     ID_PREFIX,
@@ -91,10 +93,10 @@ def _made(connection: sqlite3.Connection, project_id: int, user_id: int, asked: 
         name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}_{random.randint(100, 999)}"
     name, created = runs.free_name(connection, project_id, name), runs.now_text()
     inserted = connection.execute(
-        "INSERT INTO runs (uuid, project, user, name, description, status, date_created, date_updated, started,"
-        " idempotency_key, made_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs (uuid, project, user, name, slug, description, status, date_created, date_updated, started,"
+        " idempotency_key, made_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(str(uuid.uuid4()), project_id, user_id, name, asked.description, asked.status),
+            *(str(uuid.uuid4()), project_id, user_id, name, slugify(name), asked.description, asked.status),
             *(created, created, asked.began, asked.key, asked.maker),
         ),
     )

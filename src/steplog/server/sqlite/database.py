@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from steplog.server.sqlite.checkpoints import Checkpoints, configure_writer
 from steplog.server.sqlite.database_file import DatabaseFile
 from steplog.server.sqlite.group_commit import Committer
 from steplog.server.sqlite.schema import connect, open_existing, prepare, store_error
@@ -54,6 +55,10 @@ class Database:
             raise store_error(error) from None
         self._file = None if beside else DatabaseFile(path)
         self._committer = Committer(self._write_connection, forget, self._check)
+        self._checkpoints: Checkpoints | None = None
+        if self._file is not None:
+            configure_writer(self._write_connection)
+            self._checkpoints = Checkpoints(path, self._file)
         self.instance: str = about["instance"]
 
     def close(self) -> None:
@@ -63,6 +68,9 @@ class Database:
         self._closed = True
         self._committer.close()
         connections = [self._write_connection, *self._idle]
+        if self._checkpoints is not None:
+            self._checkpoints.stop()
+            connections.append(self._checkpoints.connection)
         if self._may_close():
             for connection in connections:
                 connection.close()

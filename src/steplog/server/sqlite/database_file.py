@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ from typing import NamedTuple
 from steplog.errors import ConfigurationError
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
 
-__all__ = ["DatabaseFile", "check_left_log"]
+__all__ = ["DatabaseFile", "LogState", "check_left_log"]
 
 _HEADER_BYTES = 100  # of the database: its size, its free pages, a change counter
 # The size of a page, the frames in the log, the database's pages, the log's salts; frames copied, frames to copy.
@@ -39,6 +40,7 @@ _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 _LOG_HEADER = struct.Struct(">8xI4x8s8x")  # page size, salts
 _FRAME_HEADER = struct.Struct(">I4x8s8x")  # page, the log's salts
 _BASE = struct.Struct("<Q100sI")
+_SIZE = struct.Struct(">16xH10xI68x")  # a page's and how many there are
 
 
 class _Contents(NamedTuple):
@@ -50,11 +52,17 @@ class _Contents(NamedTuple):
     log_bytes: int  # what the frames in the log take
 
 
-class DatabaseFile:
-    """The database at a path and its log, as a connection has just opened them.
+class LogState(NamedTuple):
+    """How much a log has."""
 
-    ``check`` must run in the one thread that writes, ``check_path`` may in any.
-    """
+    salts: bytes  # new each time that it begins anew
+    frames: int
+    to_copy_bytes: int  # what a checkpoint has not copied yet
+    file_bytes: int  # also what is left of before it began anew
+
+
+class DatabaseFile:
+    """The database at a path and its log, as a connection has just opened them; for any thread."""
 
     def __init__(self, path: Path) -> None:
         """Raises ConfigurationError if the database has no log: its file system does not take one."""
@@ -71,6 +79,7 @@ class DatabaseFile:
         self._base_fd = os.open(self._base, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._base_written = b""
         self._replaced: StoreReplacedError | None = None
+        self._lock = threading.Lock()  # of what ``check`` keeps
         self._seen = self._contents()
         self._write_base()
 
@@ -98,6 +107,10 @@ class DatabaseFile:
 
     def check(self) -> None:
         """The same, and StoreReplacedError once another program has overwritten or truncated database or log."""
+        with self._lock:
+            self._check()
+
+    def _check(self) -> None:
         self.check_path()
         before = self._log_bytes()
         seen, self._seen = self._seen, self._contents()
@@ -112,6 +125,11 @@ class DatabaseFile:
         if before is not None and after is not None and max(before, after) < now.log_bytes:
             self._fail(f"the log of the database {self._path} was truncated by another program", overwritten=True)
         self._write_base()
+
+    def log_state(self) -> LogState:
+        """What the log has now."""
+        page, frames, _, salts, copied, _ = self._read_index()
+        return LogState(salts, frames, max(0, frames - copied) * page, self._log_bytes() or 0)
 
     @property
     def is_log_foreign(self) -> bool:
@@ -156,14 +174,22 @@ class DatabaseFile:
         return aside
 
     def _contents(self) -> _Contents:
-        size = os.fstat(self._database_fd).st_size
-        header = os.pread(self._database_fd, _HEADER_BYTES, 0)
-        # Last: a checkpoint that changed the above is recorded by now.
-        page, frames, pages, salts, copied, to_copy = _INDEX.unpack(os.pread(self._index_fd, _INDEX.size, 0))
-        page = 65536 if page == 1 else page
+        # Read again if a checkpoint has begun or ended meanwhile. It is recorded before it changes anything.
+        found = self._read_index()
+        while True:
+            begun = found
+            size = os.fstat(self._database_fd).st_size
+            header = os.pread(self._database_fd, _HEADER_BYTES, 0)
+            found = page, frames, pages, salts, copied, to_copy = self._read_index()
+            if begun[3:] == found[3:]:
+                break
         size_min = pages * page if copied >= frames else 0
         log_bytes = _LOG_HEADER_BYTES + frames * (_FRAME_HEADER_BYTES + page) if frames else 0
         return _Contents(size, header, (salts, to_copy), copied != to_copy, size_min, log_bytes)
+
+    def _read_index(self) -> tuple[int, int, int, bytes, int, int]:
+        page, *rest = _INDEX.unpack(os.pread(self._index_fd, _INDEX.size, 0))
+        return (65536 if page == 1 else page, *rest)
 
     def _log_bytes(self) -> int | None:
         """The size of the open log; None if it is not at its path."""
@@ -190,8 +216,8 @@ def check_left_log(path: Path) -> None:
         base_size, base_header, _ = _BASE.unpack(base)
         if base != _packed_base(base_size, base_header) or (header == base_header and size >= base_size):
             return
-        if size >= base_size and header in _first_pages(log):
-            return  # killed in a checkpoint
+        if size >= min(base_size, _size_in(header)) and header in _first_pages(log):
+            return  # killed in a checkpoint, which may have made it larger or smaller
     except OSError:
         return
     raise ConfigurationError(
@@ -210,6 +236,12 @@ def _first_pages(log: Path) -> Iterator[bytes]:
             if number == 1:
                 yield frame[_FRAME_HEADER_BYTES:]
             file.seek(page - _HEADER_BYTES, os.SEEK_CUR)
+
+
+def _size_in(header: bytes) -> int:
+    """The size that a database with this header has."""
+    page, pages = _SIZE.unpack(header)
+    return int(65536 if page == 1 else page) * int(pages)
 
 
 def _base_of(path: Path) -> Path:

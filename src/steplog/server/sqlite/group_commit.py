@@ -1,8 +1,9 @@
 """Group commit: one thread commits all jobs submitted since its last commit together.
 
 An fsync takes milliseconds for one batch or for fifty. Each job runs in a savepoint, so a refused one leaves no trace.
-Futures are done after the commit, a refused job's too, since an earlier job of the transaction may be the cause. Before
-a transaction and after its commit, ``check`` must pass (``database_file``). Without jobs it is called once a second.
+Futures are done after the commit, a refused job's too, since an earlier job of the transaction may be the cause. When a
+transaction has begun and after its commit, ``check`` must pass (``database_file``). Without jobs it is called once a
+second.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ class Committer:
     def _commit(self, group: list[_Job]) -> None:
         outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
         try:
-            self._check()
             self._connection.execute("BEGIN IMMEDIATE")
+            self._check()  # with the lock: it keeps what a checkpoint has left before this commit begins the log anew
             outcomes = [(future, *self._run(job)) for future, job in group]
             self._connection.execute("COMMIT")
             self._check()

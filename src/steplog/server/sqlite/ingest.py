@@ -1,55 +1,35 @@
 """Appending batches to runs, in the single writing thread.
 
-A run's state (marks, point count, series) is cached; ``forget`` drops it after a rollback.
-
-- Each batch adds at least one chunk to each of its series. At most ``_MERGES_MAX`` series are compacted a batch, the
-  others with their next points.
-- An unpacked batch is stored as it came, and packed before anything that is not.
-- A record without a step gets the next one: 0, then one above the largest so far.
-- What records say about the run is applied in the transaction that stores them, also of an unpacked batch, with the
-  generation in which the server first heard of the writer.
+- A batch is one log row, its writer's mark and the run's progress, in one transaction (``log``).
+- What records say about the run is applied in that transaction, with the generation in which the server first heard of
+  the writer.
+- A run's marks and its arrivals are cached, since nothing else writes them; ``forget`` drops them after a rollback. A
+  run that is cached is there: what deletes one forgets it.
+- A single point without a step is given one (``log.NextSteps``), since its answer has it.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
-from operator import attrgetter
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from steplog.errors import FormatError
-from steplog.journal import slot
-from steplog.server.records.batch import Batch, MetricBatch, from_range, is_logged, pack
-from steplog.server.records.chunk import Chunk
+from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.dates import date_of
 from steplog.server.records.run_fields import TIME_MIN_NS, Changes
-from steplog.server.sqlite.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
+from steplog.server.sqlite import log
 from steplog.server.sqlite.run_changes import apply_config, apply_fields, set_config, set_fields
-from steplog.server.sqlite.runs import now_text
-from steplog.server.sqlite.unpacked import UnpackedTotals, take
+from steplog.server.sqlite.runs import note_seen, now_text
+from steplog.server.sqlite.unpacked import UnpackedTotals, pack_log
 from steplog.server.store_types import BatchResult, GapError, MissingError
 
 __all__ = ["Ingester"]
 
-_SERIES_CACHED_MAX = 100_000
-_MERGES_MAX = 256
-_STEPS_EXHAUSTED = "a metric without a step after one with the largest step"
-_INSERT_SERIES = "INSERT INTO series (run, name, count, next_step, first_step, last_step) VALUES (?, ?, 0, 0, 0, 0)"
-_UPDATE_SERIES = (
-    "UPDATE series SET count = ?, next_step = ?, first_step = ?, last_step = ?, low = ?, high = ?, max_step = ?,"
-    " last_time = ? WHERE id = ?"
-)
-_totals_of = attrgetter(
-    "count", "next_step", "first_step", "last_step", "low", "high", "max_step", "last_time_ns", "id"
-)
-_UPDATE_PROGRESS = (
-    "UPDATE progress SET arrivals = ?, packed = ?, log_bytes = ?, logged = ?, last_point = ?, seen = ? WHERE run = ?"
-)
+_WRITERS_CACHED_MAX = 100_000
+_ADVANCE = "UPDATE progress SET arrivals = ?, log_bytes = log_bytes + ?, logged = ?, seen = ? WHERE run = ?"
+_NOTE_POINT = "UPDATE progress SET last_point = max(coalesce(last_point, ''), ?) WHERE run = ?"
 _PUT_MARK = (
     "INSERT INTO marks (run, writer, mark, generation, said) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark, said = excluded.said"
@@ -65,17 +45,10 @@ class _Writer(NamedTuple):
 @dataclass(slots=True)
 class _RunState:
     id: int
-    points: int
-    last_point: str | None
+    arrivals: int
     writers: dict[str, _Writer]
-    series: dict[str, SeriesState]
     unpacked: UnpackedTotals
     config_rows: int | None = None  # see ``apply_config``
-
-    def note_point(self, time_ns: int | None) -> None:
-        """Something that the program logged; a clock that is ahead does not count."""
-        if time_ns is not None:
-            self.last_point = max(self.last_point or "", date_of(min(time_ns, time.time_ns())))
 
 
 class Ingester:
@@ -83,9 +56,11 @@ class Ingester:
 
     def __init__(self) -> None:
         self._runs: OrderedDict[int, _RunState] = OrderedDict()
+        self.next_steps = log.NextSteps()
 
     def forget(self, run_id: int | None = None) -> None:
         """Drop the cached state, of one run or of all."""
+        self.next_steps.forget(run_id)
         if run_id is None:
             self._runs.clear()
         else:
@@ -98,104 +73,44 @@ class Ingester:
         mark, generation, said_ns = writer = run.writers.get(source.writer, _Writer(0, generation))
         if source.first > mark:
             raise GapError(mark)
-        new = batch
+        stored = 0
         if source.end > mark:
-            if source.first < mark:
-                new = batch.above(mark)
-            self._store(connection, run, new)
+            new = batch if source.first == mark else batch.above(mark)
+            _append(connection, run, new)
             if new.changes is not None:
-                self._apply(connection, run, new.changes, source.writer, writer)
+                _apply(connection, run, new.changes, source.writer, writer)
                 said_ns = max(said_ns, new.changes.latest_ns)
             run.writers[source.writer] = writer = _Writer(source.end, generation, said_ns)
             connection.execute(_PUT_MARK, (run.id, source.writer, *writer))
             stored = new.records + new.applied
         else:
-            stored = 0
-        _save(connection, run)
+            note_seen(connection, run.id, now_text())
         if batch.changes is None or not batch.changes.fields:
             return BatchResult(stored, taken - stored)
         name = connection.execute("SELECT name FROM runs WHERE id = ?", (run_id,)).fetchone()[0]
         return BatchResult(stored, taken - stored, name)
 
     def add_metric(
-        self, connection: sqlite3.Connection, run_id: int, metric: MetricBatch | None, changes: Changes | None = None
+        self,
+        connection: sqlite3.Connection,
+        run_id: int,
+        point: SinglePoint | None,
+        changes: Changes | None = None,
     ) -> int | None:
         """See ``SqliteStore.add_metric``."""
-        run = self._run(connection, run_id)
-        if metric is not None:
-            self._pack(connection, run)
-            self._append(connection, run, (metric,), metric.records)
-            run.note_point(metric.last_time_ns if is_logged(metric.name) else None)
+        run, step = self._run(connection, run_id), None
+        if point is not None:
+            step = point.step
+            if step is None:
+                step = self.next_steps.next_step(connection, run_id, point.name)
+            _append(connection, run, point.batch(step))
         if changes is not None:
             (generation,) = connection.execute("SELECT generation FROM runs WHERE id = ?", (run_id,)).fetchone()
             said = changes.fields, changes.config
             fields, config = ({key: change.value for key, change in each.items()} for each in said)
             set_fields(connection, run_id, fields, generation)
             run.config_rows = set_config(connection, run_id, config, generation, run.config_rows)
-        _save(connection, run)
-        return None if metric is None else run.series[metric.name].last_step
-
-    def pack(self, connection: sqlite3.Connection, run_id: int) -> None:
-        """Pack every unpacked range of a run."""
-        run = self._run(connection, run_id)
-        self._pack(connection, run)
-        connection.execute("UPDATE progress SET packed = ?, log_bytes = 0 WHERE run = ?", (run.points, run.id))
-
-    def _store(self, connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
-        if batch.body:
-            run.unpacked.add(connection, run.id, batch, run.points)
-            run.points += batch.records
-            if run.unpacked.is_due:
-                self._pack(connection, run)
-        else:
-            self._pack(connection, run)
-            self._append(connection, run, batch.metrics, batch.records)
-        run.note_point(batch.last_time_ns)
-
-    def _apply(
-        self, connection: sqlite3.Connection, run: _RunState, changes: Changes, name: str, writer: _Writer
-    ) -> None:
-        fields, config = (
-            [(key, change.order(writer.generation, name, writer.said_ns), change.value) for key, change in each.items()]
-            for each in (changes.fields, changes.config)
-        )
-        if fields:
-            apply_fields(connection, run.id, fields)
-        if config:
-            run.config_rows = apply_config(connection, run.id, config, run.config_rows)
-
-    def _pack(self, connection: sqlite3.Connection, run: _RunState) -> None:
-        if run.unpacked.records:
-            run.points -= run.unpacked.records
-            run.unpacked = UnpackedTotals()
-            for records in take(connection, run.id):
-                batch = from_range(records)
-                self._append(connection, run, batch.metrics, batch.records)
-
-    def _append(
-        self, connection: sqlite3.Connection, run: _RunState, metrics: Sequence[MetricBatch], records: int
-    ) -> None:
-        chunks: list[tuple[int, Chunk]] = []
-        totals: list[tuple[object, ...]] = []
-        to_merge: list[SeriesState] = []
-        for metric in metrics:
-            series = run.series.get(metric.name)
-            if series is None:
-                added = connection.execute(_INSERT_SERIES, (run.id, metric.name))
-                series = run.series[metric.name] = SeriesState(added.lastrowid or 0, tail_known=True)
-            if not series.tail_known:
-                read_tail(connection, series)
-            chunks.extend([(series.add(chunk), chunk) for chunk in _placed(metric, series, run.points)])
-            series.last_time_ns = metric.last_time_ns
-            totals.append(_totals_of(series))
-            if len(series.tail) >= FANOUT:
-                to_merge.append(series)
-        insert_chunks(connection, chunks)
-        connection.executemany(_UPDATE_SERIES, totals)
-        for series in islice(to_merge, _MERGES_MAX):
-            while count := merge_size(series.tail):
-                merge(connection, series, count)
-        run.points += records
+        return step
 
     def _run(self, connection: sqlite3.Connection, run_id: int) -> _RunState:
         run = self._runs.get(run_id)
@@ -203,49 +118,42 @@ class Ingester:
             self._runs.move_to_end(run_id)
             return run
         found = connection.execute(
-            "SELECT arrivals, last_point FROM runs JOIN progress ON run = id WHERE id = ? AND deleted IS NULL",
-            (run_id,),
+            "SELECT arrivals FROM runs JOIN progress ON run = id WHERE id = ? AND deleted IS NULL", (run_id,)
         ).fetchone()
         if found is None:
             raise MissingError("the run does not exist")
         marks = connection.execute("SELECT writer, mark, generation, said FROM marks WHERE run = ?", (run_id,))
         writers = {writer: _Writer(*values) for writer, *values in marks}
-        rows = connection.execute(
-            "SELECT name, id, count, next_step, first_step, last_step, low, high, max_step, last_time"
-            " FROM series WHERE run = ?",
-            (run_id,),
-        )
-        series = {name: SeriesState(*values) for name, *values in rows}
-        waiting = UnpackedTotals.read(connection, run_id)
-        run = self._runs[run_id] = _RunState(run_id, found[0], found[1], writers, series, waiting)
-        while len(self._runs) > 1 and sum(1 + len(kept.series) for kept in self._runs.values()) > _SERIES_CACHED_MAX:
+        run = self._runs[run_id] = _RunState(run_id, found[0], writers, UnpackedTotals.read(connection, run_id))
+        while len(self._runs) > 1 and sum(1 + len(kept.writers) for kept in self._runs.values()) > _WRITERS_CACHED_MAX:
             self._runs.popitem(last=False)
         return run
 
 
-def _save(connection: sqlite3.Connection, run: _RunState) -> None:
-    packed = run.points - run.unpacked.records
-    values = (run.points, packed, run.unpacked.size_bytes, int(time.time()), run.last_point, now_text(), run.id)
-    connection.execute(_UPDATE_PROGRESS, values)
+def _append(connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
+    """Add a log row and move the run's progress on."""
+    size_bytes = 0
+    if batch.records:
+        log.append(connection, run.id, run.arrivals, batch)
+        size_bytes = batch.size_bytes
+        run.arrivals += batch.records
+        run.unpacked.add(batch)
+    now_ns = time.time_ns()
+    connection.execute(_ADVANCE, (run.arrivals, size_bytes, now_ns // 10**9, date_of(now_ns), run.id))
+    if batch.last_time_ns is not None:
+        # A clock that is ahead does not count.
+        connection.execute(_NOTE_POINT, (date_of(min(batch.last_time_ns, now_ns)), run.id))
+    if run.unpacked.is_due:
+        pack_log(connection, run.id)
+        run.unpacked = UnpackedTotals()
 
 
-def _placed(metric: MetricBatch, series: SeriesState, arrivals: int) -> list[Chunk]:
-    """The chunks, with arrivals in the run and steps assigned."""
-    chunks, points, first_step = metric.chunks, metric.mixed, 0
-    if points is not None:
-        chunks = pack(replace(points, steps=_assigned(points.steps, series.next_step)))
-    elif metric.stepless:
-        first_step = series.next_step
-        if first_step > slot.STEP_MAX - metric.records:
-            raise FormatError(_STEPS_EXHAUSTED)
-    return [chunk.shifted(arrivals, first_step) for chunk in chunks]
-
-
-def _assigned(steps: Sequence[int], next_step: int) -> array[int]:
-    assigned = array("q")
-    for step in steps:
-        if step == slot.NO_STEP and next_step == slot.STEP_MAX:
-            raise FormatError(_STEPS_EXHAUSTED)
-        assigned.append(next_step if step == slot.NO_STEP else step)
-        next_step = max(next_step, min(assigned[-1] + 1, slot.STEP_MAX))
-    return assigned
+def _apply(connection: sqlite3.Connection, run: _RunState, changes: Changes, name: str, writer: _Writer) -> None:
+    fields, config = (
+        [(key, change.order(writer.generation, name, writer.said_ns), change.value) for key, change in each.items()]
+        for each in (changes.fields, changes.config)
+    )
+    if fields:
+        apply_fields(connection, run.id, fields)
+    if config:
+        run.config_rows = apply_config(connection, run.id, config, run.config_rows)

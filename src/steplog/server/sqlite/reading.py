@@ -10,7 +10,7 @@ readable.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ from steplog.server.records.curve import Bucket, downsample
 from steplog.server.records.dates import date_of
 from steplog.server.records.log_row import decode_row, points_by_name
 from steplog.server.records.numbering import assign
+from steplog.server.sqlite.block_reading import Blocks
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.store_types import MissingError, SeriesSummary
 
@@ -120,11 +121,19 @@ class SeriesReader:
         tail: the points in the log, with the steps that they will have when they are packed.
     """
 
-    def __init__(self, connection: sqlite3.Connection, name: str, row: SeriesRow | None, tail: Points) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        row: SeriesRow | None,
+        tail: Points,
+        pending: Callable[[SeriesRow], Points],
+    ) -> None:
         self._connection = connection
         self.name = name
         self.row = row
         self.tail = tail
+        self._pending = pending
 
     @cached_property
     def totals(self) -> Totals:
@@ -160,7 +169,7 @@ class SeriesReader:
     @cached_property
     def pending(self) -> Points:
         """The points that are in blocks."""
-        return NO_POINTS
+        return NO_POINTS if self.row is None or not self.row.pending else self._pending(self.row)
 
     @property
     def last(self) -> Any:
@@ -197,6 +206,7 @@ class RunReader:
         self._connection = connection
         self._run_id = run_id
         self._names = names
+        self._blocks = Blocks(connection, run_id)
         self.arrivals, self.packed = progress(connection, run_id)
 
     def series(self, name: str) -> SeriesReader | None:
@@ -204,7 +214,7 @@ class RunReader:
         row, tail = self._rows.get(name), self._tail.get(name, NO_POINTS)
         if row is None and not tail.kinds:
             return None
-        return SeriesReader(self._connection, name, row, tail)
+        return SeriesReader(self._connection, name, row, tail, self._pending_of)
 
     def all_series(self) -> list[SeriesReader]:
         """All series, or those of ``names``, in order of first arrival."""
@@ -220,6 +230,16 @@ class RunReader:
             rows = [self._connection.execute(query, (self._run_id, name)).fetchone() for name in set(self._names)]
             found = sorted((row for row in rows if row is not None), key=lambda row: int(row[1]))
         return {row[0]: SeriesRow(*row) for row in found}
+
+    def _pending_of(self, row: SeriesRow) -> Points:
+        """Those of all ``names`` are read together, since a segment of a block has points of many."""
+        if self._names is None:
+            return concatenate(self._blocks.points({row.id: row.chunked}).get(row.id, ()))
+        return concatenate(self._pending.get(row.id, ()))
+
+    @cached_property
+    def _pending(self) -> dict[int, list[Points]]:
+        return self._blocks.points({row.id: row.chunked for row in self._rows.values() if row.pending})
 
     @cached_property
     def _tail(self) -> dict[str, Points]:

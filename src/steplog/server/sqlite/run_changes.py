@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 
 import msgspec
+from slugify import slugify
 
 from steplog.server.records.run_fields import CONFIG_KEYS_KEPT, CONFIG_KEYS_MAX, Order, merge, order_now
-from steplog.server.sqlite import runs
+from steplog.server.sqlite import runs, table
 from steplog.server.store_types import RunConfig
 
 __all__ = ["CONFIG_BYTES_MAX", "apply_config", "apply_fields", "configs", "set_config", "set_fields"]
@@ -36,10 +38,8 @@ WHERE (excluded.generation, excluded.time, excluded.writer, excluded.position)
 """
 _ENTRIES = "SELECT key, value FROM config WHERE run = ? AND value IS NOT NULL ORDER BY key"
 _COUNT_FROM = "SELECT count(*) FROM config WHERE run = ? AND key >= ? AND value IS NOT NULL"
-_CUT_KEYS = """
-DELETE FROM config
-WHERE run = ?1 AND key >= (SELECT key FROM config WHERE run = ?1 ORDER BY key LIMIT 1 OFFSET ?2)
-"""
+_KEYS_BEYOND = "SELECT key, value FROM config WHERE run = ? ORDER BY key LIMIT -1 OFFSET ?"
+_KEYS_A_QUERY = 500
 
 
 def apply_fields(connection: sqlite3.Connection, run_id: int, changes: Sequence[tuple[str, Order, str | None]]) -> None:
@@ -50,9 +50,12 @@ def apply_fields(connection: sqlite3.Connection, run_id: int, changes: Sequence[
     connection.executemany(_PUT_FIELD, [(run_id, field, *order) for field, (order, _) in counting.items()])
     values = {field: value for field, (_, value) in counting.items()} | {"date_updated": runs.now_text()}
     if values.get("name"):
-        (project_id,) = connection.execute("SELECT project FROM runs WHERE id = ?", (run_id,)).fetchone()
-        values["name"] = runs.free_name(connection, project_id, str(values["name"]), run_id)
-    columns = ", ".join(f'"{field}" = ?' for field in values)  # names of FIELDS
+        project_id, old = connection.execute("SELECT project, name FROM runs WHERE id = ?", (run_id,)).fetchone()
+        name = runs.free_name(connection, project_id, str(values["name"]), run_id)
+        if name != old:
+            runs.release_name(connection, project_id, old)
+        values |= {"name": name, "slug": slugify(name)}
+    columns = ", ".join(f'"{field}" = ?' for field in values)  # names of FIELDS, and of other columns
     connection.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*values.values(), run_id))  # noqa: S608
 
 
@@ -81,10 +84,15 @@ def apply_config(
 
     ``rows`` is what the last call returned, None if unknown: at least the number of keys that are kept.
     """
+    keys = {key for key, _, _ in changes}
+    before = _values(connection, run_id, keys)
     connection.executemany(_PUT_KEY, [(run_id, key, value, *order) for key, order, value in changes])
+    table.put_entries(connection, run_id, before, _values(connection, run_id, keys))
     if rows is not None and rows + len(changes) <= CONFIG_KEYS_KEPT + CONFIG_KEYS_MAX:
         return rows + len(changes)
-    connection.execute(_CUT_KEYS, (run_id, CONFIG_KEYS_KEPT))
+    cut = connection.execute(_KEYS_BEYOND, (run_id, CONFIG_KEYS_KEPT)).fetchall()
+    table.put_entries(connection, run_id, dict(cut), {key: None for key, _ in cut})
+    connection.executemany("DELETE FROM config WHERE run = ? AND key = ?", [(run_id, key) for key, _ in cut])
     return int(connection.execute("SELECT count(*) FROM config WHERE run = ?", (run_id,)).fetchone()[0])
 
 
@@ -109,6 +117,16 @@ def _config(connection: sqlite3.Connection, run_id: int, bytes_max: int) -> tupl
             return config, min(size_bytes, bytes_max)
         config.values[key] = msgspec.Raw(value)
     return config, size_bytes
+
+
+def _values(connection: sqlite3.Connection, run_id: int, keys: Collection[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    left = iter(keys)
+    while some := list(islice(left, _KEYS_A_QUERY)):
+        marks = ", ".join("?" * len(some))
+        query = f"SELECT key, value FROM config WHERE run = ? AND key IN ({marks})"  # noqa: S608 - question marks
+        found |= dict(connection.execute(query, (run_id, *some)))
+    return found
 
 
 def _field_orders(connection: sqlite3.Connection, run_id: int) -> dict[str, Order]:

@@ -11,13 +11,18 @@ Columns of ``runs`` beside the plain ones::
     tags, provenance   JSON
     report             JSON: what its client has lost
     deleted            since when it is in the trash
+    slug               of its name; NULL: not known yet, of a run of an older database (see table)
+
+A name that is taken gets the smallest number that is free. ``suffixes.next`` is where to look first: every number below
+is taken, so that the names of a sweep are not all read for each of its runs.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from itertools import count
 
 from slugify import slugify
 
@@ -36,7 +41,11 @@ __all__ = [
     "in_project",
     "note_seen",
     "now_text",
+    "release_name",
 ]
+
+_IDS_A_QUERY = 500
+_SUFFIXED = re.compile(r"(.*)_([1-9][0-9]{0,17})", re.DOTALL)
 
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
@@ -51,9 +60,10 @@ def in_project(
     connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None, deleted: str = "IS NULL"
 ) -> list[RunRow]:
     """Runs of a project, oldest first; ``deleted`` is a condition."""
+    # The inner one reads an index alone, also where it skips.
+    ids = f"SELECT id FROM runs WHERE project = ? AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
     rows = connection.execute(
-        f"{_RUN} WHERE r.project = ? AND r.deleted {deleted} ORDER BY r.id LIMIT ? OFFSET ?",
-        (project_id, -1 if limit is None else limit, offset),
+        f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", (project_id, -1 if limit is None else limit, offset)
     )
     return [RunRow(*row) for row in rows]
 
@@ -61,11 +71,10 @@ def in_project(
 def by_slug(connection: sqlite3.Connection, project_id: int, slug: str, trashed: bool = False) -> list[RunRow]:
     """The runs whose name has this slug, in the trash or not, oldest first; unlike names, slugs are not unique."""
     deleted = "deleted <> ''" if trashed else "deleted IS NULL"
-    rows = connection.execute(
-        f"SELECT id, name FROM runs WHERE project = ? AND {deleted} ORDER BY id",  # noqa: S608 - one of two
-        (project_id,),
-    ).fetchall()
-    return [by_id(connection, run_id) for run_id, name in rows if slugify(name) == slug]
+    query = f"SELECT id, slug, name FROM runs WHERE project = ? AND {deleted} AND slug IS ?"  # noqa: S608 - one of two
+    rows = [row for each in (slug, None) for row in connection.execute(query, (project_id, each))]
+    ids = sorted(run_id for run_id, known, name in rows if (slugify(name) if known is None else known) == slug)
+    return _by_ids(connection, ids)
 
 
 def by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
@@ -109,18 +118,49 @@ def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
 
 
 def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int = 0) -> str:
-    """The name, with a number where another run of the project than this one has it."""
-    query = "SELECT name FROM runs WHERE project = ? AND deleted IS NULL AND id <> ? AND name >= ? AND name < ?"
-    rows = connection.execute(query, (project_id, run_id, name, f"{name}`"))  # "`" comes after "_"
-    taken = {taken for (taken,) in rows}
-    if name not in taken:
+    """The name, with a number where another run of the project than this one has it; for the run to take now."""
+
+    def is_taken(wanted: str) -> bool:
+        query = "SELECT 1 FROM runs WHERE project = ? AND name = ? AND deleted IS NULL AND id <> ?"
+        return connection.execute(query, (project_id, wanted, run_id)).fetchone() is not None
+
+    if not is_taken(name):
         return name
-    return next(free for number in count(1) if (free := f"{name}_{number}") not in taken)
+    row = connection.execute("SELECT next FROM suffixes WHERE project = ? AND name = ?", (project_id, name)).fetchone()
+    number = row[0] if row else 1
+    present = connection.execute("SELECT name FROM runs WHERE id = ?", (run_id,)).fetchone()
+    own = _SUFFIXED.fullmatch(present[0]) if present else None
+    if own is not None and own[1] == name and int(own[2]) < number:
+        return own[0]
+    while is_taken(f"{name}_{number}"):
+        number += 1
+    connection.execute("INSERT OR REPLACE INTO suffixes VALUES (?, ?, ?)", (project_id, name, number + 1))
+    return f"{name}_{number}"
+
+
+def release_name(connection: sqlite3.Connection, project_id: int, name: str) -> None:
+    """Note that a run of the project has this name no more."""
+    suffixed = _SUFFIXED.fullmatch(name)
+    if suffixed is not None:
+        connection.execute(
+            "UPDATE suffixes SET next = ?3 WHERE project = ?1 AND name = ?2 AND next > ?3",
+            (project_id, suffixed[1], int(suffixed[2])),
+        )
 
 
 def now_text() -> str:
     """The time in ISO 8601."""
     return utc_text(datetime.now(timezone.utc))
+
+
+def _by_ids(connection: sqlite3.Connection, ids: Sequence[int]) -> list[RunRow]:
+    """The runs with these numbers, in the trash or not, oldest first."""
+    rows: list[RunRow] = []
+    for first in range(0, len(ids), _IDS_A_QUERY):
+        some = ids[first : first + _IDS_A_QUERY]
+        marks = ", ".join("?" * len(some))
+        rows += [RunRow(*row) for row in connection.execute(f"{_RUN} WHERE r.id IN ({marks}) ORDER BY r.id", some)]
+    return rows
 
 
 def _one(connection: sqlite3.Connection, condition: str, *values: object) -> RunRow | None:

@@ -22,8 +22,10 @@
     chunks       packed points of one series: summaries (see chunk)
     points       the data of the same chunks, apart so that a curve can read summaries alone
     summaries    by (series, level, number): summaries of a series' chunks
-    lasts        by (project, name, run): the totals of a run's metric, for tables of runs
-    configs      by (project, key, run): what ``config`` has, for tables of runs
+    suffixes     by (project, name): below ``next``, every number that may follow the name is taken (see runs)
+    lasts        by (project, name, run): the totals of a run's metric, for tables of runs (see table)
+    configs      by (project, entry, run): what ``config`` has, for tables of runs
+    filling      one row in an older database: which of its runs are not in these two
 
 Of several values of a field or config key the one with the greatest (generation, time in ns, writer, position) counts.
 
@@ -66,6 +68,7 @@ from steplog.server.store_types import StoreBusyError, StoreError, StoreFullErro
 
 __all__ = [
     "SERIES_SHIFT",
+    "WAL_BYTES_MAX",
     "connect",
     "delete_chunks",
     "open_existing",
@@ -82,6 +85,7 @@ _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 _BUSY_TIMEOUT_S = 10.0
 _CHECKPOINT_PAGES = 4000
+WAL_BYTES_MAX = 64 << 20  # of the write-ahead log, when it begins anew
 
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -174,12 +178,13 @@ def store_error(error: sqlite3.Error) -> StoreError:
     return StoreBusyError(text)
 
 
-def connect(database: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode, for one thread at a time."""
-    connection = sqlite3.connect(database, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S) -> sqlite3.Connection:
+    """A connection in autocommit mode, for one thread at a time, that waits for others' locks for as long as that."""
+    connection = sqlite3.connect(database, timeout=wait_s, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
     except sqlite3.Error:
         connection.close()
         raise
@@ -223,6 +228,8 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     # Before WAL, so that the header identifies the file as soon as it exists.
     new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     version = 0 if new else connection.execute("PRAGMA user_version").fetchone()[0]
+    if new:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is in it
     if version < _SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")

@@ -15,6 +15,7 @@ from operator import itemgetter
 from steplog.server.records.chunk import Points, concatenate
 from steplog.server.records.log_row import points_by_name
 from steplog.server.records.numbering import assign
+from steplog.server.sqlite.block_reading import Blocks
 from steplog.server.sqlite.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.store_types import MetricPoint
@@ -22,16 +23,20 @@ from steplog.server.store_types import MetricPoint
 __all__ = ["Slices", "Snapshot", "between", "metrics"]
 
 Snapshot = Callable[[], AbstractContextManager[sqlite3.Connection]]
-_SLICE_MIN, _SLICE_MAX = 16_384, 131_072
+_SIZE, _SIZE_MAX = 16_384, 131_072
 _arrival = itemgetter(0)
-_ROUNDS = 16  # of all names a slice: a chunk is decoded anew for each slice that it reaches into
+_ROUNDS = 16  # a chunk is decoded anew for each slice that it reaches into
 
 
 class Slices:
-    """The points ``[first, end)`` of a run, ``read`` from one snapshot after the other."""
+    """The points ``[first, end)`` of a run, ``read`` from one snapshot after the other.
 
-    def __init__(self, run_id: int, first: int, end: int) -> None:
+    A slice has ``size`` of them, and as many more as it takes ``_ROUNDS`` of all names, up to ``_SIZE_MAX``.
+    """
+
+    def __init__(self, run_id: int, first: int, end: int, size: int = _SIZE) -> None:
         self._run_id = run_id
+        self._size = size
         self._position = first
         self._end = end
         self._first_chunks: dict[int, int] = {}  # by series, the id of the first that may have what comes next
@@ -45,16 +50,18 @@ class Slices:
     def read(self, connection: sqlite3.Connection) -> dict[str, Points]:
         """The next slice, by name. Raises MissingError without the run."""
         _, packed = progress(connection, self._run_id)
-        series = connection.execute("SELECT id, name FROM series WHERE run = ?", (self._run_id,)).fetchall()
+        series = connection.execute("SELECT id, name, chunked FROM series WHERE run = ?", (self._run_id,)).fetchall()
         first = self._position
-        stop = min(self._end, first + min(max(_SLICE_MIN, _ROUNDS * len(series)), _SLICE_MAX))
+        stop = min(self._end, first + max(self._size, min(_ROUNDS * len(series), _SIZE_MAX)))
         parts: dict[str, list[Points]] = {}
         if first < packed:
             self._next_steps = None
-            for series_id, name in series:
+            in_blocks = Blocks(connection, self._run_id, first, stop).points({row[0]: row[2] for row in series})
+            for series_id, name, _ in series:
                 found = self._from_chunks(connection, series_id, first, stop)
+                found += [between(points, first, stop) for points in in_blocks.get(series_id, ())]
                 if found:
-                    parts.setdefault(name, []).extend(found)
+                    parts[name] = found
         if stop > packed:
             self._add_tail(connection, parts, packed, stop)
         self._position = stop

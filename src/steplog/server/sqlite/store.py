@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 
-from steplog.server.records.batch import Batch, MetricBatch
+from steplog.server.records.batch import Batch, SinglePoint
+from steplog.server.records.chunk import Points
 from steplog.server.records.curve import Bucket
 from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import (
@@ -16,6 +17,7 @@ from steplog.server.sqlite import (
     creation,
     edits,
     generations,
+    history,
     keys,
     reading,
     run_changes,
@@ -29,6 +31,7 @@ from steplog.server.store import Store
 from steplog.server.store_types import (
     BatchResult,
     Creation,
+    HistoryQuery,
     KeyRow,
     MetricPoint,
     NamespaceRow,
@@ -182,14 +185,20 @@ class SqliteStore(Store):
     def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         return self.database.write(self._ingester.add_batch, run.id, batch, generation)
 
-    def add_metric(self, run: RunRow, metric: MetricBatch | None, changes: Changes | None = None) -> Future[int | None]:
-        return self.database.write(self._ingester.add_metric, run.id, metric, changes)
+    def prepare_steps(self, run: RunRow) -> None:
+        self.database.read(self._ingester.next_steps.prepare, run.id)
+
+    def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
+        return self.database.write(self._ingester.add_metric, run.id, point, changes)
 
     def point_count(self, run: RunRow) -> int:
         return self.database.read(reading.arrivals, run.id)
 
     def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
         return slices.metrics(self.database.snapshot, run.id, first, end)
+
+    def history(self, run: RunRow, query: HistoryQuery) -> Iterator[tuple[str, Points]]:
+        return history.history(self.database.snapshot, run.id, query)
 
     def series(self, run: RunRow) -> list[SeriesSummary]:
         return self.database.read(reading.series, run.id)

@@ -22,9 +22,12 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
+from slugify import slugify
+
 from steplog.server.records.dates import utc_text
 from steplog.server.sqlite import runs
 from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.table import forget_config, forget_metric
 from steplog.server.store_types import ID_PREFIX, MissingError, RunRow
 
 __all__ = ["TOMBSTONE_DAYS", "TRASH_HOURS", "condemn_project", "discard", "in_trash", "reap", "restore"]
@@ -41,14 +44,16 @@ def discard(connection: sqlite3.Connection, project_id: int, run_uuid: str, now:
     """Move a run to the trash, or condemn it, also from the trash; its number. Raises MissingError."""
     state = "deleted IS NULL OR deleted <> ?" if now else "deleted IS NULL AND ? = ''"
     found = connection.execute(
-        f"SELECT id, idempotency_key, deleted FROM runs WHERE project = ? AND uuid = ? AND ({state})",  # noqa: S608
+        f"SELECT id, idempotency_key, deleted, name FROM runs WHERE project = ? AND uuid = ? AND ({state})",  # noqa: S608
         (project_id, run_uuid, _CONDEMNED),
     ).fetchone()
     if found is None:
         raise MissingError("the run does not exist")
-    run_id, key, deleted = found
+    run_id, key, deleted, name = found
     date = runs.now_text()
     connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (_CONDEMNED if now else date, run_id))
+    if deleted is None:
+        runs.release_name(connection, project_id, name)
     if deleted is None and key is not None and not key.startswith(ID_PREFIX):
         connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)", (project_id, key, date))
     return int(run_id)
@@ -69,9 +74,10 @@ def restore(connection: sqlite3.Connection, project_id: int, run_uuid: str) -> R
     run_id, name, key, deleted = found
     if deleted is not None:
         kept = key if key is not None and runs.by_key(connection, project_id, key) is None else None
+        name = runs.free_name(connection, project_id, name)
         connection.execute(
-            "UPDATE runs SET deleted = NULL, name = ?, idempotency_key = ?, date_updated = ? WHERE id = ?",
-            (runs.free_name(connection, project_id, name), kept, runs.now_text(), run_id),
+            "UPDATE runs SET deleted = NULL, name = ?, slug = ?, idempotency_key = ?, date_updated = ? WHERE id = ?",
+            (name, slugify(name), kept, runs.now_text(), run_id),
         )
     return runs.by_id(connection, run_id)
 
@@ -85,6 +91,7 @@ def condemn_project(connection: sqlite3.Connection, project_id: int) -> None:
     """Condemn every run of a project, and delete the project."""
     connection.execute("UPDATE runs SET deleted = ? WHERE project = ?", (_CONDEMNED, project_id))
     connection.execute("DELETE FROM tombstones WHERE project = ?", (project_id,))
+    connection.execute("DELETE FROM suffixes WHERE project = ?", (project_id,))
     connection.execute("DELETE FROM projects WHERE id = ?", (project_id,))
 
 
@@ -108,15 +115,18 @@ def _steps(connection: sqlite3.Connection, run_id: int) -> Iterator[None]:
     for table, key in (("log", "id"), ("blocks", "first_arrival"), ("sealed", "first_arrival")):
         while _some(connection, table, key, "run = ?", run_id, limit=1):
             yield
-    query = "SELECT id FROM series WHERE run = ? LIMIT 1"
+    query = "SELECT id, name FROM series WHERE run = ? LIMIT 1"
     while (found := connection.execute(query, (run_id,)).fetchone()) is not None:
         for table in ("points", "chunks"):
             while _some(connection, table, "id", "id >= ? AND id < ?", *series_bounds(found[0]), limit=_CHUNKS_A_STEP):
                 yield
         while _some(connection, "summaries", "number", "series = ?", found[0], limit=_CHUNKS_A_STEP):
             yield
-        connection.execute("DELETE FROM series WHERE id = ?", found)
-    for table, key in (("config", "key"), ("fields", "field"), ("generations", "number"), ("marks", "writer")):
+        forget_metric(connection, run_id, found[1])
+        connection.execute("DELETE FROM series WHERE id = ?", found[:1])
+    while forget_config(connection, run_id):
+        yield
+    for table, key in (("fields", "field"), ("generations", "number"), ("marks", "writer")):
         while _some(connection, table, key, "run = ?", run_id, limit=_ROWS_A_STEP):
             yield
     connection.execute("DELETE FROM progress WHERE run = ?", (run_id,))

@@ -1,28 +1,35 @@
-"""Unpacked ranges: stored as they came, in table ``log``, and packed later.
-
-A chunk costs some 30 µs whatever its size, and a range of 10,000 names has three records of each. Such ranges are
-packed together at ``BYTES_MAX``, at ``POINTS_A_NAME`` records a name, or before a read or a packed write, so that
-arrivals and steps stay in order. Each record has a step, so packing cannot fail.
-"""
+"""Packs a run's log into chunks, in the writing thread."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 
-from steplog.journal.range import Range, decode
 from steplog.server.records.batch import Batch
+from steplog.server.records.chunk import Chunk, pack
+from steplog.server.sqlite.compaction import FANOUT, SeriesState, insert_chunks, merge, merge_size, read_tail
+from steplog.server.sqlite.reading import RunReader
 
-__all__ = ["BYTES_MAX", "POINTS_A_NAME", "UnpackedTotals", "any_left", "take"]
+__all__ = ["BYTES_MAX", "POINTS_A_NAME", "UnpackedTotals", "pack_log"]
 
-BYTES_MAX = 16 * 1024 * 1024  # of slots and payloads
-POINTS_A_NAME = 256
+BYTES_MAX = 8 * 1024 * 1024  # of slots and payloads
+POINTS_A_NAME = 64
+_MERGES_MAX = 256
+_TOTALS = "count, next_step, first_step, last_step, low, high, max_step, last_time"
+_SERIES = f"SELECT id, {_TOTALS} FROM series WHERE run = ? AND name = ?"  # noqa: S608 - constants
+_INSERT_SERIES = "INSERT INTO series (run, name, count, next_step, first_step, last_step) VALUES (?, ?, 0, 0, 0, 0)"
+_UPDATE_SERIES = (
+    "UPDATE series SET count = ?, next_step = ?, first_step = ?, last_step = ?, low = ?, high = ?, max_step = ?,"
+    " last_time = ?, last = ?, chunked = ? WHERE id = ?"
+)
+_totals_of = attrgetter("count", "next_step", "first_step", "last_step", "low", "high", "max_step", "last_time_ns")
 
 
 @dataclass(slots=True)
 class UnpackedTotals:
-    """Totals of a run's unpacked ranges; ``names`` is the maximum."""
+    """Totals of a run's log; ``names`` is the maximum."""
 
     records: int = 0
     size_bytes: int = 0
@@ -39,49 +46,36 @@ class UnpackedTotals:
         totals = "coalesce(sum(records), 0), coalesce(sum(bytes), 0), coalesce(max(names), 0)"
         return cls(*connection.execute(f"SELECT {totals} FROM log WHERE run = ?", (run_id,)).fetchone())  # noqa: S608
 
-    def add(self, connection: sqlite3.Connection, run_id: int, batch: Batch, first_arrival: int) -> None:
-        """Store one more range."""
-        source = batch.source
-        size_bytes, names = len(source.slots) + len(source.payloads), len(source.names)
-        connection.execute(
-            "INSERT INTO log (run, first_arrival, records, bytes, names, body) VALUES (?, ?, ?, ?, ?, ?)",
-            (run_id, first_arrival, batch.records, size_bytes, names, batch.body),
-        )
+    def add(self, batch: Batch) -> None:
+        """Add a log row."""
         self.records += batch.records
-        self.size_bytes += size_bytes
-        self.names = max(self.names, names)
+        self.size_bytes += batch.size_bytes
+        self.names = max(self.names, len(batch.source.names))
 
 
-def any_left(connection: sqlite3.Connection, run_id: int, below: int | None = None) -> bool:
-    """Whether an unpacked range begins below arrival ``below`` (None: at all)."""
-    query = "SELECT 1 FROM log WHERE run = ? AND first_arrival < ? LIMIT 1"
-    return connection.execute(query, (run_id, 2**63 - 1 if below is None else below)).fetchone() is not None
-
-
-def take(connection: sqlite3.Connection, run_id: int) -> Iterator[Range]:
-    """Delete a run's unpacked ranges and yield them in order, joined by writer."""
-    rows = connection.execute("SELECT body FROM log WHERE run = ? ORDER BY id", (run_id,)).fetchall()
+def pack_log(connection: sqlite3.Connection, run_id: int) -> None:
+    """Pack all of a run's log, in the caller's transaction."""
+    (arrivals,) = connection.execute("SELECT arrivals FROM progress WHERE run = ?", (run_id,)).fetchone()
+    chunks: list[tuple[int, Chunk]] = []
+    totals: list[tuple[object, ...]] = []
+    to_merge: list[SeriesState] = []
+    for each in RunReader(connection, run_id).all_series():
+        name, points = each.name, each.tail
+        if not points.kinds:
+            continue
+        row = connection.execute(_SERIES, (run_id, name)).fetchone()
+        series = SeriesState(*(row or (connection.execute(_INSERT_SERIES, (run_id, name)).lastrowid or 0,)))
+        read_tail(connection, series)
+        packed = pack(points)
+        chunks.extend([(series.add(chunk), chunk) for chunk in packed])
+        series.last_time_ns = points.times[-1]
+        totals.append((*_totals_of(series), packed[-1].last, arrivals, series.id))
+        if len(series.tail) >= FANOUT:
+            to_merge.append(series)
+    insert_chunks(connection, chunks)
+    connection.executemany(_UPDATE_SERIES, totals)
+    for series in islice(to_merge, _MERGES_MAX):
+        while count := merge_size(series.tail):
+            merge(connection, series, count)
     connection.execute("DELETE FROM log WHERE run = ?", (run_id,))
-    group: list[Range] = []
-    names: dict[int, str] = {}
-    for (body,) in rows:
-        records = decode(body)
-        # A steplog writer never reuses a name's number; another client might.
-        if group and (
-            group[0].writer != records.writer
-            or any(names.get(number, name) != name for number, name in records.names.items())
-        ):
-            yield _joined(group, names)
-            group, names = [], {}
-        group.append(records)
-        names.update(records.names)
-    if group:
-        yield _joined(group, names)
-
-
-def _joined(group: list[Range], names: dict[int, str]) -> Range:
-    """Ranges of one writer as one, ignoring gaps."""
-    slots = b"".join([records.slots for records in group])
-    payloads = b"".join([records.payloads for records in group])
-    first = group[0].first
-    return Range(group[0].writer, first, first + sum(r.end - r.first for r in group), names, slots, payloads)
+    connection.execute("UPDATE progress SET packed = arrivals, log_bytes = 0 WHERE run = ?", (run_id,))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 
 import msgspec
 
-from steplog.journal.range import decode as decode_range
-from steplog.server.records.batch import from_range
-from steplog.server.records.chunk import Chunk, decode
+from steplog.errors import FormatError
+from steplog.server.records.chunk import Chunk, Points, decode
+from steplog.server.records.log_row import decode_row, points_by_name
 
 __all__ = ["KEYS", "LIFE", "LOG", "RUNS", "UPGRADES", "execute_all"]
 
@@ -41,17 +42,19 @@ CREATE TABLE sealed (
     body BLOB NOT NULL, PRIMARY KEY (run, first_arrival)
 );
 CREATE TABLE summaries (
-    series INTEGER NOT NULL, level INTEGER NOT NULL, number INTEGER NOT NULL, entries INTEGER NOT NULL,
+    series INTEGER NOT NULL, level INTEGER NOT NULL, number INTEGER NOT NULL, chunks INTEGER NOT NULL,
+    entries INTEGER NOT NULL, points INTEGER NOT NULL, min_step INTEGER NOT NULL, max_step INTEGER NOT NULL,
+    min_time INTEGER NOT NULL, max_time INTEGER NOT NULL, widest_step INTEGER NOT NULL, widest_time INTEGER NOT NULL,
     data BLOB NOT NULL, PRIMARY KEY (series, level, number)
-);
+) WITHOUT ROWID;
 CREATE TABLE lasts (
-    project INTEGER NOT NULL, name TEXT NOT NULL, run INTEGER NOT NULL, count INTEGER NOT NULL, last,
-    last_step INTEGER NOT NULL, low, high, PRIMARY KEY (project, name, run)
+    project INTEGER NOT NULL, name TEXT NOT NULL, run INTEGER NOT NULL, count INTEGER NOT NULL, last NOT NULL,
+    low, high, PRIMARY KEY (project, name, run)
 ) WITHOUT ROWID;
 CREATE TABLE configs (
-    project INTEGER NOT NULL, key TEXT NOT NULL, run INTEGER NOT NULL, value TEXT NOT NULL,
-    PRIMARY KEY (project, key, run)
+    project INTEGER NOT NULL, key TEXT NOT NULL, run INTEGER NOT NULL, value NOT NULL, PRIMARY KEY (project, key, run)
 ) WITHOUT ROWID;
+CREATE TABLE filling (first INTEGER NOT NULL, end INTEGER NOT NULL, name TEXT NOT NULL, key TEXT);
 CREATE INDEX keys_started ON keys (id) WHERE origin <> 'issued' AND revoked IS NULL;
 """
 LOG = (
@@ -75,13 +78,17 @@ CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
     user INTEGER NOT NULL REFERENCES users, idempotency_key TEXT, made_by TEXT, deleted TEXT,
     date_created TEXT NOT NULL, date_updated TEXT NOT NULL, status TEXT NOT NULL,
-    generation INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL, started TEXT, ended TEXT,
+    generation INTEGER NOT NULL DEFAULT 1, name TEXT NOT NULL, slug TEXT, started TEXT, ended TEXT,
     "group" TEXT, job_type TEXT, tags TEXT, description TEXT, notes TEXT, provenance TEXT, report TEXT
 );
-CREATE INDEX runs_by_project ON runs (project, id);
+CREATE INDEX runs_by_project ON runs (project, deleted, id);
+CREATE INDEX runs_by_slug ON runs (project, slug);
 CREATE UNIQUE INDEX runs_by_name ON runs (project, name) WHERE deleted IS NULL;
 CREATE UNIQUE INDEX runs_by_key ON runs (project, idempotency_key) WHERE deleted IS NULL;
 CREATE INDEX runs_in_trash ON runs (deleted) WHERE deleted IS NOT NULL;
+CREATE TABLE suffixes (
+    project INTEGER NOT NULL, name TEXT NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (project, name)
+) WITHOUT ROWID;
 """
 LIFE = """
 CREATE TABLE config (
@@ -127,6 +134,7 @@ INSERT INTO runs (id, uuid, project, user, idempotency_key, date_created, date_u
         CASE status WHEN 'RUNNING' THEN NULL ELSE date_updated END, description, report FROM runs_3;
 DELETE FROM sqlite_sequence WHERE name = 'runs';
 INSERT INTO sqlite_sequence (name, seq) SELECT 'runs', seq FROM sqlite_sequence WHERE name = 'runs_3';
+INSERT INTO filling SELECT min(id), max(id) + 1, '', NULL FROM runs_3 HAVING count(*) > 0;
 INSERT INTO progress (run, arrivals, packed, seen) SELECT id, points, points, date_updated FROM runs_3;
 DROP TABLE runs_3;
 UPDATE progress SET (packed, log_bytes) = (
@@ -169,7 +177,7 @@ def _to_version_3(connection: sqlite3.Connection) -> None:
 def _to_version_4(connection: sqlite3.Connection) -> None:
     execute_all(connection, _RENAME_LOG + _LOG_BY_RUN + _STORAGE + _RENAME_RUNS + RUNS + _MOVE_RUNS + LIFE)
     connection.execute("INSERT INTO generations (run, number) SELECT id, 1 FROM runs")
-    for run, time_ns, text in chain(_packed_configs(connection), _unpacked_configs(connection)):
+    for run, time_ns, text in chain(_packed_configs(connection), _logged_configs(connection)):
         try:
             config = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         except (msgspec.MsgspecError, RecursionError):
@@ -181,20 +189,18 @@ def _to_version_4(connection: sqlite3.Connection) -> None:
 def _packed_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
     """Run, time and JSON text of each config, a run's in order of arrival."""
     for run, *row in connection.execute(_CONFIG_CHUNKS):
-        yield from _texts(run, Chunk(*row))
+        yield from _texts(run, decode(Chunk(*row)))
 
 
-def _unpacked_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
-    """As ``_packed_configs``; what is unpacked has arrived after all that is packed."""
+def _logged_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
+    """As ``_packed_configs``; what is in the log has arrived after all that is packed."""
     for run, body in connection.execute("SELECT run, body FROM log ORDER BY id"):
-        records = decode_range(body)
-        for metric in from_range(records).metrics if _CONFIG in records.names.values() else ():
-            for chunk in metric.chunks if metric.name == _CONFIG else ():
-                yield from _texts(run, chunk)
+        with suppress(FormatError):  # the packer seals it
+            for points in points_by_name(decode_row(body), 0, (_CONFIG,)).values():
+                yield from _texts(run, points)
 
 
-def _texts(run: int, chunk: Chunk) -> Iterator[tuple[int, int, bytes]]:
-    points = decode(chunk)
+def _texts(run: int, points: Points) -> Iterator[tuple[int, int, bytes]]:
     for time_ns, value in zip(points.times, points.values(), strict=True):
         if isinstance(value, msgspec.Raw):
             yield run, time_ns, bytes(value)

@@ -1,0 +1,167 @@
+"""A history as bytes: columns, JSON, CSV, or a JSON object a line. Pure.
+
+Each is made of parts, (name, points), as they come: nothing is held but ``_TABLE_POINTS`` of the columns. Where its
+points are cut into parts shows in none of them.
+
+``docs/api.md`` describes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from steplog.journal import slot
+from steplog.server.records import column_format
+from steplog.server.records.chunk import Points, concatenate
+from steplog.server.records.column_format import Column
+from steplog.server.records.dates import exact_date_of
+from steplog.server.records.finite import finite
+
+__all__ = ["FORMATS", "gathered"]
+
+_TABLE_POINTS = 65_536  # of columns; fewer where their texts have _TABLE_TEXT_BYTES
+_TABLE_TEXT_BYTES = 1024 * 1024
+_PIECE_BYTES = 256 * 1024
+_TYPES = {slot.KIND_FLOAT: "f8", slot.KIND_INT: "i8"}
+
+Parts = Iterable[tuple[str, Points]]
+_encoder = msgspec.json.Encoder()
+
+
+class _Row(msgspec.Struct):
+    name: str
+    step: int
+    time: str
+    value: Any
+
+
+def _as_columns(parts: Parts) -> Iterator[bytes]:
+    """Tables of one metric each (``column_format``), one after the other."""
+    held: list[Points] = []
+    held_name, points_left, text_left = None, _TABLE_POINTS, _TABLE_TEXT_BYTES
+    for name, points in parts:
+        if name != held_name:
+            if held_name is not None and held:
+                yield _table(held_name, held)
+            held, held_name, points_left, text_left = [], name, _TABLE_POINTS, _TABLE_TEXT_BYTES
+        rest = points
+        while True:
+            count = _count_within(rest, points_left, text_left)
+            piece = rest if count == len(rest.kinds) else rest.part(0, count)
+            held.append(piece)
+            points_left, text_left = points_left - count, text_left - len(piece.payloads)
+            if points_left and text_left > 0:
+                break
+            yield _table(name, held)
+            held, points_left, text_left = [], _TABLE_POINTS, _TABLE_TEXT_BYTES
+            if count == len(rest.kinds):
+                break
+            rest = rest.part(count, len(rest.kinds))
+    if held_name is not None and held:
+        yield _table(held_name, held)
+
+
+def _count_within(points: Points, points_max: int, text_bytes: int) -> int:
+    """How many points there is room for: up to the one that uses the room for texts up."""
+    count = min(len(points.kinds), points_max)
+    if len(points.payloads) < text_bytes:
+        return count
+    lengths = (
+        word if kind == slot.KIND_JSON else 0
+        for word, kind in zip(points.words[:count], points.kinds[:count], strict=True)
+    )
+    return next((at for at, end in enumerate(accumulate(lengths), 1) if end >= text_bytes), count)
+
+
+def _table(name: str, parts: list[Points]) -> bytes:
+    points = concatenate(parts)
+    kind = _TYPES.get(points.kind or 0, "f8" if not points.kinds else None)
+    if kind is None:
+        values = column_format.texts("value", [_text(value) for value in points.values()])
+    else:
+        words = column_format.numbers("value", "i8", points.words)
+        values = Column("value", kind, words.count, words.content)
+    steps = column_format.numbers("step", "i8", points.steps)
+    times = column_format.numbers("time", "i8", points.times)
+    return column_format.encode([steps, times, values], {"name": name})
+
+
+def _as_json(parts: Parts) -> Iterator[bytes]:
+    """A list of objects."""
+    opening = b"["
+    for rows in _rows(parts):
+        yield opening + _encoder.encode(rows)[1:-1]
+        opening = b","
+    yield b"]" if opening == b"," else b"[]"
+
+
+def _as_lines(parts: Parts) -> Iterator[bytes]:
+    """A JSON object a line."""
+    for rows in _rows(parts):
+        yield _encoder.encode_lines(rows)
+
+
+def _as_csv(parts: Parts) -> Iterator[bytes]:
+    """Lines as RFC 4180 has them, with a header."""
+    yield b"name,step,time,value\r\n"
+    for name, points in parts:
+        begin = _quoted(name)
+        rows = zip(points.steps, map(exact_date_of, points.times), points.values(), strict=True)
+        lines = [f"{begin},{step},{time},{_field(value)}\r\n" for step, time, value in rows]
+        yield "".join(lines).encode()
+
+
+FORMATS: Mapping[str, Callable[[Parts], Iterator[bytes]]] = MappingProxyType(
+    {
+        "application/json": _as_json,
+        column_format.MEDIA_TYPE: _as_columns,
+        "text/csv": _as_csv,
+        "application/x-ndjson": _as_lines,
+    }
+)
+
+
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces that are not small."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _PIECE_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if size:
+        yield b"".join(held)
+
+
+def _rows(parts: Parts) -> Iterator[list[_Row]]:
+    for name, points in parts:
+        if points.kinds:
+            entries = zip(points.steps, points.times, points.values(), strict=True)
+            yield [_Row(name, step, exact_date_of(time), finite(value)) for step, time, value in entries]
+
+
+def _text(value: Any) -> bytes:
+    return bytes(value) if isinstance(value, msgspec.Raw) else _encoder.encode(finite(value))
+
+
+def _field(value: Any) -> str:
+    """A value in a line of CSV: NaN and infinities bare, other JSON as its text."""
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else str(finite(value))
+    if type(value) is int:
+        return str(value)
+    return _quoted(_text(value).decode())
+
+
+def _quoted(text: str) -> str:
+    if any(character in text for character in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text

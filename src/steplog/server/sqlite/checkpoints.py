@@ -1,0 +1,69 @@
+"""Checkpoints: what was committed is copied from the log into the database, by a thread that no commit waits for.
+
+1. ``PASSIVE``, which waits for nobody and holds nobody up, once more than ``COPY_BYTES`` are to be copied, and for
+   what is left once nothing more is committed.
+2. The log begins anew with the first commit that finds all of it copied. The writing connection sees to that
+   (``configure_writer``): beyond ``_FINISH_PAGES`` of log its commits copy what the thread has left. It then cuts the
+   file to ``WAL_BYTES_MAX``.
+3. ``TRUNCATE`` may hold up commits for as long as there are readers. It is only asked for when nothing is committed
+   and all is copied, on a connection that waits for nobody.
+
+A log that cannot be copied, since somebody reads an old snapshot, grows until he ends.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from steplog.server.repeating import repeating
+from steplog.server.sqlite.database_file import DatabaseFile, LogState
+from steplog.server.sqlite.schema import WAL_BYTES_MAX, connect
+from steplog.server.store_types import StoreError
+
+__all__ = ["COPY_BYTES", "Checkpoints", "configure_writer"]
+
+COPY_BYTES = 16 << 20
+_FINISH_PAGES = 12_000  # 48 MiB
+_LOOK_INTERVAL_S = 0.2
+_QUIET_LOOKS = 10  # without a commit
+
+
+class Checkpoints:
+    """Makes them until ``stop``, on a connection of its own."""
+
+    def __init__(self, path: Path, file: DatabaseFile) -> None:
+        self.connection = connect(path, wait_s=0)
+        self._file = file
+        self._last: LogState | None = None
+        self._quiet_looks = 0
+        self._thread = ExitStack()
+        self._thread.enter_context(repeating(self._work, "steplog-checkpoints", _LOOK_INTERVAL_S))
+
+    def stop(self) -> None:
+        """Wait for the one that is being made, and make no more; leave the connection open."""
+        self._thread.close()
+
+    def look(self) -> None:
+        """Make one if it is due; raises StoreError where the database was replaced."""
+        state = self._file.log_state()
+        self._quiet_looks = self._quiet_looks + 1 if state == self._last else 0
+        self._last = state
+        is_quiet = self._quiet_looks >= _QUIET_LOOKS
+        if state.to_copy_bytes > (0 if is_quiet else COPY_BYTES):
+            self._file.check()
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        elif is_quiet and state.to_copy_bytes == 0 and state.file_bytes > WAL_BYTES_MAX:
+            self._file.check()
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _work(self) -> float:
+        with suppress(StoreError, sqlite3.Error):  # a full disk, say: at the next look
+            self.look()
+        return _LOOK_INTERVAL_S
+
+
+def configure_writer(connection: sqlite3.Connection) -> None:
+    """Leave checkpoints to the thread for as long as it keeps up."""
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_FINISH_PAGES}")

@@ -1,0 +1,299 @@
+"""The history of some metrics of a run: one after the other, the points of each in order of arrival.
+
+It ends with the arrivals that there are at its start, and is read in slices, each in a snapshot of its own. What a
+slice has read of a series stays true, whatever is packed meanwhile: a point keeps its arrival and its step. So the
+series is read back to front in time, and front to back in arrivals::
+
+    chunks          from when they are wanted, below the first point that was pending
+    pending points  from the beginning of a group of series
+    tail            what was in the log at the start, up to ``Limits.tail_bytes``
+    the rest        of a log that is longer: after all series, in slices by arrival (``slices``)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from steplog.server.records.chunk import NO_POINTS, Chunk, Points, concatenate
+from steplog.server.records.log_row import points_by_name
+from steplog.server.records.numbering import assign
+from steplog.server.sqlite.block_reading import Blocks
+from steplog.server.sqlite.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
+from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.slices import Slices, Snapshot, between
+from steplog.server.store_types import HistoryQuery, UnknownMetricError
+
+__all__ = ["Limits", "history"]
+
+_SERIES = "SELECT id, name, next_step FROM series WHERE run = ? AND count > 0"
+_CHUNKS = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? AND first_arrival < ?"  # noqa: S608
+_OF_STEPS = " AND max_step >= ? AND min_step <= ?"
+
+
+class Limits(NamedTuple):
+    """What is kept in memory at a time."""
+
+    tail_bytes: int = 16 * 1024 * 1024  # of slots and payloads: twice what the packer leaves in the log
+    pending_points: int = 256 * 1024  # of a group of series
+    slice_points: int = 64 * 1024
+    slice_text_bytes: int = 4 * 1024 * 1024
+    slice_chunks: int = 256
+
+
+def history(
+    snapshot: Snapshot, run_id: int, query: HistoryQuery, limits: Limits | None = None
+) -> Iterator[tuple[str, Points]]:
+    """The points of each metric, with its name: in any number of parts, at least one of each.
+
+    The first state is read at once. Raises MissingError, also later, and UnknownMetricError.
+    """
+    limits = limits or Limits()
+    with snapshot() as connection:
+        start = _Start.read(connection, run_id, query, limits.tail_bytes)
+    return _History(snapshot, run_id, query, start, limits).parts()
+
+
+@dataclass(slots=True)
+class _Start:
+    """The state at the start.
+
+    Attributes:
+        packed: the first arrival that was in the log.
+        tail_end: the first that is in no tail here.
+        end: the first that had not arrived.
+        names: of the metrics, in order of first arrival.
+        tails: of each name with points in the log: those that match, with their steps.
+    """
+
+    packed: int
+    tail_end: int
+    end: int
+    names: Sequence[str] = ()
+    tails: Mapping[str, Points] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, connection: sqlite3.Connection, run_id: int, query: HistoryQuery, tail_bytes: int) -> _Start:
+        """Read it. Raises MissingError, UnknownMetricError."""
+        end, packed = progress(connection, run_id)
+        start = cls(packed, end, end)
+        wanted = None if query.names is None else frozenset(query.names)
+        parts = start._read_tail(connection, run_id, wanted, tail_bytes)
+        next_steps = dict(_series(connection, run_id, wanted))
+        start.tails = {name: _numbered(concatenate(each), next_steps.get(name, 0)) for name, each in parts.items()}
+        start.names = [*next_steps, *(name for name in parts if name not in next_steps)]
+        if query.names is not None:
+            start.names = list(dict.fromkeys(query.names))
+            for name in start.names:
+                if name not in next_steps and name not in parts and start.tail_end == end:
+                    raise UnknownMetricError(f"The run has no metric {name!r}.")
+        return start
+
+    def _read_tail(
+        self, connection: sqlite3.Connection, run_id: int, wanted: Collection[str] | None, tail_bytes: int
+    ) -> dict[str, list[Points]]:
+        parts: dict[str, list[Points]] = {}
+        size_bytes = 0
+        for first_arrival, records in log_rows(connection, run_id, self.packed):
+            if size_bytes >= tail_bytes:
+                self.tail_end = first_arrival
+                break
+            size_bytes += len(records.slots) + len(records.payloads)
+            for name, points in points_by_name(records, first_arrival, wanted).items():
+                parts.setdefault(name, []).append(points)
+        return parts
+
+
+class _History:
+    """Reads one history."""
+
+    def __init__(self, snapshot: Snapshot, run_id: int, query: HistoryQuery, start: _Start, limits: Limits) -> None:
+        self._snapshot = snapshot
+        self._run_id = run_id
+        self._query = query
+        self._start = start
+        self._limits = limits
+        self._left: dict[str, int] = {}  # of ``last``, how many of a metric are in the rest of the log
+
+    def parts(self) -> Iterator[tuple[str, Points]]:
+        """See ``history``."""
+        names = list(self._start.names)
+        if self._query.last is not None:
+            for name, points in self._rest():
+                self._left[name] = self._left.get(name, 0) + len(points.kinds)
+        while names:
+            group = self._pending(names)
+            for name, (series_id, pending) in group.items():
+                is_empty = True
+                for points in self._of_series(name, series_id, pending):
+                    if points.kinds:
+                        is_empty = False
+                        yield name, points
+                if is_empty:
+                    yield name, NO_POINTS
+            del names[: len(group)]
+        yield from self._last_of_rest()
+
+    def _pending(self, names: Sequence[str]) -> dict[str, tuple[int | None, Points]]:
+        """Of the next few names the series and what is pending of it."""
+        found: dict[str, int | None] = {}
+        chunked: dict[int, int] = {}
+        room = self._limits.pending_points
+        query = "SELECT id, chunked, pending FROM series WHERE run = ? AND name = ?"
+        with self._snapshot() as connection:
+            progress(connection, self._run_id)
+            for name in names:
+                row = connection.execute(query, (self._run_id, name)).fetchone()
+                series_id, below, pending = row or (None, 0, 0)
+                room -= pending
+                if room < 0 and found:
+                    break
+                found[name] = series_id
+                if series_id is not None and pending:
+                    chunked[series_id] = below
+            points = Blocks(connection, self._run_id, 0, self._start.packed).points(chunked) if chunked else {}
+        return {
+            name: (series_id, between(concatenate(points.get(series_id or 0, ())), 0, self._start.packed))
+            for name, series_id in found.items()
+        }
+
+    def _of_series(self, name: str, series_id: int | None, pending: Points) -> Iterator[Points]:
+        chunk_end = pending.arrivals[0] if pending.kinds else self._start.packed
+        recent = [_matching(points, self._query) for points in (pending, self._start.tails.get(name, NO_POINTS))]
+        first_chunk, skip = 0, 0
+        if self._query.last is not None:
+            wanted = max(0, self._query.last - self._left.get(name, 0))
+            for at in (1, 0):
+                recent[at] = _last(recent[at], wanted)
+                wanted -= len(recent[at].kinds)
+            if not wanted:
+                series_id = None
+            elif series_id is not None:
+                first_chunk, skip = self._find_last(series_id, chunk_end, wanted)
+        if series_id is not None:
+            for points in self._of_chunks(series_id, first_chunk, chunk_end):
+                kept = points.part(skip, len(points.kinds)) if skip else points
+                skip -= len(points.kinds) - len(kept.kinds)
+                yield kept
+        yield from recent
+
+    def _of_chunks(self, series_id: int, first_chunk: int, end: int) -> Iterator[Points]:
+        """The points that match in the chunks from this id on, with arrivals below ``end``."""
+        low, high = series_bounds(series_id)
+        low = max(low, first_chunk)
+        statement, bounds = self._statement(end)
+        is_more = True
+        while is_more:
+            found: list[Points] = []
+            points_left, text_left = self._limits.slice_points, self._limits.slice_text_bytes
+            is_more = False
+            with self._snapshot() as connection:
+                progress(connection, self._run_id)
+                rows = connection.execute(
+                    f"{statement} ORDER BY id LIMIT ?", (low, high, *bounds, self._limits.slice_chunks)
+                )
+                with closing(rows):
+                    for number, (chunk_id, *summary) in enumerate(rows, 1):
+                        points = self._read(connection, StoredChunk(chunk_id, summary_of(summary)), end)
+                        found.append(points)
+                        low = chunk_id + 1
+                        points_left -= len(points.kinds)
+                        text_left -= len(points.payloads)
+                        is_more = number == self._limits.slice_chunks or points_left <= 0 or text_left <= 0
+                        if is_more:
+                            break
+            yield from found
+
+    def _find_last(self, series_id: int, end: int, wanted: int) -> tuple[int, int]:
+        """The chunk in which the last ``wanted`` points that match begin, and how many of it come before them."""
+        low, high = series_bounds(series_id)
+        statement, bounds = self._statement(end)
+        is_more = True
+        while is_more:
+            is_more = False
+            with self._snapshot() as connection:
+                progress(connection, self._run_id)
+                rows = connection.execute(
+                    f"{statement} ORDER BY id DESC LIMIT ?", (low, high, *bounds, self._limits.slice_chunks)
+                )
+                with closing(rows):
+                    for number, (chunk_id, *summary) in enumerate(rows, 1):
+                        chunk = StoredChunk(chunk_id, summary_of(summary))
+                        is_whole = chunk.summary.last_arrival < end and self._matches_all(chunk.summary)
+                        wanted -= chunk.summary.count if is_whole else len(self._read(connection, chunk, end).kinds)
+                        if wanted <= 0:
+                            return chunk_id, -wanted
+                        high, is_more = chunk_id, number == self._limits.slice_chunks
+        return low, 0
+
+    def _statement(self, end: int) -> tuple[str, tuple[int, ...]]:
+        query = self._query
+        if query.low is None and query.high is None:
+            return _CHUNKS, (end,)
+        return _CHUNKS + _OF_STEPS, (end, *_bounds(query.low, query.high))
+
+    def _matches_all(self, summary: Chunk) -> bool:
+        query = self._query
+        low, high = _bounds(query.low, query.high)
+        return query.from_ns is None and query.to_ns is None and low <= summary.min_step and summary.max_step <= high
+
+    def _read(self, connection: sqlite3.Connection, chunk: StoredChunk, end: int) -> Points:
+        points = between(read_chunk(connection, chunk), 0, end)
+        return points if self._matches_all(chunk.summary) else _matching(points, self._query)
+
+    def _rest(self) -> Iterator[tuple[str, Points]]:
+        """What matches in the rest of the log, by slices."""
+        slices = Slices(self._run_id, self._start.tail_end, self._start.end, self._limits.slice_points)
+        while not slices.is_done:
+            with self._snapshot() as connection:
+                found = slices.read(connection)
+            for name, points in found.items():
+                if self._query.names is None or name in self._query.names:
+                    yield name, _matching(points, self._query)
+
+    def _last_of_rest(self) -> Iterator[tuple[str, Points]]:
+        for name, points in self._rest():
+            count = len(points.kinds)
+            skip = 0 if self._query.last is None else min(count, max(0, self._left[name] - self._query.last))
+            if self._query.last is not None:
+                self._left[name] -= skip
+            if skip < count:
+                yield name, points.part(skip, count)
+
+
+def _series(connection: sqlite3.Connection, run_id: int, wanted: Collection[str] | None) -> Iterator[tuple[str, int]]:
+    """The names and next steps of the series, in order of first arrival; of ``wanted`` only those."""
+    if wanted is None:
+        rows = connection.execute(f"{_SERIES} ORDER BY id", (run_id,)).fetchall()
+    else:
+        found = (connection.execute(f"{_SERIES} AND name = ?", (run_id, name)).fetchone() for name in wanted)
+        rows = sorted(row for row in found if row is not None)
+    return ((name, next_step) for _, name, next_step in rows)
+
+
+def _numbered(points: Points, next_step: int) -> Points:
+    return replace(points, steps=assign(points.steps, next_step)[0])
+
+
+def _bounds(low: int | None, high: int | None) -> tuple[int, int]:
+    return -(2**63) if low is None else low, 2**63 - 1 if high is None else high
+
+
+def _matching(points: Points, query: HistoryQuery) -> Points:
+    """The points with a step and a time in the bounds."""
+    for column, low, high in (("steps", query.low, query.high), ("times", query.from_ns, query.to_ns)):
+        numbers = getattr(points, column)
+        if (low is None and high is None) or not points.kinds:
+            continue
+        least, most = _bounds(low, high)
+        if min(numbers) < least or max(numbers) > most:
+            points = points.select([least <= number <= most for number in numbers])
+    return points
+
+
+def _last(points: Points, wanted: int) -> Points:
+    count = len(points.kinds)
+    return points if count <= wanted else points.part(count - wanted, count)

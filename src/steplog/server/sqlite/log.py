@@ -1,0 +1,109 @@
+"""The log: batches as they came, in the table ``log``, until they are packed.
+
+A run's log rows follow one another from ``progress.packed`` to ``progress.arrivals``, in order of arrival; only whole
+rows are packed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from threading import Lock
+
+from steplog.server.records.batch import Batch
+from steplog.server.records.log_row import points_by_name
+from steplog.server.records.numbering import assign
+from steplog.server.sqlite.reading import log_rows
+
+__all__ = ["NextSteps", "append"]
+
+_NAMES_CACHED_MAX = 100_000
+_BEHIND_MAX = 4096  # points
+_INSERT = "INSERT INTO log (run, first_arrival, records, bytes, names, body) VALUES (?, ?, ?, ?, ?, ?)"
+_PROGRESS = "SELECT packed, arrivals FROM progress WHERE run = ?"
+_NEXT_STEP = "SELECT next_step FROM series WHERE run = ? AND name = ?"
+
+
+def append(connection: sqlite3.Connection, run_id: int, first_arrival: int, batch: Batch) -> None:
+    """Store a batch, whose first record arrives as ``first_arrival``."""
+    names = len(batch.source.names)
+    connection.execute(_INSERT, (run_id, first_arrival, batch.records, batch.size_bytes, names, batch.body))
+
+
+@dataclass(slots=True)
+class _Steps:
+    """The next step of each metric of a run after the points below ``arrivals``, of those that have some in the log."""
+
+    arrivals: int = 0
+    known: dict[str, int] = field(default_factory=dict)
+
+    def next_step(self, connection: sqlite3.Connection, run_id: int, name: str) -> int:
+        step = self.known.get(name)
+        if step is None:
+            packed = connection.execute(_NEXT_STEP, (run_id, name)).fetchone()
+            return int(packed[0]) if packed else 0
+        return step
+
+    def catch_up(self, connection: sqlite3.Connection, run_id: int, arrivals: int) -> None:
+        for first_arrival, records in log_rows(connection, run_id, self.arrivals):
+            for name, points in points_by_name(records, first_arrival).items():
+                _, self.known[name] = assign(points.steps, self.next_step(connection, run_id, name))
+        self.arrivals = arrivals
+
+
+class NextSteps:
+    """The next steps of the metrics of some runs, so that a point without one is numbered without reading the log.
+
+    What the writer reads may be rolled back: ``forget`` is called then. Others only add what is committed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._runs: OrderedDict[int, _Steps] = OrderedDict()
+
+    def forget(self, run_id: int | None = None) -> None:
+        """Drop what is known, of one run or of all."""
+        with self._lock:
+            if run_id is None:
+                self._runs.clear()
+            else:
+                self._runs.pop(run_id, None)
+
+    def prepare(self, connection: sqlite3.Connection, run_id: int) -> None:
+        """Read a run's log on a snapshot, so that little is left to read in the transaction."""
+        progress = connection.execute(_PROGRESS, (run_id,)).fetchone()
+        if progress is None:
+            return
+        packed, arrivals = progress
+        with self._lock:
+            steps = self._runs.get(run_id)
+        if steps is None or steps.arrivals < packed or steps.arrivals + _BEHIND_MAX < arrivals:
+            self._put(run_id, _read_all(connection, run_id, packed, arrivals))
+
+    def next_step(self, connection: sqlite3.Connection, run_id: int, name: str) -> int:
+        """The step of a metric's next point; called in the writer's transaction."""
+        packed, arrivals = connection.execute(_PROGRESS, (run_id,)).fetchone()
+        with self._lock:
+            steps = self._runs.get(run_id)
+        if steps is None or steps.arrivals < packed:
+            steps = _read_all(connection, run_id, packed, arrivals)
+            self._put(run_id, steps)
+        elif steps.arrivals < arrivals:
+            steps.catch_up(connection, run_id, arrivals)
+        return steps.next_step(connection, run_id, name)
+
+    def _put(self, run_id: int, steps: _Steps) -> None:
+        with self._lock:
+            present = self._runs.get(run_id)
+            if present is None or present.arrivals < steps.arrivals:
+                self._runs[run_id] = steps
+                self._runs.move_to_end(run_id)
+            while len(self._runs) > 1 and sum(1 + len(kept.known) for kept in self._runs.values()) > _NAMES_CACHED_MAX:
+                self._runs.popitem(last=False)
+
+
+def _read_all(connection: sqlite3.Connection, run_id: int, packed: int, arrivals: int) -> _Steps:
+    steps = _Steps(packed)
+    steps.catch_up(connection, run_id, arrivals)
+    return steps

@@ -1,0 +1,431 @@
+"""Packing a run: its log rows become blocks and chunks, a pass at a time. Whatever is packed reads as before.
+
+1. A pass reads at most ``PASS_BYTES`` of log rows, and encodes their points outside a transaction. One transaction then
+   deletes exactly these rows and stores what was made of them, if nobody else has packed the run meanwhile. So any
+   number of packers may work at once, and a kill leaves nothing half done.
+2. The points of a series go to chunks once ``CHUNK_POINTS`` of them are in none, or ``_TEXT_BYTES`` of texts are; until
+   then to blocks. Its entries in blocks below ``series.chunked`` are dead from then on.
+3. A pass moves ``_CHUNKED_POINTS`` points to chunks, or one series, however many are due.
+4. ``FANOUT`` blocks of one level become one of the next, without dead entries. One of ``_FULL_RECORDS`` or
+   ``_FULL_BYTES`` has the level ``FULL``, and goes with its last live entry. Once a run has ended, its small blocks
+   become one.
+5. A row that cannot be packed is sealed: kept as it is, and counted. It stops neither its run nor a read.
+6. A block that cannot be read is left as it is, and what is packed later goes to blocks beside it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+from steplog.errors import FormatError
+from steplog.journal import slot
+from steplog.journal.range import Range
+from steplog.server.records.block import Block, Directory, encode, read_directory
+from steplog.server.records.chunk import Chunk, Points, concatenate, pack
+from steplog.server.records.log_row import decode_row, join_rows, points_by_name
+from steplog.server.records.totals import Totals
+from steplog.server.sqlite.schema import series_bounds
+
+__all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "pack_run"]
+
+PASS_BYTES = 8 * 1024 * 1024  # of slots and payloads
+CHUNK_POINTS = 1024
+FANOUT = 16
+FULL = 99
+_FULL_RECORDS = 16 * 1024
+_FULL_BYTES = 1024 * 1024
+_CHUNKED_POINTS = 512 * 1024
+_TEXT_BYTES = 256 * 1024
+_WHOLE_BYTES = 64 * 1024  # a block's data up to here is read whole
+
+_STATE = "SELECT packed, arrivals, status FROM progress JOIN runs ON id = run WHERE run = ? AND deleted IS NULL"
+_ROWS = "SELECT id, first_arrival, records, bytes, body FROM log WHERE run = ? ORDER BY first_arrival, id"
+_BLOCKS = (
+    "SELECT first_arrival, level, records, length(data), directory FROM blocks WHERE run = ? ORDER BY first_arrival"
+)
+_SUMMARY = Chunk.__struct_fields__[:-1]  # all but the data
+_summary_of = attrgetter(*_SUMMARY)
+_COLUMNS = (*(column.name for column in fields(Totals)), "chunked", "pending", "id")
+_columns_of = attrgetter(*_COLUMNS)
+_SERIES = f"SELECT name, {', '.join(_COLUMNS)} FROM series WHERE run = ?"  # noqa: S608 - constants, here and below
+_ADD_SERIES = f"INSERT INTO series ({', '.join(_COLUMNS)}, run, name) VALUES (?, ?{', ?' * len(_COLUMNS)})"  # noqa: S608
+_SET_SERIES = f"UPDATE series SET {' = ?, '.join(_COLUMNS[:-1])} = ? WHERE id = ?"  # noqa: S608
+_ADD_CHUNK = f"INSERT INTO chunks (id, {', '.join(_SUMMARY)}) VALUES (?{', ?' * len(_SUMMARY)})"  # noqa: S608
+_ADD_BLOCK = "INSERT INTO blocks (run, level, first_arrival, records, directory, data) VALUES (?, ?, ?, ?, ?, ?)"
+_ADD_SEALED = "INSERT INTO sealed (run, first_arrival, records, error, body) VALUES (?, ?, ?, ?, ?)"
+_SET_PROGRESS = "UPDATE progress SET packed = ?, log_bytes = max(0, log_bytes - ?), sealed = sealed + ? WHERE run = ?"
+
+
+class _ConflictError(Exception):
+    """Another packer was first, or the run was deleted."""
+
+
+class _UnreadableBlockError(Exception):
+    """A block does not have what its series say."""
+
+
+def pack_run(
+    connection: sqlite3.Connection,
+    run_id: int,
+    check: Callable[[], None] = lambda: None,
+    on_sealed: Callable[[int, int, str], None] = lambda run_id, records, error: None,
+) -> bool:
+    """Pack some of a run; whether there may be more in its log.
+
+    ``check`` is called around the transaction, and raises StoreError (``database_file``); ``on_sealed`` is told of each
+    row that is sealed: the run, the number of records, the error.
+    """
+    plan = _plan(connection, run_id)
+    if plan is None:
+        return False
+    check()
+    try:
+        with _transaction(connection, "BEGIN IMMEDIATE"):
+            check()
+            plan.store(connection)
+    except _ConflictError:
+        return True
+    check()
+    if plan.error is not None:
+        on_sealed(run_id, plan.rows[0].records, plan.error)
+    return plan.is_partial
+
+
+def _plan(connection: sqlite3.Connection, run_id: int) -> _Plan | None:
+    """What to store; of fewer rows where one of them cannot be packed, which is sealed once it is the only one."""
+    rows_max, with_blocks = 2**63, True
+    while True:
+        plan = _Plan.read(connection, run_id, rows_max)
+        if plan is None:
+            return None
+        try:
+            plan.make(connection, with_blocks)
+            return plan
+        except (sqlite3.Error, MemoryError):
+            raise
+        except _UnreadableBlockError:
+            with_blocks = False
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a row, the others are packed
+            if len(plan.rows) == 1:
+                plan.error = repr(error)
+                return plan
+            rows_max = len(plan.rows) // 2
+
+
+class _Row(NamedTuple):
+    """A row of the log."""
+
+    id: int
+    first_arrival: int
+    records: int
+    size_bytes: int
+    body: bytes
+
+    def decode(self) -> Range:
+        """Its records. Raises FormatError."""
+        stored = decode_row(self.body)
+        if len(stored.slots) != self.records * slot.SLOT_BYTES:
+            raise FormatError(f"{len(stored.slots) // slot.SLOT_BYTES} records, where {self.records} were counted")
+        return stored
+
+
+@dataclass(slots=True)
+class _Series(Totals):
+    """A series of what is packed."""
+
+    chunked: int = 0
+    pending: int = 0
+    id: int = 0
+
+
+class _StoredBlock(NamedTuple):
+    """A block but for its data."""
+
+    first_arrival: int
+    level: int
+    records: int
+    size_bytes: int
+    directory: Directory
+
+    def live(self, chunked: Mapping[int, int]) -> Iterator[int]:
+        """The entries of these series that are not in chunks, given the arrivals below which each is."""
+        pairs = zip(self.directory.series, self.directory.first_arrivals, strict=True)
+        return (entry for entry, (series, first) in enumerate(pairs) if first >= chunked.get(series, 2**63))
+
+
+@dataclass
+class _Plan:
+    """What a pass has read, and what it stores."""
+
+    run_id: int
+    packed: int  # as it was read
+    is_last: bool  # of a run that has ended
+    is_partial: bool
+    rows: list[_Row]
+    series: dict[str, _Series]
+    series_before: int  # the largest id there was
+    changed: list[tuple[str, _Series]] = field(default_factory=list)
+    chunks: list[tuple[int, list[Chunk]]] = field(default_factory=list)  # of a series
+    block: tuple[int, Block] | None = None  # with its level
+    gone: set[int] = field(default_factory=set)  # first arrivals of blocks
+    error: str | None = None  # the one row is sealed
+
+    @classmethod
+    def read(cls, connection: sqlite3.Connection, run_id: int, rows_max: int) -> _Plan | None:
+        """Read what is to be packed; None if there is nothing."""
+        with _transaction(connection, "BEGIN"):
+            found = connection.execute(_STATE, (run_id,)).fetchone()
+            rows: list[_Row] = []
+            size_bytes = 0
+            for row in map(_Row._make, connection.execute(_ROWS, (run_id,)) if found else ()):
+                size_bytes += row.size_bytes
+                if len(rows) == rows_max or (rows and size_bytes > PASS_BYTES):
+                    break
+                rows.append(row)
+            if not rows:
+                return None
+            series = {name: _Series(*values) for name, *values in connection.execute(_SERIES, (run_id,))}
+            before = _series_before(connection)
+        packed, arrivals, status = found
+        is_partial = rows[-1].first_arrival + rows[-1].records < arrivals
+        return cls(run_id, packed, status != "RUNNING" and not is_partial, is_partial, rows, series, before)
+
+    @property
+    def end(self) -> int:
+        """The first arrival that is not packed yet."""
+        return self.rows[-1].first_arrival + self.rows[-1].records
+
+    def make(self, connection: sqlite3.Connection, with_blocks: bool) -> None:
+        """Encode what is to be stored; ``with_blocks`` unless they are to be left as they are.
+
+        Raises whatever a row that cannot be packed makes it raise, and _UnreadableBlockError.
+        """
+        new: dict[int, Points] = {}
+        states: dict[int, _Series] = {}
+        next_id = self.series_before + 1
+        for name, points in _grouped(self.rows).items():
+            series = self.series.get(name)
+            if series is None:
+                series = self.series[name] = _Series(id=next_id)
+                next_id += 1
+            self.changed.append((name, series))
+            states[series.id] = series
+            new[series.id] = series.add(points)
+            series.pending += len(points.kinds)
+        chosen = _chosen(new, states, with_blocks)
+        with _transaction(connection, "BEGIN"):
+            stored = _stored_blocks(connection, self.run_id) if new and with_blocks else []
+            self._make_chunks(_Reading(connection, self.run_id), stored, new, states, chosen)
+            rest = {series_id: points for series_id, points in new.items() if series_id not in chosen}
+            self._make_block(_Reading(connection, self.run_id), stored, rest)
+
+    def _make_chunks(
+        self,
+        reading: _Reading,
+        stored: Sequence[_StoredBlock],
+        new: Mapping[int, Points],
+        states: Mapping[int, _Series],
+        chosen: Collection[int],
+    ) -> None:
+        parts: dict[int, list[Points]] = {series_id: [] for series_id in chosen}
+        chunked = {series_id: states[series_id].chunked for series_id in chosen}
+        for block in stored if chosen else ():
+            if not chunked.keys().isdisjoint(block.directory.series):
+                reading.add(block, block.live(chunked), parts)
+        for series_id, each in parts.items():
+            series = states[series_id]
+            each.append(new[series_id])
+            if sum(len(points.kinds) for points in each) != series.pending:
+                raise _UnreadableBlockError
+            self.chunks.append((series_id, pack(_joined(each))))
+            series.chunked, series.pending = self.end, 0
+
+    def _make_block(self, reading: _Reading, stored: Sequence[_StoredBlock], new: Mapping[int, Points]) -> None:
+        """The new block, merged with others where that is due, and which of those go."""
+        level = _level(0, sum(len(points.kinds) for points in new.values()), sum(len(p.payloads) for p in new.values()))
+        merged = _to_merge(stored, level, self.is_last) if new or self.is_last else ()
+        chunked = {series.id: series.chunked for series in self.series.values()}
+        parts: dict[int, list[Points]] = {}
+        for block in merged:
+            level = max(level, block.level + 1)
+            reading.add(block, block.live(chunked), parts)
+        for series_id, points in new.items():
+            parts.setdefault(series_id, []).append(points)
+        self.gone = {block.first_arrival for block in merged}
+        if self.chunks:
+            self.gone |= {block.first_arrival for block in stored if next(block.live(chunked), None) is None}
+        if parts:
+            made = encode({series_id: _joined(each) for series_id, each in parts.items()})
+            self.block = _level(level, made.records, len(made.data)), made
+
+    def store(self, connection: sqlite3.Connection) -> None:
+        """Store it, in the caller's transaction. Raises _ConflictError."""
+        found = connection.execute(_STATE, (self.run_id,)).fetchone()
+        if found is None or found[0] != self.packed:
+            raise _ConflictError
+        _delete(connection, "DELETE FROM log WHERE id = ?", [(row.id,) for row in self.rows])
+        size_bytes = sum(row.size_bytes for row in self.rows)
+        if self.error is not None:
+            row = self.rows[0]
+            connection.execute(_ADD_SEALED, (self.run_id, row.first_arrival, row.records, self.error, row.body))
+            connection.execute(_SET_PROGRESS, (self.end, size_bytes, row.records, self.run_id))
+            return
+        connection.execute(_SET_PROGRESS, (self.end, size_bytes, 0, self.run_id))
+        self._store_series(connection)
+        gone = [(self.run_id, first_arrival) for first_arrival in self.gone]
+        _delete(connection, "DELETE FROM blocks WHERE run = ? AND first_arrival = ?", gone)
+        if self.block is not None:
+            connection.execute(_ADD_BLOCK, (self.run_id, self.block[0], *self.block[1]))
+        for series_id, chunks in self.chunks:
+            _add_chunks(connection, series_id, chunks)
+
+    def _store_series(self, connection: sqlite3.Connection) -> None:
+        known = [_columns_of(series) for _, series in self.changed if series.id <= self.series_before]
+        added = [
+            (*_columns_of(series), self.run_id, name) for name, series in self.changed if series.id > self.series_before
+        ]
+        if added and _series_before(connection) != self.series_before:
+            raise _ConflictError
+        connection.executemany(_ADD_SERIES, added)
+        connection.executemany(_SET_SERIES, known)
+
+
+class _Reading(NamedTuple):
+    """Reads the points of a run's blocks, in a snapshot."""
+
+    connection: sqlite3.Connection
+    run_id: int
+
+    def add(self, block: _StoredBlock, entries: Iterable[int], parts: dict[int, list[Points]]) -> None:
+        """Add the points of entries, ascending, to those of their series."""
+        try:
+            for series_id, points in self._points(block, list(entries)):
+                parts.setdefault(series_id, []).append(points)
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            raise _UnreadableBlockError from error
+
+    def _points(self, block: _StoredBlock, entries: list[int]) -> Iterator[tuple[int, Points]]:
+        if not entries:
+            return
+        key = self.run_id, block.first_arrival
+        if block.size_bytes <= _WHOLE_BYTES or 2 * len(entries) > len(block.directory.series):
+            query = "SELECT data FROM blocks WHERE run = ? AND first_arrival = ?"
+            yield from block.directory.points(self.connection.execute(query, key).fetchone()[0], entries)
+            return
+        query = "SELECT substr(data, ?, ?) FROM blocks WHERE run = ? AND first_arrival = ?"
+        for segment, wanted in groupby(entries, block.directory.segment):
+            place = segment.offset + 1, segment.size_bytes
+            reader = segment.read(self.connection.execute(query, (*place, *key)).fetchone()[0])
+            for entry in wanted:
+                yield block.directory.series[entry], reader.points(entry)
+
+
+def _stored_blocks(connection: sqlite3.Connection, run_id: int) -> list[_StoredBlock]:
+    try:
+        rows = connection.execute(_BLOCKS, (run_id,))
+        return [_StoredBlock._make([*values, read_directory(directory)]) for *values, directory in rows]
+    except sqlite3.Error:
+        raise
+    except Exception as error:
+        raise _UnreadableBlockError from error
+
+
+def _grouped(rows: Sequence[_Row]) -> dict[str, Points]:
+    """The points of each name, in order of first arrival. Raises whatever a bad row makes it raise."""
+    parts: dict[str, list[Points]] = {}
+    arrival = rows[0].first_arrival
+    group: list[Range] = []
+    first = arrival
+    for row in rows:
+        if row.first_arrival != arrival:  # what lies between is sealed
+            _add(parts, group, first)
+            group, first = [], row.first_arrival
+        group.append(row.decode())
+        arrival = row.first_arrival + row.records
+    _add(parts, group, first)
+    return {name: _joined(each) for name, each in parts.items()}
+
+
+def _add(parts: dict[str, list[Points]], group: Sequence[Range], first_arrival: int) -> None:
+    for name, points in points_by_name(join_rows(group), first_arrival).items():
+        parts.setdefault(name, []).append(points)
+
+
+def _chosen(new: Mapping[int, Points], states: Mapping[int, _Series], with_blocks: bool) -> set[int]:
+    """The series that go to chunks, those with the most pending points first."""
+    due = [
+        (states[series_id].pending, series_id)
+        for series_id, points in new.items()
+        if states[series_id].pending >= CHUNK_POINTS or len(points.payloads) >= _TEXT_BYTES
+        if with_blocks or states[series_id].pending == len(points.kinds)
+    ]
+    chosen: set[int] = set()
+    room = _CHUNKED_POINTS
+    for pending, series_id in sorted(due, reverse=True):
+        room -= pending
+        if chosen and room < 0:
+            break
+        chosen.add(series_id)
+    return chosen
+
+
+def _to_merge(stored: Sequence[_StoredBlock], level: int, all_small: bool) -> Sequence[_StoredBlock]:
+    """The last blocks, those that are merged with a new one of this level; ``all_small``: all but full ones."""
+    first = len(stored)
+    if level == FULL:
+        return ()
+    while True:
+        start = first
+        while start and stored[start - 1].level <= (FULL - 1 if all_small else level):
+            start -= 1
+        if first == start or (first - start + 1 < FANOUT and not all_small):
+            return stored[first:]
+        first, level = start, level + 1
+
+
+def _level(level: int, records: int, size_bytes: int) -> int:
+    return FULL if records >= _FULL_RECORDS or size_bytes >= _FULL_BYTES else level
+
+
+def _joined(parts: Sequence[Points]) -> Points:
+    return concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _series_before(connection: sqlite3.Connection) -> int:
+    """The largest id that a series has had."""
+    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'series'").fetchone()
+    return int(found[0]) if found else 0
+
+
+def _add_chunks(connection: sqlite3.Connection, series_id: int, chunks: Sequence[Chunk]) -> None:
+    bounds = series_bounds(series_id)
+    (newest,) = connection.execute("SELECT max(id) FROM chunks WHERE id >= ? AND id < ?", bounds).fetchone()
+    first = bounds[0] if newest is None else newest + 1
+    connection.executemany(_ADD_CHUNK, [(first + at, *_summary_of(chunk)) for at, chunk in enumerate(chunks)])
+    connection.executemany("INSERT INTO points VALUES (?, ?)", [(first + at, c.data) for at, c in enumerate(chunks)])
+
+
+def _delete(connection: sqlite3.Connection, statement: str, keys: Collection[tuple[int, ...]]) -> None:
+    """Delete these rows. Raises _ConflictError if one is gone."""
+    if keys and connection.executemany(statement, keys).rowcount != len(keys):
+        raise _ConflictError
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

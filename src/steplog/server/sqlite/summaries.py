@@ -1,0 +1,164 @@
+"""Summaries of a series' chunks, in rows: written with the chunks, for those of older versions in the background.
+
+::
+
+    series, level
+    number, chunks             the first chunk that the row covers, and how many: every row covers whole chunks
+    entries, points            how many of each
+    min_step … max_time        their ranges
+    widest_step, widest_time   the largest range that one entry has
+    data                       the entries (``records.summary``)
+
+1. The rows of a level cover chunks without a gap, beginning with chunk 0, and never overlap.
+2. A row with ``ROW_ENTRIES`` or more is *full*, and never changes. All before the last ones are. Those become one as
+   soon as it is full, or there are ``_SMALL_ROWS`` of them, so an entry is written about twice.
+3. A full row makes a small one of the next level. What a level does not cover yet is in the small rows below it.
+4. A chunk is summarized only when all before it are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from steplog.server.records.chunk import Chunk, decode
+from steplog.server.records.summary import Entries, coarser, concatenate, encode, summarize
+from steplog.server.records.summary import decode as decode_rows
+from steplog.server.sqlite.schema import SERIES_SHIFT, series_bounds
+
+__all__ = ["HEADER", "ROW_ENTRIES", "Header", "Missing", "add", "add_missing", "find_missing"]
+
+ROW_ENTRIES = 512
+_SMALL_ROWS = 32
+_CHUNKS_A_SLICE = 16  # at most 65,536 points are decoded at once, in some 20 ms
+_SERIES_A_SLICE = 1000
+_NUMBER_END = 1 << SERIES_SHIFT
+_INTEGER_MAX = 2**63 - 1
+_BELOW = "summaries_below"  # in ``about``: the chunks of series from this id on are summarized
+_CHUNKS = (
+    f"SELECT chunks.id, {', '.join(Chunk.__struct_fields__[:-1])}, data FROM chunks JOIN points USING (id)"  # noqa: S608
+    " WHERE chunks.id >= ? AND chunks.id < ? ORDER BY chunks.id LIMIT ?"
+)
+
+
+class Header(msgspec.Struct, frozen=True):
+    """A row without its data."""
+
+    level: int
+    number: int
+    chunks: int
+    entries: int
+    points: int
+    min_step: int
+    max_step: int
+    min_time: int
+    max_time: int
+    widest_step: int
+    widest_time: int
+
+    @property
+    def end(self) -> int:
+        """The chunk after the last that it covers."""
+        return self.number + self.chunks
+
+
+HEADER = ", ".join(Header.__struct_fields__)
+_INSERT = f"INSERT INTO summaries (series, {HEADER}, data) VALUES (?{', ?' * len(Header.__struct_fields__)}, ?)"  # noqa: S608
+_SMALL = "SELECT number, chunks, entries FROM summaries WHERE series = ? AND level = ? ORDER BY number DESC LIMIT ?"
+
+
+class Missing(NamedTuple):
+    """Chunks of an older version without summaries, and theirs; ``below``: how far the search has come."""
+
+    series: int
+    number: int
+    entries: list[Entries]
+    below: int
+
+
+def add(connection: sqlite3.Connection, series_id: int, number: int, entries: Sequence[Entries]) -> None:
+    """Store the summaries of new chunks, ``number`` and those that follow; in the transaction that stores these.
+
+    Where chunks before them are not summarized, these wait, too.
+    """
+    end = _end(connection, series_id)
+    if end != number and (end > number or _any_chunk(connection, series_id, end, number)):
+        return
+    waiting: list[Entries] = []
+    first, total = end, 0
+    for place, of_chunk in enumerate(entries, number + 1):
+        waiting.append(of_chunk)
+        total += len(of_chunk)
+        if total >= ROW_ENTRIES or place == number + len(entries):
+            _append(connection, series_id, 1, first, place, concatenate(waiting))
+            waiting, first, total = [], place, 0
+
+
+def find_missing(connection: sqlite3.Connection) -> Missing | None:
+    """The next chunks without summaries, decoded; None if there are none. In a read transaction."""
+    row = connection.execute("SELECT value FROM about WHERE name = ?", (_BELOW,)).fetchone()
+    query = "SELECT id FROM series WHERE id < ? ORDER BY id DESC LIMIT ?"
+    below = int(row[0]) if row is not None else _INTEGER_MAX
+    found = connection.execute(query, (below, _SERIES_A_SLICE)).fetchall()
+    for (series_id,) in found:
+        number = _end(connection, series_id)
+        rows = connection.execute(_CHUNKS, (*series_bounds(series_id, number), _CHUNKS_A_SLICE)).fetchall()
+        if rows:
+            first = rows[0][0]
+            known = [
+                summarize(decode(Chunk(*row))) for at, (chunk_id, *row) in enumerate(rows) if chunk_id == first + at
+            ]
+            return Missing(series_id, first & _NUMBER_END - 1, known, series_id + 1)
+        below = series_id
+    if not found:
+        return None
+    return Missing(0, 0, [], below)
+
+
+def add_missing(connection: sqlite3.Connection, found: Missing) -> None:
+    """Store what was found, in a transaction; nothing of it if another packer has."""
+    if found.entries:
+        query = "SELECT count(*) FROM chunks WHERE id >= ? AND id < ?"
+        first = found.series << SERIES_SHIFT | found.number
+        if connection.execute(query, (first, first + len(found.entries))).fetchone()[0] == len(found.entries):
+            add(connection, found.series, found.number, found.entries)
+    connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (_BELOW, str(found.below)))
+
+
+def _append(
+    connection: sqlite3.Connection, series_id: int, level: int, number: int, end: int, entries: Entries
+) -> None:
+    """Add entries of the chunks ``[number, end)`` to the end of a level."""
+    small = [
+        (first, count)
+        for first, _, count in connection.execute(_SMALL, (series_id, level, _SMALL_ROWS))
+        if count < ROW_ENTRIES
+    ]
+    if small and (sum(count for _, count in small) + len(entries) >= ROW_ENTRIES or len(small) + 1 >= _SMALL_ROWS):
+        number = small[-1][0]
+        key = (series_id, level, number)
+        query = "SELECT data FROM summaries WHERE series = ? AND level = ? AND number >= ? ORDER BY number"
+        entries = concatenate([decode_rows(data for (data,) in connection.execute(query, key)), entries])
+        connection.execute("DELETE FROM summaries WHERE series = ? AND level = ? AND number >= ?", key)
+    widest = (min(width, _INTEGER_MAX) for width in entries.widest)
+    ranges = min(entries.min_steps), max(entries.max_steps), min(entries.min_times), max(entries.max_times)
+    totals = end - number, len(entries), sum(entries.counts)
+    connection.execute(_INSERT, (series_id, level, number, *totals, *ranges, *widest, encode(entries)))
+    if len(entries) >= ROW_ENTRIES:
+        _append(connection, series_id, level + 1, number, end, coarser(entries))
+
+
+def _end(connection: sqlite3.Connection, series_id: int) -> int:
+    """The first chunk of a series that is not summarized."""
+    query = "SELECT number + chunks FROM summaries WHERE series = ? AND level = 1 ORDER BY number DESC LIMIT 1"
+    row = connection.execute(query, (series_id,)).fetchone()
+    return row[0] if row else 0
+
+
+def _any_chunk(connection: sqlite3.Connection, series_id: int, first: int, end: int) -> bool:
+    query = "SELECT 1 FROM chunks WHERE id >= ? AND id < ? LIMIT 1"
+    bounds = series_id << SERIES_SHIFT | first, series_id << SERIES_SHIFT | end
+    return connection.execute(query, bounds).fetchone() is not None

@@ -1,0 +1,170 @@
+"""What a table of runs is read from: ``lasts`` and ``configs``, in which a project's runs lie side by side.
+
+::
+
+    lasts     by (project, metric, run): count, last, low and high of what is packed
+    configs   by (project, entry, run): a value of the config, nested ones by their path (see cells)
+
+- Whoever changes ``series`` or ``config`` changes these in the same transaction: the packer by ``put_lasts``,
+  ``run_changes`` by ``put_entries``.
+- They have the rows of runs in the trash, too: a reader looks at ``runs``.
+- The runs of an older database are filled in run by run, in slices (``fill``). Until then ``unfilled`` says of which a
+  reader takes the rows of ``series`` and ``config`` instead.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+from slugify import slugify
+
+from steplog.server.records.cells import Cell, cell_of, entries
+from steplog.server.sqlite.schema import SERIES_SHIFT
+
+__all__ = [
+    "LAST_OF_SERIES",
+    "Totals",
+    "Unfilled",
+    "fill",
+    "forget_config",
+    "forget_metric",
+    "put_entries",
+    "put_lasts",
+    "register",
+    "unfilled",
+]
+
+_ROWS_A_STEP = 256
+_SLICE_S = 0.01
+_PUT_LAST = """
+INSERT OR REPLACE INTO lasts (project, name, run, count, last, low, high)
+SELECT project, ?2, id, ?3, ?4, ?5, ?6 FROM runs WHERE id = ?1
+"""
+_PUT_ENTRY = """
+INSERT OR REPLACE INTO configs (project, key, run, value) SELECT project, ?2, id, ?3 FROM runs WHERE id = ?1
+"""
+_REMOVE_ENTRY = """
+DELETE FROM configs WHERE project = (SELECT project FROM runs WHERE id = ?1) AND key = ?2 AND run = ?1
+"""
+LAST_OF_SERIES = f"""
+CASE WHEN s.last IS NOT NULL OR s.pending > 0 THEN s.last ELSE (SELECT c.last FROM chunks c WHERE c.id = (
+    SELECT max(id) FROM chunks WHERE id >= s.id << {SERIES_SHIFT} AND id < s.id + 1 << {SERIES_SHIFT})) END
+"""  # noqa: S608 - a constant; series of older databases have no last value of their own
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """A metric of a run, as far as it is packed; ``last``, ``low`` and ``high`` as in ``chunk``."""
+
+    name: str
+    count: int
+    last: int | float | str | None
+    low: int | float | None
+    high: int | float | None
+
+
+class Unfilled(NamedTuple):
+    """The runs with numbers in ``[first, end)``, of which not all rows are there."""
+
+    first: int
+    end: int
+
+
+def put_lasts(connection: sqlite3.Connection, run_id: int, rows: Iterable[Totals]) -> None:
+    """Set the totals of some of a run's metrics."""
+    connection.executemany(
+        _PUT_LAST, [(run_id, row.name, row.count, cell_of(row.last), row.low, row.high) for row in rows]
+    )
+
+
+def put_entries(
+    connection: sqlite3.Connection, run_id: int, before: Mapping[str, str | None], now: Mapping[str, str | None]
+) -> None:
+    """Set what top-level keys of a run's config have now, JSON text or None, in place of what they had before."""
+    for key, value in now.items():
+        old, new = (_entries(key, each) for each in (before.get(key), value))
+        connection.executemany(_REMOVE_ENTRY, [(run_id, entry) for entry in old.keys() - new.keys()])
+        changed = [(run_id, entry, cell) for entry, cell in new.items() if not _is_same(old.get(entry), cell)]
+        connection.executemany(_PUT_ENTRY, changed)
+
+
+def forget_metric(connection: sqlite3.Connection, run_id: int, name: str) -> None:
+    """Remove a run's totals of a metric."""
+    connection.execute(
+        "DELETE FROM lasts WHERE project = (SELECT project FROM runs WHERE id = ?1) AND name = ?2 AND run = ?1",
+        (run_id, name),
+    )
+
+
+def forget_config(connection: sqlite3.Connection, run_id: int) -> bool:
+    """Remove a step of a run's config, and its entries; whether there was any."""
+    rows = _config_after(connection, run_id, None)
+    put_entries(connection, run_id, dict(rows), {key: None for key, _ in rows})
+    connection.executemany("DELETE FROM config WHERE run = ? AND key = ?", [(run_id, key) for key, _ in rows])
+    return bool(rows)
+
+
+def unfilled(connection: sqlite3.Connection) -> Unfilled | None:
+    """The runs of an older database that are not filled in yet."""
+    row = connection.execute("SELECT first, end FROM filling").fetchone()
+    return Unfilled(*row) if row and row[0] < row[1] else None
+
+
+def fill(connection: sqlite3.Connection) -> bool:
+    """Fill in a slice of the runs of an older database; whether more are left."""
+    stop_at = time.monotonic() + _SLICE_S
+    while (
+        found := connection.execute("SELECT first, name, key FROM filling WHERE first < end").fetchone()
+    ) is not None:
+        _fill_some(connection, *found)
+        if time.monotonic() >= stop_at:
+            return True
+    return False
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions that a reader needs while runs are not filled in."""
+    connection.create_function("cell_of", 1, cell_of, deterministic=True)
+    connection.create_function(
+        "entry_of", 3, lambda key, text, entry: entries(key, text).get(entry), deterministic=True
+    )
+
+
+def _fill_some(connection: sqlite3.Connection, run_id: int, name: str, key: str | None) -> None:
+    """Fill in a step of a run: its slug and its metrics beyond ``name``, then its config beyond ``key``."""
+    rows = connection.execute(
+        f"SELECT s.name, s.count, {LAST_OF_SERIES}, s.low, s.high FROM series s"  # noqa: S608 - a constant
+        " WHERE s.run = ? AND s.name > ? ORDER BY s.name LIMIT ?",
+        (run_id, name, _ROWS_A_STEP),
+    ).fetchall()
+    if rows:
+        put_lasts(connection, run_id, [Totals(*row) for row in rows if row[1]])
+        connection.execute("UPDATE filling SET name = ?", (rows[-1][0],))
+        return
+    config = _config_after(connection, run_id, key)
+    if config:
+        put_entries(connection, run_id, {}, dict(config))
+        connection.execute("UPDATE filling SET key = ?", (config[-1][0],))
+        return
+    named = connection.execute("SELECT name FROM runs WHERE id = ? AND slug IS NULL", (run_id,)).fetchone()
+    if named is not None:
+        connection.execute("UPDATE runs SET slug = ? WHERE id = ?", (slugify(named[0]), run_id))
+    following = "(SELECT coalesce(min(id), filling.end) FROM runs WHERE id > filling.first)"
+    connection.execute(f"UPDATE filling SET first = {following}, name = '', key = NULL")  # noqa: S608 - a constant
+
+
+def _config_after(connection: sqlite3.Connection, run_id: int, key: str | None) -> list[tuple[str, str | None]]:
+    """Key and value of some of a run's config."""
+    query = "SELECT key, value FROM config WHERE run = ?1 AND (?2 IS NULL OR key > ?2) ORDER BY key LIMIT ?3"
+    return connection.execute(query, (run_id, key, _ROWS_A_STEP)).fetchall()
+
+
+def _entries(key: str, value: str | None) -> dict[str, Cell]:
+    return {} if value is None else entries(key, value)
+
+
+def _is_same(old: Cell | None, new: Cell) -> bool:
+    return type(old) is type(new) and old == new

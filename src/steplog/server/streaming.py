@@ -1,0 +1,53 @@
+"""Answers that are read and sent a piece at a time.
+
+A piece is made in a thread once the one before it has left, so a slow client costs neither memory nor a snapshot. What
+fails before the first piece is answered as elsewhere. After it the status is gone already: the connection is dropped,
+so that a client does not take what it has for all there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
+
+from steplog.server.protocol import CONNECTION
+from steplog.server.store_types import RefusedError
+
+__all__ = ["streamed"]
+
+_log = logging.getLogger("steplog.server")
+
+
+async def streamed(request: Request, pieces: Iterator[bytes], media_type: str) -> Response:
+    """The answer with these pieces; of a HEAD none is made but the first."""
+    first = await run_in_threadpool(next, pieces, b"")
+    if request.method == "HEAD":
+        answer = Response(media_type=media_type)
+        del answer.headers["content-length"]
+        return answer
+    return _Streamed(request, chain((first,), pieces), media_type)
+
+
+class _Streamed(StreamingResponse):
+    def __init__(self, request: Request, pieces: Iterator[bytes], media_type: str) -> None:
+        super().__init__(pieces, media_type=media_type)
+        self._request = request
+
+    async def stream_response(self, send: Send) -> None:
+        try:
+            await super().stream_response(send)
+        except RefusedError as error:
+            connection: Any = self._request.scope.get("state", {}).get(CONNECTION)
+            if connection is None:
+                raise
+            _log.warning("an answer to %s was broken off: %s", self._request.url.path, error)
+            connection.drop()
+            await asyncio.sleep(0)  # until the connection is lost, the answer counts as forgotten

@@ -1,0 +1,150 @@
+"""Summaries cover every chunk of a series once, and what is read with their help is what its points say."""
+
+from __future__ import annotations
+
+import math
+import random
+import sqlite3
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import pytest
+
+from server.test_grid import END, exact, shown, steps_of
+from server.test_summary import points_of
+from steplog.server.records.chunk import Chunk, Points, encode
+from steplog.server.records.grid import Axis, Curve, width_for
+from steplog.server.records.summary import decode, summarize
+from steplog.server.sqlite.curves import Grid, Layout
+from steplog.server.sqlite.schema import SERIES_SHIFT, connect, prepare
+from steplog.server.sqlite.summaries import ROW_ENTRIES, Missing, add, add_missing, find_missing
+
+SERIES = 7
+INSERT_CHUNK = f"INSERT INTO chunks VALUES (?{', ?' * len(Chunk.__struct_fields__[:-1])})"
+
+
+@pytest.fixture
+def connection(tmp_path) -> Iterator[sqlite3.Connection]:
+    lock = prepare(tmp_path / "server.db")
+    with closing(connect(tmp_path / "server.db")) as opened:
+        opened.execute("INSERT INTO series VALUES (7, 1, 'loss', 0, 0, 0, 0, NULL, NULL, 0, NULL, 0, 0, NULL)")
+        yield opened
+    lock.release()
+
+
+def noisy(steps: Sequence[int], seed: int = 1) -> Points:
+    source = random.Random(seed)
+    return points_of([math.sin(step / 999) + source.gauss(0, 0.1) for step in steps], array("q", steps))
+
+
+def store(connection: sqlite3.Connection, points: Points, sizes: Sequence[int], summarized: bool = True) -> None:
+    """Store a series in chunks of these sizes in turn."""
+    first, number = 0, 0
+    while first < len(points.kinds):
+        size = sizes[number % len(sizes)]
+        part = points.part(first, first + size)
+        chunk = encode(part)
+        row = [getattr(chunk, name) for name in Chunk.__struct_fields__[:-1]]
+        connection.execute(INSERT_CHUNK, (SERIES << SERIES_SHIFT | number, *row))
+        connection.execute("INSERT INTO points VALUES (?, ?)", (SERIES << SERIES_SHIFT | number, chunk.data))
+        if summarized:
+            add(connection, SERIES, number, [summarize(part)])
+        first, number = first + size, number + 1
+
+
+def rows(connection: sqlite3.Connection, level: int) -> list[tuple[int, ...]]:
+    query = "SELECT number, chunks, entries, points FROM summaries WHERE series = ? AND level = ? ORDER BY number"
+    return connection.execute(query, (SERIES, level)).fetchall()
+
+
+def level_1(connection: sqlite3.Connection) -> list[list[object]]:
+    found = connection.execute("SELECT data FROM summaries WHERE series = ? AND level = 1 ORDER BY number", (SERIES,))
+    return [list(column) for column in decode(data for (data,) in found).columns()]
+
+
+def read(connection: sqlite3.Connection, width: int, low: int = -END, high: int = END, points_max: int = 10**9):
+    curve, axis = Curve(width, Axis(), low, high), Axis()
+    Layout(connection, SERIES, None).place(curve, Grid(axis, width, low, high, points_max))
+    return curve.buckets()
+
+
+@pytest.mark.parametrize("sizes", [(1024,), (4096,), (10,), (1, 700, 4096, 33), (1100,)])
+def test_the_rows_of_each_level_cover_all_chunks_once(connection, sizes):
+    points = noisy(range(150_000) if sizes != (10,) else range(15_000))
+    store(connection, points, sizes)
+    level, end = 1, math.inf
+    while found := rows(connection, level):
+        assert [number for number, *_ in found] == [0, *(number + chunks for number, chunks, *_ in found[:-1])]
+        covered = found[-1][0] + found[-1][1]
+        assert covered <= end
+        small = [entries for _, _, entries, _ in found if entries < ROW_ENTRIES]
+        assert len(small) <= 32
+        assert [entries for _, _, entries, _ in found[-len(small) :]] == small or not small
+        if level == 1:
+            assert sum(row[3] for row in found) == len(points.kinds)
+        full = [row for row in found if row[2] >= ROW_ENTRIES]
+        assert sum(row[3] for row in rows(connection, level + 1)) == sum(row[3] for row in full)
+        level, end = level + 1, covered
+    assert level > 2 or sizes == (10,)
+
+
+@pytest.mark.parametrize("kind", ["monotone", "sparse", "eight ranks", "late worker", "stray"])
+def test_a_curve_of_summaries_is_that_of_the_points(connection, kind):
+    steps = steps_of(kind, 64_000)
+    points = noisy(steps)
+    store(connection, points, (1024,))
+    width = width_for(0, max(steps), 100)
+    assert sum(bucket.count for bucket in read(connection, width, points_max=0)) == len(steps)
+    if kind in ("monotone", "sparse"):
+        assert repr(shown(read(connection, width, points_max=0))) == repr(exact(points, width))
+    assert repr(shown(read(connection, 1))) == repr(exact(points, 1))
+    middle = max(steps) // 2
+    assert repr(shown(read(connection, 16, middle - 99, middle + 99))) == repr(
+        exact(points, 16, middle - 99, middle + 99)
+    )
+
+
+def test_steps_in_no_order_are_read_as_far_as_allowed_and_else_approximate(connection):
+    source = random.Random(5)
+    steps = [source.randrange(10**6) for _ in range(40_000)]
+    points = noisy(steps)
+    store(connection, points, (1024,))
+    width = width_for(0, 10**6, 100)
+    buckets = read(connection, width)
+    assert repr(shown(buckets)) == repr(exact(points, width))
+    assert not any(bucket.approximate for bucket in buckets)
+    buckets = read(connection, width, points_max=0)
+    assert all(bucket.approximate for bucket in buckets)
+    assert sum(bucket.count for bucket in buckets) == len(steps)
+    for bucket, row in zip(buckets, exact(points, width), strict=True):
+        assert bucket.low <= row[1] <= row[2] <= bucket.high
+
+
+def test_chunks_of_an_older_version_are_summarized_a_slice_at_a_time(connection):
+    points = noisy(range(70_000))
+    store(connection, points, (1500,))
+    wanted = level_1(connection)
+    connection.execute("DELETE FROM summaries")
+    before = read(connection, 1024, points_max=0)
+    assert sum(bucket.count for bucket in before) == 70_000
+    add(connection, SERIES, 47, [summarize(points.part(0, 9))])
+    assert not rows(connection, 1), "a later chunk came before them"
+    slices = 0
+    while (found := find_missing(connection)) is not None:
+        add_missing(connection, found)
+        if slices == 1:
+            add_missing(connection, found)  # of another packer, or after a kill
+        slices += 1
+    assert level_1(connection) == wanted
+    assert slices >= 3
+    assert find_missing(connection) is None
+
+
+def test_what_was_found_missing_is_left_out_if_it_is_gone(connection):
+    store(connection, noisy(range(5000)), (1500,), summarized=False)
+    found = find_missing(connection)
+    assert isinstance(found, Missing)
+    connection.execute("DELETE FROM chunks")
+    add_missing(connection, found)
+    assert not rows(connection, 1)
