@@ -169,6 +169,7 @@ ARROWS = {
         "journal.range",
         "delivery.wire",
         "server.records",
+        "server.repeating",
         "server.store_types",
         "server.store",
         "server.open_store",
