@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -98,28 +98,23 @@ def test_a_curve_that_fits_has_every_point(store):
 def test_whoever_reads_while_others_write_sees_a_beginning_of_what_was_written(store):
     """Never a point without those before it, and never fewer than a moment ago."""
     run, records = new_run(store), [(f"m{at % 50}", at) for at in range(1000)]
-    done = threading.Event()
 
     def write() -> None:
-        try:
-            for first in range(0, 1000, 50):
-                add(store, run, range_of(records[first : first + 50], first=first))
-        finally:
-            done.set()
+        for first in range(0, 1000, 50):
+            add(store, run, range_of(records[first : first + 50], first=first))
 
-    writer = threading.Thread(target=write)
-    writer.start()
     before, reads = 0, 0
-    while not done.is_set() or reads < 3:
-        found = [point.value for point in store.metrics(run, 0, 1000)]
-        assert found == list(range(len(found)))
-        assert len(found) >= before
-        assert len(found) % 50 == 0, "a batch is there whole or not at all"
-        counts = [each.count for each in store.series(run)]
-        assert sum(counts) >= len(found)
-        assert len(set(counts)) <= 1, "of one batch each name has one point"
-        before, reads = len(found), reads + 1
-    writer.join()
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(write)
+        while not writing.done() or reads < 3:
+            found = [point.value for point in store.metrics(run, 0, 1000)]
+            assert found == list(range(len(found)))
+            assert len(found) >= before
+            assert len(found) % 50 == 0, "a batch is there whole or not at all"
+            counts = [each.count for each in store.series(run)]
+            assert sum(counts) >= len(found)
+            assert len(set(counts)) <= 1, "of one batch each name has one point"
+            before, reads = len(found), reads + 1
     assert listed(store, run) == held(records)
 
 
