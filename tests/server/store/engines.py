@@ -1,19 +1,21 @@
 """The engines that the tests of this folder run with; another one is a line of ``ENGINES``.
 
 Each is there twice, since a read must not depend on what is packed: as its server has it before the packer comes, and
-with everything packed once it is written.
+with some of it packed and some not.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from steplog.server.open_store import open_store
+from steplog.server.sqlite.packing import pack_run
+from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.sqlite.unpacked import pack_log
 from steplog.server.store import Store
 from steplog.server.store_types import RunRow
 
@@ -29,7 +31,16 @@ def _sqlite_packed(directory: Path) -> Opener:
 
 
 class _PackedStore(SqliteStore):
-    """Has packed a run when a write of its points is done."""
+    """Has packed a run when two of three writes of its points are done."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._packer = connect(path)
+        self._writes = itertools.count()
+
+    def close(self) -> None:
+        self._packer.close()
+        super().close()
 
     def add_batch(self, run: RunRow, *args: Any) -> Future[Any]:
         return self._packed(run, super().add_batch(run, *args))
@@ -40,12 +51,15 @@ class _PackedStore(SqliteStore):
     def _packed(self, run: RunRow, write: Future[Any]) -> Future[Any]:
         answer: Future[Any] = Future()
 
-        def pack(done: Future[Any]) -> None:
-            if done.exception() is not None:
-                answer.set_exception(done.exception())
-                return
-            packed = self.database.write(pack_log, run.id)
-            packed.add_done_callback(lambda _: answer.set_result(done.result()))
+        def pack(done: Future[Any]) -> None:  # in the thread that writes, between two transactions
+            try:
+                result = done.result()
+                while next(self._writes) % 3 and pack_run(self._packer, run.id):
+                    pass
+            except Exception as error:  # noqa: BLE001 - for the test
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)
 
         write.add_done_callback(pack)
         return answer
