@@ -143,7 +143,7 @@ ARROWS = {
     },
     "server.records": {"errors", "filters", "journal.slot", "journal.range"},
     "server.repeating": set(),
-    "server.store_types": {"errors"},
+    "server.store_types": {"errors", "filters"},
     "server.store": {"server.records", "server.store_types"},
     "server.sqlite": {
         "errors",
@@ -157,7 +157,7 @@ ARROWS = {
         "server.store_types",
         "server.store",
     },
-    "server.open_store": {"instance", "server.store", "server.sqlite"},
+    "server.open_store": {"instance", "server.store", "server.store_types", "server.sqlite"},
     "server": {
         "errors",
         "filters",
@@ -178,6 +178,9 @@ ARROWS = {
     "integrations": {"<public>"},
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
     "cli.doctor": {"<public>", "address", "private_files", "default_paths", "settings", "client", "cli"},
+    "cli.database": {"server.open_store"},
+    "cli.backup": {"<public>", "server.open_store", "cli", "cli.database"},
+    "cli.compact": {"<public>", "server.open_store", "cli", "cli.database"},
     "cli.key": {
         "<public>",
         "private_files",
@@ -187,6 +190,7 @@ ARROWS = {
         "server.open_store",
         "server",
         "cli",
+        "cli.database",
     },
     "cli.serve": {"<public>", "address", "server.store_types", "server.open_store", "server", "cli"},
     "cli.demo": {"<public>", "server.store_types", "server.open_store", "server", "cli"},
@@ -213,7 +217,6 @@ PURE_AT_LEAST = {  # formats, wire, verdicts, what to send next (design, rule 3)
     "server/records/chunk.py",
     "server/records/column_format.py",
     "server/records/columns.py",
-    "server/records/curve.py",
     "server/records/grid.py",
     "server/records/log_row.py",
     "server/records/numbering.py",

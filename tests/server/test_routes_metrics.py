@@ -191,7 +191,10 @@ def test_a_curve_is_exact_where_it_fits_and_reduced_where_it_does_not(server, ru
     server.send(run, range_of([("loss/train é\n", value, step * 2) for step, value in enumerate(values)]))
     asked = {"name": "loss/train é\n", "points": 5000}
     exact = server.ask("GET", f"{run}series/", params=asked).json()
+    times = [bucket.pop("time") for bucket in exact]
     assert exact == [{"step": s * 2, "min": v, "max": v, "last": v, "count": 1} for s, v in enumerate(values)]
+    assert times == sorted(times)
+    assert times[-1] == "2023-11-14T22:13:20.000004Z"
     asked["points"] = 100
     reduced = server.ask("GET", f"{run}series/", params=asked).json()
     assert len(reduced) <= 100

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from server.batches import held, range_of
+from server.packed import pack
 from server.stores import listed, new_project, new_run
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
 from steplog.server.records.batch import from_range
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.sqlite.unpacked import pack_log
 from steplog.server.store_types import BatchResult, MissingError, RunRow
 
 
@@ -31,30 +31,25 @@ def add(store: SqliteStore, run: RunRow, records: Range) -> BatchResult:
 
 
 @pytest.mark.parametrize("sizes", [[1] * 300, [75] * 60, [1, 5000, 1, 30] * 10, [17, 300, 2] * 30])
-def test_small_chunks_are_merged_as_they_arrive_and_nothing_changes(store, tmp_path, sizes):
+def test_however_points_arrive_they_are_packed_in_few_rows(store, tmp_path, sizes):
     run, records, first = new_run(store), [], 0
     for size in sizes:
         part = [(f"m{(first + at) % 3}", random.choice([0.5, at, True, b'{"k":[]}'])) for at in range(size)]
         add(store, run, range_of(part, first=first))
-        store.database.write(pack_log, run.id).result()
+        pack(store, run)
         records += part
         first += size
     assert listed(store, run) == held(records)
     with sqlite3.connect(tmp_path / "a.db") as connection:
-        (chunks,) = connection.execute("SELECT count(*) FROM chunks").fetchone()
+        (chunks,), (blocks,) = (
+            connection.execute(f"SELECT count(*) FROM {t}").fetchone() for t in ("chunks", "blocks")
+        )
     connection.close()
-    assert chunks <= 3 * (45 + 2 * len(records) / 1024 + len([size for size in sizes if size > 1024]) * 20)
+    assert chunks <= len(records) / 1024
+    assert blocks <= 2 * 15
     assert [series.count for series in store.series(run)] == [
         sum(1 for name, _ in records if name == series) for series in ("m0", "m1", "m2")
     ]
-
-
-def test_large_payloads_do_not_keep_merging_from_coming_to_an_end(store):
-    run = new_run(store)
-    for at in range(40):
-        add(store, run, range_of([("big", b'"' + bytes(60_000).replace(b"\0", b"x") + b'"')] * 5, first=at * 5))
-        store.database.write(pack_log, run.id).result()
-    assert store.point_count(run) == 200
 
 
 def test_a_deleted_project_leaves_no_row(store, tmp_path):
@@ -62,7 +57,7 @@ def test_a_deleted_project_leaves_no_row(store, tmp_path):
     run, kept = new_run(store, project), new_run(store)
     for each in (run, kept):
         add(store, each, range_of([("a", 1), ("b", b"[]")]))
-        store.database.write(pack_log, each.id).result()
+        pack(store, each, chunk_points=1)
         add(store, each, range_of([("a", 1)], first=2))
     store.delete_project(project).result()
     while store.reap().result():

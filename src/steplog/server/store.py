@@ -20,10 +20,11 @@ from datetime import datetime
 
 from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.chunk import Points
-from steplog.server.records.curve import Bucket
+from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
 from steplog.server.store_types import (
     BatchResult,
+    ColumnNames,
     Creation,
     HistoryQuery,
     KeyRow,
@@ -33,7 +34,10 @@ from steplog.server.store_types import (
     ProjectRow,
     RunConfig,
     RunRow,
+    SeriesBucket,
     SeriesSummary,
+    TablePage,
+    TableQuery,
     UserRow,
 )
 
@@ -160,6 +164,13 @@ class Store(ABC):
         """The runs of a project, oldest first."""
 
     @abstractmethod
+    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
+        """The runs of a project that were made after this one, oldest first; it may be in the trash meanwhile.
+
+        Raises MissingError.
+        """
+
+    @abstractmethod
     def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
         """The runs whose name has this slug, in the trash or not, oldest first; unlike names, slugs are not unique."""
 
@@ -191,6 +202,18 @@ class Store(ABC):
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         """The config of each run, by ``RunRow.id``; of all together a bounded size, the newest runs first."""
 
+    @abstractmethod
+    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
+        """The runs of a project that meet conditions, in an order, with some of their fields, config and metrics."""
+
+    @abstractmethod
+    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
+        """The metrics and config entries of a project's runs with ``part`` in their names, each up to ``limit``."""
+
+    @abstractmethod
+    def fill_in(self) -> Future[bool]:
+        """Prepare a slice of what an older version has stored for ``table``; whether more is left."""
+
     # Deleted runs
 
     @abstractmethod
@@ -210,7 +233,17 @@ class Store(ABC):
 
     @abstractmethod
     def reap(self, now: datetime | None = None) -> Future[bool]:
-        """Remove a slice of what is deleted for good, or in the trash for long enough; whether more is left."""
+        """Remove a slice of what is deleted for good, or in the trash for long enough; whether there was anything.
+
+        Blocks meanwhile, as a read does. A power cut may undo it.
+        """
+
+    @abstractmethod
+    def give_back(self) -> Future[bool]:
+        """Give a slice of the room that is free back to the file system; whether more can be given.
+
+        A power cut may undo it.
+        """
 
     # Points
 
@@ -237,6 +270,10 @@ class Store(ABC):
     def point_count(self, run: RunRow) -> int:
         """How many points have arrived."""
 
+    @abstractmethod
+    def points_version(self, run: RunRow) -> str:
+        """What is another one once points of the run have arrived; letters, digits and dashes."""
+
     def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
         """The points ``[first, end)`` of a run, in order of arrival."""
         return [point for part in self.metric_slices(run, first, end) for point in part]
@@ -262,5 +299,14 @@ class Store(ABC):
         """The metrics of a run, in order of first arrival."""
 
     @abstractmethod
-    def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        """A metric's points with a step in [low, high], in at most ``points`` buckets; None if missing."""
+    def curve(
+        self, run: RunRow, name: str, points: int, low: int | None, high: int | None
+    ) -> list[SeriesBucket] | None:
+        """A metric's points with a step in [low, high], in at most ``points`` buckets; None if missing.
+
+        If they are that few, each has a bucket, in order of arrival; else those of a grid.
+        """
+
+    @abstractmethod
+    def curves(self, project: ProjectRow, query: CurveQuery) -> CurveAnswer:
+        """Curves of many runs on one grid, or what of them has changed. Raises TooManyBucketsError."""

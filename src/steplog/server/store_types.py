@@ -11,6 +11,7 @@
     ├── TakenError
     ├── GapError
     ├── RevokedKeyError
+    ├── TooManyBucketsError
     └── StoreError
         ├── StoreFullError
         └── StoreBusyError
@@ -23,11 +24,12 @@ The *mark* of a (run, writer) is its high-water mark: the first journal position
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from steplog.errors import SteplogError
+from steplog.filters import Condition, Field
 
 __all__ = [
     "CONFIGURED",
@@ -36,7 +38,9 @@ __all__ = [
     "ISSUED",
     "RESUMES",
     "BatchResult",
+    "ColumnNames",
     "Creation",
+    "DatabaseCopy",
     "DeletedError",
     "ExistsError",
     "GapError",
@@ -51,13 +55,19 @@ __all__ = [
     "RevokedKeyError",
     "RunConfig",
     "RunRow",
+    "SeriesBucket",
     "SeriesSummary",
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
     "StoreGoneError",
     "StoreReplacedError",
+    "TableCursor",
+    "TablePage",
+    "TableQuery",
+    "TableRow",
     "TakenError",
+    "TooManyBucketsError",
     "UnknownMetricError",
     "UnknownRunError",
     "UserRow",
@@ -113,6 +123,16 @@ class GapError(RefusedError):
         self.mark = mark
 
 
+class TooManyBucketsError(RefusedError):
+    """The curves that were asked for have more buckets than an answer may."""
+
+    def __init__(self, curves: int, buckets_max: int) -> None:
+        super().__init__(
+            f"There are {curves} such curves, and no more than {buckets_max} buckets in an answer: "
+            f"ask for at most {buckets_max // curves} buckets, or for fewer runs or names."
+        )
+
+
 class RevokedKeyError(RefusedError):
     """The key was revoked."""
 
@@ -139,6 +159,14 @@ class StoreReplacedError(StoreBusyError):
     def __init__(self, what: str, overwritten: bool = False) -> None:
         super().__init__(what)
         self.overwritten = overwritten
+
+
+class DatabaseCopy(msgspec.Struct, frozen=True):
+    """A database that was copied; ``runs`` are all that it has, also those in the trash."""
+
+    path: str
+    bytes: int
+    runs: int
 
 
 class UserRow(msgspec.Struct, frozen=True):
@@ -290,9 +318,74 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     last_time: str | None  # of the last point; None where an older version has stored it
 
 
+class SeriesBucket(msgspec.Struct, frozen=True):
+    """Points of a metric: the range of their numbers, infinities too, the last value, its step, the latest time.
+
+    If ``approximate``, some of the points may be in another bucket.
+    """
+
+    step: int
+    low: int | float | None
+    high: int | float | None
+    last: Any
+    count: int
+    time: str
+    approximate: bool = False
+
+
 class BatchResult(msgspec.Struct, frozen=True):
     """How many records were stored, and how many already had been; the run's name if one of them is ``steplog/run``."""
 
     accepted: int
     duplicates: int
     name: str | None = None
+
+
+class TableCursor(NamedTuple):
+    """Where a page of a table ends: the kind of the value that the table is sorted by, the value, the run's number."""
+
+    kind: int
+    value: int | float | str | bytes | None
+    run: int
+
+
+class TableQuery(msgspec.Struct, frozen=True):
+    """A page of a table of runs; without ``sort``, the newest come first.
+
+    Attributes:
+        now: when RUNNING runs are looked at, ISO 8601.
+        after: where the page before ended.
+        counted: whether to count the runs that meet the conditions.
+    """
+
+    conditions: Sequence[Condition]
+    columns: Sequence[Field]
+    limit: int
+    now: str
+    sort: Field | None = None
+    descending: bool = False
+    after: TableCursor | None = None
+    counted: bool = False
+
+
+class TableRow(msgspec.Struct):
+    """A run in a table; ``cells`` has no entry where a value is missing, and ``msgspec.Raw`` where it is JSON text."""
+
+    uuid: str
+    cells: dict[Field, Any]
+
+
+class TablePage(msgspec.Struct, frozen=True):
+    """Some rows of a table; ``end`` is None of the last page."""
+
+    rows: Sequence[TableRow]
+    end: TableCursor | None
+    count: int | None = None
+
+
+class ColumnNames(msgspec.Struct, frozen=True):
+    """What a table may show beside the fields of runs; ``more``: there are others."""
+
+    config: Sequence[str]
+    metrics: Sequence[str]
+    more: bool

@@ -7,6 +7,8 @@ with some of it packed and some not.
 from __future__ import annotations
 
 import itertools
+import sqlite3
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -35,11 +37,15 @@ class _PackedStore(SqliteStore):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._packer = connect(path)
+        self._packer: sqlite3.Connection | None = connect(path)
+        self._packing = threading.Lock()
         self._writes = itertools.count()
 
     def close(self) -> None:
-        self._packer.close()
+        with self._packing:
+            if self._packer is not None:
+                self._packer.close()
+            self._packer = None
         super().close()
 
     def add_batch(self, run: RunRow, *args: Any) -> Future[Any]:
@@ -54,8 +60,9 @@ class _PackedStore(SqliteStore):
         def pack(done: Future[Any]) -> None:  # in the thread that writes, between two transactions
             try:
                 result = done.result()
-                while next(self._writes) % 3 and pack_run(self._packer, run.id):
-                    pass
+                with self._packing:
+                    while self._packer is not None and next(self._writes) % 3 and pack_run(self._packer, run.id):
+                        pass
             except Exception as error:  # noqa: BLE001 - for the test
                 answer.set_exception(error)
             else:

@@ -100,6 +100,7 @@ def test_slugs_find_every_run_whose_name_has_it(store):
     store.edit_run(made[1], {"name": "renamed"}).result()
     store.discard_run(project, made[2].uuid).result()
     assert [run.name for run in store.runs_by_slug(project, "a-run")] == ["A run"]
+    assert [run.name for run in store.runs_by_slug(project, "a-run", in_trash=True)] == ["a run!"]
     assert store.runs_by_slug(project, "none") == []
 
 

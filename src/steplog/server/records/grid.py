@@ -120,20 +120,36 @@ class Curve:
         cells, known = self._cells, self._cells.get
         lows = self._on_axis(entries.min_times) if is_time else entries.min_steps
         highs = self._on_axis(entries.max_times) if is_time else entries.max_steps
+        firsts, lasts = (lows, highs) if is_time else (entries.first_steps, entries.last_steps)
         values = (entries.lows, entries.highs, entries.lasts, entries.counts, entries.last_steps, entries.max_times)
-        unusual = (entries.nans, entries.infs, entries.ninfs)
-        for at, (start, end, *cell) in enumerate(zip(lows, highs, *values, *unusual, strict=True)):
+        columns = zip(lows, highs, firsts, lasts, *values, entries.nans, entries.infs, entries.ninfs, strict=True)
+        for at, (start, end, first_x, last_x, *cell) in enumerate(columns):
             place, last_place = start >> shift, end >> shift
             if start < bottom or end > top:
                 if end >= bottom and start <= top:
                     self._spread(start, end, entries, at, cell)
-            elif place != last_place:
-                self._spread(start, end, entries, at, cell)
-            elif known(place) is None:
-                cell.append(0)
-                cells[place] = cell
+            elif place == last_place:
+                if known(place) is None:
+                    cell.append(0)
+                    cells[place] = cell
+                else:
+                    self._merge(place, cell)
+            elif last_place - place == 1 and first_x >> shift == place and last_x >> shift == last_place:
+                # As ``_spread`` would, without its loop: most of what is not exact is of this kind.
+                low, high, _, count, _, until, *_ = cell
+                below = _below(last_place << shift, start, end - start, count)
+                cell[3] = count - below
+                begun = entries.min_times[at]
+                time = begun + (until - begun) * below // count
+                before = [low, high, entries.firsts[at], below, entries.first_steps[at], time, 0, 0, 0]
+                for where, part in ((place, before), (last_place, cell)):
+                    if known(where) is None:
+                        part.append(0)
+                        cells[where] = part
+                    else:
+                        self._merge(where, part)
             else:
-                self._merge(place, cell)
+                self._spread(start, end, entries, at, cell)
 
     def _on_axis(self, times: Sequence[int]) -> Sequence[int]:
         origin = self._axis.origin

@@ -54,7 +54,8 @@ class Database:
         except sqlite3.Error as error:
             raise store_error(error) from None
         self._file = None if beside else DatabaseFile(path)
-        self._committer = Committer(self._write_connection, forget, self._check)
+        self._forget = forget
+        self._committer = Committer(self._write_connection, self._rolled_back, self._check)
         self._checkpoints: Checkpoints | None = None
         if self._file is not None:
             configure_writer(self._write_connection)
@@ -95,6 +96,10 @@ class Database:
         """Run a write in the next commit; the future is done once it is durable."""
         return self._committer.submit(lambda connection: job(connection, *args, **kwargs))
 
+    def write_lazily(self, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """The same, but the future is done once it is committed: a power cut may undo it."""
+        return self._committer.submit(lambda connection: job(connection, *args, **kwargs), durable=False)
+
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection whose reads all see the same state."""
@@ -120,6 +125,13 @@ class Database:
     def _check(self) -> None:
         if self._file is not None:
             self._file.check()
+            if self._write_connection.in_transaction:
+                self._file.mark(self._write_connection)
+
+    def _rolled_back(self) -> None:
+        if self._file is not None:
+            self._file.unmark()
+        self._forget()
 
     def _may_close(self) -> bool:
         """Prepare the files for the end; whether SQLite may close them: it may apply the log, and remove any log there.

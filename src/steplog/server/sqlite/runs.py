@@ -15,6 +15,8 @@ Columns of ``runs`` beside the plain ones::
 
 A name that is taken gets the smallest number that is free. ``suffixes.next`` is where to look first: every number below
 is taken, so that the names of a sweep are not all read for each of its runs.
+
+What has only its number looks for it by ``IS_THERE``.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from steplog.server.records.dates import utc_text
 from steplog.server.store_types import MissingError, RunRow
 
 __all__ = [
+    "IS_THERE",
     "by_id",
     "by_key",
     "by_name",
@@ -39,11 +42,14 @@ __all__ = [
     "free_name",
     "hear",
     "in_project",
+    "made_after",
     "note_seen",
     "now_text",
+    "points_version",
     "release_name",
 ]
 
+IS_THERE = "runs.deleted IS NULL AND EXISTS (SELECT 1 FROM projects WHERE id = runs.project AND deleted IS NULL)"
 _IDS_A_QUERY = 500
 _SUFFIXED = re.compile(r"(.*)_([1-9][0-9]{0,17})", re.DOTALL)
 
@@ -61,11 +67,22 @@ def in_project(
 ) -> list[RunRow]:
     """Runs of a project, oldest first; ``deleted`` is a condition."""
     # The inner one reads an index alone, also where it skips.
-    ids = f"SELECT id FROM runs WHERE project = ? AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
+    live = "(SELECT id FROM projects WHERE id = ? AND deleted IS NULL)"
+    ids = f"SELECT id FROM runs WHERE project = {live} AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
     rows = connection.execute(
         f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", (project_id, -1 if limit is None else limit, offset)
     )
     return [RunRow(*row) for row in rows]
+
+
+def made_after(connection: sqlite3.Connection, project_id: int, run_uuid: str, limit: int | None) -> list[RunRow]:
+    """Runs of a project that were made after this one, which may be in the trash. Raises MissingError."""
+    found = connection.execute("SELECT id FROM runs WHERE project = ? AND uuid = ?", (project_id, run_uuid)).fetchone()
+    if found is None:
+        raise MissingError("the run does not exist")
+    ids = "SELECT id FROM runs WHERE project = ? AND deleted IS NULL AND id > ? ORDER BY id LIMIT ?"
+    values = project_id, found[0], -1 if limit is None else limit
+    return [RunRow(*row) for row in connection.execute(f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", values)]
 
 
 def by_slug(connection: sqlite3.Connection, project_id: int, slug: str, trashed: bool = False) -> list[RunRow]:
@@ -117,6 +134,12 @@ def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
     return by_id(connection, run_id)
 
 
+def points_version(connection: sqlite3.Connection, run_id: int) -> str:
+    """What is another one once points of the run have arrived, or could not be packed."""
+    row = connection.execute("SELECT arrivals, sealed FROM progress WHERE run = ?", (run_id,)).fetchone()
+    return f"{row[0]}-{row[1]}" if row else "0"
+
+
 def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int = 0) -> str:
     """The name, with a number where another run of the project than this one has it; for the run to take now."""
 
@@ -164,5 +187,5 @@ def _by_ids(connection: sqlite3.Connection, ids: Sequence[int]) -> list[RunRow]:
 
 
 def _one(connection: sqlite3.Connection, condition: str, *values: object) -> RunRow | None:
-    row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL", values).fetchone()
+    row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL AND p.deleted IS NULL", values).fetchone()
     return RunRow(*row) if row else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -10,19 +11,23 @@ from pathlib import Path
 
 from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.chunk import Points
-from steplog.server.records.curve import Bucket
+from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import (
     catalog,
     creation,
+    curves,
     edits,
     generations,
     history,
     keys,
     reading,
+    removal,
     run_changes,
     runs,
     slices,
+    table,
+    table_query,
     trash,
 )
 from steplog.server.sqlite.database import Database
@@ -30,6 +35,7 @@ from steplog.server.sqlite.ingest import Ingester
 from steplog.server.store import Store
 from steplog.server.store_types import (
     BatchResult,
+    ColumnNames,
     Creation,
     HistoryQuery,
     KeyRow,
@@ -39,7 +45,10 @@ from steplog.server.store_types import (
     ProjectRow,
     RunConfig,
     RunRow,
+    SeriesBucket,
     SeriesSummary,
+    TablePage,
+    TableQuery,
     UserRow,
 )
 
@@ -59,6 +68,7 @@ class SqliteStore(Store):
         self._ingester = Ingester()
         self.database = Database(path, self._ingester.forget, beside=beside)
         self.instance = self.database.instance
+        self._opened = secrets.token_hex(6)  # a copy may have been restored before
 
     def check(self) -> None:
         self.database.check_path()
@@ -127,7 +137,7 @@ class SqliteStore(Store):
     def delete_project(self, project: ProjectRow) -> Future[None]:
         def delete(connection: sqlite3.Connection) -> None:
             self._ingester.forget()
-            trash.condemn_project(connection, project.id)
+            trash.delete_project(connection, project.id)
 
         return self.database.write(delete)
 
@@ -141,6 +151,9 @@ class SqliteStore(Store):
 
     def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
         return self.database.read(runs.in_project, project.id, offset, limit)
+
+    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
+        return self.database.read(runs.made_after, project.id, uuid, limit)
 
     def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
         return self.database.read(runs.by_slug, project.id, slug, in_trash)
@@ -163,6 +176,15 @@ class SqliteStore(Store):
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         return self.database.read(run_changes.configs, [run.id for run in of])
 
+    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
+        return self.database.read(table_query.page, project.id, query)
+
+    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
+        return self.database.read(table_query.column_names, project.id, part, limit)
+
+    def fill_in(self) -> Future[bool]:
+        return self.database.write(table.fill)
+
     # Deleted runs
 
     def trash(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
@@ -178,7 +200,11 @@ class SqliteStore(Store):
         return self.database.write(trash.restore, project.id, uuid)
 
     def reap(self, now: datetime | None = None) -> Future[bool]:
-        return self.database.write(trash.reap, now)
+        self.database.read(removal.read_ahead, now)
+        return self.database.write_lazily(removal.reap, now)
+
+    def give_back(self) -> Future[bool]:
+        return self.database.write_lazily(removal.give_back)
 
     # Points
 
@@ -194,6 +220,9 @@ class SqliteStore(Store):
     def point_count(self, run: RunRow) -> int:
         return self.database.read(reading.arrivals, run.id)
 
+    def points_version(self, run: RunRow) -> str:
+        return f"{self._opened}-{self.database.read(runs.points_version, run.id)}"
+
     def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
         return slices.metrics(self.database.snapshot, run.id, first, end)
 
@@ -203,5 +232,10 @@ class SqliteStore(Store):
     def series(self, run: RunRow) -> list[SeriesSummary]:
         return self.database.read(reading.series, run.id)
 
-    def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        return self.database.read(reading.curve, run.id, name, points, low, high)
+    def curve(
+        self, run: RunRow, name: str, points: int, low: int | None, high: int | None
+    ) -> list[SeriesBucket] | None:
+        return self.database.read(curves.curve, run.id, name, points, low, high)
+
+    def curves(self, project: ProjectRow, query: CurveQuery) -> CurveAnswer:
+        return curves.curves(self.database.snapshot, project.id, query)
