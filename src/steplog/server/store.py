@@ -62,7 +62,7 @@ class Store(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Finish pending writes and close the database. Later writes are refused."""
+        """Finish pending writes and close the database; once. Later writes are refused."""
 
     # Users and keys
 
