@@ -76,7 +76,8 @@ def _copied(connection: sqlite3.Connection, target: Path) -> Iterator[Path]:
     os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
         with _interruptible(connection):
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of the copy
+            if connection.execute("PRAGMA auto_vacuum").fetchone() == (0,):
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of the copy; of this one, it would be a commit
             connection.execute("VACUUM INTO ?", (str(scratch),))
         _sync(scratch, os.O_RDWR)
         yield scratch
