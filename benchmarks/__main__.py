@@ -30,6 +30,7 @@ GROUPS = (
     "loop_tax",
     "exchange",
     "throughput",
+    "server_load",
     "stock",
     "size",
     "memory",

@@ -157,7 +157,7 @@ ARROWS = {
         "server.store_types",
         "server.store",
     },
-    "server.open_store": {"instance", "server.store", "server.sqlite"},
+    "server.open_store": {"instance", "server.store", "server.store_types", "server.sqlite"},
     "server": {
         "errors",
         "filters",
@@ -178,6 +178,9 @@ ARROWS = {
     "integrations": {"<public>"},
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
     "cli.doctor": {"<public>", "address", "private_files", "default_paths", "settings", "client", "cli"},
+    "cli.database": {"server.open_store"},
+    "cli.backup": {"<public>", "server.open_store", "cli", "cli.database"},
+    "cli.compact": {"<public>", "server.open_store", "cli", "cli.database"},
     "cli.key": {
         "<public>",
         "private_files",
@@ -187,6 +190,7 @@ ARROWS = {
         "server.open_store",
         "server",
         "cli",
+        "cli.database",
     },
     "cli.serve": {"<public>", "address", "server.store_types", "server.open_store", "server", "cli"},
     "cli.demo": {"<public>", "server.store_types", "server.open_store", "server", "cli"},

@@ -21,6 +21,7 @@ import pytest
 from end_to_end.programs import Host, ended, go_on, line
 from server.batches import range_of
 from server.process import ServerProcess, lasting_port
+from steplog.errors import ConfigurationError
 from steplog.server.records.batch import from_range
 from steplog.server.sqlite.database_file import DatabaseFile, check_left_log
 from steplog.server.sqlite.store import SqliteStore
@@ -299,6 +300,67 @@ def test_what_a_kill_leaves_at_any_checkpoint_belongs_together(opened, tmp_path)
     assert len(bases) > 5
     (left / "server.db-base").write_bytes(b"torn" + bases.pop()[4:])
     check_left_log(left / "server.db")
+
+
+def cut(opened: Store) -> None:
+    """Leave a shorter database to the next checkpoint."""
+    opened.store.database.write(_grow).result()
+    checkpoint(opened.path)
+    opened.store.database.write(_cut).result()
+
+
+def _grow(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO about VALUES ('filler', hex(zeroblob(1000000)))")
+
+
+def _cut(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM about WHERE name = 'filler'")
+    while connection.execute("PRAGMA freelist_count").fetchone() != (0,):
+        connection.execute("PRAGMA incremental_vacuum(1)")
+
+
+def test_what_a_kill_leaves_of_a_checkpoint_that_cuts_the_file_belongs_together(opened, tmp_path):
+    """The database is shorter than what was noted of it: it was taken for another."""
+    left = tmp_path / "left"
+    left.mkdir()
+    cut(opened)
+    opened.add()
+    for ending in ("-wal", "-base"):
+        copy_over(tmp_path / f"server.db{ending}", left / f"server.db{ending}")
+    before = opened.path.stat().st_size
+    checkpoint(opened.path)
+    copy_over(opened.path, left / "server.db")
+    assert (left / "server.db").stat().st_size < before
+    check_left_log(left / "server.db")
+    os.truncate(left / "server.db", before // 1000)
+    with pytest.raises(ConfigurationError, match="another database"):
+        check_left_log(left / "server.db")
+
+
+class WatchedIndex(DatabaseFile):
+    """A database whose index is read while something is at work."""
+
+    def __init__(self, path: Path) -> None:
+        self.at_work = iter(())
+        super().__init__(path)
+
+    def _read_index(self):
+        next(self.at_work, None)
+        return super()._read_index()
+
+
+def test_a_checkpoint_that_cuts_the_file_while_it_is_looked_at_changes_nothing(opened):
+    """Its size was that of before the checkpoint, its index of after it: then it seemed truncated."""
+    cut(opened)
+    file = WatchedIndex(opened.path)
+    before = opened.path.stat().st_size
+    file.at_work = (None if look == 0 else checkpoint(opened.path) for look in range(2))
+    file.check()
+    assert opened.path.stat().st_size < before
+    file.check()
+    opened.add()
+    opened.close()
+    file.close()
 
 
 @pytest.fixture

@@ -115,3 +115,33 @@ def test_what_was_submitted_is_done_before_it_stops_and_nothing_after(group):
     with pytest.raises(StoreBusyError, match="stopping"):
         late()
     assert group.kept() == [1]
+
+
+def test_the_database_is_looked_at_with_its_lock_before_a_commit(tmp_path):
+    """A checkpoint of another process between the look and the transaction went unnoticed."""
+    connection = sqlite3.connect(tmp_path / "database", isolation_level=None, check_same_thread=False)
+    looked: list[bool] = []
+    committer = Committer(connection, lambda: None, lambda: looked.append(connection.in_transaction))
+    committer.submit(lambda connection: connection.execute("CREATE TABLE t (x)") and None).result(DEADLINE_S)
+    assert looked[:2] == [True, False]
+    committer.close()
+    connection.close()
+
+
+def test_only_a_group_in_which_nothing_must_be_durable_does_not_wait_for_the_disk(group):
+    def job(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    def together(*durable: bool) -> list[int]:
+        held = threading.Event()
+        group.committer.submit(lambda connection: held.wait(DEADLINE_S), durable=False)
+        jobs = [group.committer.submit(job, durable=each) for each in durable]
+        held.set()
+        return [each.result(DEADLINE_S) for each in jobs]
+
+    group.outcomes(group.insert(1))
+    normal, full = 1, 2
+    assert together(False, False) == [normal] * 2
+    assert together(False, True, False) == [full] * 3
+    assert together(False) == [normal]
+    assert together(True) == [full]

@@ -212,3 +212,20 @@ def test_modules_in_the_working_directory_are_not_the_packer_s(run, tmp_path, mo
     run.append(range_of([("a", at) for at in range(POINTS_A_NAME)]))
     with packer_process(run.database, restart_s=30):
         wait_until(lambda: run.count("log") == 0)
+
+
+def test_what_an_older_version_did_not_write_is_added_when_nothing_is_due(run, clock):
+    run.append(*[steps(3, first, 512) for first in (0, 512)], logged=NOW)
+    packer = packer_of(run, clock)
+    packer.work()
+    written = {table: run.count(table) for table in ("chunks", "summaries", "lasts")}
+    assert min(written.values()) == 3
+    run.connection.execute("DELETE FROM summaries")
+    run.connection.execute("DELETE FROM lasts")
+    run.connection.execute("DELETE FROM about WHERE name LIKE 'summaries%'")
+    run.connection.execute("INSERT INTO filling SELECT min(id), max(id) + 1, '', NULL FROM runs")
+    packer = packer_of(run, clock)
+    while packer.work():
+        pass
+    assert {table: run.count(table) for table in written} == written
+    assert packer.work() is False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from server.stores import ann
 from steplog import instance
 from steplog.server.records.batch import from_range
 from steplog.server.records.totals import Totals
-from steplog.server.sqlite import trash
+from steplog.server.sqlite import removal, trash
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.sqlite.table import put_lasts
 from steplog.server.store_types import Creation, DeletedError, MissingError, ProjectRow, RunRow
@@ -179,7 +179,7 @@ def _fill_others(connection: sqlite3.Connection, run_id: int) -> None:
     connection.execute("INSERT INTO blocks VALUES (?, 0, 0, 1, x'00', x'00')", (run_id,))
     connection.execute("INSERT INTO sealed VALUES (?, 0, 1, 'damaged', x'00')", (run_id,))
     put_lasts(connection, run_id, [("a", Totals(1)), ("b", Totals(1, last='"x"'))])
-    summary = "INSERT INTO summaries SELECT id, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, x'00' FROM series WHERE run = ?"
+    summary = "INSERT INTO summaries SELECT id, 9, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, x'00' FROM series WHERE run = ?"
     connection.execute(summary, (run_id,))
 
 
@@ -222,7 +222,7 @@ def test_what_has_been_in_the_trash_for_a_day_leaves_no_row(store, tmp_path):
 
 
 def test_a_run_of_which_something_was_removed_does_not_come_back(store, monkeypatch):
-    monkeypatch.setattr(trash, "_SLICE_S", 0.0)
+    monkeypatch.setattr(removal, "_SLICE_S", 0.0)
     project = project_of(store)
     run = filled(store, project)
     store.discard_run(project, run.uuid).result()
@@ -265,20 +265,48 @@ def test_what_is_deleted_for_good_and_the_runs_of_a_deleted_project_go_at_once(s
     assert rows(tmp_path, (*RUN_TABLES, "tombstones")) == dict.fromkeys((*RUN_TABLES, "tombstones"), 0)
 
 
-def test_a_new_project_does_not_see_the_runs_of_a_deleted_one_that_had_its_number(store):
+def test_a_new_project_does_not_see_the_runs_of_a_deleted_one_of_its_slug(store):
     project = project_of(store)
     run = filled(store, project, "r1")
     store.delete_project(project).result()
     again = project_of(store)
-    assert again.id == project.id
-    for deleted in ([], store.trash(again)):
-        assert deleted == []
-    assert store.runs(again) == []
+    assert again.id != project.id, "its number is not free before its runs are gone"
+    assert (store.runs(again), store.trash(again)) == ([], [])
     assert store.run("team", "mnist", run.uuid) is None
     with pytest.raises(MissingError):
         store.restore_run(again, run.uuid).result()
     made, new = store.create_run(again, ann(store), Creation(key="r1")).result()
     assert (made.uuid != run.uuid, new) == (True, True)
+    reap_all(store)
+    assert [each.uuid for each in store.runs(again)] == [made.uuid]
+
+
+def test_nothing_is_written_to_a_deleted_project_by_who_had_found_it_before(store):
+    project, other = project_of(store), project_of(store, "other")
+    run, kept = filled(store, project), filled(store, other)
+    store.delete_project(project).result()
+    refused = [
+        store.add_batch(run, from_range(range_of([("a", 2)], first=304))),
+        store.create_run(project, ann(store), Creation()),
+        store.edit_run(run, {"notes": "n"}),
+        store.begin_generation(run, "m", "2026-01-01T00:00:00Z"),
+        store.restore_run(project, run.uuid),
+    ]
+    assert [type(each.exception()) for each in refused] == [MissingError] * len(refused)
+    assert [each.slug for each in store.projects(store.put_namespace("team").result())] == ["other"]
+    assert store.project("team", f"mnist~{project.id}") is None
+    assert store.add_batch(kept, from_range(range_of([("a", 2)], first=304))).result().accepted == 1
+
+
+def test_deleting_a_project_costs_the_same_whatever_its_runs(store):
+    """It had marked each of them."""
+    cost = {}
+    for count in (1, 400):
+        project = project_of(store, f"p{count}")
+        for _ in range(count):
+            store.create_run(project, ann(store), Creation()).result()
+        cost[count] = store.database.write(counted, trash.delete_project, project.id).result()
+    assert 0 < cost[400] <= cost[1] + 1
 
 
 def test_a_tombstone_lasts_for_thirty_days(store):
@@ -293,8 +321,8 @@ def test_a_tombstone_lasts_for_thirty_days(store):
 
 def test_a_large_run_is_removed_slice_by_slice_and_batches_come_between(store, tmp_path, monkeypatch):
     """Each slice is of one step here, whatever time it takes."""
-    monkeypatch.setattr(trash, "_SLICE_S", 0.0)
-    monkeypatch.setattr(trash, "_CHUNKS_A_STEP", 4)
+    monkeypatch.setattr(removal, "_SLICE_S", 0.0)
+    monkeypatch.setattr(removal, "_CHUNKS_A_STEP", 4)
     project = project_of(store)
     kept, gone = filled(store, project), filled(store, project)
     for first in range(304, 314):  # 11 chunks of one metric
@@ -333,21 +361,30 @@ def test_removing_a_run_costs_as_much_for_each_of_its_names(store):
 
 def counting_reap(connection: sqlite3.Connection) -> int:
     """Reap all; returns the steps of SQLite's machine, by the hundred."""
+
+    def reap_until_nothing_is_left(connection: sqlite3.Connection) -> None:
+        while removal.reap(connection):
+            pass
+
+    return counted(connection, reap_until_nothing_is_left, every=100)
+
+
+def counted(connection: sqlite3.Connection, job: Callable[..., None], *args: int, every: int = 1) -> int:
+    """The steps of SQLite's machine that a job takes."""
     steps = 0
 
     def step() -> None:
         nonlocal steps
         steps += 1
 
-    connection.set_progress_handler(step, 100)
-    while trash.reap(connection):
-        pass
+    connection.set_progress_handler(step, every)
+    job(connection, *args)
     connection.set_progress_handler(None, 0)
     return steps
 
 
 def test_a_server_that_starts_goes_on_with_what_it_had_begun_to_remove(tmp_path, monkeypatch):
-    monkeypatch.setattr(trash, "_SLICE_S", 0.0)
+    monkeypatch.setattr(removal, "_SLICE_S", 0.0)
     directory = tmp_path / "state"
     directory.mkdir(mode=0o700)
     store = SqliteStore(directory / "server.db")

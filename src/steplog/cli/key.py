@@ -9,7 +9,6 @@ Works on the server's database, whether or not it runs; a running one reads each
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import click
 
 from steplog import instance
 from steplog.cli import printing
+from steplog.cli.database import database_option, own_database
 from steplog.private_files import write_private
 from steplog.server import keys
 from steplog.server.open_store import default_database, open_store
@@ -45,11 +45,6 @@ def command() -> None:
     """
 
 
-def _database_option(function: _Command) -> _Command:
-    words = "The server's database.  [default: yours]"
-    return click.option("--db", "database", type=click.Path(path_type=Path), metavar="FILE", help=words)(function)
-
-
 def _json_option(function: _Command) -> _Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
@@ -59,7 +54,7 @@ def _json_option(function: _Command) -> _Command:
     "--user", "username", metavar="NAME", help="Whose key it is; created if new.  [default: the server's own]"
 )
 @click.option("--label", default="", metavar="TEXT", help="What it is for, as the list shows it.")
-@_database_option
+@database_option
 @_json_option
 def _issue(username: str | None, label: str, database: Path | None, as_json: bool) -> None:
     """Make a key and print it, once."""
@@ -76,7 +71,7 @@ def _issue(username: str | None, label: str, database: Path | None, as_json: boo
 
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those that were revoked.")
-@_database_option
+@database_option
 @_json_option
 def _list(everything: bool, database: Path | None, as_json: bool) -> None:
     """List the keys, without the keys themselves."""
@@ -102,7 +97,7 @@ def _list(everything: bool, database: Path | None, as_json: bool) -> None:
 
 @command.command("revoke")
 @click.argument("key_ids", metavar="KEY...", type=int, nargs=-1, required=True)
-@_database_option
+@database_option
 def _revoke(key_ids: tuple[int, ...], database: Path | None) -> None:
     """Revoke keys, by their numbers in the list."""
     with _opened(database) as store:
@@ -127,7 +122,7 @@ def _revoke(key_ids: tuple[int, ...], database: Path | None) -> None:
 @command.command("rotate")
 @click.argument("key_id", metavar="[KEY]", type=int, required=False)
 @click.option("--page", is_flag=True, help="Replace the page's token instead.")
-@_database_option
+@database_option
 @_json_option
 def _rotate(key_id: int | None, page: bool, database: Path | None, as_json: bool) -> None:
     """Replace a key by a new one, by its number in the list.
@@ -172,7 +167,7 @@ def _rotate_page(database: Path | None, as_json: bool) -> None:
 
 
 @command.command("page")
-@_database_option
+@database_option
 def _page(database: Path | None) -> None:
     """Print the address of the page, with its token.
 
@@ -191,11 +186,7 @@ def _page(database: Path | None) -> None:
 @contextlib.contextmanager
 def _opened(database: Path | None) -> Iterator[Store]:
     """The database, whether or not its server runs. Raises SteplogError, OSError."""
-    database = database or default_database()
-    if database.exists() and database.stat().st_uid != os.geteuid():
-        # Root could, and leave files that the server may not read.
-        raise click.ClickException(f"{database} belongs to another user: type this as that user")
-    with contextlib.closing(open_store(database, beside=True)) as store:
+    with contextlib.closing(open_store(own_database(database), beside=True)) as store:
         yield store
 
 

@@ -8,15 +8,16 @@ from typing import Protocol
 
 from steplog import instance
 from steplog.server.store import Store
+from steplog.server.store_types import DatabaseCopy
 
-__all__ = ["Packer", "default_database", "file_id", "open_packer", "open_store"]
+__all__ = ["Packer", "back_up", "compact", "default_database", "file_id", "open_packer", "open_store"]
 
 
 class Packer(Protocol):
     """Packs what a store has logged."""
 
-    def work(self) -> None:
-        """Pack until nothing is due. Raises StoreError."""
+    def work(self) -> bool:
+        """Pack until nothing is due; whether less urgent work is left. Raises StoreError."""
 
 
 def open_store(database: Path, *, beside: bool = False) -> Store:
@@ -44,6 +45,26 @@ def file_id(database: Path) -> str:
     from steplog.server.sqlite import packer
 
     return packer.file_id(database)
+
+
+def back_up(database: Path, target: Path) -> DatabaseCopy:
+    """Copy a database into a new file, whether or not its server runs.
+
+    Raises ConfigurationError where the target exists or the database does not, StoreError, OSError.
+    """
+    from steplog.server.sqlite import backup
+
+    return backup.back_up(database, target)
+
+
+def compact(database: Path) -> DatabaseCopy:
+    """Rewrite a database whose server does not run, without the room that is free in it.
+
+    Raises ConfigurationError, StoreError, OSError.
+    """
+    from steplog.server.sqlite import backup
+
+    return backup.compact(database)
 
 
 def default_database() -> Path:

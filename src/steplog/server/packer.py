@@ -24,6 +24,7 @@ from steplog.server.store_types import StoreError, StoreReplacedError
 __all__ = ["packer_process"]
 
 _INTERVAL_S = 1.0
+_PAUSE_S = 0.05  # between two slices of what is not urgent
 _RETRY_S = 5.0  # after an error, such as a full disk
 _NICENESS = 10
 _RESTART_S, _RESTART_S_MAX = 1.0, 60.0
@@ -117,7 +118,8 @@ def _main(database: Path, opened: str) -> NoReturn:
         try:
             if packer is None:
                 packer = open_packer(database, opened, _say)
-            packer.work()
+            if packer.work():
+                pause_s = _PAUSE_S
         except StoreReplacedError:  # the server will end
             pause_s = _RESTART_S_MAX
         except (StoreError, MemoryError):

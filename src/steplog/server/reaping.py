@@ -1,4 +1,4 @@
-"""Removing what is deleted, slice by slice, while the server serves."""
+"""Removing what is deleted, and giving its room back, slice by slice while the server serves."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ _PAUSE_S = 0.02  # between two slices, for the batches of others
 _INTERVAL_S = 5.0
 
 
-def reaping(store: Store) -> AbstractContextManager[None]:
-    """Reap again and again, in a thread."""
+class _Reaper:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._gives_back = True  # what the server before may have left
 
-    def reap() -> float:
+    def work(self) -> float:
+        """Do a slice; the seconds until the next. Room is given back first: much that is free makes it slow."""
         with suppress(StoreError):  # a full disk, say: later
-            if store.reap().result():
+            self._gives_back = self._gives_back and self._store.give_back().result()
+            if not self._gives_back:
+                self._gives_back = self._store.reap().result()
+            if self._gives_back:
                 return _PAUSE_S
         return _INTERVAL_S
 
-    return repeating(reap, "steplog-trash")
+
+def reaping(store: Store) -> AbstractContextManager[None]:
+    """Reap again and again, in a thread."""
+    return repeating(_Reaper(store).work, "steplog-trash")

@@ -33,8 +33,7 @@ _NAMES_DEFAULT = 1000
 _NAMES_MAX = 10_000
 _NAME_CHARACTERS_MAX = 256
 _TAG = Field("run", ("tag",))
-
-_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
 
 
 class _Token(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -42,7 +41,7 @@ class _Token(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
     sort: str
     kind: Annotated[int, msgspec.Meta(ge=0, le=3)]
-    value: _Int64 | float | str | bytes | None
+    value: Any  # see ``TableCursor``
     run: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     now: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")]
 
@@ -150,6 +149,9 @@ def _encoded(token: _Token) -> str:
 def _decoded(text: str) -> _Token:
     try:
         padded = f"{text}{'=' * (-len(text) % 4)}".encode("ascii")
-        return msgspec.msgpack.decode(base64.b64decode(padded, b"-_", validate=True), type=_Token)
+        token = msgspec.msgpack.decode(base64.b64decode(padded, b"-_", validate=True), type=_Token)
+        if not isinstance(token.value, (str, bytes)):
+            msgspec.convert(token.value, _Number | None)
+        return token
     except (binascii.Error, UnicodeError, msgspec.MsgspecError):
         raise ValidationError({"after": ["Not where a page of this table ends."]}) from None

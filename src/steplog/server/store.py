@@ -233,7 +233,17 @@ class Store(ABC):
 
     @abstractmethod
     def reap(self, now: datetime | None = None) -> Future[bool]:
-        """Remove a slice of what is deleted for good, or in the trash for long enough; whether more is left."""
+        """Remove a slice of what is deleted for good, or in the trash for long enough; whether there was anything.
+
+        Blocks meanwhile, as a read does. A power cut may undo it.
+        """
+
+    @abstractmethod
+    def give_back(self) -> Future[bool]:
+        """Give a slice of the room that is free back to the file system; whether more can be given.
+
+        A power cut may undo it.
+        """
 
     # Points
 

@@ -40,6 +40,7 @@ __all__ = [
     "BatchResult",
     "ColumnNames",
     "Creation",
+    "DatabaseCopy",
     "DeletedError",
     "ExistsError",
     "GapError",
@@ -158,6 +159,14 @@ class StoreReplacedError(StoreBusyError):
     def __init__(self, what: str, overwritten: bool = False) -> None:
         super().__init__(what)
         self.overwritten = overwritten
+
+
+class DatabaseCopy(msgspec.Struct, frozen=True):
+    """A database that was copied; ``runs`` are all that it has, also those in the trash."""
+
+    path: str
+    bytes: int
+    runs: int
 
 
 class UserRow(msgspec.Struct, frozen=True):

@@ -50,7 +50,7 @@ def cell_of(last: int | float | str | None) -> Cell:
 def json_value(cell: Cell | None) -> Any:
     """What a cell is in JSON; None also of one that is too long."""
     if isinstance(cell, bytes):
-        return None if cell == _TOO_LONG else "NaN" if cell == b"NaN" else msgspec.Raw(cell)
+        return None if cell in (_TOO_LONG, b"null") else "NaN" if cell == b"NaN" else msgspec.Raw(cell)
     if isinstance(cell, float) and math.isinf(cell):
         return "Infinity" if cell > 0 else "-Infinity"
     return cell

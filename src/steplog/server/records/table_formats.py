@@ -21,14 +21,14 @@ from steplog.server.records.column_format import Column
 
 __all__ = ["FORMATS"]
 
-Rows = Sequence[tuple[str, Sequence[Any]]]
+_Rows = Sequence[tuple[str, Sequence[Any]]]
 _UUID = "uuid"
 _NOT_FINITE: Mapping[str, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _EXACT = 2**53  # the integers up to here are floats, too
 _encode = msgspec.json.Encoder().encode
 
 
-def _as_json(names: Sequence[str], rows: Rows, about: Mapping[str, Any]) -> bytes:
+def _as_json(names: Sequence[str], rows: _Rows, about: Mapping[str, Any]) -> bytes:
     """An object a row, without what is missing."""
     objects = [
         {_UUID: uuid, **{name: value for name, value in zip(names, values, strict=True) if value is not MISSING}}
@@ -37,21 +37,21 @@ def _as_json(names: Sequence[str], rows: Rows, about: Mapping[str, Any]) -> byte
     return _encode({"columns": names, "rows": objects, **about})
 
 
-def _as_csv(names: Sequence[str], rows: Rows, _about: Mapping[str, Any]) -> bytes:
+def _as_csv(names: Sequence[str], rows: _Rows, _about: Mapping[str, Any]) -> bytes:
     """Lines as RFC 4180 has them, with a header; texts are bare, what is missing or null is empty."""
     lines = [",".join(map(_quoted, (_UUID, *names)))]
     lines += [",".join((uuid, *map(_field, values))) for uuid, values in rows]
     return ("\r\n".join(lines) + "\r\n").encode()
 
 
-def _as_columns(names: Sequence[str], rows: Rows, about: Mapping[str, Any]) -> bytes:
+def _as_columns(names: Sequence[str], rows: _Rows, about: Mapping[str, Any]) -> bytes:
     """One table (``column_format``); numbers only are f8 or i8, else texts, empty where missing."""
     columns = [column_format.texts(_UUID, [_encode(uuid) for uuid, _ in rows])]
     columns += [_column(name, [values[index] for _, values in rows]) for index, name in enumerate(names)]
     return column_format.encode(columns, about)
 
 
-FORMATS: Mapping[str, Callable[[Sequence[str], Rows, Mapping[str, Any]], bytes]] = MappingProxyType(
+FORMATS: Mapping[str, Callable[[Sequence[str], _Rows, Mapping[str, Any]], bytes]] = MappingProxyType(
     {"application/json": _as_json, column_format.MEDIA_TYPE: _as_columns, "text/csv": _as_csv}
 )
 

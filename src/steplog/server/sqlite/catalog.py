@@ -30,7 +30,7 @@ _NAMESPACE = "SELECT id, uuid, slug, display_name FROM namespaces"
 _PROJECT = """
 SELECT p.id, p.uuid, p.slug, p.display_name, p.visibility, p.date_created,
        (SELECT date_created FROM runs WHERE project = p.id AND deleted IS NULL ORDER BY id DESC LIMIT 1)
-FROM projects p JOIN namespaces n ON n.id = p.namespace
+FROM projects p JOIN namespaces n ON n.id = p.namespace AND p.deleted IS NULL
 """
 
 

@@ -56,7 +56,7 @@ def create(connection: sqlite3.Connection, project_id: int, user_id: int, asked:
 
     Raises MissingError without a project, UnknownRunError, ExistsError, DeletedError.
     """
-    if connection.execute("SELECT 1 FROM projects WHERE id = ?", (project_id,)).fetchone() is None:
+    if connection.execute("SELECT 1 FROM projects WHERE id = ? AND deleted IS NULL", (project_id,)).fetchone() is None:
         raise MissingError("the project does not exist")
     found = _found(connection, project_id, asked)
     if found is None and asked.resume == "must":

@@ -33,7 +33,7 @@ from steplog.server.sqlite.schema import series_bounds
 from steplog.server.sqlite.summaries import summarized
 from steplog.server.store_types import SeriesBucket, TooManyBucketsError
 
-__all__ = ["curve", "curves"]
+__all__ = ["Snapshot", "curve", "curves"]
 
 _POINTS_MAX = 1 << 19  # decoded for all curves of a request, where summaries would do
 _SERIES_A_SNAPSHOT = 2000
@@ -163,7 +163,7 @@ class _Answer:
         for run in runs:
             for series in run.series:
                 places = self._touched(run, series)
-                if series.extent is not None and (places is None or places):
+                if places is None or places:
                     self._add(run, series, grid._replace(axis=run.axis), places)
 
     def answer(self) -> CurveAnswer:
@@ -211,6 +211,8 @@ class _Answer:
         curve = Curve(grid.width, grid.axis, max(within[0], grid.low), min(within[1], grid.high))
         series.layout.place(curve, grid, within)
         columns = curve.columns()
+        if not columns and (places is not None or self._since is None):
+            return
         if places is not None and columns:
             kept = [place in places for place in columns[0]]
             if not all(kept):

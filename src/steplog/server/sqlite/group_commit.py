@@ -4,6 +4,9 @@ An fsync takes milliseconds for one batch or for fifty. Each job runs in a savep
 Futures are done after the commit, a refused job's too, since an earlier job of the transaction may be the cause. When a
 transaction has begun and after its commit, ``check`` must pass (``database_file``). Without jobs it is called once a
 second.
+
+A transaction of jobs that may be lost in a power cut, as any later job may find them undone, does not wait for the
+disk. The next one that does makes them durable, too.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from steplog.server.sqlite.schema import store_error
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
@@ -25,7 +28,12 @@ _GROUP_MAX = 256
 _CHECK_INTERVAL_S = 1.0  # without jobs
 
 _T = TypeVar("_T")
-_Job = tuple["Future[Any]", Callable[[sqlite3.Connection], Any]]
+
+
+class _Job(NamedTuple):
+    future: Future[Any]
+    work: Callable[[sqlite3.Connection], Any]
+    durable: bool
 
 
 class Committer:
@@ -41,17 +49,18 @@ class Committer:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
+        self._waits_for_disk = True
         self._thread = threading.Thread(target=self._work, name="steplog-store", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Callable[[sqlite3.Connection], _T]) -> Future[_T]:
-        """Queue a job; the future is done once it is durable."""
+    def submit(self, job: Callable[[sqlite3.Connection], _T], *, durable: bool = True) -> Future[_T]:
+        """Queue a job; the future is done once it is durable, or only committed."""
         future: Future[_T] = Future()
         with self._lock:
             if self._closed:
                 future.set_exception(StoreBusyError("the server is stopping"))
             else:
-                self._jobs.put((future, job))
+                self._jobs.put(_Job(future, job, durable))
         return future
 
     def close(self) -> None:
@@ -74,16 +83,17 @@ class Committer:
             while len(items) < _GROUP_MAX and not self._jobs.empty():  # the only consumer: get() returns at once
                 items.append(self._jobs.get())
             going = items[-1] is not None  # the last of all
-            group = [job for job in items if job is not None and job[0].set_running_or_notify_cancel()]
+            group = [job for job in items if job is not None and job.future.set_running_or_notify_cancel()]
             if group:
                 self._commit(group)
 
     def _commit(self, group: list[_Job]) -> None:
         outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
         try:
+            self._set_waiting(any(job.durable for job in group))
             self._connection.execute("BEGIN IMMEDIATE")
             self._check()  # with the lock: it keeps what a checkpoint has left before this commit begins the log anew
-            outcomes = [(future, *self._run(job)) for future, job in group]
+            outcomes = [(job.future, *self._run(job.work)) for job in group]
             self._connection.execute("COMMIT")
             self._check()
         except Exception as error:  # noqa: BLE001 - the thread must survive; every job gets the error
@@ -91,12 +101,17 @@ class Committer:
             with suppress(sqlite3.Error):  # SQLite may have rolled back already
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-            outcomes = [(future, None, _reason(error)) for future, _ in group]
+            outcomes = [(job.future, None, _reason(error)) for job in group]
         for future, result, refusal in outcomes:
             if refusal is None:
                 future.set_result(result)
             else:
                 future.set_exception(refusal)
+
+    def _set_waiting(self, waits_for_disk: bool) -> None:
+        if waits_for_disk != self._waits_for_disk:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if waits_for_disk else 'NORMAL'}")
+            self._waits_for_disk = waits_for_disk
 
     def _run(self, job: Callable[[sqlite3.Connection], Any]) -> tuple[Any, Exception | None]:
         result, refusal = None, None

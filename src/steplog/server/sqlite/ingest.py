@@ -21,7 +21,7 @@ from steplog.server.records.dates import date_of
 from steplog.server.records.run_fields import TIME_MIN_NS, Changes
 from steplog.server.sqlite import log
 from steplog.server.sqlite.run_changes import apply_config, apply_fields, set_config, set_fields
-from steplog.server.sqlite.runs import note_seen, now_text
+from steplog.server.sqlite.runs import IS_THERE, note_seen, now_text
 from steplog.server.store_types import BatchResult, GapError, MissingError
 
 __all__ = ["Ingester"]
@@ -116,7 +116,8 @@ class Ingester:
             self._runs.move_to_end(run_id)
             return run
         found = connection.execute(
-            "SELECT arrivals FROM runs JOIN progress ON run = id WHERE id = ? AND deleted IS NULL", (run_id,)
+            f"SELECT arrivals FROM runs JOIN progress ON run = id WHERE id = ? AND {IS_THERE}",  # noqa: S608 - constants
+            (run_id,),
         ).fetchone()
         if found is None:
             raise MissingError("the run does not exist")

@@ -3,6 +3,8 @@
 A run is due with ``POINTS_A_NAME`` unpacked points a name on average, with ``PASS_BYTES`` of them, at its end, or when
 nothing has been logged for ``IDLE_S``. Others wait, since a pass costs as much for few points as for many.
 
+When nothing is due, what a database of an older version lacks is added, in slices: summaries, and rows of tables.
+
 The connection never checkpoints, and is never closed: SQLite would apply the log, perhaps to another database than its
 own (``database_file``).
 """
@@ -16,8 +18,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from steplog.server.sqlite import summaries, table
 from steplog.server.sqlite.database_file import DatabaseFile
-from steplog.server.sqlite.packing import PASS_BYTES, pack_run
+from steplog.server.sqlite.packing import PASS_BYTES, pack_run, transaction
+from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import connect, store_error
 from steplog.server.store_types import StoreError, StoreReplacedError
 
@@ -26,10 +30,10 @@ __all__ = ["IDLE_S", "POINTS_A_NAME", "Packer", "file_id"]
 POINTS_A_NAME = 64
 IDLE_S = 60.0
 
-_UNPACKED = """
+_UNPACKED = f"""
 SELECT run, arrivals - packed, log_bytes, logged, status FROM progress JOIN runs ON id = run
-WHERE packed < arrivals AND deleted IS NULL
-"""
+WHERE packed < arrivals AND {IS_THERE}
+"""  # noqa: S608 - a constant
 
 
 class Packer:
@@ -57,19 +61,44 @@ class Packer:
         self._idle_at = -math.inf  # when the next run will have been idle for long enough
         self._names: dict[int, int] = {}  # of a run, when they were counted last
         self._told: set[int] = set()  # runs
+        self._catching_up = True  # with what an older version did not write
 
-    def work(self) -> None:
-        """Pack until nothing is due. Raises StoreError."""
+    def work(self) -> bool:
+        """Pack until nothing is due, then a little of what an older version has left; whether more of that is left.
+
+        Raises StoreError.
+        """
         try:
             version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-            if version == self._version and self._clock() < self._idle_at:
-                return
-            while due := self._due():
-                for run_id in due:
-                    pack_run(self._connection, run_id, self._check, self._on_sealed)
-            self._version = version  # what was committed since then shows the next time
+            if version != self._version or self._clock() >= self._idle_at:
+                while due := self._due():
+                    for run_id in due:
+                        pack_run(self._connection, run_id, self._check, self._on_sealed)
+                self._version = version  # what was committed since then shows the next time
+            if self._catching_up:
+                self._catching_up = self._summarize_some() or self._fill_some()
+            return self._catching_up
         except sqlite3.Error as error:
             raise store_error(error) from error
+
+    def _summarize_some(self) -> bool:
+        with transaction(self._connection, "BEGIN"):
+            found = summaries.find_missing(self._connection)
+        if found is not None:
+            with transaction(self._connection, "BEGIN IMMEDIATE"):
+                self._check()
+                summaries.add_missing(self._connection, found)
+            self._file.check()
+        return found is not None
+
+    def _fill_some(self) -> bool:
+        if table.unfilled(self._connection) is None:
+            return False
+        with transaction(self._connection, "BEGIN IMMEDIATE"):
+            self._check()
+            left = table.fill(self._connection)
+        self._file.check()
+        return left
 
     def _check(self) -> None:
         self._file.check()

@@ -32,10 +32,11 @@ from steplog.server.records.log_row import decode_row, join_rows, points_by_name
 from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
 from steplog.server.sqlite import summaries
+from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.sqlite.table import put_lasts
 
-__all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "pack_run"]
+__all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "pack_run", "transaction"]
 
 PASS_BYTES = 8 * 1024 * 1024  # of slots and payloads
 CHUNK_POINTS = 1024
@@ -47,7 +48,7 @@ _CHUNKED_POINTS = 512 * 1024
 _TEXT_BYTES = 256 * 1024
 _WHOLE_BYTES = 64 * 1024  # a block's data up to here is read whole
 
-_STATE = "SELECT packed, arrivals, status FROM progress JOIN runs ON id = run WHERE run = ? AND deleted IS NULL"
+_STATE = f"SELECT packed, arrivals, status FROM progress JOIN runs ON id = run WHERE run = ? AND {IS_THERE}"  # noqa: S608
 _ROWS = "SELECT id, first_arrival, records, bytes, body FROM log WHERE run = ? ORDER BY first_arrival, id"
 _BLOCKS = (
     "SELECT first_arrival, level, records, length(data), directory FROM blocks WHERE run = ? ORDER BY first_arrival"
@@ -89,7 +90,7 @@ def pack_run(
         return False
     check()
     try:
-        with _transaction(connection, "BEGIN IMMEDIATE"):
+        with transaction(connection, "BEGIN IMMEDIATE"):
             check()
             plan.store(connection)
     except _ConflictError:
@@ -182,7 +183,7 @@ class _Plan:
     @classmethod
     def read(cls, connection: sqlite3.Connection, run_id: int, rows_max: int) -> _Plan | None:
         """Read what is to be packed; None if there is nothing."""
-        with _transaction(connection, "BEGIN"):
+        with transaction(connection, "BEGIN"):
             found = connection.execute(_STATE, (run_id,)).fetchone()
             rows: list[_Row] = []
             size_bytes = 0
@@ -222,7 +223,7 @@ class _Plan:
             new[series.id] = series.add(points)
             series.pending += len(points.kinds)
         chosen = _chosen(new, states, with_blocks)
-        with _transaction(connection, "BEGIN"):
+        with transaction(connection, "BEGIN"):
             stored = _stored_blocks(connection, self.run_id) if new and with_blocks else []
             self._make_chunks(_Reading(connection, self.run_id), stored, new, states, chosen)
             rest = {series_id: points for series_id, points in new.items() if series_id not in chosen}
@@ -431,7 +432,8 @@ def _delete(connection: sqlite3.Connection, statement: str, keys: Collection[tup
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    """A transaction that is rolled back where the block raises."""
     connection.execute(begin)
     try:
         yield

@@ -32,6 +32,7 @@ from steplog.server.records.dates import date_of
 from steplog.server.records.log_row import decode_row, points_by_name
 from steplog.server.records.numbering import assign
 from steplog.server.sqlite.block_reading import Blocks
+from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.store_types import MissingError, SeriesSummary
 
@@ -264,7 +265,7 @@ def snapshot_of(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 def progress(connection: sqlite3.Connection, run_id: int) -> tuple[int, int]:
     """How many points have arrived, and the first of them that is in the log. Raises MissingError without the run."""
-    query = "SELECT arrivals, packed FROM progress JOIN runs ON id = run WHERE run = ? AND deleted IS NULL"
+    query = f"SELECT arrivals, packed FROM progress JOIN runs ON id = run WHERE run = ? AND {IS_THERE}"  # noqa: S608
     found = connection.execute(query, (run_id,)).fetchone()
     if found is None:
         raise MissingError("the run does not exist")

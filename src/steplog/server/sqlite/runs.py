@@ -15,6 +15,8 @@ Columns of ``runs`` beside the plain ones::
 
 A name that is taken gets the smallest number that is free. ``suffixes.next`` is where to look first: every number below
 is taken, so that the names of a sweep are not all read for each of its runs.
+
+What has only its number looks for it by ``IS_THERE``.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from steplog.server.records.dates import utc_text
 from steplog.server.store_types import MissingError, RunRow
 
 __all__ = [
+    "IS_THERE",
     "by_id",
     "by_key",
     "by_name",
@@ -46,6 +49,7 @@ __all__ = [
     "release_name",
 ]
 
+IS_THERE = "runs.deleted IS NULL AND EXISTS (SELECT 1 FROM projects WHERE id = runs.project AND deleted IS NULL)"
 _IDS_A_QUERY = 500
 _SUFFIXED = re.compile(r"(.*)_([1-9][0-9]{0,17})", re.DOTALL)
 
@@ -182,5 +186,5 @@ def _by_ids(connection: sqlite3.Connection, ids: Sequence[int]) -> list[RunRow]:
 
 
 def _one(connection: sqlite3.Connection, condition: str, *values: object) -> RunRow | None:
-    row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL", values).fetchone()
+    row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL AND p.deleted IS NULL", values).fetchone()
     return RunRow(*row) if row else None

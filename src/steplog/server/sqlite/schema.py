@@ -6,7 +6,7 @@
     users        whoever a key belongs to
     keys         SHA-256 of each key, its user, where it is from, and its dates (see keys)
     namespaces   organizations, and users' own
-    projects     in a namespace, unique by slug
+    projects     in a namespace, unique by slug; those being deleted are still there (see trash)
     runs         in a project, unique by name and by idempotency key among those not in the trash (see runs)
     config       by (run, key): JSON text, NULL if removed, and its order (see below)
     fields       by (run, field): the order of what the column of that name in ``runs`` has
@@ -99,7 +99,7 @@ CREATE TABLE namespaces (
 CREATE TABLE projects (
     id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, namespace INTEGER NOT NULL REFERENCES namespaces,
     slug TEXT NOT NULL, display_name TEXT NOT NULL, visibility TEXT NOT NULL, date_created TEXT NOT NULL,
-    UNIQUE (namespace, slug)
+    deleted TEXT, UNIQUE (namespace, slug)
 );
 CREATE TABLE marks (
     run INTEGER NOT NULL, writer TEXT NOT NULL, mark INTEGER NOT NULL,
@@ -143,8 +143,8 @@ def prepare(database: Path) -> DatabaseLock:
     return lock
 
 
-def open_existing(database: Path) -> sqlite3.Connection:
-    """A connection to a database that exists, whether or not a server has it open.
+def open_existing(database: Path, *, upgrade: bool = True) -> sqlite3.Connection:
+    """A connection to a database that exists, whether or not a server has it open; ``upgrade``: to the present version.
 
     Raises ConfigurationError.
     """
@@ -161,7 +161,7 @@ def open_existing(database: Path) -> sqlite3.Connection:
             raise
     except sqlite3.Error as error:
         raise ConfigurationError(f"{database} cannot be used: {error}") from None
-    if version < _SCHEMA_VERSION:
+    if upgrade and version < _SCHEMA_VERSION:
         connection.close()
         prepare(database).release()
         return connect(database)

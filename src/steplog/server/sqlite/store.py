@@ -22,6 +22,7 @@ from steplog.server.sqlite import (
     history,
     keys,
     reading,
+    removal,
     run_changes,
     runs,
     slices,
@@ -136,7 +137,7 @@ class SqliteStore(Store):
     def delete_project(self, project: ProjectRow) -> Future[None]:
         def delete(connection: sqlite3.Connection) -> None:
             self._ingester.forget()
-            trash.condemn_project(connection, project.id)
+            trash.delete_project(connection, project.id)
 
         return self.database.write(delete)
 
@@ -199,7 +200,11 @@ class SqliteStore(Store):
         return self.database.write(trash.restore, project.id, uuid)
 
     def reap(self, now: datetime | None = None) -> Future[bool]:
-        return self.database.write(trash.reap, now)
+        self.database.read(removal.read_ahead, now)
+        return self.database.write_lazily(removal.reap, now)
+
+    def give_back(self) -> Future[bool]:
+        return self.database.write_lazily(removal.give_back)
 
     # Points
 

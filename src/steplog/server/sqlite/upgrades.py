@@ -137,6 +137,7 @@ INSERT INTO sqlite_sequence (name, seq) SELECT 'runs', seq FROM sqlite_sequence 
 INSERT INTO filling SELECT min(id), max(id) + 1, '', NULL FROM runs_3 HAVING count(*) > 0;
 INSERT INTO progress (run, arrivals, packed, seen) SELECT id, points, points, date_updated FROM runs_3;
 DROP TABLE runs_3;
+ALTER TABLE projects ADD COLUMN deleted TEXT;
 UPDATE progress SET (packed, log_bytes) = (
     SELECT min(first_arrival), sum(bytes) FROM log WHERE run = progress.run)
     WHERE run IN (SELECT run FROM log);

@@ -1,0 +1,143 @@
+"""Copies of a database: backups beside its server, and one that takes its place without the room that is free in it.
+
+1. A copy is one snapshot. It is written into ``.<name>.<random>`` of mode 0600, synced, and only then given its name. A
+   kill may leave the former.
+2. A backup waits for nobody, and nobody waits for it. What is committed meanwhile stays in the write-ahead log until it
+   ends, which is larger by that.
+3. A copy can give room back (see removal), whichever version made its database. It is of the same version.
+4. A database is only replaced while nobody else has it open, and when nothing of it is in a log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from steplog.errors import ConfigurationError
+from steplog.server.sqlite.schema import connect, open_existing, prepare, store_error
+from steplog.server.store_types import DatabaseCopy
+
+__all__ = ["back_up", "compact"]
+
+_STEPS_BETWEEN_SIGNALS = 100_000  # of SQLite's machine
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+def back_up(database: Path, target: Path) -> DatabaseCopy:
+    """Copy a database, whether or not its server runs.
+
+    Raises ConfigurationError where the target exists or the database does not, StoreError, OSError.
+    """
+    target = target.absolute()
+    if os.path.lexists(target):
+        raise ConfigurationError(f"{target} exists; a backup replaces nothing")
+    with closing(open_existing(database, upgrade=False)) as connection, _copied(connection, target) as scratch:
+        _give_name(scratch, target)
+    return _described(target)
+
+
+def compact(database: Path) -> DatabaseCopy:
+    """Replace a database without a server by a copy of itself. Raises ConfigurationError, StoreError, OSError."""
+    open_existing(database).close()
+    lock = prepare(database)
+    path = Path(os.path.realpath(database))
+    try:
+        with closing(connect(path)) as connection:
+            _take_alone(connection, database)
+            with _copied(connection, path) as scratch:
+                os.replace(scratch, path)
+                _sync_directory(path)
+    finally:
+        lock.release()
+    return _described(path)
+
+
+def _take_alone(connection: sqlite3.Connection, database: Path) -> None:
+    """Keep others from opening it, and leave it without a log, which closing it would remove by its name."""
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+    except sqlite3.Error as error:
+        raise store_error(error) from None
+    if mode != "delete":
+        raise ConfigurationError(f"{database} is open in another program; it was not changed")
+
+
+@contextlib.contextmanager
+def _copied(connection: sqlite3.Connection, target: Path) -> Iterator[Path]:
+    """A durable copy in the target's directory, which the block gives its name."""
+    scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    try:
+        with _interruptible(connection):
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of the copy
+            connection.execute("VACUUM INTO ?", (str(scratch),))
+        _sync(scratch, os.O_RDWR)
+        yield scratch
+    except sqlite3.Error as error:
+        raise store_error(error) from None
+    finally:
+        with suppress(FileNotFoundError):
+            scratch.unlink()
+
+
+@contextlib.contextmanager
+def _interruptible(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let Ctrl-C end the block, which is one call into SQLite."""
+    interrupts: list[KeyboardInterrupt] = []
+
+    def look() -> bool:
+        try:
+            for _ in range(2):
+                pass  # where Python calls a signal's own function
+        except KeyboardInterrupt as error:
+            interrupts.append(error)
+        return bool(interrupts)
+
+    connection.set_progress_handler(look, _STEPS_BETWEEN_SIGNALS)
+    try:
+        yield
+    except sqlite3.OperationalError:
+        if interrupts:
+            raise interrupts[0] from None
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _give_name(scratch: Path, target: Path) -> None:
+    """Under its name, unless something is there by now."""
+    try:
+        os.link(scratch, target)
+    except FileExistsError:
+        raise ConfigurationError(f"{target} exists; a backup replaces nothing") from None
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS or os.path.lexists(target):
+            raise
+        os.rename(scratch, target)
+    _sync_directory(target)
+
+
+def _sync_directory(file: Path) -> None:
+    with suppress(OSError):  # not every file system can
+        _sync(file.parent, os.O_RDONLY)
+
+
+def _sync(path: Path, how: int) -> None:
+    descriptor = os.open(path, how | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _described(copy: Path) -> DatabaseCopy:
+    with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        (runs,) = connection.execute("SELECT count(*) FROM runs").fetchone()
+    return DatabaseCopy(str(copy), copy.stat().st_size, runs)

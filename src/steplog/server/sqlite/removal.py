@@ -1,0 +1,143 @@
+"""Removing what is deleted for good (see trash), and giving its room back, in slices that hold nobody up.
+
+1. A slice ends after ``_SLICE_S``, whatever it is at: the next one goes on with what is left, also in another process.
+   No slice waits for the disk. ``read_ahead`` has the kernel read before what would have to be read meanwhile.
+2. A run's ``progress`` goes first, so that nobody packs it any more, and its row in ``runs`` last.
+3. Of a deleted project only its own row says so, until its runs are gone, too: to mark 50,000 of them takes long.
+   Its number is free, for another project, only then.
+4. Pages that are free are moved to the end of the file, and cut off with the next checkpoint, except ``_SPARE_PAGES``,
+   since SQLite looks through all that are free for each. Only a database that was made by version 4 can do it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+
+from steplog.server.records.dates import utc_text
+from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.table import forget_config, forget_metric
+from steplog.server.sqlite.trash import CONDEMNED, TOMBSTONE_DAYS, TRASH_HOURS
+
+__all__ = ["give_back", "read_ahead", "reap"]
+
+_SPARE_PAGES = 16_384  # 64 MiB
+_SLICE_S = 0.01
+_CHUNKS_A_STEP = 16  # of up to 256 KiB each
+_ROWS_A_STEP = 512
+_READ_AHEAD_BYTES = 8 << 20
+_ROW_BYTES = 4096  # at least, of what is read ahead
+_RUNS_READ_AHEAD = 64
+_INCREMENTAL = 2  # of PRAGMA auto_vacuum
+
+_IN_TRASH_FOR_LONG = "SELECT id FROM runs WHERE deleted <= ? ORDER BY deleted LIMIT ?"
+_DELETED_PROJECT = "SELECT id FROM projects WHERE deleted IS NOT NULL LIMIT 1"
+# The last first: what comes last in the file is cut off, and need not be moved.
+_OF_PROJECT = "SELECT id FROM runs WHERE project = ? ORDER BY deleted DESC, id DESC LIMIT ?"
+_LARGE = {"log": "body", "blocks": "data", "sealed": "body"}
+
+
+def reap(connection: sqlite3.Connection, now: datetime | None = None) -> bool:
+    """Remove a slice of what is condemned or has been in the trash for long enough; whether there was anything."""
+    stop_at, removed = time.monotonic() + _SLICE_S, False
+    for _ in _steps(connection, now):
+        removed = True
+        if time.monotonic() >= stop_at:
+            break
+    return removed
+
+
+def read_ahead(connection: sqlite3.Connection, now: datetime | None = None) -> None:
+    """Read what the next slice removes."""
+    left = _READ_AHEAD_BYTES
+    for (run_id,) in _doomed(connection, now, _RUNS_READ_AHEAD):
+        for size in _large_rows(connection, run_id):
+            left -= max(size, _ROW_BYTES)
+            if left <= 0:
+                return
+
+
+def give_back(connection: sqlite3.Connection) -> bool:
+    """Cut a slice of free pages off the file; whether more than the spare ones are left."""
+    if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
+        return False
+    stop_at = time.monotonic() + _SLICE_S
+    while connection.execute("PRAGMA freelist_count").fetchone()[0] > _SPARE_PAGES:
+        connection.execute("PRAGMA incremental_vacuum(1)")  # sqlite3 makes one step, however many are asked for
+        if time.monotonic() >= stop_at:
+            return True
+    return False
+
+
+def _doomed(connection: sqlite3.Connection, now: datetime | None, limit: int) -> list[tuple[int]]:
+    """The runs that are removed next."""
+    found = connection.execute(_IN_TRASH_FOR_LONG, (_long_ago(now, TRASH_HOURS), limit)).fetchall()
+    if not found and (project := connection.execute(_DELETED_PROJECT).fetchone()) is not None:
+        found = connection.execute(_OF_PROJECT, (*project, limit)).fetchall()
+    return found
+
+
+def _long_ago(now: datetime | None, hours: int) -> str:
+    return utc_text((datetime.now(timezone.utc) if now is None else now) - timedelta(hours=hours))
+
+
+def _large_rows(connection: sqlite3.Connection, run_id: int) -> Iterator[int]:
+    """Read the large rows of a run, in the order in which they are removed; the size of each."""
+    for table, column in _LARGE.items():
+        for (data,) in connection.execute(f"SELECT {column} FROM {table} WHERE run = ?", (run_id,)):  # noqa: S608
+            yield len(data)
+    for (series,) in connection.execute("SELECT id FROM series WHERE run = ?", (run_id,)):
+        for (data,) in connection.execute("SELECT data FROM points WHERE id >= ? AND id < ?", series_bounds(series)):
+            yield len(data)
+        connection.execute("SELECT max(count) FROM chunks WHERE id >= ? AND id < ?", series_bounds(series)).fetchone()
+        yield 0
+
+
+def _steps(connection: sqlite3.Connection, now: datetime | None) -> Iterator[None]:
+    """Remove a little a step, as long as there is something."""
+    while doomed := _doomed(connection, now, 1):
+        yield from _run_steps(connection, *doomed[0])
+    if (project := connection.execute(_DELETED_PROJECT).fetchone()) is not None:  # it has no runs any more
+        for table, key in (("tombstones", "idempotency_key"), ("suffixes", "name")):
+            while _some(connection, table, key, "project = ?", *project, limit=_ROWS_A_STEP):
+                yield
+        connection.execute("DELETE FROM projects WHERE id = ?", project)
+        yield
+    old = _long_ago(now, 24 * TOMBSTONE_DAYS)
+    while _some(connection, "tombstones", "project, idempotency_key", "deleted <= ?", old, limit=_ROWS_A_STEP):
+        yield
+
+
+def _run_steps(connection: sqlite3.Connection, run_id: int) -> Iterator[None]:
+    connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (CONDEMNED, run_id))
+    connection.execute("DELETE FROM progress WHERE run = ?", (run_id,))
+    for table, key in (("log", "id"), ("blocks", "first_arrival"), ("sealed", "first_arrival")):
+        while _some(connection, table, key, "run = ?", run_id, limit=1):
+            yield
+    query = "SELECT id, name FROM series WHERE run = ? LIMIT 1"
+    while (found := connection.execute(query, (run_id,)).fetchone()) is not None:
+        series, name = found
+        for table in ("points", "chunks"):
+            while _some(connection, table, "id", "id >= ? AND id < ?", *series_bounds(series), limit=_CHUNKS_A_STEP):
+                yield
+        while _some(connection, "summaries", "level, number", "series = ?", series, limit=_CHUNKS_A_STEP):
+            yield
+        forget_metric(connection, run_id, name)
+        connection.execute("DELETE FROM series WHERE id = ?", (series,))
+        yield
+    while forget_config(connection, run_id):
+        yield
+    for table, key in (("fields", "field"), ("generations", "number"), ("marks", "writer")):
+        while _some(connection, table, key, "run = ?", run_id, limit=_ROWS_A_STEP):
+            yield
+    connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+    yield
+
+
+def _some(connection: sqlite3.Connection, table: str, key: str, condition: str, *values: object, limit: int) -> bool:
+    """Delete at most ``limit`` rows; whether there were any."""
+    some = f"SELECT {key} FROM {table} WHERE {condition} LIMIT {limit}"  # noqa: S608 - constants, here and below
+    statement = f"DELETE FROM {table} WHERE {condition} AND ({key}) IN ({some})"  # noqa: S608
+    return connection.execute(statement, (*values, *values)).rowcount > 0
