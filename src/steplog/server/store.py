@@ -62,7 +62,7 @@ class Store(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Finish pending writes and close the database. Later writes are refused."""
+        """Finish pending writes and close the database; once. Later writes are refused."""
 
     # Users and keys
 
@@ -214,10 +214,6 @@ class Store(ABC):
     @abstractmethod
     def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
         """The metrics and config entries of a project's runs with ``part`` in their names, each up to ``limit``."""
-
-    @abstractmethod
-    def fill_in(self) -> Future[bool]:
-        """Prepare a slice of what an older version has stored for ``table``; whether more is left."""
 
     # Deleted runs
 

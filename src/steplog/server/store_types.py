@@ -256,6 +256,7 @@ class RunRow(msgspec.Struct, frozen=True):
     provenance: str | None  # JSON
     report: str | None  # JSON
     deleted: str | None
+    unreadable: int  # records that arrived and cannot be read
     project_uuid: str
     project_display_name: str
     project_slug: str

@@ -26,7 +26,6 @@ from steplog.server.sqlite import (
     run_changes,
     runs,
     slices,
-    table,
     table_query,
     trash,
 )
@@ -193,9 +192,6 @@ class SqliteStore(Store):
 
     def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
         return self.database.read(table_query.column_names, project.id, part, limit)
-
-    def fill_in(self) -> Future[bool]:
-        return self.database.write(table.fill)
 
     # Deleted runs
 
