@@ -128,7 +128,7 @@ def test_what_was_answered_before_a_kill_is_there_once(tmp_path, names):
             wait_for(clients, wanted)
             assert server.end(signal.SIGKILL)[0] == -signal.SIGKILL
             server.start()
-            server.ask("GET", f"{randomness.choice(runs)}series/")  # packs what is unpacked
+            server.ask("GET", f"{randomness.choice(runs)}series/")
         for client in clients:
             client.stopped.set()
             client.join(30)
