@@ -54,6 +54,7 @@ __all__ = [
     "RefusedError",
     "RevokedKeyError",
     "RunConfig",
+    "RunId",
     "RunRow",
     "SeriesBucket",
     "SeriesSummary",
@@ -221,6 +222,12 @@ class ProjectRow(msgspec.Struct, frozen=True):
     visibility: str
     date_created: str
     last_run_date: str | None
+
+
+class RunId(msgspec.Struct, frozen=True):
+    """A run's number, which it keeps; it may have been deleted."""
+
+    id: int
 
 
 class RunRow(msgspec.Struct, frozen=True):

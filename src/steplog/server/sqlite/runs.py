@@ -67,7 +67,8 @@ def in_project(
 ) -> list[RunRow]:
     """Runs of a project, oldest first; ``deleted`` is a condition."""
     # The inner one reads an index alone, also where it skips.
-    ids = f"SELECT id FROM runs WHERE project = ? AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
+    live = "(SELECT id FROM projects WHERE id = ? AND deleted IS NULL)"
+    ids = f"SELECT id FROM runs WHERE project = {live} AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
     rows = connection.execute(
         f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", (project_id, -1 if limit is None else limit, offset)
     )
