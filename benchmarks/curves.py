@@ -51,9 +51,8 @@ def figures(stage: Stage) -> Iterator[Figure]:
             continue
         with stage.server(fill=partial(_fill_long, points=10**power, lowest=level)) as server:
             took, cpu_ms = _asked(server, 1000, rounds)
-            beside = {"server CPU": cpu_ms}
-            name = f"a curve of 10^{power} points"
-            yield over(took, group=GROUP, name=name, unit="ms", must=50, reach=20, beside=beside)
+            name, note = f"a curve of 10^{power} points", f"server CPU {cpu_ms:.0f} ms"
+            yield over(took, group=GROUP, name=name, unit="ms", must=50, reach=20, note=note)
     sizes = (50, 100_000, 1000, 150, 50), (1000, RUN_POINTS, 200, 400, 200)
     if stage.quick:
         sizes = (5, RUN_POINTS, 1000, 150, 50), (100, RUN_POINTS, 200, 400, 200)
@@ -61,9 +60,9 @@ def figures(stage: Stage) -> Iterator[Figure]:
         with stage.server(fill=partial(_fill_many, runs=runs, points=points)) as server:
             server.wait_until_packed()
             took, cpu_ms = _asked(server, buckets, rounds)
-            beside = {"server CPU": cpu_ms, "decoding all points, CPU": _decoding_ms(runs, points)}
+            note = f"server CPU {cpu_ms:.0f} ms; decoding all points {_decoding_ms(runs, points):.0f} ms"
             name = f"{runs} runs x 1 metric x {buckets} buckets, {points:,} points a run"
-            yield over(took, group=GROUP, name=name, unit="ms", must=must, reach=reach, beside=beside)
+            yield over(took, group=GROUP, name=name, unit="ms", must=must, reach=reach, note=note)
 
 
 def _asked(server: Server, buckets: int, rounds: int) -> tuple[list[float], float]:
