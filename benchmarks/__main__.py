@@ -38,6 +38,7 @@ GROUPS = (
     "growth",
     "reading",
     "curves",
+    "tables",
     "writers",
     "floods",
     "deleting",
