@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -67,19 +67,25 @@ class _Sql(NamedTuple):
 
 
 class _Scope(NamedTuple):
-    """The runs that a query is about; ``live`` are the series, by name and run, that have points in the log."""
+    """The runs that a query is about.
+
+    Attributes:
+        readers: of runs that have points in the log, by number.
+        live: their series that have, of what is compared, by name and number.
+    """
 
     connection: sqlite3.Connection
     project: int
     now: str
     unfilled: Unfilled | None
+    readers: Mapping[int, RunReader]
     live: Mapping[str, Mapping[int, SeriesReader]]
 
 
 def page(connection: sqlite3.Connection, project_id: int, query: TableQuery) -> TablePage:
     """The runs that come next in the order asked for."""
     compared = [each.field for each in query.conditions] + ([] if query.sort is None else [query.sort])
-    scope = _scope(connection, project_id, query.now, {field.path[0] for field in compared if field.kind == "metric"})
+    scope = _scope(connection, project_id, query.now, _metrics(compared), _metrics(query.columns))
 
     def live_value(name: str, total: str, run: int) -> Cell | None:
         return _LIVE[total](scope.live[name][run])
@@ -117,20 +123,31 @@ def column_names(connection: sqlite3.Connection, project_id: int, part: str, lim
     return ColumnNames(entries[:limit], metrics[:limit], max(len(metrics), len(entries)) > limit)
 
 
-def _scope(connection: sqlite3.Connection, project_id: int, now: str = "", compared: Collection[str] = ()) -> _Scope:
+def _metrics(fields: Iterable[Field]) -> set[str]:
+    return {field.path[0] for field in fields if field.kind == "metric"}
+
+
+def _scope(
+    connection: sqlite3.Connection,
+    project_id: int,
+    now: str = "",
+    compared: Collection[str] = (),
+    shown: Collection[str] = (),
+) -> _Scope:
     """``compared`` are the metrics that decide which runs come, and in which order."""
     left = unfilled(connection)
     if left is not None:
         register(connection)
     live: dict[str, dict[int, SeriesReader]] = {name: {} for name in compared}
+    readers: dict[int, RunReader] = {}
     if live:
         for run, _ in _unpacked(connection, project_id, _LIVE_RUNS_MAX, _LIVE_BYTES_MAX):
-            reader = RunReader(connection, run, live.keys())
+            readers[run] = RunReader(connection, run, {*compared, *shown})
             for name, runs in live.items():
-                series = reader.series(name)
+                series = readers[run].series(name)
                 if series is not None and series.tail.kinds:
                     runs[run] = series
-    return _Scope(connection, project_id, now, left, live)
+    return _Scope(connection, project_id, now, left, readers, live)
 
 
 def _unpacked(connection: sqlite3.Connection, project_id: int, limit: int, bytes_max: int) -> Iterator[tuple[int, int]]:
@@ -329,7 +346,7 @@ def _rows(scope: _Scope, runs: Sequence[int], columns: Sequence[Field]) -> list[
                 for number, cell in scope.connection.execute(query, (*source.values, *some)):
                     found[number].cells[column] = json_value(cell)
     metrics = [column for column in columns if column.kind == "metric"]
-    for number, reader in _tails(scope, runs, {column.path[0] for column in metrics}):
+    for number, reader in _tails(scope, runs, _metrics(metrics)):
         found[number].cells.update(_live_cells(reader, metrics))
     return [found[number] for number in runs]
 
@@ -354,7 +371,7 @@ def _tails(scope: _Scope, runs: Sequence[int], names: set[str]) -> Iterator[tupl
         for number, size_bytes in scope.connection.execute(query, some).fetchall():
             left -= size_bytes
             if left >= 0:
-                yield number, RunReader(scope.connection, number, names)
+                yield number, scope.readers.get(number) or RunReader(scope.connection, number, names)
 
 
 def _live_cells(reader: RunReader, columns: Sequence[Field]) -> dict[Field, Any]:
