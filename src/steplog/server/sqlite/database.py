@@ -77,7 +77,7 @@ class Database:
         connections = [self._write_connection, *self._idle]
         if self._checkpoints is not None:
             self._checkpoints.stop()
-            connections.append(self._checkpoints.connection)
+            connections += self._checkpoints.connections
         if self._may_close():
             for connection in connections:
                 connection.close()
