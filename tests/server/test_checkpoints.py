@@ -57,6 +57,17 @@ class FileBesideCommits(DatabaseFile):
 
 
 @pytest.fixture
+def made(path: Path, file: FileBesideCommits, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkpoints]:
+    """It looks when it is told to."""
+    monkeypatch.setattr(checkpoints, "_LOOK_INTERVAL_S", 1000.0)
+    opened = Checkpoints(path, file)
+    yield opened
+    opened.stop()
+    for connection in opened.connections:
+        connection.close()
+
+
+@pytest.fixture
 def file(path: Path) -> Iterator[FileBesideCommits]:
     SqliteStore(path).close()
     with closing(connect(path)) as connection:
@@ -66,22 +77,33 @@ def file(path: Path) -> Iterator[FileBesideCommits]:
     opened.close()
 
 
-def test_the_log_does_not_begin_anew_before_a_checkpoint_is_noted(file, path, tmp_path, monkeypatch):
+def test_the_log_does_not_begin_anew_before_a_checkpoint_is_noted(made, file, path, tmp_path, monkeypatch):
     """A server that was killed then had a log that seemed to be another database's."""
-    monkeypatch.setattr(checkpoints, "_LOOK_INTERVAL_S", 1000.0)
     monkeypatch.setattr(checkpoints, "COPY_BYTES", 0)
-    made = Checkpoints(path, file)
-    try:
-        for number in range(3):
-            commit(path, 30_000)
-            file.left = tmp_path / f"left{number}.db"
+    for number in range(3):
+        commit(path, 30_000)
+        file.left = tmp_path / f"left{number}.db"
+        made.look()
+        assert file.left is None, "nothing was copied"
+        check_left_log(tmp_path / f"left{number}.db")
+
+
+def test_little_is_copied_when_nothing_more_comes_or_after_a_while(made, file, path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "_QUIET_LOOKS", 3)
+    monkeypatch.setattr(checkpoints, "_LOOKS_MAX", 5)
+
+    def looks_until_copied(commits: bool) -> int:
+        looks = 0
+        while file.log_state().to_copy_bytes:
+            if commits and looks:
+                commit(path, 100)
             made.look()
-            assert file.left is None, "nothing was copied"
-            check_left_log(tmp_path / f"left{number}.db")
-    finally:
-        made.stop()
-        for connection in made.connections:
-            connection.close()
+            looks += 1
+        return looks
+
+    assert looks_until_copied(commits=False) == 4, "the first sees that something has come"
+    commit(path, 100)
+    assert looks_until_copied(commits=True) == 5
 
 
 @pytest.mark.slow
