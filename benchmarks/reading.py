@@ -1,4 +1,7 @@
-"""Read a curve of 1,000 points out of 10³ to 10⁷ from the embedded server."""
+"""Read from the embedded server: a curve of 1,000 points out of 10³ to 10⁷, and the whole history of 10⁶ and 10⁷.
+
+A history is read as columns and decoded into arrays, over loopback, by this process; the server is another.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,14 @@ from collections.abc import Iterator
 import steplog
 from benchmarks.figure import Figure, over
 from benchmarks.stage import KEY, Stage
+from steplog.server.records import column_format
 
 __all__ = ["figures", "fill"]
 
 GROUP = "reading"
 POINTS = 1000
 SLICE = 200_000
+HISTORIES = {6: (0.5, 0.2), 7: (5.0, 2.0)}  # must, reach
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
@@ -30,6 +35,13 @@ def figures(stage: Stage) -> Iterator[Figure]:
             took = [_read_ms(f"{server.url}{path}") for _ in range(stage.pick(15, 5))]
             must, reach = (500, 50) if power == 7 else (None, None)
             yield over(took, group=GROUP, name=f"a curve of 10^{power} points", unit="ms", must=must, reach=reach)
+            if power in HISTORIES:
+                server.wait_until_packed()
+                path = path.partition("series/")[0] + "history/?name=loss"
+                took = [_history_s(f"{server.url}{path}", 10**power) for _ in range(stage.pick(7, 3))]
+                name = f"the history of 10^{power} points, as columns"
+                must, reach = HISTORIES[power]
+                yield over(took, group=GROUP, name=name, unit="s", must=must, reach=reach)
 
 
 def fill(points: int, name: str) -> str:
@@ -54,4 +66,16 @@ def _read_ms(url: str) -> float:
     took = 1000 * (time.perf_counter() - begun)
     if not json.loads(body):
         raise RuntimeError("the curve is empty")
+    return took
+
+
+def _history_s(url: str, points: int) -> float:
+    headers = {"Authorization": f"Api-Key {KEY}", "Accept": column_format.MEDIA_TYPE}
+    begun = time.perf_counter()
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
+        tables = list(column_format.decode(answer.read()))
+    read = [[column.values() for column in table.columns.values()] for table in tables]
+    took = time.perf_counter() - begun
+    if sum(len(steps) for steps, _, _ in read) != points:
+        raise RuntimeError("the history is not whole")
     return took

@@ -28,6 +28,7 @@ __all__ = ["Server", "Stage"]
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-key-of-the-benchmarks-0123456789"
 SERVER_START_S = 30.0
+PACKED_S = 120.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -40,9 +41,17 @@ class Server:
     database: Path
 
     def cpu_s(self) -> float:
-        """CPU seconds used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        """CPU seconds used, without its packer."""
+        return _cpu_s(self.process.pid)
+
+    def children(self) -> list[int]:
+        """The processes that it has started and that live."""
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        return [pid for pid in pids if _stat(pid)[1:2] == [str(self.process.pid)]]
+
+    def packer_cpu_s(self) -> float:
+        """CPU seconds used by its packer."""
+        return sum(map(_cpu_s, self.children()))
 
     def resident_bytes(self) -> int:
         """Memory that it has."""
@@ -53,8 +62,19 @@ class Server:
         query = "SELECT coalesce(sum(arrivals), 0) FROM progress"
         if name is not None:
             query = "SELECT coalesce(sum(count), 0) FROM series WHERE name = ?"
+        return self._number(query, *(() if name is None else (name,)))
+
+    def _number(self, query: str, *values: str) -> int:
         with contextlib.closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as database:
-            return int(database.execute(query, () if name is None else (name,)).fetchone()[0])
+            return int(database.execute(query, values).fetchone()[0])
+
+    def wait_until_packed(self) -> None:
+        """Wait until nothing is left in the log."""
+        given_up = time.monotonic() + PACKED_S
+        while self._number("SELECT count(*) FROM progress WHERE packed < arrivals"):
+            if time.monotonic() > given_up:
+                raise RuntimeError(f"not packed within {PACKED_S} s")
+            time.sleep(0.1)
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
@@ -153,6 +173,19 @@ class Stage:
         if done.returncode or not answer.exists():
             raise RuntimeError(f"{target} ended with {done.returncode}:\n{done.stderr[-4000:]}")
         return json.loads(answer.read_text("utf-8"))
+
+
+def _cpu_s(pid: int) -> float:
+    user, system = _stat(pid)[11:13]
+    return (int(user) + int(system)) / _TICKS_PER_S
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel tells of a process, from its state on; nothing of one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _address(process: subprocess.Popen[str]) -> str:

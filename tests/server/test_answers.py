@@ -25,8 +25,10 @@ Asked = Callable[..., tuple[int, dict[str, str], list[bytes]]]
 def answered(
     parts: list[bytes], headers: list[tuple[bytes, bytes]] = JSON, method: str = "GET", status: int = 200, **asked: str
 ) -> tuple[int, dict[str, str], list[bytes]]:
-    """Status, headers and messages of an answer that an application makes of these parts."""
+    """Status, headers and messages of an answer that an application makes of these parts; of one whole, or streamed."""
     sent: list[Any] = []
+    if len(parts) == 1:
+        headers = [*headers, (b"content-length", str(len(parts[0])).encode())]
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -50,8 +52,7 @@ def answered(
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_a_long_answer_is_compressed_as_asked(coding):
-    length = [(b"content-length", str(len(LONG)).encode())]
-    status, headers, (body,) = answered([LONG], JSON + length, Accept_Encoding=coding)
+    status, headers, (body,) = answered([LONG], Accept_Encoding=coding)
     assert (status, headers["content-encoding"], headers["vary"]) == (200, coding, "Accept-Encoding")
     assert "content-length" not in headers
     assert len(body) < len(LONG) / 10
@@ -67,7 +68,7 @@ def test_a_long_answer_is_compressed_as_asked(coding):
         ([LONG[: COMPRESSED_BYTES_MIN - 1]], JSON, {"Accept_Encoding": "gzip"}),
         ([LONG], [(b"content-type", b"image/png")], {"Accept_Encoding": "gzip"}),
         ([LONG], [*JSON, (b"content-encoding", b"br")], {"Accept_Encoding": "gzip"}),
-        ([b""], [], {"Accept_Encoding": "gzip"}),
+        ([LONG, LONG], [], {"Accept_Encoding": "gzip"}),
     ],
 )
 def test_what_is_small_or_compressed_or_not_asked_for_is_sent_as_it_is(parts, headers, asked):
@@ -118,6 +119,11 @@ def test_who_has_the_answer_is_not_sent_it_again():
     assert (status, body) == (200, [LONG + b" "])
 
 
+def test_a_long_answer_has_a_tag_too():
+    _, headers, _ = answered([LONG * 100])
+    assert answered([LONG * 100], If_None_Match=headers["etag"])[0] == 304
+
+
 @pytest.mark.parametrize(("method", "status"), [("POST", 200), ("GET", 404), ("HEAD", 500)])
 def test_what_is_no_answer_to_a_read_has_no_tag(method, status):
     got, headers, _ = answered([LONG], method=method, status=status, If_None_Match="*")
@@ -161,3 +167,47 @@ def test_a_run_that_is_asked_for_again_is_sent_when_it_has_changed(server):
     assert server.ask("PATCH", run, json={"notes": "x"}).status_code == 200
     changed, _ = ask(server, f"/api/v0{run}", If_None_Match=first.headers["ETag"])
     assert (changed.status, changed.headers["ETag"] != first.headers["ETag"]) == (200, True)
+
+
+@pytest.mark.parametrize("what", ["metrics/", "series/", "series/?name=loss", "history/"])
+def test_points_that_are_asked_for_again_are_sent_when_there_are_more(server, what):
+    run = server.new_run()
+    server.ask("POST", f"{run}metrics/", json={"name": "loss", "value": 0.5})
+    first, body = ask(server, f"/api/v0{run}{what}", Accept_Encoding="gzip")
+    tag = first.headers["ETag"]
+    again, nothing = ask(server, f"/api/v0{run}{what}", If_None_Match=tag)
+    assert (again.status, nothing, again.headers["ETag"]) == (304, b"", tag)
+    assert ask(server, f"/api/v0{run}{what}", method="HEAD", If_None_Match=tag)[0].status == 304
+    assert ask(server, "/api/v0/nowhere/", If_None_Match="*")[0].status == 404
+    assert ask(server, f"/api/v0{run}series/?name=other", If_None_Match="*")[0].status == 404
+    server.ask("POST", f"{run}metrics/", json={"name": "loss", "value": 0.4})
+    changed, more = ask(server, f"/api/v0{run}{what}", If_None_Match=tag)
+    assert changed.status == 200
+    assert (more != body, changed.headers["ETag"] != tag) == (True, True)
+
+
+def test_the_tag_of_points_is_another_one_after_a_restart(tmp_path):
+    """A copy may have been restored meanwhile, with as many points."""
+    with ServerProcess(tmp_path) as server:
+        run = server.new_run()
+        first, _ = ask(server, f"/api/v0{run}series/")
+        server.end()
+        server.start()
+        assert ask(server, f"/api/v0{run}series/", If_None_Match=first.headers["ETag"])[0].status == 200
+
+
+def test_a_long_list_of_runs_is_the_same_as_its_pages(server):
+    path = server.new_run(project="many").rpartition("runs/")[0] + "runs/"
+    for number in range(150):
+        assert server.ask("POST", path, json={"name": f"run {number}", "notes": "é"}).status_code == 201
+    pages = [server.ask("GET", f"{path}?limit=50&after={after}").json() for after in range(0, 200, 50)]
+    whole = server.ask("GET", path).json()
+    assert len(whole) == 151
+    assert whole == [run for page in pages for run in page]
+
+
+def test_a_tag_is_of_one_media_type(server):
+    run = f"/api/v0{server.new_run()}history/"
+    answers = [ask(server, run, Accept=kind)[0] for kind in ("application/json", "text/csv")]
+    assert answers[0].headers["ETag"] != answers[1].headers["ETag"]
+    assert {answer.headers["Vary"] for answer in answers} == {"Accept, Accept-Encoding"}

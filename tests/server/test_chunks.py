@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from steplog.journal import slot
 from steplog.server.records.chunk import Points, concatenate, decode, encode, number_range, pack
+from steplog.server.records.columns import array_of
 from strategies import INT64, JSON_TEXTS
 
 FLOATS = st.floats(width=64)
@@ -76,6 +77,22 @@ def test_columns_of_every_form_come_back(count, kind):
     points = points_of([((slot_kind, value), step, step * 999) for value, step in zip(values, steps, strict=True)])
     assert as_rows(decode(encode(points))) == as_rows(points)
     assert decode(encode(points), values_only=True).values() == values
+
+
+def test_numbers_that_rise_to_the_largest_come_back():
+    randomness = random.Random(7)
+    steps = sorted(randomness.randrange(2**63) for _ in range(4094))
+    steps = [0, *steps, 2**63 - 1]
+    points = points_of([((slot.KIND_INT, step), step, step) for step in steps])
+    assert as_rows(decode(encode(points))) == as_rows(points)
+
+
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 4095, 4096, 4097, 9000])
+@pytest.mark.parametrize(("start", "stride"), [(0, 1), (7, 50), (2**62, 2**48), (5, -1), (-9, 3), (-(2**63), 2**50)])
+def test_a_range_becomes_the_array_of_its_numbers(count, start, stride):
+    numbers = range(start, start + stride * count, stride)
+    assert array_of(numbers) == array("q", list(numbers))
+    assert array_of(list(numbers)) == array_of(array_of(numbers))
 
 
 @given(ROWS, ROWS)

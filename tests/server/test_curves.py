@@ -1,102 +1,241 @@
-"""The buckets of a curve match their points: none lost, none counted twice."""
+"""Curves of many runs share a grid, and a client that asks for what has changed has what a full answer has."""
 
 from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
-from server.batches import range_of
-from steplog.server.records.chunk import Chunk, decode, pack
-from steplog.server.records.curve import Bucket, downsample
-from steplog.server.records.log_row import points_by_name
+from server.batches import BEGAN_NS, range_of
+from server.logged import LoggedRun
+from steplog.server.records.curve_query import CurveAnswer, CurveQuery, Signer
+from steplog.server.sqlite.curves import curve, curves
+from steplog.server.sqlite.packing import pack_run
+from steplog.server.sqlite.reading import snapshot_of
+from steplog.server.store_types import TooManyBucketsError
+
+Row = tuple[Any, ...]
 
 
-def chunks_of(values: list[Any], steps: list[int], size: int) -> list[Chunk]:
-    chunks, first = [], 0
-    while first < len(values):
-        records = [("a", v, s) for v, s in zip(values[first : first + size], steps[first : first + size], strict=True)]
-        chunks += pack(points_by_name(range_of(records), first)["a"])
-        first += size
-    return chunks
+@pytest.fixture
+def logged(tmp_path) -> Iterator[LoggedRun]:
+    run = LoggedRun(tmp_path / "server.db")
+    run.connection.execute("PRAGMA synchronous = OFF")
+    yield run
+    run.connection.close()
 
 
-def reduced(chunks: list[Chunk], points: int, low: int | None = None, high: int | None = None) -> list[Bucket]:
-    def last(chunk: Chunk) -> Any:
-        return decode(chunk).values()[-1]
-
-    return downsample(chunks, points, low, high, decode, last)
+def ask(logged: LoggedRun, query: CurveQuery) -> CurveAnswer:
+    return curves(partial(snapshot_of, logged.connection), logged.project, query)
 
 
-def check(buckets: list[Bucket], values: list[float], steps: list[int], points: int) -> None:
-    """Compare each bucket with its points."""
-    assert len(buckets) <= points
-    first = 0
-    for bucket in buckets:
-        end = first + bucket.count
-        real = [value for value in values[first:end] if not math.isnan(value)]
-        assert (bucket.low, bucket.high) == ((min(real), max(real)) if real else (None, None))
-        assert bucket.step == steps[end - 1]
-        assert bucket.last == values[end - 1] or math.isnan(values[end - 1])
-        first = end
-    assert first == len(values)
+def rows_of(answer: CurveAnswer) -> dict[tuple[str, str], dict[int, Row]]:
+    """By run, name and bucket."""
+    found: dict[tuple[str, str], dict[int, Row]] = {}
+    for number, place, *row in zip(*answer.columns.values(), strict=True):
+        run, name = answer.series[number]
+        found.setdefault((answer.runs[run], answer.names[name]), {})[place] = tuple(map(repr, row))
+    return found
 
 
-@pytest.mark.parametrize(
-    ("count", "size", "points"),
-    [
-        (1, 1, 1),
-        (999, 100, 1000),
-        (1000, 7, 1000),
-        (1001, 300, 1000),
-        (20_000, 4096, 1000),
-        (20_000, 50, 1000),
-        (5_000, 3, 10),
-        (4097, 4096, 2),
-        (300, 1, 299),
-    ],
-)
-def test_a_curve_equals_its_points_bucket_by_bucket(count, size, points):
-    randomness = random.Random(count)
-    values = [math.nan if randomness.random() < 0.02 else randomness.gauss(0, 1) for _ in range(count)]
-    steps = [randomness.randrange(10**6) for _ in range(count)]
-    buckets = reduced(chunks_of(values, steps, size), points)
-    check(buckets, values, steps, points)
-    assert len(buckets) >= min(count, points * 0.2)
+class Client:
+    """Keeps what it was answered, and patches it."""
+
+    def __init__(self, query: CurveQuery) -> None:
+        self.query = query
+        self.signer = Signer("here", "a secret")
+        self.token: str | None = None
+        self.rows: dict[tuple[str, str], dict[int, Row]] = {}
+        self.resets = 0
+
+    def poll(self, logged: LoggedRun) -> CurveAnswer:
+        since = None if self.token is None else self.signer.read("question", self.token)
+        answer = ask(logged, msgspec.structs.replace(self.query, since=since))
+        self.token = self.signer.token("question", answer.answered)
+        if answer.is_reset:
+            self.rows = {}
+            self.resets += 1
+        for number in answer.whole:
+            run, name = answer.series[number]
+            self.rows.pop((answer.runs[run], answer.names[name]), None)
+        for series, buckets in rows_of(answer).items():
+            self.rows.setdefault(series, {}).update(buckets)
+        return answer
 
 
-def test_a_curve_that_fits_is_exact():
-    values = [float(at) for at in range(500)]
-    buckets = reduced(chunks_of(values, list(range(500)), 64), 500)
-    assert buckets == [Bucket(at, at, at, at, 1) for at in range(500)]
+def step_for(kind: str, at: int, source: random.Random) -> int | None:
+    """A step of a metric's point number ``at``."""
+    late = max(0, at - source.randrange(400))
+    return {
+        "monotone": at,
+        "missing": None,
+        "late": source.choice([at, at, at, late]),
+        "reset": at % 1500,
+        "random": source.randrange(3000),
+        "ranks": at // 8,
+        "sparse": at * 1000,
+    }[kind]
 
 
-@pytest.mark.parametrize("size", [1, 10, 333])
-@pytest.mark.parametrize(("low", "high"), [(None, 50), (17, None), (101, 202), (5000, 6000), (40, 39)])
-def test_only_points_in_the_wanted_steps_are_in_a_curve(size, low, high):
-    randomness = random.Random(size)
-    steps = [at // 3 + randomness.randrange(40) for at in range(2000)]
-    values = [randomness.random() for _ in steps]
-    inside = [
-        (v, s) for v, s in zip(values, steps, strict=True) if (low is None or s >= low) and (high is None or s <= high)
+def value_for(source: random.Random) -> Any:
+    return source.gauss(0, 1) if source.random() > 0.02 else source.choice([math.nan, math.inf, -math.inf, 7, True])
+
+
+def poll_at_random(logged: LoggedRun, seed: int, polls: int, x: str) -> tuple[int, int]:
+    """Batches, packing, deletion and polls in random order; how many answers were patches, and how many rows came."""
+    source = random.Random(seed)
+    kinds = [source.choice(["monotone", "missing", "late", "reset", "random", "ranks", "sparse"]) for _ in range(2)]
+    runs = [logged.id, logged.add_run(f"run {seed}")]
+    ids = [f"{number}" for number in runs]
+    logged.connection.executemany("UPDATE runs SET uuid = ?, date_created = ? WHERE id = ?", [
+        (uuid, "2023-11-14T22:13:20.000000Z", number) for uuid, number in zip(ids, runs, strict=True)
+    ])  # fmt: skip
+    low, high = source.choice([(None, None), (None, None), (100, None), (50, 2000)])
+    client = Client(CurveQuery(ids, ("a", "b", "c"), x, low, high, source.choice([7, 50, 300])))
+    written, patches, sent = [0, 0], 0, 0
+    for _ in range(polls):
+        for _ in range(source.randrange(3)):
+            which = source.randrange(2)
+            logged.id = runs[which]
+            count = source.choice([1, 5, 60, 400])
+            records = []
+            for at in range(written[which], written[which] + count):
+                records.append(("a", value_for(source), step_for(kinds[which], at, source)))
+                if at % 7 == 0:
+                    records.append(("b", source.choice([1, 2.5, b'"text"', b"null"])))
+            logged.append(range_of(records, began_ns=BEGAN_NS + 10**9 * written[which]))
+            written[which] += count
+        if source.random() < 0.4:
+            pack_run(logged.connection, source.choice(runs))
+        if source.random() < 0.05:
+            date = source.choice([None, "2023-11-14T22:13:20Z"])
+            logged.connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (date, source.choice(runs)))
+        answer = client.poll(logged)
+        patches += not answer.is_reset
+        sent += len(answer.columns["place"])
+        fresh = ask(logged, client.query)
+        assert fresh.width == answer.width, f"seed {seed}"
+        assert {key: rows for key, rows in client.rows.items() if rows} == rows_of(fresh), f"seed {seed}"
+    logged.connection.execute("UPDATE runs SET deleted = NULL")
+    return patches, sent
+
+
+@pytest.mark.parametrize("x", ["step", "time", "relative"])
+def test_a_client_that_patches_has_what_a_full_answer_has(logged, x):
+    assert poll_at_random(logged, 1, 40, x)[0] > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("x", ["step", "time", "relative"])
+def test_clients_that_patch_have_what_full_answers_have(logged, x):
+    patches = 0
+    for seed in range(2, 42):
+        logged.id = logged.add_run(f"first {seed}")
+        patches += poll_at_random(logged, seed, 40, x)[0]
+    assert patches > 400
+
+
+def test_nothing_is_answered_of_runs_in_which_nothing_has_arrived(logged):
+    logged.append(range_of([("loss", 0.5, step) for step in range(100)]))
+    client = Client(CurveQuery(("run",), ("loss",)))
+    assert len(client.poll(logged).columns["place"]) == 100
+    answer = client.poll(logged)
+    assert (answer.is_reset, answer.series, answer.columns["place"]) == (False, [], [])
+    logged.append(range_of([("loss", 0.25, 50), ("loss", 0.5, 100)], 100))
+    answer = client.poll(logged)
+    assert answer.columns["place"] == [50, 100]
+    assert answer.columns["count"] == [2, 1]
+    assert client.resets == 1
+
+
+def test_runs_share_a_grid_and_what_is_not_there_is_said(logged):
+    logged.append(range_of([("loss", 0.5, step) for step in range(1000)] + [("acc", 1, 5)]))
+    logged.id = logged.add_run("other")
+    logged.append(range_of([("loss", 0.5, step) for step in range(3000, 3100)]))
+    answer = ask(logged, CurveQuery(("run", "gone", "other", "run"), ("loss", "acc"), buckets=100))
+    assert (answer.width, answer.missing) == (32, ["gone"])
+    assert [(answer.runs[run], answer.names[name]) for run, name in answer.series] == [
+        ("run", "loss"),
+        ("run", "acc"),
+        ("other", "loss"),
     ]
-    for points in (20, 5000):
-        buckets = reduced(chunks_of(values, steps, size), points, low, high)
-        check(buckets, [v for v, _ in inside], [s for _, s in inside], points)
+    assert sum(answer.columns["count"]) == 1101
+    narrow = ask(logged, CurveQuery(("run", "other"), ("loss",), low=10, high=40, buckets=4))
+    assert (narrow.width, narrow.columns["place"]) == (16, [0, 1, 2])
+    assert sum(narrow.columns["count"]) == 48, "whole buckets, from the one with 10 to the one with 40"
+    assert ask(logged, CurveQuery(("run",), ("loss",), low=5000)).columns["place"] == []
 
 
-def test_many_chunks_are_drawn_from_their_summaries_alone():
-    chunks = chunks_of([float(at) for at in range(3000)], list(range(3000)), 2)
+def test_many_series_are_read_from_several_snapshots(logged):
+    names = [f"m{number}" for number in range(200)]
+    uuids = ["run", *(f"run {number}" for number in range(30))]
+    for uuid in uuids[1:]:
+        logged.id = logged.add_run(uuid)
+        logged.append(range_of([(name, 0.5, 3) for name in names]))
+    answer = ask(logged, CurveQuery(uuids, names, buckets=10))
+    assert len(answer.series) == 30 * 200
+    again = ask(logged, CurveQuery(uuids, names, buckets=10, since=answer.answered))
+    assert (again.is_reset, again.series) == (False, [])
+    with pytest.raises(TooManyBucketsError, match="at most 83 buckets"):
+        ask(logged, CurveQuery(uuids, names, buckets=100))
 
-    def never(_: Chunk) -> Any:
-        raise AssertionError("a point was read")
 
-    buckets = downsample(chunks, 1000, None, None, never, lambda chunk: chunk.last)
-    check(buckets, [float(at) for at in range(3000)], list(range(3000)), 1000)
+def test_a_token_counts_only_for_the_question_and_the_server_it_was_made_for(logged):
+    logged.append(range_of([("loss", 0.5, 1)]))
+    answered = ask(logged, CurveQuery(("run",), ("loss",))).answered
+    token = Signer("here", "secret").token(["a"], answered)
+    assert Signer("here", "secret").read(["a"], token) == answered
+    assert Signer("here", "secret").read(["b"], token) is None
+    assert Signer("there", "secret").read(["a"], token) is None
+    assert Signer("here", "other").read(["a"], token) is None
+    for wrong in ("", "é", "AAAA", token[:-4], token[4:], token[:30] + "AAAA" + token[34:]):
+        assert Signer("here", "secret").read(["a"], wrong) is None
 
 
-def test_what_is_no_number_has_a_last_value_and_no_range():
-    (bucket,) = reduced(chunks_of([b'"x"', b"[1]"], [0, 1], 2), 1)
-    assert (bucket.low, bucket.high, bytes(bucket.last), bucket.count) == (None, None, b"[1]", 2)
+@pytest.mark.parametrize("packs", [0, 1])
+def test_a_metric_that_fits_is_drawn_point_by_point_and_else_on_a_grid(logged, packs):
+    values: list[Any] = [0.5, math.nan, math.inf, 7, True, b'"text"', 2**60 + 1]
+    logged.append(range_of([("m", value, step) for step, value in enumerate(values * 300)]))
+    for _ in range(packs):
+        pack_run(logged.connection, logged.id)
+    few = curve(logged.connection, logged.id, "m", 7, 0, 6)
+    assert few is not None
+    shown = [(b.step, b.low, b.high, b.count) for b in few]
+    assert shown == [(0, 0.5, 0.5, 1), (1, None, None, 1), (2, math.inf, math.inf, 1), (3, 7, 7, 1), (4, 1, 1, 1),
+                     (5, None, None, 1), (6, 2**60 + 1, 2**60 + 1, 1)]  # fmt: skip
+    assert [bytes(b.last) if isinstance(b.last, msgspec.Raw) else b.last for b in few][3:] == [*values[3:]]
+    many = curve(logged.connection, logged.id, "m", 100, None, None)
+    assert many is not None
+    assert 50 < len(many) <= 100
+    assert sum(bucket.count for bucket in many) == len(values) * 300
+    assert {bucket.high for bucket in many[:-1]} == {math.inf}
+    assert curve(logged.connection, logged.id, "none", 100, None, None) is None
+
+
+def steps(buckets: Sequence[Any]) -> list[int]:
+    return [bucket.step for bucket in buckets]
+
+
+def test_what_goes_back_is_drawn_where_it_was_logged(logged):
+    source = random.Random(1)
+    shuffled = list(range(500))
+    source.shuffle(shuffled)
+    logged.append(range_of([("sine", math.sin(step / 50), step) for step in shuffled]))
+    logged.append(range_of([("saw", float(step), step) for _ in range(30) for step in range(100)], 500))
+    for _ in range(2):
+        few = curve(logged.connection, logged.id, "sine", 1000, None, None)
+        assert few is not None
+        assert steps(few) == shuffled
+        sine = curve(logged.connection, logged.id, "sine", 250, None, None)
+        assert sine is not None
+        assert steps(sine) == sorted(steps(sine))
+        assert all(b.high - b.low <= 0.03 and abs(b.last - math.sin(b.step / 50)) < 1e-9 for b in sine)
+        saw = curve(logged.connection, logged.id, "saw", 200, None, None)
+        assert saw is not None
+        assert [(b.step, b.low, b.high, b.count) for b in saw] == [(s, s, s, 30) for s in range(100)]
+        pack_run(logged.connection, logged.id)

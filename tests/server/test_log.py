@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from server.batches import NONE, held, range_of
+from server.packed import pack
 from server.stores import listed, new_project, new_run
 from steplog.journal.range import Range
 from steplog.server.records.batch import SinglePoint, from_range
 from steplog.server.records.log_row import decode_row
 from steplog.server.sqlite import log, reading
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.sqlite.unpacked import POINTS_A_NAME, pack_log
 from steplog.server.store_types import BatchResult, RunRow, StoreError
 
 NAMES = [f"m{number}" for number in range(300)]
@@ -68,9 +68,9 @@ def test_batches_in_the_log_read_like_packed_ones(store, tmp_path, seeded):
     assert store.point_count(run) == sum(record is not NONE for record in records)
     for packed in (False, True):
         if packed:
-            store.database.write(pack_log, run.id).result()
-        shown = (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks"))
-        assert shown == ((0, len(NAMES)) if packed else (5, 0)), "a read writes nothing"
+            pack(store, run)
+        shown = (rows(store, tmp_path, "log"), rows(store, tmp_path, "blocks"))
+        assert shown == ((0, 1) if packed else (5, 0)), "a read writes nothing"
         assert listed(store, run) == held(records)
         assert sum(series.count for series in store.series(run)) == store.point_count(run)
 
@@ -120,17 +120,6 @@ def test_each_writers_numbers_stand_for_its_own_names(store):
     assert listed(store, run) == held(records)
 
 
-def test_a_log_that_is_long_enough_is_packed_without_a_read(store, tmp_path):
-    run, records = new_run(store), []
-    for at in range(3):
-        part = [(name, step + 0.5, step) for step in range(25 * at, 25 * at + 25) for name in NAMES]
-        add(store, run, range_of(part, first=len(records)))
-        records += part
-    assert len(records) >= POINTS_A_NAME * len(NAMES)
-    assert (rows(store, tmp_path, "log"), rows(store, tmp_path, "chunks")) == (0, len(NAMES))
-    assert store.point_count(run) == len(records)
-
-
 def test_deleting_a_project_deletes_its_log(store, tmp_path):
     run = new_run(store, new_project(store, "gone"))
     add(store, run, range_of(round_of(0)))
@@ -154,7 +143,7 @@ def test_single_points_are_numbered_with_those_in_the_log_and_those_packed(store
     assert [post(store, run), post(store, run), post(store, run, "b")] == [0, 1, 0]
     add(store, run, range_of([("a", 1, 10), ("c", 1), ("a", 1)]))
     assert [post(store, run), post(store, run, "c"), post(store, run, step=3), post(store, run)] == [12, 1, 3, 13]
-    store.database.write(pack_log, run.id).result()
+    pack(store, run)
     assert [post(store, run), post(store, run, "b"), post(store, run, "d")] == [14, 1, 0]
     assert [metric.step for metric in store.metrics(run, 0, 99)] == [0, 1, 0, 10, 0, 11, 12, 1, 3, 13, 14, 1, 0]
 
@@ -168,7 +157,7 @@ def test_a_point_is_numbered_above_what_arrived_since_the_log_was_read_for_it(st
     assert (first.result(), second.result()) == (8, 9)
     store.prepare_steps(run)
     add(store, run, range_of([("a", 1, 20)], first=1))
-    store.database.write(pack_log, run.id).result()
+    pack(store, run)
     assert store.add_metric(run, point).result() == 21
 
 

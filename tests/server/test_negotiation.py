@@ -1,10 +1,12 @@
-"""What ``Accept-Encoding`` and ``If-None-Match`` ask for, after RFC 9110."""
+"""What ``Accept``, ``Accept-Encoding`` and ``If-None-Match`` ask for, after RFC 9110."""
 
 from __future__ import annotations
 
 import pytest
 
-from steplog.server.negotiation import Accepted, accepted, is_known
+from steplog.server.negotiation import Accepted, accepted, chosen_type, is_known
+
+OFFERED = ["application/json", "application/vnd.steplog.columns", "text/csv"]
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,30 @@ def test_the_coding_is_the_one_that_weighs_most(header, coding, plain):
 def test_a_tag_is_known_if_it_is_listed_weak_or_not(header, known):
     assert is_known('W/"a"', header) is known
     assert is_known('"a"', header) is known
+
+
+@pytest.mark.parametrize(
+    ("header", "chosen"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("text/csv", "text/csv"),
+        ("TEXT/CSV ; header=present", "text/csv"),
+        ("text/*", "text/csv"),
+        ("application/*", "application/json"),
+        ("text/html, */*;q=0.1", "application/json"),
+        ("application/json;q=0.2, text/csv;q=0.3", "text/csv"),
+        ("application/json;q=0, */*", "application/vnd.steplog.columns"),
+        ("application/json;q=0.5, application/*;q=0.9, text/csv;q=0.6", "application/vnd.steplog.columns"),
+        ("text/csv;q=1.000, application/vnd.steplog.columns", "application/vnd.steplog.columns"),
+        (" , text/csv,", "text/csv"),
+        ("text/csv;q=0", None),
+        ("text/csv;q=2", None),
+        ("text/csv;q=nan", None),
+        ("text/html", None),
+        ("text/html," * 2000, "application/json"),
+        ("image/*, application", None),
+    ],
+)
+def test_the_type_with_the_highest_quality_is_chosen(header, chosen):
+    assert chosen_type(header, OFFERED) == chosen

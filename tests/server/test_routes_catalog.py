@@ -30,7 +30,7 @@ RUN_FIELDS = {"uuid", "name", "description", "status", "date_created", "date_upd
     ),
     *("provenance", "report", "config"),
 }
-FEATURES = ["report", "generations", "resume", "run", "trash"]
+FEATURES = ["report", "generations", "resume", "run", "trash", "table", "history"]
 
 
 def test_a_good_key_is_told_whose_it_is(server):
@@ -200,6 +200,9 @@ def test_runs_are_listed_oldest_first_and_in_pages_when_asked(server):
     assert len(runs) == 5
     assert [run["date_created"] for run in runs] == sorted(run["date_created"] for run in runs)
     assert server.ask("GET", "/team/projects/pages/runs/?limit=2&after=1").json() == runs[1:3]
+    assert server.ask("GET", f"/team/projects/pages/runs/?limit=2&after={runs[1]['uuid']}").json() == runs[2:4]
+    unknown = server.ask("GET", "/team/projects/pages/runs/?after=00000000-0000-4000-8000-000000000000")
+    assert (unknown.status_code, unknown.json()) == (400, {"after": ["The project has no such run."]})
     assert server.ask("GET", "/team/projects/pages/runs/?after=4").json() == runs[4:]
     for query in ("limit=0", "limit=x", "after=-1", "limit=1e3", "after=" + "9" * 30):
         assert server.ask("GET", f"/team/projects/pages/runs/?{query}").status_code == 400

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.batches import BEGAN_NS, NONE, held, range_of
+from server.packed import pack
 from server.process import ServerProcess
 from server.stores import listed, new_project, new_run
 from steplog.errors import FormatError
@@ -25,7 +26,6 @@ from steplog.server.records.run_fields import CONFIG_KEYS_MAX, Order
 from steplog.server.sqlite import run_changes
 from steplog.server.sqlite.run_changes import CONFIG_BYTES_MAX
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.sqlite.unpacked import pack_log
 from steplog.server.store_types import BatchResult, RunRow
 
 
@@ -173,7 +173,7 @@ def test_a_batch_is_applied_at_once_though_it_is_packed_later(store):
     assert add(store, run, sent, body=encode(sent)) == BatchResult(303, 0, run.name)
     assert (fields(store, run).group, config(store, run)) == ("g", {"lr": 1})
     add(store, run, range_of([says({"group": "h"}), says({"lr": 2}, "config")], 303, began_ns=BEGAN_NS + 999))
-    store.database.write(pack_log, run.id).result()
+    pack(store, run)
     later = [("steplog/config", b'{"lr": 2}', None)]
     assert listed(store, run) == held([*many, entry, records[-1], *later])
     assert (fields(store, run).group, config(store, run)) == ("h", {"lr": 2}), "packing has applied them again"

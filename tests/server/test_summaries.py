@@ -13,10 +13,11 @@ import pytest
 
 from server.test_grid import END, exact, shown, steps_of
 from server.test_summary import points_of
-from steplog.server.records.chunk import Chunk, Points, encode
+from steplog.server.records.chunk import NO_POINTS, Chunk, Points, encode
 from steplog.server.records.grid import Axis, Curve, width_for
 from steplog.server.records.summary import decode, summarize
-from steplog.server.sqlite.curves import Grid, Layout
+from steplog.server.sqlite.layout import Grid, Layout
+from steplog.server.sqlite.reading import SeriesReader, SeriesRow
 from steplog.server.sqlite.schema import SERIES_SHIFT, connect, prepare
 from steplog.server.sqlite.summaries import ROW_ENTRIES, Missing, add, add_missing, find_missing
 
@@ -63,9 +64,14 @@ def level_1(connection: sqlite3.Connection) -> list[list[object]]:
     return [list(column) for column in decode(data for (data,) in found).columns()]
 
 
+def reader_of(connection: sqlite3.Connection) -> SeriesReader:
+    row = SeriesRow("loss", SERIES, 1, 0, 0, 0, 0, None, None, None, None, 0, 0)
+    return SeriesReader(connection, "loss", row, NO_POINTS, lambda _: NO_POINTS)
+
+
 def read(connection: sqlite3.Connection, width: int, low: int = -END, high: int = END, points_max: int = 10**9):
     curve, axis = Curve(width, Axis(), low, high), Axis()
-    Layout(connection, SERIES, None).place(curve, Grid(axis, width, low, high, points_max))
+    Layout(connection, reader_of(connection)).place(curve, Grid(axis, width, low, high, points_max))
     return curve.buckets()
 
 

@@ -13,18 +13,20 @@ import pytest
 
 from polling import wait_until
 from server.batches import range_of
+from server.packed import pack
 from server.process import ServerProcess
 from server.stores import ann
 from steplog import instance
 from steplog.server.records.batch import from_range
+from steplog.server.records.totals import Totals
 from steplog.server.sqlite import removal, trash
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.sqlite.unpacked import pack_log
+from steplog.server.sqlite.table import put_lasts
 from steplog.server.store_types import Creation, DeletedError, MissingError, ProjectRow, RunRow
 
 NAMES = itertools.count()
 PACKED = ("points", "chunks", "series", "summaries", "blocks", "sealed")
-RUN_TABLES = ("log", *PACKED, "config", "fields", "generations", "marks", "progress", "runs")
+RUN_TABLES = ("log", *PACKED, "lasts", "config", "configs", "fields", "generations", "marks", "progress", "runs")
 IN_BATCH = b'{"notes": "n"}'
 
 
@@ -166,7 +168,7 @@ def filled(store: SqliteStore, project: ProjectRow, key: str | None = None) -> R
     run, _ = store.create_run(project, ann(store), Creation(key=key)).result()
     packed = [("a", 1), ("b", b'"x"'), ("steplog/run", IN_BATCH), ("steplog/config", b'{"lr": 1}')]
     store.add_batch(run, from_range(range_of(packed))).result()
-    store.database.write(pack_log, run.id).result()
+    pack(store, run, 1)
     waiting = range_of([(f"layer {number}", float(number), 1) for number in range(300)], first=4)
     store.add_batch(run, from_range(waiting)).result()
     store.database.write(_fill_others, run.id).result()
@@ -176,7 +178,8 @@ def filled(store: SqliteStore, project: ProjectRow, key: str | None = None) -> R
 def _fill_others(connection: sqlite3.Connection, run_id: int) -> None:
     connection.execute("INSERT INTO blocks VALUES (?, 0, 0, 1, x'00', x'00')", (run_id,))
     connection.execute("INSERT INTO sealed VALUES (?, 0, 1, 'damaged', x'00')", (run_id,))
-    summary = "INSERT INTO summaries SELECT id, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, x'00' FROM series WHERE run = ?"
+    put_lasts(connection, run_id, [("a", Totals(1)), ("b", Totals(1, last='"x"'))])
+    summary = "INSERT INTO summaries SELECT id, 9, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, x'00' FROM series WHERE run = ?"
     connection.execute(summary, (run_id,))
 
 
@@ -324,7 +327,7 @@ def test_a_large_run_is_removed_slice_by_slice_and_batches_come_between(store, t
     kept, gone = filled(store, project), filled(store, project)
     for first in range(304, 314):  # 11 chunks of one metric
         store.add_batch(gone, from_range(range_of([("a", first, first)], first=first))).result()
-        store.database.write(pack_log, gone.id).result()
+        pack(store, gone, 1)
     store.discard_run(project, gone.uuid, now=True).result()
     slices, last = 0, rows(tmp_path)
     while store.reap().result():
@@ -348,7 +351,7 @@ def test_removing_a_run_costs_as_much_for_each_of_its_names(store):
         project = project_of(store, f"p{names}")
         run, _ = store.create_run(project, ann(store), Creation()).result()
         store.add_batch(run, from_range(range_of([(f"layer {number}", 1.0, 1) for number in range(names)]))).result()
-        store.database.write(pack_log, run.id).result()
+        pack(store, run, 1)
         store.discard_run(project, run.uuid, now=True).result()
         counted = store.database.write(counting_reap).result()
         cost[names] = counted

@@ -2,7 +2,8 @@
 
 - The ``Host`` header must be a known name, which stops DNS rebinding.
 - Every API path but the instance proof needs ``Authorization: Api-Key …``.
-- The page reads with ``Page-Token …``: GET and HEAD on namespaces, projects and below, from the same origin
+- The page reads with ``Page-Token …``: GET and HEAD on namespaces, projects and below, POST where that reads, from the
+  same origin
   (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/, sent by browsers alone).
 - No CORS, no cookies.
 
@@ -31,6 +32,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _READ_PATH = re.compile(rf"{API}/(?:namespaces/|[^/]+/projects/.*)", re.DOTALL)
 _READ_METHODS = ("GET", "HEAD")
+_READ_POST_PATH = re.compile(rf"{API}/[^/]+/projects/[^/]+/curves/")
 _SAME_ORIGIN = (None, "same-origin", "none")
 # On every answer, since a browser may render any. Trusted Types forbid making markup out of text.
 _POLICY = (
@@ -123,7 +125,8 @@ class AccessMiddleware:
     def _page_refusal(self, request: Request, path: str, token: str) -> Response | None:
         if not self._keyring.admits_page(token):
             return _unauthorized("Invalid page token.")
-        if request.method not in _READ_METHODS or not _READ_PATH.fullmatch(path):
+        reads = _READ_PATH if request.method in _READ_METHODS else _READ_POST_PATH
+        if request.method not in (*_READ_METHODS, "POST") or not reads.fullmatch(path):
             return JSONResponse({"detail": "A page token is read-only."}, 403)
         if request.headers.get("sec-fetch-site") not in _SAME_ORIGIN:
             return JSONResponse({"detail": "A page token is valid only for this server's own page."}, 403)

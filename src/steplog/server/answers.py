@@ -1,11 +1,11 @@
 """An answer on its way out: 304 where the client has it, compressed where the client takes that.
 
-1. Compressed is what is made of text or columns, has no coding, and has at least ``COMPRESSED_BYTES_MIN`` or more to
-   come. What is streamed stays so: each message is sent whole before the next is asked for.
+1. Compressed is what is made of text or columns, has no coding, and no length of less than ``COMPRESSED_BYTES_MIN``.
+   What is streamed stays so: each message is sent whole before the next is asked for.
 2. One thread compresses for all, in slices of ``_SLICE_BYTES``: an answer of 10 MB takes 0.1 s of one processor, and
    the event loop goes on meanwhile.
-3. An answer to GET that is whole, without a tag and no longer than ``_TAGGED_BYTES_MAX`` gets one of its bytes. Routes
-   that read much give their own (``Endpoint.tag``), and answer 304 before they read.
+3. An answer to GET that is whole and has no tag gets one of its bytes. Routes that read much give their own
+   (``Endpoint.tag``), and answer 304 before they read.
 4. An answer to HEAD has the head of the one to GET, but for its length where that is compressed.
 
 No answer holds a key or the page's token: what somebody else has written into it cannot be used to guess one by the
@@ -17,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from typing import TypeVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -28,14 +29,16 @@ from steplog.server.negotiation import Accepted, accepted, is_known, weak_tag
 
 __all__ = ["COMPRESSED_BYTES_MIN", "AnswerMiddleware", "compressed", "tag_of"]
 
+_T = TypeVar("_T")
+
 COMPRESSED_BYTES_MIN = 1024
-_TAGGED_BYTES_MAX = 1024 * 1024  # a millisecond
 _LEVEL = 1  # a quarter of the size at 100 MB/s; level 6: a fifth at 40
 _SLICE_BYTES = 256 * 1024
 _INLINE_BYTES_MAX = 8 * 1024  # 0.1 ms, as long as a thread takes to be asked
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 _KINDS = ("text/", "application/json", "application/x-ndjson", "image/svg+xml", "application/vnd.steplog.columns")
 _READS = ("GET", "HEAD")
+_STREAMED = -1  # the length of what is not made whole
 _OF_A_BODY = ("content-type", "content-length", "content-encoding")
 
 
@@ -81,7 +84,7 @@ class _Answer:
             return
         body, more = message.get("body", b""), message.get("more_body", False)
         if self._start is not None:
-            await self._begin(self._start, body, more)
+            await self._begin(self._start, body)
             self._start = None
         if self._empty:
             return
@@ -89,15 +92,16 @@ class _Answer:
             await self._send(message)
             return
         for piece, is_last in _slices(body, more):
-            coded = await self._coded(self._coder, piece, is_last)
+            coded = await self._off_loop(self._coder.code, piece, is_last)
             if coded or is_last:
                 await self._send({"type": "http.response.body", "body": coded, "more_body": not is_last})
 
-    async def _begin(self, start: Message, body: bytes, more: bool) -> None:
+    async def _begin(self, start: Message, body: bytes) -> None:
         headers = MutableHeaders(raw=list(start.get("headers", ())))
         reads, status = self._method in _READS and start["status"] == 200, start["status"]
-        if reads and "etag" not in headers and not more and len(body) <= _TAGGED_BYTES_MAX:
-            headers["etag"] = tag_of(body)
+        length = int(headers.get("content-length", _STREAMED))
+        if reads and "etag" not in headers and length != _STREAMED:
+            headers["etag"] = await self._off_loop(tag_of, body)
         codes = headers.get("content-type", "").startswith(_KINDS) and "content-encoding" not in headers
         if codes:
             headers.add_vary_header("Accept-Encoding")
@@ -105,7 +109,7 @@ class _Answer:
             status, self._empty = 304, True
             for name in _OF_A_BODY:
                 del headers[name]
-        elif codes and self._form.coding and (more or len(body) >= COMPRESSED_BYTES_MIN or not self._form.plain):
+        elif codes and self._form.coding and not (self._form.plain and 0 <= length < COMPRESSED_BYTES_MIN):
             headers["content-encoding"] = self._form.coding
             del headers["content-length"]
             self._empty = self._method == "HEAD"
@@ -114,10 +118,11 @@ class _Answer:
         if self._empty:
             await self._send({"type": "http.response.body", "body": b""})
 
-    async def _coded(self, coder: _Coder, piece: memoryview, is_last: bool) -> bytes:
+    async def _off_loop(self, work: Callable[..., _T], piece: bytes | memoryview, *arguments: bool) -> _T:
+        """Work on a piece in the thread that all share, unless it is done as soon as that could be asked."""
         if len(piece) <= _INLINE_BYTES_MAX:
-            return coder.code(piece, is_last)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, coder.code, piece, is_last)
+            return work(piece, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, piece, *arguments)
 
 
 class _Coder:
@@ -137,7 +142,7 @@ def compressed(body: bytes, coding: str) -> bytes:
     return stream.compress(body) + stream.flush()
 
 
-def tag_of(body: bytes) -> str:
+def tag_of(body: bytes | memoryview) -> str:
     """The tag of an answer with this body."""
     return weak_tag(hashlib.blake2b(body, digest_size=12, usedforsecurity=False).hexdigest())
 

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from steplog.delivery.wire import API
-from steplog.server import routes_catalog, routes_history, routes_metrics
+from steplog.server import routes_catalog, routes_curves, routes_history, routes_metrics, routes_table
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.answers import COMPRESSED_BYTES_MIN, AnswerMiddleware, compressed, tag_of
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
@@ -61,22 +61,25 @@ def create_app(
         Route(f"{_RUN}metrics/", routes_metrics.MetricList),
     ]
     if not stock:
+        routes[:0] = [Route(f"{_RUN}metrics/batch/", routes_metrics.BatchUpload)]  # first, since it is asked for most
         routes += [
             Route(f"{API}/instance/", routes_catalog.InstanceProof),
             Route(f"{API}/namespaces/", routes_catalog.NamespaceList),
-            Route(f"{_RUN}metrics/batch/", routes_metrics.BatchUpload),
             Route(f"{_RUN}generations/", routes_catalog.GenerationList),
             Route(f"{_RUN}restore/", routes_catalog.RunRestored),
+            Route(f"{_PROJECT}curves/", routes_curves.Curves),
             Route(f"{_RUN}series/", routes_metrics.SeriesList),
             Route(f"{_RUN}history/", routes_history.History),
+            Route(f"{_PROJECT}table/", routes_table.RunTable),
+            Route(f"{_PROJECT}table/columns/", routes_table.ColumnList),
             *_page_routes(),
         ]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
-    compressor = ThreadPoolExecutor(1, "steplog-compress")
+    renderer, compressor = ThreadPoolExecutor(1, "steplog-render"), ThreadPoolExecutor(1, "steplog-compress")
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        with decoders, compressor:
+        with decoders, renderer, compressor:
             yield
 
     app = Starlette(
@@ -89,7 +92,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.steplog = AppState(store, decoders, secret, open_namespaces, stock)
+    app.state.steplog = AppState(store, decoders, renderer, secret, open_namespaces, stock)
     return app
 
 

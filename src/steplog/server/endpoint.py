@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
+from steplog.server.negotiation import is_listed, weak_tag
 from steplog.server.store import Store
 from steplog.server.store_types import (
     DeletedError,
@@ -23,9 +24,11 @@ from steplog.server.store_types import (
     GapError,
     MissingError,
     ProjectRow,
+    RunId,
     RunRow,
     StoreBusyError,
     StoreFullError,
+    TooManyBucketsError,
     UnknownMetricError,
     UnknownRunError,
     UserRow,
@@ -37,6 +40,7 @@ __all__ = ["ERROR_RESPONSES", "AppState", "Endpoint", "JsonResponse"]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _BUSY_RETRY_S = 1
+_ROWS_INLINE_MAX = 64  # some 0.5 ms
 
 
 class AppState(NamedTuple):
@@ -44,6 +48,7 @@ class AppState(NamedTuple):
 
     store: Store
     decoders: Executor  # few threads: bounds the memory of decoding, off the event loop
+    renderer: Executor  # one thread: makes long lists, off the event loop
     secret: str  # of the state file, for the instance proof
     open_namespaces: bool  # a namespace is created with its first project
     stock: bool  # serve only the original API, for tests of the client
@@ -57,6 +62,14 @@ class JsonResponse(Response):
     def render(self, content: Any) -> bytes:
         """Encode the body."""
         return msgspec.json.encode(content)
+
+
+class _NotModifiedError(Exception):
+    """The client has the answer that would have these headers."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        super().__init__(headers)
+        self.headers = headers
 
 
 class Endpoint(HTTPEndpoint):
@@ -90,6 +103,44 @@ class Endpoint(HTTPEndpoint):
         """What a write of the store returns, once it is durable."""
         return await asyncio.wrap_future(future)
 
+    async def run_and_tag(self, request: Request, media_type: str | None = None) -> tuple[RunRow, dict[str, str]]:
+        """The run of the path, and the headers with the tag of an answer that tells of its points.
+
+        Raises HTTPException, and before points are read an error that is answered 304. ``media_type``: the one that was
+        chosen, if there are several.
+        """
+        path = self.scope["path_params"]
+
+        def read() -> tuple[RunRow, str]:
+            run = self.store.run(path["namespace"], path["project"], path["run"])
+            if run is None:
+                raise HTTPException(404)
+            return run, self.store.points_version(run)
+
+        run, version = await self.read(read)
+        if media_type is None:
+            headers = {"ETag": weak_tag(version)}
+        else:
+            headers = {"ETag": weak_tag(f"{version}-{media_type}"), "Vary": "Accept"}
+        if is_listed(headers["ETag"], request.headers.get("if-none-match")):
+            raise _NotModifiedError(headers)
+        return run, headers
+
+    async def json_list(
+        self, rows: Sequence[_T], document: Callable[[_T], Any], headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """A list of the rows' documents."""
+        if len(rows) <= _ROWS_INLINE_MAX:
+            return JsonResponse([document(row) for row in rows], headers=headers)
+
+        def render() -> bytes:
+            # In slices: the encoder lets no other thread run.
+            slices = (rows[at : at + _ROWS_INLINE_MAX] for at in range(0, len(rows), _ROWS_INLINE_MAX))
+            return b",".join(msgspec.json.encode([document(row) for row in part])[1:-1] for part in slices)
+
+        body = await asyncio.get_running_loop().run_in_executor(self.state.renderer, render)
+        return Response(b"[%b]" % body, headers=headers, media_type=JsonResponse.media_type)
+
     async def project(self) -> ProjectRow:
         """The project of the path, or 404."""
         path = self.scope["path_params"]
@@ -97,6 +148,11 @@ class Endpoint(HTTPEndpoint):
         if project is None:
             raise HTTPException(404)
         return project
+
+    async def written_run(self) -> RunRow | RunId:
+        """The run of the path, or 404; a write finds out whether it is still there."""
+        path = self.scope["path_params"]
+        return self.store.known_run(path["namespace"], path["project"], path["run"]) or await self.run()
 
     async def run(self) -> RunRow:
         """The run of the path, or 404."""
@@ -131,13 +187,20 @@ def _error(
     return respond
 
 
+async def _not_modified(_request: Request, error: _NotModifiedError) -> Response:
+    vary = ", ".join([*filter(None, [error.headers.get("Vary")]), "Accept-Encoding"])
+    return Response(status_code=304, headers=error.headers | {"Vary": vary})
+
+
 ERROR_RESPONSES: dict[Any, Any] = {
     HTTPException: _http_error,
+    _NotModifiedError: _not_modified,
     MissingError: _error(404, lambda _: {"detail": "Not found."}),
     UnknownRunError: _error(404),
     UnknownMetricError: _error(404),
     ExistsError: _error(409, lambda error: {"detail": str(error), "uuid": error.run.uuid, "name": error.run.name}),
     DeletedError: _error(410),
+    TooManyBucketsError: _error(400),
     ValidationError: _error(400, lambda error: error.errors),
     FormatError: _error(400),
     GapError: _error(409, lambda error: {"mark": error.mark}),

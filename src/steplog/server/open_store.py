@@ -1,14 +1,23 @@
-"""Opens a store. Alone outside their folders to name the engines; imports one when it is asked for."""
+"""Opens a store, or its packer. Alone outside their folders to name the engines; imports one when it is asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from steplog import instance
 from steplog.server.store import Store
 from steplog.server.store_types import DatabaseCopy
 
-__all__ = ["back_up", "compact", "default_database", "open_store"]
+__all__ = ["Packer", "back_up", "compact", "default_database", "file_id", "open_packer", "open_store"]
+
+
+class Packer(Protocol):
+    """Packs what a store has logged."""
+
+    def work(self) -> bool:
+        """Pack until nothing is due; whether less urgent work is left. Raises StoreError."""
 
 
 def open_store(database: Path, *, beside: bool = False) -> Store:
@@ -19,6 +28,23 @@ def open_store(database: Path, *, beside: bool = False) -> Store:
     from steplog.server.sqlite.store import SqliteStore
 
     return SqliteStore(database, beside=beside)
+
+
+def open_packer(database: Path, opened: str, say: Callable[[str], None]) -> Packer:
+    """A packer beside the server of a store, whose ``file_id`` is ``opened``; ``say`` takes lines for a person.
+
+    Raises StoreError.
+    """
+    from steplog.server.sqlite import packer
+
+    return packer.Packer(database, opened, say)
+
+
+def file_id(database: Path) -> str:
+    """Which file is at this path. Raises OSError."""
+    from steplog.server.sqlite import packer
+
+    return packer.file_id(database)
 
 
 def back_up(database: Path, target: Path) -> DatabaseCopy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,7 @@ from steplog.server.store_types import (
     ID_PREFIX,
     RESUMES,
     Creation,
+    MissingError,
     NamespaceRow,
     ProjectRow,
     RunRow,
@@ -43,7 +44,7 @@ __all__ = [
 
 _ADDITIONS = {
     "batch": 1,
-    "features": ["report", "generations", "resume", "run", "trash"],
+    "features": ["report", "generations", "resume", "run", "trash", "table", "history"],
 }  # what a client may use; not a stock server's
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
@@ -51,6 +52,7 @@ _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IDEMPOTENCY_KEY = re.compile(r'"?([\x20\x21\x23-\x7e]{1,255})"?')
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _MAKER = re.compile(r"([A-Za-z0-9._-]{1,128})")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RESUME = re.compile(f"({'|'.join(RESUMES)})")
 _GENERATION_MAX = 2**31 - 1
 _NONCE_CHARACTERS_MAX = 256
@@ -141,19 +143,28 @@ class RunList(Endpoint):
     async def get(self, request: Request) -> Response:
         """The runs of a project, oldest first; with ``?slug=`` those with this slug, with ``?trash=1`` those in it.
 
-        With ``?brief=1`` without their project, maker, config and provenance.
+        With ``?brief=1`` without their project, maker, config and provenance. ``?after=`` is how many to skip, or the
+        uuid of the last one before.
         """
-        offset, limit = pagination(request.query_params)
-        project = await self.project()
         query = {} if self.state.stock else request.query_params
+        last = query.get("after", "")
+        by_uuid = _UUID.fullmatch(last) is not None and "slug" not in query and "trash" not in query
+        paged = {name: each for name, each in request.query_params.items() if not (by_uuid and name == "after")}
+        offset, limit = pagination(paged)
+        project = await self.project()
         slug = query.get("slug")
-        if slug is not None:
+        if by_uuid:
+            try:
+                found = await self.read(self.store.runs_after, project, last, limit)
+            except MissingError:
+                raise ValidationError({"after": ["The project has no such run."]}) from None
+        elif slug is not None:
             found = (await self.read(self.store.runs_by_slug, project, slug, _flag(query, "trash")))[offset:][:limit]
         elif _flag(query, "trash"):
             found = await self.read(self.store.trash, project, offset, limit)
         else:
             found = await self.read(self.store.runs, project, offset, limit)
-        return JsonResponse(await _documents(self, found, brief=_flag(query, "brief")))
+        return await self.json_list(found, await _described(self, found, brief=_flag(query, "brief")))
 
     async def post(self, request: Request) -> Response:
         """Create a run, or find the one that is meant."""
@@ -169,7 +180,7 @@ class RunList(Endpoint):
         else:
             asked = Creation(name, description, status, *_identity(request), began)
         run, made = await self.written(self.store.create_run(project, self.user, asked))
-        (document,) = await _documents(self, [run])
+        document = (await _described(self, [run]))(run)
         return JsonResponse(document | ({} if self.state.stock else _ADDITIONS), 201 if made else 200)
 
 
@@ -184,7 +195,7 @@ class RunDetail(Endpoint):
         if _maker(request) is not None and not self.is_page:
             with suppress(StoreError):  # a full disk, say, does not keep a run from being read
                 run = await self.written(self.store.hear(run))
-        (document,) = await _documents(self, [run], brief=_flag(request.query_params, "brief"))
+        document = (await _described(self, [run], brief=_flag(request.query_params, "brief")))(run)
         return JsonResponse(document | _ADDITIONS)
 
     async def patch(self, request: Request) -> Response:
@@ -195,7 +206,8 @@ class RunDetail(Endpoint):
         values = {} if stock else fields.run_fields()
         generation = None if stock else fields.integer("generation", 1, _GENERATION_MAX)
         fields.check()
-        (document,) = await _documents(self, [await self.written(self.store.edit_run(run, values, status, generation))])
+        run = await self.written(self.store.edit_run(run, values, status, generation))
+        document = (await _described(self, [run]))(run)
         return JsonResponse(document)
 
     async def delete(self, request: Request) -> Response:
@@ -216,7 +228,7 @@ class RunRestored(Endpoint):
         await read_json(request)
         project = await self.project()
         run = await self.written(self.store.restore_run(project, self.scope["path_params"]["run"]))
-        (document,) = await _documents(self, [run])
+        document = (await _described(self, [run]))(run)
         return JsonResponse(document)
 
 
@@ -236,13 +248,14 @@ class GenerationList(Endpoint):
         return JsonResponse({"generation": number}, 201 if begun else 200)
 
 
-async def _documents(endpoint: Endpoint, found: Sequence[RunRow], brief: bool = False) -> list[dict[str, Any]]:
+async def _described(endpoint: Endpoint, found: Sequence[RunRow], brief: bool = False) -> Callable[[RunRow], Any]:
+    """What makes the document of each of these runs."""
     if endpoint.state.stock:
-        return [run_document(run, None) for run in found]
+        return lambda run: run_document(run, None)
     if brief:
-        return [brief_document(run) for run in found]
+        return brief_document
     configs = await endpoint.read(endpoint.store.configs, found)
-    return [run_document(run, configs[run.id]) for run in found]
+    return lambda run: run_document(run, configs[run.id])
 
 
 def _flag(query: Mapping[str, str], name: str) -> bool:

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog.journal import slot
-from steplog.server.accept import accepted
 from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.negotiation import chosen_type
 from steplog.server.records.history_formats import FORMATS, gathered
 from steplog.server.store_types import HistoryQuery
 from steplog.server.streaming import streamed
@@ -33,12 +33,12 @@ class History(Endpoint):
             fields.integer("last", 1, _LAST_MAX),
         )
         fields.check()
-        media_type = accepted(", ".join(request.headers.getlist("accept")), list(FORMATS))
+        media_type = chosen_type(", ".join(request.headers.getlist("accept")), list(FORMATS))
         if media_type is None:
             offered = ", ".join(FORMATS)
             return JsonResponse({"detail": f"Could not satisfy the request Accept header. Offered: {offered}."}, 406)
-        run = await self.run()
+        run, tag = await self.run_and_tag(request, media_type)
         parts = await self.read(self.store.history, run, query)
         answer = await streamed(request, gathered(FORMATS[media_type](parts)), media_type)
-        answer.headers["Vary"] = "Accept"
+        answer.headers.update(tag)
         return answer

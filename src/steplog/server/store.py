@@ -20,10 +20,11 @@ from datetime import datetime
 
 from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.chunk import Points
-from steplog.server.records.curve import Bucket
+from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
 from steplog.server.store_types import (
     BatchResult,
+    ColumnNames,
     Creation,
     HistoryQuery,
     KeyRow,
@@ -32,8 +33,12 @@ from steplog.server.store_types import (
     PageToken,
     ProjectRow,
     RunConfig,
+    RunId,
     RunRow,
+    SeriesBucket,
     SeriesSummary,
+    TablePage,
+    TableQuery,
     UserRow,
 )
 
@@ -57,7 +62,7 @@ class Store(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Finish pending writes and close the database. Later writes are refused."""
+        """Finish pending writes and close the database; once. Later writes are refused."""
 
     # Users and keys
 
@@ -156,8 +161,19 @@ class Store(ABC):
         """The run with this uuid, in the project with these slugs."""
 
     @abstractmethod
+    def known_run(self, namespace: str, project: str, uuid: str) -> RunId | None:
+        """The number of the run that ``run`` gives, without reading; None if that was not called lately."""
+
+    @abstractmethod
     def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
         """The runs of a project, oldest first."""
+
+    @abstractmethod
+    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
+        """The runs of a project that were made after this one, oldest first; it may be in the trash meanwhile.
+
+        Raises MissingError.
+        """
 
     @abstractmethod
     def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
@@ -190,6 +206,14 @@ class Store(ABC):
     @abstractmethod
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         """The config of each run, by ``RunRow.id``; of all together a bounded size, the newest runs first."""
+
+    @abstractmethod
+    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
+        """The runs of a project that meet conditions, in an order, with some of their fields, config and metrics."""
+
+    @abstractmethod
+    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
+        """The metrics and config entries of a project's runs with ``part`` in their names, each up to ``limit``."""
 
     # Deleted runs
 
@@ -225,7 +249,7 @@ class Store(ABC):
     # Points
 
     @abstractmethod
-    def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
+    def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         """Store a batch from its writer's mark on, and move the mark.
 
         ``generation`` is the one its writer belongs to; the first that is given for a writer stays. Raises
@@ -246,6 +270,10 @@ class Store(ABC):
     @abstractmethod
     def point_count(self, run: RunRow) -> int:
         """How many points have arrived."""
+
+    @abstractmethod
+    def points_version(self, run: RunRow) -> str:
+        """What is another one once points of the run have arrived; letters, digits and dashes."""
 
     def metrics(self, run: RunRow, first: int, end: int) -> list[MetricPoint]:
         """The points ``[first, end)`` of a run, in order of arrival."""
@@ -272,5 +300,14 @@ class Store(ABC):
         """The metrics of a run, in order of first arrival."""
 
     @abstractmethod
-    def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        """A metric's points with a step in [low, high], in at most ``points`` buckets; None if missing."""
+    def curve(
+        self, run: RunRow, name: str, points: int, low: int | None, high: int | None
+    ) -> list[SeriesBucket] | None:
+        """A metric's points with a step in [low, high], in at most ``points`` buckets; None if missing.
+
+        If they are that few, each has a bucket, in order of arrival; else those of a grid.
+        """
+
+    @abstractmethod
+    def curves(self, project: ProjectRow, query: CurveQuery) -> CurveAnswer:
+        """Curves of many runs on one grid, or what of them has changed. Raises TooManyBucketsError."""

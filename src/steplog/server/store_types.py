@@ -11,6 +11,7 @@
     ├── TakenError
     ├── GapError
     ├── RevokedKeyError
+    ├── TooManyBucketsError
     └── StoreError
         ├── StoreFullError
         └── StoreBusyError
@@ -23,11 +24,12 @@ The *mark* of a (run, writer) is its high-water mark: the first journal position
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from steplog.errors import SteplogError
+from steplog.filters import Condition, Field
 
 __all__ = [
     "CONFIGURED",
@@ -36,6 +38,7 @@ __all__ = [
     "ISSUED",
     "RESUMES",
     "BatchResult",
+    "ColumnNames",
     "Creation",
     "DatabaseCopy",
     "DeletedError",
@@ -51,14 +54,21 @@ __all__ = [
     "RefusedError",
     "RevokedKeyError",
     "RunConfig",
+    "RunId",
     "RunRow",
+    "SeriesBucket",
     "SeriesSummary",
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
     "StoreGoneError",
     "StoreReplacedError",
+    "TableCursor",
+    "TablePage",
+    "TableQuery",
+    "TableRow",
     "TakenError",
+    "TooManyBucketsError",
     "UnknownMetricError",
     "UnknownRunError",
     "UserRow",
@@ -112,6 +122,16 @@ class GapError(RefusedError):
     def __init__(self, mark: int) -> None:
         super().__init__(f"the range begins beyond the mark {mark}")
         self.mark = mark
+
+
+class TooManyBucketsError(RefusedError):
+    """The curves that were asked for have more buckets than an answer may."""
+
+    def __init__(self, curves: int, buckets_max: int) -> None:
+        super().__init__(
+            f"There are {curves} such curves, and no more than {buckets_max} buckets in an answer: "
+            f"ask for at most {buckets_max // curves} buckets, or for fewer runs or names."
+        )
 
 
 class RevokedKeyError(RefusedError):
@@ -204,6 +224,12 @@ class ProjectRow(msgspec.Struct, frozen=True):
     last_run_date: str | None
 
 
+class RunId(msgspec.Struct, frozen=True):
+    """A run's number, which it keeps; it may have been deleted."""
+
+    id: int
+
+
 class RunRow(msgspec.Struct, frozen=True):
     """A run, with its project and user; ``runs`` describes the columns."""
 
@@ -230,6 +256,7 @@ class RunRow(msgspec.Struct, frozen=True):
     provenance: str | None  # JSON
     report: str | None  # JSON
     deleted: str | None
+    unreadable: int  # records that arrived and cannot be read
     project_uuid: str
     project_display_name: str
     project_slug: str
@@ -299,9 +326,74 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     last_time: str | None  # of the last point; None where an older version has stored it
 
 
+class SeriesBucket(msgspec.Struct, frozen=True):
+    """Points of a metric: the range of their numbers, infinities too, the last value, its step, the latest time.
+
+    If ``approximate``, some of the points may be in another bucket.
+    """
+
+    step: int
+    low: int | float | None
+    high: int | float | None
+    last: Any
+    count: int
+    time: str
+    approximate: bool = False
+
+
 class BatchResult(msgspec.Struct, frozen=True):
     """How many records were stored, and how many already had been; the run's name if one of them is ``steplog/run``."""
 
     accepted: int
     duplicates: int
     name: str | None = None
+
+
+class TableCursor(NamedTuple):
+    """Where a page of a table ends: the kind of the value that the table is sorted by, the value, the run's number."""
+
+    kind: int
+    value: int | float | str | bytes | None
+    run: int
+
+
+class TableQuery(msgspec.Struct, frozen=True):
+    """A page of a table of runs; without ``sort``, the newest come first.
+
+    Attributes:
+        now: when RUNNING runs are looked at, ISO 8601.
+        after: where the page before ended.
+        counted: whether to count the runs that meet the conditions.
+    """
+
+    conditions: Sequence[Condition]
+    columns: Sequence[Field]
+    limit: int
+    now: str
+    sort: Field | None = None
+    descending: bool = False
+    after: TableCursor | None = None
+    counted: bool = False
+
+
+class TableRow(msgspec.Struct):
+    """A run in a table; ``cells`` has no entry where a value is missing, and ``msgspec.Raw`` where it is JSON text."""
+
+    uuid: str
+    cells: dict[Field, Any]
+
+
+class TablePage(msgspec.Struct, frozen=True):
+    """Some rows of a table; ``end`` is None of the last page."""
+
+    rows: Sequence[TableRow]
+    end: TableCursor | None
+    count: int | None = None
+
+
+class ColumnNames(msgspec.Struct, frozen=True):
+    """What a table may show beside the fields of runs; ``more``: there are others."""
+
+    config: Sequence[str]
+    metrics: Sequence[str]
+    more: bool

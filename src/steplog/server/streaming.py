@@ -29,11 +29,8 @@ _log = logging.getLogger("steplog.server")
 async def streamed(request: Request, pieces: Iterator[bytes], media_type: str) -> Response:
     """The answer with these pieces; of a HEAD none is made but the first."""
     first = await run_in_threadpool(next, pieces, b"")
-    if request.method == "HEAD":
-        answer = Response(media_type=media_type)
-        del answer.headers["content-length"]
-        return answer
-    return _Streamed(request, chain((first,), pieces), media_type)
+    rest = () if request.method == "HEAD" else pieces
+    return _Streamed(request, chain((first,), rest), media_type)
 
 
 class _Streamed(StreamingResponse):

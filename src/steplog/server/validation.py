@@ -79,6 +79,25 @@ class Fields:
             self.add_error(field, f"Ensure this field has no more than {characters_max} characters.")
         return None
 
+    def texts(self, field: str, count_max: int) -> list[str]:
+        """A list of 1 to ``count_max`` strings that are not empty; required."""
+        raw = self._raw.get(field)
+        value = None
+        if raw is not None:
+            with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                value = msgspec.json.decode(raw)
+        if raw is None:
+            self.add_error(field, "This field is required.")
+        elif not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+            self.add_error(field, "Not a list of strings.")
+        elif not value:
+            self.add_error(field, "This list may not be empty.")
+        elif len(value) > count_max:
+            self.add_error(field, f"Ensure this field has no more than {count_max} elements; there are {len(value)}.")
+        else:
+            return value
+        return []
+
     def choice(self, field: str, choices: Sequence[str], *, required: bool = False) -> str | None:
         """One of ``choices``."""
         value = self._value(field, required)

@@ -44,13 +44,13 @@ def cell_of(last: int | float | str | None) -> Cell:
         return b"NaN" if last != last else last  # only NaN differs from itself
     value = _decoded(last)
     # As everywhere in JSON, these texts are numbers.
-    return _NOT_FINITE.get(value, value) if isinstance(value, str) else _cell(value)
+    return _NOT_FINITE[value] if isinstance(value, str) and value in _NOT_FINITE else _cell(value)
 
 
 def json_value(cell: Cell | None) -> Any:
     """What a cell is in JSON; None also of one that is too long."""
     if isinstance(cell, bytes):
-        return None if cell == _TOO_LONG else "NaN" if cell == b"NaN" else msgspec.Raw(cell)
+        return None if cell in (_TOO_LONG, b"null") else "NaN" if cell == b"NaN" else msgspec.Raw(cell)
     if isinstance(cell, float) and math.isinf(cell):
         return "Infinity" if cell > 0 else "-Infinity"
     return cell

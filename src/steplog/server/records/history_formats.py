@@ -9,21 +9,23 @@ points are cut into parts shows in none of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from steplog.journal import slot
 from steplog.server.records import column_format
-from steplog.server.records.chunk import Points, concatenate
+from steplog.server.records.chunk import Points
 from steplog.server.records.column_format import Column
+from steplog.server.records.columns import array_of
 from steplog.server.records.dates import exact_date_of
 from steplog.server.records.finite import finite
 
-__all__ = ["FORMATS", "gathered"]
+__all__ = ["FORMATS", "Parts", "gathered"]
 
 _TABLE_POINTS = 65_536  # of columns; fewer where their texts have _TABLE_TEXT_BYTES
 _TABLE_TEXT_BYTES = 1024 * 1024
@@ -80,16 +82,22 @@ def _count_within(points: Points, points_max: int, text_bytes: int) -> int:
 
 
 def _table(name: str, parts: list[Points]) -> bytes:
-    points = concatenate(parts)
-    kind = _TYPES.get(points.kind or 0, "f8" if not points.kinds else None)
+    kinds = set().union(*(set(points.kinds) for points in parts))
+    kind = "f8" if not kinds else _TYPES.get(*kinds) if len(kinds) == 1 else None
     if kind is None:
-        values = column_format.texts("value", [_text(value) for value in points.values()])
+        values = column_format.texts("value", [_text(value) for points in parts for value in points.values()])
     else:
-        words = column_format.numbers("value", "i8", points.words)
-        values = Column("value", kind, words.count, words.content)
-    steps = column_format.numbers("step", "i8", points.steps)
-    times = column_format.numbers("time", "i8", points.times)
+        values = replace(_joined("value", [points.words for points in parts]), type=kind)
+    steps, times = (
+        _joined("step", [points.steps for points in parts]),
+        _joined("time", [points.times for points in parts]),
+    )
     return column_format.encode([steps, times, values], {"name": name})
+
+
+def _joined(name: str, parts: Sequence[Sequence[int]]) -> Column:
+    columns = [column_format.numbers(name, "i8", array_of(part)) for part in parts]
+    return Column(name, "i8", sum(column.count for column in columns), b"".join([column.content for column in columns]))
 
 
 def _as_json(parts: Parts) -> Iterator[bytes]:

@@ -1,229 +1,309 @@
-"""Reading curves: which summaries and which points of a series make it, as few as its buckets need.
+"""Reading curves: of many runs on one grid, whole or as far as they have changed; of one metric for a chart.
 
-1. A row of summaries is used if none of its entries is wider than ``limit``; else the rows of the next level that it
-   was made of are, and the chunks of one of level 1.
-2. With ``limit`` one bucket nearly all is exact. It may take decoding ``points_max`` points. Where it would take
-   more, the limit is two buckets.
-3. Where that takes more than ``points_max`` and ``_POINTS_A_BUCKET`` points, as with steps in no order, what would
-   cost most is drawn from few entries, and its buckets are approximate.
-4. A chunk of an older version that is not summarized yet counts as one entry, if it is as narrow.
-5. What is pending and the tail are placed point by point.
+An answer to ``since`` has *whole* buckets, those in which a point has arrived since. A client that puts them in the
+place of its own has what a full answer would have:
 
-Which of these a series gets depends on its chunks, the grid and ``points_max`` alone: as long as no chunk is added, a
-bucket changes only with points that arrive in it.
+1. Points in the log and in blocks are placed one by one. So a bucket without a new one changes only where points go to
+   chunks.
+2. These have then a chunk whose last point arrived after the ones packed before, ``RunState.packed``. Such a series is
+   answered *whole*.
+3. Everything is answered anew (``is_reset``) where the grid or ``points_max`` changes, a run is gone, or chunks of an
+   older version were summarized.
 """
 
 from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
-from steplog.server.records.chunk import Chunk, Points, decode
-from steplog.server.records.grid import Axis, Curve
-from steplog.server.records.summary import Entries, coarser
-from steplog.server.records.summary import decode as decode_rows
-from steplog.server.sqlite.schema import SERIES_SHIFT, series_bounds
-from steplog.server.sqlite.summaries import HEADER, Header
+import msgspec
 
-__all__ = ["Grid", "Layout"]
+from steplog.server.records.chunk import POINTS_MAX, Chunk, Points, decode
+from steplog.server.records.curve_query import BUCKETS_MAX, Answered, CurveAnswer, CurveQuery, RunState
+from steplog.server.records.dates import date_of
+from steplog.server.records.grid import Axis, Bucket, Curve, width_for
+from steplog.server.sqlite.layout import Grid, Layout
+from steplog.server.sqlite.reading import RunReader, SeriesReader
+from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.summaries import summarized
+from steplog.server.store_types import SeriesBucket, TooManyBucketsError
 
-_POINTS_A_BUCKET = 64
-_COARSE_ENTRIES = 16
-_SUMMARY = Chunk.__struct_fields__[:-1]
-_TOP = "SELECT max(level) FROM summaries WHERE series = ?"
-_ROWS = f"SELECT {HEADER} FROM summaries WHERE series = ? AND level = ? AND number >= ? AND number < ?"  # noqa: S608
-_DATA = "SELECT data FROM summaries WHERE series = ? AND level = ? AND number >= ? AND number < ? ORDER BY number"
-_CHUNKS = f"SELECT id, {', '.join(_SUMMARY)} FROM chunks WHERE id >= ? AND id < ?"  # noqa: S608
-_POINTS = (
-    f"SELECT {', '.join('c.' + name for name in _SUMMARY)}, data FROM chunks c JOIN points USING (id)"  # noqa: S608
-    " WHERE c.id >= ? AND c.id < ? AND c.max_step >= ? AND c.min_step <= ? ORDER BY c.id"
+__all__ = ["Snapshot", "curve", "curves"]
+
+_POINTS_MAX = 1 << 19  # decoded for all curves of a request, where summaries would do
+_SERIES_A_SNAPSHOT = 2000
+_AXIS_END = 2**64
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_STATE = (
+    "SELECT r.id, p.arrivals, p.packed, p.sealed, coalesce(r.started, r.date_created)"
+    " FROM runs r JOIN progress p ON p.run = r.id WHERE r.project = ? AND r.uuid = ? AND r.deleted IS NULL"
 )
-_NUMBER_END = 1 << SERIES_SHIFT
-_INTEGER_MAX = 2**63 - 1
+_COLUMNS = ("series", *Bucket.__struct_fields__)
+
+Snapshot = Callable[[], AbstractContextManager[sqlite3.Connection]]
 
 
-class Grid(NamedTuple):
-    """The buckets wanted: those of this width in [low, high] on the axis, and how many points may be decoded."""
+def curves(snapshot: Snapshot, project_id: int, query: CurveQuery) -> CurveAnswer:
+    """Answer a query; with many series from several snapshots, each run from one. Raises TooManyBucketsError."""
+    size = max(1, _SERIES_A_SNAPSHOT // len(query.names))
+    groups = [query.runs[at : at + size] for at in range(0, len(query.runs), size)]
+    answer = _Answer(project_id, query)
+    if len(groups) == 1:
+        with snapshot() as connection:
+            found = answer.look(connection, groups[0])
+            if not answer.is_whole(_extents(found)):
+                answer = _Answer(project_id, msgspec.structs.replace(query, since=None))
+                found = answer.look(connection, groups[0])
+                answer.is_whole(_extents(found))
+            answer.add(found)
+        return answer.answer()
+    if not answer.is_whole(_looked(snapshot, answer, groups)):
+        answer = _Answer(project_id, msgspec.structs.replace(query, since=None))
+        answer.is_whole(_looked(snapshot, answer, groups))
+    answer.states.clear()
+    answer.missing.clear()
+    for group in groups:
+        with snapshot() as connection:
+            answer.add(answer.look(connection, group))
+    return answer.answer()
 
+
+@dataclass(slots=True)
+class _Series:
+    name: int  # its place in the query
+    extent: tuple[int, int] | None
+    reader: SeriesReader
+    layout: Layout
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run that is new or has changed since; ``before``: its state then."""
+
+    uuid: str
+    id: int
     axis: Axis
-    width: int
-    low: int
-    high: int
-    points_max: int
+    before: RunState | None
+    series: list[_Series] = field(default_factory=list)
 
 
-class _Piece(NamedTuple):
-    """Consecutive parts of a series: rows of a level, or chunks (level 0), from one number to before another."""
-
-    level: int
-    first: int
-    end: int
-    is_coarse: bool = False
-
-
-class _TooManyError(Exception):
-    """It takes decoding more points than allowed."""
+def _looked(snapshot: Snapshot, answer: _Answer, groups: Sequence[Sequence[str]]) -> list[tuple[int, int] | None]:
+    extents = []
+    for group in groups:
+        with snapshot() as connection:
+            extents += _extents(answer.look(connection, group))
+    return extents
 
 
-class Layout:
-    """What a series' chunks have come to: its rows of the highest levels, and its chunks without summaries."""
-
-    def __init__(self, connection: sqlite3.Connection, series_id: int, last_time: int | None) -> None:
-        """Of a series, in a snapshot; ``last_time`` is that of its last point in a chunk or later."""
-        self._connection = connection
-        self._series = series_id
-        self._roots: list[Header] = []
-        self._top = connection.execute(_TOP, (series_id,)).fetchone()[0] or 0
-        end = 0
-        for level in range(self._top, 0, -1):
-            found = [Header(*row) for row in connection.execute(f"{_ROWS} ORDER BY number", self._key(level, end))]
-            if found:
-                self._roots += found
-                end = found[-1].end
-        rows = connection.execute(f"{_CHUNKS} ORDER BY id", series_bounds(series_id, end)).fetchall()
-        chunks = [(chunk_id & _NUMBER_END - 1, Chunk(*(*summary, b""))) for chunk_id, *summary in rows]
-        later = [chunk.first_time for _, chunk in chunks[1:]] + [_INTEGER_MAX if last_time is None else last_time]
-        self._bare = [(*chunk, until) for chunk, until in zip(chunks, later, strict=False)]
-
-    def extent(self, axis: Axis) -> tuple[int, int] | None:
-        """The lowest and highest place on the axis of what is in chunks."""
-        ends = [self._ends(root, axis) for root in self._roots]
-        ends += [_chunk_ends(chunk, until, axis) for _, chunk, until in self._bare]
-        return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
-
-    def place(self, curve: Curve, grid: Grid) -> None:
-        """Add what is in chunks to a curve on this grid."""
-        try:
-            pieces = _Plan(self, grid, grid.width - 1, grid.points_max, is_strict=True).pieces
-        except _TooManyError:
-            low, high = self.extent(grid.axis) or (0, 0)
-            buckets = max(0, min(grid.high, high) - max(grid.low, low)) // grid.width + 1
-            wanted = max(grid.points_max, _POINTS_A_BUCKET * buckets)
-            pieces = _Plan(self, grid, 2 * grid.width - 1, wanted, is_strict=False).pieces
-        for piece in _joined(pieces):
-            if piece.level:
-                rows = self._connection.execute(_DATA, self._key(piece.level, piece.first, piece.end))
-                entries = decode_rows(data for (data,) in rows)
-                while (
-                    piece.is_coarse and len(entries) > _COARSE_ENTRIES and len(fewer := coarser(entries)) < len(entries)
-                ):
-                    entries = fewer
-                curve.add_entries(entries)
-            elif piece.is_coarse:
-                curve.add_entries(self._bare_entries(piece))
-            else:
-                for points in self._points(piece, grid):
-                    curve.add_points(points)
-
-    def _key(self, level: int, first: int, end: int = _NUMBER_END) -> tuple[int, int, int, int]:
-        return self._series, level, first, end
-
-    def _ends(self, header: Header, axis: Axis) -> tuple[int, int]:
-        if axis.is_time:
-            return header.min_time - axis.origin, header.max_time - axis.origin
-        return header.min_step, header.max_step
-
-    def _points(self, piece: _Piece, grid: Grid) -> Iterator[Points]:
-        first = self._series << SERIES_SHIFT
-        steps = (-_INTEGER_MAX - 1, _INTEGER_MAX) if grid.axis.is_time else (grid.low, grid.high)
-        steps = max(steps[0], -_INTEGER_MAX - 1), min(steps[1], _INTEGER_MAX)
-        for row in self._connection.execute(_POINTS, (first | piece.first, first + piece.end, *steps)):
-            yield decode(Chunk(*row))
-
-    def _bare_entries(self, piece: _Piece) -> Entries:
-        chunks = [(chunk, until) for number, chunk, until in self._bare if piece.first <= number < piece.end]
-        rows = [_entry_of(chunk, until) for chunk, until in chunks]
-        return Entries(*zip(*rows, strict=True))
+def _extents(runs: Sequence[_Run]) -> list[tuple[int, int] | None]:
+    return [series.extent for run in runs for series in run.series]
 
 
-class _Plan:
-    """Which pieces of a series are read for a grid, in order."""
+class _Answer:
+    """What is answered, as it is put together."""
 
-    def __init__(self, layout: Layout, grid: Grid, limit: int, points_max: int, is_strict: bool) -> None:
-        self.pieces: list[_Piece] = []
-        self._layout = layout
-        self._grid = grid
-        self._limit = limit
-        self._left = points_max
-        for root in layout._roots:
-            before = len(self.pieces), self._left
-            try:
-                self._add(root)
-            except _TooManyError:
-                if is_strict:
-                    raise
-                del self.pieces[before[0] :]
-                self._left = before[1]
-                self.pieces.append(_Piece(root.level, root.number, root.end, True))
-        for number, chunk, until in layout._bare:
-            low, high = _chunk_ends(chunk, until, grid.axis)
-            if high < grid.low or low > grid.high:
+    def __init__(self, project_id: int, query: CurveQuery) -> None:
+        self._project = project_id
+        self._query = query
+        self._since = query.since
+        self._summarized = 0
+        self._low, self._high, self._width = 0, -1, 1
+        curves = max(1, len(query.runs) * len(query.names))
+        self._points_max = 1 << max(0, (_POINTS_MAX // curves).bit_length() - 1)
+        self._runs: dict[str, int] = {}
+        self._series: list[tuple[int, int]] = []
+        self._whole: list[int] = []
+        self._columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+        self.states: dict[int, RunState] = {}
+        self.missing: list[str] = []
+
+    def look(self, connection: sqlite3.Connection, uuids: Sequence[str]) -> list[_Run]:
+        """The runs that have changed, with their series and where these are on the axis."""
+        self._summarized = summarized(connection)
+        found = []
+        for uuid in dict.fromkeys(uuids):
+            row = connection.execute(_STATE, (self._project, uuid)).fetchone()
+            if row is None:
+                self.missing.append(uuid)
                 continue
-            is_narrow = high - low <= limit and chunk.low is not None
-            if not is_narrow and is_strict and chunk.count > self._left:
-                raise _TooManyError
-            is_read = not is_narrow and chunk.count <= self._left
-            self._left -= chunk.count if is_read else 0
-            self.pieces.append(_Piece(0, number, number + 1, not is_read))
+            run_id, arrivals, packed, sealed, began = row
+            axis = Axis(self._query.x != "step", _nanoseconds(began) if self._query.x == "relative" else 0)
+            self.states[run_id] = state = RunState(arrivals, packed, sealed, axis.origin)
+            before = self._since.runs.get(run_id) if self._since else None
+            if before != state:
+                run = _Run(uuid, run_id, axis, before)
+                run.series = list(self._series_of(connection, run))
+                found.append(run)
+        return found
 
-    def _add(self, header: Header) -> None:
-        layout, grid = self._layout, self._grid
-        low, high = layout._ends(header, grid.axis)
-        if high < grid.low or low > grid.high:
+    def is_whole(self, looked: Sequence[tuple[int, int] | None]) -> bool:
+        """Fix the grid for the series that were looked at; whether an answer of them is complete."""
+        extents = [extent for extent in looked if extent is not None]
+        if len(extents) * self._query.buckets > BUCKETS_MAX:
+            raise TooManyBucketsError(len(extents), BUCKETS_MAX)
+        since = self._since
+        if since is not None and since.low <= since.high:
+            extents.append((since.low, since.high))
+        if extents:
+            self._low, self._high = min(low for low, _ in extents), max(high for _, high in extents)
+            self._width = width_for(self._low, self._high, self._query.buckets)
+        if since is None:
+            return True
+        same = (since.width, since.points_max, since.summarized) == (self._width, self._points_max, self._summarized)
+        return same and since.runs.keys() <= self.states.keys()
+
+    def add(self, runs: Sequence[_Run]) -> None:
+        """Add the curves of runs."""
+        grid = self._grid()
+        for run in runs:
+            for series in run.series:
+                places = self._touched(run, series)
+                if places is None or places:
+                    self._add(run, series, grid._replace(axis=run.axis), places)
+
+    def answer(self) -> CurveAnswer:
+        """The answer."""
+        names = self._query.names
+        answered = Answered(self._width, self._points_max, self._low, self._high, self._summarized, self.states)
+        return CurveAnswer(
+            self._width,
+            self._since is None,
+            list(self._runs),
+            names,
+            self._series,
+            self._whole,
+            self.missing,
+            self._columns,
+            answered,
+        )
+
+    def _series_of(self, connection: sqlite3.Connection, run: _Run) -> Iterator[_Series]:
+        reader = RunReader(connection, run.id, self._query.names)
+        for place, name in enumerate(self._query.names):
+            found = reader.series(name)
+            if found is not None:
+                layout = Layout(connection, found)
+                yield _Series(place, self._clipped(layout.whole_extent(run.axis)), found, layout)
+
+    def _clipped(self, extent: tuple[int, int] | None) -> tuple[int, int] | None:
+        if extent is None:
+            return None
+        low = extent[0] if self._query.low is None else max(extent[0], self._query.low)
+        high = extent[1] if self._query.high is None else min(extent[1], self._query.high)
+        return (low, high) if low <= high else None
+
+    def _grid(self) -> Grid:
+        """Whole buckets, from the one with ``low`` to the one with ``high``."""
+        low, high, width = self._query.low, self._query.high, self._width
+        low = -_AXIS_END if low is None else low // width * width
+        high = _AXIS_END if high is None else (high // width + 1) * width - 1
+        return Grid(Axis(), width, low, high, self._points_max)
+
+    def _add(self, run: _Run, series: _Series, grid: Grid, places: set[int] | None) -> None:
+        within = grid.low, grid.high
+        if places is not None:
+            within = min(places) * grid.width, (max(places) + 1) * grid.width - 1
+        curve = Curve(grid.width, grid.axis, max(within[0], grid.low), min(within[1], grid.high))
+        series.layout.place(curve, grid, within)
+        columns = curve.columns()
+        if not columns and (places is not None or self._since is None):
             return
-        if (header.widest_time if grid.axis.is_time else header.widest_step) <= self._limit:
-            self.pieces.append(_Piece(header.level, header.number, header.end))
-        elif header.level > 1:
-            key = layout._key(header.level - 1, header.number, header.end)
-            for row in layout._connection.execute(f"{_ROWS} ORDER BY number", key).fetchall():
-                self._add(Header(*row))
-        else:
-            self._left -= self._points_of(header)
-            if self._left < 0:
-                raise _TooManyError
-            self.pieces.append(_Piece(0, header.number, header.end))
+        if places is not None and columns:
+            kept = [place in places for place in columns[0]]
+            if not all(kept):
+                columns = [tuple(value for value, keep in zip(column, kept, strict=True) if keep) for column in columns]
+        number = len(self._series)
+        self._series.append((self._runs.setdefault(run.uuid, len(self._runs)), series.name))
+        if places is None and self._since is not None:
+            self._whole.append(number)
+        if columns:
+            for name, column in zip(_COLUMNS, [[number] * len(columns[0]), *columns], strict=True):
+                self._columns[name].extend(column)
 
-    def _points_of(self, header: Header) -> int:
-        """How many points of a row are in chunks that reach into the grid."""
-        if self._grid.axis.is_time or (header.min_step >= self._grid.low and header.max_step <= self._grid.high):
-            return header.points
-        first = self._layout._series << SERIES_SHIFT
-        query = "SELECT sum(count) FROM chunks WHERE id >= ? AND id < ? AND max_step >= ? AND min_step <= ?"
-        steps = max(self._grid.low, -_INTEGER_MAX - 1), min(self._grid.high, _INTEGER_MAX)
-        row = self._layout._connection.execute(query, (first | header.number, first + header.end, *steps))
-        return int(row.fetchone()[0] or 0)
-
-
-def _joined(pieces: Sequence[_Piece]) -> Iterator[_Piece]:
-    """The pieces, neighbours of one kind as one."""
-    piece = None
-    for each in pieces:
-        if piece is not None and (each.level, each.first, each.is_coarse) == (piece.level, piece.end, piece.is_coarse):
-            piece = piece._replace(end=each.end)
-            continue
-        if piece is not None:
-            yield piece
-        piece = each
-    if piece is not None:
-        yield piece
+    def _touched(self, run: _Run, series: _Series) -> set[int] | None:
+        """The buckets in which a point has arrived since; None: what else there is has changed, too."""
+        before, now, axis = run.before, self.states[run.id], run.axis
+        if before is None or (before.sealed, before.origin) != (now.sealed, now.origin):
+            return None
+        if now.arrivals < before.arrivals or series.layout.last_arrival() >= before.packed:
+            return None
+        places: set[int] = set()
+        for points in (series.reader.pending, series.reader.tail):
+            xs = points.times if axis.is_time else points.steps
+            places.update(
+                (x - axis.origin if axis.is_time else x) // self._width
+                for x, arrival in zip(xs, points.arrivals, strict=True)
+                if arrival >= before.arrivals
+            )
+        return places
 
 
-def _chunk_ends(chunk: Chunk, until: int, axis: Axis) -> tuple[int, int]:
-    """A chunk has its first time; the next one's is taken for its last."""
-    if axis.is_time:
-        return chunk.first_time - axis.origin, max(until, chunk.first_time) - axis.origin
-    return chunk.min_step, chunk.max_step
+def curve(
+    connection: sqlite3.Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
+) -> list[SeriesBucket] | None:
+    """See ``Store.curve``."""
+    reader = RunReader(connection, run_id, (name,)).series(name)
+    if reader is None:
+        return None
+    bottom, top = -_AXIS_END if low is None else low, _AXIS_END if high is None else high
+    few = _few(connection, reader, points, bottom, top)
+    if few is not None:
+        return [bucket for part in few for bucket in _each(part)]
+    axis, layout = Axis(), Layout(connection, reader)
+    least, most = layout.whole_extent(axis) or (0, 0)
+    width = width_for(max(least, bottom), min(most, top), points)
+    drawn = Curve(width, axis, bottom, top)
+    layout.place(drawn, Grid(axis, width, bottom, top, _POINTS_MAX))
+    return [_shown(bucket) for bucket in drawn.buckets()]
 
 
-def _entry_of(chunk: Chunk, until: int) -> tuple[float, ...]:
-    """A chunk as an entry; how many of its points are not finite is not known."""
-    low, high = (math.nan if end is None or math.isinf(end) else end for end in (chunk.low, chunk.high))
-    last = (
-        chunk.last if isinstance(chunk.last, (int, float)) else {"true": 1, "false": 0}.get(chunk.last or "", math.nan)
-    )
-    steps = chunk.min_step, chunk.max_step, chunk.first_step, chunk.last_step
-    times = chunk.first_time, max(until, chunk.first_time)
-    infinite = int(chunk.high == math.inf), int(chunk.low == -math.inf)
-    return chunk.count, *steps, *times, low, high, last, last, int(chunk.last == '"NaN"'), *infinite
+def _each(points: Points) -> Iterator[SeriesBucket]:
+    """A bucket for each point."""
+    numbers = [None if number is None or number != number else +number for number in points.numbers()]
+    for number, value, step, time in zip(numbers, points.values(), points.steps, points.times, strict=True):
+        yield SeriesBucket(step, number, number, value, 1, date_of(time))
+
+
+def _shown(bucket: Bucket) -> SeriesBucket:
+    known = [number for number in (bucket.low, bucket.high) if number == number]
+    known += [math.inf] * (bucket.infs > 0) + [-math.inf] * (bucket.ninfs > 0)
+    low, high = (min(known), max(known)) if known else (None, None)
+    last = bucket.last if bucket.has_number else None
+    return SeriesBucket(bucket.step, low, high, last, bucket.count, date_of(bucket.time), bucket.approximate)
+
+
+def _few(connection: sqlite3.Connection, reader: SeriesReader, points: int, low: int, high: int) -> list[Points] | None:
+    """The points with a step in [low, high]; None if they are more than ``points``."""
+    found: list[Points] = []
+    steps = max(low, -(2**63)), min(high, 2**63 - 1)
+    rest = [part for part in (reader.pending, reader.tail) if part.kinds]
+    total = 0
+    if reader.row is not None:
+        query = "SELECT count FROM chunks WHERE id >= ? AND id < ? AND max_step >= ? AND min_step <= ?"
+        for (count,) in connection.execute(query, (*series_bounds(reader.row.id), *steps)):
+            total += count
+            if total > points + 2 * POINTS_MAX:
+                return None
+        fields = Chunk.__struct_fields__[:-1]
+        query = f"SELECT {', '.join(fields)}, data FROM chunks JOIN points USING (id)"  # noqa: S608 - constants
+        condition = "WHERE id >= ? AND id < ? AND max_step >= ? AND min_step <= ? ORDER BY id"
+        rows = connection.execute(f"{query} {condition}", (*series_bounds(reader.row.id), *steps))
+        found = [decode(Chunk(*row)) for row in rows]
+    inside = [_clip(part, low, high) for part in (*found, *rest)]
+    return inside if sum(len(part.kinds) for part in inside) <= points else None
+
+
+def _clip(points: Points, low: int, high: int) -> Points:
+    if low <= min(points.steps) and max(points.steps) <= high:
+        return points
+    return points.select([low <= step <= high for step in points.steps])
+
+
+def _nanoseconds(date: str) -> int:
+    """A date as the store keeps it, in ns since the epoch."""
+    return (datetime.fromisoformat(date.replace("Z", "+00:00")) - _EPOCH) // timedelta(microseconds=1) * 1000

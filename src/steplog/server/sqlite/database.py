@@ -46,6 +46,7 @@ class Database:
         """
         self._path = path
         self._idle: deque[sqlite3.Connection] = deque()
+        self._closed = False
         self._lock = None if beside else prepare(path)
         self._write_connection = open_existing(path) if beside else connect(path)
         try:
@@ -53,7 +54,8 @@ class Database:
         except sqlite3.Error as error:
             raise store_error(error) from None
         self._file = None if beside else DatabaseFile(path)
-        self._committer = Committer(self._write_connection, forget, self._check)
+        self._forget = forget
+        self._committer = Committer(self._write_connection, self._rolled_back, self._check)
         self._checkpoints: Checkpoints | None = None
         if self._file is not None:
             configure_writer(self._write_connection)
@@ -61,7 +63,10 @@ class Database:
         self.instance: str = about["instance"]
 
     def close(self) -> None:
-        """Finish pending writes and close it; leave what has taken its place as it is."""
+        """Finish pending writes and close it, once; leave what has taken its place as it is."""
+        if self._closed:
+            return
+        self._closed = True
         self._committer.close()
         connections = [self._write_connection, *self._idle]
         if self._checkpoints is not None:
@@ -120,6 +125,13 @@ class Database:
     def _check(self) -> None:
         if self._file is not None:
             self._file.check()
+            if self._write_connection.in_transaction:
+                self._file.mark(self._write_connection)
+
+    def _rolled_back(self) -> None:
+        if self._file is not None:
+            self._file.unmark()
+        self._forget()
 
     def _may_close(self) -> bool:
         """Prepare the files for the end; whether SQLite may close them: it may apply the log, and remove any log there.

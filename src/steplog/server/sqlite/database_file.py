@@ -14,6 +14,9 @@ server finds. Therefore:
        8    its header
        108  CRC-32 of the above
 
+5. The header is another after each checkpoint, since the first commit after one changes it (``mark``); SQLite itself
+   does only when the database has grown.
+
 In WAL mode a database changes by checkpoints alone. Each is recorded in the wal-index before it begins, so a changed
 database beside an unchanged wal-index was overwritten. https://www.sqlite.org/walformat.html#the_wal_index_file_format
 """
@@ -21,6 +24,7 @@ database beside an unchanged wal-index was overwritten. https://www.sqlite.org/w
 from __future__ import annotations
 
 import os
+import sqlite3
 import struct
 import threading
 import zlib
@@ -62,11 +66,19 @@ class LogState(NamedTuple):
 
 
 class DatabaseFile:
-    """The database at a path and its log, as a connection has just opened them; for any thread."""
+    """The database at a path and its log, as a connection has just opened them; for any thread.
 
-    def __init__(self, path: Path) -> None:
-        """Raises ConfigurationError if the database has no log: its file system does not take one."""
+    Who writes beside the server checks in its transaction, too: a log that was all applied before that began is
+    overwritten by it.
+    """
+
+    def __init__(self, path: Path, *, beside: bool = False) -> None:
+        """``beside`` the server's: nothing is renamed or removed.
+
+        Raises ConfigurationError if the database has no log: its file system does not take one.
+        """
         self._path = path
+        self._beside = beside
         real = os.path.realpath(path)  # SQLite names its files after it
         self._log, self._index = Path(f"{real}-wal"), Path(f"{real}-shm")
         if not self._log.exists() or not self._index.exists():
@@ -77,10 +89,10 @@ class DatabaseFile:
         self._index_fd = os.open(self._index, os.O_RDONLY | os.O_CLOEXEC)
         self._base = _base_of(path)
         self._base_fd = os.open(self._base, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        self._base_written = b""
         self._replaced: StoreReplacedError | None = None
         self._lock = threading.Lock()  # of what ``check`` keeps
         self._seen = self._contents()
+        self._marked: tuple[bytes, int] | None = None  # the checkpoint after which the header was changed
         self._write_base()
 
     def close(self) -> None:
@@ -126,6 +138,19 @@ class DatabaseFile:
             self._fail(f"the log of the database {self._path} was truncated by another program", overwritten=True)
         self._write_base()
 
+    def mark(self, connection: sqlite3.Connection) -> None:
+        """In a transaction, change the header if nothing has since the last checkpoint; after ``check``."""
+        with self._lock:
+            checkpoint = self._seen.checkpoint
+            if checkpoint != self._marked:
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                connection.execute(f"PRAGMA user_version = {version}")  # counts a change
+                self._marked = checkpoint
+
+    def unmark(self) -> None:
+        """The transaction was rolled back."""
+        self._marked = None
+
     def log_state(self) -> LogState:
         """What the log has now."""
         page, frames, _, salts, copied, _ = self._read_index()
@@ -145,19 +170,22 @@ class DatabaseFile:
             self._set_log_aside()
 
     def _write_base(self) -> None:
-        """Durably, before the log that a checkpoint has applied is overwritten by the next commit."""
+        """Durably, before the log that a checkpoint has applied is overwritten by the next commit.
+
+        Another process may have written it since.
+        """
         now = self._seen
         base = _packed_base(now.size, now.header)
-        if base != self._base_written and not now.copying:
+        if not now.copying and base != os.pread(self._base_fd, len(base), 0):
             try:
                 os.pwrite(self._base_fd, base, 0)
                 os.fdatasync(self._base_fd)
-                self._base_written = base
             except OSError:  # then a log that is left is applied unchecked
-                self._base.unlink(missing_ok=True)
+                if not self._beside:
+                    self._base.unlink(missing_ok=True)
 
     def _fail(self, what: str, overwritten: bool = False) -> None:
-        kept = self._set_log_aside() if overwritten else None
+        kept = self._set_log_aside() if overwritten and not self._beside else None
         log = f", its log kept as {kept}" if kept is not None else ""
         self._replaced = StoreReplacedError(f"{what}{log}; start the server again to serve what is there", overwritten)
         raise self._replaced

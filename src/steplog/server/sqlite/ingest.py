@@ -22,7 +22,6 @@ from steplog.server.records.run_fields import TIME_MIN_NS, Changes
 from steplog.server.sqlite import log
 from steplog.server.sqlite.run_changes import apply_config, apply_fields, set_config, set_fields
 from steplog.server.sqlite.runs import IS_THERE, note_seen, now_text
-from steplog.server.sqlite.unpacked import UnpackedTotals, pack_log
 from steplog.server.store_types import BatchResult, GapError, MissingError
 
 __all__ = ["Ingester"]
@@ -47,7 +46,6 @@ class _RunState:
     id: int
     arrivals: int
     writers: dict[str, _Writer]
-    unpacked: UnpackedTotals
     config_rows: int | None = None  # see ``apply_config``
 
 
@@ -125,7 +123,7 @@ class Ingester:
             raise MissingError("the run does not exist")
         marks = connection.execute("SELECT writer, mark, generation, said FROM marks WHERE run = ?", (run_id,))
         writers = {writer: _Writer(*values) for writer, *values in marks}
-        run = self._runs[run_id] = _RunState(run_id, found[0], writers, UnpackedTotals.read(connection, run_id))
+        run = self._runs[run_id] = _RunState(run_id, found[0], writers)
         while len(self._runs) > 1 and sum(1 + len(kept.writers) for kept in self._runs.values()) > _WRITERS_CACHED_MAX:
             self._runs.popitem(last=False)
         return run
@@ -138,15 +136,11 @@ def _append(connection: sqlite3.Connection, run: _RunState, batch: Batch) -> Non
         log.append(connection, run.id, run.arrivals, batch)
         size_bytes = batch.size_bytes
         run.arrivals += batch.records
-        run.unpacked.add(batch)
     now_ns = time.time_ns()
     connection.execute(_ADVANCE, (run.arrivals, size_bytes, now_ns // 10**9, date_of(now_ns), run.id))
     if batch.last_time_ns is not None:
         # A clock that is ahead does not count.
         connection.execute(_NOTE_POINT, (date_of(min(batch.last_time_ns, now_ns)), run.id))
-    if run.unpacked.is_due:
-        pack_log(connection, run.id)
-        run.unpacked = UnpackedTotals()
 
 
 def _apply(connection: sqlite3.Connection, run: _RunState, changes: Changes, name: str, writer: _Writer) -> None:

@@ -19,7 +19,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from itertools import groupby
+from itertools import accumulate, groupby
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -29,10 +29,14 @@ from steplog.journal.range import Range
 from steplog.server.records.block import Block, Directory, encode, read_directory
 from steplog.server.records.chunk import Chunk, Points, concatenate, pack
 from steplog.server.records.log_row import decode_row, join_rows, points_by_name
+from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
+from steplog.server.sqlite import summaries
+from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.table import put_lasts
 
-__all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "pack_run"]
+__all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "pack_run", "transaction"]
 
 PASS_BYTES = 8 * 1024 * 1024  # of slots and payloads
 CHUNK_POINTS = 1024
@@ -44,7 +48,7 @@ _CHUNKED_POINTS = 512 * 1024
 _TEXT_BYTES = 256 * 1024
 _WHOLE_BYTES = 64 * 1024  # a block's data up to here is read whole
 
-_STATE = "SELECT packed, arrivals, status FROM progress JOIN runs ON id = run WHERE run = ? AND deleted IS NULL"
+_STATE = f"SELECT packed, arrivals, status FROM progress JOIN runs ON id = run WHERE run = ? AND {IS_THERE}"  # noqa: S608
 _ROWS = "SELECT id, first_arrival, records, bytes, body FROM log WHERE run = ? ORDER BY first_arrival, id"
 _BLOCKS = (
     "SELECT first_arrival, level, records, length(data), directory FROM blocks WHERE run = ? ORDER BY first_arrival"
@@ -86,7 +90,7 @@ def pack_run(
         return False
     check()
     try:
-        with _transaction(connection, "BEGIN IMMEDIATE"):
+        with transaction(connection, "BEGIN IMMEDIATE"):
             check()
             plan.store(connection)
     except _ConflictError:
@@ -171,7 +175,7 @@ class _Plan:
     series: dict[str, _Series]
     series_before: int  # the largest id there was
     changed: list[tuple[str, _Series]] = field(default_factory=list)
-    chunks: list[tuple[int, list[Chunk]]] = field(default_factory=list)  # of a series
+    chunks: list[tuple[int, list[Chunk], list[Entries]]] = field(default_factory=list)  # of a series, with summaries
     block: tuple[int, Block] | None = None  # with its level
     gone: set[int] = field(default_factory=set)  # first arrivals of blocks
     error: str | None = None  # the one row is sealed
@@ -179,7 +183,7 @@ class _Plan:
     @classmethod
     def read(cls, connection: sqlite3.Connection, run_id: int, rows_max: int) -> _Plan | None:
         """Read what is to be packed; None if there is nothing."""
-        with _transaction(connection, "BEGIN"):
+        with transaction(connection, "BEGIN"):
             found = connection.execute(_STATE, (run_id,)).fetchone()
             rows: list[_Row] = []
             size_bytes = 0
@@ -219,7 +223,7 @@ class _Plan:
             new[series.id] = series.add(points)
             series.pending += len(points.kinds)
         chosen = _chosen(new, states, with_blocks)
-        with _transaction(connection, "BEGIN"):
+        with transaction(connection, "BEGIN"):
             stored = _stored_blocks(connection, self.run_id) if new and with_blocks else []
             self._make_chunks(_Reading(connection, self.run_id), stored, new, states, chosen)
             rest = {series_id: points for series_id, points in new.items() if series_id not in chosen}
@@ -243,7 +247,11 @@ class _Plan:
             each.append(new[series_id])
             if sum(len(points.kinds) for points in each) != series.pending:
                 raise _UnreadableBlockError
-            self.chunks.append((series_id, pack(_joined(each))))
+            points = _joined(each)
+            chunks = pack(points)
+            ends = accumulate(chunk.count for chunk in chunks)
+            entries = [summarize(points.part(end - chunk.count, end)) for chunk, end in zip(chunks, ends, strict=True)]
+            self.chunks.append((series_id, chunks, entries))
             series.chunked, series.pending = self.end, 0
 
     def _make_block(self, reading: _Reading, stored: Sequence[_StoredBlock], new: Mapping[int, Points]) -> None:
@@ -282,8 +290,9 @@ class _Plan:
         _delete(connection, "DELETE FROM blocks WHERE run = ? AND first_arrival = ?", gone)
         if self.block is not None:
             connection.execute(_ADD_BLOCK, (self.run_id, self.block[0], *self.block[1]))
-        for series_id, chunks in self.chunks:
-            _add_chunks(connection, series_id, chunks)
+        for series_id, chunks, entries in self.chunks:
+            number = _add_chunks(connection, series_id, chunks)
+            summaries.add(connection, series_id, number, entries)
 
     def _store_series(self, connection: sqlite3.Connection) -> None:
         known = [_columns_of(series) for _, series in self.changed if series.id <= self.series_before]
@@ -294,6 +303,7 @@ class _Plan:
             raise _ConflictError
         connection.executemany(_ADD_SERIES, added)
         connection.executemany(_SET_SERIES, known)
+        put_lasts(connection, self.run_id, self.changed)
 
 
 class _Reading(NamedTuple):
@@ -405,12 +415,14 @@ def _series_before(connection: sqlite3.Connection) -> int:
     return int(found[0]) if found else 0
 
 
-def _add_chunks(connection: sqlite3.Connection, series_id: int, chunks: Sequence[Chunk]) -> None:
+def _add_chunks(connection: sqlite3.Connection, series_id: int, chunks: Sequence[Chunk]) -> int:
+    """Add chunks to the end of a series; the number of the first."""
     bounds = series_bounds(series_id)
     (newest,) = connection.execute("SELECT max(id) FROM chunks WHERE id >= ? AND id < ?", bounds).fetchone()
     first = bounds[0] if newest is None else newest + 1
     connection.executemany(_ADD_CHUNK, [(first + at, *_summary_of(chunk)) for at, chunk in enumerate(chunks)])
     connection.executemany("INSERT INTO points VALUES (?, ?)", [(first + at, c.data) for at, c in enumerate(chunks)])
+    return first - bounds[0]
 
 
 def _delete(connection: sqlite3.Connection, statement: str, keys: Collection[tuple[int, ...]]) -> None:
@@ -420,7 +432,8 @@ def _delete(connection: sqlite3.Connection, statement: str, keys: Collection[tup
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    """A transaction that is rolled back where the block raises."""
     connection.execute(begin)
     try:
         yield

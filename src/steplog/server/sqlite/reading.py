@@ -3,8 +3,7 @@
 A read never writes. The points of a series are those of its chunks, then those pending in blocks, then its tail: what
 is in the log, numbered from where the packed ones end. All are in order of arrival.
 
-A log row that cannot be decoded is left out, as the packer will leave it out: the rest of its run stays
-readable.
+A log row that cannot be decoded is left out, as the packer will leave it out: the rest of its run stays readable.
 """
 
 from __future__ import annotations
@@ -22,16 +21,13 @@ from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.records.chunk import (
     NO_POINTS,
-    POINTS_MAX,
     Chunk,
     Number,
     Points,
     concatenate,
     decode,
-    encode,
     number_range,
 )
-from steplog.server.records.curve import Bucket, downsample
 from steplog.server.records.dates import date_of
 from steplog.server.records.log_row import decode_row, points_by_name
 from steplog.server.records.numbering import assign
@@ -48,7 +44,6 @@ __all__ = [
     "StoredChunk",
     "Totals",
     "arrivals",
-    "curve",
     "log_rows",
     "progress",
     "read_chunk",
@@ -59,8 +54,9 @@ __all__ = [
 
 CHUNK_COLUMNS = ", ".join(Chunk.__struct_fields__[:-1])  # all but the data
 _LOG_ROWS = """
-SELECT first_arrival, body FROM log WHERE run = ?1 AND records > 0 AND first_arrival < ?3 AND first_arrival >= coalesce(
-    (SELECT max(first_arrival) FROM log WHERE run = ?1 AND records > 0 AND first_arrival <= ?2), ?2)
+SELECT first_arrival, records, body FROM log WHERE run = ?1 AND records > 0 AND first_arrival < ?3 AND
+    first_arrival >= coalesce(
+        (SELECT max(first_arrival) FROM log WHERE run = ?1 AND records > 0 AND first_arrival <= ?2), ?2)
 ORDER BY first_arrival
 """
 _SERIES = (
@@ -287,11 +283,13 @@ def log_rows(
 ) -> Iterator[tuple[int, Range]]:
     """The log rows with arrivals in ``[first, end)``, each with its first arrival, in order."""
     with closing(connection.execute(_LOG_ROWS, (run_id, first, end))) as rows:
-        for first_arrival, body in rows:
+        for first_arrival, count, body in rows:
             try:
-                yield first_arrival, decode_row(body)
+                records = decode_row(body)
             except FormatError:
                 continue
+            if len(records.slots) == count * slot.SLOT_BYTES:
+                yield first_arrival, records
 
 
 def summary_of(row: Sequence[Any]) -> Chunk:
@@ -313,32 +311,6 @@ def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
         time = None if time_ns is None else date_of(time_ns)
         found.append(SeriesSummary(each.name, count, first, last, most, each.last, low, high, time))
     return found
-
-
-def curve(
-    connection: sqlite3.Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
-) -> list[Bucket] | None:
-    """One metric in at most ``points`` buckets; None if missing."""
-    found = RunReader(connection, run_id, (name,)).series(name)
-    if found is None:
-        return None
-    stored = {chunk.summary: chunk for chunk in found.chunks}
-    rest = concatenate((found.pending, found.tail))
-    unpacked = {
-        msgspec.structs.replace(encode(part), data=b""): part
-        for at in range(0, len(rest.kinds), POINTS_MAX)
-        for part in [rest.part(at, at + POINTS_MAX)]
-    }
-
-    def read(chunk: Chunk) -> Points:
-        return unpacked[chunk] if chunk in unpacked else found.read(stored[chunk], values_only=True)
-
-    def last(chunk: Chunk) -> Any:
-        if chunk.last is None:
-            return _last_of(read(chunk))
-        return msgspec.Raw(chunk.last.encode()) if isinstance(chunk.last, str) else chunk.last
-
-    return downsample([*stored, *unpacked], points, low, high, read, last)
 
 
 def _last_of(points: Points) -> Any:

@@ -42,8 +42,10 @@ __all__ = [
     "free_name",
     "hear",
     "in_project",
+    "made_after",
     "note_seen",
     "now_text",
+    "points_version",
     "release_name",
 ]
 
@@ -54,8 +56,8 @@ _SUFFIXED = re.compile(r"(.*)_([1-9][0-9]{0,17})", re.DOTALL)
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
        r.made_by, r.generation, (SELECT began FROM generations WHERE run = r.id AND number = r.generation), r.tags,
-       r."group", r.job_type, r.notes, r.started, r.ended, g.seen,
-       g.last_point, r.provenance, r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+       r."group", r.job_type, r.notes, r.started, r.ended, g.seen, g.last_point, r.provenance, r.report, r.deleted,
+       g.sealed, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user JOIN progress g ON g.run = r.id
 """
 
@@ -65,11 +67,22 @@ def in_project(
 ) -> list[RunRow]:
     """Runs of a project, oldest first; ``deleted`` is a condition."""
     # The inner one reads an index alone, also where it skips.
-    ids = f"SELECT id FROM runs WHERE project = ? AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
+    live = "(SELECT id FROM projects WHERE id = ? AND deleted IS NULL)"
+    ids = f"SELECT id FROM runs WHERE project = {live} AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
     rows = connection.execute(
         f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", (project_id, -1 if limit is None else limit, offset)
     )
     return [RunRow(*row) for row in rows]
+
+
+def made_after(connection: sqlite3.Connection, project_id: int, run_uuid: str, limit: int | None) -> list[RunRow]:
+    """Runs of a project that were made after this one, which may be in the trash. Raises MissingError."""
+    found = connection.execute("SELECT id FROM runs WHERE project = ? AND uuid = ?", (project_id, run_uuid)).fetchone()
+    if found is None:
+        raise MissingError("the run does not exist")
+    ids = "SELECT id FROM runs WHERE project = ? AND deleted IS NULL AND id > ? ORDER BY id LIMIT ?"
+    values = project_id, found[0], -1 if limit is None else limit
+    return [RunRow(*row) for row in connection.execute(f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", values)]
 
 
 def by_slug(connection: sqlite3.Connection, project_id: int, slug: str, trashed: bool = False) -> list[RunRow]:
@@ -119,6 +132,12 @@ def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
     """The run, of which a client was heard."""
     note_seen(connection, run_id, now_text())
     return by_id(connection, run_id)
+
+
+def points_version(connection: sqlite3.Connection, run_id: int) -> str:
+    """What is another one once points of the run have arrived, or could not be packed."""
+    row = connection.execute("SELECT arrivals, sealed FROM progress WHERE run = ?", (run_id,)).fetchone()
+    return f"{row[0]}-{row[1]}" if row else "0"
 
 
 def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int = 0) -> str:

@@ -178,9 +178,13 @@ def store_error(error: sqlite3.Error) -> StoreError:
     return StoreBusyError(text)
 
 
-def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S) -> sqlite3.Connection:
-    """A connection in autocommit mode, for one thread at a time, that waits for others' locks for as long as that."""
-    connection = sqlite3.connect(database, timeout=wait_s, isolation_level=None, check_same_thread=False)
+def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S, *, existing: bool = False) -> sqlite3.Connection:
+    """A connection in autocommit mode, for one thread at a time, that waits for others' locks for as long as that.
+
+    ``existing``: the file is not made if it is missing.
+    """
+    name = f"{database.absolute().as_uri()}?mode=rw" if existing else database
+    connection = sqlite3.connect(name, timeout=wait_s, isolation_level=None, check_same_thread=False, uri=existing)
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")

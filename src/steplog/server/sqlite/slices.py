@@ -31,10 +31,11 @@ _ROUNDS = 16  # a chunk is decoded anew for each slice that it reaches into
 class Slices:
     """The points ``[first, end)`` of a run, ``read`` from one snapshot after the other.
 
-    A slice has ``size`` of them, and as many more as it takes ``_ROUNDS`` of all names, up to ``_SIZE_MAX``.
+    A slice has ``size`` of them; None: ``_SIZE``, or as many as it takes for ``_ROUNDS`` of all names, up to
+    ``_SIZE_MAX``.
     """
 
-    def __init__(self, run_id: int, first: int, end: int, size: int = _SIZE) -> None:
+    def __init__(self, run_id: int, first: int, end: int, size: int | None = None) -> None:
         self._run_id = run_id
         self._size = size
         self._position = first
@@ -52,7 +53,8 @@ class Slices:
         _, packed = progress(connection, self._run_id)
         series = connection.execute("SELECT id, name, chunked FROM series WHERE run = ?", (self._run_id,)).fetchall()
         first = self._position
-        stop = min(self._end, first + max(self._size, min(_ROUNDS * len(series), _SIZE_MAX)))
+        size = self._size or max(_SIZE, min(_ROUNDS * len(series), _SIZE_MAX))
+        stop = min(self._end, first + size)
         parts: dict[str, list[Points]] = {}
         if first < packed:
             self._next_steps = None
@@ -111,9 +113,11 @@ class Slices:
         return found[0] if found else 0
 
 
-def metrics(snapshot: Snapshot, run_id: int, first: int, end: int) -> Iterator[list[MetricPoint]]:
+def metrics(
+    snapshot: Snapshot, run_id: int, first: int, end: int, size: int | None = None
+) -> Iterator[list[MetricPoint]]:
     """The points ``[first, end)`` of a run in order of arrival, in slices."""
-    slices = Slices(run_id, first, end)
+    slices = Slices(run_id, first, end, size)
     while not slices.is_done:
         with snapshot() as connection:
             by_name = slices.read(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -10,11 +11,12 @@ from pathlib import Path
 
 from steplog.server.records.batch import Batch, SinglePoint
 from steplog.server.records.chunk import Points
-from steplog.server.records.curve import Bucket
+from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import (
     catalog,
     creation,
+    curves,
     edits,
     generations,
     history,
@@ -24,6 +26,7 @@ from steplog.server.sqlite import (
     run_changes,
     runs,
     slices,
+    table_query,
     trash,
 )
 from steplog.server.sqlite.database import Database
@@ -31,6 +34,7 @@ from steplog.server.sqlite.ingest import Ingester
 from steplog.server.store import Store
 from steplog.server.store_types import (
     BatchResult,
+    ColumnNames,
     Creation,
     HistoryQuery,
     KeyRow,
@@ -39,12 +43,18 @@ from steplog.server.store_types import (
     PageToken,
     ProjectRow,
     RunConfig,
+    RunId,
     RunRow,
+    SeriesBucket,
     SeriesSummary,
+    TablePage,
+    TableQuery,
     UserRow,
 )
 
 __all__ = ["SqliteStore"]
+
+_KNOWN_RUNS_MAX = 50_000
 
 
 class SqliteStore(Store):
@@ -58,8 +68,10 @@ class SqliteStore(Store):
     def __init__(self, path: Path, *, beside: bool = False) -> None:
         """Open or create a database, or open one beside its server; see ``Database``. Raises ConfigurationError."""
         self._ingester = Ingester()
+        self._known_runs: dict[tuple[str, str, str], RunId] = {}
         self.database = Database(path, self._ingester.forget, beside=beside)
         self.instance = self.database.instance
+        self._opened = secrets.token_hex(6)  # a copy may have been restored before
 
     def check(self) -> None:
         self.database.check_path()
@@ -138,10 +150,21 @@ class SqliteStore(Store):
         return self.database.write(creation.create, project.id, user.id, asked)
 
     def run(self, namespace: str, project: str, uuid: str) -> RunRow | None:
-        return self.database.read(runs.by_uuid, namespace, project, uuid)
+        run = self.database.read(runs.by_uuid, namespace, project, uuid)
+        if run is not None:
+            self._known_runs[namespace, project, uuid] = RunId(run.id)
+            if len(self._known_runs) > _KNOWN_RUNS_MAX:
+                self._known_runs.clear()
+        return run
+
+    def known_run(self, namespace: str, project: str, uuid: str) -> RunId | None:
+        return self._known_runs.get((namespace, project, uuid))
 
     def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
         return self.database.read(runs.in_project, project.id, offset, limit)
+
+    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
+        return self.database.read(runs.made_after, project.id, uuid, limit)
 
     def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
         return self.database.read(runs.by_slug, project.id, slug, in_trash)
@@ -163,6 +186,12 @@ class SqliteStore(Store):
 
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         return self.database.read(run_changes.configs, [run.id for run in of])
+
+    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
+        return self.database.read(table_query.page, project.id, query)
+
+    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
+        return self.database.read(table_query.column_names, project.id, part, limit)
 
     # Deleted runs
 
@@ -187,7 +216,7 @@ class SqliteStore(Store):
 
     # Points
 
-    def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
+    def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         return self.database.write(self._ingester.add_batch, run.id, batch, generation)
 
     def prepare_steps(self, run: RunRow) -> None:
@@ -199,6 +228,9 @@ class SqliteStore(Store):
     def point_count(self, run: RunRow) -> int:
         return self.database.read(reading.arrivals, run.id)
 
+    def points_version(self, run: RunRow) -> str:
+        return f"{self._opened}-{self.database.read(runs.points_version, run.id)}"
+
     def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
         return slices.metrics(self.database.snapshot, run.id, first, end)
 
@@ -208,5 +240,10 @@ class SqliteStore(Store):
     def series(self, run: RunRow) -> list[SeriesSummary]:
         return self.database.read(reading.series, run.id)
 
-    def curve(self, run: RunRow, name: str, points: int, low: int | None, high: int | None) -> list[Bucket] | None:
-        return self.database.read(reading.curve, run.id, name, points, low, high)
+    def curve(
+        self, run: RunRow, name: str, points: int, low: int | None, high: int | None
+    ) -> list[SeriesBucket] | None:
+        return self.database.read(curves.curve, run.id, name, points, low, high)
+
+    def curves(self, project: ProjectRow, query: CurveQuery) -> CurveAnswer:
+        return curves.curves(self.database.snapshot, project.id, query)

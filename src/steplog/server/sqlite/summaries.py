@@ -29,7 +29,7 @@ from steplog.server.records.summary import Entries, coarser, concatenate, encode
 from steplog.server.records.summary import decode as decode_rows
 from steplog.server.sqlite.schema import SERIES_SHIFT, series_bounds
 
-__all__ = ["HEADER", "ROW_ENTRIES", "Header", "Missing", "add", "add_missing", "find_missing"]
+__all__ = ["HEADER", "ROW_ENTRIES", "Header", "Missing", "add", "add_missing", "find_missing", "summarized"]
 
 ROW_ENTRIES = 512
 _SMALL_ROWS = 32
@@ -38,6 +38,7 @@ _SERIES_A_SLICE = 1000
 _NUMBER_END = 1 << SERIES_SHIFT
 _INTEGER_MAX = 2**63 - 1
 _BELOW = "summaries_below"  # in ``about``: the chunks of series from this id on are summarized
+_SLICES = "summaries_slices"
 _CHUNKS = (
     f"SELECT chunks.id, {', '.join(Chunk.__struct_fields__[:-1])}, data FROM chunks JOIN points USING (id)"  # noqa: S608
     " WHERE chunks.id >= ? AND chunks.id < ? ORDER BY chunks.id LIMIT ?"
@@ -67,6 +68,7 @@ class Header(msgspec.Struct, frozen=True):
 
 HEADER = ", ".join(Header.__struct_fields__)
 _INSERT = f"INSERT INTO summaries (series, {HEADER}, data) VALUES (?{', ?' * len(Header.__struct_fields__)}, ?)"  # noqa: S608
+_PUT = "INSERT OR REPLACE INTO about VALUES (?, ?)"
 _SMALL = "SELECT number, chunks, entries FROM summaries WHERE series = ? AND level = ? ORDER BY number DESC LIMIT ?"
 
 
@@ -125,7 +127,14 @@ def add_missing(connection: sqlite3.Connection, found: Missing) -> None:
         first = found.series << SERIES_SHIFT | found.number
         if connection.execute(query, (first, first + len(found.entries))).fetchone()[0] == len(found.entries):
             add(connection, found.series, found.number, found.entries)
-    connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (_BELOW, str(found.below)))
+            connection.execute(_PUT, (_SLICES, str(summarized(connection) + 1)))
+    connection.execute(_PUT, (_BELOW, str(found.below)))
+
+
+def summarized(connection: sqlite3.Connection) -> int:
+    """How many slices of chunks of older versions were summarized, which changes how they are drawn."""
+    row = connection.execute("SELECT value FROM about WHERE name = ?", (_SLICES,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _append(

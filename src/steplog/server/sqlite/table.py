@@ -19,15 +19,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import msgspec
 from slugify import slugify
 
 from steplog.server.records.cells import Cell, cell_of, entries
+from steplog.server.records.totals import Totals
 from steplog.server.sqlite.schema import SERIES_SHIFT
 
 __all__ = [
     "LAST_OF_SERIES",
-    "Totals",
     "Unfilled",
     "fill",
     "forget_config",
@@ -40,10 +39,6 @@ __all__ = [
 
 _ROWS_A_STEP = 256
 _SLICE_S = 0.01
-_PUT_LAST = """
-INSERT OR REPLACE INTO lasts (project, name, run, count, last, low, high)
-SELECT project, ?2, id, ?3, ?4, ?5, ?6 FROM runs WHERE id = ?1
-"""
 _PUT_ENTRY = """
 INSERT OR REPLACE INTO configs (project, key, run, value) SELECT project, ?2, id, ?3 FROM runs WHERE id = ?1
 """
@@ -56,16 +51,6 @@ CASE WHEN s.last IS NOT NULL OR s.pending > 0 THEN s.last ELSE (SELECT c.last FR
 """  # noqa: S608 - a constant; series of older databases have no last value of their own
 
 
-class Totals(msgspec.Struct, frozen=True):
-    """A metric of a run, as far as it is packed; ``last``, ``low`` and ``high`` as in ``chunk``."""
-
-    name: str
-    count: int
-    last: int | float | str | None
-    low: int | float | None
-    high: int | float | None
-
-
 class Unfilled(NamedTuple):
     """The runs with numbers in ``[first, end)``, of which not all rows are there."""
 
@@ -73,10 +58,12 @@ class Unfilled(NamedTuple):
     end: int
 
 
-def put_lasts(connection: sqlite3.Connection, run_id: int, rows: Iterable[Totals]) -> None:
-    """Set the totals of some of a run's metrics."""
+def put_lasts(connection: sqlite3.Connection, run_id: int, totals: Iterable[tuple[str, Totals]]) -> None:
+    """Set the totals of some of a run's metrics, by name."""
+    (project,) = connection.execute("SELECT project FROM runs WHERE id = ?", (run_id,)).fetchone()
     connection.executemany(
-        _PUT_LAST, [(run_id, row.name, row.count, cell_of(row.last), row.low, row.high) for row in rows]
+        "INSERT OR REPLACE INTO lasts (project, name, run, count, last, low, high) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(project, name, run_id, of.count, cell_of(of.last), of.low, of.high) for name, of in totals],
     )
 
 
@@ -113,9 +100,9 @@ def unfilled(connection: sqlite3.Connection) -> Unfilled | None:
     return Unfilled(*row) if row and row[0] < row[1] else None
 
 
-def fill(connection: sqlite3.Connection) -> bool:
-    """Fill in a slice of the runs of an older database; whether more are left."""
-    stop_at = time.monotonic() + _SLICE_S
+def fill(connection: sqlite3.Connection, slice_s: float = _SLICE_S) -> bool:
+    """Fill in some of the runs of an older database; whether more are left."""
+    stop_at = time.monotonic() + slice_s
     while (
         found := connection.execute("SELECT first, name, key FROM filling WHERE first < end").fetchone()
     ) is not None:
@@ -134,24 +121,25 @@ def register(connection: sqlite3.Connection) -> None:
 
 
 def _fill_some(connection: sqlite3.Connection, run_id: int, name: str, key: str | None) -> None:
-    """Fill in a step of a run: its slug and its metrics beyond ``name``, then its config beyond ``key``."""
+    """Fill in a step of a run: its metrics beyond ``name``, then its config beyond ``key``, then its slug."""
+    run = connection.execute("SELECT name, slug FROM runs WHERE id = ?", (run_id,)).fetchone()
     rows = connection.execute(
         f"SELECT s.name, s.count, {LAST_OF_SERIES}, s.low, s.high FROM series s"  # noqa: S608 - a constant
         " WHERE s.run = ? AND s.name > ? ORDER BY s.name LIMIT ?",
         (run_id, name, _ROWS_A_STEP),
     ).fetchall()
-    if rows:
-        put_lasts(connection, run_id, [Totals(*row) for row in rows if row[1]])
+    if run is not None and rows:
+        found = [(name, Totals(count, last=last, low=low, high=high)) for name, count, last, low, high in rows if count]
+        put_lasts(connection, run_id, found)
         connection.execute("UPDATE filling SET name = ?", (rows[-1][0],))
         return
     config = _config_after(connection, run_id, key)
-    if config:
+    if run is not None and config:
         put_entries(connection, run_id, {}, dict(config))
         connection.execute("UPDATE filling SET key = ?", (config[-1][0],))
         return
-    named = connection.execute("SELECT name FROM runs WHERE id = ? AND slug IS NULL", (run_id,)).fetchone()
-    if named is not None:
-        connection.execute("UPDATE runs SET slug = ? WHERE id = ?", (slugify(named[0]), run_id))
+    if run is not None and run[1] is None:
+        connection.execute("UPDATE runs SET slug = ? WHERE id = ?", (slugify(run[0]), run_id))
     following = "(SELECT coalesce(min(id), filling.end) FROM runs WHERE id > filling.first)"
     connection.execute(f"UPDATE filling SET first = {following}, name = '', key = NULL")  # noqa: S608 - a constant
 

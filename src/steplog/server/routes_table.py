@@ -1,0 +1,162 @@
+"""The endpoints of tables of runs; ``docs/api.md`` specifies them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from steplog.errors import FilterError
+from steplog.filters import MISSING, RUN_FIELDS, Condition, Field, parse_field, parse_fields, parse_filter
+from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.negotiation import chosen_type
+from steplog.server.records.dates import utc_text
+from steplog.server.records.table_formats import FORMATS
+from steplog.server.store_types import ProjectRow, TableCursor, TableQuery
+from steplog.server.validation import Fields, ValidationError
+
+__all__ = ["ColumnList", "RunTable", "conditions_of"]
+
+_ROWS_DEFAULT = 100
+_ROWS_MAX = 10_000
+_COLUMNS_MAX = 200
+_CELLS_MAX = 200_000  # of a page, which has fewer rows where it has many columns
+_NAMES_DEFAULT = 1000
+_NAMES_MAX = 10_000
+_NAME_CHARACTERS_MAX = 256
+_TAG = Field("run", ("tag",))
+_Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
+
+
+class _Token(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """Where a page ends, in which order, and when the first page was asked for."""
+
+    sort: str
+    kind: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    value: Any  # see ``TableCursor``
+    run: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    now: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")]
+
+
+class RunTable(Endpoint):
+    """``/{namespace}/projects/{project}/table/``."""
+
+    async def get(self, request: Request) -> Response:
+        """Runs, and what is asked for of them."""
+        parameters = request.query_params
+        query, token = _query(parameters)
+        media_type = chosen_type(", ".join(request.headers.getlist("accept")), list(FORMATS))
+        if media_type is None:
+            offered = ", ".join(FORMATS)
+            return JsonResponse({"detail": f"Could not satisfy the request Accept header. Offered: {offered}."}, 406)
+        project = await self.project()
+        body, after = await self.read(self._answer, project, query, token, media_type)
+        headers = {"Vary": "Accept"}
+        if after is not None:
+            headers["Link"] = f'<?{urlencode(dict(parameters) | {"after": after})}>; rel="next"'
+        return Response(body, media_type=media_type, headers=headers)
+
+    def _answer(
+        self, project: ProjectRow, query: TableQuery, token: _Token, media_type: str
+    ) -> tuple[bytes, str | None]:
+        """The page, and the token of the next one."""
+        page = self.store.table(project, query)
+        after = None if page.end is None else _encoded(msgspec.structs.replace(token, **page.end._asdict()))
+        about: dict[str, Any] = {"next": after}
+        if page.count is not None:
+            about["count"] = page.count
+        rows = [(row.uuid, [row.cells.get(column, MISSING) for column in query.columns]) for row in page.rows]
+        return FORMATS[media_type]([str(column) for column in query.columns], rows, about), after
+
+
+class ColumnList(Endpoint):
+    """``/{namespace}/projects/{project}/table/columns/``."""
+
+    async def get(self, request: Request) -> Response:
+        """The columns that a table of these runs may have."""
+        fields = Fields(request.query_params)
+        limit = fields.integer("limit", 1, _NAMES_MAX) or _NAMES_DEFAULT
+        part = request.query_params.get("q", "")
+        if len(part) > _NAME_CHARACTERS_MAX:
+            fields.add_error("q", f"Ensure this field has no more than {_NAME_CHARACTERS_MAX} characters.")
+        fields.check()
+        found = await self.read(self.store.column_names, await self.project(), part, limit)
+        return JsonResponse(
+            {
+                "fields": [name for name in RUN_FIELDS if part.lower() in name],
+                "config": [f"config.{name}" for name in found.config],
+                "metrics": found.metrics,
+                "more": found.more,
+            }
+        )
+
+
+def conditions_of(where: str) -> tuple[Condition, ...]:
+    """The conditions of a parameter ``where``. Raises ValidationError."""
+    with _reported("where"):
+        return parse_filter(where)
+
+
+def _query(parameters: Mapping[str, str]) -> tuple[TableQuery, _Token]:
+    """What is asked for, and a token of its order. Raises ValidationError."""
+    fields = Fields(parameters)
+    limit = fields.integer("limit", 1, _ROWS_MAX) or _ROWS_DEFAULT
+    counted = fields.choice("count", ("0", "1")) == "1"
+    fields.check()
+    conditions = conditions_of(parameters.get("where", ""))
+    with _reported("columns"):
+        columns = parse_fields(parameters.get("columns") or ",".join(RUN_FIELDS), _COLUMNS_MAX)
+    with _reported("sort"):
+        sort, descending = _order(parameters.get("sort", ""))
+    order = f"{'-' if descending else ''}{sort or ''}"
+    token, after = _Token(order, 0, None, 0, utc_text(datetime.now(timezone.utc))), None
+    if "after" in parameters:
+        token = _decoded(parameters["after"])
+        if token.sort != order:
+            raise ValidationError({"after": ["This is where a page in another order ends."]})
+        after = TableCursor(token.kind, token.value, token.run)
+    limit = min(limit, max(1, _CELLS_MAX // len(columns)))
+    return TableQuery(conditions, columns, limit, token.now, sort, descending, after, counted), token
+
+
+@contextmanager
+def _reported(parameter: str) -> Iterator[None]:
+    """Make what is wrong with a parameter the answer."""
+    try:
+        yield
+    except FilterError as error:
+        raise ValidationError({parameter: [f"{str(error)[0].upper()}{str(error)[1:]}."]}) from None
+
+
+def _order(text: str) -> tuple[Field | None, bool]:
+    """A field, with "-" before it the greatest first; none of a blank text. Raises FilterError."""
+    if not text.strip():
+        return None, False
+    descending = text.startswith("-")
+    field = parse_field(f" {text[1:]}" if descending else text)
+    if field == _TAG:
+        raise FilterError("a run may have several tags, and runs cannot be sorted by them", 1 + descending)
+    return field, descending
+
+
+def _encoded(token: _Token) -> str:
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(token)).decode().rstrip("=")
+
+
+def _decoded(text: str) -> _Token:
+    try:
+        padded = f"{text}{'=' * (-len(text) % 4)}".encode("ascii")
+        token = msgspec.msgpack.decode(base64.b64decode(padded, b"-_", validate=True), type=_Token)
+        if not isinstance(token.value, (str, bytes)):
+            msgspec.convert(token.value, _Number | None)
+        return token
+    except (binascii.Error, UnicodeError, msgspec.MsgspecError):
+        raise ValidationError({"after": ["Not where a page of this table ends."]}) from None

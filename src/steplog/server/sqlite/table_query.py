@@ -1,0 +1,375 @@
+"""Queries for tables of runs: which runs meet the conditions, in which order, and what is shown of them.
+
+Filter and order read what is packed, in ``lasts`` and ``configs`` (see table). What is shown of the RUNNING runs of a
+page has the points that are still in the log, too.
+
+Order: numbers, then texts, then other values (true, NaN, lists), each of them up or down; then the runs without a
+value; among equals the newest first. A page begins after the value and the number of the last run before it
+(``TableCursor``), so that it neither repeats nor leaves out a run because others came or went.
+"""
+
+# ruff: noqa: S608 - statements are made of the names in this module; what a request says is bound
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import msgspec
+
+from steplog.filters import Condition, Field, Value
+from steplog.server.records.cells import Cell, cell_of, entry_name, json_value
+from steplog.server.records.cells import entries as entries_of
+from steplog.server.sqlite.reading import RunReader, SeriesReader, log_rows
+from steplog.server.sqlite.table import LAST_OF_SERIES, Unfilled, register, unfilled
+from steplog.server.store_types import ID_PREFIX, ColumnNames, TableCursor, TablePage, TableQuery, TableRow
+
+__all__ = ["column_names", "page"]
+
+_RUNS_A_QUERY = 500
+_TAIL_BYTES_MAX = 64 * 1024 * 1024  # of all runs of a page together; beyond it, what is packed is shown
+_NAMED_BYTES_MAX = 16 * 1024 * 1024  # of the log, in which names are looked for
+_NEWEST_RUNS = 20
+_OWN = "steplog/"  # such metrics are shown elsewhere
+_NO_VALUE = 3  # the kind after numbers, texts and other values
+_KIND = "(v >= '') + (v >= x'')"
+_IS_THERE = "r.project = ? AND r.deleted IS NULL"
+_TOTALS = {"last": "{0}last", "min": "{0}low", "max": "{0}high", "count": "+{0}count"}  # "+": not coerced
+_STARTED = "coalesce(r.started, r.date_created)"
+_ENDED = "CASE r.status WHEN 'RUNNING' THEN ? ELSE r.ended END"
+_MICROSECONDS = "(strftime('%s', substr({0}, 1, 19)) * 1000000 + substr({0}, 21, 6))"
+_RUN_FIELDS = {
+    "status": "r.status",
+    "name": "r.name",
+    "id": f"CASE WHEN r.idempotency_key GLOB '{ID_PREFIX}*' THEN substr(r.idempotency_key, {len(ID_PREFIX) + 1}) END",
+    "tag": "r.tags",
+    "group": 'r."group"',
+    "job_type": "r.job_type",
+    "user": "(SELECT username FROM users WHERE id = r.user)",
+    "started": _STARTED,
+    "ended": "r.ended",
+    "duration": f"({_MICROSECONDS.format(_ENDED)} - {_MICROSECONDS.format(_STARTED)}) / 1e6",
+}
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+
+
+class _Sql(NamedTuple):
+    """A part of a statement, and the values of its question marks."""
+
+    text: str
+    values: tuple[object, ...] = ()
+
+
+class _Scope(NamedTuple):
+    """The runs that a query is about."""
+
+    connection: sqlite3.Connection
+    project: int
+    now: str
+    unfilled: Unfilled | None
+
+
+def page(connection: sqlite3.Connection, project_id: int, query: TableQuery) -> TablePage:
+    """The runs that come next in the order asked for."""
+    scope = _scope(connection, project_id, query.now)
+    wanted, after = query.limit + 1, query.after
+    found: list[TableCursor] = []
+    if query.sort is not None and (after is None or after.kind < _NO_VALUE):
+        found = _places(scope, _with_value(scope, query, query.sort, wanted))
+        after = None
+    if len(found) < wanted:
+        found += _places(scope, _without_value(scope, query, after, wanted - len(found)))
+    shown = found[: query.limit]
+    rows = _rows(scope, [place.run for place in shown], query.columns)
+    count = _count(scope, query.conditions) if query.counted else None
+    return TablePage(rows, shown[-1] if len(found) > query.limit else None, count)
+
+
+def column_names(connection: sqlite3.Connection, project_id: int, part: str, limit: int) -> ColumnNames:
+    """The metrics and the config entries of a project with ``part`` in their names, each by name, up to ``limit``."""
+    scope = _scope(connection, project_id, "")
+    fresh_metrics, fresh_entries = _fresh_names(scope)
+    found = []
+    for rows, column, fresh in (("lasts", "name", fresh_metrics), ("configs", "key", fresh_entries)):
+        kept = set(_names(scope, rows, column, part, limit + 1))
+        found.append(sorted(kept.union(name for name in fresh if part.lower() in name.lower())))
+    metrics, entries = found
+    return ColumnNames(entries[:limit], metrics[:limit], max(len(metrics), len(entries)) > limit)
+
+
+def _scope(connection: sqlite3.Connection, project_id: int, now: str) -> _Scope:
+    left = unfilled(connection)
+    if left is not None:
+        register(connection)
+    return _Scope(connection, project_id, now, left)
+
+
+def _places(scope: _Scope, statement: _Sql) -> list[TableCursor]:
+    return [TableCursor(*row) for row in scope.connection.execute(*statement)]
+
+
+def _with_value(scope: _Scope, query: TableQuery, sort: Field, limit: int) -> _Sql:
+    """Kind, value and number of the runs that have a value to sort by."""
+    if sort.kind == "run":
+        where, value = _conditions(scope, query.conditions, "r.id"), _run_field(scope, sort)
+        # The value is computed once a run: a query with a limit is not taken apart.
+        inner = f"SELECT r.id AS run, {value.text} AS v FROM runs r WHERE {_IS_THERE}{where.text} LIMIT -1"
+        rows = _Sql(inner, (*value.values, scope.project, *where.values))
+    else:
+        rows = _values(scope, sort, query.conditions)
+    direction, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
+    after = _Sql("")
+    if query.after is not None:
+        kind, last, number = query.after
+        text = f" AND ({_KIND} > ? OR ({_KIND} = ? AND (v {beyond} ? OR (v = ? AND run < ?))))"
+        after = _Sql(text, (kind, kind, last, last, number))
+    return _Sql(
+        f"SELECT {_KIND}, v, run FROM ({rows.text}) WHERE v IS NOT NULL{after.text}"
+        f" ORDER BY 1, 2 {direction}, 3 DESC LIMIT ?",
+        (*rows.values, *after.values, limit),
+    )
+
+
+def _values(scope: _Scope, field: Field, conditions: Sequence[Condition]) -> _Sql:
+    """``run`` and ``v`` of the runs that have a value of a metric or an entry and meet all conditions.
+
+    Of most runs nothing else is read, not even their rows in ``runs``: what is deleted is a short list.
+    """
+    of_value = [each for each in conditions if each.field == field and each.operator != "!="]
+    meets = _all([_comparison(each.operator, _wanted(*each)) for each in of_value])
+    where = _conditions(scope, [each for each in conditions if each not in of_value], "s.run")
+    source = _source(scope, field)
+    joined, are = "", _Sql("s.run NOT IN (SELECT id FROM runs WHERE project = ? AND deleted >= '')", (scope.project,))
+    if any(each.field.kind == "run" for each in conditions):
+        joined, are = " CROSS JOIN runs r", _Sql(f"r.id = s.run AND {_IS_THERE}", (scope.project,))
+    return _Sql(
+        f"SELECT s.run, s.v FROM ({source.text}) s{joined} WHERE {are.text}{meets.text}{where.text}",
+        (*source.values, *are.values, *meets.values, *where.values),
+    )
+
+
+def _without_value(scope: _Scope, query: TableQuery, after: TableCursor | None, limit: int) -> _Sql:
+    """The runs without a value to sort by, which are all where no order is asked for."""
+    conditions = _conditions(scope, query.conditions, "r.id")
+    none = _Sql("")
+    if query.sort is not None and query.sort.kind == "run":
+        value = _run_field(scope, query.sort)
+        none = _Sql(f" AND {value.text} IS NULL", value.values)
+    elif query.sort is not None:
+        source = _source(scope, query.sort)
+        none = _Sql(f" AND r.id NOT IN (SELECT run FROM ({source.text}) WHERE v IS NOT NULL)", source.values)
+    beyond = _Sql("") if after is None else _Sql(" AND r.id < ?", (after.run,))
+    return _Sql(
+        f"SELECT {_NO_VALUE}, NULL, r.id FROM runs r WHERE {_IS_THERE}{conditions.text}{none.text}{beyond.text}"
+        " ORDER BY r.id DESC LIMIT ?",
+        (scope.project, *conditions.values, *none.values, *beyond.values, limit),
+    )
+
+
+def _count(scope: _Scope, conditions: Sequence[Condition]) -> int:
+    first = next((each.field for each in conditions if each.field.kind != "run" and each.operator != "!="), None)
+    if first is not None:
+        rows = _values(scope, first, conditions)
+    else:
+        where = _conditions(scope, conditions, "r.id")
+        rows = _Sql(f"SELECT r.id FROM runs r WHERE {_IS_THERE}{where.text}", (scope.project, *where.values))
+    return int(scope.connection.execute(f"SELECT count(*) FROM ({rows.text})", rows.values).fetchone()[0])
+
+
+def _conditions(scope: _Scope, conditions: Sequence[Condition], run: str) -> _Sql:
+    """``AND …`` for each condition; ``run`` is what has the run's number."""
+    return _all([_condition(scope, condition, run) for condition in conditions])
+
+
+def _all(parts: Sequence[_Sql]) -> _Sql:
+    return _Sql("".join(f" AND {text}" for text, _ in parts), tuple(chain.from_iterable(each for _, each in parts)))
+
+
+def _condition(scope: _Scope, condition: Condition, run: str) -> _Sql:
+    field, operator, value = condition
+    if field.kind == "run":
+        return _on_run(scope, field.path[0], operator, value)
+    source = _source(scope, field)
+    negated, operator = ("NOT ", "=") if operator == "!=" else ("", operator)
+    meets = _comparison(operator, _wanted(*condition))
+    text = f"{run} {negated}IN (SELECT run FROM ({source.text}) WHERE {meets.text})"
+    return _Sql(text, (*source.values, *meets.values))
+
+
+def _on_run(scope: _Scope, name: str, operator: str, value: Value) -> _Sql:
+    if name == "tag":
+        negated = "NOT " if operator == "!=" else ""
+        meets = "instr(value, ?) > 0" if operator == "~" else "value = ?"
+        return _Sql(f"{negated}EXISTS (SELECT 1 FROM json_each(r.tags) WHERE {meets})", (value,))
+    found = _run_field(scope, Field("run", (name,)))
+    if value is None:
+        text = {"=": f"{found.text} IS NULL", "!=": f"{found.text} IS NOT NULL"}.get(operator)
+        return _Sql("0") if text is None else _Sql(text, found.values)
+    if operator == "~":
+        return _Sql(f"instr({found.text}, ?) > 0", (*found.values, value))
+    return _Sql(f"{found.text} {'IS NOT' if operator == '!=' else operator} ?", (*found.values, value))
+
+
+def _comparison(operator: str, wanted: Cell) -> _Sql:
+    """How ``v`` compares with a value of the same type."""
+    if operator == "=":
+        return _Sql("v = ?", (wanted,))
+    if isinstance(wanted, bytes):
+        return _Sql("0")
+    if operator == "~":
+        return _Sql("typeof(v) = 'text' AND instr(v, ?) > 0", (wanted,))
+    # Types sort one after the other: numbers, texts, bytes.
+    above, below = ("v >= ''", "v < x''") if isinstance(wanted, str) else ("1", "v < ''")
+    return _Sql(f"v {operator} ? AND {above if operator in ('<', '<=') else below}", (wanted,))
+
+
+def _wanted(field: Field, operator: str, value: Value) -> Cell:
+    if isinstance(value, str):
+        is_number = field.kind == "metric" and operator != "~" and value in _NOT_FINITE
+        return cell_of(f'"{value}"') if is_number else value
+    if value is None or isinstance(value, bool):
+        return msgspec.json.encode(value)
+    return value
+
+
+def _run_field(scope: _Scope, field: Field) -> _Sql:
+    text = _RUN_FIELDS[field.path[0]]
+    return _Sql(text, (scope.now,) * text.count("?"))
+
+
+def _source(scope: _Scope, field: Field) -> _Sql:
+    """``run`` and value ``v`` of a metric or a config entry, of all runs of the project that have one."""
+    left = scope.unfilled
+    if field.kind == "metric":
+        name, total = field.path[0], _TOTALS[field.path[1]]
+        filled = _Sql(
+            f"SELECT run, {total.format('')} AS v FROM lasts WHERE project = ? AND name = ?", (scope.project, name)
+        )
+        value = _Sql(f"cell_of({LAST_OF_SERIES})" if field.path[1] == "last" else total.format("s."))
+        origin = _Sql("series s ON s.run = q.id AND s.name = ? AND s.count > 0", (name,))
+    else:
+        entry = entry_name(field.path)
+        filled = _Sql("SELECT run, value AS v FROM configs WHERE project = ? AND key = ?", (scope.project, entry))
+        value = _Sql("entry_of(s.key, s.value, ?)", (entry,))
+        origin = _Sql("config s ON s.run = q.id AND s.key = ? AND s.value IS NOT NULL", (field.path[0],))
+    if left is None:
+        return filled
+    return _Sql(
+        f"{filled.text} AND NOT (run >= ? AND run < ?) UNION ALL SELECT s.run, {value.text} FROM runs q"
+        f" CROSS JOIN {origin.text} WHERE q.project = ? AND q.id >= ? AND q.id < ?",
+        (*filled.values, *left, *value.values, *origin.values, scope.project, *left),
+    )
+
+
+def _rows(scope: _Scope, runs: Sequence[int], columns: Sequence[Field]) -> list[TableRow]:
+    """What is shown of these runs, in this order."""
+    found: dict[int, TableRow] = {}
+    fields = [column for column in columns if column.kind == "run"]
+    texts = [_run_field(scope, field) for field in fields]
+    selected = "".join(f", {text}" for text, _ in texts)
+    values = tuple(chain.from_iterable(each.values for each in texts))
+    running = []
+    for some, marks in _parts(runs):
+        query = f"SELECT r.id, r.uuid, r.status{selected} FROM runs r WHERE r.id IN ({marks})"
+        for number, uuid, status, *cells in scope.connection.execute(query, (*values, *some)):
+            found[number] = TableRow(uuid, dict(zip(fields, map(_field_value, fields, cells), strict=True)))
+            if status == "RUNNING":
+                running.append(number)
+    for column in columns:
+        if column.kind != "run":
+            source = _source(scope, column)
+            for some, marks in _parts(runs):
+                query = f"SELECT run, v FROM ({source.text}) WHERE run IN ({marks}) AND v IS NOT NULL"
+                for number, cell in scope.connection.execute(query, (*source.values, *some)):
+                    found[number].cells[column] = json_value(cell)
+    metrics = [column for column in columns if column.kind == "metric"]
+    for number, reader in _tails(scope, running, {column.path[0] for column in metrics}):
+        found[number].cells.update(_live_cells(reader, metrics))
+    return [found[number] for number in runs]
+
+
+def _parts(runs: Sequence[int]) -> Iterator[tuple[Sequence[int], str]]:
+    for first in range(0, len(runs), _RUNS_A_QUERY):
+        some = runs[first : first + _RUNS_A_QUERY]
+        yield some, ", ".join("?" * len(some))
+
+
+def _field_value(field: Field, cell: Any) -> Any:
+    if field.path == ("tag",):
+        return msgspec.Raw(b"[]" if cell is None else cell.encode())
+    return cell
+
+
+def _tails(scope: _Scope, running: Sequence[int], names: set[str]) -> Iterator[tuple[int, RunReader]]:
+    """A reader of each of these runs that has points in the log."""
+    left = _TAIL_BYTES_MAX
+    for some, marks in _parts(running if names else ()):
+        query = f"SELECT run, log_bytes FROM progress WHERE run IN ({marks}) AND packed < arrivals"
+        for number, size_bytes in scope.connection.execute(query, some).fetchall():
+            left -= size_bytes
+            if left >= 0:
+                yield number, RunReader(scope.connection, number, names)
+
+
+def _live_cells(reader: RunReader, columns: Sequence[Field]) -> dict[Field, Any]:
+    """The totals of a run's metrics, those of the log included."""
+    cells: dict[Field, Any] = {}
+    for column in columns:
+        series = reader.series(column.path[0])
+        cell = None if series is None or not series.tail.kinds else _LIVE[column.path[1]](series)
+        if cell is not None:
+            cells[column] = json_value(cell)
+    return cells
+
+
+def _live_last(series: SeriesReader) -> Cell:
+    last = series.last
+    if isinstance(last, msgspec.Raw):
+        return cell_of(bytes(last).decode())
+    return msgspec.json.encode(last) if isinstance(last, bool) else cell_of(last)
+
+
+_LIVE: Mapping[str, Callable[[SeriesReader], Cell | None]] = {
+    "last": _live_last,
+    "min": lambda series: series.totals.low,
+    "max": lambda series: series.totals.high,
+    "count": lambda series: series.totals.count,
+}
+
+
+def _names(scope: _Scope, rows: str, column: str, part: str, limit: int) -> Iterator[str]:
+    """Names in ``rows`` of runs that are there; one look a name, however many runs have it."""
+    following = f"SELECT min({column}) FROM {rows} WHERE project = ? AND {column} > n.name"
+    of_some = (
+        f"SELECT 1 FROM {rows} l CROSS JOIN runs r ON r.id = l.run"
+        f" WHERE l.project = ? AND l.{column} = n.name AND {_IS_THERE}"
+    )
+    found = scope.connection.execute(
+        f"WITH RECURSIVE n (name) AS (SELECT min({column}) FROM {rows} WHERE project = ?"
+        f" UNION ALL SELECT ({following}) FROM n WHERE n.name IS NOT NULL)"
+        " SELECT name FROM n WHERE instr(lower(name), lower(?))"
+        f" AND substr(name, 1, {len(_OWN)}) <> '{_OWN}' AND EXISTS ({of_some}) LIMIT ?",
+        (scope.project, scope.project, part, scope.project, scope.project, limit),
+    )
+    return (name for (name,) in found)
+
+
+def _fresh_names(scope: _Scope) -> tuple[set[str], set[str]]:
+    """Metrics and config entries of the newest runs that are not in ``lasts`` and ``configs`` yet."""
+    metrics, entries = set[str](), set[str]()
+    execute, left = scope.connection.execute, _NAMED_BYTES_MAX
+    of_log = "SELECT r.id, g.packed, g.log_bytes FROM progress g CROSS JOIN runs r ON r.id = g.run"
+    newest = f"WHERE g.packed < g.arrivals AND {_IS_THERE} ORDER BY r.id DESC LIMIT ?"
+    for run, packed, size_bytes in execute(f"{of_log} {newest}", (scope.project, _NEWEST_RUNS)).fetchall():
+        left -= size_bytes
+        for _, records in log_rows(scope.connection, run, packed) if left >= 0 else ():
+            metrics.update(records.names.values())
+    if scope.unfilled is not None:
+        some = f"SELECT r.id FROM runs r WHERE {_IS_THERE} AND r.id >= ? AND r.id < ? ORDER BY r.id DESC LIMIT ?"
+        for (run,) in execute(some, (scope.project, *scope.unfilled, _NEWEST_RUNS)).fetchall():
+            metrics.update(name for (name,) in execute("SELECT name FROM series WHERE run = ? AND count > 0", (run,)))
+            for key, text in execute("SELECT key, value FROM config WHERE run = ? AND value IS NOT NULL", (run,)):
+                entries.update(entries_of(key, text))
+    return {name for name in metrics if not name.startswith(_OWN)}, entries

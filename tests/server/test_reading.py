@@ -1,0 +1,260 @@
+"""Every read has each point to the bit, wherever it is kept, and whatever is packed while it goes on."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.batches import NONE, range_of, shown
+from server.logged import LoggedRun, Point, expected, points_of
+from steplog.journal import slot
+from steplog.journal.range import Range
+from steplog.server.records.chunk import concatenate
+from steplog.server.sqlite import packing, reading, slices
+from steplog.server.sqlite.history import Limits, history
+from steplog.server.sqlite.packing import pack_run
+from steplog.server.sqlite.schema import connect
+from steplog.server.store_types import HistoryQuery, MissingError, UnknownMetricError
+
+SMALL = Limits(tail_bytes=20 * slot.SLOT_BYTES, pending_points=5, slice_points=7, slice_text_bytes=40, slice_chunks=2)
+Model = dict[str, list[Point]]
+
+
+class Reading:
+    """A run that grows and is packed, and a connection that reads it."""
+
+    def __init__(self, database: Path) -> None:
+        self.run = LoggedRun(database)
+        self.connection = connect(database)
+        self.batches: list[Range] = []
+
+    def snapshot(self) -> Any:
+        return reading.snapshot_of(self.connection)
+
+    def append(self, records: Sequence[Any]) -> None:
+        self.batches.append(range_of(records, sum(batch.end - batch.first for batch in self.batches)))
+        self.run.append(self.batches[-1])
+
+    def pack(self) -> None:
+        pack_run(self.run.connection, self.run.id)
+
+    def history(
+        self, query: HistoryQuery, limits: Limits | None = None, meanwhile: Callable[[], None] = lambda: None
+    ) -> Model:
+        found: Model = {}
+        for name, points in history(self.snapshot, self.run.id, query, limits):
+            found.setdefault(name, []).extend(points_of(points))
+            meanwhile()
+        return found
+
+    def close(self) -> None:
+        self.connection.close()
+        self.run.connection.close()
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Iterator[Reading]:
+    made = Reading(tmp_path / "server.db")
+    yield made
+    made.close()
+
+
+def wanted(model: Model, query: HistoryQuery) -> Model:
+    """What a history must have of these points."""
+    found = {}
+    for name in model if query.names is None else dict.fromkeys(query.names):
+        bounds = ((query.low, query.high), (query.from_ns, query.to_ns))
+        points = [
+            point
+            for point in model[name]
+            if all(
+                (low is None or number >= low) and (high is None or number <= high)
+                for number, (low, high) in zip((point.step, point.time_ns), bounds, strict=True)
+            )
+        ]
+        found[name] = points[-query.last :] if query.last else points
+    return found
+
+
+def listed(model: Model) -> list[tuple[str, int]]:
+    entries = [(point.arrival, name, point.step) for name, points in model.items() for point in points]
+    return [(name, step) for _, name, step in sorted(entries)]
+
+
+def number_of(point: Point) -> float | None:
+    """A point's value, if that is a number to compare."""
+    if point.kind == slot.KIND_JSON:
+        return None
+    (value,) = struct.unpack("<d" if point.kind == slot.KIND_FLOAT else "<q", point.value)
+    return None if value != value else value
+
+
+def as_json(value: Any) -> bytes:
+    """Text that tells 1, 1.0 and true apart; a value may be kept as such."""
+    return bytes(value) if isinstance(value, msgspec.Raw) else msgspec.json.encode(shown(value))
+
+
+def check_all(read: Reading, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Compare the lists of points and of series with what was sent."""
+    model = expected(read.batches)
+    with read.snapshot() as connection:
+        reader = reading.RunReader(connection, read.run.id)
+        for series in reader.all_series():
+            parts = [*map(series.read, series.chunks), series.pending, series.tail]
+            points = model[series.name]
+            assert points_of(concatenate(parts)) == points
+            totals = series.totals
+            assert (totals.count, totals.first_step, totals.last_step) == (len(points), points[0].step, points[-1].step)
+            assert (totals.max_step, totals.last_time_ns) == (max(p.step for p in points), points[-1].time_ns)
+            numbers = [number for point in points if (number := number_of(point)) is not None]
+            assert (totals.low, totals.high) == ((min(numbers), max(numbers)) if numbers else (None, None))
+            assert as_json(series.last) == as_json(concatenate(parts).values()[-1])
+        assert [series.name for series in reader.all_series()] == list(model)
+        some = reading.RunReader(connection, read.run.id, [*list(model)[:3], "missing"])
+        assert [series.name for series in some.all_series()] == list(model)[:3]
+        for series in some.all_series():
+            assert (
+                points_of(concatenate([*map(series.read, series.chunks), series.pending, series.tail]))
+                == model[series.name]
+            )
+    found = []
+    for part in slices.metrics(read.snapshot, read.run.id, 0, reader.arrivals, 10):
+        found += [(metric.name, metric.step) for metric in part]
+        meanwhile()
+    assert found == listed(model)
+
+
+def test_what_arrives_meanwhile_is_not_read_and_packing_meanwhile_does_not_show(read):
+    for at in range(40):
+        read.append([(f"m{at % 3}", at + 0.5, at), ("slow", at)] if at % 9 == 0 else [(f"m{at % 3}", -at), NONE])
+        if at % 4 == 3:
+            read.pack()
+    model = expected(read.batches)
+
+    def meanwhile() -> None:
+        read.append([("m0", 7), ("new", 1.0)])
+        read.pack()
+
+    assert read.history(HistoryQuery(), SMALL, meanwhile) == model
+    assert expected(read.batches) != model
+    check_all(read, meanwhile)
+
+
+def test_metrics_come_in_order_of_first_arrival_or_as_they_are_asked_for(read):
+    read.append([("b", 1), ("a", 2)])
+    read.pack()
+    read.append([("c", 3), ("a", 4)])
+    assert list(read.history(HistoryQuery())) == ["b", "a", "c"]
+    assert list(read.history(HistoryQuery(["c", "b", "c"]))) == ["c", "b"]
+
+
+@pytest.mark.parametrize("where", ["in the log", "in blocks", "in both"])
+def test_a_metric_that_the_run_has_not_is_named(read, where):
+    read.append([("loss", 1)])
+    if where != "in the log":
+        read.pack()
+    if where == "in both":
+        read.append([("acc", 1)])
+    with pytest.raises(UnknownMetricError, match="'lss'"):
+        read.history(HistoryQuery(["loss", "lss"]))
+
+
+def test_a_metric_of_which_nothing_matches_comes_without_points(read):
+    read.append([("a", 1, 5), ("b", 1, 7)])
+    assert {name: len(points) for name, points in read.history(HistoryQuery(low=6)).items()} == {"a": 0, "b": 1}
+
+
+def test_a_run_deleted_meanwhile_breaks_a_read_off(read):
+    read.append([(f"m{at % 8}", at + 0.5, at) for at in range(400)])
+    read.pack()
+    for parts in (
+        history(read.snapshot, read.run.id, HistoryQuery(), SMALL),
+        slices.metrics(read.snapshot, read.run.id, 0, 400, 10),
+    ):
+        next(parts)
+        read.run.connection.execute("UPDATE runs SET deleted = '2026-11-27T00:00:00.000000Z'")
+        with pytest.raises(MissingError):
+            list(parts)
+        with pytest.raises(MissingError):
+            read.history(HistoryQuery())
+        read.run.connection.execute("UPDATE runs SET deleted = NULL")
+
+
+def test_a_log_row_that_cannot_be_read_hides_nothing_else(read):
+    for at in range(5):
+        read.append([("a", at), ("b", at)])
+    read.run.connection.execute("UPDATE log SET body = x'00' WHERE id = 2")
+    read.run.connection.execute("UPDATE log SET records = 1 WHERE id = 4")
+    found = read.history(HistoryQuery())
+    assert [[point.arrival for point in points] for points in found.values()] == [[0, 4, 8], [1, 5, 9]]
+    assert [point.step for point in found["a"]] == [0, 1, 2]
+    read.pack()
+    read.pack()
+    (values,) = slices.metrics(read.snapshot, read.run.id, 0, 10)
+    assert [metric.value for metric in values] == [0, 0, 2, 2, 4, 4]
+
+
+def test_no_read_writes(read):
+    read.append([(f"m{at % 8}", at + 0.5, at) for at in range(40)])
+    read.connection.execute("PRAGMA query_only = ON")
+    check_all(read)
+    read.history(HistoryQuery())
+    read.history(HistoryQuery(last=2))
+
+
+RECORD = st.tuples(
+    st.sampled_from("abcdef"),
+    st.one_of(st.floats(), st.integers(-(2**63), 2**63 - 1), st.booleans(), st.sampled_from([b"null", b'"text"'])),
+    st.one_of(st.none(), st.none(), st.integers(-4, 20), st.sampled_from([2**63 - 1, -(2**63) + 1])),
+)
+BATCH = st.lists(st.one_of(RECORD, RECORD, st.just(NONE)), min_size=1, max_size=30)
+STEPS = st.none() | st.integers(-4, 20)
+TIMES = st.none() | st.integers(0, 40).map(lambda at: 1_700_000_000_000_000_000 + at)
+QUERY = st.builds(HistoryQuery, st.none(), STEPS, STEPS, TIMES, TIMES, st.none() | st.integers(1, 60))
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.one_of(BATCH, st.just("pack")), min_size=1, max_size=20),
+    st.lists(QUERY, min_size=1, max_size=6),
+    st.sampled_from([None, SMALL]),
+    st.randoms(use_true_random=False),
+)
+def test_a_history_is_the_same_to_the_bit_whatever_packs_meanwhile(deeds, queries, limits, source):
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as directory:
+        patch.setattr(packing, "CHUNK_POINTS", 12)
+        patch.setattr(packing, "FANOUT", 3)
+        patch.setattr(packing, "_FULL_RECORDS", 40)
+        patch.setattr(packing, "_CHUNKED_POINTS", 30)
+        patch.setattr(packing, "PASS_BYTES", 50 * 32)
+        read = Reading(Path(directory) / "server.db")
+
+        def meanwhile() -> None:
+            if source.random() < 0.3:
+                read.append([(source.choice("abcxyz"), 0.5), ("a", 1, 3)])
+            if source.random() < 0.5:
+                read.pack()
+
+        for deed in deeds:
+            if isinstance(deed, list):
+                read.append(deed)
+            else:
+                read.pack()
+        check_all(read, meanwhile)
+        for query in queries:
+            model = expected(read.batches)
+            names = (
+                source.sample(list(model), source.randint(1, len(model))) if model and source.random() < 0.5 else None
+            )
+            query = msgspec.structs.replace(query, names=names)
+            assert read.history(query, limits, meanwhile) == wanted(model, query)
+        read.close()

@@ -1,0 +1,327 @@
+"""Tables of runs: what the database answers is what the filter language means, in order, page by page."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from server.batches import range_of
+from server.stores import add, new_project, new_run
+from steplog.filters import (
+    MISSING,
+    Condition,
+    Field,
+    filter_of,
+    matches,
+    parse_field,
+    parse_fields,
+    parse_filter,
+    value_of,
+)
+from steplog.server.records.run_fields import changes_of
+from steplog.server.records.totals import Totals
+from steplog.server.run_document import run_document
+from steplog.server.sqlite.packing import pack_run
+from steplog.server.sqlite.schema import connect
+from steplog.server.sqlite.store import SqliteStore
+from steplog.server.sqlite.table import fill, put_lasts
+from steplog.server.store_types import ColumnNames, Creation, TablePage, TableQuery
+
+NOW = datetime(2026, 11, 3, tzinfo=timezone.utc)
+NOW_TEXT = "2026-11-03T00:00:00.000000Z"
+LASTS = [0.5, -1, 7, 7.0, math.inf, '"NaN"', '"a text"', '"b"', "true", "null", '{"a": 1}', 2**53, -0.0, '"5"', 1e300]
+CONFIGS: list[dict[str, Any]] = [
+    {},
+    {"lr": 0.1, "optim": {"name": "adam"}, "a.b": 1},
+    {"lr": "0.1", "optim": {"name": "sgd", "lr": 7}, "amp": True},
+    {"lr": None, "amp": False, "layers": [1, 2], "a.b": {"c d": "x"}},
+    {"lr": 7, "optim": {}, "amp": 1, "note": "salt and pepper"},
+    {"lr": -3, "amp": None, "optim": "adam"},
+]
+FIELDS = [
+    *("name", "status", "id", "group", "job_type", "user", "started", "ended", "duration"),
+    *(
+        "config.lr",
+        "config.optim.name",
+        'config."a.b"',
+        'config."a.b"."c d"',
+        "config.amp",
+        "config.layers",
+        "config.note",
+    ),
+    *("loss.last", "loss.min", "loss.max", "loss.count", "other.last", "none.last", '"p(a<b)".last'),
+]
+VALUES = [0.5, 7, -1, 5, "5", "a text", "adam", True, False, None, "NaN", "Infinity", "x", "", 2**53, 1e300, 0, 3]
+TEXTS = ["run-3", "run", "RUNNING", "CRASHED", "id-2", "a", "b", "ann", ""]
+DATES = ["2026-11-01", "2026-11-01T00:00:05Z", "2026-10-31T23:59:59.5Z"]
+
+
+def _fill(connection: sqlite3.Connection, run_id: int, rows: list[tuple[str, Totals]]) -> None:
+    put_lasts(connection, run_id, rows)
+    for name, row in rows:
+        connection.execute(
+            "INSERT INTO series (run, name, count, next_step, first_step, last_step, low, high, last, pending)"
+            " VALUES (?, ?, ?, 0, 0, 0, ?, ?, ?, 1)",
+            (run_id, name, row.count, row.low, row.high, row.last),
+        )
+
+
+def _metrics(number: int) -> list[tuple[str, Totals]]:
+    """Of each run others, and of some none."""
+    rows = []
+    for name, first in (("loss", 0), ("other", 4), ("p(a<b)", 9)):
+        if (number + first) % 5:
+            last = LASTS[(number * 3 + first) % len(LASTS)]
+            low, high = (last, last) if isinstance(last, (int, float)) else (None, None)
+            rows.append((name, Totals(number % 4 + 1, last=last, low=low, high=high)))
+    return rows
+
+
+class Filled:
+    """A store with runs of all kinds in one project, and what the API says of them."""
+
+    def __init__(self, path: Path) -> None:
+        self.store = SqliteStore(path)
+        self.project = new_project(self.store, "mnist")
+        other = new_run(self.store, new_project(self.store, "other"))
+        self.store.database.write(_fill, other.id, _metrics(1)).result()
+        self.documents: list[tuple[dict[str, Any], dict[str, dict[str, Any]]]] = []
+        for number in range(36):
+            self._add(number)
+
+    def _add(self, number: int) -> None:
+        key = f"id:id-{number}" if number % 3 else f"random-{number}"
+        run = new_run(self.store, self.project, Creation(name=f"run-{number}", key=key))
+        fields = {
+            "tags": json.dumps([["a"], ["a", "b"], ["debug-a"]][number % 3]) if number % 4 else None,
+            "group": [None, "a", "b"][number % 3],
+            "started": None if number % 5 == 0 else f"2026-11-01T00:00:0{number % 10}.250000Z",
+        }
+        status = ["RUNNING", "COMPLETED", "CRASHED"][number % 3]
+        if status != "RUNNING":
+            fields["ended"] = f"2026-11-01T00:01:{number % 60:02}.500000Z"
+        self.store.edit_run(run, fields, status, 1).result()
+        text = json.dumps(CONFIGS[number % len(CONFIGS)]).encode()
+        self.store.add_metric(run, None, changes_of([("steplog/config", 1, 0, text)])).result()
+        rows = _metrics(number)
+        self.store.database.write(_fill, run.id, rows).result()
+        if number == 11:
+            self.store.discard_run(self.project, run.uuid).result()
+            return
+        found = self.store.run("team", "mnist", run.uuid)
+        assert found is not None
+        document = run_document(found, self.store.configs([found])[found.id])
+        metrics = {name: {"last": row.last, "min": row.low, "max": row.high, "count": row.count} for name, row in rows}
+        decoded = {
+            name: each | {"last": json.loads(each["last"]) if isinstance(each["last"], str) else each["last"]}
+            for name, each in metrics.items()
+        }
+        self.documents.append((json.loads(msgspec.json.encode(document)), decoded))
+
+    def expected(self, conditions: tuple[Condition, ...], sort: Field | None, descending: bool) -> list[str]:
+        """The uuids, by the filter language in Python."""
+        found = [(run, m) for run, m in self.documents if matches(conditions, run, m, NOW)][::-1]
+        if sort is not None:
+            values = [value_of(sort, run, m, NOW) for run, m in found]
+            kinds = [_kind(value, sort) for value in values]
+            order: list[int] = []
+            for kind in (0, 1, 2):
+                of_kind = [index for index in range(len(found)) if kinds[index] == kind]
+                of_kind.sort(key=lambda index: _sort_key(values[index]), reverse=descending)
+                if descending:  # the newest first among equals, as before
+                    of_kind.sort(key=lambda index: _Reversed(_sort_key(values[index])))
+                order += of_kind
+            order += [index for index in range(len(found)) if kinds[index] == 3]
+            found = [found[index] for index in order]
+        return [run["uuid"] for run, _ in found]
+
+    def page(self, where: Any = (), sort: Field | None = None, descending: bool = False, **more: Any) -> TablePage:
+        query = TableQuery(where, more.pop("columns", ()), more.pop("limit", 100), NOW_TEXT, sort, descending, **more)
+        return self.store.table(self.project, query)
+
+    def all_pages(self, limit: int, *arguments: Any) -> list[str]:
+        found: list[str] = []
+        after = None
+        while True:
+            page = self.page(*arguments, limit=limit, after=after)
+            found += [row.uuid for row in page.rows]
+            after = page.end
+            if after is None:
+                return found
+            assert len(page.rows) == limit
+
+
+class _Reversed:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __lt__(self, other: _Reversed) -> bool:
+        return bool(other.value < self.value)
+
+
+def _is_above_entries(value: Any, field: Field) -> bool:
+    """A part of a config that has entries, which have columns: it has none of its own."""
+    return field.kind == "config" and isinstance(value, dict) and bool(value)
+
+
+def _kind(value: Any, field: Field) -> int:
+    if value is MISSING or (value is None and field.kind == "run") or _is_above_entries(value, field):
+        return 3
+    if isinstance(value, float) and math.isnan(value):
+        return 2
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return 0
+    return 1 if isinstance(value, str) else 2
+
+
+def _sort_key(value: Any) -> Any:
+    if isinstance(value, bool) or value is None or isinstance(value, (dict, list)):
+        return json.dumps(value, separators=(",", ":"))
+    return "NaN" if isinstance(value, float) and math.isnan(value) else value
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    made = Filled(tmp_path_factory.mktemp("table") / "a.db")
+    yield made
+    made.store.close()
+
+
+def _conditions() -> st.SearchStrategy[tuple[Condition, ...]]:
+    operators = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+    triples = st.one_of(
+        st.tuples(st.sampled_from(FIELDS[9:]), operators, st.sampled_from(VALUES)),
+        st.tuples(st.sampled_from(FIELDS[9:]), st.just("~"), st.sampled_from(["a", "", "NaN", "5"])),
+        st.tuples(st.sampled_from(FIELDS[:6]), operators | st.just("~"), st.sampled_from(TEXTS)),
+        st.tuples(st.sampled_from(["group", "ended", "id"]), operators, st.none()),
+        st.tuples(st.sampled_from(["started", "ended"]), operators, st.sampled_from(DATES)),
+        st.tuples(st.just("duration"), operators, st.sampled_from([60.25, 61, 172_795.75, 0])),
+        st.tuples(st.just("tag"), st.sampled_from(["=", "!=", "~"]), st.sampled_from(["a", "b", "debug", "c"])),
+    )
+    return st.lists(triples.map(list), max_size=3).map(filter_of)
+
+
+SORTS = st.none() | st.sampled_from([parse_field(name) for name in FIELDS])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(conditions=_conditions(), sort=SORTS, descending=st.booleans(), limit=st.integers(1, 40))
+def test_the_database_answers_what_the_language_means(filled, conditions, sort, descending, limit):
+    expected = filled.expected(conditions, sort, descending)
+    assert filled.all_pages(limit, conditions, sort, descending) == expected
+    assert filled.page(conditions, limit=1, counted=True).count == len(expected)
+
+
+def test_rows_have_what_the_api_says_of_each_run(filled):
+    columns = parse_fields(",".join(["tag", *FIELDS]))
+    rows = {row.uuid: row for row in filled.page(columns=columns).rows}
+    assert len(rows) == len(filled.documents)
+    for run, metrics in filled.documents:
+        cells = rows[run["uuid"]].cells
+        for column in columns:
+            value = value_of(column, run, metrics, NOW)
+            if isinstance(value, float) and not math.isfinite(value):
+                value = "NaN" if math.isnan(value) else "Infinity"
+            shown = cells.get(column, MISSING)
+            shown = json.loads(bytes(shown)) if isinstance(shown, msgspec.Raw) else shown
+            if not _is_above_entries(value, column):
+                assert (shown, type(shown)) == (value, type(value)), column
+
+
+def test_an_older_database_answers_the_same_while_it_is_filled_in(filled, tmp_path):
+    copy = sqlite3.connect(tmp_path / "b.db")
+    filled.store.database.read(lambda connection: connection.backup(copy))
+    with copy:
+        for table in ("lasts", "configs"):
+            copy.execute(f"DELETE FROM {table}")
+        copy.execute("UPDATE runs SET slug = NULL")
+        copy.execute("INSERT INTO filling SELECT min(id), max(id) + 1, '', NULL FROM runs")
+    copy.close()
+    store = SqliteStore(tmp_path / "b.db")
+    filled_before, filled.store = filled.store, store
+    try:
+        queries = [
+            (parse_filter("loss.last>0 and config.optim.name!=sgd"), parse_field("loss.last"), True),
+            (parse_filter('config."a.b"=1'), parse_field("loss.min"), False),
+            ((), parse_field("config.lr"), True),
+        ]
+        columns = parse_fields(",".join(FIELDS))
+        names = filled_before.column_names(filled.project, "", 100)
+        rows = filled.page(columns=columns).rows
+        steps = 0
+        while store.database.write(fill, 0.0).result():  # as little as there is at once
+            steps += 1
+            if steps % 8 == 0:
+                for query in queries:
+                    assert filled.all_pages(7, *query) == filled.expected(*query)
+                assert filled.page(columns=columns).rows == rows
+                assert [run.name for run in store.runs_by_slug(filled.project, "run-7")] == ["run-7"]
+                assert store.column_names(filled.project, "", 100) == names
+        assert steps > 2 * len(filled.documents)
+        assert store.database.read(_both) == filled_before.database.read(_both)
+        assert store.database.write(fill).result() is False
+    finally:
+        filled.store = filled_before
+        store.close()
+
+
+def test_a_running_run_is_shown_with_what_is_packed_only_later(tmp_path):
+    store = SqliteStore(tmp_path / "a.db")
+    project = new_project(store, "live")
+    runs = [new_run(store, project) for _ in range(2)]
+    for run, status in zip(runs, ("RUNNING", "COMPLETED"), strict=True):
+        layers = [(f"layer {number}", 1.0, 1) for number in range(300)]
+        add(store, run, range_of([("loss", 0.5, 1), ("loss", 0.25, 2), ("note", b'"a"', 1), ("amp", True, 1), *layers]))
+        store.edit_run(run, {}, status, 1).result()
+    columns = parse_fields("loss.last,loss.min,loss.max,loss.count,note.last,amp.last,no.last")
+    query = TableQuery((), columns, 10, NOW_TEXT)
+    _, live = store.table(project, query).rows
+    shown = {str(field): cell for field, cell in live.cells.items()}
+    assert shown == {
+        "loss.last": 0.25,
+        "loss.min": 0.25,
+        "loss.max": 0.5,
+        "loss.count": 2,
+        "note.last": "a",
+        "amp.last": msgspec.Raw(b"true"),
+    }
+    assert store.table(project, TableQuery((), columns, 10, NOW_TEXT, parse_field("loss.last"))).rows[0].cells == {}
+    with closing(connect(tmp_path / "a.db")) as packer:
+        assert [pack_run(packer, run.id) for run in runs] == [False, False]
+    packed = store.table(project, TableQuery((), columns, 10, NOW_TEXT, parse_field("loss.last"))).rows
+    assert [row.cells for row in packed] == [live.cells, live.cells]
+    assert store.column_names(project, "O", 10) == ColumnNames([], ["loss", "note"], False)
+    assert store.column_names(project, "", 2) == ColumnNames([], ["amp", "layer 0"], True)
+    store.close()
+
+
+def test_a_deleted_project_leaves_none_of_its_columns_to_the_next(tmp_path):
+    store = SqliteStore(tmp_path / "a.db")
+    project = new_project(store, "old")
+    run = new_run(store, project)
+    store.database.write(_fill, run.id, _metrics(1)).result()
+    store.delete_project(project).result()
+    for slug in ("next", "after it is removed"):
+        again = new_project(store, slug)
+        assert store.column_names(again, "", 10) == ColumnNames([], [], False)
+        query = TableQuery((), parse_fields("loss.last"), 10, NOW_TEXT, parse_field("loss.last"))
+        assert store.table(again, query).rows == []
+        while store.reap().result():
+            pass
+    store.close()
+
+
+def _both(connection: sqlite3.Connection) -> list[list[tuple[Any, ...]]]:
+    tables = [connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2, 3").fetchall() for name in ("lasts", "configs")]
+    return [*tables, connection.execute("SELECT id, slug FROM runs ORDER BY id").fetchall()]
