@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from polling import wait_until
+from server.batches import range_of
+from server.stores import add, new_run
 from steplog.server.sqlite import checkpoints
 from steplog.server.sqlite.checkpoints import Checkpoints
 from steplog.server.sqlite.database_file import DatabaseFile, check_left_log
+from steplog.server.sqlite.packing import pack_run
 from steplog.server.sqlite.schema import WAL_BYTES_MAX, connect
 from steplog.server.sqlite.store import SqliteStore
+from steplog.server.store_types import HistoryQuery, RunRow
+
+SLICE = 10_000
 
 ROWS = """
 import sqlite3, sys
@@ -133,4 +139,34 @@ def test_a_log_that_has_grown_is_emptied_once_it_is_copied_and_all_is_quiet(path
     assert grown > 10_000_000
     wait_until(lambda: log.stat().st_size == 0, 20)
     grow(store, 10)
+    store.close()
+
+
+READS: dict[str, Callable[[SqliteStore, RunRow], Iterator[object]]] = {
+    "metrics": lambda store, run: store.metric_slices(run, 0, store.point_count(run)),
+    "history": lambda store, run: store.history(run, HistoryQuery()),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize("packed", [False, True], ids=["log", "packed"])
+def test_a_reader_that_takes_its_time_keeps_no_log(path, read, packed):
+    """Between two parts of what it reads, all that was committed can be copied, and the log emptied."""
+    store = SqliteStore(path)
+    run = new_run(store)
+    for first in range(0, 3 * SLICE, SLICE):
+        add(store, run, range_of([(f"m{at % 3}", at) for at in range(first, first + SLICE)], first))
+    with closing(connect(path, wait_s=0)) as connection:
+        while packed and pack_run(connection, run.id):
+            pass
+        parts = read(store, run)
+        next(parts)
+        grow(store, 1000)
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        assert path.with_name("a.db-wal").stat().st_size == 0
+        assert sum(1 for _ in parts) >= 1
+        with store.database.snapshot() as reader:
+            reader.execute("SELECT count(*) FROM runs").fetchone()
+            grow(store, 1000)
+            assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 1, "as it is with one"
     store.close()
