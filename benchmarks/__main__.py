@@ -37,6 +37,7 @@ GROUPS = (
     "startup",
     "growth",
     "reading",
+    "tables",
     "writers",
     "floods",
     "deleting",

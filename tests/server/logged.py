@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range, encode
 from steplog.server.records.block import read_directory
@@ -45,6 +46,13 @@ class LoggedRun:
         self.project = catalog.add_project(self.connection, namespace, "mnist", "mnist", "TEAM").id
         catalog.put_user(self.connection, "team", "team", "team@localhost")
         self.id = self.add_run("run")
+
+    @classmethod
+    def existing(cls, database: Path) -> LoggedRun:
+        """That of a database that is there."""
+        found = cls.__new__(cls)
+        found.database, found.connection, found.id = database, connect(database, existing=True), 1
+        return found
 
     def add_run(self, name: str) -> int:
         """Another run; its number."""
@@ -112,7 +120,11 @@ class LoggedRun:
         query = "SELECT first_arrival, body FROM log WHERE run = ? ORDER BY first_arrival, id"
         for first_arrival, body in self.connection.execute(query, (self.id,)):
             assert first_arrival >= packed
-            for name, points in points_by_name(decode_row(body), first_arrival).items():
+            try:
+                records = decode_row(body)
+            except FormatError:  # will be sealed
+                continue
+            for name, points in points_by_name(records, first_arrival).items():
                 steps, next_steps[name] = assign(points.steps, next_steps[name])
                 found.setdefault(name, []).extend(
                     point._replace(step=step) for point, step in zip(points_of(points), steps, strict=True)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ import pytest
 from polling import wait_until
 from server.batches import range_of
 from server.logged import LoggedRun, expected
-from server.process import SOURCES
+from server.process import SOURCES, ServerProcess
 from server.test_packing import steps
 from steplog.server.packer import packer_process
 from steplog.server.sqlite.packer import IDLE_S, POINTS_A_NAME, Packer, file_id
+from steplog.server.sqlite.schema import connect
 from steplog.server.store_types import StoreError
 
 NOW = 1_800_000_000
@@ -229,3 +231,49 @@ def test_what_an_older_version_did_not_write_is_added_when_nothing_is_due(run, c
         pass
     assert {table: run.count(table) for table in written} == written
     assert packer.work() is False
+
+
+@pytest.mark.slow
+def test_records_that_a_server_cannot_read_are_counted_and_do_not_stop_their_run(tmp_path):
+    with ServerProcess(tmp_path) as server:
+        path = server.new_run()
+        assert "unreadable" not in server.ask("GET", path).json()
+        for at in range(3):
+            assert server.send(path, range_of([("a", at), ("b", at)], 2 * at)).ok
+        with closing(connect(server.database)) as connection:
+            connection.execute("UPDATE log SET body = x'00' WHERE first_arrival = 2")
+        assert [point["value"] for point in server.ask("GET", f"{path}metrics/").json()] == [0, 0, 2, 2]
+        assert server.ask("PATCH", path, json={"status": "COMPLETED"}).ok
+        wait_until(lambda: server.ask("GET", path).json().get("unreadable") == 2)
+        listed = server.ask("GET", f"{path.partition('/runs/')[0]}/runs/").json()
+        assert [run["unreadable"] for run in listed] == [2]
+        assert [point["value"] for point in server.ask("GET", f"{path}metrics/").json()] == [0, 0, 2, 2]
+        assert [row["count"] for row in server.ask("GET", f"{path}series/").json()] == [2, 2]
+        code, said = server.end()
+    assert code == 0
+    assert said.count("\n") == 1
+    assert said.startswith(f"steplog serve: 2 records of run {path.split('/')[-2]} cannot be read")
+
+
+@pytest.mark.slow
+def test_a_server_has_a_packer_and_takes_it_along_when_it_is_killed(tmp_path):
+    with ServerProcess(tmp_path) as server:
+        path, pids = server.new_run(), []
+        for at in range(3):
+            (pid,) = children(server.process.pid)
+            pids.append(pid)
+            assert server.send(path, range_of([("a", v) for v in range(200 * at, 200 * at + 200)], 200 * at)).ok
+            wait_until(lambda: logged(server.database) == 0)
+            server.end(signal.SIGKILL)
+            wait_until(lambda: is_gone(pids[-1]))
+            server.start()
+            wait_until(lambda: len(children(server.process.pid)) == 1)
+        assert [point["value"] for point in server.ask("GET", f"{path}metrics/").json()] == list(range(600))
+        assert server.end() == (0, "")
+        assert not server.database.with_name("server.db-wal").exists()
+        assert not server.database.with_name("server.db-base").exists()
+
+
+def logged(database: Path) -> int:
+    with closing(connect(database)) as connection:
+        return int(connection.execute("SELECT count(*) FROM log").fetchone()[0])

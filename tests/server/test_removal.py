@@ -14,8 +14,7 @@ from polling import wait_until
 from server.batches import range_of
 from server.stores import ann, new_project
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import checkpoints, removal
-from steplog.server.sqlite.schema import WAL_BYTES_MAX
+from steplog.server.sqlite import removal
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import Creation, RunRow
 
@@ -171,36 +170,3 @@ def test_free_pages_of_an_older_database_stay_for_what_comes(path):
     assert not removal.give_back(connection)
     assert connection.execute("PRAGMA freelist_count").fetchone() == free > (200,)
     connection.close()
-
-
-# Checkpoints
-
-
-@pytest.mark.slow
-def test_what_is_committed_is_copied_while_commits_go_on(path, monkeypatch):
-    """The file of the database grows, and the log begins anew."""
-    monkeypatch.setattr(checkpoints, "COPY_BYTES", 1_000_000)
-    store = SqliteStore(path)
-    log = path.with_name("a.db-wal")
-    for _ in range(20):
-        filled(store)  # 5 MB
-    wait_until(lambda: path.stat().st_size > 50_000_000, 20)
-    assert log.stat().st_size < WAL_BYTES_MAX + 20_000_000
-    store.close()
-
-
-@pytest.mark.slow
-def test_a_log_that_has_grown_is_emptied_once_it_is_copied_and_all_is_quiet(path, monkeypatch):
-    """A reader had kept it from being copied."""
-    store = SqliteStore(path)
-    log = path.with_name("a.db-wal")
-    monkeypatch.setattr(checkpoints, "WAL_BYTES_MAX", 1_000_000)
-    with store.database.snapshot() as connection:
-        connection.execute("SELECT count(*) FROM runs").fetchone()
-        filled(store)
-        filled(store)
-        grown = log.stat().st_size
-    assert grown > 10_000_000
-    wait_until(lambda: log.stat().st_size == 0, 20)
-    filled(store)
-    store.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import zlib
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -13,6 +15,7 @@ from server.batches import BEGAN_NS, NONE, held, range_of
 from server.process import BATCH_HEADERS
 from steplog.delivery import wire
 from steplog.journal.range import encode
+from steplog.server.protocol import _LingeringTransport
 
 VALUES = [
     0.1,
@@ -127,6 +130,40 @@ def test_a_batch_with_one_bad_record_is_refused_whole_with_the_reason(server, ru
     assert "record 1" in answer.json()["detail"]
     assert server.ask("GET", f"{run}metrics/").json() == []
     assert server.send(run, range_of([("a", 1.0)])).json()["accepted"] == 1
+
+
+def test_a_batch_in_a_small_body_that_inflates_to_much_is_stored_as_any_other(server, run):
+    """A body of a few KiB is checked at once, unless that would hold up others."""
+    zeros = range_of([("text", json.dumps("0" * 900_000).encode())])
+    assert len(encode(zeros)) < 8 * 1024 < len(zeros.payloads)
+    assert server.send(run, zeros).json()["accepted"] == 1
+    assert server.ask("GET", f"{run}metrics/").json()[0]["value"] == "0" * 900_000
+    damaged = server.ask("POST", f"{run}metrics/batch/", data=b"\0" * 100, headers=BATCH_HEADERS)
+    assert (damaged.status_code, damaged.json()["detail"]) == (
+        400,
+        "not deflated: Error -3 while decompressing data: unknown compression method",
+    )
+
+
+def test_a_known_run_is_404_once_deleted_and_there_again_once_restored(server, run):
+    assert server.send(run, range_of([("a", 1)])).status_code == 200
+    assert server.send(run.replace("/mnist/", "/other/"), range_of([("a", 1)])).status_code == 404
+    server.ask("DELETE", run)
+    assert server.send(run, range_of([("a", 2)], first=1)).status_code == 404
+    server.ask("POST", f"{run}restore/")
+    assert server.send(run, range_of([("a", 2)], first=1)).json()["accepted"] == 1
+
+
+def test_an_answer_is_written_at_once_head_and_body():
+    written, connection = [], SimpleNamespace(lingering=False)
+    transport = _LingeringTransport(SimpleNamespace(write=written.append), connection)
+    transport.held = True
+    transport.write(b"head ")
+    assert written == []
+    transport.held = False
+    for part in (b"body ", b"more"):
+        transport.write(part)
+    assert written == [b"head body ", b"more"]
 
 
 def test_an_unknown_version_or_encoding_answers_415_with_what_is_known(server, run):

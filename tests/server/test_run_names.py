@@ -79,6 +79,8 @@ def test_a_new_project_does_not_count_on_from_a_deleted_one(store):
     for _ in range(3):
         store.create_run(project, ann(store), Creation(name="a")).result()
     store.delete_project(project).result()
+    while store.reap().result():
+        pass
     again = new_project(store, "second")
     assert again.id == project.id, "what this is about"
     made = [store.create_run(again, ann(store), Creation(name="a")).result()[0].name for _ in range(3)]

@@ -81,6 +81,8 @@ def _print(shown: _Shown) -> None:
     printing.write(console, title, printing.text(shown.address, "dim", 1000), "", _about(shown))
     if shown.lost:
         printing.write(console, "", printing.text(shown.lost, "red", 400))
+    if unreadable := data.get("unreadable"):
+        printing.write(console, "", printing.text(f"the server cannot read {unreadable:,} of its records", "red"))
     if notes := str(data.get("notes") or ""):
         printing.write(console, "", Text("notes", "dim"), *_lines(notes))
     _print_values(console, "config", shown.config)

@@ -61,10 +61,10 @@ def create_app(
         Route(f"{_RUN}metrics/", routes_metrics.MetricList),
     ]
     if not stock:
+        routes[:0] = [Route(f"{_RUN}metrics/batch/", routes_metrics.BatchUpload)]  # first, since it is asked for most
         routes += [
             Route(f"{API}/instance/", routes_catalog.InstanceProof),
             Route(f"{API}/namespaces/", routes_catalog.NamespaceList),
-            Route(f"{_RUN}metrics/batch/", routes_metrics.BatchUpload),
             Route(f"{_RUN}generations/", routes_catalog.GenerationList),
             Route(f"{_RUN}restore/", routes_catalog.RunRestored),
             Route(f"{_PROJECT}curves/", routes_curves.Curves),

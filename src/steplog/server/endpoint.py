@@ -24,6 +24,7 @@ from steplog.server.store_types import (
     GapError,
     MissingError,
     ProjectRow,
+    RunId,
     RunRow,
     StoreBusyError,
     StoreFullError,
@@ -147,6 +148,11 @@ class Endpoint(HTTPEndpoint):
         if project is None:
             raise HTTPException(404)
         return project
+
+    async def written_run(self) -> RunRow | RunId:
+        """The run of the path, or 404; a write finds out whether it is still there."""
+        path = self.scope["path_params"]
+        return self.store.known_run(path["namespace"], path["project"], path["run"]) or await self.run()
 
     async def run(self) -> RunRow:
         """The run of the path, or 404."""

@@ -74,14 +74,24 @@ class _Parser(h11.Connection):
 
 
 class _LingeringTransport:
-    """A transport whose ``close`` is its connection's."""
+    """A transport whose ``close`` is its connection's; a head that is ``held`` is written with what comes next."""
+
+    held = False
 
     def __init__(self, transport: Any, connection: Any) -> None:
         self._transport = transport
         self._connection = connection
+        self._head = b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self.held:
+            self._head += data
+        else:
+            head, self._head = self._head, b""
+            self._transport.write(head + data if head else data)
 
     def close(self) -> None:
         self._connection.close_after_answer()
@@ -111,6 +121,8 @@ class _LimitedProtocol(H11Protocol):
         self._app, self.app = self.app, self._call
 
     async def _call(self, scope: Any, receive: Any, send: Any) -> None:
+        transport: Any = self.transport
+
         async def receive_body() -> Any:
             if self.conn.held and not self.lingering:
                 self.conn.held = False
@@ -121,6 +133,7 @@ class _LimitedProtocol(H11Protocol):
             if message["type"] == "http.response.start" and self.conn.their_state is h11.SEND_BODY:
                 headers = [pair for pair in message.get("headers", ()) if pair != CLOSE_HEADER]
                 message["headers"] = [*headers, CLOSE_HEADER]
+            transport.held = message["type"] == "http.response.start"  # one packet, one system call with its body
             await send(message)
 
         await self._app(scope, receive_body, send_or_close)

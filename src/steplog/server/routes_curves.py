@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
 import msgspec
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from steplog.filters import CHARACTERS_MAX, Condition
 from steplog.journal import slot
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.negotiation import chosen_type
 from steplog.server.records.curve_formats import MEDIA_TYPES, as_columns, as_json
 from steplog.server.records.curve_query import BUCKETS_MAX, NAMES_MAX, RUNS_MAX, CurveQuery, Signer
+from steplog.server.records.dates import utc_text
 from steplog.server.request_body import read_json
-from steplog.server.store_types import ProjectRow
-from steplog.server.validation import Fields
+from steplog.server.routes_table import conditions_of
+from steplog.server.store_types import ProjectRow, TableQuery
+from steplog.server.validation import Fields, ValidationError
 
 __all__ = ["Curves"]
 
@@ -30,27 +35,50 @@ class Curves(Endpoint):
         """Curves of some metrics of some runs, on one grid."""
         raw = await read_json(request)
         fields = Fields(raw)
-        runs = fields.texts("runs", RUNS_MAX)
+        is_all = raw.get("where") == msgspec.Raw(b'""')
+        where = "" if is_all else fields.text("where", characters_max=CHARACTERS_MAX)
+        if ("where" in raw) == ("runs" in raw):
+            fields.add_error("runs", "Give runs or where, one of them.")
+        runs = fields.texts("runs", RUNS_MAX) if "runs" in raw else []
         names = fields.texts("names", NAMES_MAX)
         x = fields.choice("x", _AXES) or "step"
         low = fields.integer("from", slot.NO_STEP + 1, slot.STEP_MAX)
         high = fields.integer("to", slot.NO_STEP + 1, slot.STEP_MAX)
         buckets = fields.integer("buckets", 1, BUCKETS_MAX) or _BUCKETS_DEFAULT
-        since = fields.text("since", characters_max=_TOKEN_CHARACTERS_MAX) if "since" in raw else None
+        since = fields.text("since", characters_max=_TOKEN_CHARACTERS_MAX)
         fields.check()
+        conditions = None if where is None else conditions_of(where)
         media_type = chosen_type(", ".join(request.headers.getlist("accept")), MEDIA_TYPES)
         if media_type is None:
             offered = ", ".join(MEDIA_TYPES)
             return JsonResponse({"detail": f"Could not satisfy the request Accept header. Offered: {offered}."}, 406)
         project = await self.project()
         query = CurveQuery(tuple(dict.fromkeys(runs)), tuple(dict.fromkeys(names)), x, low, high, buckets)
-        body = await run_in_threadpool(self._answer, project, query, since, media_type)
+        body = await self.read(self._answer, project, query, where, conditions, since, media_type)
         return Response(body, media_type=media_type, headers={"Vary": "Accept"})
 
-    def _answer(self, project: ProjectRow, query: CurveQuery, since: str | None, media_type: str) -> bytes:
+    def _answer(
+        self,
+        project: ProjectRow,
+        query: CurveQuery,
+        where: str | None,
+        conditions: Sequence[Condition] | None,
+        since: str | None,
+        media_type: str,
+    ) -> bytes:
         signer = Signer(self.store.instance, self.state.secret)
-        question = [project.uuid, msgspec.to_builtins(query)]
+        question = [project.uuid, where, msgspec.to_builtins(query)]
+        if conditions is not None:
+            query = msgspec.structs.replace(query, runs=self._matching(project, conditions))
         answered = signer.read(question, since) if since is not None else None
         answer = self.store.curves(project, msgspec.structs.replace(query, since=answered))
         encode = as_json if media_type == MEDIA_TYPES[0] else as_columns
         return encode(answer, query.x, signer.token(question, answer.answered))
+
+    def _matching(self, project: ProjectRow, conditions: Sequence[Condition]) -> list[str]:
+        """The runs that meet the conditions."""
+        now = utc_text(datetime.now(timezone.utc))
+        page = self.store.table(project, TableQuery(conditions, (), RUNS_MAX, now))
+        if page.end is not None:
+            raise ValidationError({"where": [f"More than {RUNS_MAX} runs match; add a condition."]})
+        return [row.uuid for row in page.rows]

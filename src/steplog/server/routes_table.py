@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog.errors import FilterError
-from steplog.filters import MISSING, RUN_FIELDS, Field, parse_field, parse_fields, parse_filter
+from steplog.filters import MISSING, RUN_FIELDS, Condition, Field, parse_field, parse_fields, parse_filter
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.negotiation import chosen_type
 from steplog.server.records.dates import utc_text
@@ -23,7 +23,7 @@ from steplog.server.records.table_formats import FORMATS
 from steplog.server.store_types import ProjectRow, TableCursor, TableQuery
 from steplog.server.validation import Fields, ValidationError
 
-__all__ = ["ColumnList", "RunTable"]
+__all__ = ["ColumnList", "RunTable", "conditions_of"]
 
 _ROWS_DEFAULT = 100
 _ROWS_MAX = 10_000
@@ -99,14 +99,19 @@ class ColumnList(Endpoint):
         )
 
 
+def conditions_of(where: str) -> tuple[Condition, ...]:
+    """The conditions of a parameter ``where``. Raises ValidationError."""
+    with _reported("where"):
+        return parse_filter(where)
+
+
 def _query(parameters: Mapping[str, str]) -> tuple[TableQuery, _Token]:
     """What is asked for, and a token of its order. Raises ValidationError."""
     fields = Fields(parameters)
     limit = fields.integer("limit", 1, _ROWS_MAX) or _ROWS_DEFAULT
     counted = fields.choice("count", ("0", "1")) == "1"
     fields.check()
-    with _reported("where"):
-        conditions = parse_filter(parameters.get("where", ""))
+    conditions = conditions_of(parameters.get("where", ""))
     with _reported("columns"):
         columns = parse_fields(parameters.get("columns") or ",".join(RUN_FIELDS), _COLUMNS_MAX)
     with _reported("sort"):

@@ -34,6 +34,8 @@ def brief_document(run: RunRow) -> dict[str, Any]:
     }
     if run.deleted is not None:
         own["deleted"] = run.deleted
+    if run.unreadable:
+        own["unreadable"] = run.unreadable
     return _stock(run) | {field: getattr(run, field) for field in _ADDED} | own
 
 

@@ -33,6 +33,7 @@ from steplog.server.store_types import (
     PageToken,
     ProjectRow,
     RunConfig,
+    RunId,
     RunRow,
     SeriesBucket,
     SeriesSummary,
@@ -61,7 +62,7 @@ class Store(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Finish pending writes and close the database. Later writes are refused."""
+        """Finish pending writes and close the database; once. Later writes are refused."""
 
     # Users and keys
 
@@ -160,6 +161,10 @@ class Store(ABC):
         """The run with this uuid, in the project with these slugs."""
 
     @abstractmethod
+    def known_run(self, namespace: str, project: str, uuid: str) -> RunId | None:
+        """The number of the run that ``run`` gives, without reading; None if that was not called lately."""
+
+    @abstractmethod
     def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
         """The runs of a project, oldest first."""
 
@@ -210,10 +215,6 @@ class Store(ABC):
     def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
         """The metrics and config entries of a project's runs with ``part`` in their names, each up to ``limit``."""
 
-    @abstractmethod
-    def fill_in(self) -> Future[bool]:
-        """Prepare a slice of what an older version has stored for ``table``; whether more is left."""
-
     # Deleted runs
 
     @abstractmethod
@@ -248,7 +249,7 @@ class Store(ABC):
     # Points
 
     @abstractmethod
-    def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
+    def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         """Store a batch from its writer's mark on, and move the mark.
 
         ``generation`` is the one its writer belongs to; the first that is given for a writer stays. Raises

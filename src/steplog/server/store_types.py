@@ -54,6 +54,7 @@ __all__ = [
     "RefusedError",
     "RevokedKeyError",
     "RunConfig",
+    "RunId",
     "RunRow",
     "SeriesBucket",
     "SeriesSummary",
@@ -223,6 +224,12 @@ class ProjectRow(msgspec.Struct, frozen=True):
     last_run_date: str | None
 
 
+class RunId(msgspec.Struct, frozen=True):
+    """A run's number, which it keeps; it may have been deleted."""
+
+    id: int
+
+
 class RunRow(msgspec.Struct, frozen=True):
     """A run, with its project and user; ``runs`` describes the columns."""
 
@@ -249,6 +256,7 @@ class RunRow(msgspec.Struct, frozen=True):
     provenance: str | None  # JSON
     report: str | None  # JSON
     deleted: str | None
+    unreadable: int  # records that arrived and cannot be read
     project_uuid: str
     project_display_name: str
     project_slug: str

@@ -73,10 +73,15 @@ class Points:
 
     def part(self, first: int, end: int) -> Points:
         """The points ``[first, end)``."""
-        kinds = self.kinds[first:end]
-        before, inside = (self._payload_bytes(a, b) if self.payloads else 0 for a, b in ((0, first), (first, end)))
-        steps, times, arrivals = (column[first:end] for column in (self.steps, self.times, self.arrivals))
-        return Points(kinds, self.words[first:end], steps, times, arrivals, self.payloads[before : before + inside])
+        start, stop = (self._payload_bytes(0, first), self._payload_bytes(0, end)) if self.payloads else (0, 0)
+        return Points(
+            self.kinds[first:end],
+            self.words[first:end],
+            self.steps[first:end],
+            self.times[first:end],
+            self.arrivals[first:end],
+            self.payloads[start:stop],
+        )
 
     def select(self, wanted: Sequence[bool]) -> Points:
         """The points for which ``wanted`` is true."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import struct
 from array import array
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -95,12 +95,12 @@ def _counts(name: str, values: Sequence[int]) -> Column:
 
 
 def _fits_float32(columns: Mapping[str, Sequence[Any]]) -> bool:
-    at = 0
-    for _, group in groupby(columns["series"]):
-        end = at + sum(1 for _ in group)
-        if not _fits(columns["low"][at:end], columns["high"][at:end]):
+    series, first = columns["series"], 0
+    while first < len(series):
+        end = bisect_right(series, series[first], first)
+        if not _fits(columns["low"][first:end], columns["high"][first:end]):
             return False
-        at = end
+        first = end
     return True
 
 

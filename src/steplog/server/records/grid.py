@@ -19,6 +19,8 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import chain, compress, islice, pairwise
+from operator import add, le, sub
 from typing import Any, NamedTuple
 
 import msgspec
@@ -73,7 +75,11 @@ def width_for(low: int, high: int, buckets: int) -> int:
 
 
 class Curve:
-    """The buckets of one series; add its parts in order of arrival."""
+    """The buckets of one series; add its parts in order of arrival.
+
+    What is added in order of the axis goes to *stretches*, columns of buckets, the rest to *cells*, a list a bucket.
+    No bucket is in both, and no cell between those of a stretch.
+    """
 
     def __init__(self, width: int, axis: Axis, low: int, high: int) -> None:
         """A grid of this width; of points outside of [low, high] on the axis nothing is kept."""
@@ -81,11 +87,19 @@ class Curve:
         self._axis = axis
         self._low, self._high = low, high
         self._cells: dict[int, list[Number]] = {}
+        self._stretches: list[list[Sequence[Any]]] = []
+        self._top = -math.inf  # the highest place
 
-    def columns(self) -> list[tuple[Any, ...]]:
+    def columns(self) -> list[Sequence[Any]]:
         """The fields of ``Bucket``, a column each, of the buckets with points, in order; empty if there are none."""
-        places = sorted(self._cells)
-        return [tuple(places), *zip(*map(self._cells.__getitem__, places), strict=True)] if places else []
+        parts: list[list[Sequence[Any]]] = [*self._stretches]
+        parts += [[(place,), *((value,) for value in cell)] for place, cell in self._cells.items()]
+        if len(parts) > 2 * len(self._stretches) + 2:  # mostly cells
+            self._dissolve()
+            places = sorted(self._cells)
+            return [places, *zip(*map(self._cells.__getitem__, places), strict=True)]
+        parts.sort(key=lambda part: int(part[0][0]))
+        return [list(chain.from_iterable(columns)) for columns in zip(*parts, strict=True)]
 
     def buckets(self) -> list[Bucket]:
         """The buckets with points, in order."""
@@ -94,93 +108,140 @@ class Curve:
     def add_points(self, points: Points) -> None:
         """Place points."""
         xs = self._on_axis(points.times) if self._axis.is_time else points.steps
+        if not len(xs):
+            return
         numbers = points.numbers()
         if isinstance(numbers, array):
             numbers = numbers.tolist()
-        if not len(xs):
-            return
-        if _is_ascending(xs):
-            first, end = bisect_left(xs, self._low), bisect_left(xs, self._high + 1)
-            is_plain = points.kind in (slot.KIND_INT, slot.KIND_BOOL) or (
-                points.kind == slot.KIND_FLOAT and math.isfinite(sum(numbers))
-            )
-            while first < end:
-                place = xs[first] >> self._shift
-                stop = bisect_left(xs, place + 1 << self._shift, first, end)
-                self._add(place, points, numbers, first, stop, is_plain)
-                first = stop
-            return
+        is_plain = points.kind in (slot.KIND_INT, slot.KIND_BOOL) or (
+            points.kind == slot.KIND_FLOAT and math.isfinite(sum(numbers))
+        )
+        if is_plain and _is_ascending(xs):
+            columns = self._point_columns(points, xs, numbers)  # type: ignore[arg-type]
+            if not columns or self._extend(columns):
+                return
+        self._dissolve()
         for at, x in enumerate(xs):
             if self._low <= x <= self._high:
-                self._add(x >> self._shift, points, numbers, at, at + 1, False)
+                self._add(x >> self._shift, points, numbers[at], at)
 
     def add_entries(self, entries: Entries) -> None:
         """Place entries of a summary."""
-        is_time, shift, bottom, top = self._axis.is_time, self._shift, self._low, self._high
-        cells, known = self._cells, self._cells.get
+        is_time = self._axis.is_time
         lows = self._on_axis(entries.min_times) if is_time else entries.min_steps
         highs = self._on_axis(entries.max_times) if is_time else entries.max_steps
-        firsts, lasts = (lows, highs) if is_time else (entries.first_steps, entries.last_steps)
+        columns = self._entry_columns(entries, list(lows), list(highs))
+        if columns is not None and self._extend(columns):
+            return
+        self._dissolve()
         values = (entries.lows, entries.highs, entries.lasts, entries.counts, entries.last_steps, entries.max_times)
-        columns = zip(lows, highs, firsts, lasts, *values, entries.nans, entries.infs, entries.ninfs, strict=True)
-        for at, (start, end, first_x, last_x, *cell) in enumerate(columns):
-            place, last_place = start >> shift, end >> shift
-            if start < bottom or end > top:
-                if end >= bottom and start <= top:
-                    self._spread(start, end, entries, at, cell)
-            elif place == last_place:
-                if known(place) is None:
-                    cell.append(0)
-                    cells[place] = cell
-                else:
-                    self._merge(place, cell)
-            elif last_place - place == 1 and first_x >> shift == place and last_x >> shift == last_place:
-                # As ``_spread`` would, without its loop: most of what is not exact is of this kind.
-                low, high, _, count, _, until, *_ = cell
-                below = _below(last_place << shift, start, end - start, count)
-                cell[3] = count - below
-                begun = entries.min_times[at]
-                time = begun + (until - begun) * below // count
-                before = [low, high, entries.firsts[at], below, entries.first_steps[at], time, 0, 0, 0]
-                for where, part in ((place, before), (last_place, cell)):
-                    if known(where) is None:
-                        part.append(0)
-                        cells[where] = part
-                    else:
-                        self._merge(where, part)
-            else:
+        rows = zip(lows, highs, *values, entries.nans, entries.infs, entries.ninfs, strict=True)
+        for at, (start, end, *cell) in enumerate(rows):
+            if start >> self._shift == end >> self._shift and start >= self._low and end <= self._high:
+                self._merge(start >> self._shift, cell)
+            elif end >= self._low and start <= self._high:
                 self._spread(start, end, entries, at, cell)
+
+    def _point_columns(self, points: Points, xs: Sequence[int], numbers: Sequence[Number]) -> list[Sequence[Any]]:
+        """Points in order, all numbers and finite, as columns; empty if none of them is wanted."""
+        shift = self._shift
+        first, end = bisect_left(xs, self._low), bisect_left(xs, self._high + 1)
+        places, bounds = [], [first]
+        while first < end:
+            places.append(xs[first] >> shift)
+            first = bisect_left(xs, places[-1] + 1 << shift, first, end)
+            bounds.append(first)
+        if not places:
+            return []
+        steps, times = points.steps, points.times
+        parts = [numbers[a:b] for a, b in pairwise(bounds)]
+        zeros = [0] * len(places)
+        return [
+            places,
+            list(map(min, parts)),
+            list(map(max, parts)),
+            [part[-1] for part in parts],
+            list(map(len, parts)),
+            [steps[b - 1] for b in bounds[1:]],
+            [max(times[a:b]) for a, b in pairwise(bounds)],
+            *(zeros, zeros, zeros, zeros),
+        ]
+
+    def _entry_columns(self, entries: Entries, lows: list[int], highs: list[int]) -> list[Sequence[Any]] | None:
+        """Entries in order, of two buckets at most, as ``_spread`` would place them; None if they are not so."""
+        shift = self._shift
+        if lows[0] < self._low or highs[-1] > self._high or not all(map(le, highs, islice(lows, 1, None))):
+            return None
+        places = [low >> shift for low in lows]
+        crossing = [(high >> shift) - place for high, place in zip(highs, places, strict=True)]
+        if max(crossing) > 1 or any(entries.nans) or any(entries.infs) or any(entries.ninfs):
+            return None
+        if not self._axis.is_time and (list(entries.first_steps) != lows or list(entries.last_steps) != highs):
+            return None
+        if math.isnan(sum(entries.lows)):
+            return None
+        ends: list[Sequence[Any]] = [entries.lasts, entries.counts, entries.last_steps, entries.max_times]
+        columns: list[Sequence[Any]] = [places, entries.lows, entries.highs, *ends]
+        if any(crossing):
+            spans = zip(lows, highs, places, entries.counts, crossing, strict=True)
+            below = [((p + 1 << shift) - 1 - a) * (n - 1) // (b - a) + 1 if two else 0 for a, b, p, n, two in spans]
+            rows = zip(entries.min_times, entries.max_times, below, entries.counts, strict=True)
+            times = [begun + (ended - begun) * part // n for begun, ended, part, n in rows]
+            counts = list(map(sub, entries.counts, below))
+            pairs = (
+                (places, list(map(add, places, crossing))),
+                *((column, column) for column in (entries.lows, entries.highs)),
+                (entries.firsts, entries.lasts),
+                (below, counts),
+                (entries.first_steps, entries.last_steps),
+                (times, entries.max_times),
+            )
+            # Both where an entry crosses into a second bucket, and else what it has in its only one.
+            kept = list(chain.from_iterable((two, 1) for two in crossing))
+            columns = [_interleaved(*pair, kept) for pair in pairs]
+        return _joined(columns)
+
+    def _extend(self, columns: list[Sequence[Any]]) -> bool:
+        """Add buckets in order, if they are the highest. The last one goes to the cells: what comes may add to it."""
+        places = columns[0]
+        if places[0] < self._top:
+            return False
+        first = 1 if places[0] == self._top else 0
+        for at in range(first):
+            self._merge(places[at], [column[at] for column in columns[1:-1]])
+        if len(places) - first > 1:
+            self._stretches.append([column[first:-1] for column in columns])
+        if len(places) > first:
+            self._merge(places[-1], [column[-1] for column in columns[1:-1]])
+        return True
+
+    def _dissolve(self) -> None:
+        """Make cells of all stretches."""
+        for places, *columns in self._stretches:
+            self._cells.update(zip(places, map(list, zip(*columns, strict=True)), strict=True))
+        self._stretches.clear()
 
     def _on_axis(self, times: Sequence[int]) -> Sequence[int]:
         origin = self._axis.origin
         return [time - origin for time in times] if origin else times
 
-    def _add(
-        self, place: int, points: Points, numbers: Sequence[Number | None], first: int, end: int, is_plain: bool
-    ) -> None:
-        count = end - first
-        if is_plain:
-            here = numbers[first:end]
-            low, high = min(here), max(here)  # type: ignore[type-var]
-            time = points.times[first] if count == 1 else max(points.times[first:end])
-            self._merge(place, [low, high, here[-1], count, points.steps[end - 1], time, 0, 0, 0])  # type: ignore[list-item]
-            return
-        for at in range(first, end):
-            number, low, high, counted = numbers[at], math.nan, math.nan, [0, 0, 0]
-            if number is None:
-                number = math.nan
-            elif number != number:
-                counted[0] = 1
-            elif number in (math.inf, -math.inf):
-                counted[1 if number > 0 else 2] = 1
-            else:
-                low = high = number
-            self._merge(place, [low, high, number, 1, points.steps[at], points.times[at], *counted])
+    def _add(self, place: int, points: Points, number: Number | None, at: int) -> None:
+        low, high, counted = math.nan, math.nan, [0, 0, 0]
+        if number is None:
+            number = math.nan
+        elif number != number:
+            counted[0] = 1
+        elif number in (math.inf, -math.inf):
+            counted[1 if number > 0 else 2] = 1
+        else:
+            low = high = number
+        self._merge(place, [low, high, number, 1, points.steps[at], points.times[at], *counted])
 
     def _merge(self, place: int, more: list[Number]) -> None:
         cell = self._cells.get(place)
         if cell is None:
             self._cells[place] = [*more, 0]
+            self._top = max(self._top, place)
             return
         low, high, last, count, step, time, nans, infs, ninfs = more
         if low < cell[_LOW] or cell[_LOW] != cell[_LOW]:
@@ -243,6 +304,43 @@ class Curve:
         return first * (1 - part) + last * part, x if not self._axis.is_time else round(
             steps[0] * (1 - part) + steps[1] * part
         )
+
+
+def _interleaved(firsts: Sequence[Any], seconds: Sequence[Any], kept: Sequence[int]) -> list[Any]:
+    """One of each in turn, as far as they are kept."""
+    return list(compress(chain.from_iterable(zip(firsts, seconds, strict=True)), kept))
+
+
+def _joined(columns: list[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Columns of buckets in order, those of one place joined; with what there is not of, and approximate ones."""
+    places = columns[0]
+    again = [at for at, (before, place) in enumerate(pairwise(places), 1) if place == before]
+    if again:
+        columns = _few_joined(columns, again) if len(again) * 8 < len(places) else _many_joined(columns)
+    zeros = [0] * len(columns[0])
+    return [*columns, zeros, zeros, zeros, zeros]
+
+
+def _few_joined(columns: Sequence[Sequence[Any]], again: Sequence[int]) -> list[Sequence[Any]]:
+    places, lows, highs, lasts, counts, steps, times = lists = [list(column) for column in columns]
+    for at in reversed(again):
+        lows[at] = min(lows[at], lows[at - 1])
+        highs[at] = max(highs[at], highs[at - 1])
+        counts[at] += counts[at - 1]
+        times[at] = max(times[at], times[at - 1])
+        for column in (places, lows, highs, lasts, counts, steps, times):
+            del column[at - 1]
+    return [*lists]
+
+
+def _many_joined(columns: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    places, lows, highs, lasts, counts, steps, times = columns
+    bounds = [0, *(at for at in range(1, len(places)) if places[at] != places[at - 1]), len(places)]
+    cuts, ends = [slice(a, b) for a, b in pairwise(bounds)], [b - 1 for b in bounds[1:]]
+    ranges = [min(lows[cut]) for cut in cuts], [max(highs[cut]) for cut in cuts]
+    totals = [sum(counts[cut]) for cut in cuts], [max(times[cut]) for cut in cuts]
+    places, lasts, steps = ([column[end] for end in ends] for column in (places, lasts, steps))
+    return [places, *ranges, lasts, totals[0], steps, totals[1]]
 
 
 def _below(x: int, start: int, span: int, count: int) -> int:

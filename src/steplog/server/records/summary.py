@@ -23,6 +23,7 @@ be merged, a column is [first, stride] or little-endian 64-bit words; with more,
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
@@ -147,7 +148,8 @@ def encode(entries: Entries) -> bytes:
     words = [words_of(array(typecode, column).tobytes()) for column in values[:4]]
     columns = [counts, low, *spans[:3], begun, spans[3], *words, *values[4:]]
     if len(entries) < _PACKED_MIN:
-        return msgspec.msgpack.encode([typecode, [_small(column) for column in columns]])
+        small = [_small(c, typecode == "d" and place in _VALUES) for place, c in enumerate(columns)]
+        return msgspec.msgpack.encode([typecode, small])
     writer = ColumnWriter()
     forms = [
         writer.words(array("q", column)) if place in _VALUES else writer.numbers(array("q", column))
@@ -158,18 +160,22 @@ def encode(entries: Entries) -> bytes:
 
 def decode(rows: Iterable[bytes]) -> Entries:
     """The entries of rows, of at least one."""
-    parts: list[tuple[str, list[array[int]]]] = []
+    parts: list[tuple[str, list[list[Any]]]] = []
     for data in rows:
         typecode, *row = msgspec.msgpack.decode(data)
-        columns = _unpacked(*row) if len(row) > 1 else [_unsmall(column) for column in row[0]]
-        if parts and parts[-1][0] == typecode:
-            for column, more in zip(parts[-1][1], columns, strict=True):
-                column.extend(more)
-        else:
-            parts.append((typecode, columns))
-    return concatenate([_restored(typecode, columns) for typecode, columns in parts])
+        if not parts or parts[-1][0] != typecode:
+            parts.append((typecode, [[] for _ in _TYPECODES]))
+        columns = _unpacked(*row) if len(row) > 1 else row[0]
+        for place, (found, column) in enumerate(zip(parts[-1][1], columns, strict=True)):
+            if not isinstance(column, list):
+                found.extend(_numbers(column, typecode if place in _VALUES else "q"))
+                continue
+            first, stride, count = column
+            found.extend(range(first, first + stride * count, stride) if stride else [first] * count)
+    return concatenate([_restored(columns) for _, columns in parts])
 
 
+_TYPECODES = "qqqqqqqddddqqq"
 _VALUES = range(7, 11)  # the places of low, high, first and last in a row
 
 
@@ -274,7 +280,7 @@ def _last_number(taken: Sequence[Sequence[Any]]) -> int:
 
 
 def _entries(columns: Iterable[Sequence[Any]], are_integers: bool) -> Entries:
-    typecodes = ["q"] * 7 + ["q" if are_integers else "d"] * 4 + ["q"] * 3
+    typecodes = _TYPECODES if not are_integers else "q" * len(_TYPECODES)
     return Entries(*(array(typecode, column) for typecode, column in zip(typecodes, columns, strict=True)))
 
 
@@ -288,10 +294,12 @@ def _added(numbers: Sequence[int], spans: Sequence[int], sign: int = 1) -> Seque
         return numbers
     if min(spans) < 0:
         spans = [span % _WRAP for span in spans]
-    return array("q", map(add if sign > 0 else sub, numbers, spans))
+    return list(map(add if sign > 0 else sub, numbers, spans))
 
 
-def _small(column: Sequence[int]) -> Any:
+def _small(column: Sequence[int], are_floats: bool) -> Any:
+    if are_floats:
+        return words_of(array("q", column).tobytes()).tobytes()
     first, count = column[0], len(column)
     stride = column[1] - first if count > 1 else 0
     if column[-1] == first + stride * (count - 1) and -_HALF <= stride < _HALF:
@@ -301,11 +309,11 @@ def _small(column: Sequence[int]) -> Any:
     return words_of(array("q", column).tobytes()).tobytes()
 
 
-def _unsmall(column: Any) -> array[int]:
-    if isinstance(column, bytes):
-        return words_of(column)
-    first, stride, count = column
-    return array("q", range(first, first + stride * count, stride)) if stride else array("q", [first]) * count
+def _numbers(words: bytes | array[int], typecode: str) -> Iterable[Any]:
+    if isinstance(words, bytes) and sys.byteorder == "big":
+        words = words_of(words)
+    content = memoryview(words).cast("B")
+    return content.cast("d") if typecode == "d" else content.cast("q")
 
 
 def _unpacked(count: int, forms: list[list[int]], firsts: list[int], deflated: bytes, noise: bytes) -> list[array[int]]:
@@ -313,9 +321,8 @@ def _unpacked(count: int, forms: list[list[int]], firsts: list[int], deflated: b
     return [array("q", reader.take(Column(*form), first)) for form, first in zip(forms, firsts, strict=True)]
 
 
-def _restored(typecode: str, columns: list[array[int]]) -> Entries:
+def _restored(columns: list[list[Any]]) -> Entries:
     counts, low, width, first, last, begun, lasting, *rest = columns
     high = _added(low, width)
-    values = rest[:4] if typecode == "q" else [array(typecode, column.tobytes()) for column in rest[:4]]
     steps = low, high, _added(low, first), _added(high, last, -1)
-    return Entries(counts, *steps, begun, _added(begun, lasting), *values, *rest[4:])
+    return Entries(counts, *steps, begun, _added(begun, lasting), *rest)

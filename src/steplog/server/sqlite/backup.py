@@ -16,6 +16,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -25,7 +26,6 @@ from steplog.server.store_types import DatabaseCopy
 
 __all__ = ["back_up", "compact"]
 
-_STEPS_BETWEEN_SIGNALS = 100_000  # of SQLite's machine
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -75,40 +75,27 @@ def _copied(connection: sqlite3.Connection, target: Path) -> Iterator[Path]:
     scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
-        with _interruptible(connection):
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of the copy
-            connection.execute("VACUUM INTO ?", (str(scratch),))
+        if connection.execute("PRAGMA auto_vacuum").fetchone() == (0,):
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of the copy; of this one, it would be a commit
+        _vacuum_into(connection, scratch)
         _sync(scratch, os.O_RDWR)
         yield scratch
     except sqlite3.Error as error:
         raise store_error(error) from None
     finally:
-        with suppress(FileNotFoundError):
-            scratch.unlink()
+        for path in (scratch, scratch.with_name(f"{scratch.name}-journal")):
+            path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _interruptible(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let Ctrl-C end the block, which is one call into SQLite."""
-    interrupts: list[KeyboardInterrupt] = []
-
-    def look() -> bool:
+def _vacuum_into(connection: sqlite3.Connection, scratch: Path) -> None:
+    """In a thread, since a signal would find this one in SQLite until all is copied."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(connection.execute, "VACUUM INTO ?", (str(scratch),))
         try:
-            for _ in range(2):
-                pass  # where Python calls a signal's own function
-        except KeyboardInterrupt as error:
-            interrupts.append(error)
-        return bool(interrupts)
-
-    connection.set_progress_handler(look, _STEPS_BETWEEN_SIGNALS)
-    try:
-        yield
-    except sqlite3.OperationalError:
-        if interrupts:
-            raise interrupts[0] from None
-        raise
-    finally:
-        connection.set_progress_handler(None, 0)
+            done.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _give_name(scratch: Path, target: Path) -> None:

@@ -5,7 +5,9 @@
 2. The log begins anew with the first commit that finds all of it copied. The writing connection sees to that
    (``configure_writer``): beyond ``_FINISH_PAGES`` of log its commits copy what the thread has left. It then cuts the
    file to ``WAL_BYTES_MAX``.
-3. ``TRUNCATE`` may hold up commits for as long as there are readers. It is only asked for when nothing is committed
+3. It does not begin anew between a checkpoint and the look that notes what that has left (``database_file``): until
+   then the thread reads a snapshot.
+4. ``TRUNCATE`` may hold up commits for as long as there are readers. It is only asked for when nothing is committed
    and all is copied, on a connection that waits for nobody.
 
 A log that cannot be copied, since somebody reads an old snapshot, grows until he ends.
@@ -31,10 +33,10 @@ _QUIET_LOOKS = 10  # without a commit
 
 
 class Checkpoints:
-    """Makes them until ``stop``, on a connection of its own."""
+    """Makes them until ``stop``, on connections of its own."""
 
     def __init__(self, path: Path, file: DatabaseFile) -> None:
-        self.connection = connect(path, wait_s=0)
+        self.connections = self._connection, self._reader = connect(path, wait_s=0), connect(path)
         self._file = file
         self._last: LogState | None = None
         self._quiet_looks = 0
@@ -42,7 +44,7 @@ class Checkpoints:
         self._thread.enter_context(repeating(self._work, "steplog-checkpoints", _LOOK_INTERVAL_S))
 
     def stop(self) -> None:
-        """Wait for the one that is being made, and make no more; leave the connection open."""
+        """Wait for the one that is being made, and make no more; leave the connections open."""
         self._thread.close()
 
     def look(self) -> None:
@@ -52,11 +54,21 @@ class Checkpoints:
         self._last = state
         is_quiet = self._quiet_looks >= _QUIET_LOOKS
         if state.to_copy_bytes > (0 if is_quiet else COPY_BYTES):
-            self._file.check()
-            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._copy()
         elif is_quiet and state.to_copy_bytes == 0 and state.file_bytes > WAL_BYTES_MAX:
             self._file.check()
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._file.check()
+
+    def _copy(self) -> None:
+        self._reader.execute("BEGIN")
+        try:
+            self._reader.execute("SELECT count(*) FROM about").fetchone()
+            self._file.check()
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._file.check()
+        finally:
+            self._reader.execute("ROLLBACK")
 
     def _work(self) -> float:
         with suppress(StoreError, sqlite3.Error):  # a full disk, say: at the next look

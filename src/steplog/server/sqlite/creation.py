@@ -101,9 +101,9 @@ def _made(connection: sqlite3.Connection, project_id: int, user_id: int, asked: 
         ),
     )
     connection.execute("INSERT INTO progress (run, seen) VALUES (?, ?)", (inserted.lastrowid, created))
-    run = runs.by_id(connection, inserted.lastrowid)
-    generations.add(connection, run.id, 1, asked.maker, asked.began)
-    return run
+    run_id = inserted.lastrowid or 0
+    generations.add(connection, run_id, 1, asked.maker, asked.began)
+    return runs.by_id(connection, run_id)
 
 
 def _what(asked: Creation) -> str:

@@ -46,6 +46,7 @@ class Database:
         """
         self._path = path
         self._idle: deque[sqlite3.Connection] = deque()
+        self._closed = False
         self._lock = None if beside else prepare(path)
         self._write_connection = open_existing(path) if beside else connect(path)
         try:
@@ -62,12 +63,15 @@ class Database:
         self.instance: str = about["instance"]
 
     def close(self) -> None:
-        """Finish pending writes and close it; leave what has taken its place as it is."""
+        """Finish pending writes and close it, once; leave what has taken its place as it is."""
+        if self._closed:
+            return
+        self._closed = True
         self._committer.close()
         connections = [self._write_connection, *self._idle]
         if self._checkpoints is not None:
             self._checkpoints.stop()
-            connections.append(self._checkpoints.connection)
+            connections += self._checkpoints.connections
         if self._may_close():
             for connection in connections:
                 connection.close()

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from steplog.server.records.chunk import Chunk, Points, decode
@@ -109,7 +109,8 @@ class Layout:
         ends = [] if (packed := self.extent(axis)) is None else [packed]
         for points in self._rest:
             xs = points.times if axis.is_time else points.steps
-            ends.append((min(xs) - axis.origin, max(xs) - axis.origin))
+            low, high = (xs[0], xs[-1]) if isinstance(xs, range) and xs.step > 0 else (min(xs), max(xs))
+            ends.append((low - axis.origin, high - axis.origin))
         return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
 
     def place(self, curve: Curve, grid: Grid, within: tuple[int, int] | None = None) -> None:
@@ -122,7 +123,7 @@ class Layout:
             buckets = max(0, min(grid.high, high) - max(grid.low, low)) // grid.width + 1
             wanted = max(grid.points_max, _POINTS_A_BUCKET * buckets)
             pieces = _Plan(self, grid, within, 2 * grid.width - 1, wanted, is_strict=False).pieces
-        for piece in _joined(pieces):
+        for piece in pieces:
             if piece.level:
                 rows = self.connection.execute(_DATA, self.key(piece.level, piece.first, piece.end))
                 entries = decode_rows(data for (data,) in rows)
@@ -180,14 +181,13 @@ class _Plan:
         self._limit = limit
         self._left = points_max
         for root in layout.roots:
-            before = len(self.pieces), self._left
+            before = self.pieces[:], self._left
             try:
                 self._add(root)
             except _TooManyError:
                 if is_strict:
                     raise
-                del self.pieces[before[0] :]
-                self._left = before[1]
+                self.pieces, self._left = before
                 self._take(layout.ends(root, grid.axis), _Piece(root.level, root.number, root.end, True))
         for number, chunk, until in layout.bare:
             low, high = _chunk_ends(chunk, until, grid.axis)
@@ -218,8 +218,13 @@ class _Plan:
             self._take((low, high), _Piece(0, header.number, header.end))
 
     def _take(self, ends: tuple[int, int], piece: _Piece) -> None:
-        if ends[1] >= self._within[0] and ends[0] <= self._within[1]:
-            self.pieces.append(piece)
+        if ends[1] < self._within[0] or ends[0] > self._within[1]:
+            return
+        last = self.pieces[-1] if self.pieces else None
+        if last is not None and (piece.level, piece.first, piece.is_coarse) == (last.level, last.end, last.is_coarse):
+            piece = _Piece(last.level, last.first, piece.end, last.is_coarse)
+            self.pieces.pop()
+        self.pieces.append(piece)
 
     def _points_of(self, header: Header) -> int:
         """How many points of a row are in chunks that reach into the grid."""
@@ -230,20 +235,6 @@ class _Plan:
         steps = max(self._grid.low, _INTEGER_MIN), min(self._grid.high, _INTEGER_MAX)
         row = self._layout.connection.execute(query, (first | header.number, first + header.end, *steps))
         return int(row.fetchone()[0] or 0)
-
-
-def _joined(pieces: Sequence[_Piece]) -> Iterator[_Piece]:
-    """The pieces, neighbours of one kind as one."""
-    piece = None
-    for each in pieces:
-        if piece is not None and (each.level, each.first, each.is_coarse) == (piece.level, piece.end, piece.is_coarse):
-            piece = piece._replace(end=each.end)
-            continue
-        if piece is not None:
-            yield piece
-        piece = each
-    if piece is not None:
-        yield piece
 
 
 def _chunk_ends(chunk: Chunk, until: int, axis: Axis) -> tuple[int, int]:

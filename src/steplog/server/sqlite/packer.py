@@ -132,7 +132,7 @@ class Packer:
             self._told.add(run_id)
             (uuid,) = self._connection.execute("SELECT uuid FROM runs WHERE id = ?", (run_id,)).fetchone()
             self._say(
-                f"{records} records of run {uuid} cannot be read ({error}); they are kept, and counted as unreadable; "
+                f"{records} records of run {uuid} cannot be read ({error}); they are kept as they are, and counted; "
                 "this is said once a run"
             )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 
 import msgspec
@@ -36,10 +37,10 @@ ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, generation = exclud
 WHERE (excluded.generation, excluded.time, excluded.writer, excluded.position)
     > (config.generation, config.time, config.writer, config.position)
 """
-_ENTRIES = "SELECT key, value FROM config WHERE run = ? AND value IS NOT NULL ORDER BY key"
 _COUNT_FROM = "SELECT count(*) FROM config WHERE run = ? AND key >= ? AND value IS NOT NULL"
 _KEYS_BEYOND = "SELECT key, value FROM config WHERE run = ? ORDER BY key LIMIT -1 OFFSET ?"
 _KEYS_A_QUERY = 500
+_RUNS_A_QUERY = 100
 
 
 def apply_fields(connection: sqlite3.Connection, run_id: int, changes: Sequence[tuple[str, Order, str | None]]) -> None:
@@ -98,25 +99,36 @@ def apply_config(
 
 def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int, RunConfig]:
     """The config of each of these runs; of all together at most ``_LIST_BYTES_MAX``, the newest runs first."""
-    found, left = {}, _LIST_BYTES_MAX
-    for run_id in sorted(run_ids, reverse=True):
-        found[run_id], size_bytes = _config(connection, run_id, min(left, CONFIG_BYTES_MAX))
-        left -= size_bytes
+    found = {run_id: RunConfig({}) for run_id in run_ids}
+    left, left_bytes = sorted(found, reverse=True), _LIST_BYTES_MAX
+    while left:
+        some = left[:_RUNS_A_QUERY]
+        read, left_bytes = _read_configs(connection, some, found, left_bytes)
+        left = left[read:]
     return found
 
 
-def _config(connection: sqlite3.Connection, run_id: int, bytes_max: int) -> tuple[RunConfig, int]:
-    """The config, and its size."""
-    config, size_bytes = RunConfig({}), 0
-    for key, text in connection.execute(_ENTRIES, (run_id,)):
-        value = text.encode()
-        size_bytes += len(key.encode()) + len(value)
-        if len(config.values) == CONFIG_KEYS_MAX or size_bytes > bytes_max:
-            # Counted without being read: the rest may be large.
-            config.omitted = connection.execute(_COUNT_FROM, (run_id, key)).fetchone()[0]
-            return config, min(size_bytes, bytes_max)
-        config.values[key] = msgspec.Raw(value)
-    return config, size_bytes
+def _read_configs(
+    connection: sqlite3.Connection, run_ids: Sequence[int], found: Mapping[int, RunConfig], left_bytes: int
+) -> tuple[int, int]:
+    """Read the configs of some runs, up to one that is cut: how many, and how many bytes are left."""
+    marks = ", ".join("?" * len(run_ids))
+    query = f"SELECT run, key, value FROM config WHERE run IN ({marks}) AND value IS NOT NULL ORDER BY run DESC, key"  # noqa: S608
+    config, at, size_bytes, bytes_max = RunConfig({}), -1, 0, 0
+    with closing(connection.execute(query, run_ids)) as rows:
+        for run_id, key, text in rows:
+            if at < 0 or run_id != run_ids[at]:
+                left_bytes -= size_bytes
+                at, config = run_ids.index(run_id, at + 1), found[run_id]
+                size_bytes, bytes_max = 0, min(left_bytes, CONFIG_BYTES_MAX)
+            value = text.encode()
+            size_bytes += len(key.encode()) + len(value)
+            if len(config.values) == CONFIG_KEYS_MAX or size_bytes > bytes_max:
+                # Counted without being read: the rest may be large.
+                config.omitted = connection.execute(_COUNT_FROM, (run_id, key)).fetchone()[0]
+                return at + 1, left_bytes - min(size_bytes, bytes_max)
+            config.values[key] = msgspec.Raw(value)
+    return len(run_ids), left_bytes - size_bytes
 
 
 def _values(connection: sqlite3.Connection, run_id: int, keys: Collection[str]) -> dict[str, str | None]:

@@ -56,8 +56,8 @@ _SUFFIXED = re.compile(r"(.*)_([1-9][0-9]{0,17})", re.DOTALL)
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
        r.made_by, r.generation, (SELECT began FROM generations WHERE run = r.id AND number = r.generation), r.tags,
-       r."group", r.job_type, r.notes, r.started, r.ended, g.seen,
-       g.last_point, r.provenance, r.report, r.deleted, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+       r."group", r.job_type, r.notes, r.started, r.ended, g.seen, g.last_point, r.provenance, r.report, r.deleted,
+       g.sealed, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user JOIN progress g ON g.run = r.id
 """
 
@@ -67,7 +67,8 @@ def in_project(
 ) -> list[RunRow]:
     """Runs of a project, oldest first; ``deleted`` is a condition."""
     # The inner one reads an index alone, also where it skips.
-    ids = f"SELECT id FROM runs WHERE project = ? AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
+    live = "(SELECT id FROM projects WHERE id = ? AND deleted IS NULL)"
+    ids = f"SELECT id FROM runs WHERE project = {live} AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
     rows = connection.execute(
         f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", (project_id, -1 if limit is None else limit, offset)
     )

@@ -26,7 +26,6 @@ from steplog.server.sqlite import (
     run_changes,
     runs,
     slices,
-    table,
     table_query,
     trash,
 )
@@ -44,6 +43,7 @@ from steplog.server.store_types import (
     PageToken,
     ProjectRow,
     RunConfig,
+    RunId,
     RunRow,
     SeriesBucket,
     SeriesSummary,
@@ -53,6 +53,8 @@ from steplog.server.store_types import (
 )
 
 __all__ = ["SqliteStore"]
+
+_KNOWN_RUNS_MAX = 50_000
 
 
 class SqliteStore(Store):
@@ -66,6 +68,7 @@ class SqliteStore(Store):
     def __init__(self, path: Path, *, beside: bool = False) -> None:
         """Open or create a database, or open one beside its server; see ``Database``. Raises ConfigurationError."""
         self._ingester = Ingester()
+        self._known_runs: dict[tuple[str, str, str], RunId] = {}
         self.database = Database(path, self._ingester.forget, beside=beside)
         self.instance = self.database.instance
         self._opened = secrets.token_hex(6)  # a copy may have been restored before
@@ -147,7 +150,15 @@ class SqliteStore(Store):
         return self.database.write(creation.create, project.id, user.id, asked)
 
     def run(self, namespace: str, project: str, uuid: str) -> RunRow | None:
-        return self.database.read(runs.by_uuid, namespace, project, uuid)
+        run = self.database.read(runs.by_uuid, namespace, project, uuid)
+        if run is not None:
+            self._known_runs[namespace, project, uuid] = RunId(run.id)
+            if len(self._known_runs) > _KNOWN_RUNS_MAX:
+                self._known_runs.clear()
+        return run
+
+    def known_run(self, namespace: str, project: str, uuid: str) -> RunId | None:
+        return self._known_runs.get((namespace, project, uuid))
 
     def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
         return self.database.read(runs.in_project, project.id, offset, limit)
@@ -182,9 +193,6 @@ class SqliteStore(Store):
     def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
         return self.database.read(table_query.column_names, project.id, part, limit)
 
-    def fill_in(self) -> Future[bool]:
-        return self.database.write(table.fill)
-
     # Deleted runs
 
     def trash(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
@@ -208,7 +216,7 @@ class SqliteStore(Store):
 
     # Points
 
-    def add_batch(self, run: RunRow, batch: Batch, generation: int = 1) -> Future[BatchResult]:
+    def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         return self.database.write(self._ingester.add_batch, run.id, batch, generation)
 
     def prepare_steps(self, run: RunRow) -> None:

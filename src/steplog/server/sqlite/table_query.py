@@ -22,7 +22,6 @@ import msgspec
 from steplog.filters import Condition, Field, Value
 from steplog.server.records.cells import Cell, cell_of, entry_name, json_value
 from steplog.server.records.cells import entries as entries_of
-from steplog.server.records.run_fields import NOT_STORED
 from steplog.server.sqlite.reading import RunReader, SeriesReader, log_rows
 from steplog.server.sqlite.table import LAST_OF_SERIES, Unfilled, register, unfilled
 from steplog.server.store_types import ID_PREFIX, ColumnNames, TableCursor, TablePage, TableQuery, TableRow
@@ -33,6 +32,7 @@ _RUNS_A_QUERY = 500
 _TAIL_BYTES_MAX = 64 * 1024 * 1024  # of all runs of a page together; beyond it, what is packed is shown
 _NAMED_BYTES_MAX = 16 * 1024 * 1024  # of the log, in which names are looked for
 _NEWEST_RUNS = 20
+_OWN = "steplog/"  # such metrics are shown elsewhere
 _NO_VALUE = 3  # the kind after numbers, texts and other values
 _KIND = "(v >= '') + (v >= x'')"
 _IS_THERE = "r.project = ? AND r.deleted IS NULL"
@@ -112,31 +112,41 @@ def _places(scope: _Scope, statement: _Sql) -> list[TableCursor]:
 
 def _with_value(scope: _Scope, query: TableQuery, sort: Field, limit: int) -> _Sql:
     """Kind, value and number of the runs that have a value to sort by."""
-    of_value = [
-        each for each in query.conditions if each.field == sort and sort.kind != "run" and each.operator != "!="
-    ]
-    conditions = [each for each in query.conditions if each not in of_value]
     if sort.kind == "run":
-        where, value = _conditions(scope, conditions, "r.id"), _run_field(scope, sort)
+        where, value = _conditions(scope, query.conditions, "r.id"), _run_field(scope, sort)
         # The value is computed once a run: a query with a limit is not taken apart.
         inner = f"SELECT r.id AS run, {value.text} AS v FROM runs r WHERE {_IS_THERE}{where.text} LIMIT -1"
+        rows = _Sql(inner, (*value.values, scope.project, *where.values))
     else:
-        where, value = _conditions(scope, conditions, "s.run"), _source(scope, sort)
-        # The values first, in order of the runs' numbers, then the runs: of most, nothing else is read.
-        inner = (
-            f"SELECT s.run, s.v FROM ({value.text}) s CROSS JOIN runs r WHERE r.id = s.run AND {_IS_THERE}{where.text}"
-        )
-    meets = [_comparison(each.operator, _wanted(*each)) for each in of_value]
+        rows = _values(scope, sort, query.conditions)
     direction, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
+    after = _Sql("")
     if query.after is not None:
         kind, last, number = query.after
-        text = f"({_KIND} > ? OR ({_KIND} = ? AND (v {beyond} ? OR (v = ? AND run < ?))))"
-        meets.append(_Sql(text, (kind, kind, last, last, number)))
-    all_meet = _all(meets)
+        text = f" AND ({_KIND} > ? OR ({_KIND} = ? AND (v {beyond} ? OR (v = ? AND run < ?))))"
+        after = _Sql(text, (kind, kind, last, last, number))
     return _Sql(
-        f"SELECT {_KIND}, v, run FROM ({inner}) WHERE v IS NOT NULL{all_meet.text}"
+        f"SELECT {_KIND}, v, run FROM ({rows.text}) WHERE v IS NOT NULL{after.text}"
         f" ORDER BY 1, 2 {direction}, 3 DESC LIMIT ?",
-        (*value.values, scope.project, *where.values, *all_meet.values, limit),
+        (*rows.values, *after.values, limit),
+    )
+
+
+def _values(scope: _Scope, field: Field, conditions: Sequence[Condition]) -> _Sql:
+    """``run`` and ``v`` of the runs that have a value of a metric or an entry and meet all conditions.
+
+    Of most runs nothing else is read, not even their rows in ``runs``: what is deleted is a short list.
+    """
+    of_value = [each for each in conditions if each.field == field and each.operator != "!="]
+    meets = _all([_comparison(each.operator, _wanted(*each)) for each in of_value])
+    where = _conditions(scope, [each for each in conditions if each not in of_value], "s.run")
+    source = _source(scope, field)
+    joined, are = "", _Sql("s.run NOT IN (SELECT id FROM runs WHERE project = ? AND deleted >= '')", (scope.project,))
+    if any(each.field.kind == "run" for each in conditions):
+        joined, are = " CROSS JOIN runs r", _Sql(f"r.id = s.run AND {_IS_THERE}", (scope.project,))
+    return _Sql(
+        f"SELECT s.run, s.v FROM ({source.text}) s{joined} WHERE {are.text}{meets.text}{where.text}",
+        (*source.values, *are.values, *meets.values, *where.values),
     )
 
 
@@ -159,9 +169,13 @@ def _without_value(scope: _Scope, query: TableQuery, after: TableCursor | None, 
 
 
 def _count(scope: _Scope, conditions: Sequence[Condition]) -> int:
-    where = _conditions(scope, conditions, "r.id")
-    query = f"SELECT count(*) FROM runs r WHERE {_IS_THERE}{where.text}"
-    return int(scope.connection.execute(query, (scope.project, *where.values)).fetchone()[0])
+    first = next((each.field for each in conditions if each.field.kind != "run" and each.operator != "!="), None)
+    if first is not None:
+        rows = _values(scope, first, conditions)
+    else:
+        where = _conditions(scope, conditions, "r.id")
+        rows = _Sql(f"SELECT r.id FROM runs r WHERE {_IS_THERE}{where.text}", (scope.project, *where.values))
+    return int(scope.connection.execute(f"SELECT count(*) FROM ({rows.text})", rows.values).fetchone()[0])
 
 
 def _conditions(scope: _Scope, conditions: Sequence[Condition], run: str) -> _Sql:
@@ -335,7 +349,8 @@ def _names(scope: _Scope, rows: str, column: str, part: str, limit: int) -> Iter
     found = scope.connection.execute(
         f"WITH RECURSIVE n (name) AS (SELECT min({column}) FROM {rows} WHERE project = ?"
         f" UNION ALL SELECT ({following}) FROM n WHERE n.name IS NOT NULL)"
-        f" SELECT name FROM n WHERE instr(lower(name), lower(?)) AND EXISTS ({of_some}) LIMIT ?",
+        " SELECT name FROM n WHERE instr(lower(name), lower(?))"
+        f" AND substr(name, 1, {len(_OWN)}) <> '{_OWN}' AND EXISTS ({of_some}) LIMIT ?",
         (scope.project, scope.project, part, scope.project, scope.project, limit),
     )
     return (name for (name,) in found)
@@ -345,8 +360,8 @@ def _fresh_names(scope: _Scope) -> tuple[set[str], set[str]]:
     """Metrics and config entries of the newest runs that are not in ``lasts`` and ``configs`` yet."""
     metrics, entries = set[str](), set[str]()
     execute, left = scope.connection.execute, _NAMED_BYTES_MAX
-    of_log = "SELECT r.id, g.packed, g.log_bytes FROM runs r CROSS JOIN progress g ON g.run = r.id"
-    newest = f"WHERE {_IS_THERE} AND r.status = 'RUNNING' AND g.packed < g.arrivals ORDER BY r.id DESC LIMIT ?"
+    of_log = "SELECT r.id, g.packed, g.log_bytes FROM progress g CROSS JOIN runs r ON r.id = g.run"
+    newest = f"WHERE g.packed < g.arrivals AND {_IS_THERE} ORDER BY r.id DESC LIMIT ?"
     for run, packed, size_bytes in execute(f"{of_log} {newest}", (scope.project, _NEWEST_RUNS)).fetchall():
         left -= size_bytes
         for _, records in log_rows(scope.connection, run, packed) if left >= 0 else ():
@@ -357,4 +372,4 @@ def _fresh_names(scope: _Scope) -> tuple[set[str], set[str]]:
             metrics.update(name for (name,) in execute("SELECT name FROM series WHERE run = ? AND count > 0", (run,)))
             for key, text in execute("SELECT key, value FROM config WHERE run = ? AND value IS NOT NULL", (run,)):
                 entries.update(entries_of(key, text))
-    return metrics - NOT_STORED, entries
+    return {name for name in metrics if not name.startswith(_OWN)}, entries

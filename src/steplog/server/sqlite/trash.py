@@ -34,8 +34,9 @@ CONDEMNED = ""
 def discard(connection: sqlite3.Connection, project_id: int, run_uuid: str, now: bool) -> int:
     """Move a run to the trash, or condemn it, also from the trash; its number. Raises MissingError."""
     state = "deleted IS NULL OR deleted <> ?" if now else "deleted IS NULL AND ? = ''"
+    project = "(SELECT id FROM projects WHERE id = ? AND deleted IS NULL)"
     found = connection.execute(
-        f"SELECT id, idempotency_key, deleted, name FROM runs WHERE project = ? AND uuid = ? AND ({state})",  # noqa: S608
+        f"SELECT id, idempotency_key, deleted, name FROM runs WHERE project = {project} AND uuid = ? AND ({state})",  # noqa: S608
         (project_id, run_uuid, CONDEMNED),
     ).fetchone()
     if found is None:

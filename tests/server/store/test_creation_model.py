@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.stores import ann
-from steplog.server.sqlite.store import SqliteStore
+from server.stores import ann, new_project
+from steplog.server.store import Store
 from steplog.server.store_types import Creation, DeletedError, ExistsError, MissingError, ProjectRow, UnknownRunError
 
 NUMBERS = itertools.count()
@@ -93,22 +90,11 @@ class Model:
         return run.state == "alive"
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
-    directory: Path = tmp_path_factory.mktemp("model")
-    opened = SqliteStore(directory / "a.db")
-    opened.add_user("ann").result()
-    yield opened
-    opened.close()
+def another_project(store: Store) -> ProjectRow:
+    return new_project(store, f"p{next(NUMBERS)}")
 
 
-def new_project(store: SqliteStore) -> ProjectRow:
-    namespace = store.put_namespace("team").result()
-    slug = f"p{next(NUMBERS)}"
-    return store.add_project(namespace, slug, slug, "TEAM").result()
-
-
-def ask(store: SqliteStore, project: ProjectRow, model: Model, asked: Creation) -> None:
+def ask(store: Store, project: ProjectRow, model: Model, asked: Creation) -> None:
     """Create, in both, and compare."""
     expected = model.created(asked)
     future = store.create_run(project, ann(store), asked)
@@ -123,7 +109,7 @@ def ask(store: SqliteStore, project: ProjectRow, model: Model, asked: Creation) 
     assert (run.uuid, run.idempotency_key, run.name) == (expected.uuid, expected.key, expected.name)
 
 
-def play(store: SqliteStore, project: ProjectRow, model: Model, step: Step) -> None:
+def play(store: Store, project: ProjectRow, model: Model, step: Step) -> None:
     what, number, key, name, maker, resume = step
     if what == "create":
         ask(store, project, model, Creation(name, key=key, maker=maker, resume=resume))
@@ -152,9 +138,10 @@ def play(store: SqliteStore, project: ProjectRow, model: Model, step: Step) -> N
         assert error is None or isinstance(error, MissingError)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(played=st.lists(steps, max_size=14), reaping=st.booleans())
 def test_runs_are_made_found_and_deleted_as_the_rules_say(store, played, reaping):
-    project, model = new_project(store), Model()
+    project, model = another_project(store), Model()
     for step in played:
         play(store, project, model, step)
         if reaping:

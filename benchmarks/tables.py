@@ -1,0 +1,129 @@
+"""Read the first page of a table of 50,000 runs with 40 metrics and 30 config entries each, over loopback.
+
+The rows are written past the server, as the packer and the config leave them. What is timed is a request, its answer
+read and decoded: 100 rows of ten columns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import sqlite3
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from benchmarks.figure import Figure, over
+from benchmarks.stage import KEY, Server, Stage
+from steplog.delivery.wire import API
+
+__all__ = ["figures"]
+
+GROUP = "tables"
+METRICS, ENTRIES = 40, 30
+COLUMNS = ["name", "status", "duration", *(f"train/metric_{n}.last" for n in range(5)), "config.lr", "config.optimizer"]
+WHERE = "train/metric_7.last<1.5 and train/metric_8.last>-1 and config.lr>0.0001"
+BY_METRIC = {"columns": ",".join(COLUMNS), "sort": "train/metric_7.last"}
+PROJECT = "/bench/projects/tables/"
+
+
+def figures(stage: Stage) -> Iterator[Figure]:
+    """By the last value of a metric, with and without conditions; by other orders; and the list of runs."""
+    runs = stage.pick(50_000, 5_000)
+    asked = [
+        (f"{runs:,} runs by a metric's last value", "table/", BY_METRIC, 200, 50),
+        ("the same where two metrics and an entry are so", "table/", BY_METRIC | {"where": WHERE}, 200, 50),
+        ("the same, and how many there are", "table/", BY_METRIC | {"where": WHERE, "count": 1}, None, None),
+        ("by the duration", "table/", BY_METRIC | {"sort": "-duration"}, None, None),
+        ("the newest", "table/", {"columns": ",".join(COLUMNS)}, None, None),
+        ("which columns there are", "table/columns/", {}, None, None),
+        ("100 runs of the list", "runs/", {"limit": 100}, None, None),
+        ("the last 100 runs of the list", "runs/", {"limit": 100, "after": runs - 100}, None, None),
+    ]
+    with stage.server() as server:
+        _new_project(server)
+        _fill(server, runs)
+        for name, path, parameters, must, reach in asked:
+            rounds, before = stage.pick(31, 7), server.cpu_s()
+            took = [_read_ms(server, path, parameters) for _ in range(rounds)]
+            cpu_ms = 1000 * (server.cpu_s() - before) / rounds
+            note = f"{took[0]:.0f} ms at first; the server's CPU {cpu_ms:.1f} ms"
+            yield over(took, group=GROUP, name=name, unit="ms", must=must, reach=reach, note=note)
+
+
+def _request(server: Server, method: str, path: str, body: bytes | None = None) -> bytes:
+    headers = {"Authorization": f"Api-Key {KEY}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{server.url}{API}{path}", body, headers, method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        found: bytes = answer.read()
+    return found
+
+
+def _read_ms(server: Server, path: str, parameters: dict[str, Any]) -> float:
+    begun = time.perf_counter()
+    found = json.loads(_request(server, "GET", f"{PROJECT}{path}?{urlencode(parameters)}"))
+    took = 1000 * (time.perf_counter() - begun)
+    if not (found if isinstance(found, list) else found.get("rows") or found.get("metrics")):
+        raise RuntimeError("the answer is empty")
+    return took
+
+
+def _new_project(server: Server) -> None:
+    body = {"display_name": "tables", "visibility": "TEAM"}
+    _request(server, "POST", "/bench/projects/", json.dumps(body).encode())
+
+
+def _fill(server: Server, runs: int) -> None:
+    """Table by table, in the order of their keys."""
+    source = random.Random(1)
+    date = "2026-11-01T00:00:00.000000Z"
+    provenance = json.dumps({"host": "node-17", "command": ["train.py", *["--option=value"] * 40], "git": "a" * 40})
+    with contextlib.closing(sqlite3.connect(server.database, isolation_level=None, timeout=60)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN IMMEDIATE")
+
+        def put(statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+            connection.executemany(f"INSERT INTO {statement}", rows)
+
+        numbers = range(1, runs + 1)
+        columns = "id, uuid, project, user, name, slug, status, date_created, date_updated, started, ended, provenance"
+        put(
+            f"runs ({columns}) VALUES (?, ?, 1, 1, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    *(run, str(uuid.UUID(int=source.getrandbits(128))), f"run_{run}", f"run-{run}"),
+                    *(source.choice(["COMPLETED", "CRASHED"]), date, date, date),
+                    *(f"2026-11-0{source.randint(1, 9)}T00:00:00.000000Z", provenance),
+                )
+                for run in numbers
+            ),
+        )
+        put("progress (run, seen) VALUES (?, ?)", ((run, date) for run in numbers))
+        put("generations VALUES (?, 1, NULL, NULL)", ((run,) for run in numbers))
+        values = [
+            {f"k{entry}": source.choice([1, 2, 4]) for entry in range(ENTRIES - 2)}
+            | {"lr": 10 ** -source.uniform(1, 5), "optimizer": source.choice(["adam", "sgd"])}
+            for _ in numbers
+        ]
+        put(
+            "config VALUES (?, ?, ?, 1, 0, '', 0)",
+            ((run, key, json.dumps(value)) for run in numbers for key, value in sorted(values[run - 1].items())),
+        )
+        put(
+            "configs (project, key, run, value) VALUES (1, ?, ?, ?)",
+            ((key, run, values[run - 1][key]) for key in sorted(values[0]) for run in numbers),
+        )
+        put(
+            "lasts (project, name, run, count, last, low, high) VALUES (1, ?, ?, 1000, ?, ?, ?)",
+            (
+                (f"train/metric_{metric}", run, last := source.gauss(0, 1), last - 1, last + 1)
+                for metric in sorted(range(METRICS), key=str)
+                for run in numbers
+            ),
+        )
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,32 @@
+"""A store of each engine for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from server.store.engines import ENGINES, Opener
+from steplog.server.store import Store
+
+
+@pytest.fixture(params=ENGINES)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    """Opens this test's store, again and again: the one before is closed first."""
+    open_again = ENGINES[request.param](tmp_path)
+    with ExitStack() as last:
+
+        def opened() -> Store:
+            last.close()
+            store = open_again()
+            last.callback(store.close)
+            return store
+
+        yield opened
+
+
+@pytest.fixture
+def store(open_store: Opener) -> Store:
+    return open_store()

@@ -1,0 +1,78 @@
+"""The engines that the tests of this folder run with; another one is a line of ``ENGINES``.
+
+Each is there twice, since a read must not depend on what is packed: as its server has it before the packer comes, and
+with some of it packed and some not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from steplog.server.open_store import open_store
+from steplog.server.sqlite.packing import pack_run
+from steplog.server.sqlite.schema import connect
+from steplog.server.sqlite.store import SqliteStore
+from steplog.server.store import Store
+from steplog.server.store_types import RunRow
+
+Opener = Callable[[], Store]
+
+
+def _sqlite(directory: Path) -> Opener:
+    return lambda: open_store(directory / "server.db")
+
+
+def _sqlite_packed(directory: Path) -> Opener:
+    return lambda: _PackedStore(directory / "server.db")
+
+
+class _PackedStore(SqliteStore):
+    """Has packed a run when two of three writes of its points are done."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._packer: sqlite3.Connection | None = connect(path)
+        self._packing = threading.Lock()
+        self._writes = itertools.count()
+
+    def close(self) -> None:
+        with self._packing:
+            if self._packer is not None:
+                self._packer.close()
+            self._packer = None
+        super().close()
+
+    def add_batch(self, run: RunRow, *args: Any) -> Future[Any]:
+        return self._packed(run, super().add_batch(run, *args))
+
+    def add_metric(self, run: RunRow, *args: Any) -> Future[Any]:
+        return self._packed(run, super().add_metric(run, *args))
+
+    def _packed(self, run: RunRow, write: Future[Any]) -> Future[Any]:
+        answer: Future[Any] = Future()
+
+        def pack(done: Future[Any]) -> None:  # in the thread that writes, between two transactions
+            try:
+                result = done.result()
+                with self._packing:
+                    while self._packer is not None and next(self._writes) % 3 and pack_run(self._packer, run.id):
+                        pass
+            except Exception as error:  # noqa: BLE001 - for the test
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)
+
+        write.add_done_callback(pack)
+        return answer
+
+
+ENGINES: Mapping[str, Callable[[Path], Opener]] = {  # an opener of one store, for an empty directory
+    "sqlite": _sqlite,
+    "sqlite-packed": _sqlite_packed,
+}
