@@ -19,16 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from steplog.server.sqlite import summaries, table
-from steplog.server.sqlite.database_file import DatabaseFile
+from steplog.server.sqlite.database_file import DatabaseFile, change_header
 from steplog.server.sqlite.packing import PASS_BYTES, pack_run, transaction
 from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import connect, store_error
 from steplog.server.store_types import StoreError, StoreReplacedError
 
-__all__ = ["IDLE_S", "POINTS_A_NAME", "Packer", "file_id"]
+__all__ = ["BACKLOG_BYTES", "IDLE_S", "POINTS_A_NAME", "Packer", "file_id", "pack_backlog"]
 
 POINTS_A_NAME = 64
 IDLE_S = 60.0
+BACKLOG_BYTES = 8 * PASS_BYTES  # in the log of a run
 
 _UNPACKED = f"""
 SELECT run, arrivals - packed, log_bytes, logged, status FROM progress JOIN runs ON id = run
@@ -103,8 +104,7 @@ class Packer:
     def _check(self) -> None:
         self._file.check()
         if self._connection.in_transaction:
-            self._file.unmark()  # whether the last one was rolled back is not known here; passes are few
-            self._file.mark(self._connection)
+            change_header(self._connection)
 
     def _due(self) -> list[int]:
         due, now, idle_at = [], self._clock(), math.inf
@@ -135,6 +135,18 @@ class Packer:
                 f"{records} records of run {uuid} cannot be read ({error}); they are kept as they are, and counted; "
                 "this is said once a run"
             )
+
+
+def pack_backlog(connection: sqlite3.Connection, check: Callable[[], None]) -> None:
+    """In the server itself, pack runs with more than ``BACKLOG_BYTES`` in their log. ``check``: as for ``pack_run``.
+
+    What the packer cannot keep up with, being of low priority or not there, then slows down those who log it, and a
+    read has no more than that to decode.
+    """
+    query = f"SELECT run FROM progress JOIN runs ON id = run WHERE log_bytes > ? AND packed < arrivals AND {IS_THERE}"  # noqa: S608
+    while long := connection.execute(query, (BACKLOG_BYTES,)).fetchall():
+        for (run_id,) in long:
+            pack_run(connection, run_id, check)
 
 
 def file_id(database: Path) -> str:
