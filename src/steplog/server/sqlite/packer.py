@@ -20,14 +20,13 @@ from pathlib import Path
 
 from steplog.server.sqlite import summaries, table
 from steplog.server.sqlite.database_file import DatabaseFile, change_header
-from steplog.server.sqlite.packing import PASS_BYTES, pack_run, transaction
+from steplog.server.sqlite.packing import PASS_BYTES, POINTS_A_NAME, pack_run, transaction
 from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import connect, store_error
 from steplog.server.store_types import StoreError, StoreReplacedError
 
-__all__ = ["BACKLOG_BYTES", "IDLE_S", "POINTS_A_NAME", "Packer", "file_id", "pack_backlog"]
+__all__ = ["BACKLOG_BYTES", "IDLE_S", "Packer", "file_id", "pack_backlog"]
 
-POINTS_A_NAME = 64
 IDLE_S = 60.0
 BACKLOG_BYTES = 8 * PASS_BYTES  # in the log of a run
 
