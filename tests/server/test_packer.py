@@ -20,7 +20,7 @@ from server.stores import new_run
 from server.test_packing import steps
 from steplog.server.packer import packer_process
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite.packer import IDLE_S, Packer, file_id
+from steplog.server.sqlite.packer import ENDED_S, IDLE_S, Packer, file_id
 from steplog.server.sqlite.packing import POINTS_A_NAME
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
@@ -81,6 +81,9 @@ def test_a_run_is_packed_when_it_has_ended(run, clock):
     run.append(steps(5, 0, 8), logged=NOW)
     packer.work()
     run.connection.execute("UPDATE runs SET status = 'COMPLETED'")
+    packer.work()
+    assert run.count("log") == 1, "one that goes on is not packed batch by batch"
+    clock.now += ENDED_S
     packer.work()
     assert run.count("log") == 0
 

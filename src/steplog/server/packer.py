@@ -67,7 +67,7 @@ class _Keeper:
 
     def __init__(self, database: Path, restart_s: float) -> None:
         module = "-m", "steplog.server.packer"
-        self._command = [sys.executable, *module, str(database.absolute()), file_id(database)]
+        self._command = [sys.executable or "", *module, str(database.absolute()), file_id(database)]
         self._restart_s = restart_s
         self._lock = threading.Lock()
         self._stopping = threading.Event()

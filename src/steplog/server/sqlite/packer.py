@@ -1,7 +1,8 @@
 """Which runs of a database are due for packing, and packing them, through a connection beside the server's.
 
-A run is due with ``POINTS_A_NAME`` unpacked points a name on average, with ``PASS_BYTES`` of them, at its end, or when
-nothing has been logged for ``IDLE_S``. Others wait, since a pass costs as much for few points as for many.
+A run is due with ``POINTS_A_NAME`` unpacked points a name on average, with ``PASS_BYTES`` of them, or when nothing has
+arrived for ``IDLE_S``, or for ``ENDED_S`` of a run that has ended. Others wait, since a pass costs as much for few
+points as for many.
 
 When nothing is due, what a database of an older version lacks is added, in slices: summaries, and rows of tables.
 
@@ -25,9 +26,10 @@ from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import connect, store_error
 from steplog.server.store_types import StoreError, StoreReplacedError
 
-__all__ = ["BACKLOG_BYTES", "IDLE_S", "Packer", "file_id", "pack_backlog"]
+__all__ = ["BACKLOG_BYTES", "ENDED_S", "IDLE_S", "Packer", "file_id", "pack_backlog"]
 
 IDLE_S = 60.0
+ENDED_S = 2.0
 BACKLOG_BYTES = 8 * PASS_BYTES  # in the log of a run
 
 _UNPACKED = f"""
@@ -110,12 +112,13 @@ class Packer:
         rows = self._connection.execute(_UNPACKED).fetchall()
         self._names = {run_id: self._names.get(run_id, 1) for run_id, *_ in rows}
         for run_id, points, size_bytes, logged, status in rows:
+            idle_s = IDLE_S if status == "RUNNING" else ENDED_S
             # A clock that was set back counts as idle: nobody knows since when.
-            idle = not logged - IDLE_S < now < logged + IDLE_S
-            if idle or status != "RUNNING" or size_bytes >= PASS_BYTES or self._has_enough(run_id, points):
+            is_idle = not logged - IDLE_S < now < logged + idle_s
+            if is_idle or size_bytes >= PASS_BYTES or self._has_enough(run_id, points):
                 due.append(run_id)
             else:
-                idle_at = min(idle_at, logged + IDLE_S)
+                idle_at = min(idle_at, logged + idle_s)
         self._idle_at = idle_at
         return due
 
