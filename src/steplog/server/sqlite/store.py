@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from steplog.server.records.batch import Batch, SinglePoint
@@ -21,6 +22,7 @@ from steplog.server.sqlite import (
     generations,
     history,
     keys,
+    packer,
     reading,
     removal,
     run_changes,
@@ -224,6 +226,10 @@ class SqliteStore(Store):
 
     def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
         return self.database.write(self._ingester.add_metric, run.id, point, changes)
+
+    def pack_backlog(self) -> None:
+        with self.database.borrow() as connection:
+            packer.pack_backlog(connection, partial(self.database.look, connection))
 
     def point_count(self, run: RunRow) -> int:
         return self.database.read(reading.arrivals, run.id)
