@@ -105,7 +105,7 @@ def watch(host: str, paths: list[str], doomed: str, database: str) -> dict[str, 
 class _Sizes:
     """The sizes of a database and its log."""
 
-    SETTLED_S = 4.0
+    SETTLED_S = 35.0  # in which checkpoints cut the file
 
     def __init__(self, database: Path) -> None:
         self._database = database
