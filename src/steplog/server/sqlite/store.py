@@ -69,9 +69,9 @@ class SqliteStore(Store):
 
     def __init__(self, path: Path, *, beside: bool = False) -> None:
         """Open or create a database, or open one beside its server; see ``Database``. Raises ConfigurationError."""
-        self._ingester = Ingester()
+        self._served = None if beside else Ingester()
         self._known_runs: dict[tuple[str, str, str], RunId] = {}
-        self.database = Database(path, self._ingester.forget, beside=beside)
+        self.database = Database(path, self._rolled_back, beside=beside)
         self.instance = self.database.instance
         self._opened = secrets.token_hex(6)  # a copy may have been restored before
 
@@ -80,6 +80,17 @@ class SqliteStore(Store):
 
     def close(self) -> None:
         self.database.close()
+
+    @property
+    def _ingester(self) -> Ingester:
+        """What the server knows of runs; beside it nobody may make that untrue."""
+        if self._served is None:
+            raise RuntimeError("beside its server, a store takes no points and deletes nothing")
+        return self._served
+
+    def _rolled_back(self) -> None:
+        if self._served is not None:
+            self._served.forget()
 
     # Users and keys
 
