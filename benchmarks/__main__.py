@@ -37,6 +37,7 @@ GROUPS = (
     "startup",
     "growth",
     "reading",
+    "curves",
     "tables",
     "writers",
     "floods",

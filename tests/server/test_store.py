@@ -79,3 +79,15 @@ def test_a_deleted_project_leaves_no_row(store, tmp_path):
 def test_a_database_in_use_is_not_opened_twice(store, tmp_path):
     with pytest.raises(ConfigurationError, match="in use"):
         SqliteStore(tmp_path / "a.db")
+
+
+def test_a_database_that_could_not_be_opened_is_not_left_locked(tmp_path, monkeypatch):
+    def refuse(path: Path) -> None:
+        raise ConfigurationError(f"{path} cannot have a write-ahead log on its file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("steplog.server.sqlite.database.DatabaseFile", refuse)
+        with pytest.raises(ConfigurationError, match="write-ahead log") as caught:
+            SqliteStore(tmp_path / "a.db")
+    assert caught.tb is not None, "what the failed one had is still referred to"
+    SqliteStore(tmp_path / "a.db").close()

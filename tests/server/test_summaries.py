@@ -85,7 +85,7 @@ def test_the_rows_of_each_level_cover_all_chunks_once(connection, sizes):
         covered = found[-1][0] + found[-1][1]
         assert covered <= end
         small = [entries for _, _, entries, _ in found if entries < ROW_ENTRIES]
-        assert len(small) <= 32
+        assert len(small) <= 9
         assert [entries for _, _, entries, _ in found[-len(small) :]] == small or not small
         if level == 1:
             assert sum(row[3] for row in found) == len(points.kinds)

@@ -14,7 +14,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -47,19 +47,25 @@ class Database:
         self._path = path
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
-        self._lock = None if beside else prepare(path)
-        self._write_connection = open_existing(path) if beside else connect(path)
-        try:
-            about = dict(self._write_connection.execute("SELECT name, value FROM about"))  # opens the log
-        except sqlite3.Error as error:
-            raise store_error(error) from None
-        self._file = None if beside else DatabaseFile(path)
         self._forget = forget
-        self._committer = Committer(self._write_connection, self._rolled_back, self._check)
+        self._file: DatabaseFile | None = None
         self._checkpoints: Checkpoints | None = None
-        if self._file is not None:
-            configure_writer(self._write_connection)
-            self._checkpoints = Checkpoints(path, self._file)
+        with ExitStack() as opened:
+            self._lock = None if beside else prepare(path)
+            if self._lock is not None:
+                opened.callback(self._lock.release)
+            self._write_connection = open_existing(path) if beside else connect(path)
+            opened.callback(self._write_connection.close)
+            try:
+                about = dict(self._write_connection.execute("SELECT name, value FROM about"))  # opens the log
+            except sqlite3.Error as error:
+                raise store_error(error) from None
+            if not beside:
+                self._file = DatabaseFile(path)
+                configure_writer(self._write_connection)
+                self._checkpoints = Checkpoints(path, self._file)
+            opened.pop_all()
+        self._committer = Committer(self._write_connection, self._rolled_back, self._check)
         self.instance: str = about["instance"]
 
     def close(self) -> None:
