@@ -37,10 +37,12 @@ GROUPS = (
     "startup",
     "growth",
     "reading",
+    "curves",
     "tables",
     "writers",
     "floods",
     "deleting",
+    "backup",
 )
 HERE = Path(__file__).resolve().parent
 

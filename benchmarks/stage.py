@@ -127,10 +127,17 @@ class Stage:
         )
 
     @contextlib.contextmanager
-    def server(self, *arguments: str, on_disk: bool = True) -> Iterator[Server]:
-        """``steplog serve`` on a free port and a new database; not ``on_disk``: commits do not wait for a disk."""
+    def server(
+        self, *arguments: str, on_disk: bool = True, fill: Callable[[Path], object] | None = None
+    ) -> Iterator[Server]:
+        """``steplog serve`` on a free port and a new database; not ``on_disk``: commits do not wait for a disk.
+
+        ``fill`` is called with the path of the database, before the server makes or opens it.
+        """
         directory = self.new_directory() if on_disk else Path(tempfile.mkdtemp(dir=self.memory))
         database = directory / "server.db"
+        if fill is not None:
+            fill(database)
         command = [sys.executable, "-m", "steplog", "serve", "--port", "0", "--db", str(database)]
         command += ["--allow-host", "127.0.0.1", *arguments]  # with any port: a proxy's too
         environment = self.environment(serve_api_key=KEY)

@@ -11,7 +11,8 @@
 
 1. The rows of a level cover chunks without a gap, beginning with chunk 0, and never overlap.
 2. A row with ``ROW_ENTRIES`` or more is *full*, and never changes. All before the last ones are. Those become one as
-   soon as it is full, or there are ``_SMALL_ROWS`` of them, so an entry is written about twice.
+   soon as it is full. Before that, ``_MERGED`` rows of less than 64, and of less than 256 entries become one, so a level
+   has a few small rows, and an entry is written three to four times.
 3. A full row makes a small one of the next level. What a level does not cover yet is in the small rows below it.
 4. A chunk is summarized only when all before it are.
 """
@@ -32,7 +33,9 @@ from steplog.server.sqlite.schema import SERIES_SHIFT, series_bounds
 __all__ = ["HEADER", "ROW_ENTRIES", "Header", "Missing", "add", "add_missing", "find_missing", "summarized"]
 
 ROW_ENTRIES = 512
-_SMALL_ROWS = 32
+_MERGED = 4
+_TIERS = (64, 256)
+_SMALL_ROWS = 3 * len(_TIERS) + 3  # of which the last three have no room in a tier
 _CHUNKS_A_SLICE = 16  # at most 65,536 points are decoded at once, in some 20 ms
 _SERIES_A_SLICE = 1000
 _NUMBER_END = 1 << SERIES_SHIFT
@@ -141,13 +144,16 @@ def _append(
     connection: sqlite3.Connection, series_id: int, level: int, number: int, end: int, entries: Entries
 ) -> None:
     """Add entries of the chunks ``[number, end)`` to the end of a level."""
-    small = [
-        (first, count)
-        for first, _, count in connection.execute(_SMALL, (series_id, level, _SMALL_ROWS))
-        if count < ROW_ENTRIES
-    ]
-    if small and (sum(count for _, count in small) + len(entries) >= ROW_ENTRIES or len(small) + 1 >= _SMALL_ROWS):
-        number = small[-1][0]
+    counts = [len(entries)]
+    firsts = [number]
+    for first, _, count in connection.execute(_SMALL, (series_id, level, _SMALL_ROWS)):
+        if count >= ROW_ENTRIES:
+            break
+        firsts.append(first)
+        counts.append(count)
+    merged = _due(counts)
+    if merged > 1:
+        number = firsts[merged - 1]
         key = (series_id, level, number)
         query = "SELECT data FROM summaries WHERE series = ? AND level = ? AND number >= ? ORDER BY number"
         entries = concatenate([decode_rows(data for (data,) in connection.execute(query, key)), entries])
@@ -158,6 +164,18 @@ def _append(
     connection.execute(_INSERT, (series_id, level, number, *totals, *ranges, *widest, encode(entries)))
     if len(entries) >= ROW_ENTRIES:
         _append(connection, series_id, level + 1, number, end, coarser(entries))
+
+
+def _due(counts: Sequence[int]) -> int:
+    """How many of the small rows become one, given the numbers of their entries, the newest first."""
+    if sum(counts) >= ROW_ENTRIES:
+        return len(counts)
+    due = 1
+    for limit in _TIERS:
+        few = next((at for at, count in enumerate(counts) if count >= limit), len(counts))
+        if few >= _MERGED:
+            due = few
+    return due
 
 
 def _end(connection: sqlite3.Connection, series_id: int) -> int:
