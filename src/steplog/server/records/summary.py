@@ -15,8 +15,8 @@ number, how many they are, and how many are NaN or infinite. Entries are made by
 
 A *row* has the entries of consecutive chunks, as a MessagePack array of columns: count, lowest step, from there to the
 highest, from the lowest to the first, from the last to the highest, first time, from there to the last, and the others.
-A column is [first, stride, count], or a typecode (B, H, I, q or d) with little-endian words. Deflating what can be would
-save a quarter, and decoding would take twice as long.
+A column is [first, stride, count], or a typecode (B, H, I, q or d) with little-endian words. Deflating what can be
+would save a quarter, and decoding would take twice as long.
 """
 
 from __future__ import annotations
