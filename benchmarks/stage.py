@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from steplog.server.sqlite.reading import RunReader, snapshot_of
+
 __all__ = ["Server", "Stage"]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,22 +61,13 @@ class Server:
 
     def points(self, name: str | None = None) -> int:
         """Records committed, of all metrics or of one."""
-        query = "SELECT coalesce(sum(arrivals), 0) FROM progress"
-        if name is not None:
-            query = "SELECT coalesce(sum(count), 0) FROM series WHERE name = ?"
-        return self._number(query, *(() if name is None else (name,)))
-
-    def _number(self, query: str, *values: str) -> int:
         with contextlib.closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as database:
-            return int(database.execute(query, values).fetchone()[0])
-
-    def wait_until_packed(self) -> None:
-        """Wait until nothing is left in the log."""
-        given_up = time.monotonic() + PACKED_S
-        while self._number("SELECT count(*) FROM progress WHERE packed < arrivals"):
-            if time.monotonic() > given_up:
-                raise RuntimeError(f"not packed within {PACKED_S} s")
-            time.sleep(0.1)
+            if name is None:
+                return int(database.execute("SELECT coalesce(sum(arrivals), 0) FROM progress").fetchone()[0])
+            with snapshot_of(database):
+                runs = [RunReader(database, run, (name,)) for (run,) in database.execute("SELECT id FROM runs")]
+                found = [series for run in runs if (series := run.series(name)) is not None]
+                return sum(series.totals.count for series in found)
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:

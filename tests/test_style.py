@@ -341,6 +341,13 @@ def test_arrows_point_down():
     assert upward == UPWARD.keys(), "put the lines of ARROWS in order; what must point up has its reason in UPWARD"
 
 
+def test_sqlite_is_spoken_to_in_its_own_folder_alone():
+    """Another engine beside it then has all to itself that it needs."""
+    users = {name_of(file) for file in MODULES if "sqlite3" in imported(tree_of(file))}
+    assert users
+    assert all(name.startswith("src/steplog/server/sqlite/") for name in users), users
+
+
 def test_no_imports_go_in_a_circle_types_included():
     graph = {module_of(file): own_imports(file) for file in MODULES}
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from server.packed import pack
 from steplog.cli.demo.output import Output
 from steplog.cli.demo.scenario import Scenario
 from steplog.cli.demo.verify import NAMESPACE, PROJECT, Calls, Counts, Database, Ledger, count, fingerprint, latency
@@ -34,14 +35,18 @@ def performed(tmp_path: Path) -> tuple[Ledger, Path, str]:
     project = store.add_project(store.put_namespace(NAMESPACE).result(), PROJECT, PROJECT, "TEAM").result()
     run = store.create_run(project, user, Creation("first")).result()[0]
 
+    futures = []
+
     def arrive(name: str, value: object, step: int | None) -> None:
-        store.add_metric(run, SinglePoint(name, msgspec.json.encode(value), step, time.time_ns()))
+        futures.append(store.add_metric(run, SinglePoint(name, msgspec.json.encode(value), step, time.time_ns())))
 
     log = ledger.timed(arrive)
     for step in range(STEPS):
         log("loss", 1 / (step + 1), step)
         log("examples", step * 16)
         log("note", f"after {step} steps", step)
+    assert all(future.result() is not None for future in futures)
+    pack(store, run, chunk_points=1)
     store.close()
     return ledger, tmp_path / "server.db", run.uuid
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -97,8 +97,9 @@ def traced(database: Path, options: Sequence[str]) -> Iterator[subprocess.Popen[
     )
     try:
         wait_until(lambda: "TracerPid:\t0\n" not in status.read_text())
-        packer.stdin.write("\n")
-        packer.stdin.flush()
+        with suppress(BrokenPipeError):  # killed while it waited
+            packer.stdin.write("\n")
+            packer.stdin.flush()
         packer.wait(DEADLINE_S)
         yield packer
     finally:

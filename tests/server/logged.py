@@ -19,6 +19,7 @@ from steplog.server.records.chunk import Chunk, Points, decode
 from steplog.server.records.log_row import decode_row, points_by_name, stored_part
 from steplog.server.records.numbering import assign
 from steplog.server.sqlite import catalog
+from steplog.server.sqlite.reading import RunReader, snapshot_of
 from steplog.server.sqlite.schema import connect, prepare, series_bounds
 
 _LOG = "INSERT INTO log (run, first_arrival, records, bytes, names, body) VALUES (?, ?, ?, ?, ?, ?)"
@@ -131,6 +132,17 @@ class LoggedRun:
                 )
         self.connection.execute("COMMIT")
         return found
+
+
+def read_points(run: LoggedRun) -> dict[str, list[Point]]:
+    """The points of each name, as the server's reads find them."""
+    with snapshot_of(run.connection):
+        return {
+            each.name: [
+                point for part in (*map(each.read, each.chunks), each.pending, each.tail) for point in points_of(part)
+            ]
+            for each in RunReader(run.connection, run.id).all_series()
+        }
 
 
 def points_of(points: Points) -> list[Point]:

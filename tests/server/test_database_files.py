@@ -13,11 +13,12 @@ import pytest
 from server.batches import range_of
 from server.process import ServerProcess
 from steplog.errors import ConfigurationError
+from steplog.filters import parse_fields, parse_filter
 from steplog.server import keys
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import schema, upgrades
+from steplog.server.sqlite import schema, table, upgrades
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import CONFIGURED, Creation, RunRow
+from steplog.server.store_types import CONFIGURED, Creation, RunRow, TableQuery
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 OLDER_VERSIONS = (1, 2, 3)
@@ -81,6 +82,23 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
         store.close()
     SqliteStore(tmp_path / "new.db").close()
     assert tables(older) == tables(tmp_path / "new.db")
+
+
+def test_the_runs_of_an_older_database_are_in_tables_before_they_are_filled_in(older):
+    store = SqliteStore(older)
+    project = store.project("team", "mnist")
+    columns = parse_fields("name,config.lr,loss.last,loss.max,loss.count")
+    asked = TableQuery(
+        parse_filter("config.lr<1 and loss.count=50"), columns, 10, "2026-11-01T00:00:00.000000Z", columns[2]
+    )
+    for _ in range(2):
+        page = store.table(project, asked)
+        assert [list(row.cells.values()) for row in page.rows] == [["first", 0.1, 0.02, 1.0, 50]]
+        assert [run.name for run in store.runs_by_slug(project, "first")] == ["first"]
+        while store.database.write(table.fill, 0.0).result():
+            pass
+    assert store.database.read(table.unfilled) is None
+    store.close()
 
 
 def test_an_upgraded_database_takes_batches_and_reports(older):

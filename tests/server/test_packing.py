@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.batches import BEGAN_NS, NONE, range_of
-from server.logged import LoggedRun, expected
+from server.logged import LoggedRun, expected, read_points
 from steplog.journal.range import Range
 from steplog.server.records.block import read_directory
 from steplog.server.sqlite import packing
@@ -54,9 +54,9 @@ def test_what_is_packed_reads_as_what_was_logged(run):
         range_of([("text", b"[1]", 7), ("n", 7), ("n", True), ("loss", -0.0), ("text", b'"b"')], 5),
     ]
     run.append(*batches)
-    assert run.points() == expected(batches)
+    assert run.points() == read_points(run) == expected(batches)
     assert pack_run(run.connection, run.id) is False
-    assert run.points() == expected(batches)
+    assert run.points() == read_points(run) == expected(batches)
     assert (run.count("log"), run.count("blocks"), run.count("chunks")) == (0, 1, 0)
     assert (run.progress("packed"), run.progress("arrivals"), run.progress("log_bytes")) == (8, 8, 0)
     assert pack_run(run.connection, run.id) is False
@@ -126,6 +126,16 @@ def test_a_pass_reads_a_bounded_part_of_the_log(run, monkeypatch):
     batches = [steps(2, first, 16) for first in range(0, 160, 16)]
     run.append(*batches)
     assert pack_all(run) == 5
+    assert run.points() == expected(batches)
+
+
+def test_a_pass_ends_once_it_has_enough_of_each_name(run, monkeypatch):
+    monkeypatch.setattr(packing, "_ENOUGH_BYTES", 32)
+    batches = [steps(3, first, 16) for first in range(0, 128, 16)]
+    run.append(*batches)
+    assert pack_run(run.connection, run.id)
+    assert run.progress("packed") == 3 * packing.POINTS_A_NAME
+    assert pack_all(run) == 1
     assert run.points() == expected(batches)
 
 
@@ -302,11 +312,11 @@ def test_all_points_are_the_same_to_the_bit_whatever_packs_and_stops(deeds, smal
             else:
                 with suppress(Stopped):
                     pack_run(Halting(run.connection, deed), run.id)
-            assert run.points() == expected(batches)
+            assert run.points() == read_points(run) == expected(batches)
         run.connection.execute("UPDATE runs SET status = 'FAILED'")
         pack_all(run)
         assert (run.count("log"), run.count("sealed")) == (0, 0)
-        assert run.points() == expected(batches)
+        assert run.points() == read_points(run) == expected(batches)
         run.connection.close()
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import random
 import struct
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from server.batches import NONE, range_of, shown
+from server.batches import BEGAN_NS, NONE, range_of, shown
 from server.logged import LoggedRun, Point, expected, points_of
 from steplog.journal import slot
 from steplog.journal.range import Range
@@ -107,6 +106,7 @@ def check_all(read: Reading, meanwhile: Callable[[], None] = lambda: None) -> No
     model = expected(read.batches)
     with read.snapshot() as connection:
         reader = reading.RunReader(connection, read.run.id)
+        summaries = ((name, totals, as_json(last)) for name, totals, last in reader.summaries(points_max=10))
         for series in reader.all_series():
             parts = [*map(series.read, series.chunks), series.pending, series.tail]
             points = model[series.name]
@@ -117,7 +117,9 @@ def check_all(read: Reading, meanwhile: Callable[[], None] = lambda: None) -> No
             numbers = [number for point in points if (number := number_of(point)) is not None]
             assert (totals.low, totals.high) == ((min(numbers), max(numbers)) if numbers else (None, None))
             assert as_json(series.last) == as_json(concatenate(parts).values()[-1])
+            assert (series.name, series.totals, as_json(series.last)) == next(summaries)
         assert [series.name for series in reader.all_series()] == list(model)
+        assert list(summaries) == []
         some = reading.RunReader(connection, read.run.id, [*list(model)[:3], "missing"])
         assert [series.name for series in some.all_series()] == list(model)[:3]
         for series in some.all_series():
@@ -202,6 +204,19 @@ def test_a_log_row_that_cannot_be_read_hides_nothing_else(read):
     assert [metric.value for metric in values] == [0, 0, 2, 2, 4, 4]
 
 
+def test_steps_go_on_where_a_slice_begins_before_what_is_packed_and_ends_behind(read, monkeypatch):
+    monkeypatch.setattr(packing, "PASS_BYTES", 10 * slot.SLOT_BYTES)
+    for _ in range(4):
+        read.append([("a", 0.5)] * 5)
+    found = []
+    for part in slices.metrics(read.snapshot, read.run.id, 0, 20, 7):
+        found += [metric.step for metric in part]
+        if len(found) == 7:
+            read.pack()
+            assert read.run.progress("packed") == 10
+    assert found == list(range(20))
+
+
 def test_no_read_writes(read):
     read.append([(f"m{at % 8}", at + 0.5, at) for at in range(40)])
     read.connection.execute("PRAGMA query_only = ON")
@@ -210,51 +225,56 @@ def test_no_read_writes(read):
     read.history(HistoryQuery(last=2))
 
 
-RECORD = st.tuples(
-    st.sampled_from("abcdef"),
-    st.one_of(st.floats(), st.integers(-(2**63), 2**63 - 1), st.booleans(), st.sampled_from([b"null", b'"text"'])),
-    st.one_of(st.none(), st.none(), st.integers(-4, 20), st.sampled_from([2**63 - 1, -(2**63) + 1])),
-)
-BATCH = st.lists(st.one_of(RECORD, RECORD, st.just(NONE)), min_size=1, max_size=30)
-STEPS = st.none() | st.integers(-4, 20)
-TIMES = st.none() | st.integers(0, 40).map(lambda at: 1_700_000_000_000_000_000 + at)
-QUERY = st.builds(HistoryQuery, st.none(), STEPS, STEPS, TIMES, TIMES, st.none() | st.integers(1, 60))
+VALUES: list[Any] = [0.5, -0.0, math.nan, -math.inf, 7, -(2**63), True, b"null", b'"text"', b"[1, 2]"]
+STEPS = [None, None, None, -4, 3, 8, 20, 2**63 - 1, -(2**63) + 1]
+LIMITS = [None, SMALL, SMALL._replace(pending_points=1000), SMALL._replace(tail_bytes=10**6)]
 
 
-@pytest.mark.slow
-@settings(max_examples=150, deadline=None)
-@given(
-    st.lists(st.one_of(BATCH, st.just("pack")), min_size=1, max_size=20),
-    st.lists(QUERY, min_size=1, max_size=6),
-    st.sampled_from([None, SMALL]),
-    st.randoms(use_true_random=False),
-)
-def test_a_history_is_the_same_to_the_bit_whatever_packs_meanwhile(deeds, queries, limits, source):
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as directory:
-        patch.setattr(packing, "CHUNK_POINTS", 12)
-        patch.setattr(packing, "FANOUT", 3)
-        patch.setattr(packing, "_FULL_RECORDS", 40)
-        patch.setattr(packing, "_CHUNKED_POINTS", 30)
-        patch.setattr(packing, "PASS_BYTES", 50 * 32)
-        read = Reading(Path(directory) / "server.db")
+def round_of(source: random.Random) -> list[Any]:
+    """Some records: of a loop, or of any names in any order."""
+    names = source.sample("abcdef", source.randint(1, 6))
+    if source.random() < 0.6:
+        return [(name, source.random(), None) for _ in range(source.randint(1, 9)) for name in names]
+    some = ((source.choice(names), source.choice(VALUES), source.choice(STEPS)) for _ in range(source.randint(1, 20)))
+    return [NONE if source.random() < 0.1 else record for record in some]
 
-        def meanwhile() -> None:
-            if source.random() < 0.3:
-                read.append([(source.choice("abcxyz"), 0.5), ("a", 1, 3)])
-            if source.random() < 0.5:
-                read.pack()
 
-        for deed in deeds:
-            if isinstance(deed, list):
-                read.append(deed)
-            else:
-                read.pack()
-        check_all(read, meanwhile)
-        for query in queries:
-            model = expected(read.batches)
-            names = (
-                source.sample(list(model), source.randint(1, len(model))) if model and source.random() < 0.5 else None
-            )
-            query = msgspec.structs.replace(query, names=names)
-            assert read.history(query, limits, meanwhile) == wanted(model, query)
-        read.close()
+def query_of(source: random.Random, names: Sequence[str]) -> HistoryQuery:
+    began, records = BEGAN_NS, 30
+    return HistoryQuery(
+        source.choice([None, source.sample(names, source.randint(1, len(names)))]),
+        source.choice([None, None, -3, 5]),
+        source.choice([None, None, 9, 60]),
+        source.choice([None, None, None, began + source.randrange(records)]),
+        source.choice([None, None, None, began + source.randrange(records)]),
+        source.choice([None, 1, 5, 30, 90]),
+    )
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 30))])
+def test_a_history_is_the_same_to_the_bit_whatever_packs_meanwhile(read, seed, monkeypatch):
+    for name, value in (("CHUNK_POINTS", 12), ("FANOUT", 3), ("_FULL_RECORDS", 40), ("_CHUNKED_POINTS", 60)):
+        monkeypatch.setattr(packing, name, value)
+    monkeypatch.setattr(packing, "PASS_BYTES", 50 * slot.SLOT_BYTES)
+    source = random.Random(seed)
+
+    def meanwhile() -> None:
+        if source.random() < 0.3:
+            read.append([(name, 0.5) for name in source.sample("abcdefxyz", 3) * source.randint(1, 13)])
+        for _ in range(source.choice([0, 0, 1, 9])):
+            read.pack()
+
+    for _ in range(30):
+        read.append(round_of(source))
+        for _ in range(source.choice([0, 1, 1, 2])):
+            read.pack()
+    for _ in range(8):
+        model = expected(read.batches)
+        query, limits = query_of(source, list(model)), source.choice(LIMITS)
+        found = read.history(query, limits, meanwhile)
+        assert found == wanted(model, query), (query, limits)
+        if limits is None:
+            assert list(found) == list(query.names or model)
+        for _ in range(4):
+            read.append(round_of(source))
+    check_all(read, meanwhile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -276,19 +277,15 @@ def test_an_older_database_answers_the_same_while_it_is_filled_in(filled, tmp_pa
         store.close()
 
 
-def test_a_running_run_is_shown_with_what_is_packed_only_later(tmp_path):
+def test_what_is_in_the_log_is_shown_named_and_compared(tmp_path):
     store = SqliteStore(tmp_path / "a.db")
     project = new_project(store, "live")
-    runs = [new_run(store, project) for _ in range(2)]
-    for run, status in zip(runs, ("RUNNING", "COMPLETED"), strict=True):
-        layers = [(f"layer {number}", 1.0, 1) for number in range(300)]
-        add(store, run, range_of([("loss", 0.5, 1), ("loss", 0.25, 2), ("note", b'"a"', 1), ("amp", True, 1), *layers]))
-        store.edit_run(run, {}, status, 1).result()
+    run = new_run(store, project)
+    layers = [(f"layer {number}", 1.0, 1) for number in range(300)]
+    add(store, run, range_of([("loss", 0.5, 1), ("loss", 0.25, 2), ("note", b'"a"', 1), ("amp", True, 1), *layers]))
     columns = parse_fields("loss.last,loss.min,loss.max,loss.count,note.last,amp.last,no.last")
-    query = TableQuery((), columns, 10, NOW_TEXT)
-    _, live = store.table(project, query).rows
-    shown = {str(field): cell for field, cell in live.cells.items()}
-    assert shown == {
+    (live,) = store.table(project, TableQuery((), columns, 10, NOW_TEXT)).rows
+    assert {str(field): cell for field, cell in live.cells.items()} == {
         "loss.last": 0.25,
         "loss.min": 0.25,
         "loss.max": 0.5,
@@ -296,13 +293,42 @@ def test_a_running_run_is_shown_with_what_is_packed_only_later(tmp_path):
         "note.last": "a",
         "amp.last": msgspec.Raw(b"true"),
     }
-    assert store.table(project, TableQuery((), columns, 10, NOW_TEXT, parse_field("loss.last"))).rows[0].cells == {}
-    with closing(connect(tmp_path / "a.db")) as packer:
-        assert [pack_run(packer, run.id) for run in runs] == [False, False]
-    packed = store.table(project, TableQuery((), columns, 10, NOW_TEXT, parse_field("loss.last"))).rows
-    assert [row.cells for row in packed] == [live.cells, live.cells]
+    where = parse_filter("loss.last<0.3 and loss.count=2 and amp.last=true and no.last!=0")
+    assert store.table(project, TableQuery(where, columns, 10, NOW_TEXT, columns[0])).rows == [live]
+    assert store.table(project, TableQuery(parse_filter("loss.last>0.3"), (), 10, NOW_TEXT)).rows == []
     assert store.column_names(project, "O", 10) == ColumnNames([], ["loss", "note"], False)
     assert store.column_names(project, "", 2) == ColumnNames([], ["amp", "layer 0"], True)
+    store.close()
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
+def test_a_table_does_not_depend_on_what_is_packed(tmp_path, seed):
+    source = random.Random(seed)
+    store = SqliteStore(tmp_path / "a.db")
+    project = new_project(store, "packing")
+    runs = [new_run(store, project) for _ in range(10)]
+    columns = parse_fields("name,loss.last,loss.min,loss.count,note.last")
+    values = [0.5, -1, math.nan, math.inf, b'"text"', True, 7]
+    first = dict.fromkeys((run.uuid for run in runs), 0)
+    with closing(connect(tmp_path / "a.db")) as packer:
+        for _ in range(2):
+            for run in source.sample(runs, 7):
+                names = source.sample(["loss", "note", "other"], source.randint(1, 3))
+                records = [(name, source.choice(values)) for name in names for _ in range(source.randint(1, 3))]
+                add(store, run, range_of(records, first=first[run.uuid]))
+                first[run.uuid] += len(records)
+            queries = [
+                TableQuery(parse_filter(where), columns, 4, NOW_TEXT, parse_field(sort), descending, counted=True)
+                for where in ("", "loss.last>0", "loss.min!=0.5 and note.count>=1", "loss.last~e and note.last!=7")
+                for sort in ("loss.last", "note.min", "other.count")
+                for descending in (False, True)
+            ]
+            before = [store.table(project, query) for query in queries]
+            left = source.sample(runs, len(runs))
+            while left:
+                pack_run(packer, left.pop().id)
+                if len(left) in (0, 5):
+                    assert [store.table(project, query) for query in queries] == before
     store.close()
 
 

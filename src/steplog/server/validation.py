@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _LIMIT_MAX = 100_000
+_EXACT = 2.0**53  # floats up to here are exact
 _NANOSECONDS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _MOMENT = re.compile(
     r"(?P<second>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.(?P<fraction>[0-9]{1,9}))?"
@@ -107,11 +108,13 @@ class Fields:
         return None
 
     def integer(self, field: str, low: int, high: int) -> int | None:
-        """An integer in [low, high]."""
+        """An integer in [low, high]; in JSON 3.0 is one."""
         value = self._value(field, False)
         if isinstance(value, str) and len(value) <= 20 and value.isascii():
             with suppress(ValueError):
                 value = int(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
+            value = int(value)
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from server.store import engines
 from server.store.engines import ENGINES, Opener
 from steplog.server.store import Store
+from steplog.server.store_types import RunRow
 
 
 @pytest.fixture(params=ENGINES)
@@ -30,3 +32,8 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opene
 @pytest.fixture
 def store(open_store: Opener) -> Store:
     return open_store()
+
+
+@pytest.fixture
+def pack() -> Callable[[Store, RunRow], None]:
+    return engines.pack

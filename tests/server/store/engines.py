@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from server import packed
 from steplog.server.open_store import open_store
 from steplog.server.sqlite.packing import pack_run
 from steplog.server.sqlite.schema import connect
@@ -26,6 +27,12 @@ Opener = Callable[[], Store]
 
 def _sqlite(directory: Path) -> Opener:
     return lambda: open_store(directory / "server.db")
+
+
+def pack(store: Store, run: RunRow) -> None:
+    """Pack all of a run now, as a packer does within a minute."""
+    assert isinstance(store, SqliteStore), "of another engine: here"
+    packed.pack(store, run)
 
 
 def _sqlite_packed(directory: Path) -> Opener:

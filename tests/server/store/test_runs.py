@@ -11,7 +11,8 @@ import pytest
 
 from server.batches import BEGAN_NS, range_of
 from server.stores import add, ann, new_project, new_run
-from steplog.server.store_types import Creation, ExistsError, UnknownRunError
+from steplog.server.records.batch import from_range
+from steplog.server.store_types import Creation, ExistsError, MissingError, UnknownRunError
 
 T = [f"2026-01-01T00:00:{second:02}.000000Z" for second in range(60)]
 
@@ -51,6 +52,24 @@ def test_a_run_is_found_in_its_own_project_alone(store):
     assert store.run("team", "mnist", run.uuid) == run
     assert [store.run("team", "other", run.uuid), store.run("other", "mnist", run.uuid)] == [None, None]
     assert store.run("team", "mnist", other.uuid) is None
+
+
+def test_a_known_run_takes_batches_by_its_number_as_long_as_it_is_there(store):
+    """What asks for a batch does not read the run again; that it is there is checked with the write."""
+    run, project = new_run(store), store.project("team", "mnist")
+    assert store.known_run("team", "other", run.uuid) is None
+    assert store.run("team", "mnist", run.uuid) == run
+    known = store.known_run("team", "mnist", run.uuid)
+    assert known is not None
+    assert [store.known_run(*path, run.uuid) for path in (("team", "other"), ("other", "mnist"))] == [None, None]
+    batches = [from_range(range_of([("a", at)], first=at)) for at in range(3)]
+    assert store.add_batch(known, batches[0]).result().accepted == 1
+    store.discard_run(project, run.uuid).result()
+    assert isinstance(store.add_batch(known, batches[1]).exception(), MissingError)
+    store.restore_run(project, run.uuid).result()
+    assert store.add_batch(known, batches[1]).result().accepted == 1
+    store.delete_project(project).result()
+    assert isinstance(store.add_batch(known, batches[2]).exception(), MissingError)
 
 
 def test_runs_are_listed_oldest_first_a_page_at_a_time(store):

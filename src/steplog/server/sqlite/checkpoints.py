@@ -1,7 +1,7 @@
 """Checkpoints: what was committed is copied from the log into the database, by a thread that no commit waits for.
 
-1. ``PASSIVE``, which waits for nobody and holds nobody up, once more than ``COPY_BYTES`` are to be copied, and for
-   what is left once nothing more is committed.
+1. ``PASSIVE``, which waits for nobody and nobody for it, once more than ``COPY_BYTES`` are to be copied; for less when
+   nothing more is committed, or after ``_LOOKS_MAX`` looks.
 2. The log begins anew with the first commit that finds all of it copied. The writing connection sees to that
    (``configure_writer``): beyond ``_FINISH_PAGES`` of log its commits copy what the thread has left. It then cuts the
    file to ``WAL_BYTES_MAX``.
@@ -30,6 +30,7 @@ COPY_BYTES = 16 << 20
 _FINISH_PAGES = 12_000  # 48 MiB
 _LOOK_INTERVAL_S = 0.2
 _QUIET_LOOKS = 10  # without a commit
+_LOOKS_MAX = 150  # 30 s
 
 
 class Checkpoints:
@@ -39,7 +40,7 @@ class Checkpoints:
         self.connections = self._connection, self._reader = connect(path, wait_s=0), connect(path)
         self._file = file
         self._last: LogState | None = None
-        self._quiet_looks = 0
+        self._quiet_looks = self._looks = 0
         self._thread = ExitStack()
         self._thread.enter_context(repeating(self._work, "steplog-checkpoints", _LOOK_INTERVAL_S))
 
@@ -52,8 +53,10 @@ class Checkpoints:
         state = self._file.log_state()
         self._quiet_looks = self._quiet_looks + 1 if state == self._last else 0
         self._last = state
+        self._looks += 1
         is_quiet = self._quiet_looks >= _QUIET_LOOKS
-        if state.to_copy_bytes > (0 if is_quiet else COPY_BYTES):
+        if state.to_copy_bytes > (0 if is_quiet or self._looks >= _LOOKS_MAX else COPY_BYTES):
+            self._looks = 0
             self._copy()
         elif is_quiet and state.to_copy_bytes == 0 and state.file_bytes > WAL_BYTES_MAX:
             self._file.check()

@@ -14,12 +14,12 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from steplog.server.sqlite.checkpoints import Checkpoints, configure_writer
-from steplog.server.sqlite.database_file import DatabaseFile
+from steplog.server.sqlite.database_file import DatabaseFile, change_header
 from steplog.server.sqlite.group_commit import Committer
 from steplog.server.sqlite.schema import connect, open_existing, prepare, store_error
 from steplog.server.store_types import StoreError, StoreReplacedError
@@ -47,19 +47,25 @@ class Database:
         self._path = path
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
-        self._lock = None if beside else prepare(path)
-        self._write_connection = open_existing(path) if beside else connect(path)
-        try:
-            about = dict(self._write_connection.execute("SELECT name, value FROM about"))  # opens the log
-        except sqlite3.Error as error:
-            raise store_error(error) from None
-        self._file = None if beside else DatabaseFile(path)
         self._forget = forget
-        self._committer = Committer(self._write_connection, self._rolled_back, self._check)
+        self._file: DatabaseFile | None = None
         self._checkpoints: Checkpoints | None = None
-        if self._file is not None:
-            configure_writer(self._write_connection)
-            self._checkpoints = Checkpoints(path, self._file)
+        with ExitStack() as opened:
+            self._lock = None if beside else prepare(path)
+            if self._lock is not None:
+                opened.callback(self._lock.release)
+            self._write_connection = open_existing(path) if beside else connect(path)
+            opened.callback(self._write_connection.close)
+            try:
+                about = dict(self._write_connection.execute("SELECT name, value FROM about"))  # opens the log
+            except sqlite3.Error as error:
+                raise store_error(error) from None
+            if not beside:
+                self._file = DatabaseFile(path)
+                configure_writer(self._write_connection)
+                self._checkpoints = Checkpoints(path, self._file)
+            opened.pop_all()
+        self._committer = Committer(self._write_connection, self._rolled_back, self._check)
         self.instance: str = about["instance"]
 
     def close(self) -> None:
@@ -100,9 +106,24 @@ class Database:
         """The same, but the future is done once it is committed: a power cut may undo it."""
         return self._committer.submit(lambda connection: job(connection, *args, **kwargs), durable=False)
 
+    def look(self, connection: sqlite3.Connection) -> None:
+        """For who writes on a connection of ``borrow``: before, in and after its transaction. Raises StoreError."""
+        if self._file is not None:
+            self._file.check()
+            if connection.in_transaction:
+                change_header(connection)
+
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection whose reads all see the same state."""
+        with self.borrow() as connection:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def borrow(self) -> Iterator[sqlite3.Connection]:
+        """A connection in autocommit mode."""
         self.check_path()
         try:
             connection = self._idle.pop()
@@ -112,9 +133,7 @@ class Database:
             except sqlite3.Error as error:
                 raise store_error(error) from error
         try:
-            connection.execute("BEGIN")
             yield connection
-            connection.execute("COMMIT")
         except BaseException as error:
             connection.close()  # its state is unknown
             if isinstance(error, sqlite3.Error):

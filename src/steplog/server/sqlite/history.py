@@ -257,9 +257,9 @@ class _History:
     def _last_of_rest(self) -> Iterator[tuple[str, Points]]:
         for name, points in self._rest():
             count = len(points.kinds)
-            skip = 0 if self._query.last is None else min(count, max(0, self._left[name] - self._query.last))
-            if self._query.last is not None:
-                self._left[name] -= skip
+            left, last = self._left.get(name, 0), self._query.last
+            skip = 0 if last is None else min(count, max(0, left - last))
+            self._left[name] = left - skip
             if skip < count:
                 yield name, points.part(skip, count)
 

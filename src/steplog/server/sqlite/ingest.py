@@ -27,8 +27,10 @@ from steplog.server.store_types import BatchResult, GapError, MissingError
 __all__ = ["Ingester"]
 
 _WRITERS_CACHED_MAX = 100_000
-_ADVANCE = "UPDATE progress SET arrivals = ?, log_bytes = log_bytes + ?, logged = ?, seen = ? WHERE run = ?"
-_NOTE_POINT = "UPDATE progress SET last_point = max(coalesce(last_point, ''), ?) WHERE run = ?"
+_ADVANCE = (
+    "UPDATE progress SET arrivals = ?1, log_bytes = log_bytes + ?2, logged = ?3, seen = ?4,"
+    " last_point = coalesce(max(last_point, ?5), ?5, last_point) WHERE run = ?6"
+)
 _PUT_MARK = (
     "INSERT INTO marks (run, writer, mark, generation, said) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark, said = excluded.said"
@@ -136,11 +138,10 @@ def _append(connection: sqlite3.Connection, run: _RunState, batch: Batch) -> Non
         log.append(connection, run.id, run.arrivals, batch)
         size_bytes = batch.size_bytes
         run.arrivals += batch.records
-    now_ns = time.time_ns()
-    connection.execute(_ADVANCE, (run.arrivals, size_bytes, now_ns // 10**9, date_of(now_ns), run.id))
-    if batch.last_time_ns is not None:
-        # A clock that is ahead does not count.
-        connection.execute(_NOTE_POINT, (date_of(min(batch.last_time_ns, now_ns)), run.id))
+    now_ns, point_ns = time.time_ns(), batch.last_time_ns
+    last_point = None if point_ns is None else date_of(min(point_ns, now_ns))  # a clock that is ahead does not count
+    values = (run.arrivals, size_bytes, now_ns // 10**9, date_of(now_ns), last_point, run.id)
+    connection.execute(_ADVANCE, values)
 
 
 def _apply(connection: sqlite3.Connection, run: _RunState, changes: Changes, name: str, writer: _Writer) -> None:

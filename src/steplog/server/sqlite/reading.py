@@ -64,6 +64,7 @@ _SERIES = (
     " FROM series WHERE run = ?"
 )
 _ARRIVALS_END = 2**63 - 1
+_WINDOW_POINTS = 256 * 1024
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -76,6 +77,22 @@ class Totals(msgspec.Struct, frozen=True):
     low: Number | None
     high: Number | None
     last_time_ns: int | None  # None where an older version has stored the last point
+
+    def with_points(self, points: Points) -> Totals:
+        """Those with later points, at least one."""
+        low, high = number_range(points.numbers())
+        return Totals(
+            self.count + len(points.kinds),
+            self.first_step if self.count else points.steps[0],
+            points.steps[-1],
+            max(self.max_step, *points.steps),
+            self.low if low is None or (self.low is not None and self.low <= low) else +low,  # of a bool 0 or 1
+            self.high if high is None or (self.high is not None and self.high >= high) else +high,
+            points.times[-1],
+        )
+
+
+_NO_TOTALS = Totals(0, 0, 0, slot.NO_STEP, None, None, None)
 
 
 class StoredChunk(NamedTuple):
@@ -135,20 +152,8 @@ class SeriesReader:
     @cached_property
     def totals(self) -> Totals:
         """The totals of all its points."""
-        row, tail = self.row, self.tail
-        packed = Totals(0, 0, 0, slot.NO_STEP, None, None, None) if row is None else row.totals
-        if not tail.kinds:
-            return packed
-        low, high = number_range(tail.numbers())
-        return Totals(
-            packed.count + len(tail.kinds),
-            packed.first_step if packed.count else tail.steps[0],
-            tail.steps[-1],
-            max(packed.max_step, *tail.steps),
-            packed.low if low is None or (packed.low is not None and packed.low <= low) else +low,  # of a bool 0 or 1
-            packed.high if high is None or (packed.high is not None and packed.high >= high) else +high,
-            tail.times[-1],
-        )
+        packed = _NO_TOTALS if self.row is None else self.row.totals
+        return packed.with_points(self.tail) if self.tail.kinds else packed
 
     @cached_property
     def chunks(self) -> list[StoredChunk]:
@@ -206,6 +211,42 @@ class RunReader:
         self._blocks = Blocks(connection, run_id)
         self.arrivals, self.packed = progress(connection, run_id)
 
+    def summaries(self, points_max: int = _WINDOW_POINTS) -> Iterator[tuple[str, Totals, Any]]:
+        """Of each series its name, totals and last value, in order of first arrival.
+
+        However long the log is, ``points_max`` of its points are held at a time, and those of one row.
+        """
+        found: dict[str, tuple[Totals, Any]] = {}
+        next_steps: dict[str, int] = {}
+        for window in self._windows(points_max):
+            for name, parts in window.items():
+                row, points = self._rows.get(name), concatenate(parts)
+                if name not in found:
+                    found[name] = _NO_TOTALS if row is None else row.totals, None
+                    next_steps[name] = 0 if row is None else row.next_step
+                steps, next_steps[name] = assign(points.steps, next_steps[name])
+                numbered = Points(points.kinds, points.words, steps, points.times, points.arrivals, points.payloads)
+                found[name] = found[name][0].with_points(numbered), _last_of(numbered)
+        for name, row in self._rows.items():
+            series = SeriesReader(self._connection, name, row, NO_POINTS, self._pending_of)
+            yield name, *(found.pop(name, None) or (row.totals, series.last))
+        for name, (totals, last) in found.items():
+            yield name, totals, last
+
+    def _windows(self, points_max: int) -> Iterator[dict[str, list[Points]]]:
+        """The points in the log by name, not numbered, a part of the log after the other."""
+        names = None if self._names is None else frozenset(self._names)
+        window: dict[str, list[Points]] = {}
+        count = 0
+        for first, records in log_rows(self._connection, self._run_id, self.packed):
+            for name, points in points_by_name(records, first, names).items():
+                window.setdefault(name, []).append(points)
+                count += len(points.kinds)
+            if count >= points_max:
+                yield window
+                window, count = {}, 0
+        yield window
+
     def series(self, name: str) -> SeriesReader | None:
         """A series by name; None if the run has none of this name."""
         row, tail = self._rows.get(name), self._tail.get(name, NO_POINTS)
@@ -240,12 +281,8 @@ class RunReader:
 
     @cached_property
     def _tail(self) -> dict[str, Points]:
-        parts: dict[str, list[Points]] = {}
-        names = None if self._names is None else frozenset(self._names)
-        for first, records in log_rows(self._connection, self._run_id, self.packed):
-            for name, points in points_by_name(records, first, names).items():
-                parts.setdefault(name, []).append(points)
-        return {name: self._numbered(name, concatenate(found)) for name, found in parts.items()}
+        (window,) = self._windows(_ARRIVALS_END)
+        return {name: self._numbered(name, concatenate(parts)) for name, parts in window.items()}
 
     def _numbered(self, name: str, points: Points) -> Points:
         row = self._rows.get(name)
@@ -306,10 +343,10 @@ def read_chunk(connection: sqlite3.Connection, chunk: StoredChunk, *, values_onl
 def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
     """The metrics of a run, in order of first arrival."""
     found = []
-    for each in RunReader(connection, run_id).all_series():
-        count, first, last, most, low, high, time_ns = msgspec.structs.astuple(each.totals)
+    for name, totals, last in RunReader(connection, run_id).summaries():
+        count, first, last_step, most, low, high, time_ns = msgspec.structs.astuple(totals)
         time = None if time_ns is None else date_of(time_ns)
-        found.append(SeriesSummary(each.name, count, first, last, most, each.last, low, high, time))
+        found.append(SeriesSummary(name, count, first, last_step, most, last, low, high, time))
     return found
 
 

@@ -24,10 +24,10 @@ from steplog.server.sqlite.trash import CONDEMNED, TOMBSTONE_DAYS, TRASH_HOURS
 __all__ = ["give_back", "read_ahead", "reap"]
 
 _SPARE_PAGES = 16_384  # 64 MiB
-_SLICE_S = 0.01
+_SLICE_S = 0.003  # no more than a thread runs for at a time, so that a slice is seldom interrupted
 _CHUNKS_A_STEP = 16  # of up to 256 KiB each
 _ROWS_A_STEP = 512
-_READ_AHEAD_BYTES = 8 << 20
+_READ_AHEAD_BYTES = 2 << 20
 _ROW_BYTES = 4096  # at least, of what is read ahead
 _RUNS_READ_AHEAD = 64
 _INCREMENTAL = 2  # of PRAGMA auto_vacuum

@@ -1,7 +1,8 @@
 """Queries for tables of runs: which runs meet the conditions, in which order, and what is shown of them.
 
-Filter and order read what is packed, in ``lasts`` and ``configs`` (see table). What is shown of the RUNNING runs of a
-page has the points that are still in the log, too.
+What is packed is in ``lasts`` and ``configs`` (see table). Runs with points in the log are read themselves: for what is
+shown of a page all of its runs, within ``_TAIL_BYTES_MAX``; for filter and order the newest, ``_LIVE_RUNS_MAX`` of them
+within ``_LIVE_BYTES_MAX``, and of others what is packed counts.
 
 Order: numbers, then texts, then other values (true, NaN, lists), each of them up or down; then the runs without a
 value; among equals the newest first. A page begins after the value and the number of the last run before it
@@ -12,8 +13,9 @@ value; among equals the newest first. A page begins after the value and the numb
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -29,7 +31,9 @@ from steplog.server.store_types import ID_PREFIX, ColumnNames, TableCursor, Tabl
 __all__ = ["column_names", "page"]
 
 _RUNS_A_QUERY = 500
-_TAIL_BYTES_MAX = 64 * 1024 * 1024  # of all runs of a page together; beyond it, what is packed is shown
+_TAIL_BYTES_MAX = 64 * 1024 * 1024  # of the log
+_LIVE_RUNS_MAX = 64  # about a millisecond each
+_LIVE_BYTES_MAX = 8 * 1024 * 1024
 _NAMED_BYTES_MAX = 16 * 1024 * 1024  # of the log, in which names are looked for
 _NEWEST_RUNS = 20
 _OWN = "steplog/"  # such metrics are shown elsewhere
@@ -63,17 +67,37 @@ class _Sql(NamedTuple):
 
 
 class _Scope(NamedTuple):
-    """The runs that a query is about."""
+    """The runs that a query is about.
+
+    Attributes:
+        readers: of runs that have points in the log, by number.
+        live: their series that have, of what is compared, by name and number.
+    """
 
     connection: sqlite3.Connection
     project: int
     now: str
     unfilled: Unfilled | None
+    readers: Mapping[int, RunReader]
+    live: Mapping[str, Mapping[int, SeriesReader]]
 
 
 def page(connection: sqlite3.Connection, project_id: int, query: TableQuery) -> TablePage:
     """The runs that come next in the order asked for."""
-    scope = _scope(connection, project_id, query.now)
+    compared = [each.field for each in query.conditions] + ([] if query.sort is None else [query.sort])
+    scope = _scope(connection, project_id, query.now, _metrics(compared), _metrics(query.columns))
+
+    def live_value(name: str, total: str, run: int) -> Cell | None:
+        return _LIVE[total](scope.live[name][run])
+
+    connection.create_function("live_value", 3, live_value)
+    try:
+        return _page(scope, query)
+    finally:
+        connection.create_function("live_value", 3, None)  # what it has read goes
+
+
+def _page(scope: _Scope, query: TableQuery) -> TablePage:
     wanted, after = query.limit + 1, query.after
     found: list[TableCursor] = []
     if query.sort is not None and (after is None or after.kind < _NO_VALUE):
@@ -89,7 +113,7 @@ def page(connection: sqlite3.Connection, project_id: int, query: TableQuery) -> 
 
 def column_names(connection: sqlite3.Connection, project_id: int, part: str, limit: int) -> ColumnNames:
     """The metrics and the config entries of a project with ``part`` in their names, each by name, up to ``limit``."""
-    scope = _scope(connection, project_id, "")
+    scope = _scope(connection, project_id)
     fresh_metrics, fresh_entries = _fresh_names(scope)
     found = []
     for rows, column, fresh in (("lasts", "name", fresh_metrics), ("configs", "key", fresh_entries)):
@@ -99,11 +123,44 @@ def column_names(connection: sqlite3.Connection, project_id: int, part: str, lim
     return ColumnNames(entries[:limit], metrics[:limit], max(len(metrics), len(entries)) > limit)
 
 
-def _scope(connection: sqlite3.Connection, project_id: int, now: str) -> _Scope:
+def _metrics(fields: Iterable[Field]) -> set[str]:
+    return {field.path[0] for field in fields if field.kind == "metric"}
+
+
+def _scope(
+    connection: sqlite3.Connection,
+    project_id: int,
+    now: str = "",
+    compared: Collection[str] = (),
+    shown: Collection[str] = (),
+) -> _Scope:
+    """``compared`` are the metrics that decide which runs come, and in which order."""
     left = unfilled(connection)
     if left is not None:
         register(connection)
-    return _Scope(connection, project_id, now, left)
+    live: dict[str, dict[int, SeriesReader]] = {name: {} for name in compared}
+    readers: dict[int, RunReader] = {}
+    if live:
+        for run, _ in _unpacked(connection, project_id, _LIVE_RUNS_MAX, _LIVE_BYTES_MAX):
+            readers[run] = RunReader(connection, run, {*compared, *shown})
+            for name, runs in live.items():
+                series = readers[run].series(name)
+                if series is not None and series.tail.kinds:
+                    runs[run] = series
+    return _Scope(connection, project_id, now, left, readers, live)
+
+
+def _unpacked(connection: sqlite3.Connection, project_id: int, limit: int, bytes_max: int) -> Iterator[tuple[int, int]]:
+    """Number, and the first arrival in the log, of the newest runs that have points there."""
+    rows = connection.execute(
+        "SELECT r.id, g.packed, g.log_bytes FROM progress g CROSS JOIN runs r ON r.id = g.run"
+        f" WHERE g.packed < g.arrivals AND {_IS_THERE} ORDER BY r.id DESC LIMIT ?",
+        (project_id, limit),
+    ).fetchall()
+    for run, packed, size_bytes in rows:
+        bytes_max -= size_bytes
+        if bytes_max >= 0:
+            yield run, packed
 
 
 def _places(scope: _Scope, statement: _Sql) -> list[TableCursor]:
@@ -241,26 +298,33 @@ def _run_field(scope: _Scope, field: Field) -> _Sql:
 
 def _source(scope: _Scope, field: Field) -> _Sql:
     """``run`` and value ``v`` of a metric or a config entry, of all runs of the project that have one."""
-    left = scope.unfilled
+    left, live = scope.unfilled, _Sql("")
     if field.kind == "metric":
         name, total = field.path[0], _TOTALS[field.path[1]]
-        filled = _Sql(
-            f"SELECT run, {total.format('')} AS v FROM lasts WHERE project = ? AND name = ?", (scope.project, name)
-        )
+        columns, packed = total.format(""), (scope.project, name)
+        filled = _Sql(f"SELECT run, {columns} AS v FROM lasts s WHERE project = ? AND name = ?", packed)
         value = _Sql(f"cell_of({LAST_OF_SERIES})" if field.path[1] == "last" else total.format("s."))
         origin = _Sql("series s ON s.run = q.id AND s.name = ? AND s.count > 0", (name,))
+        if scope.live.get(name):
+            runs = json.dumps(list(scope.live[name]))
+            live = _Sql("SELECT value AS run, live_value(?, ?, value) AS v FROM json_each(?)", (*field.path, runs))
     else:
         entry = entry_name(field.path)
-        filled = _Sql("SELECT run, value AS v FROM configs WHERE project = ? AND key = ?", (scope.project, entry))
+        filled = _Sql("SELECT run, value AS v FROM configs s WHERE project = ? AND key = ?", (scope.project, entry))
         value = _Sql("entry_of(s.key, s.value, ?)", (entry,))
         origin = _Sql("config s ON s.run = q.id AND s.key = ? AND s.value IS NOT NULL", (field.path[0],))
-    if left is None:
-        return filled
-    return _Sql(
-        f"{filled.text} AND NOT (run >= ? AND run < ?) UNION ALL SELECT s.run, {value.text} FROM runs q"
-        f" CROSS JOIN {origin.text} WHERE q.project = ? AND q.id >= ? AND q.id < ?",
-        (*filled.values, *left, *value.values, *origin.values, scope.project, *left),
-    )
+    others = _Sql(" AND s.run NOT IN (SELECT value FROM json_each(?))", live.values[-1:]) if live.text else live
+    parts = [_Sql(filled.text + others.text, (*filled.values, *others.values))]
+    if left is not None:
+        text = f"{parts[0].text} AND NOT (s.run >= ? AND s.run < ?)"
+        parts = [_Sql(text, (*parts[0].values, *left))]
+        text = (
+            f"SELECT s.run, {value.text} FROM runs q CROSS JOIN {origin.text}"
+            f" WHERE q.project = ? AND q.id >= ? AND q.id < ?{others.text}"
+        )
+        parts.append(_Sql(text, (*value.values, *origin.values, scope.project, *left, *others.values)))
+    parts += [live] if live.text else []
+    return _Sql(" UNION ALL ".join(text for text, _ in parts), tuple(chain.from_iterable(each for _, each in parts)))
 
 
 def _rows(scope: _Scope, runs: Sequence[int], columns: Sequence[Field]) -> list[TableRow]:
@@ -270,13 +334,10 @@ def _rows(scope: _Scope, runs: Sequence[int], columns: Sequence[Field]) -> list[
     texts = [_run_field(scope, field) for field in fields]
     selected = "".join(f", {text}" for text, _ in texts)
     values = tuple(chain.from_iterable(each.values for each in texts))
-    running = []
     for some, marks in _parts(runs):
-        query = f"SELECT r.id, r.uuid, r.status{selected} FROM runs r WHERE r.id IN ({marks})"
-        for number, uuid, status, *cells in scope.connection.execute(query, (*values, *some)):
+        query = f"SELECT r.id, r.uuid{selected} FROM runs r WHERE r.id IN ({marks})"
+        for number, uuid, *cells in scope.connection.execute(query, (*values, *some)):
             found[number] = TableRow(uuid, dict(zip(fields, map(_field_value, fields, cells), strict=True)))
-            if status == "RUNNING":
-                running.append(number)
     for column in columns:
         if column.kind != "run":
             source = _source(scope, column)
@@ -285,7 +346,7 @@ def _rows(scope: _Scope, runs: Sequence[int], columns: Sequence[Field]) -> list[
                 for number, cell in scope.connection.execute(query, (*source.values, *some)):
                     found[number].cells[column] = json_value(cell)
     metrics = [column for column in columns if column.kind == "metric"]
-    for number, reader in _tails(scope, running, {column.path[0] for column in metrics}):
+    for number, reader in _tails(scope, runs, _metrics(metrics)):
         found[number].cells.update(_live_cells(reader, metrics))
     return [found[number] for number in runs]
 
@@ -302,15 +363,15 @@ def _field_value(field: Field, cell: Any) -> Any:
     return cell
 
 
-def _tails(scope: _Scope, running: Sequence[int], names: set[str]) -> Iterator[tuple[int, RunReader]]:
+def _tails(scope: _Scope, runs: Sequence[int], names: set[str]) -> Iterator[tuple[int, RunReader]]:
     """A reader of each of these runs that has points in the log."""
     left = _TAIL_BYTES_MAX
-    for some, marks in _parts(running if names else ()):
+    for some, marks in _parts(runs if names else ()):
         query = f"SELECT run, log_bytes FROM progress WHERE run IN ({marks}) AND packed < arrivals"
         for number, size_bytes in scope.connection.execute(query, some).fetchall():
             left -= size_bytes
             if left >= 0:
-                yield number, RunReader(scope.connection, number, names)
+                yield number, scope.readers.get(number) or RunReader(scope.connection, number, names)
 
 
 def _live_cells(reader: RunReader, columns: Sequence[Field]) -> dict[Field, Any]:
@@ -359,12 +420,9 @@ def _names(scope: _Scope, rows: str, column: str, part: str, limit: int) -> Iter
 def _fresh_names(scope: _Scope) -> tuple[set[str], set[str]]:
     """Metrics and config entries of the newest runs that are not in ``lasts`` and ``configs`` yet."""
     metrics, entries = set[str](), set[str]()
-    execute, left = scope.connection.execute, _NAMED_BYTES_MAX
-    of_log = "SELECT r.id, g.packed, g.log_bytes FROM progress g CROSS JOIN runs r ON r.id = g.run"
-    newest = f"WHERE g.packed < g.arrivals AND {_IS_THERE} ORDER BY r.id DESC LIMIT ?"
-    for run, packed, size_bytes in execute(f"{of_log} {newest}", (scope.project, _NEWEST_RUNS)).fetchall():
-        left -= size_bytes
-        for _, records in log_rows(scope.connection, run, packed) if left >= 0 else ():
+    execute = scope.connection.execute
+    for run, packed in _unpacked(scope.connection, scope.project, _NEWEST_RUNS, _NAMED_BYTES_MAX):
+        for _, records in log_rows(scope.connection, run, packed):
             metrics.update(records.names.values())
     if scope.unfilled is not None:
         some = f"SELECT r.id FROM runs r WHERE {_IS_THERE} AND r.id >= ? AND r.id < ? ORDER BY r.id DESC LIMIT ?"
