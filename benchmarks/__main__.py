@@ -42,6 +42,7 @@ GROUPS = (
     "writers",
     "floods",
     "deleting",
+    "backup",
 )
 HERE = Path(__file__).resolve().parent
 

@@ -22,7 +22,7 @@ from benchmarks.figure import Figure, quantile
 from benchmarks.stage import KEY, Server, Stage
 from steplog.delivery.wire import API
 
-__all__ = ["figures", "watch"]
+__all__ = ["Client", "figures", "fill", "watch", "write"]
 
 GROUP = "deleting"
 NAMES, CHUNKS, CHUNK_BYTES = 40, 8, 8_600
@@ -37,9 +37,9 @@ def figures(stage: Stage) -> Iterator[Figure]:
     runs = stage.pick(1000, 40)
     with stage.server() as server:
         host = server.url.removeprefix("http://")
-        kept, doomed = (_Client(host).new_project(name) for name in ("kept", "doomed"))
-        paths = [_Client(host).new_run(kept) for _ in range(WRITERS)]
-        _fill(server, _Client(host), doomed, runs)
+        kept, doomed = (Client(host).new_project(name) for name in ("kept", "doomed"))
+        paths = [Client(host).new_run(kept) for _ in range(WRITERS)]
+        fill(server, Client(host), doomed, runs)
         before = server.database.stat().st_size
         told = stage.child(
             watch, stage.environment(), host=host, paths=paths, doomed=doomed, database=str(server.database)
@@ -73,13 +73,13 @@ def watch(host: str, paths: list[str], doomed: str, database: str) -> dict[str, 
     """What the clients waited during the deletion and after it, in ms, and the sizes of the files."""
     waits: list[float] = []
     stopped = threading.Event()
-    writers = [threading.Thread(target=_write, args=(host, path, waits, stopped)) for path in paths]
+    writers = [threading.Thread(target=write, args=(host, path, waits, stopped)) for path in paths]
     for writer in writers:
         writer.start()
     time.sleep(2)
     sizes = _Sizes(Path(database))
     begun = time.monotonic()
-    deletion = threading.Thread(target=_Client(host).ask, args=("DELETE", doomed))
+    deletion = threading.Thread(target=Client(host).ask, args=("DELETE", doomed))
     waits.clear()
     deletion.start()
     sizes.watch_until_settled(deletion)
@@ -137,7 +137,9 @@ class _Sizes:
             )
 
 
-class _Client:
+class Client:
+    """One that works."""
+
     def __init__(self, host: str) -> None:
         self._connection = http.client.HTTPConnection(host, timeout=1800)
 
@@ -160,15 +162,16 @@ class _Client:
         return f"{project}runs/{self.ask('POST', f'{project}runs/')['uuid']}/"
 
 
-def _write(host: str, run: str, waits: list[float], stopped: threading.Event) -> None:
-    client = _Client(host)
+def write(host: str, run: str, waits: list[float], stopped: threading.Event) -> None:
+    """Write a metric at a pace, and note what each took."""
+    client = Client(host)
     while not stopped.wait(PACE_S):
         begun = time.perf_counter()
         client.ask("POST", f"{run}metrics/", name="x", value=1)
         waits.append(time.perf_counter() - begun)
 
 
-def _fill(server: Server, client: _Client, project: str, runs: int) -> None:
+def fill(server: Server, client: Client, project: str, runs: int) -> None:
     """Write the runs' chunks past the server, and have the kernel forget them."""
     uuids = [client.new_run(project).rsplit("/", 2)[1] for _ in range(runs)]
     blob = random.Random(1).randbytes(CHUNK_BYTES)

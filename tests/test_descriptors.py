@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from in_child import in_child
+from apart import apart
 from steplog import descriptors
 from steplog.descriptors import RESERVE, Descriptor, lent, open_reserved, refill, reserved
 from steplog.file_lock import FileLock
@@ -64,7 +64,7 @@ def replace(number: int, path: Path) -> None:
     os.close(other)
 
 
-@in_child
+@apart
 def test_where_none_are_left_the_reserve_serves_and_is_filled_again():
     with exhausted():
         assert free() == 0
@@ -79,7 +79,7 @@ def test_where_none_are_left_the_reserve_serves_and_is_filled_again():
             assert free() == 0
 
 
-@in_child
+@apart
 def test_what_opens_descriptors_by_itself_is_lent_some_and_gives_them_back(tmp_path: Path):
     with exhausted():
         for _ in range(10):
@@ -89,7 +89,7 @@ def test_what_opens_descriptors_by_itself_is_lent_some_and_gives_them_back(tmp_p
         assert reserved(os.listdir, tmp_path) == []
 
 
-@in_child
+@apart
 def test_another_error_spends_nothing(tmp_path: Path):
     refill()
     before = len(os.listdir("/proc/self/fd"))
@@ -99,7 +99,7 @@ def test_another_error_spends_nothing(tmp_path: Path):
     assert descriptors.take_warning() is None
 
 
-@in_child
+@apart
 def test_running_out_is_said_once_with_the_limit():
     with exhausted():
         assert descriptors.take_warning() is None
@@ -109,7 +109,7 @@ def test_running_out_is_said_once_with_the_limit():
         assert descriptors.take_warning() is None
 
 
-@in_child
+@apart
 def test_a_program_with_a_small_limit_keeps_its_descriptors():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = len(os.listdir("/proc/self/fd"))
@@ -121,7 +121,7 @@ def test_a_program_with_a_small_limit_keeps_its_descriptors():
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-@in_child
+@apart
 def test_a_reserve_that_was_closed_is_made_again_and_the_programs_files_stay_open(tmp_path: Path):
     refill()
     theirs = [int(one) for one in descriptors._reserve.kept]
@@ -134,7 +134,7 @@ def test_a_reserve_that_was_closed_is_made_again_and_the_programs_files_stay_ope
         os.close(number)
 
 
-@in_child
+@apart
 def test_a_descriptor_is_neither_used_nor_closed_once_its_number_leads_elsewhere(tmp_path: Path):
     ours = Descriptor(os.open(tmp_path / "ours", os.O_RDWR | os.O_CREAT, 0o600))
     assert ours.is_ours()
@@ -149,7 +149,7 @@ def test_a_descriptor_is_neither_used_nor_closed_once_its_number_leads_elsewhere
     ours.close()
 
 
-@in_child
+@apart
 def test_the_disk_writes_no_frame_into_a_file_of_the_programs(tmp_path: Path):
     files = Files()
     ours = files.create(tmp_path / "spool")
@@ -168,7 +168,7 @@ def held(path: Path) -> FileLock:
     return lock
 
 
-@in_child
+@apart
 def test_a_lock_whose_descriptor_was_closed_is_taken_again_if_it_is_free(tmp_path: Path):
     lock = held(tmp_path / "lock")
     number = int(lock._descriptor)  # type: ignore[arg-type]
@@ -183,7 +183,7 @@ def test_a_lock_whose_descriptor_was_closed_is_taken_again_if_it_is_free(tmp_pat
     os.close(number)
 
 
-@in_child
+@apart
 def test_a_lock_that_another_has_taken_meanwhile_is_not_regained(tmp_path: Path):
     lock = held(tmp_path / "lock")
     number = int(lock._descriptor)  # type: ignore[arg-type]
@@ -197,7 +197,7 @@ def test_a_lock_that_another_has_taken_meanwhile_is_not_regained(tmp_path: Path)
     os.close(number)
 
 
-@in_child
+@apart
 def test_of_two_locks_on_one_file_and_number_the_later_has_it(tmp_path: Path):
     """The earlier one closed the descriptor of the later, which has the same inode."""
     lock = held(tmp_path / "lock")
@@ -212,7 +212,7 @@ def test_of_two_locks_on_one_file_and_number_the_later_has_it(tmp_path: Path):
     later.release()
 
 
-@in_child
+@apart
 def test_a_lost_lock_is_not_locked_in_a_file_of_the_programs(tmp_path: Path):
     lock = FileLock.open(tmp_path / "lock")
     number = int(lock._descriptor)  # type: ignore[arg-type]
@@ -224,7 +224,7 @@ def test_a_lost_lock_is_not_locked_in_a_file_of_the_programs(tmp_path: Path):
     os.close(number)
 
 
-@in_child
+@apart
 def test_a_socket_of_the_programs_is_neither_closed_nor_shut_down():
     from steplog.network.deadline import Exchange, close_socket
 

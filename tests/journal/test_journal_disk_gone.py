@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from in_child import in_child
+from apart import apart
 from journal.spooled import LOCK, Machine, deliver_all, read_all
 from steplog.descriptors import close_reserve
 from steplog.file_lock import FileLock
@@ -258,7 +258,7 @@ def test_an_agent_finds_the_marks_of_a_worker_whose_memory_was_made_again(machin
     assert machine.journal.cursor.delivered == machine.journal.written() > 100
 
 
-@in_child
+@apart
 def test_without_descriptors_memory_is_not_said_to_be_removed(machine: Machine, caplog: pytest.LogCaptureFixture):
     close_reserve()
     machine.own.maintain()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import held_descriptors
-from in_child import in_child
+from apart import apart
 from steplog.descriptors import close_reserve
 from steplog.journal.memory import Block, MemoryPool, Usage, default_bytes_max, used_bytes
 from tmpfs import mounted
@@ -145,7 +145,7 @@ def test_a_directory_that_is_gone_gives_memory_that_has_no_file_yet(directory, m
     assert pool.used_bytes() == 0
 
 
-@in_child
+@apart
 def test_without_descriptors_there_is_none_and_no_exception(directory, memory):
     close_reserve()
     pool = MemoryPool(directory, memory, MIB)

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from in_child import in_child
+from apart import apart
 from journal.appends import Reader
 from journal.processes import (
     Ledger,
@@ -182,7 +182,7 @@ def _child(parent, paths, roots, forked: Ledger, child: int, calls: int) -> None
         os._exit(code)
 
 
-@in_child
+@apart
 def test_a_writer_that_cannot_be_looked_at_is_not_taken_for_dead(paths, roots):
     """Without a descriptor to be had its holes were given up, and what it still wrote there was lost."""
     mine = opened(paths, roots)
@@ -200,7 +200,7 @@ def test_a_writer_that_cannot_be_looked_at_is_not_taken_for_dead(paths, roots):
     assert other.journal.alive
 
 
-@in_child
+@apart
 def test_a_writer_whose_memory_cannot_be_made_leaves_no_lock_behind(paths, roots):
     close_reserve()
     descriptors = len(os.listdir("/proc/self/fd"))

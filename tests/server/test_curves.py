@@ -17,6 +17,7 @@ from steplog.server.records.curve_query import CurveAnswer, CurveQuery, Signer
 from steplog.server.sqlite.curves import curve, curves
 from steplog.server.sqlite.packing import pack_run
 from steplog.server.sqlite.reading import snapshot_of
+from steplog.server.sqlite.summaries import add_missing, find_missing
 from steplog.server.store_types import TooManyBucketsError
 
 Row = tuple[Any, ...]
@@ -239,3 +240,22 @@ def test_what_goes_back_is_drawn_where_it_was_logged(logged):
         assert saw is not None
         assert [(b.step, b.low, b.high, b.count) for b in saw] == [(s, s, s, 30) for s in range(100)]
         pack_run(logged.connection, logged.id)
+
+
+@pytest.mark.parametrize("x", ["step", "time"])
+def test_what_an_older_version_has_stored_is_drawn_before_it_is_summarized(logged, x):
+    for first in range(0, 40_000, 4000):
+        records = [("loss", math.sin(step / 999), step) for step in range(first, first + 4000)]
+        logged.append(range_of(records, first, began_ns=BEGAN_NS + first))
+        pack_run(logged.connection, logged.id)
+    logged.connection.execute("DELETE FROM summaries")
+    client = Client(CurveQuery(("run",), ("loss",), x, buckets=100))
+    for _ in range(2):
+        client.poll(logged)
+        buckets = client.rows["run", "loss"]
+        assert sum(int(row[3]) for row in buckets.values()) == 40_000
+        assert len(buckets) >= 50
+        while (found := find_missing(logged.connection)) is not None:
+            add_missing(logged.connection, found)
+    assert client.resets == 2, "what was not summarized may have been drawn otherwise"
+    assert {key: rows for key, rows in client.rows.items() if rows} == rows_of(ask(logged, client.query))

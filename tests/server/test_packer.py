@@ -16,10 +16,14 @@ from polling import wait_until
 from server.batches import range_of
 from server.logged import LoggedRun, expected
 from server.process import SOURCES, ServerProcess
+from server.stores import new_run
 from server.test_packing import steps
 from steplog.server.packer import packer_process
-from steplog.server.sqlite.packer import IDLE_S, POINTS_A_NAME, Packer, file_id
+from steplog.server.records.batch import from_range
+from steplog.server.sqlite.packer import ENDED_S, IDLE_S, Packer, file_id
+from steplog.server.sqlite.packing import POINTS_A_NAME
 from steplog.server.sqlite.schema import connect
+from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import StoreError
 
 NOW = 1_800_000_000
@@ -77,6 +81,9 @@ def test_a_run_is_packed_when_it_has_ended(run, clock):
     run.append(steps(5, 0, 8), logged=NOW)
     packer.work()
     run.connection.execute("UPDATE runs SET status = 'COMPLETED'")
+    packer.work()
+    assert run.count("log") == 1, "one that goes on is not packed batch by batch"
+    clock.now += ENDED_S
     packer.work()
     assert run.count("log") == 0
 
@@ -178,6 +185,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from steplog.server.packer import packer_process
+from steplog.server.records.batch import from_range
 with packer_process(Path(sys.argv[1])):
     print("started", flush=True)
     sys.stdin.read()
@@ -277,3 +285,17 @@ def test_a_server_has_a_packer_and_takes_it_along_when_it_is_killed(tmp_path):
 def logged(database: Path) -> int:
     with closing(connect(database)) as connection:
         return int(connection.execute("SELECT count(*) FROM log").fetchone()[0])
+
+
+def test_the_server_packs_a_log_that_its_packer_does_not_keep_up_with(tmp_path, monkeypatch):
+    monkeypatch.setattr("steplog.server.sqlite.packer.BACKLOG_BYTES", 32 * 100)
+    store = SqliteStore(tmp_path / "a.db")
+    long, short = new_run(store), new_run(store)
+    for run, count in ((long, 101), (short, 100)):
+        store.add_batch(run, from_range(range_of([("a", at) for at in range(count)]))).result()
+    store.pack_backlog()
+    assert [point.value for point in store.metrics(long, 0, 200)] == list(range(101))
+    store.close()
+    assert not (tmp_path / "a.db-wal").exists()
+    with closing(connect(tmp_path / "a.db")) as connection:
+        assert connection.execute("SELECT run, records FROM log").fetchall() == [(short.id, 100)]

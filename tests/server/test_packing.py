@@ -129,6 +129,16 @@ def test_a_pass_reads_a_bounded_part_of_the_log(run, monkeypatch):
     assert run.points() == expected(batches)
 
 
+def test_a_pass_ends_once_it_has_enough_of_each_name(run, monkeypatch):
+    monkeypatch.setattr(packing, "_ENOUGH_BYTES", 32)
+    batches = [steps(3, first, 16) for first in range(0, 128, 16)]
+    run.append(*batches)
+    assert pack_run(run.connection, run.id)
+    assert run.progress("packed") == 3 * packing.POINTS_A_NAME
+    assert pack_all(run) == 1
+    assert run.points() == expected(batches)
+
+
 def test_a_pass_moves_a_bounded_number_of_series_to_chunks(run, monkeypatch):
     monkeypatch.setattr(packing, "_CHUNKED_POINTS", 3 * CHUNK_POINTS)
     batches = [steps(8, first, 512) for first in range(0, CHUNK_POINTS + 1024, 512)]

@@ -204,6 +204,19 @@ def test_a_log_row_that_cannot_be_read_hides_nothing_else(read):
     assert [metric.value for metric in values] == [0, 0, 2, 2, 4, 4]
 
 
+def test_steps_go_on_where_a_slice_begins_before_what_is_packed_and_ends_behind(read, monkeypatch):
+    monkeypatch.setattr(packing, "PASS_BYTES", 10 * slot.SLOT_BYTES)
+    for _ in range(4):
+        read.append([("a", 0.5)] * 5)
+    found = []
+    for part in slices.metrics(read.snapshot, read.run.id, 0, 20, 7):
+        found += [metric.step for metric in part]
+        if len(found) == 7:
+            read.pack()
+            assert read.run.progress("packed") == 10
+    assert found == list(range(20))
+
+
 def test_no_read_writes(read):
     read.append([(f"m{at % 8}", at + 0.5, at) for at in range(40)])
     read.connection.execute("PRAGMA query_only = ON")

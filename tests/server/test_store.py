@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from server.packed import pack
 from server.stores import listed, new_project, new_run
 from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
+from steplog.server.open_store import open_store
 from steplog.server.records.batch import from_range
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import BatchResult, MissingError, RunRow
@@ -91,3 +93,30 @@ def test_a_database_that_could_not_be_opened_is_not_left_locked(tmp_path, monkey
             SqliteStore(tmp_path / "a.db")
     assert caught.tb is not None, "what the failed one had is still referred to"
     SqliteStore(tmp_path / "a.db").close()
+
+
+def test_a_store_beside_its_server_sees_what_is_committed_and_commits(store, tmp_path):
+    """As ``steplog key`` has it."""
+    run = new_run(store)
+    with closing(open_store(tmp_path / "a.db", beside=True)) as beside:
+        add(store, run, range_of([("a", 1)]))
+        assert (beside.instance, beside.run("team", "mnist", run.uuid).uuid) == (store.instance, run.uuid)
+        assert listed(beside, run) == held([("a", 1)])
+        key = beside.issue_key("bob", b"hash", "").result()
+        with pytest.raises(RuntimeError, match="takes no points"):
+            add(beside, run, range_of([("a", 2)], first=1))
+        with pytest.raises(RuntimeError, match="deletes nothing"):
+            beside.discard_run(store.project("team", "mnist"), run.uuid).result()
+    assert store.all_keys() == [key]
+    add(store, run, range_of([("a", 2)], first=1))
+
+
+def test_a_store_beside_no_server_is_opened_where_there_is_one_alone(tmp_path):
+    with pytest.raises(ConfigurationError, match="there is no database"):
+        open_store(tmp_path / "a.db", beside=True)
+    assert list(tmp_path.iterdir()) == []
+    SqliteStore(tmp_path / "a.db").close()
+    with closing(open_store(tmp_path / "a.db", beside=True)) as beside:
+        new_run(beside)
+        with closing(SqliteStore(tmp_path / "a.db")) as store:
+            assert len(store.runs(store.project("team", "mnist"))) == 1

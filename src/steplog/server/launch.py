@@ -37,7 +37,7 @@ from steplog.server.keys import (
 )
 from steplog.server.listening import connections_max, listen, serve
 from steplog.server.open_store import default_database, open_store
-from steplog.server.packer import packer_process
+from steplog.server.packer import packer_process, packing_backlog
 from steplog.server.reaping import reaping
 from steplog.server.repeating import repeating
 from steplog.server.store import Store
@@ -133,7 +133,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             places = written, page_url, store.instance, elsewhere, first, connections
             started(RunningServer(base_url, database, own.source, *places))
 
-        with _refreshed(keyring, write_state), reaping(store), packer_process(database):
+        with _refreshed(keyring, write_state), reaping(store), packing_backlog(store), packer_process(database):
             serve(app, listener, announcement.socket, announce, store, tls, connections)
 
 

@@ -23,7 +23,8 @@ class Packer(Protocol):
 def open_store(database: Path, *, beside: bool = False) -> Store:
     """Open or create a store as its server; ``beside``, one that exists, whether or not its server runs.
 
-    Raises ConfigurationError if it is in use, missing, or not one of steplog's.
+    Beside its server, a store takes no points and deletes nothing: the server caches what it knows of runs. Raises
+    ConfigurationError if it is in use, missing, or not one of steplog's.
     """
     from steplog.server.sqlite.store import SqliteStore
 

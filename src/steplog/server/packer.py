@@ -1,6 +1,7 @@
 """The packer: a process beside the server that packs what the server has logged.
 
-1. ``packer_process`` keeps one running. Without it everything works, but reads and the log grow longer.
+1. ``packer_process`` keeps one running. Without it everything works, slower: what is long in the log is packed by a
+   thread of the server (``packing_backlog``), and what is short is decoded by each read.
 2. It ends with its standard input, a pipe whose other end only the server has: also when the server is killed.
 3. It has a low priority, and a session of its own, which no signal of a terminal reaches. It inherits no descriptor but
    standard error, where it says what a person should know.
@@ -14,18 +15,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
 from steplog.server.open_store import file_id, open_packer
+from steplog.server.repeating import repeating
+from steplog.server.store import Store
 from steplog.server.store_types import StoreError, StoreReplacedError
 
-__all__ = ["packer_process"]
+__all__ = ["packer_process", "packing_backlog"]
 
 _INTERVAL_S = 1.0
 _PAUSE_S = 0.05  # between two slices of what is not urgent
 _RETRY_S = 5.0  # after an error, such as a full disk
+_BACKLOG_INTERVAL_S = 2.0
 _NICENESS = 10
 _RESTART_S, _RESTART_S_MAX = 1.0, 60.0
 _END_S = 5.0
@@ -47,12 +51,23 @@ def packer_process(database: Path, restart_s: float = _RESTART_S) -> Iterator[No
         thread.join()
 
 
+def packing_backlog(store: Store) -> AbstractContextManager[None]:
+    """In a thread of the server, pack what the packer does not keep up with."""
+
+    def pack() -> float:
+        with suppress(StoreError):  # a full disk, say: later
+            store.pack_backlog()
+        return _BACKLOG_INTERVAL_S
+
+    return repeating(pack, "steplog-backlog", _BACKLOG_INTERVAL_S)
+
+
 class _Keeper:
     """Starts the process, and again whenever it ends, later each time that it has not lasted."""
 
     def __init__(self, database: Path, restart_s: float) -> None:
         module = "-m", "steplog.server.packer"
-        self._command = [sys.executable, *module, str(database.absolute()), file_id(database)]
+        self._command = [sys.executable or "", *module, str(database.absolute()), file_id(database)]
         self._restart_s = restart_s
         self._lock = threading.Lock()
         self._stopping = threading.Event()

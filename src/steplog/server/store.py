@@ -268,6 +268,10 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def pack_backlog(self) -> None:
+        """Pack runs whose log has become so long that their packer does not keep up, or there is none."""
+
+    @abstractmethod
     def point_count(self, run: RunRow) -> int:
         """How many points have arrived."""
 

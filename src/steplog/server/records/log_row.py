@@ -30,7 +30,7 @@ _SLOT_INTS, _NAME_INT = slot.SLOT_BYTES // 4, 6
 
 def decode_row(body: bytes) -> Range:
     """The stored records of a log row; see ``stored_part``. Raises FormatError."""
-    return stored_part(decode(body))
+    return stored_part(decode(body, checked=True))
 
 
 def stored_part(records: Range) -> Range:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from steplog.server.sqlite.checkpoints import Checkpoints, configure_writer
-from steplog.server.sqlite.database_file import DatabaseFile
+from steplog.server.sqlite.database_file import DatabaseFile, change_header
 from steplog.server.sqlite.group_commit import Committer
 from steplog.server.sqlite.schema import connect, open_existing, prepare, store_error
 from steplog.server.store_types import StoreError, StoreReplacedError
@@ -106,9 +106,24 @@ class Database:
         """The same, but the future is done once it is committed: a power cut may undo it."""
         return self._committer.submit(lambda connection: job(connection, *args, **kwargs), durable=False)
 
+    def look(self, connection: sqlite3.Connection) -> None:
+        """For who writes on a connection of ``borrow``: before, in and after its transaction. Raises StoreError."""
+        if self._file is not None:
+            self._file.check()
+            if connection.in_transaction:
+                change_header(connection)
+
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection whose reads all see the same state."""
+        with self.borrow() as connection:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def borrow(self) -> Iterator[sqlite3.Connection]:
+        """A connection in autocommit mode."""
         self.check_path()
         try:
             connection = self._idle.pop()
@@ -118,9 +133,7 @@ class Database:
             except sqlite3.Error as error:
                 raise store_error(error) from error
         try:
-            connection.execute("BEGIN")
             yield connection
-            connection.execute("COMMIT")
         except BaseException as error:
             connection.close()  # its state is unknown
             if isinstance(error, sqlite3.Error):

@@ -35,7 +35,7 @@ from typing import NamedTuple
 from steplog.errors import ConfigurationError
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
 
-__all__ = ["DatabaseFile", "LogState", "check_left_log"]
+__all__ = ["DatabaseFile", "LogState", "change_header", "check_left_log"]
 
 _HEADER_BYTES = 100  # of the database: its size, its free pages, a change counter
 # The size of a page, the frames in the log, the database's pages, the log's salts; frames copied, frames to copy.
@@ -143,8 +143,7 @@ class DatabaseFile:
         with self._lock:
             checkpoint = self._seen.checkpoint
             if checkpoint != self._marked:
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                connection.execute(f"PRAGMA user_version = {version}")  # counts a change
+                change_header(connection)
                 self._marked = checkpoint
 
     def unmark(self) -> None:
@@ -226,6 +225,12 @@ class DatabaseFile:
         except OSError:
             return None
         return status.st_size if _id(status) == self._ids[1] else None
+
+
+def change_header(connection: sqlite3.Connection) -> None:
+    """In a transaction, count a change of the database in its header."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def _id(status: os.stat_result) -> tuple[int, int]:

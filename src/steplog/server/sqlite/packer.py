@@ -1,7 +1,8 @@
 """Which runs of a database are due for packing, and packing them, through a connection beside the server's.
 
-A run is due with ``POINTS_A_NAME`` unpacked points a name on average, with ``PASS_BYTES`` of them, at its end, or when
-nothing has been logged for ``IDLE_S``. Others wait, since a pass costs as much for few points as for many.
+A run is due with ``POINTS_A_NAME`` unpacked points a name on average, with ``PASS_BYTES`` of them, or when nothing has
+arrived for ``IDLE_S``, or for ``ENDED_S`` of a run that has ended. Others wait, since a pass costs as much for few
+points as for many.
 
 When nothing is due, what a database of an older version lacks is added, in slices: summaries, and rows of tables.
 
@@ -19,16 +20,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from steplog.server.sqlite import summaries, table
-from steplog.server.sqlite.database_file import DatabaseFile
-from steplog.server.sqlite.packing import PASS_BYTES, pack_run, transaction
+from steplog.server.sqlite.database_file import DatabaseFile, change_header
+from steplog.server.sqlite.packing import PASS_BYTES, POINTS_A_NAME, pack_run, transaction
 from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import connect, store_error
 from steplog.server.store_types import StoreError, StoreReplacedError
 
-__all__ = ["IDLE_S", "POINTS_A_NAME", "Packer", "file_id"]
+__all__ = ["BACKLOG_BYTES", "ENDED_S", "IDLE_S", "Packer", "file_id", "pack_backlog"]
 
-POINTS_A_NAME = 64
 IDLE_S = 60.0
+ENDED_S = 2.0
+BACKLOG_BYTES = 8 * PASS_BYTES  # in the log of a run
 
 _UNPACKED = f"""
 SELECT run, arrivals - packed, log_bytes, logged, status FROM progress JOIN runs ON id = run
@@ -103,20 +105,20 @@ class Packer:
     def _check(self) -> None:
         self._file.check()
         if self._connection.in_transaction:
-            self._file.unmark()  # whether the last one was rolled back is not known here; passes are few
-            self._file.mark(self._connection)
+            change_header(self._connection)
 
     def _due(self) -> list[int]:
         due, now, idle_at = [], self._clock(), math.inf
         rows = self._connection.execute(_UNPACKED).fetchall()
         self._names = {run_id: self._names.get(run_id, 1) for run_id, *_ in rows}
         for run_id, points, size_bytes, logged, status in rows:
+            idle_s = IDLE_S if status == "RUNNING" else ENDED_S
             # A clock that was set back counts as idle: nobody knows since when.
-            idle = not logged - IDLE_S < now < logged + IDLE_S
-            if idle or status != "RUNNING" or size_bytes >= PASS_BYTES or self._has_enough(run_id, points):
+            is_idle = not logged - IDLE_S < now < logged + idle_s
+            if is_idle or size_bytes >= PASS_BYTES or self._has_enough(run_id, points):
                 due.append(run_id)
             else:
-                idle_at = min(idle_at, logged + IDLE_S)
+                idle_at = min(idle_at, logged + idle_s)
         self._idle_at = idle_at
         return due
 
@@ -135,6 +137,18 @@ class Packer:
                 f"{records} records of run {uuid} cannot be read ({error}); they are kept as they are, and counted; "
                 "this is said once a run"
             )
+
+
+def pack_backlog(connection: sqlite3.Connection, check: Callable[[], None]) -> None:
+    """In the server itself, pack runs with more than ``BACKLOG_BYTES`` in their log. ``check``: as for ``pack_run``.
+
+    What the packer cannot keep up with, being of low priority or not there, then slows down those who log it, and a
+    read has no more than that to decode.
+    """
+    query = f"SELECT run FROM progress JOIN runs ON id = run WHERE log_bytes > ? AND packed < arrivals AND {IS_THERE}"  # noqa: S608
+    while long := connection.execute(query, (BACKLOG_BYTES,)).fetchall():
+        for (run_id,) in long:
+            pack_run(connection, run_id, check)
 
 
 def file_id(database: Path) -> str:

@@ -1,8 +1,9 @@
 """Packing a run: its log rows become blocks and chunks, a pass at a time. Whatever is packed reads as before.
 
-1. A pass reads at most ``PASS_BYTES`` of log rows, and encodes their points outside a transaction. One transaction then
-   deletes exactly these rows and stores what was made of them, if nobody else has packed the run meanwhile. So any
-   number of packers may work at once, and a kill leaves nothing half done.
+1. A pass reads log rows until it has ``_ENOUGH_BYTES`` and ``POINTS_A_NAME``, at most ``PASS_BYTES``, and encodes their
+   points outside a transaction. One transaction, which holds up commits for some ms, then deletes exactly these rows
+   and stores what was made of them, if nobody else has packed the run meanwhile. So any number of packers may work at
+   once, and a kill leaves nothing half done.
 2. The points of a series go to chunks once ``CHUNK_POINTS`` of them are in none, or ``_TEXT_BYTES`` of texts are; until
    then to blocks. Its entries in blocks below ``series.chunked`` are dead from then on.
 3. A pass moves ``_CHUNKED_POINTS`` points to chunks, or one series, however many are due.
@@ -36,9 +37,11 @@ from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.sqlite.table import put_lasts
 
-__all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "pack_run", "transaction"]
+__all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "POINTS_A_NAME", "pack_run", "transaction"]
 
+POINTS_A_NAME = 64
 PASS_BYTES = 8 * 1024 * 1024  # of slots and payloads
+_ENOUGH_BYTES = 2 * 1024 * 1024
 CHUNK_POINTS = 1024
 FANOUT = 16
 FULL = 99
@@ -49,7 +52,7 @@ _TEXT_BYTES = 256 * 1024
 _WHOLE_BYTES = 64 * 1024  # a block's data up to here is read whole
 
 _STATE = f"SELECT packed, arrivals, status FROM progress JOIN runs ON id = run WHERE run = ? AND {IS_THERE}"  # noqa: S608
-_ROWS = "SELECT id, first_arrival, records, bytes, body FROM log WHERE run = ? ORDER BY first_arrival, id"
+_ROWS = "SELECT id, first_arrival, records, bytes, names, body FROM log WHERE run = ? ORDER BY first_arrival, id"
 _BLOCKS = (
     "SELECT first_arrival, level, records, length(data), directory FROM blocks WHERE run = ? ORDER BY first_arrival"
 )
@@ -129,6 +132,7 @@ class _Row(NamedTuple):
     first_arrival: int
     records: int
     size_bytes: int
+    names: int
     body: bytes
 
     def decode(self) -> Range:
@@ -185,13 +189,7 @@ class _Plan:
         """Read what is to be packed; None if there is nothing."""
         with transaction(connection, "BEGIN"):
             found = connection.execute(_STATE, (run_id,)).fetchone()
-            rows: list[_Row] = []
-            size_bytes = 0
-            for row in map(_Row._make, connection.execute(_ROWS, (run_id,)) if found else ()):
-                size_bytes += row.size_bytes
-                if len(rows) == rows_max or (rows and size_bytes > PASS_BYTES):
-                    break
-                rows.append(row)
+            rows = _read_rows(connection, run_id, rows_max) if found else []
             if not rows:
                 return None
             series = {name: _Series(*values) for name, *values in connection.execute(_SERIES, (run_id,))}
@@ -336,6 +334,22 @@ class _Reading(NamedTuple):
             reader = segment.read(self.connection.execute(query, (*place, *key)).fetchone()[0])
             for entry in wanted:
                 yield block.directory.series[entry], reader.points(entry)
+
+
+def _read_rows(connection: sqlite3.Connection, run_id: int, rows_max: int) -> list[_Row]:
+    """The log rows of a pass."""
+    rows: list[_Row] = []
+    size_bytes = records = names = 0
+    for row in map(_Row._make, connection.execute(_ROWS, (run_id,))):
+        size_bytes += row.size_bytes
+        if len(rows) == rows_max or (rows and size_bytes > PASS_BYTES):
+            break
+        rows.append(row)
+        records += row.records
+        names = max(names, row.names)
+        if size_bytes >= _ENOUGH_BYTES and records >= POINTS_A_NAME * names:
+            break
+    return rows
 
 
 def _stored_blocks(connection: sqlite3.Connection, run_id: int) -> list[_StoredBlock]:

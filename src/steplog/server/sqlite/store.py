@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from steplog.server.records.batch import Batch, SinglePoint
@@ -21,6 +22,7 @@ from steplog.server.sqlite import (
     generations,
     history,
     keys,
+    packer,
     reading,
     removal,
     run_changes,
@@ -67,9 +69,9 @@ class SqliteStore(Store):
 
     def __init__(self, path: Path, *, beside: bool = False) -> None:
         """Open or create a database, or open one beside its server; see ``Database``. Raises ConfigurationError."""
-        self._ingester = Ingester()
+        self._served = None if beside else Ingester()
         self._known_runs: dict[tuple[str, str, str], RunId] = {}
-        self.database = Database(path, self._ingester.forget, beside=beside)
+        self.database = Database(path, self._rolled_back, beside=beside)
         self.instance = self.database.instance
         self._opened = secrets.token_hex(6)  # a copy may have been restored before
 
@@ -78,6 +80,17 @@ class SqliteStore(Store):
 
     def close(self) -> None:
         self.database.close()
+
+    @property
+    def _ingester(self) -> Ingester:
+        """What the server knows of runs; beside it nobody may make that untrue."""
+        if self._served is None:
+            raise RuntimeError("beside its server, a store takes no points and deletes nothing")
+        return self._served
+
+    def _rolled_back(self) -> None:
+        if self._served is not None:
+            self._served.forget()
 
     # Users and keys
 
@@ -224,6 +237,10 @@ class SqliteStore(Store):
 
     def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
         return self.database.write(self._ingester.add_metric, run.id, point, changes)
+
+    def pack_backlog(self) -> None:
+        with self.database.borrow() as connection:
+            packer.pack_backlog(connection, partial(self.database.look, connection))
 
     def point_count(self, run: RunRow) -> int:
         return self.database.read(reading.arrivals, run.id)
