@@ -16,7 +16,7 @@ from server.stores import listed, new_project, new_run
 from steplog.journal.range import Range
 from steplog.server.records.batch import SinglePoint, from_range
 from steplog.server.records.log_row import decode_row
-from steplog.server.sqlite import log, reading
+from steplog.server.sqlite import ingest, log, reading
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import BatchResult, RunRow, StoreError
 
@@ -198,3 +198,17 @@ def test_what_is_known_of_steps_is_bounded(store, monkeypatch):
         for run in runs:
             assert [post(store, run, name) for name in "abc"] == [step] * 3
     assert len(store._ingester.next_steps._runs) == 5
+
+
+def test_the_marks_of_more_runs_than_are_cached_are_read_again(store, monkeypatch):
+    monkeypatch.setattr(ingest, "_WRITERS_CACHED_MAX", 6)
+    runs = [new_run(store) for _ in range(5)]
+    for first in range(4):
+        for run in runs:
+            for writer in ("one", "two"):
+                add(store, run, range_of([("a", first)], first=first, writer=writer))
+                assert add(store, run, range_of([("a", first)], first=first, writer=writer)) == BatchResult(0, 1)
+        assert len(store._ingester._runs) == 2
+    assert [store.point_count(run) for run in runs] == [8] * 5
+    store.discard_run(store.project("team", "mnist"), runs[-1].uuid).result()
+    assert store._ingester._size == sum(run.size for run in store._ingester._runs.values())

@@ -50,12 +50,17 @@ class _RunState:
     writers: dict[str, _Writer]
     config_rows: int | None = None  # see ``apply_config``
 
+    @property
+    def size(self) -> int:
+        return 1 + len(self.writers)
+
 
 class Ingester:
     """Appends to runs, in the caller's transaction and one thread."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[int, _RunState] = OrderedDict()
+        self._size = 0  # of what is cached: a run and a writer each count one
         self.next_steps = log.NextSteps()
 
     def forget(self, run_id: int | None = None) -> None:
@@ -63,8 +68,9 @@ class Ingester:
         self.next_steps.forget(run_id)
         if run_id is None:
             self._runs.clear()
-        else:
-            self._runs.pop(run_id, None)
+            self._size = 0
+        elif (run := self._runs.pop(run_id, None)) is not None:
+            self._size -= run.size
 
     def add_batch(self, connection: sqlite3.Connection, run_id: int, batch: Batch, generation: int = 1) -> BatchResult:
         """See ``SqliteStore.add_batch``."""
@@ -82,7 +88,9 @@ class Ingester:
                 said_ns = max(said_ns, new.changes.latest_ns)
             writer = _Writer(source.end, generation, said_ns)
             connection.execute(_PUT_MARK, (run.id, source.writer, *writer))
+            self._size -= run.size
             run.arrivals, run.writers[source.writer] = arrivals, writer
+            self._size += run.size
             stored = new.records + new.applied
         else:
             note_seen(connection, run.id, now_text())
@@ -132,8 +140,9 @@ class Ingester:
         marks = connection.execute("SELECT writer, mark, generation, said FROM marks WHERE run = ?", (run_id,))
         writers = {writer: _Writer(*values) for writer, *values in marks}
         run = self._runs[run_id] = _RunState(run_id, found[0], writers)
-        while len(self._runs) > 1 and sum(1 + len(kept.writers) for kept in self._runs.values()) > _WRITERS_CACHED_MAX:
-            self._runs.popitem(last=False)
+        self._size += run.size
+        while len(self._runs) > 1 and self._size > _WRITERS_CACHED_MAX:
+            self._size -= self._runs.popitem(last=False)[1].size
         return run
 
 
