@@ -135,7 +135,8 @@ INSERT INTO runs (id, uuid, project, user, idempotency_key, date_created, date_u
         CASE status WHEN 'RUNNING' THEN NULL ELSE date_updated END, description, report FROM runs_3;
 DELETE FROM sqlite_sequence WHERE name = 'runs';
 INSERT INTO sqlite_sequence (name, seq) SELECT 'runs', seq FROM sqlite_sequence WHERE name = 'runs_3';
-INSERT INTO filling SELECT min(id), max(id) + 1, '', NULL FROM runs_3 HAVING count(*) > 0;
+INSERT INTO filling SELECT first, last + 1, '', NULL FROM (SELECT min(id) AS first, max(id) AS last FROM runs_3)
+    WHERE first IS NOT NULL;
 INSERT INTO progress (run, arrivals, packed, seen) SELECT id, points, points, date_updated FROM runs_3;
 DROP TABLE runs_3;
 ALTER TABLE projects ADD COLUMN deleted TEXT;
