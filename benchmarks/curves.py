@@ -58,7 +58,6 @@ def figures(stage: Stage) -> Iterator[Figure]:
         sizes = (5, RUN_POINTS, 1000, 150, 50), (100, RUN_POINTS, 200, 400, 200)
     for runs, points, buckets, must, reach in sizes:
         with stage.server(fill=partial(_fill_many, runs=runs, points=points)) as server:
-            server.wait_until_packed()
             took, cpu_ms = _asked(server, buckets, rounds)
             note = f"server CPU {cpu_ms:.0f} ms; decoding all points {_decoding_ms(runs, points):.0f} ms"
             name = f"{runs} runs x 1 metric x {buckets} buckets, {points:,} points a run"

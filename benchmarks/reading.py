@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import steplog
 from benchmarks.figure import Figure, over
-from benchmarks.stage import KEY, Stage
+from benchmarks.stage import KEY, Server, Stage
 from steplog.server.records import column_format
 
 __all__ = ["figures", "fill"]
@@ -38,10 +38,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
             if power in HISTORIES:
                 server.wait_until_packed()
                 path = path.partition("series/")[0] + "history/?name=loss"
-                took = [_history_s(f"{server.url}{path}", 10**power) for _ in range(stage.pick(7, 3))]
-                name = f"the history of 10^{power} points, as columns"
-                must, reach = HISTORIES[power]
-                yield over(took, group=GROUP, name=name, unit="s", must=must, reach=reach)
+                yield _history(server, path, power, rounds=stage.pick(7, 3))
 
 
 def fill(points: int, name: str) -> str:
@@ -67,6 +64,16 @@ def _read_ms(url: str) -> float:
     if not json.loads(body):
         raise RuntimeError("the curve is empty")
     return took
+
+
+def _history(server: Server, path: str, power: int, rounds: int) -> Figure:
+    before, own = server.cpu_s(), time.process_time()
+    took = [_history_s(f"{server.url}{path}", 10**power) for _ in range(rounds)]
+    spent, own = (server.cpu_s() - before) / rounds, (time.process_time() - own) / rounds
+    note = f"CPU: server {spent:.2f} s, client {own:.2f} s"
+    name = f"the history of 10^{power} points, as columns"
+    must, reach = HISTORIES[power]
+    return over(took, group=GROUP, name=name, unit="s", must=must, reach=reach, note=note)
 
 
 def _history_s(url: str, points: int) -> float:

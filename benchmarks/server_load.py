@@ -14,7 +14,6 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import struct
 import time
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,6 @@ PROJECT = ("bench", "projects", "load")
 WRITER = "writer"
 VALUES = 4096
 BEGAN_NS = 1_700_000_000_000_000_000
-PACKED_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def _round(stage: Stage, load: _Load, requests: int, packing: bool = True) -> di
         for run in runs if packing else ():
             ask(host, "PATCH", run, {"status": "COMPLETED"})
         if packing:
-            wait_until_packed(server)
+            server.wait_until_packed()
         metrics = load.runs * load.records * requests
         if server.points() != metrics:
             raise RuntimeError(f"{metrics} metrics were sent, and {server.points()} are stored")
@@ -132,24 +130,10 @@ def ask(host: str, method: str, path: str, body: Any) -> Any:
     return json.loads(told)
 
 
-def wait_until_packed(server: Server) -> None:
-    """Return when nothing is left in the log."""
-    deadline = time.monotonic() + PACKED_TIMEOUT_S
-    while server.children() and _first(server, "SELECT count(*) FROM progress WHERE packed < arrivals"):
-        if time.monotonic() > deadline:
-            raise RuntimeError("the packer has not packed all in time")
-        time.sleep(0.2)
-
-
 def used_bytes(server: Server) -> int:
     """Of the database, without free pages."""
-    pages, free, size = (_first(server, f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size"))
+    pages, free, size = (server.number(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size"))
     return (pages - free) * size
-
-
-def _first(server: Server, statement: str) -> int:
-    with contextlib.closing(sqlite3.connect(f"{server.database.as_uri()}?mode=ro", uri=True)) as database:
-        return int(database.execute(statement).fetchone()[0])
 
 
 def send(host: str, runs: list[str], names: int, records: int, requests: int, interval_s: float) -> dict[str, float]:

@@ -30,7 +30,7 @@ __all__ = ["Server", "Stage"]
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-key-of-the-benchmarks-0123456789"
 SERVER_START_S = 30.0
-PACKED_S = 120.0
+PACKED_TIMEOUT_S = 120.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -68,6 +68,19 @@ class Server:
                 runs = [RunReader(database, run, (name,)) for (run,) in database.execute("SELECT id FROM runs")]
                 found = [series for run in runs if (series := run.series(name)) is not None]
                 return sum(series.totals.count for series in found)
+
+    def number(self, statement: str) -> int:
+        """What a statement on the database gives."""
+        with contextlib.closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as database:
+            return int(database.execute(statement).fetchone()[0])
+
+    def wait_until_packed(self) -> None:
+        """Return when nothing is left in the log, or nobody packs it."""
+        deadline = time.monotonic() + PACKED_TIMEOUT_S
+        while self.children() and self.number("SELECT count(*) FROM progress WHERE packed < arrivals"):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the packer has not packed all in time")
+            time.sleep(0.2)
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:

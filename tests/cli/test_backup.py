@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -20,6 +21,8 @@ import pytest
 from polling import wait_until
 from server.batches import range_of
 from server.process import DEADLINE_S, SOURCES, ServerProcess
+from steplog.errors import ConfigurationError
+from steplog.server.open_store import back_up
 from steplog.server.sqlite.store import SqliteStore
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -140,6 +143,32 @@ def test_a_backup_replaces_nothing(machine, kind):
     assert errors == f"steplog: {there} exists; a backup replaces nothing\n"
     assert machine.names() == before
     assert there.read_text() == "mine" if kind == "file" else not there.exists()
+
+
+def test_a_file_that_appears_while_a_backup_is_made_is_not_replaced(machine, monkeypatch):
+    SqliteStore(machine.database).close()
+    copy, link = machine.directory / "copy.db", os.link
+
+    def late(source: Path, target: Path) -> None:
+        target.write_text("mine")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(ConfigurationError, match="exists; a backup replaces nothing"):
+        back_up(machine.database, copy)
+    assert copy.read_text() == "mine"
+    assert not [name for name in machine.names() if name.startswith(".")]
+
+
+def test_a_backup_goes_to_a_file_system_without_hard_links(machine, monkeypatch):
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    SqliteStore(machine.database).close()
+    made = back_up(machine.database, machine.directory / "copy.db")
+    assert Path(made.path).stat().st_size == made.bytes
+    assert not [name for name in machine.names() if name.startswith(".")]
 
 
 @pytest.mark.slow

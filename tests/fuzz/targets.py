@@ -160,7 +160,7 @@ def check_text(data: bytes) -> None:
     except FormatError:
         return
     json.loads(data)
-    body = batch.SinglePoint("a", data, None, 0).batch(1).body
+    body = batch.SinglePoint("a", data, None, 0).numbered(1).batch.body
     (points,) = log_row.points_by_name(log_row.decode_row(body), 0).values()
     (value,) = chunk.decode(chunk.encode(points)).values()
     if isinstance(value, msgspec.Raw):

@@ -112,6 +112,38 @@ def test_little_is_copied_when_nothing_more_comes_or_after_a_while(made, file, p
     assert looks_until_copied(commits=True) == 5
 
 
+class FileAtWork(DatabaseFile):
+    """A database to which another process commits a little before each look."""
+
+    def __init__(self, path: Path) -> None:
+        self.commits = 0
+        super().__init__(path)
+
+    def check(self) -> None:
+        if self.commits:
+            self.commits -= 1
+            commit(self._path, 100)
+        super().check()
+
+
+def test_what_comes_while_a_checkpoint_is_made_is_copied_too_if_it_is_little(path, monkeypatch):
+    """Else a database whose free pages were cut off kept its size for as long as somebody wrote."""
+    monkeypatch.setattr(checkpoints, "_LOOK_INTERVAL_S", 1000.0)
+    monkeypatch.setattr(checkpoints, "COPY_BYTES", 0)
+    SqliteStore(path).close()
+    with closing(connect(path)) as connection:
+        connection.execute("INSERT INTO about VALUES ('a', 'b')")
+        file = FileAtWork(path)
+        made = Checkpoints(path, file)
+        file.commits = 2  # before and after the first
+        made.look()
+        assert (file.commits, file.log_state().to_copy_bytes) == (0, 0)
+        made.stop()
+        for each in made.connections:
+            each.close()
+    file.close()
+
+
 @pytest.mark.slow
 def test_what_is_committed_is_copied_while_commits_go_on(path, monkeypatch):
     """The file of the database grows, and the log begins anew."""

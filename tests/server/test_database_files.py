@@ -18,7 +18,7 @@ from steplog.server import keys
 from steplog.server.records.batch import from_range
 from steplog.server.sqlite import schema, table, upgrades
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import CONFIGURED, Creation, RunRow, TableQuery
+from steplog.server.store_types import CONFIGURED, Creation, HistoryQuery, RunRow, TableQuery
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 OLDER_VERSIONS = (1, 2, 3)
@@ -78,6 +78,9 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
         assert [(each.max_step, each.last_time) for each in store.series(first)] == [(0, None), (49, None), (0, None)]
         assert [point.value for point in store.metrics(first, 0, 52)][1:51] == [1 / (step + 1) for step in range(50)]
         assert store.point_count(second) == 300
+        for run in (first, second):
+            parts = store.history(run, HistoryQuery())
+            assert sum(len(points.kinds) for _, points in parts) == store.point_count(run)
         assert older.read_bytes()[60:64] == (4).to_bytes(4, "big")  # what an older server looks at before it opens it
         store.close()
     SqliteStore(tmp_path / "new.db").close()

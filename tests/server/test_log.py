@@ -133,9 +133,8 @@ def test_deleting_a_project_deletes_its_log(store, tmp_path):
 
 
 def post(store: SqliteStore, run: RunRow, name: str = "a", step: int | None = None) -> int | None:
-    if step is None:
-        store.prepare_steps(run)
-    return store.add_metric(run, SinglePoint(name, b"0.5", step, 0)).result()
+    point = SinglePoint(name, b"0.5", step, 0)
+    return store.add_metric(run, point, store.number(run, point)).result()
 
 
 def test_single_points_are_numbered_with_those_in_the_log_and_those_packed(store):
@@ -148,17 +147,18 @@ def test_single_points_are_numbered_with_those_in_the_log_and_those_packed(store
     assert [metric.step for metric in store.metrics(run, 0, 99)] == [0, 1, 0, 10, 0, 11, 12, 1, 3, 13, 14, 1, 0]
 
 
-def test_a_point_is_numbered_above_what_arrived_since_the_log_was_read_for_it(store):
-    run = new_run(store)
-    store.prepare_steps(run)
+def test_a_point_is_numbered_above_what_arrived_since_it_was_numbered(store):
+    run, point = new_run(store), SinglePoint("a", b"1", None, 0)
+    early = store.number(run, point)
+    assert early.step == 0
     add(store, run, range_of([("a", 1, 7)]))
-    point = SinglePoint("a", b"1", None, 0)
-    first, second = store.add_metric(run, point), store.add_metric(run, point)
+    first, second = store.add_metric(run, point, early), store.add_metric(run, point)
     assert (first.result(), second.result()) == (8, 9)
-    store.prepare_steps(run)
+    early = store.number(run, point)
     add(store, run, range_of([("a", 1, 20)], first=1))
     pack(store, run)
-    assert store.add_metric(run, point).result() == 21
+    assert store.add_metric(run, point, early).result() == 21
+    assert [metric.step for metric in store.metrics(run, 0, 9)] == [7, 8, 9, 20, 21]
 
 
 def test_steps_are_numbered_alike_after_a_commit_that_failed(store):
@@ -166,7 +166,7 @@ def test_steps_are_numbered_alike_after_a_commit_that_failed(store):
     assert post(store, run) == 0
 
     def fail(connection: sqlite3.Connection) -> None:
-        store._ingester.add_metric(connection, run.id, SinglePoint("a", b"1", None, 0))
+        store._ingester.add_metric(connection, run.id, SinglePoint("a", b"1", None, 0), None, None)
         raise sqlite3.OperationalError("disk I/O error")
 
     with pytest.raises(StoreError):

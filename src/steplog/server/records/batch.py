@@ -13,7 +13,7 @@ import math
 import re
 import struct
 from itertools import chain, compress
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,7 @@ from steplog.journal.range import Range, encode
 from steplog.server.records.columns import words_of
 from steplog.server.records.run_fields import NOT_STORED, RESERVED, Changes, changes_of
 
-__all__ = ["VALUE_BYTES_MAX", "Batch", "SinglePoint", "check_json", "from_range", "is_logged"]
+__all__ = ["VALUE_BYTES_MAX", "Batch", "NumberedPoint", "SinglePoint", "check_json", "from_range", "is_logged"]
 
 VALUE_BYTES_MAX = 2 * 1024 * 1024 - 8192  # of a single point: more is not a range
 _JSON_DEPTH_MAX = 500
@@ -127,11 +127,20 @@ class SinglePoint(msgspec.Struct, frozen=True):
     step: int | None
     time_ns: int
 
-    def batch(self, step: int) -> Batch:
+    def numbered(self, step: int) -> NumberedPoint:
         """Its batch, with this step."""
         kind, word, payload = _word(self.text)
         slots = _SLOT.pack(step, word, self.time_ns, slot.key_of(0, kind))
-        return from_range(Range(_NO_WRITER, 0, 1, {0: self.name}, slots, payload))
+        source = Range(_NO_WRITER, 0, 1, {0: self.name}, slots, payload)
+        last_time_ns = self.time_ns if is_logged(self.name) else None
+        return NumberedPoint(step, Batch(source, encode(source), 1, last_time_ns=last_time_ns))
+
+
+class NumberedPoint(NamedTuple):
+    """A single point's step, and the batch that has it."""
+
+    step: int
+    batch: Batch
 
 
 def _word(text: bytes) -> tuple[int, int, bytes]:

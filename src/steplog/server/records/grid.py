@@ -19,7 +19,7 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import chain, compress, islice, pairwise
+from itertools import accumulate, chain, compress, islice, pairwise
 from operator import add, le, sub
 from typing import Any, NamedTuple
 
@@ -335,12 +335,18 @@ def _few_joined(columns: Sequence[Sequence[Any]], again: Sequence[int]) -> list[
 
 def _many_joined(columns: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
     places, lows, highs, lasts, counts, steps, times = columns
-    bounds = [0, *(at for at in range(1, len(places)) if places[at] != places[at - 1]), len(places)]
+    bounds = [0, *(at for at, (a, b) in enumerate(pairwise(places), 1) if a != b), len(places)]
     cuts, ends = [slice(a, b) for a, b in pairwise(bounds)], [b - 1 for b in bounds[1:]]
-    ranges = [min(lows[cut]) for cut in cuts], [max(highs[cut]) for cut in cuts]
-    totals = [sum(counts[cut]) for cut in cuts], [max(times[cut]) for cut in cuts]
-    places, lasts, steps = ([column[end] for end in ends] for column in (places, lasts, steps))
-    return [places, *ranges, lasts, totals[0], steps, totals[1]]
+    below = list(accumulate(counts, initial=0))
+    return [
+        [places[end] for end in ends],
+        [min(lows[cut]) for cut in cuts],
+        [max(highs[cut]) for cut in cuts],
+        [lasts[end] for end in ends],
+        [below[b] - below[a] for a, b in pairwise(bounds)],
+        [steps[end] for end in ends],
+        [times[end] for end in ends] if _is_ascending(times) else [max(times[cut]) for cut in cuts],
+    ]
 
 
 def _below(x: int, start: int, span: int, count: int) -> int:

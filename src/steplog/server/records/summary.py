@@ -13,11 +13,10 @@ number, how many they are, and how many are NaN or infinite. Entries are made by
 - ``low`` and ``high`` are of finite numbers, ``first`` and ``last`` of any, a bool as 0 or 1; NaN where there is none.
   They are integers (typecode q) while all values are, else float64.
 
-A *row* has the entries of consecutive chunks, as a MessagePack array. With less than ``_PACKED_MIN`` entries, soon to
-be merged, a column is [first, stride] or little-endian 64-bit words; with more, columns are packed (``columns``)::
-
-    [typecode, [column, …]]
-    [typecode, count, [form, …], [first, …], deflated, noise]
+A *row* has the entries of consecutive chunks, as a MessagePack array of columns: count, lowest step, from there to the
+highest, from the lowest to the first, from the last to the highest, first time, from there to the last, and the others.
+A column is [first, stride, count], or a typecode (B, H, I, q or d) with little-endian words. Deflating what can be
+would save a quarter, and decoding would take twice as long.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ import msgspec
 
 from steplog.journal import slot
 from steplog.server.records.chunk import Number, Points
-from steplog.server.records.columns import Column, ColumnReader, ColumnWriter, words_of
 
 __all__ = ["FANOUT", "POINTS_AN_ENTRY", "Entries", "coarser", "concatenate", "decode", "encode", "summarize"]
 
@@ -45,7 +43,6 @@ POINTS_AN_ENTRY = 64
 FANOUT = 8
 _CLUSTERS_MAX = 8  # entries made of one stretch
 _GAP = 8  # times as wide as the median group
-_PACKED_MIN = 128
 _ROOT = 181  # 128 times the square root of 2
 _WRAP = 1 << 64
 _HALF = 1 << 63
@@ -145,38 +142,28 @@ def encode(entries: Entries) -> bytes:
     counts, low, high, first, last, begun, ended, *values = entries.columns()
     spans = [_signed(map(sub, *pair)) for pair in ((high, low), (first, low), (high, last), (ended, begun))]
     typecode = "q" if all(isinstance(n, int) for column in values[:4] for n in column) else "d"
-    words = [words_of(array(typecode, column).tobytes()) for column in values[:4]]
-    columns = [counts, low, *spans[:3], begun, spans[3], *words, *values[4:]]
-    if len(entries) < _PACKED_MIN:
-        small = [_small(c, typecode == "d" and place in _VALUES) for place, c in enumerate(columns)]
-        return msgspec.msgpack.encode([typecode, small])
-    writer = ColumnWriter()
-    forms = [
-        writer.words(array("q", column)) if place in _VALUES else writer.numbers(array("q", column))
-        for place, column in enumerate(columns)
-    ]
-    return msgspec.msgpack.encode([typecode, len(entries), forms, [column[0] for column in columns], *writer.streams()])
+    columns = [counts, low, *spans[:3], begun, spans[3], *(array(typecode, column) for column in values[:4])]
+    return msgspec.msgpack.encode([_packed(column) for column in (*columns, *values[4:])])
 
 
 def decode(rows: Iterable[bytes]) -> Entries:
     """The entries of rows, of at least one."""
-    parts: list[tuple[str, list[list[Any]]]] = []
+    columns: list[list[Any]] = [[] for _ in _TYPECODES]
     for data in rows:
-        typecode, *row = msgspec.msgpack.decode(data)
-        if not parts or parts[-1][0] != typecode:
-            parts.append((typecode, [[] for _ in _TYPECODES]))
-        columns = _unpacked(*row) if len(row) > 1 else row[0]
-        for place, (found, column) in enumerate(zip(parts[-1][1], columns, strict=True)):
-            if not isinstance(column, list):
-                found.extend(_numbers(column, typecode if place in _VALUES else "q"))
-                continue
-            first, stride, count = column
-            found.extend(range(first, first + stride * count, stride) if stride else [first] * count)
-    return concatenate([_restored(columns) for _, columns in parts])
+        for found, (first, *rest) in zip(columns, msgspec.msgpack.decode(data), strict=True):
+            if isinstance(first, str):
+                found.extend(_unpacked(first, *rest))
+            else:
+                stride, count = rest
+                found.extend(range(first, first + stride * count, stride) if stride else [first] * count)
+    counts, low, width, head, tail, begun, lasting, *values = columns
+    high = _added(low, width)
+    steps = low, high, _added(low, head), _added(high, tail, -1)
+    return Entries(counts, *steps, begun, _added(begun, lasting), *values)
 
 
 _TYPECODES = "qqqqqqqddddqqq"
-_VALUES = range(7, 11)  # the places of low, high, first and last in a row
+_UNSIGNED = ("B", 1 << 8), ("H", 1 << 16), ("I", 1 << 32)
 
 
 def _groups(lows: Sequence[int], highs: Sequence[int], size: int, size_max: int) -> _Groups:
@@ -297,32 +284,31 @@ def _added(numbers: Sequence[int], spans: Sequence[int], sign: int = 1) -> Seque
     return list(map(add if sign > 0 else sub, numbers, spans))
 
 
-def _small(column: Sequence[int], are_floats: bool) -> Any:
-    if are_floats:
-        return words_of(array("q", column).tobytes()).tobytes()
+def _packed(column: Sequence[Any]) -> tuple[Any, ...]:
     first, count = column[0], len(column)
+    if isinstance(column, array) and column.typecode == "d":
+        content = column.tobytes()
+        return (first, 0, count) if content[:-8] == content[8:] else ("d", _little(column))
     stride = column[1] - first if count > 1 else 0
     if column[-1] == first + stride * (count - 1) and -_HALF <= stride < _HALF:
         ramp = range(first, first + stride * count, stride) if stride else [first] * count
         if array("q", column) == array("q", ramp):
             return first, stride, count
-    return words_of(array("q", column).tobytes()).tobytes()
+    least, most = min(column), max(column)
+    typecode = next((code for code, end in _UNSIGNED if least >= 0 and most < end), "q")
+    return typecode, _little(array(typecode, column))
 
 
-def _numbers(words: bytes | array[int], typecode: str) -> Iterable[Any]:
-    if isinstance(words, bytes) and sys.byteorder == "big":
-        words = words_of(words)
-    content = memoryview(words).cast("B")
-    return content.cast("d") if typecode == "d" else content.cast("q")
+def _unpacked(typecode: str, content: bytes) -> Iterable[Any]:
+    if sys.byteorder == "big":
+        words = array(typecode, content)
+        words.byteswap()
+        return words
+    return memoryview(content).cast(typecode)  # type: ignore[call-overload, no-any-return]
 
 
-def _unpacked(count: int, forms: list[list[int]], firsts: list[int], deflated: bytes, noise: bytes) -> list[array[int]]:
-    reader = ColumnReader(count, deflated, noise)
-    return [array("q", reader.take(Column(*form), first)) for form, first in zip(forms, firsts, strict=True)]
-
-
-def _restored(columns: list[list[Any]]) -> Entries:
-    counts, low, width, first, last, begun, lasting, *rest = columns
-    high = _added(low, width)
-    steps = low, high, _added(low, first), _added(high, last, -1)
-    return Entries(counts, *steps, begun, _added(begun, lasting), *rest)
+def _little(words: array[Any]) -> bytes:
+    if sys.byteorder == "big":
+        words = words[:]
+        words.byteswap()
+    return words.tobytes()

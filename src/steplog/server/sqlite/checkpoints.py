@@ -2,6 +2,8 @@
 
 1. ``PASSIVE``, which waits for nobody and nobody for it, once more than ``COPY_BYTES`` are to be copied; for less when
    nothing more is committed, or after ``_LOOKS_MAX`` looks.
+   What is committed meanwhile is copied once more, if it is little: the database is only cut, and the log only begins
+   anew, when nothing is left to copy.
 2. The log begins anew with the first commit that finds all of it copied. The writing connection sees to that
    (``configure_writer``): beyond ``_FINISH_PAGES`` of log its commits copy what the thread has left. It then cuts the
    file to ``WAL_BYTES_MAX``.
@@ -28,6 +30,8 @@ __all__ = ["COPY_BYTES", "Checkpoints", "configure_writer"]
 
 COPY_BYTES = 16 << 20
 _FINISH_PAGES = 12_000  # 48 MiB
+_LITTLE_BYTES = 1 << 20
+_TRIES = 3
 _LOOK_INTERVAL_S = 0.2
 _QUIET_LOOKS = 10  # without a commit
 _LOOKS_MAX = 150  # 30 s
@@ -57,7 +61,10 @@ class Checkpoints:
         is_quiet = self._quiet_looks >= _QUIET_LOOKS
         if state.to_copy_bytes > (0 if is_quiet or self._looks >= _LOOKS_MAX else COPY_BYTES):
             self._looks = 0
-            self._copy()
+            for _ in range(_TRIES):
+                self._copy()
+                if not 0 < self._file.log_state().to_copy_bytes <= _LITTLE_BYTES:
+                    break
         elif is_quiet and state.to_copy_bytes == 0 and state.file_bytes > WAL_BYTES_MAX:
             self._file.check()
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -3,8 +3,8 @@
 - A batch is one log row, its writer's mark and the run's progress, in one transaction (``log``).
 - What records say about the run is applied in that transaction, with the generation in which the server first heard of
   the writer.
-- A run's marks and its arrivals are cached, since nothing else writes them; ``forget`` drops them after a rollback. A
-  run that is cached is there: what deletes one forgets it.
+- A run's marks and its arrivals are cached, since nothing else writes them, and change once each statement has
+  succeeded; ``forget`` drops them after a rollback. A run that is cached is there: what deletes one forgets it.
 - A single point without a step is given one (``log.NextSteps``), since its answer has it.
 """
 
@@ -16,7 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from steplog.server.records.batch import Batch, SinglePoint
+from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
 from steplog.server.records.dates import date_of
 from steplog.server.records.run_fields import TIME_MIN_NS, Changes
 from steplog.server.sqlite import log
@@ -76,12 +76,13 @@ class Ingester:
         stored = 0
         if source.end > mark:
             new = batch if source.first == mark else batch.above(mark)
-            _append(connection, run, new)
+            arrivals = _append(connection, run, new)
             if new.changes is not None:
                 _apply(connection, run, new.changes, source.writer, writer)
                 said_ns = max(said_ns, new.changes.latest_ns)
-            run.writers[source.writer] = writer = _Writer(source.end, generation, said_ns)
+            writer = _Writer(source.end, generation, said_ns)
             connection.execute(_PUT_MARK, (run.id, source.writer, *writer))
+            run.arrivals, run.writers[source.writer] = arrivals, writer
             stored = new.records + new.applied
         else:
             note_seen(connection, run.id, now_text())
@@ -95,21 +96,26 @@ class Ingester:
         connection: sqlite3.Connection,
         run_id: int,
         point: SinglePoint | None,
-        changes: Changes | None = None,
+        numbered: NumberedPoint | None,
+        changes: Changes | None,
     ) -> int | None:
         """See ``SqliteStore.add_metric``."""
         run, step = self._run(connection, run_id), None
+        arrivals = run.arrivals
         if point is not None:
             step = point.step
             if step is None:
                 step = self.next_steps.next_step(connection, run_id, point.name)
-            _append(connection, run, point.batch(step))
+            if numbered is None or numbered.step != step:
+                numbered = point.numbered(step)
+            arrivals = _append(connection, run, numbered.batch)
         if changes is not None:
             (generation,) = connection.execute("SELECT generation FROM runs WHERE id = ?", (run_id,)).fetchone()
             said = changes.fields, changes.config
             fields, config = ({key: change.value for key, change in each.items()} for each in said)
             set_fields(connection, run_id, fields, generation)
             run.config_rows = set_config(connection, run_id, config, generation, run.config_rows)
+        run.arrivals = arrivals
         return step
 
     def _run(self, connection: sqlite3.Connection, run_id: int) -> _RunState:
@@ -131,17 +137,17 @@ class Ingester:
         return run
 
 
-def _append(connection: sqlite3.Connection, run: _RunState, batch: Batch) -> None:
-    """Add a log row and move the run's progress on."""
-    size_bytes = 0
+def _append(connection: sqlite3.Connection, run: _RunState, batch: Batch) -> int:
+    """Add a log row and move the run's progress on; how many points have arrived then."""
+    size_bytes, arrivals = 0, run.arrivals + batch.records
     if batch.records:
         log.append(connection, run.id, run.arrivals, batch)
         size_bytes = batch.size_bytes
-        run.arrivals += batch.records
     now_ns, point_ns = time.time_ns(), batch.last_time_ns
     last_point = None if point_ns is None else date_of(min(point_ns, now_ns))  # a clock that is ahead does not count
-    values = (run.arrivals, size_bytes, now_ns // 10**9, date_of(now_ns), last_point, run.id)
+    values = (arrivals, size_bytes, now_ns // 10**9, date_of(now_ns), last_point, run.id)
     connection.execute(_ADVANCE, values)
+    return arrivals
 
 
 def _apply(connection: sqlite3.Connection, run: _RunState, changes: Changes, name: str, writer: _Writer) -> None:

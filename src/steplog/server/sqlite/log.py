@@ -70,16 +70,18 @@ class NextSteps:
             else:
                 self._runs.pop(run_id, None)
 
-    def prepare(self, connection: sqlite3.Connection, run_id: int) -> None:
-        """Read a run's log on a snapshot, so that little is left to read in the transaction."""
-        progress = connection.execute(_PROGRESS, (run_id,)).fetchone()
-        if progress is None:
-            return
-        packed, arrivals = progress
+    def likely_step(self, connection: sqlite3.Connection, run_id: int, name: str) -> int:
+        """The step of a metric's next point if nothing of it arrives meanwhile; called on a snapshot.
+
+        What it reads of the log, the transaction does not have to.
+        """
+        packed, arrivals = connection.execute(_PROGRESS, (run_id,)).fetchone() or (0, 0)
         with self._lock:
             steps = self._runs.get(run_id)
         if steps is None or steps.arrivals < packed or steps.arrivals + _BEHIND_MAX < arrivals:
-            self._put(run_id, _read_all(connection, run_id, packed, arrivals))
+            steps = _read_all(connection, run_id, packed, arrivals)
+            self._put(run_id, steps)
+        return steps.next_step(connection, run_id, name)
 
     def next_step(self, connection: sqlite3.Connection, run_id: int, name: str) -> int:
         """The step of a metric's next point; called in the writer's transaction."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from steplog.server.records.batch import Batch, SinglePoint
+from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
 from steplog.server.records.chunk import Points
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.records.run_fields import Changes
@@ -232,11 +232,20 @@ class SqliteStore(Store):
     def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         return self.database.write(self._ingester.add_batch, run.id, batch, generation)
 
-    def prepare_steps(self, run: RunRow) -> None:
-        self.database.read(self._ingester.next_steps.prepare, run.id)
+    def number(self, run: RunRow, point: SinglePoint) -> NumberedPoint:
+        step = point.step
+        if step is None:
+            step = self.database.read(self._ingester.next_steps.likely_step, run.id, point.name)
+        return point.numbered(step)
 
-    def add_metric(self, run: RunRow, point: SinglePoint | None, changes: Changes | None = None) -> Future[int | None]:
-        return self.database.write(self._ingester.add_metric, run.id, point, changes)
+    def add_metric(
+        self,
+        run: RunRow,
+        point: SinglePoint | None,
+        numbered: NumberedPoint | None = None,
+        changes: Changes | None = None,
+    ) -> Future[int | None]:
+        return self.database.write(self._ingester.add_metric, run.id, point, numbered, changes)
 
     def pack_backlog(self) -> None:
         with self.database.borrow() as connection:

@@ -11,8 +11,8 @@
 
 1. The rows of a level cover chunks without a gap, beginning with chunk 0, and never overlap.
 2. A row with ``ROW_ENTRIES`` or more is *full*, and never changes. All before the last ones are. Those become one as
-   soon as it is full. Before that, ``_MERGED`` rows of less than 64, and of less than 256 entries become one, so a level
-   has a few small rows, and an entry is written three to four times.
+   soon as it is full. Before that, ``_MERGED`` rows of less than 64, and of less than 256 entries become one: a level
+   has few small rows, and an entry is written three to four times.
 3. A full row makes a small one of the next level. What a level does not cover yet is in the small rows below it.
 4. A chunk is summarized only when all before it are.
 """

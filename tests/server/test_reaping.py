@@ -1,0 +1,63 @@
+"""The thread that removes what is deleted takes turns with giving its room back."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any, cast
+
+from polling import wait_until
+from steplog.server.reaping import reaping
+from steplog.server.store import Store
+from steplog.server.store_types import StoreFullError
+
+
+class ScriptedStore:
+    """Answers what it is told to, and notes what it is asked; then there is nothing."""
+
+    def __init__(self, *answers: tuple[str, bool | Exception]) -> None:
+        self._answers = list(answers)
+        self.asked: list[str] = []
+
+    def reap(self) -> Future[bool]:
+        return self._answer("reap")
+
+    def give_back(self) -> Future[bool]:
+        return self._answer("give_back")
+
+    def _answer(self, what: str) -> Future[bool]:
+        self.asked.append(what)
+        made: Future[bool] = Future()
+        wanted, answer = self._answers.pop(0) if self._answers else (what, False)
+        assert wanted == what
+        if isinstance(answer, Exception):
+            made.set_exception(answer)
+        else:
+            made.set_result(answer)
+        return made
+
+
+def asked(*answers: tuple[str, bool | Exception], count: int) -> list[str]:
+    """What a store is asked first; it gives these answers."""
+    store = ScriptedStore(*answers)
+    with reaping(cast(Store, cast(Any, store))):
+        wait_until(lambda: len(store.asked) >= count)
+    return store.asked[:count]
+
+
+def test_room_is_given_back_before_more_is_removed(monkeypatch):
+    script = [("give_back", True), ("give_back", False), ("reap", True), ("give_back", True), ("give_back", False)]
+    script += [("reap", True), ("give_back", False), ("reap", False)]
+    assert asked(*script, count=8) == [what for what, _ in script]
+
+
+def test_what_packing_has_freed_is_left_for_what_comes(monkeypatch):
+    """Once nothing was removed, no room is given back until something is."""
+    monkeypatch.setattr("steplog.server.reaping._INTERVAL_S", 0.01)
+    script = [("give_back", False), ("reap", False), ("reap", False), ("reap", True), ("give_back", False)]
+    assert asked(*script, count=5) == [what for what, _ in script]
+
+
+def test_a_full_disk_does_not_end_it(monkeypatch):
+    monkeypatch.setattr("steplog.server.reaping._INTERVAL_S", 0.01)
+    script = [("give_back", False), ("reap", StoreFullError("disk full")), ("reap", True), ("give_back", False)]
+    assert asked(*script, count=4) == [what for what, _ in script]
