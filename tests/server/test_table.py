@@ -114,7 +114,7 @@ class Filled:
             fields["ended"] = f"2026-11-01T00:01:{number % 60:02}.500000Z"
         self.store.edit_run(run, fields, status, 1).result()
         text = json.dumps(CONFIGS[number % len(CONFIGS)]).encode()
-        self.store.add_metric(run, None, changes_of([("steplog/config", 1, 0, text)])).result()
+        self.store.add_metric(run, None, changes=changes_of([("steplog/config", 1, 0, text)])).result()
         rows = _metrics(number)
         self.store.database.write(_fill, run.id, rows).result()
         if number == 11:
