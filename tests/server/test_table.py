@@ -228,6 +228,7 @@ def test_rows_have_what_the_api_says_of_each_run(filled):
     columns = parse_fields(",".join(["tag", *FIELDS]))
     rows = {row.uuid: row for row in filled.page(columns=columns).rows}
     assert len(rows) == len(filled.documents)
+    assert any(run["config"] for run, _ in filled.documents)
     for run, metrics in filled.documents:
         cells = rows[run["uuid"]].cells
         for column in columns:
