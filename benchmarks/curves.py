@@ -124,10 +124,10 @@ def _entries(first: int, end: int, size: int) -> Entries:
     low = list(range(first, end, size))
     high = [min(step + size, end) - 1 for step in low]
     values = [array("d", [_NOISE.gauss(0, 1) for _ in low]) for _ in range(4)]
-    nothing = array("q", [0]) * len(low)
-    times = [[BEGAN + step * SECOND for step in steps] for steps in (low, high)]
+    begun, ended = ([BEGAN + step * SECOND for step in steps] for steps in (low, high))
     counts = [b - a + 1 for a, b in zip(low, high, strict=True)]
-    return Entries(counts, low, high, low, high, *times, *values, nothing, nothing, nothing)
+    nothing = [array("q", [0]) * len(low)] * 3
+    return Entries(*[counts, low, high, low, high, begun, ended, *values, *nothing])
 
 
 def _fill_many(database: Path, runs: int, points: int) -> None:

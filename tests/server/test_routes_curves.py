@@ -131,6 +131,11 @@ def test_curves_over_time_are_of_nanoseconds(server, uuid, x):
             400,
             {"names": ["Ensure this field has no more than 200 elements; there are 201."]},
         ),
+        (
+            {"runs": [str(number) for number in range(10_000)], "names": [str(number) for number in range(21)]},
+            400,
+            {"names": ["These are 10000 runs and 21 names; ask for at most 200000 curves."]},
+        ),
         ({"runs": ["a"], "names": ["a"], "x": "epoch"}, 400, {"x": ['"epoch" is not a valid choice.']}),
         (
             {"runs": ["a"], "names": ["a"], "buckets": 0},

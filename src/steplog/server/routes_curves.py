@@ -14,7 +14,7 @@ from steplog.journal import slot
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.negotiation import chosen_type
 from steplog.server.records.curve_formats import MEDIA_TYPES, as_columns, as_json
-from steplog.server.records.curve_query import BUCKETS_MAX, NAMES_MAX, RUNS_MAX, CurveQuery, Signer
+from steplog.server.records.curve_query import BUCKETS_MAX, CURVES_MAX, NAMES_MAX, RUNS_MAX, CurveQuery, Signer
 from steplog.server.records.dates import utc_text
 from steplog.server.request_body import read_json
 from steplog.server.routes_table import conditions_of
@@ -70,6 +70,9 @@ class Curves(Endpoint):
         question = [project.uuid, where, msgspec.to_builtins(query)]
         if conditions is not None:
             query = msgspec.structs.replace(query, runs=self._matching(project, conditions))
+        if len(query.runs) * len(query.names) > CURVES_MAX:
+            asked = f"{len(query.runs)} runs and {len(query.names)} names"
+            raise ValidationError({"names": [f"These are {asked}; ask for at most {CURVES_MAX} curves."]})
         answered = signer.read(question, since) if since is not None else None
         answer = self.store.curves(project, msgspec.structs.replace(query, since=answered))
         encode = as_json if media_type == MEDIA_TYPES[0] else as_columns

@@ -21,6 +21,7 @@ import msgspec
 
 __all__ = [
     "BUCKETS_MAX",
+    "CURVES_MAX",
     "NAMES_MAX",
     "RUNS_MAX",
     "Answered",
@@ -32,6 +33,7 @@ __all__ = [
 
 RUNS_MAX = 10_000
 NAMES_MAX = 200
+CURVES_MAX = 200_000  # runs times names: each is looked for
 BUCKETS_MAX = 500_000  # of all curves together: 1,000 runs with 200 each, and more
 _SIGNATURE_BYTES = 16
 _TOKEN_CHARACTERS_MAX = 1 << 20

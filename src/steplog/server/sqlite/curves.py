@@ -75,7 +75,6 @@ def curves(snapshot: Snapshot, project_id: int, query: CurveQuery) -> CurveAnswe
 
 @dataclass(slots=True)
 class _Series:
-    name: int  # its place in the query
     extent: tuple[int, int] | None
     reader: SeriesReader
     layout: Layout
@@ -116,6 +115,7 @@ class _Answer:
         curves = max(1, len(query.runs) * len(query.names))
         self._points_max = 1 << max(0, (_POINTS_MAX // curves).bit_length() - 1)
         self._runs: dict[str, int] = {}
+        self._names: dict[str, int] = {}
         self._series: list[tuple[int, int]] = []
         self._whole: list[int] = []
         self._columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
@@ -168,13 +168,12 @@ class _Answer:
 
     def answer(self) -> CurveAnswer:
         """The answer."""
-        names = self._query.names
         answered = Answered(self._width, self._points_max, self._low, self._high, self._summarized, self.states)
         return CurveAnswer(
             self._width,
             self._since is None,
             list(self._runs),
-            names,
+            list(self._names),
             self._series,
             self._whole,
             self.missing,
@@ -184,11 +183,11 @@ class _Answer:
 
     def _series_of(self, connection: sqlite3.Connection, run: _Run) -> Iterator[_Series]:
         reader = RunReader(connection, run.id, self._query.names)
-        for place, name in enumerate(self._query.names):
+        for name in self._query.names:
             found = reader.series(name)
             if found is not None:
                 layout = Layout(connection, found)
-                yield _Series(place, self._clipped(layout.whole_extent(run.axis)), found, layout)
+                yield _Series(self._clipped(layout.whole_extent(run.axis)), found, layout)
 
     def _clipped(self, extent: tuple[int, int] | None) -> tuple[int, int] | None:
         if extent is None:
@@ -218,12 +217,13 @@ class _Answer:
             if not all(kept):
                 columns = [tuple(value for value, keep in zip(column, kept, strict=True) if keep) for column in columns]
         number = len(self._series)
-        self._series.append((self._runs.setdefault(run.uuid, len(self._runs)), series.name))
+        name = self._names.setdefault(series.reader.name, len(self._names))
+        self._series.append((self._runs.setdefault(run.uuid, len(self._runs)), name))
         if places is None and self._since is not None:
             self._whole.append(number)
         if columns:
-            for name, column in zip(_COLUMNS, [[number] * len(columns[0]), *columns], strict=True):
-                self._columns[name].extend(column)
+            for field_name, column in zip(_COLUMNS, [[number] * len(columns[0]), *columns], strict=True):
+                self._columns[field_name].extend(column)
 
     def _touched(self, run: _Run, series: _Series) -> set[int] | None:
         """The buckets in which a point has arrived since; None: what else there is has changed, too."""
