@@ -31,7 +31,6 @@ __all__ = ["figures", "send"]
 GROUP = "server_load"
 PROJECT = ("bench", "projects", "load")
 WRITER = "writer"
-VALUES = 4096
 BEGAN_NS = 1_700_000_000_000_000_000
 
 
@@ -157,7 +156,6 @@ def send(host: str, runs: list[str], names: int, records: int, requests: int, in
 def _bodies(names: int, records: int, requests: int, interval_s: float) -> list[tuple[int, int, bytes]]:
     """First and end position and the body of each request; all runs send the same."""
     source = random.Random(1)
-    values = [source.gauss(0, 1) for _ in range(VALUES)]
     table = {number: f"train/metric_{number}" for number in range(names)}
     keys = [slot.key_of(number, slot.KIND_FLOAT) for number in range(names)]
     apart_ns = int(1e9 * (interval_s or 1) / records)
@@ -165,7 +163,7 @@ def _bodies(names: int, records: int, requests: int, interval_s: float) -> list[
     bodies = []
     for first in range(0, records * requests, records):
         slots = b"".join(
-            pack(at // names, values[at % VALUES], BEGAN_NS + at * apart_ns + source.randrange(5000), keys[at % names])
+            pack(at // names, source.gauss(0, 1), BEGAN_NS + at * apart_ns + source.randrange(5000), keys[at % names])
             for at in range(first, first + records)
         )
         bodies.append((first, first + records, encode(Range(WRITER, first, first + records, table, slots, b""))))

@@ -39,7 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
     fields = {"tags": json.dumps(run["tags"]), "job_type": run["job_type"], "started": run["started"]}
     opened.edit_run(made, fields).result()
     config = changes_of([("steplog/config", 1, 0, json.dumps(run["config"]).encode())])
-    opened.add_metric(made, None, config).result()
+    opened.add_metric(made, None, changes=config).result()
     totals = {
         name: Totals(
             metric["count"],

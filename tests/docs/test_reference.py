@@ -16,7 +16,7 @@ from steplog.delivery.wire import API
 from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app
 from steplog.server.keys import Keyring
-from steplog.server.sqlite.store import SqliteStore
+from steplog.server.open_store import open_store
 
 METHODS = ("get", "post", "patch", "delete", "put")
 
@@ -106,7 +106,7 @@ def test_every_file_that_the_pages_for_contributors_name_is_there():
 
 
 def test_the_page_of_the_api_has_every_request_that_the_server_takes_and_no_other(tmp_path):
-    store = SqliteStore(tmp_path / "server.db")
+    store = open_store(tmp_path / "server.db")
     try:
         app = create_app(store, Keyring(store), hosts=AllowedHosts(8787))
     finally:

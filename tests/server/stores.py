@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -39,3 +40,20 @@ def listed(store: Store, run: RunRow) -> list[dict[str, Any]]:
     metrics = store.metrics(run, 0, store.point_count(run))
     values = [bytes(m.value) if isinstance(m.value, msgspec.Raw) else shown(m.value) for m in metrics]
     return [{"name": m.name, "value": v, "step": m.step} for m, v in zip(metrics, values, strict=True)]
+
+
+def says(value: Any, name: str = "run") -> tuple[str, bytes]:
+    """A record about the run, without a step, as the client logs it."""
+    return f"steplog/{name}", json.dumps(value).encode()
+
+
+def now(store: Store, run: RunRow) -> RunRow:
+    """The run as it is."""
+    found = store.run("team", run.project_slug, run.uuid)
+    assert found is not None
+    return found
+
+
+def config(store: Store, run: RunRow) -> dict[str, Any]:
+    """Its config."""
+    return {key: json.loads(bytes(value)) for key, value in store.configs([run])[run.id].values.items()}

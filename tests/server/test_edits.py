@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-import sqlite3
 from typing import Any
 
 import pytest
 
 from server.batches import range_of
-from steplog.server.sqlite import keys
+from steplog import instance
 
 NAMES = itertools.count()
 ALL = {
@@ -117,12 +116,10 @@ def test_the_end_that_the_run_recorded_counts_whenever_it_arrives(server):
 
 def test_whoever_may_only_read_is_not_seen_whatever_it_says(server, run):
     """The page's token."""
-    connection = sqlite3.connect(server.database)
-    token = keys.page_token(connection)
-    connection.close()
-    assert token is not None
+    found = instance.read(server.state)
+    assert found is not None
     before = server.ask("GET", run).json()
-    headers = {"Authorization": f"Page-Token {token.token}", "Steplog-Maker": "m"}
+    headers = {"Authorization": f"Page-Token {found.page_token}", "Steplog-Maker": "m"}
     assert server.ask("GET", run, headers=headers).json() == before
     assert server.ask("GET", run).json() == before
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, cast
 
 from polling import wait_until
@@ -44,7 +46,7 @@ def asked(*answers: tuple[str, bool | Exception], count: int) -> list[str]:
     return store.asked[:count]
 
 
-def test_room_is_given_back_before_more_is_removed(monkeypatch):
+def test_room_is_given_back_before_more_is_removed():
     script = [("give_back", True), ("give_back", False), ("reap", True), ("give_back", True), ("give_back", False)]
     script += [("reap", True), ("give_back", False), ("reap", False)]
     assert asked(*script, count=8) == [what for what, _ in script]
@@ -55,6 +57,22 @@ def test_what_packing_has_freed_is_left_for_what_comes(monkeypatch):
     monkeypatch.setattr("steplog.server.reaping._INTERVAL_S", 0.01)
     script = [("give_back", False), ("reap", False), ("reap", False), ("reap", True), ("give_back", False)]
     assert asked(*script, count=5) == [what for what, _ in script]
+
+
+def test_a_busy_machine_gets_longer_pauses(monkeypatch):
+    """A slice took three times as long there, and others had waited for each."""
+    pauses: list[float] = []
+
+    @contextmanager
+    def repeating(work: Callable[[], float], name: str) -> Iterator[None]:
+        pauses.extend(work() for _ in range(3))
+        yield
+
+    monkeypatch.setattr("steplog.server.reaping.repeating", repeating)
+    times = iter((0.0, 0.001, 1.0, 1.25, 2.0))  # before and after each slice, but the last, with nothing to do
+    script = [("give_back", True), ("give_back", False), ("reap", True), ("give_back", False), ("reap", False)]
+    with reaping(cast(Store, cast(Any, ScriptedStore(*script))), times.__next__):
+        assert pauses == [0.007, 0.5, 5.0]
 
 
 def test_a_full_disk_does_not_end_it(monkeypatch):

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from server.batches import BEGAN_NS, NONE, held, range_of
-from server.packed import pack
 from server.process import ServerProcess
-from server.stores import listed, new_project, new_run
-from steplog.errors import FormatError
-from steplog.journal.range import Range, encode
+from server.stores import new_run, says
+from steplog.journal.range import Range
 from steplog.server.records.batch import from_range
 from steplog.server.records.run_fields import CONFIG_KEYS_MAX, Order
 from steplog.server.sqlite import run_changes
@@ -36,24 +30,8 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
-def says(value: Any, name: str = "run") -> tuple[str, bytes]:
-    """A record, without a step, as the client logs it."""
-    return f"steplog/{name}", json.dumps(value).encode()
-
-
 def add(store: SqliteStore, run: RunRow, records: Range, generation: int = 1, body: bytes = b"") -> BatchResult:
     return store.add_batch(run, from_range(records, body), generation).result()
-
-
-def fields(store: SqliteStore, run: RunRow) -> RunRow:
-    found = store.run("team", run.project_slug, run.uuid)
-    assert found is not None
-    return found
-
-
-def config(store: SqliteStore, run: RunRow) -> dict[str, Any]:
-    (found,) = store.configs([run]).values()
-    return {key: json.loads(bytes(value)) for key, value in found.values.items()}
 
 
 def test_a_record_of_fields_is_applied_and_answered_and_is_no_metric(server, run):
@@ -112,91 +90,6 @@ def test_a_generation_that_is_no_number_is_refused_before_anything_is_stored(ser
     answer = server.send(run, range_of([("a", 1)]), Steplog_Generation=header.encode().decode("latin-1"))
     assert (answer.status_code, list(answer.json())) == (400, ["detail"])
     assert server.ask("GET", f"{run}metrics/").json() == []
-
-
-def test_a_writer_stays_in_the_generation_in_which_the_server_first_heard_of_it(tmp_path):
-    store = SqliteStore(tmp_path / "a.db")
-    run = new_run(store)
-    add(store, run, range_of([("a", 1)], writer="early"), 1)
-    add(store, run, range_of([says({"lr": 2}, "config")], writer="late"), 2)
-    store.close()
-    store = SqliteStore(tmp_path / "a.db")
-    add(store, run, range_of([says({"lr": 1}, "config")], 1, "early", BEGAN_NS + 10**9), 3)
-    assert config(store, run) == {"lr": 2}
-    store.close()
-
-
-def test_a_later_change_of_a_writer_counts_though_its_clock_was_set_back(tmp_path):
-    store = SqliteStore(tmp_path / "a.db")
-    run, hour = new_run(store), 3600 * 10**9
-    add(store, run, range_of([says({"lr": 1, "seed": 1}, "config"), says({"group": "a"})], 0, "w", BEGAN_NS + hour))
-    add(store, run, range_of([says({"lr": 2}, "config"), says({"lr": 3}, "config")], 2, "w", BEGAN_NS))
-    add(store, run, range_of([says({"seed": 9, "lr": 9}, "config")], 0, "between", BEGAN_NS + hour // 2))
-    assert (config(store, run), fields(store, run).group) == ({"lr": 3, "seed": 1}, "a")
-    store.close()
-    store = SqliteStore(tmp_path / "a.db")
-    add(store, run, range_of([says({"group": "b"}), says(["lr"], "config/removed")], 4, "w", BEGAN_NS - hour))
-    assert (config(store, run), fields(store, run).group) == ({"seed": 1}, "b")
-    store.close()
-
-
-def test_config_is_merged_by_key_and_stays_a_metric(store):
-    run = new_run(store)
-    records = [
-        says({"lr": 0.1, "model": {"depth": 3, "width": 1}, "seed": 1}, "config"),
-        ("loss", 0.5),
-        says({"model": {"depth": 4}, "seed": None}, "config"),
-        says(["lr", "missing"], "config/removed"),
-        says([1], "config"),
-        ("steplog/config", 0.5),
-    ]
-    assert add(store, run, range_of(records)) == BatchResult(6, 0)
-    assert config(store, run) == {"model": {"depth": 4}, "seed": None}
-    assert listed(store, run) == held(records)
-
-
-def test_of_a_record_with_a_bad_field_the_rest_is_applied_and_nothing_is_refused(store):
-    run = new_run(store)
-    records = [says({"tags": "x", "group": "g", "started": 7, "name": ""}), says(7), ("steplog/run", 0.5), ("a", 1)]
-    assert add(store, run, range_of(records)) == BatchResult(4, 0, run.name)
-    told = fields(store, run)
-    assert (told.tags, told.group, told.started, told.name) == (None, "g", None, run.name)
-    assert listed(store, run) == held([("a", 1)])
-
-
-def test_a_batch_is_applied_at_once_though_it_is_packed_later(store):
-    run = new_run(store)
-    many = [(f"m{number}", float(number), 1) for number in range(300)]
-    entry = ("steplog/config", b'{"lr": 1}', 1)
-    records = [*many[:100], says({"group": "g"}), *many[100:], entry, ("steplog/config/removed", b'["x"]', 1)]
-    sent = range_of(records)
-    assert add(store, run, sent, body=encode(sent)) == BatchResult(303, 0, run.name)
-    assert (fields(store, run).group, config(store, run)) == ("g", {"lr": 1})
-    add(store, run, range_of([says({"group": "h"}), says({"lr": 2}, "config")], 303, began_ns=BEGAN_NS + 999))
-    pack(store, run)
-    later = [("steplog/config", b'{"lr": 2}', None)]
-    assert listed(store, run) == held([*many, entry, records[-1], *later])
-    assert (fields(store, run).group, config(store, run)) == ("h", {"lr": 2}), "packing has applied them again"
-
-
-def test_a_batch_that_reaches_below_the_mark_applies_the_rest(store):
-    run = new_run(store)
-    records = [says({"group": "a"}), ("loss", 1.0), says({"notes": "n"}), ("loss", 2.0), says({"group": "b"})]
-    add(store, run, range_of(records[:2]))
-    assert add(store, run, range_of(records)) == BatchResult(3, 2, run.name)
-    told = fields(store, run)
-    assert (told.group, told.notes) == ("b", "n")
-    assert listed(store, run) == held([records[1], records[3]])
-
-
-def test_a_batch_that_is_refused_changes_nothing_of_the_run(store):
-    run = new_run(store)
-    bad = range_of([says({"group": "g", "name": "x"}), says({"lr": 1}, "config"), ("a", b"{")])
-    with pytest.raises(FormatError, match="record 2 of the range: not JSON"):
-        add(store, run, bad)
-    assert (fields(store, run).group, fields(store, run).name, config(store, run)) == (None, run.name, {})
-    assert add(store, run, bad.without(2)).accepted == 2
-    assert (fields(store, run).group, fields(store, run).name, config(store, run)) == ("g", "x", {"lr": 1})
 
 
 def test_a_single_metric_changes_the_run_in_its_present_generation(server, run):
@@ -284,6 +177,7 @@ def test_the_newest_runs_of_a_list_have_their_configs(store):
     assert {len(found[run.id].values) for run in listed_runs[3:]} == {2}
 
 
+@pytest.mark.slow
 def test_the_config_that_is_shown_beyond_the_bounds_does_not_depend_on_arrival(store):
     keys = [f"k{number:06}" for number in range(4 * CONFIG_KEYS_MAX)]
     parts = [keys[first::13] for first in range(13)]
@@ -309,47 +203,3 @@ def test_a_change_of_one_key_of_many_writes_one_row_and_its_cell(store, tmp_path
         assert (connection.total_changes - before, kept) == (2, CONFIG_KEYS_MAX + 1)
         assert run_changes.apply_config(connection, run.id, [("k7", order, "3")], None) == CONFIG_KEYS_MAX
         assert connection.total_changes - before == 2, "an equal order changes nothing"
-
-
-HOSTS = st.lists(
-    st.tuples(
-        st.integers(1, 3),  # generation
-        st.integers(-5, 5),  # how far its clock is off
-        st.lists(
-            st.one_of(
-                st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), max_size=3).map(lambda v: says(v, "config")),
-                st.lists(st.sampled_from("abc"), max_size=2).map(lambda v: says(v, "config/removed")),
-                st.sampled_from(["x", "y", "z"]).map(lambda v: says({"group": v, "notes": v})),
-                st.sampled_from(["x", "y"]).map(lambda v: says({"tags": [v], "name": f"name {v}"})),
-                st.just(("loss", 0.5)),
-            ),
-            max_size=5,
-        ),
-    ),
-    min_size=3,
-    max_size=3,
-)
-
-
-@given(HOSTS, st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_three_hosts_end_in_the_same_run_in_whatever_order_they_arrive(tmp_path_factory, hosts, chance):
-    ends = []
-    for number in range(3):
-        store = SqliteStore(tmp_path_factory.mktemp("order") / f"{number}.db")
-        run = new_run(store, new_project(store))
-        sent = [0] * len(hosts)
-        while any(sent[at] < len(records) for at, (_, _, records) in enumerate(hosts)):
-            at = chance.randrange(len(hosts))
-            generation, skew, records = hosts[at]
-            first = chance.randint(0, sent[at])  # some of it again
-            end = chance.randint(sent[at], len(records))
-            part = range_of(records, 0, f"host{at}", BEGAN_NS + skew).part(first, end)
-            body = encode(part)
-            store.add_batch(run, from_range(part, body), generation).result()
-            sent[at] = end
-        told = fields(store, run)
-        name = told.name if told.name.startswith("name ") else None
-        ends.append((name, told.group, told.notes, told.tags, config(store, run)))
-        store.close()
-    assert ends[0] == ends[1] == ends[2]

@@ -114,7 +114,7 @@ class Filled:
             fields["ended"] = f"2026-11-01T00:01:{number % 60:02}.500000Z"
         self.store.edit_run(run, fields, status, 1).result()
         text = json.dumps(CONFIGS[number % len(CONFIGS)]).encode()
-        self.store.add_metric(run, None, changes_of([("steplog/config", 1, 0, text)])).result()
+        self.store.add_metric(run, None, changes=changes_of([("steplog/config", 1, 0, text)])).result()
         rows = _metrics(number)
         self.store.database.write(_fill, run.id, rows).result()
         if number == 11:
@@ -228,6 +228,7 @@ def test_rows_have_what_the_api_says_of_each_run(filled):
     columns = parse_fields(",".join(["tag", *FIELDS]))
     rows = {row.uuid: row for row in filled.page(columns=columns).rows}
     assert len(rows) == len(filled.documents)
+    assert any(run["config"] for run, _ in filled.documents)
     for run, metrics in filled.documents:
         cells = rows[run["uuid"]].cells
         for column in columns:

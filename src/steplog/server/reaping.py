@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 
 from steplog.server.repeating import repeating
@@ -10,26 +12,29 @@ from steplog.server.store_types import StoreError
 
 __all__ = ["reaping"]
 
-_PAUSE_S = 0.007  # between two slices, for the batches of others
+_PAUSE_S = 0.007  # between two slices, for the batches of others; at least
+_PAUSE_SHARE = 2.0  # of what a slice took, which is more while the machine is busy
 _INTERVAL_S = 5.0
 
 
 class _Reaper:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
+        self._clock = clock
         self._gives_back = True  # what the server before may have left
 
     def work(self) -> float:
         """Do a slice; the seconds until the next. Room is given back first: much that is free makes it slow."""
+        began = self._clock()
         with suppress(StoreError):  # a full disk, say: later
             self._gives_back = self._gives_back and self._store.give_back().result()
             if not self._gives_back:
                 self._gives_back = self._store.reap().result()
             if self._gives_back:
-                return _PAUSE_S
+                return max(_PAUSE_S, _PAUSE_SHARE * (self._clock() - began))
         return _INTERVAL_S
 
 
-def reaping(store: Store) -> AbstractContextManager[None]:
+def reaping(store: Store, clock: Callable[[], float] = time.monotonic) -> AbstractContextManager[None]:
     """Reap again and again, in a thread."""
-    return repeating(_Reaper(store).work, "steplog-trash")
+    return repeating(_Reaper(store, clock).work, "steplog-trash")

@@ -58,8 +58,8 @@ class _PackedStore(SqliteStore):
     def add_batch(self, run: RunRow, *args: Any) -> Future[Any]:
         return self._packed(run, super().add_batch(run, *args))
 
-    def add_metric(self, run: RunRow, *args: Any) -> Future[Any]:
-        return self._packed(run, super().add_metric(run, *args))
+    def add_metric(self, run: RunRow, *args: Any, **kwargs: Any) -> Future[Any]:
+        return self._packed(run, super().add_metric(run, *args, **kwargs))
 
     def _packed(self, run: RunRow, write: Future[Any]) -> Future[Any]:
         answer: Future[Any] = Future()

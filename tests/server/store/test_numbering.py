@@ -19,8 +19,8 @@ STEPS = st.one_of(st.none(), st.integers(-3, 12), st.sampled_from([slot.NO_STEP 
 
 def add_metric(store, run, name: str, value: bytes, step: int | None = None) -> int | None:
     """Add a point as a request would bring it."""
-    store.prepare_steps(run)
-    return store.add_metric(run, SinglePoint(name, value, step, time.time_ns())).result()
+    point = SinglePoint(name, value, step, time.time_ns())
+    return store.add_metric(run, point, store.number(run, point)).result()
 
 
 def steps_of(store, run) -> list[int]:
@@ -71,10 +71,19 @@ def test_single_points_that_come_at_once_have_a_step_each(store):
     assert sorted(steps_of(store, run)) == list(range(40))
 
 
+def test_a_point_whose_number_another_has_got_meanwhile_gets_the_next(store):
+    run, point = new_run(store), SinglePoint("a", b'"x"', None, time.time_ns())
+    numbered = store.number(run, point)
+    assert store.add_metric(run, point, numbered).result() == 0
+    add(store, run, range_of([("a", 1, 9)]))
+    assert store.add_metric(run, point, numbered).result() == 10
+    assert steps_of(store, run) == [0, 9, 10]
+
+
 def test_a_single_point_that_says_something_of_the_run_is_applied(store):
     run = new_run(store)
     changes = changes_of([("steplog/run", time.time_ns(), 0, b'{"notes": "n"}')])
-    assert store.add_metric(run, None, changes).result() is None
+    assert store.add_metric(run, None, changes=changes).result() is None
     assert store.run("team", "mnist", run.uuid).notes == "n"
     assert (store.point_count(run), store.series(run)) == (0, [])
 

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from server.batches import BEGAN_NS, range_of
-from server.stores import add, ann, new_project, new_run
+from server.stores import add, ann, config, new_project, new_run, now, says
 from steplog.server.records.batch import from_range
 from steplog.server.store_types import Creation, ExistsError, MissingError, UnknownRunError
 
 T = [f"2026-01-01T00:00:{second:02}.000000Z" for second in range(60)]
-
-
-def says(value: Any, name: str = "run") -> tuple[str, bytes]:
-    """A record about the run."""
-    return f"steplog/{name}", json.dumps(value).encode()
-
-
-def now(store, run):
-    """The run as it is."""
-    found = store.run("team", run.project_slug, run.uuid)
-    assert found is not None
-    return found
-
-
-def config(store, run) -> dict[str, Any]:
-    return {key: json.loads(bytes(value)) for key, value in store.configs([run])[run.id].values.items()}
 
 
 def test_a_run_is_as_it_was_asked_for(store):

@@ -44,14 +44,14 @@ class Column(msgspec.Struct, frozen=True):
     name: str
     type: str
     count: int
-    content: bytes
+    content: bytes | memoryview
 
     def values(self) -> Sequence[Any]:
-        """An array of numbers; of a json column ``msgspec.Raw`` texts, None where one is missing."""
+        """The numbers, as a view where the machine is little-endian; of a json column ``msgspec.Raw``, or None."""
         if self.type != _JSON:
-            return _array(_TYPECODES[self.type], self.content)
-        ends = _array("I", self.content[: 4 * self.count])
-        text, start, found = self.content[4 * self.count :], 0, []
+            return _numbers(_TYPECODES[self.type], self.content)
+        ends = _numbers("I", self.content[: 4 * self.count])
+        text, start, found = bytes(self.content[4 * self.count :]), 0, []
         for end in ends:
             found.append(msgspec.Raw(text[start:end]) if end > start else None)
             start = end
@@ -99,7 +99,7 @@ def texts(name: str, values: Sequence[bytes]) -> Column:
 def encode(columns: Sequence[Column], about: Mapping[str, Any] | None = None) -> bytes:
     """A table; ``about`` are further fields of its header."""
     places: list[_Place] = []
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     offset = 0
     for column in columns:
         size = len(column.content)
@@ -113,7 +113,10 @@ def encode(columns: Sequence[Column], about: Mapping[str, Any] | None = None) ->
 
 
 def decode(content: bytes | memoryview) -> Iterator[Table]:
-    """The tables that follow one another in ``content``. Raises FormatError where it is cut or not of this format."""
+    """The tables that follow one another in ``content``, as views of it.
+
+    Raises FormatError where it is cut or not of this format.
+    """
     view, start = memoryview(content), 0
     while start < len(view):
         table, start = _table_at(view, start)
@@ -141,7 +144,7 @@ def _table_at(view: memoryview, start: int) -> tuple[Table, int]:
         _check(place)
         if end > len(view):
             raise FormatError(f"the table is cut in column {place.name!r}")
-        content = bytes(view[first : first + place.bytes])
+        content = view[first : first + place.bytes]
         if place.type == _JSON:
             _check_ends(place, content)
         columns[place.name] = Column(place.name, place.type, place.count, content)
@@ -161,19 +164,20 @@ def _check(place: _Place) -> None:
         raise FormatError(f"column {place.name!r} has {place.bytes} bytes for {place.count} values")
 
 
-def _check_ends(place: _Place, content: bytes) -> None:
-    ends = _array("I", content[: 4 * place.count])
+def _check_ends(place: _Place, content: memoryview) -> None:
+    ends = _numbers("I", content[: 4 * place.count])
     length = len(content) - 4 * place.count
-    if (ends[-1] if ends else 0) != length or any(map(int.__gt__, ends, ends[1:])):
+    if (ends[-1] if place.count else 0) != length or any(map(int.__gt__, ends, ends[1:])):
         raise FormatError(f"the texts of column {place.name!r} are not as long as it says")
 
 
-def _array(typecode: str, content: bytes) -> array[Any]:
-    numbers = array(typecode)
-    numbers.frombytes(content)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
+def _numbers(typecode: str, content: bytes | memoryview) -> Sequence[Any]:
+    if sys.byteorder == "little":
+        return memoryview(content).cast(typecode)  # type: ignore[call-overload, no-any-return]
+    swapped = array(typecode)
+    swapped.frombytes(content)
+    swapped.byteswap()
+    return swapped
 
 
 def _little(numbers: array[Any]) -> bytes:
