@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -259,3 +260,27 @@ def test_what_an_older_version_has_stored_is_drawn_before_it_is_summarized(logge
             add_missing(logged.connection, found)
     assert client.resets == 2, "what was not summarized may have been drawn otherwise"
     assert {key: rows for key, rows in client.rows.items() if rows} == rows_of(ask(logged, client.query))
+
+
+def test_what_arrives_while_many_runs_are_read_widens_the_grid_of_the_next_answer(logged):
+    uuids = ["run", *(f"run {number}" for number in range(4))]
+    for uuid in uuids[1:]:
+        logged.id = logged.add_run(uuid)
+        logged.append(range_of([("m0", 0.5, step) for step in range(10)]))
+    names = [f"m{number}" for number in range(200)]
+    looked = []
+
+    @contextmanager
+    def snapshot() -> Iterator[Any]:
+        looked.append(1)
+        if len(looked) == 3:  # the grid is fixed
+            logged.append(range_of([("m0", 0.5, 10_000)], 10))
+        with snapshot_of(logged.connection) as connection:
+            yield connection
+
+    query = CurveQuery(uuids * 4, names, buckets=10)
+    answer = curves(snapshot, logged.project, query)
+    assert (len(looked), answer.width) == (4, 1)
+    assert answer.answered.high == 10_000
+    after = ask(logged, msgspec.structs.replace(query, since=answer.answered))
+    assert (after.is_reset, after.width) == (True, 1024)

@@ -158,8 +158,12 @@ class _Answer:
         return same and since.runs.keys() <= self.states.keys()
 
     def add(self, runs: Sequence[_Run]) -> None:
-        """Add the curves of runs."""
+        """Add the curves of runs, which may have gone on since the grid was fixed."""
         grid = self._grid()
+        for low, high in filter(None, _extents(runs)):
+            is_first = self._low > self._high
+            self._low = low if is_first else min(self._low, low)
+            self._high = high if is_first else max(self._high, high)
         for run in runs:
             for series in run.series:
                 places = self._touched(run, series)
