@@ -20,8 +20,8 @@ __all__ = ["Blocks"]
 _FEW_SERIES = 8  # looked for one by one
 _WHOLE_BYTES = 64 * 1024  # a block's data up to here is read whole
 _BLOCKS = """
-SELECT first_arrival, length(data), directory FROM blocks WHERE run = ?1 AND first_arrival < ?3 AND first_arrival >=
-    coalesce((SELECT max(first_arrival) FROM blocks WHERE run = ?1 AND first_arrival <= ?2), ?2)
+SELECT first_arrival, length(data), directory FROM blocks WHERE run = :run AND first_arrival < :end AND first_arrival >=
+    coalesce((SELECT max(first_arrival) FROM blocks WHERE run = :run AND first_arrival <= :first), :first)
 ORDER BY first_arrival
 """
 _DATA = "SELECT data FROM blocks WHERE run = ? AND first_arrival = ?"
@@ -42,7 +42,7 @@ class Blocks:
     def __init__(self, connection: sqlite3.Connection, run_id: int, first: int = 0, end: int = 2**63 - 1) -> None:
         self._connection = connection
         self._run_id = run_id
-        self._bounds = first, end
+        self._place = {"run": run_id, "first": first, "end": end}
 
     def points(self, chunked: Mapping[int, int]) -> dict[int, list[Points]]:
         """The points of these series in order of arrival, given below which arrival each is in chunks."""
@@ -55,7 +55,7 @@ class Blocks:
 
     @cached_property
     def _stored(self) -> list[_Stored]:
-        rows = self._connection.execute(_BLOCKS, (self._run_id, *self._bounds))
+        rows = self._connection.execute(_BLOCKS, self._place)
         return [_Stored(first, size_bytes, read_directory(directory)) for first, size_bytes, directory in rows]
 
     def _points(self, block: _Stored, entries: list[int]) -> Iterator[tuple[int, Points]]:

@@ -28,8 +28,8 @@ __all__ = ["Ingester"]
 
 _WRITERS_CACHED_MAX = 100_000
 _ADVANCE = (
-    "UPDATE progress SET arrivals = ?1, log_bytes = log_bytes + ?2, logged = ?3, seen = ?4,"
-    " last_point = coalesce(max(last_point, ?5), ?5, last_point) WHERE run = ?6"
+    "UPDATE progress SET arrivals = :arrivals, log_bytes = log_bytes + :bytes, logged = :logged, seen = :seen,"
+    " last_point = coalesce(max(last_point, :point), :point, last_point) WHERE run = :run"
 )
 _PUT_MARK = (
     "INSERT INTO marks (run, writer, mark, generation, said) VALUES (?, ?, ?, ?, ?)"
@@ -154,8 +154,9 @@ def _append(connection: sqlite3.Connection, run: _RunState, batch: Batch) -> int
         size_bytes = batch.size_bytes
     now_ns, point_ns = time.time_ns(), batch.last_time_ns
     last_point = None if point_ns is None else date_of(min(point_ns, now_ns))  # a clock that is ahead does not count
-    values = (arrivals, size_bytes, now_ns // 10**9, date_of(now_ns), last_point, run.id)
-    connection.execute(_ADVANCE, values)
+    logged, seen = now_ns // 10**9, date_of(now_ns)
+    values = {"arrivals": arrivals, "bytes": size_bytes, "logged": logged, "seen": seen, "point": last_point}
+    connection.execute(_ADVANCE, values | {"run": run.id})
     return arrivals
 
 

@@ -54,9 +54,9 @@ __all__ = [
 
 CHUNK_COLUMNS = ", ".join(Chunk.__struct_fields__[:-1])  # all but the data
 _LOG_ROWS = """
-SELECT first_arrival, records, body FROM log WHERE run = ?1 AND records > 0 AND first_arrival < ?3 AND
+SELECT first_arrival, records, body FROM log WHERE run = :run AND records > 0 AND first_arrival < :end AND
     first_arrival >= coalesce(
-        (SELECT max(first_arrival) FROM log WHERE run = ?1 AND records > 0 AND first_arrival <= ?2), ?2)
+        (SELECT max(first_arrival) FROM log WHERE run = :run AND records > 0 AND first_arrival <= :first), :first)
 ORDER BY first_arrival
 """
 _SERIES = (
@@ -319,7 +319,7 @@ def log_rows(
     connection: sqlite3.Connection, run_id: int, first: int, end: int = _ARRIVALS_END
 ) -> Iterator[tuple[int, Range]]:
     """The log rows with arrivals in ``[first, end)``, each with its first arrival, in order."""
-    with closing(connection.execute(_LOG_ROWS, (run_id, first, end))) as rows:
+    with closing(connection.execute(_LOG_ROWS, {"run": run_id, "first": first, "end": end})) as rows:
         for first_arrival, count, body in rows:
             try:
                 records = decode_row(body)

@@ -166,8 +166,8 @@ def release_name(connection: sqlite3.Connection, project_id: int, name: str) -> 
     suffixed = _SUFFIXED.fullmatch(name)
     if suffixed is not None:
         connection.execute(
-            "UPDATE suffixes SET next = ?3 WHERE project = ?1 AND name = ?2 AND next > ?3",
-            (project_id, suffixed[1], int(suffixed[2])),
+            "UPDATE suffixes SET next = min(next, ?) WHERE project = ? AND name = ?",
+            (int(suffixed[2]), project_id, suffixed[1]),
         )
 
 

@@ -40,10 +40,10 @@ __all__ = [
 _ROWS_A_STEP = 256
 _SLICE_S = 0.01
 _PUT_ENTRY = """
-INSERT OR REPLACE INTO configs (project, key, run, value) SELECT project, ?2, id, ?3 FROM runs WHERE id = ?1
+INSERT OR REPLACE INTO configs (project, key, run, value) SELECT project, :key, id, :value FROM runs WHERE id = :run
 """
 _REMOVE_ENTRY = """
-DELETE FROM configs WHERE project = (SELECT project FROM runs WHERE id = ?1) AND key = ?2 AND run = ?1
+DELETE FROM configs WHERE project = (SELECT project FROM runs WHERE id = :run) AND key = :key AND run = :run
 """
 LAST_OF_SERIES = f"""
 CASE WHEN s.last IS NOT NULL OR s.pending > 0 THEN s.last ELSE (SELECT c.last FROM chunks c WHERE c.id = (
@@ -73,16 +73,20 @@ def put_entries(
     """Set what top-level keys of a run's config have now, JSON text or None, in place of what they had before."""
     for key, value in now.items():
         old, new = (_entries(key, each) for each in (before.get(key), value))
-        connection.executemany(_REMOVE_ENTRY, [(run_id, entry) for entry in old.keys() - new.keys()])
-        changed = [(run_id, entry, cell) for entry, cell in new.items() if not _is_same(old.get(entry), cell)]
+        connection.executemany(_REMOVE_ENTRY, [{"run": run_id, "key": entry} for entry in old.keys() - new.keys()])
+        changed = [
+            {"run": run_id, "key": entry, "value": cell}
+            for entry, cell in new.items()
+            if not _is_same(old.get(entry), cell)
+        ]
         connection.executemany(_PUT_ENTRY, changed)
 
 
 def forget_metric(connection: sqlite3.Connection, run_id: int, name: str) -> None:
     """Remove a run's totals of a metric."""
     connection.execute(
-        "DELETE FROM lasts WHERE project = (SELECT project FROM runs WHERE id = ?1) AND name = ?2 AND run = ?1",
-        (run_id, name),
+        "DELETE FROM lasts WHERE project = (SELECT project FROM runs WHERE id = :run) AND name = :name AND run = :run",
+        {"run": run_id, "name": name},
     )
 
 
@@ -146,8 +150,8 @@ def _fill_some(connection: sqlite3.Connection, run_id: int, name: str, key: str 
 
 def _config_after(connection: sqlite3.Connection, run_id: int, key: str | None) -> list[tuple[str, str | None]]:
     """Key and value of some of a run's config."""
-    query = "SELECT key, value FROM config WHERE run = ?1 AND (?2 IS NULL OR key > ?2) ORDER BY key LIMIT ?3"
-    return connection.execute(query, (run_id, key, _ROWS_A_STEP)).fetchall()
+    query = "SELECT key, value FROM config WHERE run = :run AND (:key IS NULL OR key > :key) ORDER BY key LIMIT :limit"
+    return connection.execute(query, {"run": run_id, "key": key, "limit": _ROWS_A_STEP}).fetchall()
 
 
 def _entries(key: str, value: str | None) -> dict[str, Cell]:
