@@ -18,6 +18,7 @@ The first of these that some run has decides:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -49,7 +50,8 @@ class Reading(NamedTuple):
     run: str
 
 
-class Choice(NamedTuple, Generic[T]):
+@dataclass(frozen=True)
+class Choice(Generic[T]):  # not a NamedTuple, which cannot be generic before Python 3.11
     """The runs that a text means: none, the one, or several between which it does not decide.
 
     Attributes:
