@@ -145,6 +145,15 @@ def test_a_backup_replaces_nothing(machine, kind):
     assert there.read_text() == "mine" if kind == "file" else not there.exists()
 
 
+def test_a_backup_into_a_directory_that_is_missing_names_the_file_that_was_asked_for(machine):
+    """It named the file it is written to at first, and another directory to set."""
+    SqliteStore(machine.database).close()
+    copy = machine.directory / "missing" / "copy.db"
+    code, out, errors = machine.steplog("backup", str(copy))
+    assert (code, out) == (1, "")
+    assert errors == f"steplog: {copy} cannot be written: No such file or directory\n"
+
+
 def test_a_file_that_appears_while_a_backup_is_made_is_not_replaced(machine, monkeypatch):
     SqliteStore(machine.database).close()
     copy, link = machine.directory / "copy.db", os.link
@@ -256,7 +265,8 @@ def test_a_database_that_is_compacted_takes_no_more_room_than_it_needs(machine):
 def test_a_database_that_another_program_has_open_is_not_compacted(machine):
     with ServerProcess(machine.directory) as server:
         code, _, errors = machine.steplog("compact")
-        assert (code, errors) == (1, f"steplog: {machine.database} is in use by another steplog server\n")
+        advice = "stop that one, or name another database: --db other.db"
+        assert (code, errors) == (1, f"steplog: {machine.database} is in use by another steplog server; {advice}\n")
         assert server.ask("GET", "/team/projects/").status_code in (200, 404)
         assert server.end() == (0, "")
     before = machine.database.read_bytes()

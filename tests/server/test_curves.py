@@ -250,12 +250,14 @@ def test_what_an_older_version_has_stored_is_drawn_before_it_is_summarized(logge
         logged.append(range_of(records, first, began_ns=BEGAN_NS + first))
         pack_run(logged.connection, logged.id)
     logged.connection.execute("DELETE FROM summaries")
+    logged.connection.execute("UPDATE series SET last_time = NULL")
     client = Client(CurveQuery(("run",), ("loss",), x, buckets=100))
     for _ in range(2):
         client.poll(logged)
         buckets = client.rows["run", "loss"]
         assert sum(int(row[3]) for row in buckets.values()) == 40_000
         assert len(buckets) >= 50
+        assert max(int(row[6]) for row in buckets.values()) < BEGAN_NS + 10**9, "a time at which nothing was logged"
         while (found := find_missing(logged.connection)) is not None:
             add_missing(logged.connection, found)
     assert client.resets == 2, "what was not summarized may have been drawn otherwise"

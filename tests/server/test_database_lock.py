@@ -80,7 +80,9 @@ def test_a_database_has_one_server_whatever_path_leads_to_it(tmp_path, kind):
     """The lock was a file beside the path: two servers gave the same numbers to different records."""
     with ServerProcess(tmp_path / "state") as server, other_path(kind, server.database) as path:
         done = serve(path)
-        assert (done.returncode, done.stderr) == (1, f"steplog: {path} is in use by another steplog server\n")
+        advice = "stop that one, or name another database: --db other.db"
+        assert done.returncode == 1
+        assert done.stderr == f"steplog: {path} is in use by another steplog server; {advice}\n"
         assert server.ask("GET", "/verify-api-key/").status_code == 200
         server.new_run()
 

@@ -17,8 +17,9 @@ from steplog.errors import ConfigurationError
 from steplog.journal.range import Range
 from steplog.server.open_store import open_store
 from steplog.server.records.batch import from_range
+from steplog.server.sqlite.schema import store_error
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import BatchResult, MissingError, RunRow
+from steplog.server.store_types import BatchResult, MissingError, RunRow, StoreFullError
 
 
 @pytest.fixture
@@ -26,6 +27,13 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened = SqliteStore(tmp_path / "a.db")
     yield opened
     opened.close()
+
+
+def test_a_disk_that_may_be_full_is_called_so():
+    """SQLite calls it an I/O error where the shared memory of its log finds no room."""
+    error = store_error(sqlite3.OperationalError("disk I/O error"))
+    assert isinstance(error, StoreFullError)
+    assert str(error) == "disk I/O error: the disk of the database is full, or fails"
 
 
 def add(store: SqliteStore, run: RunRow, records: Range) -> BatchResult:

@@ -73,7 +73,10 @@ def _take_alone(connection: sqlite3.Connection, database: Path) -> None:
 def _copied(connection: sqlite3.Connection, target: Path) -> Iterator[Path]:
     """A durable copy in the target's directory, which the block gives its name."""
     scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    try:
+        os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from None
     try:
         if connection.execute("PRAGMA auto_vacuum").fetchone() == (0,):
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of the copy; of this one, it would be a commit

@@ -65,7 +65,8 @@ class DatabaseLock:
             _lock_bytes(descriptor, fcntl.F_UNLCK, *_SHARED_BYTES)
 
     def _in_use(self) -> ConfigurationError:
-        return ConfigurationError(f"{self._database} is in use by another steplog server")
+        advice = "stop that one, or name another database: --db other.db"
+        return ConfigurationError(f"{self._database} is in use by another steplog server; {advice}")
 
     def release(self) -> None:
         """Let another server have it."""

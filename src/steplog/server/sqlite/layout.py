@@ -95,8 +95,16 @@ class Layout:
                 end = found[-1].end
         rows = execute(f"{_CHUNKS} ORDER BY id", series_bounds(self.series, end)).fetchall()
         chunks = [(chunk_id & _NUMBER_END - 1, Chunk(*(*summary, b""))) for chunk_id, *summary in rows]
-        later = [chunk.first_time for _, chunk in chunks[1:]] + [_INTEGER_MAX if last_time is None else last_time]
-        self.bare = [(*chunk, until) for chunk, until in zip(chunks, later, strict=False)]
+        if not chunks:
+            return
+        later = [chunk.first_time for _, chunk in chunks[1:]]
+        later.append(self._last_time(rows[-1][0]) if last_time is None else last_time)
+        self.bare = [(*chunk, until) for chunk, until in zip(chunks, later, strict=True)]
+
+    def _last_time(self, chunk_id: int) -> int:
+        """Of a chunk, for a series that an older version has stored."""
+        rows = self.connection.execute(_POINTS, (chunk_id, chunk_id + 1, _INTEGER_MIN, _INTEGER_MAX))
+        return max(decode(Chunk(*rows.fetchone())).times)
 
     def extent(self, axis: Axis) -> tuple[int, int] | None:
         """The lowest and highest place on the axis of what is in chunks."""

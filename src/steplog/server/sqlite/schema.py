@@ -173,7 +173,9 @@ def store_error(error: sqlite3.Error) -> StoreError:
     # sqlite_errorcode needs Python 3.11; the texts are stable since SQLite 3.7. A quota or a limit on the size of files
     # shows as an I/O error.
     text = str(error)
-    if "full" in text or "disk I/O error" in text:
+    if "disk I/O error" in text:
+        text += ": the disk of the database is full, or fails"
+    if "full" in text:
         return StoreFullError(text)
     return StoreBusyError(text)
 
