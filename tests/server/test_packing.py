@@ -84,6 +84,14 @@ def test_a_series_goes_to_chunks_once_it_has_enough_points(run):
     assert run.points() == expected(batches)
 
 
+def test_the_range_of_integers_beside_floats_is_exact(run):
+    values = [2**53 + 1, 0.5, *range(CHUNK_POINTS)]
+    run.append(range_of([("a", value, step) for step, value in enumerate(values)]))
+    pack_all(run)
+    assert run.connection.execute("SELECT low, high FROM chunks").fetchall() == [(0, 2**53 + 1)]
+    assert run.connection.execute("SELECT low, high FROM series").fetchall() == [(0, 2**53 + 1)]
+
+
 def test_a_slow_series_stays_in_blocks_without_the_dead_of_the_others(run):
     batches = []
     for first in range(0, 2 * CHUNK_POINTS, 64):

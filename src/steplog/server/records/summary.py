@@ -46,6 +46,7 @@ _GAP = 8  # times as wide as the median group
 _ROOT = 181  # 128 times the square root of 2
 _WRAP = 1 << 64
 _HALF = 1 << 63
+_INTEGERS = slot.KIND_INT, slot.KIND_BOOL
 
 _Numbers = Sequence[Number]
 _Groups = list[Sequence[int]]  # the places of what makes an entry, ascending
@@ -82,26 +83,35 @@ class Entries:
         return [getattr(self, name) for name in self.__slots__]
 
     @property
+    def number_range(self) -> tuple[Number, Number] | None:
+        """The least and greatest number; None where some are not finite."""
+        if any(self.nans) or any(self.infs) or any(self.ninfs) or math.isnan(sum(self.lows)):
+            return None
+        return min(self.lows), max(self.highs)
+
+    @property
     def widest(self) -> tuple[int, int]:
         """The largest range of steps, and of times, that an entry has."""
         return max(map(sub, self.max_steps, self.min_steps)), max(map(sub, self.max_times, self.min_times))
 
 
-def summarize(points: Points) -> Entries:
-    """Level 1 of one chunk's points, at least one."""
-    steps, numbers = points.steps, points.numbers()
-    times = list(points.times)
+def summarize(points: Points, is_ascending: bool = False) -> Entries:
+    """Level 1 of one chunk's points, at least one; ``is_ascending``: their times are known to be."""
+    steps, times, numbers, kind = points.steps, points.times, points.numbers(), points.kind
     if isinstance(numbers, array):
         numbers = numbers.tolist()
-    are_floats = points.kind == slot.KIND_FLOAT
-    are_integers = not are_floats and all(isinstance(number, int) for number in numbers)
+    are_floats = kind == slot.KIND_FLOAT
+    are_integers = kind in _INTEGERS or (not are_floats and all(isinstance(number, int) for number in numbers))
     is_plain = are_integers or (are_floats and math.isfinite(sum(numbers)))
-    groups = _groups(steps, steps, POINTS_AN_ENTRY, POINTS_AN_ENTRY * 3 // 2)
-    are_ordered = isinstance(groups[0], range) and _is_ascending(steps), _is_ascending(times)
-    rows = []
+    are_ordered = _is_ascending(steps), is_ascending or _is_ascending(times)
+    groups = _groups(steps, steps, POINTS_AN_ENTRY, POINTS_AN_ENTRY * 3 // 2, are_ordered[0])
     if not isinstance(steps, range):
         groups = _split(groups, steps)
-    for group in _split(groups, times):
+    groups = _split(groups, times)
+    if is_plain and all(are_ordered) and all(isinstance(group, range) for group in groups):
+        return _plain_entries(groups, steps, times, numbers, "q" if are_integers else "d")
+    rows = []
+    for group in groups:
         here, when, what = (_taken(column, group) for column in (steps, times, numbers))
         low, high = (here[0], here[-1]) if are_ordered[0] else (min(here), max(here))
         begun, ended = (when[0], when[-1]) if are_ordered[1] else (min(when), max(when))
@@ -113,10 +123,30 @@ def summarize(points: Points) -> Entries:
     return _entries(zip(*rows, strict=True), are_integers)
 
 
+def _plain_entries(
+    groups: _Groups, steps: Sequence[int], times: Sequence[int], numbers: Sequence[Any], typecode: str
+) -> Entries:
+    """Entries of stretches, all in order and of finite numbers."""
+    firsts = [group[0] for group in groups]
+    ends = [*firsts[1:], len(numbers)]
+    lasts = [end - 1 for end in ends]
+    parts = list(map(numbers.__getitem__, map(slice, firsts, ends)))
+    low, high, begun, ended = (
+        array("q", map(column.__getitem__, places)) for column in (steps, times) for places in (firsts, lasts)
+    )
+    values = (map(min, parts), map(max, parts), *(map(numbers.__getitem__, places) for places in (firsts, lasts)))
+    nothing = array("q", [0]) * len(firsts)
+    counts = array("q", map(sub, ends, firsts))
+    least, most, first, last = (array(typecode, column) for column in values)
+    return Entries(counts, low, high, low, high, begun, ended, least, most, first, last, nothing, nothing, nothing)
+
+
 def coarser(entries: Entries) -> Entries:
     """The next level of at least one entry."""
     lows, highs = entries.min_steps, entries.max_steps
-    groups = [part for group in _groups(lows, highs, FANOUT, 2 * FANOUT) for part in _clusters(group, lows, highs)]
+    are_ascending = _is_ascending(lows) and _is_ascending(highs)
+    groups = _groups(lows, highs, FANOUT, 2 * FANOUT, are_ascending)
+    groups = [part for group in groups for part in _clusters(group, lows, highs)]
     merged: list[tuple[Any, ...]] = []
     for group in groups:
         taken = [_taken(column, group) for column in entries.columns()]
@@ -166,10 +196,10 @@ _TYPECODES = "qqqqqqqddddqqq"
 _UNSIGNED = ("B", 1 << 8), ("H", 1 << 16), ("I", 1 << 32)
 
 
-def _groups(lows: Sequence[int], highs: Sequence[int], size: int, size_max: int) -> _Groups:
+def _groups(lows: Sequence[int], highs: Sequence[int], size: int, size_max: int, are_ascending: bool) -> _Groups:
     """What makes an entry each, of places with these lowest and highest steps."""
     count = len(lows)
-    if _is_ascending(lows) and (lows is highs or _is_ascending(highs)):
+    if are_ascending:
         return _windows(lows, highs, size, size_max)
     groups = [range(first, min(first + size, count)) for first in range(0, count, size)]
     return [part for group in groups for part in _clusters(group, lows, highs)] if lows is highs else [*groups]

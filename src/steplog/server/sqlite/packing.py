@@ -20,7 +20,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from itertools import accumulate, groupby
+from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.records.block import Block, Directory, encode, read_directory
-from steplog.server.records.chunk import Chunk, Points, concatenate, pack
+from steplog.server.records.chunk import Chunk, Encoding, Points, concatenate, number_range, pieces
 from steplog.server.records.log_row import decode_row, join_rows, points_by_name
 from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
@@ -225,7 +225,7 @@ class _Plan:
             stored = _stored_blocks(connection, self.run_id) if new and with_blocks else []
             self._make_chunks(_Reading(connection, self.run_id), stored, new, states, chosen)
             rest = {series_id: points for series_id, points in new.items() if series_id not in chosen}
-            self._make_block(_Reading(connection, self.run_id), stored, rest)
+            self._make_block(_Reading(connection, self.run_id), stored, rest, states)
 
     def _make_chunks(
         self,
@@ -245,14 +245,19 @@ class _Plan:
             each.append(new[series_id])
             if sum(len(points.kinds) for points in each) != series.pending:
                 raise _UnreadableBlockError
-            points = _joined(each)
-            chunks = pack(points)
-            ends = accumulate(chunk.count for chunk in chunks)
-            entries = [summarize(points.part(end - chunk.count, end)) for chunk, end in zip(chunks, ends, strict=True)]
-            self.chunks.append((series_id, chunks, entries))
+            made = [_encoded(part) for part in pieces(_joined(each))]
+            for chunk, _ in made:
+                series.cover(chunk.low, chunk.high)
+            self.chunks.append((series_id, [chunk for chunk, _ in made], [entries for _, entries in made]))
             series.chunked, series.pending = self.end, 0
 
-    def _make_block(self, reading: _Reading, stored: Sequence[_StoredBlock], new: Mapping[int, Points]) -> None:
+    def _make_block(
+        self,
+        reading: _Reading,
+        stored: Sequence[_StoredBlock],
+        new: Mapping[int, Points],
+        states: Mapping[int, _Series],
+    ) -> None:
         """The new block, merged with others where that is due, and which of those go."""
         level = _level(0, sum(len(points.kinds) for points in new.values()), sum(len(p.payloads) for p in new.values()))
         merged = _to_merge(stored, level, self.is_last) if new or self.is_last else ()
@@ -262,6 +267,7 @@ class _Plan:
             level = max(level, block.level + 1)
             reading.add(block, block.live(chunked), parts)
         for series_id, points in new.items():
+            states[series_id].cover(*number_range(points.numbers()))
             parts.setdefault(series_id, []).append(points)
         self.gone = {block.first_arrival for block in merged}
         if self.chunks:
@@ -417,6 +423,14 @@ def _to_merge(stored: Sequence[_StoredBlock], level: int, all_small: bool) -> Se
 
 def _level(level: int, records: int, size_bytes: int) -> int:
     return FULL if records >= _FULL_RECORDS or size_bytes >= _FULL_BYTES else level
+
+
+def _encoded(points: Points) -> tuple[Chunk, Entries]:
+    """A chunk, and what sums it up."""
+    encoding = Encoding(points)
+    entries = summarize(points, encoding.is_ascending)
+    known = None if points.kind is None else entries.number_range  # which are floats if any number is
+    return encoding.chunk(*(known or number_range(points.numbers()))), entries
 
 
 def _joined(parts: Sequence[Points]) -> Points:
