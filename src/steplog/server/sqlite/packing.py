@@ -32,9 +32,9 @@ from steplog.server.records.chunk import Chunk, Encoding, Points, concatenate, n
 from steplog.server.records.log_row import decode_row, join_rows, points_by_name
 from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
-from steplog.server.sqlite import summaries
 from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.summaries import Addition
 from steplog.server.sqlite.table import put_lasts
 
 __all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "POINTS_A_NAME", "pack_run", "transaction"]
@@ -179,7 +179,7 @@ class _Plan:
     series: dict[str, _Series]
     series_before: int  # the largest id there was
     changed: list[tuple[str, _Series]] = field(default_factory=list)
-    chunks: list[tuple[int, list[Chunk], list[Entries]]] = field(default_factory=list)  # of a series, with summaries
+    chunks: list[tuple[int, list[Chunk], Addition]] = field(default_factory=list)  # the first's key; with summaries
     block: tuple[int, Block] | None = None  # with its level
     gone: set[int] = field(default_factory=set)  # first arrivals of blocks
     error: str | None = None  # the one row is sealed
@@ -248,7 +248,10 @@ class _Plan:
             made = [_encoded(part) for part in pieces(_joined(each))]
             for chunk, _ in made:
                 series.cover(chunk.low, chunk.high)
-            self.chunks.append((series_id, [chunk for chunk, _ in made], [entries for _, entries in made]))
+            key = _next_chunk(reading.connection, series_id)
+            number = key - series_bounds(series_id)[0]
+            added = Addition(reading.connection, series_id, number, [entries for _, entries in made])
+            self.chunks.append((key, [chunk for chunk, _ in made], added))
             series.chunked, series.pending = self.end, 0
 
     def _make_block(
@@ -294,9 +297,10 @@ class _Plan:
         _delete(connection, "DELETE FROM blocks WHERE run = ? AND first_arrival = ?", gone)
         if self.block is not None:
             connection.execute(_ADD_BLOCK, (self.run_id, self.block[0], *self.block[1]))
-        for series_id, chunks, entries in self.chunks:
-            number = _add_chunks(connection, series_id, chunks)
-            summaries.add(connection, series_id, number, entries)
+        for key, chunks, added in self.chunks:
+            _add_chunks(connection, key, chunks)
+            if not added.store(connection):
+                raise _ConflictError
 
     def _store_series(self, connection: sqlite3.Connection) -> None:
         known = [_columns_of(series) for _, series in self.changed if series.id <= self.series_before]
@@ -443,14 +447,17 @@ def _series_before(connection: sqlite3.Connection) -> int:
     return int(found[0]) if found else 0
 
 
-def _add_chunks(connection: sqlite3.Connection, series_id: int, chunks: Sequence[Chunk]) -> int:
-    """Add chunks to the end of a series; the number of the first."""
+def _next_chunk(connection: sqlite3.Connection, series_id: int) -> int:
+    """The key of a series' next chunk."""
     bounds = series_bounds(series_id)
     (newest,) = connection.execute("SELECT max(id) FROM chunks WHERE id >= ? AND id < ?", bounds).fetchone()
-    first = bounds[0] if newest is None else newest + 1
+    return bounds[0] if newest is None else int(newest) + 1
+
+
+def _add_chunks(connection: sqlite3.Connection, first: int, chunks: Sequence[Chunk]) -> None:
+    """Add chunks to the end of a series."""
     connection.executemany(_ADD_CHUNK, [(first + at, *_summary_of(chunk)) for at, chunk in enumerate(chunks)])
     connection.executemany("INSERT INTO points VALUES (?, ?)", [(first + at, c.data) for at, c in enumerate(chunks)])
-    return first - bounds[0]
 
 
 def _delete(connection: sqlite3.Connection, statement: str, keys: Collection[tuple[int, ...]]) -> None:
