@@ -138,7 +138,7 @@ def test_a_pass_reads_a_bounded_part_of_the_log(run, monkeypatch):
 
 
 def test_a_pass_ends_once_it_has_enough_of_each_name(run, monkeypatch):
-    monkeypatch.setattr(packing, "_ENOUGH_BYTES", 32)
+    monkeypatch.setattr(packing, "ENOUGH_BYTES", 32)
     batches = [steps(3, first, 16) for first in range(0, 128, 16)]
     run.append(*batches)
     assert pack_run(run.connection, run.id)

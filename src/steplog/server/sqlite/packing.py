@@ -1,6 +1,6 @@
 """Packing a run: its log rows become blocks and chunks, a pass at a time. Whatever is packed reads as before.
 
-1. A pass reads log rows until it has ``_ENOUGH_BYTES`` and ``POINTS_A_NAME``, at most ``PASS_BYTES``, and encodes their
+1. A pass reads log rows until it has ``ENOUGH_BYTES`` and ``POINTS_A_NAME``, at most ``PASS_BYTES``, and encodes their
    points outside a transaction. One transaction, which holds up commits for some ms, then deletes exactly these rows
    and stores what was made of them, if nobody else has packed the run meanwhile. So any number of packers may work at
    once, and a kill leaves nothing half done.
@@ -37,11 +37,11 @@ from steplog.server.sqlite.schema import series_bounds
 from steplog.server.sqlite.summaries import Addition
 from steplog.server.sqlite.table import put_lasts
 
-__all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "POINTS_A_NAME", "pack_run", "transaction"]
+__all__ = ["CHUNK_POINTS", "ENOUGH_BYTES", "FANOUT", "FULL", "PASS_BYTES", "POINTS_A_NAME", "pack_run", "transaction"]
 
 POINTS_A_NAME = 64
 PASS_BYTES = 8 * 1024 * 1024  # of slots and payloads
-_ENOUGH_BYTES = 2 * 1024 * 1024
+ENOUGH_BYTES = 2 * 1024 * 1024
 CHUNK_POINTS = 1024
 FANOUT = 16
 FULL = 99
@@ -357,7 +357,7 @@ def _read_rows(connection: sqlite3.Connection, run_id: int, rows_max: int) -> li
         rows.append(row)
         records += row.records
         names = max(names, row.names)
-        if size_bytes >= _ENOUGH_BYTES and records >= POINTS_A_NAME * names:
+        if size_bytes >= ENOUGH_BYTES and records >= POINTS_A_NAME * names:
             break
     return rows
 
