@@ -108,7 +108,7 @@ def summarize(points: Points, is_ascending: bool = False) -> Entries:
     if not isinstance(steps, range):
         groups = _split(groups, steps)
     groups = _split(groups, times)
-    if is_plain and all(are_ordered) and all(isinstance(group, range) for group in groups):
+    if is_plain and all(are_ordered) and set(map(type, groups)) == {range}:
         return _plain_entries(groups, steps, times, numbers, "q" if are_integers else "d")
     rows = []
     for group in groups:
@@ -216,6 +216,10 @@ def _windows(lows: Sequence[int], highs: Sequence[int], size: int, size_max: int
     """_Groups that end at multiples of a power of two, the one that comes next to ``size`` places each."""
     count = len(lows)
     shift = max(1, (highs[-1] - lows[0] + 1) * size * _ROOT // (count << 7)).bit_length() - 1
+    if isinstance(lows, range) and lows is highs and lows.step <= 1 << shift <= lows.step * size_max:
+        edges = range(((lows[0] >> shift) + 1) << shift, lows[-1] + 1, 1 << shift)
+        places = [-((lows[0] - edge) // lows.step) for edge in edges]
+        return list(map(range, [0, *places], [*places, count]))
     groups: _Groups = []
     first = 0
     while first < count:
