@@ -21,7 +21,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from itertools import accumulate, repeat
 from operator import add, sub
@@ -255,7 +255,11 @@ def _stride(numbers: Sequence[int]) -> int | None:
         return None
     if stride == 0:
         return 0 if numbers.count(first) == count else None
-    return stride if numbers == array_of(range(first, first + stride * count, stride)) else None
+    return stride if numbers == _ramp(range(first, first + stride * count, stride)) else None
+
+
+# Metrics that are logged together have their steps in common.
+_ramp = lru_cache(maxsize=1)(array_of)
 
 
 def _differences(numbers: Sequence[int], lag: int = 1) -> bytes | None:

@@ -157,22 +157,22 @@ def coarser(entries: Entries) -> Entries:
         ends = first_steps[first], last_steps[last], min(min_times), max(max_times), low, high
         counted = firsts[first], lasts[last], sum(nans), sum(infs), sum(ninfs)
         merged.append((sum(counts), min(min_steps), max(max_steps), *ends, *counted))
-    return _entries(zip(*merged, strict=True), all(isinstance(low, int) for low in entries.lows))
+    return _entries(zip(*merged, strict=True), _are_integers(entries.lows))
 
 
 def concatenate(parts: Sequence[Entries]) -> Entries:
     """Entries one after the other."""
     if len(parts) == 1:
         return parts[0]
-    return Entries(*(list(chain.from_iterable(columns)) for columns in zip(*(p.columns() for p in parts), strict=True)))
+    return Entries(*map(_chained, zip(*(part.columns() for part in parts), strict=True)))
 
 
 def encode(entries: Entries) -> bytes:
     """The data of a row."""
     counts, low, high, first, last, begun, ended, *values = entries.columns()
-    spans = [_signed(map(sub, *pair)) for pair in ((high, low), (first, low), (high, last), (ended, begun))]
-    typecode = "q" if all(isinstance(n, int) for column in values[:4] for n in column) else "d"
-    columns = [counts, low, *spans[:3], begun, spans[3], *(array(typecode, column) for column in values[:4])]
+    spans = [_spans(*pair) for pair in ((high, low), (first, low), (high, last), (ended, begun))]
+    typecode = "q" if all(map(_are_integers, values[:4])) else "d"
+    columns = [counts, low, *spans[:3], begun, spans[3], *(_array(typecode, column) for column in values[:4])]
     return msgspec.msgpack.encode([_packed(column) for column in (*columns, *values[4:])])
 
 
@@ -305,8 +305,28 @@ def _entries(columns: Iterable[Sequence[Any]], are_integers: bool) -> Entries:
     return Entries(*(array(typecode, column) for typecode, column in zip(typecodes, columns, strict=True)))
 
 
-def _signed(numbers: Iterable[int]) -> array[int]:
-    listed = list(numbers)
+def _chained(columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    arrays = [column for column in columns if isinstance(column, array)]
+    if len(arrays) == len(columns) and len({column.typecode for column in arrays}) == 1:
+        return array(arrays[0].typecode, b"".join(arrays))
+    return list(chain.from_iterable(columns))
+
+
+def _are_integers(numbers: _Numbers) -> bool:
+    if isinstance(numbers, array):
+        return numbers.typecode == "q"
+    return all(isinstance(number, int) for number in numbers)
+
+
+def _array(typecode: str, column: Sequence[Any]) -> array[Any]:
+    return column if isinstance(column, array) and column.typecode == typecode else array(typecode, column)
+
+
+def _spans(numbers: Sequence[int], others: Sequence[int]) -> array[int]:
+    """The differences, modulo 2 ** 64."""
+    if numbers == others:
+        return array("q", [0]) * len(numbers)
+    listed = list(map(sub, numbers, others))
     return array("q", listed if max(listed) < _HALF else [n - _WRAP if n >= _HALF else n for n in listed])
 
 
@@ -320,17 +340,20 @@ def _added(numbers: Sequence[int], spans: Sequence[int], sign: int = 1) -> Seque
 
 def _packed(column: Sequence[Any]) -> tuple[Any, ...]:
     first, count = column[0], len(column)
-    if isinstance(column, array) and column.typecode == "d":
+    if isinstance(column, array):
         content = column.tobytes()
-        return (first, 0, count) if content[:-8] == content[8:] else ("d", _little(column))
+        if content[: -column.itemsize] == content[column.itemsize :]:
+            return first, 0, count
+        if column.typecode == "d":
+            return "d", _little(column)
     stride = column[1] - first if count > 1 else 0
     if column[-1] == first + stride * (count - 1) and -_HALF <= stride < _HALF:
         ramp = range(first, first + stride * count, stride) if stride else [first] * count
-        if array("q", column) == array("q", ramp):
+        if _array("q", column) == array("q", ramp):
             return first, stride, count
     least, most = min(column), max(column)
     typecode = next((code for code, end in _UNSIGNED if least >= 0 and most < end), "q")
-    return typecode, _little(array(typecode, column))
+    return typecode, _little(_array(typecode, column))
 
 
 def _unpacked(typecode: str, content: bytes) -> Iterable[Any]:
