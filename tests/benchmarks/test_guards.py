@@ -23,7 +23,7 @@ from steplog.journal import range as ranges
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.journal import Journal
 from steplog.journal.sources import OwnSource
-from steplog.server.records.chunk import pack
+from steplog.server.records.chunk import pieces
 from steplog.server.records.log_row import points_by_name
 
 
@@ -61,7 +61,7 @@ def test_a_request_carries_a_whole_range_of_metrics():
 def test_a_batch_is_a_few_rows_of_the_database():
     packed = points_by_name(curve(32_000), 0)
     assert len(packed) == 8
-    assert sum(len(pack(points)) for points in packed.values()) <= 16
+    assert sum(len(pieces(points)) for points in packed.values()) <= 16
 
 
 CALLS = 10_000

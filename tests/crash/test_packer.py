@@ -96,7 +96,8 @@ def traced(database: Path, options: Sequence[str]) -> Iterator[subprocess.Popen[
         stdin=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: "TracerPid:\t0\n" not in status.read_text())
+        # One that is killed in the call in which it waits may be gone before this looks.
+        wait_until(lambda: packer.poll() is not None or "TracerPid:\t0\n" not in status.read_text())
         with suppress(BrokenPipeError):  # killed while it waited
             packer.stdin.write("\n")
             packer.stdin.flush()

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steplog.journal import slot
-from steplog.server.records.chunk import Points, concatenate, decode, encode, number_range, pack
+from steplog.server.records.chunk import Encoding, Points, concatenate, decode, encode, number_range, pieces
 from steplog.server.records.columns import array_of
 from strategies import INT64, JSON_TEXTS
 
@@ -95,6 +95,19 @@ def test_a_range_becomes_the_array_of_its_numbers(count, start, stride):
     assert array_of(list(numbers)) == array_of(array_of(numbers))
 
 
+@pytest.mark.parametrize("count", [3, 4096])
+@pytest.mark.parametrize(
+    ("times", "is_ascending"),
+    [([5, 5, 9], True), ([5, 6, 7], True), ([9, 5, 5], False), ([5, -(2**62), 2**62], False), ([9, 8, 7], False)],
+)
+def test_times_are_said_to_be_ascending_where_they_are(times, is_ascending, count):
+    times = [*times, *(times[-1] + at * at for at in range(1, count - 2))]
+    points = points_of([((slot.KIND_INT, 1), 0, time) for time in times])
+    encoding = Encoding(points)
+    assert encoding.is_ascending == is_ascending
+    assert as_rows(decode(encoding.chunk(1, 1))) == as_rows(points)
+
+
 @given(ROWS, ROWS)
 def test_chunks_that_are_merged_hold_what_both_held(rows, others):
     one, other = points_of(rows), points_of(others)
@@ -104,7 +117,7 @@ def test_chunks_that_are_merged_hold_what_both_held(rows, others):
 
 def test_a_long_metric_is_cut_into_chunks_of_about_one_size():
     points = points_of([((slot.KIND_INT, at), at, at) for at in range(10_000)])
-    chunks = pack(points)
+    chunks = [encode(part) for part in pieces(points)]
     assert [chunk.count for chunk in chunks] == [3333, 3333, 3334]
     assert as_rows(concatenate([decode(chunk) for chunk in chunks])) == as_rows(points)
 

@@ -20,8 +20,9 @@ from server.stores import new_run
 from server.test_packing import steps
 from steplog.server.packer import packer_process
 from steplog.server.records.batch import from_range
+from steplog.server.sqlite import packer as packer_module
 from steplog.server.sqlite.packer import ENDED_S, IDLE_S, Packer, file_id
-from steplog.server.sqlite.packing import POINTS_A_NAME
+from steplog.server.sqlite.packing import POINTS_A_NAME, pack_run
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import StoreError
@@ -61,6 +62,28 @@ def test_a_run_is_packed_once_its_names_have_enough_points(run, clock):
         packer.work()
         assert (run.count("log") == 0) == (first + 8 == POINTS_A_NAME)
     assert run.points() == expected(batches)
+
+
+@pytest.mark.parametrize(("enough_bytes", "at_once"), [(2**20, 1), (1, 3)])
+def test_a_run_that_goes_on_is_packed_again_at_the_next_look(run, clock, monkeypatch, enough_bytes, at_once):
+    packer, passes = packer_of(run, clock), 0
+
+    def pack_while_more_arrives(*args):
+        nonlocal passes
+        passes += 1
+        is_partial = pack_run(*args)
+        if passes < 3:
+            run.append(steps(5, passes * POINTS_A_NAME, POINTS_A_NAME), logged=NOW)
+        return is_partial
+
+    monkeypatch.setattr(packer_module, "ENOUGH_BYTES", enough_bytes)
+    monkeypatch.setattr(packer_module, "pack_run", pack_while_more_arrives)
+    run.append(steps(5, 0, POINTS_A_NAME), logged=NOW)
+    packer.work()
+    assert passes == at_once
+    packer.work()
+    packer.work()
+    assert (passes, run.count("log")) == (3, 0)
 
 
 def test_a_run_is_packed_when_nothing_was_logged_for_a_while(run, clock):

@@ -84,6 +84,14 @@ def test_a_series_goes_to_chunks_once_it_has_enough_points(run):
     assert run.points() == expected(batches)
 
 
+def test_the_range_of_integers_beside_floats_is_exact(run):
+    values = [2**53 + 1, 0.5, *range(CHUNK_POINTS)]
+    run.append(range_of([("a", value, step) for step, value in enumerate(values)]))
+    pack_all(run)
+    assert run.connection.execute("SELECT low, high FROM chunks").fetchall() == [(0, 2**53 + 1)]
+    assert run.connection.execute("SELECT low, high FROM series").fetchall() == [(0, 2**53 + 1)]
+
+
 def test_a_slow_series_stays_in_blocks_without_the_dead_of_the_others(run):
     batches = []
     for first in range(0, 2 * CHUNK_POINTS, 64):
@@ -130,7 +138,7 @@ def test_a_pass_reads_a_bounded_part_of_the_log(run, monkeypatch):
 
 
 def test_a_pass_ends_once_it_has_enough_of_each_name(run, monkeypatch):
-    monkeypatch.setattr(packing, "_ENOUGH_BYTES", 32)
+    monkeypatch.setattr(packing, "ENOUGH_BYTES", 32)
     batches = [steps(3, first, 16) for first in range(0, 128, 16)]
     run.append(*batches)
     assert pack_run(run.connection, run.id)

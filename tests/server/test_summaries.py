@@ -19,7 +19,7 @@ from steplog.server.records.summary import decode, summarize
 from steplog.server.sqlite.layout import Grid, Layout
 from steplog.server.sqlite.reading import SeriesReader, SeriesRow
 from steplog.server.sqlite.schema import SERIES_SHIFT, connect, prepare
-from steplog.server.sqlite.summaries import ROW_ENTRIES, Missing, add, add_missing, find_missing
+from steplog.server.sqlite.summaries import ROW_ENTRIES, Addition, Missing, add, add_missing, find_missing
 
 SERIES = 7
 INSERT_CHUNK = f"INSERT INTO chunks VALUES (?{', ?' * len(Chunk.__struct_fields__[:-1])})"
@@ -155,3 +155,30 @@ def test_what_was_found_missing_is_left_out_if_it_is_gone(connection):
     connection.execute("DELETE FROM chunks")
     add_missing(connection, found)
     assert not rows(connection, 1)
+
+
+@pytest.mark.parametrize("stored", [2, 0])
+def test_what_was_worked_out_is_left_out_if_others_were_faster(connection, stored):
+    points = noisy(range(5000))
+    store(connection, points, (1000,), summarized=False)
+    entries = [summarize(points.part(first, first + 1000)) for first in range(0, 5000, 1000)]
+    add(connection, SERIES, 0, entries[:stored])
+    late = Addition(connection, SERIES, 3, entries[3:4])  # waits for those before it
+    add(connection, SERIES, stored, entries[stored:3])
+    before = rows(connection, 1)
+    assert not late.store(connection)
+    assert rows(connection, 1) == before
+    again = Addition(connection, SERIES, 3, entries[3:])
+    assert again.store(connection)
+    assert not again.store(connection)
+    assert sum(points for *_, points in rows(connection, 1)) == 5000
+
+
+def test_many_chunks_at_once_are_summarized_as_one_after_the_other(connection):
+    points = noisy(range(70_000))
+    store(connection, points, (1000,))
+    one_by_one, full = level_1(connection), [row for row in rows(connection, 1) if row[2] >= ROW_ENTRIES]
+    connection.execute("DELETE FROM summaries")
+    add(connection, SERIES, 0, [summarize(points.part(first, first + 1000)) for first in range(0, 70_000, 1000)])
+    assert level_1(connection) == one_by_one
+    assert [row for row in rows(connection, 1) if row[2] >= ROW_ENTRIES] == full

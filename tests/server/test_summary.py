@@ -95,6 +95,14 @@ def test_rows_of_few_and_of_many_entries_are_read_as_one():
     assert list(decode([encode(integers)]).lows) == [2**60]
 
 
+@given(st.integers(-(10**6), 10**12), st.integers(1, 200), st.integers(1, 1000))
+def test_steps_of_a_range_make_the_entries_of_their_numbers(first, stride, count):
+    steps = range(first, first + stride * count, stride)
+    values = [step % 7 / 4 for step in steps]
+    listed = summarize(points_of(values, array("q", steps)))
+    assert rows_of(summarize(points_of(values, steps))) == rows_of(listed)
+
+
 def test_entries_of_ascending_steps_lie_in_the_buckets_of_a_grid():
     for stride in (1, 3, 10, 100, 524_288):
         points = points_of([0.5] * 4000, range(7, 7 + 4000 * stride, stride))

@@ -161,7 +161,9 @@ def to_planes(slots: bytes) -> bytes:
 def from_planes(planes: bytes) -> bytes:
     """The slots again."""
     count = len(planes) // SLOT_BYTES
-    slots = bytearray(len(planes))
-    for plane in range(SLOT_BYTES):
-        slots[plane::SLOT_BYTES] = planes[plane * count : (plane + 1) * count]
+    slots, nothing = bytearray(len(planes)), bytes(count)
+    for place in range(SLOT_BYTES):
+        plane = planes[place * count : (place + 1) * count]
+        if plane != nothing:
+            slots[place::SLOT_BYTES] = plane
     return bytes(slots)

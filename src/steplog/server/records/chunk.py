@@ -37,6 +37,7 @@ __all__ = [
     "NO_POINTS",
     "POINTS_MAX",
     "Chunk",
+    "Encoding",
     "Number",
     "Points",
     "concatenate",
@@ -44,7 +45,7 @@ __all__ = [
     "encode",
     "last_value",
     "number_range",
-    "pack",
+    "pieces",
 ]
 
 POINTS_MAX = 4096
@@ -170,48 +171,64 @@ _unpack = msgspec.msgpack.Decoder(_Data).decode
 
 def encode(points: Points) -> Chunk:
     """Encode at least one point."""
-    columns = ColumnWriter()
-    kind = points.kind
-    data = _Data(
-        points.kinds if kind is None else kind,
-        columns.words(points.words),
-        columns.numbers(points.steps),
-        columns.numbers(points.times),
-        columns.numbers(points.arrivals),
-        b"",
-        b"",
-        zlib.compress(points.payloads, 1) if points.payloads else b"",
-    )
-    data.deflated, data.noise = columns.streams()
-    steps = points.steps
-    ramp = data.steps.is_ramp
-    numbers = points.numbers()
-    low, high = number_range(numbers)
-    return Chunk(
-        len(points.kinds),
-        points.arrivals[0],
-        points.arrivals[-1],
-        steps[0],
-        steps[-1],
-        min(steps[0], steps[-1]) if ramp else min(steps),
-        max(steps[0], steps[-1]) if ramp else max(steps),
-        points.times[0],
-        points.words[0],
-        low,
-        high,
-        last_value(points, numbers[-1]),
-        _pack(data),
-    )
+    return Encoding(points).chunk(*number_range(points.numbers()))
 
 
-def pack(points: Points) -> list[Chunk]:
-    """Encode at least one point as chunks of about equal size."""
+class Encoding:
+    """At least one point, encoded but for the range of its numbers.
+
+    Attributes:
+        is_ascending: no time is before the one of the point before, as far as it was seen while encoding.
+    """
+
+    def __init__(self, points: Points) -> None:
+        self._points = points
+        columns = ColumnWriter()
+        kind = points.kind
+        data = _Data(
+            points.kinds if kind is None else kind,
+            columns.words(points.words),
+            columns.numbers(points.steps),
+            columns.numbers(points.times),
+            columns.numbers(points.arrivals),
+            b"",
+            b"",
+            zlib.compress(points.payloads, 1) if points.payloads else b"",
+        )
+        data.deflated, data.noise = columns.streams()
+        self.is_ascending = data.times.is_ascending
+        self._are_steps_ramp = data.steps.is_ramp
+        self._data = _pack(data)
+
+    def chunk(self, low: Number | None, high: Number | None) -> Chunk:
+        """The chunk, given the range of the numbers (``number_range``)."""
+        points, steps = self._points, self._points.steps
+        extremes = (steps[0], steps[-1]) if self._are_steps_ramp else steps
+        return Chunk(
+            len(points.kinds),
+            points.arrivals[0],
+            points.arrivals[-1],
+            steps[0],
+            steps[-1],
+            min(extremes),
+            max(extremes),
+            points.times[0],
+            points.words[0],
+            low,
+            high,
+            last_value(points),
+            self._data,
+        )
+
+
+def pieces(points: Points) -> list[Points]:
+    """At least one point, in parts of about equal size, a chunk each."""
     count = len(points.kinds)
-    pieces = max(-(-count // POINTS_MAX), min(count, -(-len(points.payloads) // _PAYLOAD_BYTES_MAX)))
-    if pieces == 1:
-        return [encode(points)]
-    cuts = [count * piece // pieces for piece in range(pieces + 1)]
-    return [encode(points.part(a, b)) for a, b in pairwise(cuts)]
+    wanted = max(-(-count // POINTS_MAX), min(count, -(-len(points.payloads) // _PAYLOAD_BYTES_MAX)))
+    if wanted == 1:
+        return [points]
+    cuts = [count * piece // wanted for piece in range(wanted + 1)]
+    return [points.part(a, b) for a, b in pairwise(cuts)]
 
 
 def decode(chunk: Chunk, *, values_only: bool = False) -> Points:
@@ -251,13 +268,16 @@ def number_range(numbers: Sequence[Number | None]) -> tuple[Number | None, Numbe
     return (min(real), max(real)) if real else (None, None)
 
 
-def last_value(points: Points, number: Number | None) -> Number | str | None:
-    """The last value as a row has it; ``number``: it, as a number."""
-    kind = points.kinds[-1]
+def last_value(points: Points) -> Number | str | None:
+    """The last value as a row has it."""
+    kind, word = points.kinds[-1], points.words[-1]
     if kind == slot.KIND_JSON:
-        text = points.payloads[len(points.payloads) - points.words[-1] :]
+        text = points.payloads[len(points.payloads) - word :]
         return text.decode() if len(text) <= _LAST_BYTES_MAX else None
     if kind == slot.KIND_BOOL:
-        return "true" if number else "false"
+        return "true" if word else "false"
+    if kind == slot.KIND_INT:
+        return word
+    number = array("d", points.words[-1:].tobytes())[0]
     # SQLite stores NaN as NULL.
-    return '"NaN"' if isinstance(number, float) and math.isnan(number) else number
+    return '"NaN"' if math.isnan(number) else number

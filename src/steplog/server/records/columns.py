@@ -7,8 +7,9 @@ Pure. A column has one of three forms::
     PLAIN   the numbers, as planes: values, and differences beyond 63 bits
 
 *Planes* are byte 0 of every number, then byte 1, up to byte 7. A compressible plane (signs, exponents) goes to the
-deflated stream, any other to the noise stream: deflating mantissas takes most of the time and gains nothing. A *mask*
-has a bit for each deflated plane. The base, a column's first number, is kept in the chunk's row.
+deflated stream, any other to the noise stream: deflating mantissas takes most of the time and gains nothing. One of
+zeros goes to neither. A *mask* has a bit for each deflated plane, another for each of zeros. The base, a column's first
+number, is kept in the chunk's row.
 
 *Lagged* is a column of rows of ``lag`` numbers, each row close to the one before, such as the times of metrics that are
 logged together: the first row, then the differences between rows.
@@ -20,14 +21,14 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from itertools import accumulate, repeat
 from operator import add, sub
 
 import msgspec
 
-__all__ = ["Column", "ColumnReader", "ColumnWriter", "Lagged", "array_of", "words_of"]
+__all__ = ["Column", "ColumnReader", "ColumnWriter", "Lagged", "array_of", "ramp_of", "words_of"]
 
 _RAMP, _DELTA, _PLAIN = range(3)
 _PLANES = 8
@@ -40,16 +41,22 @@ _LANES = 4096
 
 
 class Column(msgspec.Struct, frozen=True, array_like=True):
-    """A column's form, its stride (RAMP), and its mask of deflated planes."""
+    """A column's form, its stride (RAMP), and its masks of deflated planes and of planes of zeros."""
 
     form: int
     stride: int = 0
     mask: int = 0
+    zeros: int = 0
 
     @property
     def is_ramp(self) -> bool:
         """Whether the first and last numbers are the extremes."""
         return self.form == _RAMP
+
+    @property
+    def is_ascending(self) -> bool:
+        """Whether no number is below the one before, as far as the form says so."""
+        return self.stride >= 0 if self.form == _RAMP else self.form == _DELTA and self.zeros >> _PLANES - 1 == 1
 
 
 class Lagged(msgspec.Struct, frozen=True, array_like=True):
@@ -78,14 +85,14 @@ class ColumnWriter:
         differences = _differences(numbers)
         if differences is None:
             return self.words(array("q", numbers))
-        return Column(_DELTA, mask=self._planes(differences))
+        return self._planes(_DELTA, differences)
 
     def words(self, words: array[int]) -> Column:
         """Pack any 64-bit words."""
         content = _little(words)
         if content[:-8] == content[8:]:
             return Column(_RAMP, 0)
-        return Column(_PLAIN, mask=self._planes(content))
+        return self._planes(_PLAIN, content)
 
     def lagged(self, numbers: array[int], lag: int) -> Lagged:
         """Pack rows of ``lag`` integers."""
@@ -100,22 +107,23 @@ class ColumnWriter:
         deflated = b"".join(self._deflated)
         return zlib.compress(deflated, _DEFLATE_LEVEL) if deflated else b"", b"".join(self._noise)
 
-    def _planes(self, content: bytes) -> int:
+    def _planes(self, form: int, content: bytes) -> Column:
         count = len(content) // _PLANES
-        if count < _SMALL:
-            self._noise.extend([content[place::_PLANES] for place in range(_PLANES)])
-            return 0
+        is_small = count < _SMALL
         spacing = max(1, count // _SAMPLE)
         distinct_max = _DISTINCT_MAX * min(count, _SAMPLE)
-        mask = 0
+        nothing = bytes(count)
+        mask = zeros = 0
         for place in range(_PLANES):
             plane = content[place::_PLANES]
-            if len(set(plane[::spacing])) <= distinct_max:
+            if plane == nothing:
+                zeros |= 1 << place
+            elif is_small or len(set(plane[::spacing])) > distinct_max:
+                self._noise.append(plane)
+            else:
                 mask |= 1 << place
                 self._deflated.append(plane)
-            else:
-                self._noise.append(plane)
-        return mask
+        return Column(form, 0, mask, zeros)
 
 
 class ColumnReader:
@@ -134,8 +142,8 @@ class ColumnReader:
                 return range(base, base + column.stride * count, column.stride)
             return array("q", [base]) * count
         if column.form == _DELTA:
-            return _running_sums(base, self._words(column.mask, count - 1))
-        return self._words(column.mask, count)
+            return _running_sums(base, self._words(column, count - 1))
+        return self._words(column, count)
 
     def rows(self, lagged: Lagged, lag: int) -> Iterator[Sequence[int]]:
         """The rows of ``lag`` numbers."""
@@ -149,11 +157,12 @@ class ColumnReader:
             return _shifted(head, lagged.rest_base, count // lag)
         return accumulate((rest[at : at + lag] for at in range(0, count - lag, lag)), _added, initial=head)
 
-    def _words(self, mask: int, count: int) -> array[int]:
+    def _words(self, column: Column, count: int) -> array[int]:
         content = bytearray(count * _PLANES)
         for place in range(_PLANES):
-            stream = self._deflated if mask >> place & 1 else self._noise
-            content[place::_PLANES] = stream.read(count)
+            if not column.zeros >> place & 1:
+                stream = self._deflated if column.mask >> place & 1 else self._noise
+                content[place::_PLANES] = stream.read(count)
         return words_of(content)
 
 
@@ -164,6 +173,14 @@ def words_of(content: bytes | bytearray) -> array[int]:
     if sys.byteorder == "big":
         words.byteswap()
     return words
+
+
+def ramp_of(numbers: Sequence[int]) -> Sequence[int]:
+    """The numbers, as a range where they rise by the same from one to the next."""
+    if isinstance(numbers, range) or len(numbers) < 2 or numbers[1] <= numbers[0]:
+        return numbers
+    stride = _stride(numbers)
+    return range(numbers[0], numbers[-1] + 1, stride) if stride else numbers
 
 
 def array_of(numbers: Sequence[int]) -> array[int]:
@@ -238,7 +255,11 @@ def _stride(numbers: Sequence[int]) -> int | None:
         return None
     if stride == 0:
         return 0 if numbers.count(first) == count else None
-    return stride if numbers == array("q", range(first, first + stride * count, stride)) else None
+    return stride if numbers == _ramp(range(first, first + stride * count, stride)) else None
+
+
+# Metrics that are logged together have their steps in common.
+_ramp = lru_cache(maxsize=1)(array_of)
 
 
 def _differences(numbers: Sequence[int], lag: int = 1) -> bytes | None:

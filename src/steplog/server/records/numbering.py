@@ -22,10 +22,11 @@ def assign(steps: Sequence[int], next_step: int) -> tuple[Sequence[int], int]:
     """
     if not steps:
         return steps, next_step
-    if min(steps) != NO_STEP:
-        return steps, _after(next_step, max(steps))
+    low, high = sorted((steps[0], steps[-1])) if isinstance(steps, range) else (min(steps), max(steps))
+    if low != NO_STEP:
+        return steps, _after(next_step, high)
     count = len(steps)
-    if max(steps) == NO_STEP and next_step <= STEP_MAX - count:
+    if high == NO_STEP and next_step <= STEP_MAX - count:
         return range(next_step, next_step + count), next_step + count
     assigned = array("q")
     for step in steps:

@@ -46,6 +46,7 @@ _GAP = 8  # times as wide as the median group
 _ROOT = 181  # 128 times the square root of 2
 _WRAP = 1 << 64
 _HALF = 1 << 63
+_INTEGERS = slot.KIND_INT, slot.KIND_BOOL
 
 _Numbers = Sequence[Number]
 _Groups = list[Sequence[int]]  # the places of what makes an entry, ascending
@@ -82,26 +83,35 @@ class Entries:
         return [getattr(self, name) for name in self.__slots__]
 
     @property
+    def number_range(self) -> tuple[Number, Number] | None:
+        """The least and greatest number; None where some are not finite."""
+        if any(self.nans) or any(self.infs) or any(self.ninfs) or math.isnan(sum(self.lows)):
+            return None
+        return min(self.lows), max(self.highs)
+
+    @property
     def widest(self) -> tuple[int, int]:
         """The largest range of steps, and of times, that an entry has."""
         return max(map(sub, self.max_steps, self.min_steps)), max(map(sub, self.max_times, self.min_times))
 
 
-def summarize(points: Points) -> Entries:
-    """Level 1 of one chunk's points, at least one."""
-    steps, numbers = points.steps, points.numbers()
-    times = list(points.times)
+def summarize(points: Points, is_ascending: bool = False) -> Entries:
+    """Level 1 of one chunk's points, at least one; ``is_ascending``: their times are known to be."""
+    steps, times, numbers, kind = points.steps, points.times, points.numbers(), points.kind
     if isinstance(numbers, array):
         numbers = numbers.tolist()
-    are_floats = points.kind == slot.KIND_FLOAT
-    are_integers = not are_floats and all(isinstance(number, int) for number in numbers)
+    are_floats = kind == slot.KIND_FLOAT
+    are_integers = kind in _INTEGERS or (not are_floats and all(isinstance(number, int) for number in numbers))
     is_plain = are_integers or (are_floats and math.isfinite(sum(numbers)))
-    groups = _groups(steps, steps, POINTS_AN_ENTRY, POINTS_AN_ENTRY * 3 // 2)
-    are_ordered = isinstance(groups[0], range) and _is_ascending(steps), _is_ascending(times)
-    rows = []
+    are_ordered = _is_ascending(steps), is_ascending or _is_ascending(times)
+    groups = _groups(steps, steps, POINTS_AN_ENTRY, POINTS_AN_ENTRY * 3 // 2, are_ordered[0])
     if not isinstance(steps, range):
         groups = _split(groups, steps)
-    for group in _split(groups, times):
+    groups = _split(groups, times)
+    if is_plain and all(are_ordered) and set(map(type, groups)) == {range}:
+        return _plain_entries(groups, steps, times, numbers, "q" if are_integers else "d")
+    rows = []
+    for group in groups:
         here, when, what = (_taken(column, group) for column in (steps, times, numbers))
         low, high = (here[0], here[-1]) if are_ordered[0] else (min(here), max(here))
         begun, ended = (when[0], when[-1]) if are_ordered[1] else (min(when), max(when))
@@ -113,10 +123,30 @@ def summarize(points: Points) -> Entries:
     return _entries(zip(*rows, strict=True), are_integers)
 
 
+def _plain_entries(
+    groups: _Groups, steps: Sequence[int], times: Sequence[int], numbers: Sequence[Any], typecode: str
+) -> Entries:
+    """Entries of stretches, all in order and of finite numbers."""
+    firsts = [group[0] for group in groups]
+    ends = [*firsts[1:], len(numbers)]
+    lasts = [end - 1 for end in ends]
+    parts = list(map(numbers.__getitem__, map(slice, firsts, ends)))
+    low, high, begun, ended = (
+        array("q", map(column.__getitem__, places)) for column in (steps, times) for places in (firsts, lasts)
+    )
+    values = (map(min, parts), map(max, parts), *(map(numbers.__getitem__, places) for places in (firsts, lasts)))
+    nothing = array("q", [0]) * len(firsts)
+    counts = array("q", map(sub, ends, firsts))
+    least, most, first, last = (array(typecode, column) for column in values)
+    return Entries(counts, low, high, low, high, begun, ended, least, most, first, last, nothing, nothing, nothing)
+
+
 def coarser(entries: Entries) -> Entries:
     """The next level of at least one entry."""
     lows, highs = entries.min_steps, entries.max_steps
-    groups = [part for group in _groups(lows, highs, FANOUT, 2 * FANOUT) for part in _clusters(group, lows, highs)]
+    are_ascending = _is_ascending(lows) and _is_ascending(highs)
+    groups = _groups(lows, highs, FANOUT, 2 * FANOUT, are_ascending)
+    groups = [part for group in groups for part in _clusters(group, lows, highs)]
     merged: list[tuple[Any, ...]] = []
     for group in groups:
         taken = [_taken(column, group) for column in entries.columns()]
@@ -127,22 +157,22 @@ def coarser(entries: Entries) -> Entries:
         ends = first_steps[first], last_steps[last], min(min_times), max(max_times), low, high
         counted = firsts[first], lasts[last], sum(nans), sum(infs), sum(ninfs)
         merged.append((sum(counts), min(min_steps), max(max_steps), *ends, *counted))
-    return _entries(zip(*merged, strict=True), all(isinstance(low, int) for low in entries.lows))
+    return _entries(zip(*merged, strict=True), _are_integers(entries.lows))
 
 
 def concatenate(parts: Sequence[Entries]) -> Entries:
     """Entries one after the other."""
     if len(parts) == 1:
         return parts[0]
-    return Entries(*(list(chain.from_iterable(columns)) for columns in zip(*(p.columns() for p in parts), strict=True)))
+    return Entries(*map(_chained, zip(*(part.columns() for part in parts), strict=True)))
 
 
 def encode(entries: Entries) -> bytes:
     """The data of a row."""
     counts, low, high, first, last, begun, ended, *values = entries.columns()
-    spans = [_signed(map(sub, *pair)) for pair in ((high, low), (first, low), (high, last), (ended, begun))]
-    typecode = "q" if all(isinstance(n, int) for column in values[:4] for n in column) else "d"
-    columns = [counts, low, *spans[:3], begun, spans[3], *(array(typecode, column) for column in values[:4])]
+    spans = [_spans(*pair) for pair in ((high, low), (first, low), (high, last), (ended, begun))]
+    typecode = "q" if all(map(_are_integers, values[:4])) else "d"
+    columns = [counts, low, *spans[:3], begun, spans[3], *(_array(typecode, column) for column in values[:4])]
     return msgspec.msgpack.encode([_packed(column) for column in (*columns, *values[4:])])
 
 
@@ -166,10 +196,10 @@ _TYPECODES = "qqqqqqqddddqqq"
 _UNSIGNED = ("B", 1 << 8), ("H", 1 << 16), ("I", 1 << 32)
 
 
-def _groups(lows: Sequence[int], highs: Sequence[int], size: int, size_max: int) -> _Groups:
+def _groups(lows: Sequence[int], highs: Sequence[int], size: int, size_max: int, are_ascending: bool) -> _Groups:
     """What makes an entry each, of places with these lowest and highest steps."""
     count = len(lows)
-    if _is_ascending(lows) and (lows is highs or _is_ascending(highs)):
+    if are_ascending:
         return _windows(lows, highs, size, size_max)
     groups = [range(first, min(first + size, count)) for first in range(0, count, size)]
     return [part for group in groups for part in _clusters(group, lows, highs)] if lows is highs else [*groups]
@@ -186,6 +216,10 @@ def _windows(lows: Sequence[int], highs: Sequence[int], size: int, size_max: int
     """_Groups that end at multiples of a power of two, the one that comes next to ``size`` places each."""
     count = len(lows)
     shift = max(1, (highs[-1] - lows[0] + 1) * size * _ROOT // (count << 7)).bit_length() - 1
+    if isinstance(lows, range) and lows is highs and lows.step <= 1 << shift <= lows.step * size_max:
+        edges = range(((lows[0] >> shift) + 1) << shift, lows[-1] + 1, 1 << shift)
+        places = [-((lows[0] - edge) // lows.step) for edge in edges]
+        return list(map(range, [0, *places], [*places, count]))
     groups: _Groups = []
     first = 0
     while first < count:
@@ -271,8 +305,28 @@ def _entries(columns: Iterable[Sequence[Any]], are_integers: bool) -> Entries:
     return Entries(*(array(typecode, column) for typecode, column in zip(typecodes, columns, strict=True)))
 
 
-def _signed(numbers: Iterable[int]) -> array[int]:
-    listed = list(numbers)
+def _chained(columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    arrays = [column for column in columns if isinstance(column, array)]
+    if len(arrays) == len(columns) and len({column.typecode for column in arrays}) == 1:
+        return array(arrays[0].typecode, b"".join(arrays))
+    return list(chain.from_iterable(columns))
+
+
+def _are_integers(numbers: _Numbers) -> bool:
+    if isinstance(numbers, array):
+        return numbers.typecode == "q"
+    return all(isinstance(number, int) for number in numbers)
+
+
+def _array(typecode: str, column: Sequence[Any]) -> array[Any]:
+    return column if isinstance(column, array) and column.typecode == typecode else array(typecode, column)
+
+
+def _spans(numbers: Sequence[int], others: Sequence[int]) -> array[int]:
+    """The differences, modulo 2 ** 64."""
+    if numbers == others:
+        return array("q", [0]) * len(numbers)
+    listed = list(map(sub, numbers, others))
     return array("q", listed if max(listed) < _HALF else [n - _WRAP if n >= _HALF else n for n in listed])
 
 
@@ -286,17 +340,20 @@ def _added(numbers: Sequence[int], spans: Sequence[int], sign: int = 1) -> Seque
 
 def _packed(column: Sequence[Any]) -> tuple[Any, ...]:
     first, count = column[0], len(column)
-    if isinstance(column, array) and column.typecode == "d":
+    if isinstance(column, array):
         content = column.tobytes()
-        return (first, 0, count) if content[:-8] == content[8:] else ("d", _little(column))
+        if content[: -column.itemsize] == content[column.itemsize :]:
+            return first, 0, count
+        if column.typecode == "d":
+            return "d", _little(column)
     stride = column[1] - first if count > 1 else 0
     if column[-1] == first + stride * (count - 1) and -_HALF <= stride < _HALF:
         ramp = range(first, first + stride * count, stride) if stride else [first] * count
-        if array("q", column) == array("q", ramp):
+        if _array("q", column) == array("q", ramp):
             return first, stride, count
     least, most = min(column), max(column)
     typecode = next((code for code, end in _UNSIGNED if least >= 0 and most < end), "q")
-    return typecode, _little(array(typecode, column))
+    return typecode, _little(_array(typecode, column))
 
 
 def _unpacked(typecode: str, content: bytes) -> Iterable[Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from steplog.server.records.chunk import Number, Points, last_value, number_range
+from steplog.server.records.chunk import Number, Points, last_value
+from steplog.server.records.columns import ramp_of
 from steplog.server.records.numbering import assign
 
 __all__ = ["Totals"]
@@ -25,8 +26,8 @@ class Totals:
     last_time: int | None = None
 
     def add(self, points: Points) -> Points:
-        """Count at least one point; returns them with their steps, missing ones assigned."""
-        steps, self.next_step = assign(points.steps, self.next_step)
+        """Count at least one point, but for its range; returns them with their steps, missing ones assigned."""
+        steps, self.next_step = assign(ramp_of(points.steps), self.next_step)
         largest = steps[-1] if isinstance(steps, range) else max(steps)
         if self.count:
             self.max_step = max(self.max_step, largest)
@@ -34,11 +35,12 @@ class Totals:
             self.first_step, self.max_step = steps[0], largest
         self.last_step = steps[-1]
         self.count += len(steps)
-        numbers = points.numbers()
-        low, high = number_range(numbers)
+        self.last = last_value(points)
+        self.last_time = points.times[-1]
+        return points if steps is points.steps else replace(points, steps=steps)
+
+    def cover(self, low: Number | None, high: Number | None) -> None:
+        """Count the range of some points."""
         if low is not None and high is not None:
             self.low = low if self.low is None else min(self.low, low)
             self.high = high if self.high is None else max(self.high, high)
-        self.last = last_value(points, numbers[-1])
-        self.last_time = points.times[-1]
-        return points if steps is points.steps else replace(points, steps=steps)

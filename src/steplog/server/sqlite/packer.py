@@ -2,7 +2,8 @@
 
 A run is due with ``POINTS_A_NAME`` unpacked points a name on average, with ``PASS_BYTES`` of them, or when nothing has
 arrived for ``IDLE_S``, or for ``ENDED_S`` of a run that has ended. Others wait, since a pass costs as much for few
-points as for many.
+points as for many. For the same reason a run that has just been packed waits for the next look, unless it has
+``ENOUGH_BYTES`` again: one that is logged as fast as it is packed goes to few large chunks.
 
 When nothing is due, what a database of an older version lacks is added, in slices: summaries, and rows of tables.
 
@@ -16,12 +17,12 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from steplog.server.sqlite import summaries, table
 from steplog.server.sqlite.database_file import DatabaseFile, change_header
-from steplog.server.sqlite.packing import PASS_BYTES, POINTS_A_NAME, pack_run, transaction
+from steplog.server.sqlite.packing import ENOUGH_BYTES, PASS_BYTES, POINTS_A_NAME, pack_run, transaction
 from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import connect, store_error
 from steplog.server.store_types import StoreError, StoreReplacedError
@@ -66,16 +67,18 @@ class Packer:
         self._catching_up = True  # with what an older version did not write
 
     def work(self) -> bool:
-        """Pack until nothing is due, then a little of what an older version has left; whether more of that is left.
+        """Pack what is due, then a little of what an older version has left; whether more of that is left.
 
         Raises StoreError.
         """
         try:
             version = self._connection.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version or self._clock() >= self._idle_at:
-                while due := self._due():
+                packed: set[int] = set()
+                while due := self._due(packed):
                     for run_id in due:
                         pack_run(self._connection, run_id, self._check, self._on_sealed)
+                    packed.update(due)
                 self._version = version  # what was committed since then shows the next time
             if self._catching_up:
                 self._catching_up = self._summarize_some() or self._fill_some()
@@ -107,7 +110,8 @@ class Packer:
         if self._connection.in_transaction:
             change_header(self._connection)
 
-    def _due(self) -> list[int]:
+    def _due(self, packed: Collection[int]) -> list[int]:
+        """The runs that are due; ``packed``: those that have just been."""
         due, now, idle_at = [], self._clock(), math.inf
         rows = self._connection.execute(_UNPACKED).fetchall()
         self._names = {run_id: self._names.get(run_id, 1) for run_id, *_ in rows}
@@ -115,10 +119,14 @@ class Packer:
             idle_s = IDLE_S if status == "RUNNING" else ENDED_S
             # A clock that was set back counts as idle: nobody knows since when.
             is_idle = not logged - IDLE_S < now < logged + idle_s
-            if is_idle or size_bytes >= PASS_BYTES or self._has_enough(run_id, points):
+            if is_idle or size_bytes >= PASS_BYTES:
+                due.append(run_id)
+            elif not self._has_enough(run_id, points):
+                idle_at = min(idle_at, logged + idle_s)
+            elif run_id not in packed or size_bytes >= ENOUGH_BYTES:
                 due.append(run_id)
             else:
-                idle_at = min(idle_at, logged + idle_s)
+                idle_at = now  # at the next look, though nothing may have been committed since
         self._idle_at = idle_at
         return due
 

@@ -1,6 +1,6 @@
 """Packing a run: its log rows become blocks and chunks, a pass at a time. Whatever is packed reads as before.
 
-1. A pass reads log rows until it has ``_ENOUGH_BYTES`` and ``POINTS_A_NAME``, at most ``PASS_BYTES``, and encodes their
+1. A pass reads log rows until it has ``ENOUGH_BYTES`` and ``POINTS_A_NAME``, at most ``PASS_BYTES``, and encodes their
    points outside a transaction. One transaction, which holds up commits for some ms, then deletes exactly these rows
    and stores what was made of them, if nobody else has packed the run meanwhile. So any number of packers may work at
    once, and a kill leaves nothing half done.
@@ -20,7 +20,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from itertools import accumulate, groupby
+from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -28,20 +28,20 @@ from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.server.records.block import Block, Directory, encode, read_directory
-from steplog.server.records.chunk import Chunk, Points, concatenate, pack
+from steplog.server.records.chunk import Chunk, Encoding, Points, concatenate, number_range, pieces
 from steplog.server.records.log_row import decode_row, join_rows, points_by_name
 from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
-from steplog.server.sqlite import summaries
 from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sqlite.summaries import Addition
 from steplog.server.sqlite.table import put_lasts
 
-__all__ = ["CHUNK_POINTS", "FANOUT", "FULL", "PASS_BYTES", "POINTS_A_NAME", "pack_run", "transaction"]
+__all__ = ["CHUNK_POINTS", "ENOUGH_BYTES", "FANOUT", "FULL", "PASS_BYTES", "POINTS_A_NAME", "pack_run", "transaction"]
 
 POINTS_A_NAME = 64
 PASS_BYTES = 8 * 1024 * 1024  # of slots and payloads
-_ENOUGH_BYTES = 2 * 1024 * 1024
+ENOUGH_BYTES = 2 * 1024 * 1024
 CHUNK_POINTS = 1024
 FANOUT = 16
 FULL = 99
@@ -179,7 +179,7 @@ class _Plan:
     series: dict[str, _Series]
     series_before: int  # the largest id there was
     changed: list[tuple[str, _Series]] = field(default_factory=list)
-    chunks: list[tuple[int, list[Chunk], list[Entries]]] = field(default_factory=list)  # of a series, with summaries
+    chunks: list[tuple[int, list[Chunk], Addition]] = field(default_factory=list)  # the first's key; with summaries
     block: tuple[int, Block] | None = None  # with its level
     gone: set[int] = field(default_factory=set)  # first arrivals of blocks
     error: str | None = None  # the one row is sealed
@@ -225,7 +225,7 @@ class _Plan:
             stored = _stored_blocks(connection, self.run_id) if new and with_blocks else []
             self._make_chunks(_Reading(connection, self.run_id), stored, new, states, chosen)
             rest = {series_id: points for series_id, points in new.items() if series_id not in chosen}
-            self._make_block(_Reading(connection, self.run_id), stored, rest)
+            self._make_block(_Reading(connection, self.run_id), stored, rest, states)
 
     def _make_chunks(
         self,
@@ -245,14 +245,22 @@ class _Plan:
             each.append(new[series_id])
             if sum(len(points.kinds) for points in each) != series.pending:
                 raise _UnreadableBlockError
-            points = _joined(each)
-            chunks = pack(points)
-            ends = accumulate(chunk.count for chunk in chunks)
-            entries = [summarize(points.part(end - chunk.count, end)) for chunk, end in zip(chunks, ends, strict=True)]
-            self.chunks.append((series_id, chunks, entries))
+            made = [_encoded(part) for part in pieces(_joined(each))]
+            for chunk, _ in made:
+                series.cover(chunk.low, chunk.high)
+            key = _next_chunk(reading.connection, series_id)
+            number = key - series_bounds(series_id)[0]
+            added = Addition(reading.connection, series_id, number, [entries for _, entries in made])
+            self.chunks.append((key, [chunk for chunk, _ in made], added))
             series.chunked, series.pending = self.end, 0
 
-    def _make_block(self, reading: _Reading, stored: Sequence[_StoredBlock], new: Mapping[int, Points]) -> None:
+    def _make_block(
+        self,
+        reading: _Reading,
+        stored: Sequence[_StoredBlock],
+        new: Mapping[int, Points],
+        states: Mapping[int, _Series],
+    ) -> None:
         """The new block, merged with others where that is due, and which of those go."""
         level = _level(0, sum(len(points.kinds) for points in new.values()), sum(len(p.payloads) for p in new.values()))
         merged = _to_merge(stored, level, self.is_last) if new or self.is_last else ()
@@ -262,6 +270,7 @@ class _Plan:
             level = max(level, block.level + 1)
             reading.add(block, block.live(chunked), parts)
         for series_id, points in new.items():
+            states[series_id].cover(*number_range(points.numbers()))
             parts.setdefault(series_id, []).append(points)
         self.gone = {block.first_arrival for block in merged}
         if self.chunks:
@@ -288,9 +297,10 @@ class _Plan:
         _delete(connection, "DELETE FROM blocks WHERE run = ? AND first_arrival = ?", gone)
         if self.block is not None:
             connection.execute(_ADD_BLOCK, (self.run_id, self.block[0], *self.block[1]))
-        for series_id, chunks, entries in self.chunks:
-            number = _add_chunks(connection, series_id, chunks)
-            summaries.add(connection, series_id, number, entries)
+        for key, chunks, added in self.chunks:
+            _add_chunks(connection, key, chunks)
+            if not added.store(connection):
+                raise _ConflictError
 
     def _store_series(self, connection: sqlite3.Connection) -> None:
         known = [_columns_of(series) for _, series in self.changed if series.id <= self.series_before]
@@ -347,7 +357,7 @@ def _read_rows(connection: sqlite3.Connection, run_id: int, rows_max: int) -> li
         rows.append(row)
         records += row.records
         names = max(names, row.names)
-        if size_bytes >= _ENOUGH_BYTES and records >= POINTS_A_NAME * names:
+        if size_bytes >= ENOUGH_BYTES and records >= POINTS_A_NAME * names:
             break
     return rows
 
@@ -419,6 +429,14 @@ def _level(level: int, records: int, size_bytes: int) -> int:
     return FULL if records >= _FULL_RECORDS or size_bytes >= _FULL_BYTES else level
 
 
+def _encoded(points: Points) -> tuple[Chunk, Entries]:
+    """A chunk, and what sums it up."""
+    encoding = Encoding(points)
+    entries = summarize(points, encoding.is_ascending)
+    known = None if points.kind is None else entries.number_range  # which are floats if any number is
+    return encoding.chunk(*(known or number_range(points.numbers()))), entries
+
+
 def _joined(parts: Sequence[Points]) -> Points:
     return concatenate(parts) if len(parts) > 1 else parts[0]
 
@@ -429,14 +447,17 @@ def _series_before(connection: sqlite3.Connection) -> int:
     return int(found[0]) if found else 0
 
 
-def _add_chunks(connection: sqlite3.Connection, series_id: int, chunks: Sequence[Chunk]) -> int:
-    """Add chunks to the end of a series; the number of the first."""
+def _next_chunk(connection: sqlite3.Connection, series_id: int) -> int:
+    """The key of a series' next chunk."""
     bounds = series_bounds(series_id)
     (newest,) = connection.execute("SELECT max(id) FROM chunks WHERE id >= ? AND id < ?", bounds).fetchone()
-    first = bounds[0] if newest is None else newest + 1
+    return bounds[0] if newest is None else int(newest) + 1
+
+
+def _add_chunks(connection: sqlite3.Connection, first: int, chunks: Sequence[Chunk]) -> None:
+    """Add chunks to the end of a series."""
     connection.executemany(_ADD_CHUNK, [(first + at, *_summary_of(chunk)) for at, chunk in enumerate(chunks)])
     connection.executemany("INSERT INTO points VALUES (?, ?)", [(first + at, c.data) for at, c in enumerate(chunks)])
-    return first - bounds[0]
 
 
 def _delete(connection: sqlite3.Connection, statement: str, keys: Collection[tuple[int, ...]]) -> None:

@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,7 +31,7 @@ from steplog.server.records.summary import Entries, coarser, concatenate, encode
 from steplog.server.records.summary import decode as decode_rows
 from steplog.server.sqlite.schema import SERIES_SHIFT, series_bounds
 
-__all__ = ["HEADER", "ROW_ENTRIES", "Header", "Missing", "add", "add_missing", "find_missing", "summarized"]
+__all__ = ["HEADER", "ROW_ENTRIES", "Addition", "Header", "Missing", "add", "add_missing", "find_missing", "summarized"]
 
 ROW_ENTRIES = 512
 _MERGED = 4
@@ -75,6 +76,15 @@ _PUT = "INSERT OR REPLACE INTO about VALUES (?, ?)"
 _SMALL = "SELECT number, chunks, entries FROM summaries WHERE series = ? AND level = ? ORDER BY number DESC LIMIT ?"
 
 
+class _Small(NamedTuple):
+    """A row that is not full, of the chunks ``[number, end)``; ``made``: its entries, unless it is stored."""
+
+    number: int
+    end: int
+    entries: int
+    made: Entries | None
+
+
 class Missing(NamedTuple):
     """Chunks of an older version without summaries, and theirs; ``below``: how far the search has come."""
 
@@ -84,22 +94,80 @@ class Missing(NamedTuple):
     below: int
 
 
-def add(connection: sqlite3.Connection, series_id: int, number: int, entries: Sequence[Entries]) -> None:
-    """Store the summaries of new chunks, ``number`` and those that follow; in the transaction that stores these.
+class Addition:
+    """The rows that new chunks of a series make: worked out in a snapshot, stored with the chunks."""
 
-    Where chunks before them are not summarized, these wait, too.
-    """
-    end = _end(connection, series_id)
-    if end != number and (end > number or _any_chunk(connection, series_id, end, number)):
-        return
-    waiting: list[Entries] = []
-    first, total = end, 0
-    for place, of_chunk in enumerate(entries, number + 1):
-        waiting.append(of_chunk)
-        total += len(of_chunk)
-        if total >= ROW_ENTRIES or place == number + len(entries):
-            _append(connection, series_id, 1, first, place, concatenate(waiting))
-            waiting, first, total = [], place, 0
+    def __init__(self, connection: sqlite3.Connection, series_id: int, number: int, entries: Sequence[Entries]) -> None:
+        """Of ``number`` and those that follow, given their summaries.
+
+        Where chunks before them are not summarized, these wait, too.
+        """
+        self._connection = connection
+        self._series = series_id
+        self._end = _end(connection, series_id)
+        self._small: dict[int, list[_Small]] = {}  # of a level, by number
+        self._gone: list[tuple[int, int, int]] = []
+        self._rows: list[tuple[Any, ...]] = []
+        if self._end == number or (self._end < number and not _any_chunk(connection, series_id, self._end, number)):
+            self._add(number, entries)
+        for level, rows in self._small.items():
+            self._rows += [self._row(level, row.number, row.end, row.made) for row in rows if row.made is not None]
+
+    def store(self, connection: sqlite3.Connection) -> bool:
+        """Store it in a transaction; False, and nothing is, if the series has been summarized further meanwhile."""
+        if _end(connection, self._series) != self._end:
+            return False
+        connection.executemany("DELETE FROM summaries WHERE series = ? AND level = ? AND number = ?", self._gone)
+        connection.executemany(_INSERT, self._rows)
+        return True
+
+    def _add(self, number: int, entries: Sequence[Entries]) -> None:
+        waiting: list[Entries] = []
+        first, total = self._end, 0
+        for place, of_chunk in enumerate(entries, number + 1):
+            waiting.append(of_chunk)
+            total += len(of_chunk)
+            if total >= ROW_ENTRIES or place == number + len(entries):
+                self._append(1, first, place, concatenate(waiting))
+                waiting, first, total = [], place, 0
+
+    def _append(self, level: int, number: int, end: int, entries: Entries) -> None:
+        """Add entries of the chunks ``[number, end)`` to the end of a level."""
+        small = self._small.get(level)
+        if small is None:
+            small = self._small[level] = self._read_small(level)
+        kept = len(small) + 1 - _due([len(entries), *(row.entries for row in reversed(small))])
+        if kept < len(small):
+            number = small[kept].number
+            stored = [(self._series, level, row.number) for row in small[kept:] if row.made is None]
+            before = [row.made for row in small[kept:] if row.made is not None]
+            if stored:
+                query = "SELECT data FROM summaries WHERE series = ? AND level = ? AND number >= ? ORDER BY number"
+                before.insert(0, decode_rows(data for (data,) in self._connection.execute(query, stored[0])))
+            entries = concatenate([*before, entries])
+            self._gone += stored
+            del small[kept:]
+        if len(entries) < ROW_ENTRIES:
+            small.append(_Small(number, end, len(entries), entries))
+            return
+        self._rows.append(self._row(level, number, end, entries))
+        self._append(level + 1, number, end, coarser(entries))
+
+    def _read_small(self, level: int) -> list[_Small]:
+        rows = self._connection.execute(_SMALL, (self._series, level, _SMALL_ROWS))
+        few = takewhile(lambda row: row[2] < ROW_ENTRIES, rows)
+        return [_Small(number, number + chunks, entries, None) for number, chunks, entries in few][::-1]
+
+    def _row(self, level: int, number: int, end: int, entries: Entries) -> tuple[Any, ...]:
+        widest = (min(width, _INTEGER_MAX) for width in entries.widest)
+        ranges = min(entries.min_steps), max(entries.max_steps), min(entries.min_times), max(entries.max_times)
+        totals = end - number, len(entries), sum(entries.counts)
+        return self._series, level, number, *totals, *ranges, *widest, encode(entries)
+
+
+def add(connection: sqlite3.Connection, series_id: int, number: int, entries: Sequence[Entries]) -> None:
+    """Work out and store an ``Addition``, in the transaction that stores the chunks."""
+    Addition(connection, series_id, number, entries).store(connection)
 
 
 def find_missing(connection: sqlite3.Connection) -> Missing | None:
@@ -138,32 +206,6 @@ def summarized(connection: sqlite3.Connection) -> int:
     """How many slices of chunks of older versions were summarized, which changes how they are drawn."""
     row = connection.execute("SELECT value FROM about WHERE name = ?", (_SLICES,)).fetchone()
     return int(row[0]) if row else 0
-
-
-def _append(
-    connection: sqlite3.Connection, series_id: int, level: int, number: int, end: int, entries: Entries
-) -> None:
-    """Add entries of the chunks ``[number, end)`` to the end of a level."""
-    counts = [len(entries)]
-    firsts = [number]
-    for first, _, count in connection.execute(_SMALL, (series_id, level, _SMALL_ROWS)):
-        if count >= ROW_ENTRIES:
-            break
-        firsts.append(first)
-        counts.append(count)
-    merged = _due(counts)
-    if merged > 1:
-        number = firsts[merged - 1]
-        key = (series_id, level, number)
-        query = "SELECT data FROM summaries WHERE series = ? AND level = ? AND number >= ? ORDER BY number"
-        entries = concatenate([decode_rows(data for (data,) in connection.execute(query, key)), entries])
-        connection.execute("DELETE FROM summaries WHERE series = ? AND level = ? AND number >= ?", key)
-    widest = (min(width, _INTEGER_MAX) for width in entries.widest)
-    ranges = min(entries.min_steps), max(entries.max_steps), min(entries.min_times), max(entries.max_times)
-    totals = end - number, len(entries), sum(entries.counts)
-    connection.execute(_INSERT, (series_id, level, number, *totals, *ranges, *widest, encode(entries)))
-    if len(entries) >= ROW_ENTRIES:
-        _append(connection, series_id, level + 1, number, end, coarser(entries))
 
 
 def _due(counts: Sequence[int]) -> int:
