@@ -66,7 +66,7 @@ class Held:
 class Owned:
     """A writer of this process, as far as the keeper knows one."""
 
-    closed = False
+    is_over = False
 
     def __init__(self, maintain: Callable[[], None]) -> None:
         self.maintain = maintain

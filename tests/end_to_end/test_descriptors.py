@@ -36,8 +36,8 @@ def ended(report):
 """
 
 
-def indented(source: str) -> str:
-    return source.replace("\n", "\n" + " " * 8)
+def indented(source: str, spaces: int = 8) -> str:
+    return source.replace("\n", "\n" + " " * spaces)
 
 
 @pytest.mark.slow
@@ -256,27 +256,43 @@ def test_locks_that_the_program_has_closed_are_taken_again(host: Host):
     assert host.server.run("run").status == "COMPLETED"
 
 
+TAKEN = """
+from polling import wait_until
+from steplog.file_lock import FileLock
+from steplog.lifecycle.open_run import open_runs
+
+def begin_with_worker():
+    run = begin()
+    run.log("loss", 0.0)
+    run.flush()
+    reading, writing = os.pipe()
+    worker = os.fork()  # as long as it lives the run is not over
+    if worker == 0:
+        run.log("worker", 1.0)
+        os.write(writing, b".")
+        signal.pause()
+    os.read(reading, 1)  # else it may still have the locks that it inherits
+    assert run.flush()
+    return run, worker
+
+def lose_locks(until=lambda: True):
+    opened = open_runs()[0]
+    FileLock.regain, regain = lambda lock: True, FileLock.regain  # as if it were before the next look
+    os.closerange(3, 256)
+    wait_until(lambda: not FileLock.is_free(opened.paths.lock) and until())
+    return lambda: setattr(FileLock, "regain", regain)
+"""
+
+
 def test_a_run_that_another_process_took_meanwhile_goes_on_as_its_worker(host: Host):
     with host.start("import steplog\nrun = begin('other')\nsys.stdin.readline()") as other:
         done = host.run(
-            """
-            from polling import wait_until
-            from steplog.file_lock import FileLock
-            from steplog.lifecycle.open_run import open_runs
-            run = begin()
-            run.log("loss", 0.0)
-            run.flush()
-            opened = open_runs()[0]
-            worker = os.fork()  # as long as it lives the run is not over
-            if worker == 0:
-                run.log("worker", 1.0)
-                signal.pause()
-            assert run.flush()
-            FileLock.regain, regain = lambda lock: True, FileLock.regain  # as if it were before the next look
-            os.closerange(3, 256)
-            wait_until(lambda: not FileLock.is_free(opened.paths.lock))
-            FileLock.regain = regain
-            wait_until(lambda: opened.lease is None)
+            f"""
+            {indented(TAKEN, 12)}
+            run, worker = begin_with_worker()
+            look_again = lose_locks()
+            look_again()
+            wait_until(lambda: open_runs()[0].lease is None)
             for number in range(1, 1000):
                 run.log("loss", float(number))
             print(run.flush(30.0))
@@ -288,6 +304,30 @@ def test_a_run_that_another_process_took_meanwhile_goes_on_as_its_worker(host: H
         assert host.server.values("run", "loss") == [float(number) for number in range(1000)]
         go_on(other)
         assert ended(other).code == 0
+
+
+@pytest.mark.slow
+def test_what_is_logged_after_another_process_has_taken_the_run_arrives(host: Host):
+    """It had removed the segments of a writer that it took for dead, which goes on in them."""
+    done = host.run(
+        f"""
+        {indented(TAKEN)}
+        run, worker = begin_with_worker()
+        old = open_runs()[0].opened
+        old.maintain = lambda: None
+        look_again = lose_locks(until=lambda: not list(old.directory.glob("*.segment")))
+        for number in range(1, 1000):
+            run.log("loss", float(number))
+        del old.maintain
+        look_again()
+        wait_until(lambda: open_runs()[0].lease is None)
+        print(run.flush(30.0))
+        os.kill(worker, signal.SIGKILL)
+        """
+    )
+    assert (done.code, done.out) == (0, "True\n"), done.errors
+    assert "shared memory was removed" not in done.errors
+    assert host.server.values("run", "loss") == [float(number) for number in range(1000)]
 
 
 def test_adoption_does_not_replace_a_status_that_ended_the_run_on_the_server(host: Host):

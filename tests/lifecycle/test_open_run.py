@@ -26,6 +26,7 @@ class Worker:
     def __init__(self, delivered_at_look: int, records: int = 3) -> None:
         self.journal = Book().write(records).journal
         self.delivered_at_look = delivered_at_look
+        self.before: list[Worker] = []
         self.calls: list[str] = []
 
     def publish(self) -> bool:

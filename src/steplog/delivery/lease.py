@@ -28,6 +28,7 @@ from steplog.delivery.manifest_store import ManifestStore
 from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
 from steplog.delivery.tickets import Action, RunAddress, Store
+from steplog.delivery.verdicts import Judgement
 from steplog.descriptors import lent
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
@@ -182,6 +183,14 @@ class Lease:
         """Store which status the run gets, and send it after the records; as ``Outbox.end_with``."""
         self.store(self.manifest.but(status=status, status_sent=False, ended=ended))
         self.outbox.end_with(status, presumed=presumed, ended=ended)
+
+    def take_back(self) -> Judgement | None:
+        """The server's refusal of the status, which is undecided again."""
+        refused, self.outbox.refused = self.outbox.refused, None
+        if refused is not None:
+            self.outbox.status = None
+            self.store(self.manifest.but(status=None))
+        return refused
 
     def ring_answered(self) -> None:
         """Another process waits for what is written by now."""

@@ -182,7 +182,7 @@ class Maintenance:
 
     def _look_after(self) -> None:
         with self._runs.lock:
-            writers = [writer for writer in self._writers if not writer.closed]
+            writers = [writer for writer in self._writers if not writer.is_over]
             self._writers = writers
             leases = list(self._runs.leases.values())
             delivered = {lease.own for lease in leases}

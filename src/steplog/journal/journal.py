@@ -50,6 +50,7 @@ class Journal:
         self.ledger = ledger or LossLedger(bytearray(LOSSES_BYTES))
         self.cursor = cursors.load(cursor_memory)
         self._cursor_memory = cursor_memory
+        self._stores_cursor = True
         self._alive = alive
         self._known: tuple[Sequence[Extent], list[int]] = ((), [])
         self._lost: list[tuple[int, int]] = []  # stretches that were lost with private memory
@@ -69,8 +70,13 @@ class Journal:
 
     def set_cursor(self, cursor: cursors.Cursor) -> None:
         """Store the cursor, and keep it."""
-        cursors.store(self._cursor_memory, cursor)
+        if self._stores_cursor:
+            cursors.store(self._cursor_memory, cursor)
         self.cursor = cursor
+
+    def hand_over(self) -> None:
+        """Another process moves the cursor from now on: an answer that comes late is not to move it back."""
+        self._stores_cursor = False
 
     def move_cursor(self, memory: Memory) -> None:
         """Store the cursor here from now on."""

@@ -8,6 +8,8 @@ files each second, and when a segment is used up. Where one is missing:
 3. Earlier segments are written out again while they are needed; one with a hole again in the next round, since an
    interrupted call may fill it.
 
+So is what a process logged after another one took its writer for dead, delivered what there was, and removed it.
+
 On other processes see AliveWatch.
 """
 
@@ -54,6 +56,10 @@ class MemoryWatch:
         self._said = False
         self._cannot_look = False
         self._is_gone = False  # something is missing, and not yet made again
+
+    def hand_over(self) -> None:
+        """What another process has taken, it removes: that is not worth a word."""
+        self._said = True
 
     def look(self) -> None:
         """One round. Raises nothing for what memory does."""
@@ -119,7 +125,7 @@ class MemoryWatch:
         while segment is not None:
             if not isinstance(segment, EndedSegment) and segment.block is not None and segment.block.path is not None:
                 yield segment
-            segment = segment.successor.get(0)
+            segment = self._writer.after(segment)
 
     def _say(self, what: str) -> None:
         if not self._said:

@@ -62,6 +62,8 @@ class OpenWriter:
         self.take_over = take_over
         self.move_on = move_on
         self.closed = False  # it will not append again
+        self.before: list[OpenWriter] = []  # those that this one goes on for: other processes have them
+        self._is_left = False  # another process has it, and is to find all of it
         self.delivered_here = False
         ledger = _new_ledger(writer, directory)
         self.journal = Journal(writer.id.hex(), OwnSource(writer), cursor, lambda: not self.closed, spool, ledger)
@@ -88,6 +90,29 @@ class OpenWriter:
         if lock is not None and not lock.is_open():
             self.move_on()
 
+    def hand_over(self) -> None:
+        """Another process has it, and takes this one for dead; until all is taken, see that it finds it."""
+        self.closed = self._is_left = True
+        self.delivered_here = False
+        self.take_over = self.move_on = lambda: None
+        self.journal.hand_over()
+        if self._memory is not None:
+            self._memory.hand_over()
+        self.release()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to maintain."""
+        return self.closed and not self._is_left
+
+    def _see_taken(self) -> None:
+        self.follow()
+        cursor = self.journal.cursor
+        if self._memory is None or max(cursor.delivered, cursor.durable) >= self.journal.written():
+            self._is_left = False
+        else:
+            self._memory.look()
+
     def publish(self) -> bool:
         """Let the agent see all that is written by now; True."""
         if self._relay is not None:
@@ -100,6 +125,8 @@ class OpenWriter:
 
     def maintain(self) -> None:
         """One round: repair memory, relay, prepare the next segment, close holes."""
+        if self._is_left:
+            return self._see_taken()
         if not self.open_journal.removed and self.journal.alive:
             if self._memory is not None:
                 self._memory.look()
@@ -114,18 +141,19 @@ class OpenWriter:
         self.writer.prepare()
         self._trouble.tell()
         self._holes.look()
+        return None
 
     def at_risk(self) -> int:
         """Claims that a kill now would lose: in private memory, and neither delivered nor durable."""
         cursor, total = self.journal.cursor, 0
-        done, segment = max(cursor.delivered, cursor.durable), self.writer.head
-        while True:
+        done = max(cursor.delivered, cursor.durable)
+        segment: Segment | None = self.writer.head
+        while segment is not None:
             if not isinstance(segment, EndedSegment) and _is_private(segment):
                 end, base = segment.end(), segment.header.base
                 total += max(0, base + (segment.claimed() if end is None else end) - max(done, base))
-            if 0 not in segment.successor:
-                return total
-            segment = segment.successor[0]
+            segment = self.writer.after(segment)
+        return total
 
     def reopen(self) -> None:
         """Take calls again after ``close_ledger``."""
@@ -174,6 +202,8 @@ class OpenWriter:
         self.journal.ledger.store(hidden=shared is None)
         if old is not None:
             old.release()
+        if self._is_left:
+            self.release()
 
 
 class _Trouble:

@@ -43,7 +43,7 @@ class OwnSource:
             segment = self._next
             if not self._views or self._views[-1][0] is not segment:
                 self._views.append((segment, segment.view()))
-            if (successor := segment.successor.get(0)) is None:
+            if (successor := self._writer.after(segment)) is None:
                 break
             self._next = successor
         return _extents([view for _, view in self._views], [])

@@ -185,6 +185,11 @@ class Writer:
         while self._spares:
             self.pool.free(self._spares.popleft())
 
+    def after(self, segment: Segment) -> Segment | None:
+        """The next segment of this writer; one of another writer that goes on with its calls is none."""
+        found = segment.successor.get(0)
+        return found if found is not None and found.header.writer == self.id else None
+
     def reopen(self) -> None:
         """Take calls again after ``end``."""
         self._link_next(self.append.segment, self._segment)

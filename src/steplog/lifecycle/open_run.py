@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -179,7 +180,9 @@ class OpenRun:
         """Deliver over ``client`` from now on, if given."""
         if client is None or self.lease is None or self.process is None:
             return
-        transport = _transport_of(client)
+        from steplog.given_client import as_client
+
+        transport = as_client(client).transport
         if transport is self.transport:
             return
         self.transport = transport
@@ -225,17 +228,19 @@ class OpenRun:
 
     def _move_on(self) -> None:
         """Another process has the run, or this writer, as its locks were closed: go on as a worker with a new one."""
-        old, process, self.lease = self.opened, self.process, None
-        if process is None or old.closed:
-            return
         with _opening:
-            append = old.writer.append
-            old.writer.end(self._wait_for_writer)
-            self.opened = self._open_writer(append, worker=True)
-            self._register(process)
-            process.agent.keep(self.opened)
-        old.closed = True
-        old.release()
+            old, process, self.lease = self.opened, self.process, None
+            if process is None:
+                return
+            if not self.ends():
+                append = old.writer.append
+                old.writer.end(self._wait_for_writer)
+                self.opened = self._open_writer(append, worker=True)
+                self.opened.before = [*old.before, old]
+                self._register(process)
+                process.agent.keep(self.opened)
+            old.hand_over()
+            process.agent.keep(old)
 
     def _wait_for_writer(self, name: Any, value: Any, step: Any) -> None:
         with _opening:
@@ -249,21 +254,32 @@ class OpenRun:
 
     def flush(self, timeout_s: float, status: str | None = None, progress: ExitProgress | None = None) -> bool:
         """Wait until what is written by now is delivered, and ``status`` set if given; return whether it is."""
-        lease, process = self.lease, self.process
-        if lease is None or process is None:
-            return self.process is None or wait_for_cursor(self.opened, timeout_s, self.ends())
+        with _opening:  # else it may be about to go on as a worker
+            process, lease, opened, deadline = self.process, self.lease, self.opened, time.monotonic() + timeout_s
+        if process is None:
+            return True
+        if lease is None:
+            return wait_for_cursor(opened, timeout_s, self.ends())
+        done = self._flush_here(process, lease, timeout_s, status, progress)
+        was_taken = not done and self.lease is None  # by another process, which is to be waited for then
+        return self.flush(deadline - time.monotonic()) if was_taken else done
+
+    def _flush_here(
+        self, process: Process, lease: Lease, timeout_s: float, status: str | None, progress: ExitProgress | None
+    ) -> bool:
         if self.transport is not None:
-            if progress is None:
-                return process.agent.wait(lease, timeout_s, status, afresh=self.ends())
             server, quiet = self.transport.base_url, self.settings.quiet
-            goes_on = progress.watch(self.name(), server, quiet, lambda: process.agent.progress(lease))
+            shown = partial(process.agent.progress, lease)
+            watches = [] if progress is None else [progress.watch(self.name(), server, quiet, shown)]
+            waits = partial(process.agent.wait, lease, timeout_s, status, afresh=self.ends())
             try:
-                return process.agent.wait(lease, timeout_s, status, afresh=self.ends(), goes_on=goes_on)
+                return waits(goes_on=lambda: self.lease is lease and all(watch() for watch in watches))
             except KeyboardInterrupt:
-                self.left = True
+                self.left = self.left or progress is not None
                 raise
             finally:
-                progress.clear()
+                if progress is not None:
+                    progress.clear()
         if status is not None:
             process.agent.decide(lease, status)
         if timeout_s > 0.0:
@@ -296,7 +312,7 @@ class OpenRun:
             with contextlib.suppress(KeyboardInterrupt):
                 self.flush(timeout_s, status, progress)
             with process.agent.lock:
-                refused = _taken_back(lease)
+                refused = lease.take_back()
             if refused is not None:
                 self._finished = None
                 self.opened.reopen()
@@ -470,21 +486,6 @@ def open_runs() -> list[OpenRun]:
     """The runs that are open in this process."""
     pid = os.getpid()
     return [run for run in list(_open.values()) if run.process is not None and run.process.pid == pid]
-
-
-def _transport_of(client: Any) -> Transport:
-    from steplog.given_client import as_client
-
-    return as_client(client).transport
-
-
-def _taken_back(lease: Lease) -> Judgement | None:
-    """The server's refusal; the status is undecided again."""
-    refused, lease.outbox.refused = lease.outbox.refused, None
-    if refused is not None:
-        lease.outbox.status = None
-        lease.store(lease.manifest.but(status=None))
-    return refused
 
 
 def _after_fork_in_child() -> None:

@@ -6,6 +6,7 @@ import time
 
 from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.manifest_store import ManifestStore
+from steplog.journal.journal import Journal
 from steplog.journal.open_writer import OpenWriter
 
 __all__ = ["GRACE_S", "wait_for_cursor", "wait_for_disk", "wait_for_manifest"]
@@ -18,13 +19,16 @@ _MANIFEST_INTERVAL_S = 0.001
 
 def wait_for_cursor(own: OpenWriter, timeout_s: float, ends: bool = False) -> bool:
     """Wait until another process has delivered what is written by now; whether it has. ``ends``: the run ends."""
-    journal, doorbell = own.journal, Doorbell(None if own.directory is None else own.directory.parent)
-    end, deadline, ring_at = journal.written(), time.monotonic() + timeout_s, 0.0
+    doorbell = Doorbell(None if own.directory is None else own.directory.parent)
+    left = [(one, one.journal.written()) for one in (*own.before, own)]
+    deadline, ring_at = time.monotonic() + timeout_s, 0.0
     ended_ns = time.time_ns() if ends else 0
     own.publish()
     while True:
-        own.follow()
-        if journal.cursor.delivered >= end or journal.census(journal.cursor.delivered, end) == 0:
+        for one, _ in left:
+            one.follow()
+        left = [(one, end) for one, end in left if not _is_delivered(one.journal, end)]
+        if not left:
             return True
         now = time.monotonic()
         if now >= deadline:
@@ -33,6 +37,11 @@ def wait_for_cursor(own: OpenWriter, timeout_s: float, ends: bool = False) -> bo
             ring_at = now + RING_INTERVAL_S
             doorbell.ring(ended_ns)
         time.sleep(_CURSOR_INTERVAL_S)
+
+
+def _is_delivered(journal: Journal, end: int) -> bool:
+    delivered = journal.cursor.delivered
+    return delivered >= end or (journal.census(delivered, end) == 0 and not journal.gaps(delivered, end))
 
 
 def wait_for_disk(own: OpenWriter, store: ManifestStore, timeout_s: float) -> bool:
