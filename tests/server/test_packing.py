@@ -341,8 +341,9 @@ def test_packers_at_once_lose_nothing_and_store_nothing_twice(run, seed, monkeyp
     def work() -> None:
         connection = connect(run.database)
         try:
-            while pack_run(connection, run.id) or not ended.is_set():
-                pass
+            is_last = False
+            while pack_run(connection, run.id) or not is_last:
+                is_last = ended.is_set()  # then one more, as a batch may have come after the pass
         except Exception as error:  # noqa: BLE001 - shown below
             failures.append(error)
         connection.close()
