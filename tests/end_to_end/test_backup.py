@@ -43,18 +43,24 @@ def restore(server: ServerProcess, copy: Path) -> None:
     server.start()
 
 
-def test_a_run_goes_on_with_a_server_that_was_restored_from_a_backup(server, tmp_path):
-    """What the server had acknowledged since the backup is on neither side, and the run says how much."""
-    host, copy = Host(tmp_path, server), tmp_path / "copy.db"
-    program = host.start(LOGS_ON)
-    assert line(program) == "1000"
-    back_up(server.database, copy)
+def ended_after_restoring(program, server, copy):
+    """How a program ends that logs on while its server's database becomes the copy."""
     go_on(program)
     assert line(program) == "2000"
     restore(server, copy)
     go_on(program)
     done = ended(program)
     assert done.code == 0
+    return done
+
+
+def test_a_run_goes_on_with_a_server_that_was_restored_from_a_backup(server, tmp_path):
+    """What the server had acknowledged since the backup is on neither side, and the run says how much."""
+    host, copy = Host(tmp_path, server), tmp_path / "copy.db"
+    program = host.start(LOGS_ON)
+    assert line(program) == "1000"
+    back_up(server.database, copy)
+    done = ended_after_restoring(program, server, copy)
     words = r"the server went back from position (\d+) to (\d+) of writer \w+\. What is still here .*; (\d+) positions"
     said = re.search(words, done.errors)
     assert said is not None, done.errors
@@ -73,12 +79,7 @@ def test_a_run_that_began_after_the_backup_keeps_what_it_has_and_says_so(server,
     back_up(server.database, copy)
     program = host.start(LOGS_ON)
     assert line(program) == "1000"
-    go_on(program)
-    assert line(program) == "2000"
-    restore(server, copy)
-    go_on(program)
-    done = ended(program)
-    assert done.code == 0
+    done = ended_after_restoring(program, server, copy)
     assert "the server does not have the run" in done.errors
     again = host.run("-m", "steplog", "sync", "run", "--recreate")
     assert again.code == 0, again
