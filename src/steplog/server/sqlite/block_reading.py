@@ -7,7 +7,7 @@ begins below ``series.chunked``.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from steplog.server.records.block import Directory, read_directory
 from steplog.server.records.chunk import Points
 
-__all__ = ["Blocks"]
+__all__ = ["Blocks", "read_entries"]
 
 _FEW_SERIES = 8  # looked for one by one
 _WHOLE_BYTES = 64 * 1024  # a block's data up to here is read whole
@@ -48,8 +48,8 @@ class Blocks:
         """The points of these series in order of arrival, given below which arrival each is in chunks."""
         found: dict[int, list[Points]] = {}
         for block in self._stored:
-            entries = _live(block.directory, chunked)
-            for series_id, points in self._points(block, entries) if entries else ():
+            key, entries = (self._run_id, block.first_arrival), _live(block.directory, chunked)
+            for series_id, points in read_entries(self._connection, key, block.size_bytes, block.directory, entries):
                 found.setdefault(series_id, []).append(points)
         return found
 
@@ -58,16 +58,25 @@ class Blocks:
         rows = self._connection.execute(_BLOCKS, self._place)
         return [_Stored(first, size_bytes, read_directory(directory)) for first, size_bytes, directory in rows]
 
-    def _points(self, block: _Stored, entries: list[int]) -> Iterator[tuple[int, Points]]:
-        key, directory = (self._run_id, block.first_arrival), block.directory
-        if block.size_bytes <= _WHOLE_BYTES or 2 * len(entries) > len(directory.series):
-            yield from directory.points(self._connection.execute(_DATA, key).fetchone()[0], entries)
-            return
-        for segment, wanted in groupby(entries, directory.segment):
-            place = segment.offset + 1, segment.size_bytes
-            reader = segment.read(self._connection.execute(_SEGMENT, (*place, *key)).fetchone()[0])
-            for entry in wanted:
-                yield directory.series[entry], reader.points(entry)
+
+def read_entries(
+    connection: sqlite3.Connection,
+    key: tuple[int, int],
+    size_bytes: int,
+    directory: Directory,
+    entries: Sequence[int],
+) -> Iterator[tuple[int, Points]]:
+    """The series and the points of these entries of a block, ascending; ``key`` is its run and first arrival."""
+    if not entries:
+        return
+    if size_bytes <= _WHOLE_BYTES or 2 * len(entries) > len(directory.series):
+        yield from directory.points(connection.execute(_DATA, key).fetchone()[0], entries)
+        return
+    for segment, wanted in groupby(entries, directory.segment):
+        place = segment.offset + 1, segment.size_bytes
+        reader = segment.read(connection.execute(_SEGMENT, (*place, *key)).fetchone()[0])
+        for entry in wanted:
+            yield directory.series[entry], reader.points(entry)
 
 
 def _live(directory: Directory, chunked: Mapping[int, int]) -> list[int]:

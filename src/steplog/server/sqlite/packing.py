@@ -20,7 +20,6 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -32,6 +31,7 @@ from steplog.server.records.chunk import Chunk, Encoding, Points, concatenate, n
 from steplog.server.records.log_row import decode_row, join_rows, points_by_name
 from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
+from steplog.server.sqlite.block_reading import read_entries
 from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.sqlite.summaries import Addition
@@ -49,7 +49,6 @@ _FULL_RECORDS = 16 * 1024
 _FULL_BYTES = 1024 * 1024
 _CHUNKED_POINTS = 512 * 1024
 _TEXT_BYTES = 256 * 1024
-_WHOLE_BYTES = 64 * 1024  # a block's data up to here is read whole
 
 _STATE = f"SELECT packed, arrivals, status FROM progress JOIN runs ON id = run WHERE run = ? AND {IS_THERE}"  # noqa: S608
 _ROWS = "SELECT id, first_arrival, records, bytes, names, body FROM log WHERE run = ? ORDER BY first_arrival, id"
@@ -323,27 +322,14 @@ class _Reading(NamedTuple):
     def add(self, block: _StoredBlock, entries: Iterable[int], parts: dict[int, list[Points]]) -> None:
         """Add the points of entries, ascending, to those of their series."""
         try:
-            for series_id, points in self._points(block, list(entries)):
+            for series_id, points in read_entries(
+                self.connection, (self.run_id, block.first_arrival), block.size_bytes, block.directory, list(entries)
+            ):
                 parts.setdefault(series_id, []).append(points)
         except sqlite3.Error:
             raise
         except Exception as error:
             raise _UnreadableBlockError from error
-
-    def _points(self, block: _StoredBlock, entries: list[int]) -> Iterator[tuple[int, Points]]:
-        if not entries:
-            return
-        key = self.run_id, block.first_arrival
-        if block.size_bytes <= _WHOLE_BYTES or 2 * len(entries) > len(block.directory.series):
-            query = "SELECT data FROM blocks WHERE run = ? AND first_arrival = ?"
-            yield from block.directory.points(self.connection.execute(query, key).fetchone()[0], entries)
-            return
-        query = "SELECT substr(data, ?, ?) FROM blocks WHERE run = ? AND first_arrival = ?"
-        for segment, wanted in groupby(entries, block.directory.segment):
-            place = segment.offset + 1, segment.size_bytes
-            reader = segment.read(self.connection.execute(query, (*place, *key)).fetchone()[0])
-            for entry in wanted:
-                yield block.directory.series[entry], reader.points(entry)
 
 
 def _read_rows(connection: sqlite3.Connection, run_id: int, rows_max: int) -> list[_Row]:

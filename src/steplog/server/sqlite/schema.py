@@ -70,7 +70,6 @@ __all__ = [
     "SERIES_SHIFT",
     "WAL_BYTES_MAX",
     "connect",
-    "delete_chunks",
     "open_existing",
     "prepare",
     "series_bounds",
@@ -202,12 +201,6 @@ def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S, *, existing: bool =
 def series_bounds(series_id: int, first: int = 0) -> tuple[int, int]:
     """The ids of a series' chunks from number ``first`` on, as [low, high)."""
     return series_id << SERIES_SHIFT | first, series_id + 1 << SERIES_SHIFT
-
-
-def delete_chunks(connection: sqlite3.Connection, bounds: tuple[int, int]) -> None:
-    """Delete the chunks with ids in [low, high)."""
-    connection.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", bounds)
-    connection.execute("DELETE FROM points WHERE id >= ? AND id < ?", bounds)
 
 
 def _check_header(database: Path) -> int:
