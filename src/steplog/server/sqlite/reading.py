@@ -41,8 +41,8 @@ __all__ = [
     "RunReader",
     "SeriesReader",
     "SeriesRow",
+    "SeriesTotals",
     "StoredChunk",
-    "Totals",
     "arrivals",
     "log_rows",
     "progress",
@@ -67,7 +67,7 @@ _ARRIVALS_END = 2**63 - 1
 _WINDOW_POINTS = 256 * 1024
 
 
-class Totals(msgspec.Struct, frozen=True):
+class SeriesTotals(msgspec.Struct, frozen=True):
     """The totals of a series, its tail included."""
 
     count: int
@@ -78,10 +78,10 @@ class Totals(msgspec.Struct, frozen=True):
     high: Number | None
     last_time_ns: int | None  # None where an older version has stored the last point
 
-    def with_points(self, points: Points) -> Totals:
+    def with_points(self, points: Points) -> SeriesTotals:
         """Those with later points, at least one."""
         low, high = number_range(points.numbers())
-        return Totals(
+        return SeriesTotals(
             self.count + len(points.kinds),
             self.first_step if self.count else points.steps[0],
             points.steps[-1],
@@ -92,7 +92,7 @@ class Totals(msgspec.Struct, frozen=True):
         )
 
 
-_NO_TOTALS = Totals(0, 0, 0, slot.NO_STEP, None, None, None)
+_NO_TOTALS = SeriesTotals(0, 0, 0, slot.NO_STEP, None, None, None)
 
 
 class StoredChunk(NamedTuple):
@@ -120,10 +120,10 @@ class SeriesRow(msgspec.Struct, frozen=True):
     pending: int
 
     @property
-    def totals(self) -> Totals:
+    def totals(self) -> SeriesTotals:
         """Those of what is packed."""
         row = self
-        return Totals(row.count, row.first_step, row.last_step, row.max_step, row.low, row.high, row.last_time_ns)
+        return SeriesTotals(row.count, row.first_step, row.last_step, row.max_step, row.low, row.high, row.last_time_ns)
 
 
 class SeriesReader:
@@ -150,7 +150,7 @@ class SeriesReader:
         self._pending = pending
 
     @cached_property
-    def totals(self) -> Totals:
+    def totals(self) -> SeriesTotals:
         """The totals of all its points."""
         packed = _NO_TOTALS if self.row is None else self.row.totals
         return packed.with_points(self.tail) if self.tail.kinds else packed
@@ -211,12 +211,12 @@ class RunReader:
         self._blocks = Blocks(connection, run_id)
         self.arrivals, self.packed = progress(connection, run_id)
 
-    def summaries(self, points_max: int = _WINDOW_POINTS) -> Iterator[tuple[str, Totals, Any]]:
+    def summaries(self, points_max: int = _WINDOW_POINTS) -> Iterator[tuple[str, SeriesTotals, Any]]:
         """Of each series its name, totals and last value, in order of first arrival.
 
         However long the log is, ``points_max`` of its points are held at a time, and those of one row.
         """
-        found: dict[str, tuple[Totals, Any]] = {}
+        found: dict[str, tuple[SeriesTotals, Any]] = {}
         next_steps: dict[str, int] = {}
         for window in self._windows(points_max):
             for name, parts in window.items():
