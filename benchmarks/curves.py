@@ -21,10 +21,11 @@ from pathlib import Path
 
 from benchmarks.figure import Figure, over
 from benchmarks.stage import KEY, Server, Stage
+from steplog import column_format
 from steplog.journal import slot
 from steplog.journal.range import Range, encode
 from steplog.server.open_store import open_store
-from steplog.server.records import chunk, column_format
+from steplog.server.records import chunk
 from steplog.server.records.batch import from_range
 from steplog.server.records.summary import FANOUT, POINTS_AN_ENTRY, Entries
 from steplog.server.records.summary import encode as encode_entries

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import steplog
 from benchmarks.figure import Figure, over
 from benchmarks.stage import KEY, Server, Stage
-from steplog.server.records import column_format
+from steplog import column_format
 
 __all__ = ["figures", "fill"]
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.batches import range_of, shown
-from steplog.server.records import column_format
+from steplog import column_format
 from steplog.server.records.chunk import Points
 from steplog.server.records.history_formats import FORMATS, gathered
 from steplog.server.records.log_row import points_by_name, stored_part

@@ -12,8 +12,8 @@ import requests
 from server.batches import range_of
 from server.process import DEADLINE_S, ServerProcess
 from steplog import instance
+from steplog.column_format import MEDIA_TYPE, decode
 from steplog.delivery.wire import API
-from steplog.server.records.column_format import MEDIA_TYPE, decode
 from steplog.server.records.curve_formats import as_columns
 from steplog.server.records.curve_query import Answered, CurveAnswer
 from steplog.server.records.grid import Bucket

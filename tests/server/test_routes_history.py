@@ -14,8 +14,8 @@ import pytest
 
 from server.batches import BEGAN_NS, NONE, range_of
 from server.process import KEY, ServerProcess
+from steplog import column_format
 from steplog.delivery.wire import API
-from steplog.server.records import column_format
 from steplog.server.records.history_formats import FORMATS
 
 RECORDS = [("loss", 0.5), NONE, ("acc", 1, 7), ("loss", math.nan), ("note", b'"a, b"'), ("acc", True), ("loss", 2.5, 9)]

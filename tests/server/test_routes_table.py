@@ -14,7 +14,7 @@ import requests
 from polling import wait_until
 from server.batches import range_of
 from server.process import ServerProcess
-from steplog.server.records.column_format import MEDIA_TYPE, decode
+from steplog.column_format import MEDIA_TYPE, decode
 
 PATH = "/team/projects/tables/table/"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import keyword
 import sys
 import traceback
 from collections.abc import Callable
@@ -47,7 +48,8 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
-            return cast(click.Command, importlib.import_module(f"steplog.cli.{cmd_name}").command)
+            module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+            return cast(click.Command, importlib.import_module(f"steplog.cli.{module}").command)
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from steplog.server.records.column_format import MEDIA_TYPE, Column, encode, numbers
+from steplog.column_format import MEDIA_TYPE, Column, encode, numbers
 from steplog.server.records.curve_query import CurveAnswer
 from steplog.server.records.dates import date_of
 from steplog.server.records.finite import finite

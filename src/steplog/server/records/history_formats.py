@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from steplog import column_format
+from steplog.column_format import Column
 from steplog.journal import slot
-from steplog.server.records import column_format
 from steplog.server.records.chunk import Points
-from steplog.server.records.column_format import Column
 from steplog.server.records.columns import array_of
 from steplog.server.records.dates import exact_date_of
 from steplog.server.records.finite import finite

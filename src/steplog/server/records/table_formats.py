@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
+from steplog import column_format
+from steplog.column_format import Column
 from steplog.filters import MISSING
-from steplog.server.records import column_format
-from steplog.server.records.column_format import Column
 
 __all__ = ["FORMATS"]
 

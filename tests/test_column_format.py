@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from steplog.column_format import Column, Table, decode, encode, numbers, texts
 from steplog.errors import FormatError
-from steplog.server.records.column_format import Column, Table, decode, encode, numbers, texts
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 COLUMNS = st.one_of(

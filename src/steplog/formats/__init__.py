@@ -1,0 +1,1 @@
+"""File formats of metrics: what is exported, and what is imported."""

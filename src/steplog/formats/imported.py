@@ -1,0 +1,46 @@
+"""What a file that is imported gives: runs, each with streams of records. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from steplog.formats.run_info import RunInfo
+
+__all__ = ["BATCH_RECORDS", "ImportedRun", "RecordBatch", "Stream"]
+
+BATCH_RECORDS = 8192
+
+
+class RecordBatch(NamedTuple):
+    """Up to ``BATCH_RECORDS`` records; the sequences are of one length.
+
+    Attributes:
+        steps: None: none was given.
+        times: ns since the epoch.
+        values: float, int, bool, or what JSON has.
+    """
+
+    names: Sequence[str]
+    steps: Sequence[int | None]
+    times: Sequence[int]
+    values: Sequence[Any]
+
+
+class Stream(NamedTuple):
+    """Records in an order that does not change where the source grows: the next ones come at its end.
+
+    Attributes:
+        key: tells the stream from the others of its run, whenever and from wherever it is imported.
+        read: begins at the first record.
+    """
+
+    key: str
+    read: Callable[[], Iterator[RecordBatch]]
+
+
+class ImportedRun(NamedTuple):
+    """A run in a source."""
+
+    info: RunInfo
+    streams: Sequence[Stream]

@@ -1,0 +1,1 @@
+"""Reading runs: tables, histories, and what they are read from."""

@@ -1,0 +1,1 @@
+"""Moving runs between servers and files."""
