@@ -20,8 +20,8 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range, encode
-from steplog.server.records.columns import words_of
-from steplog.server.records.run_fields import NOT_STORED, RESERVED, Changes, changes_of
+from steplog.records.points import words_of
+from steplog.records.run_fields import NOT_STORED, RESERVED, Changes, changes_of
 
 __all__ = ["VALUE_BYTES_MAX", "Batch", "NumberedPoint", "SinglePoint", "check_json", "from_range", "is_logged"]
 
