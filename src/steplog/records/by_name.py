@@ -5,6 +5,7 @@ Usually the names repeat in the same order each training step, so the records of
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -14,12 +15,31 @@ from operator import itemgetter
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.records.points import Points, words_of
-from steplog.records.run_fields import NOT_STORED
+from steplog.records.run_fields import NOT_STORED, RESERVED
 
-__all__ = ["points_by_name", "stored_part"]
+__all__ = ["about_the_run", "is_logged", "points_by_name", "stored_part"]
 
+_OWN_PREFIXES = ("steplog/", "system/")
+_TIME_AND_NAME = struct.Struct("<16xqI4x")
 _PERIOD_TRIES = 4
 _WORDS = slot.SLOT_BYTES // 8
+
+
+def is_logged(name: str) -> bool:
+    """Whether metrics of this name are what the program logs, not what steplog adds."""
+    return not name.startswith(_OWN_PREFIXES)
+
+
+def about_the_run(records: Range) -> list[tuple[str, int, int, bytes]]:
+    """``(name, time_ns, position, JSON text)`` of each record that says something about the run (``run_fields``)."""
+    by_name = {number: name for number, name in records.names.items() if name in RESERVED}
+    places = slot.named(records.slots, set(by_name))
+    said = []
+    for index, start, end in records.payload_spans() if places else ():
+        if index in places:
+            time_ns, number = _TIME_AND_NAME.unpack_from(records.slots, index * slot.SLOT_BYTES)
+            said.append((by_name[number], time_ns, records.first + index, records.payloads[start:end]))
+    return said
 
 
 def stored_part(records: Range) -> Range:
