@@ -31,7 +31,7 @@ ARROWS = {
     "settings": {"errors", "private_files", "default_paths", "address", "secret"},
     "instance": {"errors", "descriptors", "address", "default_paths", "private_files", "file_lock", "host"},
     "journal": {"errors", "descriptors", "living", "private_files", "file_lock"},
-    "records": {"journal.slot", "journal.range"},
+    "records": {"filters", "journal.slot", "journal.range"},
     "config": {"journal"},
     "delivery": {"errors", "descriptors", "report", "printable", "private_files", "file_lock", "journal"},
     "network": {
