@@ -215,6 +215,8 @@ ARROWS = {
     "integrations": {"<public>"},
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
     "cli.doctor": {"<public>", "address", "time_limit", "private_files", "default_paths", "settings", "client", "cli"},
+    "cli.following": {"<public>", "reading.points", "reading.source", "cli"},
+    "cli.tail": {"<public>", "reading", "cli", "cli.following"},
     "cli.export": {"<public>", "formats", "reading", "transfer", "cli"},
     "cli.import_": {"<public>", "formats", "transfer", "cli"},
     "cli.database": {"server.open_store"},
