@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from server.batches import range_of, shown
 from steplog import column_format
-from steplog.server.records.chunk import Points
+from steplog.records.by_name import points_by_name, stored_part
+from steplog.records.points import Points
 from steplog.server.records.history_formats import FORMATS, gathered
-from steplog.server.records.log_row import points_by_name, stored_part
 
 COLUMNS = column_format.MEDIA_TYPE
 VALUES = [

@@ -20,10 +20,10 @@ from msgspec.structs import replace
 from steplog import column_format
 from steplog.column_format import Column
 from steplog.journal import slot
-from steplog.server.records.chunk import Points
+from steplog.records.dates import exact_date_of
+from steplog.records.finite import finite
+from steplog.records.points import Points
 from steplog.server.records.columns import array_of
-from steplog.server.records.dates import exact_date_of
-from steplog.server.records.finite import finite
 
 __all__ = ["FORMATS", "Parts", "gathered"]
 

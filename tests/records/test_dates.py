@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 from hypothesis import example, given
 
-from steplog.server.records.dates import date_of, utc_text
+from steplog.records.dates import date_of, utc_text
 from strategies import INT64
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
