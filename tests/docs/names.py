@@ -31,6 +31,7 @@ GROUPS = {
         "ConfigurationError",
         "FormatError",
         "InvalidAPIKeyError",
+        "MetricNotFoundError",
         "RunExistsError",
         "RunFinishedError",
         "RunNotFoundError",
