@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from steplog.records.points import Points
 from steplog.records.run_fields import Changes
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
