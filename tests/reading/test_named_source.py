@@ -34,6 +34,9 @@ class Source:
             raise self.error
         return {"name": "the first"}
 
+    def config(self) -> dict[str, Any]:
+        return {"lr": 0.1}
+
     def series(self) -> list[dict[str, Any]]:
         return [{"name": name} for name in self.names]
 
@@ -65,7 +68,7 @@ def test_an_unknown_metric_names_the_run_and_the_metrics_like_it():
 
 def test_what_is_there_passes_as_it_is():
     source = NamedSource(Source("loss"), FIRST, None)
-    assert source.document() == {"name": "the first"}
+    assert (source.document(), source.config()) == ({"name": "the first"}, {"lr": 0.1})
     assert [part.name for part in source.points(Selection())] == ["loss"]
 
 

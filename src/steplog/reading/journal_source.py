@@ -71,6 +71,10 @@ class JournalSource:
         manifest = self._manifest()
         return _document(manifest, found, self._status(manifest))
 
+    def config(self) -> dict[str, Any]:
+        """See ``RunSource``."""
+        return dict(self.document()["config"])
+
     def series(self) -> list[dict[str, Any]]:
         """See ``RunSource``."""
         return [_totals(name, points) for name, points in self._all(None)]

@@ -56,6 +56,11 @@ class NamedSource:
         with self._named():
             return self._source.document()
 
+    def config(self) -> dict[str, Any]:
+        """See ``RunSource``."""
+        with self._named():
+            return self._source.config()
+
     def series(self) -> list[dict[str, Any]]:
         """See ``RunSource``."""
         with self._named():
