@@ -19,8 +19,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from steplog.column_format import MEDIA_TYPE, Table, decode_stream
 from steplog.delivery.verdicts import is_proxys_404, retry_after_s
-from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
+from steplog.delivery.wire import LIST_BYTES_MAX, api_path, detail, read
 from steplog.errors import FormatError, InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
+from steplog.printable import printable
 from steplog.reading.points import Selection, SeriesPoints
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _ATTEMPTS_MAX = 8  # some 12 s
 _ceiling = wait_random_exponential(multiplier=0.25, max=8)
 _RETRY_AFTER_MAX_S = 60.0
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
+_WORDS_CHARACTERS_MAX = 300
 _GONE = (403, 404, 410)
 _QUERY_CHARACTERS_MAX = 4000  # of an address, which a proxy may bound
 
@@ -113,6 +115,8 @@ class ServerSource:
         if response.status in _GONE and not is_proxys_404(response.status, response.body):
             return RunNotFoundError(self._words)
         words = f"{response.url}: {response.status}, which is no answer to what was asked"
+        if (told := detail(response.body)) is not None:
+            words = f"{words}: {printable(told, _WORDS_CHARACTERS_MAX)}"
         if response.status in _BUSY:
             return _BusyError(words, min(retry_after_s(response.headers) or 0.0, _RETRY_AFTER_MAX_S))
         return ServerUnavailableError(words)
@@ -151,14 +155,15 @@ class _Points:
         self._current: str | None = None  # the metric that came last
         self._arrivals: str | None = None  # how many points the run had, of all metrics, at the first answer
         self._stream: Stream | None = None
-        self._broken = False  # it was left before its end, after points had come
+        self._begun = False  # an answer has
+        self._broken = False  # one was left before its end, after points had come
         self._tables: Iterator[Table] = iter(())
 
     def parts(self) -> Iterator[SeriesPoints]:
         """The points. Raises as ``RunSource``."""
         try:
             while True:
-                part = self._source.patiently(self._next, begun=lambda: self._current is not None)
+                part = self._source.patiently(self._next, begun=lambda: self._begun)
                 if part is None:
                     return
                 yield part
@@ -199,6 +204,7 @@ class _Points:
         for name in names or ():
             query += [("name", name), ("skip", asked.skip.get(name, 0) + self._came[name])]
         self._stream = self._source.history(query)
+        self._begun = True
         self._arrivals = self._arrivals or self._stream.headers.get("steplog-arrivals")
         self._tables = decode_stream(self._stream)
 
