@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.reading.arrow_table import ArrowTable
+    from steplog.reading.open_run import open  # noqa: A004 - as tarfile and gzip have one
+    from steplog.reading.read_only_run import ReadOnlyRun
     from steplog.report import Report, Stats
     from steplog.run import Run
 
@@ -46,6 +48,7 @@ __all__ = [
     "JournalRecord",
     "MetricNotFoundError",
     "Project",
+    "ReadOnlyRun",
     "Report",
     "Run",
     "RunExistsError",
@@ -74,6 +77,7 @@ __all__ = [
     "journals",
     "log",
     "login",
+    "open",
     "read_journal",
     "set_active_run",
     "sync",
@@ -98,6 +102,8 @@ _MODULES = {
     "lifecycle.local_records": ("JournalRecord", "read_journal"),
     "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
     "lifecycle.init": ("init",),
+    "reading.open_run": ("open",),
+    "reading.read_only_run": ("ReadOnlyRun",),
     "report": ("Report", "Stats"),
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
     "active": ("finish", "flush", "get_active_run", "log", "set_active_run"),
