@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from steplog.client import TellurioClient, get_default_client, login
     from steplog.errors import (
         ConfigurationError,
+        FilterError,
         FormatError,
         InvalidAPIKeyError,
+        ProjectNotFoundError,
         RunExistsError,
         RunFinishedError,
         RunNotFoundError,
@@ -34,16 +36,19 @@ if TYPE_CHECKING:
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.reading.arrow_table import ArrowTable
+    from steplog.reading.runs import runs
     from steplog.report import Report, Stats
     from steplog.run import Run
 
 __all__ = [
     "ArrowTable",
     "ConfigurationError",
+    "FilterError",
     "FormatError",
     "InvalidAPIKeyError",
     "JournalRecord",
     "Project",
+    "ProjectNotFoundError",
     "Report",
     "Run",
     "RunExistsError",
@@ -73,6 +78,7 @@ __all__ = [
     "log",
     "login",
     "read_journal",
+    "runs",
     "set_active_run",
     "sync",
 ]
@@ -82,8 +88,10 @@ _MODULES = {
     "client": ("TellurioClient", "get_default_client", "login"),
     "errors": (
         "ConfigurationError",
+        "FilterError",
         "FormatError",
         "InvalidAPIKeyError",
+        "ProjectNotFoundError",
         "RunExistsError",
         "RunFinishedError",
         "RunNotFoundError",
@@ -95,6 +103,7 @@ _MODULES = {
     "lifecycle.local_records": ("JournalRecord", "read_journal"),
     "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
     "lifecycle.init": ("init",),
+    "reading.runs": ("runs",),
     "report": ("Report", "Stats"),
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
     "active": ("finish", "flush", "get_active_run", "log", "set_active_run"),

@@ -2,6 +2,7 @@
 
     SteplogError
     ├── InvalidAPIKeyError
+    ├── ProjectNotFoundError      (also a LookupError)
     ├── RunExistsError            (also a ValueError)
     ├── RunFinishedError          (also a RuntimeError)
     ├── RunNotFoundError          (also a LookupError)
@@ -22,6 +23,7 @@ __all__ = [
     "FormatError",
     "InvalidAPIKeyError",
     "NotPrivateError",
+    "ProjectNotFoundError",
     "RunExistsError",
     "RunFinishedError",
     "RunNotFoundError",
@@ -36,6 +38,10 @@ class SteplogError(Exception):
 
 class InvalidAPIKeyError(SteplogError):
     """The server rejects the API key."""
+
+
+class ProjectNotFoundError(SteplogError, LookupError):
+    """Neither the server nor this machine has the project."""
 
 
 class RunExistsError(SteplogError, ValueError):
