@@ -89,6 +89,13 @@ def test_a_column_of_values_has_the_type_that_all_of_them_have(values, kind):
     assert list(table.columns["time"].values()) == list(points.times)
 
 
+def test_nan_among_other_values_is_told_from_the_text_of_its_name():
+    values = [1, math.nan, b'"NaN"', -math.inf, b'"-Infinity"']
+    (table,) = column_format.decode(encoded(COLUMNS, [("m", points_of(values))]))
+    found = [column_format.json_value(bytes(value)) for value in table.columns["value"].values()]
+    assert repr(found) == repr([1, math.nan, "NaN", -math.inf, "-Infinity"])
+
+
 def test_the_bits_of_floats_travel_as_they_are():
     words = array("q", [0x7FF8_0000_0000_0ABC, -(2**63), 1])
     points = Points(bytes((1,)) * 3, words, range(3), range(3), range(3))

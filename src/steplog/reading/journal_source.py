@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from steplog.column_format import json_text
 from steplog.errors import FormatError, RunNotFoundError, ServerUnavailableError
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
@@ -307,9 +308,7 @@ def _stretches(name: str, points: Points) -> Iterator[SeriesPoints]:
     for first in range(0, max(1, len(points.kinds)), _STRETCH_POINTS):
         part = points.part(first, first + _STRETCH_POINTS)
         kind = "f8" if not part.kinds else _KINDS.get(part.kind or 0, "json")
-        values: Any = part.floats() if kind == "f8" else part.words if kind == "i8" else list(map(_text, part.values()))
+        values: Any = part.floats() if kind == "f8" else part.words
+        if kind == "json":
+            values = list(map(json_text, part.values()))
         yield SeriesPoints(name, kind, part.steps, part.times, values)
-
-
-def _text(value: Any) -> bytes:
-    return bytes(value) if isinstance(value, msgspec.Raw) else msgspec.json.encode(finite(value))

@@ -16,7 +16,8 @@ class SeriesPoints(NamedTuple):
         kind: "f8", "i8" or "json": what ``values`` are. It may change from one stretch of a metric to the next.
         steps: int64.
         times: ns since the epoch, int64; None from a source that keeps none (a stock server).
-        values: floats; integers; or JSON texts, as bytes.
+        values: floats; integers; or JSON texts, as bytes, of which ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` are
+            numbers (``column_format.json_value``).
     """
 
     name: str

@@ -85,7 +85,8 @@ def _table(name: str, parts: list[Points]) -> bytes:
     kinds = set().union(*(set(points.kinds) for points in parts))
     kind = "f8" if not kinds else _TYPES.get(*kinds) if len(kinds) == 1 else None
     if kind is None:
-        values = column_format.texts("value", [_text(value) for points in parts for value in points.values()])
+        found = [column_format.json_text(value) for points in parts for value in points.values()]
+        values = column_format.texts("value", found)
     else:
         values = replace(_joined("value", [points.words for points in parts]), type=kind)
     steps, times = (
