@@ -40,7 +40,12 @@ class Stream(NamedTuple):
 
 
 class ImportedRun(NamedTuple):
-    """A run in a source."""
+    """A run in a source.
+
+    Attributes:
+        remarks: asked once the streams are read: what of the source is not in them, and why, a line each.
+    """
 
     info: RunInfo
     streams: Sequence[Stream]
+    remarks: Callable[[], Sequence[str]] = list
