@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import Any
 
 __all__ = ["TEXT_BYTES_MAX", "ArrowData", "Column", "Repeated"]
@@ -34,6 +34,9 @@ class Repeated(Sequence[Any]):
 
     def __len__(self) -> int:
         return self.rows
+
+    def __iter__(self) -> Iterator[Any]:
+        return repeat(self.value, self.rows)
 
     def __getitem__(self, at: int | slice) -> Any:
         if isinstance(at, slice):
