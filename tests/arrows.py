@@ -138,6 +138,7 @@ ARROWS = {
         "records",
         "delivery",
         "network",
+        "time_limit",
         "client",
         "lifecycle",
         "lifecycle.finding",

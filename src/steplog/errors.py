@@ -2,6 +2,7 @@
 
     SteplogError
     ├── InvalidAPIKeyError
+    ├── MetricNotFoundError       (also a LookupError)
     ├── RunExistsError            (also a ValueError)
     ├── RunFinishedError          (also a RuntimeError)
     ├── RunNotFoundError          (also a LookupError)
@@ -21,6 +22,7 @@ __all__ = [
     "FilterError",
     "FormatError",
     "InvalidAPIKeyError",
+    "MetricNotFoundError",
     "NotPrivateError",
     "RunExistsError",
     "RunFinishedError",
@@ -38,12 +40,16 @@ class InvalidAPIKeyError(SteplogError):
     """The server rejects the API key."""
 
 
+class MetricNotFoundError(SteplogError, LookupError):
+    """A run was asked for a metric that it does not have."""
+
+
 class RunExistsError(SteplogError, ValueError):
     """``init`` was to make a run, and the project has one of that id or name."""
 
 
 class RunNotFoundError(SteplogError, LookupError):
-    """A run was to be resumed or joined, and there is none of that id or name."""
+    """A run was to be resumed, joined or read, and there is none of that id or name."""
 
 
 class RunFinishedError(SteplogError, RuntimeError):

@@ -32,6 +32,7 @@ GROUPS = {
         "ConfigurationError",
         "FormatError",
         "InvalidAPIKeyError",
+        "MetricNotFoundError",
         "RunExistsError",
         "RunFinishedError",
         "RunNotFoundError",
