@@ -217,6 +217,7 @@ ARROWS = {
         "journal.range",
         "journal.values",
         "journal.reserved",
+        "printable",
     },
     "integrations": {"<public>"},
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},

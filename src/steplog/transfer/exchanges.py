@@ -20,6 +20,7 @@ from steplog.delivery import wire
 from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.verdicts import Judgement, Verdict, judge
 from steplog.errors import ConfigurationError, InvalidAPIKeyError, ServerUnavailableError, SteplogError
+from steplog.printable import printable
 
 __all__ = ["ATTEMPTS_MAX", "Exchanges", "Interrupted", "RefusedError"]
 
@@ -31,10 +32,11 @@ _ceiling = wait_random_exponential(multiplier=0.25, max=_DELAY_MAX_S)
 
 
 class RefusedError(SteplogError):
-    """The server refuses what was sent; ``judgement`` says why."""
+    """The server refuses what was sent: ``judgement``, and ``words``, the server's own."""
 
-    def __init__(self, base_url: str, judgement: Judgement) -> None:
-        super().__init__(f"{base_url} answered {judgement.words}")
+    def __init__(self, base_url: str, judgement: Judgement, detail: str | None) -> None:
+        self.words = judgement.words if detail is None else f"{judgement.status} {printable(detail, 300)}"
+        super().__init__(f"{base_url} answered {self.words}")
         self.judgement = judgement
 
 
@@ -63,7 +65,7 @@ class Exchanges:
     @property
     def base_url(self) -> str:
         """The server's address."""
-        return self._client.base_url
+        return self._transport.base_url
 
     def interrupt(self) -> None:
         """Have the present and every later request raise ``Interrupted``, in whatever thread."""
@@ -131,7 +133,7 @@ class Exchanges:
             raise InvalidAPIKeyError(f"{self.base_url} rejects the API key. Type: steplog login")
         if judgement.verdict is Verdict.REDIRECTED:
             raise ConfigurationError(f"{self.base_url} answered {judgement.words}; the server has another address")
-        raise RefusedError(self.base_url, judgement)
+        raise RefusedError(self.base_url, judgement, wire.detail(answer.body))
 
 
 def _wait(state: RetryCallState) -> float:

@@ -79,7 +79,7 @@ class Ranges:
 
     def _halve(self, refused: Range, error: RefusedError) -> None:
         if refused.end - refused.first == 1:
-            self.left_out[f"that {error}"] += refused.records
+            self.left_out[f"that the server refuses: {error.words}"] += refused.records
             self._post(encode(refused.without(refused.first)), refused.writer, refused.first, refused.end)
             return
         middle = (refused.first + refused.end) // 2
