@@ -96,9 +96,9 @@ def follow(
     names: tuple[str, ...],
     show: Callable[[list[Point]], None],
     wait: Callable[[float], None],
-    say: Callable[[str], None],
+    tell: Callable[[str], None],
 ) -> str:
-    """Show what comes, until the run has ended; its status. What ``say`` gets is said once."""
+    """Show what comes, until the run has ended; its status. What ``tell`` gets is said once."""
     pause_s, ended, silent, missing = _LOOK_S, "", False, set(names)
     while True:
         came, status = False, ""
@@ -113,12 +113,12 @@ def follow(
                 status = str(source.document()["status"])
         except steplog.ServerUnavailableError as error:
             if not silent:
-                say(f"steplog: waiting: {printable(error, 400)}")
+                tell(f"steplog: waiting: {printable(error, 400)}")
             silent, came = True, False
         else:
             silent = False
             if missing - new.counts.keys():
-                say(f"steplog: waiting for {', '.join(map(printable, sorted(missing - new.counts.keys())))}")
+                tell(f"steplog: waiting for {', '.join(map(printable, sorted(missing - new.counts.keys())))}")
             missing = set()
         ended = "" if status == _RUNNING else status
         if not ended:  # else nothing may have come between the points and the status
