@@ -24,6 +24,7 @@ from benchmarks.stage import KEY, Server, Stage
 from steplog import column_format
 from steplog.journal import slot
 from steplog.journal.range import Range, encode
+from steplog.records.points import Points
 from steplog.server.open_store import open_store
 from steplog.server.records import chunk
 from steplog.server.records.batch import from_range
@@ -185,7 +186,7 @@ def _decoding_ms(runs: int, points: int) -> float:
     count, size = 1024, 32
     words = array("q", array("d", [_NOISE.gauss(0, 1) for _ in range(count)]).tobytes())
     times = array("q", [BEGAN + at * SECOND + _NOISE.randrange(10**6) for at in range(count)])
-    packed = chunk.encode(chunk.Points(bytes([slot.KIND_FLOAT]) * count, words, range(count), times, range(count)))
+    packed = chunk.encode(Points(bytes([slot.KIND_FLOAT]) * count, words, range(count), times, range(count)))
     begun = time.process_time()
     for _ in range(runs * points // count // 10):
         values = chunk.decode(packed, values_only=True).floats()

@@ -9,11 +9,12 @@ import sys
 from array import array
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from steplog.column_format import Column, Table, decode, encode, numbers, texts
+from steplog.column_format import Column, Table, decode, encode, json_text, json_value, numbers, texts
 from steplog.errors import FormatError
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -125,3 +126,37 @@ def test_a_header_that_says_what_the_data_is_not_is_refused(place):
     header += b" " * (-(4 + len(header)) % 8)
     with pytest.raises(FormatError):
         list(decode(struct.pack("<I", len(header)) + header + struct.pack("<II", 3, 2)))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | INT64 | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(JSON)
+@example("NaN")
+@example("Infinity")
+@example("-Infinity")
+@example(2**70)
+def test_a_json_value_comes_back_as_it_was(value):
+    text = json_text(value)
+    assert json_value(text) == value
+    assert json.loads(text) == value
+    assert json_value(json_text(msgspec.Raw(json.dumps(value).encode()))) == value
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_lacks_is_told_from_the_text_of_its_name(number):
+    text = json_text(number)
+    assert repr(json_value(text)) == repr(number)
+    assert isinstance(json.loads(text), str)
+    assert json_value(json_text(json.loads(text))) == json.loads(text)
+
+
+def test_a_json_value_that_is_none_is_refused():
+    for text in (b"", b"nan", b'"a', b"[" * 10_000):
+        with pytest.raises(FormatError):
+            json_value(text)
+    assert json_value(b"1e400") == math.inf

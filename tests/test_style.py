@@ -40,25 +40,27 @@ PURE_AT_LEAST = {  # formats, wire, verdicts, what to send next (design, rule 3)
     "delivery/sender.py",
     "filters.py",
     "naming.py",
+    "records/by_name.py",
+    "records/cells.py",
+    "records/numbering.py",
+    "records/points.py",
+    "records/run_fields.py",
     "server/records/batch.py",
-    "server/records/cells.py",
     "server/records/block.py",
     "server/records/chunk.py",
     "column_format.py",
     "server/records/columns.py",
     "server/records/grid.py",
     "server/records/log_row.py",
-    "server/records/numbering.py",
     "server/records/summary.py",
     "server/run_document.py",
-    "server/records/run_fields.py",
     "server/records/totals.py",
     "server/store_types.py",
     "server/validation.py",
 }
 ACYCLIC = ("server", "testing")
 IMPURE_IMPORTS = {"os", "random", "socket", "threading", "time"}
-LATE_IMPORTS = {"click", "requests", "rich", "starlette", "urllib3", "uvicorn"}
+LATE_IMPORTS = {"click", "plotille", "requests", "rich", "starlette", "urllib3", "uvicorn"}
 VAGUE = re.compile(r"manager|handler|helper|util", re.IGNORECASE)
 MACHINE_PATH = re.compile(r"(?<![\w.~/:-])/(?:home|root|Users|work|opt|tmp/proto)/[\w.]")
 

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from steplog.lifecycle.local_records import JournalRecord, read_journal
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.project import Project, create_project, delete_project, get_project
+    from steplog.reading.arrow_table import ArrowTable
     from steplog.report import Report, Stats
     from steplog.run import Run
 
 __all__ = [
+    "ArrowTable",
     "ConfigurationError",
     "FormatError",
     "InvalidAPIKeyError",
@@ -89,6 +91,7 @@ _MODULES = {
         "SteplogError",
     ),
     "project": ("Project", "create_project", "delete_project", "get_project"),
+    "reading.arrow_table": ("ArrowTable",),
     "lifecycle.local_records": ("JournalRecord", "read_journal"),
     "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
     "lifecycle.init": ("init",),

@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import json as json_text
 import logging
-import math
 import os
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from steplog import time_limit
 from steplog.address import canonical_url, local_instance, local_url, with_port
 from steplog.delivery.exchange import ANSWER_BYTES_MAX, Request, Transport
 from steplog.delivery.wire import API
@@ -30,6 +27,7 @@ from steplog.network import keys
 from steplog.network.discovery import discover
 from steplog.network.local_server import NOT_RUNNING, LocalServer
 from steplog.network.response import Response
+from steplog.network.stream import Stream
 from steplog.network.transport import HTTPTransport
 from steplog.secret import Secret
 from steplog.settings import Settings, resolve, sources
@@ -49,9 +47,9 @@ __all__ = [
     "is_configured",
     "later_client",
     "login",
-    "within",
 ]
 
+_T = TypeVar("_T")
 _Headers = Mapping[str, str] | None
 _log = logging.getLogger("steplog")
 _VERIFY_PATH = f"{API}/verify-api-key/"
@@ -59,40 +57,6 @@ _ASK_TIMEOUT_S = 2.0
 _DOWNLOAD_BYTES_MAX = 256 * 1024 * 1024  # of an answer to ``get`` and ``post``: a list of metrics is long
 _NO_KEY = "no API key: set STEPLOG_API_KEY, or type: steplog login"
 _NO_SERVER = "no server is configured, and none runs on this machine; type: steplog serve, or: steplog login"
-
-
-class _Limit:
-    """So long may the exchanges of a block take together, from the first one on; or only until there is an answer."""
-
-    def __init__(self, limit_s: float, first_answer: bool) -> None:
-        self.limit_s, self._first_answer, self._end = limit_s, first_answer, 0.0
-
-    def left_s(self) -> float:
-        now = time.monotonic()
-        self._end = self._end or now + self.limit_s
-        return round(self._end - now, 2)
-
-    def answered(self) -> None:
-        if self._first_answer:
-            self._end = math.inf
-
-
-_limit: ContextVar[_Limit | None] = ContextVar("steplog_limit", default=None)
-
-
-@contextmanager
-def within(limit_s: float | None, *, first_answer: bool = False) -> Iterator[None]:
-    """Internal: let all exchanges of clients in this block take that long at most, together; None: no limit.
-
-    ``first_answer``: until one is answered, after which they take as long as they may.
-    """
-    if (around := _limit.get()) is not None:
-        around.left_s()  # its time runs from now on
-    token = _limit.set(None if limit_s is None else _Limit(limit_s, first_answer))
-    try:
-        yield
-    finally:
-        _limit.reset(token)
 
 
 @dataclass(frozen=True)
@@ -281,16 +245,42 @@ class TellurioClient:
         timeout_s: float | None,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Response:
-        request, limit = _request(method, endpoint, json, headers, answer_bytes_max), _limit.get()
-        most_s = self.settings.exchange_timeout_s if timeout_s is None else timeout_s
+        request = _request(method, endpoint, json, headers, answer_bytes_max)
+        return self._answered(lambda most_s: self._http.send(request, most_s), timeout_s)
+
+    def stream(
+        self,
+        method: str,
+        endpoint: str,
+        json: Any = None,
+        *,
+        headers: _Headers = None,
+        read_timeout_s: float | None = None,
+    ) -> Stream:
+        """Internal: an answer of any length, whose body is read piece by piece (``network.stream``).
+
+        ``read_timeout_s`` bounds each read (default 30 s, as the head). What is ``replaced`` gives its body at once.
+        """
+        replaced, request = self.replaced(method), _request(method, endpoint, json, headers)
+        if replaced is not None:
+            from steplog.network.replaced import call
+
+            response = call(replaced, request, self.base_url)
+            return Stream(response, iter((response.body,)))
+        each_s = self.settings.exchange_timeout_s if read_timeout_s is None else read_timeout_s
+        return self._answered(lambda most_s: self._http.stream(request, most_s, each_s), None)
+
+    def _answered(self, ask: Callable[[float], _T], timeout_s: float | None) -> _T:
+        """What ``ask`` returns for the seconds that it has."""
+        limit, most_s = time_limit.current(), self.settings.exchange_timeout_s if timeout_s is None else timeout_s
         if limit is not None:
             most_s = min(most_s, limit.left_s())
             if most_s <= 0:
                 raise ServerUnavailableError(f"{self.base_url}: not all was answered within {limit.limit_s:g} s")
-        response = self._http.send(request, most_s)
+        answer = ask(most_s)
         if limit is not None:
             limit.answered()
-        return response
+        return answer
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -1,4 +1,4 @@
-"""Columns on the wire: ``application/vnd.steplog.columns``. Pure.
+r"""Columns on the wire: ``application/vnd.steplog.columns``. Pure.
 
 A *table* is one header and its columns::
 
@@ -11,6 +11,9 @@ A *table* is one header and its columns::
     i8 u4    integers
     json     ``count`` u4, the end of each text; then the texts, UTF-8. An empty text is a missing value
 
+NaN and the infinities are texts in a json column, too (``json_text``): ``"NaN"``. A text that reads the same begins
+with an escape, ``"\u004eaN"``: the same text to whoever parses JSON, and another one to ``json_value``.
+
 ``offset``, ``bytes`` and ``count`` are of one column. A table ends at the first multiple of 8 after its last column, so
 that tables can follow one another; how many there are is not said.
 
@@ -19,6 +22,8 @@ Typed arrays over a table that begins at a multiple of 8 need no copy.
 
 from __future__ import annotations
 
+import json
+import math
 import struct
 import sys
 from array import array
@@ -29,13 +34,15 @@ import msgspec
 
 from steplog.errors import FormatError
 
-__all__ = ["MEDIA_TYPE", "Column", "Table", "decode", "encode", "numbers", "texts"]
+__all__ = ["MEDIA_TYPE", "Column", "Table", "decode", "encode", "json_text", "json_value", "numbers", "texts"]
 
 MEDIA_TYPE = "application/vnd.steplog.columns"
 _ALIGNMENT = 8
 _LENGTH = struct.Struct("<I")
 _TYPECODES = {"f8": "d", "f4": "f", "i8": "q", "u4": "I"}
 _JSON = "json"
+_NUMBERS = {b'"NaN"': math.nan, b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
+_ESCAPED = {b'"NaN"': b'"\\u004eaN"', b'"Infinity"': b'"\\u0049nfinity"', b'"-Infinity"': b'"\\u002dInfinity"'}
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -94,6 +101,28 @@ def texts(name: str, values: Sequence[bytes]) -> Column:
         end += len(value)
         ends.append(end)
     return Column(name, _JSON, len(values), _little(ends) + b"".join(values))
+
+
+def json_text(value: Any) -> bytes:
+    """A value of a json column: ``msgspec.Raw`` as it is, NaN and infinities as strings, which no text reads like."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return b'"NaN"' if math.isnan(value) else b'"Infinity"' if value > 0 else b'"-Infinity"'
+    text = bytes(value) if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
+    return _ESCAPED.get(text, text)
+
+
+def json_value(text: bytes) -> Any:
+    """What ``json_text`` made a text of. Raises FormatError for what is not JSON."""
+    if text in _NUMBERS:
+        return _NUMBERS[text]
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(text)  # which takes 1e400
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"not JSON: {error}") from None
 
 
 def encode(columns: Sequence[Column], about: Mapping[str, Any] | None = None) -> bytes:

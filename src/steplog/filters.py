@@ -47,6 +47,7 @@ __all__ = [
     "Field",
     "Value",
     "filter_of",
+    "holds",
     "matches",
     "parse_field",
     "parse_fields",
@@ -159,8 +160,7 @@ def filter_of(triples: object) -> tuple[Condition, ...]:
 
 def parse_field(text: str) -> Field:
     """One field. Raises FilterError."""
-    (field,) = parse_fields(text, at_most=1)
-    return field
+    return parse_fields(text, at_most=1)[0]
 
 
 def parse_fields(text: str, at_most: int = CONDITIONS_MAX) -> tuple[Field, ...]:
@@ -212,15 +212,16 @@ def matches(
     now: datetime | None = None,
 ) -> bool:
     """Whether a run meets all conditions; see ``value_of``."""
-    return all(_holds(condition, value_of(condition.field, run, metrics, now)) for condition in conditions)
+    return all(holds(condition, value_of(condition.field, run, metrics, now)) for condition in conditions)
 
 
-def _holds(condition: Condition, found: Any) -> bool:
+def holds(condition: Condition, found: Any) -> bool:
+    """Whether a value, as of ``value_of``, meets a condition."""
     field, operator, wanted = condition
     if field.kind == "metric" and isinstance(wanted, str) and operator != "~":
         wanted = _NOT_FINITE.get(wanted, wanted)
     if operator == "!=":
-        return not _holds(condition._replace(operator="="), found)
+        return not holds(condition._replace(operator="="), found)
     if field == _TAG:
         return any(wanted == tag if operator == "=" else str(wanted) in tag for tag in found)
     if operator == "=":
@@ -355,8 +356,7 @@ class _Reader:
             raise FilterError("not a JSON string", at + 1) from None
 
     def _match(self, form: re.Pattern[str]) -> str | None:
-        match = form.match(self._text, self._at)
-        if match is None:
+        if (match := form.match(self._text, self._at)) is None:
             return None
         self._at = match.end()
         return match[0]

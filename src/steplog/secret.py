@@ -36,14 +36,18 @@ class Secret:
 
     def hidden_in(self, text: str, characters_min: int = _SECRET_CHARACTERS_MIN) -> str:
         """``text`` with "***" for this secret, also as ``repr``, JSON and URLs spell it. A shorter secret stays."""
+        for spelled in self.spellings(characters_min):
+            text = text.replace(spelled, "***")
+        return text
+
+    def spellings(self, characters_min: int = _SECRET_CHARACTERS_MIN) -> tuple[str, ...]:
+        """The secret, and how ``repr``, JSON and URLs spell it; of a shorter one nothing. Keep them in no variable."""
         if len(self._text) < characters_min:
-            return text
+            return ()
         if not self._spelled:
             quoted = (repr(self._text)[1:-1], dumps(self._text)[1:-1], quote(self._text), quote(self._text, safe=""))
             self._spelled = tuple(dict.fromkeys((self._text, *quoted)))
-        for spelled in self._spelled:
-            text = text.replace(spelled, "***")
-        return text
+        return self._spelled
 
     def __repr__(self) -> str:
         return "Secret(...)"

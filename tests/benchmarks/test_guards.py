@@ -23,8 +23,8 @@ from steplog.journal import range as ranges
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.journal import Journal
 from steplog.journal.sources import OwnSource
+from steplog.records.by_name import points_by_name
 from steplog.server.records.chunk import pieces
-from steplog.server.records.log_row import points_by_name
 
 
 def curve(metrics: int) -> ranges.Range:

@@ -16,8 +16,9 @@ from steplog.cli.demo.output import Output
 from steplog.cli.demo.scenario import Scenario
 from steplog.cli.demo.verify import NAMESPACE, PROJECT, Calls, Counts, Database, Ledger, count, fingerprint, latency
 from steplog.cli.demo.worker import Model
+from steplog.records.points import Points, concatenate
 from steplog.server.records.batch import SinglePoint
-from steplog.server.records.chunk import Chunk, Points, concatenate, decode, encode
+from steplog.server.records.chunk import Chunk, decode, encode
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import Creation
 

@@ -14,6 +14,7 @@ GROUPS = {
     "Runs": ("init", "attach", "Run", "RunStatus", "Report", "Stats"),
     "The active run": ("log", "flush", "finish", "get_active_run", "set_active_run"),
     "What waits here": ("journals", "sync", "clean", "read_journal", "WaitingRun", "Synced", "JournalRecord"),
+    "Reading": ("ArrowTable",),
     "The server": (
         "login",
         "get_default_client",
@@ -50,7 +51,8 @@ def page() -> str:
 def _named(name: str) -> str:
     made = getattr(steplog, name)
     parts = [f"\n### `{name}`\n"]
-    if not (inspect.isclass(made) and (issubclass(made, (BaseException, Enum)) or is_dataclass(made))):
+    internal = (made.__init__.__doc__ or "").startswith("Internal")  # it is what functions return
+    if not (inspect.isclass(made) and (internal or issubclass(made, (BaseException, Enum)) or is_dataclass(made))):
         parts.append(f"\n```text\n{_signature(name, made)}\n```\n")
     parts.append(f"\n{_prose(made)}\n")
     if inspect.isclass(made) and issubclass(made, Enum):

@@ -14,7 +14,7 @@ import pytest
 from docs.examples import ROOT
 from server.stores import new_project
 from steplog.filters import matches, parse_filter
-from steplog.server.records.run_fields import changes_of
+from steplog.records.run_fields import changes_of
 from steplog.server.records.totals import Totals
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.sqlite.table import put_lasts

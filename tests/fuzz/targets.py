@@ -41,6 +41,7 @@ from steplog.journal.open_journal import open_journal
 from steplog.journal.segment import HEADER_BYTES, SegmentView, granules
 from steplog.journal.spooling import Disk
 from steplog.private_files import make_private
+from steplog.records.by_name import points_by_name
 from steplog.server.records import batch, chunk, log_row
 
 __all__ = ["TARGETS", "Target"]
@@ -138,7 +139,7 @@ def _unpacked(checked: batch.Batch) -> _Logged:
     """As ``_logged``, of what the batch's log row gives back."""
     found: _Logged = {}
     arrivals: list[int] = []
-    for name, points in log_row.points_by_name(log_row.decode_row(checked.body), 7).items():
+    for name, points in points_by_name(log_row.decode_row(checked.body), 7).items():
         items, place = [], 0
         for kind, word, step, time_ns in zip(points.kinds, points.words, points.steps, points.times, strict=True):
             value: object = word
@@ -161,7 +162,7 @@ def check_text(data: bytes) -> None:
         return
     json.loads(data)
     body = batch.SinglePoint("a", data, None, 0).numbered(1).batch.body
-    (points,) = log_row.points_by_name(log_row.decode_row(body), 0).values()
+    (points,) = points_by_name(log_row.decode_row(body), 0).values()
     (value,) = chunk.decode(chunk.encode(points)).values()
     if isinstance(value, msgspec.Raw):
         assert bytes(value) == data

@@ -14,10 +14,12 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range, encode
+from steplog.records.by_name import points_by_name, stored_part
+from steplog.records.numbering import assign
+from steplog.records.points import Points
 from steplog.server.records.block import read_directory
-from steplog.server.records.chunk import Chunk, Points, decode
-from steplog.server.records.log_row import decode_row, points_by_name, stored_part
-from steplog.server.records.numbering import assign
+from steplog.server.records.chunk import Chunk, decode
+from steplog.server.records.log_row import decode_row
 from steplog.server.sqlite import catalog
 from steplog.server.sqlite.reading import RunReader, snapshot_of
 from steplog.server.sqlite.schema import connect, prepare, series_bounds

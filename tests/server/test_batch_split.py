@@ -17,9 +17,10 @@ from steplog.delivery import wire
 from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
+from steplog.records.by_name import points_by_name
+from steplog.records.run_fields import changes_of
 from steplog.server.records.batch import Batch, check_json, from_range
-from steplog.server.records.log_row import decode_row, points_by_name
-from steplog.server.records.run_fields import changes_of
+from steplog.server.records.log_row import decode_row
 from strategies import RANGES
 
 NOT_STORED = ("steplog/run", "steplog/status", "steplog/files")

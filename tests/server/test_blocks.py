@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from server.test_chunks import ROWS, as_rows, points_of
 from steplog.journal import slot
+from steplog.records.points import Points
 from steplog.server.records.block import Block, encode, read_directory
-from steplog.server.records.chunk import Points
 
 SERIES = st.integers(1, 2**31)
 EXTREME = [(slot.KIND_INT, step, step) for step in (2**63 - 1, -(2**63) + 1, -1, 0)]

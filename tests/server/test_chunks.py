@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steplog.journal import slot
-from steplog.server.records.chunk import Encoding, Points, concatenate, decode, encode, number_range, pieces
+from steplog.records.points import Points, concatenate, number_range
+from steplog.server.records.chunk import Encoding, decode, encode, pieces
 from steplog.server.records.columns import array_of
 from strategies import INT64, JSON_TEXTS
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.test_summary import SECOND, STEPS, VALUES, points_of
-from steplog.server.records.chunk import Number, Points
+from steplog.records.points import Number, Points
 from steplog.server.records.grid import Axis, Bucket, Curve, width_for
 from steplog.server.records.summary import coarser, summarize
 

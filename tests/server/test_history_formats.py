@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from server.batches import range_of, shown
 from steplog import column_format
-from steplog.server.records.chunk import Points
+from steplog.records.by_name import points_by_name, stored_part
+from steplog.records.points import Points
 from steplog.server.records.history_formats import FORMATS, gathered
-from steplog.server.records.log_row import points_by_name, stored_part
 
 COLUMNS = column_format.MEDIA_TYPE
 VALUES = [
@@ -87,6 +87,13 @@ def test_a_column_of_values_has_the_type_that_all_of_them_have(values, kind):
     assert found == expected(points)
     assert list(table.columns["step"].values()) == list(range(len(values)))
     assert list(table.columns["time"].values()) == list(points.times)
+
+
+def test_nan_among_other_values_is_told_from_the_text_of_its_name():
+    values = [1, math.nan, b'"NaN"', -math.inf, b'"-Infinity"']
+    (table,) = column_format.decode(encoded(COLUMNS, [("m", points_of(values))]))
+    found = [column_format.json_value(bytes(value)) for value in table.columns["value"].values()]
+    assert repr(found) == repr([1, math.nan, "NaN", -math.inf, "-Infinity"])
 
 
 def test_the_bits_of_floats_travel_as_they_are():

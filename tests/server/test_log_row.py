@@ -12,7 +12,8 @@ from server.batches import BEGAN_NS, NONE, range_of
 from steplog.errors import FormatError
 from steplog.journal.range import encode
 from steplog.journal.slot import NO_STEP
-from steplog.server.records.log_row import decode_row, join_rows, points_by_name
+from steplog.records.by_name import points_by_name
+from steplog.server.records.log_row import decode_row, join_rows
 
 VALUES = [0.25, float("-inf"), -7, True, False, b'{"at": [1, 2]}', b'"text"', b"null"]
 FIELDS = ("steplog/run", b'{"name": "n"}')

@@ -16,7 +16,7 @@ from server.batches import BEGAN_NS, NONE, range_of, shown
 from server.logged import LoggedRun, Point, expected, points_of
 from steplog.journal import slot
 from steplog.journal.range import Range
-from steplog.server.records.chunk import concatenate
+from steplog.records.points import concatenate
 from steplog.server.sqlite import packing, reading, slices
 from steplog.server.sqlite.history import Limits, history
 from steplog.server.sqlite.packing import pack_run

@@ -13,7 +13,8 @@ import pytest
 
 from server.test_grid import END, exact, shown, steps_of
 from server.test_summary import points_of
-from steplog.server.records.chunk import NO_POINTS, Chunk, Points, encode
+from steplog.records.points import NO_POINTS, Points
+from steplog.server.records.chunk import Chunk, encode
 from steplog.server.records.grid import Axis, Curve, width_for
 from steplog.server.records.summary import decode, summarize
 from steplog.server.sqlite.layout import Grid, Layout

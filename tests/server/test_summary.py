@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steplog.journal import slot
-from steplog.server.records.chunk import Points
+from steplog.records.points import Points
 from steplog.server.records.summary import Entries, coarser, concatenate, decode, encode, summarize
 
 SECOND = 10**9

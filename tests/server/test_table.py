@@ -30,7 +30,7 @@ from steplog.filters import (
     parse_filter,
     value_of,
 )
-from steplog.server.records.run_fields import changes_of
+from steplog.records.run_fields import changes_of
 from steplog.server.records.totals import Totals
 from steplog.server.run_document import run_document
 from steplog.server.sqlite.packing import pack_run

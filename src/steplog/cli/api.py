@@ -26,7 +26,7 @@ from steplog.settings import check_directories, resolve
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Api", "ApiError", "RemoteRun", "as_text", "check_run"]
+__all__ = ["Api", "ApiError", "RemoteRun", "as_text", "as_texts", "check_run"]
 
 _PREFIX = "/api/v0"
 _WORDS_CHARACTERS_MAX = 300  # of a server's
@@ -295,3 +295,8 @@ def as_text(argument: str) -> str:
         with contextlib.suppress(UnicodeError):
             return os.fsencode(argument).decode()
     raise click.BadParameter(f"{argument!r} is not text.")
+
+
+def as_texts(_context: click.Context, _parameter: click.Parameter, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Arguments as they were typed. Raises click.BadParameter."""
+    return tuple(map(as_text, arguments))

@@ -26,10 +26,11 @@ from steplog import ConfigurationError
 from steplog.address import is_loopback, local_instance
 from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
-from steplog.client import LocalServers, within
+from steplog.client import LocalServers
 from steplog.default_paths import SHARED_MEMORY, memory_directories
 from steplog.private_files import is_private, make_private
 from steplog.settings import Settings, documented, resolve, sources
+from steplog.time_limit import within
 
 __all__ = ["command"]
 

@@ -26,6 +26,7 @@ from steplog.report import losses_in_words
 __all__ = [
     "add_row",
     "console",
+    "is_unicode",
     "local_time",
     "losses",
     "plural",
@@ -51,6 +52,11 @@ def console() -> Console:
     if not sys.stdout.isatty():  # also if FORCE_COLOR is set: a file, or another program
         return Console(highlight=False, width=_PLAIN_WIDTH, color_system=None, force_terminal=False)
     return Console(highlight=False, soft_wrap=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
+
+
+def is_unicode(to: Console) -> bool:
+    """Whether lines and dots beyond ASCII come out as they are."""
+    return to.encoding.lower().replace("-", "") == "utf8"
 
 
 def write(to: Console, *renderables: RenderableType) -> None:

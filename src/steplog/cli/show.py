@@ -1,4 +1,4 @@
-"""``steplog show RUN``: what a run is, its config, and a row with a curve for each metric.
+"""``steplog show RUN``: what a run is, its config, and a row with a curve for each metric; with names, charts.
 
 Summaries and curves come from the server's ``series/``; for a stock server they are computed here.
 """
@@ -16,13 +16,16 @@ from rich.text import Text
 from slugify import slugify
 
 from steplog.cli import printing, run_times
-from steplog.cli.api import Api, RemoteRun, check_run
+from steplog.cli.api import Api, RemoteRun, as_texts, check_run
+from steplog.cli.chart import BUCKETS_PER_COLUMN, chart
 from steplog.cli.completion import complete_run
+from steplog.cli.metric_names import check_names
 from steplog.cli.table import Table
 
 __all__ = ["command", "sparkline"]
 
-_POINTS_MAX = 32
+_POINTS_MAX = 32  # of a curve in the table
+_WIDTH, _ROWS = 80, 9  # of a chart, if not on a terminal
 _VALUE_CHARACTERS_MAX = 200
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -41,44 +44,92 @@ class _Shown(NamedTuple):
 
 @click.command("show")
 @click.argument("run", callback=check_run, shell_complete=complete_run)
+@click.argument("names", metavar="[NAME]...", nargs=-1, callback=as_texts)
+@click.option("--log", is_flag=True, help="Draw charts with a logarithmic axis of values.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(run: str, as_json: bool) -> None:
+def command(run: str, names: tuple[str, ...], log: bool, as_json: bool) -> None:
     """Show the status, config, metrics and exception of a run.
 
-    RUN is a uuid, an id or a name, or the beginning of one, [NAMESPACE/]PROJECT/RUN, or the run's web address.
+    RUN is a uuid, an id or a name, or the beginning of one, [NAMESPACE/]PROJECT/RUN, or the run's web address. With
+    NAME, a metric, it draws that metric over its steps instead; with several, a chart for each.
     """
+    if log and not names:
+        raise click.UsageError("--log is for charts: give a metric, or several, after RUN.")
     api = Api()
     found = api.find(run)
+    console = printing.console()
+    width = console.width if console.is_terminal else _WIDTH
+    metrics, own, config = _metrics(api, found, names, width * BUCKETS_PER_COLUMN if names else _POINTS_MAX)
+    exception = own.get("steplog/exception", {})
+    if as_json:
+        told = {"config": config, "exception": exception.get("last"), "metrics": metrics}
+        printing.print_json({"namespace": found.namespace} | found.data | told)
+        return
+    stored = sum(metric["count"] for metric in (*metrics, *own.values()))
+    cause = exception.get("last") if run_times.is_cause(found.data, exception.get("last_time")) else None
+    lost = printing.losses(found.data.get("report"), _logged(found.data.get("report"), stored))
+    address = f"{api.base_url}/{found.namespace}/projects/{found.project}/runs/{slugify(found.name)}/"
+    shown = _Shown(found, metrics, config, cause, lost, address, api.now())
+    if names:
+        _draw(console, shown, width, log)
+    else:
+        _print(console, shown)
+
+
+def _metrics(
+    api: Api, found: RemoteRun, names: tuple[str, ...], points_max: int
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]], Any]:
+    """The metrics that are shown, with their curves; those under ``steplog/`` by name; and the config."""
     series = api.get(*found.path, "series")
     points = (api.get(*found.path, "metrics") or []) if series is None else []
-    metrics = _summaries(points) if series is None else list(series)
-    stored = sum(metric["count"] for metric in metrics)
-    own = {metric["name"]: metric["last"] for metric in metrics if metric["name"].startswith("steplog/")}
+    every = _summaries(points, points_max) if series is None else list(series)
+    own = {metric["name"]: metric for metric in every if metric["name"].startswith("steplog/")}
     if "config" in found.data:
         config = found.data["config"]
-    else:  # a server of 0.1 shows the last value alone, a stock server each
-        config = own.get("steplog/config") if series is not None else _merged(points)
-    exception = own.get("steplog/exception")
-    raised = next((metric.get("last_time") for metric in metrics if metric["name"] == "steplog/exception"), None)
-    cause = exception if run_times.is_cause(found.data, raised) else None
-    metrics = [metric for metric in metrics if metric["name"] not in own]
+    elif series is None:  # a stock server shows each
+        config = _merged(points)
+    else:  # a server of 0.1 the last value alone
+        config = own["steplog/config"]["last"] if "steplog/config" in own else None
+    if names:
+        by_name = {metric["name"]: metric for metric in every}
+        check_names(found.name, names, by_name)
+        metrics = [by_name[name] for name in dict.fromkeys(names)]
+    else:
+        metrics = [metric for metric in every if metric["name"] not in own]
     for metric in metrics:
         if metric["min"] is not None and not metric.get("curve"):
-            metric["curve"] = api.get(*found.path, "series", name=metric["name"], points=_POINTS_MAX)
+            metric["curve"] = api.get(*found.path, "series", name=metric["name"], points=points_max)
         metric["curve"] = metric.get("curve") or []
-    if as_json:
-        shown = {"config": config, "exception": exception, "metrics": metrics}
-        printing.print_json({"namespace": found.namespace} | found.data | shown)
-    else:
-        lost = printing.losses(found.data.get("report"), _logged(found.data.get("report"), stored))
-        address = f"{api.base_url}/{found.namespace}/projects/{found.project}/runs/{slugify(found.name)}/"
-        _print(_Shown(found, metrics, config, cause, lost, address, api.now()))
+    return metrics, own, config
 
 
-def _print(shown: _Shown) -> None:
-    console, data = printing.console(), shown.run.data
-    title = Text.assemble(printing.text(data["name"], "bold"), "  ", printing.status(run_times.status(data, shown.now)))
-    printing.write(console, title, printing.text(shown.address, "dim", 1000), "", _about(shown))
+def _title(shown: _Shown) -> tuple[Text, Text]:
+    data = shown.run.data
+    status = printing.status(run_times.status(data, shown.now))
+    return Text.assemble(printing.text(data["name"], "bold"), "  ", status), printing.text(shown.address, "dim", 1000)
+
+
+def _draw(console: Console, shown: _Shown, width: int, log: bool) -> None:
+    """A chart for each metric."""
+    printing.write(console, *_title(shown))
+    for metric in shown.metrics:
+        drawn = chart(metric["curve"], width, _ROWS, log=log, ascii_only=not printing.is_unicode(console))
+        numbers = (
+            f"{key} {printing.value(metric[key], 28)}" for key in ("last", "min", "max") if metric[key] is not None
+        )
+        facts = ", ".join((printing.plural(metric["count"], "point"), *numbers))
+        heading = Text.assemble(printing.text(metric["name"], "bold"), "  ", printing.text(facts, "dim"))
+        printing.write(console, "", heading)
+        if drawn.lines:
+            printing.write(console, *(Text.assemble((left, "dim"), (line, "cyan")) for left, line in drawn.lines))
+        nothing = "" if drawn.lines else f"no number {'above 0 ' if log and metric['curve'] else ''}to draw"
+        if nothing or drawn.omitted:
+            printing.write(console, Text(nothing or f"not drawn: {drawn.omitted}", "dim"))
+
+
+def _print(console: Console, shown: _Shown) -> None:
+    data = shown.run.data
+    printing.write(console, *_title(shown), "", _about(shown))
     if shown.lost:
         printing.write(console, "", printing.text(shown.lost, "red", 400))
     if unreadable := data.get("unreadable"):
@@ -180,18 +231,27 @@ def sparkline(values: list[Any]) -> str:
     )
 
 
-def _summaries(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _summaries(points: list[dict[str, Any]], points_max: int) -> list[dict[str, Any]]:
     """Compute what ``series/`` would answer."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for point in points:
         by_name.setdefault(point["name"], []).append(point)
     summaries = []
     for name, points in by_name.items():
-        numbers = [point["value"] for point in points if isinstance(point["value"], (int, float))]
-        width = math.ceil(len(points) / _POINTS_MAX)
+        width = math.ceil(len(points) / points_max)
         steps = {"first_step": points[0]["step"], "last_step": points[-1]["step"]}
         steps["max_step"] = max(point["step"] for point in points)
-        values = {"last": points[-1]["value"], "min": min(numbers, default=None), "max": max(numbers, default=None)}
-        curve = [{"step": p["step"], "last": p["value"]} for p in points[width - 1 :: width]] if numbers else []
+        buckets = [_bucket(points[at : at + width]) for at in range(0, len(points), width)]
+        whole = _bucket(points)
+        values = {"last": points[-1]["value"], "min": whole["min"], "max": whole["max"]}
+        curve = buckets if whole["min"] is not None else []
         summaries.append({"name": name, "count": len(points)} | steps | values | {"curve": curve})
     return summaries
+
+
+def _bucket(points: list[dict[str, Any]]) -> dict[str, Any]:
+    """Points in one, as ``series/`` has it."""
+    numbers = [point["value"] for point in points if isinstance(point["value"], (int, float))]
+    lowest, highest = min(numbers, default=None), max(numbers, default=None)
+    last = {"step": points[-1]["step"], "last": points[-1]["value"]}
+    return last | {"min": lowest, "max": highest, "count": len(points)}

@@ -24,6 +24,7 @@ from steplog.journal.manifest import Manifest
 from steplog.lifecycle.process import current
 from steplog.naming import Choice, Named, choose, listed, readings
 from steplog.printable import printable
+from steplog.time_limit import within
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
@@ -116,7 +117,7 @@ def _choose_on_server(
     text: str, namespace: str | None, project: str | None, client: TellurioClient | None, here: list[Found]
 ) -> tuple[Choice[Found], str]:
     """The choice among the runs here and on the server, and where those were looked for, in words."""
-    from steplog.client import get_default_client, within
+    from steplog.client import get_default_client
 
     client = client or get_default_client()
     with within(_LOOK_S):

@@ -54,6 +54,7 @@ from steplog.lifecycle.resuming import exists, find_here, find_on_stock, missing
 from steplog.lifecycle.run_fields import check_size, checked
 from steplog.run import Run
 from steplog.settings import Settings, resolve
+from steplog.time_limit import within
 
 if TYPE_CHECKING:
     from steplog.client import Account, TellurioClient
@@ -236,8 +237,6 @@ def _start(settings: Settings, plan: Plan, client: TellurioClient | None, on_fai
 
 def _patience(client: TellurioClient, on_failure: str) -> AbstractContextManager[None]:
     """How long the server may take; a run that can be kept does not wait for one of this machine that hangs."""
-    from steplog.client import within
-
     hangs_after_s = _LOCAL_ANSWER_S if client.local is not None and on_failure == "warn" else None
     return within(hangs_after_s, first_answer=True)
 

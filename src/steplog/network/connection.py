@@ -16,6 +16,7 @@ import re
 import select
 import socket
 import ssl
+from collections.abc import Iterable, Iterator
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, NamedTuple
 
@@ -26,7 +27,16 @@ from steplog.network.local_server import Challenge, ForeignServerError, LocalSer
 from steplog.network.proxy import Proxy
 from steplog.network.response import Response
 
-__all__ = ["AnswerTooLargeError", "Connection", "MissingBundleError", "Route", "TunnelRefusedError", "ca_path"]
+__all__ = [
+    "AnswerTooLargeError",
+    "Begun",
+    "Connection",
+    "MissingBundleError",
+    "Route",
+    "TunnelRefusedError",
+    "ca_path",
+    "joined",
+]
 
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
@@ -34,7 +44,8 @@ _HEAD_BYTES_MAX = 1024 * 1024
 _LINES_MAX, _LINE_BYTES_MAX = 100, 64 * 1024
 _LENGTH = re.compile("[0-9]{1,18}")
 _FRAMING = {"connection", "content-length", "keep-alive", "proxy-connection", "transfer-encoding"}
-_READ_BYTES = 16 * 1024
+_PIECE_BYTES = 256 * 1024
+_PROOF_BYTES_MAX = 64 * 1024
 
 
 class AnswerTooLargeError(OSError):
@@ -58,6 +69,14 @@ class Route(NamedTuple):
     trust: str
     proxy: Proxy | None
     local: LocalServer | None = None
+
+
+class Begun(NamedTuple):
+    """An answer whose body is still to be read, on this connection."""
+
+    connection: Connection
+    head: Response
+    pieces: Iterator[bytes]
 
 
 class Connection:
@@ -95,8 +114,8 @@ class Connection:
         self._readable.register(self._sock, select.POLLIN)
 
     def _challenge(self, challenge: Challenge, exchange: deadline.Exchange) -> None:
-        answer, _ = self._send("GET", challenge.request, exchange)
-        body, whole = _body(answer, exchange.body_bytes_max)
+        answer, received = self._send("GET", challenge.request, exchange)
+        body, whole = joined(_body_pieces(answer, received), _PROOF_BYTES_MAX)
         # The key goes over the connection that the proof came on, or not at all.
         if not whole or answer.will_close or not challenge.is_met_by(answer.status, body):
             raise ForeignServerError
@@ -123,15 +142,20 @@ class Connection:
             raise TunnelRefusedError(f"{answer.status} {answer.reason}")
         exchange.answered = False
 
-    def exchange(self, request: Request, url: str, data: bytes, exchange: deadline.Exchange) -> Response:
-        """Send ``data``, the whole of ``request``, and return the answer."""
+    def begin(self, request: Request, url: str, data: bytes, exchange: deadline.Exchange) -> Begun:
+        """Send ``data``, the whole of ``request``, and read the head of the answer."""
+        self.reusable = False
         exchange.attach(self._to_shut_down)
-        answer, headers = self._send(request.method, data, exchange)
-        body, whole = _body(answer, exchange.body_bytes_max)
-        self.reusable = whole and not answer.will_close
-        return Response(request, url, answer.status, answer.reason, headers, body, whole)
+        answer, received = self._send(request.method, data, exchange)
+        head = Response(request, url, answer.status, answer.reason, received.headers, b"", whole=False)
+        return Begun(self, head, self._pieces(answer, received))
 
-    def _send(self, method: str, data: bytes, exchange: deadline.Exchange) -> tuple[HTTPResponse, dict[str, str]]:
+    def _pieces(self, answer: HTTPResponse, received: _Received) -> Iterator[bytes]:
+        """The body; after its end the connection may be reusable."""
+        yield from _body_pieces(answer, received)
+        self.reusable = not answer.will_close
+
+    def _send(self, method: str, data: bytes, exchange: deadline.Exchange) -> tuple[HTTPResponse, _Received]:
         """Send ``data`` and read the head of the answer, past those of 1xx."""
         self._descriptor.check()
         self._sock.settimeout(exchange.remaining())
@@ -149,7 +173,7 @@ class Connection:
                 received.in_head = False
                 if not answer.chunked:
                     _check_length(answer, received.headers)
-                return answer, received.headers
+                return answer, received
 
     def is_open(self) -> bool:
         """Whether neither the server nor the program has closed the idle connection, and nothing was sent."""
@@ -237,15 +261,31 @@ def _check_length(answer: HTTPResponse, headers: dict[str, str]) -> None:
         raise HTTPException("no length")
 
 
-def _body(answer: HTTPResponse, bytes_max: int) -> tuple[bytes, bool]:
-    """At most ``bytes_max`` of the body, and whether that is all."""
+def _body_pieces(answer: HTTPResponse, received: _Received) -> Iterator[bytes]:
+    """The body, as it comes. Raises IncompleteRead where it is cut."""
+    if answer.chunked:
+        while piece := answer.read1(_PIECE_BYTES):
+            yield piece
+    elif answer.length is None:
+        while piece := received.read1(_PIECE_BYTES):
+            yield piece
+    else:  # read1() of HTTPResponse counts only from Python 3.12 on
+        left = answer.length
+        while left:
+            piece = received.read1(min(left, _PIECE_BYTES))
+            if not piece:
+                raise IncompleteRead(b"")
+            left -= len(piece)
+            yield piece
+
+
+def joined(pieces: Iterable[bytes], bytes_max: int) -> tuple[bytes, bool]:
+    """At most ``bytes_max`` of a body, and whether that is all."""
     body = bytearray()
-    while chunk := answer.read(_READ_BYTES):
-        body += chunk
+    for piece in pieces:
+        body += piece
         if len(body) > bytes_max:
             return bytes(body[:bytes_max]), False
-    if answer.length:
-        raise IncompleteRead(b"")
     return bytes(body), True
 
 

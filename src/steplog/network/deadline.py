@@ -72,6 +72,10 @@ class Exchange:
         self.connecting = self.reused = self.answered = self.ended = False
         self.repeated = True
 
+    def extend(self, timeout_s: float) -> None:
+        """Let it take that long from now on."""
+        self.timeout_s, self._end = timeout_s, time.monotonic() + timeout_s
+
     @property
     def stale(self) -> bool:
         """Whether a connection that was idle brought no byte, and there is time for another."""

@@ -16,7 +16,7 @@ from steplog.address import endpoint, is_loopback
 from steplog.delivery.exchange import Request
 from steplog.descriptors import may_idle
 from steplog.living import Living
-from steplog.network.connection import Connection, Route, ca_path
+from steplog.network.connection import Begun, Connection, Route, ca_path, joined
 from steplog.network.deadline import Exchange
 from steplog.network.local_server import LocalServer
 from steplog.network.proxy import proxy_for
@@ -49,6 +49,15 @@ class Pool:
 
         Raises as ``Connection`` does, MissingBundleError, and ValueError for a bad header or proxy address.
         """
+        begun = self.begin(request, key, exchange)
+        try:
+            body, whole = joined(begun.pieces, exchange.body_bytes_max)
+        finally:
+            self.end(begun, exchange)
+        return begun.head._replace(body=body, whole=whole)
+
+    def begin(self, request: Request, key: Secret | None, exchange: Exchange) -> Begun:
+        """Send the request and read the head of the answer; to be given to ``end``. Raises as ``exchange`` does."""
         connection = self._take(exchange)
         try:
             route = self._route() if connection is None else connection.route
@@ -58,18 +67,21 @@ class Pool:
             if connection is None:
                 connection = Connection(route, exchange)
             url = self._base_url if route.local is None else route.local.base_url
-            response = connection.exchange(request, url + request.path, data, exchange)
+            return connection.begin(request, url + request.path, data, exchange)
         except BaseException:
             exchange.detach()
             if connection is not None:
                 connection.close()
             raise
+
+    def end(self, begun: Begun, exchange: Exchange) -> None:
+        """Keep the connection of an answer that was read to its end; close any other."""
+        connection = begun.connection
         exchange.detach()
         if connection.reusable and len(self._idle) < self._connections_max and may_idle():
             self._idle.append(connection)
         else:
             connection.close()
-        return response
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -2,7 +2,8 @@
 
 1. The deadline bounds the whole exchange, from resolving the name to the last byte (``deadline``).
 2. No redirect is followed, and no compression asked for or inflated.
-3. At most ``Request.answer_bytes_max`` of a body are read; the rest is cut off.
+3. At most ``Request.answer_bytes_max`` of a body are read; the rest is cut off. A stream has no limit, and a deadline
+   for the head and for each read (``stream``).
 4. The key is in no exception, no variable of a frame that an exception leaves, and no answer, even one that repeats it.
    ``~/.netrc`` is not read.
 5. http:// is for loopback, unless ``allow_http``. Loopback is never reached through a proxy.
@@ -18,9 +19,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import traceback
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from steplog.address import canonical_url, is_loopback
 from steplog.delivery.exchange import Answer, Request
@@ -29,6 +31,7 @@ from steplog.descriptors import lent
 from steplog.errors import ConfigurationError, ServerUnavailableError
 from steplog.network.deadline import Exchange
 from steplog.network.response import Response
+from steplog.network.stream import Stream, masked
 from steplog.secret import Secret
 
 if TYPE_CHECKING:
@@ -39,7 +42,15 @@ __all__ = ["HTTPTransport"]
 
 _log = logging.getLogger("steplog")
 
+_T = TypeVar("_T")
+_UNLIMITED_BYTES = sys.maxsize // 2
 _KEY_CHARACTERS_MIN = 16  # a shorter key may be a word of an answer
+
+
+class _Failure(NamedTuple):
+    """Why there is no answer."""
+
+    reason: str
 
 
 class HTTPTransport:
@@ -87,23 +98,58 @@ class HTTPTransport:
 
     def send(self, request: Request, timeout_s: float) -> Response:
         """The same as a ``Response``. Raises ValueError, too, for a path without a leading "/"."""
-        if not request.path.startswith("/"):
-            # "@elsewhere" after the address would make another host of it.
-            raise ValueError(f"a path begins with '/', not {request.path!r:.80}")
+        _check_path(request)
         exchange = Exchange(timeout_s, self._connect_timeout_s, request.answer_bytes_max)
         pool = self._pool()
         pool.live[exchange] = request
         try:
-            key = self._key()
-            outcome = self._attempt(pool, request, key, exchange)
-            if isinstance(outcome, str) and exchange.stale and _repeatable(request):
-                exchange.again()
-                outcome = self._attempt(pool, request, key, exchange)
+            return self._sent(lambda key: _without(key, pool.exchange(request, key, exchange)), request, exchange)
         finally:
             pool.live.pop(exchange, None)
-        if isinstance(outcome, str):
-            raise ServerUnavailableError(f"{self.base_url}: {outcome}")
+
+    def stream(self, request: Request, timeout_s: float, read_timeout_s: float) -> Stream:
+        """Send a request and return its answer, the body unread. ``timeout_s`` is for the head. Raises as ``send``."""
+        _check_path(request)
+        exchange = Exchange(timeout_s, self._connect_timeout_s, _UNLIMITED_BYTES)
+        pool = self._pool()
+        pool.live[exchange] = request
+
+        def begin(key: Secret | None) -> Stream:
+            begun = pool.begin(request, key, exchange)
+
+            def end() -> None:
+                pool.live.pop(exchange, None)
+                pool.end(begun, exchange)
+
+            read = masked(_each_within(read_timeout_s, begun.pieces, exchange), key, _KEY_CHARACTERS_MIN)
+            return Stream(_without(key, begun.head), self._pieces(read, exchange), end)
+
+        try:
+            return self._sent(begin, request, exchange)
+        except BaseException:
+            pool.live.pop(exchange, None)
+            raise
+
+    def _sent(self, send: Callable[[Secret | None], _T], request: Request, exchange: Exchange) -> _T:
+        """What ``send`` returns for the key, at the second time if a connection was stale."""
+        key = self._key()
+        outcome = self._attempt(lambda: send(key), exchange)
+        if isinstance(outcome, _Failure) and exchange.stale and _repeatable(request):
+            exchange.again()
+            outcome = self._attempt(lambda: send(key), exchange)
+        if isinstance(outcome, _Failure):
+            raise ServerUnavailableError(f"{self.base_url}: {outcome.reason}")
         return outcome
+
+    def _pieces(self, pieces: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
+        """The same; what is raised is translated."""
+        while True:
+            piece = self._attempt(lambda: next(pieces, b""), exchange)
+            if isinstance(piece, _Failure):
+                raise ServerUnavailableError(f"{self.base_url}: {piece.reason}")
+            if not piece:
+                return
+            yield piece
 
     def refresh_key(self) -> bool:
         """Look for the key again and return whether it has changed."""
@@ -133,20 +179,35 @@ class HTTPTransport:
             pool = self._pools.setdefault(os.getpid(), Pool(self._base_url, self._connections_max, self._local))
         return pool
 
-    def _attempt(self, pool: Pool, request: Request, key: Secret | None, exchange: Exchange) -> Response | str:
-        """The answer, or why there is none."""
+    def _attempt(self, call: Callable[[], _T], exchange: Exchange) -> _T | _Failure:
+        """What it returns, or why there is no answer."""
         interruption: BaseException
         try:
-            return _without(key, pool.exchange(request, key, exchange))
+            return call()
         except BaseException as error:  # noqa: BLE001 - raised again, without the frames that hold the key
             from steplog.network import failures
 
             if isinstance(error, failures.NETWORK_ERRORS):
-                return failures.reason(error, exchange, self._local)
+                return _Failure(failures.reason(error, exchange, self._local))
             _log.debug("interrupted: %s", traceback.format_exc())
             interruption = error
         interruption.__context__ = None
         raise interruption.with_traceback(None)
+
+
+def _each_within(timeout_s: float, pieces: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
+    while True:
+        exchange.extend(timeout_s)
+        piece = next(pieces, b"")
+        if not piece:
+            return
+        yield piece
+
+
+def _check_path(request: Request) -> None:
+    if not request.path.startswith("/"):
+        # "@elsewhere" after the address would make another host of it.
+        raise ValueError(f"a path begins with '/', not {request.path!r:.80}")
 
 
 def _checked(base_url: str, allow_http: bool) -> str:

@@ -15,14 +15,15 @@ class SeriesPoints(NamedTuple):
         name: the metric.
         kind: "f8", "i8" or "json": what ``values`` are. It may change from one stretch of a metric to the next.
         steps: int64.
-        times: ns since the epoch, int64.
-        values: floats; integers; or JSON texts, as bytes.
+        times: ns since the epoch, int64; None from a source that keeps none (a stock server).
+        values: floats; integers; or JSON texts, as bytes, of which ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` are
+            numbers (``column_format.json_value``).
     """
 
     name: str
     kind: str
     steps: Sequence[int]
-    times: Sequence[int]
+    times: Sequence[int] | None
     values: Sequence[float] | Sequence[int] | Sequence[bytes]
 
 

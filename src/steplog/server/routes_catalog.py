@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog import instance
+from steplog.records.run_fields import DESCRIPTION_CHARACTERS_MAX
 from steplog.server.endpoint import Endpoint, JsonResponse
-from steplog.server.records.run_fields import DESCRIPTION_CHARACTERS_MAX
 from steplog.server.request_body import read_json
 from steplog.server.run_document import brief_document, run_document
 from steplog.server.store_types import (

@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from steplog.filters import CHARACTERS_MAX, Condition
 from steplog.journal import slot
+from steplog.records.dates import utc_text
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.negotiation import chosen_type
 from steplog.server.records.curve_formats import MEDIA_TYPES, as_columns, as_json
 from steplog.server.records.curve_query import BUCKETS_MAX, CURVES_MAX, NAMES_MAX, RUNS_MAX, CurveQuery, Signer
-from steplog.server.records.dates import utc_text
 from steplog.server.request_body import read_json
 from steplog.server.routes_table import conditions_of
 from steplog.server.store_types import ProjectRow, TableQuery

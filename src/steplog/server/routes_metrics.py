@@ -18,10 +18,10 @@ from starlette.responses import Response
 from steplog.delivery.wire import CONTENT_TYPE_RANGE, Acknowledgement
 from steplog.journal import slot
 from steplog.journal.range import VERSION, VersionError, decode
+from steplog.records.finite import finite
+from steplog.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.records.batch import VALUE_BYTES_MAX, SinglePoint, from_range
-from steplog.server.records.finite import finite
-from steplog.server.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.request_body import media_type, read_body, read_json
 from steplog.server.store_types import MetricPoint, SeriesBucket, SeriesSummary
 from steplog.server.streaming import streamed

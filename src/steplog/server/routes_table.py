@@ -16,9 +16,9 @@ from starlette.responses import Response
 
 from steplog.errors import FilterError
 from steplog.filters import MISSING, RUN_FIELDS, Condition, Field, parse_field, parse_fields, parse_filter
+from steplog.records.dates import utc_text
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.negotiation import chosen_type
-from steplog.server.records.dates import utc_text
 from steplog.server.records.table_formats import FORMATS
 from steplog.server.store_types import ProjectRow, TableCursor, TableQuery
 from steplog.server.validation import Fields, ValidationError

@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 
+from steplog.records.points import Points
+from steplog.records.run_fields import Changes
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
-from steplog.server.records.chunk import Points
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
-from steplog.server.records.run_fields import Changes
 from steplog.server.store_types import (
     BatchResult,
     ColumnNames,

@@ -15,14 +15,14 @@ import msgspec
 
 from steplog.errors import FormatError
 from steplog.journal.range import NAME_BYTES_MAX
-from steplog.server.records.batch import check_json
-from steplog.server.records.run_fields import (
+from steplog.records.run_fields import (
     DESCRIPTION_CHARACTERS_MAX,
     FIELDS,
     TEXT_CHARACTERS_MAX,
     FieldError,
     field_value,
 )
+from steplog.server.records.batch import check_json
 
 __all__ = [
     "Fields",

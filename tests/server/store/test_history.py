@@ -10,7 +10,7 @@ import pytest
 
 from server.batches import BEGAN_NS, held, range_of
 from server.stores import add, new_run
-from steplog.server.records.chunk import Points
+from steplog.records.points import Points
 from steplog.server.store_types import HistoryQuery, MissingError, UnknownMetricError
 
 MORE = [("b", True), ("a", 0.5), ("new", 1)]

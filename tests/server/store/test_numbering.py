@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from server.batches import held, range_of
 from server.stores import add, listed, new_run
 from steplog.journal import slot
+from steplog.records.run_fields import changes_of
 from steplog.server.records.batch import SinglePoint
-from steplog.server.records.run_fields import changes_of
 
 STEPS = st.one_of(st.none(), st.integers(-3, 12), st.sampled_from([slot.NO_STEP + 1, 2**53]))
 

@@ -20,16 +20,16 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range, encode
-from steplog.server.records.columns import words_of
-from steplog.server.records.run_fields import NOT_STORED, RESERVED, Changes, changes_of
+from steplog.records.by_name import about_the_run, is_logged
+from steplog.records.points import words_of
+from steplog.records.run_fields import NOT_STORED, RESERVED, Changes, changes_of
 
-__all__ = ["VALUE_BYTES_MAX", "Batch", "NumberedPoint", "SinglePoint", "check_json", "from_range", "is_logged"]
+__all__ = ["VALUE_BYTES_MAX", "Batch", "NumberedPoint", "SinglePoint", "check_json", "from_range"]
 
 VALUE_BYTES_MAX = 2 * 1024 * 1024 - 8192  # of a single point: more is not a range
 _JSON_DEPTH_MAX = 500
 _DIGITS_MAX = 4300  # of Python's json: sys.int_info.default_max_str_digits
 _WORDS = slot.SLOT_BYTES // 8
-_OWN_PREFIXES = ("steplog/", "system/")
 _OWN_RECORDS_MAX = 64  # looked at for one that is not of such a name
 _NO_WRITER = "-"  # of a single point
 _SLOT = struct.Struct("<qqqQ")
@@ -71,27 +71,14 @@ def from_range(records: Range, body: bytes = b"") -> Batch:
     _check_values(records, kinds)
     changes, applied = None, 0
     if not RESERVED.isdisjoint(records.names.values()):
-        changes, applied = _about_the_run(records, kinds)
+        changes, applied = changes_of(about_the_run(records)), _unstored(records, kinds)
     count = len(kinds) - kinds.count(slot.KIND_NONE) - applied
     return Batch(records, body or encode(records), count, changes, applied, _last_time(records, kinds))
 
 
-def _about_the_run(records: Range, kinds: bytes) -> tuple[Changes, int]:
-    """What the records change, and how many of them are not stored."""
-    by_name = {number: name for number, name in records.names.items() if name in RESERVED}
-    places = slot.named(records.slots, set(by_name))
-    said = []
-    for index, start, end in records.payload_spans():
-        if index in places:
-            time_ns, number = _TIME_AND_NAME.unpack_from(records.slots, index * slot.SLOT_BYTES)
-            said.append((by_name[number], time_ns, records.first + index, records.payloads[start:end]))
-    unstored = slot.named(records.slots, {number for number, name in by_name.items() if name in NOT_STORED})
-    return changes_of(said), sum(kinds[index] != slot.KIND_NONE for index in unstored)
-
-
-def is_logged(name: str) -> bool:
-    """Whether metrics of this name are what the program logs, not what steplog adds."""
-    return not name.startswith(_OWN_PREFIXES)
+def _unstored(records: Range, kinds: bytes) -> int:
+    unstored = slot.named(records.slots, {number for number, name in records.names.items() if name in NOT_STORED})
+    return sum(kinds[index] != slot.KIND_NONE for index in unstored)
 
 
 def _last_time(records: Range, kinds: bytes) -> int | None:

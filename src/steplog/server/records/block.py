@@ -35,7 +35,7 @@ from typing import NamedTuple
 import msgspec
 
 from steplog.journal import slot
-from steplog.server.records.chunk import Points
+from steplog.records.points import Points
 from steplog.server.records.columns import Column, ColumnReader, ColumnWriter, Lagged
 
 __all__ = ["Block", "Directory", "Segment", "SegmentReader", "encode", "read_directory"]

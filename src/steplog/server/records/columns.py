@@ -28,7 +28,9 @@ from operator import add, sub
 
 import msgspec
 
-__all__ = ["Column", "ColumnReader", "ColumnWriter", "Lagged", "array_of", "ramp_of", "words_of"]
+from steplog.records.points import words_of
+
+__all__ = ["Column", "ColumnReader", "ColumnWriter", "Lagged", "array_of", "ramp_of"]
 
 _RAMP, _DELTA, _PLAIN = range(3)
 _PLANES = 8
@@ -164,15 +166,6 @@ class ColumnReader:
                 stream = self._deflated if column.mask >> place & 1 else self._noise
                 content[place::_PLANES] = stream.read(count)
         return words_of(content)
-
-
-def words_of(content: bytes | bytearray) -> array[int]:
-    """Little-endian 64-bit words as an array."""
-    words = array("q")
-    words.frombytes(content)
-    if sys.byteorder == "big":
-        words.byteswap()
-    return words
 
 
 def ramp_of(numbers: Sequence[int]) -> Sequence[int]:

@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 
 from steplog.column_format import MEDIA_TYPE, Column, encode, numbers
+from steplog.records.dates import date_of
+from steplog.records.finite import finite
 from steplog.server.records.curve_query import CurveAnswer
-from steplog.server.records.dates import date_of
-from steplog.server.records.finite import finite
 
 __all__ = ["MEDIA_TYPES", "as_columns", "as_json"]
 

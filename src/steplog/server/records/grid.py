@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from steplog.journal import slot
-from steplog.server.records.chunk import Number, Points
+from steplog.records.points import Number, Points
 from steplog.server.records.summary import Entries
 
 __all__ = ["Axis", "Bucket", "Curve", "width_for"]

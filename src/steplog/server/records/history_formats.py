@@ -20,10 +20,10 @@ from msgspec.structs import replace
 from steplog import column_format
 from steplog.column_format import Column
 from steplog.journal import slot
-from steplog.server.records.chunk import Points
+from steplog.records.dates import exact_date_of
+from steplog.records.finite import finite
+from steplog.records.points import Points
 from steplog.server.records.columns import array_of
-from steplog.server.records.dates import exact_date_of
-from steplog.server.records.finite import finite
 
 __all__ = ["FORMATS", "Parts", "gathered"]
 
@@ -85,7 +85,8 @@ def _table(name: str, parts: list[Points]) -> bytes:
     kinds = set().union(*(set(points.kinds) for points in parts))
     kind = "f8" if not kinds else _TYPES.get(*kinds) if len(kinds) == 1 else None
     if kind is None:
-        values = column_format.texts("value", [_text(value) for points in parts for value in points.values()])
+        found = [column_format.json_text(value) for points in parts for value in points.values()]
+        values = column_format.texts("value", found)
     else:
         values = replace(_joined("value", [points.words for points in parts]), type=kind)
     steps, times = (

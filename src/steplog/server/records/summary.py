@@ -35,7 +35,7 @@ from typing import Any
 import msgspec
 
 from steplog.journal import slot
-from steplog.server.records.chunk import Number, Points
+from steplog.records.points import Number, Points
 
 __all__ = ["FANOUT", "POINTS_AN_ENTRY", "Entries", "coarser", "concatenate", "decode", "encode", "summarize"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from steplog.server.records.chunk import Number, Points, last_value
+from steplog.records.numbering import assign
+from steplog.records.points import Number, Points
+from steplog.server.records.chunk import last_value
 from steplog.server.records.columns import ramp_of
-from steplog.server.records.numbering import assign
 
 __all__ = ["Totals"]
 

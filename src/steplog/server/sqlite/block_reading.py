@@ -12,8 +12,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
 
+from steplog.records.points import Points
 from steplog.server.records.block import Directory, read_directory
-from steplog.server.records.chunk import Points
 
 __all__ = ["Blocks", "read_entries"]
 

@@ -23,9 +23,10 @@ from typing import Any
 
 import msgspec
 
-from steplog.server.records.chunk import POINTS_MAX, Chunk, Points, decode
+from steplog.records.dates import date_of
+from steplog.records.points import Points
+from steplog.server.records.chunk import POINTS_MAX, Chunk, decode
 from steplog.server.records.curve_query import BUCKETS_MAX, Answered, CurveAnswer, CurveQuery, RunState
-from steplog.server.records.dates import date_of
 from steplog.server.records.grid import Axis, Bucket, Curve, width_for
 from steplog.server.sqlite.layout import Grid, Layout
 from steplog.server.sqlite.reading import RunReader, SeriesReader

@@ -18,9 +18,10 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from steplog.server.records.chunk import NO_POINTS, Chunk, Points, concatenate
-from steplog.server.records.log_row import points_by_name
-from steplog.server.records.numbering import assign
+from steplog.records.by_name import points_by_name
+from steplog.records.numbering import assign
+from steplog.records.points import NO_POINTS, Points, concatenate
+from steplog.server.records.chunk import Chunk
 from steplog.server.sqlite.block_reading import Blocks
 from steplog.server.sqlite.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
 from steplog.server.sqlite.schema import series_bounds

@@ -16,9 +16,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from steplog.records.dates import date_of
+from steplog.records.run_fields import TIME_MIN_NS, Changes
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
-from steplog.server.records.dates import date_of
-from steplog.server.records.run_fields import TIME_MIN_NS, Changes
 from steplog.server.sqlite import log
 from steplog.server.sqlite.run_changes import apply_config, apply_fields, set_config, set_fields
 from steplog.server.sqlite.runs import IS_THERE, note_seen, now_text

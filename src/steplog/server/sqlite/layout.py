@@ -20,7 +20,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from steplog.server.records.chunk import Chunk, Points, decode
+from steplog.records.points import Points
+from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.grid import Axis, Curve
 from steplog.server.records.summary import Entries, coarser
 from steplog.server.records.summary import decode as decode_rows

@@ -11,9 +11,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from threading import Lock
 
+from steplog.records.by_name import points_by_name
+from steplog.records.numbering import assign
 from steplog.server.records.batch import Batch
-from steplog.server.records.log_row import points_by_name
-from steplog.server.records.numbering import assign
 from steplog.server.sqlite.reading import log_rows
 
 __all__ = ["NextSteps", "append"]

@@ -26,9 +26,11 @@ from typing import NamedTuple
 from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
+from steplog.records.by_name import points_by_name
+from steplog.records.points import Points, concatenate, number_range
 from steplog.server.records.block import Block, Directory, encode, read_directory
-from steplog.server.records.chunk import Chunk, Encoding, Points, concatenate, number_range, pieces
-from steplog.server.records.log_row import decode_row, join_rows, points_by_name
+from steplog.server.records.chunk import Chunk, Encoding, pieces
+from steplog.server.records.log_row import decode_row, join_rows
 from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
 from steplog.server.sqlite.block_reading import read_entries

@@ -19,18 +19,12 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range
-from steplog.server.records.chunk import (
-    NO_POINTS,
-    Chunk,
-    Number,
-    Points,
-    concatenate,
-    decode,
-    number_range,
-)
-from steplog.server.records.dates import date_of
-from steplog.server.records.log_row import decode_row, points_by_name
-from steplog.server.records.numbering import assign
+from steplog.records.by_name import points_by_name
+from steplog.records.dates import date_of
+from steplog.records.numbering import assign
+from steplog.records.points import NO_POINTS, Number, Points, concatenate, number_range
+from steplog.server.records.chunk import Chunk, decode
+from steplog.server.records.log_row import decode_row
 from steplog.server.sqlite.block_reading import Blocks
 from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import series_bounds

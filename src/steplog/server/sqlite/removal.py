@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
-from steplog.server.records.dates import utc_text
+from steplog.records.dates import utc_text
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.sqlite.table import forget_config, forget_metric
 from steplog.server.sqlite.trash import CONDEMNED, TOMBSTONE_DAYS, TRASH_HOURS

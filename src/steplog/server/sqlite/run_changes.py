@@ -19,7 +19,7 @@ from itertools import islice
 import msgspec
 from slugify import slugify
 
-from steplog.server.records.run_fields import CONFIG_KEYS_KEPT, CONFIG_KEYS_MAX, Order, merge, order_now
+from steplog.records.run_fields import CONFIG_KEYS_KEPT, CONFIG_KEYS_MAX, Order, merge, order_now
 from steplog.server.sqlite import runs, table
 from steplog.server.store_types import RunConfig
 

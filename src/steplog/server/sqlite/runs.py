@@ -28,7 +28,7 @@ from datetime import datetime, timezone
 
 from slugify import slugify
 
-from steplog.server.records.dates import utc_text
+from steplog.records.dates import utc_text
 from steplog.server.store_types import MissingError, RunRow
 
 __all__ = [

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from operator import itemgetter
 
-from steplog.server.records.chunk import Points, concatenate
-from steplog.server.records.log_row import points_by_name
-from steplog.server.records.numbering import assign
+from steplog.records.by_name import points_by_name
+from steplog.records.numbering import assign
+from steplog.records.points import Points, concatenate
 from steplog.server.sqlite.block_reading import Blocks
 from steplog.server.sqlite.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
 from steplog.server.sqlite.schema import series_bounds

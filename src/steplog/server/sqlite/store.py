@@ -10,10 +10,10 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from steplog.records.points import Points
+from steplog.records.run_fields import Changes
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
-from steplog.server.records.chunk import Points
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
-from steplog.server.records.run_fields import Changes
 from steplog.server.sqlite import (
     catalog,
     creation,

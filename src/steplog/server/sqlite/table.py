@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from slugify import slugify
 
-from steplog.server.records.cells import Cell, cell_of, entries
+from steplog.records.cells import Cell, cell_of, entries
 from steplog.server.records.totals import Totals
 from steplog.server.sqlite.schema import SERIES_SHIFT
 

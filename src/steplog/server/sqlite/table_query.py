@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from steplog.filters import Condition, Field, Value
-from steplog.server.records.cells import Cell, cell_of, entry_name, json_value
-from steplog.server.records.cells import entries as entries_of
+from steplog.records.cells import Cell, cell_of, entry_name, json_value
+from steplog.records.cells import entries as entries_of
 from steplog.server.sqlite.reading import RunReader, SeriesReader, log_rows
 from steplog.server.sqlite.table import LAST_OF_SERIES, Unfilled, register, unfilled
 from steplog.server.store_types import ID_PREFIX, ColumnNames, TableCursor, TablePage, TableQuery, TableRow

@@ -14,8 +14,10 @@ from itertools import chain
 import msgspec
 
 from steplog.errors import FormatError
-from steplog.server.records.chunk import Chunk, Points, decode
-from steplog.server.records.log_row import decode_row, points_by_name
+from steplog.records.by_name import points_by_name
+from steplog.records.points import Points
+from steplog.server.records.chunk import Chunk, decode
+from steplog.server.records.log_row import decode_row
 
 __all__ = ["KEYS", "LIFE", "LOG", "RUNS", "UPGRADES", "execute_all"]
 

@@ -1,4 +1,4 @@
-"""Cells of a table of runs: a JSON value as one value that a database compares and sorts. Pure.
+"""Cells of a table of runs: a JSON value as one value that is compared and sorted, here and by SQLite. Pure.
 
 ::
 
@@ -6,7 +6,7 @@
     a text                                         text
     NaN, true, false, null, a list, an empty {}    bytes: its JSON text
 
-Numbers sort before texts, texts before bytes, as SQLite has them. What is longer than ``CELL_BYTES_MAX`` is ``b""``: a
+Numbers sort before texts, texts before bytes. What is longer than ``CELL_BYTES_MAX`` is ``b""``: a
 value that is equal to none.
 
 A config is a cell an entry, nested ones by their path: ``{"optim": {"lr": 0.1}}`` has the entry ``optim.lr``, in the
@@ -24,7 +24,7 @@ import msgspec
 
 from steplog.filters import Field
 
-__all__ = ["CELL_BYTES_MAX", "ENTRIES_MAX", "Cell", "cell_of", "entries", "entry_name", "json_value"]
+__all__ = ["CELL_BYTES_MAX", "ENTRIES_MAX", "Cell", "cell_of", "cell_of_json", "entries", "entry_name", "json_value"]
 
 CELL_BYTES_MAX = 1024
 ENTRIES_MAX = 1000
@@ -44,7 +44,7 @@ def cell_of(last: int | float | str | None) -> Cell:
         return b"NaN" if last != last else last  # only NaN differs from itself
     value = _decoded(last)
     # As everywhere in JSON, these texts are numbers.
-    return _NOT_FINITE[value] if isinstance(value, str) and value in _NOT_FINITE else _cell(value)
+    return _NOT_FINITE[value] if isinstance(value, str) and value in _NOT_FINITE else cell_of_json(value)
 
 
 def json_value(cell: Cell | None) -> Any:
@@ -64,7 +64,7 @@ def entry_name(path: tuple[str, ...]) -> str:
 def entries(key: str, text: str) -> dict[str, Cell]:
     """The entries of a top-level key and its value, JSON text; without those whose name is too long."""
     found = islice(_walk((key,), _decoded(text)), ENTRIES_MAX)
-    named = {entry_name(path): _cell(value) for path, value in found}
+    named = {entry_name(path): cell_of_json(value) for path, value in found}
     return {name: cell for name, cell in named.items() if len(name.encode()) <= CELL_BYTES_MAX}
 
 
@@ -88,7 +88,8 @@ def _decoded(text: str) -> Any:
         return msgspec.Raw(text.encode())  # a number beyond all bounds
 
 
-def _cell(value: Any) -> Cell:
+def cell_of_json(value: Any) -> Cell:
+    """The cell of a JSON value, decoded, or ``msgspec.Raw`` where that cannot be; not of NaN."""
     if isinstance(value, str):
         return value if len(value.encode()) <= CELL_BYTES_MAX else _TOO_LONG
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from steplog.journal.slot import NO_STEP, STEP_MAX
-from steplog.server.records.numbering import assign
+from steplog.records.numbering import assign
 
 NONE = NO_STEP
 CASES = [

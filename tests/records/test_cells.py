@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steplog.filters import parse_field
-from steplog.server.records.cells import CELL_BYTES_MAX, ENTRIES_MAX, cell_of, entries, json_value
+from steplog.records.cells import CELL_BYTES_MAX, ENTRIES_MAX, cell_of, entries, json_value
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from steplog.server.records.run_fields import (
+from steplog.records.run_fields import (
     CONFIG_KEYS_KEPT,
     DESCRIPTION_CHARACTERS_MAX,
     FIELDS,

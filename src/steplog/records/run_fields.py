@@ -28,7 +28,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from steplog.server.records.dates import utc_text
+from steplog.records.dates import utc_text
 
 __all__ = [
     "CONFIG_KEYS_KEPT",

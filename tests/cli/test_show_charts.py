@@ -1,0 +1,108 @@
+"""``show RUN NAME`` draws a metric, on a terminal, in a file, and where there is only ASCII."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import EVIL, named_run
+from cli.terminal import environment, on_terminal
+from server.process import DEADLINE_S, KEY, ServerProcess
+
+PROGRAM = [sys.executable, "-m", "steplog"]
+
+
+def test_a_metric_is_drawn_over_its_steps_with_what_it_comes_to(server, steplog):
+    printed = steplog("show", "first", "loss", url=server.url).output.splitlines()
+    assert printed[0].split() == ["first", "COMPLETED"]
+    assert printed[3] == "loss  100 points, last 0.01, min 0.01, max 1"
+    assert printed[4].startswith("    1 ┤⣀") or printed[4].startswith("    1 ┤⠑") or printed[4].startswith("    1 ┤⠉")
+    assert printed[12].startswith(" 0.01 ┤")
+    assert printed[-1].split() == ["0", "99"]
+    assert len(printed[-1]) == 80
+
+
+def test_each_metric_that_is_named_has_a_chart_in_that_order_and_no_others(server, steplog):
+    printed = steplog("show", "first", "note", "loss", "note", url=server.url).output
+    assert printed.count(" point") == 2
+    assert printed.index("note  1 point") < printed.index("loss  100 points")
+    assert "no number to draw" in printed
+    assert "64" not in printed
+    told = json.loads(steplog("show", "first", "loss", "--json", url=server.url).output)
+    assert [metric["name"] for metric in told["metrics"]] == ["loss"]
+    assert len(told["metrics"][0]["curve"]) == 100
+
+
+def test_a_logarithmic_chart_has_its_middle_in_proportion(server, steplog):
+    printed = steplog("show", "first", "loss", "--log", url=server.url).output
+    assert " 0.1 ┤" in printed
+
+
+def test_a_metric_that_is_not_there_is_answered_with_those_that_are(server, steplog):
+    result = steplog("show", "first", "lost", url=server.url)
+    assert (result.exit_code, result.output) == (
+        1,
+        "steplog: the run 'first' has no metric 'lost'; it has loss, and 2 more\n",
+    )
+    result = steplog("show", "first", "--log", url=server.url)
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert "--log is for charts" in result.output
+
+
+def test_names_and_values_of_any_kind_do_not_break_a_chart(server, steplog):
+    path = named_run(server, "odd", "odd")
+    for name, values in {
+        "huge": [1.7e308, -1.7e308, 10**400],
+        "none": ["NaN", "Infinity"],
+        "one": [5],
+        "steplog/own": [1, 2],
+        EVIL: [1, "\x1b[2J", {"a": 1}, True, 2],
+    }.items():
+        for value in values:
+            assert server.ask("POST", f"{path}metrics/", json={"name": name, "value": value}).status_code == 201
+    for log in ((), ("--log",)):
+        result = steplog("show", "odd", "huge", "none", "one", "steplog/own", EVIL, *log, url=server.url)
+        assert result.exit_code == 0, result.output
+        assert not {"\x1b", "\x07", "\u202e"} & set(result.output)
+        assert result.output.count("┤") >= 4
+
+
+def test_a_server_without_curves_has_charts_too(tmp_path, steplog):
+    with ServerProcess(tmp_path, "--user", "me", "--stock") as stock:
+        path = named_run(stock, "mnist", "first")
+        for step in range(200):
+            stock.ask("POST", f"{path}metrics/", json={"name": "loss", "value": step == 100, "step": step})
+        printed = steplog("show", "mnist/first", "loss", url=stock.url).output.splitlines()
+        assert printed[3] == "loss  200 points, last false, min false, max true"
+        assert len(printed) == 15
+
+
+@pytest.fixture
+def variables(server: ServerProcess, tmp_path: Path) -> dict[str, str]:
+    return environment(tmp_path, STEPLOG_URL=server.url, STEPLOG_API_KEY=KEY)
+
+
+def test_a_chart_fits_the_terminal_and_is_coloured_only_there(variables):
+    shown = on_terminal(["show", "first", "loss"], variables, columns=50)
+    lines = shown.text.splitlines()
+    assert "\x1b[36m" in shown.text
+    assert lines[-1].rstrip().endswith("99\x1b[0m")
+    plain = on_terminal(["show", "first", "loss"], variables | {"NO_COLOR": "1"}, columns=50).text.splitlines()
+    assert "\x1b[3" not in "".join(plain)
+    assert max(map(len, plain[4:])) == 50
+
+
+def test_a_chart_is_ascii_where_the_output_is(variables):
+    told = variables | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [*PROGRAM, "show", "first", "loss"], env=told, capture_output=True, timeout=DEADLINE_S, check=False
+    )
+    lines = done.stdout.decode("ascii").splitlines()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert lines[4].startswith("    1 |")
+    assert "?" not in done.stdout.decode()
+    assert lines[-2] == f"      +{'-' * 73}"
