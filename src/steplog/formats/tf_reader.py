@@ -12,10 +12,11 @@ CRC-32C of the data; little-endian.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from steplog.errors import FormatError
 from steplog.formats.crc32c import PLANES_MAX, crc32c, crc32c_of_planes, lanes_of_planes, masked, masked_lanes
@@ -25,10 +26,11 @@ from steplog.formats.tf_event import EventParser, time_of
 from steplog.formats.tf_shapes import WALL, WALL_BYTES, Shape, Shapes, step_bytes
 from steplog.formats.tf_stretch import HEAD_BYTES, TAIL_BYTES, Placed, read_stretch
 
-__all__ = ["EventFile"]
+__all__ = ["EventFile", "Head", "read_head"]
 
 _HEAD = struct.Struct("<QI")
 _BITS = struct.Struct("<xQ")
+_HEAD_RECORDS = 64
 _CHUNK_BYTES = 1 << 20
 _UNCHECKED_BYTES = 1 << 16
 _REPEATS_MIN = 16  # below, a stretch costs more than it saves
@@ -268,3 +270,43 @@ def _times(bits: Sequence[int]) -> list[int]:
     if min(bits) >= _BITS_BEGIN and max(bits) < _BITS_END:
         return [(each - _BITS_BASE) * 1_000_000_000 + (1 << 21) >> 22 for each in bits]
     return [time_of(struct.unpack("<d", each.to_bytes(8, "little"))[0]) for each in bits]
+
+
+class Head(NamedTuple):
+    """How a file begins.
+
+    Attributes:
+        wall_time: of the first record, s.
+        info: what an export says of its run.
+        first_tag: of the first point.
+        first: a hash of the first record that says more than the version; "" without one.
+    """
+
+    wall_time: float | None = None
+    info: bytes | None = None
+    first_tag: str | None = None
+    first: str = ""
+
+
+def read_head(read: Callable[[int], bytes]) -> Head:
+    """Look at the first records of a file, ``_HEAD_RECORDS`` at most."""
+    found, parser = Head(), EventParser()
+    for _ in range(_HEAD_RECORDS):
+        head = read(HEAD_BYTES)
+        if len(head) < HEAD_BYTES or masked(crc32c(head[:8])) != _HEAD.unpack(head)[1]:
+            break
+        length = _HEAD.unpack(head)[0]
+        data = read(length + TAIL_BYTES)
+        if len(data) < length + TAIL_BYTES:
+            break
+        try:
+            event = parser.parse(data[:length])
+        except FormatError:
+            break
+        if found.wall_time is None:
+            found = found._replace(wall_time=event.wall_time)
+        if not found.first and (event.points or event.left_out or event.config or event.info is not None):
+            found = found._replace(first=hashlib.blake2b(data, digest_size=12).hexdigest())
+        if event.info is not None or event.points:
+            return found._replace(info=event.info, first_tag=event.points[0][0] if event.points else None)
+    return found
