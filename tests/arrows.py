@@ -129,6 +129,7 @@ ARROWS = {
     },
     "reading": {
         "errors",
+        "file_lock",
         "identity",
         "naming",
         "printable",
@@ -228,7 +229,7 @@ ARROWS = {
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
     "cli.doctor": {"<public>", "address", "time_limit", "private_files", "default_paths", "settings", "client", "cli"},
     "cli.following": {"<public>", "column_format", "reading.points", "reading.source", "cli"},
-    "cli.tail": {"<public>", "records", "reading", "cli", "cli.following"},
+    "cli.tail": {"<public>", "records", "reading.points", "cli", "cli.following"},
     "cli.export": {"<public>", "formats", "reading", "transfer", "cli"},
     "cli.import_": {"<public>", "formats", "transfer", "cli"},
     "cli.database": {"server.open_store"},
