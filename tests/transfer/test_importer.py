@@ -16,7 +16,7 @@ from steplog.records.finite import finite
 from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 from steplog.transfer.exchanges import ATTEMPTS_MAX
 from steplog.transfer.importer import MAKER
-from transfer.sources import batches_of, importer_to, losses, run_of
+from transfer.import_sources import batches_of, importer_to, losses, run_of
 
 
 def only_run(memory: MemoryServer) -> MemoryRun:
