@@ -179,8 +179,12 @@ def test_a_dry_run_says_what_there_is_and_needs_no_server(steplog: COMMAND, tmp_
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["a.txt"], 1, "a.txt holds nothing that can be imported. Known are: jsonl, csv"),
-        (["both"], 1, "both holds jsonl and csv. Say which: --format jsonl"),
+        (
+            ["a.txt"],
+            1,
+            "a.txt holds nothing that can be imported. Known are: tfevents, mlflow, trackio, csv, jsonl, parquet",
+        ),
+        (["both"], 1, "both holds csv and jsonl. Say which: --format csv"),
         (["both", "--format", "csv", "--name", "x"], 2, "--name is for one run; there are more, such as 'b'."),
         (["a.csv"], 1, "the file does not say of which project it is. Name one with --project"),
         (["a.csv", "--project", "///"], 1, "no name of a project. Name one with --project"),

@@ -17,7 +17,14 @@ from steplog.formats.imported import ImportedRun
 
 __all__ = ["FORMATS", "format_of", "runs_in"]
 
-FORMATS: Mapping[str, str] = {"jsonl": "jsonl_reader", "csv": "csv_reader"}
+FORMATS: Mapping[str, str] = {
+    "tfevents": "tfevents",
+    "mlflow": "mlflow",
+    "trackio": "trackio",
+    "csv": "csv_reader",
+    "jsonl": "jsonl_reader",
+    "parquet": "parquet_reader",
+}
 
 
 def format_of(path: Path) -> str:
