@@ -182,7 +182,7 @@ def test_a_dry_run_says_what_there_is_and_needs_no_server(steplog: COMMAND, tmp_
         (
             ["a.txt"],
             1,
-            "a.txt holds nothing that can be imported. Known are: tfevents, mlflow, trackio, csv, jsonl, parquet",
+            "a.txt holds nothing that can be imported: wandb, tfevents, mlflow, trackio, csv, jsonl, parquet",
         ),
         (["both"], 1, "both holds csv and jsonl. Say which: --format csv"),
         (["both", "--format", "csv", "--name", "x"], 2, "--name is for one run; there are more, such as 'b'."),
