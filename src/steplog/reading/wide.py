@@ -14,13 +14,13 @@ import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from operator import lt
 from typing import Any
 
 import msgspec
 
 from steplog.reading.arrow_data import Repeated
 from steplog.reading.arrow_table import ArrowColumn, ArrowTable
+from steplog.reading.joining import Placement, join
 from steplog.reading.points import SeriesPoints
 
 __all__ = ["long", "wide"]
@@ -30,8 +30,10 @@ _FORMATS = {
     "d": ("d",),
     "q": ("q", "l") if array("l").itemsize == 8 else ("q",),
 }  # of the views that are as an array is
+_EMPTY: Mapping[str, Any] = {"f8": array("d", [0.0]), "i8": array("q", [0]), "json": [b""]}
 _EXACT = 2**53  # all integers up to here are numbers of float64
 _INT64 = range(-(2**63), 2**63)
+_NEVER = array("q", [-(2**63)])  # the time of a point that has none
 _NOT_FINITE: Mapping[Any, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _BATCH_ROWS = 65_536  # of small stretches in one batch of a long table
 _OWN_BATCH_ROWS = 4096  # a stretch of so many is a batch of its own
@@ -42,7 +44,7 @@ _Numbers = Sequence[Any]
 
 
 def wide(points: Iterable[SeriesPoints], names: Sequence[str] | None = None) -> ArrowTable:
-    """A row a step, ascending: ``step``, ``time`` (the latest of the row's points), and a column a metric.
+    """A row a step, ascending: ``step``, ``time`` (the latest of the points in it), and a column a metric.
 
     Of several values of one metric at one step the one that came last counts. A metric is float64 if all its values
     are floats, or integers that float64 holds among floats; int64 if all are integers; else JSON. One that is called
@@ -60,18 +62,23 @@ def wide(points: Iterable[SeriesPoints], names: Sequence[str] | None = None) -> 
         if each.name in metrics:
             metrics[each.name].add(each)
     groups = _grouped(metrics)
-    steps, places = _joined([group.steps for group in groups])
+    steps, placements = join([group.steps for group in groups])
     rows = len(steps)
     columns = {}
-    times = array("q", [_INT64[0]]) * rows if len(groups) > 1 else array("q")
-    for group, place in zip(groups, places, strict=True):
-        valid = _valid(place, rows)
-        for name, kind, values in group.metrics:
-            columns[name] = ArrowColumn(name, kind, _placed(values, place, rows), valid)
-        times = _latest(group.times) if len(groups) == 1 else _later(times, place, _latest(group.times))
-    nothing = ArrowColumn("", "f8", array("d", bytes(8 * rows)), bytes(rows))
+    times = []
+    for group, placement in zip(groups, placements, strict=True):
+        count = len(placement.rows)
+        valid = None if count == rows else bytes(placement.spread(b"\1" * count, rows, bytearray(1)))
+        for name, (kind, values) in group.values.items():
+            spread = placement.spread(placement.pick(values), rows, _EMPTY[kind])
+            columns[name] = ArrowColumn(name, kind, spread, valid)
+        times.append(_latest([placement.pick(each) for each in group.times]))
+    nothing = ArrowColumn("", "f8", _EMPTY["f8"] * rows, bytes(rows))
+    made = [
+        ArrowColumn("step", "i8", steps),
+        _time_column(_row_times(times, placements, rows), all(metric.timed for metric in metrics.values())),
+    ]
     taken = {*_JOIN, *metrics}
-    made = [ArrowColumn("step", "i8", steps), ArrowColumn("time", "time", times)]
     for name in metrics:
         free = name
         while free in _JOIN or (free != name and free in taken):
@@ -108,14 +115,16 @@ def long(points: Iterable[SeriesPoints]) -> ArrowTable:
 def _batch(parts: Sequence[SeriesPoints]) -> list[ArrowColumn]:
     values = [_long_values(part) for part in parts]
     names: Sequence[str]
+    steps: Sequence[int]
     if len(parts) == 1:
-        steps, times, ((numbers, valid, texts),) = parts[0].steps, parts[0].times, values
+        steps, ((numbers, valid, texts),) = parts[0].steps, values
     else:
         steps = _concatenated("q", (part.steps for part in parts))
-        times = _concatenated("q", (part.times for part in parts))
         numbers = _concatenated("d", (each for each, _, _ in values))
         valid = b"".join(each for _, each, _ in values)
         texts = list(chain(*(each for _, _, each in values)))
+    timed = [_NEVER * len(part.steps) if part.times is None else part.times for part in parts]
+    times = timed[0] if len(parts) == 1 else _concatenated("q", timed)
     if len({part.name for part in parts}) == 1:
         names = Repeated(parts[0].name, len(steps))
     else:
@@ -123,10 +132,15 @@ def _batch(parts: Sequence[SeriesPoints]) -> list[ArrowColumn]:
     return [
         ArrowColumn("name", "text", names),
         ArrowColumn("step", "i8", steps),
-        ArrowColumn("time", "time", times),
+        _time_column(times, all(part.times is not None for part in parts)),
         ArrowColumn("value", "f8", numbers, valid if 0 in valid else None),
         ArrowColumn("json", "json", texts, valid.translate(_FLIPPED)),
     ]
+
+
+def _time_column(times: Sequence[int], all_there: bool) -> ArrowColumn:
+    valid = None if all_there else bytes(map(_NEVER[0].__ne__, times))
+    return ArrowColumn("time", "time", times, valid)
 
 
 def _long_values(part: SeriesPoints) -> tuple[_Numbers, bytes, Sequence[bytes]]:
@@ -146,11 +160,12 @@ def _long_values(part: SeriesPoints) -> tuple[_Numbers, bytes, Sequence[bytes]]:
 class _Metric:
     """The points of a metric, as they come; of its values one sequence for each stretch of one kind."""
 
-    __slots__ = ("parts", "steps", "times")
+    __slots__ = ("parts", "steps", "timed", "times")
 
     def __init__(self) -> None:
         self.steps = array("q")
         self.times = array("q")
+        self.timed = True  # all of them
         self.parts: list[tuple[str, Any]] = []
 
     def add(self, points: SeriesPoints) -> None:
@@ -160,7 +175,8 @@ class _Metric:
             typecode = _TYPECODES.get(points.kind)
             self.parts.append((points.kind, [] if typecode is None else array(typecode)))
         _extend(self.steps, points.steps)
-        _extend(self.times, points.times)
+        self.timed = self.timed and points.times is not None
+        _extend(self.times, _NEVER * len(points.steps) if points.times is None else points.times)
         _extend(self.parts[-1][1], points.values)
 
     def values(self) -> tuple[str, Any]:
@@ -181,120 +197,30 @@ class _Metric:
 
 
 class _Group:
-    """Metrics whose points have the same steps, ascending."""
+    """Metrics whose points have the same steps, in the same order."""
 
-    __slots__ = ("metrics", "steps", "times")
+    __slots__ = ("steps", "times", "values")
 
     def __init__(self, steps: array[int]) -> None:
         self.steps = steps
         self.times: list[array[int]] = []
-        self.metrics: list[tuple[str, str, Any]] = []
+        self.values: dict[str, tuple[str, Any]] = {}
 
 
 def _grouped(metrics: Mapping[str, _Metric]) -> list[_Group]:
     alike: dict[tuple[int, int, int], list[_Group]] = {}
-    groups: list[_Group] = []
     for name, metric in metrics.items():
         if not metric.parts:
             continue
-        kind, values = metric.values()
-        steps, times = metric.steps, metric.times
+        steps = metric.steps
         candidates = alike.setdefault((len(steps), steps[0], steps[-1]), [])
         group = next((each for each in candidates if each.steps == steps), None)
         if group is None:
-            ascending, chosen = _ascending(steps)
-            if chosen is not None:
-                steps, times, values = ascending, _chosen(times, chosen), _chosen(values, chosen)
-                candidates = alike.setdefault((len(steps), steps[0], steps[-1]), [])
-                group = next((each for each in candidates if each.steps == steps), None)
-        if group is None:
             group = _Group(steps)
-            groups.append(group)
             candidates.append(group)
-        group.times.append(times)
-        group.metrics.append((name, kind, values))
-    return groups
-
-
-def _ascending(steps: array[int]) -> tuple[array[int], list[int] | None]:
-    """The steps, each once, and where each was last; None where they were ascending."""
-    view = memoryview(steps)
-    if all(map(lt, view, view[1:])):
-        return steps, None
-    last = dict(zip(steps, range(len(steps)), strict=True))
-    ascending = sorted(last)
-    return array("q", ascending), list(map(last.__getitem__, ascending))
-
-
-def _chosen(values: Any, chosen: Sequence[int]) -> Any:
-    found = map(values.__getitem__, chosen)
-    return array(values.typecode, found) if isinstance(values, array) else list(found)
-
-
-def _joined(steps: Sequence[array[int]]) -> tuple[array[int], list[Sequence[int]]]:
-    """All steps of several ascending ones, each once; and the row of each step of each."""
-    if len(steps) < 2:
-        return (steps[0] if steps else array("q")), [range(len(each)) for each in steps]
-    even = [found for each in steps if (found := _even(each)) is not None]
-    whole = _union(even) if len(even) == len(steps) else None
-    if whole is not None:
-        start, by = whole[0], whole.step
-        places = [
-            range((each[0] - start) // by, (each[-1] - start) // by + 1, max(1, each.step // by)) for each in even
-        ]
-        return array("q", whole), list(places)
-    union = dict.fromkeys(sorted(chain(*steps)))
-    index = dict(zip(union, range(len(union)), strict=True))
-    return array("q", union), [list(map(index.__getitem__, each)) for each in steps]
-
-
-def _even(steps: array[int]) -> range | None:
-    """The steps as a range, if they are one; of a single one, a range by 1."""
-    by = steps[1] - steps[0] if len(steps) > 1 else 1
-    if steps[-1] - steps[0] != by * (len(steps) - 1):
-        return None
-    found = range(steps[0], steps[-1] + 1, by)
-    return found if array("q", found) == steps else None
-
-
-def _union(ranges: Sequence[range]) -> range | None:
-    """All that is in any of them, if that is a range too."""
-    by = min((each.step for each in ranges if len(each) > 1), default=1)
-    finest = sorted((each[0], each[-1]) for each in ranges if each.step == by or len(each) == 1)
-    start, end = finest[0]
-    for first, last in finest:
-        if first > end + by:
-            return None
-        end = max(end, last)
-    whole = range(start, end + 1, by)
-    fits = (each[0] in whole and each[-1] in whole and (len(each) == 1 or each.step % by == 0) for each in ranges)
-    return whole if all(fits) else None
-
-
-def _valid(place: Sequence[int], rows: int) -> bytes | None:
-    """A byte a row, 1 in its place; None if that is all rows."""
-    if len(place) == rows:
-        return None
-    valid = bytearray(rows)
-    if isinstance(place, range):
-        valid[place.start : place.stop : place.step] = b"\1" * len(place)
-    else:
-        for row in place:
-            valid[row] = 1
-    return bytes(valid)
-
-
-def _placed(values: Any, place: Sequence[int], rows: int) -> Any:
-    """The values, each in its row."""
-    if len(place) == rows:
-        return values
-    column: Any = array(values.typecode, bytes(8 * rows)) if isinstance(values, array) else [b""] * rows
-    if isinstance(place, range):
-        column[place.start : place.stop : place.step] = values
-    else:
-        for row, value in zip(place, values, strict=True):
-            column[row] = value
-    return column
+        group.times.append(metric.times)
+        group.values[name] = metric.values()
+    return list(chain(*alike.values()))
 
 
 def _latest(times: Sequence[array[int]]) -> array[int]:
@@ -304,16 +230,19 @@ def _latest(times: Sequence[array[int]]) -> array[int]:
     return array("q", map(max, first, *others)) if others else first
 
 
-def _later(times: array[int], place: Sequence[int], others: array[int]) -> array[int]:
-    """The times, or what comes into their places if that is later."""
-    if isinstance(place, range):
-        taken = slice(place.start, place.stop, place.step)
-        times[taken] = array("q", map(max, times[taken], others))
-    else:
-        for row, time in zip(place, others, strict=True):
-            if time > times[row]:
-                times[row] = time
-    return times
+def _row_times(times: Sequence[array[int]], placements: Sequence[Placement], rows: int) -> array[int]:
+    """The latest of each row."""
+    if len(times) < 2:
+        return times[0] if times else array("q")
+    if 2 * sum(map(len, times)) >= rows * len(times):
+        return _latest(
+            [placement.spread(each, rows, _NEVER) for each, placement in zip(times, placements, strict=True)]
+        )
+    (first, placement), *others = sorted(zip(times, placements, strict=True), key=lambda each: -len(each[0]))
+    found: array[int] = placement.spread(first, rows, _NEVER)
+    for each, placement in others:
+        placement.put(_latest([placement.get(found), each]), found)
+    return found
 
 
 def _extend(target: Any, values: Any) -> None:
