@@ -203,6 +203,7 @@ ARROWS = {
         "<public>",
         "errors",
         "identity",
+        "naming",
         "column_format",
         "records",
         "formats",

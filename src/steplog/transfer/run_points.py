@@ -27,11 +27,13 @@ class Snapshot(NamedTuple):
 
     Attributes:
         counts: how many points each metric has, in the order in which they first arrived.
+        steps: some step from which they begin, about, and the greatest.
         omitted: how many keys the config has beyond what a server tells.
     """
 
     info: RunInfo
     counts: Mapping[str, int]
+    steps: tuple[int, int] = (0, 0)
     omitted: int = 0
 
     @property
@@ -43,8 +45,13 @@ class Snapshot(NamedTuple):
 def snapshot(source: RunSource) -> Snapshot:
     """The run now. Raises as ``RunSource`` does."""
     document = source.document()
-    counts = {row["name"]: int(row["count"]) for row in source.series() if not _is_config(row["name"])}
-    return Snapshot(info_of(document), counts, int(document.get("config_omitted") or 0))
+    rows = [row for row in source.series() if not _is_config(row["name"])]
+    low = min((row["first_step"] for row in rows if row["count"]), default=0)
+    high = max((row["max_step"] for row in rows if row["count"]), default=0)
+    counts = {row["name"]: int(row["count"]) for row in rows}
+    if document.get("config") is None:
+        document = {**document, "config": source.config()}
+    return Snapshot(info_of(document), counts, (min(low, high), high), int(document.get("config_omitted") or 0))
 
 
 def info_of(document: Mapping[str, Any]) -> RunInfo:
