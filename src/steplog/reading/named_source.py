@@ -53,26 +53,27 @@ class NamedSource:
 
     def document(self) -> dict[str, Any]:
         """See ``RunSource``."""
-        with self._named():
+        with self.named():
             return self._source.document()
 
     def config(self) -> dict[str, Any]:
         """See ``RunSource``."""
-        with self._named():
+        with self.named():
             return self._source.config()
 
     def series(self) -> list[dict[str, Any]]:
         """See ``RunSource``."""
-        with self._named():
+        with self.named():
             return self._source.series()
 
     def points(self, selection: Selection) -> Iterator[SeriesPoints]:
         """See ``RunSource``; raises MetricNotFoundError for an unknown name."""
-        with self._named():
+        with self.named():
             yield from self._source.points(selection)
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def named(self) -> Iterator[None]:
+        """Translate what is raised in the block."""
         try:
             yield
         except KeyError as error:
