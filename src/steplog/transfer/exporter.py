@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from steplog.errors import FormatError, MetricNotFoundError, RunNotFoundError
-from steplog.formats import csv_file, jsonl_file, parquet_file
+from steplog.formats import csv_file, jsonl_file, parquet_file, tfevents
 from steplog.formats.run_writer import ByteSink, RunWriter, WideWriter
 from steplog.naming import close, did_you_mean
 from steplog.reading.source import RunSource
@@ -29,9 +29,10 @@ from steplog.transfer.export_directory import ExportDirectory
 from steplog.transfer.run_points import Snapshot, points_of, snapshot
 from steplog.transfer.wide_tables import Kinds, WideTable, wide_tables
 
-__all__ = ["ENDINGS", "WIDE", "Exported", "Exporter", "Options", "Progress", "Target"]
+__all__ = ["DIRECTORIES", "ENDINGS", "WIDE", "Exported", "Exporter", "Options", "Progress", "Target"]
 
-ENDINGS = {"csv": ".csv", "jsonl": ".jsonl", "parquet": ".parquet"}
+ENDINGS = {"csv": ".csv", "jsonl": ".jsonl", "parquet": ".parquet", "tfevents": ""}
+DIRECTORIES = ("tfevents",)  # where a run is one
 WIDE = ("csv", "parquet")
 _VERSION = 1  # of what is written; another one writes all files of a directory again
 _LISTED_MAX = 8
@@ -95,11 +96,14 @@ class _Run(NamedTuple):
 
 
 class Exporter:
-    """Exports runs, in their order. Raises as ``RunSource`` and files do, and MetricNotFoundError."""
+    """Exports runs, in their order; ``done`` says how far.
+
+    Raises as ``RunSource`` and files do, and MetricNotFoundError.
+    """
 
     def __init__(self, targets: Sequence[Target], options: Options, progress: Progress) -> None:
         self._targets, self._options, self._progress = targets, options, progress
-        self._done = Exported()
+        self.done = Exported()
         self._names = _Names(options.names)
         self._words = _labels(targets)
 
@@ -108,7 +112,7 @@ class Exporter:
         last = len(self._targets)
         runs = (self._open(target, is_last=at == last) for at, target in enumerate(self._targets, 1))
         self._write(runs, sink, {} if several else None)
-        return self._done
+        return self.done
 
     def to_directory(self, path: Path) -> Exported:
         """A file for each run. Those that are gone, or whose place is taken, are ``failed``."""
@@ -120,33 +124,41 @@ class Exporter:
                     run = self._open(target, is_last=at == last)
                     of = _digest(self._options, run.found)
                     if directory.is_current(place, of):
-                        self._done.unchanged += 1
+                        self.done.unchanged += 1
                         continue
-                    with directory.file(place, of) as file:
-                        self._write([run], file, None)
+                    if self._options.kind in DIRECTORIES:
+                        with directory.directory(place, of) as folder:
+                            self._write_long([run], tfevents.Writer(folder), None)
+                    else:
+                        with directory.file(place, of) as file:
+                            self._write([run], file, None)
                 except (RunNotFoundError, FileExistsError) as error:
-                    self._done.failed.append((target.name, error))
-        return self._done
+                    self.done.failed.append((target.name, error))
+        return self.done
 
     def _open(self, target: Target, *, is_last: bool) -> _Run:
         source = target.open()
         found = snapshot(source)
         self._names.note(found, is_last=is_last)
         if found.omitted:
-            self._done.omitted.append((target.name, found.omitted))
+            self.done.omitted.append((target.name, found.omitted))
         return _Run(target, source, found)
 
     def _write(self, runs: Iterable[_Run], sink: ByteSink, labels: dict[str, str] | None) -> None:
         if self._options.wide:
             self._write_wide(list(runs), sink, labels)
-            return
-        with _finished(_writer(self._options, sink, labels)) as writer:
+        else:
+            self._write_long(runs, _writer(self._options, sink, labels), labels)
+
+    def _write_long(self, runs: Iterable[_Run], writer: RunWriter, labels: dict[str, str] | None) -> None:
+        with _finished(writer):
             for run in runs:
                 self._begin(writer, run, labels)
                 for points in points_of(run.source, run.found.counts, self._options.names):
                     writer.points(points)
                     self._advance(len(points.steps))
                 writer.end()
+                self.done.runs += 1
 
     def _write_wide(self, runs: Sequence[_Run], sink: ByteSink, labels: dict[str, str] | None) -> None:
         names = tuple(dict.fromkeys(name for run in runs for name in self._names.of(run.found)))
@@ -164,16 +176,16 @@ class Exporter:
                     for batch in each.table.batches():
                         writer.rows(batch)
                     self._advance(each.points)
+                self.done.runs += 1
 
     def _begin(self, writer: RunWriter | WideWriter, run: _Run, labels: dict[str, str] | None) -> None:
         if labels is not None:
             labels[run.found.info.id] = self._words[run.target.id]
         self._progress.begin(run.target.name, sum(run.found.counts[name] for name in self._names.of(run.found)))
-        self._done.runs += 1
         writer.begin(run.found.info)
 
     def _advance(self, points: int) -> None:
-        self._done.points += points
+        self.done.points += points
         self._progress.advance(points)
 
 
