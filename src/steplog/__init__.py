@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from steplog.client import TellurioClient, get_default_client, login
     from steplog.errors import (
         ConfigurationError,
+        FilterError,
         FormatError,
         InvalidAPIKeyError,
         MetricNotFoundError,
+        ProjectNotFoundError,
         RunExistsError,
         RunFinishedError,
         RunNotFoundError,
@@ -37,17 +39,20 @@ if TYPE_CHECKING:
     from steplog.reading.arrow_table import ArrowTable
     from steplog.reading.open_run import open  # noqa: A004 - as tarfile and gzip have one
     from steplog.reading.read_only_run import ReadOnlyRun
+    from steplog.reading.runs import runs
     from steplog.report import Report, Stats
     from steplog.run import Run
 
 __all__ = [
     "ArrowTable",
     "ConfigurationError",
+    "FilterError",
     "FormatError",
     "InvalidAPIKeyError",
     "JournalRecord",
     "MetricNotFoundError",
     "Project",
+    "ProjectNotFoundError",
     "ReadOnlyRun",
     "Report",
     "Run",
@@ -79,6 +84,7 @@ __all__ = [
     "login",
     "open",
     "read_journal",
+    "runs",
     "set_active_run",
     "sync",
 ]
@@ -88,9 +94,11 @@ _MODULES = {
     "client": ("TellurioClient", "get_default_client", "login"),
     "errors": (
         "ConfigurationError",
+        "FilterError",
         "FormatError",
         "InvalidAPIKeyError",
         "MetricNotFoundError",
+        "ProjectNotFoundError",
         "RunExistsError",
         "RunFinishedError",
         "RunNotFoundError",
@@ -104,6 +112,7 @@ _MODULES = {
     "lifecycle.init": ("init",),
     "reading.open_run": ("open",),
     "reading.read_only_run": ("ReadOnlyRun",),
+    "reading.runs": ("runs",),
     "report": ("Report", "Stats"),
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
     "active": ("finish", "flush", "get_active_run", "log", "set_active_run"),

@@ -3,6 +3,7 @@
     SteplogError
     ├── InvalidAPIKeyError
     ├── MetricNotFoundError       (also a LookupError)
+    ├── ProjectNotFoundError      (also a LookupError)
     ├── RunExistsError            (also a ValueError)
     ├── RunFinishedError          (also a RuntimeError)
     ├── RunNotFoundError          (also a LookupError)
@@ -24,6 +25,7 @@ __all__ = [
     "InvalidAPIKeyError",
     "MetricNotFoundError",
     "NotPrivateError",
+    "ProjectNotFoundError",
     "RunExistsError",
     "RunFinishedError",
     "RunNotFoundError",
@@ -42,6 +44,10 @@ class InvalidAPIKeyError(SteplogError):
 
 class MetricNotFoundError(SteplogError, LookupError):
     """A run was asked for a metric that it does not have."""
+
+
+class ProjectNotFoundError(SteplogError, LookupError):
+    """Neither the server nor this machine has the project."""
 
 
 class RunExistsError(SteplogError, ValueError):
