@@ -75,7 +75,7 @@ def test_runs_have_what_was_said_of_them(source):
     assert first.started is not None
     assert first.ended is not None
     assert first.started < first.ended
-    assert runs["first: a 'quoted' name"].remarks() == ["1 of 3 tags are not imported: a run has 64 of up to 128 bytes"]
+    assert runs["first: a 'quoted' name"].remarks() == ["1 of 3 tags left out: a run has 64 of up to 128 bytes"]
 
 
 def test_a_child_is_in_the_group_of_its_parent_and_a_deleted_run_is_left_out(source):
@@ -226,7 +226,7 @@ def test_more_tags_than_a_run_has_are_counted():
     found = FoundRun("a", "", "", "KILLED", 0, None, {}, {f"tag{number}": "" for number in range(70)})
     assert len(run_info(found, {}).tags) == 64
     assert run_info(found, {}).status == "CRASHED"
-    assert remarks_on(found) == ["6 of 70 tags are not imported: a run has 64 of up to 128 bytes"]
+    assert remarks_on(found) == ["6 of 70 tags left out: a run has 64 of up to 128 bytes"]
 
 
 def test_nan_is_a_flag_in_the_database(database):

@@ -48,7 +48,7 @@ def test_a_project_has_its_runs_with_config_group_and_times(database):
     assert first.info.started is not None
     assert first.info.ended is not None
     assert first.info.started < first.info.ended
-    assert first.remarks() == ["1 alerts are not imported"]
+    assert first.remarks() == ["1 alert left out"]
     assert second.remarks() == []
 
 

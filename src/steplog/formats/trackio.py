@@ -123,7 +123,7 @@ class _Project:
         for table in _LEFT_OUT:
             if self._key in self._file.columns(table):
                 ((count,),) = self._file.rows(f"SELECT COUNT(*) FROM {table} WHERE {self._key} = ?", (key,))
-                found += [f"{count:,} {table} are not imported"] if count else []
+                found += [f"{count:,} {table if count > 1 else table[:-1]} left out"] if count else []
         return found
 
 
