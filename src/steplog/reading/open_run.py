@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
-from steplog.errors import ConfigurationError
+from steplog.errors import ConfigurationError, RunNotFoundError
 from steplog.lifecycle import messages
 from steplog.lifecycle.finding import Found, find
 from steplog.lifecycle.joining import client_of
@@ -73,6 +73,8 @@ def _named(run: object) -> tuple[str, str | None, str | None]:
     if isinstance(run, Run):
         if not run.uuid:
             raise ValueError("a Run without a uuid cannot be read")
+        if run.stats().append == "disabled":
+            raise RunNotFoundError(f"the run {run.name or run.uuid} logs nowhere, so there is nothing to read")
         organization, project = run.organization, run.project
         return run.uuid, organization.slug if organization else None, project.slug if project else None
     if isinstance(run, ReadOnlyRun):
