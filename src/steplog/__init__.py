@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from steplog.client import TellurioClient, get_default_client, login
     from steplog.errors import (
         ConfigurationError,
+        FilterError,
         FormatError,
         InvalidAPIKeyError,
+        MetricNotFoundError,
+        ProjectNotFoundError,
         RunExistsError,
         RunFinishedError,
         RunNotFoundError,
@@ -34,16 +37,23 @@ if TYPE_CHECKING:
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.reading.arrow_table import ArrowTable
+    from steplog.reading.open_run import open  # noqa: A004 - as tarfile and gzip have one
+    from steplog.reading.read_only_run import ReadOnlyRun
+    from steplog.reading.runs import runs
     from steplog.report import Report, Stats
     from steplog.run import Run
 
 __all__ = [
     "ArrowTable",
     "ConfigurationError",
+    "FilterError",
     "FormatError",
     "InvalidAPIKeyError",
     "JournalRecord",
+    "MetricNotFoundError",
     "Project",
+    "ProjectNotFoundError",
+    "ReadOnlyRun",
     "Report",
     "Run",
     "RunExistsError",
@@ -72,7 +82,9 @@ __all__ = [
     "journals",
     "log",
     "login",
+    "open",
     "read_journal",
+    "runs",
     "set_active_run",
     "sync",
 ]
@@ -82,8 +94,11 @@ _MODULES = {
     "client": ("TellurioClient", "get_default_client", "login"),
     "errors": (
         "ConfigurationError",
+        "FilterError",
         "FormatError",
         "InvalidAPIKeyError",
+        "MetricNotFoundError",
+        "ProjectNotFoundError",
         "RunExistsError",
         "RunFinishedError",
         "RunNotFoundError",
@@ -95,6 +110,9 @@ _MODULES = {
     "lifecycle.local_records": ("JournalRecord", "read_journal"),
     "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
     "lifecycle.init": ("init",),
+    "reading.open_run": ("open",),
+    "reading.read_only_run": ("ReadOnlyRun",),
+    "reading.runs": ("runs",),
     "report": ("Report", "Stats"),
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
     "active": ("finish", "flush", "get_active_run", "log", "set_active_run"),

@@ -2,6 +2,8 @@
 
     SteplogError
     ├── InvalidAPIKeyError
+    ├── MetricNotFoundError       (also a LookupError)
+    ├── ProjectNotFoundError      (also a LookupError)
     ├── RunExistsError            (also a ValueError)
     ├── RunFinishedError          (also a RuntimeError)
     ├── RunNotFoundError          (also a LookupError)
@@ -21,7 +23,9 @@ __all__ = [
     "FilterError",
     "FormatError",
     "InvalidAPIKeyError",
+    "MetricNotFoundError",
     "NotPrivateError",
+    "ProjectNotFoundError",
     "RunExistsError",
     "RunFinishedError",
     "RunNotFoundError",
@@ -38,12 +42,20 @@ class InvalidAPIKeyError(SteplogError):
     """The server rejects the API key."""
 
 
+class MetricNotFoundError(SteplogError, LookupError):
+    """A run was asked for a metric that it does not have."""
+
+
+class ProjectNotFoundError(SteplogError, LookupError):
+    """Neither the server nor this machine has the project."""
+
+
 class RunExistsError(SteplogError, ValueError):
     """``init`` was to make a run, and the project has one of that id or name."""
 
 
 class RunNotFoundError(SteplogError, LookupError):
-    """A run was to be resumed or joined, and there is none of that id or name."""
+    """A run was to be resumed, joined or read, and there is none of that id or name."""
 
 
 class RunFinishedError(SteplogError, RuntimeError):

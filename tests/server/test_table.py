@@ -309,7 +309,7 @@ def test_a_table_does_not_depend_on_what_is_packed(tmp_path, seed):
     project = new_project(store, "packing")
     runs = [new_run(store, project) for _ in range(10)]
     columns = parse_fields("name,loss.last,loss.min,loss.count,note.last")
-    values = [0.5, -1, math.nan, math.inf, b'"text"', True, 7]
+    values = [0.5, -1, math.nan, math.inf, b'"text"', True, 7, json.dumps("long " * 60).encode()]
     first = dict.fromkeys((run.uuid for run in runs), 0)
     with closing(connect(tmp_path / "a.db")) as packer:
         for _ in range(2):

@@ -24,10 +24,21 @@ import msgspec
 
 from steplog.filters import Field
 
-__all__ = ["CELL_BYTES_MAX", "ENTRIES_MAX", "Cell", "cell_of", "cell_of_json", "entries", "entry_name", "json_value"]
+__all__ = [
+    "CELL_BYTES_MAX",
+    "ENTRIES_MAX",
+    "LAST_BYTES_MAX",
+    "Cell",
+    "cell_of",
+    "cell_of_json",
+    "entries",
+    "entry_name",
+    "json_value",
+]
 
 CELL_BYTES_MAX = 1024
 ENTRIES_MAX = 1000
+LAST_BYTES_MAX = 256  # of JSON text, the last value of a metric
 
 Cell = int | float | str | bytes
 _TOO_LONG = b""

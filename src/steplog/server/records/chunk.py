@@ -15,7 +15,7 @@ The columns' first entries are in the row, so a chunk is packed before its place
 point's index in its run, in order of storage.
 
 ``low`` and ``high`` cover numbers (booleans as 0 and 1, no NaN); None without any. ``last`` is the last value: a number
-or JSON text up to ``_LAST_BYTES_MAX``, else None.
+or JSON text up to ``LAST_BYTES_MAX``, else None.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from itertools import pairwise
 import msgspec
 
 from steplog.journal import slot
+from steplog.records.cells import LAST_BYTES_MAX
 from steplog.records.points import Number, Points, number_range
 from steplog.server.records.columns import Column, ColumnReader, ColumnWriter
 
@@ -43,7 +44,6 @@ __all__ = [
 
 POINTS_MAX = 4096
 _PAYLOAD_BYTES_MAX = 256 * 1024  # in a chunk, unless a single payload is longer
-_LAST_BYTES_MAX = 256
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -159,7 +159,7 @@ def last_value(points: Points) -> Number | str | None:
     kind, word = points.kinds[-1], points.words[-1]
     if kind == slot.KIND_JSON:
         text = points.payloads[len(points.payloads) - word :]
-        return text.decode() if len(text) <= _LAST_BYTES_MAX else None
+        return text.decode() if len(text) <= LAST_BYTES_MAX else None
     if kind == slot.KIND_BOOL:
         return "true" if word else "false"
     if kind == slot.KIND_INT:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from steplog.filters import Condition, Field, Value
-from steplog.records.cells import Cell, cell_of, entry_name, json_value
+from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of, entry_name, json_value
 from steplog.records.cells import entries as entries_of
 from steplog.server.sqlite.reading import RunReader, SeriesReader, log_rows
 from steplog.server.sqlite.table import LAST_OF_SERIES, Unfilled, register, unfilled
@@ -388,7 +388,8 @@ def _live_cells(reader: RunReader, columns: Sequence[Field]) -> dict[Field, Any]
 def _live_last(series: SeriesReader) -> Cell:
     last = series.last
     if isinstance(last, msgspec.Raw):
-        return cell_of(bytes(last).decode())
+        text = bytes(last)
+        return cell_of(text.decode() if len(text) <= LAST_BYTES_MAX else None)
     return msgspec.json.encode(last) if isinstance(last, bool) else cell_of(last)
 
 

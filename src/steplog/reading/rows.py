@@ -1,0 +1,320 @@
+"""Rows of a table of runs, made from what a server or a journal says of each run. Pure.
+
+A question has the answer here that ``table/`` of a server gives (``docs/api.md``, Tables):
+
+- a row has a value a field, as JSON has it; no entry for what is missing
+- order: numbers, then texts, then other values (true, NaN, lists), each up or down; then the runs without a value;
+  among equals the newest first
+- a text or list that is too long for a cell is null, and matches only ``!=``
+
+A column of ``table_of`` is typed by its values: f8, i8, bool, text, else json; started and ended are times, ``tag`` is
+a list of texts. What is null is missing there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from steplog.errors import FilterError
+from steplog.filters import (
+    MISSING,
+    RUN_FIELDS,
+    Condition,
+    Field,
+    filter_of,
+    holds,
+    parse_field,
+    parse_fields,
+    parse_filter,
+    value_of,
+)
+from steplog.reading.arrow_table import ArrowColumn, ArrowTable, column_of
+from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of_json, json_value
+
+__all__ = [
+    "COLUMNS_MAX",
+    "UUID",
+    "Candidate",
+    "Question",
+    "Row",
+    "chosen",
+    "in_order",
+    "ordered",
+    "question_of",
+    "row_of",
+    "table_of",
+]
+
+COLUMNS_MAX = 200  # as a server has it
+UUID = "uuid"
+
+Row = dict[str, Any]  # "uuid", and by the text of a field its value in JSON
+_Metrics = Mapping[str, Mapping[str, Any]]
+T = TypeVar("T")
+
+_TAG = Field("run", ("tag",))
+_NUMBERS: Mapping[str, float] = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+_EXACT = 2**53  # the integers up to here are floats, too
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+_NAN = b"NaN"
+_TOO_LONG = b""
+_INCOMPARABLE = object()  # equal to nothing, less than nothing
+_RUN_KINDS = {"tag": "texts", "started": "time", "ended": "time", "duration": "f8"}
+_RUN_KINDS = dict.fromkeys(RUN_FIELDS, "text") | _RUN_KINDS
+_encode = msgspec.json.Encoder().encode
+
+
+class Question(NamedTuple):
+    """Which runs, what of them, and in which order; without a ``sort`` the newest first.
+
+    Attributes:
+        limit: so many at most; None: all.
+    """
+
+    conditions: tuple[Condition, ...] = ()
+    columns: tuple[Field, ...] = ()
+    sort: Field | None = None
+    descending: bool = False
+    limit: int | None = None
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What the answer has a value of: the columns, and what it is sorted by."""
+        return self.columns if self.sort is None or self.sort in self.columns else (*self.columns, self.sort)
+
+    @property
+    def where(self) -> str:
+        """The filter as a text."""
+        return " and ".join(map(str, self.conditions))
+
+    @property
+    def order(self) -> str:
+        """The order as a text; "" for the newest first."""
+        return "" if self.sort is None else f"{'-' if self.descending else ''}{self.sort}"
+
+
+class Candidate(NamedTuple):
+    """A run that may be asked for.
+
+    Attributes:
+        run: its JSON, maybe without config.
+        whole: gives, of the kinds "config" and "metric" that are asked for, its JSON with the config, and its metrics
+            by name, as a row of ``series/``; None if the run is gone. May be slow.
+    """
+
+    run: Mapping[str, Any]
+    whole: Callable[[set[str]], tuple[Mapping[str, Any], _Metrics] | None]
+
+
+def question_of(
+    where: str | Sequence[Any] | None = None,
+    columns: str | Iterable[str] | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+) -> Question:
+    """What ``steplog.runs`` is asked. Raises FilterError; ValueError for a limit below 1."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is at least 1, or None for all runs; not {limit}")
+    if where is None or isinstance(where, str):
+        conditions = parse_filter(where or "")
+    else:
+        conditions = filter_of([list(triple) if isinstance(triple, tuple) else triple for triple in where])
+    field, descending = (None, False) if sort is None or not sort.strip() else _order_of(sort)
+    return Question(conditions, _columns_of(columns), field, descending, limit)
+
+
+def chosen(
+    candidates: Iterable[Candidate], question: Question, now: datetime, seen: Callable[[], None] = lambda: None
+) -> list[Row]:
+    """The rows that answer a question, each with its value to sort by; ``candidates`` have the newest run first.
+
+    No more of them are read whole than the answer takes; ``seen`` is called after each.
+    """
+    of_run = [each for each in question.conditions if each.field.kind == "run"]
+    others = [each for each in question.conditions if each.field.kind != "run"]
+    found = [each for each in candidates if _meets(of_run, each.run, {}, now)]
+    sort, early = question.sort, question.sort is None or question.sort.kind == "run"
+    if sort is not None and early:
+        run_field = sort
+        found = ordered(found, lambda each: _cell(run_field, each.run, {}, now), question.descending)
+    if not others and all(field.kind == "run" for field in question.fields):
+        return [row_of(question.fields, each.run, {}, now) for each in found[: question.limit]]
+    rows = _whole_rows(found, others, question, now, seen)
+    if early:
+        return [row for row, _ in islice(rows, question.limit)]
+    return [row for row, _ in ordered(rows, itemgetter(1), question.descending)[: question.limit]]
+
+
+def in_order(rows: Iterable[Row], question: Question) -> list[Row]:
+    """The first rows in the order asked for; they come with the newest run first, or in that order already."""
+    sort = question.sort
+    if sort is None:
+        return list(islice(rows, question.limit))
+    name, by = str(sort), sort
+    return ordered(rows, lambda row: _cell_of(by, row.get(name, MISSING)), question.descending)[: question.limit]
+
+
+def ordered(items: Iterable[T], cell: Callable[[T], Cell | None], descending: bool) -> list[T]:
+    """By their cells, those without one last; equal ones stay as they are."""
+    kinds: tuple[list[tuple[Any, T]], ...] = ([], [], [], [])
+    for item in items:
+        value = cell(item)
+        kinds[_rank(value)].append((value, item))
+    for kind in kinds[:-1]:
+        kind.sort(key=itemgetter(0), reverse=descending)
+    return [item for kind in kinds for _, item in kind]
+
+
+def row_of(fields: Iterable[Field], run: Mapping[str, Any], metrics: _Metrics, now: datetime) -> Row:
+    """What is asked for of a run."""
+    row: Row = {UUID: run[UUID]}
+    for field in fields:
+        value = _value(field, run, metrics, now)
+        if value is not MISSING:
+            row[str(field)] = value
+    return row
+
+
+def table_of(columns: Iterable[Field], rows: Sequence[Row]) -> ArrowTable:
+    """The rows as a table, ``uuid`` first."""
+    made = [ArrowColumn(UUID, "text", [row[UUID] for row in rows])]
+    return ArrowTable([*made, *(_column(field, [row.get(str(field)) for row in rows]) for field in columns)])
+
+
+def _order_of(text: str) -> tuple[Field, bool]:
+    descending = text.startswith("-")
+    field = parse_field(f" {text[1:]}" if descending else text)
+    if field == _TAG:
+        raise FilterError("a run may have several tags, and runs cannot be sorted by them", 1 + descending)
+    return field, descending
+
+
+def _columns_of(columns: str | Iterable[str] | None) -> tuple[Field, ...]:
+    """Each field once. Raises FilterError."""
+    if columns is None:
+        return tuple(Field("run", (name,)) for name in RUN_FIELDS)
+    fields: list[Field] = []
+    if isinstance(columns, str):
+        fields += parse_fields(columns, COLUMNS_MAX)
+    else:
+        for text in columns:
+            if text != UUID:  # is there anyway
+                try:
+                    fields.append(parse_field(text))
+                except FilterError as error:
+                    raise FilterError(f"in the column {text!r}: {error.reason}", error.column) from None
+    if len(fields) > COLUMNS_MAX:
+        raise FilterError(f"at most {COLUMNS_MAX} columns")
+    return tuple(dict.fromkeys(fields))
+
+
+def _whole_rows(
+    found: Iterable[Candidate],
+    conditions: Sequence[Condition],
+    question: Question,
+    now: datetime,
+    seen: Callable[[], None],
+) -> Iterator[tuple[Row, Cell | None]]:
+    """The rows, and what they are sorted by."""
+    kinds = {field.kind for field in (*question.fields, *(each.field for each in conditions))} - {"run"}
+    for each in found:
+        whole = each.whole(kinds)
+        seen()
+        if whole is None:
+            continue
+        run, metrics = whole
+        if _meets(conditions, run, metrics, now):
+            cell = None if question.sort is None else _cell(question.sort, run, metrics, now)
+            yield row_of(question.fields, run, metrics, now), cell
+
+
+def _meets(conditions: Iterable[Condition], run: Mapping[str, Any], metrics: _Metrics, now: datetime) -> bool:
+    for condition in conditions:
+        found = value_of(condition.field, run, metrics, now)
+        if condition.field.kind != "run" and _json_cell(condition.field, found) == _TOO_LONG:
+            found = _INCOMPARABLE
+        if not holds(condition, found):
+            return False
+    return True
+
+
+def _value(field: Field, run: Mapping[str, Any], metrics: _Metrics, now: datetime) -> Any:
+    """As a server's table has it in JSON."""
+    found = value_of(field, run, metrics, now)
+    if field.kind == "run":
+        return found
+    cell = _json_cell(field, found)
+    if cell is None:
+        return MISSING
+    shown = json_value(cell)
+    return found if isinstance(shown, msgspec.Raw) else shown
+
+
+def _cell(field: Field, run: Mapping[str, Any], metrics: _Metrics, now: datetime) -> Cell | None:
+    """What a run is sorted by; None: it has no such value."""
+    found = value_of(field, run, metrics, now)
+    if field.kind == "run":
+        return None if found is MISSING else found
+    return _json_cell(field, found)
+
+
+def _cell_of(field: Field, value: Any) -> Cell | None:
+    """The same of a value in a row, in which what is too long is null."""
+    if value is MISSING or (value is None and field.kind == "run"):
+        return None
+    if field.kind == "metric" and isinstance(value, str):
+        value = _NUMBERS.get(value, value)
+    return _NAN if value != value else cell_of_json(value)  # only NaN differs from itself
+
+
+def _json_cell(field: Field, found: Any) -> Cell | None:
+    """The cell of a config's entry or of a metric; None: there is none."""
+    if found is MISSING or (field.kind == "config" and isinstance(found, dict) and found):
+        return None  # what is above entries has no cell
+    if isinstance(found, float) and found != found:
+        return _NAN
+    if field.kind == "metric" and not isinstance(found, (int, float)) and len(_encode(found)) > LAST_BYTES_MAX:
+        return _TOO_LONG
+    return cell_of_json(found)
+
+
+def _rank(cell: Cell | None) -> int:
+    """Which values come first."""
+    if cell is None:
+        return 3
+    return 2 if isinstance(cell, bytes) else 1 if isinstance(cell, str) else 0
+
+
+def _column(field: Field, values: Sequence[Any]) -> ArrowColumn:
+    name, kind = str(field), _RUN_KINDS.get(field.path[0], "") if field.kind == "run" else ""
+    if kind == "time":
+        return column_of(name, kind, [None if value is None else _nanoseconds(value) for value in values])
+    if kind:
+        return column_of(name, kind, values)
+    types = {type(value) for value in values} - {type(None)}
+    if types in ({str}, {bool}) and not (field.kind == "metric" and _NUMBERS.keys() >= set(values) - {None}):
+        return column_of(name, "text" if types == {str} else "bool", values)
+    numbers = [_NUMBERS.get(value, value) if isinstance(value, str) else value for value in values]
+    types = {type(number) for number in numbers} - {type(None)}
+    if types == {int} or (not types and field.path[-1] == "count"):
+        return column_of(name, "i8", numbers)
+    if (types or field.kind == "metric") and all(number is None or _is_float(number) for number in numbers):
+        return column_of(name, "f8", numbers)
+    return column_of(name, "json", [None if value is None else _encode(value) for value in values])
+
+
+def _is_float(number: Any) -> bool:
+    return isinstance(number, float) or (type(number) is int and -_EXACT <= number <= _EXACT)
+
+
+def _nanoseconds(date: str) -> int:
+    """Of a date as a server has it."""
+    moment = datetime.fromisoformat(f"{date[:-1]}+00:00" if date.endswith("Z") else date)
+    return (moment - _EPOCH) // _MICROSECOND * 1000

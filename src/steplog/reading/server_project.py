@@ -1,0 +1,149 @@
+"""A project on a server, of any kind: its runs as rows of a table, its columns, and what is beside it.
+
+A server with ``table/`` answers a question itself, page by page. Of another one the list of runs is read, and of each
+run its metrics where one, or the config, is compared or shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from steplog.delivery.wire import api_path
+from steplog.errors import InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
+from steplog.reading.rows import UUID, Candidate, Question, Row, chosen
+from steplog.reading.stock_source import StockSource
+
+if TYPE_CHECKING:
+    from steplog.client import TellurioClient
+    from steplog.network.response import Response
+
+__all__ = ["ServerProject"]
+
+_PAGE_ROWS = 10_000  # as many as a server gives at once
+_LIST_RUNS = 1000
+_ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+
+class _Page(msgspec.Struct):
+    rows: list[Row]
+    next: str | None
+
+
+_page_of = msgspec.json.Decoder(_Page).decode
+_list_of = msgspec.json.Decoder(list[dict[str, Any]]).decode
+
+
+class ServerProject:
+    """The project of these slugs.
+
+    Raises ServerUnavailableError for what is no answer, InvalidAPIKeyError, and ``requests.HTTPError`` for a refusal.
+    """
+
+    def __init__(self, client: TellurioClient, namespace: str, project: str) -> None:
+        self.base_url = client.base_url
+        self._client = client
+        self._namespace = namespace
+        self._project = project
+
+    def rows(self, question: Question, now: datetime, read: Callable[[], None]) -> list[Row] | None:
+        """The answer; None: there is no such project. ``read`` is called for each run that is read by itself."""
+        found = self._table(question)
+        if found is None:
+            listed = self.listed()
+            if listed is None:
+                return None
+            candidates = [Candidate(run, partial(self.whole, run)) for run in reversed(listed)]
+            found = chosen(candidates, question, now, read)
+        return found
+
+    def _table(self, question: Question) -> list[Row] | None:
+        """By ``table/``; None where the server has none, or not the project."""
+        query: dict[str, object] = {"columns": ",".join(map(str, question.fields)) or "name"}
+        query |= {"where": question.where} if question.conditions else {}
+        query |= {"sort": question.order} if question.sort is not None else {}
+        most, found = _PAGE_ROWS, dict[str, Row]()
+        while True:
+            limit = most if question.limit is None else min(most, question.limit - len(found))
+            response = self._get(self._path("table"), **query, limit=limit)
+            if response.status != 200:
+                return None
+            if not response.whole and limit > 1:
+                most = limit // 2
+                continue
+            page = _page(response)
+            for row in page.rows:
+                found.setdefault(row[UUID], row)  # one that has changed meanwhile may come twice
+            if page.next is None or len(found) == question.limit:
+                return list(found.values())
+            query["after"] = page.next
+
+    def listed(self) -> list[dict[str, Any]] | None:
+        """The runs' JSON, the oldest first; None: there is no such project. Some servers know no pages."""
+        found: dict[str, dict[str, Any]] = {}
+        while True:
+            response = self._get(self._path("runs"), limit=_LIST_RUNS, **({"after": len(found)} if found else {}))
+            if response.status != 200:
+                return None
+            page = _objects(response)
+            new = {run[UUID]: run for run in page if isinstance(run.get(UUID), str) and run[UUID] not in found}
+            found |= new
+            if not new or len(page) != _LIST_RUNS:
+                return list(found.values())
+
+    def projects(self) -> list[str] | None:
+        """The slugs of the namespace's projects; None: there is no such namespace, or the server does not list them."""
+        return self._slugs(api_path(self._namespace, "projects"))
+
+    def namespaces(self) -> list[str] | None:
+        """The slugs of the namespaces; None: the server does not list them."""
+        return self._slugs(api_path("namespaces"))
+
+    def _slugs(self, path: str) -> list[str] | None:
+        response = self._get(path)
+        return [str(each.get("slug")) for each in _objects(response)] if response.status == 200 else None
+
+    def _path(self, *parts: str) -> str:
+        return api_path(self._namespace, "projects", self._project, *parts)
+
+    def _get(self, path: str, **query: object) -> Response:
+        """The answer: 200, or 404 or 405, that there is no such thing."""
+        path = f"{path}?{urlencode(query)}" if query else path
+        response = self._client.send("GET", path, answer_bytes_max=_ANSWER_BYTES_MAX)
+        if response.status == 401:
+            raise InvalidAPIKeyError(f"{self.base_url} rejects the API key; type: steplog login")
+        if response.status not in (200, 404, 405):
+            raise response.http_error()
+        return response
+
+    def whole(self, run: Mapping[str, Any], kinds: set[str]) -> tuple[Mapping[str, Any], dict[str, Any]] | None:
+        """For ``Candidate``; by the list of its metrics."""
+        source = StockSource(self._client, self._namespace, self._project, run[UUID])
+        try:
+            if "config" in kinds and "config" not in run:
+                run = {**run, "config": source.config()}
+            return run, {row["name"]: row for row in source.series()} if "metric" in kinds else {}
+        except RunNotFoundError:  # deleted meanwhile
+            return None
+
+
+def _page(response: Response) -> _Page:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        page = _page_of(response.body)
+        if all(isinstance(row.get(UUID), str) for row in page.rows):
+            return page
+    raise ServerUnavailableError(f"{response.url}: the answer is no table of runs")
+
+
+def _objects(response: Response) -> list[dict[str, Any]]:
+    if not response.whole:
+        raise ServerUnavailableError(f"{response.url}: the answer is longer than {_ANSWER_BYTES_MAX // 1024**2} MiB")
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _list_of(response.body)
+    raise ServerUnavailableError(f"{response.url}: the answer is no list")
