@@ -88,6 +88,7 @@ ARROWS = {
     "active": {"identity", "report", "client", "run"},
     "lifecycle.finding": {
         "errors",
+        "address",
         "identity",
         "naming",
         "printable",
@@ -129,6 +130,7 @@ ARROWS = {
     },
     "reading": {
         "errors",
+        "address",
         "identity",
         "naming",
         "printable",
