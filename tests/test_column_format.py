@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import struct
 import sys
 from array import array
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from steplog.column_format import Column, Table, decode, encode, json_text, json_value, numbers, texts
+from steplog.column_format import Column, Table, decode, decode_stream, encode, json_text, json_value, numbers, texts
 from steplog.errors import FormatError
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -160,3 +162,50 @@ def test_a_json_value_that_is_none_is_refused():
         with pytest.raises(FormatError):
             json_value(text)
     assert json_value(b"1e400") == math.inf
+
+
+def many_tables(source: random.Random) -> bytes:
+    tables = []
+    for number in range(40):
+        count = source.choice([0, 1, 3, 50])
+        columns = [numbers("a", "i8", range(count)), numbers("b", "u4", range(count))]
+        tables.append(encode([*columns, texts("c", [b"x" * at for at in range(count)])], {"number": number}))
+    return b"".join(tables)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tables_that_come_in_pieces_are_those_that_come_at_once(seed):
+    source = random.Random(seed)
+    content = many_tables(source)
+    ends = sorted(source.randrange(len(content) + 1) for _ in range(source.choice([0, 3, 2000])))
+    pieces = [content[start:end] for start, end in zip([0, *ends], [*ends, len(content)], strict=True)]
+    assert list(decode_stream(pieces)) == list(decode(content))
+    assert list(decode_stream([content[at : at + 1] for at in range(len(content))])) == list(decode(content))
+
+
+def test_a_table_is_given_out_as_soon_as_it_is_whole():
+    one = encode([numbers("a", "i8", [1])], {"at": 1})
+
+    def pieces() -> Iterator[bytes]:
+        yield one + one[:9]
+        raise EOFError
+
+    tables = decode_stream(pieces())
+    assert next(tables).about == {"at": 1}
+    with pytest.raises(EOFError):
+        next(tables)
+
+
+def test_a_stream_that_ends_within_a_table_is_refused():
+    content = encode([numbers("a", "i8", [1, 2])])
+    for length in range(1, len(content)):
+        with pytest.raises(FormatError, match="cut"):
+            list(decode_stream([content, content[:length]]))
+
+
+def test_a_table_that_says_it_is_huge_is_refused_before_it_has_come():
+    place = {"name": "a", "type": "f8", "offset": 0, "bytes": 8 * 2**40, "count": 2**40}
+    header = json.dumps({"columns": [place]}).encode()
+    header += b" " * (-(4 + len(header)) % 8)
+    with pytest.raises(FormatError, match="a table of"):
+        list(decode_stream([struct.pack("<I", len(header)) + header]))

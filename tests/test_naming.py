@@ -6,7 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steplog.naming import BEGINNING_MIN, LISTED_MAX, Named, Reading, choose, choose_kept, listed, readings
+from steplog.naming import (
+    BEGINNING_MIN,
+    CLOSE_MAX,
+    LISTED_MAX,
+    Named,
+    Reading,
+    choose,
+    choose_kept,
+    close,
+    close_runs,
+    did_you_mean,
+    listed,
+    readings,
+)
 
 ALICE = "3f2a9c10-1111-4111-8111-111111111111"
 BOB = "3f2a9c10-2222-4222-8222-222222222222"
@@ -158,3 +171,24 @@ def test_a_run_that_waits_here_is_called_by_its_names_or_the_beginning_of_its_id
 def test_the_beginning_of_several_runs_that_wait_here_is_refused_with_their_ids(text):
     with pytest.raises(ValueError, match="is the beginning of 2 runs on this host: aaaa1111, aaaa2222"):
         choose_kept(text, KEPT, lambda names: names)
+
+
+def test_close_names_are_a_few_and_the_closest_comes_first():
+    assert close("los", ["accuracy", "loss", "LOSSES", "lost", "lose"]) == ["lost", "loss", "lose"]
+    assert close("Train/Loss", ["train/loss", ""]) == ["train/loss"]
+    assert close("loss", ["accuracy"]) == []
+    assert len(close("a", ["ab", "ac", "ad", "ae"])) == CLOSE_MAX
+
+
+@pytest.mark.parametrize("text", ["tiral-1", "sweep/tiral-1", "me/sweep/TRIAL-l"])
+def test_a_run_close_to_a_text_is_found_wherever_the_text_says_it_is(text):
+    assert close_runs(text, [run(ALICE, "trial-1"), run(BOB, "else", "job")]) == ["trial-1"]
+
+
+def test_close_names_are_asked_for_in_words():
+    assert [did_you_mean(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "",
+        "; did you mean 'a'?",
+        "; did you mean 'a' or 'b'?",
+        "; did you mean 'a', 'b' or 'c'?",
+    ]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         FilterError,
         FormatError,
         InvalidAPIKeyError,
+        MetricNotFoundError,
         ProjectNotFoundError,
         RunExistsError,
         RunFinishedError,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.reading.arrow_table import ArrowTable
+    from steplog.reading.open_run import open  # noqa: A004 - as tarfile and gzip have one
+    from steplog.reading.read_only_run import ReadOnlyRun
     from steplog.reading.runs import runs
     from steplog.report import Report, Stats
     from steplog.run import Run
@@ -47,8 +50,10 @@ __all__ = [
     "FormatError",
     "InvalidAPIKeyError",
     "JournalRecord",
+    "MetricNotFoundError",
     "Project",
     "ProjectNotFoundError",
+    "ReadOnlyRun",
     "Report",
     "Run",
     "RunExistsError",
@@ -77,6 +82,7 @@ __all__ = [
     "journals",
     "log",
     "login",
+    "open",
     "read_journal",
     "runs",
     "set_active_run",
@@ -91,6 +97,7 @@ _MODULES = {
         "FilterError",
         "FormatError",
         "InvalidAPIKeyError",
+        "MetricNotFoundError",
         "ProjectNotFoundError",
         "RunExistsError",
         "RunFinishedError",
@@ -103,6 +110,8 @@ _MODULES = {
     "lifecycle.local_records": ("JournalRecord", "read_journal"),
     "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
     "lifecycle.init": ("init",),
+    "reading.open_run": ("open",),
+    "reading.read_only_run": ("ReadOnlyRun",),
     "reading.runs": ("runs",),
     "report": ("Report", "Stats"),
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),

@@ -28,15 +28,29 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from steplog.errors import FormatError
 
-__all__ = ["MEDIA_TYPE", "Column", "Table", "decode", "encode", "json_text", "json_value", "numbers", "texts"]
+__all__ = [
+    "MEDIA_TYPE",
+    "TABLE_BYTES_MAX",
+    "Column",
+    "Table",
+    "decode",
+    "decode_stream",
+    "encode",
+    "json_text",
+    "json_value",
+    "numbers",
+    "texts",
+]
 
 MEDIA_TYPE = "application/vnd.steplog.columns"
+TABLE_BYTES_MAX = 1024 * 1024 * 1024
 _ALIGNMENT = 8
 _LENGTH = struct.Struct("<I")
 _TYPECODES = {"f8": "d", "f4": "f", "i8": "q", "u4": "I"}
@@ -57,12 +71,13 @@ class Column(msgspec.Struct, frozen=True):
         """The numbers, as a view where the machine is little-endian; of a json column ``msgspec.Raw``, or None."""
         if self.type != _JSON:
             return _numbers(_TYPECODES[self.type], self.content)
+        return [msgspec.Raw(text) if text else None for text in self.texts()]
+
+    def texts(self) -> list[bytes]:
+        """The texts of a json column; that of a missing value is empty."""
         ends = _numbers("I", self.content[: 4 * self.count])
-        text, start, found = bytes(self.content[4 * self.count :]), 0, []
-        for end in ends:
-            found.append(msgspec.Raw(text[start:end]) if end > start else None)
-            start = end
-        return found
+        text = bytes(self.content[4 * self.count :])
+        return [text[start:end] for start, end in zip(chain((0,), ends), ends, strict=False)]
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -152,13 +167,52 @@ def decode(content: bytes | memoryview) -> Iterator[Table]:
         yield table
 
 
+def decode_stream(pieces: Iterable[bytes]) -> Iterator[Table]:
+    """The tables in what comes in pieces, each once it is whole; at most a table and a piece are held.
+
+    Raises FormatError as ``decode`` does, and for a table of more than ``TABLE_BYTES_MAX``.
+    """
+    parts: list[bytes | memoryview] = []
+    size, wanted = 0, 1
+    for piece in pieces:
+        parts.append(piece)
+        size += len(piece)
+        if size < wanted:
+            continue
+        view = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
+        start = 0
+        try:
+            while start < size:
+                table, end = _table_at(view, start)
+                yield table
+                start = end
+            wanted = 1
+        except _CutError as error:
+            wanted = error.bytes
+        if wanted > TABLE_BYTES_MAX:
+            raise FormatError(f"a table of {wanted} bytes")
+        parts, size = [view[start:]], size - start
+    if size:
+        raise FormatError("the table is cut")
+
+
+class _CutError(FormatError):
+    """A table goes on beyond what there is; ``bytes`` is the least that it has."""
+
+    def __init__(self, where: str, size_bytes: int) -> None:
+        super().__init__(f"the table is cut {where}")
+        self.bytes = size_bytes
+
+
 def _table_at(view: memoryview, start: int) -> tuple[Table, int]:
     if len(view) - start < _LENGTH.size:
-        raise FormatError("the table is cut in its length")
+        raise _CutError("in its length", _LENGTH.size)
     (length,) = _LENGTH.unpack_from(view, start)
     data = start + _LENGTH.size + length
-    if data > len(view) or data % _ALIGNMENT:
-        raise FormatError("the table is cut in its header")
+    if data % _ALIGNMENT:
+        raise FormatError("the header of the table does not end at a multiple of 8")
+    if data > len(view):
+        raise _CutError("in its header", data - start)
     text = bytes(view[start + _LENGTH.size : data])
     try:
         places = _header_of(text).columns
@@ -168,18 +222,17 @@ def _table_at(view: memoryview, start: int) -> tuple[Table, int]:
     del about["columns"]
     columns, end = {}, data
     for place in places:
-        first = data + place.offset
-        end = max(end, first + place.bytes)
         _check(place)
-        if end > len(view):
-            raise FormatError(f"the table is cut in column {place.name!r}")
+        end = max(end, data + place.offset + place.bytes)
+    end += -end % _ALIGNMENT
+    if end > len(view):
+        raise _CutError("in its columns", end - start)
+    for place in places:
+        first = data + place.offset
         content = view[first : first + place.bytes]
         if place.type == _JSON:
             _check_ends(place, content)
         columns[place.name] = Column(place.name, place.type, place.count, content)
-    end += -end % _ALIGNMENT
-    if end > len(view):
-        raise FormatError("the table is cut at its end")
     return Table(columns, about), end
 
 

@@ -2,6 +2,7 @@
 
     SteplogError
     ├── InvalidAPIKeyError
+    ├── MetricNotFoundError       (also a LookupError)
     ├── ProjectNotFoundError      (also a LookupError)
     ├── RunExistsError            (also a ValueError)
     ├── RunFinishedError          (also a RuntimeError)
@@ -22,6 +23,7 @@ __all__ = [
     "FilterError",
     "FormatError",
     "InvalidAPIKeyError",
+    "MetricNotFoundError",
     "NotPrivateError",
     "ProjectNotFoundError",
     "RunExistsError",
@@ -40,6 +42,10 @@ class InvalidAPIKeyError(SteplogError):
     """The server rejects the API key."""
 
 
+class MetricNotFoundError(SteplogError, LookupError):
+    """A run was asked for a metric that it does not have."""
+
+
 class ProjectNotFoundError(SteplogError, LookupError):
     """Neither the server nor this machine has the project."""
 
@@ -49,7 +55,7 @@ class RunExistsError(SteplogError, ValueError):
 
 
 class RunNotFoundError(SteplogError, LookupError):
-    """A run was to be resumed or joined, and there is none of that id or name."""
+    """A run was to be resumed, joined or read, and there is none of that id or name."""
 
 
 class RunFinishedError(SteplogError, RuntimeError):

@@ -24,10 +24,26 @@ from urllib.parse import unquote, urlsplit
 
 from steplog.identity import slug_of
 
-__all__ = ["BEGINNING_MIN", "LISTED_MAX", "Choice", "Named", "Reading", "choose", "choose_kept", "listed", "readings"]
+__all__ = [
+    "BEGINNING_MIN",
+    "CLOSE_MAX",
+    "LISTED_MAX",
+    "Choice",
+    "Named",
+    "Reading",
+    "choose",
+    "choose_kept",
+    "close",
+    "close_runs",
+    "did_you_mean",
+    "listed",
+    "readings",
+]
 
 BEGINNING_MIN = 4
+CLOSE_MAX = 3
 LISTED_MAX = 5
+_COMPARED_MAX = 2000  # the last so many names, which takes some 50 ms
 
 T = TypeVar("T")
 
@@ -113,6 +129,28 @@ def listed(runs: Iterable[Named]) -> str:
     words = [f"{'/'.join(filter(None, run[3:]))}/{run.name} ({run.uuid})".lstrip("/") for run in every]
     more = len(every) - LISTED_MAX
     return ", ".join(words[-LISTED_MAX:]) + (f" and {more} more" if more > 0 else "")
+
+
+def close(text: str, names: Iterable[str]) -> list[str]:
+    """The names that are most like a text, ``CLOSE_MAX`` at most, the closest first; case does not count."""
+    from difflib import get_close_matches  # for an error alone
+
+    by_folded = {name.casefold(): name for name in names if name}
+    last = list(by_folded)[-_COMPARED_MAX:]
+    return [by_folded[found] for found in get_close_matches(text.casefold(), last, CLOSE_MAX)]
+
+
+def close_runs(text: str, runs: Iterable[Named]) -> list[str]:
+    """The names and ids of runs that are most like the one in a text, wherever it says that the run is."""
+    names = [name for run in runs for name in (run.id, run.name)]
+    found = [name for reading in reversed(readings(text)) for name in close(reading.run, names)]
+    return list(dict.fromkeys(found))[:CLOSE_MAX]
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """The end of a message: ``; did you mean 'a' or 'b'?``, or nothing."""
+    quoted = [repr(name) for name in names]
+    return f"; did you mean {' or '.join(filter(None, (', '.join(quoted[:-1]), quoted[-1])))}?" if quoted else ""
 
 
 def _said(read: list[Reading], names: Named) -> list[str]:

@@ -88,6 +88,15 @@ def test_names_that_a_shell_would_change_or_run_are_not_offered(variables):
     assert not [name for name in names if name[:1] == "-" or set(name) & set(" :$(`\x1b\u202e")]
 
 
+def test_the_metrics_of_the_run_that_is_typed_are_offered(server, variables):
+    path = named_run(server, "measures", "measured")
+    for name in ("train/loss", "train/acc", "val loss", "test"):
+        server.ask("POST", f"{path}metrics/", json={"name": name, "value": 1})
+    assert offered(variables, "show", "measured", "train/") == ["train/acc", "train/loss"]
+    assert offered(variables, "show", "measured", "test", "") == ["test", "train/acc", "train/loss"]
+    assert offered(variables, "show", "nothing", "") == []
+
+
 def test_only_restore_is_offered_what_is_in_the_trash(variables):
     assert offered(variables, "restore", "") == ["old-trial"]
     assert "old-trial" not in offered(variables, "show", "old")

@@ -44,10 +44,10 @@ def test_a_logarithmic_chart_has_its_middle_in_proportion(server, steplog):
 
 def test_a_metric_that_is_not_there_is_answered_with_those_that_are(server, steplog):
     result = steplog("show", "first", "lost", url=server.url)
-    assert (result.exit_code, result.output) == (
-        1,
-        "steplog: the run 'first' has no metric 'lost'; it has loss, and 2 more\n",
-    )
+    assert result.exit_code == 1
+    assert result.output == "steplog: the run 'first' has no metric 'lost'; did you mean 'loss'?\n"
+    result = steplog("show", "first", "accuracy", url=server.url)
+    assert "has no metric 'accuracy'; it has note, " in result.output
     result = steplog("show", "first", "--log", url=server.url)
     assert (result.exit_code, result.output.count("\n")) == (2, 1)
     assert "--log is for charts" in result.output

@@ -152,7 +152,7 @@ def test_a_wrong_uuid_is_an_error_at_the_call_that_says_where_it_looked(
     elsewhere(server)
     place = {"namespace_slug": space(), "project_slug": host.project} if slugs else {"project_slug": host.project}
     where = rf"{server.url} \(in {space()}/{host.project}\)"
-    words = rf"^no run '{UNKNOWN}': neither a journal on this machine nor {where} has it$"
+    words = rf"^no run '{UNKNOWN}': neither a journal on this machine nor {where} has it; type: steplog ls$"
     with pytest.raises(steplog.RunNotFoundError, match=words):
         steplog.attach(UNKNOWN, **place)
     assert list(host.state.glob("*.*")) == []  # nothing waits for it
@@ -318,6 +318,43 @@ def test_a_run_that_was_deleted_is_not_there(held: Oracle, host: Host, server: S
         run = steplog.attach(said, project_slug=host.project, missing="ignore")
         run.log("loss", 0.5)
         assert run.finish().dropped == {"no run": 1}
+
+
+@apart
+def test_a_deleted_run_is_said_to_be_in_the_trash_and_how_it_comes_back(
+    held: Oracle, host: Host, server: ServerProcess
+):
+    made = elsewhere(server, "trial 5")
+    assert server.ask("DELETE", f"/{space()}/projects/{host.project}/runs/{made['uuid']}/").status_code == 204
+    for said in (made["uuid"], "trial 5", "trial-5"):
+        with pytest.raises(
+            steplog.RunNotFoundError, match=r"it is in the trash there, type: steplog restore 'trial 5'$"
+        ):
+            steplog.attach(said, project_slug=host.project)
+
+
+@apart
+def test_a_name_that_is_mistyped_is_answered_with_those_like_it(held: Oracle, host: Host, server: ServerProcess):
+    for name in ("trial-05", "trial-06", "unlike"):
+        elsewhere(server, name)
+    steplog.init(space(), host.project, "tryal-7", mode="offline")
+    for said in ("trail-05", f"{host.project}/trail-05"):
+        with pytest.raises(steplog.RunNotFoundError, match=r"has it; did you mean '.*'\?$") as told:
+            steplog.attach(said)
+        assert ["'trial-05'" in str(told.value), "'unlike'" in str(told.value)] == [True, False]
+    with pytest.raises(steplog.RunNotFoundError, match=r"did you mean 'tryal-7', 'trial-06' or 'trial-05'\?$"):
+        steplog.attach("tryal-70")
+
+
+@apart
+def test_without_a_server_the_names_like_it_are_those_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    host = Host(tmp_path, None)
+    host.environment.update(STEPLOG_URL="", STEPLOG_API_KEY="")
+    for name, value in host.environment.items():
+        monkeypatch.setenv(name, value)
+    steplog.init(project="mnist", name="trial-05", mode="offline")
+    with pytest.raises(steplog.ConfigurationError, match=r"cannot be asked: no server .*; did you mean 'trial-05'\?$"):
+        steplog.attach("trail-05")
 
 
 @apart

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reading.arrays import read
 from steplog.reading.arrow_data import ArrowData, Repeated
 from steplog.reading.arrow_table import ArrowColumn, ArrowTable, column_of
 from strategies import INT64, JSON_TEXTS
@@ -32,26 +33,6 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "texts": st.lists(st.text(max_size=5), max_size=3),
 }
-
-
-def read(table: ArrowTable) -> dict[str, list[Any]]:
-    """A list a column, of what nanoarrow makes of the Arrow data; dates are read as integers."""
-    found: dict[str, list[Any]] = {name: [] for name in table.columns}
-    for chunk in nanoarrow.ArrayStream(table).iter_chunks():
-        for at, name in enumerate(table.columns):
-            child = chunk.child(at)
-            if child.schema.type == nanoarrow.Type.TIMESTAMP:
-                numbers = struct.unpack(f"={len(child)}q", bytes(child.buffer(1)))
-                child = [number if there else None for number, there in zip(numbers, validity(child), strict=True)]
-                found[name] += child
-            else:
-                found[name] += child.to_pylist()
-    return found
-
-
-def validity(child: nanoarrow.Array) -> list[bool]:
-    bits = bytes(child.buffer(0))
-    return [not bits or bool(bits[at // 8] >> at % 8 & 1) for at in range(len(child))]
 
 
 def bits(values: list[Any]) -> list[Any]:

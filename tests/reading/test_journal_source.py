@@ -224,6 +224,52 @@ def test_points_of_forked_writers_are_numbered_in_order_of_time(laptop: Host):
     assert source.document()["config"] == {"child": True, "lr": 0.3, "seed": 1}
 
 
+CROWD = (
+    LOGS
+    + """
+children = []
+for child in range(4):
+    pid = os.fork()
+    if pid == 0:
+        for number in range(3000):
+            run.log(f"own/{child}", number)
+            run.log("shared", child, step=number)
+        run.config[f"child {child}"] = child
+        if child == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(0)
+    children.append(pid)
+for pid in children:
+    os.waitpid(pid, 0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+)
+
+
+@pytest.mark.slow
+@apart
+def test_what_killed_processes_of_a_run_left_is_read_as_the_server_gets_it(laptop: Host, server: ServerProcess):
+    with laptop.start(CROWD) as program:
+        source = JournalSource(line(program))
+        program.communicate(timeout=60)
+    points, document = points_in(source), source.document()
+    assert len(points) == 4 * 6001 + 1
+    assert laptop.run("-m", "steplog", "sync", STEPLOG_URL=server.url, STEPLOG_API_KEY="a-key-of-the-tests").code == 0
+    (told,) = server.ask("GET", f"/team/projects/{laptop.project}/runs/").json()
+    path = f"/team/projects/{laptop.project}/runs/{told['uuid']}/"
+    theirs = server.ask("GET", f"{path}history/").json()
+    for name in {name for name, *_ in points}:
+        ours = [(exact_date_of(time), step, value) for each, step, time, value in points if each == name]
+        found = [(each["time"], each["step"], each["value"]) for each in theirs if each["name"] == name]
+        if name == "steplog/config":  # numbered by the server as they came: process by process
+            assert [(time, value) for time, _, value in ours] == sorted((time, value) for time, _, value in found)
+        else:
+            assert ours == (sorted(found, key=lambda point: point[0]) if name == "shared" else found)
+    told = server.ask("GET", path).json()
+    same = ("name", "status", "config", "last_point", "started")
+    assert {field: document[field] for field in same} == {field: told[field] for field in same}
+
+
 RESUMED = """
 import steplog
 run = steplog.init("team", os.environ["PROJECT"], id="job", resume="allow", mode="offline", config=eval(sys.argv[1]))

@@ -81,6 +81,15 @@ def test_columns_have_a_table_of_each_metric(server, filled):
         ("last=2&to=8&name=loss", [0, 1]),
         ("last=99&name=note", [5]),
         ("from=9&to=8", []),
+        ("skip=0", range(6)),
+        ("skip=1", [1, 2, 4]),
+        ("name=acc&name=loss&skip=1&skip=2", [4, 2]),
+        ("name=loss&last=2&skip=1", [2]),
+        ("from=1&to=8&skip=1", [4]),
+        ("arrivals=3", [0, 1, 3]),
+        ("arrivals=3&last=1", [1, 3]),
+        ("arrivals=99", range(6)),
+        ("arrivals=0", []),
     ],
 )
 def test_only_what_is_asked_for_comes(server, filled, query, rows):
@@ -98,6 +107,11 @@ def test_only_what_is_asked_for_comes(server, filled, query, rows):
         ("to=9223372036854775808", "to"),
         ("last=0", "last"),
         ("last=-1", "last"),
+        ("skip=-1", "skip"),
+        ("name=loss&skip=x", "skip"),
+        ("name=loss&skip=1&skip=2", "skip"),
+        ("skip=1&skip=2", "skip"),
+        ("arrivals=-1", "arrivals"),
         ("from_time=yesterday", "from_time"),
         ("from_time=2026-01-01T00:00:00", "from_time"),
         ("from_time=2026-01-01T00:00:00+01:00", "from_time"),  # a space once decoded
@@ -110,6 +124,20 @@ def test_a_bad_parameter_is_named(server, filled, query, field):
     answer = server.ask("GET", f"{filled}?{query}")
     assert (answer.status_code, list(answer.json())) == (400, [field])
     assert len(answer.json()[field][0]) > 20
+
+
+def test_a_broken_answer_goes_on_where_it_was_whatever_has_come_since(server, filled, run):
+    """By what its header says it is of, and what has come of each metric."""
+    answer = server.ask("GET", f"{filled}?last=2")
+    begun, rest = answer.json()[:3], answer.json()[3:]
+    assert [row["name"] for row in begun] == ["loss", "loss", "acc"]
+    assert server.send(run, range_of([("loss", 0.1), ("new", 1)], len(RECORDS))).status_code == 200
+    arrivals = answer.headers["Steplog-Arrivals"]
+    assert arrivals == "6"
+    query = f"last=2&arrivals={arrivals}&name=loss&skip=2&name=acc&skip=1&name=note&skip=0"
+    again = server.ask("GET", f"{filled}?{query}")
+    assert (again.json(), again.headers["Steplog-Arrivals"]) == (rest, "6")
+    assert [row["value"] for row in server.ask("GET", f"{filled}?name=loss&skip=3").json()] == [0.1]
 
 
 def test_a_metric_that_the_run_has_not_is_named(server, filled):
@@ -147,7 +175,7 @@ def test_an_answer_is_broken_off_when_its_run_is_deleted(tmp_path: Path, path: s
     """What its client does not take is not read in advance, and what it has does not look like all."""
     with ServerProcess(tmp_path) as server:
         run = server.new_run()
-        for first in range(0, 400_000, 20_000):
+        for first in range(0, 600_000, 20_000):  # more than a history reads at its start
             records = [("loss", step / 7, step) for step in range(first, first + 20_000)]
             assert server.send(run, range_of(records, first)).status_code == 200
         with socket.socket() as client:

@@ -28,6 +28,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "demo": "Kill a server and a training process, and count what is lost.",
     "doctor": "Check the settings, this machine, the server and the key.",
     "export": "Write the records that are on this machine to a file.",
+    "import": "Import runs from files: of other loggers, and those that export has written.",
     "key": "Issue, list, revoke and rotate the keys of a server of this machine.",
     "login": "Store an API key.",
     "ls": "List the runs on the server and those that wait on this machine.",

@@ -1,4 +1,4 @@
-"""The names of runs for the shell, after TAB. Silent, and bounded: what is not known in time is not offered.
+"""The names of runs and metrics for the shell, after TAB. Silent, and bounded: what is late is not offered.
 
 Only names are offered that a shell takes as they are typed: of others, type the beginning of the uuid.
 """
@@ -15,7 +15,7 @@ import click
 import steplog
 from steplog.cli.api import Api, RemoteRun
 
-__all__ = ["complete_journal", "complete_run", "complete_trashed", "offered"]
+__all__ = ["complete_journal", "complete_metric", "complete_run", "complete_trashed", "offered"]
 
 _WAIT_S = 0.5  # with the start of Python, less than a second
 _TYPED = re.compile(r"[\w.@%+,/][\w.@%+,/-]*")  # ":" and "=" part words for bash
@@ -25,6 +25,18 @@ _OFFERED_MAX = 200
 def complete_run(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Runs on the server: names, ids, ``PROJECT/NAME``, and uuids of which something is typed."""
     return offered(incomplete, lambda: _remote_names(incomplete, trash=False))
+
+
+def complete_metric(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Metrics of the run that is typed before."""
+    run = context.params.get("run")
+
+    def names() -> Iterable[str]:
+        api = Api()
+        for metric in (api.get(*api.find(run).path, "series") or []) if run else []:
+            yield metric["name"]
+
+    return offered(incomplete, names)
 
 
 def complete_trashed(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

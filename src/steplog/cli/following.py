@@ -11,12 +11,12 @@ A server that has lost points, since it was restored from a copy, is waited for:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import steplog
 from steplog.cli.printing import printable
+from steplog.column_format import json_value
 from steplog.reading.points import Selection, SeriesPoints
 from steplog.reading.source import RunSource
 
@@ -29,7 +29,7 @@ _NOT_SHOWN = ("steplog/", "system/")
 
 
 class Point(NamedTuple):
-    """A point; ``time_ns`` since the epoch, None from a server that keeps none; ``value`` is what JSON has."""
+    """A point; ``time_ns``, since the epoch, is None from a server that keeps none."""
 
     name: str
     step: int
@@ -130,7 +130,7 @@ def _points(stretch: SeriesPoints) -> Iterator[Point]:
     as_json = stretch.kind == "json"
     times: Sequence[int | None] = stretch.times or (None,) * len(stretch.steps)
     for step, time_ns, value in zip(stretch.steps, times, stretch.values, strict=True):
-        yield Point(stretch.name, step, time_ns, json.loads(value) if as_json else value)  # type: ignore[arg-type]
+        yield Point(stretch.name, step, time_ns, json_value(value) if as_json else value)  # type: ignore[arg-type]
 
 
 def _order(point: Point) -> int:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
 
 import click
 
 from steplog.cli.printing import printable
+from steplog.naming import close, did_you_mean
 
-__all__ = ["check_names", "unknown"]
+__all__ = ["check_names"]
 
-_LISTED_MAX = 5
+_LISTED_MAX = 8
 
 
 def check_names(run: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raise click.ClickException for a name that is none of the run's metrics."""
+    """Raise click.ClickException for a name that is none of the run's metrics; it says which are like it, or some."""
     for name in names:
         if name not in known:
-            raise click.ClickException(unknown(run, name, known))
+            shown = [each for each in known if not each.startswith("steplog/")]
+            has = did_you_mean(close(name, shown)) or f"; it has {_some(shown)}"
+            raise click.ClickException(f"the run {run!r} has no metric {name!r}{has}")
 
 
-def unknown(run: str, name: str, known: Collection[str]) -> str:
-    """That a run has no such metric, and which it has: those that are spelled like it, else the first."""
-    shown = [each for each in known if not each.startswith("steplog/")]
-    close = difflib.get_close_matches(name, shown, _LISTED_MAX)
-    close = close or [each for each in shown if name.lower() in each.lower()][:_LISTED_MAX]
-    listed = close or shown[:_LISTED_MAX]
-    words = ", ".join(printable(each, 60) for each in listed)
-    more = len(shown) - len(listed)
-    has = f"it has {words}{f', and {more} more' if more else ''}" if shown else "it has none yet"
-    return f"the run {run!r} has no metric {name!r}; {has}"
+def _some(names: list[str]) -> str:
+    more = len(names) - _LISTED_MAX
+    listed = ", ".join(printable(name, 60) for name in names[:_LISTED_MAX])
+    return f"{listed}{f' and {more:,} more' if more > 0 else ''}" if names else "none yet"

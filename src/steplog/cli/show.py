@@ -18,7 +18,7 @@ from slugify import slugify
 from steplog.cli import printing, run_times
 from steplog.cli.api import Api, RemoteRun, as_texts, check_run
 from steplog.cli.chart import BUCKETS_PER_COLUMN, chart
-from steplog.cli.completion import complete_run
+from steplog.cli.completion import complete_metric, complete_run
 from steplog.cli.metric_names import check_names
 from steplog.cli.table import Table
 
@@ -44,7 +44,7 @@ class _Shown(NamedTuple):
 
 @click.command("show")
 @click.argument("run", callback=check_run, shell_complete=complete_run)
-@click.argument("names", metavar="[NAME]...", nargs=-1, callback=as_texts)
+@click.argument("names", metavar="[NAME]...", nargs=-1, callback=as_texts, shell_complete=complete_metric)
 @click.option("--log", is_flag=True, help="Draw charts with a logarithmic axis of values.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run: str, names: tuple[str, ...], log: bool, as_json: bool) -> None:

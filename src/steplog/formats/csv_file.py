@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import BinaryIO
 
 from steplog.column_format import json_text, json_value
 from steplog.formats.run_info import RunInfo
+from steplog.formats.run_writer import ByteSink
 from steplog.reading.points import SeriesPoints
 from steplog.records.dates import exact_dates
 
@@ -31,7 +31,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class Writer:
     """``RunWriter`` of a file; ``labels``, by id, are what the column ``run`` calls the runs."""
 
-    def __init__(self, file: BinaryIO, labels: Mapping[str, str] | None = None, *, excel: bool = False) -> None:
+    def __init__(self, file: ByteSink, labels: Mapping[str, str] | None = None, *, excel: bool = False) -> None:
         self._write = file.write
         self._labels = labels
         self._cell: Callable[[str], str] = _excel_cell if excel else _cell
@@ -59,6 +59,9 @@ class Writer:
         """Nothing."""
 
     def close(self) -> None:
+        """Nothing."""
+
+    def abandon(self) -> None:
         """Nothing."""
 
 

@@ -26,6 +26,10 @@ class RecordBatch(NamedTuple):
     times: Sequence[int]
     values: Sequence[Any]
 
+    def part(self, first: int, end: int | None = None) -> RecordBatch:
+        """The records ``[first, end)``."""
+        return RecordBatch(self.names[first:end], self.steps[first:end], self.times[first:end], self.values[first:end])
+
 
 class Stream(NamedTuple):
     """Records in an order that does not change where the source grows: the next ones come at its end.
@@ -40,12 +44,15 @@ class Stream(NamedTuple):
 
 
 class ImportedRun(NamedTuple):
-    """A run in a source.
+    """A run in a source; its streams differ in their keys.
 
     Attributes:
         remarks: asked once the streams are read: what of the source is not in them, and why, a line each.
+        is_anonymous: the source does not say which run it is: ``info.id`` is a guess, which another one may share that
+            begins alike. Such a run has one stream.
     """
 
     info: RunInfo
     streams: Sequence[Stream]
     remarks: Callable[[], Sequence[str]] = list
+    is_anonymous: bool = False

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import BinaryIO
 
 import msgspec
 
 from steplog.column_format import json_text, json_value
 from steplog.formats.run_info import RunInfo
+from steplog.formats.run_writer import ByteSink
 from steplog.reading.points import SeriesPoints
 from steplog.records.dates import exact_dates
 
@@ -28,7 +28,7 @@ __all__ = ["Writer"]
 class Writer:
     """``RunWriter`` of a file."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: ByteSink) -> None:
         self._write = file.write
 
     def begin(self, info: RunInfo) -> None:
@@ -51,6 +51,9 @@ class Writer:
         """Nothing."""
 
     def close(self) -> None:
+        """Nothing."""
+
+    def abandon(self) -> None:
         """Nothing."""
 
 

@@ -22,13 +22,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from steplog.column_format import json_text, json_value
 from steplog.errors import ConfigurationError
 from steplog.formats.run_info import RunInfo
+from steplog.formats.run_writer import ByteSink
 from steplog.reading.points import SeriesPoints
 
 if TYPE_CHECKING:
@@ -49,6 +50,30 @@ def require_pyarrow() -> None:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
         raise ConfigurationError(f"Parquet needs pyarrow ({error}). Type: pip install 'steplog[parquet]'") from None
+
+
+class _Sink:
+    """A file as Arrow takes it; nothing is written once it is closed."""
+
+    def __init__(self, file: ByteSink) -> None:
+        self._file = file
+        self._written = 0
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        if not self.closed:
+            self._file.write(data)
+            self._written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._written
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class _Rows(NamedTuple):
@@ -72,7 +97,7 @@ class Writer:
     Raises ConfigurationError where pyarrow is missing.
     """
 
-    def __init__(self, file: BinaryIO, labels: Mapping[str, str] | None = None) -> None:
+    def __init__(self, file: ByteSink, labels: Mapping[str, str] | None = None) -> None:
         require_pyarrow()
         import pyarrow as pa
         from pyarrow import parquet
@@ -88,8 +113,9 @@ class Writer:
             pa.field("integer", pa.bool_(), nullable=False),
         ]
         self._schema = pa.schema(fields if labels is None else [pa.field("run", names, nullable=False), *fields])
+        self._sink = _Sink(file)
         self._out = parquet.ParquetWriter(
-            file,
+            self._sink,
             self._schema,
             compression="zstd",
             compression_level=1,
@@ -135,6 +161,11 @@ class Writer:
         about = msgspec.json.encode({"version": _VERSION, "runs": self._runs})
         self._out.add_key_value_metadata({METADATA.decode(): about.decode()})
         self._out.close()
+        self._sink.closed = True
+
+    def abandon(self) -> None:
+        """Arrow writes an end, which makes a file look whole, when it forgets the file."""
+        self._sink.closed = True
 
     def _rows(self, points: SeriesPoints) -> _Rows:
         import pyarrow as pa

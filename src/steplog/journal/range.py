@@ -31,14 +31,24 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.journal import slot
 
-__all__ = ["NAME_BYTES_MAX", "RANGE_BYTES_MAX", "VERSION", "Range", "VersionError", "decode", "encode"]
+__all__ = [
+    "NAME_BYTES_MAX",
+    "POSITION_MAX",
+    "RANGE_BYTES_MAX",
+    "VERSION",
+    "Range",
+    "VersionError",
+    "decode",
+    "encode",
+    "encode_planes",
+]
 
 VERSION = 1
 RANGE_BYTES_MAX = 1024 * 1024
 NAME_BYTES_MAX = 256
 _BODY_BYTES_MAX = 2 * 1024 * 1024 - 4096  # inflated, names and all; with it a frame stays below 2 MiB
 _DEFLATE_LEVEL = 1
-_POSITION_MAX = 2**63 - 1
+POSITION_MAX = 2**63 - 1
 _WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -132,8 +142,13 @@ def encode(records: Range) -> bytes:
     """The deflated body."""
     if records.deflated is not None:
         return records.deflated
-    slots = slot.to_planes(records.slots)
-    body = _Body(VERSION, records.writer, records.first, records.end, records.names, slots, records.payloads)
+    places = records.writer, records.first, records.end
+    return encode_planes(*places, records.names, slot.to_planes(records.slots), records.payloads)
+
+
+def encode_planes(writer: str, first: int, end: int, names: dict[int, str], planes: bytes, payloads: bytes) -> bytes:
+    """The deflated body of a range whose slots are byte planes already."""
+    body = _Body(VERSION, writer, first, end, names, planes, payloads)
     return zlib.compress(_pack(body), _DEFLATE_LEVEL)
 
 
@@ -153,7 +168,7 @@ def decode(deflated: bytes, *, checked: bool = False) -> Range:
     count = fields.end - fields.first
     if not _WRITER.fullmatch(fields.writer):
         raise FormatError("the writer's id is not of [A-Za-z0-9_-]{1,64}")
-    if not 0 <= fields.first <= fields.end <= _POSITION_MAX or len(fields.slots) != count * slot.SLOT_BYTES:
+    if not 0 <= fields.first <= fields.end <= POSITION_MAX or len(fields.slots) != count * slot.SLOT_BYTES:
         raise FormatError(f"{len(fields.slots)} bytes of slots for the positions {fields.first} to {fields.end}")
     if count > 1 and len(fields.slots) + len(fields.payloads) > RANGE_BYTES_MAX:
         raise FormatError(f"more than {RANGE_BYTES_MAX} bytes of slots and payloads")

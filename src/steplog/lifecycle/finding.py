@@ -1,7 +1,11 @@
 """Finds the run that a text means (``naming``): in the journals of this host, then on the server.
 
 A uuid, id or name that a journal here has is enough, and nobody is asked. A beginning is compared with the server's
-runs, too, where that answers.
+runs, too, where that answers. What is found nowhere is looked for in the server's trash, and compared with what there
+is, for the message.
+
+The server is that of the address, if the text is one and there is a key for it here; else the default one: the address
+of a server on this machine may have changed.
 
 The server is asked for a uuid in each project by one GET, and for its runs in pages of ``_PAGE_RUNS``, for ``_LOOK_S``
 in all; one of this machine shows within ``_LOCAL_ANSWER_S`` that it does not hang. Without a project, it is looked in
@@ -11,9 +15,11 @@ those of the namespace.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from steplog.delivery.verdicts import is_proxys_404
 from steplog.delivery.wire import LIST_BYTES_MAX, api_path
@@ -22,7 +28,7 @@ from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
 from steplog.journal.manifest import Manifest
 from steplog.lifecycle.process import current
-from steplog.naming import Choice, Named, choose, listed, readings
+from steplog.naming import Choice, Named, choose, close_runs, did_you_mean, listed, readings
 from steplog.printable import printable
 from steplog.time_limit import within
 
@@ -49,29 +55,45 @@ class Found(NamedTuple):
     unseen: str = ""
 
 
-def find(text: str, namespace: str | None, project: str | None, client: TellurioClient | None) -> Found:
+def find(
+    text: str,
+    namespace: str | None,
+    project: str | None,
+    client: TellurioClient | None,
+    *,
+    to_read: bool = False,
+) -> Found:
     """The one run that a text means; ``namespace`` and ``project`` narrow the search.
 
-    A uuid with both is taken unseen where the server does not answer. Raises RunNotFoundError; ValueError if it means
-    several; ServerUnavailableError, ConfigurationError if the server cannot be asked; and what a client raises that is
-    refused.
+    A uuid with both is taken unseen where the server does not answer; not ``to_read``, for which runs of other hosts on
+    this disk count. Raises RunNotFoundError; ValueError if it means several; ServerUnavailableError, ConfigurationError
+    if the server cannot be asked; and what a client raises that is refused.
     """
-    here = [found for found in _here() if _is_in(found.names, namespace, project) and _is_of(found, text, client)]
+    known = list(_here(of_others=to_read))
+    here = [found for found in known if _is_in(found.names, namespace, project) and _is_of(found, text, client)]
     choice = choose(text, here, _names)
     if not choice.runs:  # as the process that made it calls it until a server has it
         choice = Choice(tuple(found for found in here if found.manifest and found.manifest.local_id == text))
+    looked = None
     if not choice.runs or choice.by_beginning:
         try:
-            choice, where = _choose_on_server(text, namespace, project, client, here)
+            looked = _look_on_server(text, namespace, project, client, here)
+            choice = looked.choice
         except (ServerUnavailableError, ConfigurationError) as error:
             if not choice.runs:
-                return _unseen(text, namespace, project, client, error)
-    if not choice.runs:
-        raise RunNotFoundError(f"no run {text!r}: neither a journal on this machine nor {where} has it")
+                return _unseen(text, None if to_read else namespace, project, client, error, known)
+    if not choice.runs and looked is not None:
+        hint = looked.hint or _hint(text, [*known, *looked.there]) or "; type: steplog ls"
+        words = f"no run {text!r}: neither a journal on this machine nor {looked.where} has it"
+        raise RunNotFoundError(f"{words}{printable(hint)}")
     if len(choice.runs) > 1:
         candidates = printable(listed(_names(found) for found in choice.runs))
         raise ValueError(f"{text!r} may mean {len(choice.runs)} runs: {candidates}; give the uuid, or the project")
     return choice.runs[0]._replace(by_beginning=choice.by_beginning)
+
+
+def _hint(text: str, runs: Iterable[Found]) -> str:
+    return "" if _UUID.fullmatch(text) else did_you_mean(close_runs(text, map(_names, runs)))
 
 
 def _names(found: Found) -> Named:
@@ -89,37 +111,54 @@ def _is_of(found: Found, text: str, client: TellurioClient | None) -> bool:
     return client is None or url in ("", client.settings.url) or text.lower() == found.names.uuid
 
 
-def _here() -> Iterator[Found]:
-    """The runs that have a journal on this host; a damaged one is not among them."""
+def _here(*, of_others: bool) -> Iterator[Found]:
+    """The runs that have a journal on this host; a damaged one is not among them.
+
+    ``of_others``: also those of other hosts on this disk that no server has.
+    """
     process = current()
     process.find_memory()
-    for paths in process.roots.runs():
+    for paths in (*process.roots.runs(), *(process.roots.of_other_hosts() if of_others else ())):
         with suppress(FormatError):
             manifest = manifests.load(paths.manifest())
-            if manifest is not None:
+            if manifest is not None and not (manifest.run and paths.other_host):
                 uuid = manifest.run or manifest.local_id
                 yield Found(Named(uuid, manifest.name, manifest.key, manifest.namespace, manifest.project), manifest)
 
 
 def _unseen(
-    text: str, namespace: str | None, project: str | None, client: TellurioClient | None, error: SteplogError
+    text: str,
+    namespace: str | None,
+    project: str | None,
+    client: TellurioClient | None,
+    error: SteplogError,
+    here: list[Found],
 ) -> Found:
     """The run that nobody could be asked about, if all is given that it is delivered by; else raise."""
+    hint = printable(_hint(text, here))
     words = f"no journal on this machine knows the run {text!r}, and the server cannot be asked: {error}"
     if isinstance(error, ConfigurationError):
-        raise ConfigurationError(words) from None
+        raise ConfigurationError(words + hint) from None
     if namespace is None or project is None or not _UUID.fullmatch(text):
-        raise ServerUnavailableError(words) from None
+        raise ServerUnavailableError(words + hint) from None
     return Found(Named(text.lower(), "", "", slug_of(namespace), slug_of(project)), client=client, unseen=words)
 
 
-def _choose_on_server(
+class _Looked(NamedTuple):
+    """The choice among the runs here and on the server; where, in words; the server's runs; what became of it there."""
+
+    choice: Choice[Found]
+    where: str
+    there: Sequence[Found] = ()
+    hint: str = ""
+
+
+def _look_on_server(
     text: str, namespace: str | None, project: str | None, client: TellurioClient | None, here: list[Found]
-) -> tuple[Choice[Found], str]:
-    """The choice among the runs here and on the server, and where those were looked for, in words."""
+) -> _Looked:
     from steplog.client import get_default_client
 
-    client = client or get_default_client()
+    client = client or _client_of(text) or get_default_client()
     with within(_LOOK_S):
         with nullcontext() if client.local is None else within(_LOCAL_ANSWER_S):
             user = client.login().username
@@ -131,9 +170,25 @@ def _choose_on_server(
             for place in places:
                 found = server.run(*place, text)
                 if found is not None:
-                    return Choice((found,)), where
+                    return _Looked(Choice((found,)), where)
         there = [found for place in places for found in server.runs(*place)]
-    return choose(text, [*here, *there], _names), where
+        choice = choose(text, [*here, *there], _names)
+        if choice.runs:
+            return _Looked(choice, where, there)
+        with suppress(SteplogError, OSError):
+            trashed = choose(text, (found for place in places for found in server.trash(*place)), _names)
+            if len(trashed.runs) == 1:
+                which = shlex.quote(trashed.runs[0].names.name)
+                return _Looked(choice, where, there, f"; it is in the trash there, type: steplog restore {which}")
+    return _Looked(choice, where, there)
+
+
+def _client_of(text: str) -> TellurioClient | None:
+    """A client of the server that an address names, if there is a key for it here."""
+    from steplog.client import client_for
+
+    parts = urlsplit(text)
+    return client_for(current().settings, f"{parts.scheme}://{parts.netloc}") if parts.netloc else None
 
 
 def _in_words(places: list[tuple[str, str]]) -> str:
@@ -179,6 +234,13 @@ class _Server:
         if response.status != 200:
             return None
         return self._found(namespace, project, _document(response))
+
+    def trash(self, namespace: str, project: str) -> Iterator[Found]:
+        """The deleted runs of a project; a server without a trash gives those that it has."""
+        path = f"{api_path(namespace, 'projects', project, 'runs')}?trash=1"
+        for told in self._list(path, paged=True) or ():
+            if told.get("deleted"):
+                yield self._found(namespace, project, told)
 
     def runs(self, namespace: str, project: str) -> Iterator[Found]:
         """All runs of a project, a page at a time; a server that knows no pages gives all at once."""

@@ -6,6 +6,8 @@ What another process writes meanwhile may be in it or not. What it delivers mean
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +31,8 @@ from steplog.settings import check_directories
 __all__ = ["JournalRecord", "ranges_of", "read_journal"]
 
 _POSITIONS = 8192  # read at once
+_OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_log = logging.getLogger("steplog")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +105,31 @@ def _of_run(paths: RunPaths, run: str) -> Iterator[JournalRecord]:
 
 
 def ranges_of(journal: Journal, reopen: Callable[[], Journal], first: int = 0) -> Iterator[Range]:
-    """What can be read of a journal from ``first`` on; ``reopen`` gives it as it is by now."""
+    """What can be read of a journal from ``first`` on; ``reopen`` gives it as it is by now.
+
+    What the disk does not give is left out, with a warning. Raises OSError where nothing can be opened now.
+    """
     position, end, reopened_at = max(first, journal.cursor.begin), journal.written(), -1
     while position < end:
-        readable = position
-        with contextlib.suppress(OSError):
+        readable, failure = position, None
+        try:
             seen = min(end, journal.readable(position, _POSITIONS))
             batch = journal.read(position, seen)
             readable = batch.end
+        except OSError as error:
+            if error.errno in _OUT_OF:
+                raise
+            failure = None if isinstance(error, (BlockingIOError, FileNotFoundError)) else error
         if readable > position:
             yield batch
             position = batch.end
         elif reopened_at < position:  # its segment has moved to the disk, or was delivered
             journal, reopened_at = reopen(), position
         else:
-            position = _next_begin(journal, position, end)
+            unread, position = position, _next_begin(journal, position, end)
+            if failure is not None:
+                note = "steplog cannot read the records %d to %d of a process (%s); they are left out: %s"
+                _log.warning(note, unread, position - 1, journal.writer[:8], failure)
 
 
 def _next_begin(journal: Journal, position: int, end: int) -> int:

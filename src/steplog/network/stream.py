@@ -72,7 +72,7 @@ class Stream(AbstractContextManager["Stream"]):
         self._let_go()
 
 
-def masked(pieces: Iterable[bytes], secret: Secret | None, characters_min: int) -> Iterator[bytes]:
+def masked(pieces: Iterator[bytes], secret: Secret | None, characters_min: int) -> Iterator[bytes]:
     """The same with asterisks for the secret, also where it is cut in two by the end of a piece.
 
     What is raised has passed through frames that hold the secret.
@@ -83,7 +83,15 @@ def masked(pieces: Iterable[bytes], secret: Secret | None, characters_min: int) 
         return
     reach = max(map(len, spellings)) - 1
     held = b""
-    for piece in pieces:
+    failure = None
+    while failure is None:
+        try:
+            piece = next(pieces, b"")
+        except Exception as error:  # noqa: BLE001 - raised below, after what has come
+            failure = error
+            break
+        if not piece:
+            break
         is_short = len(piece) <= reach
         if is_short or _is_cut_in(held[-reach:] + piece[:reach], spellings):
             whole = _without(held + piece, spellings)
@@ -95,6 +103,8 @@ def masked(pieces: Iterable[bytes], secret: Secret | None, characters_min: int) 
             yield ready
     if held:
         yield held
+    if failure is not None:
+        raise failure
 
 
 def _is_cut_in(seam: bytes, spellings: Iterable[bytes]) -> bool:

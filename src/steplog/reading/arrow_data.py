@@ -1,7 +1,7 @@
 """Arrow data from columns, for the PyCapsule protocol, by nanoarrow (https://arrow.apache.org/nanoarrow). Pure.
 
 1. Numbers are handed out where they are: the Arrow data hold the buffers, also when the table is gone.
-2. What is repeated is in memory once, of all batches of an export.
+2. Offsets of texts of one size are in memory once, of all batches of an export.
 3. A batch has at most 2³¹ - 1 bytes of texts a column, as many as its offsets reach: a longer one is cut into several.
 4. Arrow has no NUL in the name of a column: it is U+2400 there.
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import Any
 
 __all__ = ["TEXT_BYTES_MAX", "ArrowData", "Column", "Repeated"]
@@ -35,6 +35,9 @@ class Repeated(Sequence[Any]):
     def __len__(self) -> int:
         return self.rows
 
+    def __iter__(self) -> Iterator[Any]:
+        return repeat(self.value, self.rows)
+
     def __getitem__(self, at: int | slice) -> Any:
         if isinstance(at, slice):
             return Repeated(self.value, len(range(self.rows)[at]))
@@ -45,6 +48,8 @@ class Repeated(Sequence[Any]):
 def _bitmap(flags: bytes | bytearray) -> bytes:
     """A bit for each byte, the least significant first; the bytes are 0 or 1."""
     size = (len(flags) + 7) // 8
+    if 1 not in flags:
+        return bytes(size)
     bits = 0
     for place in range(8):
         bits |= int.from_bytes(flags[place::8], "little") << place
@@ -75,7 +80,7 @@ class ArrowData:
             "bool": nanoarrow.bool_(),
             "texts": nanoarrow.list_(text),
         }
-        self._repeated: dict[tuple[bytes, int], tuple[array[int], bytes]] = {}
+        self._ends: dict[int, array[int]] = {}
 
     def schema(self, kinds: Mapping[str, str]) -> Any:
         """A struct of the columns."""
@@ -110,15 +115,19 @@ class ArrowData:
         made = self._types[kind]
         return self._array(made, len(values), [bitmap, *buffers], null_count=missing, children=children)
 
-    def _texts(self, values: Sequence[Any]) -> tuple[array[int], bytes]:
+    def _repeated_ends(self, size: int, rows: int) -> memoryview:
+        """The offsets of texts of one size; those of fewer rows are the beginning of those of more."""
+        ends = self._ends.get(size)
+        if ends is None or len(ends) <= rows:
+            ends = array("i", range(0, size * rows + 1, size)) if size else array("i", bytes(4 * rows + 4))
+            self._ends[size] = ends
+        return memoryview(ends)[: rows + 1]
+
+    def _texts(self, values: Sequence[Any]) -> tuple[array[int] | memoryview, bytes]:
         """The offsets and the bytes."""
         if isinstance(values, Repeated):
             text = values.value.encode() if isinstance(values.value, str) else values.value
-            key = text, len(values)
-            if key not in self._repeated:
-                ends = range(0, len(text) * len(values) + 1, len(text)) if text else [0] * (len(values) + 1)
-                self._repeated[key] = array("i", ends), text * len(values)
-            return self._repeated[key]
+            return self._repeated_ends(len(text), len(values)), text * len(values)
         texts = [value.encode() if isinstance(value, str) else value for value in values]
         return array("i", accumulate(map(len, texts), initial=0)), b"".join(texts)
 

@@ -2,7 +2,8 @@
 
 1. It is what a server would have if all of it were delivered now: the fields and the config that its records set, the
    steps of points that were logged without one. Of several writers the points are in order of time (``interleaving``).
-2. What is written while it is read may be in it or not. What was dropped or lost is not there.
+2. What is written while it is read may be in it or not. What was dropped or lost is not there, and of a process without
+   shared memory not yet what is not on the disk.
 3. A run that is delivered meanwhile is elsewhere then: ServerUnavailableError, which says where to read it.
 4. In memory are ``_POINTS_AT_ONCE`` points, or those of one metric: a larger journal is read several times.
 5. A run whose owner was killed is CRASHED. Of another host's run on the same disk nobody here knows who is alive, and
@@ -69,6 +70,10 @@ class JournalSource:
             found.read(_generation(manifest, writer), writer, self._ranges(writer))
         manifest = self._manifest()
         return _document(manifest, found, self._status(manifest))
+
+    def config(self) -> dict[str, Any]:
+        """See ``RunSource``."""
+        return dict(self.document()["config"])
 
     def series(self) -> list[dict[str, Any]]:
         """See ``RunSource``."""

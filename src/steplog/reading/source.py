@@ -17,7 +17,10 @@ class RunSource(Protocol):
     """
 
     def document(self) -> dict[str, Any]:
-        """The run as the server's JSON has it: uuid, name, status, config, tags, … (``docs/api.md``)."""
+        """The run as the server's JSON has it: uuid, name, status, tags, … (``docs/api.md``); maybe no config."""
+
+    def config(self) -> dict[str, Any]:
+        """The config, for a document without it."""
 
     def series(self) -> list[dict[str, Any]]:
         """A row a metric: name, count, first_step, last_step, max_step, last, min, max, last_time (``docs/api.md``)."""

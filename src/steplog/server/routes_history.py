@@ -13,9 +13,10 @@ from steplog.server.store_types import HistoryQuery
 from steplog.server.streaming import streamed
 from steplog.server.validation import Fields
 
-__all__ = ["History"]
+__all__ = ["ARRIVALS", "History"]
 
-_LAST_MAX = 2**53
+ARRIVALS = "Steplog-Arrivals"
+_COUNT_MAX = 2**53
 
 
 class History(Endpoint):
@@ -24,13 +25,18 @@ class History(Endpoint):
     async def get(self, request: Request) -> Response:
         """Every point of some metrics, as of now."""
         fields = Fields(request.query_params)
+        names = request.query_params.getlist("name")
+        skip, skips = _skips(fields, names, request.query_params.getlist("skip"))
         query = HistoryQuery(
-            request.query_params.getlist("name") or None,
+            names or None,
             fields.integer("from", slot.NO_STEP + 1, slot.STEP_MAX),
             fields.integer("to", slot.NO_STEP + 1, slot.STEP_MAX),
             fields.time_ns("from_time"),
             fields.time_ns("to_time"),
-            fields.integer("last", 1, _LAST_MAX),
+            fields.integer("last", 1, _COUNT_MAX),
+            skip,
+            skips,
+            fields.integer("arrivals", 0, _COUNT_MAX),
         )
         fields.check()
         media_type = chosen_type(", ".join(request.headers.getlist("accept")), list(FORMATS))
@@ -40,5 +46,18 @@ class History(Endpoint):
         run, tag = await self.run_and_tag(request, media_type)
         parts = await self.read(self.store.history, run, query)
         answer = await streamed(request, gathered(FORMATS[media_type](parts)), media_type)
-        answer.headers.update(tag)
+        answer.headers.update(tag | {ARRIVALS: str(parts.arrivals)})
         return answer
+
+
+def _skips(fields: Fields, names: list[str], told: list[str]) -> tuple[int, dict[str, int]]:
+    """How many to skip of each metric, or of each of ``names``."""
+    each = [Fields({"skip": text}) for text in told]
+    counts = [one.integer("skip", 0, _COUNT_MAX) or 0 for one in each]
+    for one in each:
+        one.check()
+    if len(counts) > 1 and len(counts) != len(names):
+        fields.add_error("skip", f"Give one, or one for each name; there are {len(names)} names and {len(counts)}.")
+    elif len(counts) > 1:
+        return 0, dict(zip(names, counts, strict=True))
+    return (counts[0] if counts else 0), {}

@@ -42,7 +42,22 @@ from steplog.server.store_types import (
     UserRow,
 )
 
-__all__ = ["Store"]
+__all__ = ["History", "Store"]
+
+
+class History(Iterator[tuple[str, Points]]):
+    """The points of metrics, with their names, in parts.
+
+    Attributes:
+        arrivals: it is of the first so many points that arrived in the run.
+    """
+
+    def __init__(self, arrivals: int, parts: Iterator[tuple[str, Points]]) -> None:
+        self.arrivals = arrivals
+        self._parts = parts
+
+    def __next__(self) -> tuple[str, Points]:
+        return next(self._parts)
 
 
 class Store(ABC):
@@ -299,7 +314,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def history(self, run: RunRow, query: HistoryQuery) -> Iterator[tuple[str, Points]]:
+    def history(self, run: RunRow, query: HistoryQuery) -> History:
         """The points of each metric that match, with its name, one metric after the other, in order of arrival.
 
         They come in any number of parts, of each metric at least one, which may be empty. Each is read when it is asked

@@ -23,7 +23,7 @@ The *mark* of a (run, writer) is its high-water mark: the first journal position
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -301,7 +301,10 @@ class MetricPoint(msgspec.Struct, frozen=True):
 class HistoryQuery(msgspec.Struct, frozen=True):
     """Which points of a run: of these metrics (None: all), with a step and a time within the bounds, which included.
 
-    Of each metric the ``last`` points that match, None: all.
+    Attributes:
+        last: of each metric the last so many that match; None: all.
+        skip: of each metric leave out the first so many of these; ``skips``: of the metrics with these names.
+        arrivals: only of the first so many points that arrived in the run; None: of all.
     """
 
     names: Sequence[str] | None = None
@@ -310,6 +313,9 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     from_ns: int | None = None
     to_ns: int | None = None
     last: int | None = None
+    skip: int = 0
+    skips: Mapping[str, int] = {}
+    arrivals: int | None = None
 
 
 class SeriesSummary(msgspec.Struct, frozen=True):

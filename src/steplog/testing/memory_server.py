@@ -269,9 +269,9 @@ class MemoryServer:
     def _offers(self, feature: str) -> bool:
         return self.batch and feature in self.features
 
-    def _free_name(self, namespace: str, project: str, name: str) -> str:
-        """The name, with a suffix _1, _2, … if it is in use."""
-        taken = {run.name for run in self._runs_of(namespace, project)}
+    def _free_name(self, namespace: str, project: str, name: str, own: MemoryRun | None = None) -> str:
+        """The name, with a suffix _1, _2, … if a run other than ``own`` has it."""
+        taken = {run.name for run in self._runs_of(namespace, project) if run is not own}
         names = (f"{name}_{number}" if number else name for number in count())
         return next(free for free in names if not free or free not in taken)
 
@@ -368,7 +368,7 @@ class MemoryServer:
         run.fields |= fields
         run.description = str(fields.get("description", run.description))
         if fields.get("name", run.name) != run.name:
-            run.name = self._free_name(run.namespace, run.project, fields["name"])
+            run.name = self._free_name(run.namespace, run.project, fields["name"], run)
 
 
 def _json_fields(body: bytes) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from steplog.server.sqlite.block_reading import Blocks
 from steplog.server.sqlite.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
 from steplog.server.sqlite.schema import series_bounds
 from steplog.server.sqlite.slices import Slices, Snapshot, between
+from steplog.server.store import History
 from steplog.server.store_types import HistoryQuery, UnknownMetricError
 
 __all__ = ["Limits", "history"]
@@ -45,9 +46,7 @@ class Limits(NamedTuple):
     slice_chunks: int = 256
 
 
-def history(
-    snapshot: Snapshot, run_id: int, query: HistoryQuery, limits: Limits | None = None
-) -> Iterator[tuple[str, Points]]:
+def history(snapshot: Snapshot, run_id: int, query: HistoryQuery, limits: Limits | None = None) -> History:
     """The points of each metric, with its name: in any number of parts, at least one of each.
 
     The first state is read at once. Raises MissingError, also later, and UnknownMetricError.
@@ -55,7 +54,7 @@ def history(
     limits = limits or Limits()
     with snapshot() as connection:
         start = _Start.read(connection, run_id, query, limits.tail_bytes)
-    return _History(snapshot, run_id, query, start, limits).parts()
+    return History(start.end, _Reader(snapshot, run_id, query, start, limits).parts())
 
 
 @dataclass(slots=True)
@@ -63,9 +62,9 @@ class _Start:
     """The state at the start.
 
     Attributes:
-        packed: the first arrival that was in the log.
+        packed: the first arrival that was in the log, or ``end``.
         tail_end: the first that is in no tail here.
-        end: the first that had not arrived.
+        end: the first that had not arrived, or is not asked for.
         names: of the metrics, in order of first arrival.
         tails: of each name with points in the log: those that match, with their steps.
     """
@@ -80,35 +79,41 @@ class _Start:
     def read(cls, connection: sqlite3.Connection, run_id: int, query: HistoryQuery, tail_bytes: int) -> _Start:
         """Read it. Raises MissingError, UnknownMetricError."""
         end, packed = progress(connection, run_id)
-        start = cls(packed, end, end)
+        asked = end if query.arrivals is None else min(end, query.arrivals)
+        start = cls(min(packed, asked), end, asked)
         wanted = None if query.names is None else frozenset(query.names)
-        parts = start._read_tail(connection, run_id, wanted, tail_bytes)
+        parts = start._read_tail(connection, run_id, wanted, packed, tail_bytes)
         next_steps = dict(_series(connection, run_id, wanted))
         start.tails = {name: _numbered(concatenate(each), next_steps.get(name, 0)) for name, each in parts.items()}
         start.names = [*next_steps, *(name for name in parts if name not in next_steps)]
         if query.names is not None:
             start.names = list(dict.fromkeys(query.names))
             for name in start.names:
-                if name not in next_steps and name not in parts and start.tail_end == end:
+                if name not in next_steps and name not in parts and start.tail_end >= end:
                     raise UnknownMetricError(f"The run has no metric {name!r}.")
         return start
 
     def _read_tail(
-        self, connection: sqlite3.Connection, run_id: int, wanted: Collection[str] | None, tail_bytes: int
+        self,
+        connection: sqlite3.Connection,
+        run_id: int,
+        wanted: Collection[str] | None,
+        packed: int,
+        tail_bytes: int,
     ) -> dict[str, list[Points]]:
         parts: dict[str, list[Points]] = {}
         size_bytes = 0
-        for first_arrival, records in log_rows(connection, run_id, self.packed):
+        for first_arrival, records in log_rows(connection, run_id, packed):
             if size_bytes >= tail_bytes:
                 self.tail_end = first_arrival
                 break
             size_bytes += len(records.slots) + len(records.payloads)
             for name, points in points_by_name(records, first_arrival, wanted).items():
-                parts.setdefault(name, []).append(points)
+                parts.setdefault(name, []).append(between(points, packed, self.end))
         return parts
 
 
-class _History:
+class _Reader:
     """Reads one history."""
 
     def __init__(self, snapshot: Snapshot, run_id: int, query: HistoryQuery, start: _Start, limits: Limits) -> None:
@@ -118,6 +123,7 @@ class _History:
         self._start = start
         self._limits = limits
         self._left: dict[str, int] = {}  # of ``last``, how many of a metric are in the rest of the log
+        self._to_skip = dict(query.skips)
 
     def parts(self) -> Iterator[tuple[str, Points]]:
         """See ``history``."""
@@ -175,14 +181,15 @@ class _History:
             elif series_id is not None:
                 first_chunk, skip = self._find_last(series_id, chunk_end, wanted)
         if series_id is not None:
-            for points in self._of_chunks(series_id, first_chunk, chunk_end):
-                kept = points.part(skip, len(points.kinds)) if skip else points
-                skip -= len(points.kinds) - len(kept.kinds)
-                yield kept
-        yield from recent
+            yield from self._of_chunks(name, series_id, first_chunk, skip, chunk_end)
+        yield from (self._skipped(name, points) for points in recent)
 
-    def _of_chunks(self, series_id: int, first_chunk: int, end: int) -> Iterator[Points]:
-        """The points that match in the chunks from this id on, with arrivals below ``end``."""
+    def _of_chunks(self, name: str, series_id: int, first_chunk: int, skip: int, end: int) -> Iterator[Points]:
+        """The points that match in the chunks from this id on, without the first ``skip``, with arrivals below ``end``.
+
+        A chunk of which all is skipped is not read.
+        """
+        self._to_skip[name] = skip + self._to_skip.get(name, self._query.skip)
         low, high = series_bounds(series_id)
         low = max(low, first_chunk)
         statement, bounds = self._statement(end)
@@ -198,12 +205,16 @@ class _History:
                 )
                 with closing(rows):
                     for number, (chunk_id, *summary) in enumerate(rows, 1):
-                        points = self._read(connection, StoredChunk(chunk_id, summary_of(summary)), end)
-                        found.append(points)
+                        chunk = StoredChunk(chunk_id, summary_of(summary))
                         low = chunk_id + 1
+                        is_more = number == self._limits.slice_chunks
+                        if self._skips_all(name, chunk, end):
+                            continue
+                        points = self._skipped(name, self._read(connection, chunk, end))
+                        found.append(points)
                         points_left -= len(points.kinds)
                         text_left -= len(points.payloads)
-                        is_more = number == self._limits.slice_chunks or points_left <= 0 or text_left <= 0
+                        is_more = is_more or points_left <= 0 or text_left <= 0
                         if is_more:
                             break
             yield from found
@@ -223,7 +234,7 @@ class _History:
                 with closing(rows):
                     for number, (chunk_id, *summary) in enumerate(rows, 1):
                         chunk = StoredChunk(chunk_id, summary_of(summary))
-                        is_whole = chunk.summary.last_arrival < end and self._matches_all(chunk.summary)
+                        is_whole = self._is_whole(chunk.summary, end)
                         wanted -= chunk.summary.count if is_whole else len(self._read(connection, chunk, end).kinds)
                         if wanted <= 0:
                             return chunk_id, -wanted
@@ -235,6 +246,26 @@ class _History:
         if query.low is None and query.high is None:
             return _CHUNKS, (end,)
         return _CHUNKS + _OF_STEPS, (end, *_bounds(query.low, query.high))
+
+    def _is_whole(self, summary: Chunk, end: int) -> bool:
+        """Whether all its points match, with arrivals below ``end``."""
+        return summary.last_arrival < end and self._matches_all(summary)
+
+    def _skips_all(self, name: str, chunk: StoredChunk, end: int) -> bool:
+        """Skip all points of a chunk, if so many are to be skipped."""
+        count, left = chunk.summary.count, self._to_skip.get(name, self._query.skip)
+        if count > left or not self._is_whole(chunk.summary, end):
+            return False
+        self._to_skip[name] = left - count
+        return True
+
+    def _skipped(self, name: str, points: Points) -> Points:
+        """The points without those that are still to be skipped."""
+        left, count = self._to_skip.get(name, self._query.skip), len(points.kinds)
+        if not left or not count:
+            return points
+        self._to_skip[name] = max(0, left - count)
+        return points.part(min(left, count), count)
 
     def _matches_all(self, summary: Chunk) -> bool:
         query = self._query
@@ -252,17 +283,20 @@ class _History:
             with self._snapshot() as connection:
                 found = slices.read(connection)
             for name, points in found.items():
-                if self._query.names is None or name in self._query.names:
+                if points.kinds and (self._query.names is None or name in self._query.names):
                     yield name, _matching(points, self._query)
 
     def _last_of_rest(self) -> Iterator[tuple[str, Points]]:
+        shown = set(self._start.names)
         for name, points in self._rest():
             count = len(points.kinds)
             left, last = self._left.get(name, 0), self._query.last
             skip = 0 if last is None else min(count, max(0, left - last))
             self._left[name] = left - skip
-            if skip < count:
-                yield name, points.part(skip, count)
+            kept = self._skipped(name, points.part(skip, count) if skip else points)
+            if kept.kinds or name not in shown:
+                shown.add(name)
+                yield name, kept
 
 
 def _series(connection: sqlite3.Connection, run_id: int, wanted: Collection[str] | None) -> Iterator[tuple[str, int]]:

@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from steplog.records.points import Points
 from steplog.records.run_fields import Changes
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
@@ -33,7 +32,7 @@ from steplog.server.sqlite import (
 )
 from steplog.server.sqlite.database import Database
 from steplog.server.sqlite.ingest import Ingester
-from steplog.server.store import Store
+from steplog.server.store import History, Store
 from steplog.server.store_types import (
     BatchResult,
     ColumnNames,
@@ -260,7 +259,7 @@ class SqliteStore(Store):
     def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
         return slices.metrics(self.database.snapshot, run.id, first, end)
 
-    def history(self, run: RunRow, query: HistoryQuery) -> Iterator[tuple[str, Points]]:
+    def history(self, run: RunRow, query: HistoryQuery) -> History:
         return history.history(self.database.snapshot, run.id, query)
 
     def series(self, run: RunRow) -> list[SeriesSummary]:

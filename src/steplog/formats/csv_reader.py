@@ -1,0 +1,300 @@
+"""Reads CSV: what ``csv_file`` writes, a point a row, or a column a metric.
+
+==============================  ======================================================================================
+first row                       what a row is
+==============================  ======================================================================================
+``[run,]name,step,time,value``  a point, as steplog exports it: a value is a number, or JSON
+``name`` and ``value``          a point; the name's column may be called ``metric``, ``tag`` or ``key``
+anything else                   points of many metrics (``wide_rows``)
+==============================  ======================================================================================
+
+An empty cell is no value; a cell that is a number, or true or false, is that, anything else text. Columns are separated
+by comma, semicolon or tab, whichever the first row has most of. A last row that no line end follows is left out: it may
+be half written.
+
+Of the run nothing is known but a name. Its id is a guess, by the file's name and the first two rows.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from steplog.errors import FormatError
+from steplog.formats.files import ending_so, id_of, name_of
+from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
+from steplog.formats.run_info import RunInfo
+from steplog.formats.times import times_ns
+from steplog.formats.wide_rows import Layout, layout_of, records, rows_a_batch, there
+
+__all__ = ["recognizes", "runs"]
+
+_SUFFIXES = (".csv", ".tsv")
+_OWN = ["name", "step", "time", "value"]
+_NAMES = ("name", "metric", "tag", "key", "metric_name")
+_RUNS = ("run", "run_name", "run_id")
+_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_CELL_BYTES_MAX = 4 * 1024 * 1024
+_Values = Callable[[Sequence[str]], list[Any]]
+
+
+def recognizes(path: Path) -> bool:
+    """Whether this is such a file, or a directory with some."""
+    return next(ending_so(path, _SUFFIXES), None) is not None
+
+
+def runs(path: Path, *, step_columns: Sequence[str] = (), name: str = "") -> Iterator[ImportedRun]:
+    """The runs of a file, or of the files below a directory. Raises FormatError, OSError.
+
+    ``name``: of a file that is not called so, such as standard input.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), _CELL_BYTES_MAX))
+    for file in [path] if path.is_file() else ending_so(path, _SUFFIXES):
+        table = _Table.of(file, name or file.name)
+        if table is not None:
+            yield from _runs(table, name or name_of(file, path), step_columns)
+
+
+@dataclass
+class _Table:
+    """A file's first row, and where the next begins; ``cut`` once a row at the end was half written."""
+
+    file: Path
+    name: str
+    delimiter: str
+    header: list[str]
+    begin: int
+    time_ns: int
+    cut: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def of(file: Path, name: str) -> _Table | None:
+        """None where it has no whole row."""
+        table = _Table(file, name, ",", [], 0, file.stat().st_mtime_ns)
+        with open(file, "rb") as opened:
+            start = opened.readline()
+        first = start.decode("utf-8-sig", "replace")
+        table.delimiter = max(",;\t", key=first.count)
+        found = next(table.rows(0), None)
+        if found is None:
+            return None
+        table.header, table.begin = [cell.strip() for cell in found[0]], found[1]
+        return table
+
+    def rows(self, begin: int) -> Iterator[tuple[list[str], int]]:
+        """The rows from a byte on, with the byte after each."""
+        at, is_over = begin, False
+
+        def lines() -> Iterator[str]:
+            nonlocal at, is_over
+            with open(self.file, "rb") as opened:
+                opened.seek(begin)
+                for line in opened:
+                    if line[-1:] != b"\n":
+                        self.cut.append("the last row, which no line end follows")
+                        break
+                    at += len(line)
+                    yield line.decode("utf-8" if at > len(line) else "utf-8-sig")
+            is_over = True
+
+        try:
+            for row in csv.reader(lines(), delimiter=self.delimiter):
+                if is_over:  # within quotes
+                    return
+                if row:
+                    yield row, at
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise FormatError(f"{self.file}: beyond byte {at}: {error}") from None
+
+    def remarks(self) -> list[str]:
+        """What is left out."""
+        return list(dict.fromkeys(self.cut))
+
+
+def _runs(table: _Table, name: str, step_columns: Sequence[str]) -> Iterator[ImportedRun]:
+    plain = [column.lower() for column in table.header]
+    is_own = plain in (_OWN, ["run", *_OWN])
+    named = next((plain.index(each) for each in _NAMES if each in plain), None)
+    if named is None or "value" not in plain:
+        first = next(table.rows(table.begin), None)
+        if first is not None:
+            layout = _layout(table.header, step_columns, first[0])
+            yield _run(table, name, (), first[0], partial(_wide, table, layout))
+        return
+    by_run = next((plain.index(each) for each in _RUNS if each in plain and plain.index(each) != named), None)
+    layout = _layout(table.header, step_columns, ())._replace(metrics=(named, plain.index("value")))
+    values = _own_values if is_own else _plain_values
+    if by_run is None:
+        first = next(table.rows(table.begin), None)
+        if first is not None:
+            yield _run(table, name, (), first[0], partial(_long, table, layout, values, None, table.begin, None))
+        return
+    for label, (begin, first_row, is_whole) in _labels(table, by_run).items():
+        read = partial(_long, table, layout, values, by_run, begin, (label, is_whole))
+        yield _run(table, label or name, (label,), first_row, read)
+
+
+def _run(
+    table: _Table, name: str, parts: tuple[str, ...], first: list[str], read: Callable[[], Iterator[RecordBatch]]
+) -> ImportedRun:
+    run_id = id_of("csv", table.name, *parts, table.header, first)
+    return ImportedRun(RunInfo(id=run_id, name=name), [Stream("rows", read)], table.remarks, is_anonymous=True)
+
+
+def _labels(table: _Table, by_run: int) -> dict[str, tuple[int, list[str], bool]]:
+    """Of each run where its rows begin, the first of them, and whether all follow one another."""
+    found: dict[str, tuple[int, list[str], bool]] = {}
+    last, begin = None, table.begin
+    for row, end in table.rows(table.begin):
+        label = row[by_run] if by_run < len(row) else ""
+        if label not in found:
+            found[label] = begin, row, True
+        elif label != last:
+            found[label] = (*found[label][:2], False)
+        last, begin = label, end
+    return found
+
+
+def _layout(header: list[str], step_columns: Sequence[str], first: Sequence[str]) -> Layout:
+    """As ``layout_of``; a column whose first step is not whole has none."""
+    if missing := [name for name in step_columns if name not in header]:
+        raise FormatError(f"there is no column {missing[0]!r} for the steps; there are {', '.join(header)}")
+    layout = layout_of(header, step_columns)
+    at = layout.step
+    if at is None or step_columns or at >= len(first) or not first[at] or _step(first[at]) is not None:
+        return layout
+    metrics = tuple(sorted((*layout.metrics, at)))
+    return layout._replace(step=None, metrics=metrics)
+
+
+def _chunks(table: _Table, begin: int, count: int) -> Iterator[list[list[str]]]:
+    width = len(table.header)
+    rows = table.rows(begin)
+    while chunk := [row for row, _ in islice(rows, count)]:
+        if {len(row) for row in chunk} != {width}:
+            chunk = [_fitted(row, width, table) for row in chunk]
+        yield chunk
+
+
+def _fitted(row: list[str], width: int, table: _Table) -> list[str]:
+    if any(row[width:]):
+        raise FormatError(f"{table.file}: a row has {len(row)} cells, the first row {width}: {','.join(row)[:80]}")
+    return row[:width] + [""] * (width - len(row))
+
+
+def _wide(table: _Table, layout: Layout) -> Iterator[RecordBatch]:
+    names, number = [table.header[at] for at in layout.metrics], 0
+    for chunk in _chunks(table, table.begin, rows_a_batch(len(names))):
+        columns = list(zip(*chunk, strict=True))
+        steps = _steps(columns, layout, range(number, number + len(chunk)))
+        number += len(chunk)
+        values = [_plain_values(columns[at]) for at in layout.metrics]
+        yield from records(names, steps, _times(columns, layout, table.time_ns), values)
+
+
+def _long(
+    table: _Table,
+    layout: Layout,
+    values: _Values,
+    by_run: int | None,
+    begin: int,
+    of_run: tuple[str, bool] | None,
+) -> Iterator[RecordBatch]:
+    named, value = layout.metrics
+    for chunk in _chunks(table, begin, BATCH_RECORDS):
+        rows = chunk
+        if by_run is not None and of_run is not None:
+            rows = [row for row in chunk if row[by_run] == of_run[0]]
+        if rows:
+            columns = list(zip(*rows, strict=True))
+            steps = _steps(columns, layout, [None] * len(rows))
+            found = values(columns[value])
+            yield there(RecordBatch(columns[named], steps, _times(columns, layout, table.time_ns), found))
+        if of_run is not None and of_run[1] and len(rows) < len(chunk):
+            return
+
+
+def _steps(columns: Sequence[Sequence[str]], layout: Layout, without: Sequence[int | None]) -> list[int | None]:
+    if layout.step is None:
+        return list(without)
+    cells = columns[layout.step]
+    try:
+        return list(map(int, cells))
+    except ValueError:
+        return [_step(cell) for cell in cells]
+
+
+def _step(cell: str) -> int | None:
+    """A whole number, also as a float; else None."""
+    try:
+        number = float(cell)
+        return int(cell) if cell.strip().lstrip("+-").isdecimal() else int(number) if number.is_integer() else None
+    except ValueError:
+        return None
+
+
+def _times(columns: Sequence[Sequence[str]], layout: Layout, without: int) -> list[int]:
+    if layout.time is None:
+        return [without] * len(columns[0])
+    return [without if time is None else time for time in times_ns(columns[layout.time])]
+
+
+def _numbers(cells: Sequence[str]) -> list[Any] | None:
+    """None unless each is a number."""
+    together = "".join(cells)
+    if "_" in together:  # which Python takes in numbers
+        return None
+    try:
+        return list(map(int, cells))
+    except ValueError:
+        pass
+    try:
+        numbers: list[Any] = list(map(float, cells))
+    except ValueError:
+        return None
+    if together.count(".") == len(cells):  # each has one
+        return numbers
+    return [int(cell) if _is_whole(cell) else number for cell, number in zip(cells, numbers, strict=True)]
+
+
+def _plain_values(cells: Sequence[str]) -> list[Any]:
+    """Numbers; of what is none bools, texts, and None for nothing."""
+    numbers = _numbers(cells)
+    return [_plain_value(cell) for cell in cells] if numbers is None else numbers
+
+
+def _is_whole(cell: str) -> bool:
+    return cell.isdecimal() or (cell[:1] in "+-" and cell[1:].isdecimal())
+
+
+def _plain_value(cell: str) -> Any:
+    if not cell:
+        return None
+    if "_" not in cell:
+        try:
+            return int(cell) if _is_whole(cell) else float(cell)
+        except ValueError:
+            pass
+    return _BOOLS.get(cell, cell)
+
+
+def _own_values(cells: Sequence[str]) -> list[Any]:
+    """The values that ``csv_file`` has written."""
+    numbers = _numbers(cells)
+    return [_own_value(cell) for cell in cells] if numbers is None else numbers
+
+
+def _own_value(cell: str) -> Any:
+    if cell[:1] not in ('"', "{", "["):
+        return msgspec.Raw(b"null") if cell == "null" else _plain_value(cell)
+    try:
+        return msgspec.json.decode(cell, type=msgspec.Raw)
+    except msgspec.MsgspecError:
+        return cell

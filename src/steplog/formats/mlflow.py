@@ -1,0 +1,85 @@
+"""Runs of MLflow: its SQLite database (``mlflow.db``), or its folder of files (``mlruns/``, see ``mlflow_files``).
+
+    experiments     experiment_id, name, lifecycle_stage
+    runs            run_uuid, name, status, start_time, end_time, lifecycle_stage, experiment_id
+    params, tags    key, value, run_uuid
+    metrics         key, value, timestamp (ms), step, is_nan, run_uuid: in the order of their rows
+
+Deleted runs are left out. NaN is a 0 with ``is_nan``, and an infinity the largest double, which is an infinity again.
+What becomes of params and tags is in ``mlflow_run``. Artifacts, models, datasets and traces stay where they are.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from steplog.formats import mlflow_files
+from steplog.formats.imported import ImportedRun, RecordBatch, Stream
+from steplog.formats.mlflow_run import FoundRun, remarks_on, run_info
+from steplog.formats.sqlite_file import SqliteFile, is_sqlite
+
+__all__ = ["recognizes", "runs"]
+
+_NEEDED = {"key", "value", "timestamp", "run_uuid"}
+_GREATEST = sys.float_info.max
+_INFINITE = {_GREATEST: math.inf, -_GREATEST: -math.inf}
+
+
+def recognizes(path: Path) -> bool:
+    """Whether it is such a database or folder, an experiment in a folder, or a run."""
+    return _is_database(path) if path.is_file() else mlflow_files.is_folder(path)
+
+
+def runs(path: Path) -> Iterator[ImportedRun]:
+    """Its runs, in the order in which they began. Raises FormatError."""
+    if path.is_file():
+        file = SqliteFile(path)
+        found = [(_database_streams(file, run.id), run) for run in _database_runs(file)]
+    else:
+        found = [(mlflow_files.streams(folder), run) for folder, run in mlflow_files.file_runs(path)]
+    names = {run.id: run_info(run, {}).name for _, run in found}
+    for streams, run in sorted(found, key=lambda each: (each[1].start_ms or 0, each[1].id)):
+        yield ImportedRun(run_info(run, names), streams, partial(remarks_on, run))
+
+
+def _is_database(path: Path) -> bool:
+    return is_sqlite(path) and SqliteFile(path).columns("metrics") >= _NEEDED and bool(SqliteFile(path).columns("runs"))
+
+
+def _database_runs(file: SqliteFile) -> list[FoundRun]:
+    texts: dict[str, dict[str, dict[str, str]]] = {}
+    for table in ("params", "tags"):
+        texts[table] = {}
+        for run, key, value in file.rows(f"SELECT run_uuid, key, value FROM {table}"):
+            texts[table].setdefault(run, {})[str(key)] = "" if value is None else str(value)
+    query = """
+        SELECT run_uuid, runs.name, experiments.name, status, start_time, end_time
+        FROM runs JOIN experiments USING (experiment_id)
+        WHERE runs.lifecycle_stage IS NOT 'deleted' AND experiments.lifecycle_stage IS NOT 'deleted'
+    """
+    return [
+        FoundRun(
+            run, name or "", experiment, status, start, end, texts["params"].get(run, {}), texts["tags"].get(run, {})
+        )
+        for run, name, experiment, status, start, end in file.rows(query)
+    ]
+
+
+def _database_streams(file: SqliteFile, run: str) -> list[Stream]:
+    return [Stream("metrics", partial(_points, file, run))]
+
+
+def _points(file: SqliteFile, run: str) -> Iterator[RecordBatch]:
+    has = file.columns("metrics")  # step and is_nan came with 1.0 and 1.2
+    columns = f"key, {'step' if 'step' in has else '0'}, timestamp, value, {'is_nan' if 'is_nan' in has else '0'}"
+    for rows in file.in_order("metrics", columns, "run_uuid", run):
+        names, steps, times, values, nans = zip(*rows, strict=True)
+        numbers: list[Any] = [_INFINITE.get(value, value) for value in values]
+        if any(nans):
+            numbers = [math.nan if nan else number for number, nan in zip(numbers, nans, strict=True)]
+        yield RecordBatch(names, steps, [time * 1_000_000 for time in times], numbers)

@@ -1,0 +1,312 @@
+"""An event file of TensorBoard, read as columns.
+
+The file is one of TFRecords, one after the other: u64 length, u32 masked CRC-32C of these 8 bytes, data, u32 masked
+CRC-32C of the data; little-endian.
+
+1. Records come in the order of the file, so that a file that has grown begins with the same records.
+2. Reading ends before the first record whose length, checksum or structure is wrong, or that is cut, as in TensorBoard;
+   ``damage`` says where. Records that give nothing are not checked beyond ``_UNCHECKED_BYTES``: images take long.
+3. ``EventParser`` alone knows what a record says. Records of a known shape are read without it, repeating patterns by
+   ``read_stretch``; both give what it gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from steplog.errors import FormatError
+from steplog.formats.crc32c import PLANES_MAX, crc32c, crc32c_of_planes, lanes_of_planes, masked, masked_lanes
+from steplog.formats.imported import BATCH_RECORDS, RecordBatch
+from steplog.formats.protobuf import read_varint
+from steplog.formats.tf_event import EventParser, time_of
+from steplog.formats.tf_shapes import WALL, WALL_BYTES, Shape, Shapes, step_bytes
+from steplog.formats.tf_stretch import HEAD_BYTES, TAIL_BYTES, Placed, read_stretch
+
+__all__ = ["EventFile", "Head", "read_head"]
+
+_HEAD = struct.Struct("<QI")
+_BITS = struct.Struct("<xQ")
+_HEAD_RECORDS = 64
+_CHUNK_BYTES = 1 << 20
+_UNCHECKED_BYTES = 1 << 16
+_REPEATS_MIN = 16  # below, a stretch costs more than it saves
+_REPEATS_MAX = 1 << 14
+_SHUN_MAX = 256
+_TOGETHER_MIN = 24  # from so many records of one length on, checksums are taken together
+
+# Times of 2004 to 2038: doubles of one exponent, so that their lower bits are a number of units of 2⁻²² s.
+_BITS_BEGIN, _BITS_END = (1023 + 30) << 52, (1023 + 31) << 52
+_BITS_BASE = _BITS_BEGIN - (1 << 52)
+
+
+class EventFile:
+    """One reading of one event file, given as a ``read(size)`` that returns b"" at its end.
+
+    Attributes:
+        left_out: how many of each kind of thing were no points, so far.
+        damage: why reading ended early, if it did.
+        info: the JSON of a run, if an export wrote it.
+        config: hyperparameters.
+        wall_time: of the first record, s.
+    """
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self.left_out: Counter[str] = Counter()
+        self.damage: str | None = None
+        self.info: bytes | None = None
+        self.config: dict[str, Any] = {}
+        self.wall_time: float | None = None
+        self._read = read
+        self._parser = EventParser()
+        self._shapes = Shapes(self._parser)
+        self._lengths: dict[int, int] = {}  # checksums of the lengths so far
+        self._buffer, self._offset = b"", 0  # offset: of the buffer in the file
+        self._names: list[str] = []
+        self._steps: list[int] = []
+        self._bits: list[int] = []
+        self._values: list[Any] = []
+        self._unchecked: list[tuple[int, int, int]] = []  # where in the buffer, length, number of its row
+        self._pattern: list[tuple[int, int, int, Shape]] = []  # where in the buffer, length, bytes of its step, shape
+        self._latest: dict[tuple[Shape, int], int] = {}  # a record of this kind in the pattern
+        self._repeats = 2 * _REPEATS_MIN  # how many repetitions are tried at once
+        self._shun, self._shunned = 0, 0  # recurrences that are passed over after one that was none
+        self._step, self._step_value = b"-", 0  # of the latest record: its field and what follows; its step
+
+    def batches(self) -> Iterator[RecordBatch]:
+        """All that is in the file, once."""
+        more = True
+        while more and not self._ended():
+            chunk = self._read(max(_CHUNK_BYTES, len(self._buffer)))
+            more = bool(chunk)
+            self._buffer += chunk
+            position = self._scan()
+            self._check()
+            self._buffer, self._offset = self._buffer[position:], self._offset + position
+            self._forget()
+            whole = len(self._names)
+            if more and not self._ended():
+                whole -= whole % BATCH_RECORDS
+            for begin in range(0, whole, BATCH_RECORDS):
+                yield self._batch(begin, min(begin + BATCH_RECORDS, whole))
+            for column in (self._names, self._steps, self._bits, self._values):
+                del column[:whole]
+        if not self._ended() and self._buffer:
+            self.damage = f"it ends within a record, at byte {self._offset}"
+
+    def _ended(self) -> bool:
+        return self.damage is not None
+
+    def _batch(self, begin: int, end: int) -> RecordBatch:
+        return RecordBatch(
+            self._names[begin:end], self._steps[begin:end], _times(self._bits[begin:end]), self._values[begin:end]
+        )
+
+    def _forget(self) -> None:
+        self._pattern.clear()
+        self._latest.clear()
+
+    def _scan(self) -> int:
+        """Take the buffer's whole records; where the first that is not whole begins."""
+        buffer, position, end = self._buffer, 0, len(self._buffer)
+        lengths = self._lengths
+        while position + HEAD_BYTES <= end:
+            length, checksum = _HEAD.unpack_from(buffer, position)
+            if lengths.get(length) != checksum and not self._right_length(length, checksum):
+                self._end(position, "the checksum of a length is wrong")
+                return position
+            stop = position + HEAD_BYTES + length
+            if stop + TAIL_BYTES > end:
+                break
+            data = buffer[position + HEAD_BYTES : stop]
+            size = len(self._step) - 1 if data.startswith(self._step, WALL_BYTES) else self._take_step(data)
+            shape = self._shapes.of(data, WALL_BYTES + size) if size >= 0 and data[0] == WALL else None
+            if shape is None:
+                if not self._take_other(position, data):
+                    return position
+                position = stop + TAIL_BYTES
+                continue
+            key = (shape, size)
+            before = self._latest.get(key)
+            if before is not None:
+                if self._shunned:
+                    self._shunned -= 1
+                else:
+                    after = self._take_stretch(before, position)
+                    if after != position:
+                        position = after
+                        continue
+            self._latest[key] = len(self._pattern)
+            self._pattern.append((position, length, size, shape))
+            self._take(position, data, size, shape)
+            position = stop + TAIL_BYTES
+        return position
+
+    def _right_length(self, length: int, checksum: int) -> bool:
+        if masked(crc32c(length.to_bytes(8, "little"))) != checksum:
+            return False
+        self._lengths[length] = checksum
+        return True
+
+    def _take_step(self, data: bytes) -> int:
+        """Bytes of the record's step, as ``step_bytes`` has them."""
+        size = step_bytes(data)
+        if size >= 0:
+            self._step = data[WALL_BYTES : WALL_BYTES + size + 1]
+            self._step_value = read_varint(self._step, 1)[0] if size else 0
+        return size
+
+    def _take(self, position: int, data: bytes, size: int, shape: Shape) -> None:
+        """A record of a known shape; its checksum is taken later, with others."""
+        self._unchecked.append((position + HEAD_BYTES, len(data), len(self._names)))
+        number = len(data) - shape.tail
+        self._names.append(shape.name)
+        self._steps.append(self._step_value)
+        self._bits.append(_BITS.unpack_from(data)[0])
+        self._values.append(shape.number.unpack_from(data, number)[0])
+
+    def _take_other(self, position: int, data: bytes) -> bool:
+        """A record that takes the parser; False: it is damaged."""
+        self._forget()
+        try:
+            event = self._parser.parse(data)
+        except FormatError as error:
+            self._end(position, str(error))
+            return False
+        if event.points or len(data) <= _UNCHECKED_BYTES:
+            stored = self._buffer[position + HEAD_BYTES + len(data) : position + HEAD_BYTES + len(data) + TAIL_BYTES]
+            if masked(crc32c(data)) != int.from_bytes(stored, "little"):
+                self._end(position, "the checksum of a record is wrong")
+                return False
+        if self.wall_time is None:
+            self.wall_time = event.wall_time
+        if self.info is None:
+            self.info = event.info
+        self.config.update(event.config)
+        self.left_out.update(event.left_out)
+        for name, value in event.points:
+            self._names.append(name)
+            self._steps.append(event.step)
+            self._bits.append(int.from_bytes(struct.pack("<d", event.wall_time), "little"))
+            self._values.append(value)
+        if len(event.points) == 1:
+            self._shapes.learn(data)
+        return True
+
+    def _take_stretch(self, first: int, position: int) -> int:
+        """Repetitions of the pattern since its record ``first``, which comes again here; where they end."""
+        records = self._pattern[first:]
+        begin = records[0][0]
+        period = position - begin
+        most = min((len(self._buffer) - begin) // period, self._repeats)
+        if most < _REPEATS_MIN:
+            return position
+        placed = [Placed(at - begin, length, size, shape) for at, length, size, shape in records]
+        columns = read_stretch(self._buffer, begin, placed, period, most)
+        count = len(columns[0].times) - 1 if columns else 0
+        if count < most - 1:
+            self._repeats = 2 * _REPEATS_MIN
+        else:
+            self._repeats = min(4 * self._repeats, _REPEATS_MAX)
+        if count < _REPEATS_MIN:
+            self._shun = min(2 * self._shun + 1, _SHUN_MAX)
+            self._shunned = self._shun
+        else:
+            self._shun = 0
+        if count <= 0:
+            return position
+        width = len(columns)
+        self._names += [column.name for column in columns] * count
+        rows: list[Any] = [0] * (width * count)
+        for target, sources in (
+            (self._steps, [column.steps for column in columns]),
+            (self._bits, [column.times for column in columns]),
+            (self._values, [column.values for column in columns]),
+        ):
+            for number, source in enumerate(sources):
+                rows[number::width] = source[1:]
+            target.extend(rows)
+        self._forget()
+        return position + count * period
+
+    def _check(self) -> None:
+        """The checksums of the records that were taken one by one; what follows the first wrong one goes."""
+        groups: dict[int, list[tuple[int, int]]] = {}
+        for begin, length, row in self._unchecked:
+            groups.setdefault(length, []).append((begin, row))
+        self._unchecked = []
+        wrong = [found for length, records in groups.items() for found in self._wrong(length, records)]
+        if wrong:
+            begin, row = min(wrong)
+            self._end(begin - HEAD_BYTES, "the checksum of a record is wrong")
+            for column in (self._names, self._steps, self._bits, self._values):
+                del column[row:]
+
+    def _wrong(self, length: int, records: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those of the records, all of one length, whose checksum is wrong."""
+        size = length + TAIL_BYTES
+        if len(records) >= _TOGETHER_MIN and length <= PLANES_MAX:
+            joined = b"".join([self._buffer[begin : begin + size] for begin, _ in records])
+            planes = [joined[place::size] for place in range(size)]
+            found = masked_lanes(crc32c_of_planes(planes[:length]), len(records))
+            if found == lanes_of_planes(planes[length:], len(records)):
+                return []
+        return [
+            (begin, row)
+            for begin, row in records
+            if masked(crc32c(self._buffer[begin : begin + length]))
+            != int.from_bytes(self._buffer[begin + length : begin + size], "little")
+        ]
+
+    def _end(self, position: int, reason: str) -> None:
+        self.damage = f"{reason}, at byte {self._offset + position}"
+
+
+def _times(bits: Sequence[int]) -> list[int]:
+    """``time_of`` of doubles, given as their bits."""
+    if min(bits) >= _BITS_BEGIN and max(bits) < _BITS_END:
+        return [(each - _BITS_BASE) * 1_000_000_000 + (1 << 21) >> 22 for each in bits]
+    return [time_of(struct.unpack("<d", each.to_bytes(8, "little"))[0]) for each in bits]
+
+
+class Head(NamedTuple):
+    """How a file begins.
+
+    Attributes:
+        wall_time: of the first record, s.
+        info: what an export says of its run.
+        first_tag: of the first point.
+        first: a hash of the first record that says more than the version; "" without one.
+    """
+
+    wall_time: float | None = None
+    info: bytes | None = None
+    first_tag: str | None = None
+    first: str = ""
+
+
+def read_head(read: Callable[[int], bytes]) -> Head:
+    """Look at the first records of a file, ``_HEAD_RECORDS`` at most."""
+    found, parser = Head(), EventParser()
+    for _ in range(_HEAD_RECORDS):
+        head = read(HEAD_BYTES)
+        if len(head) < HEAD_BYTES or masked(crc32c(head[:8])) != _HEAD.unpack(head)[1]:
+            break
+        length = _HEAD.unpack(head)[0]
+        data = read(length + TAIL_BYTES)
+        if len(data) < length + TAIL_BYTES:
+            break
+        try:
+            event = parser.parse(data[:length])
+        except FormatError:
+            break
+        if found.wall_time is None:
+            found = found._replace(wall_time=event.wall_time)
+        if not found.first and (event.points or event.left_out or event.config or event.info is not None):
+            found = found._replace(first=hashlib.blake2b(data, digest_size=12).hexdigest())
+        if event.info is not None or event.points:
+            return found._replace(info=event.info, first_tag=event.points[0][0] if event.points else None)
+    return found

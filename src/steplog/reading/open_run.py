@@ -1,0 +1,113 @@
+"""``open``: a run to read, wherever it is.
+
+::
+
+    the run                                        is read from
+    a server has, with histories as columns        its series/ and history/ (``server_source``)
+    another server has                             the list of its metrics (``stock_source``)
+    no server has yet                              its journals on this machine (``journal_source``)
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
+from steplog.errors import ConfigurationError
+from steplog.lifecycle import messages
+from steplog.lifecycle.finding import Found, find
+from steplog.lifecycle.joining import client_of
+from steplog.lifecycle.process import current
+from steplog.naming import Named, listed
+from steplog.printable import printable
+from steplog.reading.journal_source import JournalSource
+from steplog.reading.named_source import NamedSource
+from steplog.reading.read_only_run import Place, ReadOnlyRun
+from steplog.reading.server_source import HISTORY_FEATURE, ServerSource
+from steplog.reading.stock_source import StockSource
+from steplog.run import Run
+
+if TYPE_CHECKING:
+    from steplog.client import TellurioClient
+
+__all__ = ["open"]
+
+
+def open(run: str | UUID | Run, *, client: TellurioClient | None = None) -> ReadOnlyRun:  # noqa: A001 - steplog.open
+    """Open a run to read it: its fields, config, summary, and every point of its metrics.
+
+    A run that is on a server is read there, as it is now: what has not been delivered is not in it. One that no server
+    has yet is read from its journal on this machine.
+
+    Args:
+        run: its uuid, id or name, or the beginning of one of these, of four characters at least; with
+            ``[NAMESPACE/]PROJECT/`` before it or not; the address of its page; or a ``Run``.
+        client: None: that of the run's server, else the default client.
+
+    Raises:
+        RunNotFoundError: neither a journal here nor the server has such a run.
+        ValueError, TypeError: the text may mean several runs; it is none.
+        ServerUnavailableError, ConfigurationError: there is no answer, or no server to ask, or no key for it.
+        InvalidAPIKeyError: the key is wrong.
+    """
+    from steplog.given_client import as_client
+
+    given = None if client is None else as_client(client)
+    text, namespace, project = _named(run)
+
+    def look() -> Found:
+        return find(text, namespace, project, given, to_read=True)
+
+    found = look()
+    if found.by_beginning:
+        words = f"{text!r} is run {found.names.name} ({found.names.uuid})"
+        messages.say(current().settings.quiet, logging.INFO, words)
+    places = [_place(found, given)]
+    return ReadOnlyRun(lambda: places.pop() if places else _place(look(), given))
+
+
+def _named(run: object) -> tuple[str, str | None, str | None]:
+    """The text that means it, and the slugs that narrow the search."""
+    if isinstance(run, Run):
+        if not run.uuid:
+            raise ValueError("a Run without a uuid cannot be read")
+        organization, project = run.organization, run.project
+        return run.uuid, organization.slug if organization else None, project.slug if project else None
+    if isinstance(run, ReadOnlyRun):
+        return run.uuid, run.namespace or None, run.project or None
+    if not isinstance(run, (str, UUID)):
+        raise TypeError(f"a run is opened by its uuid, id or name, a text, or by a Run, not {type(run).__name__}")
+    if not str(run).strip():
+        raise ValueError("open() needs the uuid, id or name of a run, not an empty text")
+    return str(run), None, None
+
+
+def _place(found: Found, client: TellurioClient | None) -> Place:
+    manifest = found.manifest
+    if manifest is not None and not manifest.run:
+        return Place(found.names, NamedSource(JournalSource(manifest.local_id), found.names, None), "")
+    client = client or found.client or (None if manifest is None else client_of(manifest))
+    if client is None:
+        where = manifest.base_url if manifest is not None else ""
+        words = f"the run {listed([found.names])} is on {where}, and there is no key for that; type: steplog login"
+        raise ConfigurationError(printable(words))
+    place = client, found.names.namespace, found.names.project, found.names.uuid
+    stock = NamedSource(StockSource(*place), found.names, client)
+    if client.replaced("GET") is not None:
+        return Place(found.names, stock, client.base_url, stock.document())
+    told = found.told if found.told is not None and "features" in found.told else None
+    if told is None:
+        with stock.named():
+            response = client.send("GET", _path(found.names), answer_bytes_max=LIST_BYTES_MAX)
+        told = read(response.body, dict[str, Any]) if response.status == 200 else None
+    if told is not None and HISTORY_FEATURE in (told.get("features") or ()):
+        source = NamedSource(ServerSource(*place), found.names, client)
+        return Place(found.names, source, client.base_url, told)
+    is_told = told is not None and told.get("uuid") == found.names.uuid
+    return Place(found.names, stock, client.base_url, told if is_told else stock.document())
+
+
+def _path(names: Named) -> str:
+    return api_path(names.namespace, "projects", names.project, "runs", names.uuid)

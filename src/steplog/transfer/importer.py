@@ -1,0 +1,266 @@
+"""Runs from files, to a server, each record once however often a run is imported.
+
+1. A run is found by its id. One with this id that no import has made is there already, and gets nothing.
+2. A stream is a writer, a record's place in it its position: the server's mark says how far it has come. So a second
+   import goes on where the first was stopped, or where the source has grown.
+3. What a file says of the run is said once (``run_records``); the status comes last.
+4. Of an anonymous source the id is a guess, so what the server has is compared with what the source begins with: if it
+   is another's, the id gets a number.
+
+A thread encodes and sends a batch, while the next ones are read. Nothing is kept on this machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from steplog.client import TellurioClient
+from steplog.delivery import wire
+from steplog.delivery.verdicts import Verdict
+from steplog.errors import ConfigurationError, RunNotFoundError, SteplogError
+from steplog.formats.imported import ImportedRun, RecordBatch, Stream
+from steplog.formats.run_info import RunInfo
+from steplog.records.dates import date_of
+from steplog.transfer.exchanges import Exchanges, RefusedError
+from steplog.transfer.places import Place, Places
+from steplog.transfer.planes import Encoder
+from steplog.transfer.prefix import Prefix, Summary
+from steplog.transfer.run_records import fitting, records_of, writer_of
+from steplog.transfer.sending import BehindError, Ranges, Sending
+
+__all__ = ["MAKER", "Importer", "Outcome"]
+
+MAKER = "steplog-import"
+_NEEDED = frozenset((wire.RESUME_FEATURE, wire.RUN_FEATURE, wire.GENERATIONS_FEATURE))
+_ALIKE_MAX = 1000  # anonymous sources that begin alike
+_REWINDS_MAX = 5  # of a stream, to what a server has forgotten
+
+
+@dataclass
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        info: as the source has it.
+        name: as the server has it.
+        sent, there: records stored now, and before.
+        left_out: how many of the source's are not stored, by reason.
+        cut: what of the run's fields the server does not take, in words.
+        is_other: no import has made the run of this id, and nothing was sent.
+    """
+
+    info: RunInfo
+    place: Place
+    uuid: str
+    name: str
+    sent: int = 0
+    there: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    cut: list[str] = field(default_factory=list)
+    is_other: bool = False
+
+
+class _Made(msgspec.Struct):
+    uuid: str
+    name: str
+    features: Any = None
+    made_by: Any = None
+    generation: Any = None
+
+
+class _OtherSourceError(Exception):
+    """The run of this id has another source's records."""
+
+
+class Importer:
+    """Imports runs to the server of ``client``; ``project`` is "PROJECT" or "NAMESPACE/PROJECT".
+
+    ``now_ns`` dates what is said of a run; ``progress`` is called with how many records a run has come to.
+    """
+
+    def __init__(
+        self,
+        client: TellurioClient,
+        project: str | None = None,
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+        sleep: Callable[[float], None] | None = None,
+        progress: Callable[[int], object] = lambda records: None,
+    ) -> None:
+        self._exchanges = Exchanges(client, sleep)
+        self._places = Places(client, self._exchanges, project)
+        self._now_ns = now_ns
+        self._progress = progress
+
+    def check(self) -> None:
+        """Ask the server whether it takes imports. Raises ConfigurationError, and as ``Exchanges.send``."""
+        self._places.check()
+
+    def add(self, imported: ImportedRun, name: str | None = None) -> Outcome:
+        """Import a run; ``name``: what it is to be called, whatever its source says.
+
+        Raises as ``Exchanges.send``, what reading raises, and RunNotFoundError if somebody deletes it meanwhile.
+        """
+        given = imported.info if name is None else msgspec.structs.replace(imported.info, name=name)
+        info, cut = fitting(given)
+        keeps_name = imported.is_anonymous and name is None
+        place = self._places.of(info.project)
+        for number in range(1, _ALIKE_MAX + 1):
+            numbered = info if number == 1 else msgspec.structs.replace(info, id=f"{info.id}-{number}")
+            run = _Run(self._exchanges, place, imported._replace(info=numbered), self._now_ns, self._progress)
+            run.keeps_name = keeps_name
+            try:
+                outcome = run.add()
+            except _OtherSourceError:
+                continue
+            outcome.cut = cut
+            return outcome
+        raise SteplogError(f"{_ALIKE_MAX} files begin as {info.name!r} does")
+
+
+class _Run:
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        place: Place,
+        imported: ImportedRun,
+        now_ns: Callable[[], int],
+        progress: Callable[[int], object],
+    ) -> None:
+        self._exchanges = exchanges
+        self._info = imported.info
+        self._streams = imported.streams
+        self._anonymous = imported.is_anonymous
+        self._place = place
+        self._now_ns = now_ns
+        self._progress = progress
+        self._read = 0
+        self._latest_ns: int | None = None
+        self.keeps_name = False  # what the server has: the source's is a guess, by where it is now
+
+    def add(self) -> Outcome:
+        began, opened = self._opened()
+        created = self._create(began)
+        made = msgspec.convert(created, _Made)
+        outcome = Outcome(self._info, self._place, made.uuid, made.name)
+        if made.made_by != MAKER:
+            outcome.is_other = True
+            return outcome
+        self._path = wire.api_path(*self._place_of(made.uuid))
+        self._ranges = Ranges(self._exchanges, wire.api_path(*self._place_of(made.uuid), "metrics", "batch"))
+        try:
+            if not self._anonymous:
+                self._say(created, outcome)
+            for stream in self._streams:
+                self._send(stream, opened.pop(stream.key, None), outcome)
+            if self._anonymous:
+                self._say(created, outcome)
+            self._end(created, made)
+        except RefusedError as error:
+            if error.judgement.verdict is not Verdict.MISSING:
+                raise
+            where = f"{self._place}/{made.name} while it was imported"
+            raise RunNotFoundError(f"somebody has deleted {where}. Import it again to make it anew") from None
+        outcome.left_out = self._ranges.left_out
+        outcome.sent = self._ranges.accepted
+        outcome.there += self._ranges.duplicates
+        return outcome
+
+    def _place_of(self, uuid: str) -> tuple[str, ...]:
+        return (self._place.namespace, "projects", self._place.project, "runs", uuid)
+
+    def _opened(self) -> tuple[str | None, dict[str, Iterator[RecordBatch]]]:
+        """When the run started, and what was begun to be read to know that."""
+        if self._info.started or not self._streams:
+            return self._info.started, {}
+        stream = self._streams[0]
+        batches = stream.read()
+        first = next(batches, None)
+        if first is None:
+            return None, {stream.key: batches}
+        return _date(min(first.times)), {stream.key: chain((first,), batches)}
+
+    def _create(self, began: str | None) -> dict[str, Any]:
+        wanted = {"name": self._info.name or self._info.id, "status": "RUNNING", "began": began}
+        headers = {
+            "Idempotency-Key": f'"id:{self._info.id}"',
+            "Steplog-Resume": "allow",
+            "Steplog-Maker": MAKER,
+        }
+        path = wire.api_path(self._place.namespace, "projects", self._place.project, "runs")
+        body = {key: value for key, value in wanted.items() if value is not None}
+        created = self._exchanges.ask("POST", path, dict[str, Any], body, headers)
+        if not wire.features_in(created.get("features")) >= _NEEDED:
+            raise ConfigurationError(f"{self._exchanges.base_url} is a server of an older steplog. Update it first")
+        return created
+
+    def _say(self, present: dict[str, Any], outcome: Outcome) -> None:
+        info = msgspec.structs.replace(self._info, name="") if self.keeps_name else self._info
+        for said in records_of(info, present, self._now_ns()):
+            named = self._ranges.say(said.writer, said.pieces)
+            outcome.name = named or outcome.name
+
+    def _send(self, stream: Stream, opened: Iterator[RecordBatch] | None, outcome: Outcome) -> None:
+        writer = writer_of(self._info.id, stream.key)
+        mark = self._ranges.mark(writer)
+        for _ in range(_REWINDS_MAX):
+            try:
+                self._send_from(mark, writer, opened or stream.read(), outcome)
+            except BehindError as error:  # restored from a backup, say
+                mark, opened = error.mark, None
+            else:
+                return
+        raise SteplogError(f"{self._exchanges.base_url} forgets what it has stored. Type: steplog doctor")
+
+    def _send_from(self, mark: int, writer: str, batches: Iterator[RecordBatch], outcome: Outcome) -> None:
+        encoder, position, there = Encoder(writer), 0, 0
+        prefix = Prefix(encoder, mark) if self._anonymous and mark else None
+        with Sending(self._exchanges, self._ranges) as sending:
+            for batch in batches:
+                end = position + len(batch.names)
+                if self._info.ended is None and end > position:
+                    latest = max(batch.times)
+                    self._latest_ns = latest if self._latest_ns is None else max(self._latest_ns, latest)
+                if prefix is not None:
+                    prefix.add(batch)
+                if prefix is not None and end >= mark:
+                    self._compare(prefix)
+                    prefix = None
+                new = batch if position >= mark else batch.part(mark - position)
+                there += len(batch.names) - len(new.names)
+                if new.names:
+                    sending.put(writer, partial(encoder.encode, max(position, mark), new))
+                self._progress(len(batch.names))
+                position = end
+        if prefix is not None:  # it ends before that
+            raise _OtherSourceError
+        outcome.there += there
+
+    def _compare(self, prefix: Prefix) -> None:
+        rows = self._exchanges.ask("GET", f"{self._path}series/", list[Summary])
+        if not prefix.is_as(rows):
+            raise _OtherSourceError
+
+    def _end(self, present: dict[str, Any], made: _Made) -> None:
+        status, ended = self._info.status, self._info.ended
+        if made.generation != 1:  # another program goes on with the run
+            return
+        wanted: dict[str, Any] = {"status": status}
+        if status != "RUNNING":
+            ended = ended or (None if self._latest_ns is None else _date(self._latest_ns))
+            wanted |= {"ended": ended} if ended else {}
+        if all(present.get(key) == value for key, value in wanted.items()):
+            return
+        self._exchanges.ask("PATCH", self._path, dict[str, Any], wanted | {"generation": made.generation})
+
+
+def _date(time_ns: int) -> str:
+    return date_of(min(max(time_ns, -(2**63)), 2**63 - 1))

@@ -1,0 +1,111 @@
+"""What a file says of a run besides its points, as the server takes it. Pure.
+
+Each field, and the config, has a writer of its own, whose id is a hash of what it says. So what was said once is not
+said again: what a user has changed at the server since then stays, and what has changed in the source counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+import msgspec
+
+from steplog.config import CONFIG_NAME, REMOVED_NAME, log_config
+from steplog.formats.imported import RecordBatch
+from steplog.formats.run_info import RunInfo
+from steplog.journal.reserved import RUN_NAME
+from steplog.journal.values import Values
+from steplog.records.dates import utc_text
+from steplog.records.run_fields import (
+    DESCRIPTION_CHARACTERS_MAX,
+    PROVENANCE_BYTES_MAX,
+    TAG_BYTES_MAX,
+    TAGS_MAX,
+    TEXT_CHARACTERS_MAX,
+)
+from steplog.transfer.planes import Encoder, Piece
+
+__all__ = ["Said", "as_date", "fitting", "records_of", "writer_of"]
+
+_CONFIG_BYTES_MAX = 512 * 1024  # of a record; the server bounds the whole
+_TEXTS = {
+    "name": TEXT_CHARACTERS_MAX,
+    "group": TEXT_CHARACTERS_MAX,
+    "job_type": TEXT_CHARACTERS_MAX,
+    "description": DESCRIPTION_CHARACTERS_MAX,
+    "notes": DESCRIPTION_CHARACTERS_MAX,
+}
+_FIELDS = (*_TEXTS, "tags", "started", "provenance")
+
+
+class Said(NamedTuple):
+    """A writer, and the ranges that have all that it says."""
+
+    writer: str
+    pieces: list[Piece]
+
+
+def writer_of(*parts: Any) -> str:
+    """The id of a writer, the same for the same parts."""
+    digest = hashlib.blake2b(msgspec.json.encode(parts), digest_size=16)
+    return f"import-{digest.hexdigest()}"
+
+
+def as_date(text: str | None) -> str | None:
+    """A date as the server writes it; None for what is none."""
+    if text is None:
+        return None
+    try:
+        moment = msgspec.convert(text, datetime)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        return utc_text(moment)
+    except (msgspec.ValidationError, OverflowError):
+        return None
+
+
+def fitting(info: RunInfo) -> tuple[RunInfo, list[str]]:
+    """What of it a server takes, with dates as the server writes them; and in words what it does not take."""
+    changed: dict[str, Any] = {"started": as_date(info.started), "ended": as_date(info.ended)}
+    cut = [f"{field}, which is no date" for field, text in changed.items() if text is None and getattr(info, field)]
+    for field, most in _TEXTS.items():
+        text = getattr(info, field)
+        if text is not None and len(text) > most:
+            changed[field] = text[:most]
+            cut.append(f"the end of the {field.replace('_', ' ')}, which has more than {most} characters")
+    tags = list(dict.fromkeys(info.tags))
+    kept = [tag for tag in tags if 0 < len(tag.encode("utf-8", "replace")) <= TAG_BYTES_MAX][:TAGS_MAX]
+    if len(kept) < len(tags):
+        count = len(tags) - len(kept)
+        cut.append(f"{count} tag{'s' if count > 1 else ''}: a run has {TAGS_MAX} of at most {TAG_BYTES_MAX} bytes")
+    if info.provenance is not None and len(msgspec.json.encode(info.provenance)) > PROVENANCE_BYTES_MAX:
+        changed["provenance"] = None
+        cut.append(f"the provenance, which has more than {PROVENANCE_BYTES_MAX} bytes")
+    return msgspec.structs.replace(info, tags=kept, **changed), cut
+
+
+def records_of(info: RunInfo, present: Mapping[str, Any], now_ns: int) -> Iterator[Said]:
+    """What is to be said where the server has ``present``, its JSON of the run."""
+    for field in _FIELDS:
+        value = getattr(info, field)
+        if value and (field == "name" or value != present.get(field)):
+            yield _said(info.id, now_ns, [(RUN_NAME, {field: value})])
+    config = present.get("config")
+    before: dict[str, Any] = config if isinstance(config, dict) else {}
+    records: list[tuple[str, Any]] = []
+    if info.config and info.config != before:
+        log_config(lambda *record: records.append(record), Values(_CONFIG_BYTES_MAX), CONFIG_NAME, info.config)
+    if gone := sorted(before.keys() - info.config.keys()):
+        records.append((REMOVED_NAME, gone))
+    if records:
+        yield _said(info.id, now_ns, records)
+
+
+def _said(run_id: str, now_ns: int, records: list[tuple[str, Any]]) -> Said:
+    writer = writer_of(run_id, records)
+    names, values = zip(*records, strict=True)
+    count = len(records)
+    batch = RecordBatch(names, [None] * count, [now_ns] * count, values)
+    return Said(writer, Encoder(writer, lambda name: "").encode(0, batch))

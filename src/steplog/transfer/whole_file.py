@@ -1,0 +1,100 @@
+"""A file, or a directory, that is there when it is whole, and not before.
+
+It is written beside its place and renamed. What goes wrong is an OSError that names the place, and not what is written
+in its stead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["NamedFile", "scratch_of", "whole_directory", "whole_file"]
+
+
+class NamedFile:
+    """A file that is written to, and whose failures name ``path``."""
+
+    def __init__(self, file: BinaryIO, path: Path | str) -> None:
+        self._file = file
+        self._path = path
+        self.written_bytes = 0
+
+    def write(self, data: bytes) -> int:
+        """Write all of it. Raises OSError."""
+        with _failures_of(self._path):
+            self._file.write(data)
+        self.written_bytes += len(data)
+        return len(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, scratch: Path | None = None) -> Iterator[NamedFile]:
+    """A file that takes the place of what is at ``path`` at the end; after an exception nothing has changed.
+
+    ``scratch``: where it is written before; what is there is lost.
+    """
+    scratch = scratch or scratch_of(path, str(os.getpid()))
+    with _failures_of(path):
+        file = open(scratch, "wb")  # noqa: SIM115 - closed below
+    try:
+        try:
+            yield NamedFile(file, path)
+            with _failures_of(path):
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            with contextlib.suppress(OSError):  # of what could not be written before
+                file.close()
+        with _failures_of(path):
+            scratch.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def whole_directory(path: Path, scratch: Path | None = None) -> Iterator[Path]:
+    """The same with a directory."""
+    scratch = scratch or scratch_of(path, str(os.getpid()))
+    before = scratch.with_name(f"{scratch.name}.old")
+    with _failures_of(path):
+        for each in (scratch, before):
+            if each.exists():
+                shutil.rmtree(each)
+        scratch.mkdir()
+    try:
+        yield scratch
+        with _failures_of(path):
+            if path.exists():
+                path.rename(before)
+            scratch.rename(path)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if before.exists() and not path.exists():
+            before.rename(path)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def scratch_of(path: Path, mark: str = "") -> Path:
+    """Where what becomes ``path`` is written. Raises OSError for what is no name of a file."""
+    if not path.name or path.name == "..":
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return path.with_name(f".{path.name}.{mark}.new" if mark else f".{path.name}.new")
+
+
+@contextlib.contextmanager
+def _failures_of(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

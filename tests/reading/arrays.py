@@ -1,0 +1,25 @@
+"""What a table gives to who takes Arrow data, read by nanoarrow."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import nanoarrow
+
+from steplog.reading.arrow_table import ArrowTable
+
+
+def read(table: ArrowTable) -> dict[str, list[Any]]:
+    """A list a column; None where a value is missing, times as nanoseconds, JSON as its text."""
+    found: dict[str, list[Any]] = {name: [] for name in table.columns}
+    for chunk in nanoarrow.ArrayStream(table):
+        for at, name in enumerate(table.columns):
+            child = chunk.child(at)
+            found[name] += _times(child) if child.schema.type == nanoarrow.Type.TIMESTAMP else child.to_pylist()
+    return found
+
+
+def _times(child: nanoarrow.Array) -> list[int | None]:
+    bits, times = bytes(child.buffer(0)), struct.unpack(f"={len(child)}q", bytes(child.buffer(1)))
+    return [time if not bits or bits[at // 8] >> at % 8 & 1 else None for at, time in enumerate(times)]
