@@ -131,6 +131,7 @@ ARROWS = {
     "reading": {
         "errors",
         "address",
+        "file_lock",
         "identity",
         "naming",
         "printable",
@@ -233,7 +234,7 @@ ARROWS = {
     "cli.ls": {"<public>", "filters", "reading", "cli", "cli.run_rows", "cli.fields"},
     "cli.doctor": {"<public>", "address", "time_limit", "private_files", "default_paths", "settings", "client", "cli"},
     "cli.following": {"<public>", "column_format", "reading.points", "reading.source", "cli"},
-    "cli.tail": {"<public>", "records", "reading", "cli", "cli.following"},
+    "cli.tail": {"<public>", "records", "reading.points", "cli", "cli.following"},
     "cli.export": {"<public>", "formats", "reading", "transfer", "cli"},
     "cli.import_": {"<public>", "formats", "transfer", "cli"},
     "cli.database": {"server.open_store"},

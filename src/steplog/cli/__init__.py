@@ -39,6 +39,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "show": "Show the status, config, metrics and exception of a run.",
     "sync": "Deliver the runs that wait on this machine.",
     "tag": "Add tags to a run, or remove them.",
+    "tail": "Print the last points of a run, and with -f those that come.",
 }
 _INTERRUPTED = 130
 _UNWRITABLE = (errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
