@@ -141,6 +141,7 @@ ARROWS = {
         "network",
         "time_limit",
         "client",
+        "given_client",
         "lifecycle",
         "lifecycle.finding",
         "run",

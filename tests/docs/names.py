@@ -14,7 +14,7 @@ GROUPS = {
     "Runs": ("init", "attach", "Run", "RunStatus", "Report", "Stats"),
     "The active run": ("log", "flush", "finish", "get_active_run", "set_active_run"),
     "What waits here": ("journals", "sync", "clean", "read_journal", "WaitingRun", "Synced", "JournalRecord"),
-    "Reading": ("runs", "ArrowTable"),
+    "Reading": ("runs", "open", "ReadOnlyRun", "ArrowTable"),
     "The server": (
         "login",
         "get_default_client",
