@@ -199,7 +199,7 @@ def test_an_answer_that_stalls_goes_on_over_another_connection(server, run, sour
     assert len(naps) == 2
 
 
-def test_an_absent_server_is_said_at_once_and_one_that_goes_later_waited_for(run, source_at, naps):
+def test_a_server_that_is_away_is_said_at_once_and_one_that_goes_is_waited_for(run, source_at, naps):
     table = encode([numbers("step", "i8", [1]), numbers("time", "i8", [2]), numbers("value", "f8", [3])], {"name": "a"})
     with HostileServer(lambda peer: peer.reset()) as nobody:
         source = source_at(nobody.url, run)
