@@ -88,6 +88,7 @@ ARROWS = {
     "active": {"identity", "report", "client", "run"},
     "lifecycle.finding": {
         "errors",
+        "address",
         "identity",
         "naming",
         "printable",
@@ -129,6 +130,7 @@ ARROWS = {
     },
     "reading": {
         "errors",
+        "address",
         "file_lock",
         "identity",
         "naming",
@@ -228,6 +230,9 @@ ARROWS = {
     },
     "integrations": {"<public>"},
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
+    "cli.run_rows": {"<public>", "filters", "reading", "cli"},
+    "cli.fields": {"<public>", "filters", "reading", "cli"},
+    "cli.ls": {"<public>", "filters", "reading", "cli", "cli.run_rows", "cli.fields"},
     "cli.doctor": {"<public>", "address", "time_limit", "private_files", "default_paths", "settings", "client", "cli"},
     "cli.shown_run": {
         "<public>",

@@ -93,6 +93,8 @@ def _print_click_error(error: click.ClickException) -> None:
         error.show()  # no command: the help
     else:
         _print_error(f"{error.format_message()} Type: {error.ctx.command_path} --help")
+        for line in getattr(error, "below", ()):  # what was typed, and where it is wrong
+            click.echo(line, err=True)
 
 
 def _print_error(message: str) -> None:
