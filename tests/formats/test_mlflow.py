@@ -177,6 +177,30 @@ def test_a_damaged_source_is_named(database, folder):
 
 
 @pytest.mark.parametrize(
+    ("table", "column", "written"),
+    [
+        ("metrics", "timestamp", "yesterday"),
+        ("metrics", "step", b"x"),
+        ("metrics", "value", "much"),
+        ("runs", "start_time", "yesterday"),
+    ],
+)
+def test_a_column_of_another_type_is_an_error_that_names_the_file(database, table, column, written):
+    with sqlite3.connect(database) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", (written,))
+    connection.close()
+    with pytest.raises(FormatError, match=r"mlflow\.db: "):
+        list(map(records, mlflow.runs(database)))
+
+
+def test_a_time_beyond_the_calendar_is_none(database):
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE runs SET start_time = 9000000000000000000")
+    connection.close()
+    assert {run.info.started for run in mlflow.runs(database)} == {None}
+
+
+@pytest.mark.parametrize(
     ("written", "name"),
     [
         ("name: plain", "plain"),

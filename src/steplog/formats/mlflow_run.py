@@ -91,4 +91,7 @@ def _provenance(tags: Mapping[str, str], parent: str | None) -> dict[str, Any] |
 
 
 def _date(time_ms: int | None) -> str | None:
-    return None if time_ms is None else date_of(time_ms * 1_000_000)
+    try:
+        return None if time_ms is None else date_of(time_ms * 1_000_000)
+    except OverflowError:
+        return None

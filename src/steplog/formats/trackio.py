@@ -140,7 +140,9 @@ def _decoded(content: str | bytes) -> dict[str, Any]:
         told = msgspec.json.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
-    return told if isinstance(told, dict) else {}
+    if not isinstance(told, dict):
+        raise ValueError(f"not an object, but {type(told).__name__}")
+    return told
 
 
 @lru_cache(maxsize=64)  # a call of log() after the other often has the same
