@@ -21,7 +21,7 @@ import steplog
 from steplog import SteplogError
 from steplog.cli import printing
 from steplog.cli.api import as_text, check_run
-from steplog.cli.completion import complete_journal, complete_run
+from steplog.cli.completion import complete_journal, complete_readable
 from steplog.reading.runs import place_of
 from steplog.reading.source import RunSource
 from steplog.records.dates import exact_date_of
@@ -37,7 +37,7 @@ _NAMES = {ending: kind for kind, ending in ENDINGS.items() if ending} | {".ndjso
 
 
 def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    return (complete_journal if context.params.get("here") else complete_run)(context, parameter, incomplete)
+    return (complete_journal if context.params.get("here") else complete_readable)(context, parameter, incomplete)
 
 
 def _check_runs(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:

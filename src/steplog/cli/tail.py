@@ -22,7 +22,7 @@ from rich.console import Console
 import steplog
 from steplog.cli import printing
 from steplog.cli.api import as_texts, check_run
-from steplog.cli.completion import complete_metric, complete_run
+from steplog.cli.completion import complete_metric, complete_readable
 from steplog.cli.following import NewPoints, Point, follow
 from steplog.cli.metric_names import check_names
 from steplog.reading.points import Selection, SeriesPoints
@@ -36,7 +36,7 @@ _NAME_MAX = 40  # columns of a name, on a terminal
 
 
 @click.command("tail")
-@click.argument("run", callback=check_run, shell_complete=complete_run)
+@click.argument("run", callback=check_run, shell_complete=complete_readable)
 @click.argument("names", metavar="[NAME]...", nargs=-1, callback=as_texts, shell_complete=complete_metric)
 @click.option(
     "-n",
