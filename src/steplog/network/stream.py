@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from steplog.delivery.exchange import ANSWER_BYTES_MAX
-from steplog.network.connection import joined
-from steplog.network.response import Response
+from steplog.network.response import Response, joined
 from steplog.secret import Secret
 
 __all__ = ["Stream", "masked"]

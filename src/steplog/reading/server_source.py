@@ -85,7 +85,7 @@ class ServerSource:
 
     def history(self, query: list[tuple[str, object]]) -> Stream:
         """An answer of points as columns. Raises KeyError for a metric that the run has not."""
-        path = f"{api_path(*self._path, 'history')}?{urlencode(query)}"
+        path = f"{api_path(*self._path, 'history')}?{urlencode(query, errors='replace')}"
         stream = self._client.stream("GET", path, headers={"Accept": MEDIA_TYPE})
         if stream.status == 200 and stream.headers.get("content-type") == MEDIA_TYPE:
             return stream
@@ -231,7 +231,7 @@ def _groups(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
     group: list[str] = []
     length = 0
     for name in names:
-        own = len(urlencode({"name": name, "skip": 2**53}))
+        own = len(urlencode({"name": name, "skip": 2**53}, errors="replace"))
         if group and length + own > _QUERY_CHARACTERS_MAX:
             yield tuple(group)
             group, length = [], 0
