@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import steplog
+from polling import wait_until
 from server.batches import BEGAN_NS, range_of
 from server.process import KEY, ServerProcess, lasting_port
 from steplog.column_format import MEDIA_TYPE, encode, numbers, texts
@@ -49,12 +50,14 @@ class Cutter:
         allow: bytes for the answers to come; None, or nothing left: all.
         queries: of each request for points.
         between: called when an answer was cut.
+        answered: called with how each answer begins, and its size.
     """
 
     def __init__(self, port: int) -> None:
         self.allow: deque[int | None] = deque()
         self.queries: list[dict[str, list[str]]] = []
         self.between: Callable[[], None] = lambda: None
+        self.answered: Callable[[bytes, int], object] = lambda head, size: None
         self._port = port
         self.server = HostileServer(self._script)
 
@@ -67,10 +70,12 @@ class Cutter:
             left = (self.allow.popleft() if self.allow else None) or math.inf
         with socket.create_connection(("127.0.0.1", self._port)) as onward:
             onward.sendall(request.replace(b"Accept-Encoding: identity\r\n", b"Connection: close\r\n"))
+            head, size = b"", 0
             while left and (data := onward.recv(65536)):
                 data = data[: int(min(left, len(data)))]
-                left -= len(data)
+                head, size, left = head or data, size + len(data), left - len(data)
                 peer.send(data)
+            self.answered(head, size)
         if left != math.inf:
             self.between()
 
@@ -237,6 +242,21 @@ def test_a_busy_server_is_asked_again_when_it_says(run, source_at, naps):
         assert source_at(busy.url, run).series() == []
     assert naps[0] == 9
     assert len(naps) == 2
+
+
+def test_what_has_not_changed_is_not_sent_again(server, cutter, source_at):
+    run = server.new_run()
+    assert server.send(run, range_of(records(0, 200), 0)).status_code == 200
+    sent: list[tuple[int, int]] = []
+    cutter.answered = lambda head, size: sent.append((int(head.split()[1]), size))
+    source = source_at(cutter.server.url, run)
+    first = source.series(), source.document()
+    assert (source.series(), source.document()) == first
+    wait_until(lambda: len(sent) == 4)
+    assert sorted(status for status, _ in sent) == [200, 200, 304, 304]
+    assert all(size < 1000 for status, size in sent if status == 304)
+    server.ask("POST", f"{run}metrics/", json={"name": "loss", "value": 1.5, "step": 10**6})
+    assert source.series() != first[0]
 
 
 def test_the_end_of_a_metric_may_come_after_the_others_and_be_cut_there(run, source_at):
