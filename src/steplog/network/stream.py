@@ -103,7 +103,10 @@ def masked(pieces: Iterator[bytes], secret: Secret | None, characters_min: int) 
     if held:
         yield held
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            failure = None  # it refers to this frame
 
 
 def _is_cut_in(seam: bytes, spellings: Iterable[bytes]) -> bool:
