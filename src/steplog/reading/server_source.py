@@ -129,6 +129,16 @@ class ServerSource:
 
     def patiently(self, call: Callable[..., _T], *given: Any, begun: Callable[[], bool] = lambda: False) -> _T:
         """What it returns, after some attempts; of what has not ``begun``, only while the server is busy."""
+        try:
+            return call(*given)
+        except ServerUnavailableError as error:
+            failed = [error]
+
+        def again() -> _T:
+            if failed:  # the attempt above, which needs no Retrying where it succeeds, as nearly all do
+                raise failed.pop()
+            return call(*given)
+
         retrying = Retrying(
             sleep=self._sleep,
             wait=_wait,
@@ -138,7 +148,7 @@ class ServerSource:
             ),
             reraise=True,
         )
-        return retrying(call, *given)
+        return retrying(again)
 
 
 def _wait(state: RetryCallState) -> float:
