@@ -1,6 +1,7 @@
 """Read from the embedded server: a curve of 1,000 points out of 10³ to 10⁷, and the whole history of 10⁶ and 10⁷.
 
-A history is read as columns and decoded into arrays, over loopback, by this process; the server is another.
+A history is read as columns and decoded into arrays, over loopback, by this process; and by ``history()`` of
+``steplog.open``, to the stream that Arrow readers take, by a process of its own. The server is another.
 """
 
 from __future__ import annotations
@@ -8,16 +9,18 @@ from __future__ import annotations
 import json
 import math
 import random
+import resource
 import time
 import urllib.request
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import steplog
 from benchmarks.figure import Figure, over
 from benchmarks.stage import KEY, Server, Stage
 from steplog import column_format
 
-__all__ = ["figures", "fill"]
+__all__ = ["figures", "fill", "read_table"]
 
 GROUP = "reading"
 POINTS = 1000
@@ -39,6 +42,8 @@ def figures(stage: Stage) -> Iterator[Figure]:
                 server.wait_until_packed()
                 path = path.partition("series/")[0] + "history/?name=loss"
                 yield _history(server, path, power, rounds=stage.pick(7, 3))
+                for form in ("wide", "long"):
+                    yield _table(stage, server, environment, power, form)
 
 
 def fill(points: int, name: str) -> str:
@@ -74,6 +79,32 @@ def _history(server: Server, path: str, power: int, rounds: int) -> Figure:
     name = f"the history of 10^{power} points, as columns"
     must, reach = HISTORIES[power]
     return over(took, group=GROUP, name=name, unit="s", must=must, reach=reach, note=note)
+
+
+def _table(stage: Stage, server: Server, environment: dict[str, str], power: int, form: str) -> Figure:
+    before, rounds = server.cpu_s(), stage.pick(7, 3)
+    found = stage.child(read_table, environment, name=f"1e{power}", points=10**power, form=form, rounds=rounds)
+    spent, own = (server.cpu_s() - before) / (rounds + 1), found["cpu_s"] / (rounds + 1)
+    note = f"CPU: server {spent:.2f} s, client {own:.2f} s; {found['peak_bytes'] / 1e6:,.0f} MB in the client at most"
+    name = f"history() of 10^{power} points to Arrow, {form}"
+    must, reach = HISTORIES[power]
+    return over(found["took"], group=GROUP, name=name, unit="s", must=must, reach=reach, note=note)
+
+
+def read_table(name: str, points: int, form: Literal["wide", "long"], rounds: int) -> dict[str, Any]:
+    """How long each round takes after a first one, and what the process has used then."""
+    run = steplog.open(f"bench/reading/{name}")
+    took = []
+    for _ in range(rounds + 1):
+        begun = time.perf_counter()
+        table = run.history("loss", form=form)
+        stream = table.__arrow_c_stream__()
+        took.append(time.perf_counter() - begun)
+        if len(table) != points:
+            raise RuntimeError("the history is not whole")
+        del table, stream
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"took": took[1:], "cpu_s": time.process_time(), "peak_bytes": peak}
 
 
 def _history_s(url: str, points: int) -> float:
