@@ -66,8 +66,8 @@ def column_of(name: str, kind: str, values: Sequence[Any]) -> ArrowColumn:
 class ArrowTable:
     """Columns of one length.
 
-    pandas, polars, DuckDB and pyarrow take it as it is, by Arrow's PyCapsule protocol; numbers are not copied on the
-    way. ``rows()``, ``to_dict()`` and ``table[name]`` need none of them.
+    pandas, polars, DuckDB and pyarrow take it as it is, by Arrow's PyCapsule protocol, which hands out numbers where
+    they are. ``rows()``, ``to_dict()`` and ``table[name]`` need none of them. Iterating gives a dict a row.
 
         table = run.history(["loss", "accuracy"])
         frame = pandas.DataFrame.from_arrow(table)  # or polars.DataFrame(table), pyarrow.table(table)
@@ -132,6 +132,9 @@ class ArrowTable:
             shown.append(f"{len(self._kinds) - _NAMES_SHOWN:,} more")
         return f"<ArrowTable, {self._length:,} row{'s' * (self._length != 1)}: {', '.join(shown) or 'no columns'}>"
 
+    def __reduce__(self) -> tuple[type[ArrowTable], tuple[list[ArrowColumn], ...]]:
+        return ArrowTable, tuple([_as_pickled(column) for column in batch] for batch in self._batches)
+
     def rows(self) -> list[dict[str, Any]]:
         """A dict a row. Iterating over the table gives the same, one after the other."""
         return list(self)
@@ -163,6 +166,13 @@ def _as_stored(column: ArrowColumn) -> ArrowColumn:
         if values.format in wanted and values.itemsize == 8:
             return column
     return column._replace(values=array(typecode, values))
+
+
+def _as_pickled(column: ArrowColumn) -> ArrowColumn:
+    """Without views, which cannot be pickled."""
+    if isinstance(column.values, memoryview):
+        return column._replace(values=array(_TYPECODES[column.kind], column.values.tobytes()))
+    return column
 
 
 def _datetime(nanoseconds: int) -> datetime.datetime:
