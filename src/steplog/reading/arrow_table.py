@@ -27,8 +27,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
+from steplog.column_format import json_value
 from steplog.reading.arrow_data import ArrowData
 
 __all__ = ["ArrowColumn", "ArrowTable", "column_of"]
@@ -182,7 +181,7 @@ def _datetime(nanoseconds: int) -> datetime.datetime:
 _PLAIN: Mapping[str, Callable[[Any], Any]] = {
     "time": _datetime,
     "bool": bool,
-    "json": msgspec.json.Decoder().decode,
+    "json": json_value,
     "texts": list,
 }
 
