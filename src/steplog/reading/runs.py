@@ -102,6 +102,7 @@ def runs(
 def place_of(project: str | None, client: TellurioClient | None = None) -> Place:
     """The project that a text means. Raises as ``runs`` does."""
     from steplog.client import LocalServers, is_configured
+    from steplog.given_client import as_client
 
     if client is None:
         settings = resolve()
@@ -109,6 +110,7 @@ def place_of(project: str | None, client: TellurioClient | None = None) -> Place
         if is_configured(settings) or local.clients():
             client = local.default()
     else:
+        client = as_client(client)
         settings = client.settings
     said = settings.project if project is None else project
     if not said or not said.strip("/"):
