@@ -112,6 +112,8 @@ def place_of(project: str | None, client: TellurioClient | None = None) -> Place
     else:
         client = as_client(client)
         settings = client.settings
+    if project is not None and not isinstance(project, str):
+        raise TypeError(f'project is "PROJECT" or "NAMESPACE/PROJECT", not {type(project).__name__}')
     said = settings.project if project is None else project
     if not said or not said.strip("/"):
         raise ConfigurationError("no project is given; say which, or set STEPLOG_PROJECT")
