@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reading.arrays import read
+from steplog.column_format import json_text, json_value
 from steplog.reading.arrow_table import ArrowTable
 from steplog.reading.points import SeriesPoints
 from steplog.reading.wide import long, wide
@@ -220,3 +221,10 @@ def test_small_stretches_of_a_long_table_share_batches_and_large_ones_are_not_co
     large.values[0] = -1.0  # seen where nothing was copied
     assert chunks[1].child(3)[0].as_py() == -1.0
     assert chunks[0].child(0)[2999].as_py() == "small/2999"
+
+
+def test_a_text_that_is_called_as_a_number_is_stays_a_text():
+    points = SeriesPoints("m", "json", [0, 1], [0, 0], [json_text("NaN"), json_text(math.nan)])
+    (column,) = wide([points]).batches()[0][2:]
+    assert (column.kind, json_value(bytes(column.values[0]))) == ("json", "NaN")
+    assert str(long([points])["value"]) == "[None, nan]"

@@ -27,6 +27,7 @@ class FakeSource:
             "name": name,
             "status": "COMPLETED",
             "project": {"display_name": "p"},
+            "config": {},
             **fields,
         }
         self.late: dict[str, int] = {}
@@ -42,13 +43,25 @@ class FakeSource:
         self._ask("document")
         return self.told
 
+    def config(self) -> dict[str, Any]:
+        self._ask("config")
+        return {"from": "elsewhere"}
+
     def series(self) -> list[dict[str, Any]]:
         self._ask("series")
-        return [{"name": name, "count": len(values)} for name, values in self.metrics.items()]
+        return [
+            {"name": name, "count": len(values), "first_step": 0, "max_step": len(values) - 1}
+            for name, values in self.metrics.items()
+        ]
 
     def points(self, selection: Selection) -> Iterator[SeriesPoints]:
         self._ask("points")
         names = list(self.metrics) if selection.names is None else selection.names
+        if selection.start is not None or selection.end is not None:
+            for name in names:
+                high = len(self.metrics[name]) if selection.end is None else selection.end + 1
+                yield from self._between(name, max(0, selection.start or 0), min(high, len(self.metrics[name])))
+            return
         ends = {name: len(self.metrics[name]) - self.late.get(name, 0) for name in names}
         for name in names:
             yield from self._between(name, selection.skip.get(name, 0), ends[name])

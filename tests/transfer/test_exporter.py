@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from steplog.errors import ConfigurationError, ServerUnavailableError
+from steplog.errors import ConfigurationError, MetricNotFoundError, ServerUnavailableError
 from steplog.transfer.export_directory import STATE_NAME
 from transfer.sources import FakeSource, exporter, into
 
@@ -159,14 +159,14 @@ def test_a_state_that_is_cut_or_damaged_costs_but_a_second_reading(tmp_path: Pat
 
 
 def test_a_metric_that_no_run_has_is_named_with_those_that_are_close(tmp_path: Path):
-    one = FakeSource("one", {"train/loss": [0.5], "lr": [1]})
+    one = FakeSource("one", {"loss": [0.5], "lr": [1]})
     two = FakeSource("two", {"other": [1]})
-    with pytest.raises(LookupError, match="the run 'one' has no metric 'loss'; there is 'train/loss'"):
-        in_one([one], names=("loss", "lr"))
-    with pytest.raises(LookupError, match="none of 2 runs has a metric 'lost'; there is "):
-        in_one([one, two], names=("lost",))
+    with pytest.raises(MetricNotFoundError, match="the run 'one' has no metric 'los'; did you mean 'loss'"):
+        in_one([one], names=("los", "lr"))
+    with pytest.raises(MetricNotFoundError, match="none of 2 runs has a metric 'x'; there is 'loss', 'lr', 'other'"):
+        in_one([one, two], names=("x",))
     assert runs_of(in_one([one, two], names=("lr",))) == ["one"]
-    with pytest.raises(LookupError, match="nor any other"):
+    with pytest.raises(MetricNotFoundError, match="there is none"):
         into(tmp_path, FakeSource("none", {}), names=("loss",))
 
 

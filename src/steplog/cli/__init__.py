@@ -27,7 +27,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "compact": "Give back the room that is free in a database, while its server is stopped.",
     "demo": "Kill a server and a training process, and count what is lost.",
     "doctor": "Check the settings, this machine, the server and the key.",
-    "export": "Write the records that are on this machine to a file.",
+    "export": "Write the metrics of runs to a file, or to a directory with a file for each.",
     "import": "Import runs from files: of other loggers, and those that export has written.",
     "key": "Issue, list, revoke and rotate the keys of a server of this machine.",
     "login": "Store an API key.",

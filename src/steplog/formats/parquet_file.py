@@ -13,15 +13,18 @@ integer   bool                           whether the value is an integer
 The metadata ``steplog`` of the file (``METADATA``) are JSON: ``{"version": 1, "runs": [{"label", "info"}, …]}``,
 ``info`` with the fields of ``RunInfo``. So nothing is lost.
 
+Wide, a row is a step: ``run``, ``step``, ``time``, and a column a metric, float64, int64, or text with JSON, which the
+metadata ``steplog:type: json`` of the column say.
+
 A row group has ``ROW_GROUP_ROWS`` rows, fewer at the end and where their texts reach ``ROW_GROUP_TEXT_BYTES``; no more
-is held.
+is held. Wide, it has ``ROW_GROUP_CELLS`` cells at most, or one row.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -30,16 +33,26 @@ from steplog.column_format import json_text, json_value
 from steplog.errors import ConfigurationError
 from steplog.formats.run_info import RunInfo
 from steplog.formats.run_writer import ByteSink
+from steplog.reading.arrow_table import ArrowColumn
 from steplog.reading.points import SeriesPoints
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["METADATA", "ROW_GROUP_ROWS", "ROW_GROUP_TEXT_BYTES", "Writer", "require_pyarrow"]
+__all__ = [
+    "METADATA",
+    "ROW_GROUP_CELLS",
+    "ROW_GROUP_ROWS",
+    "ROW_GROUP_TEXT_BYTES",
+    "WideWriter",
+    "Writer",
+    "require_pyarrow",
+]
 
 METADATA = b"steplog"
 ROW_GROUP_ROWS = 512 * 1024
 ROW_GROUP_TEXT_BYTES = 16 * 1024**2
+ROW_GROUP_CELLS = 4 * 1024**2
 _VERSION = 1
 _EXACT = 2**53
 
@@ -76,6 +89,38 @@ class _Sink:
         pass
 
 
+class _File:
+    """A Parquet file of one schema; ``runs`` become its metadata."""
+
+    def __init__(self, file: ByteSink, schema: pa.Schema) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        self.runs: list[dict[str, Any]] = []
+        self._sink = _Sink(file)
+        texts = [field.name for field in schema if not pa.types.is_primitive(field.type)]
+        self._out = parquet.ParquetWriter(
+            self._sink,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=texts,
+            column_encoding=dict.fromkeys(("step", "time"), "DELTA_BINARY_PACKED"),
+        )
+
+    def write(self, table: pa.Table, row_group_rows: int) -> None:
+        self._out.write_table(table, row_group_size=row_group_rows)
+
+    def close(self) -> None:
+        about = msgspec.json.encode({"version": _VERSION, "runs": self.runs})
+        self._out.add_key_value_metadata({METADATA.decode(): about.decode()})
+        self._out.close()
+        self._sink.closed = True
+
+    def abandon(self) -> None:
+        self._sink.closed = True
+
+
 class _Rows(NamedTuple):
     """Rows of one run and one metric."""
 
@@ -100,7 +145,6 @@ class Writer:
     def __init__(self, file: ByteSink, labels: Mapping[str, str] | None = None) -> None:
         require_pyarrow()
         import pyarrow as pa
-        from pyarrow import parquet
 
         self._labels = labels
         names = pa.dictionary(pa.int32(), pa.string())
@@ -113,16 +157,7 @@ class Writer:
             pa.field("integer", pa.bool_(), nullable=False),
         ]
         self._schema = pa.schema(fields if labels is None else [pa.field("run", names, nullable=False), *fields])
-        self._sink = _Sink(file)
-        self._out = parquet.ParquetWriter(
-            self._sink,
-            self._schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=["run", "name", "json"],
-            column_encoding={"step": "DELTA_BINARY_PACKED", "time": "DELTA_BINARY_PACKED"},
-        )
-        self._runs: list[dict[str, Any]] = []
+        self._file = _File(file, self._schema)
         self._held: list[_Rows] = []
         self._names: dict[str, int] = {}  # of what is held
         self._rows_left, self._text_left = ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES
@@ -130,7 +165,7 @@ class Writer:
     def begin(self, info: RunInfo) -> None:
         """Of the run itself the metadata tells, which are written last."""
         label = {} if self._labels is None else {"label": self._labels[info.id]}
-        self._runs.append({**label, "info": info})
+        self._file.runs.append({**label, "info": info})
 
     def points(self, points: SeriesPoints) -> None:
         """Write a row a point, as row groups are full."""
@@ -158,21 +193,18 @@ class Writer:
         """Write what is held, and the metadata."""
         if self._held:
             self._flush()
-        about = msgspec.json.encode({"version": _VERSION, "runs": self._runs})
-        self._out.add_key_value_metadata({METADATA.decode(): about.decode()})
-        self._out.close()
-        self._sink.closed = True
+        self._file.close()
 
     def abandon(self) -> None:
         """Arrow writes an end, which makes a file look whole, when it forgets the file."""
-        self._sink.closed = True
+        self._file.abandon()
 
     def _rows(self, points: SeriesPoints) -> _Rows:
         import pyarrow as pa
 
         steps, dates = _array(pa.int64(), points.steps, "q"), pa.timestamp("ns", "UTC")
         times = pa.nulls(len(points.steps), dates) if points.times is None else _array(dates, points.times, "q")
-        return _Rows(len(self._runs) - 1, 0, steps, times, *_values(points))
+        return _Rows(len(self._file.runs) - 1, 0, steps, times, *_values(points))
 
     def _flush(self) -> None:
         """Write a row group of what is held."""
@@ -182,13 +214,75 @@ class Writer:
         columns = [_dictionary([(rows.name, len(rows.steps)) for rows in held], names)]
         if self._labels is not None:
             first = held[0].label
-            labels = [run["label"] for run in self._runs[first:]]
+            labels = [run["label"] for run in self._file.runs[first:]]
             columns.insert(0, _dictionary([(rows.label - first, len(rows.steps)) for rows in held], labels))
         columns += [pa.concat_arrays(parts) for parts in zip(*(rows[2:] for rows in held), strict=True)]
         table = pa.Table.from_arrays(columns, schema=self._schema)
-        self._out.write_table(table, row_group_size=len(table))
+        self._file.write(table, len(table))
         self._held, self._names = [], {}
         self._rows_left, self._text_left = ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES
+
+
+class WideWriter:
+    """``WideWriter`` of ``run_writer``; ``kinds`` are those of the columns: "f8", "i8" or "json"."""
+
+    def __init__(self, file: ByteSink, kinds: Mapping[str, str], labels: Mapping[str, str] | None = None) -> None:
+        require_pyarrow()
+        import pyarrow as pa
+
+        self._labels, self._kinds = labels, kinds
+        run = [] if labels is None else [pa.field("run", pa.dictionary(pa.int32(), pa.string()), nullable=False)]
+        join = [pa.field("step", pa.int64(), nullable=False), pa.field("time", pa.timestamp("ns", "UTC"))]
+        types = {"f8": pa.float64(), "i8": pa.int64(), "json": pa.string()}
+        json = {b"steplog:type": b"json"}
+        own = [pa.field(name, types[kind], metadata=json if kind == "json" else None) for name, kind in kinds.items()]
+        self._schema = pa.schema([*run, *join, *own])
+        self._file = _File(file, self._schema)
+        self._rows_max = max(1, ROW_GROUP_CELLS // len(self._schema))
+        self._label: list[str] = []
+
+    def begin(self, info: RunInfo) -> None:
+        """Of the run itself the metadata tells, which are written last."""
+        self._label = [] if self._labels is None else [self._labels[info.id]]
+        self._file.runs.append({**({} if self._labels is None else {"label": self._label[0]}), "info": info})
+
+    def rows(self, columns: Sequence[ArrowColumn]) -> None:
+        """Write row groups of these rows."""
+        import pyarrow as pa
+
+        rows = len(columns[0].values)
+        made = [_dictionary([(0, rows)], self._label)] if self._label else []
+        kinds = ["i8", "time", *self._kinds.values()]
+        made += [_column(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+        self._file.write(pa.Table.from_arrays(made, schema=self._schema), self._rows_max)
+
+    def close(self) -> None:
+        """Write the metadata."""
+        self._file.close()
+
+    def abandon(self) -> None:
+        """As ``Writer``."""
+        self._file.abandon()
+
+
+def _column(column: ArrowColumn, kind: str) -> pa.Array:
+    """A column of a wide table as one of this kind, which holds it."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    valid, values, rows = column.valid, column.values, len(column.values)
+    if kind == "json":
+        texts = values if column.kind == "json" else map(json_text, values)
+        there = repeat(True) if valid is None else valid
+        return pa.array([bytes(text).decode() if ok else None for text, ok in zip(texts, there)], pa.string())  # noqa: B905
+    types = {"f8": pa.float64(), "i8": pa.int64(), "time": pa.timestamp("ns", "UTC")}
+    if column.kind != kind and (valid is None or any(valid)):
+        return compute.cast(_column(column, column.kind), types[kind], safe=False)
+    bits = None
+    if valid is not None:
+        flags = pa.Array.from_buffers(pa.uint8(), rows, [None, pa.py_buffer(valid)])
+        bits = compute.cast(flags, pa.bool_()).buffers()[1]
+    return pa.Array.from_buffers(types[kind], rows, [bits, pa.py_buffer(values)])
 
 
 def _lengths(texts: pa.Array) -> list[int]:
@@ -238,7 +332,7 @@ def _cells(value: Any) -> tuple[float | None, str | None, bool]:
     if isinstance(value, int) and not isinstance(value, bool):
         number = _exact(value)
         return number, None if number is not None else str(value), True
-    return None, json_text(value).decode(), False
+    return None, msgspec.json.encode(value).decode(), False
 
 
 def _exact(value: int) -> float | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from steplog.formats.run_info import RunInfo
+from steplog.reading.arrow_table import ArrowColumn
 from steplog.reading.points import SeriesPoints
 
-__all__ = ["ByteSink", "RunWriter"]
+__all__ = ["ByteSink", "RunWriter", "WideWriter"]
 
 
 class ByteSink(Protocol):
@@ -33,6 +35,22 @@ class RunWriter(Protocol):
 
     def end(self) -> None:
         """The run is whole."""
+
+    def close(self) -> None:
+        """The file is whole: write what is left."""
+
+    def abandon(self) -> None:
+        """The file will not be whole, whatever comes: write nothing more."""
+
+
+class WideWriter(Protocol):
+    """Writes rows with a column a metric; of a format that has it, ``WideWriter`` of its module."""
+
+    def begin(self, info: RunInfo) -> None:
+        """Begin a run."""
+
+    def rows(self, columns: Sequence[ArrowColumn]) -> None:
+        """Some rows of the run: their steps, their times, and the columns that were said to be."""
 
     def close(self) -> None:
         """The file is whole: write what is left."""

@@ -104,6 +104,10 @@ class ArrowTable:
         """The names of the columns, in their order."""
         return tuple(self._kinds)
 
+    def batches(self) -> Sequence[Sequence[ArrowColumn]]:
+        """Internal: the columns as they are kept, of some rows after the other."""
+        return self._batches
+
     def __len__(self) -> int:
         return self._length
 

@@ -3,34 +3,41 @@
 1. A file is there when it is whole. Of a directory each file is, so that an export that was broken off goes on with
    the runs that are missing.
 2. What a directory has of a run is not read again while the run has not changed (``export_directory``).
-3. What is held of a run is bounded, whatever its length.
+3. What is held of a run is bounded, whatever its length. Wide and of a format with types, a long run is read twice,
+   since the types of its columns come first.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from steplog.errors import RunNotFoundError
-from steplog.formats import csv_file, jsonl_file, parquet_file
-from steplog.formats.run_writer import ByteSink, RunWriter
+from steplog.errors import FormatError, MetricNotFoundError, RunNotFoundError
+from steplog.formats import csv_file, jsonl_file, parquet_file, tfevents
+from steplog.formats.run_writer import ByteSink, RunWriter, WideWriter
+from steplog.naming import close, did_you_mean
 from steplog.reading.source import RunSource
-from steplog.transfer.export_directory import ExportDirectory, Place
+from steplog.reading.wide import wide
+from steplog.transfer.export_directory import ExportDirectory
 from steplog.transfer.run_points import Snapshot, points_of, snapshot
+from steplog.transfer.wide_tables import Kinds, WideTable, wide_tables
 
-__all__ = ["ENDINGS", "Exported", "Exporter", "Options", "Progress", "Target"]
+__all__ = ["DIRECTORIES", "ENDINGS", "WIDE", "Exported", "Exporter", "Options", "Progress", "Target"]
 
-ENDINGS = {"csv": ".csv", "jsonl": ".jsonl", "parquet": ".parquet"}
+ENDINGS = {"csv": ".csv", "jsonl": ".jsonl", "parquet": ".parquet", "tfevents": ""}
+DIRECTORIES = ("tfevents",)  # where a run is one
+WIDE = ("csv", "parquet")
 _VERSION = 1  # of what is written; another one writes all files of a directory again
-_LISTED_MAX = 10
+_LISTED_MAX = 8
+_W = TypeVar("_W", RunWriter, WideWriter)
 
 
 class Target(NamedTuple):
@@ -42,10 +49,18 @@ class Target(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What is exported of a run, and how; ``names``: of these metrics alone."""
+    """What is exported of a run, and how.
+
+    Attributes:
+        kind: the format, one of ``ENDINGS``.
+        names: of these metrics alone, in this order where the table is wide.
+        wide: a row a step, with a column a metric; of a format of ``WIDE``.
+        excel: for Excel to read; of CSV.
+    """
 
     kind: str
     names: tuple[str, ...] | None = None
+    wide: bool = False
     excel: bool = False
 
 
@@ -75,64 +90,105 @@ class Exported:
     omitted: list[tuple[str, int]] = field(default_factory=list)
 
 
+class _Run(NamedTuple):
+    target: Target
+    source: RunSource
+    found: Snapshot
+
+
 class Exporter:
-    """Exports runs, in their order. Raises as ``RunSource`` and files do, and LookupError for an unknown metric."""
+    """Exports runs, in their order; ``done`` says how far.
+
+    Raises as ``RunSource`` and files do, and MetricNotFoundError.
+    """
 
     def __init__(self, targets: Sequence[Target], options: Options, progress: Progress) -> None:
         self._targets, self._options, self._progress = targets, options, progress
-        self._done = Exported()
+        self.done = Exported()
         self._names = _Names(options.names)
+        self._words = _labels(targets)
 
     def to_file(self, sink: ByteSink, *, several: bool) -> Exported:
         """All runs into one file; ``several``: which run a row belongs to is said, if there is but one as well."""
-        labels: dict[str, str] | None = {} if several else None
-        words = _labels(self._targets)
-        with _finished(_writer(self._options, sink, labels)) as writer:
-            for at, target in enumerate(self._targets, 1):
-                source = target.open()
-                found = snapshot(source)
-                self._names.note(found, is_last=at == len(self._targets))
-                if labels is not None:
-                    labels[found.info.id] = words[target.id]
-                self._write(writer, source, target, found)
-        return self._done
+        last = len(self._targets)
+        runs = (self._open(target, is_last=at == last) for at, target in enumerate(self._targets, 1))
+        first = [*islice(runs, 1)]  # what is wrong with it is said before anything is written
+        self._write(chain(first, runs), sink, {} if several else None)
+        return self.done
 
     def to_directory(self, path: Path) -> Exported:
         """A file for each run. Those that are gone, or whose place is taken, are ``failed``."""
-        ending = ENDINGS[self._options.kind]
+        ending, last = ENDINGS[self._options.kind], len(self._targets)
         with closing(ExportDirectory(path, self._options.kind, ending)) as directory:
             places = directory.places([(target.id, target.name) for target in self._targets])
             for at, (target, place) in enumerate(zip(self._targets, places, strict=True), 1):
                 try:
-                    source = target.open()
-                    found = snapshot(source)
-                    self._names.note(found, is_last=at == len(self._targets))
-                    self._into(directory, place, source, target, found)
+                    run = self._open(target, is_last=at == last)
+                    of = _digest(self._options, run.found)
+                    if directory.is_current(place, of):
+                        self.done.unchanged += 1
+                        continue
+                    if self._options.kind in DIRECTORIES:
+                        with directory.directory(place, of) as folder:
+                            self._write_long([run], tfevents.Writer(folder), None)
+                    else:
+                        with directory.file(place, of) as file:
+                            self._write([run], file, None)
                 except (RunNotFoundError, FileExistsError) as error:
-                    self._done.failed.append((target.name, error))
-        return self._done
+                    self.done.failed.append((target.name, error))
+        return self.done
 
-    def _into(
-        self, directory: ExportDirectory, place: Place, source: RunSource, target: Target, found: Snapshot
-    ) -> None:
-        of = _digest(self._options, found)
-        if directory.is_current(place, of):
-            self._done.unchanged += 1
-            return
-        with directory.file(place, of) as file, _finished(_writer(self._options, file, None)) as writer:
-            self._write(writer, source, target, found)
-
-    def _write(self, writer: RunWriter, source: RunSource, target: Target, found: Snapshot) -> None:
-        self._progress.begin(target.name, self._names.total(found))
-        writer.begin(found.info)
-        for points in points_of(source, found.counts, self._options.names):
-            writer.points(points)
-            self._done.points += len(points.steps)
-            self._progress.advance(len(points.steps))
-        writer.end()
-        self._done.runs += 1
+    def _open(self, target: Target, *, is_last: bool) -> _Run:
+        source = target.open()
+        found = snapshot(source)
+        self._names.note(found, is_last=is_last)
         if found.omitted:
-            self._done.omitted.append((target.name, found.omitted))
+            self.done.omitted.append((target.name, found.omitted))
+        return _Run(target, source, found)
+
+    def _write(self, runs: Iterable[_Run], sink: ByteSink, labels: dict[str, str] | None) -> None:
+        if self._options.wide:
+            self._write_wide(list(runs), sink, labels)
+        else:
+            self._write_long(runs, _writer(self._options, sink, labels), labels)
+
+    def _write_long(self, runs: Iterable[_Run], writer: RunWriter, labels: dict[str, str] | None) -> None:
+        with _finished(writer):
+            for run in runs:
+                self._begin(writer, run, labels)
+                for points in points_of(run.source, run.found.counts, self._options.names):
+                    writer.points(points)
+                    self._advance(len(points.steps))
+                writer.end()
+                self.done.runs += 1
+
+    def _write_wide(self, runs: Sequence[_Run], sink: ByteSink, labels: dict[str, str] | None) -> None:
+        names = tuple(dict.fromkeys(name for run in runs for name in self._names.of(run.found)))
+        tables = [_tables(run, names) for run in runs]
+        writer: WideWriter
+        if self._options.kind == "csv":
+            writer = csv_file.WideWriter(sink, wide((), names).columns[2:], labels, excel=self._options.excel)
+        else:
+            kinds, tables = _kinds(runs, names)
+            writer = parquet_file.WideWriter(sink, kinds, labels)
+        with _finished(writer):
+            for run, of_run in zip(runs, tables, strict=True):
+                self._begin(writer, run, labels)
+                for each in of_run:
+                    for batch in each.table.batches():
+                        writer.rows(batch)
+                    self._advance(each.points)
+                self.done.runs += 1
+
+    def _begin(self, writer: RunWriter | WideWriter, run: _Run, labels: dict[str, str] | None) -> None:
+        if labels is not None:
+            labels[run.found.info.id] = self._words[run.target.id]
+        self._progress.begin(run.target.name, sum(run.found.counts[name] for name in self._names.of(run.found)))
+        writer.begin(run.found.info)
+
+    def _advance(self, points: int) -> None:
+        self.done.points += points
+        self._progress.advance(points)
 
 
 class _Names:
@@ -145,7 +201,7 @@ class _Names:
         self._runs = 0
 
     def note(self, found: Snapshot, *, is_last: bool) -> None:
-        """Raises LookupError if it was the last run and none has a metric of this name."""
+        """Raises MetricNotFoundError if it was the last run and none has a metric of some name."""
         if self._wanted is None:
             return
         self._runs += 1
@@ -153,18 +209,18 @@ class _Names:
         self._seen |= dict.fromkeys(found.counts)
         if is_last and self._missing:
             whose = f"the run {found.info.name!r} has no" if self._runs == 1 else f"none of {self._runs} runs has a"
-            raise LookupError(f"{whose} metric {self._missing[0]!r}{self._instead(self._missing[0])}")
+            raise MetricNotFoundError(f"{whose} metric {self._missing[0]!r}{self._instead(self._missing[0])}")
 
-    def total(self, found: Snapshot) -> int:
-        """How many points of a run are exported."""
-        return found.total if self._wanted is None else sum(found.counts.get(name, 0) for name in set(self._wanted))
+    def of(self, found: Snapshot) -> list[str]:
+        """The metrics of a run that are exported."""
+        return [name for name in (found.counts if self._wanted is None else self._wanted) if name in found.counts]
 
     def _instead(self, name: str) -> str:
-        close = get_close_matches(name, self._seen, cutoff=0.5) or list(self._seen)
-        if not close:
-            return ", nor any other"
-        more = f" and {len(close) - _LISTED_MAX:,} more" if len(close) > _LISTED_MAX else ""
-        return f"; there is {', '.join(map(repr, close[:_LISTED_MAX]))}{more}"
+        seen = list(self._seen)
+        more = f" and {len(seen) - _LISTED_MAX:,} more" if len(seen) > _LISTED_MAX else ""
+        return (
+            did_you_mean(close(name, seen)) or f"; there is {', '.join(map(repr, seen[:_LISTED_MAX])) or 'none'}{more}"
+        )
 
 
 def _labels(targets: Sequence[Target]) -> dict[str, str]:
@@ -179,8 +235,35 @@ def _digest(options: Options, found: Snapshot) -> str:
     return hashlib.sha256(text).hexdigest()[:32]
 
 
+def _tables(run: _Run, names: Sequence[str]) -> Iterator[WideTable]:
+    return wide_tables(run.source, run.found, names)
+
+
+def _kinds(runs: Sequence[_Run], names: Sequence[str]) -> tuple[dict[str, str], list[Iterator[WideTable]]]:
+    """The kinds of the columns, and the tables, which are read once more unless there is but one."""
+    kinds, count, first = Kinds(), 0, None
+    for run in runs:
+        for each in _tables(run, names):
+            kinds.note(each.table)
+            count, first = count + 1, each if first is None else first
+    known = kinds.all()
+    if count == 1 and first is not None:
+        return known, [iter([first])]
+    return known, [_checked(_tables(run, names), known) for run in runs]
+
+
+def _checked(tables: Iterator[WideTable], known: dict[str, str]) -> Iterator[WideTable]:
+    kinds = Kinds()
+    for each in tables:
+        kinds.note(each.table)
+        for name, kind in kinds.all().items():
+            if (kind, known[name]) in (("json", "f8"), ("json", "i8"), ("f8", "i8")) and known[name] != kind:
+                raise FormatError(f"the run has got other values of {name!r} meanwhile; export it again")
+        yield each
+
+
 @contextmanager
-def _finished(writer: RunWriter) -> Iterator[RunWriter]:
+def _finished(writer: _W) -> Iterator[_W]:
     try:
         yield writer
         writer.close()

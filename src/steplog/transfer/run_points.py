@@ -1,8 +1,8 @@
 """A run as it is at one moment, for a file: what it is, and so many points of each metric.
 
 1. A run that goes on is read as of the start: of each metric the points that ``RunSource.series`` counts then.
-2. Metric after metric, each whole, the points as they arrived, whatever a server has packed: where a source gives the
-   end of a metric later than its beginning, the end is asked for at once, by ``skip``.
+2. Metric after metric, in the order in which they first arrived, each whole, the points as they arrived, whatever a
+   server has packed: where a source gives the end of a metric behind others, it is asked for at once, by ``skip``.
 3. The config is in ``RunInfo``, and its records are not among the points. Nothing is that differs between two servers
    that have the same run.
 """
@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from steplog.errors import ServerUnavailableError
@@ -27,11 +28,13 @@ class Snapshot(NamedTuple):
 
     Attributes:
         counts: how many points each metric has, in the order in which they first arrived.
+        steps: some step from which they begin, about, and the greatest.
         omitted: how many keys the config has beyond what a server tells.
     """
 
     info: RunInfo
     counts: Mapping[str, int]
+    steps: tuple[int, int] = (0, 0)
     omitted: int = 0
 
     @property
@@ -43,8 +46,13 @@ class Snapshot(NamedTuple):
 def snapshot(source: RunSource) -> Snapshot:
     """The run now. Raises as ``RunSource`` does."""
     document = source.document()
-    counts = {row["name"]: int(row["count"]) for row in source.series() if not _is_config(row["name"])}
-    return Snapshot(info_of(document), counts, int(document.get("config_omitted") or 0))
+    rows = [row for row in source.series() if not _is_config(row["name"])]
+    low = min((row["first_step"] for row in rows if row["count"]), default=0)
+    high = max((row["max_step"] for row in rows if row["count"]), default=0)
+    counts = {row["name"]: int(row["count"]) for row in rows}
+    if document.get("config") is None:
+        document = {**document, "config": source.config()}
+    return Snapshot(info_of(document), counts, (min(low, high), high), int(document.get("config_omitted") or 0))
 
 
 def info_of(document: Mapping[str, Any]) -> RunInfo:
@@ -78,13 +86,11 @@ def points_of(
     selected = None if names is None else tuple(left)
     if not left:
         return
-    current = ""
     for stretch in source.points(Selection(names=selected)):
-        if stretch.name != current:
-            yield from _end_of(source, current, left, counts)
-            current = stretch.name
-        yield from _cut(stretch, left)
-    yield from _end_of(source, current, left, counts)
+        if stretch.name in left:
+            for name in list(takewhile(stretch.name.__ne__, left)):
+                yield from _end_of(source, name, left, counts)
+            yield from _cut(stretch, left)
     for name in list(left):
         yield from _end_of(source, name, left, counts)
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from steplog.errors import SteplogError
+
 __all__ = ["NamedFile", "scratch_of", "whole_directory", "whole_file"]
 
 
@@ -70,8 +72,8 @@ def whole_directory(path: Path, scratch: Path | None = None) -> Iterator[Path]:
                 shutil.rmtree(each)
         scratch.mkdir()
     try:
-        yield scratch
         with _failures_of(path):
+            yield scratch
             if path.exists():
                 path.rename(before)
             scratch.rename(path)
@@ -94,7 +96,7 @@ def scratch_of(path: Path, mark: str = "") -> Path:
 def _failures_of(path: Path | str) -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
+    except (BrokenPipeError, SteplogError):
         raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
