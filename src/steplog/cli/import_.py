@@ -27,6 +27,7 @@ from steplog.transfer.sources import FORMATS, format_of, runs_in
 
 __all__ = ["command"]
 
+_INTERRUPTED = 130
 _STDIN = "-"
 _SHOWN_MAX = 5  # reasons, names
 
@@ -65,6 +66,24 @@ def command(
 
     The exit code is 1 if something could not be imported; a line says what.
     """
+    try:
+        failed = _import_all(paths, kind, project, name, step_columns, dry_run)
+    except KeyboardInterrupt:
+        click.echo("steplog: interrupted. Type the same again: it goes on where it was", err=True)
+        context.exit(_INTERRUPTED)
+    if failed:
+        context.exit(1)
+
+
+def _import_all(
+    paths: tuple[str, ...],
+    kind: str | None,
+    project: str | None,
+    name: str | None,
+    step_columns: tuple[str, ...],
+    dry_run: bool,
+) -> bool:
+    """Import what is at each path; whether something could not be."""
     wanted = _Wanted(kind, None if name is None else as_text(name), tuple(map(as_text, step_columns)))
     failed = False
     with _spooled(paths) as given, _Bar() as bar:
@@ -80,8 +99,7 @@ def command(
             except (steplog.SteplogError, OSError) as error:
                 failed = True
                 bar.say(f"steplog: {_words(error)}", err=True)
-    if failed:
-        context.exit(1)
+    return failed
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from steplog.formats.files import ending_so, id_of, name_of
 from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
 from steplog.formats.run_info import RunInfo
 from steplog.formats.times import time_ns, time_ns_of_text, times_ns
-from steplog.formats.wide_rows import layout_of
+from steplog.formats.wide_rows import layout_of, whole_step
 
 __all__ = ["recognizes", "runs"]
 
@@ -189,7 +189,7 @@ def _points(lines: _Lines, begin: int, end: int | None, without_ns: int) -> Iter
             times_there = [_time(time, without_ns) for time in times]
         steps = [point.step for point in points]
         if float in set(map(type, steps)):
-            steps = list(map(_step, steps))
+            steps = list(map(whole_step, steps))
         yield RecordBatch([point.name for point in points], steps, times_there, values)  # type: ignore[arg-type]
 
 
@@ -236,7 +236,7 @@ def _wide(lines: _Lines, step_columns: Sequence[str], without_ns: int) -> Iterat
             if keys not in layouts:
                 layouts[keys] = layout_of(keys, [name for name in step_columns if name in keys])
             step_at, time_at, metrics = layouts[keys]
-            step = number if step_at is None else _step(each[keys[step_at]])
+            step = number if step_at is None else whole_step(each[keys[step_at]])
             time = without_ns if time_at is None else _time(each[keys[time_at]], without_ns)
             number += 1
             for at in metrics:
@@ -249,9 +249,3 @@ def _wide(lines: _Lines, step_columns: Sequence[str], without_ns: int) -> Iterat
         for first in range(0, len(names), BATCH_RECORDS):
             end = first + BATCH_RECORDS
             yield RecordBatch(names[first:end], steps[first:end], times[first:end], values[first:end])
-
-
-def _step(value: Any) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from steplog.formats.imported import BATCH_RECORDS, RecordBatch
 
-__all__ = ["STEP_COLUMNS", "TIME_COLUMNS", "Layout", "layout_of", "records", "rows_a_batch", "there"]
+__all__ = ["STEP_COLUMNS", "TIME_COLUMNS", "Layout", "layout_of", "records", "rows_a_batch", "there", "whole_step"]
 
 STEP_COLUMNS = ("step", "global_step", "epoch", "iteration")
 TIME_COLUMNS = ("time", "timestamp", "wall_time", "date", "datetime")
@@ -58,6 +58,13 @@ def records(
     batch = there(RecordBatch(list(names) * len(steps), _repeated(steps, width), _repeated(times, width), cells))
     for first in range(0, len(batch.names), BATCH_RECORDS):
         yield batch.part(first, first + BATCH_RECORDS)
+
+
+def whole_step(value: Any) -> int | None:
+    """A step, also of a whole float; else None."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def there(batch: RecordBatch) -> RecordBatch:

@@ -17,7 +17,15 @@ from steplog.formats.imported import ImportedRun
 
 __all__ = ["FORMATS", "format_of", "runs_in"]
 
-FORMATS: Mapping[str, str] = {"jsonl": "jsonl_reader", "csv": "csv_reader"}
+FORMATS: Mapping[str, str] = {
+    "wandb": "wandb_offline",
+    "tfevents": "tfevents",
+    "mlflow": "mlflow",
+    "trackio": "trackio",
+    "csv": "csv_reader",
+    "jsonl": "jsonl_reader",
+    "parquet": "parquet_reader",
+}
 
 
 def format_of(path: Path) -> str:
@@ -27,8 +35,7 @@ def format_of(path: Path) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        known = ", ".join(FORMATS)
-        raise ConfigurationError(f"{path} holds nothing that can be imported. Known are: {known}; say which: --format")
+        raise ConfigurationError(f"{path} holds nothing that can be imported: {', '.join(FORMATS)}")
     raise ConfigurationError(f"{path} holds {' and '.join(found)}. Say which: --format {found[0]}")
 
 
