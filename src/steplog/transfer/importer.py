@@ -1,8 +1,9 @@
 """Runs from files, to a server, each record once however often a run is imported.
 
-1. A run is found by its id. One with this id that no import has made is there already, and gets nothing.
-2. A stream is a writer, a record's place in it its position: the server's mark says how far it has come. So a second
-   import goes on where the first was stopped, or where the source has grown.
+1. A run is found by its id. One with this id that was not imported from a source of this ``origin`` is there already,
+   and gets nothing.
+2. A stream, or each metric of it, is a writer, a record's place in it its position: the server's mark says how far it
+   has come. So a second import goes on where the first was stopped, or where the source has grown.
 3. What a file says of the run is said once (``run_records``); the status comes last.
 4. Of an anonymous source the id is a guess, so what the server has is compared with what the source begins with: if it
    is another's, the id gets a number.
@@ -30,16 +31,17 @@ from steplog.formats.imported import ImportedRun, RecordBatch, Stream
 from steplog.formats.run_info import RunInfo
 from steplog.records.dates import date_of
 from steplog.transfer.exchanges import Exchanges, RefusedError
+from steplog.transfer.lanes import Lane, Lanes
 from steplog.transfer.places import Place, Places
-from steplog.transfer.planes import Encoder
 from steplog.transfer.prefix import Prefix, Summary
-from steplog.transfer.run_records import fitting, records_of, writer_of
+from steplog.transfer.run_records import fitting, records_of
 from steplog.transfer.sending import BehindError, Ranges, Sending
 
 __all__ = ["MAKER", "Importer", "Outcome"]
 
-MAKER = "steplog-import"
+MAKER = "steplog-import"  # the beginning of who makes a run; its origin follows
 _NEEDED = frozenset((wire.RESUME_FEATURE, wire.RUN_FEATURE, wire.GENERATIONS_FEATURE))
+_CREATED = 201
 _ALIKE_MAX = 1000  # anonymous sources that begin alike
 _REWINDS_MAX = 5  # of a stream, to what a server has forgotten
 
@@ -54,7 +56,7 @@ class Outcome:
         sent, there: records stored now, and before.
         left_out: how many of the source's are not stored, by reason.
         cut: what of the run's fields the server does not take, in words.
-        is_other: no import has made the run of this id, and nothing was sent.
+        is_other: the run of this id is not of this source, and nothing was sent; ``made_by``: who has made it.
     """
 
     info: RunInfo
@@ -66,6 +68,7 @@ class Outcome:
     left_out: Counter[str] = field(default_factory=Counter)
     cut: list[str] = field(default_factory=list)
     is_other: bool = False
+    made_by: str = ""
 
 
 class _Made(msgspec.Struct):
@@ -139,6 +142,8 @@ class _Run:
         self._info = imported.info
         self._streams = imported.streams
         self._anonymous = imported.is_anonymous
+        self._maker = f"{MAKER}-{imported.origin}" if imported.origin else MAKER
+        self._is_new = False  # just made
         self._place = place
         self._now_ns = now_ns
         self._progress = progress
@@ -151,18 +156,18 @@ class _Run:
         created = self._create(began)
         made = msgspec.convert(created, _Made)
         outcome = Outcome(self._info, self._place, made.uuid, made.name)
-        if made.made_by != MAKER:
+        if made.made_by != self._maker:
+            outcome.made_by = str(made.made_by or "")
             outcome.is_other = True
             return outcome
         self._path = wire.api_path(*self._place_of(made.uuid))
         self._ranges = Ranges(self._exchanges, wire.api_path(*self._place_of(made.uuid), "metrics", "batch"))
         try:
-            if not self._anonymous:
-                self._say(created, outcome)
+            if self._anonymous and not self._is_new:
+                self._compare()
+            self._say(created, outcome)
             for stream in self._streams:
                 self._send(stream, opened.pop(stream.key, None), outcome)
-            if self._anonymous:
-                self._say(created, outcome)
             self._end(created, made)
         except RefusedError as error:
             if error.judgement.verdict is not Verdict.MISSING:
@@ -193,11 +198,12 @@ class _Run:
         headers = {
             "Idempotency-Key": f'"id:{self._info.id}"',
             "Steplog-Resume": "allow",
-            "Steplog-Maker": MAKER,
+            "Steplog-Maker": self._maker,
         }
         path = wire.api_path(self._place.namespace, "projects", self._place.project, "runs")
         body = {key: value for key, value in wanted.items() if value is not None}
-        created = self._exchanges.ask("POST", path, dict[str, Any], body, headers)
+        created, status = self._exchanges.ask_status("POST", path, dict[str, Any], body, headers)
+        self._is_new = status == _CREATED
         if not wire.features_in(created.get("features")) >= _NEEDED:
             raise ConfigurationError(f"{self._exchanges.base_url} is a server of an older steplog. Update it first")
         return created
@@ -209,43 +215,53 @@ class _Run:
             outcome.name = named or outcome.name
 
     def _send(self, stream: Stream, opened: Iterator[RecordBatch] | None, outcome: Outcome) -> None:
-        writer = writer_of(self._info.id, stream.key)
-        mark = self._ranges.mark(writer)
         for _ in range(_REWINDS_MAX):
             try:
-                self._send_from(mark, writer, opened or stream.read(), outcome)
-            except BehindError as error:  # restored from a backup, say
-                mark, opened = error.mark, None
+                self._send_all(stream, opened or stream.read(), outcome)
+            except BehindError:  # the server was set back to a backup, say
+                self._is_new, opened = False, None
             else:
                 return
         raise SteplogError(f"{self._exchanges.base_url} forgets what it has stored. Type: steplog doctor")
 
-    def _send_from(self, mark: int, writer: str, batches: Iterator[RecordBatch], outcome: Outcome) -> None:
-        encoder, position, there = Encoder(writer), 0, 0
-        prefix = Prefix(encoder, mark) if self._anonymous and mark else None
+    def _send_all(self, stream: Stream, batches: Iterator[RecordBatch], outcome: Outcome) -> None:
+        lanes, there = Lanes(self._info.id, stream, self._mark_of), 0
         with Sending(self._exchanges, self._ranges) as sending:
             for batch in batches:
-                end = position + len(batch.names)
-                if self._info.ended is None and end > position:
+                if self._info.ended is None and batch.names:
                     latest = max(batch.times)
                     self._latest_ns = latest if self._latest_ns is None else max(self._latest_ns, latest)
-                if prefix is not None:
-                    prefix.add(batch)
-                if prefix is not None and end >= mark:
-                    self._compare(prefix)
-                    prefix = None
-                new = batch if position >= mark else batch.part(mark - position)
-                there += len(batch.names) - len(new.names)
-                if new.names:
-                    sending.put(writer, partial(encoder.encode, max(position, mark), new))
+                for lane in lanes.add(batch):
+                    there += self._put(sending, lane)
                 self._progress(len(batch.names))
-                position = end
-        if prefix is not None:  # it ends before that
-            raise _OtherSourceError
+            for lane in lanes.rest():
+                there += self._put(sending, lane)
         outcome.there += there
 
-    def _compare(self, prefix: Prefix) -> None:
+    def _put(self, sending: Sending, lane: Lane) -> int:
+        """Send what waits there, and is new; how much of it the server has."""
+        first = lane.position
+        batch = lane.take()
+        known = min(max(lane.mark - first, 0), len(batch.names))
+        if known < len(batch.names):
+            new = batch.part(known) if known else batch
+            sending.put(lane.encoder.writer, partial(lane.encoder.encode, first + known, new))
+        return known
+
+    def _mark_of(self, writer: str) -> int:
+        return 0 if self._is_new else self._ranges.mark(writer)
+
+    def _compare(self) -> None:
+        """Raise _OtherSourceError if the run has records, and the source begins with others."""
         rows = self._exchanges.ask("GET", f"{self._path}series/", list[Summary])
+        prefix = Prefix()
+        for stream in self._streams:
+            lanes = Lanes(self._info.id, stream, self._mark_of)
+            for batch in stream.read():
+                for lane in lanes.add(batch):
+                    prefix.add(_known(lane))
+            for lane in lanes.rest():
+                prefix.add(_known(lane))
         if not prefix.is_as(rows):
             raise _OtherSourceError
 
@@ -260,6 +276,12 @@ class _Run:
         if all(present.get(key) == value for key, value in wanted.items()):
             return
         self._exchanges.ask("PATCH", self._path, dict[str, Any], wanted | {"generation": made.generation})
+
+
+def _known(lane: Lane) -> RecordBatch:
+    """Of what waits in a lane the part that the server has, as it was sent."""
+    first = lane.position
+    return lane.encoder.kept(lane.take().part(0, max(lane.mark - first, 0)))
 
 
 def _date(time_ns: int) -> str:
