@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,7 +27,7 @@ from steplog.client import TellurioClient
 from steplog.delivery import wire
 from steplog.delivery.verdicts import Verdict
 from steplog.errors import ConfigurationError, RunNotFoundError, SteplogError
-from steplog.formats.imported import ImportedRun, RecordBatch, Stream
+from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
 from steplog.formats.run_info import RunInfo
 from steplog.records.dates import date_of
 from steplog.transfer.exchanges import Exchanges, RefusedError
@@ -79,6 +79,15 @@ class _Made(msgspec.Struct):
     generation: Any = None
 
 
+class _How(NamedTuple):
+    """See ``Importer``; ``keeps_name``: what the server has, since the source's is a guess by where it is now."""
+
+    now_ns: Callable[[], int]
+    progress: Callable[[int], object]
+    batch_records: int
+    keeps_name: bool = False
+
+
 class _OtherSourceError(Exception):
     """The run of this id has another source's records."""
 
@@ -86,7 +95,8 @@ class _OtherSourceError(Exception):
 class Importer:
     """Imports runs to the server of ``client``; ``project`` is "PROJECT" or "NAMESPACE/PROJECT".
 
-    ``now_ns`` dates what is said of a run; ``progress`` is called with how many records a run has come to.
+    ``now_ns`` dates what is said of a run; ``progress`` is called with how many more records were read;
+    ``batch_records`` go in a request, at least.
     """
 
     def __init__(
@@ -97,11 +107,11 @@ class Importer:
         now_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], None] | None = None,
         progress: Callable[[int], object] = lambda records: None,
+        batch_records: int = BATCH_RECORDS,
     ) -> None:
         self._exchanges = Exchanges(client, sleep)
         self._places = Places(client, self._exchanges, project)
-        self._now_ns = now_ns
-        self._progress = progress
+        self._how = _How(now_ns, progress, batch_records)
 
     def check(self) -> None:
         """Ask the server whether it takes imports. Raises ConfigurationError, and as ``Exchanges.send``."""
@@ -114,12 +124,11 @@ class Importer:
         """
         given = imported.info if name is None else msgspec.structs.replace(imported.info, name=name)
         info, cut = fitting(given)
-        keeps_name = imported.is_anonymous and name is None
         place = self._places.of(info.project)
         for number in range(1, _ALIKE_MAX + 1):
             numbered = info if number == 1 else msgspec.structs.replace(info, id=f"{info.id}-{number}")
-            run = _Run(self._exchanges, place, imported._replace(info=numbered), self._now_ns, self._progress)
-            run.keeps_name = keeps_name
+            how = self._how._replace(keeps_name=imported.is_anonymous and name is None)
+            run = _Run(self._exchanges, place, imported._replace(info=numbered), how)
             try:
                 outcome = run.add()
             except _OtherSourceError:
@@ -135,8 +144,7 @@ class _Run:
         exchanges: Exchanges,
         place: Place,
         imported: ImportedRun,
-        now_ns: Callable[[], int],
-        progress: Callable[[int], object],
+        how: _How,
     ) -> None:
         self._exchanges = exchanges
         self._info = imported.info
@@ -145,11 +153,9 @@ class _Run:
         self._maker = f"{MAKER}-{imported.origin}" if imported.origin else MAKER
         self._is_new = False  # just made
         self._place = place
-        self._now_ns = now_ns
-        self._progress = progress
+        self._how = how
         self._read = 0
         self._latest_ns: int | None = None
-        self.keeps_name = False  # what the server has: the source's is a guess, by where it is now
 
     def add(self) -> Outcome:
         began, opened = self._opened()
@@ -209,8 +215,8 @@ class _Run:
         return created
 
     def _say(self, present: dict[str, Any], outcome: Outcome) -> None:
-        info = msgspec.structs.replace(self._info, name="") if self.keeps_name else self._info
-        for said in records_of(info, present, self._now_ns()):
+        info = msgspec.structs.replace(self._info, name="") if self._how.keeps_name else self._info
+        for said in records_of(info, present, self._how.now_ns()):
             named = self._ranges.say(said.writer, said.pieces)
             outcome.name = named or outcome.name
 
@@ -225,7 +231,7 @@ class _Run:
         raise SteplogError(f"{self._exchanges.base_url} forgets what it has stored. Type: steplog doctor")
 
     def _send_all(self, stream: Stream, batches: Iterator[RecordBatch], outcome: Outcome) -> None:
-        lanes, there = Lanes(self._info.id, stream, self._mark_of), 0
+        lanes, there = Lanes(self._info.id, stream, self._mark_of, self._how.batch_records), 0
         with Sending(self._exchanges, self._ranges) as sending:
             for batch in batches:
                 if self._info.ended is None and batch.names:
@@ -233,7 +239,7 @@ class _Run:
                     self._latest_ns = latest if self._latest_ns is None else max(self._latest_ns, latest)
                 for lane in lanes.add(batch):
                     there += self._put(sending, lane)
-                self._progress(len(batch.names))
+                self._how.progress(len(batch.names))
             for lane in lanes.rest():
                 there += self._put(sending, lane)
         outcome.there += there
@@ -256,7 +262,7 @@ class _Run:
         rows = self._exchanges.ask("GET", f"{self._path}series/", list[Summary])
         prefix = Prefix()
         for stream in self._streams:
-            lanes = Lanes(self._info.id, stream, self._mark_of)
+            lanes = Lanes(self._info.id, stream, self._mark_of, self._how.batch_records)
             for batch in stream.read():
                 for lane in lanes.add(batch):
                     prefix.add(_known(lane))

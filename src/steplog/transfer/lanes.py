@@ -36,9 +36,10 @@ class Lane:
 
 
 class Lanes:
-    """Those of a stream; ``mark_of`` tells how far the server has come with a writer."""
+    """Those of a stream; ``mark_of`` tells how far the server has come with a writer, ``least`` how many are enough."""
 
-    def __init__(self, run_id: str, stream: Stream, mark_of: Callable[[str], int]) -> None:
+    def __init__(self, run_id: str, stream: Stream, mark_of: Callable[[str], int], least: int) -> None:
+        self._least = least
         self._parts = (run_id, stream.key)
         self._by_name = stream.by_name
         self._mark_of = mark_of
@@ -52,7 +53,7 @@ class Lanes:
             lane.waiting.append(part)
             lane.count += len(part.names)
             self._waiting += len(part.names)
-            if not self._by_name or lane.count >= BATCH_RECORDS:
+            if lane.count >= self._least:
                 self._waiting -= lane.count
                 yield lane
         if self._waiting >= _WAITING_MAX:
