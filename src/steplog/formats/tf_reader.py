@@ -12,8 +12,11 @@ CRC-32C of the data; little-endian.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
+import sys
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -24,7 +27,7 @@ from steplog.formats.imported import BATCH_RECORDS, RecordBatch
 from steplog.formats.protobuf import read_varint
 from steplog.formats.tf_event import EventParser, time_of
 from steplog.formats.tf_shapes import WALL, WALL_BYTES, Shape, Shapes, step_bytes
-from steplog.formats.tf_stretch import HEAD_BYTES, TAIL_BYTES, Placed, read_stretch
+from steplog.formats.tf_stretch import HEAD_BYTES, TAIL_BYTES, Placed, array_of, read_stretch
 
 __all__ = ["EventFile", "Head", "read_head"]
 
@@ -39,8 +42,11 @@ _SHUN_MAX = 256
 _TOGETHER_MIN = 24  # from so many records of one length on, checksums are taken together
 
 # Times of 2004 to 2038: doubles of one exponent, so that their lower bits are a number of units of 2⁻²² s.
-_BITS_BEGIN, _BITS_END = (1023 + 30) << 52, (1023 + 31) << 52
-_BITS_BASE = _BITS_BEGIN - (1 << 52)
+_EXPONENT_MASK, _EXPONENT = 0xFFF << 52, (1023 + 30) << 52
+
+
+# Where it begins in the buffer, the length of its data, bytes of its step, shape, step, the bits of its time, value.
+_Single = tuple[int, int, int, Shape, int, int, Any]
 
 
 class EventFile:
@@ -66,12 +72,12 @@ class EventFile:
         self._lengths: dict[int, int] = {}  # checksums of the lengths so far
         self._buffer, self._offset = b"", 0  # offset: of the buffer in the file
         self._names: list[str] = []
-        self._steps: list[int] = []
-        self._bits: list[int] = []
-        self._values: list[Any] = []
+        self._steps = array("q")
+        self._bits = array("Q")  # of the times as doubles
+        self._values: array[float] | list[Any] = array("d")  # a list where there are others than floats
         self._unchecked: list[tuple[int, int, int]] = []  # where in the buffer, length, number of its row
-        self._pattern: list[tuple[int, int, int, Shape]] = []  # where in the buffer, length, bytes of its step, shape
-        self._latest: dict[tuple[Shape, int], int] = {}  # a record of this kind in the pattern
+        self._singles: list[_Single] = []  # records that follow one another, and are not in the columns yet
+        self._latest: dict[Shape, int] = {}  # the latest of each shape in them
         self._repeats = 2 * _REPEATS_MIN  # how many repetitions are tried at once
         self._shun, self._shunned = 0, 0  # recurrences that are passed over after one that was none
         self._step, self._step_value = b"-", 0  # of the latest record: its field and what follows; its step
@@ -84,16 +90,15 @@ class EventFile:
             more = bool(chunk)
             self._buffer += chunk
             position = self._scan()
+            self._settle()
             self._check()
             self._buffer, self._offset = self._buffer[position:], self._offset + position
-            self._forget()
             whole = len(self._names)
             if more and not self._ended():
                 whole -= whole % BATCH_RECORDS
             for begin in range(0, whole, BATCH_RECORDS):
                 yield self._batch(begin, min(begin + BATCH_RECORDS, whole))
-            for column in (self._names, self._steps, self._bits, self._values):
-                del column[:whole]
+            self._cut(0, whole)
         if not self._ended() and self._buffer:
             self.damage = f"it ends within a record, at byte {self._offset}"
 
@@ -105,9 +110,29 @@ class EventFile:
             self._names[begin:end], self._steps[begin:end], _times(self._bits[begin:end]), self._values[begin:end]
         )
 
-    def _forget(self) -> None:
-        self._pattern.clear()
-        self._latest.clear()
+    def _cut(self, begin: int, end: int) -> None:
+        """Take out these rows."""
+        del self._names[begin:end], self._steps[begin:end], self._bits[begin:end], self._values[begin:end]
+        if isinstance(self._values, list) and all(type(value) is float for value in self._values):
+            self._values = array("d", self._values)
+
+    def _add_values(self, values: Sequence[Any]) -> None:
+        if isinstance(self._values, array) and not _are_floats(values):
+            self._values = self._values.tolist()
+        self._values.extend(values)
+
+    def _settle(self) -> None:
+        """Move the single records to the columns."""
+        if self._singles:
+            begins, lengths, _, shapes, steps, bits, values = zip(*self._singles, strict=True)
+            row = len(self._names)
+            self._unchecked += zip(begins, lengths, range(row, row + len(begins)), strict=True)
+            self._names += [shape.name for shape in shapes]
+            self._steps.extend(steps)
+            self._bits.extend(bits)
+            self._add_values(values)
+            self._singles = []
+            self._latest = {}
 
     def _scan(self) -> int:
         """Take the buffer's whole records; where the first that is not whole begins."""
@@ -127,21 +152,18 @@ class EventFile:
             if shape is None:
                 if not self._take_other(position, data):
                     return position
-                position = stop + TAIL_BYTES
-                continue
-            key = (shape, size)
-            before = self._latest.get(key)
-            if before is not None:
-                if self._shunned:
-                    self._shunned -= 1
-                else:
-                    after = self._take_stretch(before, position)
-                    if after != position:
+            else:
+                before = self._latest.get(shape)
+                if before is not None and self._singles[before][2] == size:
+                    if self._shunned:
+                        self._shunned -= 1
+                    elif after := self._take_stretch(before, position):
                         position = after
                         continue
-            self._latest[key] = len(self._pattern)
-            self._pattern.append((position, length, size, shape))
-            self._take(position, data, size, shape)
+                self._latest[shape] = len(self._singles)
+                (bits,) = _BITS.unpack_from(data)
+                (value,) = shape.number.unpack_from(data, length - shape.tail)
+                self._singles.append((position, length, size, shape, self._step_value, bits, value))
             position = stop + TAIL_BYTES
         return position
 
@@ -159,18 +181,9 @@ class EventFile:
             self._step_value = read_varint(self._step, 1)[0] if size else 0
         return size
 
-    def _take(self, position: int, data: bytes, size: int, shape: Shape) -> None:
-        """A record of a known shape; its checksum is taken later, with others."""
-        self._unchecked.append((position + HEAD_BYTES, len(data), len(self._names)))
-        number = len(data) - shape.tail
-        self._names.append(shape.name)
-        self._steps.append(self._step_value)
-        self._bits.append(_BITS.unpack_from(data)[0])
-        self._values.append(shape.number.unpack_from(data, number)[0])
-
     def _take_other(self, position: int, data: bytes) -> bool:
         """A record that takes the parser; False: it is damaged."""
-        self._forget()
+        self._settle()
         try:
             event = self._parser.parse(data)
         except FormatError as error:
@@ -191,20 +204,19 @@ class EventFile:
             self._names.append(name)
             self._steps.append(event.step)
             self._bits.append(int.from_bytes(struct.pack("<d", event.wall_time), "little"))
-            self._values.append(value)
+            self._add_values((value,))
         if len(event.points) == 1:
             self._shapes.learn(data)
         return True
 
     def _take_stretch(self, first: int, position: int) -> int:
-        """Repetitions of the pattern since its record ``first``, which comes again here; where they end."""
-        records = self._pattern[first:]
-        begin = records[0][0]
+        """Repetitions of what comes from the single record ``first`` on, and comes again here; where they end, or 0."""
+        begin = self._singles[first][0]
         period = position - begin
         most = min((len(self._buffer) - begin) // period, self._repeats)
         if most < _REPEATS_MIN:
-            return position
-        placed = [Placed(at - begin, length, size, shape) for at, length, size, shape in records]
+            return 0
+        placed = [Placed(at - begin, length, size, shape) for at, length, size, shape, *_ in self._singles[first:]]
         columns = read_stretch(self._buffer, begin, placed, period, most)
         count = len(columns[0].times) - 1 if columns else 0
         if count < most - 1:
@@ -217,33 +229,32 @@ class EventFile:
         else:
             self._shun = 0
         if count <= 0:
-            return position
+            return 0
+        self._settle()
         width = len(columns)
         self._names += [column.name for column in columns] * count
-        rows: list[Any] = [0] * (width * count)
-        for target, sources in (
-            (self._steps, [column.steps for column in columns]),
-            (self._bits, [column.times for column in columns]),
-            (self._values, [column.values for column in columns]),
-        ):
-            for number, source in enumerate(sources):
-                rows[number::width] = source[1:]
-            target.extend(rows)
-        self._forget()
+        self._steps += _woven([column.steps for column in columns])
+        self._bits += _woven([column.times for column in columns])
+        if all(column.values.typecode == "d" for column in columns):
+            self._add_values(_woven([column.values for column in columns]))
+        else:
+            values: list[Any] = [0] * (width * count)
+            for number, column in enumerate(columns):
+                values[number::width] = column.values[1:]
+            self._add_values(values)
         return position + count * period
 
     def _check(self) -> None:
         """The checksums of the records that were taken one by one; what follows the first wrong one goes."""
         groups: dict[int, list[tuple[int, int]]] = {}
         for begin, length, row in self._unchecked:
-            groups.setdefault(length, []).append((begin, row))
+            groups.setdefault(length, []).append((begin + HEAD_BYTES, row))
         self._unchecked = []
         wrong = [found for length, records in groups.items() for found in self._wrong(length, records)]
         if wrong:
             begin, row = min(wrong)
             self._end(begin - HEAD_BYTES, "the checksum of a record is wrong")
-            for column in (self._names, self._steps, self._bits, self._values):
-                del column[row:]
+            self._cut(row, len(self._names))
 
     def _wrong(self, length: int, records: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Those of the records, all of one length, whose checksum is wrong."""
@@ -265,11 +276,36 @@ class EventFile:
         self.damage = f"{reason}, at byte {self._offset + position}"
 
 
-def _times(bits: Sequence[int]) -> list[int]:
-    """``time_of`` of doubles, given as their bits."""
-    if min(bits) >= _BITS_BEGIN and max(bits) < _BITS_END:
-        return [(each - _BITS_BASE) * 1_000_000_000 + (1 << 21) >> 22 for each in bits]
-    return [time_of(struct.unpack("<d", each.to_bytes(8, "little"))[0]) for each in bits]
+def _are_floats(values: Sequence[Any]) -> bool:
+    return values.typecode == "d" if isinstance(values, array) else all(type(value) is float for value in values)
+
+
+def _woven(columns: Sequence[array[Any]]) -> array[Any]:
+    """The columns without their first rows, row after row."""
+    width, count = len(columns), len(columns[0]) - 1
+    rows = array(columns[0].typecode, bytes(8 * width * count))
+    for number, column in enumerate(columns):
+        rows[number::width] = column[1:]
+    return rows
+
+
+def _times(bits: array[int]) -> array[int]:
+    """``time_of`` of doubles, given as their bits; in lanes of 128 bits, where all are of ``_EXPONENT``."""
+    count = len(bits)
+    spread = array("Q", bytes(16 * count))
+    spread[::2] = bits
+    doubles = int.from_bytes(spread.tobytes(), sys.byteorder)
+    if sys.byteorder == "big" or doubles & _wide(_EXPONENT_MASK, count) != _wide(_EXPONENT, count):
+        return array("q", (time_of(struct.unpack("<d", each.to_bytes(8, "little"))[0]) for each in bits))
+    units = doubles - _wide(_EXPONENT - (1 << 52), count)
+    times = (units * 1_000_000_000 + _wide(1 << 21, count) >> 22) & _wide((1 << 64) - 1, count)
+    return array_of("q", times.to_bytes(16 * count, "little"))[::2]
+
+
+@functools.lru_cache(maxsize=16)
+def _wide(value: int, count: int) -> int:
+    """The value, ``count`` times, in lanes of 128 bits."""
+    return int.from_bytes(value.to_bytes(16, "little") * count, "little")
 
 
 class Head(NamedTuple):

@@ -8,14 +8,15 @@ plane. That is several times as fast as a loop over the records.
 
 from __future__ import annotations
 
-import struct
+import sys
+from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from steplog.formats.crc32c import PLANES_MAX, crc32c_of_planes, lanes, lanes_of_planes, masked_lanes
 from steplog.formats.tf_shapes import FREE_BYTES, WALL_BYTES, Shape
 
-__all__ = ["HEAD_BYTES", "TAIL_BYTES", "Column", "Placed", "read_stretch"]
+__all__ = ["HEAD_BYTES", "TAIL_BYTES", "Column", "Placed", "array_of", "read_stretch"]
 
 HEAD_BYTES = 12  # length and its checksum
 TAIL_BYTES = 4  # the checksum of the data
@@ -38,12 +39,18 @@ class Placed(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One record of the pattern, of all repetitions; times as the bits of their doubles."""
+    """One record of the pattern, of all repetitions.
+
+    Attributes:
+        times: the bits of their doubles, uint64.
+        steps: int64.
+        values: double or int64.
+    """
 
     name: str
-    times: Sequence[int]
-    steps: Sequence[int]
-    values: Sequence[float]
+    times: array[int]
+    steps: array[int]
+    values: array[float] | array[int]
 
 
 def read_stretch(file: bytes, begin: int, pattern: Sequence[Placed], period: int, most: int) -> list[Column]:
@@ -72,7 +79,7 @@ def read_stretch(file: bytes, begin: int, pattern: Sequence[Placed], period: int
     if not count:
         return []
     columns: list[Column] = []
-    stepped: tuple[list[bytes], Sequence[int]] = ([], (0,) * count)
+    stepped: tuple[list[bytes], array[int]] = ([], array("q", bytes(8 * count)))
     for record, record_planes in zip(pattern, planes, strict=True):
         cut = [plane[:count] for plane in record_planes]
         data = cut[HEAD_BYTES:]
@@ -83,9 +90,9 @@ def read_stretch(file: bytes, begin: int, pattern: Sequence[Placed], period: int
         columns.append(
             Column(
                 record.shape.name,
-                _unpacked("Q", data[1:WALL_BYTES], count),
-                stepped[1] if steps else (0,) * count,
-                _unpacked(record.shape.number.format[1:], data[number : number + record.shape.number.size], count),
+                _numbers("Q", data[1:WALL_BYTES], count),
+                stepped[1],
+                _values(record.shape.number.format[1:], data[number : number + record.shape.number.size], count),
             )
         )
     return columns
@@ -113,17 +120,31 @@ def _right(planes: Sequence[bytes], count: int) -> int:
     return count if not wrong else ((wrong & -wrong).bit_length() - 1) // 64
 
 
-def _varints(planes: Sequence[bytes], count: int) -> Sequence[int]:
+def _varints(planes: Sequence[bytes], count: int) -> array[int]:
     encoded = lanes_of_planes(planes, count)
     values = 0
     for byte in range(len(planes)):
         values |= encoded >> byte & lanes(0x7F << 7 * byte, count)
-    return struct.unpack(f"<{count}Q", values.to_bytes(8 * count, "little"))
+    return array_of("q", values.to_bytes(8 * count, "little"))
 
 
-def _unpacked(code: str, planes: Sequence[bytes], count: int) -> tuple[Any, ...]:
+def _values(code: str, planes: Sequence[bytes], count: int) -> array[float] | array[int]:
+    numbers = _numbers(code, planes, count)
+    return array("d", numbers) if code == "f" else numbers
+
+
+def _numbers(code: str, planes: Sequence[bytes], count: int) -> array[Any]:
     size = len(planes)
     joined = bytearray(size * count)
     for byte, plane in enumerate(planes):
         joined[byte::size] = plane
-    return struct.unpack(f"<{count}{code}", joined)
+    return array_of(code, joined)
+
+
+def array_of(code: str, data: bytes | bytearray) -> array[Any]:
+    """An array of numbers that are given as little-endian bytes."""
+    numbers = array(code)
+    numbers.frombytes(data)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
