@@ -16,7 +16,7 @@ import msgspec
 
 from steplog.errors import FormatError
 from steplog.formats.files import ending_so, id_of, name_of
-from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
+from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream, exported
 from steplog.formats.parquet_file import METADATA, require_pyarrow
 from steplog.formats.run_info import RunInfo
 from steplog.formats.times import time_ns, times_ns
@@ -108,7 +108,7 @@ def _exported(file: Path, opened: parquet.ParquetFile, told: bytes) -> Iterator[
     without = file.stat().st_mtime_ns
     for run in about.runs:
         first, end = places.get(run.label if has_labels else None, (0, 0))
-        yield ImportedRun(run.info, [Stream("points", partial(_points, file, first, end, without))])
+        yield exported(run.info, partial(_points, file, first, end, without))
 
 
 def _places(file: Path) -> dict[str | None, tuple[int, int]]:
