@@ -37,6 +37,7 @@ GROUPS = (
     "startup",
     "growth",
     "reading",
+    "export",
     "curves",
     "tables",
     "writers",

@@ -22,7 +22,7 @@ import steplog
 from steplog.cli import printing
 from steplog.cli.api import as_text
 from steplog.formats.imported import ImportedRun
-from steplog.transfer.importer import Importer, Outcome
+from steplog.transfer.importer import MAKER, Importer, Outcome
 from steplog.transfer.sources import FORMATS, format_of, runs_in
 
 __all__ = ["command"]
@@ -169,7 +169,8 @@ def _would(run: ImportedRun, name: str | None) -> str:
 def _line(outcome: Outcome) -> str:
     name = printing.printable(f"{outcome.place.project}/{outcome.name}", None)
     if outcome.is_other:
-        return f"{name}: is on this server already, logged by its own program; nothing is sent"
+        whence = "from another source" if outcome.made_by.startswith(MAKER) else "logged by its own program"
+        return f"{name}: is on this server already, {whence}; nothing is sent"
     words = f"{printing.plural(outcome.sent, 'record')} sent"
     if outcome.there:
         words += f", {outcome.there:,} were there"

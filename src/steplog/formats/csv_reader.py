@@ -88,6 +88,11 @@ class _Table:
         table.header, table.begin = [cell.strip() for cell in found[0]], found[1]
         return table
 
+    @property
+    def is_own(self) -> bool:
+        """Whether steplog has exported it: metric after metric."""
+        return self.header in (_OWN, ["run", *_OWN])
+
     def rows(self, begin: int) -> Iterator[tuple[list[str], int]]:
         """The rows from a byte on, with the byte after each."""
         at, is_over = begin, False
@@ -120,7 +125,6 @@ class _Table:
 
 def _runs(table: _Table, name: str, step_columns: Sequence[str]) -> Iterator[ImportedRun]:
     plain = [column.lower() for column in table.header]
-    is_own = plain in (_OWN, ["run", *_OWN])
     named = next((plain.index(each) for each in _NAMES if each in plain), None)
     if named is None or "value" not in plain:
         first = next(table.rows(table.begin), None)
@@ -130,7 +134,7 @@ def _runs(table: _Table, name: str, step_columns: Sequence[str]) -> Iterator[Imp
         return
     by_run = next((plain.index(each) for each in _RUNS if each in plain and plain.index(each) != named), None)
     layout = _layout(table.header, step_columns, ())._replace(metrics=(named, plain.index("value")))
-    values = _own_values if is_own else _plain_values
+    values = _own_values if table.is_own else _plain_values
     if by_run is None:
         first = next(table.rows(table.begin), None)
         if first is not None:
@@ -145,7 +149,8 @@ def _run(
     table: _Table, name: str, parts: tuple[str, ...], first: list[str], read: Callable[[], Iterator[RecordBatch]]
 ) -> ImportedRun:
     run_id = id_of("csv", table.name, *parts, table.header, first)
-    return ImportedRun(RunInfo(id=run_id, name=name), [Stream("rows", read)], table.remarks, is_anonymous=True)
+    stream = Stream("rows", read, by_name=table.is_own)
+    return ImportedRun(RunInfo(id=run_id, name=name), [stream], table.remarks, is_anonymous=True)
 
 
 def _labels(table: _Table, by_run: int) -> dict[str, tuple[int, list[str], bool]]:

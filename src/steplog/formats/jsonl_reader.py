@@ -29,7 +29,7 @@ import msgspec
 
 from steplog.errors import FormatError
 from steplog.formats.files import ending_so, id_of, name_of
-from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
+from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream, exported
 from steplog.formats.run_info import RunInfo
 from steplog.formats.times import time_ns, time_ns_of_text, times_ns
 from steplog.formats.wide_rows import layout_of, whole_step
@@ -155,7 +155,7 @@ def _exported(lines: _Lines, begin: int, end: int | None) -> ImportedRun:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise FormatError(f"{lines.file}: {error}: {first[:80].decode('utf-8', 'replace')}") from None
     read = partial(_points, lines, begin + len(first), end, lines.file.stat().st_mtime_ns)
-    return ImportedRun(info, [Stream("points", read)], lines.remarks)
+    return exported(info, read, lines.remarks)
 
 
 def _guessed(lines: _Lines, first: list[bytes], name: str, file_name: str, step_columns: Sequence[str]) -> ImportedRun:
