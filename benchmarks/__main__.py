@@ -43,6 +43,7 @@ GROUPS = (
     "floods",
     "deleting",
     "backup",
+    "importing",
 )
 HERE = Path(__file__).resolve().parent
 
