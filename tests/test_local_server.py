@@ -81,6 +81,19 @@ def test_a_request_bears_the_servers_id_as_its_host_and_its_key(listening, tmp_p
     assert f"Authorization: Api-Key {KEY}\r\n".encode() in head
 
 
+def test_a_stream_comes_over_the_servers_socket(listening, tmp_path):
+    serving = threading.Thread(target=listening.serve)
+    serving.start()
+    client = client_for(resolve(dir=tmp_path), f"steplog-local:{ID}")
+    assert client is not None
+    for _ in range(2):
+        with client.stream("GET", GET.path) as stream:
+            assert (stream.status, b"".join(stream)) == (200, b"{}")
+    client.close()
+    serving.join(DEADLINE_S)
+    assert [f"Api-Key {KEY}\r\n".encode() in head for head in listening.heads] == [True, True]
+
+
 def test_a_server_that_ends_is_not_running_and_where_it_is_back_is_seen_at_once(listening, tmp_path):
     way = transport(tmp_path)
     listening.listener.close()

@@ -180,9 +180,24 @@ def test_close_names_are_a_few_and_the_closest_comes_first():
     assert len(close("a", ["ab", "ac", "ad", "ae"])) == CLOSE_MAX
 
 
-@pytest.mark.parametrize("text", ["tiral-1", "sweep/tiral-1", "me/sweep/TRIAL-l"])
-def test_a_run_close_to_a_text_is_found_wherever_the_text_says_it_is(text):
-    assert close_runs(text, [run(ALICE, "trial-1"), run(BOB, "else", "job")]) == ["trial-1"]
+@pytest.mark.parametrize(
+    ("text", "like"),
+    [
+        ("tiral-1", ["trial-1"]),
+        ("sweep/tiral-1", ["sweep/trial-1"]),
+        ("me/sweep/TRIAL-l", ["me/sweep/trial-1"]),
+        ("swep/trial-1", ["sweep/trial-1"]),
+        ("joob", ["job"]),
+        ("sweep/nothing", []),
+    ],
+)
+def test_a_run_like_a_text_is_named_with_as_much_of_its_place_as_the_text(text, like):
+    runs = [run(ALICE, "trial-1"), run(BOB, "else", "job"), run(CAROL, "apart", project="other")]
+    assert close_runs(text, runs) == like
+
+
+def test_a_run_that_is_like_a_text_by_name_and_id_is_named_once():
+    assert close_runs("trail", [run(ALICE, "trial", "trial_"), run(BOB, "trails")]) == ["trails", "trial"]
 
 
 def test_close_names_are_asked_for_in_words():

@@ -248,6 +248,24 @@ class TestProxy:
         assert b"a-key" not in b"".join(proxy.heads)
         assert b"Authorization: Api-Key a-key" in behind.requests[0]
 
+    def test_a_stream_goes_the_way_of_all_requests_and_its_connection_is_kept(self, tls, behind, monkeypatch):
+        body = bytes(range(256)) * 4000
+
+        def large(peer: Peer) -> None:
+            while True:
+                peer.request()
+                peer.send(answer(200, body))
+
+        with HostileServer(large, tls=tls) as server:
+            proxy = Proxy(server.port)
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+            transport = transport_to(f"https://{NAME}")
+            for _ in range(2):
+                assert b"".join(transport.stream(GET, 5, 5)) == body
+            transport.close()
+            proxy.close()
+            assert (len(proxy.heads), server.connections) == (1, 1)
+
     @pytest.mark.parametrize("status", [403, 407, 502])
     def test_a_proxy_that_refuses_says_so(self, behind, monkeypatch, status):
         proxy = Proxy(behind.port, status)

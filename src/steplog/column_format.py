@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 MEDIA_TYPE = "application/vnd.steplog.columns"
-TABLE_BYTES_MAX = 1024 * 1024 * 1024
+TABLE_BYTES_MAX = 256 * 1024 * 1024
 _ALIGNMENT = 8
 _LENGTH = struct.Struct("<I")
 _TYPECODES = {"f8": "d", "f4": "f", "i8": "q", "u4": "I"}

@@ -141,10 +141,19 @@ def close(text: str, names: Iterable[str]) -> list[str]:
 
 
 def close_runs(text: str, runs: Iterable[Named]) -> list[str]:
-    """The names and ids of runs that are most like the one in a text, wherever it says that the run is."""
-    names = [name for run in runs for name in (run.id, run.name)]
-    found = [name for reading in reversed(readings(text)) for name in close(reading.run, names)]
-    return list(dict.fromkeys(found))[:CLOSE_MAX]
+    """What to type for the runs whose id or name is most like that in a text, with as much of their place as it has."""
+    called: dict[str, list[Named]] = {}
+    for run in runs:
+        for name in {run.id, run.name} - {""}:
+            called.setdefault(name, []).append(run)
+    found: dict[str, str] = {}
+    for reading in reversed(readings(text)):
+        parts = sum(part is not None for part in reading[:2])
+        for name in close(reading.run, called):
+            for run in called[name]:
+                place = [part for part in (run.namespace, run.project) if part]
+                found.setdefault(run.uuid, "/".join((*place[len(place) - min(parts, len(place)) :], name)))
+    return list(dict.fromkeys(found.values()))[:CLOSE_MAX]
 
 
 def did_you_mean(names: Iterable[str]) -> str:

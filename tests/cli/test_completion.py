@@ -134,7 +134,19 @@ def test_the_shell_waits_for_names_for_half_a_second(monkeypatch):
     waited: list[float | None] = []
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "join", lambda _, timeout=None: waited.append(timeout))
-        assert completion._offered("", lambda: [str(held.wait(DEADLINE_S))]) == []
+        assert completion.offered("", lambda: [str(held.wait(DEADLINE_S))]) == []
     held.set()
     logging.disable(logging.NOTSET)
     assert waited == [0.5]
+
+
+def test_fields_of_runs_are_completed_where_ls_takes_one(server, variables):
+    path = named_run(server, "fields", "some")
+    for name, value in (("steplog/config", {"lr": 1, "layers": {"a b": 2}}), ("train/loss", 1), ("a loss", 2)):
+        server.ask("POST", f"{path}metrics/", json={"name": name, "value": value})
+    assert offered(variables, "ls", "me/fields", "--columns", "config.l") == ["config.lr"]
+    assert offered(variables, "ls", "me/fields", "--columns", "name,train/loss.m") == [
+        *("name,train/loss.max", "name,train/loss.min")
+    ]
+    assert offered(variables, "ls", "--sort", "du") == ["duration"]
+    assert "train/loss.last" in offered(variables, "ls", "--where", "train")

@@ -229,6 +229,7 @@ def test_what_a_server_says_cannot_move_the_cursor(httpserver, steplog, argument
     }
     for path, answer in answers.items():
         httpserver.expect_request(f"/api/v0/{path}/").respond_with_json(answer)
+    httpserver.expect_request("/api/v0/me/projects/mnist\x1b[2J/table/").respond_with_data(status=404)
     result = steplog(*arguments, url=httpserver.url_for("").rstrip("/"))
     assert "mnist\ufffd[2J" in result.output
     assert "\x1b" not in result.output

@@ -182,6 +182,7 @@ def test_times_are_by_the_servers_clock_which_may_not_be_ours(httpserver, steplo
     runs = [run | {"last_point": before(minutes=2.5)}, run | {"uuid": "2", "seen": before(minutes=12.5)}]
     for path, answer in (("verify-api-key/", {"username": "me", "email": ""}), ("me/projects/p/runs/", runs)):
         httpserver.expect_request(f"/api/v0/{path}").respond_with_json(answer)
+    httpserver.expect_request("/api/v0/me/projects/p/table/").respond_with_data(status=404)
     monkeypatch.setattr("steplog.cli.api.datetime", OurClock)
     first, second = steplog("ls", "/p", url=httpserver.url_for("").rstrip("/")).output.splitlines()[1:]
     assert re.search(r" RUNNING  .* 3 h  +2 min ago ", first), first

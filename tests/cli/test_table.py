@@ -94,3 +94,29 @@ CELLS = st.text(st.characters(categories=("L", "N", "P", "Zs")), max_size=40)
 def test_no_line_is_wider_than_the_terminal(rows, width):
     for line in drawn(runs_table(*rows), width):
         assert cell_len(line) <= width
+
+
+def wrapped_table() -> Table:
+    names = ("config.optim.name", "train/loss.last", "n")
+    table = Table("run", *names, right=names[1:], drop=names[::-1], cut="run", wrap=names)
+    table.add([Text("first"), Text("adam"), Text("0.25"), Text("7")])
+    return table
+
+
+def test_long_names_go_on_in_lines_below_where_a_terminal_is_narrow():
+    assert drawn(wrapped_table(), 61) == [
+        "run     config.optim.name   train/loss.last   n",
+        "first   adam                           0.25   7",
+    ]
+    assert drawn(wrapped_table(), 40) == [
+        "       config.  train/",
+        "       optim.    loss.",
+        "run    name       last  n",
+        "first  adam       0.25  7",
+    ]
+
+
+def test_what_a_terminal_has_no_room_for_can_be_named():
+    assert wrapped_table().left_out(60) == []
+    assert wrapped_table().left_out(16) == ["train/loss.last", "n"]
+    assert wrapped_table().left_out(8) == ["config.optim.name", "train/loss.last", "n"]

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.points import BEGAN_NS, INFO, VALUES, cut, stretch, written
-from steplog.column_format import json_value
 from steplog.errors import ConfigurationError
 from steplog.formats import parquet_file
 from steplog.formats.run_info import RunInfo
@@ -30,7 +29,7 @@ def read(content: bytes) -> Any:
 
 def value_of(row: dict[str, Any]) -> Any:
     if row["json"] is not None:
-        return json_value(row["json"].encode())
+        return json.loads(row["json"])
     return int(row["value"]) if row["integer"] else row["value"]
 
 

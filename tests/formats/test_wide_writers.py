@@ -49,7 +49,7 @@ def test_a_line_is_a_step_and_empty_where_a_metric_has_no_value():
         ["0.5", "", ""],
         ["NaN", "7", ""],
         ["-Infinity", "8", "null"],
-        ["", "", '"\\u004eaN"'],
+        ["", "", '"NaN"'],
         ["", "", "NaN"],
     ]
 

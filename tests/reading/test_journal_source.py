@@ -167,6 +167,19 @@ def test_a_killed_run_is_read_whole_and_is_crashed_and_its_files_stay(laptop: Ho
     assert (tree(laptop.state), tree(memory)) == before
 
 
+@pytest.mark.slow
+@apart
+def test_a_run_without_shared_memory_goes_on_until_it_is_killed(laptop: Host):
+    with laptop.start(KILLED, "disk", STEPLOG_MEMORY_DIR=str(laptop.state / "none" / "none")) as program:
+        source = JournalSource(line(program))
+        assert line(program) == "logged"
+        assert source.document()["status"] == "RUNNING"
+        assert values_in(source, "loss") == [(number, number) for number in range(5000)]
+        program.send_signal(signal.SIGKILL)
+        program.wait()
+    assert source.document()["status"] == "CRASHED"
+
+
 GROWS = (
     LOGS
     + """

@@ -180,6 +180,13 @@ def test_a_metric_or_a_run_that_is_not_there_is_named_with_what_is(host):
 
 
 @apart
+def test_a_run_that_logs_nowhere_cannot_be_read(host):
+    run = steplog.init("team", host.project, mode="disabled")
+    with pytest.raises(steplog.RunNotFoundError, match="logs nowhere"):
+        steplog.open(run)
+
+
+@apart
 def test_what_makes_no_sense_is_refused_where_it_is_typed(host):
     with logged(host) as run:
         pass

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import random
+import signal
 import socket
+import tracemalloc
 from collections import deque
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlsplit
@@ -13,8 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import steplog
+from polling import wait_until
 from server.batches import BEGAN_NS, range_of
-from server.process import KEY, ServerProcess
+from server.process import KEY, ServerProcess, lasting_port
 from steplog.column_format import MEDIA_TYPE, encode, numbers, texts
 from steplog.errors import InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
 from steplog.reading.points import Selection, SeriesPoints
@@ -47,12 +50,14 @@ class Cutter:
         allow: bytes for the answers to come; None, or nothing left: all.
         queries: of each request for points.
         between: called when an answer was cut.
+        answered: called with how each answer begins, and its size.
     """
 
     def __init__(self, port: int) -> None:
         self.allow: deque[int | None] = deque()
         self.queries: list[dict[str, list[str]]] = []
         self.between: Callable[[], None] = lambda: None
+        self.answered: Callable[[bytes, int], object] = lambda head, size: None
         self._port = port
         self.server = HostileServer(self._script)
 
@@ -65,10 +70,12 @@ class Cutter:
             left = (self.allow.popleft() if self.allow else None) or math.inf
         with socket.create_connection(("127.0.0.1", self._port)) as onward:
             onward.sendall(request.replace(b"Accept-Encoding: identity\r\n", b"Connection: close\r\n"))
+            head, size = b"", 0
             while left and (data := onward.recv(65536)):
                 data = data[: int(min(left, len(data)))]
-                left -= len(data)
+                head, size, left = head or data, size + len(data), left - len(data)
                 peer.send(data)
+            self.answered(head, size)
         if left != math.inf:
             self.between()
 
@@ -105,10 +112,10 @@ def source_at(naps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     monkeypatch.setenv("STEPLOG_API_KEY", KEY)
     clients: list[steplog.TellurioClient] = []
 
-    def made(url: str, run: str, **settings: float) -> ServerSource:
+    def made(url: str, run: str, sleep: Callable[[float], None] = naps.append, **settings: float) -> ServerSource:
         clients.append(steplog.TellurioClient(url, settings=resolve(**settings)))
         _, namespace, _, project, _, uuid, *_ = run.split("/")
-        return ServerSource(clients[-1], namespace, project, uuid, sleep=naps.append)
+        return ServerSource(clients[-1], namespace, project, uuid, sleep=sleep)
 
     yield made
     for client in clients:
@@ -199,7 +206,7 @@ def test_an_answer_that_stalls_goes_on_over_another_connection(server, run, sour
     assert len(naps) == 2
 
 
-def test_a_server_that_is_away_is_said_at_once_and_one_that_goes_is_waited_for(run, source_at, naps):
+def test_an_absent_server_is_said_at_once_and_one_that_goes_later_waited_for(run, source_at, naps):
     table = encode([numbers("step", "i8", [1]), numbers("time", "i8", [2]), numbers("value", "f8", [3])], {"name": "a"})
     with HostileServer(lambda peer: peer.reset()) as nobody:
         source = source_at(nobody.url, run)
@@ -235,6 +242,21 @@ def test_a_busy_server_is_asked_again_when_it_says(run, source_at, naps):
         assert source_at(busy.url, run).series() == []
     assert naps[0] == 9
     assert len(naps) == 2
+
+
+def test_what_has_not_changed_is_not_sent_again(server, cutter, source_at):
+    run = server.new_run()
+    assert server.send(run, range_of(records(0, 200), 0)).status_code == 200
+    sent: list[tuple[int, int]] = []
+    cutter.answered = lambda head, size: sent.append((int(head.split()[1]), size))
+    source = source_at(cutter.server.url, run)
+    first = source.series(), source.document()
+    assert (source.series(), source.document()) == first
+    wait_until(lambda: len(sent) == 4)
+    assert sorted(status for status, _ in sent) == [200, 200, 304, 304]
+    assert all(size < 1000 for status, size in sent if status == 304)
+    server.ask("POST", f"{run}metrics/", json={"name": "loss", "value": 1.5, "step": 10**6})
+    assert source.series() != first[0]
 
 
 def test_the_end_of_a_metric_may_come_after_the_others_and_be_cut_there(run, source_at):
@@ -320,3 +342,43 @@ def test_what_is_read_no_further_leaves_no_connection_open(server, run, cutter, 
     next(parts)
     parts.close()
     assert [row["name"] for row in source.series()] == METRICS
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_and_comes_back_costs_a_reader_nothing(tmp_path, source_at):
+    with ServerProcess(tmp_path, "--port", str(lasting_port())) as server:
+        run = server.new_run()
+        for first in range(0, 300_000, 20_000):
+            records = [("loss", step / 7, step) for step in range(first, first + 20_000)]
+            assert server.send(run, range_of(records, first)).status_code == 200
+        naps: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            naps.append(seconds)
+            if len(naps) == 2:  # it is away for the first attempts
+                server.start()
+
+        parts = source_at(server.url, run, sleep).points(Selection())
+        steps = list(next(parts).steps)
+        assert len(steps) < 300_000
+        server.end(signal.SIGKILL)
+        for part in parts:
+            steps += part.steps
+        assert steps == list(range(300_000))
+        assert len(naps) > 1
+
+
+@pytest.mark.slow
+def test_a_long_history_is_read_in_bounded_memory(server, source_at):
+    run = server.new_run()
+    for first in range(0, 1_000_000, 20_000):
+        records = [("loss", step / 7, step) for step in range(first, first + 20_000)]
+        assert server.send(run, range_of(records, first)).status_code == 200
+    source = source_at(server.url, run)
+    tracemalloc.start()
+    try:
+        assert sum(len(part.steps) for part in source.points(Selection())) == 1_000_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000  # of 24 MB; a table has 1.5

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reading.arrays import read
+from steplog.column_format import json_text, json_value
 from steplog.reading.arrow_table import ArrowTable
 from steplog.reading.points import SeriesPoints
 from steplog.reading.wide import long, wide
@@ -199,6 +200,19 @@ def test_metrics_of_different_steps_are_joined_by_step(steps):
     assert exact(contents(wide(points))) == exact(rows)
 
 
+@pytest.mark.parametrize("at", [1, 4095, 4096, 4097, 8191, 8192, 8999, 9999])
+@pytest.mark.parametrize("sign", [1, -1], ids=["positive", "from below zero"])
+def test_a_single_step_that_goes_back_is_found_in_a_long_metric(at, sign):
+    uneven = [step * 3 + step % 2 - (5000 if sign < 0 else 0) for step in range(10_000)]
+    for value in (uneven[at - 1], uneven[at - 1] - 1):
+        steps = [*uneven[:at], value, *uneven[at + 1 :]]
+        table = wide([floats("a", steps)])
+        last = {step: float(place) for place, step in enumerate(steps)}
+        assert dict(zip(table["step"], table["a"], strict=True)) == last
+        assert table["step"] == sorted(last)
+    assert wide([floats("a", uneven)])["step"] == uneven
+
+
 def test_small_stretches_of_a_long_table_share_batches_and_large_ones_are_not_copied():
     large = floats("large", range(5000))
     table = long([*(floats(f"small/{at}", [at]) for at in range(3000)), large, floats("small", [1])])
@@ -207,3 +221,10 @@ def test_small_stretches_of_a_long_table_share_batches_and_large_ones_are_not_co
     large.values[0] = -1.0  # seen where nothing was copied
     assert chunks[1].child(3)[0].as_py() == -1.0
     assert chunks[0].child(0)[2999].as_py() == "small/2999"
+
+
+def test_a_text_that_is_called_as_a_number_is_stays_a_text():
+    points = SeriesPoints("m", "json", [0, 1], [0, 0], [json_text("NaN"), json_text(math.nan)])
+    (column,) = wide([points]).batches()[0][2:]
+    assert (column.kind, json_value(bytes(column.values[0]))) == ("json", "NaN")
+    assert str(long([points])["value"]) == "[None, nan]"

@@ -39,6 +39,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "show": "Show the status, config, metrics and exception of a run.",
     "sync": "Deliver the runs that wait on this machine.",
     "tag": "Add tags to a run, or remove them.",
+    "tail": "Print the last points of a run, and with -f those that come.",
 }
 _INTERRUPTED = 130
 _UNWRITABLE = (errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
@@ -92,6 +93,8 @@ def _print_click_error(error: click.ClickException) -> None:
         error.show()  # no command: the help
     else:
         _print_error(f"{error.format_message()} Type: {error.ctx.command_path} --help")
+        for line in getattr(error, "below", ()):  # what was typed, and where it is wrong
+            click.echo(line, err=True)
 
 
 def _print_error(message: str) -> None:

@@ -83,18 +83,24 @@ class Api:
         self._ahead = timedelta()
         self.base_url = self._client.base_url
 
+    @property
+    def client(self) -> steplog.TellurioClient:
+        """What it asks through."""
+        return self._client
+
     def now(self) -> datetime:
         """The time at the server, by its last answer."""
         return datetime.now(timezone.utc) + self._ahead
 
-    def _note_time(self, response: requests.Response) -> None:
+    def note_date(self, date: str | None) -> None:
+        """Take the time at the server from the date of an answer."""
         with contextlib.suppress(ValueError, TypeError, OverflowError):
-            date = parsedate_to_datetime(response.headers["date"])
-            ahead = date.astimezone(timezone.utc) - datetime.now(timezone.utc)
+            ahead = parsedate_to_datetime(date or "").astimezone(timezone.utc) - datetime.now(timezone.utc)
             self._ahead = ahead if abs(ahead.total_seconds()) > _CLOCK_DIFFERENCE_S else timedelta()
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Raise ApiError for what goes wrong in this block."""
         import requests
 
         try:
@@ -116,25 +122,25 @@ class Api:
     def get(self, *parts: str, **query: object) -> Any:
         """The JSON at a path, or None. Raises ApiError."""
         path = _path(parts, query)
-        with self._translated():
+        with self.translated():
             return self._answer(self._client.get(path))
 
     def patch(self, run: RemoteRun, fields: dict[str, Any]) -> dict[str, Any]:
         """Set fields of a run; the run as it is then. Raises ApiError."""
-        with self._translated():
+        with self.translated():
             told = self._answer(self._client.patch(_path(run.path), fields))
         return self._run_of(run, told)
 
     def delete(self, run: RemoteRun, now: bool) -> None:
         """Move a run to the trash; with ``now`` remove it for good. Raises ApiError."""
-        with self._translated():
+        with self.translated():
             response = self._client.delete(_path(run.path, {"now": 1} if now else {}))
             if response.status_code != 204:
                 self._run_of(run, self._answer(response))
 
     def restore(self, run: RemoteRun) -> dict[str, Any]:
         """Take a run out of the trash; the run as it is then. Raises ApiError."""
-        with self._translated():
+        with self.translated():
             told = self._answer(self._client.post(_path((*run.path, "restore"))))
         return self._run_of(run, told)
 
@@ -143,7 +149,7 @@ class Api:
             raise InvalidAPIKeyError
         if response.status_code in (404, 405):
             return None
-        self._note_time(response)
+        self.note_date(response.headers.get("date"))
         try:
             response.raise_for_status()
             return response.json()
@@ -164,7 +170,7 @@ class Api:
 
     def username(self) -> str:
         """The key's user. Raises ApiError."""
-        with self._translated():
+        with self.translated():
             return self._client.login().username
 
     def default_namespace(self) -> str:

@@ -15,7 +15,7 @@ import click
 import steplog
 from steplog.cli.api import Api, RemoteRun
 
-__all__ = ["complete_journal", "complete_metric", "complete_run", "complete_trashed"]
+__all__ = ["complete_journal", "complete_metric", "complete_run", "complete_trashed", "offered"]
 
 _WAIT_S = 0.5  # with the start of Python, less than a second
 _TYPED = re.compile(r"[\w.@%+,/][\w.@%+,/-]*")  # ":" and "=" part words for bash
@@ -24,7 +24,7 @@ _OFFERED_MAX = 200
 
 def complete_run(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Runs on the server: names, ids, ``PROJECT/NAME``, and uuids of which something is typed."""
-    return _offered(incomplete, lambda: _remote_names(incomplete, trash=False))
+    return offered(incomplete, lambda: _remote_names(incomplete, trash=False))
 
 
 def complete_metric(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -36,12 +36,12 @@ def complete_metric(context: click.Context, _parameter: click.Parameter, incompl
         for metric in (api.get(*api.find(run).path, "series") or []) if run else []:
             yield metric["name"]
 
-    return _offered(incomplete, names)
+    return offered(incomplete, names)
 
 
 def complete_trashed(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Runs in the trash."""
-    return _offered(incomplete, lambda: _remote_names(incomplete, trash=True))
+    return offered(incomplete, lambda: _remote_names(incomplete, trash=True))
 
 
 def complete_journal(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -53,7 +53,7 @@ def complete_journal(_context: click.Context, _parameter: click.Parameter, incom
             if incomplete:
                 yield from (run.id, run.run)
 
-    return _offered(incomplete, names)
+    return offered(incomplete, names)
 
 
 def _remote_names(incomplete: str, trash: bool) -> Iterable[str]:
@@ -75,7 +75,7 @@ def _of_each_project(api: Api, trash: bool) -> Iterator[RemoteRun]:
         yield from api.runs(namespace, project, trash=trash)
 
 
-def _offered(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
+def offered(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
     """Those that begin so, each once. In a thread of its own, which an answer that hangs does not outlast."""
     import requests  # noqa: F401 - before the clock runs, which is for what others make us wait
 

@@ -1,53 +1,78 @@
 """``steplog ls``: the runs on the server, and those that wait on this machine.
 
-If the server does not answer, what waits here is printed anyway; the exit code is 1.
+If the server does not answer, what waits here is printed anyway; the exit code is 1. With ``--where``, ``--columns``,
+``--sort`` or ``--csv`` the answer is what ``steplog.runs`` gives of each project: the runs that only this machine has
+are among the rows, and nothing else is printed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from functools import partial
 from typing import Any, NamedTuple
 
 import click
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+from rich.text import Text
 
 import steplog
 from steplog.cli import printing, run_times
-from steplog.cli.api import Api, ApiError, RemoteRun
+from steplog.cli.api import Api, ApiError, as_text
+from steplog.cli.fields import columns_of, complete_columns, complete_filter, conditions_of, order_of, unknown
+from steplog.cli.run_rows import Listed, csv_lines, is_number, json_row, rows_table, shown
 from steplog.cli.table import Table
+from steplog.filters import RUN_FIELDS, Condition, Field
+from steplog.reading.rows import UUID, Candidate, Question, Row, chosen, in_order
+from steplog.reading.runs import Place, documents_at, not_found, rows_at
 
 __all__ = ["command"]
 
 _STATUSES = tuple(status.value for status in steplog.RunStatus)
 _DROP = ("group", "tags", "duration", "last point", "project", "started", "deleted")
 _DROP_WAITING = ("size", "id", "project", "started")
+_STARTED = Field("run", ("started",))
+_NAME = Field("run", ("name",))
+_LIMIT = 20
+_QUIET_S = 1.0  # before progress is shown
 
 
 class _Wanted(NamedTuple):
-    """Which of the runs."""
+    """Which of the runs, and what of them.
 
-    limit: int
-    tags: tuple[str, ...]
-    statuses: tuple[str, ...]
-    group: str | None
+    Attributes:
+        question: its ``limit`` is one more than are listed, so that it shows whether there are more.
+        columns: as they were asked for; none: what ``ls`` shows by itself.
+        asked: the answer is that of ``steplog.runs``.
+        whole: config and provenance are printed.
+    """
+
+    question: Question
+    columns: tuple[Field, ...]
+    asked: bool
+    is_ordered: bool
     trash: bool
-
-    def has(self, run: RemoteRun) -> bool:
-        """Whether it is one of them; the latest so many of these are listed."""
-        tags, status, group = (run.data.get(name) for name in ("tags", "status", "group"))
-        return (
-            set(self.tags) <= set(map(str, tags if isinstance(tags, list) else ()))
-            and (not self.statuses or status in self.statuses)
-            and self.group in (None, group)
-        )
+    whole: bool
 
 
 class _Found(NamedTuple):
-    """The runs, in words where they are, and the time there."""
+    """The runs, in words where they are, and the time there.
 
-    runs: list[RemoteRun]
+    Attributes:
+        more: there are more of them.
+        places: the projects that were looked through.
+    """
+
+    runs: list[Listed]
     where: str
     now: datetime
+    more: bool = False
+    places: tuple[Place, ...] = ()
 
 
 def _parse_place(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, str]:
@@ -59,9 +84,32 @@ def _parse_place(_context: click.Context, _parameter: click.Parameter, text: str
 
 
 @click.command("ls")
-@click.argument("place", metavar="[NAMESPACE][/PROJECT]", required=False, default="", callback=_parse_place)
+@click.argument(
+    "place", metavar="[NAMESPACE][/PROJECT]", required=False, default="", callback=_parse_place, is_eager=True
+)
+@click.option("-n", "--limit", type=click.IntRange(0), metavar="N", help=f"List N runs; 0: all. [default: {_LIMIT}]")
 @click.option(
-    "-n", "--limit", default=20, show_default=True, type=click.IntRange(1), metavar="N", help="List the latest N runs."
+    "--where",
+    metavar="FILTER",
+    multiple=True,
+    callback=conditions_of,
+    shell_complete=complete_filter,
+    help='List only runs of which this is true: "config.lr>0.01 and loss.last<0.3".',
+)
+@click.option(
+    "--columns",
+    metavar="FIELD,…",
+    multiple=True,
+    callback=columns_of,
+    shell_complete=complete_columns,
+    help="Print these of each run: status,config.lr,loss.min.",
+)
+@click.option(
+    "--sort",
+    metavar="[-]FIELD",
+    callback=order_of,
+    shell_complete=complete_columns,
+    help='Begin with the least; with "-" before it, the greatest.',
 )
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="List only runs with this tag, or these.")
 @click.option(
@@ -75,35 +123,109 @@ def _parse_place(_context: click.Context, _parameter: click.Parameter, text: str
 @click.option("--trash", is_flag=True, help="List the runs in the trash.")
 @click.option("--here", is_flag=True, help="List only what waits on this machine; ask no server.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a line a run.")
 def command(
     place: tuple[str, str],
-    limit: int,
+    limit: int | None,
+    where: tuple[Condition, ...],
+    columns: tuple[Field, ...],
+    sort: Question,
     tags: tuple[str, ...],
     statuses: tuple[str, ...],
     group: str | None,
     trash: bool,
     here: bool,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
     """List the runs on the server and those that wait on this machine.
 
     The latest come last. NAMESPACE defaults to the setting, or to the key's user.
     """
-    if here and trash:
-        raise click.UsageError("--here or --trash, not both.")
-    waiting = [] if trash else steplog.journals()
+    if (here and trash) or (as_json and as_csv):
+        raise click.UsageError(f"{'--here or --trash' if trash else '--json or --csv'}, not both.")
+    conditions = (*where, *_conditions(tags, statuses, group))
+    compared = [*(each.field for each in conditions), *([] if sort.sort is None else [sort.sort])]
+    beside = tuple(dict.fromkeys(field for field in compared if field.kind != "run"))
+    asked = bool(where or columns or sort.sort is not None or as_csv)
+    if trash and any(field.kind == "metric" for field in (*compared, *columns)):
+        raise click.UsageError("--trash has no metrics; take a run out of it first: steplog restore RUN.")
+    if as_csv and not columns:
+        columns = (*(Field("run", (name,)) for name in RUN_FIELDS), *beside)
+    read = beside if not columns else columns if _NAME in columns else (_NAME, *columns)
+    question = Question(conditions, read, sort.sort or _STARTED, sort.descending or sort.sort is None)
+    if limit != 0:
+        question = question._replace(limit=(limit or _LIMIT) + 1)
+    wanted = _Wanted(question, columns, asked, sort.sort is not None, trash, as_json)
+    if not asked:
+        _list(place, wanted, here, as_json)
+        return
+    found = _here(*place, wanted) if here else _runs(*place, wanted)
+    if as_json:
+        printing.print_json({"runs": [_as_json(each, columns) for each in found.runs]})
+    elif as_csv:
+        _write_csv(csv_lines(columns, found.runs, with_project=not place[1]))
+    else:
+        _write_table(found, wanted, with_project=not place[1])
+    if found.more and limit is None:
+        printing.note(f"these are {len(found.runs)} of more runs; -n 0 lists all")
+    _note_unknown(found, question)
+
+
+def _write_csv(lines: Iterator[str]) -> None:
+    """In UTF-8 in any locale."""
+    stdout = sys.stdout.buffer
+    for line in lines:
+        stdout.write(f"{line}\r\n".encode())
+    stdout.flush()
+
+
+def _write_table(found: _Found, wanted: _Wanted, *, with_project: bool) -> None:
+    console = printing.console()
+    if not found.runs:
+        printing.write(console, _nothing(found))
+        return
+    table = _table(found, wanted, with_project=with_project)
+    printing.write(console, table)
+    asked = {printing.printable(field, None) for field in wanted.columns or wanted.question.columns}
+    left_out = [name for name in table.left_out(console.width) if name in asked] if console.is_terminal else []
+    if left_out:
+        printing.note(f"no room for {', '.join(left_out)}; a wider terminal or --csv has them")
+
+
+def _note_unknown(found: _Found, question: Question) -> None:
+    """Say which of the fields that nothing is listed of are no run's."""
+    seen = {name for each in found.runs for name in each.row}
+    fields = [field for field in question.fields if str(field) not in seen]
+    fields += [] if found.runs else [each.field for each in question.conditions]
+    servers = [place.server for place in found.places if place.server is not None]
+    for line in unknown(fields, servers, found.where):
+        printing.note(line)
+
+
+def _conditions(tags: tuple[str, ...], statuses: tuple[str, ...], group: str | None) -> Iterator[Condition]:
+    yield from (Condition(Field("run", ("tag",)), "=", tag) for tag in map(as_text, tags))
+    if statuses:  # there is no "or" in a filter
+        yield from (Condition(Field("run", ("status",)), "!=", each) for each in _STATUSES if each not in statuses)
+    if group is not None:
+        yield Condition(Field("run", ("group",)), "=", as_text(group))
+
+
+def _list(place: tuple[str, str], wanted: _Wanted, here: bool, as_json: bool) -> None:
+    """Print the runs on the server, unless ``here``, and below them what waits on this machine."""
+    waiting = [] if wanted.trash else steplog.journals()
     found: _Found | None = None
     failed: Exception | None = None
     try:
         if not here:
-            found = _runs(*place, _Wanted(limit, tags, statuses, group, trash))
+            found = _runs(*place, wanted)
     except Exception as error:  # noqa: BLE001 - raised again; Ctrl-C prints nothing
         failed = error
     if as_json:
-        remote = None if found is None else [{"namespace": run.namespace} | run.data for run in found.runs]
-        printing.print_json({"runs": remote, "waiting": [_json(run) for run in waiting]})
+        remote = None if found is None else [_as_json(each, ()) for each in found.runs]
+        printing.print_json({"runs": remote, "waiting": [_waiting_json(run) for run in waiting]})
     else:
-        _print(found, waiting, trash)
+        _print(found, wanted, waiting)
         if here and not waiting:
             click.echo("nothing waits on this machine")
     if failed is not None:
@@ -111,29 +233,106 @@ def command(
 
 
 def _runs(namespace: str, project: str, wanted: _Wanted) -> _Found:
+    """The runs on the server; where something was asked, also those that only this machine has."""
     api = Api()
     namespace = namespace or api.default_namespace()
+    where = printing.printable(f"{namespace}/{project}" if project else namespace)
+    where = f"in {'the trash of ' if wanted.trash else ''}{where} on {api.base_url}"
+    if wanted.trash:
+        return _in_trash(api, namespace, project, wanted, where)
     try:
-        found = api.runs(namespace, project, trash=wanted.trash)
+        slugs = [project] if project else api.projects(namespace)
     except ApiError:
-        if not project and namespace in api.projects(api.default_namespace()):
+        if namespace in api.projects(api.default_namespace()):
             message = f"{api.base_url} has no namespace {namespace}, but a project. Type: steplog ls /{namespace}"
             raise ApiError(message) from None
         raise
-    runs = [run for run in found if wanted.has(run)]
-    where = printing.printable(f"{namespace}/{project}" if project else namespace)
-    latest = sorted(runs, key=lambda run: run_times.sort_key(run.data))[-wanted.limit :]
-    return _Found(latest, f"{'the trash of ' if wanted.trash else ''}{where} on {api.base_url}", api.now())
+    if wanted.asked and not project:
+        slugs += [slug for slug in _projects_here(namespace, api.client.settings.url) if slug not in slugs]
+    places = tuple(Place(api.client, namespace, slug) for slug in slugs)
+    found: list[tuple[Place, Row]] = []
+    with api.translated(), _progress() as read:
+        for place in places:
+            try:
+                found += ((place, row) for row in _rows(place, wanted, read))
+            except steplog.ProjectNotFoundError:
+                if project:
+                    raise
+        runs, more = _chosen(found, wanted)
+    for place in places:
+        api.note_date(None if place.server is None else place.server.date)
+    return _Found(runs, where, api.now(), more, places)
 
 
-def _json(run: steplog.WaitingRun) -> dict[str, Any]:
+def _here(namespace: str, project: str, wanted: _Wanted) -> _Found:
+    """Those that only this machine has."""
+    places = [Place(None, namespace, slug) for slug in ([project] if project else _projects_here(namespace, None))]
+    runs, more = _chosen([(place, row) for place in places for row in rows_at(place, wanted.question)], wanted)
+    return _Found(runs, "on this machine that no server has yet", datetime.now(timezone.utc), more)
+
+
+def _projects_here(namespace: str, url: str | None) -> list[str]:
+    """The projects of runs that no server has."""
+    waiting = [run for run in steplog.journals() if not run.run and url in (None, run.url or url)]
+    return list(dict.fromkeys(run.project for run in waiting if run.namespace in ("", namespace or run.namespace)))
+
+
+def _rows(place: Place, wanted: _Wanted, read: Callable[[], None]) -> list[Row]:
+    if wanted.asked:
+        return rows_at(place, wanted.question, read)
+    found = None if place.server is None else place.server.rows(wanted.question, datetime.now(timezone.utc), read)
+    if found is None:
+        raise not_found(place)
+    return found
+
+
+def _chosen(found: list[tuple[Place, Row]], wanted: _Wanted) -> tuple[list[Listed], bool]:
+    """The rows of all projects in one order, as many as are listed, and whether there are more."""
+    limit = wanted.question.limit
+    rows = in_order((row for _, row in found), wanted.question)
+    chosen, more = (rows, False) if limit is None else (rows[: limit - 1], len(rows) == limit)
+    places = {row[UUID]: place for place, row in found}
+    documents: dict[str, dict[str, Any]] = {}
+    if not wanted.columns:
+        for place in dict.fromkeys(places.values()):
+            uuids = [row[UUID] for row in chosen if places[row[UUID]] == place]
+            documents |= documents_at(place, uuids, brief=not wanted.whole)
+    runs = []
+    for row in chosen if wanted.is_ordered else reversed(chosen):
+        data = documents.get(row[UUID])
+        if wanted.columns or data is not None:  # else it is gone meanwhile
+            runs.append(Listed(places[row[UUID]].namespace, places[row[UUID]].project, row, data))
+    return runs, more
+
+
+def _in_trash(api: Api, namespace: str, project: str, wanted: _Wanted, where: str) -> _Found:
+    """By their JSON, which is all that there is of them."""
+    runs = {run.uuid: run for run in api.runs(namespace, project, trash=True)}
+    latest = sorted(runs.values(), key=lambda run: run_times.sort_key(run.data), reverse=True)
+    candidates = [Candidate(run.data, partial(_as_it_is, run.data)) for run in latest]
+    rows = chosen(candidates, wanted.question, api.now())
+    limit = wanted.question.limit
+    more, rows = (False, rows) if limit is None else (len(rows) == limit, rows[: limit - 1])
+    found = [Listed(namespace, runs[row[UUID]].project, row, runs[row[UUID]].data) for row in rows]
+    return _Found(found if wanted.is_ordered else found[::-1], where, api.now(), more)
+
+
+def _as_it_is(data: dict[str, Any], _kinds: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return data, {}
+
+
+def _as_json(each: Listed, columns: Sequence[Field]) -> dict[str, Any]:
+    return json_row(each, columns) if each.data is None else {"namespace": each.namespace} | each.data
+
+
+def _waiting_json(run: steplog.WaitingRun) -> dict[str, Any]:
     return dataclasses.asdict(run) | {"since": run.since.isoformat(), "path": str(run.path)}
 
 
-def _print(found: _Found | None, waiting: list[steplog.WaitingRun], trash: bool) -> None:
+def _print(found: _Found | None, wanted: _Wanted, waiting: list[steplog.WaitingRun]) -> None:
     console = printing.console()
     if found is not None:
-        shown = _table(found, trash) if found.runs else printing.text(f"no runs in {found.where}", characters_max=None)
+        shown = _table(found, wanted, with_project=True) if found.runs else _nothing(found)
         printing.write(console, shown, *([""] if waiting else []))
     if not waiting:
         return
@@ -147,33 +346,66 @@ def _print(found: _Found | None, waiting: list[steplog.WaitingRun], trash: bool)
     printing.write(console, table)
 
 
-def _table(found: _Found, trash: bool) -> Table:
-    """A row a run. A column is there if one of the runs has something for it."""
-    rows = [_row(run, found.now, trash) for run in found.runs]
-    always = ("run", "project", "status", "started", "id")
+def _nothing(found: _Found) -> Text:
+    return printing.text(f"no runs {found.where}", characters_max=None)
+
+
+def _table(found: _Found, wanted: _Wanted, *, with_project: bool) -> Table:
+    """A row a run. Of the columns that nobody has asked for, one is there if a run has something for it."""
+    if wanted.columns:
+        return rows_table(wanted.columns, found.runs, with_project=with_project)
+    rows = [_row(each, found.now, wanted) for each in found.runs]
+    fields = [str(field) for field in wanted.question.columns]
+    always = ("run", "project", "status", "started", "id", *fields)
     columns = [name for name in rows[0] if name in always or any(str(row[name]) for row in rows)]
-    table = printing.table(*columns, drop=_DROP, cut="run")
+    right = [name for name in fields if all(is_number(each.row.get(name, 0)) for each in found.runs)]
+    table = printing.table(*columns, right=right, drop=(*_DROP, *fields[::-1]), cut="run", wrap=fields)
     for row in rows:
         printing.add_row(table, *(row[name] for name in columns))
     return table
 
 
-def _row(run: RemoteRun, now: datetime, trash: bool) -> dict[str, object]:
-    data = run.data
+def _row(each: Listed, now: datetime, wanted: _Wanted) -> dict[str, object]:
+    data = each.data or {}
     tags, group = data.get("tags"), data.get("group")
+    trash = wanted.trash
     return {
-        "run": run.name,
-        "project": run.project,
+        "run": data["name"],
+        "project": each.project,
         "status": printing.status(data["status"] if trash else run_times.status(data, now)),
+        **{str(field): shown(field, each.row.get(str(field))) for field in wanted.question.columns},
         "started": printing.local_time(run_times.began(data)),
         "duration": "" if trash else run_times.duration(data, now),
         "last point": "" if trash else run_times.last_point(data, now),
         "deleted": printing.local_time(data["deleted"]) if data.get("deleted") else "",
         "group": group or "",
         "tags": ", ".join(map(str, tags)) if isinstance(tags, list) else "",
-        "id": data.get("id") or run.uuid[:8],
+        "id": data.get("id") or str(data["uuid"])[:8],
         "lost": printing.losses(data.get("report")),
     }
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[], None]]:
+    """Count the runs that are read one by one, on a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    progress = Progress(TextColumn("{task.completed} runs read"), console=console, transient=True)
+    task = progress.add_task("", total=None)
+
+    begun = time.monotonic()
+
+    def read() -> None:
+        if time.monotonic() > begun + _QUIET_S:
+            progress.start()
+        progress.advance(task)
+
+    try:
+        yield read
+    finally:
+        progress.stop()
 
 
 def _losses(run: steplog.WaitingRun) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "is_unicode",
     "local_time",
     "losses",
+    "note",
     "plural",
     "print_json",
     "printable",
@@ -92,6 +93,11 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
+def note(words: str) -> None:
+    """Print a line on standard error, for people."""
+    click.echo(f"steplog: {printable(words, None)}", err=True)
+
+
 def plural(count: int, noun: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
@@ -138,9 +144,11 @@ def status(words: str) -> Text:
     return text(words, _STATUS_STYLES.get(words.partition(",")[0], ""))
 
 
-def table(*columns: str, right: Sequence[str] = (), drop: Sequence[str] = (), cut: str = "") -> Table:
+def table(
+    *columns: str, right: Sequence[str] = (), drop: Sequence[str] = (), cut: str = "", wrap: Sequence[str] = ()
+) -> Table:
     """A table without lines; ``right`` names the number columns, ``drop`` and ``cut`` what gives way on a terminal."""
-    return Table(*columns, right=right, drop=drop, cut=cut)
+    return Table(*columns, right=right, drop=drop, cut=cut, wrap=wrap)
 
 
 def add_row(to: Table, *cells: object, style: str | None = None) -> None:

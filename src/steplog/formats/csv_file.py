@@ -24,6 +24,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from steplog.column_format import json_text, json_value
 from steplog.formats.run_info import RunInfo
 from steplog.formats.run_writer import ByteSink
@@ -136,7 +138,7 @@ def _text(value: object) -> str:
     """A value's cell: ``repr`` of a float, as in a stretch of floats alone."""
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else json_text(value).decode().strip('"')
-    return _cell(json_text(value).decode())
+    return _cell(msgspec.json.encode(value).decode())
 
 
 def _cell(text: str) -> str:

@@ -332,7 +332,7 @@ def _cells(value: Any) -> tuple[float | None, str | None, bool]:
     if isinstance(value, int) and not isinstance(value, bool):
         number = _exact(value)
         return number, None if number is not None else str(value), True
-    return None, json_text(value).decode(), False
+    return None, msgspec.json.encode(value).decode(), False
 
 
 def _exact(value: int) -> float | None:

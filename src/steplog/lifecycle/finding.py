@@ -21,6 +21,7 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from steplog.address import canonical_url
 from steplog.delivery.verdicts import is_proxys_404
 from steplog.delivery.wire import LIST_BYTES_MAX, api_path
 from steplog.errors import ConfigurationError, FormatError, RunNotFoundError, ServerUnavailableError, SteplogError
@@ -135,12 +136,13 @@ def _unseen(
     here: list[Found],
 ) -> Found:
     """The run that nobody could be asked about, if all is given that it is delivered by; else raise."""
-    hint = printable(_hint(text, here))
-    words = f"no journal on this machine knows the run {text!r}, and the server cannot be asked: {error}"
+    hint = printable(_hint(text, here)).removeprefix("; ")
+    said = f"{text!r} ({hint})" if hint else repr(text)
+    words = f"no journal on this machine knows the run {said}, and the server cannot be asked: {error}"
     if isinstance(error, ConfigurationError):
-        raise ConfigurationError(words + hint) from None
+        raise ConfigurationError(words) from None
     if namespace is None or project is None or not _UUID.fullmatch(text):
-        raise ServerUnavailableError(words + hint) from None
+        raise ServerUnavailableError(words) from None
     return Found(Named(text.lower(), "", "", slug_of(namespace), slug_of(project)), client=client, unseen=words)
 
 
@@ -156,9 +158,12 @@ class _Looked(NamedTuple):
 def _look_on_server(
     text: str, namespace: str | None, project: str | None, client: TellurioClient | None, here: list[Found]
 ) -> _Looked:
-    from steplog.client import get_default_client
+    from steplog.client import client_for, get_default_client
 
-    client = client or _client_of(text) or get_default_client()
+    elsewhere = _server_in(text) if client is None else None
+    if elsewhere is not None and (its := client_for(current().settings, elsewhere)) is not None:
+        client, elsewhere = its, None
+    client = client or get_default_client()
     with within(_LOOK_S):
         with nullcontext() if client.local is None else within(_LOCAL_ANSWER_S):
             user = client.login().username
@@ -173,8 +178,13 @@ def _look_on_server(
                     return _Looked(Choice((found,)), where)
         there = [found for place in places for found in server.runs(*place)]
         choice = choose(text, [*here, *there], _names)
+        if not choice.runs:  # as the process that made it called it before
+            choice = Choice(tuple(found for found in there if found.told and found.told.get("made_by") == text))
         if choice.runs:
             return _Looked(choice, where, there)
+        if elsewhere is not None:
+            hint = f"; there is no API key for {elsewhere} here, type: steplog login --url {elsewhere}"
+            return _Looked(choice, where, there, hint)
         with suppress(SteplogError, OSError):
             trashed = choose(text, (found for place in places for found in server.trash(*place)), _names)
             if len(trashed.runs) == 1:
@@ -183,12 +193,12 @@ def _look_on_server(
     return _Looked(choice, where, there)
 
 
-def _client_of(text: str) -> TellurioClient | None:
-    """A client of the server that an address names, if there is a key for it here."""
-    from steplog.client import client_for
-
+def _server_in(text: str) -> str | None:
+    """The server of an address."""
     parts = urlsplit(text)
-    return client_for(current().settings, f"{parts.scheme}://{parts.netloc}") if parts.netloc else None
+    with suppress(ValueError):
+        return canonical_url(f"{parts.scheme}://{parts.netloc}") if parts.netloc else None
+    return None
 
 
 def _in_words(places: list[tuple[str, str]]) -> str:

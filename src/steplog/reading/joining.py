@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import chain, compress, count, repeat
@@ -16,6 +17,9 @@ from typing import Any, NamedTuple
 
 __all__ = ["Placement", "join"]
 
+_FIELDS = 4096  # steps that are compared at once
+_ONES = int.from_bytes((b"\1" + bytes(7)) * _FIELDS, "little")
+_TOPS = _ONES << 63
 _PIECES_PART = 8  # points are chosen by slices where there is at most one for so many points
 
 
@@ -135,14 +139,33 @@ def _are_in(steps: array[int], places: range, rows: array[int]) -> bool:
 
 def _ascending(steps: array[int]) -> tuple[array[int], list[slice] | list[int] | None]:
     """The steps, each once, and where each came last; None where they are ascending as they are."""
-    view = memoryview(steps)
-    if all(map(lt, view, view[1:])):
+    if _ascends(steps):
         return steps, None
     last = dict(zip(steps, range(len(steps)), strict=True))
     ascending = sorted(last)
     places = list(map(last.__getitem__, ascending))
     pieces = list(_pieces(places))
     return array("q", ascending), pieces if len(pieces) * _PIECES_PART <= len(places) else places
+
+
+def _ascends(steps: array[int]) -> bool:
+    """Whether each is greater than the one before it; many are compared at once, as the fields of a large integer.
+
+    Of a step below 2**63, plus 2**63 - 1, less another one the top bit is set if it is the greater one of the two, and
+    nothing is borrowed from the next field.
+    """
+    view = memoryview(steps)
+    content, ends = view.cast("B"), range(_FIELDS, len(steps), _FIELDS)
+    for end in ends:
+        lower = int.from_bytes(content[8 * (end - _FIELDS) : 8 * end], sys.byteorder)
+        upper = int.from_bytes(content[8 * (end - _FIELDS + 1) : 8 * (end + 1)], sys.byteorder)
+        if (lower | upper) & _TOPS:  # there are negative ones
+            if not all(map(lt, view[end - _FIELDS : end], view[end - _FIELDS + 1 : end + 1])):
+                return False
+        elif (upper + _TOPS - _ONES - lower) & _TOPS != _TOPS:
+            return False
+    rest = view[len(ends) * _FIELDS :]
+    return all(map(lt, rest, rest[1:]))
 
 
 def _pieces(places: list[int]) -> Iterator[slice]:

@@ -22,6 +22,7 @@ import msgspec
 
 from steplog.column_format import json_text
 from steplog.errors import FormatError, RunNotFoundError, ServerUnavailableError
+from steplog.file_lock import FileLock
 from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
 from steplog.journal import slot
@@ -108,8 +109,15 @@ class JournalSource:
             living = self._paths.other_host is not None or any(
                 is_living(self._paths, writer) for writer in self._paths.writers()
             )
+            living = living or self._is_delivered()
             status = "CRASHED" if owner and not living else _first_status(manifest)
         return status, ended
+
+    def _is_delivered(self) -> bool:
+        """Whether a process holds the run's lock, all that shows that an owner without shared memory lives."""
+        with suppress(OSError):
+            return not FileLock.is_free(self._paths.lock)
+        return False
 
     def _writers(self, manifest: Manifest) -> list[str]:
         """The writers, those of an earlier generation first."""

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from steplog.address import local_instance
 from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
 from steplog.errors import (
     FormatError,
@@ -37,7 +38,7 @@ from steplog.time_limit import within
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
 
-__all__ = ["NamedSource"]
+__all__ = ["NamedSource", "left_here"]
 
 _NAMES_LISTED_MAX = 8
 _TRASH_S = 2.0
@@ -91,17 +92,11 @@ class NamedSource:
             words = f"{client.base_url} has no run {run} any more"
             if self._is_in_trash(client):
                 words += f"; it is in the trash there, type: steplog restore {shlex.quote(self._names.name)}"
-            return RunNotFoundError(words + self._left())
-        return ServerUnavailableError(f"the run {run} cannot be read: {error}{self._left()}")
-
-    def _left(self) -> str:
-        """What of it waits on this machine, and how to see it; "" if nothing does."""
-        count = _waiting(self._names.uuid)
-        if not count:
-            return ""
-        values = f"{count:,} value{'s' * (count != 1)}"
-        which = shlex.quote(self._names.name or self._names.uuid)
-        return f"; {values} of it wait{'s' * (count == 1)} on this machine, type: steplog export --here {which}"
+            return RunNotFoundError(words + left_here(self._names))
+        why = str(error)
+        if local_instance(client.base_url) is not None:  # which does not run: it has no address
+            why = why.replace(client.base_url, "its server on this machine")
+        return ServerUnavailableError(f"the run {run} cannot be read: {why}{left_here(self._names)}")
 
     def _is_in_trash(self, client: TellurioClient) -> bool:
         path = api_path(self._names.namespace, "projects", self._names.project, "runs")
@@ -113,12 +108,23 @@ class NamedSource:
 
     def _unknown(self, name: str) -> str:
         names = [str(row["name"]) for row in self._source.series()]
-        words = f"the run {listed([self._names])} has no metric {name!r}{did_you_mean(close(name, names))}"
-        if words.endswith("?"):
-            return printable(words)
-        shown = [each for each in names if not each.startswith("steplog/")]
-        some, more = ", ".join(map(repr, shown[:_NAMES_LISTED_MAX])), len(shown) - _NAMES_LISTED_MAX
-        return printable(f"{words}; it has {some or 'none'}{f' and {more:,} more' if more > 0 else ''}")
+        hint = did_you_mean(close(name, names))
+        if not hint:
+            shown = [each for each in names if not each.startswith("steplog/")]
+            some, more = ", ".join(map(repr, shown[:_NAMES_LISTED_MAX])), len(shown) - _NAMES_LISTED_MAX
+            hint = f"; it has {some or 'none'}{f' and {more:,} more' if more > 0 else ''}"
+            if self._client is not None:
+                hint += left_here(self._names)  # it may be among them
+        return printable(f"the run {listed([self._names])} has no metric {name!r}{hint}")
+
+
+def left_here(names: Named) -> str:
+    """The end of a message: what of a run waits on this machine, and how to see it; "" if nothing does."""
+    count = _waiting(names.uuid)
+    if not count:
+        return ""
+    values, which = f"{count:,} value{'s' * (count != 1)}", shlex.quote(names.name or names.uuid)
+    return f"; {values} of it wait{'s' * (count == 1)} on this machine, type: steplog export --here {which}"
 
 
 def _waiting(uuid: str) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
-from steplog.errors import ConfigurationError
+from steplog.errors import ConfigurationError, RunNotFoundError
 from steplog.lifecycle import messages
 from steplog.lifecycle.finding import Found, find
 from steplog.lifecycle.joining import client_of
@@ -23,7 +23,7 @@ from steplog.lifecycle.process import current
 from steplog.naming import Named, listed
 from steplog.printable import printable
 from steplog.reading.journal_source import JournalSource
-from steplog.reading.named_source import NamedSource
+from steplog.reading.named_source import NamedSource, left_here
 from steplog.reading.read_only_run import Place, ReadOnlyRun
 from steplog.reading.server_source import HISTORY_FEATURE, ServerSource
 from steplog.reading.stock_source import StockSource
@@ -56,16 +56,40 @@ def open(run: str | UUID | Run, *, client: TellurioClient | None = None) -> Read
 
     given = None if client is None else as_client(client)
     text, namespace, project = _named(run)
-
-    def look() -> Found:
-        return find(text, namespace, project, given, to_read=True)
-
-    found = look()
+    found = find(text, namespace, project, given, to_read=True)
     if found.by_beginning:
         words = f"{text!r} is run {found.names.name} ({found.names.uuid})"
         messages.say(current().settings.quiet, logging.INFO, words)
-    places = [_place(found, given)]
-    return ReadOnlyRun(lambda: places.pop() if places else _place(look(), given))
+    return ReadOnlyRun(_Looking(found, given).place)
+
+
+class _Looking:
+    """Where a run is, that was ``found``, again and again: of this run, whichever else is called so by then."""
+
+    def __init__(self, found: Found, client: TellurioClient | None) -> None:
+        self._found = found
+        self._client = client
+        self._is_new = True
+
+    def place(self) -> Place:
+        """Where it is now."""
+        if not self._is_new:
+            self._found = self._look()
+        self._is_new = False
+        return _place(self._found, self._client)
+
+    def _look(self) -> Found:
+        names, manifest = self._found.names, self._found.manifest
+        if manifest is None or manifest.run:
+            return self._found._replace(told=None)
+        where = names.namespace or None, names.project or None, self._client
+        try:
+            return find(manifest.local_id, *where, to_read=True)
+        except RunNotFoundError as error:  # it was sent, and its server knows it by its id, or does not say
+            if names.id:
+                return find(names.id, *where, to_read=True)
+            words = f"the run {listed([names])} is not on this machine any more; if it was sent, open it by its name"
+            raise RunNotFoundError(f"{printable(words)}: {error}") from None
 
 
 def _named(run: object) -> tuple[str, str | None, str | None]:
@@ -73,6 +97,8 @@ def _named(run: object) -> tuple[str, str | None, str | None]:
     if isinstance(run, Run):
         if not run.uuid:
             raise ValueError("a Run without a uuid cannot be read")
+        if run.stats().append == "disabled":
+            raise RunNotFoundError(f"the run {run.name or run.uuid} logs nowhere, so there is nothing to read")
         organization, project = run.organization, run.project
         return run.uuid, organization.slug if organization else None, project.slug if project else None
     if isinstance(run, ReadOnlyRun):
@@ -91,8 +117,8 @@ def _place(found: Found, client: TellurioClient | None) -> Place:
     client = client or found.client or (None if manifest is None else client_of(manifest))
     if client is None:
         where = manifest.base_url if manifest is not None else ""
-        words = f"the run {listed([found.names])} is on {where}, and there is no key for that; type: steplog login"
-        raise ConfigurationError(printable(words))
+        words = f"the run {listed([found.names])} is on {where}, for which there is no API key here"
+        raise ConfigurationError(printable(f"{words}; type: steplog login --url {where}{left_here(found.names)}"))
     place = client, found.names.namespace, found.names.project, found.names.uuid
     stock = NamedSource(StockSource(*place), found.names, client)
     if client.replaced("GET") is not None:

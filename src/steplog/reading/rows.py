@@ -35,7 +35,7 @@ from steplog.filters import (
     value_of,
 )
 from steplog.reading.arrow_table import ArrowColumn, ArrowTable, column_of
-from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of_json, json_value
+from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of_json, entries, json_value
 
 __all__ = [
     "COLUMNS_MAX",
@@ -45,6 +45,7 @@ __all__ = [
     "Row",
     "chosen",
     "in_order",
+    "names_of",
     "ordered",
     "question_of",
     "row_of",
@@ -180,6 +181,16 @@ def row_of(fields: Iterable[Field], run: Mapping[str, Any], metrics: _Metrics, n
         if value is not MISSING:
             row[str(field)] = value
     return row
+
+
+def names_of(run: Mapping[str, Any], metrics: _Metrics) -> Iterator[str]:
+    """The entries of a run's config, and its metrics, as fields call them."""
+    config = run.get("config")
+    for key, value in config.items() if isinstance(config, Mapping) else ():
+        yield from (f"config.{entry}" for entry in entries(key, _encode(value).decode()))
+    for name in metrics:
+        if not name.startswith("steplog/"):
+            yield str(Field("metric", (name, "last")))[: -len(".last")]
 
 
 def table_of(columns: Iterable[Field], rows: Sequence[Row]) -> ArrowTable:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from difflib import get_close_matches
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from steplog.errors import (
@@ -40,7 +40,7 @@ from steplog.settings import resolve
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
 
-__all__ = ["Place", "place_of", "rows_at", "runs"]
+__all__ = ["Place", "documents_at", "not_found", "place_of", "rows_at", "runs"]
 
 _Metrics = dict[str, dict[str, Any]]
 _LOOKS_MAX = 3  # while runs of this machine are made on the server
@@ -63,7 +63,8 @@ class Place:
     def __str__(self) -> str:
         return "/".join(filter(None, (self.namespace, self.project)))
 
-    def on_server(self) -> ServerProject | None:
+    @cached_property
+    def server(self) -> ServerProject | None:
         """The project there."""
         return None if self.client is None else ServerProject(self.client, self.namespace, self.project)
 
@@ -120,15 +121,26 @@ def place_of(project: str | None, client: TellurioClient | None = None) -> Place
     return Place(client, slug_of(namespace), slug_of(name))
 
 
+def documents_at(place: Place, uuids: Sequence[str], *, brief: bool) -> dict[str, dict[str, Any]]:
+    """The JSON of runs among the rows, by uuid; without those that are gone. Raises as ``runs`` does."""
+    server = place.server
+    found = {} if server is None else server.documents(uuids, brief=brief)
+    for uuid in uuids:
+        if uuid not in found:
+            with suppress(RunNotFoundError, ServerUnavailableError):
+                found[uuid] = JournalSource(uuid).document()
+    return found
+
+
 def rows_at(place: Place, question: Question, read: Callable[[], None] = lambda: None) -> list[Row]:
     """The answer; ``read`` is called for each run that had to be read by itself. Raises as ``runs`` does."""
-    server = place.on_server()
+    server = place.server
     for look in range(_LOOKS_MAX):
         now = datetime.now(timezone.utc)
         here = _journals(place)
         found = None if server is None else server.rows(question, now, read)
         if found is None and not here:
-            raise _not_found(place)
+            raise not_found(place)
         waiting = _rows_here(here, question, now)
         if all(map(_is_here, here)) or look == _LOOKS_MAX - 1:
             break
@@ -177,9 +189,9 @@ def _is_here(paths: RunPaths) -> bool:
     return False
 
 
-def _not_found(place: Place) -> ProjectNotFoundError:
+def not_found(place: Place) -> ProjectNotFoundError:
     """What there is instead."""
-    server = place.on_server()
+    server = place.server
     if server is None:
         words = f"no run on this machine is of the project {place}, and no server is configured"
         return ProjectNotFoundError(printable(f"{words}; type: steplog serve, or: steplog login"))

@@ -6,7 +6,7 @@ run its metrics where one, or the config, is compared or shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -17,7 +17,8 @@ import msgspec
 
 from steplog.delivery.wire import api_path
 from steplog.errors import InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
-from steplog.reading.rows import UUID, Candidate, Question, Row, chosen
+from steplog.filters import Field
+from steplog.reading.rows import UUID, Candidate, Question, Row, chosen, names_of
 from steplog.reading.stock_source import StockSource
 
 if TYPE_CHECKING:
@@ -28,7 +29,14 @@ __all__ = ["ServerProject"]
 
 _PAGE_ROWS = 10_000  # as many as a server gives at once
 _LIST_RUNS = 1000
+_RUNS_SINGLY = 32
+_NAMES_MAX = 10_000  # as many as a server gives
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+
+class _Columns(msgspec.Struct):
+    config: list[str]
+    metrics: list[str]
 
 
 class _Page(msgspec.Struct):
@@ -37,20 +45,27 @@ class _Page(msgspec.Struct):
 
 
 _page_of = msgspec.json.Decoder(_Page).decode
+_columns_of = msgspec.json.Decoder(_Columns).decode
 _list_of = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 class ServerProject:
     """The project of these slugs.
 
+    Attributes:
+        date: of the last answer.
+
     Raises ServerUnavailableError for what is no answer, InvalidAPIKeyError, and ``requests.HTTPError`` for a refusal.
     """
 
     def __init__(self, client: TellurioClient, namespace: str, project: str) -> None:
         self.base_url = client.base_url
+        self.date: str | None = None
         self._client = client
         self._namespace = namespace
         self._project = project
+        self._runs: dict[str, dict[str, Any]] | None = None  # the list, if it was read
+        self._names: dict[str, None] = {}  # of what whole runs have
 
     def rows(self, question: Question, now: datetime, read: Callable[[], None]) -> list[Row] | None:
         """The answer; None: there is no such project. ``read`` is called for each run that is read by itself."""
@@ -59,6 +74,7 @@ class ServerProject:
             listed = self.listed()
             if listed is None:
                 return None
+            self._runs = {run[UUID]: run for run in listed}
             candidates = [Candidate(run, partial(self.whole, run)) for run in reversed(listed)]
             found = chosen(candidates, question, now, read)
         return found
@@ -84,11 +100,37 @@ class ServerProject:
                 return list(found.values())
             query["after"] = page.next
 
-    def listed(self) -> list[dict[str, Any]] | None:
+    def documents(self, uuids: Sequence[str], *, brief: bool) -> dict[str, dict[str, Any]]:
+        """The JSON of these runs, by uuid, of those that are there; ``brief``: config and provenance are not needed."""
+        runs, query, found = self._runs, {"brief": 1} if brief else {}, dict[str, dict[str, Any]]()
+        if runs is None and len(uuids) <= _RUNS_SINGLY:
+            for uuid in uuids:
+                response = self._get(self._path("runs", uuid), **query)
+                if response.status != 200:
+                    break
+                found[uuid] = _document(response)
+        if len(found) < len(uuids):
+            runs = {run[UUID]: run for run in self.listed(brief=brief) or ()} if runs is None else runs
+            found = {uuid: runs[uuid] for uuid in uuids if uuid in runs}
+        return found
+
+    def columns(self, part: str = "") -> list[str] | None:
+        """What may be a column beside the fields of runs, those with ``part`` in their name: config entries, metrics.
+
+        Of a server without tables what was read of its runs until now; None: nothing was.
+        """
+        response = self._get(self._path("table", "columns"), q=part, limit=_NAMES_MAX)
+        if response.status != 200:
+            return [name for name in self._names if part.lower() in name.lower()] or None
+        told = _columns(response)
+        return [*told.config, *(str(Field("metric", (name, "last")))[: -len(".last")] for name in told.metrics)]
+
+    def listed(self, *, brief: bool = False) -> list[dict[str, Any]] | None:
         """The runs' JSON, the oldest first; None: there is no such project. Some servers know no pages."""
         found: dict[str, dict[str, Any]] = {}
         while True:
-            response = self._get(self._path("runs"), limit=_LIST_RUNS, **({"after": len(found)} if found else {}))
+            after = {"after": len(found)} if found else {}
+            response = self._get(self._path("runs"), limit=_LIST_RUNS, **after, **({"brief": 1} if brief else {}))
             if response.status != 200:
                 return None
             page = _objects(response)
@@ -116,6 +158,7 @@ class ServerProject:
         """The answer: 200, or 404 or 405, that there is no such thing."""
         path = f"{path}?{urlencode(query)}" if query else path
         response = self._client.send("GET", path, answer_bytes_max=_ANSWER_BYTES_MAX)
+        self.date = response.headers.get("date", self.date)
         if response.status == 401:
             raise InvalidAPIKeyError(f"{self.base_url} rejects the API key; type: steplog login")
         if response.status not in (200, 404, 405):
@@ -128,9 +171,11 @@ class ServerProject:
         try:
             if "config" in kinds and "config" not in run:
                 run = {**run, "config": source.config()}
-            return run, {row["name"]: row for row in source.series()} if "metric" in kinds else {}
+            metrics = {row["name"]: row for row in source.series()} if "metric" in kinds else {}
         except RunNotFoundError:  # deleted meanwhile
             return None
+        self._names |= dict.fromkeys(names_of(run, metrics))
+        return run, metrics
 
 
 def _page(response: Response) -> _Page:
@@ -139,6 +184,20 @@ def _page(response: Response) -> _Page:
         if all(isinstance(row.get(UUID), str) for row in page.rows):
             return page
     raise ServerUnavailableError(f"{response.url}: the answer is no table of runs")
+
+
+def _columns(response: Response) -> _Columns:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _columns_of(response.body)
+    raise ServerUnavailableError(f"{response.url}: the answer is no list of columns")
+
+
+def _document(response: Response) -> dict[str, Any]:
+    with suppress(ValueError, RecursionError):
+        told = response.json()
+        if isinstance(told, dict) and isinstance(told.get(UUID), str):
+            return told
+    raise ServerUnavailableError(f"{response.url}: the answer is no run")
 
 
 def _objects(response: Response) -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
 1. Points are views of the tables in which they come; of an answer, a table and what comes with it are held.
 2. An answer that breaks off is asked for again from where it was, as often as that brings something, and then
    ``_ATTEMPTS_MAX`` times: each point comes once. What arrives at the server meanwhile is not among them.
-3. What cannot be begun, since nothing answers, raises at once; a server that is busy is asked again.
-4. The server may give the end of a metric after the other metrics, if much waits there to be packed.
+3. What has not changed since it was asked for (``ETag``) is not sent again, so that a run may be polled.
+4. What cannot be begun, since nothing answers, raises at once; a server that is busy is asked again.
+5. The server may give the end of a metric after the other metrics, if much waits there to be packed.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class ServerSource:
         self._path = namespace, "projects", project, "runs", uuid
         self._words = f"{client.base_url} has no run {uuid} in {namespace}/{project}"
         self._sleep = sleep
+        self._answers: dict[str, tuple[str, bytes]] = {}  # the last of a path, with its tag: it may not have changed
 
     def document(self) -> dict[str, Any]:
         """See ``RunSource``."""
@@ -99,13 +101,17 @@ class ServerSource:
         raise self._refused(response)
 
     def _json(self, path: str, kind: type[_T]) -> _T:
-        with self._client.stream("GET", path) as stream:
-            if stream.status != 200:
+        tag, body = self._answers.get(path, ("", b""))
+        with self._client.stream("GET", path, headers={"If-None-Match": tag} if tag else None) as stream:
+            if stream.status == 200:
+                body = b"".join(stream) if kind is not dict[str, Any] else stream.response(LIST_BYTES_MAX).body
+            elif not tag or stream.status != 304:
                 raise self._refused(stream.response())
-            body = b"".join(stream) if kind is not dict[str, Any] else stream.response(LIST_BYTES_MAX).body
         told = read(body, kind)
         if told is None:
             raise ServerUnavailableError(f"{self._client.base_url}{path}: not the answer of a run server")
+        if stream.status == 200:
+            self._answers[path] = stream.headers.get("etag", ""), body
         return told
 
     def _refused(self, response: Response) -> Exception:

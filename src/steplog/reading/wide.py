@@ -3,7 +3,8 @@
 1. Numbers are copied once into a wide table, and not at all into a long one, where they come as buffers and in large
    stretches.
 2. An integer is a number of float64 only where that holds it exactly.
-3. The texts "NaN", "Infinity" and "-Infinity" are numbers among JSON values, as everywhere in the API.
+3. The texts "NaN", "Infinity" and "-Infinity" are numbers among JSON values, as everywhere in the API; a text that was
+   logged so begins with an escape (``column_format.json_text``), and is one.
 
 Fast where the steps of a metric are ascending, and equal or evenly spaced among metrics; right elsewhere.
 """
@@ -35,6 +36,7 @@ _EXACT = 2**53  # all integers up to here are numbers of float64
 _INT64 = range(-(2**63), 2**63)
 _NEVER = array("q", [-(2**63)])  # the time of a point that has none
 _NOT_FINITE: Mapping[Any, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_NOT_FINITE_TEXTS = {f'"{name}"'.encode(): value for name, value in _NOT_FINITE.items()}
 _BATCH_ROWS = 65_536  # of small stretches in one batch of a long table
 _OWN_BATCH_ROWS = 4096  # a stretch of so many is a batch of its own
 _JOIN = ("step", "time")
@@ -265,8 +267,10 @@ def _listed(values: Any) -> list[Any]:
 
 def _decoded(texts: Sequence[Any]) -> list[Any]:
     """JSON values."""
-    found = msgspec.json.decode(b"".join((b"[", b",".join(texts), b"]")))
-    return [_NOT_FINITE.get(value, value) if isinstance(value, str) else value for value in found]
+    found: list[Any] = msgspec.json.decode(b"".join((b"[", b",".join(texts), b"]")))
+    if _NOT_FINITE.keys().isdisjoint(value for value in found if isinstance(value, str)):
+        return found
+    return [_NOT_FINITE_TEXTS.get(bytes(text), value) for value, text in zip(found, texts, strict=True)]
 
 
 def _is_number(value: Any) -> bool:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -111,7 +112,8 @@ class Exporter:
         """All runs into one file; ``several``: which run a row belongs to is said, if there is but one as well."""
         last = len(self._targets)
         runs = (self._open(target, is_last=at == last) for at, target in enumerate(self._targets, 1))
-        self._write(runs, sink, {} if several else None)
+        first = [*islice(runs, 1)]  # what is wrong with it is said before anything is written
+        self._write(chain(first, runs), sink, {} if several else None)
         return self.done
 
     def to_directory(self, path: Path) -> Exported:

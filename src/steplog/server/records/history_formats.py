@@ -82,8 +82,8 @@ def _count_within(points: Points, points_max: int, text_bytes: int) -> int:
 
 
 def _table(name: str, parts: list[Points]) -> bytes:
-    kinds = set().union(*(set(points.kinds) for points in parts))
-    kind = "f8" if not kinds else _TYPES.get(*kinds) if len(kinds) == 1 else None
+    kinds = {points.kind for points in parts if points.kinds}
+    kind = "f8" if not kinds else _TYPES.get(kinds.pop() or 0) if len(kinds) == 1 else None
     if kind is None:
         found = [column_format.json_text(value) for points in parts for value in points.values()]
         values = column_format.texts("value", found)

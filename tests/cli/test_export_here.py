@@ -1,4 +1,4 @@
-"""``steplog export`` and ``steplog.read_journal``: what is on this machine, read without changing it."""
+"""``steplog export --here`` and ``steplog.read_journal``: what is on this machine, read without changing it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEADLINE_S = 30.0
 
 
 def typed(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["export", *arguments])
+    return CliRunner().invoke(main, ["export", "--here", *arguments])
 
 
 def lines(text: str | bytes) -> list[dict[str, Any]]:
@@ -134,14 +134,14 @@ def test_a_file_that_cannot_be_written_is_named_as_it_was_typed(tmp_path: Path):
         done = typed("--output", path)
         assert (done.exit_code, done.output) == (1, f"steplog: {path}: {words}\n")
     assert set(tmp_path.rglob("*")) == before
-    assert typed("--output", "/").output == "steplog: / is not a file\n"
+    assert typed("--output", "/").output == "steplog: /: Is a directory\n"
 
 
 @apart
 def test_a_full_disk_is_said_of_the_file_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     leave(tmp_path, "waits", 0.5)
 
-    monkeypatch.setattr("steplog.cli.export.open", lambda *_: open("/dev/full", "wb"), raising=False)  # noqa: SIM115
+    monkeypatch.setattr("steplog.transfer.whole_file.open", lambda *_: open("/dev/full", "wb"), raising=False)  # noqa: SIM115
     done = typed("--output", f"{tmp_path}/x")
     assert (done.exit_code, done.output) == (1, f"steplog: {tmp_path}/x: No space left on device\n")
     assert not [path for path in tmp_path.iterdir() if path.name != "state"]
@@ -202,12 +202,12 @@ def test_while_a_run_goes_on_what_it_has_logged_so_far_comes_in_order(tmp_path: 
         counts = []
         while (said := line(program)) != "all":
             if int(said) % 10_000 == 0:
-                values = [row["value"] for row in lines(host.run("-m", "steplog", "export").out)]
+                values = [row["value"] for row in lines(host.run("-m", "steplog", "export", "--here").out)]
                 assert values == list(range(len(values)))
                 assert len(values) > int(said)
                 counts.append(len(values))
-        values = [row["value"] for row in lines(host.run("-m", "steplog", "export").out)]
+        values = [row["value"] for row in lines(host.run("-m", "steplog", "export", "--here").out)]
         assert values == list(range(25_000))
         go_on(program)
         assert ended(program).code == 9
-    assert len(lines(host.run("-m", "steplog", "export").out)) == 25_000
+    assert len(lines(host.run("-m", "steplog", "export", "--here").out)) == 25_000
