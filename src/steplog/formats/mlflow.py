@@ -43,7 +43,8 @@ def runs(path: Path) -> Iterator[ImportedRun]:
         found = [(mlflow_files.streams(folder), run) for folder, run in mlflow_files.file_runs(path)]
     names = {run.id: run_info(run, {}).name for _, run in found}
     for streams, run in sorted(found, key=lambda each: (each[1].start_ms or 0, each[1].id)):
-        yield ImportedRun(run_info(run, names), streams, partial(remarks_on, run))
+        origin = "mlflow" if path.is_file() else "mlruns"
+        yield ImportedRun(run_info(run, names), streams, partial(remarks_on, run), origin=origin)
 
 
 def _is_database(path: Path) -> bool:
