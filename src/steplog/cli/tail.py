@@ -100,8 +100,8 @@ def _tail(run: steplog.ReadOnlyRun, names: tuple[str, ...], last: int, following
     source, lines = _Wherever(run), _Lines(printing.console(), as_json)
     new = NewPoints(source, names, last)
     if following:
-        status = follow(new, source, names, lines.print, _wait, lambda words: click.echo(words, err=True))
-        click.echo(f"run {status}", err=True)
+        status = follow(new, source, names, lines.print, _wait, _tell, lambda: datetime.now(timezone.utc))
+        _tell(f"run {status}")
         return
     new.look()
     check_names(run.name, names, new.counts)
@@ -109,6 +109,10 @@ def _tail(run: steplog.ReadOnlyRun, names: tuple[str, ...], last: int, following
         lines.print(points)
     if not lines.printed and last:
         click.echo("no points yet", err=True)
+
+
+def _tell(words: str) -> None:
+    click.echo(words, err=True)
 
 
 def _wait(seconds: float) -> None:
