@@ -63,7 +63,8 @@ def _draw(console: Console, shown: ShownRun, width: int, log: bool) -> None:
     """A chart for each metric."""
     printing.write(console, *_title(shown))
     for metric in shown.metrics:
-        drawn = chart(metric["curve"], width, _ROWS, log=log, ascii_only=not printing.is_unicode(console))
+        begins, ascii_only = metric["first_step"], not printing.is_unicode(console)
+        drawn = chart(metric["curve"], width, _ROWS, begins=begins, log=log, ascii_only=ascii_only)
         numbers = (
             f"{key} {printing.value(metric[key], 28)}" for key in ("last", "min", "max") if metric[key] is not None
         )
