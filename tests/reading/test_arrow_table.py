@@ -259,8 +259,15 @@ def test_columns_that_do_not_fit_are_refused(columns, said):
 
 
 def test_batches_of_different_columns_are_refused():
-    with pytest.raises(ValueError, match="batches of different columns"):
-        ArrowTable([ArrowColumn("a", "i8", [1])], [ArrowColumn("b", "i8", [1])])
+    a, b = ArrowColumn("a", "i8", [1]), ArrowColumn("b", "i8", [1])
+    for first, second in (([a], [b]), ([a], []), ([a, b], [b, a]), ([a], [ArrowColumn("a", "f8", [1])])):
+        with pytest.raises(ValueError, match="batches of different columns"):
+            ArrowTable(first, second)
+
+
+def test_half_a_surrogate_pair_does_not_take_a_table_away():
+    table = ArrowTable([ArrowColumn("a", "text", ["x\ud800"]), ArrowColumn("b", "texts", [["\udfff", "y"]])])
+    assert read(table) == {"a": ["x?"], "b": [["?", "y"]]}
 
 
 def test_without_nanoarrow_plain_python_is_there_and_arrow_says_what_to_install():
