@@ -177,8 +177,10 @@ def test_a_metric_called_step_or_time_has_a_column_that_is_free():
         ([b"0", b"9007199254740993"], [0, 2**53 + 1]),
         ([b"0.5", b"9007199254740993"], [0.5, 2**53 + 1]),
         ([b"0.5", b"true"], [0.5, True]),
+        ([b"1", b"18446744073709551616"], [1.0, 2.0**64]),
+        ([b"1", b"18446744073709551617"], [1, 2**64 + 1]),
     ],
-    ids=["an integer first", "beyond float64", "integers", "too exact for a float", "a bool"],
+    ids=["integer first", "beyond float64", "integers", "too exact for a float", "a bool", "2**64", "2**64 + 1"],
 )
 def test_a_metric_of_mixed_values_is_numbers_where_they_are_held_exactly(texts, wanted):
     points = [SeriesPoints("m", "json", [0, 1], None, texts)]
