@@ -88,7 +88,7 @@ class ArrowTable:
             raise ValueError(f"a kind is one of {', '.join(_KINDS)}: {self._kinds}")
         for batch in (columns, *more):
             made = [_as_stored(column) for column in batch]
-            if {column.name: column.kind for column in made} != self._kinds:
+            if [(column.name, column.kind) for column in made] != list(self._kinds.items()):
                 raise ValueError(f"batches of different columns: {self._kinds}")
             lengths = {column.name: len(column.values) for column in made}
             if len(set(lengths.values())) > 1:
