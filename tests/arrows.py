@@ -23,7 +23,7 @@ ARROWS = {
     "reading.points": set(),
     "reading.source": {"reading.points"},
     "reading.arrow_data": set(),
-    "reading.arrow_table": {"reading.arrow_data"},
+    "reading.arrow_table": {"printable", "reading.arrow_data"},
     "reading.joining": set(),
     "reading.wide": {"reading.points", "reading.arrow_data", "reading.arrow_table", "reading.joining"},
     "report": set(),

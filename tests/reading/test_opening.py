@@ -77,6 +77,25 @@ def test_on_a_laptop_without_a_server_a_run_is_read_by_its_name(laptop: Host):
         steplog.open("frist")
 
 
+@apart
+def test_what_a_run_and_its_metrics_are_called_cannot_move_the_cursor(laptop: Host):
+    evil = "x\x1b]0;owned\x07\x1b[2J\r\nforged\u202e"
+    with begun(laptop, evil) as made:
+        made.log(f"metric {evil}", 0.5)
+    run = steplog.open(made)
+    for shown in (repr(run), repr(run.history()), repr(run.series())):
+        assert shown.isprintable()
+
+
+@apart
+def test_a_run_that_is_gone_can_still_be_printed(laptop: Host):
+    with begun(laptop, "first"):
+        pass
+    run = steplog.open("first")
+    assert steplog.clean("first")
+    assert repr(run) == f"<ReadOnlyRun team/{laptop.project}/first ({run.uuid})>"
+
+
 @pytest.mark.slow
 @apart
 def test_a_run_is_the_same_after_refresh_whatever_else_is_called_so_by_then(host: Host):
