@@ -23,7 +23,7 @@ ARROWS = {
     "reading.points": set(),
     "reading.source": {"reading.points"},
     "reading.arrow_data": set(),
-    "reading.arrow_table": {"column_format", "reading.arrow_data"},
+    "reading.arrow_table": {"printable", "column_format", "reading.arrow_data"},
     "reading.joining": set(),
     "reading.wide": {"column_format", "reading.points", "reading.arrow_data", "reading.arrow_table", "reading.joining"},
     "report": set(),
