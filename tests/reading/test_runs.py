@@ -151,6 +151,15 @@ def test_runs_of_this_machine_are_placed_among_those_of_the_server(offline, clie
     ]
 
 
+@apart
+def test_a_server_that_is_away_leaves_a_hint_at_what_is_here(offline, monkeypatch):
+    monkeypatch.setenv("STEPLOG_API_KEY", KEY)
+    away = Client("http://127.0.0.1:9")
+    words = "refused; one run of me/mnist is on this machine alone; type: steplog ls --here$"
+    with pytest.raises(steplog.ServerUnavailableError, match=words):
+        steplog.runs("me/mnist", client=away)
+
+
 class _Delivering(Client):
     """Asked for the runs for the first time, it first has those of this machine delivered."""
 

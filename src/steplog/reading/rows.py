@@ -308,11 +308,10 @@ def _rank(cell: Cell | None) -> int:
 
 
 def _column(field: Field, values: Sequence[Any]) -> ArrowColumn:
-    name, kind = str(field), _RUN_KINDS.get(field.path[0], "") if field.kind == "run" else ""
-    if kind == "time":
-        return column_of(name, kind, [None if value is None else _nanoseconds(value) for value in values])
-    if kind:
-        return column_of(name, kind, values)
+    name = str(field)
+    if field.kind == "run":
+        kind = _RUN_KINDS[field.path[0]]
+        return column_of(name, kind, [None if value is None else _OF_KIND[kind](value) for value in values])
     types = {type(value) for value in values} - {type(None)}
     if types in ({str}, {bool}) and not (field.kind == "metric" and _NUMBERS.keys() >= set(values) - {None}):
         return column_of(name, "text" if types == {str} else "bool", values)
@@ -329,7 +328,27 @@ def _is_float(number: Any) -> bool:
     return isinstance(number, float) or (type(number) is int and -_EXACT <= number <= _EXACT)
 
 
-def _nanoseconds(date: str) -> int:
-    """Of a date as a server has it."""
-    moment = datetime.fromisoformat(f"{date[:-1]}+00:00" if date.endswith("Z") else date)
-    return (moment - _EPOCH) // _MICROSECOND * 1000
+def _nanoseconds(date: object) -> int | None:
+    """Of a date as a server has it; None of anything else."""
+    text = str(date)
+    try:
+        moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+        return (moment - _EPOCH) // _MICROSECOND * 1000
+    except (TypeError, ValueError):
+        return None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _texts(value: object) -> list[str] | None:
+    return list(map(str, value)) if isinstance(value, list) else None
+
+
+_OF_KIND: Mapping[str, Callable[[object], Any]] = {
+    "text": str,
+    "time": _nanoseconds,
+    "f8": _number,
+    "texts": _texts,
+}

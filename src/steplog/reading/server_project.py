@@ -76,7 +76,8 @@ class ServerProject:
         self._project = project
         self._sleep = sleep
         self._runs: dict[str, dict[str, Any]] | None = None  # the list, if it was read
-        self._names: dict[str, None] = {}  # of what whole runs have
+        self._names: dict[str, None] = {}  # of what the runs have that were read whole
+        self._whole: set[str] = set()
 
     def rows(self, question: Question, now: datetime, read: Callable[[], None]) -> list[Row] | None:
         """The answer; None: there is no such project. ``read`` is called for each run that is read by itself."""
@@ -128,11 +129,13 @@ class ServerProject:
     def columns(self, part: str = "") -> list[str] | None:
         """What may be a column beside the fields of runs, those with ``part`` in their name: config entries, metrics.
 
-        Of a server without tables what was read of its runs until now; None: nothing was.
+        None: the server has no tables, and not all of its runs were read.
         """
         response = self._get(self._path("table", "columns"), q=part, limit=_NAMES_MAX)
         if response.status != 200:
-            return [name for name in self._names if part.lower() in name.lower()] or None
+            if self._runs is None or not self._whole.issuperset(self._runs):
+                return None
+            return [name for name in self._names if part.lower() in name.lower()]
         told = _columns(response)
         return [*told.config, *(str(Field("metric", (name, "last")))[: -len(".last")] for name in told.metrics)]
 
@@ -192,6 +195,7 @@ class ServerProject:
             metrics = {row["name"]: row for row in source.series()} if "metric" in kinds else {}
         except RunNotFoundError:  # deleted meanwhile
             return None
+        self._whole.add(run[UUID])
         self._names |= dict.fromkeys(names_of(run, metrics))
         return run, metrics
 
