@@ -39,7 +39,8 @@ def importer_to(
     *,
     sleep: Callable[[float], None] = lambda seconds: None,
     progress: Callable[[int], object] = lambda records: None,
+    batch_records: int = 3,
 ) -> Importer:
     """An importer to a server in memory, at a time that stands still."""
     client: Any = SimpleNamespace(transport=memory, settings=resolve({}, namespace="me"))
-    return Importer(client, now_ns=lambda: NOW_NS, sleep=sleep, progress=progress)
+    return Importer(client, now_ns=lambda: NOW_NS, sleep=sleep, progress=progress, batch_records=batch_records)

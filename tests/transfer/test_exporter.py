@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from steplog.errors import ConfigurationError, MetricNotFoundError, ServerUnavailableError
+from steplog.errors import ConfigurationError, MetricNotFoundError, RunNotFoundError, ServerUnavailableError
 from steplog.transfer.export_directory import STATE_NAME
 from transfer.sources import FakeSource, exporter, into
 
@@ -182,3 +183,26 @@ def test_a_broken_export_leaves_nothing_that_looks_whole_of_a_parquet_file():
     with pytest.raises(KeyboardInterrupt):
         exporter([source], "parquet").to_file(sink, several=False)
     assert sink.getvalue() == b"PAR1"
+
+
+def test_a_run_that_goes_in_the_middle_leaves_no_half_of_it(tmp_path: Path):
+    sources = [FakeSource(f"r{at}", {"loss": [0.5] * 3000}) for at in range(3)]
+
+    def remove() -> None:
+        raise RunNotFoundError("no run 'r1' any more")
+
+    sources[1].on_stretch = remove
+    assert [name for name, _ in into(tmp_path, *sources).failed] == ["r1"]
+    assert sorted(files(tmp_path)) == ["r0.csv", "r2.csv"]
+    with pytest.raises(RunNotFoundError):
+        in_one(sources)
+
+
+def test_event_files_are_a_directory_for_each_run(tmp_path: Path):
+    sources = [FakeSource(name, {"loss": [0.5]}) for name in ("a/b", "c")]
+    assert into(tmp_path, *sources, kind="tfevents").runs == 2
+    assert into(tmp_path, *sources, kind="tfevents").unchanged == 2
+    sources[0].metrics["loss"].append(1.0)
+    assert into(tmp_path, *sources, kind="tfevents").runs == 1
+    folders = {path.name: os.listdir(path) for path in tmp_path.iterdir() if path.is_dir()}
+    assert {name: len(each) for name, each in folders.items()} == {"a_b": 1, "c": 1}

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 import random
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
 from steplog import InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
-from steplog.formats.imported import ImportedRun, Stream
+from steplog.formats.imported import ImportedRun, Stream, exported
 from steplog.formats.run_info import RunInfo
 from steplog.records.finite import finite
 from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 from steplog.transfer.exchanges import ATTEMPTS_MAX
 from steplog.transfer.importer import MAKER
-from transfer.import_sources import batches_of, importer_to, losses, run_of
+from transfer.import_sources import T0_NS, batches_of, importer_to, losses, run_of
 
 
 def only_run(memory: MemoryServer) -> MemoryRun:
@@ -74,12 +75,58 @@ def test_faults_and_interruptions_lose_nothing_and_double_nothing(seed: int):
     assert (run.status, run.fields["tags"]) == ("COMPLETED", ["a"])
 
 
+@pytest.mark.parametrize("at", [1, 5])
+def test_two_imports_of_a_source_at_once_store_it_once(at: int):
+    """The second begins while the first is under way, and overtakes it."""
+    memory, rows, calls = MemoryServer(), losses(40), itertools.count(1)
+
+    def progress(records: int) -> None:
+        if next(calls) == at:
+            importer_to(memory).add(run_of(rows))
+
+    importer_to(memory, progress=progress).add(run_of(rows))
+    assert rows_of(only_run(memory)) == expected(rows)
+
+
 def test_a_run_that_its_own_program_has_logged_here_is_left_alone():
     memory = MemoryServer()
     run = memory.add_run("me", "mnist", "logged")
     outcome = importer_to(memory).add(run_of(losses(3), id=run.uuid))
     assert (outcome.is_other, outcome.name, outcome.sent) == (True, "logged", 0)
     assert (run.rows, run.statuses, run.marks) == ([], [], {})
+
+
+def test_a_run_that_was_imported_from_another_source_is_left_alone():
+    """What a wandb folder gave is exported; the export has the same run, and counts its records otherwise."""
+    memory = MemoryServer()
+    importer_to(memory).add(run_of(losses(3))._replace(origin="wandb"))
+    for _ in range(2):
+        outcome = importer_to(memory).add(exported(run_of(losses(3)).info, lambda: batches_of(losses(3), 4)))
+        assert (outcome.is_other, outcome.made_by, outcome.sent) == (True, f"{MAKER}-wandb", 0)
+    assert importer_to(memory).add(run_of(losses(4))._replace(origin="wandb")).sent == 1
+    assert rows_of(only_run(memory)) == expected(losses(4))
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_an_export_that_has_grown_gives_what_is_new_of_each_metric(size: int):
+    """Metric after metric: what is new of one comes before all of the next."""
+    memory = MemoryServer()
+    for count, sent in ((4, 12), (4, 0), (9, 15), (9, 0)):
+        rows = [(name, *row[1:]) for name in ("a", "b", "c") for row in losses(count)]
+        outcome = importer_to(memory).add(exported(run_of([]).info, partial(batches_of, rows, size)))
+        assert (outcome.sent, outcome.there) == (sent, len(rows) - sent)
+    assert sorted(rows_of(only_run(memory))) == sorted(expected(rows))
+
+
+def test_an_export_whose_metrics_are_mixed_is_taken_metric_by_metric():
+    memory = MemoryServer()
+    rows = [(f"m{step % 7}", step, T0_NS, step / 7) for step in range(50_000)]
+    for count in (1000, 50_000):
+        importer_to(memory, batch_records=1000).add(exported(run_of([]).info, partial(batches_of, rows[:count], 100)))
+    found = rows_of(only_run(memory))
+    assert sorted(found) == sorted(expected(rows))
+    assert [row for row in found if row[0] == "m3"] == expected(rows[3::7])
+    assert len([request for request, _ in memory.requests if request.path.endswith("/batch/")]) < 90
 
 
 def test_a_name_that_is_taken_gets_a_suffix_and_keeps_it():

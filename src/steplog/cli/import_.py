@@ -22,7 +22,7 @@ import steplog
 from steplog.cli import printing
 from steplog.cli.api import as_text
 from steplog.formats.imported import ImportedRun
-from steplog.transfer.importer import Importer, Outcome
+from steplog.transfer.importer import MAKER, Importer, Outcome
 from steplog.transfer.sources import FORMATS, format_of, runs_in
 
 __all__ = ["command"]
@@ -94,7 +94,7 @@ def _import_all(
         for path, shown in given:
             try:
                 failed = _import(path, shown, wanted, importer, bar) or failed
-            except (steplog.ServerUnavailableError, steplog.InvalidAPIKeyError):
+            except (steplog.ServerUnavailableError, steplog.InvalidAPIKeyError, BrokenPipeError):
                 raise
             except (steplog.SteplogError, OSError) as error:
                 failed = True
@@ -169,7 +169,8 @@ def _would(run: ImportedRun, name: str | None) -> str:
 def _line(outcome: Outcome) -> str:
     name = printing.printable(f"{outcome.place.project}/{outcome.name}", None)
     if outcome.is_other:
-        return f"{name}: is on this server already, logged by its own program; nothing is sent"
+        whence = "from another source" if outcome.made_by.startswith(MAKER) else "logged by its own program"
+        return f"{name}: is on this server already, {whence}; nothing is sent"
     words = f"{printing.plural(outcome.sent, 'record')} sent"
     if outcome.there:
         words += f", {outcome.there:,} were there"
@@ -214,8 +215,8 @@ class _Bar:
 
     def begin(self, name: str) -> None:
         """Another run."""
-        self._progress.start()
         self._progress.reset(self._task, description=printing.printable(name, 60), total=None)
+        self._progress.start()
 
     def advance(self, records: int) -> None:
         """The run has come further."""

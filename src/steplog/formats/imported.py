@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from steplog.formats.run_info import RunInfo
 
-__all__ = ["BATCH_RECORDS", "ImportedRun", "RecordBatch", "Stream"]
+__all__ = ["BATCH_RECORDS", "ImportedRun", "RecordBatch", "Stream", "exported"]
 
 BATCH_RECORDS = 8192
 
@@ -37,10 +37,12 @@ class Stream(NamedTuple):
     Attributes:
         key: tells the stream from the others of its run, whenever and from wherever it is imported.
         read: begins at the first record.
+        by_name: only the records of each metric keep their order; new ones of one may come before others.
     """
 
     key: str
     read: Callable[[], Iterator[RecordBatch]]
+    by_name: bool = False
 
 
 class ImportedRun(NamedTuple):
@@ -49,10 +51,20 @@ class ImportedRun(NamedTuple):
     Attributes:
         remarks: asked once the streams are read: what of the source is not in them, and why, a line each.
         is_anonymous: the source does not say which run it is: ``info.id`` is a guess, which another one may share that
-            begins alike. Such a run has one stream.
+            begins alike.
+        origin: what counts the records: [A-Za-z0-9._-]+. Sources of one run and one origin have the same streams; "":
+            the format.
     """
 
     info: RunInfo
     streams: Sequence[Stream]
     remarks: Callable[[], Sequence[str]] = list
     is_anonymous: bool = False
+    origin: str = ""
+
+
+def exported(
+    info: RunInfo, read: Callable[[], Iterator[RecordBatch]], remarks: Callable[[], Sequence[str]] = list
+) -> ImportedRun:
+    """A run as steplog exports it, in whatever format: metric after metric, all points of each as they arrived."""
+    return ImportedRun(info, [Stream("points", read, by_name=True)], remarks, origin="export")

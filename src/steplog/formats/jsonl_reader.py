@@ -29,7 +29,7 @@ import msgspec
 
 from steplog.errors import FormatError
 from steplog.formats.files import ending_so, id_of, name_of
-from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
+from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream, exported
 from steplog.formats.run_info import RunInfo
 from steplog.formats.times import time_ns, time_ns_of_text, times_ns
 from steplog.formats.wide_rows import layout_of, whole_step
@@ -38,6 +38,7 @@ __all__ = ["recognizes", "runs"]
 
 _SUFFIXES = (".jsonl", ".ndjson")
 _RUN_LINE = re.compile(rb"^\{\s*\"run\"\s*:\s*\{", re.MULTILINE)
+_JOURNAL_KEYS = {"writer", "position", "state"}  # of export --here
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _RAW_NON_FINITE = {f'"{text}"'.encode(): number for text, number in _NON_FINITE.items()}
 
@@ -155,7 +156,7 @@ def _exported(lines: _Lines, begin: int, end: int | None) -> ImportedRun:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise FormatError(f"{lines.file}: {error}: {first[:80].decode('utf-8', 'replace')}") from None
     read = partial(_points, lines, begin + len(first), end, lines.file.stat().st_mtime_ns)
-    return ImportedRun(info, [Stream("points", read)], lines.remarks)
+    return exported(info, read, lines.remarks)
 
 
 def _guessed(lines: _Lines, first: list[bytes], name: str, file_name: str, step_columns: Sequence[str]) -> ImportedRun:
@@ -163,6 +164,10 @@ def _guessed(lines: _Lines, first: list[bytes], name: str, file_name: str, step_
         keys = msgspec.json.decode(first[0], type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise lines.error(first, dict[str, Any]) from None
+    if keys.keys() >= _JOURNAL_KEYS:
+        raise FormatError(
+            f"{lines.file}: records of this machine's journals, which are not imported. Type: steplog sync"
+        )
     without = lines.file.stat().st_mtime_ns
     read: Callable[[], Iterator[RecordBatch]] = partial(_wide, lines, step_columns, without)
     if {"name", "value"} <= keys.keys():

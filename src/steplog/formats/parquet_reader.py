@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from steplog.column_format import json_value
 from steplog.errors import FormatError
 from steplog.formats.files import ending_so, id_of, name_of
-from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
+from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream, exported
 from steplog.formats.parquet_file import METADATA, require_pyarrow
 from steplog.formats.run_info import RunInfo
 from steplog.formats.times import time_ns, times_ns
@@ -30,6 +31,7 @@ __all__ = ["recognizes", "runs"]
 
 _SUFFIXES = (".parquet", ".pq")
 _VERSION = 1
+_INT64_END = 2**63
 
 
 class _Run(msgspec.Struct):
@@ -40,6 +42,7 @@ class _Run(msgspec.Struct):
 class _Metadata(msgspec.Struct):
     version: int
     runs: list[_Run]
+    metrics: list[str] | None = None  # of the columns of a wide table
 
 
 def recognizes(path: Path) -> bool:
@@ -108,7 +111,10 @@ def _exported(file: Path, opened: parquet.ParquetFile, told: bytes) -> Iterator[
     without = file.stat().st_mtime_ns
     for run in about.runs:
         first, end = places.get(run.label if has_labels else None, (0, 0))
-        yield ImportedRun(run.info, [Stream("points", partial(_points, file, first, end, without))])
+        read = partial(_points, file, first, end, without)
+        if about.metrics is not None:
+            read = partial(_exported_rows, file, first, end, without, about.metrics)
+        yield exported(run.info, read)
 
 
 def _places(file: Path) -> dict[str | None, tuple[int, int]]:
@@ -169,6 +175,32 @@ def _integers(column: pa.Array) -> list[int | None]:
 
     found: list[int | None] = column.view(pa.int64()).to_pylist()
     return found
+
+
+def _exported_rows(file: Path, first: int, end: int, without_ns: int, metrics: Sequence[str]) -> Iterator[RecordBatch]:
+    """The rows ``[first, end)`` of a wide export."""
+    left = end - first
+    for batch in _batches(file, rows_a_batch(len(metrics)), first=first):
+        if left <= 0:
+            return
+        rows = batch.slice(0, left)
+        left -= len(rows)
+        times = [without_ns if time is None else time for time in _integers(rows.column("time"))]
+        values = [_exported_cells(rows, at) for at in range(rows.num_columns - len(metrics), rows.num_columns)]
+        yield from records(metrics, rows.column("step").to_pylist(), times, values)
+
+
+def _exported_cells(rows: pa.RecordBatch, at: int) -> list[Any]:
+    cells: list[Any] = rows.column(at).to_pylist()
+    if (rows.schema.field(at).metadata or {}).get(b"steplog:type") != b"json":
+        return cells
+    return [None if text is None else _exported_cell(text.encode()) for text in cells]
+
+
+def _exported_cell(text: bytes) -> Any:
+    value = json_value(text)
+    is_number = isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < _INT64_END)
+    return value if is_number else msgspec.Raw(text)
 
 
 def _values(rows: pa.RecordBatch) -> Sequence[Any]:

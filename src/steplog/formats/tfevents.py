@@ -21,13 +21,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
 from steplog.errors import FormatError
-from steplog.formats.imported import ImportedRun, RecordBatch, Stream
+from steplog.formats.imported import ImportedRun, RecordBatch, Stream, exported
 from steplog.formats.run_info import RunInfo
 from steplog.formats.tf_encoding import (
     config_event,
@@ -151,7 +152,9 @@ def _run(name: str, folder: _Folder, parts: Sequence[_Part], only: str | None = 
     ]
     info = next((head.info for head in folder.heads.values() if head.info is not None), None)
     if info is not None:
-        return ImportedRun(_decoded(info, folder.path), streams, partial(_remarks, readings))
+        read = [stream.read for stream in streams]
+        run = _decoded(info, folder.path)
+        return exported(run, lambda: chain.from_iterable(each() for each in read), partial(_remarks, readings))
     config: dict[str, Any] = {}
     for source, file, *_ in sources:
         config |= _config(source.path / file)

@@ -20,7 +20,7 @@ from steplog.delivery.verdicts import is_proxys_404
 from steplog.delivery.wire import api_path
 from steplog.errors import InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
 from steplog.filters import Field
-from steplog.reading.patience import BUSY, no_answer, patiently
+from steplog.reading.retrying import BUSY, no_answer, retried
 from steplog.reading.rows import UUID, Candidate, Question, Row, chosen, names_of
 from steplog.reading.stock_source import StockSource
 
@@ -173,7 +173,7 @@ class ServerProject:
     def _get(self, path: str, **query: object) -> Response:
         """The answer: 200, or 404 or 405, that there is no such thing."""
         path = f"{path}?{urlencode(query)}" if query else path
-        return patiently(self._once, path, sleep=self._sleep, begun=lambda: self.date is not None)
+        return retried(self._once, path, sleep=self._sleep, begun=lambda: self.date is not None)
 
     def _once(self, path: str) -> Response:
         response = self._client.send("GET", path, answer_bytes_max=_ANSWER_BYTES_MAX)

@@ -2,7 +2,7 @@
 
 1. Points are views of the tables in which they come; of an answer, a table and what comes with it are held.
 2. An answer that breaks off is asked for again from where it was, as often as that brings something, and then
-   as often as ``patience`` has it: each point comes once. What arrives at the server meanwhile is not among them.
+   as often as ``retrying`` has it: each point comes once. What arrives at the server meanwhile is not among them.
 3. What has not changed since it was asked for (``ETag``) is not sent again, so that a run may be polled.
 4. What cannot be begun, since nothing answers, raises at once; a server that is busy is asked again.
 5. The server may give the end of a metric after the other metrics, if much waits there to be packed.
@@ -20,8 +20,8 @@ from steplog.column_format import MEDIA_TYPE, Table, decode_stream
 from steplog.delivery.verdicts import is_proxys_404
 from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
 from steplog.errors import FormatError, InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
-from steplog.reading.patience import no_answer, patiently
 from steplog.reading.points import Selection, SeriesPoints
+from steplog.reading.retrying import no_answer, retried
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
@@ -56,7 +56,7 @@ class ServerSource:
 
     def document(self) -> dict[str, Any]:
         """See ``RunSource``."""
-        return self.patiently(self._json, api_path(*self._path), dict[str, Any])
+        return self.retried(self._json, api_path(*self._path), dict[str, Any])
 
     def config(self) -> dict[str, Any]:
         """See ``RunSource``."""
@@ -64,7 +64,7 @@ class ServerSource:
 
     def series(self) -> list[dict[str, Any]]:
         """See ``RunSource``."""
-        return self.patiently(self._json, api_path(*self._path, "series"), list[dict[str, Any]])
+        return self.retried(self._json, api_path(*self._path, "series"), list[dict[str, Any]])
 
     def points(self, selection: Selection) -> Iterator[SeriesPoints]:
         """See ``RunSource``."""
@@ -72,7 +72,7 @@ class ServerSource:
 
     def history(self, query: list[tuple[str, object]]) -> Stream:
         """An answer of points as columns. Raises KeyError for a metric that the run has not."""
-        path = f"{api_path(*self._path, 'history')}?{urlencode(query)}"
+        path = f"{api_path(*self._path, 'history')}?{urlencode(query, errors='replace')}"
         stream = self._client.stream("GET", path, headers={"Accept": MEDIA_TYPE})
         if stream.status == 200 and stream.headers.get("content-type") == MEDIA_TYPE:
             return stream
@@ -107,9 +107,9 @@ class ServerSource:
             return RunNotFoundError(self._words)
         return no_answer(response)
 
-    def patiently(self, call: Callable[..., _T], *given: Any, begun: Callable[[], bool] = lambda: False) -> _T:
+    def retried(self, call: Callable[..., _T], *given: Any, begun: Callable[[], bool] = lambda: False) -> _T:
         """What it returns, after some attempts; of what has not ``begun``, only while the server is busy."""
-        return patiently(call, *given, sleep=self._sleep, begun=begun)
+        return retried(call, *given, sleep=self._sleep, begun=begun)
 
 
 class _Points:
@@ -135,7 +135,7 @@ class _Points:
         """The points. Raises as ``RunSource``."""
         try:
             while True:
-                part = self._source.patiently(self._next, begun=lambda: self._begun)
+                part = self._source.retried(self._next, begun=lambda: self._begun)
                 if part is None:
                     return
                 yield part
@@ -203,7 +203,7 @@ def _groups(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
     group: list[str] = []
     length = 0
     for name in names:
-        own = len(urlencode({"name": name, "skip": 2**53}))
+        own = len(urlencode({"name": name, "skip": 2**53}, errors="replace"))
         if group and length + own > _QUERY_CHARACTERS_MAX:
             yield tuple(group)
             group, length = [], 0

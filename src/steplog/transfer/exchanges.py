@@ -60,7 +60,7 @@ class Exchanges:
         self._transport = client.transport
         self._interrupted = threading.Event()
         self._sleep = sleep or sleep_using_event(self._interrupted)
-        self._request: Request | None = None
+        self._live: list[Request] = []
 
     @property
     def base_url(self) -> str:
@@ -70,7 +70,7 @@ class Exchanges:
     def interrupt(self) -> None:
         """Have the present and every later request raise ``Interrupted``, in whatever thread."""
         self._interrupted.set()
-        if (request := self._request) is not None:
+        for request in tuple(self._live):
             self._transport.abort(request)
 
     def ask(
@@ -83,6 +83,18 @@ class Exchanges:
         answer_bytes_max: int = wire.LIST_BYTES_MAX,
     ) -> _T:
         """The JSON of the answer, as ``kind``. Raises as ``send``."""
+        return self.ask_status(method, path, kind, body, headers, answer_bytes_max)[0]
+
+    def ask_status(
+        self,
+        method: str,
+        path: str,
+        kind: type[_T],
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        answer_bytes_max: int = wire.LIST_BYTES_MAX,
+    ) -> tuple[_T, int]:
+        """The same, and the answer's status."""
         given = {} if body is None else {"Content-Type": "application/json"}
         content = b"" if body is None else msgspec.json.encode(body)
         request = Request(method, path, content, {**(headers or {}), **given}, answer_bytes_max)
@@ -90,7 +102,7 @@ class Exchanges:
         told = wire.read(answer.body, kind)
         if told is None:  # which send has seen to
             raise ServerUnavailableError(f"{self.base_url}: not the answer of a run server")
-        return told
+        return told, answer.status
 
     def send(self, request: Request, confirms: Callable[[bytes], bool]) -> Answer:
         """The answer, a success that ``confirms``.
@@ -115,13 +127,13 @@ class Exchanges:
     def _once(self, request: Request, confirms: Callable[[bytes], bool]) -> Answer:
         if self._interrupted.is_set():
             raise Interrupted
-        self._request = request
+        self._live.append(request)
         try:
             answer = self._transport.exchange(request, self._client.settings.exchange_timeout_s)
         except ServerUnavailableError as error:
             raise _AgainError(str(error)) from None
         finally:
-            self._request = None
+            self._live.remove(request)
         judgement = judge(answer, confirms)
         if judgement.verdict is Verdict.ACCEPTED:
             return answer

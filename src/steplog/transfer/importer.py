@@ -1,8 +1,9 @@
 """Runs from files, to a server, each record once however often a run is imported.
 
-1. A run is found by its id. One with this id that no import has made is there already, and gets nothing.
-2. A stream is a writer, a record's place in it its position: the server's mark says how far it has come. So a second
-   import goes on where the first was stopped, or where the source has grown.
+1. A run is found by its id. One with this id that was not imported from a source of this ``origin`` is there already,
+   and gets nothing.
+2. A stream, or each metric of it, is a writer, a record's place in it its position: the server's mark says how far it
+   has come. So a second import goes on where the first was stopped, or where the source has grown.
 3. What a file says of the run is said once (``run_records``); the status comes last.
 4. Of an anonymous source the id is a guess, so what the server has is compared with what the source begins with: if it
    is another's, the id gets a number.
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,20 +27,21 @@ from steplog.client import TellurioClient
 from steplog.delivery import wire
 from steplog.delivery.verdicts import Verdict
 from steplog.errors import ConfigurationError, RunNotFoundError, SteplogError
-from steplog.formats.imported import ImportedRun, RecordBatch, Stream
+from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
 from steplog.formats.run_info import RunInfo
 from steplog.records.dates import date_of
 from steplog.transfer.exchanges import Exchanges, RefusedError
+from steplog.transfer.lanes import Lane, Lanes
 from steplog.transfer.places import Place, Places
-from steplog.transfer.planes import Encoder
 from steplog.transfer.prefix import Prefix, Summary
-from steplog.transfer.run_records import fitting, records_of, writer_of
+from steplog.transfer.run_records import fitting, records_of
 from steplog.transfer.sending import BehindError, Ranges, Sending
 
 __all__ = ["MAKER", "Importer", "Outcome"]
 
-MAKER = "steplog-import"
+MAKER = "steplog-import"  # the beginning of who makes a run; its origin follows
 _NEEDED = frozenset((wire.RESUME_FEATURE, wire.RUN_FEATURE, wire.GENERATIONS_FEATURE))
+_CREATED = 201
 _ALIKE_MAX = 1000  # anonymous sources that begin alike
 _REWINDS_MAX = 5  # of a stream, to what a server has forgotten
 
@@ -54,7 +56,7 @@ class Outcome:
         sent, there: records stored now, and before.
         left_out: how many of the source's are not stored, by reason.
         cut: what of the run's fields the server does not take, in words.
-        is_other: no import has made the run of this id, and nothing was sent.
+        is_other: the run of this id is not of this source, and nothing was sent; ``made_by``: who has made it.
     """
 
     info: RunInfo
@@ -66,6 +68,7 @@ class Outcome:
     left_out: Counter[str] = field(default_factory=Counter)
     cut: list[str] = field(default_factory=list)
     is_other: bool = False
+    made_by: str = ""
 
 
 class _Made(msgspec.Struct):
@@ -76,6 +79,15 @@ class _Made(msgspec.Struct):
     generation: Any = None
 
 
+class _How(NamedTuple):
+    """See ``Importer``; ``keeps_name``: what the server has, since the source's is a guess by where it is now."""
+
+    now_ns: Callable[[], int]
+    progress: Callable[[int], object]
+    batch_records: int
+    keeps_name: bool = False
+
+
 class _OtherSourceError(Exception):
     """The run of this id has another source's records."""
 
@@ -83,7 +95,8 @@ class _OtherSourceError(Exception):
 class Importer:
     """Imports runs to the server of ``client``; ``project`` is "PROJECT" or "NAMESPACE/PROJECT".
 
-    ``now_ns`` dates what is said of a run; ``progress`` is called with how many records a run has come to.
+    ``now_ns`` dates what is said of a run; ``progress`` is called with how many more records were read;
+    ``batch_records`` go in a request, at least.
     """
 
     def __init__(
@@ -94,11 +107,11 @@ class Importer:
         now_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], None] | None = None,
         progress: Callable[[int], object] = lambda records: None,
+        batch_records: int = BATCH_RECORDS,
     ) -> None:
         self._exchanges = Exchanges(client, sleep)
         self._places = Places(client, self._exchanges, project)
-        self._now_ns = now_ns
-        self._progress = progress
+        self._how = _How(now_ns, progress, batch_records)
 
     def check(self) -> None:
         """Ask the server whether it takes imports. Raises ConfigurationError, and as ``Exchanges.send``."""
@@ -111,12 +124,11 @@ class Importer:
         """
         given = imported.info if name is None else msgspec.structs.replace(imported.info, name=name)
         info, cut = fitting(given)
-        keeps_name = imported.is_anonymous and name is None
         place = self._places.of(info.project)
         for number in range(1, _ALIKE_MAX + 1):
             numbered = info if number == 1 else msgspec.structs.replace(info, id=f"{info.id}-{number}")
-            run = _Run(self._exchanges, place, imported._replace(info=numbered), self._now_ns, self._progress)
-            run.keeps_name = keeps_name
+            how = self._how._replace(keeps_name=imported.is_anonymous and name is None)
+            run = _Run(self._exchanges, place, imported._replace(info=numbered), how)
             try:
                 outcome = run.add()
             except _OtherSourceError:
@@ -132,37 +144,36 @@ class _Run:
         exchanges: Exchanges,
         place: Place,
         imported: ImportedRun,
-        now_ns: Callable[[], int],
-        progress: Callable[[int], object],
+        how: _How,
     ) -> None:
         self._exchanges = exchanges
         self._info = imported.info
         self._streams = imported.streams
         self._anonymous = imported.is_anonymous
+        self._maker = f"{MAKER}-{imported.origin}" if imported.origin else MAKER
+        self._is_new = False  # just made
         self._place = place
-        self._now_ns = now_ns
-        self._progress = progress
+        self._how = how
         self._read = 0
         self._latest_ns: int | None = None
-        self.keeps_name = False  # what the server has: the source's is a guess, by where it is now
 
     def add(self) -> Outcome:
         began, opened = self._opened()
         created = self._create(began)
         made = msgspec.convert(created, _Made)
         outcome = Outcome(self._info, self._place, made.uuid, made.name)
-        if made.made_by != MAKER:
+        if made.made_by != self._maker:
+            outcome.made_by = str(made.made_by or "")
             outcome.is_other = True
             return outcome
         self._path = wire.api_path(*self._place_of(made.uuid))
         self._ranges = Ranges(self._exchanges, wire.api_path(*self._place_of(made.uuid), "metrics", "batch"))
         try:
-            if not self._anonymous:
-                self._say(created, outcome)
+            if self._anonymous and not self._is_new:
+                self._compare()
+            self._say(created, outcome)
             for stream in self._streams:
                 self._send(stream, opened.pop(stream.key, None), outcome)
-            if self._anonymous:
-                self._say(created, outcome)
             self._end(created, made)
         except RefusedError as error:
             if error.judgement.verdict is not Verdict.MISSING:
@@ -193,59 +204,70 @@ class _Run:
         headers = {
             "Idempotency-Key": f'"id:{self._info.id}"',
             "Steplog-Resume": "allow",
-            "Steplog-Maker": MAKER,
+            "Steplog-Maker": self._maker,
         }
         path = wire.api_path(self._place.namespace, "projects", self._place.project, "runs")
         body = {key: value for key, value in wanted.items() if value is not None}
-        created = self._exchanges.ask("POST", path, dict[str, Any], body, headers)
+        created, status = self._exchanges.ask_status("POST", path, dict[str, Any], body, headers)
+        self._is_new = status == _CREATED
         if not wire.features_in(created.get("features")) >= _NEEDED:
             raise ConfigurationError(f"{self._exchanges.base_url} is a server of an older steplog. Update it first")
         return created
 
     def _say(self, present: dict[str, Any], outcome: Outcome) -> None:
-        info = msgspec.structs.replace(self._info, name="") if self.keeps_name else self._info
-        for said in records_of(info, present, self._now_ns()):
+        info = msgspec.structs.replace(self._info, name="") if self._how.keeps_name else self._info
+        for said in records_of(info, present, self._how.now_ns()):
             named = self._ranges.say(said.writer, said.pieces)
             outcome.name = named or outcome.name
 
     def _send(self, stream: Stream, opened: Iterator[RecordBatch] | None, outcome: Outcome) -> None:
-        writer = writer_of(self._info.id, stream.key)
-        mark = self._ranges.mark(writer)
         for _ in range(_REWINDS_MAX):
             try:
-                self._send_from(mark, writer, opened or stream.read(), outcome)
-            except BehindError as error:  # restored from a backup, say
-                mark, opened = error.mark, None
+                self._send_all(stream, opened or stream.read(), outcome)
+            except BehindError:  # the server was set back to a backup, say
+                self._is_new, opened = False, None
             else:
                 return
         raise SteplogError(f"{self._exchanges.base_url} forgets what it has stored. Type: steplog doctor")
 
-    def _send_from(self, mark: int, writer: str, batches: Iterator[RecordBatch], outcome: Outcome) -> None:
-        encoder, position, there = Encoder(writer), 0, 0
-        prefix = Prefix(encoder, mark) if self._anonymous and mark else None
+    def _send_all(self, stream: Stream, batches: Iterator[RecordBatch], outcome: Outcome) -> None:
+        lanes, there = Lanes(self._info.id, stream, self._mark_of, self._how.batch_records), 0
         with Sending(self._exchanges, self._ranges) as sending:
             for batch in batches:
-                end = position + len(batch.names)
-                if self._info.ended is None and end > position:
+                if self._info.ended is None and batch.names:
                     latest = max(batch.times)
                     self._latest_ns = latest if self._latest_ns is None else max(self._latest_ns, latest)
-                if prefix is not None:
-                    prefix.add(batch)
-                if prefix is not None and end >= mark:
-                    self._compare(prefix)
-                    prefix = None
-                new = batch if position >= mark else batch.part(mark - position)
-                there += len(batch.names) - len(new.names)
-                if new.names:
-                    sending.put(writer, partial(encoder.encode, max(position, mark), new))
-                self._progress(len(batch.names))
-                position = end
-        if prefix is not None:  # it ends before that
-            raise _OtherSourceError
+                for lane in lanes.add(batch):
+                    there += self._put(sending, lane)
+                self._how.progress(len(batch.names))
+            for lane in lanes.rest():
+                there += self._put(sending, lane)
         outcome.there += there
 
-    def _compare(self, prefix: Prefix) -> None:
+    def _put(self, sending: Sending, lane: Lane) -> int:
+        """Send what waits there, and is new; how much of it the server has."""
+        first = lane.position
+        batch = lane.take()
+        known = min(max(lane.mark - first, 0), len(batch.names))
+        if known < len(batch.names):
+            new = batch.part(known) if known else batch
+            sending.put(lane.encoder.writer, partial(lane.encoder.encode, first + known, new))
+        return known
+
+    def _mark_of(self, writer: str) -> int:
+        return 0 if self._is_new else self._ranges.mark(writer)
+
+    def _compare(self) -> None:
+        """Raise _OtherSourceError if the run has records, and the source begins with others."""
         rows = self._exchanges.ask("GET", f"{self._path}series/", list[Summary])
+        prefix = Prefix()
+        for stream in self._streams:
+            lanes = Lanes(self._info.id, stream, self._mark_of, self._how.batch_records)
+            for batch in stream.read():
+                for lane in lanes.add(batch):
+                    prefix.add(_known(lane))
+            for lane in lanes.rest():
+                prefix.add(_known(lane))
         if not prefix.is_as(rows):
             raise _OtherSourceError
 
@@ -260,6 +282,12 @@ class _Run:
         if all(present.get(key) == value for key, value in wanted.items()):
             return
         self._exchanges.ask("PATCH", self._path, dict[str, Any], wanted | {"generation": made.generation})
+
+
+def _known(lane: Lane) -> RecordBatch:
+    """Of what waits in a lane the part that the server has, as it was sent."""
+    first = lane.position
+    return lane.encoder.kept(lane.take().part(0, max(lane.mark - first, 0)))
 
 
 def _date(time_ns: int) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from steplog.formats.imported import RecordBatch
 from steplog.records.finite import finite
-from steplog.transfer.planes import OWN_PREFIX, Encoder
+from steplog.transfer.planes import OWN_PREFIX
 
 __all__ = ["Prefix", "Summary"]
 
@@ -28,17 +28,14 @@ class Summary(msgspec.Struct):
 
 
 class Prefix:
-    """The first ``count`` records of a source, as ``encoder`` would send them: what they come to."""
+    """What the records of a source that a server has come to."""
 
-    def __init__(self, encoder: Encoder, count: int) -> None:
-        self._encoder = encoder
-        self._left = count
+    def __init__(self) -> None:
         self._series: dict[str, _Series] = {}
 
     def add(self, batch: RecordBatch) -> None:
-        """The next records; those beyond ``count`` are not looked at."""
-        names, steps, _, values = self._encoder.kept(batch.part(0, self._left))
-        self._left -= len(names)
+        """More of them; those called "" are none."""
+        names, steps, _, values = batch
         found: dict[str, list[int]] = {}
         for at, name in enumerate(names):
             found.setdefault(name, []).append(at)

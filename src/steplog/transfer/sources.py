@@ -40,13 +40,16 @@ def format_of(path: Path) -> str:
 
 
 def runs_in(path: Path, kind: str, /, **options: Any) -> Iterator[ImportedRun]:
-    """The runs in a path of this format. Raises ConfigurationError for an option that it does not have."""
+    """The runs in a path of this format, their ``origin`` set.
+
+    Raises ConfigurationError for an option that it does not have, and what reading raises.
+    """
     runs = _module(kind).runs
     given = {option: value for option, value in options.items() if value}
     if unknown := sorted(given.keys() - inspect.signature(runs).parameters.keys()):
         raise ConfigurationError(f"{kind} has no --{unknown[0].replace('_', '-').removesuffix('s')}: leave it out")
-    found: Iterator[ImportedRun] = runs(path, **given)
-    return found
+    for run in runs(path, **given):
+        yield run._replace(origin=run.origin or kind)
 
 
 def _module(name: str) -> Any:

@@ -25,13 +25,13 @@ class NamedFile:
     def __init__(self, file: BinaryIO, path: Path | str) -> None:
         self._file = file
         self._path = path
-        self.written_bytes = 0
 
     def write(self, data: bytes) -> int:
         """Write all of it. Raises OSError."""
+        left = memoryview(data)
         with _failures_of(self._path):
-            self._file.write(data)
-        self.written_bytes += len(data)
+            while left:  # a pipe takes a part
+                left = left[self._file.write(left) :]
         return len(data)
 
 
@@ -39,9 +39,15 @@ class NamedFile:
 def whole_file(path: Path, scratch: Path | None = None) -> Iterator[NamedFile]:
     """A file that takes the place of what is at ``path`` at the end; after an exception nothing has changed.
 
-    ``scratch``: where it is written before; what is there is lost.
+    What a link leads to is replaced, and not the link. A pipe or a device is written to as it is. ``scratch`` is where
+    it is written before; what is there is lost.
     """
-    scratch = scratch or scratch_of(path, str(os.getpid()))
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        with _failures_of(path), open(path, "wb", buffering=0) as device:
+            yield NamedFile(device, path)
+        return
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    scratch = scratch or scratch_of(place, str(os.getpid()))
     with _failures_of(path):
         file = open(scratch, "wb")  # noqa: SIM115 - closed below
     try:
@@ -54,7 +60,7 @@ def whole_file(path: Path, scratch: Path | None = None) -> Iterator[NamedFile]:
             with contextlib.suppress(OSError):  # of what could not be written before
                 file.close()
         with _failures_of(path):
-            scratch.replace(path)
+            scratch.replace(place)
     except BaseException:
         with contextlib.suppress(OSError):
             scratch.unlink()

@@ -18,7 +18,7 @@ from steplog.printable import printable
 if TYPE_CHECKING:
     from steplog.network.response import Response
 
-__all__ = ["BUSY", "no_answer", "patiently"]
+__all__ = ["BUSY", "no_answer", "retried"]
 
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 
@@ -38,7 +38,7 @@ class _BusyError(ServerUnavailableError):
 
 
 def no_answer(response: Response) -> ServerUnavailableError:
-    """The error for an answer that is none to what was asked; ``patiently`` asks again where it is one of ``BUSY``."""
+    """The error for an answer that is none to what was asked; ``retried`` asks again where it is one of ``BUSY``."""
     words = f"{response.url}: {response.status}, which is no answer to what was asked"
     if (told := detail(response.body)) is not None:
         words = f"{words}: {printable(told, _WORDS_CHARACTERS_MAX)}"
@@ -47,13 +47,23 @@ def no_answer(response: Response) -> ServerUnavailableError:
     return ServerUnavailableError(words)
 
 
-def patiently(
+def retried(
     call: Callable[..., _T],
     *given: Any,
     sleep: Callable[[float], None],
     begun: Callable[[], bool] = lambda: False,
 ) -> _T:
     """What it returns, after some attempts; of what has not ``begun``, only while the server is busy."""
+    try:
+        return call(*given)
+    except ServerUnavailableError as error:
+        failed = [error]
+
+    def again() -> _T:
+        if failed:  # the attempt above, which needs no Retrying where it succeeds, as nearly all do
+            raise failed.pop()
+        return call(*given)
+
     retrying = Retrying(
         sleep=sleep,
         wait=_wait,
@@ -63,7 +73,7 @@ def patiently(
         ),
         reraise=True,
     )
-    return retrying(call, *given)
+    return retrying(again)
 
 
 def _wait(state: RetryCallState) -> float:
