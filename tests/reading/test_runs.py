@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -244,6 +245,29 @@ def test_a_page_that_does_not_come_is_asked_for_again_but_the_first_is_not(clien
     with pytest.raises(steplog.ServerUnavailableError, match="cut"):
         ServerProject(failing, "me", "mnist", sleep=slept.append).columns()
     assert slept == []
+
+
+@pytest.mark.slow
+def test_runs_of_a_server_without_tables_are_read_beside_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path / "client"))
+    directory = tmp_path / "server"
+    directory.mkdir()
+    with ServerProcess(directory, "--user", "me", "--stock") as server:
+        for number in range(5):
+            add(server, f"run-{number}", number / 10)
+        together = threading.Barrier(2, timeout=DEADLINE_S)
+
+        class Meeting(Client):
+            def stream(self, method: str, endpoint: str, *arguments: object, **named: object) -> object:
+                if endpoint.endswith("/metrics/") and not endpoint.endswith(f"/{first}/metrics/"):
+                    together.wait()  # until another one comes, too
+                return super().stream(method, endpoint, *arguments, **named)
+
+        client = Meeting(server.url)
+        client.login(KEY)
+        first = server.ask("GET", "/me/projects/mnist/runs/").json()[0]["uuid"]
+        table = steplog.runs("mnist", "loss.last>=0", ["loss.last"], client=client)
+        assert table["loss.last"] == [0.4, 0.3, 0.2, 0.1, 0.0]
 
 
 def test_a_busy_server_is_asked_again_after_the_time_that_it_says(httpserver, monkeypatch):
