@@ -26,6 +26,7 @@ __all__ = [
     "complete_columns",
     "complete_filter",
     "conditions_of",
+    "filter_of",
     "order_of",
     "unknown",
 ]
@@ -48,6 +49,13 @@ class UnreadableError(click.UsageError):
 def conditions_of(context: click.Context, _: click.Parameter, texts: tuple[str, ...]) -> tuple[Condition, ...]:
     """The conditions of all filters. Raises UnreadableError."""
     return tuple(condition for text in texts for condition in _read(parse_filter, "--where", text, context))
+
+
+def filter_of(context: click.Context, _: click.Parameter, text: str | None) -> str | None:
+    """A filter as it was typed. Raises UnreadableError."""
+    if text is not None:
+        _read(parse_filter, "--where", text, context)
+    return None if text is None else as_text(text)
 
 
 def columns_of(context: click.Context, _: click.Parameter, texts: tuple[str, ...]) -> tuple[Field, ...]:
@@ -95,7 +103,9 @@ def complete_filter(context: click.Context, _: click.Parameter, incomplete: str)
 def _columns(context: click.Context, part: str) -> Iterator[str]:
     yield from RUN_FIELDS
     api = Api()
-    namespace, project = context.params.get("place") or ("", "")
+    namespace, _, project = (context.params.get("project") or "").rpartition("/")
+    if "place" in context.params:
+        namespace, project = context.params["place"] or ("", "")
     namespace = namespace or api.default_namespace()
     for slug in [project] if project else api.projects(namespace):
         for name in ServerProject(api.client, namespace, slug).columns(_in_name(part)) or ():
