@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -281,3 +282,17 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_says(httpserver, mo
     project = ServerProject(client, "me", "p", sleep=slept.append)
     assert project.rows(question_of(columns=["name"]), datetime.now(timezone.utc), lambda: None) == page["rows"]
     assert slept == [20.0]
+
+
+@pytest.mark.parametrize("key_is_good", [False, True])
+def test_what_is_refused_is_not_for_this_key_or_the_key_is_wrong(httpserver, monkeypatch, key_is_good):
+    """As a server of Django REST framework refuses, with 403 in either case."""
+    monkeypatch.setenv("STEPLOG_API_KEY", KEY)
+    account = {"username": "me", "email": "", "message": ""}
+    if key_is_good:
+        httpserver.expect_request("/api/v0/verify-api-key/").respond_with_json(account)
+    httpserver.expect_request(re.compile(".*")).respond_with_json({"detail": "no"}, status=403)
+    client = Client(httpserver.url_for("").rstrip("/"))
+    expected = steplog.ProjectNotFoundError if key_is_good else steplog.InvalidAPIKeyError
+    with pytest.raises(expected, match="not for this key" if key_is_good else "invalid API key"):
+        steplog.runs("others/secret", client=client)

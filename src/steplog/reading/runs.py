@@ -205,7 +205,7 @@ def _is_here(paths: RunPaths) -> bool:
 
 
 def not_found(place: Place) -> ProjectNotFoundError:
-    """What there is instead."""
+    """What there is instead. Raises InvalidAPIKeyError."""
     server = place.server
     if server is None:
         words = f"no run on this machine is of the project {place}, and no server is configured"
@@ -214,6 +214,7 @@ def not_found(place: Place) -> ProjectNotFoundError:
     if told is None:
         told, kind, name, before = server.namespaces(), "namespace", place.namespace, ""
     if told is None:
+        server.check_key()
         return ProjectNotFoundError(printable(f"{server.base_url} has no project {place}, or not for this key"))
     words = f"{server.base_url} has no {kind} {before}{name}; {_instead(name, told, before)}"
     return ProjectNotFoundError(printable(words))

@@ -37,6 +37,7 @@ _T = TypeVar("_T")
 _Made = TypeVar("_Made")
 _PAGE_ROWS = 10_000  # as many as a server gives at once
 _LIST_RUNS = 1000
+_NOT_THERE = (403, 404, 405)  # 403: not for this key
 _RUNS_SINGLY = 32
 _AT_ONCE = 8  # runs that are read beside each other
 _NAMES_MAX = 10_000  # as many as a server gives
@@ -170,6 +171,10 @@ class ServerProject:
         """The slugs of the namespaces; None: the server does not list them."""
         return self._slugs(api_path("namespaces"))
 
+    def check_key(self) -> None:
+        """Raise InvalidAPIKeyError for a key that the server rejects."""
+        self._client.login()
+
     def _slugs(self, path: str) -> list[str] | None:
         response = self._get(path)
         return [str(each.get("slug")) for each in _objects(response)] if response.status == 200 else None
@@ -178,7 +183,7 @@ class ServerProject:
         return api_path(self._namespace, "projects", self._project, *parts)
 
     def _get(self, path: str, **query: object) -> Response:
-        """The answer: 200, or 404 or 405, that there is no such thing."""
+        """The answer: 200, or one of ``_NOT_THERE``."""
         path = f"{path}?{urlencode(query)}" if query else path
         return retried(self._once, path, sleep=self._sleep, begun=lambda: self.date is not None)
 
@@ -189,7 +194,7 @@ class ServerProject:
             raise InvalidAPIKeyError(f"{self.base_url} rejects the API key; type: steplog login")
         if response.status in BUSY:
             raise no_answer(response)
-        if response.status not in (200, 404, 405):
+        if response.status not in (200, *_NOT_THERE):
             raise response.http_error()
         return response
 
