@@ -246,7 +246,7 @@ ARROWS = {
     "cli.show": {"<public>", "cli", "cli.shown_run"},
     "cli.following": {"<public>", "column_format", "reading.points", "reading.source", "cli"},
     "cli.tail": {"<public>", "records", "reading.points", "cli", "cli.following"},
-    "cli.export": {"<public>", "records", "reading", "reading.source", "transfer", "cli"},
+    "cli.export": {"<public>", "records", "reading", "reading.source", "transfer", "cli", "cli.fields"},
     "cli.import_": {"<public>", "formats", "transfer", "cli"},
     "cli.database": {"server.open_store"},
     "cli.backup": {"<public>", "server.open_store", "cli", "cli.database"},

@@ -22,6 +22,7 @@ from steplog import SteplogError
 from steplog.cli import printing
 from steplog.cli.api import as_text, check_run
 from steplog.cli.completion import complete_journal, complete_run
+from steplog.cli.fields import complete_filter, filter_of
 from steplog.reading.runs import Place, place_of
 from steplog.reading.source import RunSource
 from steplog.records.dates import exact_date_of
@@ -47,7 +48,13 @@ def _check_runs(context: click.Context, parameter: click.Parameter, texts: tuple
 @click.command("export")
 @click.argument("runs", metavar="[RUN]...", nargs=-1, callback=_check_runs, shell_complete=_complete)
 @click.option("--project", metavar="PROJECT", help="The runs of this project, also NAMESPACE/PROJECT.")
-@click.option("--where", metavar="FILTER", help="Those of them that a filter means.  [default: all]")
+@click.option(
+    "--where",
+    metavar="FILTER",
+    callback=filter_of,
+    shell_complete=complete_filter,
+    help="Those of them that a filter means.  [default: all]",
+)
 @click.option(
     "--format", "kind", type=click.Choice(list(ENDINGS)), help="The format.  [default: as FILE ends, else csv]"
 )
@@ -127,7 +134,7 @@ def _targets(runs: tuple[str, ...], project: str | None, where: str | None) -> l
     if project is None and where is None:
         raise click.UsageError("which runs? give RUN, or --project, or --here for what waits on this machine.")
     place = place_of(project and as_text(project))
-    table = steplog.runs(str(place), where and as_text(where), ["id", "name", "started"], client=place.client)
+    table = steplog.runs(str(place), where, ["id", "name", "started"], client=place.client)
     rows = [dict(row, id=row["id"] or row["uuid"]) for row in table]
     rows.sort(key=lambda row: (row["started"] is None, row["started"], row["id"]))
     if not rows:
