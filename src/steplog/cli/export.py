@@ -21,7 +21,7 @@ import steplog
 from steplog import SteplogError
 from steplog.cli import printing
 from steplog.cli.api import as_text, check_run
-from steplog.cli.completion import complete_journal, complete_run
+from steplog.cli.completion import complete_journal, complete_readable
 from steplog.cli.fields import complete_filter, filter_of
 from steplog.reading.runs import Place, place_of
 from steplog.reading.source import RunSource
@@ -38,7 +38,7 @@ _NAMES = {ending: kind for kind, ending in ENDINGS.items() if ending} | {".ndjso
 
 
 def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    return (complete_journal if context.params.get("here") else complete_run)(context, parameter, incomplete)
+    return (complete_journal if context.params.get("here") else complete_readable)(context, parameter, incomplete)
 
 
 def _check_runs(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
