@@ -236,7 +236,7 @@ ARROWS = {
     "cli.doctor": {"<public>", "address", "time_limit", "private_files", "default_paths", "settings", "client", "cli"},
     "cli.following": {"<public>", "column_format", "reading.points", "reading.source", "cli"},
     "cli.tail": {"<public>", "records", "reading.points", "cli", "cli.following"},
-    "cli.export": {"<public>", "records", "reading", "reading.source", "transfer", "cli"},
+    "cli.export": {"<public>", "records", "formats", "reading", "reading.source", "transfer", "cli"},
     "cli.import_": {"<public>", "formats", "transfer", "cli"},
     "cli.database": {"server.open_store"},
     "cli.backup": {"<public>", "server.open_store", "cli", "cli.database"},

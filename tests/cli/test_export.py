@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 import steplog as steplog_package
 from apart import apart
-from cli.conftest import COMMAND, named_run
+from cli.conftest import COMMAND, EVIL, named_run
+from cli.terminal import environment, on_terminal
 from server.batches import range_of
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess, lasting_port
 from steplog.cli import main
@@ -180,6 +181,21 @@ def test_a_reader_that_has_enough_ends_it_quietly(server: ServerProcess, many: s
     typed.process.stdout = None
     code, errors = typed.ended()
     assert (code, errors) == (1, "")
+
+
+@pytest.mark.slow
+def test_a_terminal_gets_lines_without_what_it_would_obey_or_a_bar(server: ServerProcess, tmp_path: Path):
+    variables = environment(tmp_path, STEPLOG_URL=server.url, STEPLOG_API_KEY=KEY)
+    shown = on_terminal(["export", "first", "--name", EVIL, "--name", "note"], variables)
+    assert shown.code == 0
+    assert shown.text.splitlines()[0] == "name,step,time,value"
+    assert len(shown.text.splitlines()) == 3
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown.text)
+    shown = on_terminal(["export", "first", "--output", f"{tmp_path}/x.csv"], variables, columns=120)
+    assert shown.text.endswith(f"102 points of 1 run in {tmp_path}/x.csv\n")
+    assert "102/102" in shown.text
+    refused = on_terminal(["export", "first", "--format", "parquet"], variables, columns=120)
+    assert (refused.code, "Parquet is nothing for a terminal; give --output FILE." in refused.text) == (2, True)
 
 
 @pytest.mark.slow
