@@ -44,6 +44,7 @@ GROUPS = (
     "floods",
     "deleting",
     "backup",
+    "importing",
 )
 HERE = Path(__file__).resolve().parent
 

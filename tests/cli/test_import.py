@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from cli.conftest import COMMAND
+from cli.terminal import environment, on_terminal
 from server.process import KEY, SOURCES, ServerProcess, lasting_port
 
 
@@ -225,6 +226,28 @@ def test_a_server_that_knows_no_batches_is_refused_and_nothing_is_made_there(ste
         assert done.output.startswith(f"steplog: {server.url} takes one metric a request, and cannot tell one that")
         assert done.output.endswith("Type: steplog serve\n")
         assert server.ask("GET", "/me/projects/p/").status_code == 404
+
+
+@pytest.mark.slow
+def test_on_a_terminal_the_bar_is_gone_at_the_end(server: ServerProcess, tmp_path: Path):
+    losses(tmp_path / "bar.csv", 20_000)
+    variables = environment(tmp_path / "state", STEPLOG_URL=server.url, STEPLOG_API_KEY=KEY)
+    shown = on_terminal(["import", str(tmp_path / "bar.csv"), "--project", "bar"], variables)
+    assert shown.code == 0
+    assert "bar 20,000 records" in shown.text
+    assert shown.text.endswith("\x1b[2Kbar/bar: 20,000 records sent\n")  # in a line that was erased
+
+
+@pytest.mark.slow
+def test_nobody_who_reads_what_is_printed_is_no_error(server: ServerProcess, tmp_path: Path):
+    write(tmp_path / "a.csv", "loss", "1")
+    started = program(server, tmp_path / "state", str(tmp_path / "a.csv"), "--project", "unread")
+    assert started.stdout is not None
+    started.stdout.close()
+    assert started.stderr is not None
+    assert started.stderr.read() == ""
+    started.wait(60)
+    started.stderr.close()
 
 
 def program(server: ServerProcess, directory: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from formats.imports import records
 from formats.points import BEGAN_NS, INFO, VALUES, cut, stretch, written
-from steplog.column_format import json_value
 from steplog.formats import csv_file, csv_reader, jsonl_file, jsonl_reader, parquet_file, parquet_reader
 from steplog.formats.imported import ImportedRun
 from steplog.formats.run_info import RunInfo
@@ -43,7 +43,7 @@ def read(kind: str, folder: Path, content: bytes) -> list[ImportedRun]:
 
 def plain(run: ImportedRun) -> list[tuple[Any, ...]]:
     """With JSON texts as what they say."""
-    return [(*row[:3], json_value(row[3]) if isinstance(row[3], bytes) else row[3]) for row in records(run)]
+    return [(*row[:3], msgspec.json.decode(row[3]) if isinstance(row[3], bytes) else row[3]) for row in records(run)]
 
 
 def points(name: str, values: list[Any]) -> list[tuple[Any, ...]]:

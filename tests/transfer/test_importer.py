@@ -75,6 +75,19 @@ def test_faults_and_interruptions_lose_nothing_and_double_nothing(seed: int):
     assert (run.status, run.fields["tags"]) == ("COMPLETED", ["a"])
 
 
+@pytest.mark.parametrize("at", [1, 5])
+def test_two_imports_of_a_source_at_once_store_it_once(at: int):
+    """The second begins while the first is under way, and overtakes it."""
+    memory, rows, calls = MemoryServer(), losses(40), itertools.count(1)
+
+    def progress(records: int) -> None:
+        if next(calls) == at:
+            importer_to(memory).add(run_of(rows))
+
+    importer_to(memory, progress=progress).add(run_of(rows))
+    assert rows_of(only_run(memory)) == expected(rows)
+
+
 def test_a_run_that_its_own_program_has_logged_here_is_left_alone():
     memory = MemoryServer()
     run = memory.add_run("me", "mnist", "logged")

@@ -94,7 +94,7 @@ def _import_all(
         for path, shown in given:
             try:
                 failed = _import(path, shown, wanted, importer, bar) or failed
-            except (steplog.ServerUnavailableError, steplog.InvalidAPIKeyError):
+            except (steplog.ServerUnavailableError, steplog.InvalidAPIKeyError, BrokenPipeError):
                 raise
             except (steplog.SteplogError, OSError) as error:
                 failed = True
@@ -215,8 +215,8 @@ class _Bar:
 
     def begin(self, name: str) -> None:
         """Another run."""
-        self._progress.start()
         self._progress.reset(self._task, description=printing.printable(name, 60), total=None)
+        self._progress.start()
 
     def advance(self, records: int) -> None:
         """The run has come further."""

@@ -18,10 +18,10 @@ Of the run nothing is known but a name. Its id is a guess, by the file's name an
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,9 @@ _NAMES = ("name", "metric", "tag", "key", "metric_name")
 _RUNS = ("run", "run_name", "run_id")
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _CELL_BYTES_MAX = 4 * 1024 * 1024
+_LINES = 4096  # that are read together
+_CUT = "the last row, which no line end follows"
+_END = "\ue000 the end \ue000"  # a line after the last: alone in its row, unless that is within quotes
 _Values = Callable[[Sequence[str]], list[Any]]
 
 
@@ -103,7 +106,7 @@ class _Table:
                 opened.seek(begin)
                 for line in opened:
                     if line[-1:] != b"\n":
-                        self.cut.append("the last row, which no line end follows")
+                        self.cut.append(_CUT)
                         break
                     at += len(line)
                     yield line.decode("utf-8" if at > len(line) else "utf-8-sig")
@@ -117,6 +120,37 @@ class _Table:
                     yield row, at
         except (csv.Error, UnicodeDecodeError) as error:
             raise FormatError(f"{self.file}: beyond byte {at}: {error}") from None
+
+    def chunks(self, begin: int, count: int) -> Iterator[list[list[str]]]:
+        """The rows from a byte on, after the first row, so many at a time, each as long as the first."""
+        width = len(self.header)
+        try:
+            reader = csv.reader(chain.from_iterable(self._lines(begin)), delimiter=self.delimiter)
+            while rows := list(islice(reader, count)):
+                if rows[-1] and rows[-1][-1].endswith(_END):
+                    self.cut += [_CUT] if rows.pop() != [_END] else []
+                if {len(row) for row in rows} != {width}:
+                    rows = [self._fitted(row, width) for row in rows if row]
+                if rows:
+                    yield rows
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise FormatError(f"{self.file}: beyond byte {begin}: {error}") from None
+
+    def _lines(self, begin: int) -> Iterator[Iterable[str]]:
+        """Many whole lines at a time; the last one is ``_END``."""
+        with open(self.file, "rb") as opened:
+            opened.seek(begin)
+            while lines := list(islice(opened, _LINES)):
+                if lines[-1][-1:] != b"\n":
+                    lines.pop()
+                    self.cut.append(_CUT)
+                yield map(bytes.decode, lines)
+        yield (_END,)
+
+    def _fitted(self, row: list[str], width: int) -> list[str]:
+        if any(row[width:]):
+            raise FormatError(f"{self.file}: a row has {len(row)} cells, the first row {width}: {','.join(row)[:80]}")
+        return row[:width] + [""] * (width - len(row))
 
     def remarks(self) -> list[str]:
         """What is left out."""
@@ -179,24 +213,9 @@ def _layout(header: list[str], step_columns: Sequence[str], first: Sequence[str]
     return layout._replace(step=None, metrics=metrics)
 
 
-def _chunks(table: _Table, begin: int, count: int) -> Iterator[list[list[str]]]:
-    width = len(table.header)
-    rows = table.rows(begin)
-    while chunk := [row for row, _ in islice(rows, count)]:
-        if {len(row) for row in chunk} != {width}:
-            chunk = [_fitted(row, width, table) for row in chunk]
-        yield chunk
-
-
-def _fitted(row: list[str], width: int, table: _Table) -> list[str]:
-    if any(row[width:]):
-        raise FormatError(f"{table.file}: a row has {len(row)} cells, the first row {width}: {','.join(row)[:80]}")
-    return row[:width] + [""] * (width - len(row))
-
-
 def _wide(table: _Table, layout: Layout) -> Iterator[RecordBatch]:
     names, number = [table.header[at] for at in layout.metrics], 0
-    for chunk in _chunks(table, table.begin, rows_a_batch(len(names))):
+    for chunk in table.chunks(table.begin, rows_a_batch(len(names))):
         columns = list(zip(*chunk, strict=True))
         steps = _steps(columns, layout, range(number, number + len(chunk)))
         number += len(chunk)
@@ -213,7 +232,7 @@ def _long(
     of_run: tuple[str, bool] | None,
 ) -> Iterator[RecordBatch]:
     named, value = layout.metrics
-    for chunk in _chunks(table, begin, BATCH_RECORDS):
+    for chunk in table.chunks(begin, BATCH_RECORDS):
         rows = chunk
         if by_run is not None and of_run is not None:
             rows = [row for row in chunk if row[by_run] == of_run[0]]

@@ -38,6 +38,7 @@ __all__ = ["recognizes", "runs"]
 
 _SUFFIXES = (".jsonl", ".ndjson")
 _RUN_LINE = re.compile(rb"^\{\s*\"run\"\s*:\s*\{", re.MULTILINE)
+_JOURNAL_KEYS = {"writer", "position", "state"}  # of export --here
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _RAW_NON_FINITE = {f'"{text}"'.encode(): number for text, number in _NON_FINITE.items()}
 
@@ -163,6 +164,10 @@ def _guessed(lines: _Lines, first: list[bytes], name: str, file_name: str, step_
         keys = msgspec.json.decode(first[0], type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise lines.error(first, dict[str, Any]) from None
+    if keys.keys() >= _JOURNAL_KEYS:
+        raise FormatError(
+            f"{lines.file}: records of this machine's journals, which are not imported. Type: steplog sync"
+        )
     without = lines.file.stat().st_mtime_ns
     read: Callable[[], Iterator[RecordBatch]] = partial(_wide, lines, step_columns, without)
     if {"name", "value"} <= keys.keys():
