@@ -103,7 +103,7 @@ def test_a_file_that_is_not_ours_is_named_and_the_exit_code_says_so(
         (("--project", "mnist", "--where", "status=FAILED"), 1, "me/mnist has no run of status=FAILED."),
         (("first", "--output", "/nowhere/x.csv"), 1, "/nowhere/x.csv: No such file or directory"),
         (("first", "--output", "/dev/full"), 1, "/dev/full: No space left on device"),
-        (("first", "--output", "/dev/null/"), 1, "/dev/null"),
+        (("first", "--output", "/dev/null/"), 1, "/dev/null: Not a directory"),
     ],
 )
 def test_what_is_wrong_is_said_and_what_there_is_instead(
