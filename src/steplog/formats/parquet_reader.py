@@ -87,6 +87,8 @@ def _batches(file: Path, count: int, columns: Sequence[str] | None = None, first
             skipped += rows
         else:
             groups.append(group)
+    if not groups:  # which not every pyarrow takes
+        return
     left = first - skipped
     try:
         for batch in opened.iter_batches(count, row_groups=groups, columns=columns):
