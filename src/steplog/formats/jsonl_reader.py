@@ -150,7 +150,10 @@ def _is_json(text: bytes) -> bool:
 
 
 def _exported(lines: _Lines, begin: int, end: int | None) -> ImportedRun:
-    first = next(lines.batches(begin, end, 1))[0]
+    found = next(lines.batches(begin, end, 1), None)
+    if found is None:
+        raise FormatError(f"{lines.file}: the line of its last run is half written")
+    first = found[0]
     try:
         info = msgspec.json.decode(first, type=_RunLine).run
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

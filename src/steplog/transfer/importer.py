@@ -200,7 +200,7 @@ class _Run:
         return _date(min(first.times)), {stream.key: chain((first,), batches)}
 
     def _create(self, began: str | None) -> dict[str, Any]:
-        wanted = {"name": self._info.name or self._info.id, "status": "RUNNING", "began": began}
+        wanted = {"name": self._info.name, "status": "RUNNING", "began": began}
         headers = {
             "Idempotency-Key": f'"id:{self._info.id}"',
             "Steplog-Resume": "allow",

@@ -16,6 +16,7 @@ import msgspec
 from steplog.config import CONFIG_NAME, REMOVED_NAME, log_config
 from steplog.formats.imported import RecordBatch
 from steplog.formats.run_info import RunInfo
+from steplog.identity import RunStatus
 from steplog.journal.reserved import RUN_NAME
 from steplog.journal.values import Values
 from steplog.records.dates import utc_text
@@ -38,6 +39,7 @@ _TEXTS = {
     "description": DESCRIPTION_CHARACTERS_MAX,
     "notes": DESCRIPTION_CHARACTERS_MAX,
 }
+_STATUSES = frozenset(status.value for status in RunStatus)
 _FIELDS = (*_TEXTS, "tags", "started", "provenance")
 
 
@@ -75,6 +77,11 @@ def fitting(info: RunInfo) -> tuple[RunInfo, list[str]]:
         if text is not None and len(text) > most:
             changed[field] = text[:most]
             cut.append(f"the end of the {field.replace('_', ' ')}, which has more than {most} characters")
+    if not info.name.strip():
+        changed["name"] = info.id
+    if info.status not in _STATUSES:
+        changed["status"] = RunStatus.COMPLETED.value
+        cut.append(f"the status {info.status[:40]!r}, which is none; COMPLETED is in its place")
     tags = list(dict.fromkeys(info.tags))
     kept = [tag for tag in tags if 0 < len(tag.encode("utf-8", "replace")) <= TAG_BYTES_MAX][:TAGS_MAX]
     if len(kept) < len(tags):
