@@ -37,12 +37,14 @@ GROUPS = (
     "startup",
     "growth",
     "reading",
+    "export",
     "curves",
     "tables",
     "writers",
     "floods",
     "deleting",
     "backup",
+    "importing",
 )
 HERE = Path(__file__).resolve().parent
 

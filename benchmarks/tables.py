@@ -1,7 +1,7 @@
 """Read the first page of a table of 50,000 runs with 40 metrics and 30 config entries each, over loopback.
 
 The rows are written past the server, as the packer and the config leave them. What is timed is a request, its answer
-read and decoded: 100 rows of ten columns.
+read and decoded: 100 rows of ten columns; and ``steplog.runs`` of all runs, in a process of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = ["figures"]
 GROUP = "tables"
 METRICS, ENTRIES = 40, 30
 COLUMNS = ["name", "status", "duration", *(f"train/metric_{n}.last" for n in range(5)), "config.lr", "config.optimizer"]
+LISTED = ["name", "status", "started", "config.lr", "train/metric_3.last"]
 WHERE = "train/metric_7.last<1.5 and train/metric_8.last>-1 and config.lr>0.0001"
 BY_METRIC = {"columns": ",".join(COLUMNS), "sort": "train/metric_7.last"}
 PROJECT = "/bench/projects/tables/"
@@ -53,6 +54,21 @@ def figures(stage: Stage) -> Iterator[Figure]:
             cpu_ms = 1000 * (server.cpu_s() - before) / rounds
             note = f"{took[0]:.0f} ms at first; the server's CPU {cpu_ms:.1f} ms"
             yield over(took, group=GROUP, name=name, unit="ms", must=must, reach=reach, note=note)
+        took = stage.child(list_runs, stage.environment(server), rounds=stage.pick(9, 3), columns=LISTED)
+        yield over(took, group=GROUP, name="steplog.runs of all with five columns", unit="ms")
+
+
+def list_runs(rounds: int, columns: list[str]) -> list[float]:
+    """How many ms ``steplog.runs`` takes."""
+    import steplog
+
+    steplog.runs("bench/tables", limit=1)
+    took = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        steplog.runs("bench/tables", columns=columns)
+        took.append(1000 * (time.perf_counter() - begun))
+    return took
 
 
 def _request(server: Server, method: str, path: str, body: bytes | None = None) -> bytes:

@@ -12,10 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+import steplog as steplog_package
+from apart import apart
 from cli.conftest import COMMAND, named_run
 from server.batches import range_of
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess, lasting_port
+from steplog.cli import main
 
 HEADER = ["name", "step", "time", "value"]
 
@@ -121,6 +125,21 @@ def test_without_pyarrow_parquet_says_what_to_type(
     done = steplog("export", "first", "--output", f"{tmp_path}/x.parquet", url=server.url)
     assert (done.exit_code, list(tmp_path.glob("*x.parquet*"))) == (1, [])
     assert "pip install 'steplog[parquet]'" in done.stderr
+
+
+@apart
+def test_runs_that_only_this_machine_has_are_exported_with_those_of_their_project(tmp_path: Path):
+    with ServerProcess(tmp_path, "--user", "me") as server:
+        settings = {"STEPLOG_DIR": f"{tmp_path}/state", "STEPLOG_URL": server.url, "STEPLOG_API_KEY": KEY}
+        os.environ.update(settings)
+        assert server.send(named_run(server, "mnist", "there"), range_of([("loss", 0.25, 0)])).status_code == 200
+        run = steplog_package.init(project="mnist", name="here", mode="offline", provenance=False)
+        run.log("loss", 0.5, step=7)
+        run.finish(timeout=0)
+        done = CliRunner().invoke(main, ["export", "--project", "mnist"])
+        found = [(row[0], row[2], row[4]) for row in rows(done.stdout)[1:]]
+        assert sorted(found) == [("here", "7", "0.5"), ("there", "0", "0.25")]
+        assert rows(CliRunner().invoke(main, ["export", "here"]).stdout)[1][1] == "7"
 
 
 class Typed:

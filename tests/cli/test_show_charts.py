@@ -77,7 +77,7 @@ def test_a_server_without_curves_has_charts_too(tmp_path, steplog):
         for step in range(200):
             stock.ask("POST", f"{path}metrics/", json={"name": "loss", "value": step == 100, "step": step})
         printed = steplog("show", "mnist/first", "loss", url=stock.url).output.splitlines()
-        assert printed[3] == "loss  200 points, last false, min false, max true"
+        assert printed[3] == "loss  200 points, last false, min 0, max 1"
         assert len(printed) == 15
 
 
@@ -106,3 +106,39 @@ def test_a_chart_is_ascii_where_the_output_is(variables):
     assert lines[4].startswith("    1 |")
     assert "?" not in done.stdout.decode()
     assert lines[-2] == f"      +{'-' * 73}"
+
+
+OFFLINE = """
+import steplog
+run = steplog.init(project="mnist", name="kept", mode="offline", config={"lr": 0.1})
+for step in range(1000):
+    run.log("loss", float("nan") if step == 500 else 1 / (step + 1))
+run.log("note", "NaN")
+run.finish()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_of_this_machine_alone_is_shown_without_a_server(tmp_path, steplog):
+    variables = environment(tmp_path, STEPLOG_QUIET="1")
+    subprocess.run([sys.executable, "-c", OFFLINE], env=variables, check=True, timeout=DEADLINE_S)
+    for url in (None, "http://127.0.0.1:9"):
+        given = {"STEPLOG_URL": url, "STEPLOG_API_KEY": KEY} if url else {}
+        command = [*PROGRAM, "show", "kept"]
+        done = subprocess.run(command, env=variables | given, capture_output=True, timeout=DEADLINE_S, check=False)
+        printed = done.stdout.decode()
+        assert (done.returncode, done.stderr) == (0, b""), done
+        assert printed.startswith("kept  COMPLETED\non this machine alone: 1,002 records to send. Type: steplog sync\n")
+        assert "lr       0.1\n" in printed
+        (row,) = (line.split() for line in printed.splitlines() if line.startswith("loss "))
+        assert row[:5] == ["loss", "1,000", "0.001", "0.001", "1"]
+        assert row[5][0] == "█"
+    command = [*PROGRAM, "show", "mnist/kept", "loss"]
+    drawn = subprocess.run(command, env=variables, capture_output=True, timeout=DEADLINE_S, check=True).stdout.decode()
+    assert "loss  1,000 points, last 0.001, min 0.001, max 1" in drawn
+    assert drawn.splitlines()[-1].split()[-1] == "999"
+    done = subprocess.run(
+        [*PROGRAM, "show", "other"], env=variables, capture_output=True, timeout=DEADLINE_S, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"no server is configured" in done.stderr

@@ -69,7 +69,7 @@ class TestOfAnEndedRun:
         lines = steplog("tail", "tailed", "odd", "system/cpu", url=server.url).stdout.splitlines()
         assert [line.split(None, 2)[2] for line in lines] == [
             "0  system/cpu  1",
-            "0  odd         nan",
+            "0  odd         NaN",
             '1  odd         {"a": [1, null]}',
             "2  odd         true",
         ]

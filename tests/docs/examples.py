@@ -12,7 +12,8 @@ text      not checked: drawings
 ========  ==============================================================================================================
 
 A comment on the line before a python block makes it a program of its own: ``<!-- alone -->``, or
-``<!-- needs: torch -->``, which is also the only reason to skip one: that the module is not installed.
+``<!-- needs: torch -->``; with ``<!-- with: pandas pyarrow -->``, one that begins with all blocks before it that have
+no comment. That a module is not installed is the only reason to skip one.
 Commands between backticks in a text are parsed like those in sh blocks; what ends in a full stop there is a message.
 Calls there of what ``steplog`` has, and of a ``run``, are bound to its arguments, with ``…`` for any.
 """
@@ -40,7 +41,7 @@ ROOT = Path(__file__).parents[2]
 LANGUAGES = {"python", "output", "sh", "toml", "text", "yaml"}
 OTHER_VARIABLES = {"STEPLOG_SERVE_API_KEY", "_STEPLOG_COMPLETE"}
 _FENCE = re.compile(r"^(`{3,})([^`\n]*)$")
-_MARK = re.compile(r"^<!-- (?:(alone)|needs: (\w+)) -->$")
+_MARK = re.compile(r"^<!-- (?:(alone)|(needs|with): ([\w ]+)) -->$")
 _ASSIGNMENT = re.compile(r"^(?:export )?[A-Za-z_]\w*=\S*$")
 _CALL = re.compile(r"`((?:steplog|run)\.\w+\(.*?\))`")
 _VARIABLE = re.compile(r"\b_?STEPLOG_[A-Z_]*[A-Z]\b")
@@ -58,7 +59,8 @@ class Block:
     text: str
     line: int
     alone: bool = False
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ class Program:
     source: str
     outputs: tuple[str, ...]
     line: int
-    needs: str | None
+    needs: tuple[str, ...]
 
     def missing(self) -> str | None:
         """The module for the want of which it is skipped."""
-        return self.needs if self.needs and importlib.util.find_spec(self.needs) is None else None
+        return next((name for name in self.needs if importlib.util.find_spec(name) is None), None)
 
 
 def pages() -> list[Path]:
@@ -106,20 +108,21 @@ def blocks(text: str) -> Iterator[Block]:
         if language not in LANGUAGES:
             raise ExampleError(f"line {at + 1}: {language!r} is none of {sorted(LANGUAGES)}")
         mark = _MARK.match(lines[at - 1]) if at else None
-        alone, needs = (mark[1] is not None, mark[2]) if mark else (False, None)
-        yield Block(language, "\n".join(lines[at + 1 : end]), at + 2, alone or needs is not None, needs)
+        needs = tuple((mark[3] or "").split()) if mark else ()
+        goes_on = mark is not None and mark[2] == "with"
+        yield Block(language, "\n".join(lines[at + 1 : end]), at + 2, mark is not None, needs, goes_on)
         at = end + 1
 
 
 def programs(text: str) -> list[Program]:
-    """What of a page is run: the blocks that stand alone, and all others as one."""
+    """What of a page is run: the blocks with a comment, each by itself or after the others, and all others as one."""
     parts: list[list[Block]] = []
     common: list[Block] = []
     last: list[Block] | None = None
     for block in blocks(text):
         if block.language == "python":
-            last = [] if block.alone else common
-            if not last:
+            last = list(common) if block.goes_on else [] if block.alone else common
+            if block.alone or not common:
                 parts.append(last)
             last.append(block)
         elif block.language == "output":
@@ -135,7 +138,9 @@ def _program(part: list[Block]) -> Program:
         if block.language == "python":
             lines += [""] * (block.line - 1 - len(lines)) + block.text.splitlines()
     outputs = tuple(block.text for block in part if block.language == "output")
-    return Program("\n".join(lines) + "\n", outputs, part[0].line, part[0].needs)
+    needs = tuple(name for block in part for name in block.needs)
+    own = next((block for block in part if block.alone), part[0])
+    return Program("\n".join(lines) + "\n", outputs, own.line, needs)
 
 
 def check_output(printed: str, outputs: Iterable[str]) -> None:
@@ -182,7 +187,8 @@ def check_calls(text: str) -> None:
 
 
 def _check_call(written: str, made: ast.Call, called: ast.Attribute) -> None:
-    owner: object = steplog if ast.unparse(called.value) == "steplog" else steplog.Run
+    owners = (steplog,) if ast.unparse(called.value) == "steplog" else (steplog.Run, steplog.ReadOnlyRun)
+    owner = next((each for each in owners if hasattr(each, called.attr)), None)
     found = getattr(owner, called.attr, None)
     if found is None:
         raise ExampleError(f"{written}: there is no {called.attr}")

@@ -132,6 +132,15 @@ def test_a_block_is_skipped_only_for_a_module_that_is_not_there():
     assert (absent.missing(), present.missing()) == ("no_such_module", None)
 
 
+def test_a_block_that_goes_on_has_what_is_before_it_and_leaves_nothing_behind():
+    blocks = ["a = 1", "<!-- with: json no_such_module -->\nb = a", "<!-- with: json -->\nc = a", "d = a"]
+    fences = [f"{mark}\n```python\n{code}\n```\n" for mark, _, code in (each.rpartition("\n") for each in blocks)]
+    made = programs("\n".join(fences))
+    sources = [[line for line in program.source.splitlines() if line] for program in made]
+    assert sources == [["a = 1", "d = a"], ["a = 1", "b = a"], ["a = 1", "c = a"]]
+    assert [program.missing() for program in made] == [None, "no_such_module", None]
+
+
 def test_anything_may_stand_where_an_output_has_dots():
     check_output("a 1 b\nc\nd\n", ["a … b", "…d"])
     with pytest.raises(ExampleError):

@@ -75,7 +75,7 @@ def test_runs_have_what_was_said_of_them(source):
     assert first.started is not None
     assert first.ended is not None
     assert first.started < first.ended
-    assert runs["first: a 'quoted' name"].remarks() == ["1 of 3 tags are not imported: a run has 64 of up to 128 bytes"]
+    assert runs["first: a 'quoted' name"].remarks() == ["1 of 3 tags left out: a run has 64 of up to 128 bytes"]
 
 
 def test_a_child_is_in_the_group_of_its_parent_and_a_deleted_run_is_left_out(source):
@@ -177,6 +177,30 @@ def test_a_damaged_source_is_named(database, folder):
 
 
 @pytest.mark.parametrize(
+    ("table", "column", "written"),
+    [
+        ("metrics", "timestamp", "yesterday"),
+        ("metrics", "step", b"x"),
+        ("metrics", "value", "much"),
+        ("runs", "start_time", "yesterday"),
+    ],
+)
+def test_a_column_of_another_type_is_an_error_that_names_the_file(database, table, column, written):
+    with sqlite3.connect(database) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", (written,))
+    connection.close()
+    with pytest.raises(FormatError, match=r"mlflow\.db: "):
+        list(map(records, mlflow.runs(database)))
+
+
+def test_a_time_beyond_the_calendar_is_none(database):
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE runs SET start_time = 9000000000000000000")
+    connection.close()
+    assert {run.info.started for run in mlflow.runs(database)} == {None}
+
+
+@pytest.mark.parametrize(
     ("written", "name"),
     [
         ("name: plain", "plain"),
@@ -226,7 +250,7 @@ def test_more_tags_than_a_run_has_are_counted():
     found = FoundRun("a", "", "", "KILLED", 0, None, {}, {f"tag{number}": "" for number in range(70)})
     assert len(run_info(found, {}).tags) == 64
     assert run_info(found, {}).status == "CRASHED"
-    assert remarks_on(found) == ["6 of 70 tags are not imported: a run has 64 of up to 128 bytes"]
+    assert remarks_on(found) == ["6 of 70 tags left out: a run has 64 of up to 128 bytes"]
 
 
 def test_nan_is_a_flag_in_the_database(database):

@@ -158,6 +158,21 @@ def test_a_loop_is_read_in_stretches_and_each_byte_of_them_is_checked(monkeypatc
         assert file.damage is not None
 
 
+def test_a_loop_that_logs_some_tags_more_often_than_others_is_read_in_stretches(monkeypatch):
+    """The short pattern never comes often enough, and must not hide the long one."""
+    taken = []
+    whole = tf_reader.read_stretch
+    monkeypatch.setattr(tf_reader, "read_stretch", lambda *args: taken.append(whole(*args)) or taken[-1])
+    loop = []
+    for step in range(1000, 1600):
+        loop += training(["loss"], range(step, step + 1))
+        loop += training(["lr"], range(step, step + 1)) if step % 6 == 0 else []
+    data = b"".join(map(record, loop))
+    rows, _ = read(data)
+    assert same(rows, slowly(data)[0])
+    assert sum(len(column.values) for columns in taken for column in columns) > 0.8 * len(loop)
+
+
 def test_values_of_every_kind_of_tensor_are_read():
     parts = (
         (tensor("float", 1, struct.pack("<f", 0.5), "scalars"), 0.5),

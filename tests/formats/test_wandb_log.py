@@ -33,8 +33,8 @@ def written(records: list[bytes]) -> bytes:
 
 
 def read(data: bytes) -> tuple[list[bytes], str | None]:
-    log = WandbLog(io.BytesIO(data).read)
-    return list(log.records()), log.damage
+    log = WandbLog()
+    return list(log.records(io.BytesIO(data).read)), log.damage
 
 
 sizes = st.one_of(

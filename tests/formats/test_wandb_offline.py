@@ -163,6 +163,7 @@ def test_a_record_gives_its_step_its_time_and_values_of_every_form(tmp_path):
         item('{"_type":"histogram","values":[1]}', "whole"),
         item('{"_type":"image-file","path":"x.png"}', "image"),
         item("{broken", "broken"),
+        message(1, message(2, b"bytes"), message(16, b'"\xff"')),
         item("1", "a" * 200),
     ]
     write(tmp_path, run_record(), history(7, *typed, time="1795756480.125"), EXIT)
@@ -182,6 +183,7 @@ def test_a_record_gives_its_step_its_time_and_values_of_every_form(tmp_path):
         "large": math.inf,
         "whole": {"_type": "histogram", "values": [1]},
         "broken": "{broken",
+        "bytes": '"\ufffd"',
         "a" * 200: 1,
     }
     assert run.remarks() == ["left out, since their files are not imported: image (1)"]
@@ -230,6 +232,16 @@ def test_a_file_that_is_cut_gives_what_is_whole_and_says_where_it_ends(tmp_path)
         assert run.info.status == "CRASHED"
         (remark,) = run.remarks()
         assert remark.startswith("offline-run-20261127_051427-abc: it ends within a record, at byte ")
+
+
+def test_a_record_that_is_no_record_ends_reading_there(tmp_path):
+    """As of a version that nobody knows yet."""
+    broken = message(2, message(1, message(2, b"x"), b"\x3c"))
+    write(tmp_path, run_record(), history(0, item("1", "x")), broken, history(1, item("2", "x")))
+    run = only(tmp_path)
+    assert (rows_of(run)[0][3], len(rows_of(run))) == (1, 1)
+    (remark,) = run.remarks()
+    assert "abc: a record is damaged: a field of the unknown type 4; what follows is left out" in remark
 
 
 @pytest.mark.parametrize("size", [0, 3, 7, 20])

@@ -70,7 +70,7 @@ def test_many_rows_are_written_piece_by_piece(monkeypatch: pytest.MonkeyPatch):
 def in_parquet(points: Sequence[SeriesPoints], kinds: dict[str, str], **more: Any) -> Any:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: pip install 'steplog[parquet]'")
     sink = io.BytesIO()
-    writer = parquet_file.WideWriter(sink, kinds, **more)
+    writer = parquet_file.WideWriter(sink, kinds, list(kinds), **more)
     writer.begin(INFO)
     writer.rows(columns_of(points)[1])
     writer.close()
@@ -114,7 +114,7 @@ def test_rows_of_a_narrower_kind_fit_in(values, kind, found):
 def test_what_is_abandoned_has_no_end():
     pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'steplog[parquet]'")
     sink = io.BytesIO()
-    writer = parquet_file.WideWriter(sink, {"m": "f8"})
+    writer = parquet_file.WideWriter(sink, {"m": "f8"}, ["m"])
     writer.abandon()
     del writer
     assert sink.getvalue() == b"PAR1"

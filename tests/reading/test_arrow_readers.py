@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import math
+import subprocess
+import sys
 from array import array
 from collections.abc import Callable
 from typing import Any
@@ -150,6 +152,37 @@ KEPT: dict[str, Callable[[Any, ArrowTable], tuple[Any, Callable[[Any], list[floa
     "polars": lambda module, table: (module.DataFrame(table), lambda held: held["loss"].to_list()),
     "pandas": lambda module, table: (module.DataFrame.from_arrow(table), lambda held: held["loss"].tolist()),
 }
+
+
+@pytest.mark.parametrize("name", ["pyarrow", "polars"])
+def test_numbers_are_read_where_they_are(name):
+    """What is changed in the buffer afterwards is seen; pandas copies them."""
+    losses = array("d", range(100_000))
+    held, values = KEPT[name](reader(name), ArrowTable([ArrowColumn("loss", "f8", losses)]))
+    losses[7] = -1.0
+    assert values(held)[7] == -1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*KEPT, "duckdb"])
+def test_a_program_that_holds_data_at_its_end_ends(name):
+    reader(name)
+    if name == "pandas":
+        reader("pyarrow")
+    program = f"""
+import {name}
+from array import array
+from steplog.reading.arrow_table import ArrowColumn, ArrowTable
+points = ArrowTable([ArrowColumn("loss", "f8", array("d", range(1_000_000)))])
+made = {{
+    "pyarrow": lambda: pyarrow.table(points),
+    "polars": lambda: polars.DataFrame(points),
+    "pandas": lambda: pandas.DataFrame.from_arrow(points),
+    "duckdb": lambda: duckdb.sql("SELECT * FROM points"),
+}}[{name!r}]()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", KEPT)

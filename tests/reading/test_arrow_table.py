@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import gc
 import json
 import math
+import pickle
 import struct
 import subprocess
 import sys
@@ -205,6 +207,19 @@ def test_the_types_are_those_of_arrow():
     }
     assert (schema.field(2).unit.name, schema.field(2).timezone) == ("NANO", "UTC")
     assert dict(schema.field(4).metadata.items()) == {b"steplog:type": b"json"}
+
+
+def test_a_table_is_pickled_with_all_its_batches():
+    steps = memoryview(bytes(array("q", range(3)))).cast("q")
+    batch = [
+        ArrowColumn("step", "i8", steps),
+        ArrowColumn("name", "text", Repeated("a", 3)),
+        column_of("loss", "f8", [1.0, None, 2.0]),
+    ]
+    table = ArrowTable(batch, batch)
+    for copied in (pickle.loads(pickle.dumps(table)), copy.deepcopy(table)):
+        assert read(copied) == read(table)
+        assert copied.rows() == table.rows()
 
 
 def test_a_name_with_a_nul_is_not_cut_in_arrow():

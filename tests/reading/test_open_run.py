@@ -15,7 +15,7 @@ import steplog
 from apart import apart
 from end_to_end.programs import Host
 from reading.arrays import read
-from server.process import ServerProcess
+from server.process import ServerProcess, lasting_port
 from steplog import ReadOnlyRun, RunStatus
 from steplog.reading.points import Selection
 
@@ -135,6 +135,24 @@ def test_a_run_that_no_server_has_is_read_here_and_there_once_it_was_sent(host):
     found.refresh()
     assert found.uuid == steplog.open("kept").uuid != run.id
     check(found)
+
+
+@apart
+def test_a_run_begun_without_its_server_is_read_there_once_that_has_come(tmp_path, monkeypatch):
+    with ServerProcess(tmp_path, "--user", "team", "--port", str(lasting_port())) as late:
+        late.end()
+        host = Host(tmp_path, late)
+        host.configure(monkeypatch)
+        run = logged(host, name="early")
+        found, local_id = steplog.open(run), run.uuid
+        check(found)
+        assert found.uuid == local_id
+        late.start()
+        run.finish()
+        found.refresh()
+        assert found.uuid == run.uuid != local_id
+        assert found.url == run.url
+        check(found)
 
 
 @apart

@@ -103,11 +103,24 @@ def test_an_offline_run_is_found_on_the_server_though_that_calls_it_otherwise(ho
     run = steplog.open(kept)
     assert run.history("other")["other"] == [1.0]
     assert host.run("-m", "steplog", "sync").code == 0
-    with pytest.raises(steplog.RunNotFoundError, match="not on this machine any more"):
-        run.history()
+    assert (run.history("other")["other"], run.summary, run.uuid) == ([1.0], {"loss": 0.05, "other": 1.0}, kept.id)
     run.refresh()
     assert (run.name, run.history("other")["other"]) == ("first_1", [1.0])
+    assert steplog.clean() == []
     assert steplog.open(str(kept.id)).uuid == run.uuid != kept.id
+
+
+@pytest.mark.slow
+@apart
+def test_a_run_that_is_removed_from_this_machine_unsent_is_said_to_be_gone(laptop: Host, host: Host):
+    with begun(host, "first", mode="offline"):
+        pass
+    run = steplog.open("first")
+    assert len(run.history()) == 20
+    assert steplog.clean("first")
+    for ask in (run.history, run.series, run.refresh):
+        with pytest.raises(steplog.RunNotFoundError, match=r"first .* is not on this machine any more; if it was sent"):
+            ask()
 
 
 @pytest.mark.slow

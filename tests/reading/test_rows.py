@@ -83,7 +83,7 @@ def test_a_filter_may_be_triples_and_columns_one_text():
     [
         ({"where": "config.lr>"}, 11, "expected a value"),
         ({"where": [("config.lr", "is", 1)]}, None, "condition 1: expected one of"),
-        ({"columns": ["name", "loss.mean"]}, 1, "in the column 'loss.mean'"),
+        ({"columns": ["name", "loss.mean"]}, None, "^'loss.mean' is no column: "),
         ({"columns": "name,,lr"}, 6, "expected a field"),
         ({"sort": "-loss"}, 2, "is no field"),
         ({"sort": "tag"}, 1, "cannot be sorted"),
@@ -95,6 +95,12 @@ def test_what_cannot_be_read_is_a_value_error_that_says_where(arguments, column,
         question_of(**arguments)
     assert isinstance(error.value, ValueError)
     assert error.value.column == column
+
+
+@pytest.mark.parametrize("arguments", [{"where": 5}, {"sort": 5}, {"columns": 5}])
+def test_what_is_no_text_and_no_list_is_a_type_error(arguments):
+    with pytest.raises(TypeError):
+        question_of(**arguments)
 
 
 def test_a_limit_is_at_least_1():

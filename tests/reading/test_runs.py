@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import steplog
 from apart import apart
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog.reading import server_project
+from steplog.reading.rows import question_of
+from steplog.reading.server_project import ServerProject
 
 Client = steplog.TellurioClient
 
@@ -202,3 +205,46 @@ def test_pages_neither_repeat_nor_miss_a_run_while_runs_come_and_go(tmp_path, mo
         assert len(uuids) == len(set(uuids))
         sorted_uuids = steplog.runs("mnist", sort="loss.last", client=client)["uuid"]
         assert [uuid for uuid in sorted_uuids if uuid in kept] == kept
+
+
+def test_a_page_that_does_not_come_is_asked_for_again_but_the_first_is_not(client, monkeypatch):
+    monkeypatch.setattr(server_project, "_PAGE_ROWS", 2)
+    monkeypatch.setattr(server_project, "_LIST_RUNS", 2)
+    asked: list[str] = []
+
+    class Failing(Client):
+        fails_at = 2
+
+        def send(self, method: str, endpoint: str, *arguments: object, **named: object) -> object:
+            asked.append(endpoint)
+            if len(asked) == self.fails_at:
+                raise steplog.ServerUnavailableError("cut")
+            return super().send(method, endpoint, *arguments, **named)
+
+    failing, slept = Failing(client.base_url), list[float]()
+    failing.login(KEY)
+    asked.clear()
+    project = ServerProject(failing, "me", "mnist", sleep=slept.append)
+    rows = project.rows(question_of(columns=["name"]), datetime.now(timezone.utc), lambda: None)
+    assert rows is not None
+    assert [row["name"] for row in rows] == ["third", "second", "first"]
+    assert len(slept) == 1
+    asked.clear()
+    Failing.fails_at = 1
+    slept.clear()
+    with pytest.raises(steplog.ServerUnavailableError, match="cut"):
+        ServerProject(failing, "me", "mnist", sleep=slept.append).columns()
+    assert slept == []
+
+
+def test_a_busy_server_is_asked_again_after_the_time_that_it_says(httpserver, monkeypatch):
+    monkeypatch.setenv("STEPLOG_API_KEY", KEY)
+    page = {"columns": ["name"], "rows": [{"uuid": "1", "name": "a"}], "next": None}
+    httpserver.expect_oneshot_request("/api/v0/me/projects/p/table/").respond_with_data(
+        status=503, headers={"Retry-After": "20"}
+    )
+    httpserver.expect_request("/api/v0/me/projects/p/table/").respond_with_json(page)
+    client, slept = Client(httpserver.url_for("").rstrip("/")), list[float]()
+    project = ServerProject(client, "me", "p", sleep=slept.append)
+    assert project.rows(question_of(columns=["name"]), datetime.now(timezone.utc), lambda: None) == page["rows"]
+    assert slept == [20.0]

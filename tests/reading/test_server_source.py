@@ -305,6 +305,8 @@ def test_what_is_not_there_is_told_apart(server, run, source_at, monkeypatch):
     source = source_at(server.url, run)
     with pytest.raises(KeyError, match="lss"):
         next(source.points(Selection(("loss", "lss"))))
+    with pytest.raises(KeyError, match="ud800"):
+        next(source.points(Selection(("\ud800",))))
     assert source.document()["name"]
     assert source.config() == {"lr": 0.1}
     assert [row["name"] for row in source.series()] == METRICS

@@ -169,6 +169,26 @@ def test_a_metric_called_step_or_time_has_a_column_that_is_free():
     assert table["step"] == [7]
 
 
+@pytest.mark.parametrize(
+    ("texts", "wanted"),
+    [
+        ([b"0", b"0.5"], [0.0, 0.5]),
+        ([b"1e400", b"1"], [math.inf, 1.0]),
+        ([b"0", b"9007199254740993"], [0, 2**53 + 1]),
+        ([b"0.5", b"9007199254740993"], [0.5, 2**53 + 1]),
+        ([b"0.5", b"true"], [0.5, True]),
+    ],
+    ids=["an integer first", "beyond float64", "integers", "too exact for a float", "a bool"],
+)
+def test_a_metric_of_mixed_values_is_numbers_where_they_are_held_exactly(texts, wanted):
+    points = [SeriesPoints("m", "json", [0, 1], None, texts)]
+    assert wide(points)["m"] == wanted
+    assert list(map(type, wide(points)["m"])) == list(map(type, wanted))
+    assert [
+        value if json is None else json for value, json in zip(long(points)["value"], long(points)["json"], strict=True)
+    ] == wanted
+
+
 def test_of_a_resumed_run_the_later_value_counts_at_a_step():
     first, second = (
         [floats(name, range(1000)) for name in "ab"],

@@ -22,7 +22,7 @@ from steplog import SteplogError
 from steplog.cli import printing
 from steplog.cli.api import as_text, check_run
 from steplog.cli.completion import complete_journal, complete_run
-from steplog.reading.runs import place_of
+from steplog.reading.runs import Place, place_of
 from steplog.reading.source import RunSource
 from steplog.records.dates import exact_date_of
 from steplog.records.finite import finite
@@ -133,11 +133,14 @@ def _targets(runs: tuple[str, ...], project: str | None, where: str | None) -> l
     if not rows:
         meant = f" of {where}" if where else ""
         raise click.ClickException(f"{place} has no run{meant}. Type: steplog ls {place}")
-    return [Target(row["id"], row["name"] or "", partial(_source_of, f"{place}/{row['uuid']}")) for row in rows]
+    return [Target(row["id"], row["name"] or "", partial(_source_of, place, row["uuid"])) for row in rows]
 
 
-def _source_of(run: str) -> RunSource:
-    return steplog.open(run).source
+def _source_of(place: Place, uuid: str) -> RunSource:
+    try:
+        return steplog.open(f"{place}/{uuid}", client=place.client).source
+    except steplog.RunNotFoundError:  # one that only this machine has is in no namespace yet
+        return steplog.open(uuid, client=place.client).source
 
 
 def _opened(text: str) -> Target:

@@ -1,25 +1,23 @@
 """``steplog show RUN``: what a run is, its config, and a row with a curve for each metric; with names, charts.
 
-Summaries and curves come from the server's ``series/``; for a stock server they are computed here.
+``shown_run`` says where all that comes from.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.text import Text
-from slugify import slugify
 
 from steplog.cli import printing, run_times
-from steplog.cli.api import Api, RemoteRun, as_texts, check_run
+from steplog.cli.api import as_texts, check_run
 from steplog.cli.chart import BUCKETS_PER_COLUMN, chart
 from steplog.cli.completion import complete_metric, complete_run
-from steplog.cli.metric_names import check_names
+from steplog.cli.shown_run import ShownRun, read
 from steplog.cli.table import Table
 
 __all__ = ["command", "sparkline"]
@@ -28,18 +26,6 @@ _POINTS_MAX = 32  # of a curve in the table
 _WIDTH, _ROWS = 80, 9  # of a chart, if not on a terminal
 _VALUE_CHARACTERS_MAX = 200
 _BARS = "▁▂▃▄▅▆▇█"
-
-
-class _Shown(NamedTuple):
-    """What is shown of a run."""
-
-    run: RemoteRun
-    metrics: list[dict[str, Any]]
-    config: Any
-    exception: Any  # what ended it, or None
-    lost: str
-    address: str
-    now: datetime
 
 
 @click.command("show")
@@ -55,61 +41,25 @@ def command(run: str, names: tuple[str, ...], log: bool, as_json: bool) -> None:
     """
     if log and not names:
         raise click.UsageError("--log is for charts: give a metric, or several, after RUN.")
-    api = Api()
-    found = api.find(run)
     console = printing.console()
     width = console.width if console.is_terminal else _WIDTH
-    metrics, own, config = _metrics(api, found, names, width * BUCKETS_PER_COLUMN if names else _POINTS_MAX)
-    exception = own.get("steplog/exception", {})
+    shown = read(run, names, width * BUCKETS_PER_COLUMN if names else _POINTS_MAX)
     if as_json:
-        told = {"config": config, "exception": exception.get("last"), "metrics": metrics}
-        printing.print_json({"namespace": found.namespace} | found.data | told)
-        return
-    stored = sum(metric["count"] for metric in (*metrics, *own.values()))
-    cause = exception.get("last") if run_times.is_cause(found.data, exception.get("last_time")) else None
-    lost = printing.losses(found.data.get("report"), _logged(found.data.get("report"), stored))
-    address = f"{api.base_url}/{found.namespace}/projects/{found.project}/runs/{slugify(found.name)}/"
-    shown = _Shown(found, metrics, config, cause, lost, address, api.now())
-    if names:
+        told = {"config": shown.config, "exception": shown.exception, "metrics": shown.metrics}
+        printing.print_json({"namespace": shown.namespace} | shown.data | told)
+    elif names:
         _draw(console, shown, width, log)
     else:
         _print(console, shown)
 
 
-def _metrics(
-    api: Api, found: RemoteRun, names: tuple[str, ...], points_max: int
-) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]], Any]:
-    """The metrics that are shown, with their curves; those under ``steplog/`` by name; and the config."""
-    series = api.get(*found.path, "series")
-    points = (api.get(*found.path, "metrics") or []) if series is None else []
-    every = _summaries(points, points_max) if series is None else list(series)
-    own = {metric["name"]: metric for metric in every if metric["name"].startswith("steplog/")}
-    if "config" in found.data:
-        config = found.data["config"]
-    elif series is None:  # a stock server shows each
-        config = _merged(points)
-    else:  # a server of 0.1 the last value alone
-        config = own["steplog/config"]["last"] if "steplog/config" in own else None
-    if names:
-        by_name = {metric["name"]: metric for metric in every}
-        check_names(found.name, names, by_name)
-        metrics = [by_name[name] for name in dict.fromkeys(names)]
-    else:
-        metrics = [metric for metric in every if metric["name"] not in own]
-    for metric in metrics:
-        if metric["min"] is not None and not metric.get("curve"):
-            metric["curve"] = api.get(*found.path, "series", name=metric["name"], points=points_max)
-        metric["curve"] = metric.get("curve") or []
-    return metrics, own, config
-
-
-def _title(shown: _Shown) -> tuple[Text, Text]:
-    data = shown.run.data
+def _title(shown: ShownRun) -> tuple[Text, Text]:
+    data = shown.data
     status = printing.status(run_times.status(data, shown.now))
     return Text.assemble(printing.text(data["name"], "bold"), "  ", status), printing.text(shown.address, "dim", 1000)
 
 
-def _draw(console: Console, shown: _Shown, width: int, log: bool) -> None:
+def _draw(console: Console, shown: ShownRun, width: int, log: bool) -> None:
     """A chart for each metric."""
     printing.write(console, *_title(shown))
     for metric in shown.metrics:
@@ -127,8 +77,8 @@ def _draw(console: Console, shown: _Shown, width: int, log: bool) -> None:
             printing.write(console, Text(nothing or f"not drawn: {drawn.omitted}", "dim"))
 
 
-def _print(console: Console, shown: _Shown) -> None:
-    data = shown.run.data
+def _print(console: Console, shown: ShownRun) -> None:
+    data = shown.data
     printing.write(console, *_title(shown), "", _about(shown))
     if shown.lost:
         printing.write(console, "", printing.text(shown.lost, "red", 400))
@@ -147,23 +97,23 @@ def _print(console: Console, shown: _Shown) -> None:
         bars = sparkline([bucket["last"] for bucket in metric["curve"]])
         printing.add_row(table, metric["name"], f"{metric['count']:,}", *numbers, bars)
     printing.write(console, "", table if shown.metrics else "no metrics yet")
-    if isinstance(shown.exception, dict):
-        told = shown.exception
+    if isinstance(shown.cause, dict):
+        told = shown.cause
         lines = str(told.get("traceback") or "").splitlines()
         summary = ": ".join(str(told[part]) for part in ("type", "message") if told.get(part))
         lines += [] if lines and lines[-1] == summary else [summary]
         printing.write(console, "", *(printing.text(line, characters_max=400) for line in lines))
 
 
-def _about(shown: _Shown) -> Table:
+def _about(shown: ShownRun) -> Table:
     """What is known of the run, a row each."""
-    run, data = shown.run, shown.run.data
+    data = shown.data
     generation, tags = data.get("generation"), data.get("tags")
     resumed = generation - 1 if isinstance(generation, int) else 0
     began, ended = run_times.began(data), run_times.ended(data)
     rows = {
-        "project": f"{run.namespace}/{run.project}",
-        "uuid": run.uuid,
+        "project": "/".join(filter(None, (shown.namespace, shown.project))),
+        "uuid": data["uuid"],
         "id": data.get("id"),
         "started": printing.local_time(began) if began else "",
         "ended": printing.local_time(ended) if ended else "",
@@ -197,26 +147,6 @@ def _print_values(console: Console, title: str, values: Any) -> None:
     printing.write(console, "", table)
 
 
-def _merged(points: list[dict[str, Any]]) -> dict[str, Any]:
-    """The config that all metrics come to, in the order of their arrival."""
-    config = dict[str, Any]()
-    for point in points:
-        match point:
-            case {"name": "steplog/config", "value": dict(changed)}:
-                config |= changed
-            case {"name": "steplog/config/removed", "value": list(removed)}:
-                config = {key: value for key, value in config.items() if key not in removed}
-    return config
-
-
-def _logged(report: Any, stored: int) -> int:
-    """How many values there were: those on the server and those in the report; 0: not known."""
-    if not isinstance(report, dict) or not isinstance(dropped := report.get("dropped"), dict):
-        return 0
-    others = [*dropped.values(), *(report.get(name) for name in ("abandoned", "lost", "rejected"))]
-    return stored + sum(number for number in others if isinstance(number, int))
-
-
 def sparkline(values: list[Any]) -> str:
     """Draw values as bars between their minimum and maximum; blank: not a finite number."""
     numbers = [value if isinstance(value, (int, float)) and math.isfinite(value) else None for value in values]
@@ -229,29 +159,3 @@ def sparkline(values: list[Any]) -> str:
         " " if number is None else _BARS[round((number / 2 - low) / height * steps) if height > 0 else 0]
         for number in numbers
     )
-
-
-def _summaries(points: list[dict[str, Any]], points_max: int) -> list[dict[str, Any]]:
-    """Compute what ``series/`` would answer."""
-    by_name: dict[str, list[dict[str, Any]]] = {}
-    for point in points:
-        by_name.setdefault(point["name"], []).append(point)
-    summaries = []
-    for name, points in by_name.items():
-        width = math.ceil(len(points) / points_max)
-        steps = {"first_step": points[0]["step"], "last_step": points[-1]["step"]}
-        steps["max_step"] = max(point["step"] for point in points)
-        buckets = [_bucket(points[at : at + width]) for at in range(0, len(points), width)]
-        whole = _bucket(points)
-        values = {"last": points[-1]["value"], "min": whole["min"], "max": whole["max"]}
-        curve = buckets if whole["min"] is not None else []
-        summaries.append({"name": name, "count": len(points)} | steps | values | {"curve": curve})
-    return summaries
-
-
-def _bucket(points: list[dict[str, Any]]) -> dict[str, Any]:
-    """Points in one, as ``series/`` has it."""
-    numbers = [point["value"] for point in points if isinstance(point["value"], (int, float))]
-    lowest, highest = min(numbers, default=None), max(numbers, default=None)
-    last = {"step": points[-1]["step"], "last": points[-1]["value"]}
-    return last | {"min": lowest, "max": highest, "count": len(points)}

@@ -151,7 +151,7 @@ class _Lines:
         moment = "" if point.time_ns is None else f"{_local(point.time_ns)}  "
         padded = name + " " * (self._name_width - cell_len(name))
         step = f"{point.step:>{self._step_width}}  "
-        value = printing.value(point.value, None)
+        value = printing.value(finite(point.value), None)
         if self._width is not None:
             room = max(1, self._width - cell_len(moment + step + padded) - 2)
             value = value if cell_len(value) <= room else f"{set_cell_size(value, room - 1)}…"

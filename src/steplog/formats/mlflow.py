@@ -16,7 +16,6 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from steplog.formats import mlflow_files
 from steplog.formats.imported import ImportedRun, RecordBatch, Stream
@@ -63,12 +62,20 @@ def _database_runs(file: SqliteFile) -> list[FoundRun]:
         FROM runs JOIN experiments USING (experiment_id)
         WHERE runs.lifecycle_stage IS NOT 'deleted' AND experiments.lifecycle_stage IS NOT 'deleted'
     """
-    return [
-        FoundRun(
-            run, name or "", experiment, status, start, end, texts["params"].get(run, {}), texts["tags"].get(run, {})
-        )
-        for run, name, experiment, status, start, end in file.rows(query)
-    ]
+    with file.failures():  # of a column, SQLite takes any type
+        return [
+            FoundRun(
+                id=str(run),
+                name=str(name or ""),
+                experiment=str(experiment),
+                status=str(status),
+                start_ms=None if start is None else int(start),
+                end_ms=None if end is None else int(end),
+                params=texts["params"].get(run, {}),
+                tags=texts["tags"].get(run, {}),
+            )
+            for run, name, experiment, status, start, end in file.rows(query)
+        ]
 
 
 def _database_streams(file: SqliteFile, run: str) -> list[Stream]:
@@ -80,7 +87,11 @@ def _points(file: SqliteFile, run: str) -> Iterator[RecordBatch]:
     columns = f"key, {'step' if 'step' in has else '0'}, timestamp, value, {'is_nan' if 'is_nan' in has else '0'}"
     for rows in file.in_order("metrics", columns, "run_uuid", run):
         names, steps, times, values, nans = zip(*rows, strict=True)
-        numbers: list[Any] = [_INFINITE.get(value, value) for value in values]
-        if any(nans):
-            numbers = [math.nan if nan else number for number, nan in zip(numbers, nans, strict=True)]
-        yield RecordBatch(names, steps, [time * 1_000_000 for time in times], numbers)
+        with file.failures():
+            numbers = [
+                math.nan if nan else _INFINITE.get(value, float(value)) for value, nan in zip(values, nans, strict=True)
+            ]
+            batch = RecordBatch(
+                list(map(str, names)), list(map(int, steps)), [int(time) * 1_000_000 for time in times], numbers
+            )
+        yield batch

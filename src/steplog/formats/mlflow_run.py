@@ -62,7 +62,7 @@ def remarks_on(run: FoundRun) -> list[str]:
     own = sum(not key.startswith(_OWN) for key in run.tags)
     omitted = own - min(len(_tags(run)), _TAGS_MAX)
     limits = f"a run has {_TAGS_MAX} of up to {_TAG_BYTES_MAX} bytes"
-    return [f"{omitted} of {own} tags are not imported: {limits}"] if omitted else []
+    return [f"{omitted} of {own} tags left out: {limits}"] if omitted else []
 
 
 def _tags(run: FoundRun) -> list[str]:
@@ -91,4 +91,7 @@ def _provenance(tags: Mapping[str, str], parent: str | None) -> dict[str, Any] |
 
 
 def _date(time_ms: int | None) -> str | None:
-    return None if time_ms is None else date_of(time_ms * 1_000_000)
+    try:
+        return None if time_ms is None else date_of(time_ms * 1_000_000)
+    except OverflowError:
+        return None

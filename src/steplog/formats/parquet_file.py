@@ -14,7 +14,8 @@ The metadata ``steplog`` of the file (``METADATA``) are JSON: ``{"version": 1, "
 ``info`` with the fields of ``RunInfo``. So nothing is lost.
 
 Wide, a row is a step: ``run``, ``step``, ``time``, and a column a metric, float64, int64, or text with JSON, which the
-metadata ``steplog:type: json`` of the column say.
+metadata ``steplog:type: json`` of the column say. ``steplog`` has ``metrics``, too: whose columns they are, since one
+of the name ``step`` or ``time`` has another name there.
 
 A row group has ``ROW_GROUP_ROWS`` rows, fewer at the end and where their texts reach ``ROW_GROUP_TEXT_BYTES``; no more
 is held. Wide, it has ``ROW_GROUP_CELLS`` cells at most, or one row.
@@ -90,13 +91,14 @@ class _Sink:
 
 
 class _File:
-    """A Parquet file of one schema; ``runs`` become its metadata."""
+    """A Parquet file of one schema; ``runs`` and ``more`` become its metadata."""
 
     def __init__(self, file: ByteSink, schema: pa.Schema) -> None:
         import pyarrow as pa
         from pyarrow import parquet
 
         self.runs: list[dict[str, Any]] = []
+        self.more: dict[str, Any] = {}
         self._sink = _Sink(file)
         texts = [field.name for field in schema if not pa.types.is_primitive(field.type)]
         self._out = parquet.ParquetWriter(
@@ -112,7 +114,7 @@ class _File:
         self._out.write_table(table, row_group_size=row_group_rows)
 
     def close(self) -> None:
-        about = msgspec.json.encode({"version": _VERSION, "runs": self.runs})
+        about = msgspec.json.encode({"version": _VERSION, "runs": self.runs, **self.more})
         self._out.add_key_value_metadata({METADATA.decode(): about.decode()})
         self._out.close()
         self._sink.closed = True
@@ -224,9 +226,11 @@ class Writer:
 
 
 class WideWriter:
-    """``WideWriter`` of ``run_writer``; ``kinds`` are those of the columns: "f8", "i8" or "json"."""
+    """``WideWriter`` of ``run_writer``: ``kinds`` are those of the columns, "f8", "i8" or "json", one a metric."""
 
-    def __init__(self, file: ByteSink, kinds: Mapping[str, str], labels: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, file: ByteSink, kinds: Mapping[str, str], metrics: Sequence[str], labels: Mapping[str, str] | None = None
+    ) -> None:
         require_pyarrow()
         import pyarrow as pa
 
@@ -238,6 +242,7 @@ class WideWriter:
         own = [pa.field(name, types[kind], metadata=json if kind == "json" else None) for name, kind in kinds.items()]
         self._schema = pa.schema([*run, *join, *own])
         self._file = _File(file, self._schema)
+        self._file.more["metrics"] = list(metrics)
         self._rows_max = max(1, ROW_GROUP_CELLS // len(self._schema))
         self._label: list[str] = []
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from steplog.column_format import json_value
 from steplog.errors import FormatError
 from steplog.formats.files import ending_so, id_of, name_of
 from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream, exported
@@ -32,6 +33,7 @@ _T = TypeVar("_T")
 _SUFFIXES = (".parquet", ".pq")
 _VERSION = 1
 _COLUMNS = ("name", "step", "time", "value", "json", "integer")
+_INT64_END = 2**63
 
 
 class _Run(msgspec.Struct):
@@ -42,6 +44,7 @@ class _Run(msgspec.Struct):
 class _Metadata(msgspec.Struct):
     version: int
     runs: list[_Run]
+    metrics: list[str] | None = None  # of the columns of a wide table
 
 
 def recognizes(path: Path) -> bool:
@@ -114,7 +117,8 @@ def _exported(file: Path, opened: parquet.ParquetFile, told: bytes) -> Iterator[
         raise FormatError(f"{file}: not the metadata of an export: {error}") from None
     if about.version != _VERSION:
         raise FormatError(f"{file}: an export of version {about.version}; version {_VERSION} is known here")
-    _check_types(file, opened)
+    if about.metrics is None:
+        _check_types(file, opened)
     has_labels = "run" in opened.schema_arrow.names
     places: dict[str | None, tuple[int, int]] = {None: (0, opened.metadata.num_rows)}
     if has_labels:
@@ -122,7 +126,11 @@ def _exported(file: Path, opened: parquet.ParquetFile, told: bytes) -> Iterator[
     without = file.stat().st_mtime_ns
     for run in about.runs:
         first, end = places.get(run.label if has_labels else None, (0, 0))
-        yield exported(run.info, partial(_points, file, first, end, without))
+        if about.metrics is None:
+            yield exported(run.info, partial(_points, file, first, end, without))
+        else:  # of several values at a step it has one, so that places say nothing of those in another export
+            read = partial(_exported_rows, file, first, end, without, about.metrics)
+            yield exported(run.info, read)._replace(origin="wide-export")
 
 
 def _check_types(file: Path, opened: parquet.ParquetFile) -> None:
@@ -194,6 +202,32 @@ def _integers(column: pa.Array) -> list[int | None]:
 
     found: list[int | None] = column.view(pa.int64()).to_pylist()
     return found
+
+
+def _exported_rows(file: Path, first: int, end: int, without_ns: int, metrics: Sequence[str]) -> Iterator[RecordBatch]:
+    """The rows ``[first, end)`` of a wide export."""
+    left = end - first
+    for batch in _batches(file, rows_a_batch(len(metrics)), first=first):
+        if left <= 0:
+            return
+        rows = batch.slice(0, left)
+        left -= len(rows)
+        times = [without_ns if time is None else time for time in _integers(rows.column("time"))]
+        values = [_exported_cells(rows, at) for at in range(rows.num_columns - len(metrics), rows.num_columns)]
+        yield from records(metrics, rows.column("step").to_pylist(), times, values)
+
+
+def _exported_cells(rows: pa.RecordBatch, at: int) -> list[Any]:
+    cells: list[Any] = rows.column(at).to_pylist()
+    if (rows.schema.field(at).metadata or {}).get(b"steplog:type") != b"json":
+        return cells
+    return [None if text is None else _exported_cell(text.encode()) for text in cells]
+
+
+def _exported_cell(text: bytes) -> Any:
+    value = json_value(text)
+    is_number = isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < _INT64_END)
+    return value if is_number else msgspec.Raw(text)
 
 
 def _values(rows: pa.RecordBatch) -> Sequence[Any]:

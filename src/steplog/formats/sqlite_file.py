@@ -72,7 +72,7 @@ class SqliteFile:
             yield
         except FormatError:
             raise
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
             raise FormatError(f"{self.path}: {error}") from error
 
 

@@ -79,7 +79,8 @@ class EventFile:
         self._singles: list[_Single] = []  # records that follow one another, and are not in the columns yet
         self._latest: dict[Shape, int] = {}  # the latest of each shape in them
         self._repeats = 2 * _REPEATS_MIN  # how many repetitions are tried at once
-        self._shun, self._shunned = 0, 0  # recurrences that are passed over after one that was none
+        self._shunned: dict[Shape, int] = {}  # recurrences of a shape that are passed over yet
+        self._shun: dict[Shape, int] = {}  # how many after the next one that brings nothing
         self._step, self._step_value = b"-", 0  # of the latest record: its field and what follows; its step
 
     def batches(self) -> Iterator[RecordBatch]:
@@ -155,8 +156,8 @@ class EventFile:
             else:
                 before = self._latest.get(shape)
                 if before is not None and self._singles[before][2] == size:
-                    if self._shunned:
-                        self._shunned -= 1
+                    if self._shunned.get(shape):
+                        self._shunned[shape] -= 1
                     elif after := self._take_stretch(before, position):
                         position = after
                         continue
@@ -223,11 +224,12 @@ class EventFile:
             self._repeats = 2 * _REPEATS_MIN
         else:
             self._repeats = min(4 * self._repeats, _REPEATS_MAX)
+        shape = placed[0].shape
         if count < _REPEATS_MIN:
-            self._shun = min(2 * self._shun + 1, _SHUN_MAX)
-            self._shunned = self._shun
+            self._shunned[shape] = self._shun.get(shape, 1)
+            self._shun[shape] = min(2 * self._shunned[shape], _SHUN_MAX)
         else:
-            self._shun = 0
+            self._shun.pop(shape, None)
         if count <= 0:
             return 0
         self._settle()

@@ -123,7 +123,7 @@ class _Project:
         for table in _LEFT_OUT:
             if self._key in self._file.columns(table):
                 ((count,),) = self._file.rows(f"SELECT COUNT(*) FROM {table} WHERE {self._key} = ?", (key,))
-                found += [f"{count:,} {table} are not imported"] if count else []
+                found += [f"{count:,} {table if count > 1 else table[:-1]} left out"] if count else []
         return found
 
 
@@ -140,7 +140,9 @@ def _decoded(content: str | bytes) -> dict[str, Any]:
         told = msgspec.json.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
-    return told if isinstance(told, dict) else {}
+    if not isinstance(told, dict):
+        raise ValueError(f"not an object, but {type(told).__name__}")
+    return told
 
 
 @lru_cache(maxsize=64)  # a call of log() after the other often has the same

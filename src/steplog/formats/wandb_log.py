@@ -23,20 +23,19 @@ _WHOLE, _FIRST, _BETWEEN, _LAST = 1, 2, 3, 4
 
 
 class WandbLog:
-    """One reading of a log, given as a ``read(size)`` that returns fewer bytes only at the end.
+    """One reading of a log.
 
     Attributes:
         damage: why reading ended early, if it did.
     """
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
+    def __init__(self) -> None:
         self.damage: str | None = None
 
-    def records(self) -> Iterator[bytes]:
-        """The records up to the first that is damaged or cut."""
+    def records(self, read: Callable[[int], bytes]) -> Iterator[bytes]:
+        """The records up to the first that is damaged or cut; ``read`` returns fewer bytes only at the end."""
         offset, begun, parts = 0, 0, list[bytes]()
-        while block := self._read(_BLOCK_BYTES):
+        while block := read(_BLOCK_BYTES):
             place = len(MAGIC) if offset == 0 else 0
             if offset == 0 and block[:place] != MAGIC:
                 self.damage = "it is of another version or no file of wandb's, at byte 0"

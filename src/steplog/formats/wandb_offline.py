@@ -27,11 +27,13 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -61,6 +63,7 @@ _GPU = re.compile(r"gpu\.(\d+)\.(\w+)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _KEY_TAGS = b"\x0a\x12"
 _VALUE_TAG = b"\x82\x01"
+_T = TypeVar("_T")
 _Row = tuple[str, "int | None", int, Any]
 
 
@@ -99,12 +102,14 @@ class _File(NamedTuple):
 
 def _begun(path: Path) -> tuple[str, str, _File] | None:
     """The run's id, its project, and the file; None if the file does not come to say so."""
-    for number, content in _records(path):
+
+    def take(number: int, content: bytes) -> Iterator[tuple[str, str, _File]]:
         if number == _RUN:
             parts = {key: data for key, _, data in fields(content) if key in (1, 3, 17)}
             key = str(_timestamp(parts[17])) if 17 in parts else path.parent.name
-            return text_of(parts.get(1, b"")), text_of(parts.get(3, b"")), _File(path, key)
-    return None
+            yield text_of(parts.get(1, b"")), text_of(parts.get(3, b"")), _File(path, key)
+
+    return next(_taken(path, take), None)
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -122,16 +127,17 @@ def _begins_right(path: Path) -> bool:
         return False
 
 
-def _records(path: Path, begun: Callable[[WandbLog], object] = lambda log: None) -> Iterator[tuple[int, bytes]]:
-    """The number of the kind, and the content, of each record that is read here; ``begun`` gets the log."""
+def _taken(path: Path, take: Callable[[int, bytes], Iterable[_T]], log: WandbLog | None = None) -> Iterator[_T]:
+    """What ``take`` gives of the number of the kind, and the content, of each record, up to a damaged one."""
     with open(path, "rb") as file:
-        log = WandbLog(file.read)
-        begun(log)
-        for record in log.records():
+        log = log or WandbLog()
+        for record in log.records(file.read):
             try:
-                found = [(number, content) for number, _, content in fields(record) if number in _KINDS]
+                found = [
+                    each for number, _, content in fields(record) if number in _KINDS for each in take(number, content)
+                ]
             except FormatError as error:
-                log.damage = str(error)
+                log.damage = f"a record is damaged: {error}"
                 return
             yield from found
 
@@ -156,24 +162,30 @@ class _About:
     def take(self, path: Path) -> None:
         """The records of a file; the exit counts of the last one."""
         self.exit_code = None
-        for number, content in _records(path):
-            if number == _RUN:
-                self._take_run(content)
-            elif number == _CONFIG:
-                self._take_config(content)
-            elif number == _EXIT:
-                self.exit_code = next((signed(value) for key, value, _ in fields(content) if key == 1), 0)
-            elif number == _ENVIRONMENT:
-                self._take_environment(content)
-            elif number == _HISTORY:
-                self._history = content
-            else:
-                self._stats = content
+        for _ in _taken(path, self._take):
+            pass
+
+    def _take(self, number: int, content: bytes) -> tuple[()]:
+        if number == _RUN:
+            self._take_run(content)
+        elif number == _CONFIG:
+            self._take_config(content)
+        elif number == _EXIT:
+            self.exit_code = next((signed(value) for key, value, _ in fields(content) if key == 1), 0)
+        elif number == _ENVIRONMENT:
+            self._take_environment(content)
+        elif number == _HISTORY:
+            self._history = content
+        else:
+            self._stats = content
+        return ()
 
     def last_ns(self) -> int:
         """The time of the last record."""
-        rows = [*_History(0, Counter()).rows(self._history), *_stats(self._stats)]
-        return max([self.started_ns or 0, *(row[2] for row in rows)])
+        with suppress(FormatError):
+            rows = [*_History(0, Counter()).rows(self._history), *_stats(self._stats)]
+            return max([self.started_ns or 0, *(row[2] for row in rows)])
+        return self.started_ns or 0
 
     def _take_run(self, content: bytes) -> None:
         tags = []
@@ -283,17 +295,17 @@ def _remarks(readings: Mapping[str, _Reading]) -> list[str]:
 
 
 def _batches(path: Path, started_ns: int, readings: dict[str, _Reading]) -> Iterator[RecordBatch]:
-    left_out: Counter[str] = Counter()
-    rows: list[_Row] = []
-    history = _History(started_ns, left_out)
-    for number, content in _records(path, lambda log: readings.__setitem__(path.parent.name, _Reading(log, left_out))):
-        if number in (_HISTORY, _STATS):
-            rows += history.rows(content) if number == _HISTORY else _stats(content)
-        while len(rows) >= BATCH_RECORDS:
-            yield _batch(rows[:BATCH_RECORDS])
-            del rows[:BATCH_RECORDS]
-    if rows:
-        yield _batch(rows)
+    reading = readings[path.parent.name] = _Reading(WandbLog(), Counter())
+    history = _History(started_ns, reading.left_out)
+
+    def take(number: int, content: bytes) -> Iterable[_Row]:
+        if number == _HISTORY:
+            return history.rows(content)
+        return _stats(content) if number == _STATS else ()
+
+    rows = _taken(path, take, reading.log)
+    while batch := list(islice(rows, BATCH_RECORDS)):
+        yield _batch(batch)
 
 
 def _batch(rows: Sequence[_Row]) -> RecordBatch:
@@ -401,7 +413,7 @@ def _json(text: bytes) -> Any:
     """A value; wandb writes NaN and infinities as they are, and earlier as texts."""
     try:
         value = msgspec.json.decode(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):

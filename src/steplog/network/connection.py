@@ -16,7 +16,7 @@ import re
 import select
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from steplog.descriptors import Descriptor, lent, reserved
 from steplog.network import deadline
 from steplog.network.local_server import Challenge, ForeignServerError, LocalServer
 from steplog.network.proxy import Proxy
-from steplog.network.response import Response
+from steplog.network.response import Response, joined
 
 __all__ = [
     "AnswerTooLargeError",
@@ -35,7 +35,6 @@ __all__ = [
     "Route",
     "TunnelRefusedError",
     "ca_path",
-    "joined",
 ]
 
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -229,6 +228,9 @@ class _Received(io.BufferedReader):
     def close(self) -> None:
         pass
 
+    def flush(self) -> None:
+        pass  # whatever is collected first, since an answer that is dropped calls this
+
     def readline(self, size: int | None = -1) -> bytes:
         line = super().readline(size)
         while self.in_head:
@@ -277,16 +279,6 @@ def _body_pieces(answer: HTTPResponse, received: _Received) -> Iterator[bytes]:
                 raise IncompleteRead(b"")
             left -= len(piece)
             yield piece
-
-
-def joined(pieces: Iterable[bytes], bytes_max: int) -> tuple[bytes, bool]:
-    """At most ``bytes_max`` of a body, and whether that is all."""
-    body = bytearray()
-    for piece in pieces:
-        body += piece
-        if len(body) > bytes_max:
-            return bytes(body[:bytes_max]), False
-    return bytes(body), True
 
 
 def ca_path() -> str:

@@ -16,11 +16,11 @@ from steplog.address import endpoint, is_loopback
 from steplog.delivery.exchange import Request
 from steplog.descriptors import may_idle
 from steplog.living import Living
-from steplog.network.connection import Begun, Connection, Route, ca_path, joined
+from steplog.network.connection import Begun, Connection, Route, ca_path
 from steplog.network.deadline import Exchange
 from steplog.network.local_server import LocalServer
 from steplog.network.proxy import proxy_for
-from steplog.network.response import DEFAULT_HEADERS, Response
+from steplog.network.response import DEFAULT_HEADERS, Response, joined
 from steplog.secret import Secret
 
 __all__ = ["Pool"]

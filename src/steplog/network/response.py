@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.client import responses
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from steplog.printable import printable
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["DEFAULT_HEADERS", "Response", "http_error", "http_error_types"]
+__all__ = ["DEFAULT_HEADERS", "Response", "http_error", "http_error_types", "joined"]
 
 DEFAULT_HEADERS = {"User-Agent": "steplog", "Accept": "*/*", "Accept-Encoding": "identity"}
 _WORDS_CHARACTERS_MAX = 500
@@ -58,6 +58,16 @@ class Response(NamedTuple):
     def http_error(self) -> requests.HTTPError:
         """The error to raise for this answer."""
         return http_error(self.to_requests())
+
+
+def joined(pieces: Iterable[bytes], bytes_max: int) -> tuple[bytes, bool]:
+    """At most ``bytes_max`` of a body, and whether that is all."""
+    body = bytearray()
+    for piece in pieces:
+        body += piece
+        if len(body) > bytes_max:
+            return bytes(body[:bytes_max]), False
+    return bytes(body), True
 
 
 def http_error(response: requests.Response) -> requests.HTTPError:

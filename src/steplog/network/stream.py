@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from steplog.delivery.exchange import ANSWER_BYTES_MAX
-from steplog.network.connection import joined
-from steplog.network.response import Response
+from steplog.network.response import Response, joined
 from steplog.secret import Secret
 
 __all__ = ["Stream", "masked"]
@@ -104,7 +103,10 @@ def masked(pieces: Iterator[bytes], secret: Secret | None, characters_min: int) 
     if held:
         yield held
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            failure = None  # it refers to this frame
 
 
 def _is_cut_in(seam: bytes, spellings: Iterable[bytes]) -> bool:

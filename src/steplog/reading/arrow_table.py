@@ -27,8 +27,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
+from steplog.column_format import json_value
 from steplog.reading.arrow_data import ArrowData
 
 __all__ = ["ArrowColumn", "ArrowTable", "column_of"]
@@ -66,8 +65,8 @@ def column_of(name: str, kind: str, values: Sequence[Any]) -> ArrowColumn:
 class ArrowTable:
     """Columns of one length.
 
-    pandas, polars, DuckDB and pyarrow take it as it is, by Arrow's PyCapsule protocol; numbers are not copied on the
-    way. ``rows()``, ``to_dict()`` and ``table[name]`` need none of them.
+    pandas, polars, DuckDB and pyarrow take it as it is, by Arrow's PyCapsule protocol, which hands out numbers where
+    they are. ``rows()``, ``to_dict()`` and ``table[name]`` need none of them. Iterating gives a dict a row.
 
         table = run.history(["loss", "accuracy"])
         frame = pandas.DataFrame.from_arrow(table)  # or polars.DataFrame(table), pyarrow.table(table)
@@ -132,6 +131,9 @@ class ArrowTable:
             shown.append(f"{len(self._kinds) - _NAMES_SHOWN:,} more")
         return f"<ArrowTable, {self._length:,} row{'s' * (self._length != 1)}: {', '.join(shown) or 'no columns'}>"
 
+    def __reduce__(self) -> tuple[type[ArrowTable], tuple[list[ArrowColumn], ...]]:
+        return ArrowTable, tuple([_as_pickled(column) for column in batch] for batch in self._batches)
+
     def rows(self) -> list[dict[str, Any]]:
         """A dict a row. Iterating over the table gives the same, one after the other."""
         return list(self)
@@ -165,6 +167,13 @@ def _as_stored(column: ArrowColumn) -> ArrowColumn:
     return column._replace(values=array(typecode, values))
 
 
+def _as_pickled(column: ArrowColumn) -> ArrowColumn:
+    """Without views, which cannot be pickled."""
+    if isinstance(column.values, memoryview):
+        return column._replace(values=array(_TYPECODES[column.kind], column.values.tobytes()))
+    return column
+
+
 def _datetime(nanoseconds: int) -> datetime.datetime:
     return _EPOCH + datetime.timedelta(microseconds=nanoseconds // 1000)
 
@@ -172,7 +181,7 @@ def _datetime(nanoseconds: int) -> datetime.datetime:
 _PLAIN: Mapping[str, Callable[[Any], Any]] = {
     "time": _datetime,
     "bool": bool,
-    "json": msgspec.json.Decoder().decode,
+    "json": json_value,
     "texts": list,
 }
 

@@ -5,17 +5,20 @@
     the run                                        is read from
     a server has, with histories as columns        its series/ and history/ (``server_source``)
     another server has                             the list of its metrics (``stock_source``)
-    no server has yet                              its journals on this machine (``journal_source``)
+    no server has yet                              its journals on this machine (``journal_source``), and from its
+                                                   server once it was sent
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
-from steplog.errors import ConfigurationError, RunNotFoundError
+from steplog.errors import ConfigurationError, RunNotFoundError, ServerUnavailableError
 from steplog.lifecycle import messages
 from steplog.lifecycle.finding import Found, find
 from steplog.lifecycle.joining import client_of
@@ -24,8 +27,10 @@ from steplog.naming import Named, listed
 from steplog.printable import printable
 from steplog.reading.journal_source import JournalSource
 from steplog.reading.named_source import NamedSource, left_here
+from steplog.reading.points import Selection, SeriesPoints
 from steplog.reading.read_only_run import Place, ReadOnlyRun
 from steplog.reading.server_source import HISTORY_FEATURE, ServerSource
+from steplog.reading.source import RunSource
 from steplog.reading.stock_source import StockSource
 from steplog.run import Run
 
@@ -34,12 +39,14 @@ if TYPE_CHECKING:
 
 __all__ = ["open"]
 
+_T = TypeVar("_T")
+
 
 def open(run: str | UUID | Run, *, client: TellurioClient | None = None) -> ReadOnlyRun:  # noqa: A001 - steplog.open
     """Open a run to read it: its fields, config, summary, and every point of its metrics.
 
     A run that is on a server is read there, as it is now: what has not been delivered is not in it. One that no server
-    has yet is read from its journal on this machine.
+    has yet is read from its journal on this machine, and from its server once it was sent.
 
     Args:
         run: its uuid, id or name, or the beginning of one of these, of four characters at least; with
@@ -76,7 +83,8 @@ class _Looking:
         if not self._is_new:
             self._found = self._look()
         self._is_new = False
-        return _place(self._found, self._client)
+        place = _place(self._found, self._client)
+        return place if place.base_url else place._replace(source=_KeptSource(place.source, self.place))
 
     def _look(self) -> Found:
         names, manifest = self._found.names, self._found.manifest
@@ -90,6 +98,42 @@ class _Looking:
                 return find(names.id, *where, to_read=True)
             words = f"the run {listed([names])} is not on this machine any more; if it was sent, open it by its name"
             raise RunNotFoundError(f"{printable(words)}: {error}") from None
+
+
+class _KeptSource:
+    """A run that is kept on this machine, and on its server once it was sent; see ``RunSource``."""
+
+    def __init__(self, source: RunSource, look: Callable[[], Place]) -> None:
+        self._source = source
+        self._look = look
+        self._is_here = True
+
+    def document(self) -> dict[str, Any]:
+        return self._asked(lambda source: source.document())
+
+    def config(self) -> dict[str, Any]:
+        return self._asked(lambda source: source.config())
+
+    def series(self) -> list[dict[str, Any]]:
+        return self._asked(lambda source: source.series())
+
+    def points(self, selection: Selection) -> Iterator[SeriesPoints]:
+        def begin(source: RunSource) -> tuple[list[SeriesPoints], Iterator[SeriesPoints]]:
+            points = source.points(selection)
+            return list(islice(points, 1)), points
+
+        first, rest = self._asked(begin)
+        yield from chain(first, rest)
+
+    def _asked(self, ask: Callable[[RunSource], _T]) -> _T:
+        try:
+            return ask(self._source)
+        except (RunNotFoundError, ServerUnavailableError):
+            if not self._is_here:
+                raise
+        place = self._look()
+        self._source, self._is_here = place.source, not place.base_url
+        return ask(self._source)
 
 
 def _named(run: object) -> tuple[str, str | None, str | None]:

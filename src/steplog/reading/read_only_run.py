@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from operator import index
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -194,7 +194,7 @@ class ReadOnlyRun:
         end: int | None = None,
         last: int | None = None,
         *,
-        form: str = "wide",
+        form: Literal["wide", "long"] = "wide",
     ) -> ArrowTable:
         """The points of some metrics as a table, which pandas, polars, DuckDB and pyarrow take as it is.
 

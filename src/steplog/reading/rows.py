@@ -121,6 +121,10 @@ def question_of(
     limit: int | None = None,
 ) -> Question:
     """What ``steplog.runs`` is asked. Raises FilterError; ValueError for a limit below 1."""
+    if sort is not None and not isinstance(sort, str):
+        raise TypeError(f"sort is a field, with - before it or not; not {type(sort).__name__}")
+    if where is not None and not isinstance(where, (str, list, tuple)):
+        raise TypeError(f"where is a filter, or a list of triples; not {type(where).__name__}")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is at least 1, or None for all runs; not {limit}")
     if where is None or isinstance(where, str):
@@ -220,7 +224,7 @@ def _columns_of(columns: str | Iterable[str] | None) -> tuple[Field, ...]:
                 try:
                     fields.append(parse_field(text))
                 except FilterError as error:
-                    raise FilterError(f"in the column {text!r}: {error.reason}", error.column) from None
+                    raise FilterError(f"{text!r} is no column: {error.reason}") from None
     if len(fields) > COLUMNS_MAX:
         raise FilterError(f"at most {COLUMNS_MAX} columns")
     return tuple(dict.fromkeys(fields))

@@ -102,6 +102,7 @@ def runs(
 def place_of(project: str | None, client: TellurioClient | None = None) -> Place:
     """The project that a text means. Raises as ``runs`` does."""
     from steplog.client import LocalServers, is_configured
+    from steplog.given_client import as_client
 
     if client is None:
         settings = resolve()
@@ -109,7 +110,10 @@ def place_of(project: str | None, client: TellurioClient | None = None) -> Place
         if is_configured(settings) or local.clients():
             client = local.default()
     else:
+        client = as_client(client)
         settings = client.settings
+    if project is not None and not isinstance(project, str):
+        raise TypeError(f'project is "PROJECT" or "NAMESPACE/PROJECT", not {type(project).__name__}')
     said = settings.project if project is None else project
     if not said or not said.strip("/"):
         raise ConfigurationError("no project is given; say which, or set STEPLOG_PROJECT")

@@ -6,6 +6,7 @@ run its metrics where one, or the config, is compared or shown.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -15,9 +16,11 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from steplog.delivery.verdicts import is_proxys_404
 from steplog.delivery.wire import api_path
 from steplog.errors import InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
 from steplog.filters import Field
+from steplog.reading.retrying import BUSY, no_answer, retried
 from steplog.reading.rows import UUID, Candidate, Question, Row, chosen, names_of
 from steplog.reading.stock_source import StockSource
 
@@ -58,12 +61,20 @@ class ServerProject:
     Raises ServerUnavailableError for what is no answer, InvalidAPIKeyError, and ``requests.HTTPError`` for a refusal.
     """
 
-    def __init__(self, client: TellurioClient, namespace: str, project: str) -> None:
+    def __init__(
+        self,
+        client: TellurioClient,
+        namespace: str,
+        project: str,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.base_url = client.base_url
         self.date: str | None = None
         self._client = client
         self._namespace = namespace
         self._project = project
+        self._sleep = sleep
         self._runs: dict[str, dict[str, Any]] | None = None  # the list, if it was read
         self._names: dict[str, None] = {}  # of what whole runs have
 
@@ -132,6 +143,8 @@ class ServerProject:
             after = {"after": len(found)} if found else {}
             response = self._get(self._path("runs"), limit=_LIST_RUNS, **after, **({"brief": 1} if brief else {}))
             if response.status != 200:
+                if is_proxys_404(response.status, response.body):
+                    raise no_answer(response)
                 return None
             page = _objects(response)
             new = {run[UUID]: run for run in page if isinstance(run.get(UUID), str) and run[UUID] not in found}
@@ -157,10 +170,15 @@ class ServerProject:
     def _get(self, path: str, **query: object) -> Response:
         """The answer: 200, or 404 or 405, that there is no such thing."""
         path = f"{path}?{urlencode(query)}" if query else path
+        return retried(self._once, path, sleep=self._sleep, begun=lambda: self.date is not None)
+
+    def _once(self, path: str) -> Response:
         response = self._client.send("GET", path, answer_bytes_max=_ANSWER_BYTES_MAX)
-        self.date = response.headers.get("date", self.date)
+        self.date = response.headers.get("date", self.date or "")
         if response.status == 401:
             raise InvalidAPIKeyError(f"{self.base_url} rejects the API key; type: steplog login")
+        if response.status in BUSY:
+            raise no_answer(response)
         if response.status not in (200, 404, 405):
             raise response.http_error()
         return response

@@ -2,7 +2,7 @@
 
 1. Points are views of the tables in which they come; of an answer, a table and what comes with it are held.
 2. An answer that breaks off is asked for again from where it was, as often as that brings something, and then
-   ``_ATTEMPTS_MAX`` times: each point comes once. What arrives at the server meanwhile is not among them.
+   as often as ``retrying`` has it: each point comes once. What arrives at the server meanwhile is not among them.
 3. What has not changed since it was asked for (``ETag``) is not sent again, so that a run may be polled.
 4. What cannot be begun, since nothing answers, raises at once; a server that is busy is asked again.
 5. The server may give the end of a metric after the other metrics, if much waits there to be packed.
@@ -16,14 +16,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
-
 from steplog.column_format import MEDIA_TYPE, Table, decode_stream
-from steplog.delivery.verdicts import is_proxys_404, retry_after_s
-from steplog.delivery.wire import LIST_BYTES_MAX, api_path, detail, read
+from steplog.delivery.verdicts import is_proxys_404
+from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
 from steplog.errors import FormatError, InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
-from steplog.printable import printable
 from steplog.reading.points import Selection, SeriesPoints
+from steplog.reading.retrying import no_answer, retried
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
@@ -34,21 +32,8 @@ __all__ = ["HISTORY_FEATURE", "ServerSource"]
 
 HISTORY_FEATURE = "history"
 _T = TypeVar("_T")
-_ATTEMPTS_MAX = 8  # some 12 s
-_ceiling = wait_random_exponential(multiplier=0.25, max=8)
-_RETRY_AFTER_MAX_S = 60.0
-_BUSY = (408, 425, 429, 500, 502, 503, 504)
-_WORDS_CHARACTERS_MAX = 300
 _GONE = (403, 404, 410)
 _QUERY_CHARACTERS_MAX = 4000  # of an address, which a proxy may bound
-
-
-class _BusyError(ServerUnavailableError):
-    """The server answers, and not now."""
-
-    def __init__(self, message: str, retry_after_s: float) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
 
 
 class ServerSource:
@@ -71,7 +56,7 @@ class ServerSource:
 
     def document(self) -> dict[str, Any]:
         """See ``RunSource``."""
-        return self.patiently(self._json, api_path(*self._path), dict[str, Any])
+        return self.retried(self._json, api_path(*self._path), dict[str, Any])
 
     def config(self) -> dict[str, Any]:
         """See ``RunSource``."""
@@ -79,7 +64,7 @@ class ServerSource:
 
     def series(self) -> list[dict[str, Any]]:
         """See ``RunSource``."""
-        return self.patiently(self._json, api_path(*self._path, "series"), list[dict[str, Any]])
+        return self.retried(self._json, api_path(*self._path, "series"), list[dict[str, Any]])
 
     def points(self, selection: Selection) -> Iterator[SeriesPoints]:
         """See ``RunSource``."""
@@ -87,7 +72,7 @@ class ServerSource:
 
     def history(self, query: list[tuple[str, object]]) -> Stream:
         """An answer of points as columns. Raises KeyError for a metric that the run has not."""
-        path = f"{api_path(*self._path, 'history')}?{urlencode(query)}"
+        path = f"{api_path(*self._path, 'history')}?{urlencode(query, errors='replace')}"
         stream = self._client.stream("GET", path, headers={"Accept": MEDIA_TYPE})
         if stream.status == 200 and stream.headers.get("content-type") == MEDIA_TYPE:
             return stream
@@ -120,30 +105,11 @@ class ServerSource:
             return InvalidAPIKeyError(f"{self._client.base_url} rejects the API key; type: steplog login")
         if response.status in _GONE and not is_proxys_404(response.status, response.body):
             return RunNotFoundError(self._words)
-        words = f"{response.url}: {response.status}, which is no answer to what was asked"
-        if (told := detail(response.body)) is not None:
-            words = f"{words}: {printable(told, _WORDS_CHARACTERS_MAX)}"
-        if response.status in _BUSY:
-            return _BusyError(words, min(retry_after_s(response.headers) or 0.0, _RETRY_AFTER_MAX_S))
-        return ServerUnavailableError(words)
+        return no_answer(response)
 
-    def patiently(self, call: Callable[..., _T], *given: Any, begun: Callable[[], bool] = lambda: False) -> _T:
+    def retried(self, call: Callable[..., _T], *given: Any, begun: Callable[[], bool] = lambda: False) -> _T:
         """What it returns, after some attempts; of what has not ``begun``, only while the server is busy."""
-        retrying = Retrying(
-            sleep=self._sleep,
-            wait=_wait,
-            stop=stop_after_attempt(_ATTEMPTS_MAX),
-            retry=retry_if_exception(
-                lambda error: isinstance(error, _BusyError) or (isinstance(error, ServerUnavailableError) and begun())
-            ),
-            reraise=True,
-        )
-        return retrying(call, *given)
-
-
-def _wait(state: RetryCallState) -> float:
-    error = None if state.outcome is None else state.outcome.exception()
-    return max(_ceiling(state), error.retry_after_s if isinstance(error, _BusyError) else 0.0)
+        return retried(call, *given, sleep=self._sleep, begun=begun)
 
 
 class _Points:
@@ -169,7 +135,7 @@ class _Points:
         """The points. Raises as ``RunSource``."""
         try:
             while True:
-                part = self._source.patiently(self._next, begun=lambda: self._begun)
+                part = self._source.retried(self._next, begun=lambda: self._begun)
                 if part is None:
                     return
                 yield part
@@ -237,7 +203,7 @@ def _groups(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
     group: list[str] = []
     length = 0
     for name in names:
-        own = len(urlencode({"name": name, "skip": 2**53}))
+        own = len(urlencode({"name": name, "skip": 2**53}, errors="replace"))
         if group and length + own > _QUERY_CHARACTERS_MAX:
             yield tuple(group)
             group, length = [], 0

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from steplog.column_format import json_text, json_value
 from steplog.reading.arrow_data import Repeated
 from steplog.reading.arrow_table import ArrowColumn, ArrowTable
 from steplog.reading.joining import Placement, join
@@ -41,7 +42,6 @@ _BATCH_ROWS = 65_536  # of small stretches in one batch of a long table
 _OWN_BATCH_ROWS = 4096  # a stretch of so many is a batch of its own
 _JOIN = ("step", "time")
 _FLIPPED = bytes((1, 0, *range(2, 256)))
-_encode = msgspec.json.Encoder().encode
 _Numbers = Sequence[Any]
 
 
@@ -151,11 +151,11 @@ def _long_values(part: SeriesPoints) -> tuple[_Numbers, bytes, Sequence[bytes]]:
     if part.kind == "f8":
         return part.values, b"\1" * rows, Repeated(b"", rows)
     found = _listed(part.values) if part.kind == "i8" else _decoded(part.values)
-    if part.kind == "i8" and (not found or (min(found) >= -_EXACT and max(found) <= _EXACT)):
+    if part.kind == "i8" and _are_exact(found):
         return array("d", found), b"\1" * rows, Repeated(b"", rows)
-    valid = bytes(map(_is_number, found))
+    valid = bytes(map(_is_float, found))
     numbers = array("d", (value if there else 0.0 for value, there in zip(found, valid, strict=True)))
-    texts: Iterable[Any] = map(_text, found) if part.kind == "i8" else part.values
+    texts: Iterable[Any] = map(json_text, found) if part.kind == "i8" else part.values
     return numbers, valid, [b"" if there else bytes(text) for text, there in zip(texts, valid, strict=True)]
 
 
@@ -185,16 +185,14 @@ class _Metric:
         """Their kind in a wide table, and all of them."""
         if {kind for kind, _ in self.parts} in ({"f8"}, {"i8"}):
             return self.parts[0]
-        found: list[Any] = []
-        for kind, values in self.parts:
-            found += _decoded(values) if kind == "json" else values
-        if all(type(value) is int and value in _INT64 for value in found):
-            return "i8", array("q", found)
-        if all(map(_is_number, found)):
-            return "f8", array("d", found)
+        found = [_decoded(values) if kind == "json" else values for kind, values in self.parts]
+        if all(map(_are_integers, found)):
+            return "i8", _concatenated("q", found)
+        if all(map(_are_floats, found)):
+            return "f8", _concatenated("d", found)
         texts: list[bytes] = []
         for kind, values in self.parts:
-            texts += map(bytes if kind == "json" else _text, values)
+            texts += map(bytes if kind == "json" else json_text, values)
         return "json", texts
 
 
@@ -251,7 +249,8 @@ def _extend(target: Any, values: Any) -> None:
     if isinstance(target, array) and isinstance(values, memoryview) and values.format in _FORMATS[target.typecode]:
         target.frombytes(values.cast("B"))
     else:
-        target.extend(values)
+        alike = getattr(values, "typecode", None) == getattr(target, "typecode", None)
+        target.extend(values if alike else _listed(values))
 
 
 def _concatenated(typecode: str, parts: Iterable[Any]) -> array[Any]:
@@ -267,13 +266,33 @@ def _listed(values: Any) -> list[Any]:
 
 def _decoded(texts: Sequence[Any]) -> list[Any]:
     """JSON values."""
-    found: list[Any] = msgspec.json.decode(b"".join((b"[", b",".join(texts), b"]")))
+    try:
+        found: list[Any] = msgspec.json.decode(b"".join((b"[", b",".join(texts), b"]")))
+    except msgspec.MsgspecError:  # 1e400, say
+        return [json_value(bytes(text)) for text in texts]
     if _NOT_FINITE.keys().isdisjoint(value for value in found if isinstance(value, str)):
         return found
     return [_NOT_FINITE_TEXTS.get(bytes(text), value) for value, text in zip(found, texts, strict=True)]
 
 
-def _is_number(value: Any) -> bool:
+def _are_integers(values: array[Any] | list[Any]) -> bool:
+    if isinstance(values, array):
+        return values.typecode == "q"
+    return all(type(value) is int and value in _INT64 for value in values)
+
+
+def _are_floats(values: array[Any] | list[Any]) -> bool:
+    """Whether float64 holds all of them as they are."""
+    if isinstance(values, array):
+        return values.typecode == "d" or _are_exact(values)
+    return all(map(_is_float, values))
+
+
+def _are_exact(integers: Sequence[int]) -> bool:
+    return (min(integers) >= -_EXACT and max(integers) <= _EXACT) or all(map(_is_float, integers))
+
+
+def _is_float(value: Any) -> bool:
     """Whether float64 holds it as it is."""
     if type(value) is float:
         return True
@@ -283,10 +302,3 @@ def _is_number(value: Any) -> bool:
         return int(float(value)) == value
     except OverflowError:
         return False
-
-
-def _text(value: Any) -> bytes:
-    """A number as JSON."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return b'"NaN"' if math.isnan(value) else b'"Infinity"' if value > 0 else b'"-Infinity"'
-    return _encode(value)

@@ -170,7 +170,7 @@ class Exporter:
             writer = csv_file.WideWriter(sink, wide((), names).columns[2:], labels, excel=self._options.excel)
         else:
             kinds, tables = _kinds(runs, names)
-            writer = parquet_file.WideWriter(sink, kinds, labels)
+            writer = parquet_file.WideWriter(sink, kinds, names, labels)
         with _finished(writer):
             for run, of_run in zip(runs, tables, strict=True):
                 self._begin(writer, run, labels)
