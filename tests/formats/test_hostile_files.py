@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,13 +37,28 @@ def consume(kind: str, path: Path) -> None:
             run.remarks()
 
 
-def damaged(kind: str) -> Any:
-    content = written(FORMATS[kind][0], (INFO, [stretch("m", VALUES), stretch("n", [0.5, 1.5])]))
-    places = st.integers(0, len(content) - 1)
-    flipped = st.tuples(places, st.integers(0, 255)).map(
-        lambda change: content[: change[0]] + bytes([change[1]]) + content[change[0] + 1 :]
-    )
-    return places.map(lambda end: content[:end]) | flipped
+def samples(kind: str) -> list[bytes]:
+    """An export, and files of others."""
+    export = written(FORMATS[kind][0], (INFO, [stretch("m", VALUES), stretch("n", [0.5, 1.5])]))
+    others = {
+        "csv": [b"step,loss,acc\n1,2,3\n2,nan,\n" * 2, b"name,value\nloss,1\nacc,x\n"],
+        "jsonl": [b'{"_step":1,"loss":0.5,"_timestamp":17.5}\n{"a":[1]}\n', b'{"name":"a","value":1}\n' * 3],
+    }
+    return [export, *others.get(kind, [])]
+
+
+def damage(content: bytes, changes: list[tuple[str, int, int]]) -> bytes:
+    """With bytes changed, cut out, or copied to elsewhere."""
+    found = bytearray(content)
+    for how, place, amount in changes:
+        at = place % (len(found) + 1)
+        if how == "change":
+            found[at : at + 1] = bytes([amount])
+        elif how == "cut":
+            del found[at : at + amount]
+        else:
+            found[at:at] = found[(place * 7) % (len(found) + 1) :][: amount % 20]
+    return bytes(found)
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
@@ -61,15 +75,17 @@ def test_any_text_is_read_or_refused(tmp_path: Path, kind: str):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_damaged_export_is_read_or_refused(tmp_path: Path, kind: str):
+def test_a_damaged_file_is_read_or_refused(tmp_path: Path, kind: str):
     if kind == "parquet":
         pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'steplog[parquet]'")
     path = tmp_path / f"a.{kind}"
 
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-    @given(damaged(kind))
-    def check(content: bytes) -> None:
-        path.write_bytes(content)
+    hows = st.tuples(st.sampled_from(["change", "cut", "copy"]), st.integers(0, 10_000), st.integers(0, 255))
+
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.sampled_from(samples(kind)), st.lists(hows, min_size=1, max_size=5))
+    def check(content: bytes, changes: list[tuple[str, int, int]]) -> None:
+        path.write_bytes(damage(content, changes))
         consume(kind, path)
 
     check()
