@@ -247,7 +247,7 @@ ARROWS = {
     "cli.following": {"<public>", "column_format", "reading.points", "reading.source", "cli"},
     "cli.tail": {"<public>", "records", "reading.points", "cli", "cli.following"},
     "cli.export": {"<public>", "records", "reading", "reading.source", "transfer", "cli"},
-    "cli.import_": {"<public>", "formats", "transfer", "cli"},
+    "cli.import_": {"<public>", "settings", "formats", "transfer", "cli"},
     "cli.database": {"server.open_store"},
     "cli.backup": {"<public>", "server.open_store", "cli", "cli.database"},
     "cli.compact": {"<public>", "server.open_store", "cli", "cli.database"},
