@@ -256,7 +256,7 @@ ARROWS = {
         "cli",
         "cli.fields",
     },
-    "cli.import_": {"<public>", "formats", "transfer", "cli"},
+    "cli.import_": {"<public>", "settings", "formats", "transfer", "cli"},
     "cli.database": {"server.open_store"},
     "cli.backup": {"<public>", "server.open_store", "cli", "cli.database"},
     "cli.compact": {"<public>", "server.open_store", "cli", "cli.database"},
