@@ -41,6 +41,7 @@ from steplog.errors import FormatError
 from steplog.formats import protobuf
 from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
 from steplog.formats.protobuf import fields, signed, text_of
+from steplog.formats.remarks import remarks_on
 from steplog.formats.run_info import RunInfo
 from steplog.formats.tf_event import time_of
 from steplog.formats.wandb_log import MAGIC, WandbLog
@@ -282,16 +283,9 @@ class _Reading(NamedTuple):
 
 
 def _remarks(readings: Mapping[str, _Reading]) -> list[str]:
-    left_out: Counter[str] = Counter()
-    for reading in readings.values():
-        left_out.update(reading.left_out)
-    counts = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(left_out.items()))
-    damaged = [
-        f"{key}: {reading.log.damage}; what follows is left out"
-        for key, reading in readings.items()
-        if reading.log.damage
-    ]
-    return ([f"left out, since their files are not imported: {counts}"] if counts else []) + damaged
+    left_out = sum((reading.left_out for reading in readings.values()), Counter[str]())
+    logs = {name: reading.log for name, reading in readings.items()}
+    return remarks_on("their files are not imported", left_out, logs)
 
 
 def _batches(path: Path, started_ns: int, readings: dict[str, _Reading]) -> Iterator[RecordBatch]:
