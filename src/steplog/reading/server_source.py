@@ -20,8 +20,8 @@ from steplog.column_format import MEDIA_TYPE, Table, decode_stream
 from steplog.delivery.verdicts import is_proxys_404
 from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
 from steplog.errors import FormatError, InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
-from steplog.reading.retrying import no_answer, retried
 from steplog.reading.points import Selection, SeriesPoints
+from steplog.reading.retrying import no_answer, retried
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
