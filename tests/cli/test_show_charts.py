@@ -71,6 +71,7 @@ def test_names_and_values_of_any_kind_do_not_break_a_chart(server, steplog):
         assert result.output.count("┤") >= 4
 
 
+@pytest.mark.slow
 def test_a_server_without_curves_has_charts_too(tmp_path, steplog):
     with ServerProcess(tmp_path, "--user", "me", "--stock") as stock:
         path = named_run(stock, "mnist", "first")
