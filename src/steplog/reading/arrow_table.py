@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from steplog.column_format import json_value
+from steplog.printable import printable
 from steplog.reading.arrow_data import ArrowData
 
 __all__ = ["ArrowColumn", "ArrowTable", "column_of"]
@@ -126,7 +127,7 @@ class ArrowTable:
         return name in self._kinds
 
     def __repr__(self) -> str:
-        shown = [f"{name} {kind}" for name, kind in list(self._kinds.items())[:_NAMES_SHOWN]]
+        shown = [f"{printable(name)} {kind}" for name, kind in list(self._kinds.items())[:_NAMES_SHOWN]]
         if len(self._kinds) > _NAMES_SHOWN:
             shown.append(f"{len(self._kinds) - _NAMES_SHOWN:,} more")
         return f"<ArrowTable, {self._length:,} row{'s' * (self._length != 1)}: {', '.join(shown) or 'no columns'}>"
