@@ -217,6 +217,7 @@ def test_of_a_resumed_run_the_later_value_counts_at_a_step():
         {"a": range(20), "b": [3, 4, 9, 17]},
         {"a": range(0, 40, 2), "b": [0, 1, 38]},
         {"a": range(20), "b": [3, 4, 30]},
+        {"a": range(20), "b": [5, 5]},
     ],
     ids=[
         "every third",
