@@ -231,6 +231,7 @@ def test_of_a_resumed_run_the_later_value_counts_at_a_step():
         "some",
         "some between",
         "some beyond",
+        "one, twice",
     ],
 )
 def test_metrics_of_different_steps_are_joined_by_step(steps):
