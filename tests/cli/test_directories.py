@@ -28,6 +28,7 @@ COMMANDS = [
     ("restore", "run"),
     ("mv", "run", "other"),
     ("tag", "run", "good"),
+    ("import", "runs"),
     ("login",),
 ]
 

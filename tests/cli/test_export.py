@@ -99,7 +99,6 @@ def test_a_file_that_is_not_ours_is_named_and_the_exit_code_says_so(
         (("first", "--format", "tfevents"), 2, "tfevents is a directory for each run; give --output DIR/."),
         (("first", "--here", "--wide"), 2, "--here takes RUN and --output alone"),
         (("--project", "minst"), 1, "has no project me/minst; close to that: me/mnist"),
-        (("--project", "mnist", "--where", "lr>1"), 1, 'column 1: "lr" is no field'),
         (("--project", "mnist", "--where", "status=FAILED"), 1, "me/mnist has no run of status=FAILED."),
         (("first", "--output", "/nowhere/x.csv"), 1, "/nowhere/x.csv: No such file or directory"),
         (("first", "--output", "/dev/full"), 1, "/dev/full: No space left on device"),

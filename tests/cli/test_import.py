@@ -94,7 +94,11 @@ def test_what_changes_at_the_source_is_changed_and_what_changed_at_the_server_st
         run = {"id": "changes", "name": "changes", "project": "changes", "status": "RUNNING"} | fields
         assert steplog("import", str(write(tmp_path / "a.jsonl", *exported(run))), url=server.url).exit_code == 0
 
-    import_(config={"lr": 0.1, "old": 1}, tags=["a"], notes="theirs")
+    for tags in (["a"], ["b"], ["a"], ["b"], ["a"]):
+        import_(config={"lr": 0.1, "old": 1} if tags == ["a"] else {"lr": 0.3}, tags=tags, notes="theirs")
+        (run,) = runs_of(server, "changes")
+        assert (run["tags"], run["config"]["lr"], run["notes"]) == (tags, 0.1 if tags == ["a"] else 0.3, "theirs")
+        assert ("old" in run["config"]) == (tags == ["a"])
     (run,) = runs_of(server, "changes")
     path = f"/me/projects/changes/runs/{run['uuid']}/"
     server.ask("PATCH", path, json={"notes": "mine", "name": "renamed"})

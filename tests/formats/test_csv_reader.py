@@ -107,6 +107,16 @@ def test_a_column_of_runs_makes_several(tmp_path: Path, order: str):
     assert len({run.info.id for run in csv_reader.runs(path)}) == 2
 
 
+@pytest.mark.parametrize("order", ["aabb", "abab"], ids=["one after the other", "mixed"])
+def test_a_table_of_metrics_may_have_several_runs_too(tmp_path: Path, order: str):
+    rows = [f"{step / 2},{label}" for step, label in enumerate(order)]
+    path = write(tmp_path / "a.csv", "loss,run\n" + "\n".join(rows) + "\n")
+    for run in csv_reader.runs(path):
+        places = [place for place, label in enumerate(order) if label == run.info.name]
+        assert records(run) == [("loss", step, MTIME_NS, place / 2) for step, place in enumerate(places)]
+    assert [run.info.name for run in csv_reader.runs(path)] == ["a", "b"]
+
+
 def test_what_steplog_exports_comes_back(tmp_path: Path):
     text = (
         "name,step,time,value\r\n"

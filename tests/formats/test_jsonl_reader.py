@@ -114,6 +114,10 @@ def test_a_line_that_is_no_point_is_an_error_that_shows_it(tmp_path: Path):
         ('{"run":{"name":"x"}}\n', "missing required field `id`"),
         ("1\n" + FIRST, "there are lines before the first"),
         ("[1]\n", r"\[1\]"),
+        (FIRST + good.rstrip() + good, "trailing characters"),
+        ('{"loss":1}{"loss":2}\n', "trailing characters"),
+        ('{"loss":1}\n{"loss":1}{"loss":2}\n', "trailing characters"),
+        (FIRST + good + FIRST[:20], "the line of its last run is half written"),
         ('{"name":"a","value":1,"writer":"w","position":0,"state":"waiting"}\n', "Type: steplog sync"),
     ):
         with pytest.raises(FormatError, match=words):

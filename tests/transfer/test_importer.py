@@ -302,13 +302,14 @@ def test_streams_of_a_run_go_on_each_by_itself():
 def test_what_of_a_run_the_server_cannot_hold_is_cut_and_said():
     memory = MemoryServer()
     outcome = importer_to(memory).add(
-        run_of(losses(1), name="n" * 300, tags=["a", "b" * 129, *map(str, range(100))], ended="yesterday")
+        run_of(losses(1), name="n" * 300, tags=["a", "b" * 129, *map(str, range(100))], ended="yesterday", status="OK")
     )
     run = only_run(memory)
     assert (len(run.name), len(run.fields["tags"])) == (256, 64)
     assert outcome.cut == [
         "ended, which is no date",
         "the end of the name, which has more than 256 characters",
+        "the status 'OK', which is none; COMPLETED is in its place",
         "38 tags: a run has 64 of at most 128 bytes",
     ]
 

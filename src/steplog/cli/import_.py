@@ -22,6 +22,7 @@ import steplog
 from steplog.cli import printing
 from steplog.cli.api import as_text
 from steplog.formats.imported import ImportedRun
+from steplog.settings import check_directories, resolve
 from steplog.transfer.importer import MAKER, Importer, Outcome
 from steplog.transfer.sources import FORMATS, format_of, runs_in
 
@@ -87,6 +88,8 @@ def _import_all(
     wanted = _Wanted(kind, None if name is None else as_text(name), tuple(map(as_text, step_columns)))
     failed = False
     with _spooled(paths) as given, _Bar() as bar:
+        if not dry_run:
+            check_directories(resolve())
         client = None if dry_run else steplog.get_default_client()
         importer = None if client is None else Importer(client, project and as_text(project), progress=bar.advance)
         if importer is not None:

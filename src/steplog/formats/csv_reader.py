@@ -8,6 +8,8 @@ first row                       what a row is
 anything else                   points of many metrics (``wide_rows``)
 ==============================  ======================================================================================
 
+With a column ``run``, ``run_name`` or ``run_id`` there are several runs in it.
+
 An empty cell is no value; a cell that is a number, or true or false, is that, anything else text. Columns are separated
 by comma, semicolon or tab, whichever the first row has most of. A last row that no line end follows is left out: it may
 be half written.
@@ -23,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -45,7 +47,6 @@ _CELL_BYTES_MAX = 4 * 1024 * 1024
 _LINES = 4096  # that are read together
 _CUT = "the last row, which no line end follows"
 _END = "\ue000 the end \ue000"  # a line after the last: alone in its row, unless that is within quotes
-_Values = Callable[[Sequence[str]], list[Any]]
 
 
 def recognizes(path: Path) -> bool:
@@ -157,26 +158,44 @@ class _Table:
         return list(dict.fromkeys(self.cut))
 
 
+class _Part(NamedTuple):
+    """The rows of one run: from byte ``begin`` on, those with ``label`` in ``column``; None: all.
+
+    ``is_whole``: no other row is between them.
+    """
+
+    begin: int
+    first: list[str]
+    column: int | None = None
+    label: str = ""
+    is_whole: bool = True
+
+    def rows(self, table: _Table, count: int) -> Iterator[list[list[str]]]:
+        """Some at a time."""
+        for chunk in table.chunks(self.begin, count):
+            column = self.column
+            rows = chunk if column is None else [row for row in chunk if row[column] == self.label]
+            if rows:
+                yield rows
+            if self.is_whole and len(rows) < len(chunk):
+                return
+
+
 def _runs(table: _Table, name: str, step_columns: Sequence[str]) -> Iterator[ImportedRun]:
     plain = [column.lower() for column in table.header]
     named = next((plain.index(each) for each in _NAMES if each in plain), None)
-    if named is None or "value" not in plain:
-        first = next(table.rows(table.begin), None)
-        if first is not None:
-            layout = _layout(table.header, step_columns, first[0])
-            yield _run(table, name, (), first[0], partial(_wide, table, layout))
-        return
-    by_run = next((plain.index(each) for each in _RUNS if each in plain and plain.index(each) != named), None)
-    layout = _layout(table.header, step_columns, ())._replace(metrics=(named, plain.index("value")))
-    values = _own_values if table.is_own else _plain_values
-    if by_run is None:
-        first = next(table.rows(table.begin), None)
-        if first is not None:
-            yield _run(table, name, (), first[0], partial(_long, table, layout, values, None, table.begin, None))
-        return
-    for label, (begin, first_row, is_whole) in _labels(table, by_run).items():
-        read = partial(_long, table, layout, values, by_run, begin, (label, is_whole))
-        yield _run(table, label or name, (label,), first_row, read)
+    is_long = named is not None and "value" in plain
+    by_run = next((plain.index(each) for each in _RUNS if each in plain), None)
+    for part in _parts(table, by_run):
+        if is_long and named is not None:
+            layout = _layout(table.header, step_columns, ())._replace(metrics=(named, plain.index("value")))
+            read = partial(_long, table, layout, part)
+        else:
+            layout = _layout(table.header, step_columns, part.first)
+            kept = tuple(at for at in layout.metrics if at != by_run)
+            read = partial(_wide, table, layout._replace(metrics=kept), part)
+        label = (part.label,) if by_run is not None else ()
+        yield _run(table, part.label or name, label, part.first, read)
 
 
 def _run(
@@ -187,18 +206,21 @@ def _run(
     return ImportedRun(RunInfo(id=run_id, name=name), [stream], table.remarks, is_anonymous=True)
 
 
-def _labels(table: _Table, by_run: int) -> dict[str, tuple[int, list[str], bool]]:
-    """Of each run where its rows begin, the first of them, and whether all follow one another."""
-    found: dict[str, tuple[int, list[str], bool]] = {}
+def _parts(table: _Table, by_run: int | None) -> list[_Part]:
+    """The runs, in the order of their first rows."""
+    if by_run is None:
+        first = next(table.rows(table.begin), None)
+        return [] if first is None else [_Part(table.begin, first[0])]
+    found: dict[str, _Part] = {}
     last, begin = None, table.begin
     for row, end in table.rows(table.begin):
         label = row[by_run] if by_run < len(row) else ""
         if label not in found:
-            found[label] = begin, row, True
+            found[label] = _Part(begin, row, by_run, label)
         elif label != last:
-            found[label] = (*found[label][:2], False)
+            found[label] = found[label]._replace(is_whole=False)
         last, begin = label, end
-    return found
+    return list(found.values())
 
 
 def _layout(header: list[str], step_columns: Sequence[str], first: Sequence[str]) -> Layout:
@@ -213,36 +235,23 @@ def _layout(header: list[str], step_columns: Sequence[str], first: Sequence[str]
     return layout._replace(step=None, metrics=metrics)
 
 
-def _wide(table: _Table, layout: Layout) -> Iterator[RecordBatch]:
+def _wide(table: _Table, layout: Layout, part: _Part) -> Iterator[RecordBatch]:
     names, number = [table.header[at] for at in layout.metrics], 0
-    for chunk in table.chunks(table.begin, rows_a_batch(len(names))):
-        columns = list(zip(*chunk, strict=True))
-        steps = _steps(columns, layout, range(number, number + len(chunk)))
-        number += len(chunk)
+    for rows in part.rows(table, rows_a_batch(len(names))):
+        columns = list(zip(*rows, strict=True))
+        steps = _steps(columns, layout, range(number, number + len(rows)))
+        number += len(rows)
         values = [_plain_values(columns[at]) for at in layout.metrics]
         yield from records(names, steps, _times(columns, layout, table.time_ns), values)
 
 
-def _long(
-    table: _Table,
-    layout: Layout,
-    values: _Values,
-    by_run: int | None,
-    begin: int,
-    of_run: tuple[str, bool] | None,
-) -> Iterator[RecordBatch]:
+def _long(table: _Table, layout: Layout, part: _Part) -> Iterator[RecordBatch]:
     named, value = layout.metrics
-    for chunk in table.chunks(begin, BATCH_RECORDS):
-        rows = chunk
-        if by_run is not None and of_run is not None:
-            rows = [row for row in chunk if row[by_run] == of_run[0]]
-        if rows:
-            columns = list(zip(*rows, strict=True))
-            steps = _steps(columns, layout, [None] * len(rows))
-            found = values(columns[value])
-            yield there(RecordBatch(columns[named], steps, _times(columns, layout, table.time_ns), found))
-        if of_run is not None and of_run[1] and len(rows) < len(chunk):
-            return
+    for rows in part.rows(table, BATCH_RECORDS):
+        columns = list(zip(*rows, strict=True))
+        steps = _steps(columns, layout, [None] * len(rows))
+        values = (_own_values if table.is_own else _plain_values)(columns[value])
+        yield there(RecordBatch(columns[named], steps, _times(columns, layout, table.time_ns), values))
 
 
 def _steps(columns: Sequence[Sequence[str]], layout: Layout, without: Sequence[int | None]) -> list[int | None]:

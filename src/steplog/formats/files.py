@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import msgspec
 
 __all__ = ["ending_so", "id_of", "name_of"]
 
@@ -29,11 +29,11 @@ def name_of(file: Path, root: Path) -> str:
     """A run's name by its file: that of the folder, where the file's says nothing; below ``root`` with all folders."""
     folders = file.relative_to(root).parent.parts if file != root else ()
     folder = "/".join(folders) or file.absolute().parent.name
-    if file.stem.lower() in _SAYING_NOTHING and folder:
-        return folder
-    return "/".join((*folders, file.stem))
+    says_nothing = file.stem.lower() in _SAYING_NOTHING and folder
+    name = folder if says_nothing else "/".join((*folders, file.stem))
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def id_of(kind: str, *parts: object) -> str:
     """A run's id, of what does not change where its file grows or moves."""
-    return f"{kind}-{hashlib.blake2b(msgspec.json.encode(parts), digest_size=12).hexdigest()}"
+    return f"{kind}-{hashlib.blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()}"

@@ -150,7 +150,10 @@ def _is_json(text: bytes) -> bool:
 
 
 def _exported(lines: _Lines, begin: int, end: int | None) -> ImportedRun:
-    first = next(lines.batches(begin, end, 1))[0]
+    found = next(lines.batches(begin, end, 1), None)
+    if found is None:
+        raise FormatError(f"{lines.file}: the line of its last run is half written")
+    first = found[0]
     try:
         info = msgspec.json.decode(first, type=_RunLine).run
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -181,6 +184,8 @@ def _points(lines: _Lines, begin: int, end: int | None, without_ns: int) -> Iter
         try:
             points = _points_in(b"".join(some))
         except (msgspec.MsgspecError, UnicodeDecodeError):
+            points = []
+        if len(points) != len(some):  # one has no float64 for its number, or shares its line
             points = [_point(lines, line) for line in some]
         values = [point.value for point in points]
         for index, value in enumerate(values):
@@ -231,7 +236,9 @@ def _wide(lines: _Lines, step_columns: Sequence[str], without_ns: int) -> Iterat
         try:
             objects = _objects_in(b"".join(some))
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise lines.error(some, dict[str, Any]) from None
+            objects = []
+        if len(objects) != len(some):
+            raise lines.error(some, dict[str, Any])
         names: list[str] = []
         steps: list[int | None] = []
         times: list[int] = []

@@ -7,10 +7,10 @@ its columns and its first row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["recognizes", "runs"]
 
+_T = TypeVar("_T")
 _SUFFIXES = (".parquet", ".pq")
 _VERSION = 1
+_COLUMNS = ("name", "step", "time", "value", "json", "integer")
 _INT64_END = 2**63
 
 
@@ -57,28 +59,42 @@ def runs(path: Path, *, step_columns: Sequence[str] = ()) -> Iterator[ImportedRu
     """
     require_pyarrow()
     for file in [path] if path.is_file() else ending_so(path, _SUFFIXES):
-        opened = _open(file)
-        told = (opened.metadata.metadata or {}).get(METADATA)
-        if told is not None:
-            yield from _exported(file, opened, told)
-        else:
-            yield from _guessed(file, opened, name_of(file, path), step_columns)
+        yield from _whole(file, _runs(file, name_of(file, path), step_columns))
+
+
+def _runs(file: Path, name: str, step_columns: Sequence[str]) -> Iterator[ImportedRun]:
+    opened = _open(file)
+    told = (opened.metadata.metadata or {}).get(METADATA)
+    found = _exported(file, opened, told) if told is not None else _guessed(file, opened, name, step_columns)
+    for run in found:
+        streams = [stream._replace(read=partial(_read, file, stream.read)) for stream in run.streams]
+        yield run._replace(streams=streams)
+
+
+def _read(file: Path, read: Callable[[], Iterator[RecordBatch]]) -> Iterator[RecordBatch]:
+    return _whole(file, read())
+
+
+def _whole(file: Path, items: Iterator[_T]) -> Iterator[_T]:
+    """The items; what of pyarrow's exceptions says that the file is damaged as FormatError."""
+    import pyarrow as pa
+
+    try:
+        yield from items
+    except (pa.ArrowException, ValueError, LookupError, TypeError, OSError) as error:
+        if isinstance(error, FormatError) or getattr(error, "errno", None) is not None:
+            raise
+        raise FormatError(f"{file}: {error or 'it is damaged'}") from None
 
 
 def _open(file: Path) -> parquet.ParquetFile:
-    import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        return parquet.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise FormatError(f"{file}: {error}") from None
+    return parquet.ParquetFile(file)
 
 
 def _batches(file: Path, count: int, columns: Sequence[str] | None = None, first: int = 0) -> Iterator[pa.RecordBatch]:
     """The rows from row ``first`` on, so many at a time."""
-    import pyarrow as pa
-
     opened, skipped = _open(file), 0
     groups: list[int] = []
     for group in range(opened.num_row_groups):
@@ -90,13 +106,10 @@ def _batches(file: Path, count: int, columns: Sequence[str] | None = None, first
     if not groups:  # which not every pyarrow takes
         return
     left = first - skipped
-    try:
-        for batch in opened.iter_batches(count, row_groups=groups, columns=columns):
-            if left < len(batch):
-                yield batch.slice(left)
-            left = max(0, left - len(batch))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise FormatError(f"{file}: {error}") from None
+    for batch in opened.iter_batches(count, row_groups=groups, columns=columns):
+        if left < len(batch):
+            yield batch.slice(left)
+        left = max(0, left - len(batch))
 
 
 def _exported(file: Path, opened: parquet.ParquetFile, told: bytes) -> Iterator[ImportedRun]:
@@ -106,6 +119,8 @@ def _exported(file: Path, opened: parquet.ParquetFile, told: bytes) -> Iterator[
         raise FormatError(f"{file}: not the metadata of an export: {error}") from None
     if about.version != _VERSION:
         raise FormatError(f"{file}: an export of version {about.version}; version {_VERSION} is known here")
+    if about.metrics is None:
+        _check_types(file, opened)
     has_labels = "run" in opened.schema_arrow.names
     places: dict[str | None, tuple[int, int]] = {None: (0, opened.metadata.num_rows)}
     if has_labels:
@@ -113,10 +128,22 @@ def _exported(file: Path, opened: parquet.ParquetFile, told: bytes) -> Iterator[
     without = file.stat().st_mtime_ns
     for run in about.runs:
         first, end = places.get(run.label if has_labels else None, (0, 0))
-        read = partial(_points, file, first, end, without)
-        if about.metrics is not None:
+        if about.metrics is None:
+            yield exported(run.info, partial(_points, file, first, end, without))
+        else:  # of several values at a step it has one, so that places say nothing of those in another export
             read = partial(_exported_rows, file, first, end, without, about.metrics)
-        yield exported(run.info, read)
+            yield exported(run.info, read)._replace(origin="wide-export")
+
+
+def _check_types(file: Path, opened: parquet.ParquetFile) -> None:
+    import pyarrow as pa
+
+    schema = opened.schema_arrow
+    texts = {pa.string(), pa.dictionary(pa.int32(), pa.string())}
+    numbers = {pa.int64()}, {pa.timestamp("ns", "UTC")}, {pa.float64()}, texts, {pa.bool_()}
+    wanted = dict(zip(_COLUMNS, (texts, *numbers), strict=True))
+    if any(name not in schema.names or schema.field(name).type not in kinds for name, kinds in wanted.items()):
+        raise FormatError(f"{file}: the columns are not those of an export")
 
 
 def _places(file: Path) -> dict[str | None, tuple[int, int]]:
@@ -155,7 +182,7 @@ def _numbers(column: pa.Array, code: str) -> memoryview:
 def _points(file: Path, first: int, end: int, without_ns: int) -> Iterator[RecordBatch]:
     """The rows ``[first, end)`` of an export."""
     left = end - first
-    for batch in _batches(file, BATCH_RECORDS, ["name", "step", "time", "value", "json", "integer"], first):
+    for batch in _batches(file, BATCH_RECORDS, _COLUMNS, first):
         if left <= 0:
             return
         rows = batch.slice(0, left)

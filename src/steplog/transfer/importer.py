@@ -34,7 +34,7 @@ from steplog.transfer.exchanges import Exchanges, RefusedError
 from steplog.transfer.lanes import Lane, Lanes
 from steplog.transfer.places import Place, Places
 from steplog.transfer.prefix import Prefix, Summary
-from steplog.transfer.run_records import fitting, records_of
+from steplog.transfer.run_records import Change, changes_of, fitting, ranges_of, writer_of
 from steplog.transfer.sending import BehindError, Ranges, Sending
 
 __all__ = ["MAKER", "Importer", "Outcome"]
@@ -43,6 +43,7 @@ MAKER = "steplog-import"  # the beginning of who makes a run; its origin follows
 _NEEDED = frozenset((wire.RESUME_FEATURE, wire.RUN_FEATURE, wire.GENERATIONS_FEATURE))
 _CREATED = 201
 _ALIKE_MAX = 1000  # anonymous sources that begin alike
+_SAYINGS_MAX = 1000  # of a value of a field, to which the source comes back
 _REWINDS_MAX = 5  # of a stream, to what a server has forgotten
 
 
@@ -175,6 +176,8 @@ class _Run:
             for stream in self._streams:
                 self._send(stream, opened.pop(stream.key, None), outcome)
             self._end(created, made)
+        except BehindError:  # while something was said of the run
+            raise self._forgets() from None
         except RefusedError as error:
             if error.judgement.verdict is not Verdict.MISSING:
                 raise
@@ -200,7 +203,7 @@ class _Run:
         return _date(min(first.times)), {stream.key: chain((first,), batches)}
 
     def _create(self, began: str | None) -> dict[str, Any]:
-        wanted = {"name": self._info.name or self._info.id, "status": "RUNNING", "began": began}
+        wanted = {"name": self._info.name, "status": "RUNNING", "began": began}
         headers = {
             "Idempotency-Key": f'"id:{self._info.id}"',
             "Steplog-Resume": "allow",
@@ -216,9 +219,19 @@ class _Run:
 
     def _say(self, present: dict[str, Any], outcome: Outcome) -> None:
         info = msgspec.structs.replace(self._info, name="") if self._how.keeps_name else self._info
-        for said in records_of(info, present, self._how.now_ns()):
-            named = self._ranges.say(said.writer, said.pieces)
-            outcome.name = named or outcome.name
+        for change in changes_of(info, present):
+            for number in range(_SAYINGS_MAX):
+                writer = writer_of(info.id, change.field, change.value, number)
+                is_new, name = self._ranges.say(writer, ranges_of(change, writer, self._how.now_ns()))
+                outcome.name = name or outcome.name
+                if is_new or not (number or self._was_said(change)):
+                    break
+
+    def _was_said(self, change: Change) -> bool:
+        """Whether what the server has comes from the source, which has had another value before and after it."""
+        if not change.before or change.before == change.value:
+            return False
+        return self._ranges.mark(writer_of(self._info.id, change.field, change.before, 0)) > 0
 
     def _send(self, stream: Stream, opened: Iterator[RecordBatch] | None, outcome: Outcome) -> None:
         for _ in range(_REWINDS_MAX):
@@ -228,7 +241,10 @@ class _Run:
                 self._is_new, opened = False, None
             else:
                 return
-        raise SteplogError(f"{self._exchanges.base_url} forgets what it has stored. Type: steplog doctor")
+        raise self._forgets()
+
+    def _forgets(self) -> SteplogError:
+        return SteplogError(f"{self._exchanges.base_url} forgets what it has stored. Type: steplog doctor")
 
     def _send_all(self, stream: Stream, batches: Iterator[RecordBatch], outcome: Outcome) -> None:
         lanes, there = Lanes(self._info.id, stream, self._mark_of, self._how.batch_records), 0

@@ -1,7 +1,8 @@
 """What a file says of a run besides its points, as the server takes it. Pure.
 
-Each field, and the config, has a writer of its own, whose id is a hash of what it says. So what was said once is not
-said again: what a user has changed at the server since then stays, and what has changed in the source counts.
+Each value of a field, and of the config, has a writer of its own, whose id is a hash of it. So what was said once is
+not said again: what a user has changed at the server since then stays, and what has changed in the source counts. A
+source that goes back to a value says it once more, by a next writer, if what the server has was said by it, too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 from steplog.config import CONFIG_NAME, REMOVED_NAME, log_config
 from steplog.formats.imported import RecordBatch
 from steplog.formats.run_info import RunInfo
+from steplog.identity import RunStatus
 from steplog.journal.reserved import RUN_NAME
 from steplog.journal.values import Values
 from steplog.records.dates import utc_text
@@ -28,7 +30,7 @@ from steplog.records.run_fields import (
 )
 from steplog.transfer.planes import Encoder, Piece
 
-__all__ = ["Said", "as_date", "fitting", "records_of", "writer_of"]
+__all__ = ["Change", "as_date", "changes_of", "fitting", "ranges_of", "writer_of"]
 
 _CONFIG_BYTES_MAX = 512 * 1024  # of a record; the server bounds the whole
 _TEXTS = {
@@ -38,19 +40,22 @@ _TEXTS = {
     "description": DESCRIPTION_CHARACTERS_MAX,
     "notes": DESCRIPTION_CHARACTERS_MAX,
 }
+_STATUSES = frozenset(status.value for status in RunStatus)
 _FIELDS = (*_TEXTS, "tags", "started", "provenance")
 
 
-class Said(NamedTuple):
-    """A writer, and the ranges that have all that it says."""
+class Change(NamedTuple):
+    """What the source says of a field, where the server has ``before``; ``records`` say it."""
 
-    writer: str
-    pieces: list[Piece]
+    field: str
+    value: Any
+    before: Any
+    records: list[tuple[str, Any]]
 
 
 def writer_of(*parts: Any) -> str:
     """The id of a writer, the same for the same parts."""
-    digest = hashlib.blake2b(msgspec.json.encode(parts), digest_size=16)
+    digest = hashlib.blake2b(msgspec.json.encode(parts, order="sorted"), digest_size=16)
     return f"import-{digest.hexdigest()}"
 
 
@@ -75,6 +80,11 @@ def fitting(info: RunInfo) -> tuple[RunInfo, list[str]]:
         if text is not None and len(text) > most:
             changed[field] = text[:most]
             cut.append(f"the end of the {field.replace('_', ' ')}, which has more than {most} characters")
+    if not info.name.strip():
+        changed["name"] = info.id
+    if info.status not in _STATUSES:
+        changed["status"] = RunStatus.COMPLETED.value
+        cut.append(f"the status {info.status[:40]!r}, which is none; COMPLETED is in its place")
     tags = list(dict.fromkeys(info.tags))
     kept = [tag for tag in tags if 0 < len(tag.encode("utf-8", "replace")) <= TAG_BYTES_MAX][:TAGS_MAX]
     if len(kept) < len(tags):
@@ -86,26 +96,26 @@ def fitting(info: RunInfo) -> tuple[RunInfo, list[str]]:
     return msgspec.structs.replace(info, tags=kept, **changed), cut
 
 
-def records_of(info: RunInfo, present: Mapping[str, Any], now_ns: int) -> Iterator[Said]:
+def changes_of(info: RunInfo, present: Mapping[str, Any]) -> Iterator[Change]:
     """What is to be said where the server has ``present``, its JSON of the run."""
     for field in _FIELDS:
-        value = getattr(info, field)
-        if value and (field == "name" or value != present.get(field)):
-            yield _said(info.id, now_ns, [(RUN_NAME, {field: value})])
+        value, before = getattr(info, field), present.get(field)
+        if value and (field == "name" or value != before):
+            yield Change(field, value, before, [(RUN_NAME, {field: value})])
     config = present.get("config")
-    before: dict[str, Any] = config if isinstance(config, dict) else {}
+    before = config if isinstance(config, dict) else {}
     records: list[tuple[str, Any]] = []
     if info.config and info.config != before:
         log_config(lambda *record: records.append(record), Values(_CONFIG_BYTES_MAX), CONFIG_NAME, info.config)
     if gone := sorted(before.keys() - info.config.keys()):
         records.append((REMOVED_NAME, gone))
     if records:
-        yield _said(info.id, now_ns, records)
+        yield Change("config", info.config, before, records)
 
 
-def _said(run_id: str, now_ns: int, records: list[tuple[str, Any]]) -> Said:
-    writer = writer_of(run_id, records)
-    names, values = zip(*records, strict=True)
-    count = len(records)
+def ranges_of(change: Change, writer: str, now_ns: int) -> list[Piece]:
+    """A change, as this writer says it."""
+    names, values = zip(*change.records, strict=True)
+    count = len(change.records)
     batch = RecordBatch(names, [None] * count, [now_ns] * count, values)
-    return Said(writer, Encoder(writer, lambda name: "").encode(0, batch))
+    return Encoder(writer, lambda name: "").encode(0, batch)

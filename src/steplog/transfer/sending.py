@@ -36,6 +36,7 @@ class _Named(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
+    accepted: int
     run: _Named | None = None
 
 
@@ -58,14 +59,15 @@ class Ranges:
             return error.mark
         return POSITION_MAX
 
-    def say(self, writer: str, pieces: Sequence[Piece]) -> str | None:
-        """Send what is said of the run, which is no record of the source; its name if that was said."""
-        name = None
+    def say(self, writer: str, pieces: Sequence[Piece]) -> tuple[bool, str | None]:
+        """Send what is said of the run, and is no record of the source: whether it is new, and the run's name then."""
+        is_new, name = False, None
         for piece in pieces:
-            answer = self._post(piece.body, writer, piece.first, piece.end)
-            told = wire.read(answer, _Answer)
-            name = name if told is None or told.run is None else told.run.name
-        return name
+            told = wire.read(self._post(piece.body, writer, piece.first, piece.end), _Answer)
+            if told is not None:
+                is_new = is_new or told.accepted > 0
+                name = name if told.run is None else told.run.name
+        return is_new, name
 
     def send(self, writer: str, piece: Piece) -> None:
         """Send records of the source. Raises BehindError, and as ``Exchanges.send``."""
