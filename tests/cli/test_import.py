@@ -222,6 +222,13 @@ def test_without_a_server_it_says_what_to_type(steplog: COMMAND, tmp_path: Path)
     assert (done.exit_code, done.output) == (1, f"steplog: {words}\n")
 
 
+def test_a_server_that_is_not_there_is_not_waited_for(steplog: COMMAND, tmp_path: Path):
+    done = steplog("import", str(write(tmp_path / "a.csv", "loss", "1")), url="http://127.0.0.1:1")
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert done.output.startswith("steplog: http://127.0.0.1:1: ")
+    assert done.output.endswith("Type: steplog doctor\n")
+
+
 def test_a_server_that_knows_no_batches_is_refused_and_nothing_is_made_there(steplog: COMMAND, tmp_path: Path):
     with ServerProcess(tmp_path / "stock", "--user", "me", "--stock") as server:
         path = write(tmp_path / "a.csv", "loss", "1")
@@ -314,7 +321,8 @@ def test_a_server_that_dies_and_comes_back_is_waited_for(tmp_path: Path):
         server.end(signal.SIGKILL)
         server.start()
         output, errors = started.communicate(timeout=120)
-        assert (started.returncode, errors) == (0, "")
+        assert started.returncode == 0
+        assert re.fullmatch(rf"(steplog: {server.url}: .*; waiting\n)*", errors)
         assert re.fullmatch(
             r"back/big: 200,000 records sent\n|back/big: [\d,]+ records sent, [\d,]+ were there\n", output
         )
