@@ -84,6 +84,14 @@ def test_steps_in_no_order_are_drawn_from_left_to_right():
     assert chart(shuffled, WIDTH, HEIGHT) == chart(points(3, 2, 1), WIDTH, HEIGHT)
 
 
+def test_the_axis_begins_where_the_first_bucket_does_and_not_at_its_last_step():
+    buckets = [{"step": step, "min": step, "max": step, "last": step, "count": 10} for step in (9, 19, 29)]
+    made = chart(buckets, WIDTH, HEIGHT, begins=0)
+    assert made.lines[-1][1].split() == ["0", "29"]
+    assert made != chart(buckets, WIDTH, HEIGHT)
+    assert chart(buckets, WIDTH, HEIGHT, begins=10) == chart(buckets, WIDTH, HEIGHT)
+
+
 def test_without_numbers_there_is_no_chart():
     assert chart([], WIDTH, HEIGHT) == Chart([], "")
     assert chart(points("NaN", None), WIDTH, HEIGHT) == Chart([], "2 of 2 points are no finite numbers")

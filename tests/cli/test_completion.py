@@ -107,9 +107,10 @@ def test_what_waits_on_this_machine_is_offered_where_it_is_meant(variables):
     program = "import steplog; steplog.init(project='mnist', name='kept-here', mode='offline').log('loss', 1.0)"
     quiet = variables | {"STEPLOG_QUIET": "1"}
     subprocess.run([sys.executable, "-c", program], env=quiet, check=True, timeout=DEADLINE_S)
-    for command in ("sync", "clean", "export"):
+    for command in ("sync", "clean", "export", "show", "tail"):
         assert offered(variables, command, "kept") == ["kept-here"]
-    assert offered(variables, "show", "kept") == []
+    assert offered(variables, "show", "kept-here", "l") == ["loss"]
+    assert offered(variables, "rm", "kept") == []
 
 
 @pytest.mark.slow

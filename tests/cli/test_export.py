@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from click.testing import CliRunner
 
 import steplog as steplog_package
 from apart import apart
-from cli.conftest import COMMAND, named_run
+from cli.conftest import COMMAND, EVIL, named_run
+from cli.terminal import environment, on_terminal
+from polling import wait_until
 from server.batches import range_of
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess, lasting_port
 from steplog.cli import main
@@ -96,11 +99,10 @@ def test_a_file_that_is_not_ours_is_named_and_the_exit_code_says_so(
         (("first", "--format", "tfevents"), 2, "tfevents is a directory for each run; give --output DIR/."),
         (("first", "--here", "--wide"), 2, "--here takes RUN and --output alone"),
         (("--project", "minst"), 1, "has no project me/minst; close to that: me/mnist"),
-        (("--project", "mnist", "--where", "lr>1"), 1, 'column 1: "lr" is no field'),
         (("--project", "mnist", "--where", "status=FAILED"), 1, "me/mnist has no run of status=FAILED."),
         (("first", "--output", "/nowhere/x.csv"), 1, "/nowhere/x.csv: No such file or directory"),
         (("first", "--output", "/dev/full"), 1, "/dev/full: No space left on device"),
-        (("first", "--output", "/dev/null/"), 1, "/dev/null"),
+        (("first", "--output", "/dev/null/"), 1, "/dev/null: Not a directory"),
     ],
 )
 def test_what_is_wrong_is_said_and_what_there_is_instead(
@@ -142,6 +144,26 @@ def test_runs_that_only_this_machine_has_are_exported_with_those_of_their_projec
         assert rows(CliRunner().invoke(main, ["export", "here"]).stdout)[1][1] == "7"
 
 
+@pytest.mark.slow
+def test_runs_of_a_stock_server_have_no_times(steplog: COMMAND, tmp_path: Path):
+    with ServerProcess(tmp_path, "--user", "me", "--stock") as server:
+        path = named_run(server, "mnist", "first")
+        for name, value in (("steplog/config", {"lr": 0.3}), ("loss", 0.5), ("loss", "NaN"), ("note", {"a": 1})):
+            server.ask("POST", f"{path}metrics/", json={"name": name, "value": value})
+        done = steplog("export", "mnist/first", url=server.url)
+        assert rows(done.stdout) == [
+            HEADER,
+            ["loss", "0", "", "0.5"],
+            ["loss", "1", "", "NaN"],
+            ["note", "0", "", '{"a":1}'],
+        ]
+        wide = rows(steplog("export", "--project", "mnist", "--wide", url=server.url).stdout)
+        assert wide[1:] == [["first", "0", "", "0.5", '{"a":1}'], ["first", "1", "", "NaN", ""]]
+        first, *points = steplog("export", "mnist/first", "--format", "jsonl", url=server.url).stdout.splitlines()
+        assert json.loads(first)["run"]["config"] == {"lr": 0.3}
+        assert json.loads(points[0]) == {"name": "loss", "step": 0, "value": 0.5}
+
+
 class Typed:
     """``steplog export`` in a process of its own, of a run of many points on a server."""
 
@@ -180,6 +202,21 @@ def test_a_reader_that_has_enough_ends_it_quietly(server: ServerProcess, many: s
     typed.process.stdout = None
     code, errors = typed.ended()
     assert (code, errors) == (1, "")
+
+
+@pytest.mark.slow
+def test_a_terminal_gets_lines_without_what_it_would_obey_or_a_bar(server: ServerProcess, tmp_path: Path):
+    variables = environment(tmp_path, STEPLOG_URL=server.url, STEPLOG_API_KEY=KEY)
+    shown = on_terminal(["export", "first", "--name", EVIL, "--name", "note"], variables)
+    assert shown.code == 0
+    assert shown.text.splitlines()[0] == "name,step,time,value"
+    assert len(shown.text.splitlines()) == 3
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown.text)
+    shown = on_terminal(["export", "first", "--output", f"{tmp_path}/x.csv"], variables, columns=120)
+    assert shown.text.endswith(f"102 points of 1 run in {tmp_path}/x.csv\n")
+    assert "102/102" in shown.text
+    refused = on_terminal(["export", "first", "--format", "parquet"], variables, columns=120)
+    assert (refused.code, "Parquet is nothing for a terminal; give --output FILE." in refused.text) == (2, True)
 
 
 @pytest.mark.slow
@@ -226,3 +263,23 @@ def test_a_server_that_is_killed_and_comes_back_costs_no_point(tmp_path: Path):
         assert typed.ended() == (0, f"{count:,} points of 1 run in {tmp_path}/pipe\n")
     found = b"".join(content).decode().splitlines()[1:]
     assert [line.rpartition(",")[2] for line in found] == [str(step / 7) for step in range(count)]
+
+
+@pytest.mark.slow
+def test_an_export_of_many_runs_that_is_killed_goes_on_with_those_that_are_missing(tmp_path: Path):
+    (tmp_path / "server").mkdir()
+    out = tmp_path / "out"
+    with ServerProcess(tmp_path / "server", "--user", "me") as server:
+        for number in range(100):
+            path = named_run(server, "many", f"run {number}")
+            assert server.send(path, range_of([("loss", 0.5, step) for step in range(10)])).status_code == 200
+        typed = Typed(server, tmp_path, "--project", "many", "--output", f"{out}/")
+        wait_until(lambda: len(list(out.glob("*.csv"))) >= 10)
+        typed.process.kill()
+        typed.process.communicate(timeout=DEADLINE_S)
+        code, errors = Typed(server, tmp_path, "--project", "many", "--output", f"{out}/").ended()
+        written, unchanged = map(int, re.findall(r"of (\d+) runs? in .*, (\d+) unchanged", errors)[0])
+        assert (code, written + unchanged) == (0, 100)
+        assert unchanged >= 9  # the one that was renamed when it was killed may not be in the list yet
+    found = {path.name: path.read_bytes().count(b"\r\n") for path in out.iterdir() if not path.name.startswith(".")}
+    assert found == {f"run {number}.csv": 11 for number in range(100)}

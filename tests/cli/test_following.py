@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from array import array
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from steplog.cli import following
 from steplog.cli.following import NewPoints, Point, follow
 from steplog.reading.points import Selection, SeriesPoints
 
+NOW = datetime(2026, 11, 27, 6, tzinfo=timezone.utc)
+
 
 class Run:
     """A run to which points are logged; ``stretch`` points are read at once, and ``fails`` says which requests fail."""
@@ -23,6 +26,7 @@ class Run:
     def __init__(self, stretch: int = 3) -> None:
         self.logged: dict[str, list[tuple[int, float]]] = {}
         self.status = "RUNNING"
+        self.seen = "2026-11-27T05:59:00Z"
         self.asked: list[str] = []
         self.first_counts: dict[str, int] | None = None  # as of the first answer
         self.fails: Callable[[str], bool] = lambda what: False
@@ -41,7 +45,7 @@ class Run:
 
     def document(self) -> dict[str, Any]:
         self._request("document")
-        return {"status": self.status}
+        return {"status": self.status, "seen": self.seen}
 
     def series(self) -> list[dict[str, Any]]:
         self._request("series")
@@ -79,7 +83,7 @@ class Screen:
 
     def follow(self, last: int = 10, names: tuple[str, ...] = ()) -> str:
         new = NewPoints(self._run, names, last)
-        return follow(new, self._run, names, self.points.extend, self.wait, self.said.append)
+        return follow(new, self._run, names, self.points.extend, self.wait, self.said.append, lambda: NOW)
 
     def values(self, name: str) -> list[Any]:
         return [point.value for point in self.points if point.name == name]
@@ -147,6 +151,15 @@ def test_an_idle_run_is_asked_less_and_less_often_until_something_comes():
     assert screen.waits[7] == 5.0
     assert screen.waits[9] == 1.0
     assert len(run.asked) <= 2 * len(screen.waits) + 3
+
+
+def test_a_run_that_is_not_heard_of_any_more_is_said_so_once():
+    run = Run()
+    run.log("loss", 1)
+    run.seen = "2026-11-27T05:48:00Z"
+    screen = Screen(run, *[lambda: None] * 5)
+    screen.follow()
+    assert screen.said == ["steplog: run RUNNING, not heard of for 12 min"]
 
 
 def test_a_metric_that_is_not_there_yet_is_waited_for_and_others_are_left_out():

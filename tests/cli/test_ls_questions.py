@@ -158,6 +158,12 @@ def test_what_cannot_be_read_is_shown_with_a_caret_below_it(steplog, options, sa
     assert len(lines[0]) <= 74
 
 
+def test_export_shows_what_cannot_be_read_of_its_filter_too(steplog):
+    done = steplog("export", "--project", "mnist", "--where", "config.lr>")
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[1:] == ["  config.lr>", "            ^"]
+
+
 def test_what_does_not_go_together_is_refused(server, steplog):
     for options in (("--json", "--csv"), ("--here", "--trash"), ("--trash", "--sort", "train/loss.last")):
         assert steplog("ls", *options, url=server.url).exit_code == 2

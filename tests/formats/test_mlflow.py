@@ -221,6 +221,25 @@ def test_names_are_read_as_yaml_has_them(tmp_path, written, name):
 
 
 @pytest.mark.parametrize(
+    ("name", "time", "read"),
+    [
+        ('"\\xzz"', "--5", "xzz"),
+        ('"\\U00110000"', "9" * 30, "\ufffd"),
+        ('"\\ud800"', "soon", "\ufffd"),
+        ('"', "'", '"'),
+        ('"\\"', "", "\\"),
+    ],
+)
+def test_what_yaml_would_not_have_is_read_as_some_text(tmp_path, name, time, read):
+    run = tmp_path / "1" / "run"
+    run.mkdir(parents=True)
+    (run.parent / "meta.yaml").write_text(f"experiment_id: '1'\nname: {name}\n", "utf-8")
+    (run / "meta.yaml").write_text(f"run_id: abc\nstart_time: {time}\nstatus: 3\n", "utf-8")
+    (found,) = mlflow.runs(tmp_path)
+    assert (found.info.project, found.info.started) == (read, None)
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("0.1", 0.1),

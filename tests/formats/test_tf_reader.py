@@ -6,21 +6,17 @@ import io
 import itertools
 import math
 import struct
-from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from formats import events
-from formats.events import START, event, histogram, image, record, scalar, slow_crc, tensor, text, training, version
-from steplog.errors import FormatError
+from formats.events import START, event, histogram, image, record, scalar, tensor, text, training, version
+from formats.slow_reading import Row, rows_of, same, slowly
 from steplog.formats import tf_reader
-from steplog.formats.imported import BATCH_RECORDS
-from steplog.formats.tf_event import EventParser, time_of
+from steplog.formats.tf_event import time_of
 from steplog.formats.tf_reader import EventFile
-
-Row = tuple[str, int, int, Any]
 
 
 def in_parts(data: bytes, size: int):
@@ -29,43 +25,9 @@ def in_parts(data: bytes, size: int):
     return lambda wanted: file.read(min(wanted, size))
 
 
-def rows_of(file: EventFile) -> list[Row]:
-    batches = list(file.batches())
-    assert all(len({len(column) for column in batch}) == 1 for batch in batches)
-    assert all(0 < len(batch.names) <= BATCH_RECORDS for batch in batches)
-    return [row for batch in batches for row in zip(*batch, strict=True)]
-
-
 def read(data: bytes, size: int = 1 << 30) -> tuple[list[Row], EventFile]:
     file = EventFile(in_parts(data, size))
     return rows_of(file), file
-
-
-def slowly(data: bytes) -> tuple[list[Row], int]:
-    """What a loop over the records gives by the parser alone; how many bytes of the file are right."""
-    rows: list[Row] = []
-    parser, begin = EventParser(), 0
-    while begin < len(data):
-        head, end = data[begin : begin + 12], begin + 12
-        if len(head) < 12 or slow_crc(head[:8]) != struct.unpack("<I", head[8:])[0]:
-            break
-        end += struct.unpack("<Q", head[:8])[0]
-        content, stored = data[begin + 12 : end], data[end : end + 4]
-        if len(stored) < 4:
-            break
-        try:
-            said = parser.parse(content)
-        except FormatError:
-            break
-        if slow_crc(content) != struct.unpack("<I", stored)[0]:
-            break
-        rows += [(name, said.step, time_of(said.wall_time), value) for name, value in said.points]
-        begin = end + 4
-    return rows, begin
-
-
-def same(found: list[Row], expected: list[Row]) -> bool:
-    return repr(found) == repr(expected)  # NaN is NaN, -0.0 is not 0.0, 1 is not 1.0
 
 
 finite = st.floats(width=32)
@@ -107,7 +69,7 @@ files = st.lists(st.one_of(loops(), others()), min_size=1, max_size=6).map(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(files, st.sampled_from((61, 999, 1 << 30)))
 def test_fast_reading_gives_what_the_parser_gives(data, size):
     rows, file = read(data, size)
@@ -115,7 +77,7 @@ def test_fast_reading_gives_what_the_parser_gives(data, size):
     assert file.damage is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(files, st.data())
 def test_a_changed_byte_ends_reading_where_it_is(data, draw):
     place = draw.draw(st.integers(0, len(data) - 1))

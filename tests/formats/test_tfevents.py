@@ -133,7 +133,12 @@ def test_what_is_damaged_is_said_with_its_file_and_what_comes_before_is_there(tm
     (run,) = runs_in(tmp_path).values()
     assert values_of(run) == {"loss": [(0, 1.0)]}
     (remark,) = run.remarks()
-    assert remark == f"{FILE}: it ends within a record, at byte {24 + 16 + 41 - 1}; what follows is left out"
+    assert remark == f"{FILE}: it ends within a record, at byte {24 + 16 + 41 - 1}; another import takes what comes yet"
+    damaged = bytearray(file.read_bytes())
+    damaged[45] ^= 1
+    file.write_bytes(damaged)
+    assert values_of(run) == {}
+    assert run.remarks() == [f"{FILE}: the checksum of a length is wrong, at byte 40; what follows is left out"]
 
 
 def test_what_has_no_event_files_is_not_recognized(tmp_path):

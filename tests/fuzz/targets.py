@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from fuzz.foreign import a_wandb_log, an_event_file, check_event_file, check_wandb_log, mistaken_records
 from fuzz.mutation import changed, changed_value
 from fuzz.samples import (
     WRITER,
@@ -410,4 +411,6 @@ TARGETS = {
     "manifest": Target(a_manifest, _mistaken_json, check_manifest),
     "answer": Target(an_answer, _mistaken_json, check_answer),
     "journal": Target(_a_journal, _mistaken_journal, check_journal),
+    "events": Target(an_event_file, mistaken_records, check_event_file),
+    "wandb": Target(a_wandb_log, mistaken_records, check_wandb_log),
 }

@@ -19,12 +19,22 @@ from fuzz import fuzzing
 from fuzz.fuzzing import check, found_inputs, fuzz
 from fuzz.targets import TARGETS
 from steplog.delivery import wire
+from steplog.formats import tf_reader, wandb_offline
 from steplog.journal import cursor, frame, losses, manifest, segment, sources
 from steplog.server.records import batch
 
 ROOT = Path(__file__).parents[2]
 SEED = 20
-INPUTS = {"json": 3000, "segment": 1000, "cursor": 2000, "losses": 1500, "manifest": 200, "answer": 2000, "journal": 40}
+INPUTS = {
+    "json": 3000,
+    "segment": 1000,
+    "cursor": 2000,
+    "losses": 1500,
+    "manifest": 200,
+    "answer": 2000,
+    "journal": 40,
+    "events": 60,
+}
 INPUTS_MAX = 10_000  # to find a planted bug; each takes a fraction of it
 Patch = pytest.MonkeyPatch
 
@@ -79,6 +89,14 @@ def damage_not_expected(patch: Patch) -> None:
     patch.setattr(sources, "FormatError", KeyError)
 
 
+def lengths_not_checked(patch: Patch) -> None:
+    patch.setattr(tf_reader.EventFile, "_right_length", lambda *_: True)
+
+
+def records_not_expected_to_be_damaged(patch: Patch) -> None:
+    patch.setattr(wandb_offline, "FormatError", KeyError)
+
+
 PLANTED: dict[str, Callable[[Patch], None]] = {
     "batch": without_a_check,
     "json": null_taken_for_nan,
@@ -89,6 +107,8 @@ PLANTED: dict[str, Callable[[Patch], None]] = {
     "manifest": a_field_not_stored,
     "answer": any_answer_an_acknowledgement,
     "journal": damage_not_expected,
+    "events": lengths_not_checked,
+    "wandb": records_not_expected_to_be_damaged,
 }
 
 

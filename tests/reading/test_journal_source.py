@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -371,6 +372,25 @@ def test_what_another_host_left_on_a_shared_disk_is_read_here(laptop: Host):
     source = JournalSource(local_id)
     assert values_in(source, "loss") == [(number, number) for number in range(5000)]
     assert source.document()["status"] == "RUNNING"  # who is alive there is not known here
+
+
+@apart
+def test_a_run_that_steplog_0_1_has_kept_is_read_and_begins_with_its_first_record(laptop: Host):
+    """Its manifest has no generations: it began in 1970."""
+    run = steplog.init(project="digits", name="first", provenance=False)
+    run.log("loss", 0.5)
+    run.finish()
+    (path,) = laptop.state.glob("*/manifest")
+    shutil.rmtree(os.environ["STEPLOG_MEMORY_DIR"])
+    told = json.loads(path.read_bytes())
+    path.write_text(json.dumps(told | {"version": 1, "generations": [], "writers": {}}))
+    source = JournalSource(str(run.id))
+    document = source.document()
+    assert (document["status"], document["generation"], values_in(source, "loss")) == ("COMPLETED", 1, [(0, 0.5)])
+    assert document["started"] <= document["last_point"]
+    assert abs(
+        datetime.fromisoformat(document["date_created"].replace("Z", "+00:00")) - datetime.now(timezone.utc)
+    ) < timedelta(minutes=5)
 
 
 @apart

@@ -12,8 +12,10 @@ import pytest
 
 import steplog
 from apart import apart
+from end_to_end.fake import FakeServer
 from end_to_end.programs import Host, line
 from server.process import KEY, ServerProcess
+from steplog.testing.memory_server import Fault
 
 LOGS = """
 import steplog
@@ -77,6 +79,25 @@ def test_on_a_laptop_without_a_server_a_run_is_read_by_its_name(laptop: Host):
         steplog.open("frist")
 
 
+@apart
+def test_what_a_run_and_its_metrics_are_called_cannot_move_the_cursor(laptop: Host):
+    evil = "x\x1b]0;owned\x07\x1b[2J\r\nforged\u202e"
+    with begun(laptop, evil) as made:
+        made.log(f"metric {evil}", 0.5)
+    run = steplog.open(made)
+    for shown in (repr(run), repr(run.history()), repr(run.series())):
+        assert shown.isprintable()
+
+
+@apart
+def test_a_run_that_is_gone_can_still_be_printed(laptop: Host):
+    with begun(laptop, "first"):
+        pass
+    run = steplog.open("first")
+    assert steplog.clean("first")
+    assert repr(run) == f"<ReadOnlyRun team/{laptop.project}/first ({run.uuid})>"
+
+
 @pytest.mark.slow
 @apart
 def test_a_run_is_the_same_after_refresh_whatever_else_is_called_so_by_then(host: Host):
@@ -108,6 +129,46 @@ def test_an_offline_run_is_found_on_the_server_though_that_calls_it_otherwise(ho
     assert (run.name, run.history("other")["other"]) == ("first_1", [1.0])
     assert steplog.clean() == []
     assert steplog.open(str(kept.id)).uuid == run.uuid != kept.id
+
+
+@pytest.mark.slow
+@apart
+def test_what_is_read_while_a_run_is_sent_is_a_beginning_of_it(host: Host):
+    """The journal of an offline run that is being sent names no server: there was no key for it."""
+    run = steplog.init("team", host.project, "first", mode="offline")
+    for step in range(100_000):
+        run.log("loss", step, step)
+    run.finish()
+    opened = steplog.open("first")
+    found = []
+    with host.start("-m", "steplog", "sync") as sync:
+        while sync.poll() is None:
+            try:
+                steps = opened.history("loss")["loss"]
+            except steplog.MetricNotFoundError:  # the first ones are on their way
+                steps = []
+            assert steps == list(range(len(steps)))
+            found.append(len(steps))
+        assert sync.returncode == 0
+    assert (found[0], len(opened.history())) == (100_000, 100_000)
+
+
+@pytest.mark.slow
+@apart
+def test_a_run_whose_sending_was_given_up_is_read_on_the_server_and_the_rest_named(
+    laptop: Host, monkeypatch: pytest.MonkeyPatch
+):
+    with begun(laptop, "first"):
+        pass
+    fake = FakeServer()
+    fake.configure(monkeypatch)
+    fake.memory.script = lambda request: Fault(503) if request.path.endswith("/batch/") else None
+    sent = laptop.run("-m", "steplog", "sync", STEPLOG_URL=fake.url, STEPLOG_API_KEY=fake.memory.key)
+    assert (sent.code, len(fake.memory.runs)) == (1, 1)
+    run = steplog.open("first")
+    assert (run.uuid, run.url) == (*fake.memory.runs, f"{fake.url}/team/projects/{laptop.project}/runs/first/")
+    with pytest.raises(steplog.MetricNotFoundError, match="it has none; 20 values of it wait on this machine"):
+        run.history("loss")
 
 
 @pytest.mark.slow

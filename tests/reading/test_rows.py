@@ -159,3 +159,9 @@ def test_values_come_out_as_they_went_in_and_what_is_missing_is_none():
     assert math.isnan(table["loss.last"][0])
     assert table["loss.last"][1:] == [1.0, None]
     assert table["config.m"] == [[1, "2"], "text", None]
+
+
+def test_what_a_strange_server_says_of_a_run_is_missing_or_a_text():
+    rows: list[Row] = [{"uuid": "a", "name": 7, "started": "today", "ended": 5, "duration": "long", "tag": "x"}]
+    (row,) = table_of(parse_fields("name,started,ended,duration,tag"), rows).rows()
+    assert row == {"uuid": "a", "name": "7", "started": None, "ended": None, "duration": None, "tag": None}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -151,6 +153,15 @@ def test_runs_of_this_machine_are_placed_among_those_of_the_server(offline, clie
     ]
 
 
+@apart
+def test_a_server_that_is_away_leaves_a_hint_at_what_is_here(offline, monkeypatch):
+    monkeypatch.setenv("STEPLOG_API_KEY", KEY)
+    away = Client("http://127.0.0.1:9")
+    words = "refused; one run of me/mnist is on this machine alone; type: steplog ls --here$"
+    with pytest.raises(steplog.ServerUnavailableError, match=words):
+        steplog.runs("me/mnist", client=away)
+
+
 class _Delivering(Client):
     """Asked for the runs for the first time, it first has those of this machine delivered."""
 
@@ -237,6 +248,29 @@ def test_a_page_that_does_not_come_is_asked_for_again_but_the_first_is_not(clien
     assert slept == []
 
 
+@pytest.mark.slow
+def test_runs_of_a_server_without_tables_are_read_beside_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path / "client"))
+    directory = tmp_path / "server"
+    directory.mkdir()
+    with ServerProcess(directory, "--user", "me", "--stock") as server:
+        for number in range(5):
+            add(server, f"run-{number}", number / 10)
+        together = threading.Barrier(2, timeout=DEADLINE_S)
+
+        class Meeting(Client):
+            def stream(self, method: str, endpoint: str, *arguments: object, **named: object) -> object:
+                if endpoint.endswith("/metrics/") and not endpoint.endswith(f"/{first}/metrics/"):
+                    together.wait()  # until another one comes, too
+                return super().stream(method, endpoint, *arguments, **named)
+
+        client = Meeting(server.url)
+        client.login(KEY)
+        first = server.ask("GET", "/me/projects/mnist/runs/").json()[0]["uuid"]
+        table = steplog.runs("mnist", "loss.last>=0", ["loss.last"], client=client)
+        assert table["loss.last"] == [0.4, 0.3, 0.2, 0.1, 0.0]
+
+
 def test_a_busy_server_is_asked_again_after_the_time_that_it_says(httpserver, monkeypatch):
     monkeypatch.setenv("STEPLOG_API_KEY", KEY)
     page = {"columns": ["name"], "rows": [{"uuid": "1", "name": "a"}], "next": None}
@@ -248,3 +282,17 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_says(httpserver, mo
     project = ServerProject(client, "me", "p", sleep=slept.append)
     assert project.rows(question_of(columns=["name"]), datetime.now(timezone.utc), lambda: None) == page["rows"]
     assert slept == [20.0]
+
+
+@pytest.mark.parametrize("key_is_good", [False, True])
+def test_what_is_refused_is_not_for_this_key_or_the_key_is_wrong(httpserver, monkeypatch, key_is_good):
+    """As a server of Django REST framework refuses, with 403 in either case."""
+    monkeypatch.setenv("STEPLOG_API_KEY", KEY)
+    account = {"username": "me", "email": "", "message": ""}
+    if key_is_good:
+        httpserver.expect_request("/api/v0/verify-api-key/").respond_with_json(account)
+    httpserver.expect_request(re.compile(".*")).respond_with_json({"detail": "no"}, status=403)
+    client = Client(httpserver.url_for("").rstrip("/"))
+    expected = steplog.ProjectNotFoundError if key_is_good else steplog.InvalidAPIKeyError
+    with pytest.raises(expected, match="not for this key" if key_is_good else "invalid API key"):
+        steplog.runs("others/secret", client=client)

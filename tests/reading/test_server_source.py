@@ -319,6 +319,16 @@ def test_what_is_not_there_is_told_apart(server, run, source_at, monkeypatch):
         source_at(server.url, run).series()
 
 
+def test_a_key_that_has_changed_is_looked_for_again(server, run, source_at, monkeypatch):
+    monkeypatch.setenv("STEPLOG_API_KEY", "the-key-of-before")
+    source = source_at(server.url, run)
+    for ask in (source.series, lambda: next(source.points(Selection()))):
+        with pytest.raises(InvalidAPIKeyError):
+            ask()
+    monkeypatch.setenv("STEPLOG_API_KEY", KEY)
+    assert next(source.points(Selection())).name == "loss"
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
     [

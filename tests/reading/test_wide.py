@@ -177,8 +177,10 @@ def test_a_metric_called_step_or_time_has_a_column_that_is_free():
         ([b"0", b"9007199254740993"], [0, 2**53 + 1]),
         ([b"0.5", b"9007199254740993"], [0.5, 2**53 + 1]),
         ([b"0.5", b"true"], [0.5, True]),
+        ([b"1", b"18446744073709551616"], [1.0, 2.0**64]),
+        ([b"1", b"18446744073709551617"], [1, 2**64 + 1]),
     ],
-    ids=["an integer first", "beyond float64", "integers", "too exact for a float", "a bool"],
+    ids=["integer first", "beyond float64", "integers", "too exact for a float", "a bool", "2**64", "2**64 + 1"],
 )
 def test_a_metric_of_mixed_values_is_numbers_where_they_are_held_exactly(texts, wanted):
     points = [SeriesPoints("m", "json", [0, 1], None, texts)]
@@ -211,8 +213,23 @@ def test_of_a_resumed_run_the_later_value_counts_at_a_step():
         {"a": [0, 1, 2, 3, 4, 5, 6, 7, 9, 8, *range(10, 40)], "b": range(40)},
         {"a": [-(2**63), 2**63 - 1], "b": [2**63 - 1]},
         {"a": [3], "b": [1], "c": [2**40]},
+        {"a": range(20), "b": [3, 4, 9, 17]},
+        {"a": range(0, 40, 2), "b": [0, 1, 38]},
+        {"a": range(20), "b": [3, 4, 30]},
     ],
-    ids=["every third", "overlapping", "one after the other", "odd and even", "a gap", "two swapped", "far", "single"],
+    ids=[
+        "every third",
+        "overlapping",
+        "one after the other",
+        "odd and even",
+        "a gap",
+        "two swapped",
+        "far",
+        "single",
+        "some",
+        "some between",
+        "some beyond",
+    ],
 )
 def test_metrics_of_different_steps_are_joined_by_step(steps):
     points = [floats(name, each, first=at / 10) for at, (name, each) in enumerate(steps.items())]

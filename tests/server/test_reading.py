@@ -6,6 +6,7 @@ import math
 import random
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from server.logged import LoggedRun, Point, expected, points_of
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.records.points import concatenate
+from steplog.server.sqlite import history as histories
 from steplog.server.sqlite import packing, reading, slices
 from steplog.server.sqlite.history import Limits, history
 from steplog.server.sqlite.packing import pack_run
@@ -178,6 +180,26 @@ def test_a_metric_that_the_run_has_not_is_named(read, where):
 def test_a_metric_of_which_nothing_matches_comes_without_points(read):
     read.append([("a", 1, 5), ("b", 1, 7)])
     assert {name: len(points) for name, points in read.history(HistoryQuery(low=6)).items()} == {"a": 0, "b": 1}
+
+
+def test_chunks_of_which_all_is_skipped_are_not_read(read, monkeypatch):
+    for first in range(0, 20_000, 2500):
+        read.append([("a", at + 0.5, at) for at in range(first, first + 2500)])
+        read.pack()
+    ends = list(accumulate(count for (count,) in read.connection.execute("SELECT count FROM chunks ORDER BY id")))
+    assert len(ends) > 3
+    read_now: list[int] = []
+
+    def counted(connection: Any, chunk: Any) -> Any:
+        read_now.append(chunk.id)
+        return reading.read_chunk(connection, chunk)
+
+    monkeypatch.setattr(histories, "read_chunk", counted)
+    for skip in (0, ends[0] - 1, ends[0], ends[2] + 1, ends[-1], 10**9):
+        found = read.history(HistoryQuery(skip=skip))["a"]
+        assert [point.step for point in found] == list(range(skip, 20_000))
+        assert len(read_now) == sum(end > skip for end in ends)
+        read_now.clear()
 
 
 def test_a_run_deleted_meanwhile_breaks_a_read_off(read):

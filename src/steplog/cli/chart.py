@@ -47,9 +47,17 @@ class _Place(NamedTuple):
 
 
 def chart(
-    buckets: Sequence[Mapping[str, Any]], width: int, height: int, *, log: bool = False, ascii_only: bool = False
+    buckets: Sequence[Mapping[str, Any]],
+    width: int,
+    height: int,
+    *,
+    begins: int | None = None,
+    log: bool = False,
+    ascii_only: bool = False,
 ) -> Chart:
     """Draw in ``width`` columns, axis and labels included, and ``height`` rows, without the axis and its labels.
+
+    The axis ``begins`` at this step, if that is less than those of the buckets, each of which is its last.
 
     A chart without lines: there is no number to draw.
     """
@@ -65,6 +73,7 @@ def chart(
     scale = math.log10 if log else _half
     upward = _fraction(scale(min(every)), scale(max(every)))
     first, last = places[0].step, places[-1].step
+    first = first if begins is None else min(first, begins)
     drawn = _draw(places, _fraction(first, last), lambda value: upward(scale(value)), columns, height)
     side, tick, corner, floor = _FRAMES["ascii" if ascii_only else "unicode"]
     if ascii_only:

@@ -15,7 +15,7 @@ import click
 import steplog
 from steplog.cli.api import Api, RemoteRun
 
-__all__ = ["complete_journal", "complete_metric", "complete_run", "complete_trashed", "offered"]
+__all__ = ["complete_journal", "complete_metric", "complete_readable", "complete_run", "complete_trashed", "offered"]
 
 _WAIT_S = 0.5  # with the start of Python, less than a second
 _TYPED = re.compile(r"[\w.@%+,/][\w.@%+,/-]*")  # ":" and "=" part words for bash
@@ -27,13 +27,22 @@ def complete_run(_context: click.Context, _parameter: click.Parameter, incomplet
     return offered(incomplete, lambda: _remote_names(incomplete, trash=False))
 
 
-def complete_metric(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Metrics of the run that is typed before."""
-    run = context.params.get("run")
+def complete_readable(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The same, and the runs of this machine that no server has yet."""
 
     def names() -> Iterable[str]:
-        api = Api()
-        for metric in (api.get(*api.find(run).path, "series") or []) if run else []:
+        yield from _names_here(incomplete, alone=True)
+        yield from _remote_names(incomplete, trash=False)
+
+    return offered(incomplete, names)
+
+
+def complete_metric(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Metrics of the run that is typed before."""
+    run, opened = context.params.get("run"), steplog.open  # imported before the clock runs
+
+    def names() -> Iterable[str]:
+        for metric in opened(run).source.series() if run else ():
             yield metric["name"]
 
     return offered(incomplete, names)
@@ -46,14 +55,16 @@ def complete_trashed(_context: click.Context, _parameter: click.Parameter, incom
 
 def complete_journal(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Runs that wait on this machine: names, and ids of which something is typed."""
+    return offered(incomplete, lambda: _names_here(incomplete, alone=False))
 
-    def names() -> Iterable[str]:
-        for run in steplog.journals():
+
+def _names_here(incomplete: str, alone: bool) -> Iterator[str]:
+    """Of the runs that wait on this machine; ``alone``: of those that no server has."""
+    for run in steplog.journals():
+        if not (alone and run.run):
             yield run.name
             if incomplete:
                 yield from (run.id, run.run)
-
-    return offered(incomplete, names)
 
 
 def _remote_names(incomplete: str, trash: bool) -> Iterable[str]:

@@ -21,7 +21,9 @@ import steplog
 from steplog import SteplogError
 from steplog.cli import printing
 from steplog.cli.api import as_text, check_run
-from steplog.cli.completion import complete_journal, complete_run
+from steplog.cli.completion import complete_journal, complete_readable
+from steplog.cli.fields import complete_filter, filter_of
+from steplog.formats.run_writer import ByteSink
 from steplog.reading.runs import Place, place_of
 from steplog.reading.source import RunSource
 from steplog.records.dates import exact_date_of
@@ -37,7 +39,7 @@ _NAMES = {ending: kind for kind, ending in ENDINGS.items() if ending} | {".ndjso
 
 
 def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    return (complete_journal if context.params.get("here") else complete_run)(context, parameter, incomplete)
+    return (complete_journal if context.params.get("here") else complete_readable)(context, parameter, incomplete)
 
 
 def _check_runs(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -47,7 +49,13 @@ def _check_runs(context: click.Context, parameter: click.Parameter, texts: tuple
 @click.command("export")
 @click.argument("runs", metavar="[RUN]...", nargs=-1, callback=_check_runs, shell_complete=_complete)
 @click.option("--project", metavar="PROJECT", help="The runs of this project, also NAMESPACE/PROJECT.")
-@click.option("--where", metavar="FILTER", help="Those of them that a filter means.  [default: all]")
+@click.option(
+    "--where",
+    metavar="FILTER",
+    callback=filter_of,
+    shell_complete=complete_filter,
+    help="Those of them that a filter means.  [default: all]",
+)
 @click.option(
     "--format", "kind", type=click.Choice(list(ENDINGS)), help="The format.  [default: as FILE ends, else csv]"
 )
@@ -86,13 +94,14 @@ def command(
     into_directory = output != _STDOUT and (output.endswith("/") or Path(output).is_dir() or kind in DIRECTORIES)
     _check_destination(options, output)
     targets = _targets(runs, project, where)
-    with _Bar() as bar, _plain_errors():
+    with _Bar(output) as bar, _plain_errors():
         exporter = Exporter(targets, options, bar)
         several = len(targets) > 1 or not runs
         if into_directory:
             _into_directory(exporter, Path(output), output)
         elif output == _STDOUT:
-            exporter.to_file(NamedFile(sys.stdout.buffer, "standard output"), several=several)
+            stdout = NamedFile(sys.stdout.buffer, "standard output")
+            exporter.to_file(_Screen(stdout) if sys.stdout.isatty() else stdout, several=several)
             sys.stdout.buffer.flush()
         else:
             with whole_file(Path(output)) as file:
@@ -127,7 +136,7 @@ def _targets(runs: tuple[str, ...], project: str | None, where: str | None) -> l
     if project is None and where is None:
         raise click.UsageError("which runs? give RUN, or --project, or --here for what waits on this machine.")
     place = place_of(project and as_text(project))
-    table = steplog.runs(str(place), where and as_text(where), ["id", "name", "started"], client=place.client)
+    table = steplog.runs(str(place), where, ["id", "name", "started"], client=place.client)
     rows = [dict(row, id=row["id"] or row["uuid"]) for row in table]
     rows.sort(key=lambda row: (row["started"] is None, row["started"], row["id"]))
     if not rows:
@@ -201,13 +210,27 @@ def _plain_errors() -> Iterator[None]:
         raise click.ClickException(f"{error.filename or 'files'}: {error.strerror or error}") from error
 
 
-class _Bar:
-    """A bar on standard error, if that is a terminal."""
+class _Screen:
+    """Lines on a terminal, without what it would obey."""
 
-    def __init__(self) -> None:
+    def __init__(self, sink: ByteSink) -> None:
+        self._write = sink.write
+
+    def write(self, data: bytes) -> None:
+        """Lines, each whole."""
+        *lines, rest = data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+        shown = [f"{printing.printable(line, None)}\n" for line in lines]
+        self._write("".join([*shown, printing.printable(rest, None)]).encode())
+
+
+class _Bar:
+    """A bar on standard error, if that is a terminal, and the points do not go to one."""
+
+    def __init__(self, output: str) -> None:
         console = Console(stderr=True)
+        is_shown = console.is_terminal and not (output == _STDOUT and sys.stdout.isatty())
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar = Progress(*columns, console=console, transient=True, disable=not is_shown)
         self._task = self._bar.add_task("", visible=False)
 
     def __enter__(self) -> _Bar:

@@ -26,6 +26,7 @@ __all__ = [
     "complete_columns",
     "complete_filter",
     "conditions_of",
+    "filter_of",
     "order_of",
     "unknown",
 ]
@@ -50,6 +51,13 @@ def conditions_of(context: click.Context, _: click.Parameter, texts: tuple[str, 
     return tuple(condition for text in texts for condition in _read(parse_filter, "--where", text, context))
 
 
+def filter_of(context: click.Context, _: click.Parameter, text: str | None) -> str | None:
+    """A filter as it was typed. Raises UnreadableError."""
+    if text is not None:
+        _read(parse_filter, "--where", text, context)
+    return None if text is None else as_text(text)
+
+
 def columns_of(context: click.Context, _: click.Parameter, texts: tuple[str, ...]) -> tuple[Field, ...]:
     """The fields of all lists, each once. Raises UnreadableError."""
 
@@ -66,21 +74,19 @@ def order_of(context: click.Context, _: click.Parameter, text: str | None) -> Qu
 
 def unknown(fields: Iterable[Field], projects: Iterable[ServerProject], where: str) -> Iterator[str]:
     """A line for each field that no run in ``projects`` has, with close names."""
-    names: list[str] | None = None
-    every = list(projects)
+    every, names = list(projects), dict[str, None]()
     for field in dict.fromkeys(fields):
-        if field.kind == "run":
+        if field.kind == "run" or not every:
             continue
-        name = _name_of(field)
-        if names is None:
-            told = [each.columns() for each in every]
-            if None in told:
-                return  # nobody knows
-            names = sorted({each for some in told for each in some or ()})
-        if name not in names and not any(each.startswith(f"{name}.") for each in names):
-            close = get_close_matches(name, names, _CLOSE_MAX)
-            instead = f"; close to that: {', '.join(close)}" if close else ""
-            yield printing.printable(f"no run {where} has {name}{instead}", None)
+        text, part = str(field), field.path[0]
+        name = text if field.kind == "config" else text.rpartition(".")[0]
+        told = [each.columns(part) for each in every]
+        if None in told or any(each == name or each.startswith(f"{name}.") for some in told for each in some or ()):
+            continue  # some run has it, or nobody knows
+        names = names or {each: None for project in every for each in project.columns() or ()}
+        close = get_close_matches(name, names, _CLOSE_MAX)
+        instead = f"; close to that: {', '.join(close)}" if close else ""
+        yield printing.printable(f"no run {where} has {name}{instead}", None)
 
 
 def complete_columns(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
@@ -97,7 +103,9 @@ def complete_filter(context: click.Context, _: click.Parameter, incomplete: str)
 def _columns(context: click.Context, part: str) -> Iterator[str]:
     yield from RUN_FIELDS
     api = Api()
-    namespace, project = context.params.get("place") or ("", "")
+    namespace, _, project = (context.params.get("project") or "").rpartition("/")
+    if "place" in context.params:
+        namespace, project = context.params["place"] or ("", "")
     namespace = namespace or api.default_namespace()
     for slug in [project] if project else api.projects(namespace):
         for name in ServerProject(api.client, namespace, slug).columns(_in_name(part)) or ():
@@ -128,9 +136,3 @@ def _pointed(text: str, column: int) -> Iterator[str]:
     )
     yield f"  {shown}"
     yield f"  {' ' * cell_len(before)}^"
-
-
-def _name_of(field: Field) -> str:
-    """Without what is asked of a metric."""
-    text = str(field)
-    return text if field.kind == "config" else text.rpartition(".")[0]

@@ -12,9 +12,11 @@ A server that has lost points, since it was restored from a copy, is waited for:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import steplog
+from steplog.cli import run_times
 from steplog.cli.printing import printable
 from steplog.column_format import json_value
 from steplog.reading.points import Selection, SeriesPoints
@@ -90,6 +92,19 @@ class NewPoints:
         return points, whole
 
 
+class _Once:
+    """Tells something when it begins to hold; "" says that it does not hold any more."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._holds = False
+
+    def __call__(self, words: str) -> None:
+        if words and not self._holds:
+            self._tell(f"steplog: {words}")
+        self._holds = bool(words)
+
+
 def follow(
     new: NewPoints,
     source: RunSource,
@@ -97,9 +112,11 @@ def follow(
     show: Callable[[list[Point]], None],
     wait: Callable[[float], None],
     tell: Callable[[str], None],
+    now: Callable[[], datetime],
 ) -> str:
-    """Show what comes, until the run has ended; its status. What ``tell`` gets is said once."""
-    pause_s, ended, silent, missing = _LOOK_S, "", False, set(names)
+    """Show what comes, until the run has ended; its status. ``tell`` is told once what is waited for."""
+    away, silent, missing = _Once(tell), _Once(tell), _Once(tell)
+    pause_s, ended = _LOOK_S, ""
     while True:
         came, status = False, ""
         try:
@@ -110,16 +127,17 @@ def follow(
             if not came:
                 if ended:
                     return ended
-                status = str(source.document()["status"])
+                document = source.document()
+                status = str(document["status"])
+                words = run_times.status(document, now())
+                silent(f"run {words}" if words != status else "")  # a process that was killed elsewhere, say
         except steplog.ServerUnavailableError as error:
-            if not silent:
-                tell(f"steplog: waiting: {printable(error, 400)}")
-            silent, came = True, False
+            away(f"waiting: {printable(error, 400)}")
+            came = False
         else:
-            silent = False
-            if missing - new.counts.keys():
-                tell(f"steplog: waiting for {', '.join(map(printable, sorted(missing - new.counts.keys())))}")
-            missing = set()
+            away("")
+            there = [name for name in names if name not in new.counts]
+            missing(f"waiting for {', '.join(map(printable, there))}" if there else "")
         ended = "" if status == _RUNNING else status
         if not ended:  # else nothing may have come between the points and the status
             pause_s = _LOOK_S if came else min(pause_s * _IDLE_FACTOR, _IDLE_S)

@@ -58,7 +58,7 @@ def shown(field: Field, value: Any) -> str | Text:
         return printing.status(str(value))
     if name in ("started", "ended"):
         return printing.local_time(value)
-    if name == "duration":
+    if name == "duration" and is_number(value):
         return run_times.span(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 

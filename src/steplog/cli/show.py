@@ -16,7 +16,7 @@ from rich.text import Text
 from steplog.cli import printing, run_times
 from steplog.cli.api import as_texts, check_run
 from steplog.cli.chart import BUCKETS_PER_COLUMN, chart
-from steplog.cli.completion import complete_metric, complete_run
+from steplog.cli.completion import complete_metric, complete_readable
 from steplog.cli.shown_run import ShownRun, read
 from steplog.cli.table import Table
 
@@ -29,7 +29,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 @click.command("show")
-@click.argument("run", callback=check_run, shell_complete=complete_run)
+@click.argument("run", callback=check_run, shell_complete=complete_readable)
 @click.argument("names", metavar="[NAME]...", nargs=-1, callback=as_texts, shell_complete=complete_metric)
 @click.option("--log", is_flag=True, help="Draw charts with a logarithmic axis of values.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -63,7 +63,8 @@ def _draw(console: Console, shown: ShownRun, width: int, log: bool) -> None:
     """A chart for each metric."""
     printing.write(console, *_title(shown))
     for metric in shown.metrics:
-        drawn = chart(metric["curve"], width, _ROWS, log=log, ascii_only=not printing.is_unicode(console))
+        begins, ascii_only = metric["first_step"], not printing.is_unicode(console)
+        drawn = chart(metric["curve"], width, _ROWS, begins=begins, log=log, ascii_only=ascii_only)
         numbers = (
             f"{key} {printing.value(metric[key], 28)}" for key in ("last", "min", "max") if metric[key] is not None
         )

@@ -22,7 +22,7 @@ from rich.console import Console
 import steplog
 from steplog.cli import printing
 from steplog.cli.api import as_texts, check_run
-from steplog.cli.completion import complete_metric, complete_run
+from steplog.cli.completion import complete_metric, complete_readable
 from steplog.cli.following import NewPoints, Point, follow
 from steplog.cli.metric_names import check_names
 from steplog.reading.points import Selection, SeriesPoints
@@ -36,7 +36,7 @@ _NAME_MAX = 40  # columns of a name, on a terminal
 
 
 @click.command("tail")
-@click.argument("run", callback=check_run, shell_complete=complete_run)
+@click.argument("run", callback=check_run, shell_complete=complete_readable)
 @click.argument("names", metavar="[NAME]...", nargs=-1, callback=as_texts, shell_complete=complete_metric)
 @click.option(
     "-n",
@@ -100,8 +100,8 @@ def _tail(run: steplog.ReadOnlyRun, names: tuple[str, ...], last: int, following
     source, lines = _Wherever(run), _Lines(printing.console(), as_json)
     new = NewPoints(source, names, last)
     if following:
-        status = follow(new, source, names, lines.print, _wait, lambda words: click.echo(words, err=True))
-        click.echo(f"run {status}", err=True)
+        status = follow(new, source, names, lines.print, _wait, _tell, lambda: datetime.now(timezone.utc))
+        _tell(f"run {status}")
         return
     new.look()
     check_names(run.name, names, new.counts)
@@ -109,6 +109,10 @@ def _tail(run: steplog.ReadOnlyRun, names: tuple[str, ...], last: int, following
         lines.print(points)
     if not lines.printed and last:
         click.echo("no points yet", err=True)
+
+
+def _tell(words: str) -> None:
+    click.echo(words, err=True)
 
 
 def _wait(seconds: float) -> None:

@@ -25,7 +25,9 @@ __all__ = ["file_runs", "is_folder", "streams"]
 
 _META = "meta.yaml"
 _STATUSES = {"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5": "KILLED"}
-_ESCAPE = re.compile(r"\\(?:x(..)|u(....)|U(.{8})|(.))", re.DOTALL)
+_HEX = "[0-9a-fA-F]"
+_ESCAPE = re.compile(rf"\\(?:x({_HEX}{{2}})|u({_HEX}{{4}})|U({_HEX}{{8}})|(.))", re.DOTALL)
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
 _ESCAPED |= {"N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029"}
 
@@ -109,7 +111,7 @@ def _text(path: Path) -> str:
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.lstrip("-").isdecimal() else None
+    return int(text) if text and _WHOLE.fullmatch(text) else None
 
 
 def _meta(path: Path) -> dict[str, str]:
@@ -138,5 +140,7 @@ def _scalar(lines: list[str]) -> str:
 
 
 def _unescaped(found: re.Match[str]) -> str:
-    code = found[1] or found[2] or found[3]
-    return chr(int(code, 16)) if code else _ESCAPED.get(found[4], found[4])
+    code = int(found[1] or found[2] or found[3] or "0", 16)
+    if found[4]:
+        return _ESCAPED.get(found[4], found[4])
+    return chr(code) if code < 0xD800 or 0xE000 <= code < 0x110000 else "\N{REPLACEMENT CHARACTER}"

@@ -103,6 +103,8 @@ def _batches(file: Path, count: int, columns: Sequence[str] | None = None, first
             skipped += rows
         else:
             groups.append(group)
+    if not groups:  # which not every pyarrow takes
+        return
     left = first - skipped
     for batch in opened.iter_batches(count, row_groups=groups, columns=columns):
         if left < len(batch):

@@ -55,6 +55,7 @@ class EventFile:
     Attributes:
         left_out: how many of each kind of thing were no points, so far.
         damage: why reading ended early, if it did.
+        is_cut: it ended within a record, of which the rest may come yet.
         info: the JSON of a run, if an export wrote it.
         config: hyperparameters.
         wall_time: of the first record, s.
@@ -63,6 +64,7 @@ class EventFile:
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self.left_out: Counter[str] = Counter()
         self.damage: str | None = None
+        self.is_cut = False
         self.info: bytes | None = None
         self.config: dict[str, Any] = {}
         self.wall_time: float | None = None
@@ -101,7 +103,7 @@ class EventFile:
                 yield self._batch(begin, min(begin + BATCH_RECORDS, whole))
             self._cut(0, whole)
         if not self._ended() and self._buffer:
-            self.damage = f"it ends within a record, at byte {self._offset}"
+            self.damage, self.is_cut = f"it ends within a record, at byte {self._offset}", True
 
     def _ended(self) -> bool:
         return self.damage is not None

@@ -29,6 +29,7 @@ import msgspec
 
 from steplog.errors import FormatError
 from steplog.formats.imported import ImportedRun, RecordBatch, Stream, exported
+from steplog.formats.remarks import remarks_on
 from steplog.formats.run_info import RunInfo
 from steplog.formats.tf_encoding import (
     config_event,
@@ -192,12 +193,8 @@ def _batches(path: Path, key: str, called: str | None, readings: dict[str, Event
 
 
 def _remarks(readings: dict[str, EventFile]) -> list[str]:
-    left_out: Counter[str] = Counter()
-    for reading in readings.values():
-        left_out.update(reading.left_out)
-    counts = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(left_out.items()))
-    damaged = [f"{key}: {file.damage}; what follows is left out" for key, file in readings.items() if file.damage]
-    return ([f"left out, since a run has no such values: {counts}"] if counts else []) + damaged
+    left_out = sum((reading.left_out for reading in readings.values()), Counter[str]())
+    return remarks_on("a run has no such values", left_out, readings)
 
 
 def _config(path: Path) -> dict[str, Any]:

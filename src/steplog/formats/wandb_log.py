@@ -27,10 +27,12 @@ class WandbLog:
 
     Attributes:
         damage: why reading ended early, if it did.
+        is_cut: it ended within a record, of which the rest may come yet.
     """
 
     def __init__(self) -> None:
         self.damage: str | None = None
+        self.is_cut = False
 
     def records(self, read: Callable[[int], bytes]) -> Iterator[bytes]:
         """The records up to the first that is damaged or cut; ``read`` returns fewer bytes only at the end."""
@@ -64,7 +66,10 @@ class WandbLog:
             else:
                 offset += len(block)
                 continue
-            self.damage = f"it ends within a record, at byte {begun if parts else offset + place}"
+            self._cut(begun if parts else offset + place)
             return
         if parts:
-            self.damage = f"it ends within a record, at byte {begun}"
+            self._cut(begun)
+
+    def _cut(self, place: int) -> None:
+        self.damage, self.is_cut = f"it ends within a record, at byte {place}", True

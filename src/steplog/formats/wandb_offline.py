@@ -29,7 +29,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -41,9 +40,11 @@ from steplog.errors import FormatError
 from steplog.formats import protobuf
 from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
 from steplog.formats.protobuf import fields, signed, text_of
+from steplog.formats.remarks import remarks_on
 from steplog.formats.run_info import RunInfo
 from steplog.formats.tf_event import time_of
 from steplog.formats.wandb_log import MAGIC, WandbLog
+from steplog.records.dates import date_of
 
 __all__ = ["RUNNING_S", "recognizes", "runs"]
 
@@ -60,7 +61,6 @@ _SYSTEM = {
     "temp": "temperature_celsius",
 }
 _GPU = re.compile(r"gpu\.(\d+)\.(\w+)")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _KEY_TAGS = b"\x0a\x12"
 _VALUE_TAG = b"\x82\x01"
 _T = TypeVar("_T")
@@ -249,7 +249,7 @@ def _run(run_id: str, files: Sequence[_File], about: _About, *, is_live: bool) -
         group=texts.get("group"),
         job_type=texts.get("job_type"),
         notes=texts.get("notes"),
-        started=None if about.started_ns is None else _date(about.started_ns),
+        started=_date(about.started_ns),
         config=about.config,
         provenance=about.provenance or None,
     )
@@ -264,8 +264,11 @@ def _id(run_id: str) -> str:
     return f"wandb-{hashlib.blake2b(run_id.encode('utf-8', 'surrogateescape'), digest_size=12).hexdigest()}"
 
 
-def _date(time_ns: int) -> str:
-    return (_EPOCH + timedelta(microseconds=time_ns // 1000)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def _date(time_ns: int | None) -> str | None:
+    try:
+        return None if time_ns is None else date_of(time_ns)
+    except OverflowError:
+        return None
 
 
 def _timestamp(data: bytes) -> int:
@@ -282,16 +285,9 @@ class _Reading(NamedTuple):
 
 
 def _remarks(readings: Mapping[str, _Reading]) -> list[str]:
-    left_out: Counter[str] = Counter()
-    for reading in readings.values():
-        left_out.update(reading.left_out)
-    counts = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(left_out.items()))
-    damaged = [
-        f"{key}: {reading.log.damage}; what follows is left out"
-        for key, reading in readings.items()
-        if reading.log.damage
-    ]
-    return ([f"left out, since their files are not imported: {counts}"] if counts else []) + damaged
+    left_out = sum((reading.left_out for reading in readings.values()), Counter[str]())
+    logs = {name: reading.log for name, reading in readings.items()}
+    return remarks_on("their files are not imported", left_out, logs)
 
 
 def _batches(path: Path, started_ns: int, readings: dict[str, _Reading]) -> Iterator[RecordBatch]:
@@ -382,10 +378,11 @@ def _stats(content: bytes) -> Iterator[_Row]:
 
 def _item(data: bytes) -> tuple[tuple[str, ...], Any]:
     """The path and the value of an item of a history, a config, or statistics."""
-    if len(data) > 1 and data[0] in _KEY_TAGS:  # nearly all: one key and a value_json, each of less than 128 bytes
+    if len(data) > 1 and data[0] in _KEY_TAGS and data[1] < 128:  # nearly all: one key, one value_json, both short
         end = 2 + data[1]
-        if data[end : end + 2] == _VALUE_TAG and len(data) - end - 3 == data[end + 2] < 128:
-            return (text_of(data[2:end]),), _json(data[end + 3 :])
+        begin = end + len(_VALUE_TAG) + 1
+        if len(data) >= begin and data[end : begin - 1] == _VALUE_TAG and data[begin - 1] == len(data) - begin < 128:
+            return (text_of(data[2:end]),), _json(data[begin:])
     return _any_item(data)
 
 

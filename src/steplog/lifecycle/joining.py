@@ -16,7 +16,7 @@ from steplog.lifecycle.process import current
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
 
-__all__ = ["client_of", "find_manifest", "join"]
+__all__ = ["find_manifest", "join"]
 
 
 def find_manifest(uuid: str) -> Manifest | None:
@@ -54,7 +54,7 @@ def join(
     if not uuid:
         raise ValueError("Run object is missing required identifiers.")
     if found is not None:
-        client = client or client_of(found)
+        client = client or _client_of(found)
         return OpenRun(found, None if client is None else client.transport, owner=owner, begins=begins)
     client = client or get_default_client()
     manifest = Manifest(
@@ -71,7 +71,7 @@ def join(
     return OpenRun(manifest, client.transport, owner=owner, begins=begins)
 
 
-def client_of(manifest: Manifest) -> TellurioClient | None:
+def _client_of(manifest: Manifest) -> TellurioClient | None:
     """The way to the server of a run that is here; None: it stays here, as one that was begun offline does."""
     from steplog.client import client_for, get_default_client, later_client
 

@@ -126,10 +126,15 @@ class ArrowData:
     def _texts(self, values: Sequence[Any]) -> tuple[array[int] | memoryview, bytes]:
         """The offsets and the bytes."""
         if isinstance(values, Repeated):
-            text = values.value.encode() if isinstance(values.value, str) else values.value
+            text = _utf8(values.value)
             return self._repeated_ends(len(text), len(values)), text * len(values)
-        texts = [value.encode() if isinstance(value, str) else value for value in values]
+        texts = list(map(_utf8, values))
         return array("i", accumulate(map(len, texts), initial=0)), b"".join(texts)
+
+
+def _utf8(text: str | bytes) -> bytes:
+    """A half of a surrogate pair is a question mark."""
+    return text.encode(errors="replace") if isinstance(text, str) else text
 
 
 def _cut(batch: Sequence[Column], bytes_max: int) -> Iterator[Sequence[Column]]:

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from steplog.column_format import json_value
+from steplog.printable import printable
 from steplog.reading.arrow_data import ArrowData
 
 __all__ = ["ArrowColumn", "ArrowTable", "column_of"]
@@ -88,7 +89,7 @@ class ArrowTable:
             raise ValueError(f"a kind is one of {', '.join(_KINDS)}: {self._kinds}")
         for batch in (columns, *more):
             made = [_as_stored(column) for column in batch]
-            if {column.name: column.kind for column in made} != self._kinds:
+            if [(column.name, column.kind) for column in made] != list(self._kinds.items()):
                 raise ValueError(f"batches of different columns: {self._kinds}")
             lengths = {column.name: len(column.values) for column in made}
             if len(set(lengths.values())) > 1:
@@ -126,7 +127,7 @@ class ArrowTable:
         return name in self._kinds
 
     def __repr__(self) -> str:
-        shown = [f"{name} {kind}" for name, kind in list(self._kinds.items())[:_NAMES_SHOWN]]
+        shown = [f"{printable(name)} {kind}" for name, kind in list(self._kinds.items())[:_NAMES_SHOWN]]
         if len(self._kinds) > _NAMES_SHOWN:
             shown.append(f"{len(self._kinds) - _NAMES_SHOWN:,} more")
         return f"<ArrowTable, {self._length:,} row{'s' * (self._length != 1)}: {', '.join(shown) or 'no columns'}>"

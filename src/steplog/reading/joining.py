@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import chain, compress, count, repeat
+from itertools import chain, compress, count
 from operator import lt, ne
 from typing import Any, NamedTuple
 
@@ -80,13 +80,13 @@ def join(each_steps: Sequence[array[int]]) -> tuple[array[int], list[Placement]]
         if found is None:
             sets[at], chosen[at] = _ascending(sets[at])
             ranges[at] = _range_of(sets[at])
-    even = [found for found in ranges if found is not None]
-    whole = _union(even) if 1 < len(even) == len(sets) else None
+    whole = _union([found for found in ranges if found is not None]) if len(sets) > 1 else None
     if whole is not None:
         rows = array("q", whole)
-        places = [_places(each, whole) for each in even]
-        if all(map(_are_in, sets, places, repeat(rows))):
-            return rows, list(map(Placement, chosen, places))
+        places = [_places(steps, found, whole, rows) for steps, found in zip(sets, ranges, strict=True)]
+        there = [place for place in places if place is not None]
+        if len(there) == len(places):
+            return rows, list(map(Placement, chosen, there))
     for at, found in enumerate(ranges):
         if found is not None and chosen[at] is None:  # it only looked like a range
             sets[at], chosen[at] = _ascending(sets[at])
@@ -116,6 +116,8 @@ def _range_of(steps: array[int]) -> range | None:
 
 def _union(ranges: Sequence[range]) -> range | None:
     """All that is in any of them, if that is a range too."""
+    if not ranges:
+        return None
     by = min((each.step for each in ranges if len(each) > 1), default=1)
     finest = sorted((each[0], each[-1]) for each in ranges if each.step == by or len(each) == 1)
     start, end = finest[0]
@@ -128,13 +130,18 @@ def _union(ranges: Sequence[range]) -> range | None:
     return whole if all(fits) else None
 
 
-def _places(part: range, whole: range) -> range:
+def _places(steps: array[int], found: range | None, whole: range, rows: array[int]) -> Sequence[int] | None:
+    """The rows of some steps, which may be the range ``found``, among those of ``whole``; None if one has no row."""
     by = whole.step
-    return range((part[0] - whole[0]) // by, (part[-1] - whole[0]) // by + 1, max(1, part.step // by))
-
-
-def _are_in(steps: array[int], places: range, rows: array[int]) -> bool:
-    return (rows if len(places) == len(rows) else rows[_slice_of(places)]) == steps
+    if found is not None:
+        places = range((found[0] - whole[0]) // by, (found[-1] - whole[0]) // by + 1, max(1, found.step // by))
+        return places if (rows if len(places) == len(rows) else rows[_slice_of(places)]) == steps else None
+    if steps[0] not in whole or steps[-1] not in whole:
+        return None
+    try:
+        return list(map(whole.index, steps))
+    except ValueError:
+        return None
 
 
 def _ascending(steps: array[int]) -> tuple[array[int], list[slice] | list[int] | None]:

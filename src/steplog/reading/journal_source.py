@@ -169,6 +169,7 @@ class _About:
     def __init__(self) -> None:
         self._fields: list[tuple[str, Order, str | None]] = []
         self._config: list[tuple[str, Order, str | None]] = []
+        self.first_ns: int | None = None  # of all records
         self.last_point_ns: int | None = None
 
     def read(self, generation: int, writer: str, ranges: Iterator[Range]) -> None:
@@ -176,7 +177,9 @@ class _About:
         said = []
         for records in ranges:
             said += about_the_run(records)
-            last_ns = _last_time(records)
+            first_ns, last_ns = _first_time(records), _last_time(records)
+            if first_ns is not None:
+                self.first_ns = min(first_ns, first_ns if self.first_ns is None else self.first_ns)
             if last_ns is not None:
                 self.last_point_ns = max(last_ns, last_ns if self.last_point_ns is None else self.last_point_ns)
         changes = changes_of(said)
@@ -198,7 +201,7 @@ class _About:
 
 def _document(manifest: Manifest, found: _About, decided: tuple[str, int]) -> dict[str, Any]:
     plan, (status, ended_ns), fields = manifest.plan, decided, found.fields()
-    created = date_of(_first_began(manifest))
+    created = date_of(_first_began(manifest) or found.first_ns or 0)
     started = fields.get("started") or created
     last_point = None if found.last_point_ns is None else date_of(found.last_point_ns)
     ended = fields.get("ended") if ended_ns == 0 else date_of(ended_ns)
@@ -227,6 +230,7 @@ def _document(manifest: Manifest, found: _About, decided: tuple[str, int]) -> di
 
 
 def _first_began(manifest: Manifest) -> int:
+    """0: steplog 0.1 has not kept it."""
     return manifest.generations[0].began if manifest.generations else 0
 
 
@@ -242,6 +246,11 @@ def _generation(manifest: Manifest, writer: str) -> int:
     """Which of the run's generations a writer belongs to, the server not having numbered them; the first is 1."""
     found = manifest.generation_of(writer)
     return 1 if found is None else manifest.generations.index(found) + 1
+
+
+def _first_time(records: Range) -> int | None:
+    first = next((at for at, kind in enumerate(slot.kinds_of(records.slots)) if kind != slot.KIND_NONE), None)
+    return None if first is None else words_of(records.slots[first * slot.SLOT_BYTES :][: slot.SLOT_BYTES])[2]
 
 
 def _last_time(records: Range) -> int | None:

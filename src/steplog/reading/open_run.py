@@ -21,7 +21,6 @@ from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
 from steplog.errors import ConfigurationError, RunNotFoundError, ServerUnavailableError
 from steplog.lifecycle import messages
 from steplog.lifecycle.finding import Found, find
-from steplog.lifecycle.joining import client_of
 from steplog.lifecycle.process import current
 from steplog.naming import Named, listed
 from steplog.printable import printable
@@ -158,11 +157,7 @@ def _place(found: Found, client: TellurioClient | None) -> Place:
     manifest = found.manifest
     if manifest is not None and not manifest.run:
         return Place(found.names, NamedSource(JournalSource(manifest.local_id), found.names, None), "")
-    client = client or found.client or (None if manifest is None else client_of(manifest))
-    if client is None:
-        where = manifest.base_url if manifest is not None else ""
-        words = f"the run {listed([found.names])} is on {where}, for which there is no API key here"
-        raise ConfigurationError(printable(f"{words}; type: steplog login --url {where}{left_here(found.names)}"))
+    client = client or found.client or _client_of(found)
     place = client, found.names.namespace, found.names.project, found.names.uuid
     stock = NamedSource(StockSource(*place), found.names, client)
     if client.replaced("GET") is not None:
@@ -177,6 +172,20 @@ def _place(found: Found, client: TellurioClient | None) -> Place:
         return Place(found.names, source, client.base_url, told)
     is_told = told is not None and told.get("uuid") == found.names.uuid
     return Place(found.names, stock, client.base_url, told if is_told else stock.document())
+
+
+def _client_of(found: Found) -> TellurioClient:
+    """Of the server that a run on this machine was sent to; what was begun offline names none. Raises as ``open``."""
+    from steplog.client import client_for, get_default_client, later_client
+
+    url, settings = "" if found.manifest is None else found.manifest.base_url, current().settings
+    if not url:
+        return get_default_client()
+    client = client_for(settings, url) or later_client(settings, url)
+    if client is None:
+        words = f"the run {listed([found.names])} is on {url}, for which there is no API key here"
+        raise ConfigurationError(printable(f"{words}; type: steplog login --url {url}{left_here(found.names)}"))
+    return client
 
 
 def _path(names: Named) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from operator import index
 from typing import Any, Literal, NamedTuple
@@ -10,8 +11,10 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from steplog.column_format import json_text
+from steplog.errors import SteplogError
 from steplog.identity import RunStatus
-from steplog.naming import Named
+from steplog.naming import Named, listed
+from steplog.printable import printable
 from steplog.reading.arrow_table import ArrowColumn, ArrowTable, column_of
 from steplog.reading.points import Selection, SeriesPoints
 from steplog.reading.source import RunSource
@@ -56,8 +59,10 @@ class ReadOnlyRun:
         self._rows: list[dict[str, Any]] | None = None
 
     def __repr__(self) -> str:
-        where = "/".join(filter(None, (self.namespace, self.project)))
-        return f"<ReadOnlyRun {where}/{self.name} ({self.uuid}), {self.status.value}>"
+        status, names = "", self._place.names
+        with suppress(SteplogError, OSError):  # to print it is never an error
+            names, status = names._replace(name=self.name), f", {self.status.value}"
+        return f"<ReadOnlyRun {printable(listed([names]))}{status}>"
 
     @property
     def source(self) -> RunSource:

@@ -57,6 +57,7 @@ UUID = "uuid"
 
 Row = dict[str, Any]  # "uuid", and by the text of a field its value in JSON
 _Metrics = Mapping[str, Mapping[str, Any]]
+_Whole = tuple[Mapping[str, Any], _Metrics] | None
 T = TypeVar("T")
 
 _TAG = Field("run", ("tag",))
@@ -111,7 +112,10 @@ class Candidate(NamedTuple):
     """
 
     run: Mapping[str, Any]
-    whole: Callable[[set[str]], tuple[Mapping[str, Any], _Metrics] | None]
+    whole: Callable[[set[str]], _Whole]
+
+
+_Map = Callable[[Callable[[Candidate], _Whole], Iterable[Candidate]], Iterator[_Whole]]
 
 
 def question_of(
@@ -135,12 +139,11 @@ def question_of(
     return Question(conditions, _columns_of(columns), field, descending, limit)
 
 
-def chosen(
-    candidates: Iterable[Candidate], question: Question, now: datetime, seen: Callable[[], None] = lambda: None
-) -> list[Row]:
+def chosen(candidates: Iterable[Candidate], question: Question, now: datetime, each_of: _Map = map) -> list[Row]:
     """The rows that answer a question, each with its value to sort by; ``candidates`` have the newest run first.
 
-    No more of them are read whole than the answer takes; ``seen`` is called after each.
+    No more of them are read whole than the answer takes, one after the other, or as ``each_of`` does it, which is like
+    ``map``.
     """
     of_run = [each for each in question.conditions if each.field.kind == "run"]
     others = [each for each in question.conditions if each.field.kind != "run"]
@@ -151,7 +154,7 @@ def chosen(
         found = ordered(found, lambda each: _cell(run_field, each.run, {}, now), question.descending)
     if not others and all(field.kind == "run" for field in question.fields):
         return [row_of(question.fields, each.run, {}, now) for each in found[: question.limit]]
-    rows = _whole_rows(found, others, question, now, seen)
+    rows = _whole_rows(found, others, question, now, each_of)
     if early:
         return [row for row, _ in islice(rows, question.limit)]
     return [row for row, _ in ordered(rows, itemgetter(1), question.descending)[: question.limit]]
@@ -235,13 +238,11 @@ def _whole_rows(
     conditions: Sequence[Condition],
     question: Question,
     now: datetime,
-    seen: Callable[[], None],
+    each_of: _Map,
 ) -> Iterator[tuple[Row, Cell | None]]:
     """The rows, and what they are sorted by."""
     kinds = {field.kind for field in (*question.fields, *(each.field for each in conditions))} - {"run"}
-    for each in found:
-        whole = each.whole(kinds)
-        seen()
+    for whole in each_of(lambda each: each.whole(kinds), found):
         if whole is None:
             continue
         run, metrics = whole
@@ -308,11 +309,10 @@ def _rank(cell: Cell | None) -> int:
 
 
 def _column(field: Field, values: Sequence[Any]) -> ArrowColumn:
-    name, kind = str(field), _RUN_KINDS.get(field.path[0], "") if field.kind == "run" else ""
-    if kind == "time":
-        return column_of(name, kind, [None if value is None else _nanoseconds(value) for value in values])
-    if kind:
-        return column_of(name, kind, values)
+    name = str(field)
+    if field.kind == "run":
+        kind = _RUN_KINDS[field.path[0]]
+        return column_of(name, kind, [None if value is None else _OF_KIND[kind](value) for value in values])
     types = {type(value) for value in values} - {type(None)}
     if types in ({str}, {bool}) and not (field.kind == "metric" and _NUMBERS.keys() >= set(values) - {None}):
         return column_of(name, "text" if types == {str} else "bool", values)
@@ -329,7 +329,27 @@ def _is_float(number: Any) -> bool:
     return isinstance(number, float) or (type(number) is int and -_EXACT <= number <= _EXACT)
 
 
-def _nanoseconds(date: str) -> int:
-    """Of a date as a server has it."""
-    moment = datetime.fromisoformat(f"{date[:-1]}+00:00" if date.endswith("Z") else date)
-    return (moment - _EPOCH) // _MICROSECOND * 1000
+def _nanoseconds(date: object) -> int | None:
+    """Of a date as a server has it; None of anything else."""
+    text = str(date)
+    try:
+        moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+        return (moment - _EPOCH) // _MICROSECOND * 1000
+    except (TypeError, ValueError):
+        return None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _texts(value: object) -> list[str] | None:
+    return list(map(str, value)) if isinstance(value, list) else None
+
+
+_OF_KIND: Mapping[str, Callable[[object], Any]] = {
+    "text": str,
+    "time": _nanoseconds,
+    "f8": _number,
+    "texts": _texts,
+}

@@ -142,13 +142,24 @@ def rows_at(place: Place, question: Question, read: Callable[[], None] = lambda:
     for look in range(_LOOKS_MAX):
         now = datetime.now(timezone.utc)
         here = _journals(place)
-        found = None if server is None else server.rows(question, now, read)
+        try:
+            found = None if server is None else server.rows(question, now, read)
+        except ServerUnavailableError as error:
+            raise _with_hint(error, place, len(here)) from None
         if found is None and not here:
             raise not_found(place)
         waiting = _rows_here(here, question, now)
         if all(map(_is_here, here)) or look == _LOOKS_MAX - 1:
             break
     return in_order([*waiting, *(found or ())], question) if waiting else found or []
+
+
+def _with_hint(error: ServerUnavailableError, place: Place, here: int) -> ServerUnavailableError:
+    """The same, and which runs could be listed all the same."""
+    if not here:
+        return error
+    runs = f"{here:,} runs of {place} are" if here > 1 else f"one run of {place} is"
+    return ServerUnavailableError(f"{error}; {runs} on this machine alone; type: steplog ls --here")
 
 
 def _journals(place: Place) -> list[RunPaths]:
@@ -194,7 +205,7 @@ def _is_here(paths: RunPaths) -> bool:
 
 
 def not_found(place: Place) -> ProjectNotFoundError:
-    """What there is instead."""
+    """What there is instead. Raises InvalidAPIKeyError."""
     server = place.server
     if server is None:
         words = f"no run on this machine is of the project {place}, and no server is configured"
@@ -203,6 +214,7 @@ def not_found(place: Place) -> ProjectNotFoundError:
     if told is None:
         told, kind, name, before = server.namespaces(), "namespace", place.namespace, ""
     if told is None:
+        server.check_key()
         return ProjectNotFoundError(printable(f"{server.base_url} has no project {place}, or not for this key"))
     words = f"{server.base_url} has no {kind} {before}{name}; {_instead(name, told, before)}"
     return ProjectNotFoundError(printable(words))

@@ -6,12 +6,15 @@ run its metrics where one, or the config, is compared or shown.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -30,9 +33,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerProject"]
 
+_T = TypeVar("_T")
+_Made = TypeVar("_Made")
 _PAGE_ROWS = 10_000  # as many as a server gives at once
 _LIST_RUNS = 1000
+_NOT_THERE = (403, 404, 405)  # 403: not for this key
 _RUNS_SINGLY = 32
+_AT_ONCE = 8  # runs that are read beside each other
 _NAMES_MAX = 10_000  # as many as a server gives
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
@@ -76,7 +83,8 @@ class ServerProject:
         self._project = project
         self._sleep = sleep
         self._runs: dict[str, dict[str, Any]] | None = None  # the list, if it was read
-        self._names: dict[str, None] = {}  # of what whole runs have
+        self._names: dict[str, None] = {}  # of what the runs have that were read whole
+        self._whole: set[str] = set()
 
     def rows(self, question: Question, now: datetime, read: Callable[[], None]) -> list[Row] | None:
         """The answer; None: there is no such project. ``read`` is called for each run that is read by itself."""
@@ -87,7 +95,8 @@ class ServerProject:
                 return None
             self._runs = {run[UUID]: run for run in listed}
             candidates = [Candidate(run, partial(self.whole, run)) for run in reversed(listed)]
-            found = chosen(candidates, question, now, read)
+            at_once = _AT_ONCE if self._client.replaced("GET") is None else 1
+            found = chosen(candidates, question, now, partial(_each_of, at_once, read))
         return found
 
     def _table(self, question: Question) -> list[Row] | None:
@@ -128,11 +137,13 @@ class ServerProject:
     def columns(self, part: str = "") -> list[str] | None:
         """What may be a column beside the fields of runs, those with ``part`` in their name: config entries, metrics.
 
-        Of a server without tables what was read of its runs until now; None: nothing was.
+        None: the server has no tables, and not all of its runs were read.
         """
         response = self._get(self._path("table", "columns"), q=part, limit=_NAMES_MAX)
         if response.status != 200:
-            return [name for name in self._names if part.lower() in name.lower()] or None
+            if self._runs is None or not self._whole.issuperset(self._runs):
+                return None
+            return [name for name in self._names if part.lower() in name.lower()]
         told = _columns(response)
         return [*told.config, *(str(Field("metric", (name, "last")))[: -len(".last")] for name in told.metrics)]
 
@@ -160,6 +171,10 @@ class ServerProject:
         """The slugs of the namespaces; None: the server does not list them."""
         return self._slugs(api_path("namespaces"))
 
+    def check_key(self) -> None:
+        """Raise InvalidAPIKeyError for a key that the server rejects."""
+        self._client.login()
+
     def _slugs(self, path: str) -> list[str] | None:
         response = self._get(path)
         return [str(each.get("slug")) for each in _objects(response)] if response.status == 200 else None
@@ -168,7 +183,7 @@ class ServerProject:
         return api_path(self._namespace, "projects", self._project, *parts)
 
     def _get(self, path: str, **query: object) -> Response:
-        """The answer: 200, or 404 or 405, that there is no such thing."""
+        """The answer: 200, or one of ``_NOT_THERE``."""
         path = f"{path}?{urlencode(query)}" if query else path
         return retried(self._once, path, sleep=self._sleep, begun=lambda: self.date is not None)
 
@@ -179,7 +194,7 @@ class ServerProject:
             raise InvalidAPIKeyError(f"{self.base_url} rejects the API key; type: steplog login")
         if response.status in BUSY:
             raise no_answer(response)
-        if response.status not in (200, 404, 405):
+        if response.status not in (200, *_NOT_THERE):
             raise response.http_error()
         return response
 
@@ -192,8 +207,37 @@ class ServerProject:
             metrics = {row["name"]: row for row in source.series()} if "metric" in kinds else {}
         except RunNotFoundError:  # deleted meanwhile
             return None
-        self._names |= dict.fromkeys(names_of(run, metrics))
+        self._whole.add(run[UUID])
+        self._names.update(dict.fromkeys(names_of(run, metrics)))
         return run, metrics
+
+
+def _each_of(
+    at_once: int, done: Callable[[], None], call: Callable[[_T], _Made], items: Iterable[_T]
+) -> Iterator[_Made]:
+    """As ``map``, so many at once; ``done`` is called after each. Threads that hang do not outlast the program."""
+    pending: deque[Future[_Made]] = deque()
+    for item in items:
+        if at_once == 1:  # in this thread
+            yield call(item)
+            done()
+            continue
+        future: Future[_Made] = Future()
+        pending.append(future)
+        threading.Thread(target=_settle, args=(future, call, item), name="steplog-read", daemon=True).start()
+        if len(pending) == at_once:
+            yield pending.popleft().result()
+            done()
+    while pending:
+        yield pending.popleft().result()
+        done()
+
+
+def _settle(future: Future[_Made], call: Callable[[_T], _Made], item: _T) -> None:
+    try:
+        future.set_result(call(item))
+    except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+        future.set_exception(error)
 
 
 def _page(response: Response) -> _Page:

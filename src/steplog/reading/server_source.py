@@ -73,7 +73,7 @@ class ServerSource:
     def history(self, query: list[tuple[str, object]]) -> Stream:
         """An answer of points as columns. Raises KeyError for a metric that the run has not."""
         path = f"{api_path(*self._path, 'history')}?{urlencode(query, errors='replace')}"
-        stream = self._client.stream("GET", path, headers={"Accept": MEDIA_TYPE})
+        stream = self._ask(path, {"Accept": MEDIA_TYPE})
         if stream.status == 200 and stream.headers.get("content-type") == MEDIA_TYPE:
             return stream
         response = stream.response()
@@ -85,9 +85,17 @@ class ServerSource:
                     raise KeyError(name)
         raise self._refused(response)
 
+    def _ask(self, path: str, headers: dict[str, str]) -> Stream:
+        """The answer; with the key of now, if the server does not take that of before any more."""
+        stream = self._client.stream("GET", path, headers=headers)
+        if stream.status == 401 and self._client.refresh_key():
+            stream.close()
+            stream = self._client.stream("GET", path, headers=headers)
+        return stream
+
     def _json(self, path: str, kind: type[_T]) -> _T:
         tag, body = self._answers.get(path, ("", b""))
-        with self._client.stream("GET", path, headers={"If-None-Match": tag} if tag else None) as stream:
+        with self._ask(path, {"If-None-Match": tag} if tag else {}) as stream:
             if stream.status == 200:
                 body = b"".join(stream) if kind is not dict[str, Any] else stream.response(LIST_BYTES_MAX).body
             elif not tag or stream.status != 304:

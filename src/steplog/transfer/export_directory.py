@@ -59,7 +59,8 @@ class ExportDirectory:
 
     def __init__(self, path: Path, kind: str, ending: str) -> None:
         self._path, self._kind, self._ending = path, kind, ending
-        path.mkdir(parents=True, exist_ok=True)
+        with _as_directory(path):
+            path.mkdir(parents=True, exist_ok=True)
         self._state: BinaryIO = open(path / STATE_NAME, "a+b")  # noqa: SIM115 - closed by close()
         try:
             with _without_locks():
@@ -142,6 +143,14 @@ def _without_locks() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
+
+
+@contextmanager
+def _as_directory(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
 
 
 def _size(path: Path) -> int | None:

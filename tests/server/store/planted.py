@@ -13,7 +13,8 @@ import msgspec
 
 from server.store import engines
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import KeyRow, MetricPoint, RefusedError, RunRow, SeriesSummary
+from steplog.server.store import History
+from steplog.server.store_types import HistoryQuery, KeyRow, MetricPoint, RefusedError, RunRow, SeriesSummary
 
 PLANTED = "STEPLOG_PLANTED_FAULT"
 
@@ -114,6 +115,14 @@ class StaleTotals(SqliteStore):
         return [msgspec.structs.replace(each, count=each.count - 1) for each in super().series(run)]
 
 
+class LastAnew(SqliteStore):
+    """A history that goes on has the last points of now, not of when it began."""
+
+    def history(self, run: RunRow, query: HistoryQuery) -> History:
+        found = super().history(run, msgspec.structs.replace(query, arrivals=None))
+        return History(query.arrivals or found.arrivals, found)
+
+
 FAULTS: Mapping[str, tuple[type[SqliteStore], str]] = {  # and the test that notices
     "marks forgotten": (
         MarksForgotten,
@@ -133,6 +142,7 @@ FAULTS: Mapping[str, tuple[type[SqliteStore], str]] = {  # and the test that not
         HalfDeleted,
         "test_projects.py::test_a_new_project_of_the_slug_of_a_deleted_one_sees_nothing_of_it",
     ),
+    "last anew": (LastAnew, "test_history.py::test_a_history_goes_on_after_what_has_come_of_each_metric[faulty-never]"),
     "stale totals": (StaleTotals, "test_reading.py::test_series_have_the_totals_of_all_their_points"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -67,6 +68,32 @@ def test_only_the_metrics_steps_and_times_that_are_asked_for_come(store, pack):
         (_, points), *_ = store.history(run, HistoryQuery(["a"], from_ns=BEGAN_NS + 9, to_ns=BEGAN_NS + 30))
         times = [BEGAN_NS + at % 60 for at, record in enumerate(sent) if record[0] == "a"]
         assert list(points.times) == [time for time in times if 9 <= time - BEGAN_NS <= 30]
+
+
+@pytest.mark.parametrize("packed", ["before", "between", "never"])
+def test_a_history_goes_on_after_what_has_come_of_each_metric(store, pack, packed):
+    """As of when it began, whatever has come since; and of what has come since, by the counts alone."""
+    run = new_run(store)
+    sent = filled(store, run, [60, 60])
+    if packed == "before":
+        pack(store, run)
+    begun = store.history(run, HistoryQuery(last=30))
+    assert begun.arrivals == len(sent)
+    whole, (first, *_) = rows(begun), rows(store.history(run, HistoryQuery(last=30)))
+    add(store, run, range_of(MORE, first=len(sent)))
+    if packed == "between":
+        pack(store, run)
+    for came in (0, 1, 30, 47, len(whole)):
+        counts = Counter(name for name, _, _ in whole[:came])
+        again = store.history(run, HistoryQuery("abc", last=30, skips=counts, arrivals=begun.arrivals))
+        found = rows(again)
+        assert [row for name in dict.fromkeys(row[0] for row in whole) for row in found if row[0] == name] == whole[
+            came:
+        ]
+    counts = Counter(name for name, _, _ in sent)
+    new = rows(store.history(run, HistoryQuery(skips=counts)))
+    assert sorted(row[:2] for row in new) == sorted(MORE)
+    assert rows(store.history(run, HistoryQuery([first[0]], skip=10**9))) == []
 
 
 def test_a_metric_without_points_that_match_comes_and_one_that_is_not_there_is_named(store):
