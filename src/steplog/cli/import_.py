@@ -186,7 +186,7 @@ def _line(outcome: Outcome) -> str:
     if outcome.there:
         words += f", {outcome.there:,} were there"
     wanted = outcome.info.name
-    if wanted and outcome.name != wanted:
+    if outcome.name.startswith(f"{wanted}_") and outcome.name[len(wanted) + 1 :].isdecimal():  # else it was renamed
         words += f"; the name {printing.printable(wanted)} is another run's"
     return f"{name}: {words}"
 
