@@ -16,7 +16,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from steplog.column_format import Column, Table, decode, decode_stream, encode, json_text, json_value, numbers, texts
+from steplog.column_format import (
+    Column,
+    Table,
+    decode,
+    decode_stream,
+    encode,
+    float_texts,
+    json_text,
+    json_value,
+    numbers,
+    texts,
+)
 from steplog.errors import FormatError
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -209,3 +220,12 @@ def test_a_table_that_says_it_is_huge_is_refused_before_it_has_come():
     header += b" " * (-(4 + len(header)) % 8)
     with pytest.raises(FormatError, match="a table of"):
         list(decode_stream([struct.pack("<I", len(header)) + header]))
+
+
+@given(st.lists(st.floats()))
+@example([1e308, 1e308])
+@example([math.inf, -math.inf])
+def test_texts_of_many_floats_are_those_of_each(values):
+    texts = float_texts(values)
+    assert texts is None or texts == [json_text(value).decode() for value in values]
+    assert texts is not None or not math.isfinite(sum(values))

@@ -43,6 +43,7 @@ __all__ = [
     "decode",
     "decode_stream",
     "encode",
+    "float_texts",
     "json_text",
     "json_value",
     "numbers",
@@ -124,6 +125,13 @@ def json_text(value: Any) -> bytes:
         return b'"NaN"' if math.isnan(value) else b'"Infinity"' if value > 0 else b'"-Infinity"'
     text = bytes(value) if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
     return _ESCAPED.get(text, text)
+
+
+def float_texts(values: Sequence[float]) -> list[str] | None:
+    """``json_text`` of each, at once; None where one is not finite."""
+    if not math.isfinite(sum(values)):
+        return None
+    return msgspec.json.encode(list(values))[1:-1].decode().split(",") if len(values) else []
 
 
 def json_value(text: bytes) -> Any:

@@ -30,5 +30,7 @@ def test_texts_sort_as_their_times_do(one, other):
 
 @given(st.lists(INT64))
 @example([-(2**63), -1, 0, 999_999_999, 60_000_000_000, 2**63 - 1])
+@example([10**18, 10**18 + 59_999_999_999, 2**63 - 1])
+@example([10**18 - 1, 10**18])
 def test_many_dates_are_those_of_each(times_ns):
     assert exact_dates(times_ns) == [exact_date_of(time_ns) for time_ns in times_ns]

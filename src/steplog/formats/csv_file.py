@@ -26,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from steplog.column_format import json_text, json_value
+from steplog.column_format import float_texts, json_text, json_value
 from steplog.formats.run_info import RunInfo
 from steplog.formats.run_writer import ByteSink
 from steplog.reading.arrow_table import ArrowColumn
@@ -129,15 +129,14 @@ def _texts(kind: str, values: Sequence[Any]) -> Iterable[object]:
     """Values as they are in cells, or what is printed so; "" for a text that is missing."""
     if kind == "json":
         return [_text(json_value(text)) if text else "" for text in values]
-    if kind == "f8" and not math.isfinite(sum(values)):
-        return [_text(value) for value in values]
-    return values
+    if kind == "i8":
+        return values
+    return float_texts(values) or [_text(value) for value in values]
 
 
 def _text(value: object) -> str:
-    """A value's cell: ``repr`` of a float, as in a stretch of floats alone."""
-    if isinstance(value, float):
-        return repr(value) if math.isfinite(value) else json_text(value).decode().strip('"')
+    if isinstance(value, float) and not math.isfinite(value):
+        return json_text(value).decode().strip('"')
     return _cell(msgspec.json.encode(value).decode())
 
 

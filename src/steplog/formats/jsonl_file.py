@@ -11,12 +11,12 @@ nine decimals, and missing from a source that keeps none. Values are JSON; NaN a
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
-from steplog.column_format import json_text, json_value
+from steplog.column_format import float_texts, json_text, json_value
 from steplog.formats.run_info import RunInfo
 from steplog.formats.run_writer import ByteSink
 from steplog.reading.points import SeriesPoints
@@ -59,13 +59,9 @@ class Writer:
 
 def _texts(points: SeriesPoints) -> Iterable[object]:
     """The values as JSON, or what is printed so."""
+    values: Sequence[Any] = points.values
     if points.kind == "json":
-        return [_text(json_value(text)) for text in points.values]  # type: ignore[arg-type]
-    if points.kind == "f8" and not math.isfinite(sum(points.values)):  # type: ignore[arg-type]
-        return [_text(value) for value in points.values]
-    return points.values
-
-
-def _text(value: object) -> str:
-    """A value as JSON: ``repr`` of a float, as in a stretch of floats alone."""
-    return repr(value) if isinstance(value, float) and math.isfinite(value) else json_text(value).decode()
+        return [json_text(json_value(text)).decode() for text in values]
+    if points.kind == "i8":
+        return values
+    return float_texts(values) or [json_text(value).decode() for value in values]
