@@ -231,7 +231,7 @@ ARROWS = {
     "integrations": {"<public>"},
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
     "cli.run_rows": {"<public>", "filters", "reading", "cli"},
-    "cli.fields": {"<public>", "filters", "reading", "cli"},
+    "cli.fields": {"<public>", "naming", "filters", "reading", "cli"},
     "cli.ls": {"<public>", "filters", "reading", "cli", "cli.run_rows", "cli.fields"},
     "cli.doctor": {"<public>", "address", "time_limit", "private_files", "default_paths", "settings", "client", "cli"},
     "cli.shown_run": {

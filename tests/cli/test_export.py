@@ -98,7 +98,7 @@ def test_a_file_that_is_not_ours_is_named_and_the_exit_code_says_so(
         (("first", "--format", "jsonl", "--excel"), 2, "--excel is for csv, not jsonl."),
         (("first", "--format", "tfevents"), 2, "tfevents is a directory for each run; give --output DIR/."),
         (("first", "--here", "--wide"), 2, "--here takes RUN and --output alone"),
-        (("--project", "minst"), 1, "has no project me/minst; close to that: me/mnist"),
+        (("--project", "minst"), 1, "has no project me/minst; did you mean 'me/mnist'?"),
         (("--project", "mnist", "--where", "status=FAILED"), 1, "me/mnist has no run of status=FAILED."),
         (("first", "--output", "/nowhere/x.csv"), 1, "/nowhere/x.csv: No such file or directory"),
         (("first", "--output", "/dev/full"), 1, "/dev/full: No space left on device"),

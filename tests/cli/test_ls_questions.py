@@ -118,8 +118,8 @@ def test_a_column_that_no_run_has_is_said_with_close_ones(server, steplog):
     assert names(done.stdout) == ["first", "second", "fourth"]
     where = f"no run in me/mnist on {server.url} has"
     assert done.stderr.splitlines() == [
-        f"steplog: {where} config.lrr; close to that: config.lr",
-        f"steplog: {where} trian/loss; close to that: train/loss",
+        f"steplog: {where} config.lrr; did you mean 'config.lr'?",
+        f"steplog: {where} trian/loss; did you mean 'train/loss'?",
     ]
 
 
@@ -128,7 +128,7 @@ def test_a_filter_that_matches_nothing_says_which_of_its_fields_no_run_has(serve
     assert done.exit_code == 0
     assert done.stdout == f"no runs in me/mnist on {server.url}\n"
     assert done.stderr.startswith(
-        f"steplog: no run in me/mnist on {server.url} has config.lrr; close to that: config.lr"
+        f"steplog: no run in me/mnist on {server.url} has config.lrr; did you mean 'config.lr'"
     )
     assert len(done.stderr.splitlines()) == 1
     assert steplog("ls", "/mnist", "--where", "config.lr>7", url=server.url).stderr == ""

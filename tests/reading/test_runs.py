@@ -78,7 +78,7 @@ def test_filter_columns_order_and_limit_mean_the_same_on_every_server(client):
 def test_a_project_that_is_not_there_is_an_error_that_says_what_is(client, server):
     with pytest.raises(steplog.ProjectNotFoundError) as error:
         steplog.runs("mnits", client=client)
-    assert str(error.value) == f"{server.url} has no project me/mnits; close to that: me/mnist"
+    assert str(error.value) == f"{server.url} has no project me/mnits; did you mean 'me/mnist'?"
     assert isinstance(error.value, LookupError)
 
 

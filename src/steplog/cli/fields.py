@@ -6,13 +6,12 @@ What cannot be read is shown with a caret below it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 from rich.cells import cell_len
 
-from steplog import FilterError
+from steplog import FilterError, naming
 from steplog.cli import printing
 from steplog.cli.api import Api, as_text
 from steplog.cli.completion import offered
@@ -34,7 +33,6 @@ __all__ = [
 ]
 
 _SHOWN, _BEFORE = 72, 48  # characters of what was typed, and at most so many of them before the caret
-_CLOSE_MAX = 3
 _READ = TypeVar("_READ")
 
 
@@ -86,9 +84,8 @@ def unknown(fields: Iterable[Field], projects: Iterable[ServerProject], where: s
         if None in told or any(each == name or each.startswith(f"{name}.") for some in told for each in some or ()):
             continue  # some run has it, or nobody knows
         names = names or {each: None for project in every for each in project.columns() or ()}
-        close = get_close_matches(name, names, _CLOSE_MAX)
-        instead = f"; close to that: {', '.join(close)}" if close else ""
-        yield printing.printable(f"no run {where} has {name}{instead}", None)
+        meant = naming.did_you_mean(naming.close(name, names))
+        yield printing.printable(f"no run {where} has {name}{meant}", None)
 
 
 def complete_columns(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

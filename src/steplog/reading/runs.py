@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from difflib import get_close_matches
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths
 from steplog.lifecycle.process import current
+from steplog.naming import LISTED_MAX, close, did_you_mean
 from steplog.printable import printable
 from steplog.reading.arrow_table import ArrowTable
 from steplog.reading.journal_source import JournalSource
@@ -45,7 +45,6 @@ __all__ = ["Place", "documents_at", "not_found", "place_of", "rows_at", "runs"]
 
 _Metrics = dict[str, dict[str, Any]]
 _LOOKS_MAX = 3  # while runs of this machine are made on the server
-_LISTED_MAX = 5
 
 
 @dataclass(frozen=True)
@@ -217,15 +216,15 @@ def not_found(place: Place) -> ProjectNotFoundError:
     if told is None:
         server.check_key()
         return ProjectNotFoundError(printable(f"{server.base_url} has no project {place}, or not for this key"))
-    words = f"{server.base_url} has no {kind} {before}{name}; {_instead(name, told, before)}"
+    words = f"{server.base_url} has no {kind} {before}{name}{_instead(name, told, before)}"
     return ProjectNotFoundError(printable(words))
 
 
 def _instead(name: str, names: Sequence[str], before: str) -> str:
     """The close names, else the last ones."""
-    close = get_close_matches(name, names, 3)
-    shown = ", ".join(f"{before}{each}" for each in close or names[-_LISTED_MAX:])
-    if close:
-        return f"close to that: {shown}"
-    more = f" and {len(names) - _LISTED_MAX} more" if len(names) > _LISTED_MAX else ""
-    return f"it has {shown}{more}" if shown else f"it has no {'projects there' if before else 'namespaces'}"
+    if meant := did_you_mean(f"{before}{each}" for each in close(name, names)):
+        return meant
+    if not names:
+        return f"; it has no {'projects there' if before else 'namespaces'}"
+    more = f" and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else ""
+    return f"; it has {', '.join(f'{before}{each}' for each in names[-LISTED_MAX:])}{more}"
