@@ -127,6 +127,16 @@ def test_an_export_into_the_server_that_it_came_from_sends_nothing(
     assert elsewhere.output == "copies/first: 1 record sent\n"
 
 
+def test_a_run_that_was_deleted_is_imported_anew(steplog: COMMAND, server: ServerProcess, tmp_path: Path):
+    path = write(tmp_path / "gone.csv", "step,loss", "0,0.5")
+    for _ in range(2):
+        done = steplog("import", str(path), "--project", "gone", url=server.url)
+        assert (done.exit_code, done.output) == (0, "gone/gone: 1 record sent\n")
+        (run,) = runs_of(server, "gone")
+        assert points_of(server, "gone", run) == [("loss", 0, 0.5)]
+        server.ask("DELETE", f"/me/projects/gone/runs/{run['uuid']}/")
+
+
 def test_a_name_that_is_taken_gets_a_suffix_and_that_is_said(steplog: COMMAND, server: ServerProcess, tmp_path: Path):
     for number, expected in (
         (1, "names/a: 1 record sent"),

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from steplog import InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
+from steplog import ConfigurationError, InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
 from steplog.formats.imported import ImportedRun, Stream, exported
 from steplog.formats.run_info import RunInfo
 from steplog.records.finite import finite
@@ -253,6 +253,14 @@ def test_a_run_that_is_deleted_meanwhile_is_an_error_that_says_so():
 
     with pytest.raises(RunNotFoundError, match=r"somebody has deleted me/mnist/first while it was imported. Import"):
         importer_to(memory, progress=progress).add(run_of(losses(40)))
+
+
+def test_a_server_of_an_older_steplog_is_refused_in_words():
+    memory = MemoryServer()
+    memory.features = ["report"]
+    with pytest.raises(ConfigurationError, match=r"is a server of an older steplog\. Update it first"):
+        importer_to(memory).add(run_of(losses(3)))
+    assert only_run(memory).rows == []
 
 
 def test_a_server_that_stays_away_is_given_up():
