@@ -18,8 +18,8 @@ from pathlib import Path
 
 from benchmarks.figure import Figure, over
 from benchmarks.stage import Stage
-from steplog.formats.tf_encoding import float_events, framed, version_event
-from steplog.formats.tf_reader import EventFile
+from steplog.formats.tfevents.encoding import float_events, framed, version_event
+from steplog.formats.tfevents.reader import EventFile
 
 __all__ = ["figures"]
 

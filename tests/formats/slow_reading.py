@@ -8,8 +8,8 @@ from typing import Any
 from formats.events import slow_crc
 from steplog.errors import FormatError
 from steplog.formats.imported import BATCH_RECORDS
-from steplog.formats.tf_event import EventParser, time_of
-from steplog.formats.tf_reader import EventFile
+from steplog.formats.tfevents.event import EventParser, time_of
+from steplog.formats.tfevents.reader import EventFile
 
 Row = tuple[str, int, int, Any]
 

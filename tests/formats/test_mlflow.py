@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from steplog import FormatError
-from steplog.formats import imported, mlflow, mlflow_files, sqlite_file
+from steplog.formats import imported, sqlite_file
 from steplog.formats.imported import ImportedRun
-from steplog.formats.mlflow_run import FoundRun, remarks_on, run_info
+from steplog.formats.mlflow import files as mlflow_files
+from steplog.formats.mlflow import runs as mlflow
+from steplog.formats.mlflow.found_run import FoundRun, remarks_on, run_info
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

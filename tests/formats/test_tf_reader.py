@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from formats import events
 from formats.events import START, event, histogram, image, record, scalar, tensor, text, training, version
 from formats.slow_reading import Row, rows_of, same, slowly
-from steplog.formats import tf_reader
-from steplog.formats.tf_event import time_of
-from steplog.formats.tf_reader import EventFile
+from steplog.formats.tfevents import reader as tf_reader
+from steplog.formats.tfevents.event import time_of
+from steplog.formats.tfevents.reader import EventFile
 
 
 def in_parts(data: bytes, size: int):

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from formats import events
 from formats.events import event, record, scalar, slow_crc, training, version
 from steplog.column_format import json_text
-from steplog.formats import tfevents
 from steplog.formats.imported import ImportedRun
 from steplog.formats.run_info import RunInfo
 from steplog.formats.run_writer import RunWriter
+from steplog.formats.tfevents import runs as tfevents
 from steplog.reading.points import SeriesPoints
 
 GOLDEN = Path(__file__).parent.parent / "golden"

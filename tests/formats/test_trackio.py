@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from steplog import FormatError
-from steplog.formats import mlflow, trackio
+from steplog.formats import trackio
 from steplog.formats.imported import BATCH_RECORDS, ImportedRun
+from steplog.formats.mlflow import runs as mlflow
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steplog.formats.wandb_log import MAGIC, WandbLog
+from steplog.formats.wandb.log import MAGIC, WandbLog
 
 BLOCK = 32 * 1024
 

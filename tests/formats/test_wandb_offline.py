@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from formats.events import message, number
 from formats.test_wandb_log import written
-from steplog.formats import wandb_offline
 from steplog.formats.imported import ImportedRun
-from steplog.formats.wandb_offline import RUNNING_S
+from steplog.formats.wandb import runs as wandb_offline
+from steplog.formats.wandb.runs import RUNNING_S
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 START = 1_795_756_477

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from formats.points import BEGAN_NS, stretch
-from steplog.formats import csv_file, csv_reader, jsonl_file, jsonl_reader, parquet_file, tfevents
+from steplog.formats import csv_file, csv_reader, jsonl_file, jsonl_reader, parquet_file
 from steplog.formats.imported import ImportedRun
 from steplog.formats.run_info import RunInfo
+from steplog.formats.tfevents import runs as tfevents
 from steplog.reading.wide import wide
 
 PAGE = Path(__file__).parents[2] / "docs" / "files.md"

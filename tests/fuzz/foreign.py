@@ -15,8 +15,8 @@ from formats.slow_reading import rows_of, same, slowly
 from formats.test_wandb_log import written
 from formats.test_wandb_offline import EXIT, history, item, run_record
 from fuzz.mutation import changed
-from steplog.formats import wandb_offline
-from steplog.formats.tf_reader import EventFile, read_head
+from steplog.formats.tfevents.reader import EventFile, read_head
+from steplog.formats.wandb import runs as wandb_offline
 
 __all__ = ["a_wandb_log", "an_event_file", "check_event_file", "check_wandb_log", "mistaken_records"]
 

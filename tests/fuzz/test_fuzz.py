@@ -19,7 +19,8 @@ from fuzz import fuzzing
 from fuzz.fuzzing import check, found_inputs, fuzz
 from fuzz.targets import TARGETS
 from steplog.delivery import wire
-from steplog.formats import tf_reader, wandb_offline
+from steplog.formats.tfevents import reader as tf_reader
+from steplog.formats.wandb import runs as wandb_offline
 from steplog.journal import cursor, frame, losses, manifest, segment, sources
 from steplog.server.records import batch
 

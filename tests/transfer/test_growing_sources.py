@@ -11,7 +11,8 @@ from formats import events
 from formats.events import event, record, scalar, text, training, version
 from formats.test_wandb_log import written
 from formats.test_wandb_offline import EXIT, history, item, run_record
-from steplog.formats import tfevents, wandb_offline
+from steplog.formats.tfevents import runs as tfevents
+from steplog.formats.wandb import runs as wandb_offline
 from steplog.testing.memory_server import MemoryServer
 from transfer.import_sources import importer_to
 

@@ -21,8 +21,9 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from steplog.errors import FormatError, MetricNotFoundError, RunNotFoundError
-from steplog.formats import csv_file, jsonl_file, parquet_file, tfevents
+from steplog.formats import csv_file, jsonl_file, parquet_file
 from steplog.formats.run_writer import ByteSink, RunWriter, WideWriter
+from steplog.formats.tfevents import runs as tfevents
 from steplog.naming import close, did_you_mean
 from steplog.reading.source import RunSource
 from steplog.reading.wide import wide

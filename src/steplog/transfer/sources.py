@@ -18,9 +18,9 @@ from steplog.formats.imported import ImportedRun
 __all__ = ["FORMATS", "format_of", "runs_in"]
 
 FORMATS: Mapping[str, str] = {
-    "wandb": "wandb_offline",
-    "tfevents": "tfevents",
-    "mlflow": "mlflow",
+    "wandb": "wandb.runs",
+    "tfevents": "tfevents.runs",
+    "mlflow": "mlflow.runs",
     "trackio": "trackio",
     "csv": "csv_reader",
     "jsonl": "jsonl_reader",

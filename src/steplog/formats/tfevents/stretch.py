@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from steplog.formats.crc32c import PLANES_MAX, crc32c_of_planes, lanes, lanes_of_planes, masked_lanes
-from steplog.formats.tf_shapes import FREE_BYTES, WALL_BYTES, Shape
+from steplog.formats.tfevents.shapes import FREE_BYTES, WALL_BYTES, Shape
 
 __all__ = ["HEAD_BYTES", "TAIL_BYTES", "Column", "Placed", "array_of", "read_stretch"]
 

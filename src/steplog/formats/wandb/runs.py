@@ -1,6 +1,6 @@
 """Runs of wandb, from its folders ``wandb/offline-run-<date>-<id>`` and ``wandb/run-<date>-<id>``.
 
-Each has a file ``run-<id>.wandb``, a log (``wandb_log``) of protocol buffers called ``Record``
+Each has a file ``run-<id>.wandb``, a log (``log``) of protocol buffers called ``Record``
 (``wandb_internal.proto`` of wandb 0.31). Of them are read:
 
      2  history   1 item: 1 key or 2 nested_key, 16 value_json or a typed value; 2 step: 1 num
@@ -42,8 +42,8 @@ from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, St
 from steplog.formats.protobuf import fields, signed, text_of
 from steplog.formats.remarks import remarks_on
 from steplog.formats.run_info import RunInfo
-from steplog.formats.tf_event import time_of
-from steplog.formats.wandb_log import MAGIC, WandbLog
+from steplog.formats.tfevents.event import time_of
+from steplog.formats.wandb.log import MAGIC, WandbLog
 from steplog.records.dates import date_of
 
 __all__ = ["RUNNING_S", "recognizes", "runs"]

@@ -1,7 +1,7 @@
 """Records of an event file, as they are written. Pure.
 
 A number is a ``simple_value``, the nearest float, which is what TensorBoard shows; where it is another, or an integer,
-the exact one follows (``tf_event``). A text is one of the plugin ``text``, and so is any other JSON value, marked as
+the exact one follows (``event``). A text is one of the plugin ``text``, and so is any other JSON value, marked as
 JSON. The config is shown by the plugin ``hparams``.
 """
 
@@ -17,7 +17,7 @@ import msgspec
 from steplog.column_format import json_value
 from steplog.formats.crc32c import PLANES_MAX, crc32c, crc32c_of_planes, masked, masked_lanes
 from steplog.formats.protobuf import bytes_field, double_field, float_field, varint, varint_field
-from steplog.formats.tf_event import EXACT_FLOAT, EXACT_INT, HPARAMS, INFO_PLUGIN, JSON_TEXT
+from steplog.formats.tfevents.event import EXACT_FLOAT, EXACT_INT, HPARAMS, INFO_PLUGIN, JSON_TEXT
 
 __all__ = ["config_event", "float_events", "framed", "info_event", "int_events", "json_events", "version_event"]
 

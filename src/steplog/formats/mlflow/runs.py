@@ -1,4 +1,4 @@
-"""Runs of MLflow: its SQLite database (``mlflow.db``), or its folder of files (``mlruns/``, see ``mlflow_files``).
+"""Runs of MLflow: its SQLite database (``mlflow.db``), or its folder of files (``mlruns/``, see ``files``).
 
     experiments     experiment_id, name, lifecycle_stage
     runs            run_uuid, name, status, start_time, end_time, lifecycle_stage, experiment_id
@@ -6,7 +6,7 @@
     metrics         key, value, timestamp (ms), step, is_nan, run_uuid: in the order of their rows
 
 Deleted runs are left out. NaN is a 0 with ``is_nan``, and an infinity the largest double, which is an infinity again.
-What becomes of params and tags is in ``mlflow_run``. Artifacts, models, datasets and traces stay where they are.
+What becomes of params and tags is in ``found_run``. Artifacts, models, datasets and traces stay where they are.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from steplog.formats import mlflow_files
 from steplog.formats.imported import ImportedRun, RecordBatch, Stream
-from steplog.formats.mlflow_run import FoundRun, remarks_on, run_info
+from steplog.formats.mlflow.files import file_runs, is_folder, streams
+from steplog.formats.mlflow.found_run import FoundRun, remarks_on, run_info
 from steplog.formats.sqlite_file import SqliteFile, is_sqlite
 
 __all__ = ["recognizes", "runs"]
@@ -31,7 +31,7 @@ _INFINITE = {_GREATEST: math.inf, -_GREATEST: -math.inf}
 
 def recognizes(path: Path) -> bool:
     """Whether it is such a database or folder, an experiment in a folder, or a run."""
-    return _is_database(path) if path.is_file() else mlflow_files.is_folder(path)
+    return _is_database(path) if path.is_file() else is_folder(path)
 
 
 def runs(path: Path) -> Iterator[ImportedRun]:
@@ -40,11 +40,11 @@ def runs(path: Path) -> Iterator[ImportedRun]:
         file = SqliteFile(path)
         found = [(_database_streams(file, run.id), run) for run in _database_runs(file)]
     else:
-        found = [(mlflow_files.streams(folder), run) for folder, run in mlflow_files.file_runs(path)]
+        found = [(streams(folder), run) for folder, run in file_runs(path)]
     names = {run.id: run_info(run, {}).name for _, run in found}
-    for streams, run in sorted(found, key=lambda each: (each[1].start_ms or 0, each[1].id)):
+    for its_streams, run in sorted(found, key=lambda each: (each[1].start_ms or 0, each[1].id)):
         origin = "mlflow" if path.is_file() else "mlruns"
-        yield ImportedRun(run_info(run, names), streams, partial(remarks_on, run), origin=origin)
+        yield ImportedRun(run_info(run, names), its_streams, partial(remarks_on, run), origin=origin)
 
 
 def _is_database(path: Path) -> bool:

@@ -32,7 +32,7 @@ from steplog.errors import FormatError
 from steplog.formats.imported import ImportedRun, RecordBatch, Stream, exported
 from steplog.formats.remarks import remarks_on
 from steplog.formats.run_info import RunInfo
-from steplog.formats.tf_encoding import (
+from steplog.formats.tfevents.encoding import (
     config_event,
     float_events,
     framed,
@@ -41,8 +41,8 @@ from steplog.formats.tf_encoding import (
     json_events,
     version_event,
 )
-from steplog.formats.tf_event import HPARAMS
-from steplog.formats.tf_reader import EventFile, Head, read_head
+from steplog.formats.tfevents.event import HPARAMS
+from steplog.formats.tfevents.reader import EventFile, Head, read_head
 from steplog.reading.points import SeriesPoints
 
 __all__ = ["Writer", "recognizes", "runs"]

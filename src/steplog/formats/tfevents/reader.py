@@ -25,9 +25,9 @@ from steplog.errors import FormatError
 from steplog.formats.crc32c import PLANES_MAX, crc32c, crc32c_of_planes, lanes_of_planes, masked, masked_lanes
 from steplog.formats.imported import BATCH_RECORDS, RecordBatch
 from steplog.formats.protobuf import read_varint
-from steplog.formats.tf_event import EventParser, time_of
-from steplog.formats.tf_shapes import WALL, WALL_BYTES, Shape, Shapes, step_bytes
-from steplog.formats.tf_stretch import HEAD_BYTES, TAIL_BYTES, Placed, array_of, read_stretch
+from steplog.formats.tfevents.event import EventParser, time_of
+from steplog.formats.tfevents.shapes import WALL, WALL_BYTES, Shape, Shapes, step_bytes
+from steplog.formats.tfevents.stretch import HEAD_BYTES, TAIL_BYTES, Placed, array_of, read_stretch
 
 __all__ = ["EventFile", "Head", "read_head"]
 

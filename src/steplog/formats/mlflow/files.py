@@ -19,7 +19,7 @@ from pathlib import Path
 
 from steplog.errors import FormatError
 from steplog.formats.imported import BATCH_RECORDS, RecordBatch, Stream
-from steplog.formats.mlflow_run import FoundRun
+from steplog.formats.mlflow.found_run import FoundRun
 
 __all__ = ["file_runs", "is_folder", "streams"]
 

@@ -8,7 +8,7 @@ Nearly all records of a training are of this form, ``L`` bytes long:
 
 The summary without its number is the record's *shape*: it determines the name and where the number is. A shape is
 learned from the general parser, which must give two other numbers back that are put in the same place. So nothing is
-known here of how a summary is built, but that an exact number follows the float that it stands for (``tf_event``): the
+known here of how a summary is built, but that an exact number follows the float that it stands for (``event``): the
 float's four bytes say nothing then, and are *free*.
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from steplog.errors import FormatError
 from steplog.formats.protobuf import read_varint, varint
-from steplog.formats.tf_event import EXACT_FLOAT, EXACT_INT, EventParser
+from steplog.formats.tfevents.event import EXACT_FLOAT, EXACT_INT, EventParser
 
 __all__ = ["FREE_BYTES", "WALL", "WALL_BYTES", "Shape", "Shapes", "step_bytes"]
 
