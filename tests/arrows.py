@@ -239,6 +239,7 @@ ARROWS = {
         "naming",
         "column_format",
         "records",
+        "reading",
         "reading.points",
         "reading.source",
         "cli",

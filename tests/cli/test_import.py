@@ -90,9 +90,11 @@ def test_names_steps_times_config_tags_and_status_are_kept(steplog: COMMAND, ser
 def test_what_changes_at_the_source_is_changed_and_what_changed_at_the_server_stays(
     steplog: COMMAND, server: ServerProcess, tmp_path: Path
 ):
-    def import_(**fields: Any) -> None:
+    def import_(**fields: Any) -> str:
         run = {"id": "changes", "name": "changes", "project": "changes", "status": "RUNNING"} | fields
-        assert steplog("import", str(write(tmp_path / "a.jsonl", *exported(run))), url=server.url).exit_code == 0
+        done = steplog("import", str(write(tmp_path / "a.jsonl", *exported(run))), url=server.url)
+        assert done.exit_code == 0
+        return str(done.output)
 
     for tags in (["a"], ["b"], ["a"], ["b"], ["a"]):
         import_(config={"lr": 0.1, "old": 1} if tags == ["a"] else {"lr": 0.3}, tags=tags, notes="theirs")
@@ -102,7 +104,10 @@ def test_what_changes_at_the_source_is_changed_and_what_changed_at_the_server_st
     (run,) = runs_of(server, "changes")
     path = f"/me/projects/changes/runs/{run['uuid']}/"
     server.ask("PATCH", path, json={"notes": "mine", "name": "renamed"})
-    import_(config={"lr": 0.2}, tags=["a", "b"], notes="theirs", status="COMPLETED", ended="2020-01-01T00:00:00Z")
+    said = import_(
+        config={"lr": 0.2}, tags=["a", "b"], notes="theirs", status="COMPLETED", ended="2020-01-01T00:00:00Z"
+    )
+    assert said == "changes/renamed: 0 records sent\n"
     run = server.ask("GET", path).json()
     assert (run["config"], run["tags"], run["notes"]) == ({"lr": 0.2}, ["a", "b"], "mine")
     assert (run["status"], run["ended"], run["name"]) == ("COMPLETED", "2020-01-01T00:00:00.000000Z", "renamed")
@@ -222,6 +227,13 @@ def test_without_a_server_it_says_what_to_type(steplog: COMMAND, tmp_path: Path)
     assert (done.exit_code, done.output) == (1, f"steplog: {words}\n")
 
 
+def test_a_server_that_is_not_there_is_not_waited_for(steplog: COMMAND, tmp_path: Path):
+    done = steplog("import", str(write(tmp_path / "a.csv", "loss", "1")), url="http://127.0.0.1:1")
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert done.output.startswith("steplog: http://127.0.0.1:1: ")
+    assert done.output.endswith("Type: steplog doctor\n")
+
+
 def test_a_server_that_knows_no_batches_is_refused_and_nothing_is_made_there(steplog: COMMAND, tmp_path: Path):
     with ServerProcess(tmp_path / "stock", "--user", "me", "--stock") as server:
         path = write(tmp_path / "a.csv", "loss", "1")
@@ -314,7 +326,8 @@ def test_a_server_that_dies_and_comes_back_is_waited_for(tmp_path: Path):
         server.end(signal.SIGKILL)
         server.start()
         output, errors = started.communicate(timeout=120)
-        assert (started.returncode, errors) == (0, "")
+        assert started.returncode == 0
+        assert re.fullmatch(rf"(steplog: {server.url}: .*; waiting\n)*", errors)
         assert re.fullmatch(
             r"back/big: 200,000 records sent\n|back/big: [\d,]+ records sent, [\d,]+ were there\n", output
         )

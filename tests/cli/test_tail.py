@@ -6,9 +6,9 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -48,12 +48,31 @@ def shown(text: str, name: str) -> list[Any]:
     return [each["value"] for each in objects(text) if each["name"] == name]
 
 
+class Printed(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Callable[..., Printed]:
+    """The command in a process of its own, with standard output and standard error apart."""
+
+    def call(*arguments: str, url: str) -> Printed:
+        variables = environment(tmp_path / "reader", STEPLOG_URL=url, STEPLOG_API_KEY=KEY)
+        command = [*PROGRAM, *arguments]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+        return Printed(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
 @pytest.mark.usefixtures("path")
 class TestOfAnEndedRun:
     def test_the_last_points_of_each_metric_are_printed_by_time(self, server, steplog):
         result = steplog("tail", "tailed", "-n", "2", "--json", url=server.url)
         assert result.exit_code == 0, result.output
-        told = objects(result.stdout)
+        told = objects(result.output)
         assert [(each["name"], each["step"], each["value"]) for each in told] == [
             (EVIL, 1, "\x1b[2J4"),
             (EVIL, 2, "\x1b[2J8"),
@@ -63,10 +82,10 @@ class TestOfAnEndedRun:
             ("odd", 2, True),
         ]
         assert [each["time"] for each in told] == sorted(each["time"] for each in told)
-        assert result.stdout.isascii()
+        assert result.output.isascii()
 
     def test_metrics_that_are_named_are_printed_alone_a_point_a_line(self, server, steplog):
-        lines = steplog("tail", "tailed", "odd", "system/cpu", url=server.url).stdout.splitlines()
+        lines = steplog("tail", "tailed", "odd", "system/cpu", url=server.url).output.splitlines()
         assert [line.split(None, 2)[2] for line in lines] == [
             "0  system/cpu  1",
             "0  odd         NaN",
@@ -76,8 +95,8 @@ class TestOfAnEndedRun:
 
     def test_a_metric_that_is_not_there_is_answered_with_what_is_like_it(self, server, steplog):
         result = steplog("tail", "tailed", "lost", url=server.url)
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == "steplog: the run 'tailed' has no metric 'lost'; did you mean 'loss'?\n"
+        assert result.exit_code == 1
+        assert result.output == "steplog: the run 'tailed' has no metric 'lost'; did you mean 'loss'?\n"
 
     def test_names_and_values_cannot_move_the_cursor(self, server, steplog, tmp_path):
         assert not {"\x1b", "\x07", "\u202e"} & set(steplog("tail", "tailed", url=server.url).output)
@@ -86,16 +105,16 @@ class TestOfAnEndedRun:
         assert "\x1b" not in printed
         assert max(map(len, printed.splitlines())) <= 60
 
-    def test_following_it_prints_the_same_and_says_how_it_ended(self, server, steplog):
-        followed = steplog("tail", "-f", "tailed", "loss", "-n", "3", "--json", url=server.url)
-        assert (followed.exit_code, followed.stderr) == (0, "run FAILED\n")
-        assert followed.stdout == steplog("tail", "tailed", "loss", "-n", "3", "--json", url=server.url).stdout
+    def test_following_it_prints_the_same_and_says_how_it_ended(self, server, steplog, apart):
+        followed = apart("tail", "-f", "tailed", "loss", "-n", "3", "--json", url=server.url)
+        assert (followed.code, followed.err) == (0, "run FAILED\n")
+        assert followed.out == steplog("tail", "tailed", "loss", "-n", "3", "--json", url=server.url).output
 
 
 def test_without_points_there_is_a_word_about_it(server, steplog):
     named_run(server, "tails", "hollow")
     result = steplog("tail", "hollow", url=server.url)
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no points yet\n")
+    assert (result.exit_code, result.output) == (0, "no points yet\n")
 
 
 def test_a_run_that_two_names_fit_has_to_be_named_better(server, steplog):
@@ -107,19 +126,19 @@ def test_a_run_that_two_names_fit_has_to_be_named_better(server, steplog):
 
 
 @pytest.mark.slow
-def test_a_server_of_the_original_alone_is_followed_too(tmp_path, steplog):
+def test_a_server_of_the_original_alone_is_followed_too(tmp_path, apart):
     with ServerProcess(tmp_path, "--user", "me", "--stock") as stock:
         path = named_run(stock, "mnist", "first")
         post(stock, path, "loss", *range(20))
         post(stock, path, "acc", 0.5)
         stock.ask("PATCH", path, json={"status": "COMPLETED"})
-        result = steplog("tail", "-f", "mnist/first", "-n", "2", "--json", url=stock.url)
-        assert objects(result.stdout) == [
+        printed = apart("tail", "-f", "mnist/first", "-n", "2", "--json", url=stock.url)
+        assert objects(printed.out) == [
             {"name": "acc", "step": 0, "time": None, "value": 0.5},
             {"name": "loss", "step": 18, "time": None, "value": 18},
             {"name": "loss", "step": 19, "time": None, "value": 19},
         ]
-        assert result.stderr == "run COMPLETED\n"
+        assert printed.err == "run COMPLETED\n"
 
 
 class Following:

@@ -142,6 +142,15 @@ def test_an_id_stays_where_the_file_grows_and_moves(tmp_path: Path):
     assert list(csv_reader.runs(write(tmp_path / "z" / "a.csv", "step,loss\n0,0.5"))) == []
 
 
+def test_a_column_that_is_added_later_makes_no_other_run(tmp_path: Path):
+    """As Lightning's CSVLogger writes its file anew once there is a metric of the validation."""
+    before = only_run(write(tmp_path / "metrics.csv", "loss,step\n0.5,0\n0.25,1\n"))
+    known = records(before)
+    after = only_run(write(tmp_path / "metrics.csv", "acc,loss,step\n,0.5,0\n,0.25,1\n0.9,,1\n"))
+    assert after.info.id == before.info.id
+    assert records(after) == [*known, ("acc", 1, MTIME_NS, 0.9)]
+
+
 def test_a_row_that_is_half_written_is_left_out_and_said(tmp_path: Path):
     for end in ("1,0.2", '1,"a\n', '1,"a\nb'):
         run = only_run(write(tmp_path / "a.csv", f"step,loss\n0,0.5\n{end}"))

@@ -80,6 +80,12 @@ def test_another_column_can_be_named_for_the_steps_and_half_steps_are_a_metric(t
         only_run(path, step_columns=["x"])
 
 
+def test_a_column_that_is_added_later_makes_no_other_run(tmp_path: Path):
+    before = only_run(table(tmp_path / "a.parquet", step=[0], loss=[0.5])).info.id
+    assert only_run(table(tmp_path / "a.parquet", acc=[None, 1.0], step=[0, 1], loss=[0.5, 0.25])).info.id == before
+    assert only_run(table(tmp_path / "a.parquet", step=[0], loss=[0.25])).info.id != before
+
+
 def test_a_file_that_is_none_is_an_error_that_names_it(tmp_path: Path):
     with pytest.raises(FormatError, match=r"a\.parquet: "):
         only_run(write(tmp_path / "a.parquet", "nothing"))

@@ -114,6 +114,7 @@ def test_rows_are_dicts_and_a_column_is_asked_for_by_its_name():
     assert "loss" in table
     assert "accuracy" not in table
     assert repr(table) == "<ArrowTable, 2 rows: step i8, time time, loss f8, batch json, tags texts>"
+    assert repr(ArrowTable([ArrowColumn(str(at), "i8", [1]) for at in range(10)])).endswith("6 i8, 7 i8, 2 more>")
     with pytest.raises(KeyError, match="there is no column 'acc'; the columns: 'step', 'time', 'loss'"):
         table["acc"]
 

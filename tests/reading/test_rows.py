@@ -10,7 +10,8 @@ import pytest
 
 from steplog import FilterError
 from steplog.filters import parse_fields
-from steplog.reading.rows import Candidate, Row, chosen, question_of, table_of
+from steplog.reading.question import Row, question_of
+from steplog.reading.rows import Candidate, chosen, table_of
 
 NOW = datetime(2026, 11, 3, tzinfo=timezone.utc)
 

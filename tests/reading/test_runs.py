@@ -17,7 +17,7 @@ import steplog
 from apart import apart
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog.reading import server_project
-from steplog.reading.rows import question_of
+from steplog.reading.question import question_of
 from steplog.reading.server_project import ServerProject
 
 Client = steplog.TellurioClient

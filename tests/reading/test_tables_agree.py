@@ -15,7 +15,8 @@ import pytest
 from server.batches import range_of
 from server.process import KEY, ServerProcess
 from steplog import TellurioClient
-from steplog.reading.rows import Candidate, Question, Row, chosen, question_of
+from steplog.reading.question import Question, Row, question_of
+from steplog.reading.rows import Candidate, chosen
 from steplog.reading.server_project import ServerProject
 
 RUNS = 40

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import tracemalloc
 from array import array
 from collections.abc import Iterator
 from typing import Any
@@ -216,6 +217,7 @@ def test_of_a_resumed_run_the_later_value_counts_at_a_step():
         {"a": range(20), "b": [3, 4, 9, 17]},
         {"a": range(0, 40, 2), "b": [0, 1, 38]},
         {"a": range(20), "b": [3, 4, 30]},
+        {"a": range(20), "b": [5, 5]},
     ],
     ids=[
         "every third",
@@ -229,6 +231,7 @@ def test_of_a_resumed_run_the_later_value_counts_at_a_step():
         "some",
         "some between",
         "some beyond",
+        "one, twice",
     ],
 )
 def test_metrics_of_different_steps_are_joined_by_step(steps):
@@ -248,6 +251,27 @@ def test_a_single_step_that_goes_back_is_found_in_a_long_metric(at, sign):
         assert dict(zip(table["step"], table["a"], strict=True)) == last
         assert table["step"] == sorted(last)
     assert wide([floats("a", uneven)])["step"] == uneven
+
+
+@pytest.mark.parametrize("form", [wide, long])
+def test_numbers_are_in_memory_once(form):
+    """At the most while the table is made: what it holds, one stretch, and what an array takes to grow."""
+    rows, stretch = 200_000, 5000
+
+    def points() -> Iterator[SeriesPoints]:
+        for start in range(0, rows, stretch):
+            numbers = [bytes(array(code, range(start, start + stretch))) for code in "qqd"]
+            steps, times, values = (memoryview(each).cast(code) for each, code in zip(numbers, "qqd", strict=True))
+            yield SeriesPoints("loss", "f8", steps, times, values)
+
+    tracemalloc.start()
+    try:
+        table = form(points())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(table) == rows
+    assert peak < 24 * rows * 1.3  # a second copy of one column would be a third more
 
 
 def test_small_stretches_of_a_long_table_share_batches_and_large_ones_are_not_copied():

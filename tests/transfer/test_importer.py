@@ -259,6 +259,10 @@ def test_a_server_that_stays_away_is_given_up():
     memory, waited = MemoryServer(), []
     memory.script = lambda request: Fault.refused()
     with pytest.raises(ServerUnavailableError, match="connection refused"):
+        importer_to(memory, sleep=waited.append).check()
+    assert (len(memory.requests), waited) == (1, [])
+    memory.requests.clear()
+    with pytest.raises(ServerUnavailableError, match="connection refused"):
         importer_to(memory, sleep=waited.append).add(run_of(losses(3)))
     assert len(memory.requests) == ATTEMPTS_MAX
     assert sum(waited) < 180

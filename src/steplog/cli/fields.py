@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from rich.cells import cell_len
@@ -17,8 +17,10 @@ from steplog.cli import printing
 from steplog.cli.api import Api, as_text
 from steplog.cli.completion import offered
 from steplog.filters import AGGREGATES, RUN_FIELDS, Condition, Field, parse_fields, parse_filter
-from steplog.reading.rows import COLUMNS_MAX, Question, question_of
-from steplog.reading.server_project import ServerProject
+from steplog.reading.question import COLUMNS_MAX, Question, question_of
+
+if TYPE_CHECKING:
+    from steplog.reading.server_project import ServerProject
 
 __all__ = [
     "UnreadableError",
@@ -101,6 +103,8 @@ def complete_filter(context: click.Context, _: click.Parameter, incomplete: str)
 
 
 def _columns(context: click.Context, part: str) -> Iterator[str]:
+    from steplog.reading.server_project import ServerProject
+
     yield from RUN_FIELDS
     api = Api()
     namespace, _, project = (context.params.get("project") or "").rpartition("/")

@@ -91,13 +91,21 @@ def _import_all(
         if not dry_run:
             check_directories(resolve())
         client = None if dry_run else steplog.get_default_client()
-        importer = None if client is None else Importer(client, project and as_text(project), progress=bar.advance)
+        importer = None
+        if client is not None:
+            importer = Importer(client, project and as_text(project), progress=bar.advance, waiting=bar.wait)
         if importer is not None:
-            importer.check()
+            try:
+                importer.check()
+            except steplog.ServerUnavailableError as error:
+                raise steplog.ServerUnavailableError(f"{error}. Type: steplog doctor") from None
         for path, shown in given:
             try:
                 failed = _import(path, shown, wanted, importer, bar) or failed
-            except (steplog.ServerUnavailableError, steplog.InvalidAPIKeyError, BrokenPipeError):
+            except steplog.ServerUnavailableError as error:
+                words = f"{error}. Type the same again when it is back: it goes on where it was"
+                raise steplog.ServerUnavailableError(words) from None
+            except (steplog.InvalidAPIKeyError, BrokenPipeError):
                 raise
             except (steplog.SteplogError, OSError) as error:
                 failed = True
@@ -178,7 +186,7 @@ def _line(outcome: Outcome) -> str:
     if outcome.there:
         words += f", {outcome.there:,} were there"
     wanted = outcome.info.name
-    if wanted and outcome.name != wanted:
+    if outcome.name.startswith(f"{wanted}_") and outcome.name[len(wanted) + 1 :].isdecimal():  # else it was renamed
         words += f"; the name {printing.printable(wanted)} is another run's"
     return f"{name}: {words}"
 
@@ -209,6 +217,7 @@ class _Bar:
         columns = (SpinnerColumn(), words, count, TimeElapsedColumn())
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("", total=None)
+        self._reason = ""
 
     def __enter__(self) -> _Bar:
         return self
@@ -224,6 +233,14 @@ class _Bar:
     def advance(self, records: int) -> None:
         """The run has come further."""
         self._progress.advance(self._task, records)
+
+    def wait(self, reason: str) -> None:
+        """Say once that the server is waited for."""
+        if reason != self._reason:
+            self._reason = reason
+            line = f"steplog: {_words(Exception(reason))}; waiting"
+            console = self._progress.console
+            console.print(line, markup=False) if console.is_terminal else click.echo(line, err=True)
 
     def say(self, line: str, *, err: bool = False) -> None:
         """Print a line, without the bar."""

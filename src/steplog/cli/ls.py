@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from rich.console import Console
-from rich.progress import Progress, TextColumn
 from rich.text import Text
 
 import steplog
@@ -28,8 +27,10 @@ from steplog.cli.fields import columns_of, complete_columns, complete_filter, co
 from steplog.cli.run_rows import Listed, csv_lines, is_number, json_row, rows_table, shown
 from steplog.cli.table import Table
 from steplog.filters import RUN_FIELDS, Condition, Field
-from steplog.reading.rows import UUID, Candidate, Question, Row, chosen, in_order
-from steplog.reading.runs import Place, documents_at, not_found, rows_at
+from steplog.reading.question import UUID, Question, Row
+
+if TYPE_CHECKING:
+    from steplog.reading.runs import Place
 
 __all__ = ["command"]
 
@@ -234,6 +235,8 @@ def _list(place: tuple[str, str], wanted: _Wanted, here: bool, as_json: bool) ->
 
 def _runs(namespace: str, project: str, wanted: _Wanted) -> _Found:
     """The runs on the server; where something was asked, also those that only this machine has."""
+    from steplog.reading.runs import Place
+
     api = Api()
     namespace = namespace or api.default_namespace()
     where = printing.printable(f"{namespace}/{project}" if project else namespace)
@@ -266,6 +269,8 @@ def _runs(namespace: str, project: str, wanted: _Wanted) -> _Found:
 
 def _here(namespace: str, project: str, wanted: _Wanted) -> _Found:
     """Those that only this machine has."""
+    from steplog.reading.runs import Place, rows_at
+
     places = [Place(None, namespace, slug) for slug in ([project] if project else _projects_here(namespace, None))]
     runs, more = _chosen([(place, row) for place in places for row in rows_at(place, wanted.question)], wanted)
     return _Found(runs, "on this machine that no server has yet", datetime.now(timezone.utc), more)
@@ -278,6 +283,8 @@ def _projects_here(namespace: str, url: str | None) -> list[str]:
 
 
 def _rows(place: Place, wanted: _Wanted, read: Callable[[], None]) -> list[Row]:
+    from steplog.reading.runs import not_found, rows_at
+
     if wanted.asked:
         return rows_at(place, wanted.question, read)
     found = None if place.server is None else place.server.rows(wanted.question, datetime.now(timezone.utc), read)
@@ -288,6 +295,9 @@ def _rows(place: Place, wanted: _Wanted, read: Callable[[], None]) -> list[Row]:
 
 def _chosen(found: list[tuple[Place, Row]], wanted: _Wanted) -> tuple[list[Listed], bool]:
     """The rows of all projects in one order, as many as are listed, and whether there are more."""
+    from steplog.reading.rows import in_order
+    from steplog.reading.runs import documents_at
+
     limit = wanted.question.limit
     rows = in_order((row for _, row in found), wanted.question)
     chosen, more = (rows, False) if limit is None else (rows[: limit - 1], len(rows) == limit)
@@ -307,6 +317,8 @@ def _chosen(found: list[tuple[Place, Row]], wanted: _Wanted) -> tuple[list[Liste
 
 def _in_trash(api: Api, namespace: str, project: str, wanted: _Wanted, where: str) -> _Found:
     """By their JSON, which is all that there is of them."""
+    from steplog.reading.rows import Candidate, chosen
+
     runs = {run.uuid: run for run in api.runs(namespace, project, trash=True)}
     latest = sorted(runs.values(), key=lambda run: run_times.sort_key(run.data), reverse=True)
     candidates = [Candidate(run.data, partial(_as_it_is, run.data)) for run in latest]
@@ -392,6 +404,8 @@ def _progress() -> Iterator[Callable[[], None]]:
     if not console.is_terminal:
         yield lambda: None
         return
+    from rich.progress import Progress, TextColumn
+
     progress = Progress(TextColumn("{task.completed} runs read"), console=console, transient=True)
     task = progress.add_task("", total=None)
 

@@ -27,6 +27,7 @@ from steplog.cli.metric_names import check_names
 from steplog.column_format import json_value
 from steplog.reading.points import Selection
 from steplog.reading.source import RunSource
+from steplog.reading.stock_source import StockSource
 from steplog.records.finite import finite
 
 __all__ = ["ShownRun", "read"]
@@ -119,7 +120,7 @@ def _there(api: Api, remote: RemoteRun) -> _Found:
     data, series = remote.data, api.get(*remote.path, "series")
     config: Any
     if series is None:  # a stock server, which has the config in metrics, too
-        source = steplog.open(f"{remote.namespace}/{remote.project}/{remote.uuid}").source
+        source = StockSource(api.client, remote.namespace, remote.project, remote.uuid)
         series, config, draw = source.series(), source.config(), partial(_draw_from, source)
     else:
         last = {metric["name"]: metric["last"] for metric in series}

@@ -14,7 +14,8 @@ An empty cell is no value; a cell that is a number, or true or false, is that, a
 by comma, semicolon or tab, whichever the first row has most of. A last row that no line end follows is left out: it may
 be half written.
 
-Of the run nothing is known but a name. Its id is a guess, by the file's name and the first two rows.
+Of the run nothing is known but a name. Its id is a guess, by the file's name and what its first row of values says: so
+it stays where a column is added, as some loggers do by writing the file anew.
 """
 
 from __future__ import annotations
@@ -201,7 +202,8 @@ def _runs(table: _Table, name: str, step_columns: Sequence[str]) -> Iterator[Imp
 def _run(
     table: _Table, name: str, parts: tuple[str, ...], first: list[str], read: Callable[[], Iterator[RecordBatch]]
 ) -> ImportedRun:
-    run_id = id_of("csv", table.name, *parts, table.header, first)
+    said = sorted([column, cell] for column, cell in zip(table.header, first, strict=False) if cell)
+    run_id = id_of("csv", table.name, *parts, said)
     stream = Stream("rows", read, by_name=table.is_own)
     return ImportedRun(RunInfo(id=run_id, name=name), [stream], table.remarks, is_anonymous=True)
 

@@ -1,8 +1,8 @@
 """Reads Parquet, by pyarrow: what ``parquet_file`` writes, or a table.
 
 A table has a row a point, in the columns ``name`` and ``value``, or a column a metric (``wide_rows``); steps and times
-are found as in CSV. A null is no value. Of the run nothing is known but a name: its id is a guess, by the file's name,
-its columns and its first row.
+are found as in CSV. A null is no value. Of the run nothing is known but a name: its id is a guess, by the file's name
+and what its first row says.
 """
 
 from __future__ import annotations
@@ -265,12 +265,14 @@ def _guessed(file: Path, opened: parquet.ParquetFile, name: str, step_columns: S
     elif layout.step is not None and not step_columns and whole_step(start.column(layout.step)[0].as_py()) is None:
         layout = layout._replace(step=None, metrics=tuple(sorted((*layout.metrics, layout.step))))
         read = partial(_wide, file, layout, columns, without)
-    run_id = id_of("parquet", file.name, columns, _text_of(start))
+    run_id = id_of("parquet", file.name, _said(start))
     yield ImportedRun(RunInfo(id=run_id, name=name), [Stream("rows", read)], is_anonymous=True)
 
 
-def _text_of(row: pa.RecordBatch) -> list[str]:
-    return [str(cell) for column in row.columns for cell in _cells(column)]
+def _said(row: pa.RecordBatch) -> list[list[str]]:
+    """What a row says, whatever columns there are besides."""
+    cells = zip(row.schema.names, map(_cells, row.columns), strict=True)
+    return sorted([name, str(cell)] for name, (cell,) in cells if cell is not None)
 
 
 def _cells(column: pa.Array) -> list[Any]:

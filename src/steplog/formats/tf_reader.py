@@ -220,20 +220,16 @@ class EventFile:
         if most < _REPEATS_MIN:
             return 0
         placed = [Placed(at - begin, length, size, shape) for at, length, size, shape, *_ in self._singles[first:]]
-        columns = read_stretch(self._buffer, begin, placed, period, most)
-        count = len(columns[0].times) - 1 if columns else 0
-        if count < most - 1:
-            self._repeats = 2 * _REPEATS_MIN
-        else:
-            self._repeats = min(4 * self._repeats, _REPEATS_MAX)
         shape = placed[0].shape
-        if count < _REPEATS_MIN:
+        columns = read_stretch(self._buffer, begin, placed, period, most, _REPEATS_MIN)
+        if not columns:
             self._shunned[shape] = self._shun.get(shape, 1)
             self._shun[shape] = min(2 * self._shunned[shape], _SHUN_MAX)
-        else:
-            self._shun.pop(shape, None)
-        if count <= 0:
+            self._repeats = 2 * _REPEATS_MIN
             return 0
+        self._shun.pop(shape, None)
+        count = len(columns[0].times) - 1  # the first is among the columns already
+        self._repeats = min(4 * self._repeats, _REPEATS_MAX) if count == most - 1 else 2 * _REPEATS_MIN
         self._settle()
         width = len(columns)
         self._names += [column.name for column in columns] * count

@@ -53,10 +53,13 @@ class Column(NamedTuple):
     values: array[float] | array[int]
 
 
-def read_stretch(file: bytes, begin: int, pattern: Sequence[Placed], period: int, most: int) -> list[Column]:
+def read_stretch(
+    file: bytes, begin: int, pattern: Sequence[Placed], period: int, most: int, least: int = 1
+) -> list[Column]:
     """The columns of the pattern at ``begin``, where it is known to be, and of its repetitions, ``most`` in all.
 
-    They end before the first repetition that is different, or has a wrong checksum; at the pattern itself: none.
+    They end before the first repetition that is different, or has a wrong checksum. Nothing if fewer than ``least``
+    are left, which is known sooner.
     """
     count = most
     planes: list[list[bytes]] = []
@@ -72,11 +75,13 @@ def read_stretch(file: bytes, begin: int, pattern: Sequence[Placed], period: int
             allowed = varying.get(place, plane[:1])
             if allowed:
                 count -= len(plane.lstrip(allowed))
+                if count < least:
+                    return []
             record_planes.append(plane)
         planes.append(record_planes)
     planes = [[plane[:count] for plane in record_planes] for record_planes in planes]
     count = min(_right(record_planes, count) for record_planes in planes)
-    if not count:
+    if count < least:
         return []
     columns: list[Column] = []
     stepped: tuple[list[bytes], array[int]] = ([], array("q", bytes(8 * count)))

@@ -9,7 +9,8 @@ to the run above:
     runs/a/eval/events.out.tfevents.…             the run a/eval
 
 A run's id comes from the name and the beginning of its first file that has one, so that it is the same wherever the
-folder lies. An event file is a stream. Of the status nothing is known: COMPLETED.
+folder lies. An event file is a stream. Of the status nothing is known: COMPLETED. Points that TensorBoard hides, since
+a writer began again at an earlier step, are there.
 """
 
 from __future__ import annotations

@@ -21,46 +21,25 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from steplog.errors import FilterError
-from steplog.filters import (
-    MISSING,
-    RUN_FIELDS,
-    Condition,
-    Field,
-    filter_of,
-    holds,
-    parse_field,
-    parse_fields,
-    parse_filter,
-    value_of,
-)
+from steplog.filters import MISSING, RUN_FIELDS, Condition, Field, holds, value_of
 from steplog.reading.arrow_table import ArrowColumn, ArrowTable, column_of
+from steplog.reading.question import UUID, Question, Row
 from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of_json, entries, json_value
 
 __all__ = [
-    "COLUMNS_MAX",
-    "UUID",
     "Candidate",
-    "Question",
-    "Row",
     "chosen",
     "in_order",
     "names_of",
     "ordered",
-    "question_of",
     "row_of",
     "table_of",
 ]
 
-COLUMNS_MAX = 200  # as a server has it
-UUID = "uuid"
-
-Row = dict[str, Any]  # "uuid", and by the text of a field its value in JSON
 _Metrics = Mapping[str, Mapping[str, Any]]
 _Whole = tuple[Mapping[str, Any], _Metrics] | None
 T = TypeVar("T")
 
-_TAG = Field("run", ("tag",))
 _NUMBERS: Mapping[str, float] = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _EXACT = 2**53  # the integers up to here are floats, too
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -71,35 +50,6 @@ _INCOMPARABLE = object()  # equal to nothing, less than nothing
 _RUN_KINDS = {"tag": "texts", "started": "time", "ended": "time", "duration": "f8"}
 _RUN_KINDS = dict.fromkeys(RUN_FIELDS, "text") | _RUN_KINDS
 _encode = msgspec.json.Encoder().encode
-
-
-class Question(NamedTuple):
-    """Which runs, what of them, and in which order; without a ``sort`` the newest first.
-
-    Attributes:
-        limit: so many at most; None: all.
-    """
-
-    conditions: tuple[Condition, ...] = ()
-    columns: tuple[Field, ...] = ()
-    sort: Field | None = None
-    descending: bool = False
-    limit: int | None = None
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """What the answer has a value of: the columns, and what it is sorted by."""
-        return self.columns if self.sort is None or self.sort in self.columns else (*self.columns, self.sort)
-
-    @property
-    def where(self) -> str:
-        """The filter as a text."""
-        return " and ".join(map(str, self.conditions))
-
-    @property
-    def order(self) -> str:
-        """The order as a text; "" for the newest first."""
-        return "" if self.sort is None else f"{'-' if self.descending else ''}{self.sort}"
 
 
 class Candidate(NamedTuple):
@@ -116,27 +66,6 @@ class Candidate(NamedTuple):
 
 
 _Map = Callable[[Callable[[Candidate], _Whole], Iterable[Candidate]], Iterator[_Whole]]
-
-
-def question_of(
-    where: str | Sequence[Any] | None = None,
-    columns: str | Iterable[str] | None = None,
-    sort: str | None = None,
-    limit: int | None = None,
-) -> Question:
-    """What ``steplog.runs`` is asked. Raises FilterError; ValueError for a limit below 1."""
-    if sort is not None and not isinstance(sort, str):
-        raise TypeError(f"sort is a field, with - before it or not; not {type(sort).__name__}")
-    if where is not None and not isinstance(where, (str, list, tuple)):
-        raise TypeError(f"where is a filter, or a list of triples; not {type(where).__name__}")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is at least 1, or None for all runs; not {limit}")
-    if where is None or isinstance(where, str):
-        conditions = parse_filter(where or "")
-    else:
-        conditions = filter_of([list(triple) if isinstance(triple, tuple) else triple for triple in where])
-    field, descending = (None, False) if sort is None or not sort.strip() else _order_of(sort)
-    return Question(conditions, _columns_of(columns), field, descending, limit)
 
 
 def chosen(candidates: Iterable[Candidate], question: Question, now: datetime, each_of: _Map = map) -> list[Row]:
@@ -204,33 +133,6 @@ def table_of(columns: Iterable[Field], rows: Sequence[Row]) -> ArrowTable:
     """The rows as a table, ``uuid`` first."""
     made = [ArrowColumn(UUID, "text", [row[UUID] for row in rows])]
     return ArrowTable([*made, *(_column(field, [row.get(str(field)) for row in rows]) for field in columns)])
-
-
-def _order_of(text: str) -> tuple[Field, bool]:
-    descending = text.startswith("-")
-    field = parse_field(f" {text[1:]}" if descending else text)
-    if field == _TAG:
-        raise FilterError("a run may have several tags, and runs cannot be sorted by them", 1 + descending)
-    return field, descending
-
-
-def _columns_of(columns: str | Iterable[str] | None) -> tuple[Field, ...]:
-    """Each field once. Raises FilterError."""
-    if columns is None:
-        return tuple(Field("run", (name,)) for name in RUN_FIELDS)
-    fields: list[Field] = []
-    if isinstance(columns, str):
-        fields += parse_fields(columns, COLUMNS_MAX)
-    else:
-        for text in columns:
-            if text != UUID:  # is there anyway
-                try:
-                    fields.append(parse_field(text))
-                except FilterError as error:
-                    raise FilterError(f"{text!r} is no column: {error.reason}") from None
-    if len(fields) > COLUMNS_MAX:
-        raise FilterError(f"at most {COLUMNS_MAX} columns")
-    return tuple(dict.fromkeys(fields))
 
 
 def _whole_rows(

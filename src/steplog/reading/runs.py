@@ -33,7 +33,8 @@ from steplog.lifecycle.process import current
 from steplog.printable import printable
 from steplog.reading.arrow_table import ArrowTable
 from steplog.reading.journal_source import JournalSource
-from steplog.reading.rows import Candidate, Question, Row, chosen, in_order, question_of, table_of
+from steplog.reading.question import Question, Row, question_of
+from steplog.reading.rows import Candidate, chosen, in_order, table_of
 from steplog.reading.server_project import ServerProject
 from steplog.settings import resolve
 

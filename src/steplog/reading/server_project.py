@@ -23,8 +23,9 @@ from steplog.delivery.verdicts import is_proxys_404
 from steplog.delivery.wire import api_path
 from steplog.errors import InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
 from steplog.filters import Field
+from steplog.reading.question import UUID, Question, Row
 from steplog.reading.retrying import BUSY, no_answer, retried
-from steplog.reading.rows import UUID, Candidate, Question, Row, chosen, names_of
+from steplog.reading.rows import Candidate, chosen, names_of
 from steplog.reading.stock_source import StockSource
 
 if TYPE_CHECKING:

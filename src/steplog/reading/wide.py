@@ -75,7 +75,9 @@ def wide(points: Iterable[SeriesPoints], names: Sequence[str] | None = None) -> 
             spread = placement.spread(placement.pick(values), rows, _EMPTY[kind])
             columns[name] = ArrowColumn(name, kind, spread, valid)
         times.append(_latest([placement.pick(each) for each in group.times]))
-    nothing = ArrowColumn("", "f8", _EMPTY["f8"] * rows, bytes(rows))
+    if len(columns) < len(metrics):
+        nothing = ArrowColumn("", "f8", _EMPTY["f8"] * rows, bytes(rows))
+        columns = dict.fromkeys(metrics, nothing) | columns
     made = [
         ArrowColumn("step", "i8", steps),
         _time_column(_row_times(times, placements, rows), all(metric.timed for metric in metrics.values())),
@@ -86,7 +88,7 @@ def wide(points: Iterable[SeriesPoints], names: Sequence[str] | None = None) -> 
         while free in _JOIN or (free != name and free in taken):
             free += "_"
         taken.add(free)
-        made.append(columns.get(name, nothing)._replace(name=free))
+        made.append(columns[name]._replace(name=free))
     return ArrowTable(made)
 
 

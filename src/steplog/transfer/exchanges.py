@@ -7,7 +7,8 @@ No answer, 408, 425, 429 and 5xx: the same again, exponentially later with full 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -53,9 +54,16 @@ class _AgainError(ServerUnavailableError):
 
 
 class Exchanges:
-    """With the server of ``client``; ``sleep`` waits between attempts."""
+    """With the server of ``client``; ``sleep`` waits between attempts, ``waiting`` is told why before."""
 
-    def __init__(self, client: TellurioClient, sleep: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        client: TellurioClient,
+        sleep: Callable[[float], None] | None = None,
+        waiting: Callable[[str], object] = lambda reason: None,
+    ) -> None:
+        self._waiting = waiting
+        self._attempts_max = ATTEMPTS_MAX
         self._client = client
         self._transport = client.transport
         self._interrupted = threading.Event()
@@ -66,6 +74,15 @@ class Exchanges:
     def base_url(self) -> str:
         """The server's address."""
         return self._transport.base_url
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Ask once in this block, and wait for nobody."""
+        self._attempts_max = 1
+        try:
+            yield
+        finally:
+            self._attempts_max = ATTEMPTS_MAX
 
     def interrupt(self) -> None:
         """Have the present and every later request raise ``Interrupted``, in whatever thread."""
@@ -112,8 +129,9 @@ class Exchanges:
         retrying = Retrying(
             sleep=self._sleep,
             wait=_wait,
-            stop=stop_after_attempt(ATTEMPTS_MAX) | stop_when_event_set(self._interrupted),
+            stop=stop_after_attempt(self._attempts_max) | stop_when_event_set(self._interrupted),
             retry=retry_if_exception_type(_AgainError),
+            before_sleep=self._tell,
             reraise=True,
         )
         try:
@@ -123,6 +141,10 @@ class Exchanges:
                 raise Interrupted from None
             raise ServerUnavailableError(str(error)) from None
         return answer
+
+    def _tell(self, state: RetryCallState) -> None:
+        if state.outcome is not None:
+            self._waiting(str(state.outcome.exception()))
 
     def _once(self, request: Request, confirms: Callable[[bytes], bool]) -> Answer:
         if self._interrupted.is_set():

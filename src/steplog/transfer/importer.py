@@ -96,8 +96,8 @@ class _OtherSourceError(Exception):
 class Importer:
     """Imports runs to the server of ``client``; ``project`` is "PROJECT" or "NAMESPACE/PROJECT".
 
-    ``now_ns`` dates what is said of a run; ``progress`` is called with how many more records were read;
-    ``batch_records`` go in a request, at least.
+    ``now_ns`` dates what is said of a run; ``progress`` is called with how many more records were read, ``waiting``
+    with why the server is waited for; ``batch_records`` go in a request, at least.
     """
 
     def __init__(
@@ -108,15 +108,17 @@ class Importer:
         now_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], None] | None = None,
         progress: Callable[[int], object] = lambda records: None,
+        waiting: Callable[[str], object] = lambda reason: None,
         batch_records: int = BATCH_RECORDS,
     ) -> None:
-        self._exchanges = Exchanges(client, sleep)
+        self._exchanges = Exchanges(client, sleep, waiting)
         self._places = Places(client, self._exchanges, project)
         self._how = _How(now_ns, progress, batch_records)
 
     def check(self) -> None:
-        """Ask the server whether it takes imports. Raises ConfigurationError, and as ``Exchanges.send``."""
-        self._places.check()
+        """Ask the server, once, whether it takes imports. Raises ConfigurationError, and as ``Exchanges.send``."""
+        with self._exchanges.at_once():
+            self._places.check()
 
     def add(self, imported: ImportedRun, name: str | None = None) -> Outcome:
         """Import a run; ``name``: what it is to be called, whatever its source says.
