@@ -22,7 +22,7 @@ from steplog.cli.table import Table
 
 __all__ = ["command", "sparkline"]
 
-_POINTS_MAX = 32  # of a curve in the table
+_POINTS_MAX = 24  # of a curve in the table, which is in one line on a terminal as long as there is room for it
 _WIDTH, _ROWS = 80, 9  # of a chart, if not on a terminal
 _VALUE_CHARACTERS_MAX = 200
 _BARS = "▁▂▃▄▅▆▇█"
