@@ -206,7 +206,7 @@ def test_a_dry_run_says_what_there_is_and_needs_no_server(steplog: COMMAND, tmp_
         ),
         (["both"], 1, "both holds csv and jsonl. Say which: --format csv"),
         (["both", "--format", "csv", "--name", "x"], 2, "--name is for one run; there are more, such as 'b'."),
-        (["a.csv"], 1, "the file does not say of which project it is. Name one with --project"),
+        (["a.csv"], 1, "a.csv: it does not say of which project it is. Name one with --project"),
         (["a.csv", "--project", "///"], 1, "no name of a project. Name one with --project"),
         (["a.csv", "--project", "p", "--step-column", "x"], 1, "there is no column 'x' for the steps; there are loss"),
         (["empty.csv", "--project", "p"], 0, "empty.csv: no runs"),
