@@ -54,6 +54,14 @@ def test_a_file_says_by_its_ending_of_which_format_it_is(server: ServerProcess, 
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".x")]
 
 
+def test_event_files_are_told_by_the_ending_of_their_directory(server: ServerProcess, steplog: COMMAND, tmp_path: Path):
+    for output in (tmp_path / "a.tfevents", f"{tmp_path}/b.tfevents/"):
+        done = steplog("export", "mnist/first", "--output", str(output), url=server.url)
+        assert done.exit_code == 0, done.output
+        (file,) = Path(output).glob("first/*")
+        assert ".tfevents." in file.name
+
+
 def test_the_runs_that_a_filter_means_have_a_column_that_says_which(server: ServerProcess, steplog: COMMAND):
     done = steplog("export", "--project", "mnist", "--where", "status=COMPLETED", "--name", "loss", url=server.url)
     header, *points = rows(done.stdout)

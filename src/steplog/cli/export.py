@@ -35,7 +35,7 @@ __all__ = ["command"]
 
 _STDOUT = "-"
 _EXCEL_ROWS_MAX = 1024 * 1024
-_NAMES = {ending: kind for kind, ending in ENDINGS.items() if ending} | {".ndjson": "jsonl"}
+_NAMES = {ending: kind for kind, ending in ENDINGS.items() if ending} | {".ndjson": "jsonl", ".tfevents": "tfevents"}
 
 
 def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -91,7 +91,9 @@ def command(
         _export_here(runs, output)
         return
     options = _options(kind, output, names, wide, excel)
-    into_directory = output != _STDOUT and (output.endswith("/") or Path(output).is_dir() or kind in DIRECTORIES)
+    into_directory = output != _STDOUT and (
+        output.endswith("/") or Path(output).is_dir() or options.kind in DIRECTORIES
+    )
     _check_destination(options, output)
     targets = _targets(runs, project, where)
     with _Bar(output) as bar, _plain_errors():
