@@ -11,13 +11,15 @@ import msgspec
 import pytest
 
 from steplog import ConfigurationError, InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
-from steplog.formats.imported import ImportedRun, Stream, exported
+from steplog.formats.imported import ImportedRun, RecordBatch, Stream, exported
 from steplog.formats.run_info import RunInfo
 from steplog.records.finite import finite
 from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 from steplog.transfer.exchanges import ATTEMPTS_MAX
 from steplog.transfer.importer import MAKER
 from transfer.import_sources import T0_NS, batches_of, importer_to, losses, run_of
+
+NOTHING = RecordBatch([], [], [], [])
 
 
 def only_run(memory: MemoryServer) -> MemoryRun:
@@ -42,6 +44,17 @@ def test_twice_gives_nothing_twice():
     assert (again.sent, again.there) == (0, 10)
     assert msgspec.to_builtins(only_run(memory).rows) == before
     assert rows_of(only_run(memory)) == expected(rows)
+
+
+def test_a_batch_without_records_says_nothing_of_the_start():
+    """Rows of a table may all be empty."""
+    memory = MemoryServer()
+    run = run_of([], started=None)._replace(
+        streams=[Stream("main", lambda: iter([NOTHING, *batches_of(losses(2), 4)]))]
+    )
+    assert importer_to(memory).add(run).sent == 2
+    empty = run_of([], started=None, id="empty")._replace(streams=[Stream("main", lambda: iter([NOTHING]))])
+    assert importer_to(memory).add(empty).sent == 0
 
 
 def test_a_source_that_grew_gives_what_is_new():

@@ -199,7 +199,7 @@ class _Run:
             return self._info.started, {}
         stream = self._streams[0]
         batches = stream.read()
-        first = next(batches, None)
+        first = next((batch for batch in batches if batch.names), None)
         if first is None:
             return None, {stream.key: batches}
         return _date(min(first.times)), {stream.key: chain((first,), batches)}
