@@ -125,6 +125,11 @@ class Api:
         with self.translated():
             return self._answer(self._client.get(path))
 
+    def ask(self, question: dict[str, Any], *parts: str) -> Any:
+        """The JSON that a path answers a question with, or None. Raises ApiError."""
+        with self.translated():
+            return self._answer(self._client.post(_path(parts), question))
+
     def patch(self, run: RemoteRun, fields: dict[str, Any]) -> dict[str, Any]:
         """Set fields of a run; the run as it is then. Raises ApiError."""
         with self.translated():

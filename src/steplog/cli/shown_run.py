@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from slugify import slugify
@@ -33,6 +34,9 @@ from steplog.records.finite import finite
 __all__ = ["ShownRun", "read"]
 
 _Rows = list[dict[str, Any]]
+_SINGLY_MAX = 100
+_TOGETHER_MAX = 200  # as many as ``curves/`` takes
+_BUCKET_KEYS = ("step", "min", "max", "last", "count", "time")
 
 
 class ShownRun(NamedTuple):
@@ -164,9 +168,27 @@ def _shown(found: _Found, names: tuple[str, ...], points_max: int) -> ShownRun:
 
 
 def _draw_by(api: Api, remote: RemoteRun, metrics: _Rows, points_max: int) -> None:
-    """By the server's ``series/``."""
+    """By the server's ``series/``; many curves by its ``curves/``, since a request for each would take minutes."""
+    if len(metrics) > _SINGLY_MAX and _draw_together(api, remote, metrics, points_max):
+        return
     for metric in metrics:
         metric["curve"] = api.get(*remote.path, "series", name=metric["name"], points=points_max) or []
+
+
+def _draw_together(api: Api, remote: RemoteRun, metrics: _Rows, points_max: int) -> bool:
+    """Whether the server can; those of an answer have one grid, so they are put together by their last steps."""
+    by_name = {metric["name"]: metric for metric in sorted(metrics, key=itemgetter("max_step"))}
+    names = list(by_name)
+    for first in range(0, len(names), _TOGETHER_MAX):
+        wanted = names[first : first + _TOGETHER_MAX]
+        question = {"runs": [remote.uuid], "names": wanted, "buckets": points_max}
+        told = api.ask(question, *remote.path[:3], "curves")
+        if told is None:
+            return False
+        for bucket in told["buckets"]:
+            name = told["names"][told["series"][bucket["series"]][1]]
+            by_name[name]["curve"].append({key: bucket[key] for key in _BUCKET_KEYS})
+    return True
 
 
 def _draw_from(source: RunSource, metrics: _Rows, points_max: int) -> None:
