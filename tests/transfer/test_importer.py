@@ -88,16 +88,36 @@ def test_faults_and_interruptions_lose_nothing_and_double_nothing(seed: int):
     assert (run.status, run.fields["tags"]) == ("COMPLETED", ["a"])
 
 
+@pytest.mark.parametrize("anonymous", [False, True])
 @pytest.mark.parametrize("at", [1, 5])
-def test_two_imports_of_a_source_at_once_store_it_once(at: int):
+def test_two_imports_of_a_source_at_once_store_it_once(at: int, anonymous: bool):
     """The second begins while the first is under way, and overtakes it."""
     memory, rows, calls = MemoryServer(), losses(40), itertools.count(1)
+    memory.script = _series_of(memory)
 
     def progress(records: int) -> None:
         if next(calls) == at:
-            importer_to(memory).add(run_of(rows))
+            importer_to(memory).add(run_of(rows, anonymous=anonymous))
 
-    importer_to(memory, progress=progress).add(run_of(rows))
+    importer_to(memory, progress=progress).add(run_of(rows, anonymous=anonymous))
+    assert rows_of(only_run(memory)) == expected(rows)
+
+
+def test_records_that_another_import_stores_meanwhile_make_an_anonymous_source_no_other():
+    """They come between the two requests by which the second import learns what is there."""
+    memory, rows = MemoryServer(), [*losses(20), *[("acc", step, 0, 1.0) for step in range(20)]]
+    importer_to(memory).add(run_of(rows[:15], anonymous=True))
+    told = _series_of(memory)
+
+    def script(request: Any) -> Fault | None:
+        answer = told(request)
+        if answer is not None:
+            memory.script = lambda request: None
+            importer_to(memory).add(run_of(rows[:30]))
+        return answer
+
+    memory.script = script
+    assert importer_to(memory).add(run_of(rows, anonymous=True)).sent == 10
     assert rows_of(only_run(memory)) == expected(rows)
 
 

@@ -278,7 +278,7 @@ class _Run:
     def _compare(self) -> None:
         """Raise _OtherSourceError if the run has records, and the source begins with others."""
         rows = self._exchanges.ask("GET", f"{self._path}series/", list[Summary])
-        prefix = Prefix()
+        prefix = Prefix(rows)
         for stream in self._streams:
             lanes = Lanes(self._info.id, stream, self._mark_of, self._how.batch_records)
             for batch in stream.read():
@@ -286,7 +286,7 @@ class _Run:
                     prefix.add(_known(lane))
             for lane in lanes.rest():
                 prefix.add(_known(lane))
-        if not prefix.is_as(rows):
+        if not prefix.is_there():
             raise _OtherSourceError
 
     def _end(self, present: dict[str, Any], made: _Made) -> None:
