@@ -40,7 +40,7 @@ PURE_AT_LEAST = {  # formats, wire, verdicts, what to send next (design, rule 3)
     "delivery/sender.py",
     "filters.py",
     "naming.py",
-    "reading/question.py",
+    "reading/table_query.py",
     "reading/rows.py",
     "records/by_name.py",
     "records/cells.py",

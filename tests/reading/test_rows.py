@@ -1,4 +1,4 @@
-"""Rows of a table that are made here: what a question means, their order, and the types of their columns."""
+"""Rows of a table that are made here: what a query means, their order, and the types of their columns."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from steplog import FilterError
 from steplog.filters import parse_fields
-from steplog.reading.question import Row, question_of
 from steplog.reading.rows import Candidate, chosen, table_of
+from steplog.reading.table_query import Row, query_of
 
 NOW = datetime(2026, 11, 3, tzinfo=timezone.utc)
 
@@ -34,8 +34,8 @@ def candidate(name: str, last: Any = None, read: list[str] | None = None, **conf
     return Candidate(run, whole)
 
 
-def names(candidates: list[Candidate], **question: Any) -> list[str]:
-    rows = chosen(candidates, question_of(columns=["name"], **question), NOW)
+def names(candidates: list[Candidate], **query: Any) -> list[str]:
+    rows = chosen(candidates, query_of(columns=["name"], **query), NOW)
     return [row["name"] for row in rows]
 
 
@@ -58,7 +58,7 @@ def test_no_more_runs_are_read_whole_than_the_answer_takes():
     runs = [candidate(name, number, read, lr=number) for number, name in enumerate("abcdef")]
     assert names(runs, sort="-name", limit=2) == ["f", "e"]
     assert read == []
-    rows = chosen(runs, question_of("config.lr<3", ["config.lr"], "-name", 2), NOW)
+    rows = chosen(runs, query_of("config.lr<3", ["config.lr"], "-name", 2), NOW)
     assert [row["config.lr"] for row in rows] == [2, 1]
     assert read == ["f", "e", "d", "c", "b"]
     read.clear()
@@ -74,9 +74,9 @@ def test_a_run_that_is_gone_when_it_is_read_is_no_row():
 def test_a_filter_may_be_triples_and_columns_one_text():
     runs = [candidate(str(rate), None, lr=rate) for rate in (0.1, "0.1", 3)]
     assert names(runs, where=[("config.lr", ">", 0.01), ["name", "!=", "3"]]) == ["0.1"]
-    question = question_of(columns="name, config.lr,name")
-    assert question.columns == parse_fields("name,config.lr")
-    assert question_of(columns=["uuid", "name"]).columns == parse_fields("name")
+    query = query_of(columns="name, config.lr,name")
+    assert query.columns == parse_fields("name,config.lr")
+    assert query_of(columns=["uuid", "name"]).columns == parse_fields("name")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_filter_may_be_triples_and_columns_one_text():
 )
 def test_what_cannot_be_read_is_a_value_error_that_says_where(arguments, column, words):
     with pytest.raises(FilterError, match=words) as error:
-        question_of(**arguments)
+        query_of(**arguments)
     assert isinstance(error.value, ValueError)
     assert error.value.column == column
 
@@ -101,12 +101,12 @@ def test_what_cannot_be_read_is_a_value_error_that_says_where(arguments, column,
 @pytest.mark.parametrize("arguments", [{"where": 5}, {"sort": 5}, {"columns": 5}])
 def test_what_is_no_text_and_no_list_is_a_type_error(arguments):
     with pytest.raises(TypeError):
-        question_of(**arguments)
+        query_of(**arguments)
 
 
 def test_a_limit_is_at_least_1():
     with pytest.raises(ValueError, match="limit is at least 1, or None"):
-        question_of(limit=0)
+        query_of(limit=0)
 
 
 def kinds_of(text: str, rows: list[Row]) -> dict[str, str]:

@@ -17,8 +17,8 @@ import steplog
 from apart import apart
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog.reading import server_project
-from steplog.reading.question import question_of
 from steplog.reading.server_project import ServerProject
+from steplog.reading.table_query import query_of
 
 Client = steplog.TellurioClient
 
@@ -236,7 +236,7 @@ def test_a_page_that_does_not_come_is_asked_for_again_but_the_first_is_not(clien
     failing.login(KEY)
     asked.clear()
     project = ServerProject(failing, "me", "mnist", sleep=slept.append)
-    rows = project.rows(question_of(columns=["name"]), datetime.now(timezone.utc), lambda: None)
+    rows = project.rows(query_of(columns=["name"]), datetime.now(timezone.utc), lambda: None)
     assert rows is not None
     assert [row["name"] for row in rows] == ["third", "second", "first"]
     assert len(slept) == 1
@@ -280,7 +280,7 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_says(httpserver, mo
     httpserver.expect_request("/api/v0/me/projects/p/table/").respond_with_json(page)
     client, slept = Client(httpserver.url_for("").rstrip("/")), list[float]()
     project = ServerProject(client, "me", "p", sleep=slept.append)
-    assert project.rows(question_of(columns=["name"]), datetime.now(timezone.utc), lambda: None) == page["rows"]
+    assert project.rows(query_of(columns=["name"]), datetime.now(timezone.utc), lambda: None) == page["rows"]
     assert slept == [20.0]
 
 

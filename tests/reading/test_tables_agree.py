@@ -1,4 +1,4 @@
-"""A server's ``table/`` and what is evaluated here give the same answer to the same question."""
+"""A server's ``table/`` and what is evaluated here give the same answer to the same query."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 from server.batches import range_of
 from server.process import KEY, ServerProcess
 from steplog import TellurioClient
-from steplog.reading.question import Question, Row, question_of
 from steplog.reading.rows import Candidate, chosen
 from steplog.reading.server_project import ServerProject
+from steplog.reading.table_query import Row, TableQuery, query_of
 
 RUNS = 40
 LONG = "long " * 60  # more than a server keeps of a metric's last value
@@ -75,15 +75,15 @@ class Both:
         whole = {run["uuid"]: self.project.whole(run, {"config", "metric"}) for run in listed}
         self.candidates = [Candidate(run, partial(_given, whole[run["uuid"]])) for run in reversed(listed)]
 
-    def check(self, question: Question) -> int:
+    def check(self, query: TableQuery) -> int:
         """Both answers are the same; returns how many rows they have."""
         now = datetime.now(timezone.utc)
-        here = chosen(self.candidates, question, now)
-        there = self.project.rows(question, now, read=lambda: pytest.fail("the server has tables"))
+        here = chosen(self.candidates, query, now)
+        there = self.project.rows(query, now, read=lambda: pytest.fail("the server has tables"))
         assert there is not None
-        assert [row["uuid"] for row in here] == [row["uuid"] for row in there], question
+        assert [row["uuid"] for row in here] == [row["uuid"] for row in there], query
         for mine, its in zip(here, there, strict=True):
-            assert _told(mine) == _told(its), question
+            assert _told(mine) == _told(its), query
         return len(here)
 
 
@@ -99,7 +99,7 @@ def _told(row: Row) -> dict[str, Any]:
     return {name: (isinstance(value, bool), value) for name, value in told.items()}
 
 
-def a_question(source: random.Random) -> Question:
+def a_query(source: random.Random) -> TableQuery:
     def condition() -> list[Any]:
         operator = source.choice(["=", "!=", "<", "<=", ">", ">="])
         kind = source.randrange(6)
@@ -119,7 +119,7 @@ def a_question(source: random.Random) -> Question:
     sort = source.choice([None, *OF_RUNS, *CONFIG, *TOTALS, *TOTALS])
     direction = source.choice(["", "-"])
     where = [condition() for _ in range(source.choice([0, 0, 1, 1, 2]))]
-    return question_of(where, columns, sort and direction + sort, source.choice([None, None, 1, 7]))
+    return query_of(where, columns, sort and direction + sort, source.choice([None, None, 1, 7]))
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 9))])
@@ -131,6 +131,6 @@ def test_a_server_and_its_reader_give_the_same_answers(tmp_path: Path, seed: int
     with ServerProcess(directory, "--user", "me") as server:
         fill(server, source)
         both = Both(server.url)
-        found = [both.check(a_question(source)) for _ in range(150 if seed else 40)]
+        found = [both.check(a_query(source)) for _ in range(150 if seed else 40)]
         assert max(found) == RUNS - 1
         assert any(0 < count < RUNS - 1 for count in found)

@@ -16,7 +16,7 @@ from steplog.cli import printing
 from steplog.cli.api import Api, as_text
 from steplog.cli.completion import offered
 from steplog.filters import AGGREGATES, RUN_FIELDS, Condition, Field, parse_fields, parse_filter
-from steplog.reading.question import COLUMNS_MAX, Question, question_of
+from steplog.reading.table_query import COLUMNS_MAX, TableQuery, query_of
 
 if TYPE_CHECKING:
     from steplog.reading.server_project import ServerProject
@@ -67,9 +67,9 @@ def columns_of(context: click.Context, _: click.Parameter, texts: tuple[str, ...
     return tuple(dict.fromkeys(field for text in texts for field in _read(read, "--columns", text, context)))
 
 
-def order_of(context: click.Context, _: click.Parameter, text: str | None) -> Question:
-    """An order, in a question without anything else. Raises UnreadableError."""
-    return _read(lambda each: question_of(sort=each, columns=()), "--sort", text or "", context)
+def order_of(context: click.Context, _: click.Parameter, text: str | None) -> TableQuery:
+    """An order, in a query without anything else. Raises UnreadableError."""
+    return _read(lambda each: query_of(sort=each, columns=()), "--sort", text or "", context)
 
 
 def unknown(fields: Iterable[Field], projects: Iterable[ServerProject], where: str) -> Iterator[str]:

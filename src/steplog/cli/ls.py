@@ -27,7 +27,7 @@ from steplog.cli.fields import columns_of, complete_columns, complete_filter, co
 from steplog.cli.run_rows import Listed, csv_lines, is_number, json_row, rows_table, shown
 from steplog.cli.table import Table
 from steplog.filters import RUN_FIELDS, Condition, Field
-from steplog.reading.question import UUID, Question, Row
+from steplog.reading.table_query import UUID, Row, TableQuery
 
 if TYPE_CHECKING:
     from steplog.reading.runs import Place
@@ -47,13 +47,13 @@ class _Wanted(NamedTuple):
     """Which of the runs, and what of them.
 
     Attributes:
-        question: its ``limit`` is one more than are listed, so that it shows whether there are more.
+        query: its ``limit`` is one more than are listed, so that it shows whether there are more.
         columns: as they were asked for; none: what ``ls`` shows by itself.
         asked: the answer is that of ``steplog.runs``.
         whole: config and provenance are printed.
     """
 
-    question: Question
+    query: TableQuery
     columns: tuple[Field, ...]
     asked: bool
     is_ordered: bool
@@ -130,7 +130,7 @@ def command(
     limit: int | None,
     where: tuple[Condition, ...],
     columns: tuple[Field, ...],
-    sort: Question,
+    sort: TableQuery,
     tags: tuple[str, ...],
     statuses: tuple[str, ...],
     group: str | None,
@@ -154,10 +154,10 @@ def command(
     if as_csv and not columns:
         columns = (*(Field("run", (name,)) for name in RUN_FIELDS), *beside)
     read = beside if not columns else columns if _NAME in columns else (_NAME, *columns)
-    question = Question(conditions, read, sort.sort or _STARTED, sort.descending or sort.sort is None)
+    query = TableQuery(conditions, read, sort.sort or _STARTED, sort.descending or sort.sort is None)
     if limit != 0:
-        question = question._replace(limit=(limit or _LIMIT) + 1)
-    wanted = _Wanted(question, columns, asked, sort.sort is not None, trash, as_json)
+        query = query._replace(limit=(limit or _LIMIT) + 1)
+    wanted = _Wanted(query, columns, asked, sort.sort is not None, trash, as_json)
     if not asked:
         _list(place, wanted, here, as_json)
         return
@@ -170,7 +170,7 @@ def command(
         _write_table(found, wanted, with_project=not place[1])
     if found.more and limit is None:
         printing.note(f"these are {len(found.runs)} of more runs; -n 0 lists all")
-    _note_unknown(found, question)
+    _note_unknown(found, query)
 
 
 def _write_csv(lines: Iterator[str]) -> None:
@@ -188,17 +188,17 @@ def _write_table(found: _Found, wanted: _Wanted, *, with_project: bool) -> None:
         return
     table = _table(found, wanted, with_project=with_project)
     printing.write(console, table)
-    asked = {printing.printable(field, None) for field in wanted.columns or wanted.question.columns}
+    asked = {printing.printable(field, None) for field in wanted.columns or wanted.query.columns}
     left_out = [name for name in table.left_out(console.width) if name in asked] if console.is_terminal else []
     if left_out:
         printing.note(f"no room for {', '.join(left_out)}; a wider terminal or --csv has them")
 
 
-def _note_unknown(found: _Found, question: Question) -> None:
+def _note_unknown(found: _Found, query: TableQuery) -> None:
     """Say which of the fields that nothing is listed of are no run's."""
     seen = {name for each in found.runs for name in each.row}
-    fields = [field for field in question.fields if str(field) not in seen]
-    fields += [] if found.runs else [each.field for each in question.conditions]
+    fields = [field for field in query.fields if str(field) not in seen]
+    fields += [] if found.runs else [each.field for each in query.conditions]
     servers = [place.server for place in found.places if place.server is not None]
     for line in unknown(fields, servers, found.where):
         printing.note(line)
@@ -272,7 +272,7 @@ def _here(namespace: str, project: str, wanted: _Wanted) -> _Found:
     from steplog.reading.runs import Place, rows_at
 
     places = [Place(None, namespace, slug) for slug in ([project] if project else _projects_here(namespace, None))]
-    runs, more = _chosen([(place, row) for place in places for row in rows_at(place, wanted.question)], wanted)
+    runs, more = _chosen([(place, row) for place in places for row in rows_at(place, wanted.query)], wanted)
     return _Found(runs, "on this machine that no server has yet", datetime.now(timezone.utc), more)
 
 
@@ -286,8 +286,8 @@ def _rows(place: Place, wanted: _Wanted, read: Callable[[], None]) -> list[Row]:
     from steplog.reading.runs import not_found, rows_at
 
     if wanted.asked:
-        return rows_at(place, wanted.question, read)
-    found = None if place.server is None else place.server.rows(wanted.question, datetime.now(timezone.utc), read)
+        return rows_at(place, wanted.query, read)
+    found = None if place.server is None else place.server.rows(wanted.query, datetime.now(timezone.utc), read)
     if found is None:
         raise not_found(place)
     return found
@@ -298,8 +298,8 @@ def _chosen(found: list[tuple[Place, Row]], wanted: _Wanted) -> tuple[list[Liste
     from steplog.reading.rows import in_order
     from steplog.reading.runs import documents_at
 
-    limit = wanted.question.limit
-    rows = in_order((row for _, row in found), wanted.question)
+    limit = wanted.query.limit
+    rows = in_order((row for _, row in found), wanted.query)
     chosen, more = (rows, False) if limit is None else (rows[: limit - 1], len(rows) == limit)
     places = {row[UUID]: place for place, row in found}
     documents: dict[str, dict[str, Any]] = {}
@@ -322,8 +322,8 @@ def _in_trash(api: Api, namespace: str, project: str, wanted: _Wanted, where: st
     runs = {run.uuid: run for run in api.runs(namespace, project, trash=True)}
     latest = sorted(runs.values(), key=lambda run: run_times.sort_key(run.data), reverse=True)
     candidates = [Candidate(run.data, partial(_as_it_is, run.data)) for run in latest]
-    rows = chosen(candidates, wanted.question, api.now())
-    limit = wanted.question.limit
+    rows = chosen(candidates, wanted.query, api.now())
+    limit = wanted.query.limit
     more, rows = (False, rows) if limit is None else (len(rows) == limit, rows[: limit - 1])
     found = [Listed(namespace, runs[row[UUID]].project, row, runs[row[UUID]].data) for row in rows]
     return _Found(found if wanted.is_ordered else found[::-1], where, api.now(), more)
@@ -367,7 +367,7 @@ def _table(found: _Found, wanted: _Wanted, *, with_project: bool) -> Table:
     if wanted.columns:
         return rows_table(wanted.columns, found.runs, with_project=with_project)
     rows = [_row(each, found.now, wanted) for each in found.runs]
-    fields = [str(field) for field in wanted.question.columns]
+    fields = [str(field) for field in wanted.query.columns]
     always = ("run", "project", "status", "started", "id", *fields)
     columns = [name for name in rows[0] if name in always or any(str(row[name]) for row in rows)]
     right = [name for name in fields if all(is_number(each.row.get(name, 0)) for each in found.runs)]
@@ -385,7 +385,7 @@ def _row(each: Listed, now: datetime, wanted: _Wanted) -> dict[str, object]:
         "run": data["name"],
         "project": each.project,
         "status": printing.status(data["status"] if trash else run_times.status(data, now)),
-        **{str(field): shown(field, each.row.get(str(field))) for field in wanted.question.columns},
+        **{str(field): shown(field, each.row.get(str(field))) for field in wanted.query.columns},
         "started": printing.local_time(run_times.began(data)),
         "duration": "" if trash else run_times.duration(data, now),
         "last point": "" if trash else run_times.last_point(data, now),

@@ -13,7 +13,7 @@ from rich.text import Text
 from steplog.cli import printing, run_times
 from steplog.cli.table import Table
 from steplog.filters import Field
-from steplog.reading.question import UUID, Row
+from steplog.reading.table_query import UUID, Row
 
 __all__ = ["Listed", "csv_lines", "is_number", "json_row", "rows_table", "shown"]
 

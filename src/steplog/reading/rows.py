@@ -1,6 +1,6 @@
 """Rows of a table of runs, made from what a server or a journal says of each run. Pure.
 
-A question has the answer here that ``table/`` of a server gives (``docs/api.md``, Tables):
+A query has the answer here that ``table/`` of a server gives (``docs/api.md``, Tables):
 
 - a row has a value a field, as JSON has it; no entry for what is missing
 - order: numbers, then texts, then other values (true, NaN, lists), each up or down; then the runs without a value;
@@ -23,7 +23,7 @@ import msgspec
 
 from steplog.filters import MISSING, RUN_FIELDS, Condition, Field, holds, value_of
 from steplog.reading.arrow_table import ArrowColumn, ArrowTable, column_of
-from steplog.reading.question import UUID, Question, Row
+from steplog.reading.table_query import UUID, Row, TableQuery
 from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of_json, entries, json_value
 
 __all__ = [
@@ -68,34 +68,34 @@ class Candidate(NamedTuple):
 _Map = Callable[[Callable[[Candidate], _Whole], Iterable[Candidate]], Iterator[_Whole]]
 
 
-def chosen(candidates: Iterable[Candidate], question: Question, now: datetime, each_of: _Map = map) -> list[Row]:
-    """The rows that answer a question, each with its value to sort by; ``candidates`` have the newest run first.
+def chosen(candidates: Iterable[Candidate], query: TableQuery, now: datetime, each_of: _Map = map) -> list[Row]:
+    """The rows that answer a query, each with its value to sort by; ``candidates`` have the newest run first.
 
     No more of them are read whole than the answer takes, one after the other, or as ``each_of`` does it, which is like
     ``map``.
     """
-    of_run = [each for each in question.conditions if each.field.kind == "run"]
-    others = [each for each in question.conditions if each.field.kind != "run"]
+    of_run = [each for each in query.conditions if each.field.kind == "run"]
+    others = [each for each in query.conditions if each.field.kind != "run"]
     found = [each for each in candidates if _meets(of_run, each.run, {}, now)]
-    sort, early = question.sort, question.sort is None or question.sort.kind == "run"
+    sort, early = query.sort, query.sort is None or query.sort.kind == "run"
     if sort is not None and early:
         run_field = sort
-        found = ordered(found, lambda each: _cell(run_field, each.run, {}, now), question.descending)
-    if not others and all(field.kind == "run" for field in question.fields):
-        return [row_of(question.fields, each.run, {}, now) for each in found[: question.limit]]
-    rows = _whole_rows(found, others, question, now, each_of)
+        found = ordered(found, lambda each: _cell(run_field, each.run, {}, now), query.descending)
+    if not others and all(field.kind == "run" for field in query.fields):
+        return [row_of(query.fields, each.run, {}, now) for each in found[: query.limit]]
+    rows = _whole_rows(found, others, query, now, each_of)
     if early:
-        return [row for row, _ in islice(rows, question.limit)]
-    return [row for row, _ in ordered(rows, itemgetter(1), question.descending)[: question.limit]]
+        return [row for row, _ in islice(rows, query.limit)]
+    return [row for row, _ in ordered(rows, itemgetter(1), query.descending)[: query.limit]]
 
 
-def in_order(rows: Iterable[Row], question: Question) -> list[Row]:
+def in_order(rows: Iterable[Row], query: TableQuery) -> list[Row]:
     """The first rows in the order asked for; they come with the newest run first, or in that order already."""
-    sort = question.sort
+    sort = query.sort
     if sort is None:
-        return list(islice(rows, question.limit))
+        return list(islice(rows, query.limit))
     name, by = str(sort), sort
-    return ordered(rows, lambda row: _cell_of(by, row.get(name, MISSING)), question.descending)[: question.limit]
+    return ordered(rows, lambda row: _cell_of(by, row.get(name, MISSING)), query.descending)[: query.limit]
 
 
 def ordered(items: Iterable[T], cell: Callable[[T], Cell | None], descending: bool) -> list[T]:
@@ -138,19 +138,19 @@ def table_of(columns: Iterable[Field], rows: Sequence[Row]) -> ArrowTable:
 def _whole_rows(
     found: Iterable[Candidate],
     conditions: Sequence[Condition],
-    question: Question,
+    query: TableQuery,
     now: datetime,
     each_of: _Map,
 ) -> Iterator[tuple[Row, Cell | None]]:
     """The rows, and what they are sorted by."""
-    kinds = {field.kind for field in (*question.fields, *(each.field for each in conditions))} - {"run"}
+    kinds = {field.kind for field in (*query.fields, *(each.field for each in conditions))} - {"run"}
     for whole in each_of(lambda each: each.whole(kinds), found):
         if whole is None:
             continue
         run, metrics = whole
         if _meets(conditions, run, metrics, now):
-            cell = None if question.sort is None else _cell(question.sort, run, metrics, now)
-            yield row_of(question.fields, run, metrics, now), cell
+            cell = None if query.sort is None else _cell(query.sort, run, metrics, now)
+            yield row_of(query.fields, run, metrics, now), cell
 
 
 def _meets(conditions: Iterable[Condition], run: Mapping[str, Any], metrics: _Metrics, now: datetime) -> bool:

@@ -3,7 +3,7 @@
     table = steplog.runs("mnist", where="config.lr>0.01", columns=["name", "loss.last"], sort="loss.last", limit=10)
     pandas.DataFrame.from_arrow(table)
 
-1. A server with ``table/`` answers the whole question, a page at a time. Of another one the list of runs is read, and
+1. A server with ``table/`` answers the whole query, a page at a time. Of another one the list of runs is read, and
    of each run what is compared or shown; the answer is made here (``rows``), and is the same.
 2. Runs that no server has yet, of which only this machine has a journal, are among the rows as if the server had just
    made them. A run that is made there meanwhile comes once.
@@ -33,9 +33,9 @@ from steplog.naming import LISTED_MAX, close, did_you_mean
 from steplog.printable import printable
 from steplog.reading.arrow_table import ArrowTable
 from steplog.reading.journal_source import JournalSource
-from steplog.reading.question import Question, Row, question_of
 from steplog.reading.rows import Candidate, chosen, in_order, table_of
 from steplog.reading.server_project import ServerProject
+from steplog.reading.table_query import Row, TableQuery, query_of
 from steplog.settings import resolve
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def runs(
         ServerUnavailableError: there is no answer.
         ConfigurationError: no project is given, and none is set.
     """
-    question = question_of(where, columns, sort, limit)
-    return table_of(question.columns, rows_at(place_of(project, client), question))
+    query = query_of(where, columns, sort, limit)
+    return table_of(query.columns, rows_at(place_of(project, client), query))
 
 
 def place_of(project: str | None, client: TellurioClient | None = None) -> Place:
@@ -136,22 +136,22 @@ def documents_at(place: Place, uuids: Sequence[str], *, brief: bool) -> dict[str
     return found
 
 
-def rows_at(place: Place, question: Question, read: Callable[[], None] = lambda: None) -> list[Row]:
+def rows_at(place: Place, query: TableQuery, read: Callable[[], None] = lambda: None) -> list[Row]:
     """The answer; ``read`` is called for each run that had to be read by itself. Raises as ``runs`` does."""
     server = place.server
     for look in range(_LOOKS_MAX):
         now = datetime.now(timezone.utc)
         here = _journals(place)
         try:
-            found = None if server is None else server.rows(question, now, read)
+            found = None if server is None else server.rows(query, now, read)
         except ServerUnavailableError as error:
             raise _with_hint(error, place, len(here)) from None
         if found is None and not here:
             raise not_found(place)
-        waiting = _rows_here(here, question, now)
+        waiting = _rows_here(here, query, now)
         if all(map(_is_here, here)) or look == _LOOKS_MAX - 1:
             break
-    return in_order([*waiting, *(found or ())], question) if waiting else found or []
+    return in_order([*waiting, *(found or ())], query) if waiting else found or []
 
 
 def _with_hint(error: ServerUnavailableError, place: Place, here: int) -> ServerUnavailableError:
@@ -179,14 +179,14 @@ def _journals(place: Place) -> list[RunPaths]:
     return [paths for *_, paths in sorted(found, reverse=True)]
 
 
-def _rows_here(here: Iterable[RunPaths], question: Question, now: datetime) -> list[Row]:
+def _rows_here(here: Iterable[RunPaths], query: TableQuery, now: datetime) -> list[Row]:
     candidates = []
     for paths in here:
         with suppress(RunNotFoundError, ServerUnavailableError):  # delivered meanwhile
             source = JournalSource(paths.local_id)
             run = source.document()
             candidates.append(Candidate(run, partial(_whole, source, run)))
-    return chosen(candidates, question, now)
+    return chosen(candidates, query, now)
 
 
 def _whole(source: JournalSource, run: dict[str, Any], kinds: set[str]) -> tuple[dict[str, Any], _Metrics] | None:

@@ -1,6 +1,6 @@
 """A project on a server, of any kind: its runs as rows of a table, its columns, and what is beside it.
 
-A server with ``table/`` answers a question itself, page by page. Of another one the list of runs is read, and of each
+A server with ``table/`` answers a query itself, page by page. Of another one the list of runs is read, and of each
 run its metrics where one, or the config, is compared or shown.
 """
 
@@ -23,10 +23,10 @@ from steplog.delivery.verdicts import is_proxys_404
 from steplog.delivery.wire import api_path
 from steplog.errors import InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
 from steplog.filters import Field
-from steplog.reading.question import UUID, Question, Row
 from steplog.reading.retrying import BUSY, no_answer, retried
 from steplog.reading.rows import Candidate, chosen, names_of
 from steplog.reading.stock_source import StockSource
+from steplog.reading.table_query import UUID, Row, TableQuery
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
@@ -87,9 +87,9 @@ class ServerProject:
         self._names: dict[str, None] = {}  # of what the runs have that were read whole
         self._whole: set[str] = set()
 
-    def rows(self, question: Question, now: datetime, read: Callable[[], None]) -> list[Row] | None:
+    def rows(self, query: TableQuery, now: datetime, read: Callable[[], None]) -> list[Row] | None:
         """The answer; None: there is no such project. ``read`` is called for each run that is read by itself."""
-        found = self._table(question)
+        found = self._table(query)
         if found is None:
             listed = self.listed()
             if listed is None:
@@ -97,18 +97,18 @@ class ServerProject:
             self._runs = {run[UUID]: run for run in listed}
             candidates = [Candidate(run, partial(self.whole, run)) for run in reversed(listed)]
             at_once = _AT_ONCE if self._client.replaced("GET") is None else 1
-            found = chosen(candidates, question, now, partial(_each_of, at_once, read))
+            found = chosen(candidates, query, now, partial(_each_of, at_once, read))
         return found
 
-    def _table(self, question: Question) -> list[Row] | None:
+    def _table(self, query: TableQuery) -> list[Row] | None:
         """By ``table/``; None where the server has none, or not the project."""
-        query: dict[str, object] = {"columns": ",".join(map(str, question.fields)) or "name"}
-        query |= {"where": question.where} if question.conditions else {}
-        query |= {"sort": question.order} if question.sort is not None else {}
+        parameters: dict[str, object] = {"columns": ",".join(map(str, query.fields)) or "name"}
+        parameters |= {"where": query.where} if query.conditions else {}
+        parameters |= {"sort": query.order} if query.sort is not None else {}
         most, found = _PAGE_ROWS, dict[str, Row]()
         while True:
-            limit = most if question.limit is None else min(most, question.limit - len(found))
-            response = self._get(self._path("table"), **query, limit=limit)
+            limit = most if query.limit is None else min(most, query.limit - len(found))
+            response = self._get(self._path("table"), **parameters, limit=limit)
             if response.status != 200:
                 return None
             if not response.whole and limit > 1:
@@ -117,9 +117,9 @@ class ServerProject:
             page = _page(response)
             for row in page.rows:
                 found.setdefault(row[UUID], row)  # one that has changed meanwhile may come twice
-            if page.next is None or len(found) == question.limit:
+            if page.next is None or len(found) == query.limit:
                 return list(found.values())
-            query["after"] = page.next
+            parameters["after"] = page.next
 
     def documents(self, uuids: Sequence[str], *, brief: bool) -> dict[str, dict[str, Any]]:
         """The JSON of these runs, by uuid, of those that are there; ``brief``: config and provenance are not needed."""

@@ -1,4 +1,4 @@
-"""``ls`` answers questions: by filter, columns and order, for people and for programs, on any server."""
+"""``ls`` answers queries: by filter, columns and order, for people and for programs, on any server."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from steplog.errors import FilterError
 from steplog.filters import RUN_FIELDS, Condition, Field, filter_of, parse_field, parse_fields, parse_filter
 
-__all__ = ["COLUMNS_MAX", "UUID", "Question", "Row", "question_of"]
+__all__ = ["COLUMNS_MAX", "UUID", "Row", "TableQuery", "query_of"]
 
 COLUMNS_MAX = 200  # as a server has it
 UUID = "uuid"
@@ -18,7 +18,7 @@ Row = dict[str, Any]  # "uuid", and by the text of a field its value in JSON
 _TAG = Field("run", ("tag",))
 
 
-class Question(NamedTuple):
+class TableQuery(NamedTuple):
     """Which runs, what of them, and in which order; without a ``sort`` the newest first.
 
     Attributes:
@@ -47,12 +47,12 @@ class Question(NamedTuple):
         return "" if self.sort is None else f"{'-' if self.descending else ''}{self.sort}"
 
 
-def question_of(
+def query_of(
     where: str | Sequence[Any] | None = None,
     columns: str | Iterable[str] | None = None,
     sort: str | None = None,
     limit: int | None = None,
-) -> Question:
+) -> TableQuery:
     """What ``steplog.runs`` is asked. Raises FilterError; ValueError for a limit below 1."""
     if sort is not None and not isinstance(sort, str):
         raise TypeError(f"sort is a field, with - before it or not; not {type(sort).__name__}")
@@ -65,7 +65,7 @@ def question_of(
     else:
         conditions = filter_of([list(triple) if isinstance(triple, tuple) else triple for triple in where])
     field, descending = (None, False) if sort is None or not sort.strip() else _order_of(sort)
-    return Question(conditions, _columns_of(columns), field, descending, limit)
+    return TableQuery(conditions, _columns_of(columns), field, descending, limit)
 
 
 def _order_of(text: str) -> tuple[Field, bool]:
