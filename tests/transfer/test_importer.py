@@ -103,7 +103,7 @@ def test_two_imports_of_a_source_at_once_store_it_once(at: int, anonymous: bool)
     assert rows_of(only_run(memory)) == expected(rows)
 
 
-def test_records_that_another_import_stores_meanwhile_make_an_anonymous_source_no_other():
+def test_what_another_import_stores_meanwhile_makes_a_source_no_other():
     """They come between the two requests by which the second import learns what is there."""
     memory, rows = MemoryServer(), [*losses(20), *[("acc", step, 0, 1.0) for step in range(20)]]
     importer_to(memory).add(run_of(rows[:15], anonymous=True))

@@ -158,7 +158,7 @@ class Api:
         try:
             response.raise_for_status()
             return response.json()
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise self._refused(response) from None
 
     def _run_of(self, run: RemoteRun, told: Any) -> dict[str, Any]:

@@ -15,15 +15,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
-from operator import itemgetter
 from typing import Any, NamedTuple
 
+import msgspec
 from slugify import slugify
 
 import steplog
 from steplog import SteplogError, naming
 from steplog.cli import printing, run_times
-from steplog.cli.api import Api, RemoteRun
+from steplog.cli.api import Api, ApiError, RemoteRun
 from steplog.cli.metric_names import check_names
 from steplog.column_format import json_value
 from steplog.reading.points import Selection
@@ -37,6 +37,18 @@ _Rows = list[dict[str, Any]]
 _SINGLY_MAX = 100
 _TOGETHER_MAX = 200  # as many as ``curves/`` takes
 _BUCKET_KEYS = ("step", "min", "max", "last", "count", "time")
+
+
+class _Row(msgspec.Struct):
+    """What a row of ``series/`` has at least."""
+
+    name: str
+    count: int
+    first_step: int
+    last_step: int
+    last: Any
+    min: Any
+    max: Any
 
 
 class ShownRun(NamedTuple):
@@ -127,6 +139,7 @@ def _there(api: Api, remote: RemoteRun) -> _Found:
         source = StockSource(api.client, remote.namespace, remote.project, remote.uuid)
         series, config, draw = source.series(), source.config(), partial(_draw_from, source)
     else:
+        _check(api, series)
         last = {metric["name"]: metric["last"] for metric in series}
         config = data["config"] if "config" in data else last.get("steplog/config")  # all that a server of 0.1 shows
         draw = partial(_draw_by, api, remote)
@@ -142,6 +155,14 @@ def _there(api: Api, remote: RemoteRun) -> _Found:
         f"{api.base_url}/{remote.namespace}/projects/{remote.project}/runs/{slugify(remote.name)}/",
         api.now(),
     )
+
+
+def _check(api: Api, series: Any) -> None:
+    """Raise ApiError for what are no rows of ``series/``."""
+    try:
+        msgspec.convert(series, list[_Row])
+    except msgspec.ValidationError:
+        raise ApiError(f"{api.base_url}: not the answer of a run server. Type: steplog doctor") from None
 
 
 def _shown(found: _Found, names: tuple[str, ...], points_max: int) -> ShownRun:
@@ -177,7 +198,7 @@ def _draw_by(api: Api, remote: RemoteRun, metrics: _Rows, points_max: int) -> No
 
 def _draw_together(api: Api, remote: RemoteRun, metrics: _Rows, points_max: int) -> bool:
     """Whether the server can; those of an answer have one grid, so they are put together by their last steps."""
-    by_name = {metric["name"]: metric for metric in sorted(metrics, key=itemgetter("max_step"))}
+    by_name = {metric["name"]: metric for metric in sorted(metrics, key=lambda row: row.get("max_step") or 0)}
     names = list(by_name)
     for first in range(0, len(names), _TOGETHER_MAX):
         wanted = names[first : first + _TOGETHER_MAX]
