@@ -17,6 +17,7 @@ import pytest
 from cli.conftest import COMMAND
 from cli.terminal import environment, on_terminal
 from server.process import KEY, SOURCES, ServerProcess, lasting_port
+from steplog.transfer.sources import FORMATS
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -211,6 +212,8 @@ def test_a_dry_run_says_what_there_is_and_needs_no_server(steplog: COMMAND, tmp_
         (["a.csv", "--project", "///"], 1, "no name of a project. Name one with --project"),
         (["a.csv", "--project", "p", "--step-column", "x"], 1, "there is no column 'x' for the steps; there are loss"),
         (["empty.csv", "--project", "p"], 0, "empty.csv: no runs"),
+        (["gone.csv", "--project", "p"], 1, "gone.csv: No such file or directory"),
+        *[(["gone.csv", "--format", each], 1, "gone.csv: No such file or directory") for each in FORMATS],
         ([], 2, "Missing argument 'PATH...'. Type: steplog import --help"),
     ],
 )

@@ -235,6 +235,21 @@ def test_what_a_server_says_cannot_move_the_cursor(httpserver, steplog, argument
     assert "\x1b" not in result.output
 
 
+@pytest.mark.parametrize("body", ["{}", "[null]", '[{"name":"a"}]', '[{"name":5,"count":"x"}]', "[" * 100_000], ids=len)
+def test_rows_of_show_that_are_none_of_metrics_are_one_line(httpserver, steplog, body):
+    run = {"name": "first", "uuid": "1", "status": "RUNNING", "date_created": "2026-11-27T05:11:27Z"}
+    for path, answer in {
+        "verify-api-key": {"username": "me", "id": "1", "email": ""},
+        "me/projects": [{"slug": "mnist"}],
+        "me/projects/mnist/runs": [run],
+    }.items():
+        httpserver.expect_request(f"/api/v0/{path}/").respond_with_json(answer)
+    httpserver.expect_request("/api/v0/me/projects/mnist/runs/1/series/").respond_with_data(body)
+    result = steplog("show", "first", url=httpserver.url_for("").rstrip("/"))
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert "Type: steplog doctor" in result.output
+
+
 def test_without_a_command_the_commands_are_listed(steplog):
     assert "doctor" in steplog().output
     assert steplog("--help").exit_code == 0

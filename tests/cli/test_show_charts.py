@@ -12,6 +12,7 @@ import pytest
 from cli.conftest import EVIL, named_run
 from cli.terminal import environment, on_terminal
 from server.process import DEADLINE_S, KEY, ServerProcess
+from steplog.cli.api import Api
 
 PROGRAM = [sys.executable, "-m", "steplog"]
 
@@ -69,6 +70,24 @@ def test_names_and_values_of_any_kind_do_not_break_a_chart(server, steplog):
         assert result.exit_code == 0, result.output
         assert not {"\x1b", "\x07", "\u202e"} & set(result.output)
         assert result.output.count("┤") >= 4
+
+
+@pytest.mark.slow
+def test_many_metrics_are_drawn_by_few_requests(server, steplog, monkeypatch):
+    path = named_run(server, "many", "many")
+    names = [f"m/{number:03}" for number in range(250)]
+    for index, name in enumerate(names):
+        for step, value in enumerate((index, "NaN", index + 1)):
+            server.ask("POST", f"{path}metrics/", json={"name": name, "value": value, "step": step})
+    asked: list[str] = []
+    get = Api.get
+    monkeypatch.setattr(Api, "get", lambda api, *parts, **query: asked.append(parts[-1]) or get(api, *parts, **query))
+    told = json.loads(steplog("show", "many", "--json", url=server.url).output)
+    assert len(asked) < 10
+    assert [metric["name"] for metric in told["metrics"]] == names
+    for index, metric in enumerate(told["metrics"]):
+        assert [(bucket["step"], bucket["last"]) for bucket in metric["curve"]][::2] == [(0, index), (2, index + 1)]
+        assert sum(bucket["count"] for bucket in metric["curve"]) == 3
 
 
 @pytest.mark.slow

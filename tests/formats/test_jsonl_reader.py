@@ -139,3 +139,14 @@ def test_more_points_than_a_batch_come_in_order(tmp_path: Path):
     text = FIRST + "".join(point("loss", step, f"{step}.5") for step in range(count)) + SECOND
     found = records(next(iter(jsonl_reader.runs(write(tmp_path / "a.jsonl", text)))))
     assert [row[1] for row in found] == list(range(count))
+
+
+@pytest.mark.parametrize(
+    "before", ["", '{"run":{"id":"a","name":"a"}}\n', '{"a":1}\n', '{"name":"a","value":1}\n'], ids=str
+)
+@pytest.mark.parametrize("begin", ['{"run":', '{"name":"a","value":', '{"a":'], ids=str)
+def test_a_line_nested_too_deep_is_an_error_and_no_crash(tmp_path: Path, before: str, begin: str):
+    path = tmp_path / "a.jsonl"
+    path.write_text(before + begin + "[" * 100_000 + "]" * 100_000 + "}\n" + before)
+    with pytest.raises(FormatError, match=r"a\.jsonl"):
+        list(map(records, jsonl_reader.runs(path)))

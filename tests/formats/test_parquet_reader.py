@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from formats.imports import MTIME_NS, records, write
+from formats.points import INFO, stretch
 from steplog import FormatError
-from steplog.formats import parquet_reader
+from steplog.formats import parquet_file, parquet_reader
 from steplog.formats.imported import ImportedRun
+from steplog.reading.wide import wide
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'steplog[parquet]'")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -84,6 +86,18 @@ def test_a_column_that_is_added_later_makes_no_other_run(tmp_path: Path):
     before = only_run(table(tmp_path / "a.parquet", step=[0], loss=[0.5])).info.id
     assert only_run(table(tmp_path / "a.parquet", acc=[None, 1.0], step=[0, 1], loss=[0.5, 0.25])).info.id == before
     assert only_run(table(tmp_path / "a.parquet", step=[0], loss=[0.25])).info.id != before
+
+
+def test_a_metric_that_is_called_run_is_a_column_of_a_wide_export(tmp_path: Path):
+    points = [stretch("loss", [0.5, 0.25]), stretch("run", [7, 8])]
+    (batch,) = wide(points).batches()
+    with open(tmp_path / "a.parquet", "wb") as file:
+        writer = parquet_file.WideWriter(file, {"loss": "f8", "run": "i8"}, ["loss", "run"])
+        writer.begin(INFO)
+        writer.rows(batch)
+        writer.close()
+    found = {(name, step, value) for name, step, _, value in records(only_run(tmp_path / "a.parquet"))}
+    assert found == {("loss", 0, 0.5), ("loss", 1, 0.25), ("run", 0, 7), ("run", 1, 8)}
 
 
 def test_a_file_that_is_none_is_an_error_that_names_it(tmp_path: Path):

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from formats import events
 from formats.events import event, record, scalar, slow_crc, training, version
 from steplog.column_format import json_text
+from steplog.errors import FormatError
+from steplog.formats.crc32c import crc32c, masked
 from steplog.formats.imported import ImportedRun
 from steplog.formats.run_info import RunInfo
 from steplog.formats.run_writer import RunWriter
@@ -150,6 +152,27 @@ def test_what_is_damaged_is_said_with_its_file_and_what_comes_before_is_there(tm
     file.write_bytes(damaged)
     assert values_of(run) == {}
     assert run.remarks() == [f"{FILE}: the checksum of a length is wrong, at byte 40; what follows is left out"]
+
+
+@pytest.mark.parametrize("content", [b"\x00" * 100, b"PK\x03\x04" * 99])
+def test_a_file_that_does_not_begin_with_a_record_gives_no_run(tmp_path, content):
+    (tmp_path / FILE).write_bytes(content)
+    for path in (tmp_path, tmp_path / FILE):
+        with pytest.raises(FormatError, match=f"{FILE}: no event file: it does not begin with a record"):
+            list(tfevents.runs(path))
+
+
+def test_a_record_that_says_it_is_huge_is_not_allocated(tmp_path):
+    length = struct.pack("<Q", 2**62)
+    (tmp_path / FILE).write_bytes(length + struct.pack("<I", masked(crc32c(length))) + b"x" * 100)
+    with pytest.raises(FormatError, match="no event file"):
+        list(tfevents.runs(tmp_path / FILE))
+
+
+def test_an_event_file_of_any_name_is_read_where_it_is_given(tmp_path):
+    write(tmp_path, version(), event(scalar("loss", 1)), name="renamed.bin")
+    (run,) = tfevents.runs(tmp_path / "renamed.bin")
+    assert values_of(run) == {"loss": [(0, 1.0)]}
 
 
 def test_what_has_no_event_files_is_not_recognized(tmp_path):

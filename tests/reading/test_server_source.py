@@ -20,6 +20,7 @@ from server.batches import BEGAN_NS, range_of
 from server.process import KEY, ServerProcess, lasting_port
 from steplog.column_format import MEDIA_TYPE, encode, numbers, texts
 from steplog.errors import InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
+from steplog.reading import server_source
 from steplog.reading.points import Selection, SeriesPoints
 from steplog.reading.server_source import ServerSource
 from steplog.settings import resolve
@@ -269,7 +270,9 @@ def test_the_end_of_a_metric_may_come_after_the_others_and_be_cut_there(run, sou
     head = {"Content-Type": MEDIA_TYPE, "Steplog-Arrivals": "6"}
     first = answer(200, table("a", 0, 1) + table("b", 0) + table("a", 2) + table("b", 1, 2), head)[:-10]
     second = answer(200, table("a") + table("c") + table("b", 1, 2), head)
-    series = answer(200, json.dumps([{"name": name} for name in "abc"]).encode())
+    series = answer(
+        200, json.dumps([{"name": name, "count": 9, "first_step": 0, "max_step": 9} for name in "abc"]).encode()
+    )
     queries: list[str] = []
 
     def script(peer: Peer) -> None:
@@ -346,6 +349,32 @@ def test_an_answer_that_is_none_of_points_is_no_answer(run, source_at, kind, bod
 
     with HostileServer(script) as odd, pytest.raises(ServerUnavailableError):
         list(source_at(odd.url, run).points(Selection()))
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[null]", b'[{"name":"a"}]', b'[{"name":5,"count":"x"}]', b"[" * 100_000])
+def test_rows_that_are_none_of_metrics_are_no_answer(run, source_at, body):
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(answer(200, body))
+
+    with HostileServer(script) as odd, pytest.raises(ServerUnavailableError, match="not the answer of a run server"):
+        source_at(odd.url, run).series()
+
+
+@pytest.mark.parametrize("part", ["document", "series"])
+def test_an_answer_without_an_end_is_given_up(source_at, monkeypatch, part):
+    """After as much as the longest has."""
+    for name in ("LIST_BYTES_MAX", "_SERIES_BYTES_MAX"):
+        monkeypatch.setattr(server_source, name, 1 << 20)
+
+    def endless(peer: Peer) -> None:
+        peer.request()
+        peer.send(answer(200, headers={"Transfer-Encoding": "chunked"}))
+        while True:
+            peer.send(b"10000\r\n" + b" " * 65536 + b"\r\n")
+
+    with HostileServer(endless) as server, pytest.raises(ServerUnavailableError, match="answer is longer than 1 MiB"):
+        getattr(source_at(server.url, "/me/projects/mnist/runs/0/"), part)()
 
 
 def test_what_is_read_no_further_leaves_no_connection_open(server, run, cutter, source_at):

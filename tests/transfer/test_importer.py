@@ -11,13 +11,15 @@ import msgspec
 import pytest
 
 from steplog import ConfigurationError, InvalidAPIKeyError, RunNotFoundError, ServerUnavailableError
-from steplog.formats.imported import ImportedRun, Stream, exported
+from steplog.formats.imported import ImportedRun, RecordBatch, Stream, exported
 from steplog.formats.run_info import RunInfo
 from steplog.records.finite import finite
 from steplog.testing.memory_server import Fault, MemoryRun, MemoryServer
 from steplog.transfer.exchanges import ATTEMPTS_MAX
 from steplog.transfer.importer import MAKER
 from transfer.import_sources import T0_NS, batches_of, importer_to, losses, run_of
+
+NOTHING = RecordBatch([], [], [], [])
 
 
 def only_run(memory: MemoryServer) -> MemoryRun:
@@ -42,6 +44,17 @@ def test_twice_gives_nothing_twice():
     assert (again.sent, again.there) == (0, 10)
     assert msgspec.to_builtins(only_run(memory).rows) == before
     assert rows_of(only_run(memory)) == expected(rows)
+
+
+def test_a_batch_without_records_says_nothing_of_the_start():
+    """Rows of a table may all be empty."""
+    memory = MemoryServer()
+    run = run_of([], started=None)._replace(
+        streams=[Stream("main", lambda: iter([NOTHING, *batches_of(losses(2), 4)]))]
+    )
+    assert importer_to(memory).add(run).sent == 2
+    empty = run_of([], started=None, id="empty")._replace(streams=[Stream("main", lambda: iter([NOTHING]))])
+    assert importer_to(memory).add(empty).sent == 0
 
 
 def test_a_source_that_grew_gives_what_is_new():
@@ -75,16 +88,36 @@ def test_faults_and_interruptions_lose_nothing_and_double_nothing(seed: int):
     assert (run.status, run.fields["tags"]) == ("COMPLETED", ["a"])
 
 
+@pytest.mark.parametrize("anonymous", [False, True])
 @pytest.mark.parametrize("at", [1, 5])
-def test_two_imports_of_a_source_at_once_store_it_once(at: int):
+def test_two_imports_of_a_source_at_once_store_it_once(at: int, anonymous: bool):
     """The second begins while the first is under way, and overtakes it."""
     memory, rows, calls = MemoryServer(), losses(40), itertools.count(1)
+    memory.script = _series_of(memory)
 
     def progress(records: int) -> None:
         if next(calls) == at:
-            importer_to(memory).add(run_of(rows))
+            importer_to(memory).add(run_of(rows, anonymous=anonymous))
 
-    importer_to(memory, progress=progress).add(run_of(rows))
+    importer_to(memory, progress=progress).add(run_of(rows, anonymous=anonymous))
+    assert rows_of(only_run(memory)) == expected(rows)
+
+
+def test_what_another_import_stores_meanwhile_makes_a_source_no_other():
+    """They come between the two requests by which the second import learns what is there."""
+    memory, rows = MemoryServer(), [*losses(20), *[("acc", step, 0, 1.0) for step in range(20)]]
+    importer_to(memory).add(run_of(rows[:15], anonymous=True))
+    told = _series_of(memory)
+
+    def script(request: Any) -> Fault | None:
+        answer = told(request)
+        if answer is not None:
+            memory.script = lambda request: None
+            importer_to(memory).add(run_of(rows[:30]))
+        return answer
+
+    memory.script = script
+    assert importer_to(memory).add(run_of(rows, anonymous=True)).sent == 10
     assert rows_of(only_run(memory)) == expected(rows)
 
 

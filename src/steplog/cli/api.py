@@ -125,6 +125,11 @@ class Api:
         with self.translated():
             return self._answer(self._client.get(path))
 
+    def ask(self, question: dict[str, Any], *parts: str) -> Any:
+        """The JSON that a path answers a question with, or None. Raises ApiError."""
+        with self.translated():
+            return self._answer(self._client.post(_path(parts), question))
+
     def patch(self, run: RemoteRun, fields: dict[str, Any]) -> dict[str, Any]:
         """Set fields of a run; the run as it is then. Raises ApiError."""
         with self.translated():
@@ -153,7 +158,7 @@ class Api:
         try:
             response.raise_for_status()
             return response.json()
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise self._refused(response) from None
 
     def _run_of(self, run: RemoteRun, told: Any) -> dict[str, Any]:

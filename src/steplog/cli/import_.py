@@ -129,6 +129,7 @@ def _spooled(paths: Sequence[str]) -> Iterator[list[tuple[Path, str]]]:
 def _import(path: Path, shown: str, wanted: _Wanted, importer: Importer | None, bar: _Bar) -> bool:
     """Import what is at a path; whether something of it could not be."""
     options = {"step_columns": wanted.step_columns, "name": "stdin" if shown == _STDIN else ""}
+    path.stat()  # OSError where there is nothing
     kind = wanted.kind or ("jsonl" if shown == _STDIN else format_of(path))
     failed, there_are = False, False
     for run in _named(runs_in(path, kind, **options), wanted.name):

@@ -17,12 +17,13 @@ from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import msgspec
 from slugify import slugify
 
 import steplog
 from steplog import SteplogError, naming
 from steplog.cli import printing, run_times
-from steplog.cli.api import Api, RemoteRun
+from steplog.cli.api import Api, ApiError, RemoteRun
 from steplog.cli.metric_names import check_names
 from steplog.column_format import json_value
 from steplog.reading.points import Selection
@@ -33,6 +34,21 @@ from steplog.records.finite import finite
 __all__ = ["ShownRun", "read"]
 
 _Rows = list[dict[str, Any]]
+_SINGLY_MAX = 100
+_TOGETHER_MAX = 200  # as many as ``curves/`` takes
+_BUCKET_KEYS = ("step", "min", "max", "last", "count", "time")
+
+
+class _Row(msgspec.Struct):
+    """What a row of ``series/`` has at least."""
+
+    name: str
+    count: int
+    first_step: int
+    last_step: int
+    last: Any
+    min: Any
+    max: Any
 
 
 class ShownRun(NamedTuple):
@@ -123,6 +139,7 @@ def _there(api: Api, remote: RemoteRun) -> _Found:
         source = StockSource(api.client, remote.namespace, remote.project, remote.uuid)
         series, config, draw = source.series(), source.config(), partial(_draw_from, source)
     else:
+        _check(api, series)
         last = {metric["name"]: metric["last"] for metric in series}
         config = data["config"] if "config" in data else last.get("steplog/config")  # all that a server of 0.1 shows
         draw = partial(_draw_by, api, remote)
@@ -138,6 +155,14 @@ def _there(api: Api, remote: RemoteRun) -> _Found:
         f"{api.base_url}/{remote.namespace}/projects/{remote.project}/runs/{slugify(remote.name)}/",
         api.now(),
     )
+
+
+def _check(api: Api, series: Any) -> None:
+    """Raise ApiError for what are no rows of ``series/``."""
+    try:
+        msgspec.convert(series, list[_Row])
+    except msgspec.ValidationError:
+        raise ApiError(f"{api.base_url}: not the answer of a run server. Type: steplog doctor") from None
 
 
 def _shown(found: _Found, names: tuple[str, ...], points_max: int) -> ShownRun:
@@ -164,9 +189,27 @@ def _shown(found: _Found, names: tuple[str, ...], points_max: int) -> ShownRun:
 
 
 def _draw_by(api: Api, remote: RemoteRun, metrics: _Rows, points_max: int) -> None:
-    """By the server's ``series/``."""
+    """By the server's ``series/``; many curves by its ``curves/``, since a request for each would take minutes."""
+    if len(metrics) > _SINGLY_MAX and _draw_together(api, remote, metrics, points_max):
+        return
     for metric in metrics:
         metric["curve"] = api.get(*remote.path, "series", name=metric["name"], points=points_max) or []
+
+
+def _draw_together(api: Api, remote: RemoteRun, metrics: _Rows, points_max: int) -> bool:
+    """Whether the server can; those of an answer have one grid, so they are put together by their last steps."""
+    by_name = {metric["name"]: metric for metric in sorted(metrics, key=lambda row: row.get("max_step") or 0)}
+    names = list(by_name)
+    for first in range(0, len(names), _TOGETHER_MAX):
+        wanted = names[first : first + _TOGETHER_MAX]
+        question = {"runs": [remote.uuid], "names": wanted, "buckets": points_max}
+        told = api.ask(question, *remote.path[:3], "curves")
+        if told is None:
+            return False
+        for bucket in told["buckets"]:
+            name = told["names"][told["series"][bucket["series"]][1]]
+            by_name[name]["curve"].append({key: bucket[key] for key in _BUCKET_KEYS})
+    return True
 
 
 def _draw_from(source: RunSource, metrics: _Rows, points_max: int) -> None:

@@ -340,5 +340,5 @@ def _own_value(cell: str) -> Any:
         return msgspec.Raw(b"null") if cell == "null" else _plain_value(cell)
     try:
         return msgspec.json.decode(cell, type=msgspec.Raw)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return cell

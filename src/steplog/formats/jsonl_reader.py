@@ -136,7 +136,7 @@ class _Lines:
         for line in lines:
             try:
                 msgspec.json.decode(line, type=kind)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 return FormatError(f"{self.file}: {error}: {line[:80].decode('utf-8', 'replace')}")
         return FormatError(f"{self.file}: a line is no JSON")
 
@@ -144,7 +144,7 @@ class _Lines:
 def _is_json(text: bytes) -> bool:
     try:
         msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
@@ -156,7 +156,7 @@ def _exported(lines: _Lines, begin: int, end: int | None) -> ImportedRun:
     first = found[0]
     try:
         info = msgspec.json.decode(first, type=_RunLine).run
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"{lines.file}: {error}: {first[:80].decode('utf-8', 'replace')}") from None
     read = partial(_points, lines, begin + len(first), end, lines.file.stat().st_mtime_ns)
     return exported(info, read, lines.remarks)
@@ -165,7 +165,7 @@ def _exported(lines: _Lines, begin: int, end: int | None) -> ImportedRun:
 def _guessed(lines: _Lines, first: list[bytes], name: str, file_name: str, step_columns: Sequence[str]) -> ImportedRun:
     try:
         keys = msgspec.json.decode(first[0], type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise lines.error(first, dict[str, Any]) from None
     if keys.keys() >= _JOURNAL_KEYS:
         raise FormatError(
@@ -183,7 +183,7 @@ def _points(lines: _Lines, begin: int, end: int | None, without_ns: int) -> Iter
     for some in lines.batches(begin, end, BATCH_RECORDS):
         try:
             points = _points_in(b"".join(some))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             points = []
         if len(points) != len(some):  # one has no float64 for its number, or shares its line
             points = [_point(lines, line) for line in some]
@@ -207,11 +207,11 @@ def _point(lines: _Lines, line: bytes) -> _Point:
     """A point, also of a number that no float64 holds."""
     try:
         return msgspec.json.decode(line, type=_Point)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
         place = _raw_value(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise lines.error([line], _Point) from None
     return _Point(name=place.name, step=place.step, time=place.time, value=None)
 
@@ -236,7 +236,7 @@ def _wide(lines: _Lines, step_columns: Sequence[str], without_ns: int) -> Iterat
     for some in lines.batches(0, None, 1024):
         try:
             objects = _objects_in(b"".join(some))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             objects = []
         if len(objects) != len(some):
             raise lines.error(some, dict[str, Any])

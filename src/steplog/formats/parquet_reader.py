@@ -115,13 +115,13 @@ def _batches(file: Path, count: int, columns: Sequence[str] | None = None, first
 def _exported(file: Path, opened: parquet.ParquetFile, told: bytes) -> Iterator[ImportedRun]:
     try:
         about = msgspec.json.decode(told, type=_Metadata)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"{file}: not the metadata of an export: {error}") from None
     if about.version != _VERSION:
         raise FormatError(f"{file}: an export of version {about.version}; version {_VERSION} is known here")
     if about.metrics is None:
         _check_types(file, opened)
-    has_labels = "run" in opened.schema_arrow.names
+    has_labels = opened.schema_arrow.names[:1] == ["run"]  # else it is a metric
     places: dict[str | None, tuple[int, int]] = {None: (0, opened.metadata.num_rows)}
     if has_labels:
         places = _places(file)

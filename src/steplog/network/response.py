@@ -66,7 +66,8 @@ def joined(pieces: Iterable[bytes], bytes_max: int) -> tuple[bytes, bool]:
     for piece in pieces:
         body += piece
         if len(body) > bytes_max:
-            return bytes(body[:bytes_max]), False
+            del body[bytes_max:]
+            return bytes(body), False
     return bytes(body), True
 
 

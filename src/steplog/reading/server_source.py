@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
+import msgspec
+
 from steplog.column_format import MEDIA_TYPE, Table, decode_stream
 from steplog.delivery.verdicts import is_proxys_404
 from steplog.delivery.wire import LIST_BYTES_MAX, api_path, read
@@ -33,7 +35,17 @@ __all__ = ["HISTORY_FEATURE", "ServerSource"]
 HISTORY_FEATURE = "history"
 _T = TypeVar("_T")
 _GONE = (403, 404, 410)
+_SERIES_BYTES_MAX = 256 * 1024 * 1024  # each row has its last value, which may be long
 _QUERY_CHARACTERS_MAX = 4000  # of an address, which a proxy may bound
+
+
+class _Row(msgspec.Struct):
+    """What a row of ``series/`` has at least."""
+
+    name: str
+    count: int
+    first_step: int
+    max_step: int
 
 
 class ServerSource:
@@ -97,11 +109,15 @@ class ServerSource:
         tag, body = self._answers.get(path, ("", b""))
         with self._ask(path, {"If-None-Match": tag} if tag else {}) as stream:
             if stream.status == 200:
-                body = b"".join(stream) if kind is not dict[str, Any] else stream.response(LIST_BYTES_MAX).body
+                response = stream.response(LIST_BYTES_MAX if kind == dict[str, Any] else _SERIES_BYTES_MAX)
+                if not response.whole:
+                    long = f"the answer is longer than {len(response.body) // 1024**2} MiB"
+                    raise ServerUnavailableError(f"{self._client.base_url}{path}: {long}")
+                body = response.body
             elif not tag or stream.status != 304:
                 raise self._refused(stream.response())
         told = read(body, kind)
-        if told is None:
+        if told is None or (kind != dict[str, Any] and read(body, list[_Row]) is None):
             raise ServerUnavailableError(f"{self._client.base_url}{path}: not the answer of a run server")
         if stream.status == 200:
             self._answers[path] = stream.headers.get("etag", ""), body

@@ -270,7 +270,7 @@ def _decoded(texts: Sequence[Any]) -> list[Any]:
     """JSON values."""
     try:
         found: list[Any] = msgspec.json.decode(b"".join((b"[", b",".join(texts), b"]")))
-    except msgspec.MsgspecError:  # 1e400, say
+    except (msgspec.MsgspecError, RecursionError):  # 1e400, say
         return [json_value(bytes(text)) for text in texts]
     if _NOT_FINITE.keys().isdisjoint(value for value in found if isinstance(value, str)):
         return found

@@ -75,7 +75,7 @@ class ExportDirectory:
         if lines[-1]:  # cut
             self._state.write(b"\n")
         for line in lines:
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 self._take(msgspec.json.decode(line, type=_Entry))
 
     def places(self, runs: Iterable[tuple[str, str]]) -> list[Place]:

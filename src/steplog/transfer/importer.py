@@ -207,7 +207,7 @@ class _Run:
             return self._info.started, {}
         stream = self._streams[0]
         batches = stream.read()
-        first = next(batches, None)
+        first = next((batch for batch in batches if batch.names), None)
         if first is None:
             return None, {stream.key: batches}
         return _date(min(first.times)), {stream.key: chain((first,), batches)}
@@ -289,7 +289,7 @@ class _Run:
     def _compare(self) -> None:
         """Raise _OtherSourceError if the run has records, and the source begins with others."""
         rows = self._exchanges.ask("GET", f"{self._path}series/", list[Summary])
-        prefix = Prefix()
+        prefix = Prefix(rows)
         for stream in self._streams:
             lanes = Lanes(self._info.id, stream, self._mark_of, self._how.batch_records)
             for batch in stream.read():
@@ -297,7 +297,7 @@ class _Run:
                     prefix.add(_known(lane))
             for lane in lanes.rest():
                 prefix.add(_known(lane))
-        if not prefix.is_as(rows):
+        if not prefix.is_there():
             raise _OtherSourceError
 
     def _end(self, present: dict[str, Any], made: _Made) -> None:

@@ -1,4 +1,8 @@
-"""Whether a source begins with the records that a run has. Pure."""
+"""Whether a source begins with the records that a run has. Pure.
+
+Another import of it may be under way: it has stored more since the run was asked for, so that of each metric as many
+records are compared as the run had then.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +32,10 @@ class Summary(msgspec.Struct):
 
 
 class Prefix:
-    """What the records of a source that a server has come to."""
+    """What the records of a source that a server has come to, which tells ``rows`` of them."""
 
-    def __init__(self) -> None:
-        self._series: dict[str, _Series] = {}
+    def __init__(self, rows: Sequence[Summary]) -> None:
+        self._series = {row.name: _Series(row) for row in rows if not row.name.startswith(OWN_PREFIX)}
 
     def add(self, batch: RecordBatch) -> None:
         """More of them; those called "" are none."""
@@ -40,21 +44,19 @@ class Prefix:
         for at, name in enumerate(names):
             found.setdefault(name, []).append(at)
         for name, places in found.items():
-            if name and not name.startswith(OWN_PREFIX):
-                self._series.setdefault(name, _Series()).add(
-                    [steps[at] for at in places], [values[at] for at in places]
-                )
+            if name in self._series:
+                self._series[name].add([steps[at] for at in places], [values[at] for at in places])
 
-    def is_as(self, rows: Sequence[Summary]) -> bool:
-        """Whether a run with these metrics can have come of it."""
-        told = {row.name: row for row in rows if not row.name.startswith(OWN_PREFIX)}
-        return told.keys() == self._series.keys() and all(self._series[name].is_as(row) for name, row in told.items())
+    def is_there(self) -> bool:
+        """Whether the run can have come of it."""
+        return all(series.is_there() for series in self._series.values())
 
 
 class _Series:
     """A metric of a prefix."""
 
-    def __init__(self) -> None:
+    def __init__(self, row: Summary) -> None:
+        self._row = row
         self._count = 0
         self._first: int | None = None
         self._last: int | None = None
@@ -64,6 +66,9 @@ class _Series:
 
     def add(self, steps: Sequence[int | None], values: Sequence[Any]) -> None:
         """The next records."""
+        steps, values = steps[: self._row.count - self._count], values[: self._row.count - self._count]
+        if not values:
+            return
         self._first = self._first if self._count else steps[0]
         self._last, self._value = steps[-1], values[-1]
         self._count += len(values)
@@ -73,8 +78,9 @@ class _Series:
         else:
             self._are_numbers = False
 
-    def is_as(self, row: Summary) -> bool:
+    def is_there(self) -> bool:
         """Whether a server tells the same. Of NaN, bools and JSON it tells no range."""
+        row = self._row
         steps = self._first in (None, row.first_step) and self._last in (None, row.last_step)
         value = finite(self._value)
         last = value == row.last if isinstance(value, (bool, int, float, str)) else True

@@ -34,6 +34,7 @@ __all__ = ["EventFile", "Head", "read_head"]
 _HEAD = struct.Struct("<QI")
 _BITS = struct.Struct("<xQ")
 _HEAD_RECORDS = 64
+_HEAD_RECORD_BYTES_MAX = 1 << 30  # so much is allocated before it is read
 _CHUNK_BYTES = 1 << 20
 _UNCHECKED_BYTES = 1 << 16
 _REPEATS_MIN = 16  # below, a stretch costs more than it saves
@@ -317,6 +318,7 @@ class Head(NamedTuple):
         info: what an export says of its run.
         first_tag: of the first point.
         first: a hash of the first record that says more than the version; "" without one.
+        is_damaged: it does not begin with a record, nor with the beginning of one.
     """
 
     wall_time: float | None = None
@@ -324,16 +326,20 @@ class Head(NamedTuple):
     info: bytes | None = None
     first_tag: str | None = None
     first: str = ""
+    is_damaged: bool = False
 
 
 def read_head(read: Callable[[int], bytes]) -> Head:
     """Look at the first records of a file, ``_HEAD_RECORDS`` at most."""
     found, parser = Head(), EventParser()
-    for _ in range(_HEAD_RECORDS):
+    for number in range(_HEAD_RECORDS):
         head = read(HEAD_BYTES)
-        if len(head) < HEAD_BYTES or masked(crc32c(head[:8])) != _HEAD.unpack(head)[1]:
+        if len(head) < HEAD_BYTES:
             break
-        length = _HEAD.unpack(head)[0]
+        length, checksum = _HEAD.unpack(head)
+        if masked(crc32c(head[:8])) != checksum or length > _HEAD_RECORD_BYTES_MAX:
+            found = found._replace(is_damaged=number == 0)
+            break
         data = read(length + TAIL_BYTES)
         if len(data) < length + TAIL_BYTES:
             break

@@ -63,10 +63,13 @@ def recognizes(path: Path) -> bool:
 
 
 def runs(path: Path) -> Iterator[ImportedRun]:
-    """The runs in an event file, or in a folder and those below it. Raises OSError."""
+    """The runs in an event file, or in a folder and those below it. Raises FormatError, OSError."""
     if not path.is_dir():
         folder = path.absolute().parent
-        heads = _heads(folder, [each for each in sorted(os.listdir(folder)) if _is_event_file(each)])
+        names = [each for each in sorted(os.listdir(folder)) if _is_event_file(each) or each == path.name]
+        heads = _heads(folder, names)
+        if heads[path.name].is_damaged:
+            raise FormatError(f"{path}: no event file: it does not begin with a record")
         yield _run(folder.name, _Folder(folder, heads), [], only=path.name)
         return
     folders = {folder: _Folder(folder, _heads(folder, names)) for folder, names in _folders(path)}
@@ -77,6 +80,9 @@ def runs(path: Path) -> Iterator[ImportedRun]:
         if part is not None:
             above[part.run].append(part)
             parts.add(folder)
+    damaged = [folder / name for folder, found in folders.items() for name in _damaged(found)]
+    if damaged and len(damaged) == sum(len(found.heads) for found in folders.values()):
+        raise FormatError(f"{damaged[0]}: no event file: it does not begin with a record")
     for folder, found in folders.items():
         if folder not in parts and (above[folder] or any(head.first for head in found.heads.values())):
             relative = folder.relative_to(path)
@@ -121,6 +127,10 @@ def _heads(folder: Path, names: Sequence[str]) -> dict[str, Head]:
         with open(folder / name, "rb") as file:
             heads[name] = read_head(file.read)
     return heads
+
+
+def _damaged(folder: _Folder) -> list[str]:
+    return [name for name, head in folder.heads.items() if head.is_damaged]
 
 
 def _part_of(folder: _Folder, folders: dict[Path, _Folder]) -> _Part | None:
@@ -168,7 +178,7 @@ def _run(name: str, folder: _Folder, parts: Sequence[_Part], only: str | None = 
 def _decoded(info: bytes, path: Path) -> RunInfo:
     try:
         return msgspec.json.decode(info, type=RunInfo)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"{path}: what an export says of its run is damaged: {error}") from None
 
 
