@@ -82,6 +82,17 @@ def test_on_a_terminal_a_run_is_one_line_that_fits(variables, columns):
         assert re.search(r"\b[0-9a-f]{8}$", line), line  # by which it can be named
 
 
+def test_a_run_of_a_long_id_is_one_line_on_a_terminal_too(variables, runs):
+    path = named_run(runs, "imported", "placeholder")[: -len("x" * 37)]
+    headers = {"Idempotency-Key": f'"id:mlflow-{"0" * 32}"', "Steplog-Resume": "allow"}
+    made = runs.ask("POST", path, json={"name": "long"}, headers=headers)
+    assert made.json()["id"] == f"mlflow-{'0' * 32}"
+    lines = STYLES.sub("", on_terminal(["ls", "/imported"], variables).text).splitlines()
+    assert lines[-1].split()[0] == "long", lines
+    assert lines[-1].endswith(made.json()["uuid"][:8])
+    assert made.json()["id"] in printed(["ls", "/imported"], variables)
+
+
 @pytest.mark.parametrize("columns", [40, 60])
 def test_show_fits_a_narrow_terminal(variables, columns):
     shown = on_terminal(["show", "lr/1e-3"], variables, columns=columns)

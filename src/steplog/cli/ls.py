@@ -40,6 +40,7 @@ _DROP_WAITING = ("size", "id", "project", "started")
 _STARTED = Field("run", ("started",))
 _NAME = Field("run", ("name",))
 _LIMIT = 20
+_ID_MAX = 24  # characters on a terminal, where a run is to be one line; of a longer one the uuid's are shown
 _QUIET_S = 1.0  # before progress is shown
 
 
@@ -380,7 +381,8 @@ def _table(found: _Found, wanted: _Wanted, *, with_project: bool) -> Table:
     """A row a run. Of the columns that nobody has asked for, one is there if a run has something for it."""
     if wanted.columns:
         return rows_table(wanted.columns, found.runs, with_project=with_project)
-    rows = [_row(each, found.now, wanted) for each in found.runs]
+    id_max = _ID_MAX if printing.console().is_terminal else sys.maxsize
+    rows = [_row(each, found.now, wanted, id_max) for each in found.runs]
     fields = [str(field) for field in wanted.query.columns]
     always = ("run", "project", "status", "started", "id", *fields)
     columns = [name for name in rows[0] if name in always or any(str(row[name]) for row in rows)]
@@ -391,9 +393,9 @@ def _table(found: _Found, wanted: _Wanted, *, with_project: bool) -> Table:
     return table
 
 
-def _row(each: Listed, now: datetime, wanted: _Wanted) -> dict[str, object]:
+def _row(each: Listed, now: datetime, wanted: _Wanted, id_max: int) -> dict[str, object]:
     data = each.data or {}
-    tags, group = data.get("tags"), data.get("group")
+    tags, group, chosen = data.get("tags"), data.get("group"), str(data.get("id") or "")
     trash = wanted.trash
     return {
         "run": data["name"],
@@ -406,7 +408,7 @@ def _row(each: Listed, now: datetime, wanted: _Wanted) -> dict[str, object]:
         "deleted": printing.local_time(data["deleted"]) if data.get("deleted") else "",
         "group": group or "",
         "tags": ", ".join(map(str, tags)) if isinstance(tags, list) else "",
-        "id": data.get("id") or str(data["uuid"])[:8],
+        "id": chosen if chosen and len(chosen) <= id_max else str(data["uuid"])[:8],
         "lost": printing.losses(data.get("report")),
     }
 
