@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -225,6 +226,20 @@ def test_a_terminal_gets_lines_without_what_it_would_obey_or_a_bar(server: Serve
     assert "102/102" in shown.text
     refused = on_terminal(["export", "first", "--format", "parquet"], variables, columns=120)
     assert (refused.code, "Parquet is nothing for a terminal; give --output FILE." in refused.text) == (2, True)
+
+
+def test_a_bar_is_not_drawn_between_lines_that_go_through_a_pipe(server: ServerProcess, tmp_path: Path):
+    screen, terminal = pty.openpty()
+    variables = environment(tmp_path, STEPLOG_URL=server.url, STEPLOG_API_KEY=KEY)
+    command = [sys.executable, "-m", "steplog", "export", "first", "--name", "loss"]
+    done = subprocess.run(
+        command, env=variables, stdout=subprocess.PIPE, stderr=terminal, timeout=DEADLINE_S, check=True
+    )
+    os.write(terminal, b"the end")
+    assert os.read(screen, 65_536) == b"the end"
+    assert done.stdout.count(b"\n") == 101
+    os.close(screen)
+    os.close(terminal)
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ A file is written beside its place and renamed when it is whole. What is told of
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -225,12 +227,19 @@ class _Screen:
         self._write("".join([*shown, printing.printable(rest, None)]).encode())
 
 
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
 class _Bar:
-    """A bar on standard error, if that is a terminal, and the points do not go to one."""
+    """A bar on standard error, if that is a terminal, and the points go to a file.
+
+    What reads a pipe may print on the same terminal: ``| head``.
+    """
 
     def __init__(self, output: str) -> None:
         console = Console(stderr=True)
-        is_shown = console.is_terminal and not (output == _STDOUT and sys.stdout.isatty())
+        is_shown = console.is_terminal and (output != _STDOUT or _is_file(sys.stdout.fileno()))
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         self._bar = Progress(*columns, console=console, transient=True, disable=not is_shown)
         self._task = self._bar.add_task("", visible=False)
