@@ -232,6 +232,15 @@ def test_what_an_export_wrote_comes_back_exactly(tmp_path):
     assert back == json
 
 
+def test_integers_among_floats_are_numbers_for_tensorboard(tmp_path):
+    mixed = series("loss", "json", [b"1", b"0.5", str(2**63 - 1).encode()])
+    path = written(tmp_path / "mixed", INFO, mixed)
+    content = path.read_bytes()
+    assert content.count(b"text") == written(tmp_path / "none", INFO).read_bytes().count(b"text")
+    (run,) = tfevents.runs(tmp_path / "mixed")
+    assert repr(values_of(run)["loss"]) == repr([(0, 1), (1, 0.5), (2, 2**63 - 1)])
+
+
 def test_a_second_export_of_what_was_imported_has_the_same_bytes(tmp_path):
     points = (
         series("loss", "f8", FLOATS),

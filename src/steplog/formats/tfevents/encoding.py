@@ -137,6 +137,8 @@ def _json_event(name: str, step: int, wall: float, text: bytes) -> list[bytes]:
     value = json_value(text)
     if type(value) is float:
         return float_events(name, (step,), (wall,), (value,))
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return int_events(name, (step,), (wall,), (value,))
     if isinstance(value, str) and value.isascii() | _is_unicode(value):
         return [_text_event(name, step, wall, value.encode(), "")]
     return [_text_event(name, step, wall, text, JSON_TEXT)]
