@@ -90,6 +90,8 @@ def test_a_run_of_a_long_id_is_one_line_on_a_terminal_too(variables, runs):
     lines = STYLES.sub("", on_terminal(["ls", "/imported"], variables).text).splitlines()
     assert lines[-1].split()[0] == "long", lines
     assert lines[-1].endswith(made.json()["uuid"][:8])
+    narrow = STYLES.sub("", on_terminal(["ls", "/imported"], variables, columns=60).text).splitlines()
+    assert narrow[0].split() == ["run", "project", "status", "id"], narrow
     assert made.json()["id"] in printed(["ls", "/imported"], variables)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _STATUSES = tuple(status.value for status in steplog.RunStatus)
-_DROP = ("group", "tags", "duration", "last point", "project", "started", "deleted")
+_DROP = ("group", "tags", "duration", "last point", "started", "project", "deleted")
 _DROP_WAITING = ("size", "id", "project", "started")
 _STARTED = Field("run", ("started",))
 _NAME = Field("run", ("name",))
