@@ -106,6 +106,7 @@ def test_a_file_that_is_not_ours_is_named_and_the_exit_code_says_so(
         (("first", "--format", "jsonl", "--wide"), 2, "--wide is for csv and parquet, not jsonl."),
         (("first", "--format", "jsonl", "--excel"), 2, "--excel is for csv, not jsonl."),
         (("first", "--format", "tfevents"), 2, "tfevents is a directory for each run; give --output DIR/."),
+        (("first", "--output", "/nowhere/x.csv.gz"), 2, "nothing is compressed, as .gz says; leave that out"),
         (("first", "--here", "--wide"), 2, "--here takes RUN and --output alone"),
         (("--project", "minst"), 1, "has no project me/minst; did you mean 'me/mnist'?"),
         (("--project", "mnist", "--where", "status=FAILED"), 1, "me/mnist has no run of status=FAILED."),

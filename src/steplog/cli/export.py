@@ -38,6 +38,7 @@ __all__ = ["command"]
 _STDOUT = "-"
 _EXCEL_ROWS_MAX = 1024 * 1024
 _NAMES = {ending: kind for kind, ending in ENDINGS.items() if ending} | {".ndjson": "jsonl", ".tfevents": "tfevents"}
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -116,7 +117,10 @@ def command(
 
 
 def _options(kind: str | None, output: str, names: tuple[str, ...], wide: bool, excel: bool) -> Options:
-    kind = kind or _NAMES.get(Path(output).suffix.lower(), "csv")
+    ending = Path(output).suffix.lower()
+    if ending in _COMPRESSED:
+        raise click.UsageError(f"nothing is compressed, as {ending} says; leave that out, or write to a pipe.")
+    kind = kind or _NAMES.get(ending, "csv")
     if wide and kind not in WIDE:
         raise click.UsageError(f"--wide is for {' and '.join(WIDE)}, not {kind}.")
     if excel and kind != "csv":
