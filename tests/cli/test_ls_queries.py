@@ -198,6 +198,9 @@ run.log("loss", 0.5)
     here = typed("ls", "--here", "--columns", "status,config.lr,loss.last")
     assert here.stdout.splitlines()[1].split() == ["offline", "plane", "COMPLETED", "0.7", "0.5"], here
     assert typed("ls", "--here", "--where", "loss.last>1").stdout == "no runs on this machine that no server has yet\n"
+    alone = typed("ls", "/plane", "--sort", "loss.last")
+    assert (names(alone.stdout), alone.returncode) == (["offline"], 1), alone
+    assert alone.stderr.endswith("none runs on this machine; type: steplog serve, or: steplog login\n")
     directory = tmp_path / "server"
     directory.mkdir()
     with ServerProcess(directory, "--user", "me") as server:

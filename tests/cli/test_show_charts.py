@@ -116,6 +116,12 @@ def test_a_chart_fits_the_terminal_and_is_coloured_only_there(variables):
     assert max(map(len, plain[4:])) == 50
 
 
+def test_the_curves_of_the_table_are_in_one_line_each(variables):
+    lines = on_terminal(["show", "first"], variables | {"NO_COLOR": "1"}).text.splitlines()
+    curves = [line for line in lines if line and line[-1] in "▁▂▃▄▅▆▇█"]
+    assert [line.split()[0] for line in curves] == ["loss"], lines
+
+
 def test_a_chart_is_ascii_where_the_output_is(variables):
     told = variables | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = subprocess.run(

@@ -71,6 +71,12 @@ def test_steps_that_are_not_whole_are_a_metric(tmp_path: Path):
     assert [row[1] for row in found] == [1, None, 2000, None, 2**63]
 
 
+def test_a_step_that_is_not_whole_among_others_is_said(tmp_path: Path):
+    run = only_run(write(tmp_path / "a.csv", "step,loss\n1e3,1\n3.5,2\n,3\n"))
+    assert [step for _, step, _, _ in records(run)] == [1000, None, None]
+    assert run.remarks() == ["steps that are no whole numbers, such as 3.5: the next one of each metric was taken"]
+
+
 def test_times_are_dates_or_numbers_and_else_that_of_the_file(tmp_path: Path):
     text = "Wall time,Step,Value\n1700000001.5,1,0.5\n,2,0.25\nnan,3,1\n-5,4,1\n"
     found = records(only_run(write(tmp_path / "a.csv", text)))

@@ -77,6 +77,16 @@ def test_an_object_a_line_is_metrics_at_a_step(tmp_path: Path):
     assert {row[1] for row in records(only_run(run_file(tmp_path), step_columns=["seen"]))} == {128}
 
 
+def test_steps_that_are_not_whole_are_a_metric(tmp_path: Path):
+    found = records(only_run(write(tmp_path / "a.jsonl", '{"epoch":0.5,"loss":1}\n{"epoch":1.0,"loss":2}\n')))
+    assert [record[:2] + record[3:] for record in found] == [
+        ("epoch", 0, 0.5),
+        ("loss", 0, 1),
+        ("epoch", 1, 1.0),
+        ("loss", 1, 2),
+    ]
+
+
 def run_file(folder: Path) -> Path:
     return write(folder / "b.jsonl", '{"loss":0.5,"step":3,"seen":128}\n')
 

@@ -7,6 +7,7 @@ import math
 import struct
 import tarfile
 from array import array
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,16 @@ def test_folders_of_one_call_belong_to_the_run_above(tmp_path):
         "acc/valid": 3.0,
         "top/acc/x/y": 4.0,
     }
+
+
+def test_a_run_starts_no_later_than_its_first_point(tmp_path):
+    write(tmp_path / "a", version(), event(scalar("loss", 1), wall=events.START - 3600), event(scalar("loss", 2)))
+    write(tmp_path / "b", version(), event(scalar("loss", 1), wall=events.START + 60))
+    started = [
+        datetime.fromisoformat((run.info.started or "").replace("Z", "+00:00")).timestamp()
+        for run in runs_in(tmp_path).values()
+    ]
+    assert started == [pytest.approx(events.START - 3600, abs=1e-5), pytest.approx(events.START, abs=1e-5)]
 
 
 def test_several_folders_of_hyperparameters_are_runs_of_their_own(tmp_path):

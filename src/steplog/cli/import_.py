@@ -109,7 +109,7 @@ def _import_all(
                 raise
             except (steplog.SteplogError, OSError) as error:
                 failed = True
-                bar.say(f"steplog: {_words(error)}", err=True)
+                bar.say(f"steplog: {_named_error(error, shown)}", err=True)
     return failed
 
 
@@ -199,6 +199,12 @@ def _left_out(outcome: Outcome) -> Iterator[str]:
         yield f"left out: more records, for {more} other reasons"
     for what in outcome.cut:
         yield f"left out: {what}"
+
+
+def _named_error(error: Exception, shown: str) -> str:
+    """With the path that was given, where the error does not have it."""
+    words, path = _words(error), printing.printable(shown)
+    return words if path in words else f"{path}: {words}"
 
 
 def _words(error: Exception) -> str:

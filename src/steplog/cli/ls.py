@@ -161,7 +161,7 @@ def command(
     if not asked:
         _list(place, wanted, here, as_json)
         return
-    found = _here(*place, wanted) if here else _runs(*place, wanted)
+    found, failed = _asked_for(place, wanted, here)
     if as_json:
         printing.print_json({"runs": [_as_json(each, columns) for each in found.runs]})
     elif as_csv:
@@ -171,6 +171,20 @@ def command(
     if found.more and limit is None:
         printing.note(f"these are {len(found.runs)} of more runs; -n 0 lists all")
     _note_unknown(found, query)
+    if failed is not None:
+        raise failed
+
+
+def _asked_for(place: tuple[str, str], wanted: _Wanted, here: bool) -> tuple[_Found, Exception | None]:
+    """The rows; where no server is configured and none runs, those that are here, and what is to be raised."""
+    if here:
+        return _here(*place, wanted), None
+    try:
+        return _runs(*place, wanted), None
+    except steplog.ConfigurationError as error:
+        if wanted.trash:
+            raise
+        return _here(*place, wanted), error
 
 
 def _write_csv(lines: Iterator[str]) -> None:

@@ -22,7 +22,8 @@ from steplog.cli.table import Table
 
 __all__ = ["command", "sparkline"]
 
-_POINTS_MAX = 32  # of a curve in the table
+_POINTS_MAX = 32  # of a curve, if no chart is drawn
+_BARS_MAX = 24  # of a curve in the table, so that it stays in one line on a terminal
 _WIDTH, _ROWS = 80, 9  # of a chart, if not on a terminal
 _VALUE_CHARACTERS_MAX = 200
 _BARS = "▁▂▃▄▅▆▇█"
@@ -95,7 +96,7 @@ def _print(console: Console, shown: ShownRun) -> None:
     table = printing.table(*columns, right=("count",), drop=("curve", "min", "max", "count"), cut="metric")
     for metric in sorted(shown.metrics, key=lambda metric: metric["name"].startswith("system/")):
         numbers = (printing.value(metric[key], 28) for key in ("last", "min", "max"))
-        bars = sparkline([bucket["last"] for bucket in metric["curve"]])
+        bars = sparkline(_thinned([bucket["last"] for bucket in metric["curve"]]))
         printing.add_row(table, metric["name"], f"{metric['count']:,}", *numbers, bars)
     printing.write(console, "", table if shown.metrics else "no metrics yet")
     if isinstance(shown.cause, dict):
@@ -146,6 +147,14 @@ def _print_values(console: Console, title: str, values: Any) -> None:
     for name, value in values.items() if isinstance(values, Mapping) else [(title, values)]:
         printing.add_row(table, name, printing.value(value, _VALUE_CHARACTERS_MAX if console.is_terminal else None))
     printing.write(console, "", table)
+
+
+def _thinned(values: list[Any]) -> list[Any]:
+    """The last of each of ``_BARS_MAX`` parts, which differ in length by one at most."""
+    count = len(values)
+    if count <= _BARS_MAX:
+        return values
+    return [values[(part + 1) * count // _BARS_MAX - 1] for part in range(_BARS_MAX)]
 
 
 def sparkline(values: list[Any]) -> str:

@@ -69,7 +69,12 @@ def runs(path: Path, *, step_columns: Sequence[str] = (), name: str = "") -> Ite
 
 @dataclass
 class _Table:
-    """A file's first row, and where the next begins; ``cut`` once a row at the end was half written."""
+    """A file's first row, and where the next begins.
+
+    Attributes:
+        cut: not empty once a row at the end was half written.
+        no_steps: the first step that is no whole number, once one was read.
+    """
 
     file: Path
     name: str
@@ -78,6 +83,7 @@ class _Table:
     begin: int
     time_ns: int
     cut: list[str] = field(default_factory=list)
+    no_steps: str = ""
 
     @staticmethod
     def of(file: Path, name: str) -> _Table | None:
@@ -156,7 +162,19 @@ class _Table:
 
     def remarks(self) -> list[str]:
         """What is left out."""
-        return list(dict.fromkeys(self.cut))
+        steps = f"steps that are no whole numbers, such as {self.no_steps[:40]}: the next one of each metric was taken"
+        return [*dict.fromkeys(self.cut), *([steps] if self.no_steps else [])]
+
+    def steps(self, cells: Sequence[str]) -> list[int | None]:
+        """Steps as they are written; None where there is none."""
+        try:
+            return list(map(int, cells))
+        except ValueError:
+            steps = [_step(cell) for cell in cells]
+        if not self.no_steps:
+            odd = (cell for cell, step in zip(cells, steps, strict=True) if step is None and cell.strip())
+            self.no_steps = next(odd, "")
+        return steps
 
 
 class _Part(NamedTuple):
@@ -241,7 +259,8 @@ def _wide(table: _Table, layout: Layout, part: _Part) -> Iterator[RecordBatch]:
     names, number = [table.header[at] for at in layout.metrics], 0
     for rows in part.rows(table, rows_a_batch(len(names))):
         columns = list(zip(*rows, strict=True))
-        steps = _steps(columns, layout, range(number, number + len(rows)))
+        without = list(range(number, number + len(rows)))
+        steps = without if layout.step is None else table.steps(columns[layout.step])
         number += len(rows)
         values = [_plain_values(columns[at]) for at in layout.metrics]
         yield from records(names, steps, _times(columns, layout, table.time_ns), values)
@@ -251,19 +270,9 @@ def _long(table: _Table, layout: Layout, part: _Part) -> Iterator[RecordBatch]:
     named, value = layout.metrics
     for rows in part.rows(table, BATCH_RECORDS):
         columns = list(zip(*rows, strict=True))
-        steps = _steps(columns, layout, [None] * len(rows))
+        steps = [None] * len(rows) if layout.step is None else table.steps(columns[layout.step])
         values = (_own_values if table.is_own else _plain_values)(columns[value])
         yield there(RecordBatch(columns[named], steps, _times(columns, layout, table.time_ns), values))
-
-
-def _steps(columns: Sequence[Sequence[str]], layout: Layout, without: Sequence[int | None]) -> list[int | None]:
-    if layout.step is None:
-        return list(without)
-    cells = columns[layout.step]
-    try:
-        return list(map(int, cells))
-    except ValueError:
-        return [_step(cell) for cell in cells]
 
 
 def _step(cell: str) -> int | None:

@@ -232,6 +232,7 @@ def _time(time: Any, without_ns: int) -> int:
 
 def _wide(lines: _Lines, step_columns: Sequence[str], without_ns: int) -> Iterator[RecordBatch]:
     number, layouts = 0, {}
+    has_steps: dict[str, bool] = {}  # a column whose first step is not whole, such as an epoch of 0.5, has none
     for some in lines.batches(0, None, 1024):
         try:
             objects = _objects_in(b"".join(some))
@@ -248,7 +249,14 @@ def _wide(lines: _Lines, step_columns: Sequence[str], without_ns: int) -> Iterat
             if keys not in layouts:
                 layouts[keys] = layout_of(keys, [name for name in step_columns if name in keys])
             step_at, time_at, metrics = layouts[keys]
-            step = number if step_at is None else whole_step(each[keys[step_at]])
+            step: int | None = number
+            if step_at is not None:
+                name, found = keys[step_at], each[keys[step_at]]
+                step = whole_step(found)
+                if name not in has_steps and found is not None:
+                    has_steps[name] = step is not None or name in step_columns
+                if not has_steps.get(name, True):
+                    step, metrics = number, tuple(sorted((*metrics, step_at)))
             time = without_ns if time_at is None else _time(each[keys[time_at]], without_ns)
             number += 1
             for at in metrics:

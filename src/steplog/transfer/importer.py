@@ -72,6 +72,14 @@ class Outcome:
     made_by: str = ""
 
 
+@dataclass
+class _Known:
+    """The records of a stream that the server has come past before; it has not got those that are left out."""
+
+    count: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
 class _Made(msgspec.Struct):
     uuid: str
     name: str
@@ -249,28 +257,31 @@ class _Run:
         return SteplogError(f"{self._exchanges.base_url} forgets what it has stored. Type: steplog doctor")
 
     def _send_all(self, stream: Stream, batches: Iterator[RecordBatch], outcome: Outcome) -> None:
-        lanes, there = Lanes(self._info.id, stream, self._mark_of, self._how.batch_records), 0
+        lanes, known = Lanes(self._info.id, stream, self._mark_of, self._how.batch_records), _Known()
         with Sending(self._exchanges, self._ranges) as sending:
             for batch in batches:
                 if self._info.ended is None and batch.names:
                     latest = max(batch.times)
                     self._latest_ns = latest if self._latest_ns is None else max(self._latest_ns, latest)
                 for lane in lanes.add(batch):
-                    there += self._put(sending, lane)
+                    self._put(sending, lane, known)
                 self._how.progress(len(batch.names))
             for lane in lanes.rest():
-                there += self._put(sending, lane)
-        outcome.there += there
+                self._put(sending, lane, known)
+        outcome.there += known.count - known.left_out.total()
+        self._ranges.left_out.update(known.left_out)
 
-    def _put(self, sending: Sending, lane: Lane) -> int:
-        """Send what waits there, and is new; how much of it the server has."""
+    def _put(self, sending: Sending, lane: Lane, so_far: _Known) -> None:
+        """Send what waits there, and is new; count what the server has come past."""
         first = lane.position
         batch = lane.take()
         known = min(max(lane.mark - first, 0), len(batch.names))
+        if known:
+            so_far.count += known
+            so_far.left_out.update(lane.encoder.left_out(batch.part(0, known)))
         if known < len(batch.names):
             new = batch.part(known) if known else batch
             sending.put(lane.encoder.writer, partial(lane.encoder.encode, first + known, new))
-        return known
 
     def _mark_of(self, writer: str) -> int:
         return 0 if self._is_new else self._ranges.mark(writer)

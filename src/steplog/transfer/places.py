@@ -57,7 +57,7 @@ class Places:
     def _of(self, name: str) -> Place:
         slug = slug_of(name)
         if not slug:
-            what = f"{name!r} is no name of a project" if name else "the file does not say of which project it is"
+            what = f"{name!r} is no name of a project" if name else "it does not say of which project it is"
             raise ConfigurationError(f"{what}. Name one with --project")
         self._namespace = self._namespace or self._client.settings.namespace or self._users()
         place = Place(self._namespace, slug)

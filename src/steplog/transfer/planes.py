@@ -127,6 +127,10 @@ class Encoder:
         body = encode_planes(self.writer, first, first + count, declared, planes, b"".join(payloads))
         return [Piece(first, first + count, body, left_out)]
 
+    def left_out(self, batch: RecordBatch) -> Counter[str]:
+        """How many records of it are left out, by reason."""
+        return self._kept(batch, frozenset(batch.names))[1]
+
     def kept(self, batch: RecordBatch) -> RecordBatch:
         """With "" for the name of each record that is left out."""
         return self._kept(batch, frozenset(batch.names))[0]

@@ -314,6 +314,7 @@ class Head(NamedTuple):
 
     Attributes:
         wall_time: of the first record, s.
+        began: the earliest time, s; a program may give its points times of its own.
         info: what an export says of its run.
         first_tag: of the first point.
         first: a hash of the first record that says more than the version; "" without one.
@@ -321,6 +322,7 @@ class Head(NamedTuple):
     """
 
     wall_time: float | None = None
+    began: float | None = None
     info: bytes | None = None
     first_tag: str | None = None
     first: str = ""
@@ -347,6 +349,8 @@ def read_head(read: Callable[[int], bytes]) -> Head:
             break
         if found.wall_time is None:
             found = found._replace(wall_time=event.wall_time)
+        if event.wall_time > 0:
+            found = found._replace(began=min(event.wall_time, found.began or event.wall_time))
         if not found.first and (event.points or event.left_out or event.config or event.info is not None):
             found = found._replace(first=hashlib.blake2b(data, digest_size=12).hexdigest())
         if event.info is not None or event.points:

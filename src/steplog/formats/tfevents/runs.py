@@ -170,7 +170,7 @@ def _run(name: str, folder: _Folder, parts: Sequence[_Part], only: str | None = 
     config: dict[str, Any] = {}
     for source, file, *_ in sources:
         config |= _config(source.path / file)
-    started = next((head.wall_time for head in folder.heads.values() if head.wall_time), None)
+    started = min((head.began for head in folder.heads.values() if head.began), default=None)
     made = RunInfo(id=_id(folder), name=name, started=_date(started), config=config)
     return ImportedRun(made, streams, partial(_remarks, readings))
 
