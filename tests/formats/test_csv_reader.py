@@ -101,6 +101,16 @@ def test_a_row_may_be_a_point(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize("cell", ["", "5.0"])
+def test_metrics_called_name_and_value_are_columns_of_a_wide_export(tmp_path: Path, cell: str):
+    header = "step,time,loss,name,value"
+    path = write(tmp_path / "a.csv", f"{header}\n0,2026-01-01T00:00:00Z,0.5,{cell},7\n1,2026-01-01T00:00:00Z,,6.0,\n")
+    found = {name: step for name, step, *_ in records(only_run(path))}
+    assert found == {"loss": 0, "name": 1, "value": 0}
+    long = write(tmp_path / "b.csv", f"{header}\n0,2026-01-01T00:00:00Z,x,acc,7\n")
+    assert [row[0] for row in records(only_run(long))] == ["acc"]
+
+
 @pytest.mark.parametrize("order", ["aabb", "abab"], ids=["one after the other", "mixed"])
 def test_a_column_of_runs_makes_several(tmp_path: Path, order: str):
     rows = [f'{label},"x,y",{step},{step / 2}' for step, label in enumerate(order * 3)]

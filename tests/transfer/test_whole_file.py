@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -95,3 +96,28 @@ def test_what_a_killed_process_left_of_a_directory_is_in_nobodys_way(tmp_path: P
         (made / "whole").write_bytes(b"")
     assert [each.name for each in path.iterdir()] == ["whole"]
     assert os.listdir(tmp_path) == ["run"]
+
+
+def test_what_a_killed_process_has_left_is_removed_and_what_is_written_stays(tmp_path: Path):
+    left, written, other = (tmp_path / f".a.csv.{mark}.new" for mark in ("1", "2", "x"))
+    for each in (left, written, other):
+        each.write_bytes(b"half")
+    with open(written, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with whole_file(tmp_path / "a.csv") as file:
+            file.write(b"whole")
+            assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", written.name, other.name}
+
+
+@pytest.mark.parametrize("path", ["a.csv", "b/a.csv"])
+def test_what_is_written_cannot_be_taken_for_what_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str):
+    """The second process begins while the first writes."""
+    (tmp_path / "b").mkdir()
+    with whole_file(tmp_path / path) as first:
+        first.write(b"first")
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+        with whole_file(tmp_path / path) as second:
+            second.write(b"second")
+        assert (tmp_path / path).read_bytes() == b"second"
+    assert (tmp_path / path).read_bytes() == b"first"

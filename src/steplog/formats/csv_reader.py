@@ -8,7 +8,8 @@ first row                       what a row is
 anything else                   points of many metrics (``wide_rows``)
 ==============================  ======================================================================================
 
-With a column ``run``, ``run_name`` or ``run_id`` there are several runs in it.
+With a column ``run``, ``run_name`` or ``run_id`` there are several runs in it. In a wide export, which begins with
+``step,time``, a column ``name`` that begins with a number, or nothing, is a metric.
 
 An empty cell is no value; a cell that is a number, or true or false, is that, anything else text. Columns are separated
 by comma, semicolon or tab, whichever the first row has most of. A last row that no line end follows is left out: it may
@@ -41,6 +42,7 @@ __all__ = ["recognizes", "runs"]
 
 _SUFFIXES = (".csv", ".tsv")
 _OWN = ["name", "step", "time", "value"]
+_OWN_WIDE = ["step", "time"]
 _NAMES = ("name", "metric", "tag", "key", "metric_name")
 _RUNS = ("run", "run_name", "run_id")
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -203,10 +205,9 @@ class _Part(NamedTuple):
 def _runs(table: _Table, name: str, step_columns: Sequence[str]) -> Iterator[ImportedRun]:
     plain = [column.lower() for column in table.header]
     named = next((plain.index(each) for each in _NAMES if each in plain), None)
-    is_long = named is not None and "value" in plain
     by_run = next((plain.index(each) for each in _RUNS if each in plain), None)
     for part in _parts(table, by_run):
-        if is_long and named is not None:
+        if named is not None and "value" in plain and not _is_metric(table, part.first, named):
             layout = _layout(table.header, step_columns, ())._replace(metrics=(named, plain.index("value")))
             read = partial(_long, table, layout, part)
         else:
@@ -215,6 +216,13 @@ def _runs(table: _Table, name: str, step_columns: Sequence[str]) -> Iterator[Imp
             read = partial(_wide, table, layout._replace(metrics=kept), part)
         label = (part.label,) if by_run is not None else ()
         yield _run(table, part.label or name, label, part.first, read)
+
+
+def _is_metric(table: _Table, first: list[str], named: int) -> bool:
+    """Whether the column of names is a metric of a wide export, by its first row."""
+    is_wide = table.header[:2] == _OWN_WIDE or table.header[:3] == ["run", *_OWN_WIDE]
+    cell = first[named] if named < len(first) else ""
+    return is_wide and not table.is_own and (not cell or _numbers([cell]) is not None)
 
 
 def _run(

@@ -1,13 +1,14 @@
 """A file, or a directory, that is there when it is whole, and not before.
 
-It is written beside its place and renamed. What goes wrong is an OSError that names the place, and not what is written
-in its stead.
+It is written beside its place and renamed. What a killed process has left of a file is removed by the next one. What
+goes wrong is an OSError that names the place, and not what is written in its stead.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from typing import BinaryIO
 from steplog.errors import SteplogError
 
 __all__ = ["NamedFile", "scratch_of", "whole_directory", "whole_file"]
+
+_ATTEMPTS_MAX = 10
 
 
 class NamedFile:
@@ -47,24 +50,52 @@ def whole_file(path: Path, scratch: Path | None = None) -> Iterator[NamedFile]:
             yield NamedFile(device, path)
         return
     place = Path(os.path.realpath(path)) if path.is_symlink() else path
-    scratch = scratch or scratch_of(place, str(os.getpid()))
     with _failures_of(path):
-        file = open(scratch, "wb")  # noqa: SIM115 - closed below
+        if scratch is None:
+            _remove_left(place)
+            scratch = scratch_of(place, str(os.getpid()))
+        file = _locked(scratch)
     try:
-        try:
-            yield NamedFile(file, path)
-            with _failures_of(path):
-                file.flush()
-                os.fsync(file.fileno())
-        finally:
-            with contextlib.suppress(OSError):  # of what could not be written before
-                file.close()
+        yield NamedFile(file, path)
         with _failures_of(path):
-            scratch.replace(place)
+            file.flush()
+            os.fsync(file.fileno())
+            scratch.replace(place)  # before the lock goes, with the file
     except BaseException:
         with contextlib.suppress(OSError):
             scratch.unlink()
         raise
+    finally:
+        with contextlib.suppress(OSError):  # of what could not be written before
+            file.close()
+
+
+def _locked(scratch: Path) -> BinaryIO:
+    """The file, new and locked, so that ``_remove_left`` leaves it."""
+    for _ in range(_ATTEMPTS_MAX):
+        file = open(scratch, "wb")  # noqa: SIM115 - the caller closes it
+        with contextlib.suppress(OSError):  # of a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), scratch.stat()):
+                break
+        file.close()  # somebody has removed it before it was locked
+    else:
+        file = open(scratch, "wb")  # noqa: SIM115
+    return file
+
+
+def _remove_left(place: Path) -> None:
+    """Remove what processes have left that were killed while they wrote this file: nobody locks it any more."""
+    begin, end = f".{place.name}.", ".new"
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        names = os.listdir(place.parent)
+    for name in names:
+        if name.startswith(begin) and name.endswith(end) and name[len(begin) : -len(end)].isdecimal():
+            with contextlib.suppress(OSError), open(place.with_name(name), "rb") as left:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                place.with_name(name).unlink()
 
 
 @contextlib.contextmanager
