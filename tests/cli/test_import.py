@@ -47,10 +47,10 @@ def test_twice_gives_nothing_twice_from_wherever_it_is(steplog: COMMAND, server:
     done = steplog("import", str(path), "--project", "twice", url=server.url)
     assert (done.exit_code, done.output) == (0, "twice/loss: 3 records sent\n")
     again = steplog("import", str(path), "--project", "me/twice", url=server.url)
-    assert (again.exit_code, again.output) == (0, "twice/loss: 0 records sent, 3 were there\n")
+    assert (again.exit_code, again.output) == (0, "twice/loss: 0 records sent, 3 already there\n")
     other = write(tmp_path / "b" / "loss.csv", *path.read_text().splitlines(), "2,0.125,")
     grown = steplog("import", str(other), "--project", "twice", url=server.url)
-    assert (grown.exit_code, grown.output) == (0, "twice/loss: 1 record sent, 3 were there\n")
+    assert (grown.exit_code, grown.output) == (0, "twice/loss: 1 record sent, 3 already there\n")
     (run,) = runs_of(server, "twice")
     assert points_of(server, "twice", run) == [("loss", 0, 0.5), ("loss", 1, 0.25), ("acc", 1, 0.9), ("loss", 2, 0.125)]
 
@@ -151,7 +151,7 @@ def test_a_name_that_is_taken_gets_a_suffix_and_that_is_said(steplog: COMMAND, s
 def test_what_cannot_be_held_is_said_and_the_rest_is_there(steplog: COMMAND, server: ServerProcess, tmp_path: Path):
     name = "n" * 257
     path = write(tmp_path / "a.csv", f"step,loss,{name},steplog/x", "0,0.5,1,1", f"{2**63},1,,", "-1,2,3,")
-    for sent in ("2 records sent", "0 records sent, 2 were there"):
+    for sent in ("2 records sent", "0 records sent, 2 already there"):
         done = steplog("import", str(path), "--project", "odd", url=server.url)
         assert done.exit_code == 1
         assert done.output.splitlines() == [
@@ -179,7 +179,7 @@ def test_a_file_that_is_damaged_does_not_hold_back_the_next(steplog: COMMAND, se
 
 def test_standard_input_is_json_lines(steplog: COMMAND, server: ServerProcess):
     typed = '{"_step": 3, "loss": 0.5}\n'
-    for sent in ("1 record sent", "0 records sent, 1 were there"):
+    for sent in ("1 record sent", "0 records sent, 1 already there"):
         done = steplog("import", "-", "--project", "piped", url=server.url, typed=typed)
         assert (done.exit_code, done.output) == (0, f"piped/stdin: {sent}\n")
     done = steplog(
@@ -326,7 +326,7 @@ def test_kills_at_any_moment_lose_nothing_and_double_nothing(server: ServerProce
     (run,) = runs_of(server, "killed")
     assert points_of(server, "killed", run) == points
     assert run["status"] == "COMPLETED"
-    sent, there = re.fullmatch(r"killed/big: ([\d,]+) records sent, ([\d,]+) were there\n", output).groups()
+    sent, there = re.fullmatch(r"killed/big: ([\d,]+) records sent, ([\d,]+) already there\n", output).groups()
     assert sum(int(number.replace(",", "")) for number in (sent, there)) == len(points)
 
 
@@ -343,7 +343,7 @@ def test_a_server_that_dies_and_comes_back_is_waited_for(tmp_path: Path):
         assert started.returncode == 0
         assert re.fullmatch(rf"(steplog: {server.url}: .*; waiting\n)*", errors)
         assert re.fullmatch(
-            r"back/big: 200,000 records sent\n|back/big: [\d,]+ records sent, [\d,]+ were there\n", output
+            r"back/big: 200,000 records sent\n|back/big: [\d,]+ records sent, [\d,]+ already there\n", output
         )
         (run,) = runs_of(server, "back")
         assert points_of(server, "back", run) == points

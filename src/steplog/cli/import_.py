@@ -185,7 +185,7 @@ def _line(outcome: Outcome) -> str:
         return f"{name}: is on this server already, {whence}; nothing is sent"
     words = f"{printing.plural(outcome.sent, 'record')} sent"
     if outcome.there:
-        words += f", {outcome.there:,} were there"
+        words += f", {outcome.there:,} already there"
     wanted = outcome.info.name
     if outcome.name.startswith(f"{wanted}_") and outcome.name[len(wanted) + 1 :].isdecimal():  # else it was renamed
         words += f"; the name {printing.printable(wanted)} is another run's"
