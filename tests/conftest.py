@@ -12,6 +12,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from steplog.delivery.deferred_log import deferred_log
+
 hypothesis.settings.register_profile("steplog", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("steplog"), max_examples=20)
 hypothesis.settings.load_profile("steplog")
@@ -32,6 +34,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("HOME", home)
     memory = Path(tempfile.mkdtemp(prefix="steplog-test-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     monkeypatch.setenv("STEPLOG_MEMORY_DIR", str(memory))
+    deferred_log.forget()  # what a test without threads has left
     yield
     shutil.rmtree(memory, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)

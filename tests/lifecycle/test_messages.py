@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from delivery.parts import Book
+from steplog.delivery.deferred_log import deferred_log
 from steplog.lifecycle.open_run import OpenRun
 from steplog.report import Stats
 
@@ -104,3 +105,13 @@ def test_a_run_without_a_lease_whose_records_are_delivered_says_just_that(caplog
     with caplog.at_level(logging.INFO, "steplog"):
         run.say_ended()
     assert [record.message for record in caplog.records] == ["steplog: run brave: 5 delivered"]
+
+
+def test_what_waits_to_be_logged_is_logged_before_the_line_at_the_end(caplog: pytest.LogCaptureFixture):
+    """As that the run is gone: who waits for the end is woken first, and the program may end there."""
+    deferred_log.error("steplog: the server does not have the run")
+    with caplog.at_level(logging.INFO, "steplog"):
+        Ended(0, sent=True).say_ended()
+    first, last = (record.message for record in caplog.records)
+    assert first == "steplog: the server does not have the run"
+    assert "5 delivered" in last

@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from steplog.delivery.deferred_log import deferred_log
 from steplog.descriptors import OUT_OF_DESCRIPTORS
 from steplog.identity import RunStatus
 from steplog.journal.manifest import Manifest
@@ -66,7 +67,9 @@ def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
 
 
 def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
-    """The run is over."""
+    """The run is over, and what was to be logged of it is logged: the program may end before a thread comes to it."""
+    with contextlib.suppress(Exception):  # a logging handler's
+        deferred_log.tell()
     losses = losses_in_words(stats.dropped, stats.abandoned, stats.lost, stats.logged)
     parts = (_became(stats), "" if left is None else _kept(stats, left), losses)
     level = logging.WARNING if losses or (left is not None and left.delivers) else logging.INFO
