@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -78,22 +80,18 @@ def test_curves_come_as_columns(server, uuid):
     assert list(table.columns["nan"].values())[-1] == 1
 
 
-def settled(server: ServerProcess, question: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """The first poll without a curve; one that is packed meanwhile comes again."""
-    polls = [answer]
-
-    def is_idle() -> bool:
-        polls.append(ask(server, **question, since=polls[-1]["since"]).json())
-        return not polls[-1]["series"]
-
-    wait_until(is_idle)
-    return polls[-1]
+def wait_until_packed(server: ServerProcess) -> None:
+    """All of the newest run, whose curve would come again where that happens between two polls."""
+    state = "SELECT packed = arrivals FROM progress ORDER BY run DESC LIMIT 1"
+    with closing(sqlite3.connect(f"file:{server.database}?mode=ro", uri=True)) as connection:
+        wait_until(lambda: connection.execute(state).fetchone()[0])
 
 
 def test_a_poll_brings_what_was_touched(server, uuid):
     question = {"runs": [uuid], "names": ["loss"], "buckets": 100}
+    wait_until_packed(server)
     first = ask(server, **question).json()
-    idle = settled(server, question, first)
+    idle = ask(server, **question, since=first["since"]).json()
     assert (idle["reset"], idle["series"], idle["buckets"]) == (False, [], [])
     late = range_of([("loss", 9.0, 70), ("loss", 9.0, 5000)], 0, "late")
     server.send(RUN.format(uuid), late)
@@ -109,9 +107,10 @@ def test_a_poll_brings_what_was_touched(server, uuid):
 def test_the_runs_may_be_those_that_meet_conditions(server, uuid):
     server.ask("PATCH", RUN.format(uuid), json={"group": f"only {uuid}"})
     question = {"where": f'group="only {uuid}"', "names": ["loss"], "buckets": 10}
+    wait_until_packed(server)
     answer = ask(server, **question).json()
     assert (answer["runs"], sum(bucket["count"] for bucket in answer["buckets"])) == ([uuid], 5000)
-    assert settled(server, question, answer)["series"] == []
+    assert ask(server, **question, since=answer["since"]).json()["series"] == []
     assert ask(server, **question | {"where": 'name="none"'}).json()["runs"] == []
     assert uuid in ask(server, **question | {"where": ""}).json()["runs"]
 
