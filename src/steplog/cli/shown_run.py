@@ -27,7 +27,7 @@ from steplog.cli.api import Api, ApiError, RemoteRun
 from steplog.cli.metric_names import check_names
 from steplog.column_format import json_value
 from steplog.reading.points import Selection
-from steplog.reading.source import RunSource
+from steplog.reading.source import RunSource, SeriesRow
 from steplog.reading.stock_source import StockSource
 from steplog.records.finite import finite
 
@@ -37,18 +37,6 @@ _Rows = list[dict[str, Any]]
 _SINGLY_MAX = 100
 _TOGETHER_MAX = 200  # as many as ``curves/`` takes
 _BUCKET_KEYS = ("step", "min", "max", "last", "count", "time")
-
-
-class _Row(msgspec.Struct):
-    """What a row of ``series/`` has at least."""
-
-    name: str
-    count: int
-    first_step: int
-    last_step: int
-    last: Any
-    min: Any
-    max: Any
 
 
 class ShownRun(NamedTuple):
@@ -160,7 +148,7 @@ def _there(api: Api, remote: RemoteRun) -> _Found:
 def _check(api: Api, series: Any) -> None:
     """Raise ApiError for what are no rows of ``series/``."""
     try:
-        msgspec.convert(series, list[_Row])
+        msgspec.convert(series, list[SeriesRow])
     except msgspec.ValidationError:
         raise ApiError(f"{api.base_url}: not the answer of a run server. Type: steplog doctor") from None
 

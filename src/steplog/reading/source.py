@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+import msgspec
+
 from steplog.reading.points import Selection, SeriesPoints
 
-__all__ = ["RunSource"]
+__all__ = ["RunSource", "SeriesRow"]
+
+
+class SeriesRow(msgspec.Struct):
+    """What a row of a server's ``series/`` has at least; ``min`` and ``max`` are of what it stores as numbers."""
+
+    name: str
+    count: int
+    first_step: int
+    last_step: int
+    last: Any
+    min: Any
+    max: Any
 
 
 class RunSource(Protocol):

@@ -29,11 +29,12 @@ from steplog.delivery.verdicts import Verdict
 from steplog.errors import ConfigurationError, RunNotFoundError, SteplogError
 from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
 from steplog.formats.run_info import RunInfo
+from steplog.reading.source import SeriesRow
 from steplog.records.dates import date_of
 from steplog.transfer.exchanges import Exchanges, RefusedError
 from steplog.transfer.lanes import Lane, Lanes
 from steplog.transfer.places import Place, Places
-from steplog.transfer.prefix import Prefix, Summary
+from steplog.transfer.prefix import Prefix
 from steplog.transfer.run_records import Change, changes_of, fitting, ranges_of, writer_of
 from steplog.transfer.sending import BehindError, Ranges, Sending
 
@@ -288,7 +289,7 @@ class _Run:
 
     def _compare(self) -> None:
         """Raise _OtherSourceError if the run has records, and the source begins with others."""
-        rows = self._exchanges.ask("GET", f"{self._path}series/", list[Summary])
+        rows = self._exchanges.ask("GET", f"{self._path}series/", list[SeriesRow])
         prefix = Prefix(rows)
         for stream in self._streams:
             lanes = Lanes(self._info.id, stream, self._mark_of, self._how.batch_records)

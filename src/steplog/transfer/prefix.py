@@ -10,31 +10,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from steplog.formats.imported import RecordBatch
+from steplog.reading.source import SeriesRow
 from steplog.records.finite import finite
 from steplog.transfer.planes import OWN_PREFIX
 
-__all__ = ["Prefix", "Summary"]
-
-
-class Summary(msgspec.Struct):
-    """What a server tells of a metric (``docs/api.md``); of what it stores as numbers the least and the greatest."""
-
-    name: str
-    count: int
-    first_step: int
-    last_step: int
-    last: Any
-    min: Any
-    max: Any
+__all__ = ["Prefix"]
 
 
 class Prefix:
     """What the records of a source that a server has come to, which tells ``rows`` of them."""
 
-    def __init__(self, rows: Sequence[Summary]) -> None:
+    def __init__(self, rows: Sequence[SeriesRow]) -> None:
         self._series = {row.name: _Series(row) for row in rows if not row.name.startswith(OWN_PREFIX)}
 
     def add(self, batch: RecordBatch) -> None:
@@ -55,7 +42,7 @@ class Prefix:
 class _Series:
     """A metric of a prefix."""
 
-    def __init__(self, row: Summary) -> None:
+    def __init__(self, row: SeriesRow) -> None:
         self._row = row
         self._count = 0
         self._first: int | None = None
