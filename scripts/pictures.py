@@ -22,8 +22,8 @@ from rich.text import Text  # noqa: E402
 
 from cli.terminal import on_terminal  # noqa: E402 - where to find it is known only now
 from docs.examples import programs  # noqa: E402
-from server.browser import Browser  # noqa: E402
-from server.looking import DRAWN  # noqa: E402
+from page.browser import Browser  # noqa: E402
+from page.looking import DRAWN  # noqa: E402
 from server.process import ServerProcess  # noqa: E402
 
 PAGE, TERMINAL = ROOT / "docs" / "page.png", ROOT / "docs" / "terminal.svg"

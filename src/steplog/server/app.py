@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,7 +37,8 @@ _PROJECT = f"{_NAMESPACE}{{project}}/"
 _RUNS = f"{_PROJECT}runs/"
 _RUN = f"{_RUNS}{{run}}/"
 _PAGE = Path(__file__).with_name("page")
-_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_IMMUTABLE = "public, max-age=31536000, immutable"
 _PROJECT_PAGE = "/{namespace}/projects/{project}"
 _RUN_PAGE = f"{_PROJECT_PAGE}/runs/{{run}}"
 _INDEX_PATHS = ("/", _PROJECT_PAGE, f"{_PROJECT_PAGE}/", _RUN_PAGE, f"{_RUN_PAGE}/")
@@ -97,17 +99,36 @@ def create_app(
 
 
 def _page_routes() -> list[Route]:
-    files = sorted(file for file in _PAGE.rglob("*") if file.suffix in _MEDIA_TYPES)
-    endpoints = {f"/page/{file.relative_to(_PAGE).as_posix()}": _static(file) for file in files}
-    endpoints |= dict.fromkeys(_INDEX_PATHS, endpoints.pop("/page/index.html"))
-    return [Route(path, endpoint) for path, endpoint in endpoints.items()]
+    """The page: its files, whose path has their hash, so that browsers keep them, and at each address the same index."""
+    files = {
+        file.relative_to(_PAGE).as_posix(): file.read_bytes()
+        for file in sorted(_PAGE.rglob("*"))
+        if file.suffix in _MEDIA_TYPES
+    }
+    assets = f"/page/{hashlib.blake2b(repr(files).encode(), digest_size=8, usedforsecurity=False).hexdigest()}"
+    index = _static(_index(assets, files), "text/html", "no-cache")
+    routes = [Route(path, index) for path in _INDEX_PATHS]
+    for name, content in files.items():
+        routes.append(Route(f"{assets}/{name}", _static(content, _MEDIA_TYPES[Path(name).suffix], _IMMUTABLE)))
+    return routes
 
 
-def _static(file: Path) -> Callable[[Request], Awaitable[Response]]:
-    content, media_type = file.read_bytes(), _MEDIA_TYPES[file.suffix]
+def _index(assets: str, files: Iterable[str]) -> bytes:
+    """The index, with the addresses of all styles and modules: none is found only once another has come."""
+    links = {
+        "styles": [f'<link rel="stylesheet" href="{assets}/{name}">' for name in files if name.endswith(".css")],
+        "modules": [f'<link rel="modulepreload" href="{assets}/{name}">' for name in files if name.endswith(".js")],
+    }
+    text = (_PAGE / "index.html").read_text(encoding="utf-8").replace("{{assets}}", assets)
+    for name, lines in links.items():
+        text = text.replace(f"{{{{{name}}}}}", "\n  ".join(lines))
+    return text.encode()
+
+
+def _static(content: bytes, media_type: str, caching: str) -> Callable[[Request], Awaitable[Response]]:
     codings = ("gzip", "deflate") if len(content) >= COMPRESSED_BYTES_MIN else ()
     coded = {coding: compressed(content, coding) for coding in codings}
-    headers = {"ETag": tag_of(content), "Cache-Control": "no-cache"}
+    headers = {"ETag": tag_of(content), "Cache-Control": caching}
 
     async def respond(request: Request) -> Response:
         coding = accepted(", ".join(request.headers.getlist("accept-encoding"))).coding

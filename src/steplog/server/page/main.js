@@ -1,52 +1,26 @@
-// The entry point: the view for the current URL, or why there is none.
+// The entry point: the view for the current address, under the header and what is to be noticed.
 
-import { place } from "./address.js";
-import { Refused } from "./api.js";
-import { el, fill } from "./dom.js";
-import { showHome } from "./home.js";
-import { showProject } from "./project.js";
-import { showRun } from "./run.js";
-import { keepToken, takeToken } from "./token.js";
-import { header, say } from "./top.js";
+import { place } from "./data/address.js";
+import { beginSession } from "./data/session.js";
+import { View } from "./state.js";
+import { html, render } from "./ui.js";
+import { Header } from "./views/header.js";
+import { Home } from "./views/home.js";
+import { Notice } from "./views/notice.js";
+import { RunPage } from "./views/run.js";
+import { SignIn } from "./views/sign_in.js";
+import { Trash } from "./views/trash.js";
+import { Workspace } from "./views/workspace.js";
 
-const VIEWS = { home: showHome, project: showProject, run: showRun };
+const VIEWS = { home: Home, project: Workspace, run: RunPage, trash: Trash };
 
-async function begin() {
-  const here = place(location.pathname);
-  const main = document.getElementById("main");
-  fill(document.getElementById("top"), ...header(here));
-  await takeToken();
-  try {
-    await VIEWS[here.kind](here, main);
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    say("");
-    fill(main, tokenForm());
-  }
+function Page({ here, view }) {
+  return html`
+    <${Header} here=${here} />
+    <${Notice} />
+    <main id="main" tabindex="-1"><${SignIn}><${VIEWS[here.kind]} here=${here} view=${view} /><//></main>
+  `;
 }
 
-/** The form shown without a valid token. */
-function tokenForm() {
-  const input = el("input", { id: "token", type: "password", autocomplete: "off", spellcheck: "false", required: "" });
-  const form = el(
-    "form",
-    { class: "panel ask" },
-    el("h1", {}, "This page needs its token"),
-    el("p", {}, "Open the address that your program printed, or that “steplog key page” prints: it ends in #token=…"),
-    el("label", { for: "token" }, "Or paste that address, or the token alone:"),
-    el("div", { class: "row" }, input, el("button", {}, "Open")),
-  );
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    keepToken(input.value.trim().replace(/^.*#token=/, ""));
-    location.reload();
-  });
-  return form;
-}
-
-// Pasting a URL with a token into this page changes only the fragment.
-addEventListener("hashchange", () => {
-  if (location.hash.startsWith("#token=")) takeToken().then(() => location.reload());
-});
-
-begin();
+await beginSession();
+render(html`<${Page} here=${place(location)} view=${new View()} />`, document.getElementById("page"));

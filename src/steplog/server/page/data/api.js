@@ -1,0 +1,77 @@
+// Requests to the API, by the session's cookie, and their errors.
+
+import { pageToken } from "./session.js";
+import { hear } from "./time.js";
+
+const TIMEOUT_MS = 20_000;
+const LONG_INTEGER = /\d{16}/;
+
+/** No usable response; try again. */
+export class Away extends Error {}
+
+/** Not found. */
+export class Missing extends Error {}
+
+/** Nobody is signed in. */
+export class Refused extends Error {}
+
+/** Whoever is signed in may not do this. */
+export class Forbidden extends Error {}
+
+/** The server says what is wrong with the request. */
+export class Wrong extends Error {}
+
+/** GET a path of the API as JSON. Integers beyond 2^53 are BigInt, where the browser supports it. */
+export const read = (path) => ask("GET", path);
+
+/** Send a request; returns what it is answered with as JSON, null without content. */
+export async function ask(method, path, body = undefined) {
+  const text = await (await answer(method, path, body, "application/json")).text().catch(away);
+  if (!text) return null;
+  try {
+    return LONG_INTEGER.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
+  } catch (error) {
+    return away(error);
+  }
+}
+
+/** Send a request; returns the bytes of the answer. */
+export async function bytes(method, path, body, accept) {
+  return (await answer(method, path, body, accept)).arrayBuffer().catch(away);
+}
+
+/** Send a request; returns a response that is good. */
+export async function answer(method, path, body, accept) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: { Accept: accept, Authorization: `Page-Token ${pageToken()}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      redirect: "error",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch (error) {
+    away(error);
+  }
+  hear(response.headers.get("date"));
+  if (response.status === 401) throw new Refused();
+  if (response.status === 403) throw new Forbidden();
+  if (response.status === 404) throw new Missing();
+  if (response.status === 400) throw new Wrong(said(await response.json().catch(away)));
+  if (!response.ok) away(response.status);
+  return response;
+}
+
+/** What a 400 says, in one line. */
+const said = (problems) => Object.values(problems).flat().join(" ");
+
+function away(error) {
+  throw new Away(String(error));
+}
+
+function exact(_key, value, context) {
+  const lost = typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value);
+  return lost && /^-?\d+$/.test(context?.source ?? "") ? BigInt(context.source) : value;
+}

@@ -1,0 +1,7 @@
+// The projects of all namespaces.
+
+import { html } from "../ui.js";
+
+export function Home() {
+  return html`<h1>Projects</h1>`;
+}
