@@ -99,7 +99,7 @@ def create_app(
 
 
 def _page_routes() -> list[Route]:
-    """The page: its files, whose path has their hash, so that browsers keep them, and at each address the same index."""
+    """The files of the page, whose path has their hash so that browsers keep them, and the index at each address."""
     files = {
         file.relative_to(_PAGE).as_posix(): file.read_bytes()
         for file in sorted(_PAGE.rglob("*"))
