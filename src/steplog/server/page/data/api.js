@@ -24,9 +24,19 @@ export class Wrong extends Error {}
 /** GET a path of the API as JSON. Integers beyond 2^53 are BigInt, where the browser supports it. */
 export const read = (path) => ask("GET", path);
 
+/** GET a path as JSON: `{tag, body}`; null if it is still what had the tag `known`. */
+export async function readChanged(path, known = null) {
+  const response = await answer("GET", path, undefined, "application/json", known);
+  return response.status === 304 ? null : { tag: response.headers.get("etag"), body: await content(response) };
+}
+
 /** Send a request; returns what it is answered with as JSON, null without content. */
 export async function ask(method, path, body = undefined) {
-  const text = await (await answer(method, path, body, "application/json")).text().catch(away);
+  return content(await answer(method, path, body, "application/json"));
+}
+
+async function content(response) {
+  const text = await response.text().catch(away);
   if (!text) return null;
   try {
     return LONG_INTEGER.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
@@ -40,13 +50,18 @@ export async function bytes(method, path, body, accept) {
   return (await answer(method, path, body, accept)).arrayBuffer().catch(away);
 }
 
-/** Send a request; returns a response that is good. */
-export async function answer(method, path, body, accept) {
+/** Send a request; returns a response that is good, or says that it is still what had the tag `known`. */
+export async function answer(method, path, body, accept, known = null) {
   let response;
   try {
     response = await fetch(path, {
       method,
-      headers: { Accept: accept, Authorization: `Page-Token ${pageToken()}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      headers: {
+        Accept: accept,
+        Authorization: `Page-Token ${pageToken()}`,
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+        ...(known && { "If-None-Match": known }),
+      },
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
       redirect: "error",
@@ -60,7 +75,7 @@ export async function answer(method, path, body, accept) {
   if (response.status === 403) throw new Forbidden();
   if (response.status === 404) throw new Missing();
   if (response.status === 400) throw new Wrong(said(await response.json().catch(away)));
-  if (!response.ok) away(response.status);
+  if (!response.ok && response.status !== 304) away(response.status);
   return response;
 }
 
