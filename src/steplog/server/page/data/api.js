@@ -46,7 +46,11 @@ export async function answer(method, path, body, accept) {
   try {
     response = await fetch(path, {
       method,
-      headers: { Accept: accept, Authorization: `Page-Token ${pageToken()}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      headers: {
+        Accept: accept,
+        Authorization: `Page-Token ${pageToken()}`,
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      },
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
       redirect: "error",
