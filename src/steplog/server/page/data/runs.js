@@ -4,7 +4,6 @@ import { coloursOf } from "../charts/palette.js";
 import { computed, effect, signal, untracked } from "../ui.js";
 import { api } from "./address.js";
 import { Missing, read } from "./api.js";
-import { standing } from "./connection.js";
 import { poll } from "./poll.js";
 import { cellOf, groupText } from "./runs_cells.js";
 import { columnsOf, usualMetrics } from "./runs_columns.js";
@@ -27,6 +26,7 @@ export class Runs {
   #turn = Promise.resolve(); // requests are sent one after another
   #waiting = null; // the one that has not begun
   #least = 0; // the index of a row that is to be read in any case
+  #wake = new EventTarget(); // makes the poll ask at once
   #before = []; // the runs that were shown
 
   constructor(here, view) {
@@ -105,17 +105,22 @@ export class Runs {
   /** Read more pages, until there is one row more. */
   more() {
     this.#least = this.rows.value.length;
-    return this.#ask();
+    return this.#hasten();
   }
 
   /** Ask at once, since something has changed. */
   refresh() {
-    return this.#ask();
+    return this.#hasten();
   }
 
   /** Take runs away that were deleted. */
   drop(uuids) {
     this.#pages.drop(uuids);
+  }
+
+  /** Ask at once; what fails is asked again by the poll. */
+  #hasten() {
+    return this.#ask().catch(() => this.#wake.dispatchEvent(new Event("poll")));
   }
 
   async #begin() {
@@ -124,11 +129,11 @@ export class Runs {
     effect(() => {
       const now = JSON.stringify([this.#question(), first.value, added.value]);
       const lacks = this.#pages.lacks(this.inView.value[1]);
-      if (before !== null && (now !== before || lacks)) untracked(() => this.#ask()).catch(() => {});
+      if (before !== null && (now !== before || lacks)) untracked(() => this.#hasten());
       before = now;
     });
     try {
-      await poll(async () => ({ changed: await this.#ask(), least: LEAST_S, most: MOST_S }), standing);
+      await poll(async () => ({ changed: await this.#ask(), least: LEAST_S, most: MOST_S }), { wake: this.#wake });
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
       this.gone.value = true;

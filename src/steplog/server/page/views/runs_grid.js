@@ -4,7 +4,7 @@ import { html, useEffect, useLayoutEffect, useRef, useSignal } from "../ui.js";
 import { many } from "../data/values.js";
 import { RunsHead } from "./runs_head.js";
 import { GroupRow, RunRow } from "./runs_row.js";
-import { keysOf } from "./runs_keys.js";
+import { idOf, keysOf } from "./runs_keys.js";
 import { Scroll } from "./runs_scroll.js";
 import { fieldsOf, templateOf } from "./runs_template.js";
 
@@ -47,6 +47,3 @@ export function RunsGrid({ here, view, runs, selection }) {
     </div>
   `;
 }
-
-/** The id of the element of a line. */
-export const idOf = (key) => `line-${encodeURIComponent(key)}`;

@@ -55,3 +55,6 @@ export function switched(set, uuids, isWanted = !uuids.every((uuid) => set.has(u
   }
   return next;
 }
+
+/** The id of the element of a line. */
+export const idOf = (key) => `line-${encodeURIComponent(key)}`;

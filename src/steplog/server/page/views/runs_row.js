@@ -4,8 +4,7 @@ import { web } from "../data/address.js";
 import { many, number, visible } from "../data/values.js";
 import { html } from "../ui.js";
 import { Cell } from "./runs_cell.js";
-import { idOf } from "./runs_grid.js";
-import { fold, switched } from "./runs_keys.js";
+import { fold, idOf, switched } from "./runs_keys.js";
 import { Icon } from "./parts/icon.js";
 
 let last = null; // the key of the line whose box was ticked last, where a range begins
