@@ -166,6 +166,7 @@ def test_a_database_of_before_the_sessions_is_upgraded(tmp_path):
     new = tables(path)
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE sessions")
+    connection.execute("DROP INDEX runs_running")
     connection.execute("PRAGMA user_version = 4")
     connection.close()
     SqliteStore(path).close()
