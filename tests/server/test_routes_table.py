@@ -220,12 +220,14 @@ def test_the_columns_that_there_are_can_be_asked_for(runs):
         "fields": ["status", "name", "id", "tag", "group", "job_type", "user", "started", "ended", "duration"],
         "config": ["config.lr", "config.optim.name"],
         "metrics": ["layer/0", "loss"],
+        "kinds": ["numbers", "numbers"],
         "more": False,
     }
     assert runs.ask(path, q="L", limit=1).json() == {
         "fields": [],
         "config": ["config.lr"],
         "metrics": ["layer/0"],
+        "kinds": ["numbers"],
         "more": True,
     }
     assert runs.ask(path, q="a" * 257).status_code == 400

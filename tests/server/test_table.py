@@ -297,8 +297,31 @@ def test_what_is_in_the_log_is_shown_named_and_compared(tmp_path):
     where = parse_filter("loss.last<0.3 and loss.count=2 and amp.last=true and no.last!=0")
     assert store.table(project, TableQuery(where, columns, 10, NOW_TEXT, columns[0])).rows == [live]
     assert store.table(project, TableQuery(parse_filter("loss.last>0.3"), (), 10, NOW_TEXT)).rows == []
-    assert store.column_names(project, "O", 10) == ColumnNames([], ["loss", "note"], False)
-    assert store.column_names(project, "", 2) == ColumnNames([], ["amp", "layer 0"], True)
+    assert store.column_names(project, "O", 10) == ColumnNames([], ["loss", "note"], ["numbers", "others"], False)
+    assert store.column_names(project, "", 2) == ColumnNames([], ["amp", "layer 0"], ["numbers", "numbers"], True)
+    store.close()
+
+
+def test_kinds_tell_what_a_metric_holds_packed_or_not(tmp_path):
+    store = SqliteStore(tmp_path / "a.db")
+    project = new_project(store, "kinds")
+    values: dict[str, list[Any]] = {
+        "numbers": [0.5, 7, math.nan, math.inf, True],
+        "others": [b'"a text"', b"null", b'{"a": 1}', b"[1]", json.dumps("long " * 60).encode()],
+    }
+    runs = []
+    for number in range(6):
+        runs.append(run := new_run(store, project))
+        some = [(kind, found[number % len(found)]) for kind, found in values.items()]
+        add(store, run, range_of([*some, ("both", 1.0 if number % 2 else b'"x"'), (f"only {number}", some[0][1])]))
+    with closing(connect(tmp_path / "a.db")) as packer:
+        for run in [None, *runs]:
+            if run is not None:
+                pack_run(packer, run.id)
+            found = store.column_names(project, "", 100)
+            kinds = dict(zip(found.metrics, found.kinds, strict=True))
+            expected = {"numbers": "numbers", "others": "others", "both": "both"}
+            assert kinds == expected | {f"only {number}": "numbers" for number in range(6)}
     store.close()
 
 
@@ -341,7 +364,7 @@ def test_a_deleted_project_leaves_none_of_its_columns_to_the_next(tmp_path):
     store.delete_project(project).result()
     for slug in ("next", "after it is removed"):
         again = new_project(store, slug)
-        assert store.column_names(again, "", 10) == ColumnNames([], [], False)
+        assert store.column_names(again, "", 10) == ColumnNames([], [], [], False)
         query = TableQuery((), parse_fields("loss.last"), 10, NOW_TEXT, parse_field("loss.last"))
         assert store.table(again, query).rows == []
         while store.reap().result():

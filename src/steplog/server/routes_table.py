@@ -94,6 +94,7 @@ class ColumnList(Endpoint):
                 "fields": [name for name in RUN_FIELDS if part.lower() in name],
                 "config": [f"config.{name}" for name in found.config],
                 "metrics": found.metrics,
+                "kinds": found.kinds,
                 "more": found.more,
             }
         )

@@ -24,7 +24,7 @@ The *mark* of a (run, writer) is its high-water mark: the first journal position
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -46,6 +46,7 @@ __all__ = [
     "GapError",
     "HistoryQuery",
     "KeyRow",
+    "MetricKind",
     "MetricPoint",
     "MissingError",
     "NamespaceRow",
@@ -76,6 +77,7 @@ __all__ = [
 
 
 ID_PREFIX = "id:"  # of an idempotency key that the caller chose
+MetricKind = Literal["numbers", "others", "both"]
 RESUMES = ("allow", "must", "never")
 
 # Where a key is from.
@@ -400,8 +402,9 @@ class TablePage(msgspec.Struct, frozen=True):
 
 
 class ColumnNames(msgspec.Struct, frozen=True):
-    """What a table may show beside the fields of runs; ``more``: there are others."""
+    """What a table may show beside the fields of runs; ``kinds``: what each metric has; ``more``: there are others."""
 
     config: Sequence[str]
     metrics: Sequence[str]
+    kinds: Sequence[MetricKind]
     more: bool

@@ -27,6 +27,7 @@ from steplog.server.sqlite import (
     run_changes,
     runs,
     slices,
+    table_columns,
     table_query,
     trash,
 )
@@ -203,7 +204,7 @@ class SqliteStore(Store):
         return self.database.read(table_query.page, project.id, query)
 
     def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
-        return self.database.read(table_query.column_names, project.id, part, limit)
+        return self.database.read(table_columns.column_names, project.id, part, limit)
 
     # Deleted runs
 

@@ -23,20 +23,17 @@ import msgspec
 
 from steplog.filters import Condition, Field, Value
 from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of, entry_name, json_value
-from steplog.records.cells import entries as entries_of
-from steplog.server.sqlite.reading import RunReader, SeriesReader, log_rows
+from steplog.server.sqlite.reading import RunReader, SeriesReader
 from steplog.server.sqlite.table import LAST_OF_SERIES, Unfilled, register, unfilled
-from steplog.server.store_types import ID_PREFIX, ColumnNames, TableCursor, TablePage, TableQuery, TableRow
+from steplog.server.sqlite.table_columns import unpacked
+from steplog.server.store_types import ID_PREFIX, TableCursor, TablePage, TableQuery, TableRow
 
-__all__ = ["column_names", "page"]
+__all__ = ["page"]
 
 _RUNS_A_QUERY = 500
 _TAIL_BYTES_MAX = 64 * 1024 * 1024  # of the log
 _LIVE_RUNS_MAX = 64  # about a millisecond each
 _LIVE_BYTES_MAX = 8 * 1024 * 1024
-_NAMED_BYTES_MAX = 16 * 1024 * 1024  # of the log, in which names are looked for
-_NEWEST_RUNS = 20
-_OWN = "steplog/"  # such metrics are shown elsewhere
 _NO_VALUE = 3  # the kind after numbers, texts and other values
 _KIND = "(v >= '') + (v >= x'')"
 _IS_THERE = "r.project = ? AND r.deleted IS NULL"
@@ -111,18 +108,6 @@ def _page(scope: _Scope, query: TableQuery) -> TablePage:
     return TablePage(rows, shown[-1] if len(found) > query.limit else None, count)
 
 
-def column_names(connection: sqlite3.Connection, project_id: int, part: str, limit: int) -> ColumnNames:
-    """The metrics and the config entries of a project with ``part`` in their names, each by name, up to ``limit``."""
-    scope = _scope(connection, project_id)
-    fresh_metrics, fresh_entries = _fresh_names(scope)
-    found = []
-    for rows, column, fresh in (("lasts", "name", fresh_metrics), ("configs", "key", fresh_entries)):
-        kept = set(_names(scope, rows, column, part, limit + 1))
-        found.append(sorted(kept.union(name for name in fresh if part.lower() in name.lower())))
-    metrics, entries = found
-    return ColumnNames(entries[:limit], metrics[:limit], max(len(metrics), len(entries)) > limit)
-
-
 def _metrics(fields: Iterable[Field]) -> set[str]:
     return {field.path[0] for field in fields if field.kind == "metric"}
 
@@ -141,26 +126,13 @@ def _scope(
     live: dict[str, dict[int, SeriesReader]] = {name: {} for name in compared}
     readers: dict[int, RunReader] = {}
     if live:
-        for run, _ in _unpacked(connection, project_id, _LIVE_RUNS_MAX, _LIVE_BYTES_MAX):
+        for run, _ in unpacked(connection, project_id, _LIVE_RUNS_MAX, _LIVE_BYTES_MAX):
             readers[run] = RunReader(connection, run, {*compared, *shown})
             for name, runs in live.items():
                 series = readers[run].series(name)
                 if series is not None and series.tail.kinds:
                     runs[run] = series
     return _Scope(connection, project_id, now, left, readers, live)
-
-
-def _unpacked(connection: sqlite3.Connection, project_id: int, limit: int, bytes_max: int) -> Iterator[tuple[int, int]]:
-    """Number, and the first arrival in the log, of the newest runs that have points there."""
-    rows = connection.execute(
-        "SELECT r.id, g.packed, g.log_bytes FROM progress g CROSS JOIN runs r ON r.id = g.run"
-        f" WHERE g.packed < g.arrivals AND {_IS_THERE} ORDER BY r.id DESC LIMIT ?",
-        (project_id, limit),
-    ).fetchall()
-    for run, packed, size_bytes in rows:
-        bytes_max -= size_bytes
-        if bytes_max >= 0:
-            yield run, packed
 
 
 def _places(scope: _Scope, statement: _Sql) -> list[TableCursor]:
@@ -399,36 +371,3 @@ _LIVE: Mapping[str, Callable[[SeriesReader], Cell | None]] = {
     "max": lambda series: series.totals.high,
     "count": lambda series: series.totals.count,
 }
-
-
-def _names(scope: _Scope, rows: str, column: str, part: str, limit: int) -> Iterator[str]:
-    """Names in ``rows`` of runs that are there; one look a name, however many runs have it."""
-    following = f"SELECT min({column}) FROM {rows} WHERE project = ? AND {column} > n.name"
-    of_some = (
-        f"SELECT 1 FROM {rows} l CROSS JOIN runs r ON r.id = l.run"
-        f" WHERE l.project = ? AND l.{column} = n.name AND {_IS_THERE}"
-    )
-    found = scope.connection.execute(
-        f"WITH RECURSIVE n (name) AS (SELECT min({column}) FROM {rows} WHERE project = ?"
-        f" UNION ALL SELECT ({following}) FROM n WHERE n.name IS NOT NULL)"
-        " SELECT name FROM n WHERE instr(lower(name), lower(?))"
-        f" AND substr(name, 1, {len(_OWN)}) <> '{_OWN}' AND EXISTS ({of_some}) LIMIT ?",
-        (scope.project, scope.project, part, scope.project, scope.project, limit),
-    )
-    return (name for (name,) in found)
-
-
-def _fresh_names(scope: _Scope) -> tuple[set[str], set[str]]:
-    """Metrics and config entries of the newest runs that are not in ``lasts`` and ``configs`` yet."""
-    metrics, entries = set[str](), set[str]()
-    execute = scope.connection.execute
-    for run, packed in _unpacked(scope.connection, scope.project, _NEWEST_RUNS, _NAMED_BYTES_MAX):
-        for _, records in log_rows(scope.connection, run, packed):
-            metrics.update(records.names.values())
-    if scope.unfilled is not None:
-        some = f"SELECT r.id FROM runs r WHERE {_IS_THERE} AND r.id >= ? AND r.id < ? ORDER BY r.id DESC LIMIT ?"
-        for (run,) in execute(some, (scope.project, *scope.unfilled, _NEWEST_RUNS)).fetchall():
-            metrics.update(name for (name,) in execute("SELECT name FROM series WHERE run = ? AND count > 0", (run,)))
-            for key, text in execute("SELECT key, value FROM config WHERE run = ? AND value IS NOT NULL", (run,)):
-                entries.update(entries_of(key, text))
-    return {name for name in metrics if not name.startswith(_OWN)}, entries

@@ -6,8 +6,13 @@ import { hear } from "./time.js";
 const TIMEOUT_MS = 20_000;
 const LONG_INTEGER = /\d{16}/;
 
-/** No usable response; try again. */
-export class Away extends Error {}
+/** No usable response; try again, after the seconds that the server says, if it does. */
+export class Away extends Error {
+  constructor(why, after_s = 0) {
+    super(why);
+    this.after_s = after_s;
+  }
+}
 
 /** Not found. */
 export class Missing extends Error {}
@@ -36,21 +41,25 @@ export async function ask(method, path, body = undefined) {
 }
 
 /** Send a request; returns the bytes of the answer. */
-export async function bytes(method, path, body, accept) {
-  return (await answer(method, path, body, accept)).arrayBuffer().catch(away);
+export async function bytes(method, path, body, accept, signal = undefined) {
+  return (await answer(method, path, body, accept, signal)).arrayBuffer().catch(away);
 }
 
-/** Send a request; returns a response that is good. */
-export async function answer(method, path, body, accept) {
+/** Send a request; returns a response that is good. `signal` gives it up. */
+export async function answer(method, path, body, accept, signal = undefined) {
   let response;
   try {
     response = await fetch(path, {
       method,
-      headers: { Accept: accept, Authorization: `Page-Token ${pageToken()}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      headers: {
+        Accept: accept,
+        Authorization: `Page-Token ${pageToken()}`,
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      },
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
       redirect: "error",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])]),
     });
   } catch (error) {
     away(error);
@@ -60,15 +69,15 @@ export async function answer(method, path, body, accept) {
   if (response.status === 403) throw new Forbidden();
   if (response.status === 404) throw new Missing();
   if (response.status === 400) throw new Wrong(said(await response.json().catch(away)));
-  if (!response.ok) away(response.status);
+  if (!response.ok) away(response.status, Number(response.headers.get("retry-after")) || 0);
   return response;
 }
 
 /** What a 400 says, in one line. */
 const said = (problems) => Object.values(problems).flat().join(" ");
 
-function away(error) {
-  throw new Away(String(error));
+function away(error, after_s = 0) {
+  throw new Away(String(error), after_s);
 }
 
 function exact(_key, value, context) {

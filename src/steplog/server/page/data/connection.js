@@ -3,8 +3,10 @@
 import { computed, signal } from "../ui.js";
 import { clock } from "./time.js";
 
+const SAID_S = 2; // one request may fail by chance: the first wait is shorter
+
 const heard = signal(null); // when it last answered
-const away_s = signal(0); // until the next try; 0 while it answers
+const isAway = signal(false);
 
 /** What is to be noticed: `{text, kind}`; kind is "info", "away" or "gone". */
 export const said = signal(null);
@@ -13,13 +15,13 @@ export const said = signal(null);
 export const pulse = computed(() => heard.value && `as of ${clock(heard.value)}`);
 
 export const notice = computed(() => {
-  if (!away_s.value) return said.value;
+  if (!isAway.value) return said.value;
   const shown = heard.value ? ` What is shown is from ${clock(heard.value)}.` : "";
-  return { kind: "away", text: `The server does not answer; trying again in ${away_s.value} s.${shown}` };
+  return { kind: "away", text: `The server does not answer. This page goes on when it does.${shown}` };
 });
 
-/** Note an answer, by 0, or that there was none: the seconds until the next try. */
+/** Note an answer, by 0, or that there was none: the seconds until the next try. `outage.js` does. */
 export function standing(seconds) {
-  away_s.value = seconds;
   if (!seconds) heard.value = new Date();
+  isAway.value = seconds > 0 && (isAway.value || seconds >= SAID_S);
 }

@@ -1,0 +1,35 @@
+// Reads `application/vnd.steplog.columns`: typed arrays over the answer itself, nothing is copied.
+
+export const COLUMNS = "application/vnd.steplog.columns";
+
+const TYPES = { f8: Float64Array, f4: Float32Array, i8: BigInt64Array, u4: Uint32Array };
+const TEXT = new TextDecoder();
+
+/**
+ * The tables of an answer: `{about, columns}`. `about` is what the header says; `columns` has an array by name: of
+ * numbers a typed one, of JSON texts one of strings, "" where a value is missing.
+ */
+export function tablesOf(buffer) {
+  const tables = [];
+  for (let start = 0; start < buffer.byteLength; ) {
+    const length = new DataView(buffer, start, 4).getUint32(0, true);
+    const data = start + 4 + length;
+    const about = JSON.parse(TEXT.decode(new Uint8Array(buffer, start + 4, length)));
+    const columns = {};
+    let end = data;
+    for (const { name, type, offset, bytes, count } of about.columns) {
+      const first = data + offset;
+      columns[name] = type === "json" ? textsOf(buffer, first, bytes, count) : new TYPES[type](buffer, first, count);
+      end = data + offset + bytes;
+    }
+    tables.push({ about, columns });
+    start = Math.ceil(end / 8) * 8;
+  }
+  return tables;
+}
+
+function textsOf(buffer, first, bytes, count) {
+  const ends = new Uint32Array(buffer, first, count);
+  const texts = new Uint8Array(buffer, first + 4 * count, bytes - 4 * count);
+  return Array.from(ends, (end, at) => TEXT.decode(texts.subarray(at ? ends[at - 1] : 0, end)));
+}

@@ -1,0 +1,46 @@
+// What is asked of the server for the charts in view: which part of the axis, how finely, and in how many requests.
+
+const NANOSECONDS = 1e9;
+const LEAST_BUCKETS = 128;
+const MOST_BUCKETS = 2048;
+const CURVE_BUCKETS = 200_000; // of the curves of one chart
+const REQUEST_BUCKETS = 250_000; // the server takes 500,000
+const REQUEST_NAMES = 200;
+const STEP_END = 2 ** 63 - 1024; // what a double has below 2^63
+
+/** The question for what is chosen: `{x, from, to, buckets}`, `from` and `to` undefined for the whole axis. */
+export function questionOf({ x, range }, pixels, runs) {
+  const wanted = Math.min(pixels, CURVE_BUCKETS / Math.max(1, runs));
+  const buckets = Math.min(MOST_BUCKETS, Math.max(LEAST_BUCKETS, 2 ** Math.ceil(Math.log2(wanted))));
+  if (!range.value) return { x: x.value, buckets };
+  const unit = x.value === "step" ? 1 : NANOSECONDS;
+  const [low, high] = range.value.map((end) => end * unit);
+  const piece = 2 ** Math.max(0, Math.floor(Math.log2((high - low) / 2)));
+  const [from, to] = [Math.floor(low / piece) * piece, Math.ceil(high / piece) * piece];
+  return { x: x.value, from: Math.max(-STEP_END, from), to: Math.min(STEP_END, to), buckets: 2 * buckets };
+}
+
+/** Requests `{names, runs}` for the curves that are neither there nor asked for, the metrics wanted first in front. */
+export function requestsOf(names, runs, covered, buckets) {
+  const groups = new Map(); // metrics that lack the same runs
+  for (const name of names) {
+    const known = covered.get(name);
+    const missing = known ? runs.filter((uuid) => !known.has(uuid)) : runs;
+    const key = missing.length === runs.length ? "all" : missing.join();
+    if (missing.length) groups.set(key, { names: [...(groups.get(key)?.names ?? []), name], runs: missing });
+  }
+  return [...groups.values()].flatMap((group) => split(group, Math.max(1, Math.floor(REQUEST_BUCKETS / buckets))));
+}
+
+/** By metrics, and by runs where those of one metric are too many. */
+function split({ names, runs }, curves) {
+  const size = Math.min(REQUEST_NAMES, Math.max(1, Math.floor(curves / runs.length)));
+  const parts = chunks(names, size);
+  return runs.length <= curves
+    ? parts.map((part) => ({ names: part, runs }))
+    : parts.flatMap((part) => chunks(runs, curves).map((some) => ({ names: part, runs: some })));
+}
+
+function chunks(list, size) {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, at) => list.slice(at * size, (at + 1) * size));
+}
