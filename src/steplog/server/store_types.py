@@ -306,6 +306,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     Attributes:
         last: of each metric the last so many that match; None: all.
         skip: of each metric leave out the first so many of these; ``skips``: of the metrics with these names.
+        limit: of each metric no more than so many of what is left; None: all.
         arrivals: only of the first so many points that arrived in the run; None: of all.
     """
 
@@ -317,6 +318,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     last: int | None = None
     skip: int = 0
     skips: Mapping[str, int] = {}
+    limit: int | None = None
     arrivals: int | None = None
 
 
