@@ -236,9 +236,10 @@ class ProjectRow(msgspec.Struct, frozen=True):
 
 
 class RunId(msgspec.Struct, frozen=True):
-    """A run's number, which it keeps; it may have been deleted."""
+    """A run's number, and its project's, which it keeps; it may have been deleted."""
 
     id: int
+    project_id: int
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -393,6 +394,11 @@ class TableQuery(msgspec.Struct, frozen=True):
     descending: bool = False
     after: TableCursor | None = None
     counted: bool = False
+
+    @property
+    def fields(self) -> list[Field]:
+        """All that the answer is made of."""
+        return [*self.columns, *(each.field for each in self.conditions), *([] if self.sort is None else [self.sort])]
 
 
 class TableRow(msgspec.Struct):
