@@ -1,174 +1,97 @@
-"""Headless Chromium over two pipes (the DevTools protocol), for the tests of the page.
+"""Headless Chromium for the tests of the page: a real mouse, keyboard and fingers, and what a user sees of it.
 
 ``Browser`` starts with an empty profile and reaches this machine alone. It records each request, dialog, exception and
-console message.
-
-https://chromedevtools.github.io/devtools-protocol/
+console message. Elements are found by their role and name: ``browser.by_role("button", "Reset zoom").click()``.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import itertools
 import json
-import os
-import select
-import shutil
-import subprocess
-import time
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from page.devtools import CHROMIUM, DEADLINE_S, DevTools, NavigatedError
+from page.element import Element
+from page.keyboard import MODIFIERS, strokes
+from page.pixels import Pixels, decoded
 from polling import wait_until
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DEADLINE_S = 60.0
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
-    "--remote-debugging-pipe",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-]
+__all__ = ["CHROMIUM", "Browser"]
+
+Point = tuple[float, float]
+# After the next two frames, what was changed before is painted.
+PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+MOVES = 8  # events of a drag
 
 
-class NavigatedError(AssertionError):
-    """The page was left while it was asked."""
-
-
-class Browser:
+class Browser(DevTools):
     """A browser with one page; a context manager."""
 
     def __init__(self, profile: Path) -> None:
-        assert CHROMIUM is not None
-        theirs_in, self._to = os.pipe()
-        self._from, theirs_out = os.pipe()
-        # Copies out of the way first: 3 and 4 may be what they are to become.
-        high = [os.dup(fd) for fd in (theirs_in, theirs_out)]
-        while min(high) < 5:
-            high = [os.dup(fd) for fd in high]
-
-        def arrange() -> None:
-            os.dup2(high[0], 3)
-            os.dup2(high[1], 4)
-
-        self._process = subprocess.Popen(
-            [CHROMIUM, *ARGUMENTS, f"--user-data-dir={profile}", "about:blank"],
-            preexec_fn=arrange,
-            close_fds=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for fd in {theirs_in, theirs_out, *high}:
-            os.close(fd)
-        self._numbers = itertools.count(1)
-        self._buffer = b""
-        self._session: str | None = None
         self.requests: list[str] = []
         self.dialogs: list[str] = []
         self.complaints: list[str] = []
-        self._open()
-
-    def _open(self) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
+        self.received_bytes = 0  # as they came over the network: compressed, with their headers
+        self.sent_bytes = 0  # the bodies of requests
+        self.statuses: dict[str, list[int]] = {}  # of the answers, by URL
+        self._stood_in: dict[str, bytes] = {}
+        super().__init__(profile)
 
     def __enter__(self) -> Browser:
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(AssertionError, OSError):
-            self._session = None
-            self.call("Browser.close")
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        os.close(self._to)
-        os.close(self._from)
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command; returns the result."""
-        number = next(self._numbers)
-        os.write(self._to, self._message(number, method, **parameters))
-        end = time.monotonic() + DEADLINE_S
-        while True:
-            heard = self._hear(end)
-            if heard.get("id") == number:
-                if heard.get("error", {}).get("message") == "Inspected target navigated or closed":
-                    raise NavigatedError(method, parameters)
-                assert "error" not in heard, (method, heard["error"])
-                result: dict[str, Any] = heard["result"]
-                return result
-            self._note(heard)
-
-    def _message(self, number: int, method: str, **parameters: Any) -> bytes:
-        message = {"id": number, "method": method, "params": parameters}
-        if self._session is not None:
-            message["sessionId"] = self._session
-        return json.dumps(message).encode() + b"\0"
-
-    def _hear(self, end: float) -> dict[str, Any]:
-        while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._from], [], [], max(0.0, end - time.monotonic()))
-            piece = os.read(self._from, 1 << 20) if ready else b""
-            assert piece, "the browser does not answer"
-            self._buffer += piece
-        message, _, self._buffer = self._buffer.partition(b"\0")
-        heard: dict[str, Any] = json.loads(message)
-        return heard
 
     def _note(self, heard: dict[str, Any]) -> None:
         event, told = heard.get("method"), heard.get("params", {})
         if event == "Network.requestWillBeSent":
             self.requests.append(told["request"]["url"])
+            self.sent_bytes += len(told["request"].get("postData", "").encode())
+        elif event == "Network.responseReceived":
+            self.statuses.setdefault(told["response"]["url"], []).append(told["response"]["status"])
+        elif event == "Network.loadingFinished":
+            self.received_bytes += int(told["encodedDataLength"])
         elif event == "Page.javascriptDialogOpening":
             self.dialogs.append(told["message"])
-            os.write(self._to, self._message(next(self._numbers), "Page.handleJavaScriptDialog", accept=True))
+            self.tell("Page.handleJavaScriptDialog", accept=True)
         elif event == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(told["exceptionDetails"]))
         elif event == "Runtime.consoleAPICalled":
             self.complaints.append(json.dumps(told["args"]))
         elif event == "Log.entryAdded":
             self.complaints.append(f"{told['entry']['text']} {told['entry'].get('url', '')}")
+        elif event == "Fetch.requestPaused":
+            self._stand_in(told["requestId"], told["request"]["url"])
 
     def forget(self) -> None:
         """Clear what was recorded."""
-        for kept in (self.requests, self.dialogs, self.complaints):
+        for kept in (self.requests, self.dialogs, self.complaints, self.statuses):
             kept.clear()
+        self.received_bytes = self.sent_bytes = 0
 
     @contextlib.contextmanager
-    def another_tab(self) -> Iterator[None]:
-        """Run the block in a tab of its own; the first one stays open."""
-        first = self._session
-        self._session = None
-        self._open()
-        try:
-            yield
-        finally:
-            self.call("Page.close")
-            self._session = first
+    def complaining(self, *expected: str) -> Iterator[None]:
+        """A block in which the console may say what has one of these texts in it."""
+        before = list(self.complaints)
+        yield
+        self.complaints[:] = before + [
+            line for line in self.complaints[len(before) :] if not any(text in line for text in expected)
+        ]
+
+    # Going somewhere.
 
     def open(self, url: str) -> None:
         """Go to a URL, as if typed."""
         self.call("Page.navigate", url="about:blank")  # a new fragment alone would load nothing
         self.call("Page.navigate", url=url)
+
+    def back(self) -> None:
+        """Go back to the page before."""
+        history = self.call("Page.getNavigationHistory")
+        entry = history["entries"][history["currentIndex"] - 1]
+        self.call("Page.navigateToHistoryEntry", entryId=entry["id"])
 
     def run(self, script: str) -> Any:
         """Evaluate a script in the page; returns JSON."""
@@ -197,14 +120,220 @@ class Browser:
             lambda: (condition, self.run("document.body?.innerText"), self.complaints),
         )
 
-    def size(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Set the viewport and the colour scheme."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+    @contextlib.contextmanager
+    def standing_in(self, bodies: dict[str, bytes]) -> Iterator[None]:
+        """A block in which URLs that end with one of these get that body, whatever the server has there."""
+        self._stood_in = bodies
+        self.call("Fetch.enable", patterns=[{"urlPattern": f"*{ending}"} for ending in bodies])
+        try:
+            yield
+        finally:
+            self.call("Fetch.disable")
+            self._stood_in = {}
+
+    def _stand_in(self, request: str, url: str) -> None:
+        body = next((body for ending, body in self._stood_in.items() if url.endswith(ending)), None)
+        if body is None:
+            self.tell("Fetch.continueRequest", requestId=request)
+            return
+        kinds = {"js": "text/javascript", "css": "text/css"}
+        headers = {"Content-Type": kinds.get(url.rpartition(".")[2], "application/json"), "Cache-Control": "no-store"}
+        self.tell(
+            "Fetch.fulfillRequest",
+            requestId=request,
+            responseCode=200,
+            responseHeaders=[{"name": name, "value": value} for name, value in headers.items()],
+            body=base64.b64encode(body).decode(),
         )
-        scheme = "dark" if dark else "light"
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    # The circumstances.
+
+    def size(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Set the viewport and the colour scheme; one below 500 px is a phone's, with touch."""
+        phone = width < 500
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone, maxTouchPoints=5 if phone else 1)
+        self.media(dark=dark)
+
+    def media(self, *, dark: bool = False, still: bool = False, forced: bool = False) -> None:
+        """Set what the user prefers: a colour scheme, no motion (``still``), forced colours."""
+        features = {
+            "prefers-color-scheme": "dark" if dark else "light",
+            "prefers-reduced-motion": "reduce" if still else "no-preference",
+            "forced-colors": "active" if forced else "none",
+        }
+        self.call("Emulation.setEmulatedMedia", features=[{"name": n, "value": v} for n, v in features.items()])
+
+    @contextlib.contextmanager
+    def offline(self) -> Iterator[None]:
+        """A block in which no request reaches its server; open connections end."""
+        self._network(offline=True)
+        try:
+            yield
+        finally:
+            self._network(offline=False)
+
+    def _network(self, *, offline: bool) -> None:
+        unlimited = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.call("Network.emulateNetworkConditions", offline=offline, **unlimited)
+
+    # What there is to use.
+
+    def by_role(
+        self,
+        role: str,
+        name: str | re.Pattern[str] | None = None,
+        *,
+        within: Element | None = None,
+        nth: int | None = None,
+    ) -> Element:
+        """The element of a role and a name, as a screen reader has it; waited for when it is used."""
+        return Element(self, role, name, within, nth)
+
+    def names(self, role: str, *, within: Element | None = None) -> list[str]:
+        """The names of all elements of a role that are there now."""
+        return [str(node.get("name", {}).get("value", "")) for node in Element(self, role, None, within).nodes()]
+
+    def outline(self) -> str:
+        """Roles and names of the whole page, indented: for whoever writes a test."""
+        nodes = {node["nodeId"]: node for node in self.call("Accessibility.getFullAXTree")["nodes"]}
+        lines: list[str] = []
+
+        def add(node: dict[str, Any], depth: int) -> None:
+            role, name = (node.get(part, {}).get("value", "") for part in ("role", "name"))
+            shown = not node["ignored"] and role not in ("InlineTextBox", "none", "generic")
+            if shown:
+                lines.append(f"{'  ' * depth}{role} {name!r}")
+            for child in node.get("childIds", []):
+                if child in nodes:
+                    add(nodes[child], depth + shown)
+
+        add(next(iter(nodes.values())), 0)
+        return "\n".join(lines)
+
+    @property
+    def focus(self) -> tuple[str, str]:
+        """Role and name of what has the focus."""
+        answer = self.call("Runtime.evaluate", expression="document.activeElement")["result"]
+        nodes = self.call("Accessibility.getPartialAXTree", objectId=answer["objectId"], fetchRelatives=False)["nodes"]
+        return nodes[0]["role"]["value"], nodes[0].get("name", {}).get("value", "")
+
+    # Mouse, wheel, keyboard, fingers. Places are in the viewport, in CSS pixels.
+
+    def move(self, x: float, y: float, *, buttons: int = 0) -> None:
+        """Move the mouse."""
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, buttons=buttons)
+
+    def click_at(self, x: float, y: float, *, count: int = 1, held: str = "") -> None:
+        """Click, ``held`` a modifier such as ``Shift``."""
+        self.move(x, y)
+        for number in range(1, count + 1):
+            for kind in ("mousePressed", "mouseReleased"):
+                self._button(kind, x, y, count=number, held=held)
+
+    def drag(self, start: Point, end: Point, *, held: str = "", button: str = "left") -> None:
+        """Press the mouse, move it and let it go."""
+        self.move(*start)
+        self._button("mousePressed", *start, held=held, button=button)
+        for at in range(1, MOVES + 1):
+            x, y = (a + (b - a) * at / MOVES for a, b in zip(start, end, strict=True))
+            self.call(
+                "Input.dispatchMouseEvent",
+                type="mouseMoved",
+                x=x,
+                y=y,
+                button=button,
+                buttons=1,
+                modifiers=MODIFIERS.get(held, 0),
+            )
+        self._button("mouseReleased", *end, held=held, button=button)
+
+    def _button(self, kind: str, x: float, y: float, *, count: int = 1, held: str = "", button: str = "left") -> None:
+        self.call(
+            "Input.dispatchMouseEvent",
+            type=kind,
+            x=x,
+            y=y,
+            button=button,
+            buttons=int(kind == "mousePressed"),
+            clickCount=count,
+            modifiers=MODIFIERS.get(held, 0),
+        )
+
+    def wheel(self, x: float, y: float, *, down: float = 0, right: float = 0, held: str = "") -> None:
+        """Turn the wheel by so many pixels."""
+        self.call(
+            "Input.dispatchMouseEvent",
+            type="mouseWheel",
+            x=x,
+            y=y,
+            deltaX=right,
+            deltaY=down,
+            modifiers=MODIFIERS.get(held, 0),
+        )
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after another: ``Tab``, ``Enter``, ``a``, ``Shift+Tab``, ``Control+a``."""
+        for each in keys:
+            for event in strokes(each):
+                self.call("Input.dispatchKeyEvent", **event)
+
+    def type(self, text: str) -> None:
+        """Type a text key by key."""
+        for character in text:
+            self.press("Space" if character == " " else character)
+
+    def touch(self, *starts: Point, ends: Iterable[Point] = (), moves: int = MOVES) -> None:
+        """Put fingers down at places, move them in straight lines to ``ends``, if any, and lift them."""
+        goals = list(ends) or list(starts)
+        self._fingers("touchStart", starts)
+        for at in range(1, moves + 1) if goals != list(starts) else ():
+            share = at / moves
+            between = [(x + (u - x) * share, y + (v - y) * share) for (x, y), (u, v) in zip(starts, goals, strict=True)]
+            self._fingers("touchMove", between)
+        self._fingers("touchEnd", ())
+
+    def _fingers(self, kind: str, places: Iterable[Point]) -> None:
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+        self.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    # What is seen.
 
     def picture(self, file: Path) -> None:
         """Save a screenshot as PNG."""
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+    def clip(self, x: float, y: float, width: float, height: float) -> Pixels:
+        """The pixels of a part of the viewport, once what was changed is painted."""
+        self.run(PAINTED)
+        clip = {"x": round(x), "y": round(y), "width": round(width), "height": round(height), "scale": 1}
+        scrolled = self.run("[scrollX, scrollY]")
+        clip["x"] += scrolled[0]
+        clip["y"] += scrolled[1]
+        data = self.call("Page.captureScreenshot", format="png", clip=clip, optimizeForSpeed=True)["data"]
+        return decoded(base64.b64decode(data))
+
+    def pixels(self, selector: str) -> Pixels:
+        """The pixels of the first element of a CSS selector, as they are painted."""
+        find = f"document.querySelector({json.dumps(selector)})"
+        self.wait(find)
+        self.run(f"{find}.scrollIntoViewIfNeeded()")
+        x, y, width, height = self.run(
+            f"(({{ x, y, width, height }}) => [x, y, width, height])({find}.getBoundingClientRect())"
+        )
+        return self.clip(x, y, width, height)
+
+    def overflowing(self) -> list[str]:
+        """What reaches past the viewport's right edge, if the page can be scrolled sideways."""
+        return list(
+            self.run(
+                """document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *")]
+                .filter((each) => each.getBoundingClientRect().right > innerWidth + 0.5)
+                .map((each) => `${each.tagName} ${each.className}`)"""
+            )
+        )
+
+    def heap_bytes(self) -> int:
+        """What the page's JavaScript holds, after a collection."""
+        self.call("HeapProfiler.collectGarbage")
+        return int(self.call("Runtime.getHeapUsage")["usedSize"])

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from page.looking import CARDS, DRAWN, address, new_run, project
+from page.looking import CARDS, DRAWN, address, hostile, new_run, project
 from polling import wait_until
 from server.batches import range_of
 
@@ -59,54 +59,6 @@ def canary() -> Iterator[str]:
     listening.shutdown()
     thread.join()
     listening.server_close()
-
-
-def hostile(canary: str) -> list[str]:
-    script = f"alert(1);fetch('//{canary}/f');window.pwned=1"
-    names = [
-        f"<script>{script}</script>",
-        f"</script><script>{script}</script>",
-        f"</title><script>{script}</script>",
-        f'<img src=x onerror="{script}">',
-        f"<img src=//{canary}/img>",
-        f'<svg onload="{script}">',
-        f"<svg><use href=//{canary}/u#x></svg>",
-        f"<iframe src=//{canary}/frame></iframe>",
-        '<iframe srcdoc="<script>parent.pwned=1</script>">',
-        f"<link rel=stylesheet href=//{canary}/css>",
-        f"<style>@import '//{canary}/import'</style>",
-        f"<body onload={script}>",
-        f"<details open ontoggle={script}>",
-        f'<a href="javascript:{script}">x</a>',
-        f"<meta http-equiv=refresh content=0;url=//{canary}/m>",
-        f"<base href=//{canary}/>",
-        f'" onmouseover="{script}" x="',
-        f"' autofocus onfocus='{script}",
-        f"`${{{script}}}`",
-        f"{{{{constructor.constructor('{script}')()}}}}",
-        f"javascript:{script}",
-        "&lt;script&gt;alert(1)&lt;/script&gt;",
-        "&#x3c;script&#x3e;alert(1)",
-        "%3Cscript%3Ealert(1)%3C/script%3E",
-        "\u2028alert(1)\u2029//",
-        "\u202etxt.exe\u202c \u2066hidden\u2069 \u200fx",
-        "\0\x01\x1b[31mred\x1b[0m\r\n\t\x7f\x85\x9f",
-        "\ufeff\u200b\u2060zero\u00adwidth",
-        "x" * 256,
-        "é" * 128,
-        "💥" * 64,
-        "<" * 256,
-        "../../x?y=1&name=z#w",
-        "name with %00 and + and ;",
-        "__proto__",
-        "constructor",
-        "toString",
-        "hasOwnProperty",
-        " ",
-        "👨‍👩‍👧 مرحبا שלום",
-    ]
-    assert all(len(name.encode()) <= 256 for name in names)
-    return names
 
 
 @pytest.mark.slow

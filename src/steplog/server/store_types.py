@@ -24,7 +24,7 @@ The *mark* of a (run, writer) is its high-water mark: the first journal position
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -46,6 +46,7 @@ __all__ = [
     "GapError",
     "HistoryQuery",
     "KeyRow",
+    "MetricKind",
     "MetricPoint",
     "MissingError",
     "NamespaceRow",
@@ -58,6 +59,7 @@ __all__ = [
     "RunRow",
     "SeriesBucket",
     "SeriesSummary",
+    "SessionRow",
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
@@ -76,6 +78,7 @@ __all__ = [
 
 
 ID_PREFIX = "id:"  # of an idempotency key that the caller chose
+MetricKind = Literal["numbers", "others", "both"]
 RESUMES = ("allow", "must", "never")
 
 # Where a key is from.
@@ -193,6 +196,14 @@ class KeyRow(msgspec.Struct, frozen=True):
     revoked: str | None
 
 
+class SessionRow(msgspec.Struct, frozen=True):
+    """A browser that is signed in, until ``expires``; see ``sessions``."""
+
+    hash: bytes
+    key: KeyRow | None  # None: with the page's token, to read
+    expires: str
+
+
 class PageToken(msgspec.Struct, frozen=True):
     """What the page reads with, and when it was made; "" if nobody knows."""
 
@@ -304,6 +315,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     Attributes:
         last: of each metric the last so many that match; None: all.
         skip: of each metric leave out the first so many of these; ``skips``: of the metrics with these names.
+        limit: of each metric no more than so many of what is left; None: all.
         arrivals: only of the first so many points that arrived in the run; None: of all.
     """
 
@@ -315,6 +327,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     last: int | None = None
     skip: int = 0
     skips: Mapping[str, int] = {}
+    limit: int | None = None
     arrivals: int | None = None
 
 
@@ -398,8 +411,9 @@ class TablePage(msgspec.Struct, frozen=True):
 
 
 class ColumnNames(msgspec.Struct, frozen=True):
-    """What a table may show beside the fields of runs; ``more``: there are others."""
+    """What a table may show beside the fields of runs; ``kinds``: what each metric has; ``more``: there are others."""
 
     config: Sequence[str]
     metrics: Sequence[str]
+    kinds: Sequence[MetricKind]
     more: bool

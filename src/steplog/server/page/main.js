@@ -7,6 +7,7 @@ import { html, render } from "./ui.js";
 import { Header } from "./views/header.js";
 import { Home } from "./views/home.js";
 import { Notice } from "./views/notice.js";
+import { Toast } from "./views/parts/toast.js";
 import { RunPage } from "./views/run.js";
 import { SignIn } from "./views/sign_in.js";
 import { Trash } from "./views/trash.js";
@@ -19,6 +20,7 @@ function Page({ here, view }) {
     <${Header} here=${here} />
     <${Notice} />
     <main id="main" tabindex="-1"><${SignIn}><${VIEWS[here.kind]} here=${here} view=${view} /><//></main>
+    <${Toast} />
   `;
 }
 

@@ -6,7 +6,11 @@ const WRITE_MS = 250; // browsers refuse more than some 100 writes of the addres
 
 const text = (start = "") => ({ start, read: (given) => given, write: (value) => value });
 const flag = { start: false, read: (given) => given === "1", write: () => "1" };
-const list = { start: [], read: (given) => given.split(",").filter(Boolean).map(decoded), write: (value) => value.map(encoded).join(",") };
+const list = {
+  start: [],
+  read: (given) => given.split(",").filter(Boolean).map(decoded),
+  write: (value) => value.map(encoded).join(","),
+};
 const lists = {
   start: [],
   read: (given) => given.split(";").filter(Boolean).map(list.read),
@@ -65,7 +69,9 @@ export class View {
     effect(() => {
       const query = this.query();
       clearTimeout(timer);
-      timer = setTimeout(() => query === location.search || history.replaceState(null, "", location.pathname + query), WRITE_MS);
+      timer = setTimeout(() => {
+        if (query !== location.search) history.replaceState(null, "", location.pathname + query);
+      }, WRITE_MS);
     });
     addEventListener("popstate", () => this.read(location.search));
   }

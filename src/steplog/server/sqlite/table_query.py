@@ -14,6 +14,7 @@ value; among equals the newest first. A page begins after the value and the numb
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -22,21 +23,26 @@ from typing import Any, NamedTuple
 import msgspec
 
 from steplog.filters import Condition, Field, Value
-from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of, entry_name, json_value
-from steplog.records.cells import entries as entries_of
-from steplog.server.sqlite.reading import RunReader, SeriesReader, log_rows
+from steplog.records.cells import (
+    FIELD_CHARACTERS_MAX,
+    LAST_BYTES_MAX,
+    Cell,
+    cell_of,
+    entry_name,
+    field_cell,
+    json_value,
+)
+from steplog.server.sqlite.reading import RunReader, SeriesReader
 from steplog.server.sqlite.table import LAST_OF_SERIES, Unfilled, register, unfilled
-from steplog.server.store_types import ID_PREFIX, ColumnNames, TableCursor, TablePage, TableQuery, TableRow
+from steplog.server.sqlite.table_columns import unpacked
+from steplog.server.store_types import ID_PREFIX, TableCursor, TablePage, TableQuery, TableRow
 
-__all__ = ["column_names", "page"]
+__all__ = ["page"]
 
 _RUNS_A_QUERY = 500
 _TAIL_BYTES_MAX = 64 * 1024 * 1024  # of the log
 _LIVE_RUNS_MAX = 64  # about a millisecond each
 _LIVE_BYTES_MAX = 8 * 1024 * 1024
-_NAMED_BYTES_MAX = 16 * 1024 * 1024  # of the log, in which names are looked for
-_NEWEST_RUNS = 20
-_OWN = "steplog/"  # such metrics are shown elsewhere
 _NO_VALUE = 3  # the kind after numbers, texts and other values
 _KIND = "(v >= '') + (v >= x'')"
 _IS_THERE = "r.project = ? AND r.deleted IS NULL"
@@ -44,6 +50,12 @@ _TOTALS = {"last": "{0}last", "min": "{0}low", "max": "{0}high", "count": "+{0}c
 _STARTED = "coalesce(r.started, r.date_created)"
 _ENDED = "CASE r.status WHEN 'RUNNING' THEN ? ELSE r.ended END"
 _MICROSECONDS = "(strftime('%s', substr({0}, 1, 19)) * 1000000 + substr({0}, 21, 6))"
+_REPORTED = "json_extract(r.report, '$.{0}')".format
+_LOST = (
+    f"CASE WHEN r.report IS NOT NULL THEN {_REPORTED('abandoned')} + {_REPORTED('rejected')}"
+    " + coalesce((SELECT sum(value) FROM json_each(r.report, '$.dropped')), 0)"
+    f" + coalesce({_REPORTED('lost')}, 9e999) END"
+)
 _RUN_FIELDS = {
     "status": "r.status",
     "name": "r.name",
@@ -55,7 +67,14 @@ _RUN_FIELDS = {
     "started": _STARTED,
     "ended": "r.ended",
     "duration": f"({_MICROSECONDS.format(_ENDED)} - {_MICROSECONDS.format(_STARTED)}) / 1e6",
+    "lost": _LOST,
+    "seen": "(SELECT seen FROM progress WHERE run = r.id)",
+    "last_point": "(SELECT last_point FROM progress WHERE run = r.id)",
+    "generation": "r.generation",
+    "description": "r.description",
+    "notes": "r.notes",
 }
+_LONG = {name: f"substr(r.{name}, 1, {FIELD_CHARACTERS_MAX})" for name in ("description", "notes")}  # to sort by
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
@@ -111,18 +130,6 @@ def _page(scope: _Scope, query: TableQuery) -> TablePage:
     return TablePage(rows, shown[-1] if len(found) > query.limit else None, count)
 
 
-def column_names(connection: sqlite3.Connection, project_id: int, part: str, limit: int) -> ColumnNames:
-    """The metrics and the config entries of a project with ``part`` in their names, each by name, up to ``limit``."""
-    scope = _scope(connection, project_id)
-    fresh_metrics, fresh_entries = _fresh_names(scope)
-    found = []
-    for rows, column, fresh in (("lasts", "name", fresh_metrics), ("configs", "key", fresh_entries)):
-        kept = set(_names(scope, rows, column, part, limit + 1))
-        found.append(sorted(kept.union(name for name in fresh if part.lower() in name.lower())))
-    metrics, entries = found
-    return ColumnNames(entries[:limit], metrics[:limit], max(len(metrics), len(entries)) > limit)
-
-
 def _metrics(fields: Iterable[Field]) -> set[str]:
     return {field.path[0] for field in fields if field.kind == "metric"}
 
@@ -141,26 +148,13 @@ def _scope(
     live: dict[str, dict[int, SeriesReader]] = {name: {} for name in compared}
     readers: dict[int, RunReader] = {}
     if live:
-        for run, _ in _unpacked(connection, project_id, _LIVE_RUNS_MAX, _LIVE_BYTES_MAX):
+        for run, _ in unpacked(connection, project_id, _LIVE_RUNS_MAX, _LIVE_BYTES_MAX):
             readers[run] = RunReader(connection, run, {*compared, *shown})
             for name, runs in live.items():
                 series = readers[run].series(name)
                 if series is not None and series.tail.kinds:
                     runs[run] = series
     return _Scope(connection, project_id, now, left, readers, live)
-
-
-def _unpacked(connection: sqlite3.Connection, project_id: int, limit: int, bytes_max: int) -> Iterator[tuple[int, int]]:
-    """Number, and the first arrival in the log, of the newest runs that have points there."""
-    rows = connection.execute(
-        "SELECT r.id, g.packed, g.log_bytes FROM progress g CROSS JOIN runs r ON r.id = g.run"
-        f" WHERE g.packed < g.arrivals AND {_IS_THERE} ORDER BY r.id DESC LIMIT ?",
-        (project_id, limit),
-    ).fetchall()
-    for run, packed, size_bytes in rows:
-        bytes_max -= size_bytes
-        if bytes_max >= 0:
-            yield run, packed
 
 
 def _places(scope: _Scope, statement: _Sql) -> list[TableCursor]:
@@ -171,6 +165,7 @@ def _with_value(scope: _Scope, query: TableQuery, sort: Field, limit: int) -> _S
     """Kind, value and number of the runs that have a value to sort by."""
     if sort.kind == "run":
         where, value = _conditions(scope, query.conditions, "r.id"), _run_field(scope, sort)
+        value = value._replace(text=_LONG.get(sort.path[0], value.text))
         # The value is computed once a run: a query with a limit is not taken apart.
         inner = f"SELECT r.id AS run, {value.text} AS v FROM runs r WHERE {_IS_THERE}{where.text} LIMIT -1"
         rows = _Sql(inner, (*value.values, scope.project, *where.values))
@@ -266,6 +261,7 @@ def _on_run(scope: _Scope, name: str, operator: str, value: Value) -> _Sql:
         return _Sql("0") if text is None else _Sql(text, found.values)
     if operator == "~":
         return _Sql(f"instr({found.text}, ?) > 0", (*found.values, value))
+    value = math.inf if name == "lost" and isinstance(value, str) else value
     return _Sql(f"{found.text} {'IS NOT' if operator == '!=' else operator} ?", (*found.values, value))
 
 
@@ -360,7 +356,7 @@ def _parts(runs: Sequence[int]) -> Iterator[tuple[Sequence[int], str]]:
 def _field_value(field: Field, cell: Any) -> Any:
     if field.path == ("tag",):
         return msgspec.Raw(b"[]" if cell is None else cell.encode())
-    return cell
+    return json_value(field_cell(cell))
 
 
 def _tails(scope: _Scope, runs: Sequence[int], names: set[str]) -> Iterator[tuple[int, RunReader]]:
@@ -399,36 +395,3 @@ _LIVE: Mapping[str, Callable[[SeriesReader], Cell | None]] = {
     "max": lambda series: series.totals.high,
     "count": lambda series: series.totals.count,
 }
-
-
-def _names(scope: _Scope, rows: str, column: str, part: str, limit: int) -> Iterator[str]:
-    """Names in ``rows`` of runs that are there; one look a name, however many runs have it."""
-    following = f"SELECT min({column}) FROM {rows} WHERE project = ? AND {column} > n.name"
-    of_some = (
-        f"SELECT 1 FROM {rows} l CROSS JOIN runs r ON r.id = l.run"
-        f" WHERE l.project = ? AND l.{column} = n.name AND {_IS_THERE}"
-    )
-    found = scope.connection.execute(
-        f"WITH RECURSIVE n (name) AS (SELECT min({column}) FROM {rows} WHERE project = ?"
-        f" UNION ALL SELECT ({following}) FROM n WHERE n.name IS NOT NULL)"
-        " SELECT name FROM n WHERE instr(lower(name), lower(?))"
-        f" AND substr(name, 1, {len(_OWN)}) <> '{_OWN}' AND EXISTS ({of_some}) LIMIT ?",
-        (scope.project, scope.project, part, scope.project, scope.project, limit),
-    )
-    return (name for (name,) in found)
-
-
-def _fresh_names(scope: _Scope) -> tuple[set[str], set[str]]:
-    """Metrics and config entries of the newest runs that are not in ``lasts`` and ``configs`` yet."""
-    metrics, entries = set[str](), set[str]()
-    execute = scope.connection.execute
-    for run, packed in _unpacked(scope.connection, scope.project, _NEWEST_RUNS, _NAMED_BYTES_MAX):
-        for _, records in log_rows(scope.connection, run, packed):
-            metrics.update(records.names.values())
-    if scope.unfilled is not None:
-        some = f"SELECT r.id FROM runs r WHERE {_IS_THERE} AND r.id >= ? AND r.id < ? ORDER BY r.id DESC LIMIT ?"
-        for (run,) in execute(some, (scope.project, *scope.unfilled, _NEWEST_RUNS)).fetchall():
-            metrics.update(name for (name,) in execute("SELECT name FROM series WHERE run = ? AND count > 0", (run,)))
-            for key, text in execute("SELECT key, value FROM config WHERE run = ? AND value IS NOT NULL", (run,)):
-                entries.update(entries_of(key, text))
-    return {name for name in metrics if not name.startswith(_OWN)}, entries

@@ -22,7 +22,8 @@ export const api = {
   views: ({ namespace, project }) => path("api", "v0", namespace, "projects", project, "views"),
   runs: ({ namespace, project }) => path("api", "v0", namespace, "projects", project, "runs"),
   run: ({ namespace, project }, uuid) => path("api", "v0", namespace, "projects", project, "runs", uuid),
-  restored: ({ namespace, project }, uuid) => path("api", "v0", namespace, "projects", project, "runs", uuid, "restore"),
+  restored: ({ namespace, project }, uuid) =>
+    path("api", "v0", namespace, "projects", project, "runs", uuid, "restore"),
   history: ({ namespace, project }, uuid) => path("api", "v0", namespace, "projects", project, "runs", uuid, "history"),
   series: ({ namespace, project }, uuid) => path("api", "v0", namespace, "projects", project, "runs", uuid, "series"),
 };

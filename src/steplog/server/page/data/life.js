@@ -17,7 +17,7 @@ export function unheard({ status, seen }) {
   return status === "RUNNING" && ms > QUIET_MS ? ms : null;
 }
 
-/** Whether an exception recorded at `date` is what ended the run: one that was resumed may have crashed otherwise since. */
+/** Whether an exception recorded at `date` ended the run: one that was resumed may have crashed otherwise since. */
 export function isCause({ status, generation, generation_began: began }, date) {
   const before = generation > 1 && began && date && Date.parse(date) < Date.parse(began);
   return status === "CRASHED" && !before;

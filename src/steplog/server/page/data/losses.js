@@ -1,6 +1,6 @@
 // What a run's client could not deliver, in words, from the report that it sends. `lost` is an upper bound, or null.
 
-import { number, visible } from "./values.js";
+import { many, number, visible } from "./values.js";
 
 /** Sentences; `stored` is the number of values that the server has. */
 export function lossLines(report, stored) {
@@ -25,7 +25,7 @@ export function lossMark(report) {
   const missing = sum(dropped) + abandoned + (lost ?? 0);
   const why = reasons(dropped);
   const words = [
-    missing > 0 && `${lost ? "up to " : ""}${number(missing)} ${missing === 1 ? "value" : "values"} lost${why && `: ${why}`}`,
+    missing > 0 && `${lost ? "up to " : ""}${many(missing, "value")} lost${why && `: ${why}`}`,
     lost === null && "an unknown number of values lost",
     rejected > 0 && `${number(rejected)} refused by the server`,
   ].filter(Boolean);

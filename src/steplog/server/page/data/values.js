@@ -1,10 +1,16 @@
 // Values as text: numbers, names, JSON. Anything from a run is untrusted until it is text here.
 
 const NOT_FINITE = { NaN, Infinity, "-Infinity": -Infinity };
-// Control, separator, bidirectional and zero-width characters, lone surrogates. U+200C and U+200D stay: scripts and emoji
-// need them.
-const UNSEEN =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+// Control, separator, bidirectional and zero-width characters, lone surrogates. U+200C and U+200D stay: scripts and
+// emoji need them.
+const UNSEEN = new RegExp(
+  [
+    /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/,
+    /[\ud800-\udbff](?![\udc00-\udfff])/,
+    /(?<![\ud800-\udbff])[\udc00-\udfff]/,
+  ].map(({ source }) => source).join("|"),
+  "g",
+);
 const GROUPED = new Intl.NumberFormat("en-US", { maximumFractionDigits: 20 });
 const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 6 });
 const TEXT_MAX = 20_000;
@@ -57,7 +63,8 @@ export function visible(text, { lines = false } = {}) {
 
 /** The first 20,000 characters, and how many more there are. */
 export function cut(text) {
-  return text.length <= TEXT_MAX ? text : `${text.slice(0, TEXT_MAX)} … ${number(text.length - TEXT_MAX)} more characters`;
+  const more = text.length - TEXT_MAX;
+  return more <= 0 ? text : `${text.slice(0, TEXT_MAX)} … ${number(more)} more characters`;
 }
 
 /** JSON text of a value that may contain BigInt. */

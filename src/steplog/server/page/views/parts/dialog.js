@@ -1,0 +1,30 @@
+// A modal dialog. The focus goes into it, and back to where it was.
+
+import { html, useId, useLayoutEffect, useRef } from "../../ui.js";
+import { Button } from "./button.js";
+
+/** `kind`: "" or "large", which fills the window. `actions` are the buttons at its end, `tools` those beside the title. */
+export function Dialog({ title, kind = "", onClose, actions, tools, children, ...rest }) {
+  const dialog = useRef(null);
+  const id = useId();
+  useLayoutEffect(() => {
+    const { current } = dialog;
+    current.showModal();
+    return () => current.close();
+  }, []);
+  const cancel = (event) => {
+    if (event.target !== dialog.current) return;
+    event.preventDefault();
+    onClose();
+  };
+  const besides = (event) => event.target === dialog.current && onClose();
+  return html`
+    <dialog class="dialog ${kind}" ref=${dialog} aria-labelledby=${id} onCancel=${cancel} onPointerDown=${besides} ...${rest}>
+      <div class="inside">
+        <header><h2 id=${id}>${title}</h2>${tools}<${Button} kind="quiet" icon="close" label="Close" onClick=${onClose} /></header>
+        <div class="body">${children}</div>
+        ${actions && html`<footer>${actions}</footer>`}
+      </div>
+    </dialog>
+  `;
+}
