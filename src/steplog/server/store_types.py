@@ -59,6 +59,7 @@ __all__ = [
     "RunRow",
     "SeriesBucket",
     "SeriesSummary",
+    "SessionRow",
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
@@ -193,6 +194,14 @@ class KeyRow(msgspec.Struct, frozen=True):
     created: str
     last_used: str | None  # to the hour
     revoked: str | None
+
+
+class SessionRow(msgspec.Struct, frozen=True):
+    """A browser that is signed in, until ``expires``; see ``sessions``."""
+
+    hash: bytes
+    key: KeyRow | None  # None: with the page's token, to read
+    expires: str
 
 
 class PageToken(msgspec.Struct, frozen=True):

@@ -29,9 +29,19 @@ export class Wrong extends Error {}
 /** GET a path of the API as JSON. Integers beyond 2^53 are BigInt, where the browser supports it. */
 export const read = (path) => ask("GET", path);
 
+/** GET a path as JSON: `{tag, body}`; null if it is still what had the tag `known`. */
+export async function readChanged(path, known = null) {
+  const response = await answer("GET", path, undefined, "application/json", { known });
+  return response.status === 304 ? null : { tag: response.headers.get("etag"), body: await content(response) };
+}
+
 /** Send a request; returns what it is answered with as JSON, null without content. */
 export async function ask(method, path, body = undefined) {
-  const text = await (await answer(method, path, body, "application/json")).text().catch(away);
+  return content(await answer(method, path, body, "application/json"));
+}
+
+async function content(response) {
+  const text = await response.text().catch(away);
   if (!text) return null;
   try {
     return LONG_INTEGER.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
@@ -42,11 +52,11 @@ export async function ask(method, path, body = undefined) {
 
 /** Send a request; returns the bytes of the answer. */
 export async function bytes(method, path, body, accept, signal = undefined) {
-  return (await answer(method, path, body, accept, signal)).arrayBuffer().catch(away);
+  return (await answer(method, path, body, accept, { signal })).arrayBuffer().catch(away);
 }
 
-/** Send a request; returns a response that is good. `signal` gives it up. */
-export async function answer(method, path, body, accept, signal = undefined) {
+/** Send a request; returns a response that is good, or a 304 for what has the tag `known`. `signal` gives it up. */
+export async function answer(method, path, body, accept, { signal, known } = {}) {
   let response;
   try {
     response = await fetch(path, {
@@ -55,6 +65,7 @@ export async function answer(method, path, body, accept, signal = undefined) {
         Accept: accept,
         Authorization: `Page-Token ${pageToken()}`,
         ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+        ...(known ? { "If-None-Match": known } : {}),
       },
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
@@ -69,8 +80,8 @@ export async function answer(method, path, body, accept, signal = undefined) {
   if (response.status === 403) throw new Forbidden();
   if (response.status === 404) throw new Missing();
   if (response.status === 400) throw new Wrong(said(await response.json().catch(away)));
-  if (!response.ok) away(response.status, Number(response.headers.get("retry-after")) || 0);
-  return response;
+  if (response.ok || (known && response.status === 304)) return response;
+  return away(response.status, Number(response.headers.get("retry-after")) || 0);
 }
 
 /** What a 400 says, in one line. */

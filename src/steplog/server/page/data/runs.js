@@ -1,23 +1,238 @@
 // The runs of a project as its table has them, and which of them are shown in charts.
 
 import { coloursOf } from "../charts/palette.js";
-import { computed, signal } from "../ui.js";
-import { api, query } from "./address.js";
-import { read } from "./api.js";
+import { computed, effect, signal, untracked } from "../ui.js";
+import { api } from "./address.js";
+import { Missing, read } from "./api.js";
+import { poll } from "./poll.js";
+import { cellOf, groupText } from "./runs_cells.js";
+import { columnsOf, usualMetrics } from "./runs_columns.js";
+import { displayed } from "./runs_groups.js";
+import { RunPages } from "./runs_pages.js";
+import { everySecond } from "./time.js";
 
+const SHOWN_MAX = 1000;
+const GROUPED_MAX = 50_000; // rows that are read to be grouped
+const LONE_AT_ONCE = 4;
+const LEAST_S = 4; // between polls: after a change, and at most without one
+const MOST_S = 15;
+
+const ALWAYS = ["name", "status", "started", "ended"];
+
+/** The runs of the project `here`, by the choices of `view`. */
 export class Runs {
+  #pages;
+  #lone = signal(new Map()); // rows of shown runs that are on no page that was read: uuid -> row, null if there is none
+  #turn = Promise.resolve(); // requests are sent one after another
+  #waiting = null; // the one that has not begun
+  #least = 0; // the index of a row that is to be read in any case
+  #wake = new EventTarget(); // makes the poll ask at once
+  #before = []; // the runs that were shown
+
   constructor(here, view) {
-    this.rows = signal([]); // {uuid, name, …}
-    this.total = signal(0);
-    /** `{uuid, name, colour, status, started, group}` of the runs that are shown. */
-    this.shown = computed(() => {
-      const first = this.rows.value.slice(0, view.first.value);
-      const colours = coloursOf(first.map(({ uuid }) => uuid));
-      return first.map((row) => ({ group: null, colour: colours.get(row.uuid), ...row }));
+    this.here = here;
+    this.view = view;
+    this.#pages = new RunPages(here);
+    this.rows = this.#pages.rows;
+    this.total = this.#pages.total;
+    this.wrong = this.#pages.wrong;
+    this.gone = signal(false); // the project is not on the server
+    this.emphasis = signal(null); // uuid of the run that is pointed at
+    this.selected = signal(new Set()); // uuids that are to be edited
+    this.inView = signal([0, 0]); // of the lines that are displayed: the first, and the one after the last
+    this.metrics = signal([]); // usual ones, for the columns
+    /** Fields of the columns besides the name. */
+    this.columns = computed(() => columnsOf(view.columns.value, this.metrics.value));
+    /** Uuids of groups that are closed, by their text. */
+    this.closed = signal(new Set());
+    /** What the table has, from top to bottom: lines of groups and of runs. */
+    this.lines = computed(() => displayed(this.rows.value, view.group.value, this.closed.value));
+    this.shownUuids = computed(() => this.#chosen());
+    /** `ShownRun[]`: `{uuid, name, colour, status, started, group}`, in the table's order. */
+    this.shown = computed(() => this.#shown());
+    this.colours = computed(() => new Map(this.shown.value.map(({ uuid, colour }) => [uuid, colour])));
+    this.second = signal(0); // changes every second, and every minute, while the page is looked at
+    this.minute = signal(0);
+    everySecond(() => {
+      this.second.value += 1;
+      if (this.second.value % 60 === 0) this.minute.value += 1;
     });
-    read(api.table(here) + query({ columns: "name,status,started", count: 1 })).then(({ rows, count }) => {
-      this.rows.value = rows;
-      this.total.value = count;
+    this.#begin();
+  }
+
+  isShown(uuid) {
+    return this.shownUuids.value.has(uuid);
+  }
+
+  /** Show runs that are not shown, or hide those that are. */
+  toggle(...uuids) {
+    this.show(uuids, !uuids.every((uuid) => this.isShown(uuid)));
+  }
+
+  /** Show runs, or hide them. */
+  show(uuids, isWanted = true) {
+    const { added, removed } = this.view;
+    const first = new Set(this.#first());
+    const given = new Set(uuids);
+    const keptAdded = added.value.filter((uuid) => !given.has(uuid));
+    const keptRemoved = removed.value.filter((uuid) => !given.has(uuid));
+    if (isWanted) {
+      const room = Math.max(0, SHOWN_MAX - this.shownUuids.value.size);
+      keptAdded.push(...uuids.filter((uuid) => !first.has(uuid) && !added.value.includes(uuid)).slice(0, room));
+      keptAdded.push(...uuids.filter((uuid) => !first.has(uuid) && added.value.includes(uuid)));
+    } else {
+      keptRemoved.push(...uuids.filter((uuid) => first.has(uuid)));
+    }
+    added.value = keptAdded;
+    removed.value = keptRemoved;
+  }
+
+  showOnly(...uuids) {
+    const { first, added, removed } = this.view;
+    first.value = 0;
+    added.value = uuids.slice(0, SHOWN_MAX);
+    removed.value = [];
+  }
+
+  /** Show the first runs of the table, or those of its first groups. */
+  showFirst(count) {
+    const { first, added, removed } = this.view;
+    first.value = count;
+    added.value = [];
+    removed.value = [];
+  }
+
+  /** Read more pages, until there is one row more. */
+  more() {
+    this.#least = this.rows.value.length;
+    return this.#hasten();
+  }
+
+  /** Ask at once, since something has changed. */
+  refresh() {
+    return this.#hasten();
+  }
+
+  /** Take runs away that were deleted. */
+  drop(uuids) {
+    this.#pages.drop(uuids);
+  }
+
+  /** Ask at once; what fails is asked again by the poll. */
+  #hasten() {
+    return this.#ask().catch(() => this.#wake.dispatchEvent(new Event("poll")));
+  }
+
+  async #begin() {
+    const { first, added } = this.view;
+    let before = null;
+    effect(() => {
+      const now = JSON.stringify([this.#question(), first.value, added.value]);
+      const lacks = this.#pages.lacks(this.inView.value[1]);
+      if (before !== null && (now !== before || lacks)) untracked(() => this.#hasten());
+      before = now;
     });
+    try {
+      await poll(async () => ({ changed: await this.#ask(), least: LEAST_S, most: MOST_S }), { wake: this.#wake });
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error;
+      this.gone.value = true;
+    }
+  }
+
+  #question() {
+    const { where, sort, group } = this.view;
+    const fields = [...ALWAYS, ...this.columns.value, ...(group.value ? [group.value] : [])];
+    return { where: where.value, sort: sort.value, columns: [...new Set(fields)].filter((field) => field !== "duration") };
+  }
+
+  /** Bring up to date what is in view, after the requests before it. Returns whether anything changed. */
+  #ask() {
+    this.#waiting ??= this.#turn.then(() => {
+      this.#waiting = null;
+      return untracked(() => this.#read());
+    });
+    const turn = this.#waiting;
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #read() {
+    const question = this.#question();
+    const text = JSON.stringify(question);
+    const isCurrent = () => text === JSON.stringify(untracked(() => this.#question()));
+    const named = this.metrics.value.length ? null : this.#name();
+    const changed = await this.#pages.read(question, () => this.#needed(), isCurrent);
+    await named;
+    await this.#askLone();
+    return changed;
+  }
+
+  /** The index up to which rows are to be read, and the runs that are to be up to date. */
+  #needed() {
+    const { first, group } = this.view;
+    const [from, to] = this.inView.value;
+    const seen = this.lines.value.slice(from, to).flatMap(({ row }) => (row ? [row.uuid] : []));
+    const least = group.value ? GROUPED_MAX - 1 : Math.max(first.value - 1, to, this.#least);
+    return { least, seen: new Set([...seen, ...this.shownUuids.value]) };
+  }
+
+  async #name() {
+    this.metrics.value = usualMetrics((await read(api.columns(this.here))).metrics);
+  }
+
+  /** Ask for the shown runs that are on no page. */
+  async #askLone() {
+    const known = new Set(this.rows.value.map(({ uuid }) => uuid));
+    const lone = this.#lone.value;
+    const wanted = this.view.added.value.filter((uuid) => !known.has(uuid));
+    const due = wanted.filter((uuid) => !lone.has(uuid) || lone.get(uuid)?.status === "RUNNING").slice(0, SHOWN_MAX);
+    if (!due.length) return;
+    const found = new Map(wanted.filter((uuid) => lone.has(uuid)).map((uuid) => [uuid, lone.get(uuid)]));
+    const one = async () => {
+      for (let uuid = due.pop(); uuid; uuid = due.pop()) found.set(uuid, await this.#loneRow(uuid));
+    };
+    await Promise.all(Array.from({ length: LONE_AT_ONCE }, one));
+    this.#lone.value = found;
+  }
+
+  async #loneRow(uuid) {
+    try {
+      const run = await read(api.run(this.here, uuid));
+      return { uuid, name: run.name, status: run.status, started: run.started, [this.view.group.value]: cellOf(run, this.view.group.value) };
+    } catch (error) {
+      if (error instanceof Missing) return null;
+      throw error;
+    }
+  }
+
+  /** Uuids of the runs that are the first of the table; where it has groups, of the first groups. */
+  #first() {
+    const { first, group } = this.view;
+    if (!group.value) return this.rows.value.slice(0, first.value).map(({ uuid }) => uuid);
+    const groups = displayed(this.rows.value, group.value, new Set()).filter(({ kind }) => kind === "group");
+    return groups.slice(0, first.value).flatMap(({ uuids }) => uuids).slice(0, SHOWN_MAX);
+  }
+
+  #chosen() {
+    const removed = new Set(this.view.removed.value);
+    const first = this.#first().filter((uuid) => !removed.has(uuid));
+    return new Set([...first, ...this.view.added.value].slice(0, SHOWN_MAX));
+  }
+
+  #shown() {
+    const chosen = this.shownUuids.value;
+    const group = this.view.group.value;
+    const lines = displayed(this.rows.value, group, new Set()).filter(({ row }) => row && chosen.has(row.uuid));
+    const known = new Set(lines.map(({ row }) => row.uuid));
+    const lone = [...chosen].filter((uuid) => !known.has(uuid)).map((uuid) => this.#lone.value.get(uuid)).filter(Boolean);
+    const rows = [...lines.map(({ row }) => row), ...lone];
+    const colours = coloursOf(rows.map(({ uuid }) => uuid));
+    const now = rows.map((row) => {
+      const { uuid, name, status, started } = row;
+      return { uuid, name, colour: colours.get(uuid), status, started, group: groupText(row, group) };
+    });
+    if (JSON.stringify(now) !== JSON.stringify(this.#before)) this.#before = now;
+    return this.#before;
   }
 }

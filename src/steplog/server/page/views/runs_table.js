@@ -1,9 +1,13 @@
 // The table of a project's runs.
 
-import { visible } from "../data/values.js";
-import { html } from "../ui.js";
+import { html, useSignal } from "../ui.js";
+import { RunsGrid } from "./runs_grid.js";
 
-export function RunsTable({ runs }) {
-  const rows = runs.rows.value.map(({ uuid, name }) => html`<tr key=${uuid}><td><bdi>${visible(name)}</bdi></td></tr>`);
-  return html`<table aria-label="Runs">${rows}</table>`;
+export function RunsTable({ here, view, runs }) {
+  const selection = useSignal(null);
+  return html`
+    <section class="runs-panel" aria-label="Runs">
+      <${RunsGrid} here=${here} view=${view} runs=${runs} selection=${selection.value} />
+    </section>
+  `;
 }

@@ -1,0 +1,96 @@
+// The columns of the table of runs: which there are, what they are called, how wide they are.
+
+import { signal } from "../ui.js";
+import { visible } from "./values.js";
+
+/** Fields that are columns until others are chosen; usual metrics follow. */
+const USUAL = ["status", "started", "duration", "tag"];
+const METRICS_MAX = 4;
+const TELLING = /(^|[/_.-])(loss|acc|accuracy|reward|return|score|f1|auc|bleu|error|ppl|perplexity|mae|mse|rmse|iou|map)($|[/_.-])/i;
+const WIDTHS = "steplog-column-widths"; // in the browser's storage
+const WIDTH_MIN = 48;
+const WIDTH_MAX = 800;
+
+const TITLES = {
+  name: "Name",
+  status: "Status",
+  id: "Id",
+  tag: "Tags",
+  group: "Group",
+  job_type: "Job type",
+  user: "User",
+  started: "Started",
+  ended: "Ended",
+  duration: "Duration",
+  lost: "Lost",
+  seen: "Last heard of",
+  last_point: "Last point",
+  generation: "Generation",
+  description: "Description",
+  notes: "Notes",
+};
+const WIDTH = { name: 190, status: 104, started: 92, ended: 92, seen: 92, last_point: 92, duration: 92, tag: 140, description: 200, notes: 200 };
+
+export const columnsOf = (chosen, metrics) => (chosen.length ? chosen : [...USUAL, ...metrics]);
+
+/** The last values of the metrics that tell most about a run. */
+export function usualMetrics(names) {
+  const found = names.filter((name) => !name.startsWith("system/"));
+  const telling = found.filter((name) => TELLING.test(name));
+  return [...new Set([...telling, ...found])].slice(0, METRICS_MAX).map((name) => metricField(name, "last"));
+}
+
+/** A metric as the filter language names it. */
+export function metricField(name, aggregate) {
+  const bare = /^[A-Za-z0-9_./-]+$/.test(name) && !/^(config\.|-)/.test(name) && name !== "config";
+  return `${bare ? name : JSON.stringify(name)}.${aggregate}`;
+}
+
+/** A field's parts: `{kind: "run" | "config" | "metric", name, aggregate}`. */
+export function partsOf(field) {
+  if (Object.hasOwn(TITLES, field)) return { kind: "run", name: field };
+  if (field.startsWith("config.")) return { kind: "config", name: field.slice("config.".length) };
+  const [, name, aggregate] = /^(.*)\.([a-z]+)$/s.exec(field) ?? [null, field, ""];
+  return { kind: "metric", name: unquoted(name), aggregate };
+}
+
+/** What a column is called in its head. */
+export function titleOf(field) {
+  const { kind, name, aggregate } = partsOf(field);
+  if (kind === "run") return TITLES[name];
+  return visible(kind === "config" || aggregate === "last" ? name : `${name} ${aggregate}`);
+}
+
+/** Widths that were chosen, in pixels, by field. */
+const widths = signal(remembered());
+
+export const widthOf = (field) => widths.value[field] ?? WIDTH[field] ?? 100;
+
+/** Make a column wider or narrower; null: as wide as at first. */
+export function setWidth(field, pixels) {
+  const { [field]: _before, ...rest } = widths.value;
+  const limited = pixels === null ? {} : { [field]: Math.round(Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, pixels))) };
+  widths.value = { ...rest, ...limited };
+  try {
+    localStorage.setItem(WIDTHS, JSON.stringify(widths.value));
+  } catch {
+    // They are remembered nowhere, then.
+  }
+}
+
+function remembered() {
+  try {
+    const given = Object.entries(JSON.parse(localStorage.getItem(WIDTHS)) ?? {});
+    return Object.fromEntries(given.filter(([, width]) => width >= WIDTH_MIN && width <= WIDTH_MAX));
+  } catch {
+    return {};
+  }
+}
+
+function unquoted(name) {
+  try {
+    return name.startsWith('"') ? JSON.parse(name) : name;
+  } catch {
+    return name;
+  }
+}

@@ -1,0 +1,24 @@
+// Groups of runs: the lines of a table whose rows are grouped by a field.
+
+import { groupText } from "./runs_cells.js";
+
+/**
+ * `{kind: "run", key, row}` for each row. With a field, the rows of a group follow `{kind: "group", key, text, uuids, closed}`;
+ * those of a closed one are left out. Groups stand in the order of their first rows.
+ */
+export function displayed(rows, field, closed) {
+  if (!field) return rows.map(line);
+  const groups = new Map();
+  for (const row of rows) {
+    const text = groupText(row, field);
+    if (!groups.has(text)) groups.set(text, []);
+    groups.get(text).push(row);
+  }
+  return [...groups].flatMap(([text, members]) => {
+    const isClosed = closed.has(text);
+    const head = { kind: "group", key: `group ${text ?? ""}`, text, uuids: members.map(({ uuid }) => uuid), closed: isClosed };
+    return isClosed ? [head] : [head, ...members.map(line)];
+  });
+}
+
+const line = (row) => ({ kind: "run", key: row.uuid, row });

@@ -1,0 +1,161 @@
+// The rows of a table of runs, read page after page and kept up to date: the first pages, and those that are in view.
+
+import { signal } from "../ui.js";
+import { api, query } from "./address.js";
+import { Wrong, readChanged } from "./api.js";
+import { lasting } from "./life.js";
+
+const FIRST = 50; // rows of the first page
+const NEXT = [200, 1000]; // of the second, and of those after it
+const SLACK = 50; // a page that others follow is asked for with so many rows more: runs may have come
+const CELLS_MAX = 200_000; // of a page, by the server
+
+/**
+ * Of the runs that match a question, the rows from the top on.
+ *
+ * A page goes on from a place in the order, not from a count: pages stay disjoint while runs come and go between them.
+ */
+export class RunPages {
+  #pages = []; // {after, rows, next, tag, path}; `after` is where the page begins, null at the top
+  #tail = []; // rows that are to be read anew, and stand below the pages until then
+  #question = null; // {where, sort, columns} of the pages
+
+  constructor(here) {
+    this.path = api.table(here);
+    this.rows = signal([]);
+    this.total = signal(null); // of all that match; null until it is known
+    this.wrong = signal(""); // what the server says of the filter or the order
+  }
+
+  /** Whether rows are missing up to an index. */
+  lacks(index) {
+    const last = this.#pages.at(-1);
+    return !last || (last.next !== null && this.#count() <= index);
+  }
+
+  /**
+   * Bring the first page up to date and those with runs that are seen, and read missing pages.
+   *
+   * `needed()` gives `{least, seen}`, which may change meanwhile: an index, and uuids. `isCurrent()` tells whether the question still stands. Returns whether anything changed but what only says "alive".
+   */
+  async read(question, needed, isCurrent) {
+    const known = this.#question;
+    const anew = known === null || known.where !== question.where || known.sort !== question.sort;
+    let changed = anew;
+    try {
+      if (anew) {
+        if (!(await this.#begin(question, isCurrent))) return true;
+      } else {
+        this.#question = question;
+        for (const page of this.#seen(needed())) changed = (await this.#again(page, isCurrent)) || changed;
+      }
+      while (isCurrent() && this.lacks(needed().least)) changed = (await this.#more(isCurrent)) || changed;
+      if (isCurrent()) this.wrong.value = "";
+    } catch (error) {
+      if (!(error instanceof Wrong)) throw error;
+      if (isCurrent()) this.wrong.value = error.message;
+    }
+    return changed;
+  }
+
+  /** Take a run away that is gone. */
+  drop(uuids) {
+    const gone = new Set(uuids);
+    for (const page of this.#pages) {
+      page.tag = null;
+      page.rows = page.rows.filter(({ uuid }) => !gone.has(uuid));
+    }
+    this.#tail = this.#tail.filter(({ uuid }) => !gone.has(uuid));
+    if (this.total.value !== null) this.total.value -= this.rows.value.filter(({ uuid }) => gone.has(uuid)).length;
+    this.#show();
+  }
+
+  async #begin(question, isCurrent) {
+    const page = { after: null, rows: [], next: null, tag: null };
+    const answer = await this.#ask(page, question, FIRST);
+    if (!isCurrent()) return false;
+    this.#question = question;
+    this.#pages = [page];
+    this.#tail = [];
+    this.#take(page, answer);
+    return true;
+  }
+
+  #seen({ seen }) {
+    return this.#pages.filter(({ rows }, at) => at === 0 || rows.some(({ uuid }) => seen.has(uuid)));
+  }
+
+  async #again(page, isCurrent) {
+    const at = this.#pages.indexOf(page);
+    if (at === -1 || !isCurrent()) return false;
+    const isLast = at === this.#pages.length - 1;
+    const answer = await this.#ask(page, this.#question, isLast ? Math.max(FIRST, page.rows.length) : page.rows.length + SLACK);
+    if (!answer || !isCurrent()) return false;
+    const before = text(page.rows);
+    if (isLast) this.#take(page, answer);
+    else this.#fit(at, answer);
+    return text(page.rows) !== before;
+  }
+
+  async #more(isCurrent) {
+    const last = this.#pages.at(-1);
+    const page = { after: last.next, rows: [], next: null, tag: null };
+    const answer = await this.#ask(page, this.#question, NEXT[Math.min(this.#pages.length, NEXT.length) - 1]);
+    if (!isCurrent() || this.#pages.at(-1) !== last) return false;
+    this.#pages.push(page);
+    this.#take(page, answer);
+    return true;
+  }
+
+  /** The answer to a page, null where it is the one that is known. */
+  async #ask(page, { where, sort, columns }, rows) {
+    const limit = Math.max(1, Math.min(rows, Math.floor(CELLS_MAX / columns.length)));
+    const given = { columns: columns.join(","), where, sort, limit, after: page.after, count: page.after === null ? 1 : null };
+    const path = this.path + query(given);
+    const answer = await readChanged(path, page.path === path ? page.tag : null);
+    if (!answer) return null;
+    page.path = path;
+    page.tag = answer.tag;
+    return answer.body;
+  }
+
+  #take(page, { rows, next, count }) {
+    page.rows = rows;
+    page.next = next;
+    if (count !== undefined) this.total.value = count;
+    if (next === null) this.#tail = [];
+    this.#show();
+  }
+
+  /** Take the answer to a page that others follow: its last rows are the first ones of the next page. */
+  #fit(at, answer) {
+    const [page, next] = this.#pages.slice(at, at + 2);
+    const following = new Set(next.rows.map(({ uuid }) => uuid));
+    let end = answer.rows.length;
+    while (end && following.has(answer.rows[end - 1].uuid)) end--;
+    if (end === answer.rows.length) {
+      // The two do not meet: so many runs have come, or the next page has changed. It is read anew.
+      this.#tail = [...this.#pages.slice(at + 1).flatMap(({ rows }) => rows), ...this.#tail];
+      this.#pages.length = at + 1;
+      this.#take(page, answer);
+      return;
+    }
+    const moved = new Set(answer.rows.slice(0, end).map(({ uuid }) => uuid));
+    next.rows = next.rows.filter(({ uuid }) => !moved.has(uuid));
+    this.#take(page, { ...answer, rows: answer.rows.slice(0, end), next: next.after });
+  }
+
+  #count() {
+    return this.#pages.reduce((total, { rows }) => total + rows.length, 0);
+  }
+
+  #show() {
+    const found = new Map();
+    for (const rows of [...this.#pages.map((page) => page.rows), this.#tail]) {
+      for (const row of rows) if (!found.has(row.uuid)) found.set(row.uuid, row);
+    }
+    this.rows.value = [...found.values()];
+  }
+}
+
+const text = (rows) => JSON.stringify(rows.map(lasting), (_key, value) => (typeof value === "bigint" ? String(value) : value));

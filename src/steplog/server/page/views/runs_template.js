@@ -1,0 +1,15 @@
+// The widths of the columns of the table of runs, as CSS has them.
+
+import { widthOf } from "../data/runs_columns.js";
+
+/** The fields of the columns, the name first. */
+export const fieldsOf = (runs) => ["name", ...runs.columns.value.filter((field) => field !== "name")];
+
+/** The custom properties by which all rows are laid out. */
+export function templateOf(fields) {
+  const widths = fields.map(widthOf);
+  return {
+    "--template": `${widths.map((width) => `${width}px`).join(" ")} 1fr`,
+    "--width": `${widths.reduce((total, width) => total + width, 0)}px`,
+  };
+}
