@@ -112,11 +112,10 @@ export class RunPages {
     const limit = Math.max(1, Math.min(rows, Math.floor(CELLS_MAX / columns.length)));
     const given = { columns: columns.join(","), where, sort, limit, after: page.after, count: page.after === null ? 1 : null };
     const path = this.path + query(given);
-    const answer = await readChanged(path, page.path === path ? page.tag : null);
-    if (!answer) return null;
+    const { tag, body } = await readChanged(path, page.path === path ? page.tag : null);
     page.path = path;
-    page.tag = answer.tag;
-    return answer.body;
+    page.tag = tag;
+    return body;
   }
 
   #take(page, { rows, next, count }) {
