@@ -318,6 +318,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
         skip: of each metric leave out the first so many of these; ``skips``: of the metrics with these names.
         limit: of each metric no more than so many of what is left; None: all.
         arrivals: only of the first so many points that arrived in the run; None: of all.
+        contains: only points with this text in their value (``text_search``); None: all.
     """
 
     names: Sequence[str] | None = None
@@ -330,6 +331,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     skips: Mapping[str, int] = {}
     limit: int | None = None
     arrivals: int | None = None
+    contains: str | None = None
 
 
 class SeriesSummary(msgspec.Struct, frozen=True):
