@@ -4,6 +4,7 @@ import { signal } from "../ui.js";
 import { api, query } from "./address.js";
 import { Wrong, readChanged } from "./api.js";
 import { lasting } from "./life.js";
+import { json } from "./values.js";
 
 const FIRST = 50; // rows of the first page
 const NEXT = [200, 1000]; // of the second, and of those after it
@@ -36,7 +37,8 @@ export class RunPages {
   /**
    * Bring the first page up to date and those with runs that are seen, and read missing pages.
    *
-   * `needed()` gives `{least, seen}`, which may change meanwhile: an index, and uuids. `isCurrent()` tells whether the question still stands. Returns whether anything changed but what only says "alive".
+   * `needed()` gives `{least, seen}`, which may change meanwhile: an index, and uuids. `isCurrent()` tells whether the
+   * question still stands. Returns whether anything changed but what only says "alive".
    */
   async read(question, needed, isCurrent) {
     const known = this.#question;
@@ -89,7 +91,8 @@ export class RunPages {
     const at = this.#pages.indexOf(page);
     if (at === -1 || !isCurrent()) return false;
     const isLast = at === this.#pages.length - 1;
-    const answer = await this.#ask(page, this.#question, isLast ? Math.max(FIRST, page.rows.length) : page.rows.length + SLACK);
+    const limit = isLast ? Math.max(FIRST, page.rows.length) : page.rows.length + SLACK;
+    const answer = await this.#ask(page, this.#question, limit);
     if (!answer || !isCurrent()) return false;
     const before = text(page.rows);
     if (isLast) this.#take(page, answer);
@@ -110,8 +113,8 @@ export class RunPages {
   /** The answer to a page, null where it is the one that is known. */
   async #ask(page, { where, sort, columns }, rows) {
     const limit = Math.max(1, Math.min(rows, Math.floor(CELLS_MAX / columns.length)));
-    const given = { columns: columns.join(","), where, sort, limit, after: page.after, count: page.after === null ? 1 : null };
-    const path = this.path + query(given);
+    const count = page.after === null ? 1 : null;
+    const path = this.path + query({ columns: columns.join(","), where, sort, limit, after: page.after, count });
     const answer = await readChanged(path, page.path === path ? page.tag : null);
     if (!answer) return null;
     page.path = path;
@@ -158,4 +161,4 @@ export class RunPages {
   }
 }
 
-const text = (rows) => JSON.stringify(rows.map(lasting), (_key, value) => (typeof value === "bigint" ? String(value) : value));
+const text = (rows) => json(rows.map(lasting));
