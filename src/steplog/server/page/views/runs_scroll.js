@@ -61,7 +61,8 @@ export class Scroll {
   }
 
   #count() {
-    return Math.max(1, Math.floor((this.element.clientHeight - this.#headHeight()) / this.height.value));
+    const height = Math.min(this.element.clientHeight, innerHeight); // a grid without bounds shows no more
+    return Math.max(1, Math.floor((height - this.#headHeight()) / this.height.value));
   }
 
   #headHeight() {
